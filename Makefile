@@ -1,0 +1,23 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PG_BIN = $$(scripts/get-postgres.sh | tail -n 1)
+
+.PHONY: help demo test check bench
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Import a simulated shop into a private PostgreSQL: no account, no set-up
+	@scripts/need.sh cargo cc
+	@pg_bin="$(PG_BIN)" && test -n "$$pg_bin" && \
+	  cargo build --profile demo --locked --bin salla-sync && \
+	  PG_BIN="$$pg_bin" target/demo/salla-sync demo $(DEMO_ARGS)
+
+test: ## Run everything that CI runs, installing what the tests need
+	@scripts/test.sh
+
+check: ## Format, lints, documentation and dependencies: what CI runs before the tests
+	@scripts/check.sh
+
+bench: ## Measure the import against the floor and against a plain download
+	@cargo bench --locked

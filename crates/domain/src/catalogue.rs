@@ -1,0 +1,60 @@
+//! Products, their variants, and categories.
+
+use rust_decimal::Decimal;
+
+use crate::instant::SallaInstant;
+use crate::money::Money;
+
+/// A product (docs.salla.dev/5394168e0). Salla gives no creation date.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Product {
+    pub id: i64,
+    pub sku: Option<String>,
+    pub name: Option<String>,
+    pub kind: Option<String>,
+    pub status: Option<String>,
+    pub price: Option<Money>,
+    pub regular_price: Option<Money>,
+    pub sale_price: Option<Money>,
+    pub cost_price: Option<Decimal>,
+    /// Meaningless when `unlimited_quantity` is set (FACTS §9).
+    pub quantity: Option<Decimal>,
+    pub unlimited_quantity: Option<bool>,
+    pub sold_quantity: Option<Decimal>,
+    pub is_available: Option<bool>,
+    pub weight: Option<Decimal>,
+    pub weight_unit: Option<String>,
+    pub brand_id: Option<i64>,
+    pub brand_name: Option<String>,
+    pub url: Option<String>,
+    pub updated_at: Option<SallaInstant>,
+    pub variants: Vec<ProductVariant>,
+    pub category_ids: Vec<i64>,
+}
+
+/// A variant ("SKU"). Its option references may dangle in Salla's own samples, so
+/// they are kept as plain numbers without foreign keys.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProductVariant {
+    pub id: i64,
+    pub sku: Option<String>,
+    pub barcode: Option<String>,
+    pub price: Option<Money>,
+    pub regular_price: Option<Money>,
+    pub sale_price: Option<Money>,
+    pub cost_price: Option<Decimal>,
+    pub stock_quantity: Option<Decimal>,
+    pub unlimited_quantity: Option<bool>,
+    pub option_value_ids: Vec<i64>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Category {
+    pub id: i64,
+    pub name: Option<String>,
+    /// `None` for a root category, for which Salla sends 0.
+    pub parent_id: Option<i64>,
+    pub status: Option<String>,
+    pub sort_order: Option<i64>,
+    pub updated_at: Option<SallaInstant>,
+}

@@ -1,0 +1,178 @@
+//! What can go wrong with a run, sorted by who must act (DESIGN §6).
+//!
+//! A record that cannot be understood is not a failure but a
+//! [`crate::rejection::Rejection`]: it is kept aside and the run goes on.
+
+use std::time::Duration;
+
+/// Why a run, or one request of it, cannot go on now.
+///
+/// No variant carries a token or a value from a shop's records, so that a failure
+/// may be logged, stored and shown as it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// Nobody must act: it will pass. The retry budget of the request is spent.
+    #[error("{what}")]
+    Transient { what: String },
+    /// Salla told us to wait.
+    #[error("Salla asks to wait for {} s", wait.as_secs())]
+    Throttled { wait: Duration },
+    /// The merchant must act: the connection no longer serves.
+    #[error("{0}")]
+    Disconnected(#[from] Disconnection),
+    /// The operator must act: Salla's answers do not follow their contract.
+    #[error("{what}")]
+    Broken { what: String },
+    /// The operator must act: so many records of one kind were rejected that our
+    /// reading, and not the shop, is probably wrong.
+    #[error(
+        "{count} of {seen} {resource} were rejected as {code}: more than the limit, so the run \
+         stopped before setting more aside"
+    )]
+    TooManyRejections {
+        resource: &'static str,
+        code: &'static str,
+        count: u64,
+        seen: u64,
+    },
+    /// Salla's list and the database still differ after the permitted number of
+    /// walks.
+    #[error("{windows} window(s) do not balance after {walks} walks")]
+    Unbalanced { windows: usize, walks: u32 },
+    /// The database refuses or has gone.
+    #[error("{what}")]
+    Database { what: String },
+    /// Another worker holds the run, or took it over: this one must write nothing.
+    #[error("another worker holds this run; nothing more was written")]
+    LeaseLost,
+    /// Somebody asked the run to stop.
+    #[error("stopped on request")]
+    Stopped,
+    /// The developer must act: an invariant does not hold.
+    #[error("{what}")]
+    Bug { what: String },
+}
+
+/// Why a shop's connection no longer serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Disconnection {
+    #[error("Salla rejects the access token and there is no refresh token to get a new one with")]
+    TokenRejected,
+    #[error("Salla refused to refresh the token")]
+    RefreshRefused,
+    #[error(
+        "the answer to a token refresh was lost: the refresh token may be spent and is not \
+         presented again"
+    )]
+    RefreshLost,
+    #[error("the app lacks a scope that this request needs")]
+    ScopeMissing,
+    #[error("Salla denies this app access to the resource")]
+    Forbidden,
+    #[error("the merchant's Salla account or shop is not active")]
+    ShopInactive,
+}
+
+impl Disconnection {
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::TokenRejected => "token_rejected",
+            Self::RefreshRefused => "refresh_refused",
+            Self::RefreshLost => "refresh_lost",
+            Self::ScopeMissing => "scope_missing",
+            Self::Forbidden => "forbidden",
+            Self::ShopInactive => "shop_inactive",
+        }
+    }
+
+    fn advice(self) -> &'static str {
+        match self {
+            Self::TokenRejected => {
+                "put a valid token into SALLA_ACCESS_TOKEN (and SALLA_REFRESH_TOKEN with \
+                 SALLA_CLIENT_ID and SALLA_CLIENT_SECRET to have it renewed) and start again"
+            }
+            Self::RefreshRefused | Self::RefreshLost => {
+                "have the merchant reinstall the app, put the new tokens into \
+                 SALLA_ACCESS_TOKEN and SALLA_REFRESH_TOKEN and start again"
+            }
+            Self::ScopeMissing => {
+                "grant the app orders.read, customers.read, products.read and categories.read in \
+                 the Salla Partners Portal, have the merchant accept, and start again with the \
+                 new token"
+            }
+            Self::Forbidden => {
+                "check in the Salla Partners Portal that the app may use this API and that this \
+                 machine's address is among the App Trusted IPs, then start again"
+            }
+            Self::ShopInactive => {
+                "have the merchant reactivate the Salla account, then start again"
+            }
+        }
+    }
+}
+
+impl Failure {
+    /// A stable name for logs, the database and the runbook.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Transient { .. } => "transient",
+            Self::Throttled { .. } => "throttled",
+            Self::Disconnected(why) => why.code(),
+            Self::Broken { .. } => "broken",
+            Self::TooManyRejections { .. } => "too_many_rejections",
+            Self::Unbalanced { .. } => "unbalanced",
+            Self::Database { .. } => "database",
+            Self::LeaseLost => "lease_lost",
+            Self::Stopped => "stopped",
+            Self::Bug { .. } => "bug",
+        }
+    }
+
+    /// What the reader can do about it.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Transient { .. } => {
+                "nothing is lost; run the same command again to go on from the checkpoint"
+            }
+            Self::Throttled { .. } => {
+                "nothing is lost; run the same command again later to go on from the checkpoint"
+            }
+            Self::Disconnected(why) => why.advice(),
+            Self::Broken { .. } => {
+                "nothing is lost; run `salla-sync doctor`, and report it with the log if it stays"
+            }
+            Self::TooManyRejections { .. } => {
+                "look at `salla-sync rejected`; if the records are really bad, start again with a \
+                 higher --rejection-share, otherwise report it: the raw records are kept"
+            }
+            Self::Unbalanced { .. } => {
+                "everything that was read is kept; run the same command again when the shop is \
+                 quieter to walk these windows anew"
+            }
+            Self::Database { .. } => {
+                "check with `salla-sync doctor` that PostgreSQL can be reached, then run the same \
+                 command again: it goes on from the checkpoint"
+            }
+            Self::LeaseLost => "see `salla-sync status` for the worker that holds the run",
+            Self::Stopped => "run the same command again to go on from the checkpoint",
+            Self::Bug { .. } => "please report it with the log; the data stay as they are",
+        }
+    }
+
+    /// Whether the run stays as it is and the next start simply goes on, as opposed
+    /// to ending FAILED.
+    pub fn resumes_by_itself(&self) -> bool {
+        match self {
+            Self::Transient { .. }
+            | Self::Throttled { .. }
+            | Self::Database { .. }
+            | Self::LeaseLost
+            | Self::Stopped => true,
+            Self::Disconnected(_)
+            | Self::Broken { .. }
+            | Self::TooManyRejections { .. }
+            | Self::Unbalanced { .. }
+            | Self::Bug { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The nouns and rules of a historical import.
+//!
+//! This crate does no I/O, knows no async runtime and has no clock: every rule
+//! in it is a function from values to values and is tested with tables. It also
+//! knows nothing of Salla's JSON; `salla-client` turns that into these types.
+
+pub mod catalogue;
+pub mod certificate;
+pub mod customer;
+pub mod failure;
+pub mod instant;
+pub mod money;
+pub mod order;
+pub mod plan;
+pub mod rejection;
+pub mod resource;
+pub mod run;
+pub mod shop;
+pub mod window;

@@ -1,0 +1,344 @@
+//! What a run will cost before it is begun: windows, requests, and the floor, the
+//! least time that Salla's budget allows for them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::resource::Resource;
+use crate::window::{DayRange, Overlap};
+
+/// More rows than this in one window may be cut off by a ceiling on deep paging
+/// (FACTS §5), so such a window is split before it is fetched.
+pub const MAX_ROWS_PER_WINDOW: u64 = 10_000;
+
+/// The newest window is short, so that the last month is usable within a minute.
+pub const NEWEST_WINDOW_DAYS: u32 = 30;
+
+/// How a shop's orders get their line items; depends on the age of the app and is
+/// found out by a probe (DESIGN §3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DetailCase {
+    /// List rows are whole orders.
+    Expanded,
+    /// One request per order returns amounts and items.
+    Details,
+    /// Two requests per order: the light detail, then its items.
+    DetailsAndItems,
+}
+
+impl DetailCase {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Expanded => "expanded",
+            Self::Details => "details",
+            Self::DetailsAndItems => "details_and_items",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Expanded, Self::Details, Self::DetailsAndItems]
+            .into_iter()
+            .find(|case| case.as_str() == text)
+    }
+
+    /// Requests per order beyond the list.
+    pub fn requests_per_order(self) -> u64 {
+        match self {
+            Self::Expanded => 0,
+            Self::Details => 1,
+            Self::DetailsAndItems => 2,
+        }
+    }
+
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Expanded => "lists give whole orders, so no further requests are needed",
+            Self::Details => "lists lack line items: one more request per order",
+            Self::DetailsAndItems => {
+                "lists and details lack line items: two more requests per order"
+            }
+        }
+    }
+}
+
+/// Salla's budget for one shop (docs.salla.dev/421125m0).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Budget {
+    /// `None`: no limit is known or enforced.
+    pub requests_per_minute: Option<u32>,
+    /// Share of the budget that this import may use, in (0, 1].
+    pub share: f64,
+}
+
+/// `GET /customers`: 500 requests per 10 minutes, per IP address (FACTS §6).
+pub const CUSTOMERS_PER_WINDOW: u64 = 500;
+pub const CUSTOMERS_WINDOW_SECONDS: u64 = 600;
+
+impl Budget {
+    /// Requests that one minute allows: the plan's number, then one a second until
+    /// the minute resets. The extra second-by-second requests are left alone when
+    /// only a share of the budget is ours, because the shop's other software needs
+    /// them.
+    pub fn per_minute(&self) -> Option<u64> {
+        let limit = u64::from(self.requests_per_minute?);
+        Some(if self.share >= 1.0 {
+            limit + 59
+        } else {
+            self.burst().unwrap_or(1)
+        })
+    }
+
+    /// Requests that may be sent at once at the start of a minute.
+    pub fn burst(&self) -> Option<u64> {
+        let limit = self.requests_per_minute?;
+        Some(((f64::from(limit) * self.share.clamp(0.01, 1.0)).floor() as u64).max(1))
+    }
+
+    /// The least number of seconds in which `requests` can be made: a burst at the
+    /// start of each minute, then one request a second.
+    pub fn floor_seconds(&self, requests: u64) -> u64 {
+        let (Some(per_minute), Some(burst)) = (self.per_minute(), self.burst()) else {
+            return 0;
+        };
+        if requests == 0 {
+            return 0;
+        }
+        let whole_minutes = (requests - 1) / per_minute;
+        let rest = requests - whole_minutes * per_minute;
+        whole_minutes * 60 + rest.saturating_sub(burst)
+    }
+}
+
+/// The least number of seconds that `requests` to `/customers` take.
+pub fn customers_floor_seconds(requests: u64) -> u64 {
+    requests.saturating_sub(1) / CUSTOMERS_PER_WINDOW * CUSTOMERS_WINDOW_SECONDS
+}
+
+/// Requests needed to walk `rows` rows at `per_page`; an empty list still costs one.
+pub fn pages(rows: u64, per_page: u32) -> u64 {
+    rows.div_ceil(u64::from(per_page.max(1))).max(1)
+}
+
+/// What the probe learnt about a shop.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Probe {
+    pub range: DayRange,
+    pub detail_case: DetailCase,
+    pub orders: u64,
+    pub orders_per_page: u32,
+    pub customers: u64,
+    pub customers_per_page: u32,
+    pub products: u64,
+    pub products_per_page: u32,
+    pub categories: u64,
+    pub overlap: Overlap,
+    pub budget: Budget,
+    /// For a first try (`--max-orders`): only so many rows of each list, orders newest
+    /// first.
+    pub max_orders: Option<u64>,
+}
+
+/// Windows, requests and floor of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub probe: Probe,
+    /// Newest first.
+    pub windows: Vec<DayRange>,
+    pub order_pages: u64,
+    pub detail_requests: u64,
+    pub customer_pages: u64,
+    pub product_pages: u64,
+    pub other_requests: u64,
+}
+
+impl Plan {
+    pub fn from_probe(probe: Probe) -> Self {
+        let days = u64::from(probe.range.days());
+        // Shops are seasonal: a window is sized so that three times the average
+        // density still fits below the ceiling; a denser one is split when its
+        // first page tells.
+        let rows_per_window = MAX_ROWS_PER_WINDOW * 9 / 10;
+        let window_days = (rows_per_window * days)
+            .checked_div(probe.orders)
+            .unwrap_or(days)
+            .clamp(1, days);
+        let window_days = u32::try_from(window_days).unwrap_or(u32::MAX);
+        let windows = if probe.max_orders.is_some() {
+            vec![probe.range]
+        } else {
+            windows(&probe.range, window_days)
+        };
+        let limited = |rows: u64| probe.max_orders.map_or(rows, |most| most.min(rows));
+        let orders = limited(probe.orders);
+        let overlap_days =
+            u64::from(probe.overlap.days_before + probe.overlap.days_after) * windows.len() as u64;
+        let overlap_rows = if probe.max_orders.is_some() {
+            0
+        } else {
+            probe.orders * overlap_days / days.max(1)
+        };
+        let order_pages = pages(orders + overlap_rows, probe.orders_per_page)
+            + (windows.len() as u64).saturating_sub(1) / 2;
+        Self {
+            order_pages,
+            detail_requests: orders * probe.detail_case.requests_per_order(),
+            customer_pages: pages(limited(probe.customers), probe.customers_per_page),
+            product_pages: pages(limited(probe.products), probe.products_per_page),
+            other_requests: 1 + pages(probe.categories, 60),
+            windows,
+            probe,
+        }
+    }
+
+    pub fn requests(&self) -> u64 {
+        self.order_pages
+            + self.detail_requests
+            + self.customer_pages
+            + self.product_pages
+            + self.other_requests
+    }
+
+    /// How many pages one window will take, as far as the probe can tell.
+    pub fn expected_pages(&self, resource: Resource, days: Option<DayRange>) -> u64 {
+        match resource {
+            Resource::Orders => {
+                let share = days.map_or(1, |d| u64::from(d.days()));
+                let rows = self.probe.orders * share / u64::from(self.probe.range.days()).max(1);
+                pages(rows, self.probe.orders_per_page)
+            }
+            Resource::Customers => self.customer_pages,
+            Resource::Products => self.product_pages,
+            Resource::Categories => self.other_requests.saturating_sub(1).max(1),
+            Resource::OrderStatuses => 1,
+        }
+    }
+
+    /// The least time that Salla's limits allow for this plan.
+    pub fn floor_seconds(&self) -> u64 {
+        self.probe
+            .budget
+            .floor_seconds(self.requests())
+            .max(customers_floor_seconds(self.customer_pages))
+    }
+}
+
+/// Today is a window of its own, because orders still arrive in it: a short walk
+/// soon finds a quiet moment, and all the other windows hold still. The rest of the
+/// newest month comes next.
+fn windows(range: &DayRange, days: u32) -> Vec<DayRange> {
+    let today = DayRange {
+        from: range.to,
+        to: range.to,
+    };
+    let mut windows = vec![today];
+    if let Ok(yesterday) = range.to.yesterday()
+        && let Some(before) = DayRange::new(range.from, yesterday)
+    {
+        windows.extend(before.windows_newest_first(NEWEST_WINDOW_DAYS - 1, days));
+    }
+    windows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn budget(requests_per_minute: u32, share: f64) -> Budget {
+        Budget {
+            requests_per_minute: Some(requests_per_minute),
+            share,
+        }
+    }
+
+    #[test]
+    fn the_floor_counts_the_burst_and_the_request_a_second_after_it() {
+        let table = [
+            (120, 1.0, 0, 0),
+            (120, 1.0, 1, 0),
+            (120, 1.0, 120, 0),
+            (120, 1.0, 121, 1),
+            (120, 1.0, 179, 59),
+            (120, 1.0, 180, 60),
+            (120, 1.0, 320, 81),
+            (360, 1.0, 834, 60 + 834 - 419 - 360),
+            (120, 0.5, 60, 0),
+            (120, 0.5, 61, 60),
+            (120, 0.5, 121, 120),
+        ];
+        for (limit, share, requests, seconds) in table {
+            assert_eq!(
+                budget(limit, share).floor_seconds(requests),
+                seconds,
+                "{requests} requests at {limit}/min, share {share}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_a_limit_there_is_no_floor() {
+        let unlimited = Budget {
+            requests_per_minute: None,
+            share: 1.0,
+        };
+        assert_eq!(unlimited.floor_seconds(1_000_000), 0);
+    }
+
+    #[test]
+    fn customers_have_ten_minutes_of_their_own() {
+        for (requests, seconds) in [(0, 0), (500, 0), (501, 600), (1_001, 1_200)] {
+            assert_eq!(customers_floor_seconds(requests), seconds, "{requests}");
+        }
+    }
+
+    fn probe(orders: u64, case: DetailCase) -> Probe {
+        Probe {
+            range: DayRange::last_months("2025-06-15".parse().unwrap(), 12),
+            detail_case: case,
+            orders,
+            orders_per_page: 60,
+            customers: 0,
+            customers_per_page: 60,
+            products: 0,
+            products_per_page: 60,
+            categories: 0,
+            overlap: Overlap::INCLUSIVE,
+            budget: budget(120, 1.0),
+            max_orders: None,
+        }
+    }
+
+    #[test]
+    fn fifty_thousand_orders_cost_what_the_design_says() {
+        let expanded = Plan::from_probe(probe(50_000, DetailCase::Expanded));
+        assert!(
+            (834..=870).contains(&expanded.order_pages),
+            "{}",
+            expanded.order_pages
+        );
+        assert_eq!(expanded.detail_requests, 0);
+        let details = Plan::from_probe(probe(50_000, DetailCase::Details));
+        assert_eq!(details.detail_requests, 50_000);
+        let both = Plan::from_probe(probe(50_000, DetailCase::DetailsAndItems));
+        assert_eq!(both.detail_requests, 100_000);
+    }
+
+    #[test]
+    fn an_empty_shop_still_has_a_plan() {
+        let plan = Plan::from_probe(probe(0, DetailCase::Details));
+        assert_eq!(plan.windows.len(), 3);
+        assert_eq!(plan.detail_requests, 0);
+        assert!(plan.requests() >= 3);
+    }
+
+    #[test]
+    fn no_planned_window_expects_more_rows_than_the_ceiling() {
+        for orders in [1_000, 50_000, 500_000, 3_000_000] {
+            let plan = Plan::from_probe(probe(orders, DetailCase::Expanded));
+            let days = u64::from(plan.probe.range.days());
+            for window in &plan.windows {
+                let expected = orders * u64::from(window.days()) / days;
+                assert!(expected <= MAX_ROWS_PER_WINDOW, "{orders}: {window}");
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Records that could not be understood. One bad record never costs its page: it
+//! is kept aside with its raw text, the place and the reason (DESIGN §6).
+
+use serde::{Deserialize, Serialize};
+
+/// Why a record was set aside. The codes are stable: operators filter by them and
+/// `rejected replay` will select by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RejectionCode {
+    /// The list entry is not a JSON object.
+    NotAnObject,
+    /// The entry is not JSON that can be decoded at all.
+    InvalidJson,
+    MissingId,
+    InvalidId,
+    MissingDate,
+    InvalidDate,
+    InvalidAmount,
+    InvalidQuantity,
+    /// A field has a type that no known quirk explains.
+    InvalidField,
+    /// A number is too large for its column.
+    OutOfRange,
+}
+
+impl RejectionCode {
+    pub const ALL: [Self; 10] = [
+        Self::NotAnObject,
+        Self::InvalidJson,
+        Self::MissingId,
+        Self::InvalidId,
+        Self::MissingDate,
+        Self::InvalidDate,
+        Self::InvalidAmount,
+        Self::InvalidQuantity,
+        Self::InvalidField,
+        Self::OutOfRange,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotAnObject => "not_an_object",
+            Self::InvalidJson => "invalid_json",
+            Self::MissingId => "missing_id",
+            Self::InvalidId => "invalid_id",
+            Self::MissingDate => "missing_date",
+            Self::InvalidDate => "invalid_date",
+            Self::InvalidAmount => "invalid_amount",
+            Self::InvalidQuantity => "invalid_quantity",
+            Self::InvalidField => "invalid_field",
+            Self::OutOfRange => "out_of_range",
+        }
+    }
+}
+
+impl std::fmt::Display for RejectionCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why one record was set aside, and where in it the trouble is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    pub code: RejectionCode,
+    /// JSON path inside the record, for example `$.items[2].quantity`.
+    pub path: String,
+    /// A sentence for the operator. It never quotes the offending value, which may
+    /// be personal data; the raw record is kept in the database beside it.
+    pub message: String,
+    /// The record's id where at least that could be read.
+    pub salla_id: Option<i64>,
+}
+
+/// How many rejections of one kind stop a run: from here on it is more likely
+/// that our reading is wrong than that the shop's data are (DESIGN §6).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RejectionLimit {
+    /// At least this many rejections of one kind …
+    pub at_least: u64,
+    /// … and more than this share of the records of the resource seen so far.
+    pub share: f64,
+}
+
+impl Default for RejectionLimit {
+    fn default() -> Self {
+        Self {
+            at_least: 20,
+            share: 0.05,
+        }
+    }
+}
+
+impl RejectionLimit {
+    pub fn exceeded(&self, of_one_kind: u64, records_seen: u64) -> bool {
+        of_one_kind >= self.at_least && of_one_kind as f64 > self.share * records_seen as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_stops_only_when_both_bounds_are_passed() {
+        let limit = RejectionLimit::default();
+        let table = [
+            (19, 19, false),
+            (20, 20, true),
+            (20, 400, false),
+            (21, 400, true),
+            (500, 10_000, false),
+            (501, 10_000, true),
+            (0, 0, false),
+        ];
+        for (rejected, seen, expected) in table {
+            assert_eq!(
+                limit.exceeded(rejected, seen),
+                expected,
+                "{rejected}/{seen}"
+            );
+        }
+    }
+}

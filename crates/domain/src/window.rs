@@ -1,0 +1,182 @@
+//! Slices of a resource by creation day in Asia/Riyadh.
+
+use jiff::ToSpan;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+/// Days from `from` to `to`, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DayRange {
+    pub from: Date,
+    pub to: Date,
+}
+
+/// How far a query must reach beyond its window on each side so that neighbouring
+/// windows leave no gap, whatever Salla's filters mean.
+///
+/// Whether `from_date` and `to_date` are inclusive, and whether their days are
+/// Riyadh's or UTC's, is not documented (FACTS §14). One day before is enough in
+/// every combination but the one in which both ends are exclusive; the probe tells
+/// that one apart, and only then a day after is asked for as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overlap {
+    pub days_before: u8,
+    pub days_after: u8,
+}
+
+impl Overlap {
+    pub const INCLUSIVE: Self = Self {
+        days_before: 1,
+        days_after: 0,
+    };
+    pub const EXCLUSIVE: Self = Self {
+        days_before: 1,
+        days_after: 1,
+    };
+}
+
+impl DayRange {
+    /// `None` when `from` is after `to`.
+    pub fn new(from: Date, to: Date) -> Option<Self> {
+        (from <= to).then_some(Self { from, to })
+    }
+
+    /// The days of the last `months` months up to and including `to`.
+    pub fn last_months(to: Date, months: u16) -> Self {
+        let from = to.saturating_sub(i32::from(months).months());
+        Self { from, to }
+    }
+
+    pub fn days(&self) -> u32 {
+        let span = self.from.until(self.to).map(|s| s.get_days()).unwrap_or(0);
+        u32::try_from(span).unwrap_or(0) + 1
+    }
+
+    pub fn contains(&self, day: Date) -> bool {
+        self.from <= day && day <= self.to
+    }
+
+    /// The older and the newer half; `None` for a single day.
+    pub fn split(&self) -> Option<(Self, Self)> {
+        if self.from == self.to {
+            return None;
+        }
+        let half = i64::from(self.days() / 2);
+        let newer_from = self.from.saturating_add(half.days());
+        Some((
+            Self {
+                from: self.from,
+                to: newer_from.saturating_sub(1.day()),
+            },
+            Self {
+                from: newer_from,
+                to: self.to,
+            },
+        ))
+    }
+
+    /// The days to ask Salla for.
+    pub fn widened(&self, overlap: Overlap) -> Self {
+        Self {
+            from: self
+                .from
+                .saturating_sub(i64::from(overlap.days_before).days()),
+            to: self.to.saturating_add(i64::from(overlap.days_after).days()),
+        }
+    }
+
+    /// Cuts the range into windows, newest first: `newest_days` first, so that the
+    /// latest month is usable early, then pieces of at most `days` days.
+    pub fn windows_newest_first(&self, newest_days: u32, days: u32) -> Vec<Self> {
+        let mut windows = Vec::new();
+        let mut to = self.to;
+        let mut length = newest_days.clamp(1, days.max(1));
+        loop {
+            let from = to
+                .saturating_sub((i64::from(length) - 1).days())
+                .max(self.from);
+            windows.push(Self { from, to });
+            if from <= self.from {
+                return windows;
+            }
+            to = from.saturating_sub(1.day());
+            length = days.max(1);
+        }
+    }
+}
+
+impl std::fmt::Display for DayRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}..{}", self.from, self.to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn day(n: i64) -> Date {
+        Date::constant(2023, 1, 1).saturating_add(n.days())
+    }
+
+    proptest! {
+        #[test]
+        fn windows_cover_the_range_without_gap_or_overlap(
+            start in 0i64..800, length in 0i64..800, newest in 1u32..60, days in 1u32..200
+        ) {
+            let range = DayRange::new(day(start), day(start + length)).unwrap();
+            let windows = range.windows_newest_first(newest, days);
+            prop_assert_eq!(windows[0].to, range.to);
+            prop_assert_eq!(windows.last().unwrap().from, range.from);
+            for pair in windows.windows(2) {
+                prop_assert_eq!(pair[1].to.saturating_add(1.day()), pair[0].from);
+            }
+            prop_assert_eq!(windows.iter().map(DayRange::days).sum::<u32>(), range.days());
+            prop_assert!(windows.iter().all(|w| w.days() <= days.max(newest)));
+        }
+
+        #[test]
+        fn halves_make_the_whole(start in 0i64..800, length in 1i64..800) {
+            let range = DayRange::new(day(start), day(start + length)).unwrap();
+            let (older, newer) = range.split().unwrap();
+            prop_assert_eq!(older.from, range.from);
+            prop_assert_eq!(newer.to, range.to);
+            prop_assert_eq!(older.to.saturating_add(1.day()), newer.from);
+        }
+
+        /// Whatever a filter means, every instant of the range is asked for by some
+        /// window: this is what the overlap is for.
+        #[test]
+        fn no_instant_falls_between_two_windows(
+            boundary in 30i64..700, second_of_day in 0i64..86_400, day_offset in -1i64..=1,
+            from_inclusive: bool, to_inclusive: bool, utc: bool
+        ) {
+            let exclusive = !from_inclusive && !to_inclusive;
+            let overlap = if exclusive { Overlap::EXCLUSIVE } else { Overlap::INCLUSIVE };
+            let newer = DayRange::new(day(boundary), day(boundary + 20)).unwrap().widened(overlap);
+            let older = DayRange::new(day(boundary - 20), day(boundary - 1)).unwrap().widened(overlap);
+            let local = day(boundary + day_offset).to_datetime(jiff::civil::Time::midnight())
+                .saturating_add(second_of_day.seconds());
+            let filtered_day = if utc { local.saturating_sub(3.hours()).date() } else { local.date() };
+            let matches = |range: &DayRange| {
+                (filtered_day > range.from || (from_inclusive && filtered_day == range.from))
+                    && (filtered_day < range.to || (to_inclusive && filtered_day == range.to))
+            };
+            prop_assert!(matches(&newer) || matches(&older), "{filtered_day} {newer} {older}");
+        }
+    }
+
+    #[test]
+    fn a_single_day_cannot_be_split() {
+        assert_eq!(DayRange::new(day(1), day(1)).unwrap().split(), None);
+        assert_eq!(DayRange::new(day(2), day(1)), None);
+    }
+
+    #[test]
+    fn twelve_months_back_from_the_end_of_a_month() {
+        let to: Date = "2024-02-29".parse().unwrap();
+        let range = DayRange::last_months(to, 12);
+        assert_eq!(range.to_string(), "2023-02-28..2024-02-29");
+    }
+}

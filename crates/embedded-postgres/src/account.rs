@@ -1,0 +1,127 @@
+//! Under which user PostgreSQL runs. It refuses to run as root.
+//!
+//! Root hands the server to the user `postgres`, else to `nobody`, and on Linux
+//! else to itself in a user namespace, where root is not called root. The last
+//! one also works when the data lies in a folder that only root may enter.
+
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::error::Error;
+#[cfg(target_os = "linux")]
+use crate::namespace;
+use crate::owner::{Owner, user};
+use crate::places::Places;
+use crate::programs::Programs;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Account {
+    Ourselves,
+    User(Owner),
+    #[cfg(target_os = "linux")]
+    Namespace,
+}
+
+/// Variables that would change what `initdb` and `postgres` do.
+const DISTRACTIONS: [&str; 5] = ["PGDATA", "PGPORT", "PGHOST", "PGUSER", "PGOPTIONS"];
+
+impl Account {
+    /// An existing data directory stays with its owner.
+    pub(crate) fn of_existing(programs: &Programs, places: &Places) -> Result<Self, Error> {
+        if Owner::ourselves().uid != 0 {
+            return Ok(Account::Ourselves);
+        }
+        let owner = Owner::of(&places.data_dir)?;
+        let candidate = match owner.uid {
+            0 => Self::namespace(),
+            _ => Some(Account::User(owner)),
+        };
+        candidate
+            .filter(|account| account.can_run(programs, places))
+            .ok_or_else(|| Error::NoAccount {
+                reason: format!(
+                    "user {}, who owns {}, cannot run {}",
+                    owner.uid,
+                    places.data_dir.display(),
+                    programs.program("postgres").display()
+                ),
+            })
+    }
+
+    pub(crate) fn for_new(programs: &Programs, places: &Places) -> Result<Self, Error> {
+        if Owner::ourselves().uid != 0 {
+            return Ok(Account::Ourselves);
+        }
+        ["postgres", "nobody"]
+            .into_iter()
+            .filter_map(|name| user(name).map(Account::User))
+            .chain(Self::namespace())
+            .find(|account| account.can_run(programs, places))
+            .ok_or_else(|| Error::NoAccount {
+                reason: format!(
+                    "neither the user \"postgres\" nor \"nobody\" nor a user namespace can reach both {} and {}",
+                    programs.program("postgres").display(),
+                    places.parent.display()
+                ),
+            })
+    }
+
+    fn namespace() -> Option<Self> {
+        #[cfg(target_os = "linux")]
+        return Some(Account::Namespace);
+        #[cfg(not(target_os = "linux"))]
+        return None;
+    }
+
+    /// Tried rather than computed from permission bits, which know nothing of
+    /// access lists, missing libraries and kernels that forbid namespaces. The
+    /// folder is entered after the user was changed, so that it is tested too.
+    fn can_run(&self, programs: &Programs, places: &Places) -> bool {
+        let attempt = self
+            .command(&programs.program("postgres"))
+            .arg("--version")
+            .current_dir(&places.parent)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        attempt.is_ok_and(|status| status.success())
+    }
+
+    /// A command that will run under this account, in English and without
+    /// anything to say on our terminal.
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .env("LC_ALL", "C");
+        for name in DISTRACTIONS {
+            command.env_remove(name);
+        }
+        match self {
+            Account::Ourselves => {}
+            Account::User(owner) => {
+                command.uid(owner.uid).gid(owner.gid);
+            }
+            #[cfg(target_os = "linux")]
+            Account::Namespace => namespace::enter_before_exec(&mut command),
+        }
+        command
+    }
+
+    pub(crate) fn owner(&self) -> Owner {
+        match self {
+            Account::User(owner) => *owner,
+            Account::Ourselves => Owner::ourselves(),
+            #[cfg(target_os = "linux")]
+            Account::Namespace => Owner::ourselves(),
+        }
+    }
+
+    pub(crate) fn give(&self, path: &Path) -> Result<(), Error> {
+        let owner = self.owner();
+        chown(path, Some(owner.uid), Some(owner.gid)).map_err(Error::io("giving away", path))
+    }
+}

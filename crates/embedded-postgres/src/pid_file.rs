@@ -1,0 +1,105 @@
+//! `postmaster.pid`: telling a live server from the remains of a dead one.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use crate::error::Error;
+
+pub(crate) type Pid = libc::pid_t;
+
+/// What `postmaster.pid` says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct PidFile {
+    pub(crate) pid: Pid,
+    /// It takes connections.
+    pub(crate) ready: bool,
+}
+
+/// The process that serves this data directory at the moment, starting or not.
+pub(crate) fn current_pid(data_dir: &Path) -> Result<Option<Pid>, Error> {
+    let pid = read(data_dir)?.map(|file| file.pid);
+    Ok(pid.filter(|pid| is_alive(*pid, data_dir)))
+}
+
+/// After a crash the file stays, and its number may by now be that of another
+/// process of the same user, for which PostgreSQL would refuse to start.
+pub(crate) fn remove_if_stale(data_dir: &Path) -> Result<(), Error> {
+    if current_pid(data_dir)?.is_some() {
+        return Ok(());
+    }
+    let file = data_dir.join("postmaster.pid");
+    match fs::remove_file(&file) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(Error::io("removing the stale file", &file)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn read(data_dir: &Path) -> Result<Option<PidFile>, Error> {
+    let path = data_dir.join("postmaster.pid");
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(parse(&text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("reading", &path)(error)),
+    }
+}
+
+/// The first line is the process, the eighth the state: the same that
+/// `pg_ctl --wait` goes by.
+fn parse(text: &str) -> Option<PidFile> {
+    let mut lines = text.lines();
+    let pid = lines.next()?.trim().parse().ok()?;
+    let ready = lines.nth(6).is_some_and(|state| state.trim() == "ready");
+    Some(PidFile { pid, ready })
+}
+
+/// A server works in its data directory; another process that was given the
+/// number of a dead server does not. A zombie works nowhere.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_alive(pid: Pid, data_dir: &Path) -> bool {
+    let Ok(workplace) = fs::read_link(format!("/proc/{pid}/cwd")) else {
+        return false;
+    };
+    let mut removed = data_dir.as_os_str().to_owned();
+    removed.push(" (deleted)");
+    workplace == data_dir || workplace.as_os_str() == removed
+}
+
+/// Without `/proc` the name has to do: alive, not a zombie, called postgres.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn is_alive(pid: Pid, _data_dir: &Path) -> bool {
+    // SAFETY: signal 0 only asks whether the process exists.
+    if unsafe { libc::kill(pid, 0) } != 0 {
+        return false;
+    }
+    let answer = std::process::Command::new("ps")
+        .args(["-o", "stat=", "-o", "comm=", "-p", &pid.to_string()])
+        .output();
+    answer.is_ok_and(|answer| {
+        let line = String::from_utf8_lossy(&answer.stdout);
+        line.contains("postgres") && !line.trim_start().starts_with('Z')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pid_file_is_read_line_by_line() {
+        let full = "4711\n/data\n1700000000\n5432\n/tmp/socket\n\n 5432001 3\nready   \n";
+        let starting = full.replace("ready   ", "starting");
+        let early = "4711\n/data\n1700000000\n";
+        let file = |ready| Some(PidFile { pid: 4711, ready });
+        for (text, expected) in [
+            (full, file(true)),
+            (&starting, file(false)),
+            (early, file(false)),
+            ("", None),
+        ] {
+            assert_eq!(parse(text), expected, "{text:?}");
+        }
+    }
+}

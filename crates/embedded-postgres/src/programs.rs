@@ -1,0 +1,166 @@
+//! Finding PostgreSQL's programs.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+use crate::inspection::inspect;
+
+const OLDEST_MAJOR: u32 = 15;
+
+/// Programs of one PostgreSQL installation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Programs {
+    /// The folder with `initdb` and `postgres`.
+    pub bin: PathBuf,
+    pub major: u32,
+    /// As the server prints it: `16.14`, `18beta1`.
+    pub version: String,
+}
+
+impl Programs {
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.bin.join(name)
+    }
+}
+
+/// Where to look, beside the usual places of packages and Homebrew.
+#[derive(Clone, Debug, Default)]
+pub struct Search {
+    /// If given, nothing else is considered.
+    pub pg_bin: Option<PathBuf>,
+    /// The value of `PATH`.
+    pub path: Option<OsString>,
+    /// Folders where `get-postgres.sh` keeps its `postgresql-<major>`.
+    pub cache_dirs: Vec<PathBuf>,
+}
+
+impl Search {
+    /// Asks the caller for `PG_BIN`, `PATH`, `XDG_CACHE_HOME` and `HOME`, so
+    /// that the same names and folders count here and in `get-postgres.sh`.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<OsString>) -> Self {
+        let given = |name| lookup(name).filter(|value| !value.is_empty());
+        let user_cache = given("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .or_else(|| given("HOME").map(|home| Path::new(&home).join(".cache")));
+        Self {
+            pg_bin: given("PG_BIN").map(PathBuf::from),
+            path: given("PATH"),
+            cache_dirs: user_cache
+                .into_iter()
+                .chain([PathBuf::from("/var/cache")])
+                .map(|cache| cache.join("salla-sync"))
+                .collect(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// The newest one.
+    #[default]
+    Any,
+    /// The newest one of this major version, to open what it has made.
+    Major(u32),
+    /// The one in this folder.
+    Bin(PathBuf),
+}
+
+/// Finds an installation of PostgreSQL 15 or newer. A folder that was named
+/// explicitly must work; elsewhere the newest that works is taken.
+pub fn find_programs(search: &Search, wanted: &Wanted) -> Result<Programs, Error> {
+    let (explicit, major) = match wanted {
+        Wanted::Any => (search.pg_bin.as_ref(), None),
+        Wanted::Major(major) => (search.pg_bin.as_ref(), Some(*major)),
+        Wanted::Bin(bin) => (Some(bin), None),
+    };
+    if let Some(bin) = explicit {
+        return inspect(bin)
+            .and_then(|programs| accept(programs, major))
+            .map_err(|reason| Error::UnusablePrograms {
+                bin: bin.clone(),
+                reason,
+            });
+    }
+    newest(search, major).ok_or_else(|| Error::NotFound {
+        wanted: match major {
+            Some(major) => format!("version {major}"),
+            None => format!("version {OLDEST_MAJOR} or newer"),
+        },
+        looked_in: "PATH, /usr/lib/postgresql, Homebrew, Postgres.app and the download cache"
+            .to_owned(),
+    })
+}
+
+fn newest(search: &Search, major: Option<u32>) -> Option<Programs> {
+    let mut seen = BTreeSet::new();
+    let mut best: Option<Programs> = None;
+    for folder in folders(search) {
+        // Also follows a link in PATH to the installation that it stands for.
+        let initdb = folder.join("initdb").canonicalize();
+        let Some(bin) = initdb.ok().and_then(|path| Some(path.parent()?.to_owned())) else {
+            continue;
+        };
+        if !seen.insert(bin.clone()) {
+            continue;
+        }
+        match inspect(&bin).and_then(|programs| accept(programs, major)) {
+            Ok(found) => {
+                if best.as_ref().is_none_or(|best| age(best) < age(&found)) {
+                    best = Some(found);
+                }
+            }
+            Err(reason) => tracing::debug!(bin = %bin.display(), reason, "PostgreSQL passed over"),
+        }
+    }
+    best
+}
+
+/// In the order of preference among equal versions.
+fn folders(search: &Search) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = search
+        .path
+        .as_deref()
+        .map(|path| std::env::split_paths(path).collect())
+        .unwrap_or_default();
+    let mut each_in = |parent: &Path, prefix: &str, bin: &str| {
+        let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+        let mut found: Vec<PathBuf> = entries
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+            .map(|entry| entry.path().join(bin))
+            .collect();
+        found.sort();
+        folders.append(&mut found);
+    };
+    each_in(Path::new("/usr/lib/postgresql"), "", "bin");
+    each_in(Path::new("/usr"), "pgsql-", "bin");
+    each_in(Path::new("/opt/homebrew/opt"), "postgresql@", "bin");
+    each_in(Path::new("/usr/local/opt"), "postgresql@", "bin");
+    let postgres_app = Path::new("/Applications/Postgres.app/Contents/Versions");
+    each_in(postgres_app, "", "bin");
+    for cache in &search.cache_dirs {
+        each_in(cache, "postgresql-", "bin");
+    }
+    folders
+}
+
+fn accept(programs: Programs, major: Option<u32>) -> Result<Programs, String> {
+    let fits = major.is_none_or(|major| programs.major == major);
+    match fits && programs.major >= OLDEST_MAJOR {
+        true => Ok(programs),
+        false => Err(format!(
+            "it is version {}, wanted was {}",
+            programs.version,
+            major.map_or(format!("{OLDEST_MAJOR} or newer"), |major| major
+                .to_string())
+        )),
+    }
+}
+
+fn age(programs: &Programs) -> (u32, u32) {
+    let minor = programs.version.split_once('.').map(|(_, minor)| minor);
+    let minor = minor.and_then(|minor| minor.parse().ok()).unwrap_or(0);
+    (programs.major, minor)
+}

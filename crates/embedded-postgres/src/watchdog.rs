@@ -1,0 +1,212 @@
+//! The process that stops a server which nobody uses any more.
+//!
+//! Needed where users do not come to an end in order: test processes exit
+//! without dropping anything, and are killed. It is a fork of the process that
+//! started the server, because a library has no executable of its own to run,
+//! and it outlives that process. It looks at the users' lock every second.
+//!
+//! A fork of a process with several threads may only make system calls: another
+//! thread may have held the allocator's lock. So everything the watchdog needs
+//! is prepared before, and below [`Watch::watch`] nothing allocates.
+
+mod calls;
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::ptr;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::locks;
+use crate::opening::Afterwards;
+use crate::places::Places;
+use calls::{
+    answers, forget_the_parent, is_still_at, read_pid, rename_and_remove, sleep_a_second,
+    socket_address, try_lock, unlock,
+};
+
+const FAST_STOP_SECONDS: u32 = 20;
+const IMMEDIATE_STOP_SECONDS: u32 = 5;
+
+/// Sees to it that a watchdog runs. Called by whoever holds the turn, so that
+/// there is never a second one; a watchdog that was killed is replaced.
+pub(crate) fn ensure(places: &Places, idle: Duration, afterwards: Afterwards) -> Result<(), Error> {
+    let own_lock = locks::open(&places.watchdog_lock)?;
+    if !locks::try_lock(&own_lock, &places.watchdog_lock)? {
+        return Ok(());
+    }
+    let watch = Watch::prepare(places, own_lock, idle, afterwards)?;
+    watch
+        .detach()
+        .map_err(Error::io("starting the watchdog of", &places.data_dir))
+}
+
+struct Watch {
+    /// Held as long as the watchdog lives: the lock goes over with the fork.
+    own_lock: File,
+    /// Opened anew: locks on the files that we hold would be our own locks.
+    users_lock: File,
+    start_lock: File,
+    start_lock_path: CString,
+    idle_seconds: u32,
+    pid_file: CString,
+    socket: libc::sockaddr_un,
+    socket_files: [CString; 2],
+    socket_dir: CString,
+    removal: Option<Removal>,
+}
+
+/// The folder gets another name first: at no moment is there a half-removed
+/// cluster under the name that the next starter looks at.
+struct Removal {
+    folder: CString,
+    aside: CString,
+}
+
+impl Watch {
+    fn prepare(
+        places: &Places,
+        own_lock: File,
+        idle: Duration,
+        afterwards: Afterwards,
+    ) -> Result<Self, Error> {
+        let removal = match afterwards {
+            Afterwards::KeepFiles => None,
+            Afterwards::RemoveParentFolder => {
+                let mut aside = places.parent.clone().into_os_string();
+                aside.push(format!(".removed-by-{}", std::process::id()));
+                Some(Removal {
+                    folder: c_string(&places.parent)?,
+                    aside: c_string(aside.as_ref())?,
+                })
+            }
+        };
+        Ok(Self {
+            own_lock,
+            users_lock: locks::open(&places.users_lock)?,
+            start_lock: locks::open(&places.start_lock)?,
+            start_lock_path: c_string(&places.start_lock)?,
+            idle_seconds: idle.as_secs().try_into().unwrap_or(u32::MAX),
+            pid_file: c_string(&places.data_dir.join("postmaster.pid"))?,
+            socket: socket_address(&c_string(&places.socket())?),
+            socket_files: [
+                c_string(&places.socket())?,
+                c_string(&places.socket_lock())?,
+            ],
+            socket_dir: c_string(&places.socket_dir)?,
+            removal,
+        })
+    }
+
+    /// Forks twice: the watchdog becomes a child of init, so nobody has to wait
+    /// for its end.
+    fn detach(&self) -> io::Result<()> {
+        // SAFETY: the child makes system calls only and never returns.
+        match unsafe { libc::fork() } {
+            -1 => Err(io::Error::last_os_error()),
+            0 => unsafe {
+                libc::setsid();
+                if libc::fork() == 0 {
+                    self.watch();
+                }
+                libc::_exit(0)
+            },
+            child => {
+                // SAFETY: waits for our own child and wants no status.
+                unsafe { libc::waitpid(child, ptr::null_mut(), 0) };
+                Ok(())
+            }
+        }
+    }
+
+    fn watch(&self) -> ! {
+        forget_the_parent(
+            [&self.own_lock, &self.users_lock, &self.start_lock].map(AsRawFd::as_raw_fd),
+        );
+        let mut idle_seconds = 0;
+        loop {
+            sleep_a_second();
+            idle_seconds = match self.is_unused() {
+                true => idle_seconds + 1,
+                false => 0,
+            };
+            if idle_seconds >= self.idle_seconds && self.has_ended_it() {
+                // SAFETY: ends this process.
+                unsafe { libc::_exit(0) }
+            }
+        }
+    }
+
+    fn is_unused(&self) -> bool {
+        let unused = try_lock(&self.users_lock);
+        if unused {
+            unlock(&self.users_lock);
+        }
+        unused
+    }
+
+    /// Stops the server and tidies up, unless somebody came in the meantime.
+    /// Whoever comes from now on waits for the turn and then finds nothing.
+    fn has_ended_it(&self) -> bool {
+        if !try_lock(&self.start_lock) {
+            return false;
+        }
+        if !try_lock(&self.users_lock) {
+            unlock(&self.start_lock);
+            return false;
+        }
+        // Somebody has removed our files, and what now lies in their place has
+        // its own locks, its own users and its own watchdog.
+        if !is_still_at(&self.start_lock, &self.start_lock_path) {
+            return true;
+        }
+        self.stop_server();
+        self.remove_socket();
+        if let Some(removal) = &self.removal {
+            rename_and_remove(&removal.folder, &removal.aside);
+        }
+        true
+    }
+
+    fn stop_server(&self) {
+        for (signal, seconds) in [
+            (libc::SIGINT, FAST_STOP_SECONDS),
+            (libc::SIGQUIT, IMMEDIATE_STOP_SECONDS),
+        ] {
+            for second in 0..seconds {
+                // A number in a file may be stale; a server that answers is not.
+                let Some(pid) = answers(&self.socket)
+                    .then(|| read_pid(&self.pid_file))
+                    .flatten()
+                else {
+                    return;
+                };
+                if second == 0 {
+                    // SAFETY: takes no pointers.
+                    unsafe { libc::kill(pid, signal) };
+                }
+                sleep_a_second();
+            }
+        }
+    }
+
+    /// The same as `socket_dir::remove`.
+    fn remove_socket(&self) {
+        // SAFETY: the strings end with a zero.
+        unsafe {
+            for file in &self.socket_files {
+                libc::unlink(file.as_ptr());
+            }
+            libc::rmdir(self.socket_dir.as_ptr());
+        }
+    }
+}
+
+fn c_string(path: &Path) -> Result<CString, Error> {
+    CString::new(path.as_os_str().as_bytes())
+        .map_err(|error| Error::io("naming", path)(error.into()))
+}

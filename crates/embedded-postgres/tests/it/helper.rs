@@ -1,0 +1,129 @@
+//! Another process that uses a server, to be killed at will.
+//!
+//! The test executable starts itself again and asks for the one ignored test
+//! below, which does nothing when it is run by hand.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use embedded_postgres::{
+    Durability, Lifetime, Programs, Search, Server, Settings, Wanted, find_programs,
+};
+use tempfile::TempDir;
+
+pub(crate) fn search() -> Search {
+    Search::from_lookup(|name| std::env::var_os(name))
+}
+
+pub(crate) fn programs() -> Programs {
+    find_programs(&search(), &Wanted::Any).unwrap()
+}
+
+/// Most tests do not care for their data after a power cut.
+pub(crate) fn settings(data_dir: &Path) -> Settings {
+    Settings {
+        durability: Durability::Throwaway,
+        ..Settings::new(data_dir, programs())
+    }
+}
+
+/// A folder that other users may pass through, so that root can hand the server
+/// to the user `postgres`.
+pub(crate) fn passable_folder() -> TempDir {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(place.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    place
+}
+
+pub(crate) fn kill(pid: i32, signal: i32) -> bool {
+    // SAFETY: takes no pointers.
+    unsafe { libc::kill(pid, signal) == 0 }
+}
+
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..1500 {
+        if holds() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    panic!("still not after 30 s: {what}");
+}
+
+/// A process that holds a server until it is killed.
+pub(crate) struct Holder {
+    process: Child,
+    pub(crate) server_pid: i32,
+    pub(crate) attached: bool,
+}
+
+impl Holder {
+    pub(crate) fn start(task: &str, place: &Path) -> Self {
+        Self::wait_until_ready(Self::spawn(task, place))
+    }
+
+    pub(crate) fn spawn(task: &str, place: &Path) -> Child {
+        Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "helper::hold_a_server",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env("HOLDER_TASK", task)
+            .env("HOLDER_PLACE", place)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    pub(crate) fn wait_until_ready(mut process: Child) -> Self {
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let report = output
+            .lines()
+            .map(Result::unwrap)
+            .find_map(|line| Some(line.split_once("holding ")?.1.to_owned()))
+            .expect("the helper came to an end");
+        let (pid, attached) = report.split_once(' ').unwrap();
+        Self {
+            process,
+            server_pid: pid.parse().unwrap(),
+            attached: attached == "true",
+        }
+    }
+
+    pub(crate) fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+#[test]
+#[ignore = "the other process of other tests"]
+fn hold_a_server() {
+    let (Some(task), Some(place)) = (
+        std::env::var_os("HOLDER_TASK"),
+        std::env::var_os("HOLDER_PLACE"),
+    ) else {
+        return;
+    };
+    let place = Path::new(&place);
+    let idle = Duration::from_secs(2);
+    let server = match task.to_str().unwrap() {
+        "private" => Server::start(settings(place)),
+        "watched" => Server::start(Settings {
+            lifetime: Lifetime::StopWhenIdle(idle),
+            ..settings(place)
+        }),
+        "shared" => Server::shared_until_idle(&search(), &Wanted::Any, place, idle),
+        unknown => panic!("no such task: {unknown}"),
+    };
+    let server = server.unwrap();
+    println!("holding {} {}", server.pid(), server.attached());
+    std::io::stdout().flush().unwrap();
+    thread::sleep(Duration::from_secs(120));
+}

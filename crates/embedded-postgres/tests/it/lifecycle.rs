@@ -1,0 +1,176 @@
+//! Starting, sharing and leaving.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use embedded_postgres::{Departure, Lifetime, Server, Settings, made_by};
+
+use crate::client::Client;
+use crate::helper::{Holder, eventually, kill, passable_folder, programs, settings};
+
+#[test]
+fn a_durable_server_is_made_used_stopped_and_found_again() {
+    let place = passable_folder();
+    let data_dir = place.path().join("state/db");
+    let first = Server::start(Settings::new(&data_dir, programs())).unwrap();
+    assert!(!first.attached());
+    let mut client = Client::connect(&first);
+    for (question, expected) in [
+        ("show fsync", "on"),
+        ("show wal_level", "logical"),
+        ("show listen_addresses", ""),
+        ("show server_encoding", "UTF8"),
+        ("show timezone", "UTC"),
+        ("select datcollate from pg_database", "C"),
+    ] {
+        assert_eq!(client.ask_one(question), expected, "{question}");
+    }
+    client.ask("create table kept as select 'قهوة' as word");
+    assert_eq!(first.leave().unwrap(), Departure::Stopped);
+
+    assert_eq!(made_by(&data_dir).unwrap(), Some(programs().major));
+    let second = Server::start(Settings::new(&data_dir, programs())).unwrap();
+    assert!(!second.attached());
+    assert_eq!(
+        Client::connect(&second).ask_one("select word from kept"),
+        "قهوة"
+    );
+    let socket_dir = second.socket_dir().to_owned();
+    drop(second);
+    assert!(!socket_dir.exists(), "the socket's folder was left behind");
+}
+
+#[test]
+fn a_throwaway_server_does_not_wait_for_the_disk() {
+    let place = passable_folder();
+    let server = Server::start(settings(&place.path().join("db"))).unwrap();
+    assert_eq!(Client::connect(&server).ask_one("show fsync"), "off");
+}
+
+#[test]
+fn extra_settings_are_the_starters() {
+    let place = passable_folder();
+    let mut settings = settings(&place.path().join("db"));
+    settings.extra = vec![("max_connections".to_owned(), "23".to_owned())];
+    let server = Server::start(settings).unwrap();
+    assert_eq!(
+        Client::connect(&server).ask_one("show max_connections"),
+        "23"
+    );
+}
+
+#[test]
+fn the_last_user_stops_it() {
+    let place = passable_folder();
+    let data_dir = place.path().join("db");
+    let first = Server::start(settings(&data_dir)).unwrap();
+    let second = Server::start(settings(&data_dir)).unwrap();
+    assert!(second.attached());
+    assert_eq!(first.pid(), second.pid());
+    let pid = first.pid();
+    assert_eq!(first.leave().unwrap(), Departure::StillInUse);
+    assert_eq!(Client::connect(&second).ask_one("select 1"), "1");
+    assert_eq!(second.leave().unwrap(), Departure::Stopped);
+    eventually("the process is buried", || !kill(pid, 0));
+}
+
+#[test]
+fn a_killed_starter_leaves_it_to_the_others() {
+    let place = passable_folder();
+    let data_dir = place.path().join("db");
+    let starter = Holder::start("private", &data_dir);
+    let server = Server::start(settings(&data_dir)).unwrap();
+    assert!(server.attached());
+    starter.kill();
+    assert_eq!(Client::connect(&server).ask_one("select 1"), "1");
+    assert_eq!(server.leave().unwrap(), Departure::Stopped);
+}
+
+#[test]
+fn a_killed_last_user_leaves_it_to_the_next() {
+    let place = passable_folder();
+    let data_dir = place.path().join("db");
+    let only = Holder::start("private", &data_dir);
+    let pid = only.server_pid;
+    only.kill();
+    let next = Server::start(settings(&data_dir)).unwrap();
+    assert!(next.attached());
+    assert_eq!(next.pid(), pid);
+    assert_eq!(next.leave().unwrap(), Departure::Stopped);
+}
+
+#[test]
+fn starters_at_the_same_moment_yield_one_server() {
+    let place = passable_folder();
+    let data_dir = place.path().join("db");
+    let rivals: Vec<_> = (0..4)
+        .map(|_| Holder::spawn("private", &data_dir))
+        .collect();
+    let holders: Vec<_> = rivals.into_iter().map(Holder::wait_until_ready).collect();
+    let starters = holders.iter().filter(|holder| !holder.attached).count();
+    assert_eq!(starters, 1);
+    assert!(
+        holders
+            .iter()
+            .all(|holder| holder.server_pid == holders[0].server_pid)
+    );
+    holders.into_iter().for_each(Holder::kill);
+    assert_eq!(
+        Server::start(settings(&data_dir)).unwrap().leave().unwrap(),
+        Departure::Stopped
+    );
+}
+
+#[test]
+fn an_outliving_server_is_stopped_by_name() {
+    let place = passable_folder();
+    let data_dir = place.path().join("db");
+    let outliving = Settings {
+        lifetime: Lifetime::Outlive,
+        ..settings(&data_dir)
+    };
+    let server = Server::start(outliving.clone()).unwrap();
+    let pid = server.pid();
+    assert_eq!(server.leave().unwrap(), Departure::LeftRunning);
+    let again = Server::start(outliving).unwrap();
+    assert!(again.attached());
+    again.stop().unwrap();
+    eventually("the process is gone", || !kill(pid, 0));
+}
+
+#[test]
+fn a_path_longer_than_a_socket_may_have_is_no_obstacle() {
+    let place = passable_folder();
+    let data_dir = place.path().join("long ".repeat(30)).join("it's \"here\"");
+    let server = Server::start(settings(&data_dir)).unwrap();
+    assert_eq!(Client::connect(&server).ask_one("select 1"), "1");
+    assert!(
+        server
+            .url("shop")
+            .contains("/shop?host=/tmp/salla-sync-pg-")
+    );
+}
+
+#[test]
+fn a_folder_that_only_we_may_enter_is_no_obstacle() {
+    let place = passable_folder();
+    fs::set_permissions(place.path(), PermissionsExt::from_mode(0o700)).unwrap();
+    let data_dir = place.path().join("db");
+    let server = Server::start(settings(&data_dir)).unwrap();
+    assert_eq!(Client::connect(&server).ask_one("select 1"), "1");
+    server.leave().unwrap();
+    // The second start must come to the same account as the first.
+    Server::start(settings(&data_dir)).unwrap();
+}
+
+#[test]
+fn files_removed_under_a_server_are_not_made_again() {
+    let place = passable_folder();
+    let folder = place.path().join("state");
+    let server = Server::start(settings(&folder.join("db"))).unwrap();
+    let pid = server.pid();
+    fs::remove_dir_all(&folder).unwrap();
+    drop(server);
+    eventually("the process is gone", || !kill(pid, 0));
+    assert!(!folder.exists());
+}

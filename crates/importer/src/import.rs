@@ -1,0 +1,382 @@
+//! The story of a run: find the merchant, claim the run, plan, walk, complete,
+//! certify.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::certificate::Certificate;
+use domain::failure::Failure;
+use domain::plan::Plan;
+use domain::rejection::RejectionLimit;
+use domain::resource::Resource;
+use domain::run::RunState;
+use domain::shop::ShopInfo;
+use domain::window::DayRange;
+
+use crate::passes::walk::{Walked, walk_window};
+use crate::passes::{Workshop, details};
+use crate::ports::clock::Clock;
+use crate::ports::landing::{Landing, RunLease};
+use crate::ports::platform::Platform;
+use crate::ports::runs::{Claim, Holder, Run, RunOptions, Runs, StoredWindow};
+use crate::probe::{ProbeRequest, probe};
+use crate::progress::{Phase, Tracker};
+use crate::stop::StopSignal;
+
+/// Everything an import works with; each member is a port or a plain value.
+#[derive(Clone)]
+pub struct Importer {
+    pub platform: Arc<dyn Platform>,
+    pub landing: Arc<dyn Landing>,
+    pub runs: Arc<dyn Runs>,
+    pub clock: Arc<dyn Clock>,
+    pub tracker: Arc<Tracker>,
+    pub settings: ImportSettings,
+}
+
+#[derive(Clone, Debug)]
+pub struct ImportSettings {
+    /// Names this process in `status` while it holds a run.
+    pub owner: String,
+    /// Another process may take the run over once so much time has passed without a
+    /// heartbeat.
+    pub lease: Duration,
+    /// Share of Salla's budget that this import may use, in (0, 1].
+    pub budget_share: f64,
+    pub rejection_limit: RejectionLimit,
+    pub max_walks: u32,
+}
+
+/// How an import ended. A failure that leaves the run as it is, so that the next
+/// start goes on, is `Interrupted`.
+#[derive(Debug)]
+pub enum Outcome {
+    Completed(Box<Certificate>),
+    /// This very import was finished before; nothing was done.
+    AlreadyCompleted(Box<Run>),
+    /// Another process holds the run.
+    Taken(Holder),
+    Interrupted(Failure),
+    Failed {
+        failure: Failure,
+        /// Present when everything was read but does not balance.
+        certificate: Option<Box<Certificate>>,
+    },
+}
+
+/// What happens to a run on its way, for whoever watches.
+pub trait Observer: Send + Sync {
+    /// The run was claimed; `resumed` when it was begun before.
+    fn claimed(&self, run: &Run, resumed: bool);
+    /// The plan is made and nothing has been fetched yet.
+    fn planned(&self, plan: &Plan);
+}
+
+/// Imports `options.months` of `shop`, or goes on with the run that is not over.
+///
+/// `again` starts a new run although the same one was finished before. An `Err`
+/// means that the database could not be asked for the state of the run.
+pub async fn import(
+    importer: &Importer,
+    shop: &ShopInfo,
+    options: &RunOptions,
+    again: bool,
+    observer: &dyn Observer,
+    stop: StopSignal,
+) -> Result<Outcome, Failure> {
+    let runs = importer.runs.as_ref();
+    let merchant = runs.ensure_merchant(shop).await?;
+    if !again
+        && let Some(run) = runs.latest(merchant).await?
+        && run.state == RunState::Completed
+        && run.options.months == options.months
+        && run.options.max_orders == options.max_orders
+    {
+        return Ok(Outcome::AlreadyCompleted(Box::new(run)));
+    }
+    let today = domain::instant::riyadh_date(importer.clock.now());
+    let range = DayRange::last_months(today, options.months);
+    let run = runs.create_or_join(merchant, options, range).await?;
+    let settings = &importer.settings;
+    let claim = runs.claim(run.id, &settings.owner, settings.lease).await?;
+    match claim {
+        Claim::Taken(holder) => Ok(Outcome::Taken(holder)),
+        Claim::Over(run) => Ok(Outcome::AlreadyCompleted(run)),
+        Claim::Granted(lease, run) => {
+            let resumed = run.plan.is_some();
+            observer.claimed(&run, resumed);
+            work(importer, shop, lease, &run, observer, stop).await
+        }
+    }
+}
+
+/// Works on a claimed run while its lease is kept alive, and leaves it in the state
+/// that the result asks for.
+async fn work(
+    importer: &Importer,
+    shop: &ShopInfo,
+    lease: RunLease,
+    run: &Run,
+    observer: &dyn Observer,
+    stop: StopSignal,
+) -> Result<Outcome, Failure> {
+    let worked = tokio::select! {
+        biased;
+        () = stop.requested() => Err(Failure::Stopped),
+        failure = keep_lease(importer, lease) => Err(failure),
+        result = run_to_certificate(importer, shop, lease, run, observer) => result,
+    };
+    match worked {
+        Ok(certificate) => end(importer, lease, certificate).await,
+        Err(failure) => interrupt(importer, lease, failure).await,
+    }
+}
+
+async fn end(
+    importer: &Importer,
+    lease: RunLease,
+    certificate: Certificate,
+) -> Result<Outcome, Failure> {
+    if certificate.balances() {
+        importer.runs.complete(lease, &certificate).await?;
+        importer.tracker.phase(Phase::Done);
+        return Ok(Outcome::Completed(Box::new(certificate)));
+    }
+    let failure = Failure::Unbalanced {
+        windows: certificate.unbalanced().count(),
+        walks: importer.settings.max_walks,
+    };
+    importer
+        .runs
+        .fail(lease, &failure, Some(&certificate))
+        .await?;
+    Ok(Outcome::Failed {
+        failure,
+        certificate: Some(Box::new(certificate)),
+    })
+}
+
+async fn interrupt(
+    importer: &Importer,
+    lease: RunLease,
+    failure: Failure,
+) -> Result<Outcome, Failure> {
+    if failure == Failure::LeaseLost {
+        return Ok(Outcome::Interrupted(failure));
+    }
+    if failure.resumes_by_itself() {
+        // The run goes on from its checkpoint even if it cannot be released now:
+        // then its lease runs out.
+        if let Err(error) = importer.runs.release(lease).await {
+            tracing::warn!(run_id = %lease.run, %error, "the run could not be released; its lease will run out");
+        }
+        return Ok(Outcome::Interrupted(failure));
+    }
+    importer.runs.fail(lease, &failure, None).await?;
+    Ok(Outcome::Failed {
+        failure,
+        certificate: None,
+    })
+}
+
+/// Heartbeats until the lease is lost. One beat may fail, because the database may
+/// be restarting; the fencing number keeps a run safe that has lost its lease
+/// meanwhile.
+async fn keep_lease(importer: &Importer, lease: RunLease) -> Failure {
+    let period = importer.settings.lease / 4;
+    loop {
+        importer.clock.sleep(period).await;
+        match importer
+            .runs
+            .extend_lease(lease, importer.settings.lease)
+            .await
+        {
+            Ok(()) => {}
+            Err(Failure::LeaseLost) => return Failure::LeaseLost,
+            Err(error) => tracing::warn!(run_id = %lease.run, %error, "a heartbeat failed"),
+        }
+    }
+}
+
+async fn run_to_certificate(
+    importer: &Importer,
+    shop: &ShopInfo,
+    lease: RunLease,
+    run: &Run,
+    observer: &dyn Observer,
+) -> Result<Certificate, Failure> {
+    let plan = plan(importer, shop, lease, run).await?;
+    observer.planned(&plan);
+    importer.tracker.planned(&plan);
+    importer.tracker.resumed(&run.progress);
+    let workshop = workshop(importer, lease, &plan);
+    tokio::select! {
+        biased;
+        result = passes(&workshop, &plan) => result?,
+        failure = report_percent(importer, lease) => return Err(failure),
+    }
+    importer.tracker.phase(Phase::Verifying);
+    importer.runs.certify(lease, importer.clock.now()).await
+}
+
+/// The plan of the run: the one it was begun with, or a new one from a probe.
+async fn plan(
+    importer: &Importer,
+    shop: &ShopInfo,
+    lease: RunLease,
+    run: &Run,
+) -> Result<Plan, Failure> {
+    if let Some(plan) = &run.plan {
+        return Ok(plan.clone());
+    }
+    importer.tracker.phase(Phase::Probing);
+    let wanted = ProbeRequest {
+        shop,
+        range: run.range,
+        share: importer.settings.budget_share,
+        max_orders: run.options.max_orders,
+    };
+    let plan = probe(importer.platform.as_ref(), &wanted).await?;
+    let whole = [
+        Resource::OrderStatuses,
+        Resource::Categories,
+        Resource::Products,
+        Resource::Customers,
+    ];
+    let windows: Vec<(Resource, Option<DayRange>)> = plan
+        .windows
+        .iter()
+        .map(|days| (Resource::Orders, Some(*days)))
+        .chain(whole.into_iter().map(|resource| (resource, None)))
+        .collect();
+    importer.runs.save_plan(lease, &plan, &windows).await?;
+    Ok(plan)
+}
+
+fn workshop(importer: &Importer, lease: RunLease, plan: &Plan) -> Workshop {
+    Workshop {
+        platform: importer.platform.clone(),
+        landing: importer.landing.clone(),
+        runs: importer.runs.clone(),
+        clock: importer.clock.clone(),
+        tracker: importer.tracker.clone(),
+        lease,
+        overlap: plan.probe.overlap,
+        rejection_limit: importer.settings.rejection_limit,
+        max_walks: importer.settings.max_walks,
+        max_orders: plan.probe.max_orders,
+    }
+}
+
+/// Both passes. The newest orders come first and alone, so that the last month is
+/// usable early; everything else shares the budget afterwards.
+async fn passes(shop: &Workshop, plan: &Plan) -> Result<(), Failure> {
+    shop.tracker.phase(Phase::Headers);
+    let windows = shop.runs.windows(shop.lease).await?;
+    for window in &windows {
+        expect(shop, plan, window);
+    }
+    let (orders, whole): (Vec<_>, Vec<_>) = windows
+        .into_iter()
+        .partition(|w| w.resource == Resource::Orders);
+    let newest = usize::min(2, orders.len());
+    let mut orders = orders.into_iter();
+    walk_all(shop, orders.by_ref().take(newest).collect()).await?;
+    tokio::try_join!(
+        order_passes(shop, orders.collect()),
+        walk_resources(shop, whole)
+    )?;
+    Ok(())
+}
+
+fn expect(shop: &Workshop, plan: &Plan, window: &StoredWindow) {
+    let planned = plan.expected_pages(window.resource, window.days);
+    let pages = window.total_pages.map_or(planned, u64::from);
+    shop.tracker.window_expects(window.id, pages);
+    if window.settled {
+        shop.tracker
+            .window_had(window.id, window.pages_done.len() as u64);
+        shop.tracker.window_settled(window.id, window.days);
+    }
+}
+
+async fn order_passes(shop: &Workshop, windows: Vec<StoredWindow>) -> Result<(), Failure> {
+    walk_all(shop, windows).await?;
+    shop.tracker.phase(Phase::Details);
+    details::complete_orders(shop).await
+}
+
+/// Resources without windows, all at once: customers have a budget of their own and
+/// must not hold up the products.
+async fn walk_resources(shop: &Workshop, windows: Vec<StoredWindow>) -> Result<(), Failure> {
+    let walks = windows
+        .into_iter()
+        .map(|window| walk_all(shop, vec![window]));
+    futures::future::try_join_all(walks).await?;
+    Ok(())
+}
+
+/// Walks windows in their order; halves of a split window take its place.
+async fn walk_all(shop: &Workshop, windows: Vec<StoredWindow>) -> Result<(), Failure> {
+    let mut waiting: std::collections::VecDeque<StoredWindow> = windows.into();
+    while let Some(window) = waiting.pop_front() {
+        if window.settled {
+            continue;
+        }
+        match walk_window(shop, window).await? {
+            Walked::Settled(counts) => {
+                tracing::info!(
+                    resource = %counts.resource, reported = counts.reported,
+                    loaded = counts.loaded, rejected = counts.rejected,
+                    balances = counts.walk_is_stable(), "window walked"
+                );
+            }
+            Walked::Split(halves) => {
+                let halves = stored_halves(shop, halves).await?;
+                for half in halves.into_iter().rev() {
+                    waiting.push_front(half);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The halves as the database now holds them, the newer first.
+async fn stored_halves(
+    shop: &Workshop,
+    halves: [DayRange; 2],
+) -> Result<Vec<StoredWindow>, Failure> {
+    let windows = shop.runs.windows(shop.lease).await?;
+    let find = |days: DayRange| {
+        windows
+            .iter()
+            .find(|w| w.resource == Resource::Orders && w.days == Some(days))
+            .cloned()
+            .ok_or_else(|| Failure::Bug {
+                what: format!("the half {days} of a split window is missing"),
+            })
+    };
+    halves.into_iter().map(find).collect()
+}
+
+/// Keeps the status row's percentage fresh; ends only by failing.
+async fn report_percent(importer: &Importer, lease: RunLease) -> Failure {
+    let begun = importer.clock.monotonic();
+    let mut last = None;
+    loop {
+        importer.clock.sleep(Duration::from_secs(1)).await;
+        let elapsed = importer.clock.monotonic().saturating_sub(begun);
+        let percent = importer.tracker.tick(elapsed).percent();
+        if last == Some(percent) {
+            continue;
+        }
+        match importer.runs.record_percent(lease, percent).await {
+            Ok(()) => last = Some(percent),
+            Err(Failure::LeaseLost) => return Failure::LeaseLost,
+            Err(error) => {
+                tracing::debug!(run_id = %lease.run, %error, "the percentage was not recorded")
+            }
+        }
+    }
+}

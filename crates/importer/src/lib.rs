@@ -1,0 +1,12 @@
+//! The use cases of the import and the ports they need.
+//!
+//! This crate knows no vendor: neither Salla's JSON nor PostgreSQL. Read
+//! [`import`] first: it is the story of a run. Its heart is [`passes`]: the header
+//! pass that walks a shop's lists and the detail pass that completes its orders.
+
+pub mod import;
+pub mod passes;
+pub mod ports;
+pub mod probe;
+pub mod progress;
+pub mod stop;

@@ -1,0 +1,123 @@
+//! The detail pass: completes orders that came without amounts or line items,
+//! newest first.
+//!
+//! Its checkpoint is the list of pending details itself: an order leaves it in the
+//! transaction that lands its detail.
+
+use domain::failure::Failure;
+use domain::order::{Completeness, Version};
+use tokio::task::JoinSet;
+
+use super::{IN_FLIGHT, Workshop, next_batch};
+use crate::ports::clock::Clock;
+use crate::ports::landing::{DetailOutcome, LandedDetail, PendingDetail};
+use crate::ports::platform::Platform;
+
+/// Orders taken from the worklist at once.
+const CHUNK: u32 = 1_000;
+/// Details that are landed in one transaction when they are there together.
+const DETAILS_PER_COMMIT: usize = 60;
+
+/// One order's detail and how many requests it took.
+struct Fetched {
+    detail: LandedDetail,
+    requests: u64,
+}
+
+/// Completes every pending order of the run.
+pub async fn complete_orders(shop: &Workshop) -> Result<(), Failure> {
+    let mut after: Option<PendingDetail> = None;
+    let mut done_in_round = 0;
+    loop {
+        let pending = shop
+            .landing
+            .pending_details(shop.lease, after, CHUNK)
+            .await?;
+        match pending.last() {
+            Some(last) => {
+                after = Some(*last);
+                done_in_round += pending.len();
+                complete_chunk(shop, &pending).await?;
+            }
+            // The list is newest first, and headers that changed meanwhile may have
+            // been put at its head again: look once more from the beginning.
+            None if done_in_round > 0 => {
+                after = None;
+                done_in_round = 0;
+            }
+            None => return Ok(()),
+        }
+    }
+}
+
+async fn complete_chunk(shop: &Workshop, pending: &[PendingDetail]) -> Result<(), Failure> {
+    let mut waiting = pending.iter().map(|p| p.order_id);
+    let mut fetches = JoinSet::new();
+    loop {
+        for order_id in waiting.by_ref().take(IN_FLIGHT - fetches.len()) {
+            let (platform, clock) = (shop.platform.clone(), shop.clock.clone());
+            fetches.spawn(async move { fetch(platform.as_ref(), clock.as_ref(), order_id).await });
+        }
+        let fetched = next_batch(&mut fetches, DETAILS_PER_COMMIT).await?;
+        if fetched.is_empty() {
+            return Ok(());
+        }
+        land(shop, fetched).await?;
+    }
+}
+
+/// The detail, and the items where the detail does not hold them.
+async fn fetch(
+    platform: &dyn Platform,
+    clock: &dyn Clock,
+    order_id: i64,
+) -> Result<Fetched, Failure> {
+    let asked_at = clock.now();
+    let Some(answer) = platform.order_detail(order_id).await? else {
+        return Ok(gone(order_id, asked_at, 1));
+    };
+    let lacks_items = answer
+        .record
+        .outcome
+        .as_ref()
+        .is_ok_and(|order| order.completeness() != Completeness::Full);
+    let mut requests = 1;
+    let mut items = None;
+    if lacks_items {
+        requests += 1;
+        match platform.order_items(order_id).await? {
+            Some(answer) => items = Some(answer.record),
+            None => return Ok(gone(order_id, asked_at, requests)),
+        }
+    }
+    Ok(Fetched {
+        detail: LandedDetail {
+            order_id,
+            version: answer.version,
+            outcome: DetailOutcome::Found {
+                order: Box::new(answer.record),
+                items,
+            },
+        },
+        requests,
+    })
+}
+
+fn gone(order_id: i64, version: Version, requests: u64) -> Fetched {
+    Fetched {
+        detail: LandedDetail {
+            order_id,
+            version,
+            outcome: DetailOutcome::Gone,
+        },
+        requests,
+    }
+}
+
+async fn land(shop: &Workshop, fetched: Vec<Fetched>) -> Result<(), Failure> {
+    let requests = fetched.iter().map(|f| f.requests).sum();
+    let details: Vec<LandedDetail> = fetched.into_iter().map(|f| f.detail).collect();
+    let landed = shop.landing.land_details(shop.lease, &details).await?;
+    shop.tracker.details_landed(requests, &landed);
+    shop.check_rejections(&landed).await
+}

@@ -1,0 +1,9 @@
+//! The doors of the import. A port promises in prose what may repeat, run in
+//! parallel or be lost, because a signature cannot say that; it carries no type of
+//! a vendor.
+
+pub mod clock;
+pub mod connections;
+pub mod landing;
+pub mod platform;
+pub mod runs;

@@ -1,0 +1,139 @@
+//! One connected shop at Salla, as the import sees it.
+
+use async_trait::async_trait;
+use domain::catalogue::{Category, Product};
+use domain::customer::Customer;
+use domain::failure::Failure;
+use domain::order::{Order, OrderItem, OrderStatus, Version};
+use domain::rejection::Rejection;
+use domain::resource::Resource;
+use domain::shop::ShopInfo;
+use domain::window::DayRange;
+
+/// Salla's API for one shop.
+///
+/// Every call waits for the shop's request budget by itself, refreshes tokens, and
+/// retries what may pass within one budget per call; a `Failure` is final for that
+/// call. Calls may run in parallel without bound: the adapter limits how many are in
+/// flight. Dropping a call is safe, though Salla may have counted the request.
+#[async_trait]
+pub trait Platform: Send + Sync {
+    /// `GET /store/info`: also tells a token that is no longer accepted from a
+    /// missing scope.
+    async fn shop_info(&self) -> Result<ShopInfo, Failure>;
+
+    /// One page of a list. The page may hold fewer or more rows than another one,
+    /// repeat rows of another one, and miss rows that moved meanwhile; only a stable
+    /// walk proves anything. A page past the end is an empty page.
+    async fn list_page(&self, request: &PageRequest) -> Result<Page, Failure>;
+
+    /// `GET /orders/{id}`. `None`: Salla no longer has the order (404).
+    async fn order_detail(&self, order_id: i64) -> Result<Option<Answer<Order>>, Failure>;
+
+    /// `GET /orders/items`. `None`: Salla no longer has the order (404). One bad item
+    /// rejects the whole list, because an order with a missing line is wrong.
+    async fn order_items(&self, order_id: i64) -> Result<Option<Answer<Vec<OrderItem>>>, Failure>;
+
+    /// What the answers so far have taught about the budget.
+    fn budget(&self) -> BudgetReading;
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageRequest {
+    pub resource: Resource,
+    /// Creation days to filter by, both ends as sent; orders only.
+    pub days: Option<DayRange>,
+    /// From 1.
+    pub page: u32,
+    pub sort: Sort,
+    /// Ask for whole orders; harmless where Salla ignores it.
+    pub expanded: bool,
+}
+
+/// Orders only; other lists cannot be sorted (FACTS §8, §9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sort {
+    /// `created_at-asc`: new arrivals append instead of shifting what is unread.
+    OldestFirst,
+    /// `created_at-desc`: for the newest few.
+    NewestFirst,
+}
+
+#[derive(Clone, Debug)]
+pub struct Page {
+    pub records: Records,
+    pub pagination: Pagination,
+    /// When the request was sent: the version of every record on it.
+    pub version: Version,
+}
+
+/// What Salla's `pagination` says. Pages are counted by this, never by what was
+/// asked for: Salla clamps page sizes silently (FACTS §5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pagination {
+    pub count: u32,
+    pub total: u64,
+    pub per_page: u32,
+    pub current_page: u32,
+    pub total_pages: u32,
+}
+
+#[derive(Clone, Debug)]
+pub enum Records {
+    Orders(Vec<Decoded<Order>>),
+    Customers(Vec<Decoded<Customer>>),
+    Products(Vec<Decoded<Product>>),
+    Categories(Vec<Decoded<Category>>),
+    OrderStatuses(Vec<Decoded<OrderStatus>>),
+}
+
+impl Records {
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Orders(r) => r.len(),
+            Self::Customers(r) => r.len(),
+            Self::Products(r) => r.len(),
+            Self::Categories(r) => r.len(),
+            Self::OrderStatuses(r) => r.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn resource(&self) -> Resource {
+        match self {
+            Self::Orders(_) => Resource::Orders,
+            Self::Customers(_) => Resource::Customers,
+            Self::Products(_) => Resource::Products,
+            Self::Categories(_) => Resource::Categories,
+            Self::OrderStatuses(_) => Resource::OrderStatuses,
+        }
+    }
+}
+
+/// One record: its raw JSON as received, and what it means or why it has no
+/// meaning.
+#[derive(Clone, Debug)]
+pub struct Decoded<T> {
+    pub raw: Box<str>,
+    pub outcome: Result<T, Rejection>,
+}
+
+/// The answer to a request for one record.
+#[derive(Clone, Debug)]
+pub struct Answer<T> {
+    pub record: Decoded<T>,
+    pub version: Version,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct BudgetReading {
+    /// `X-RateLimit-Limit` of the shop's budget, once an answer has carried it.
+    pub limit_per_minute: Option<u32>,
+    pub requests: u64,
+    pub throttled: u64,
+    pub retries: u64,
+    pub token_refreshes: u64,
+}

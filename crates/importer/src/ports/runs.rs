@@ -1,0 +1,210 @@
+//! The life of runs: who works on one, what it plans, how far it is, what it
+//! proves.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::certificate::{Certificate, WindowCounts};
+use domain::failure::Failure;
+use domain::plan::Plan;
+use domain::resource::Resource;
+use domain::run::{RunId, RunState, WindowId};
+use domain::shop::{MerchantId, ShopInfo};
+use domain::window::DayRange;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::landing::RunLease;
+
+/// What the user chose for a run; fixed when the run is created.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunOptions {
+    pub months: u16,
+    pub max_orders: Option<u64>,
+    pub keep_raw: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    pub id: RunId,
+    pub merchant: MerchantId,
+    pub state: RunState,
+    pub options: RunOptions,
+    /// Riyadh days to import; the upper end is the day on which the run was created
+    /// and never moves.
+    pub range: DayRange,
+    pub created_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub completed_at: Option<Timestamp>,
+    pub plan: Option<Plan>,
+    pub failure: Option<RecordedFailure>,
+    pub certificate: Option<Certificate>,
+    /// Who holds the run, and until when.
+    pub holder: Option<Holder>,
+    pub progress: StoredProgress,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedFailure {
+    pub code: String,
+    pub message: String,
+    pub advice: String,
+}
+
+impl From<&Failure> for RecordedFailure {
+    fn from(failure: &Failure) -> Self {
+        Self {
+            code: failure.code().to_owned(),
+            message: failure.to_string(),
+            advice: failure.advice().to_owned(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    pub owner: String,
+    pub until: Timestamp,
+}
+
+/// Exact progress as the last commit left it; the same numbers that
+/// `salla_sync.merchant_sync_status` shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredProgress {
+    pub percent: u8,
+    pub orders: u64,
+    pub order_details: u64,
+    pub customers: u64,
+    pub products: u64,
+    pub rejected: u64,
+    pub pages: u64,
+}
+
+#[derive(Clone, Debug)]
+pub enum Claim {
+    Granted(RunLease, Box<Run>),
+    /// Another worker holds the run; come back after the lease.
+    Taken(Holder),
+    /// The run is over and needs no work.
+    Over(Box<Run>),
+}
+
+/// A window of a run with its checkpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredWindow {
+    pub id: WindowId,
+    pub resource: Resource,
+    /// Days of the window itself, without the overlap; `None` for whole resources.
+    pub days: Option<DayRange>,
+    /// The walk in progress or the last one made; 0 before the first.
+    pub walk: u32,
+    /// `total` and page size on the first page of this walk.
+    pub first_total: Option<u64>,
+    pub total_pages: Option<u32>,
+    /// Pages of this walk that have landed, ascending.
+    pub pages_done: Vec<u32>,
+    pub settled: bool,
+}
+
+/// Runs of all shops.
+///
+/// Every write that takes a [`RunLease`] checks its fencing number in the same
+/// transaction and fails with [`Failure::LeaseLost`] when the run has been claimed
+/// again since. All calls may be repeated.
+#[async_trait]
+pub trait Runs: Send + Sync {
+    /// The merchant behind a shop, created on first sight and its name, plan and so
+    /// on brought up to date.
+    async fn ensure_merchant(&self, shop: &ShopInfo) -> Result<MerchantId, Failure>;
+
+    /// The merchant's latest run.
+    async fn latest(&self, merchant: MerchantId) -> Result<Option<Run>, Failure>;
+
+    /// All merchants' latest runs, for `status`.
+    async fn list(&self) -> Result<Vec<(ShopSummary, Option<Run>)>, Failure>;
+
+    /// Creates a PENDING run, or joins the one that is not yet over. At most one run
+    /// of a merchant is not over at any time; two callers at once get the same run.
+    async fn create_or_join(
+        &self,
+        merchant: MerchantId,
+        options: &RunOptions,
+        range: DayRange,
+    ) -> Result<Run, Failure>;
+
+    /// Claims the run for `owner` for `lease`: at most one holder at a time. Takes
+    /// over when the former lease has run out. The new state is IN_PROGRESS.
+    async fn claim(&self, run: RunId, owner: &str, lease: Duration) -> Result<Claim, Failure>;
+
+    /// Prolongs the claim by `lease` from now on.
+    async fn extend_lease(&self, lease: RunLease, by: Duration) -> Result<(), Failure>;
+
+    /// Gives the claim up, leaving the run PENDING so that anyone may go on at once.
+    async fn release(&self, lease: RunLease) -> Result<(), Failure>;
+
+    /// Stores the plan and creates its windows in the given order, once; a plan that
+    /// is already there stays, and its windows with it.
+    async fn save_plan(
+        &self,
+        lease: RunLease,
+        plan: &Plan,
+        windows: &[(Resource, Option<DayRange>)],
+    ) -> Result<(), Failure>;
+
+    /// The run's windows in their order.
+    async fn windows(&self, lease: RunLease) -> Result<Vec<StoredWindow>, Failure>;
+
+    /// Begins a new walk of a window from page 1; earlier walks stay on record.
+    async fn begin_walk(&self, lease: RunLease, window: WindowId) -> Result<u32, Failure>;
+
+    /// Replaces a window by two halves (newer one first in order); its pages so far
+    /// no longer count, its rows stay.
+    async fn split_window(
+        &self,
+        lease: RunLease,
+        window: WindowId,
+        halves: [DayRange; 2],
+    ) -> Result<(), Failure>;
+
+    /// Counts what a window's last walk listed and what became of it. Reads only.
+    async fn count_window(
+        &self,
+        lease: RunLease,
+        window: WindowId,
+    ) -> Result<WindowCounts, Failure>;
+
+    /// Marks a window as walked and proven (or given up on), so that a resumed run
+    /// does not walk it again. `cut_short`: the walk ended early on purpose.
+    async fn settle_window(
+        &self,
+        lease: RunLease,
+        window: WindowId,
+        cut_short: bool,
+    ) -> Result<(), Failure>;
+
+    /// Sets the integer percentage that the status row shows; never lets it fall.
+    async fn record_percent(&self, lease: RunLease, percent: u8) -> Result<(), Failure>;
+
+    /// Counts everything for the certificate in one consistent snapshot.
+    async fn certify(&self, lease: RunLease, as_of: Timestamp) -> Result<Certificate, Failure>;
+
+    /// Ends the run COMPLETED with its certificate.
+    async fn complete(&self, lease: RunLease, certificate: &Certificate) -> Result<(), Failure>;
+
+    /// Ends the run FAILED; with a certificate when there is one to show what is
+    /// missing. The data stay and the run can be claimed again.
+    async fn fail(
+        &self,
+        lease: RunLease,
+        failure: &Failure,
+        certificate: Option<&Certificate>,
+    ) -> Result<(), Failure>;
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ShopSummary {
+    pub merchant: MerchantId,
+    pub salla_id: i64,
+    pub name: String,
+    pub plan: String,
+}

@@ -1,0 +1,143 @@
+//! What a shop will cost, found out with half a dozen requests before anything is
+//! fetched.
+
+use domain::failure::Failure;
+use domain::order::{Completeness, Order};
+use domain::plan::{Budget, DetailCase, Plan, Probe};
+use domain::resource::Resource;
+use domain::shop::ShopInfo;
+use domain::window::{DayRange, Overlap};
+
+use crate::ports::platform::{Page, PageRequest, Pagination, Platform, Records, Sort};
+
+/// What the user wants and the shop itself says.
+#[derive(Clone, Debug)]
+pub struct ProbeRequest<'a> {
+    pub shop: &'a ShopInfo,
+    pub range: DayRange,
+    pub share: f64,
+    pub max_orders: Option<u64>,
+}
+
+/// Asks for counts, the detail case and the meaning of date filters, and plans.
+pub async fn probe(platform: &dyn Platform, wanted: &ProbeRequest<'_>) -> Result<Plan, Failure> {
+    let newest = newest_orders(platform, wanted.range).await?;
+    let sample = sample_orders(&newest);
+    let overlap = overlap(platform, &sample, wanted.range).await?;
+    let detail_case = detail_case(platform, &sample).await?;
+    let customers = first_page(platform, Resource::Customers).await?;
+    let products = first_page(platform, Resource::Products).await?;
+    let categories = first_page(platform, Resource::Categories).await?;
+    let requests_per_minute = platform
+        .budget()
+        .limit_per_minute
+        .or(wanted.shop.plan.documented_requests_per_minute());
+    Ok(Plan::from_probe(Probe {
+        range: wanted.range,
+        detail_case,
+        orders: newest.pagination.total,
+        orders_per_page: page_size(newest.pagination),
+        customers: customers.total,
+        customers_per_page: page_size(customers),
+        products: products.total,
+        products_per_page: page_size(products),
+        categories: categories.total,
+        overlap,
+        budget: Budget {
+            requests_per_minute,
+            share: wanted.share,
+        },
+        max_orders: wanted.max_orders,
+    }))
+}
+
+async fn newest_orders(platform: &dyn Platform, range: DayRange) -> Result<Page, Failure> {
+    let days = range.widened(Overlap::EXCLUSIVE);
+    platform
+        .list_page(&orders_request(days, Sort::NewestFirst))
+        .await
+}
+
+fn orders_request(days: DayRange, sort: Sort) -> PageRequest {
+    PageRequest {
+        resource: Resource::Orders,
+        days: Some(days),
+        page: 1,
+        sort,
+        expanded: true,
+    }
+}
+
+fn sample_orders(page: &Page) -> Vec<&Order> {
+    match &page.records {
+        Records::Orders(orders) => orders
+            .iter()
+            .filter_map(|o| o.outcome.as_ref().ok())
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A day that holds an order, asked for alone, must not come back empty unless an
+/// end of the filter is exclusive.
+async fn overlap(
+    platform: &dyn Platform,
+    sample: &[&Order],
+    range: DayRange,
+) -> Result<Overlap, Failure> {
+    // An order within three hours of midnight could belong to another day if the
+    // filter's days are UTC's, and would prove nothing.
+    let clear_of_midnight = |order: &&&Order| {
+        let local = domain::instant::riyadh().to_datetime(order.created_at.instant);
+        (4..=20).contains(&local.hour()) && range.contains(local.date())
+    };
+    let Some(order) = sample.iter().find(clear_of_midnight) else {
+        return Ok(Overlap::EXCLUSIVE);
+    };
+    let day = order.created_at.riyadh_date();
+    let only = DayRange { from: day, to: day };
+    let page = platform
+        .list_page(&orders_request(only, Sort::NewestFirst))
+        .await?;
+    Ok(match page.pagination.total {
+        0 => Overlap::EXCLUSIVE,
+        _ => Overlap::INCLUSIVE,
+    })
+}
+
+/// An empty shop tells nothing; then the list alone is taken to be enough. That is
+/// safe, because each order that arrives without its items is put on the list of
+/// pending details whatever the plan says.
+async fn detail_case(platform: &dyn Platform, sample: &[&Order]) -> Result<DetailCase, Failure> {
+    let Some(order) = sample.first() else {
+        return Ok(DetailCase::Expanded);
+    };
+    if order.completeness() == Completeness::Full {
+        return Ok(DetailCase::Expanded);
+    }
+    let detail = platform.order_detail(order.id).await?;
+    let completeness = detail
+        .and_then(|answer| answer.record.outcome.ok())
+        .map(|order| order.completeness());
+    Ok(match completeness {
+        Some(Completeness::Full) => DetailCase::Details,
+        _ => DetailCase::DetailsAndItems,
+    })
+}
+
+async fn first_page(platform: &dyn Platform, resource: Resource) -> Result<Pagination, Failure> {
+    let page = platform
+        .list_page(&PageRequest {
+            resource,
+            days: None,
+            page: 1,
+            sort: Sort::OldestFirst,
+            expanded: false,
+        })
+        .await?;
+    Ok(page.pagination)
+}
+
+fn page_size(pagination: Pagination) -> u32 {
+    pagination.per_page.max(1)
+}

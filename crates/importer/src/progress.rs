@@ -1,0 +1,277 @@
+//! How far a run is, in requests: they, and not rows, are what time is spent on.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use domain::plan::{Budget, Plan};
+use domain::resource::Resource;
+use domain::run::WindowId;
+use domain::window::DayRange;
+use tokio::sync::watch;
+
+use crate::ports::landing::Landed;
+
+/// A snapshot for people.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    pub phase: Phase,
+    pub requests_done: u64,
+    pub requests_expected: u64,
+    pub orders: u64,
+    pub order_details: u64,
+    pub customers: u64,
+    pub products: u64,
+    pub rejected: u64,
+    /// Totals of orders are complete back to this day.
+    pub headers_complete_since: Option<jiff::civil::Date>,
+    /// Since this process took the run.
+    pub elapsed: Duration,
+    /// `None` until enough has been seen to say something honest.
+    pub eta: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    #[default]
+    Probing,
+    Headers,
+    Details,
+    Verifying,
+    Done,
+}
+
+impl Phase {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Probing => "probing the shop",
+            Self::Headers => "reading lists",
+            Self::Details => "completing orders",
+            Self::Verifying => "verifying",
+            Self::Done => "done",
+        }
+    }
+}
+
+impl Progress {
+    /// Never 100 before the certificate balances.
+    pub fn percent(&self) -> u8 {
+        if self.phase == Phase::Done {
+            return 100;
+        }
+        let share = self
+            .requests_done
+            .saturating_mul(100)
+            .checked_div(self.requests_expected)
+            .unwrap_or(0);
+        u8::try_from(share.min(99)).unwrap_or(99)
+    }
+}
+
+/// Counts what is expected and what is done, and publishes snapshots.
+#[derive(Debug)]
+pub struct Tracker {
+    state: Mutex<State>,
+    publish: watch::Sender<Progress>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    progress: Progress,
+    windows: HashMap<WindowId, Share>,
+    details: Share,
+    budget: Option<Budget>,
+    /// Requests that were already done when this process took the run; they must
+    /// not flatter its pace.
+    done_at_start: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    expected: u64,
+    done: u64,
+}
+
+impl Tracker {
+    pub fn new() -> (Self, watch::Receiver<Progress>) {
+        let (publish, receiver) = watch::channel(Progress::default());
+        let state = Mutex::new(State::default());
+        (Self { state, publish }, receiver)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self
+            .state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        change(&mut state);
+        state.refresh();
+        self.publish.send_replace(state.progress.clone());
+    }
+
+    pub fn planned(&self, plan: &Plan) {
+        self.change(|s| {
+            s.details.expected = plan.detail_requests;
+            s.budget = Some(plan.probe.budget);
+        });
+    }
+
+    pub fn phase(&self, phase: Phase) {
+        self.change(|s| s.progress.phase = phase);
+    }
+
+    /// What a window will cost, as planned or as its first page told.
+    pub fn window_expects(&self, window: WindowId, pages: u64) {
+        self.change(|s| s.windows.entry(window).or_default().expected = pages);
+    }
+
+    /// Pages of a window that had landed before this process took the run.
+    pub fn window_had(&self, window: WindowId, pages: u64) {
+        self.change(|s| {
+            let share = s.windows.entry(window).or_default();
+            share.done = pages;
+            share.expected = share.expected.max(pages);
+        });
+    }
+
+    pub fn window_is_gone(&self, window: WindowId) {
+        self.change(|s| {
+            s.windows.remove(&window);
+        });
+    }
+
+    pub fn pages_landed(&self, window: WindowId, resource: Resource, pages: u64, landed: &Landed) {
+        self.change(|s| {
+            s.windows.entry(window).or_default().done += pages;
+            s.progress.rejected += landed.rejected;
+            match resource {
+                Resource::Orders => s.progress.orders += landed.loaded,
+                Resource::Customers => s.progress.customers += landed.loaded,
+                Resource::Products => s.progress.products += landed.loaded,
+                Resource::Categories | Resource::OrderStatuses => {}
+            }
+        });
+    }
+
+    pub fn window_settled(&self, window: WindowId, days: Option<DayRange>) {
+        self.change(|s| {
+            let share = s.windows.entry(window).or_default();
+            share.expected = share.done;
+            if let Some(days) = days {
+                let since = s.progress.headers_complete_since;
+                s.progress.headers_complete_since =
+                    Some(since.map_or(days.from, |day| day.min(days.from)));
+            }
+        });
+    }
+
+    pub fn details_landed(&self, requests: u64, landed: &Landed) {
+        self.change(|s| {
+            s.details.done += requests;
+            s.progress.order_details += landed.loaded;
+            s.progress.rejected += landed.rejected;
+        });
+    }
+
+    pub fn details_expected(&self, remaining_requests: u64) {
+        self.change(|s| s.details.expected = s.details.done + remaining_requests);
+    }
+
+    /// Sets the counts that earlier processes reached.
+    pub fn resumed(&self, stored: &crate::ports::runs::StoredProgress) {
+        self.change(|s| {
+            s.progress.orders = stored.orders;
+            s.progress.order_details = stored.order_details;
+            s.progress.customers = stored.customers;
+            s.progress.products = stored.products;
+            s.progress.rejected = stored.rejected;
+        });
+    }
+
+    pub fn tick(&self, elapsed: Duration) -> Progress {
+        self.change(|s| {
+            s.progress.elapsed = elapsed;
+            s.estimate();
+        });
+        self.publish.borrow().clone()
+    }
+}
+
+impl State {
+    fn refresh(&mut self) {
+        let done: u64 = self.windows.values().map(|w| w.done).sum::<u64>() + self.details.done;
+        let expected: u64 = self
+            .windows
+            .values()
+            .map(|w| w.expected.max(w.done))
+            .sum::<u64>()
+            + self.details.expected.max(self.details.done);
+        self.progress.requests_done = done;
+        self.progress.requests_expected = expected;
+    }
+
+    /// The remaining requests at the pace seen so far, but never less than what
+    /// Salla's budget allows.
+    fn estimate(&mut self) {
+        let done_at_start = *self
+            .done_at_start
+            .get_or_insert(self.progress.requests_done);
+        let done = self.progress.requests_done.saturating_sub(done_at_start);
+        let remaining = self
+            .progress
+            .requests_expected
+            .saturating_sub(self.progress.requests_done);
+        if done < 10 || self.progress.elapsed < Duration::from_secs(2) {
+            return;
+        }
+        let at_this_pace = self
+            .progress
+            .elapsed
+            .mul_f64(remaining as f64 / done as f64);
+        let floor = self.budget.map_or(0, |b| b.floor_seconds(remaining));
+        self.progress.eta = Some(at_this_pace.max(Duration::from_secs(floor)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_percentage_reaches_a_hundred_only_at_the_end() {
+        let (tracker, progress) = Tracker::new();
+        tracker.window_expects(WindowId(1), 4);
+        let landed = Landed {
+            loaded: 60,
+            ..Landed::default()
+        };
+        let mut seen = Vec::new();
+        for _ in 0..4 {
+            tracker.pages_landed(WindowId(1), Resource::Orders, 1, &landed);
+            seen.push(progress.borrow().percent());
+        }
+        assert_eq!(seen, [25, 50, 75, 99]);
+        tracker.phase(Phase::Done);
+        assert_eq!(progress.borrow().percent(), 100);
+        assert_eq!(progress.borrow().orders, 240);
+    }
+
+    #[test]
+    fn the_eta_is_never_below_the_floor() {
+        let (tracker, progress) = Tracker::new();
+        tracker.change(|s| {
+            s.budget = Some(Budget {
+                requests_per_minute: Some(120),
+                share: 1.0,
+            });
+        });
+        tracker.window_expects(WindowId(1), 419);
+        tracker.tick(Duration::from_secs(0));
+        let landed = Landed::default();
+        tracker.pages_landed(WindowId(1), Resource::Orders, 120, &landed);
+        tracker.tick(Duration::from_secs(3));
+        // 299 requests are left: at 40 a second they would take 8 seconds, but the
+        // budget allows 179 a minute.
+        assert_eq!(progress.borrow().eta, Some(Duration::from_secs(60)));
+    }
+}

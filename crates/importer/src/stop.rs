@@ -1,0 +1,33 @@
+//! A request to stop, seen by everything that works on a run.
+
+use tokio::sync::watch;
+
+/// The side that asks.
+#[derive(Debug)]
+pub struct StopHandle(watch::Sender<bool>);
+
+/// The side that obeys; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct StopSignal(watch::Receiver<bool>);
+
+pub fn stop_pair() -> (StopHandle, StopSignal) {
+    let (sender, receiver) = watch::channel(false);
+    (StopHandle(sender), StopSignal(receiver))
+}
+
+impl StopHandle {
+    pub fn stop(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+impl StopSignal {
+    /// Returns when a stop has been asked for; never, once the asking side is gone
+    /// without having asked.
+    pub async fn requested(&self) {
+        let mut receiver = self.0.clone();
+        if receiver.wait_for(|stop| *stop).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

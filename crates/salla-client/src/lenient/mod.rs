@@ -1,0 +1,199 @@
+//! JSON values as Salla really sends them (FACTS §11): numbers as strings, `{}`,
+//! `[]`, `""`, `"null"` and null for "nothing", booleans as 0 and 1.
+//!
+//! The types here never fail to deserialise on account of a wrong type. A [`Json`]
+//! keeps the text of a value and is asked later what it may mean, at a place that
+//! knows whether the field matters and where in the record it stands; [`Object`]
+//! and [`List`] remember that they were given something else. So a record is
+//! decoded in one pass, and a bad field costs no second one.
+//!
+//! Numbers are read from their text: no amount ever passes through a float.
+
+mod list;
+mod number;
+mod object;
+
+use std::borrow::Cow;
+
+use rust_decimal::Decimal;
+use serde::de::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+pub(crate) use list::List;
+pub(crate) use number::NumberError;
+pub(crate) use object::Object;
+
+/// The JSON text of one value, or nothing where the key is absent.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Json<'a>(Option<&'a str>);
+
+/// What a [`Json`] turns out to be.
+pub(crate) enum Kind<'a> {
+    /// Key absent, null, `""`, `"null"`, `{}` or `[]`.
+    Absent,
+    /// A string that holds more than blanks.
+    Text(Cow<'a, str>),
+    /// A number, as written.
+    Number(&'a str),
+    Flag(bool),
+    /// An object with members, as written.
+    Object(&'a str),
+    /// An array with elements, as written.
+    List(&'a str),
+    /// A string whose escapes make no text.
+    Undecodable,
+}
+
+impl<'a> Json<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self(Some(text.trim_ascii()))
+    }
+
+    pub(crate) fn kind(self) -> Kind<'a> {
+        let Some(json) = self.0 else {
+            return Kind::Absent;
+        };
+        match json.as_bytes().first() {
+            Some(b'"') => string(json),
+            Some(b'{') if is_hollow(json) => Kind::Absent,
+            Some(b'{') => Kind::Object(json),
+            Some(b'[') if is_hollow(json) => Kind::Absent,
+            Some(b'[') => Kind::List(json),
+            Some(b't') => Kind::Flag(true),
+            Some(b'f') => Kind::Flag(false),
+            Some(b'n') | None => Kind::Absent,
+            Some(_) => Kind::Number(json),
+        }
+    }
+
+    pub(crate) fn is_absent(self) -> bool {
+        matches!(self.kind(), Kind::Absent)
+    }
+
+    /// This value, or `other` where this one says nothing.
+    pub(crate) fn or(self, other: Self) -> Self {
+        if self.is_absent() { other } else { self }
+    }
+
+    /// Text; a number counts as its digits, because Salla sends mobile numbers and
+    /// SKUs as either. Anything else is absent: no text is ever required.
+    pub(crate) fn text(self) -> Option<Cow<'a, str>> {
+        match self.kind() {
+            Kind::Text(text) => Some(text),
+            Kind::Number(digits) => Some(Cow::Borrowed(digits)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn string(self) -> Option<String> {
+        self.text().map(Cow::into_owned)
+    }
+
+    /// `true`, `1`, `"1"`, `"true"` and their opposites; anything else is absent.
+    pub(crate) fn flag(self) -> Option<bool> {
+        let word = match self.kind() {
+            Kind::Flag(flag) => return Some(flag),
+            Kind::Number(digits) => Cow::Borrowed(digits),
+            Kind::Text(text) => text,
+            _ => return None,
+        };
+        match word.trim() {
+            "1" | "true" => Some(true),
+            "0" | "false" => Some(false),
+            _ => None,
+        }
+    }
+
+    /// An exact number, from a JSON number or from a string in Western or
+    /// Arabic-Indic digits.
+    pub(crate) fn decimal(self) -> Result<Option<Decimal>, NumberError> {
+        match self.kind() {
+            Kind::Absent => Ok(None),
+            Kind::Number(text) => number::decimal(text).map(Some),
+            Kind::Text(text) => number::decimal(&text).map(Some),
+            _ => Err(NumberError::NotANumber),
+        }
+    }
+
+    /// A whole number.
+    pub(crate) fn integer(self) -> Result<Option<i64>, NumberError> {
+        match self.kind() {
+            Kind::Absent => Ok(None),
+            Kind::Number(text) => number::integer(text).map(Some),
+            Kind::Text(text) => number::integer(&text).map(Some),
+            _ => Err(NumberError::NotANumber),
+        }
+    }
+
+    /// A reference to another record: absent where it is unreadable, and where it
+    /// is 0, which is how Salla writes "none".
+    pub(crate) fn reference(self) -> Option<i64> {
+        self.integer().ok().flatten().filter(|id| *id > 0)
+    }
+}
+
+/// `{}` or `[]`, blanks inside permitted.
+fn is_hollow(json: &str) -> bool {
+    json.len() >= 2 && json[1..json.len() - 1].trim_ascii().is_empty()
+}
+
+fn string(json: &str) -> Kind<'_> {
+    let Some(inner) = json.get(1..json.len().saturating_sub(1)) else {
+        return Kind::Undecodable;
+    };
+    if !inner.contains('\\') {
+        return text_or_absent(Cow::Borrowed(inner));
+    }
+    match serde_json::from_str::<String>(json) {
+        Ok(text) => text_or_absent(Cow::Owned(without_nul(text))),
+        Err(_) => Kind::Undecodable,
+    }
+}
+
+fn text_or_absent(text: Cow<'_, str>) -> Kind<'_> {
+    if text.trim().is_empty() || text == "null" {
+        Kind::Absent
+    } else {
+        Kind::Text(text)
+    }
+}
+
+/// JSON permits U+0000 in a string and PostgreSQL does not: one such name would
+/// otherwise fail the transaction of its whole page.
+fn without_nul(text: String) -> String {
+    if text.contains('\0') {
+        text.replace('\0', "\u{fffd}")
+    } else {
+        text
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&'de RawValue>::deserialize(deserializer)?;
+        Ok(Self(Some(raw.get())))
+    }
+}
+
+/// Visitor methods for the scalars that can stand neither for an object nor for an
+/// array.
+macro_rules! odd_scalars {
+    ($odd:expr) => {
+        fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<Self::Value, E> {
+            Ok($odd)
+        }
+
+        fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<Self::Value, E> {
+            Ok($odd)
+        }
+
+        fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<Self::Value, E> {
+            Ok($odd)
+        }
+
+        fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Self::Value, E> {
+            Ok($odd)
+        }
+    };
+}
+pub(crate) use odd_scalars;

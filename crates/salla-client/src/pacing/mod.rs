@@ -1,0 +1,42 @@
+//! Sends as fast as Salla's request budget allows and not one request faster.
+//!
+//! [`Pacer`] is the rule book: a state machine without I/O, clock or lock. It is told
+//! the time, what was sent and what came back, and says whether the next request may
+//! go now, at a given time, or only after an answer. [`Budget`] makes it something to
+//! wait for: fair, cancellable, shared by all requests that spend from one budget.
+//!
+//! What Salla says of its budget (FACTS §6, docs.salla.dev/421125m0) leaves open how it
+//! is counted, so the rules rest only on what holds for every reading:
+//!
+//! 1. The first request goes alone; its answer tells limit, remaining and reset.
+//! 2. Within one reset the *lowest* `Remaining` seen rules, less whatever is in flight
+//!    and may not be counted in it yet. A later reset replaces all that; an earlier one
+//!    is an answer that was overtaken. A leaky bucket fits the same rule: each of its
+//!    answers moves the reset.
+//! 3. An exhausted budget still allows one request a second until its reset. The second
+//!    is kept as Salla sees it, at arrival; see [`overflow`].
+//! 4. When the reset has certainly passed, one request goes alone to learn the new
+//!    budget, and the rest follows its answer.
+//! 5. A 429 or a block holds everything; afterwards requests go one by one until an
+//!    answer shows budget again.
+//!
+//! Not here: retrying (`retry`), how many requests are useful at once (`concurrency`),
+//! and any agreement with other processes. A budget that somebody else spends from is
+//! read off the headers.
+
+mod answers;
+mod budget;
+mod headers;
+mod holds;
+mod latency;
+pub mod overflow;
+mod own;
+mod pacer;
+mod server_clock;
+mod settings;
+mod window;
+
+pub use budget::{Budget, BudgetCounters, Permit};
+pub use headers::RateHeaders;
+pub use pacer::{Pacer, PermitId, Verdict};
+pub use settings::{Class, Outcome, PacerSettings, WithoutHeaders};

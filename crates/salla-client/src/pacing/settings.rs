@@ -1,0 +1,85 @@
+//! What a pacer is told before its first request, and the words of its conversation.
+
+use std::time::Duration;
+
+use domain::plan::{CUSTOMERS_PER_WINDOW, CUSTOMERS_WINDOW_SECONDS};
+
+/// What to do when answers carry no rate headers at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WithoutHeaders {
+    /// Spread the prior limit evenly; one request a second where there is none.
+    EvenSpacing,
+    /// Send the prior limit at once, then wait until it has aged by one window.
+    CountedWindow,
+    /// Whoever sends no headers has no limit.
+    Unlimited,
+}
+
+#[derive(Clone, Debug)]
+pub struct PacerSettings {
+    /// The documented limit of the plan, until an answer says better.
+    pub prior_limit: Option<u32>,
+    /// Share of the budget that is ours, in (0, 1]. Below 1 the requests after
+    /// exhaustion are left to the shop's other software.
+    pub share: f64,
+    /// How long Salla counts before it starts again.
+    pub window: Duration,
+    /// Whether one request a second goes on after exhaustion.
+    pub overflow: bool,
+    pub without_headers: WithoutHeaders,
+    /// Nothing is sent before this moment of the monotonic clock: a process that
+    /// died a moment ago may have used up the current second.
+    pub not_before: Option<Duration>,
+}
+
+impl PacerSettings {
+    /// The budget of one shop (docs.salla.dev/421125m0).
+    pub fn shop(prior_limit: Option<u32>, share: f64) -> Self {
+        Self {
+            prior_limit,
+            share: share.clamp(0.01, 1.0),
+            window: Duration::from_secs(60),
+            overflow: share >= 1.0,
+            without_headers: WithoutHeaders::EvenSpacing,
+            not_before: None,
+        }
+    }
+
+    /// The additional budget of `/customers*`: 500 requests in 10 minutes, by IP
+    /// address, without the one request a second (FACTS §6, change log 2.9.1).
+    pub fn customers() -> Self {
+        Self {
+            prior_limit: u32::try_from(CUSTOMERS_PER_WINDOW).ok(),
+            share: 1.0,
+            window: Duration::from_secs(CUSTOMERS_WINDOW_SECONDS),
+            overflow: false,
+            without_headers: WithoutHeaders::CountedWindow,
+            not_before: None,
+        }
+    }
+}
+
+/// A kind of request whose answers take about equally long; at most [`Class::COUNT`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Class(pub u8);
+
+impl Class {
+    pub const COUNT: usize = 8;
+
+    pub(crate) fn index(self) -> usize {
+        usize::from(self.0).min(Self::COUNT - 1)
+    }
+}
+
+/// How a request ended, as far as pacing is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Salla dealt with it, whatever the answer was.
+    Ok,
+    /// 429.
+    Throttled,
+    /// 403 as a temporary block after over-use (docs.salla.dev/421123m0).
+    Blocked,
+    /// 5xx: it may or may not have been counted.
+    Failed,
+}

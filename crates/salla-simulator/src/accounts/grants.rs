@@ -1,0 +1,212 @@
+//! Tokens and their families. A refresh token works once. Presenting a used
+//! one revokes its whole family, the newest tokens included, and only a new
+//! installation helps (docs.salla.dev/421118m0).
+
+use crate::clock::SECOND;
+use crate::scenario::Oauth;
+use crate::shop::mix;
+use std::collections::HashMap;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tokens {
+    pub(crate) access: String,
+    pub(crate) refresh: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct Grants {
+    seed: u64,
+    issued: u64,
+    families: Vec<Family>,
+    access: HashMap<String, Access>,
+    refresh: HashMap<String, RefreshToken>,
+    codes: HashMap<String, usize>,
+}
+
+/// All tokens that descend from one consent of one merchant.
+#[derive(Debug)]
+struct Family {
+    shop: usize,
+    revoked: bool,
+}
+
+#[derive(Debug)]
+struct Access {
+    family: usize,
+    expires_at: i64,
+    requests: u64,
+}
+
+#[derive(Debug)]
+struct RefreshToken {
+    family: usize,
+    expires_at: i64,
+    used: bool,
+}
+
+/// What became of a refresh token that was presented.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refresh {
+    Renewed(Tokens),
+    /// It had been used before; its family is now revoked.
+    Reused,
+    Refused,
+}
+
+impl Grants {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            issued: 0,
+            families: Vec::new(),
+            access: HashMap::new(),
+            refresh: HashMap::new(),
+            codes: HashMap::new(),
+        }
+    }
+
+    /// The first pair of a new consent.
+    pub(crate) fn consent(&mut self, shop: usize, now: i64, oauth: &Oauth) -> Tokens {
+        self.families.push(Family {
+            shop,
+            revoked: false,
+        });
+        self.issue(self.families.len() - 1, now, oauth)
+    }
+
+    /// A code for the redirect; it can be redeemed once.
+    pub(crate) fn code(&mut self, shop: usize) -> String {
+        let code = self.word("ory_ac");
+        self.codes.insert(code.clone(), shop);
+        code
+    }
+
+    pub(crate) fn redeem(&mut self, code: &str, now: i64, oauth: &Oauth) -> Option<Tokens> {
+        let shop = self.codes.remove(code)?;
+        Some(self.consent(shop, now, oauth))
+    }
+
+    pub(crate) fn refresh(&mut self, token: &str, now: i64, oauth: &Oauth) -> Refresh {
+        let Some(presented) = self.refresh.get_mut(token) else {
+            return Refresh::Refused;
+        };
+        let number = presented.family;
+        let family = &mut self.families[number];
+        if family.revoked || now >= presented.expires_at {
+            return Refresh::Refused;
+        }
+        if presented.used {
+            family.revoked = true;
+            return Refresh::Reused;
+        }
+        presented.used = true;
+        Refresh::Renewed(self.issue(number, now, oauth))
+    }
+
+    /// The shop of a valid access token; each call counts as a request.
+    pub(crate) fn shop_of(&mut self, token: &str, now: i64, oauth: &Oauth) -> Option<usize> {
+        let access = self.access.get_mut(token)?;
+        let family = &self.families[access.family];
+        if family.revoked || now >= access.expires_at {
+            return None;
+        }
+        access.requests += 1;
+        let spent = oauth
+            .access_token_requests
+            .is_some_and(|most| access.requests > most);
+        (!spent).then_some(family.shop)
+    }
+
+    pub(crate) fn expire(&mut self, token: &str) {
+        if let Some(access) = self.access.get_mut(token) {
+            access.expires_at = i64::MIN;
+        }
+    }
+
+    fn issue(&mut self, family: usize, now: i64, oauth: &Oauth) -> Tokens {
+        let tokens = Tokens {
+            access: self.word("ory_at"),
+            refresh: self.word("ory_rt"),
+        };
+        let access = Access {
+            family,
+            expires_at: now + oauth.access_token_seconds * SECOND,
+            requests: 0,
+        };
+        let refresh = RefreshToken {
+            family,
+            expires_at: now + oauth.refresh_token_seconds * SECOND,
+            used: false,
+        };
+        self.access.insert(tokens.access.clone(), access);
+        self.refresh.insert(tokens.refresh.clone(), refresh);
+        tokens
+    }
+
+    fn word(&mut self, prefix: &str) -> String {
+        self.issued += 1;
+        let first = mix(self.seed ^ mix(self.issued));
+        format!("{prefix}_{first:016x}{:016x}", mix(first))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn renewed(refresh: Refresh) -> Tokens {
+        match refresh {
+            Refresh::Renewed(tokens) => tokens,
+            other => panic!("not renewed: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_second_use_of_a_refresh_token_revokes_the_family() {
+        let oauth = Oauth::default();
+        let mut grants = Grants::new(1);
+        let first = grants.consent(0, 0, &oauth);
+        let second = renewed(grants.refresh(&first.refresh, 0, &oauth));
+        assert_eq!(grants.shop_of(&first.access, 0, &oauth), Some(0));
+        assert_eq!(grants.shop_of(&second.access, 0, &oauth), Some(0));
+        assert_eq!(grants.refresh(&first.refresh, 0, &oauth), Refresh::Reused);
+        assert_eq!(grants.shop_of(&first.access, 0, &oauth), None);
+        assert_eq!(grants.shop_of(&second.access, 0, &oauth), None);
+        assert_eq!(grants.refresh(&second.refresh, 0, &oauth), Refresh::Refused);
+    }
+
+    #[test]
+    fn another_consent_is_not_touched() {
+        let oauth = Oauth::default();
+        let mut grants = Grants::new(1);
+        let first = grants.consent(0, 0, &oauth);
+        let other = grants.consent(0, 0, &oauth);
+        grants.refresh(&first.refresh, 0, &oauth);
+        grants.refresh(&first.refresh, 0, &oauth);
+        assert_eq!(grants.shop_of(&other.access, 0, &oauth), Some(0));
+    }
+
+    #[test]
+    fn access_tokens_end_by_time_or_by_use() {
+        let oauth = Oauth {
+            access_token_seconds: 10,
+            access_token_requests: Some(2),
+            ..Oauth::default()
+        };
+        let mut grants = Grants::new(1);
+        let tokens = grants.consent(4, 0, &oauth);
+        assert_eq!(grants.shop_of(&tokens.access, 10 * SECOND, &oauth), None);
+        assert_eq!(grants.shop_of(&tokens.access, 0, &oauth), Some(4));
+        assert_eq!(grants.shop_of(&tokens.access, 0, &oauth), Some(4));
+        assert_eq!(grants.shop_of(&tokens.access, 0, &oauth), None);
+    }
+
+    #[test]
+    fn a_code_works_once() {
+        let oauth = Oauth::default();
+        let mut grants = Grants::new(1);
+        let code = grants.code(3);
+        assert!(grants.redeem(&code, 0, &oauth).is_some());
+        assert!(grants.redeem(&code, 0, &oauth).is_none());
+    }
+}

@@ -1,0 +1,7 @@
+//! The accounts host: tokens, their families, and the OAuth endpoints.
+
+mod grants;
+mod oauth;
+
+pub(crate) use grants::{Grants, Tokens};
+pub(crate) use oauth::{CLIENT_ID, CLIENT_SECRET, authorize, token};

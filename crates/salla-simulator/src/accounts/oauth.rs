@@ -1,0 +1,151 @@
+//! `/oauth2/auth` and `/oauth2/token` (docs.salla.dev/421118m0).
+
+use super::grants::{Grants, Refresh, Tokens};
+use crate::api::{Answer, ClientRequest, Query};
+use crate::clock::SECOND;
+use crate::ledger::Ledger;
+use crate::scenario::{LifetimeField, Oauth, Scenario, ShopState};
+use std::sync::Mutex;
+
+/// The one app that is registered with the simulator.
+pub(crate) const CLIENT_ID: &str = "simulated-client-id";
+pub(crate) const CLIENT_SECRET: &str = "simulated-client-secret";
+
+const INVALID_GRANT: &str = "The provided authorization grant or refresh token is invalid, \
+    expired, revoked, does not match the redirection URI used in the authorization request, \
+    or was issued to another client.";
+
+/// `GET /oauth2/auth`: the merchant always consents, at once. An optional
+/// `shop` names which of the simulator's shops (counted from 0) it is.
+pub(crate) fn authorize(
+    request: &ClientRequest,
+    grants: &Mutex<Grants>,
+    scenario: &Scenario,
+    shops: usize,
+) -> Answer {
+    let query = &request.query;
+    if query.get("client_id") != Some(CLIENT_ID) {
+        return Answer::oauth_error(401, "invalid_client", "Client authentication failed.");
+    }
+    let (Some(redirect_uri), Some("code")) =
+        (query.get("redirect_uri"), query.get("response_type"))
+    else {
+        return Answer::oauth_error(
+            400,
+            "invalid_request",
+            "redirect_uri or response_type is missing.",
+        );
+    };
+    let shop = query
+        .number("shop")
+        .map_or(0, |number| number.max(0) as usize);
+    if shop >= shops {
+        return Answer::oauth_error(400, "invalid_request", "There is no such shop.");
+    }
+    let code = crate::locked(grants).code(shop);
+    let state = query.get("state").unwrap_or("");
+    Answer::redirect(callback(redirect_uri, &code, &scenario.oauth.scopes, state))
+}
+
+/// Salla strips hyphens from `state`: a UUID comes back changed.
+fn callback(redirect_uri: &str, code: &str, scopes: &[String], state: &str) -> String {
+    let parameters = form_urlencoded::Serializer::new(String::new())
+        .append_pair("code", code)
+        .append_pair("scope", &scopes.join(" "))
+        .append_pair("state", &state.replace('-', ""))
+        .finish();
+    let separator = if redirect_uri.contains('?') { '&' } else { '?' };
+    format!("{redirect_uri}{separator}{parameters}")
+}
+
+/// `POST /oauth2/token`: exchange and refresh, from a form or from JSON.
+pub(crate) fn token(
+    request: &ClientRequest,
+    now: i64,
+    grants: &Mutex<Grants>,
+    scenario: &Scenario,
+    ledger: &Mutex<Ledger>,
+) -> Answer {
+    let Some(fields) = fields(request) else {
+        return Answer::oauth_error(400, "invalid_request", "The body cannot be read.");
+    };
+    if fields.get("client_id") != Some(CLIENT_ID)
+        || fields.get("client_secret") != Some(CLIENT_SECRET)
+    {
+        return Answer::oauth_error(401, "invalid_client", "Client authentication failed.");
+    }
+    let tokens = match fields.get("grant_type") {
+        Some("authorization_code") => exchange(&fields, now, grants, &scenario.oauth),
+        Some("refresh_token") => refresh(&fields, now, grants, scenario, ledger),
+        _ => {
+            return Answer::oauth_error(
+                400,
+                "unsupported_grant_type",
+                "The grant type is not supported.",
+            );
+        }
+    };
+    match tokens {
+        Some(tokens) => issued(&tokens, now, &scenario.oauth),
+        None => Answer::oauth_error(
+            scenario.oauth.invalid_grant_status,
+            "invalid_grant",
+            INVALID_GRANT,
+        ),
+    }
+}
+
+fn fields(request: &ClientRequest) -> Option<Query> {
+    if request.content_type.starts_with("application/json") {
+        Query::from_json(&request.body)
+    } else {
+        Some(Query::parse(&request.body))
+    }
+}
+
+fn exchange(fields: &Query, now: i64, grants: &Mutex<Grants>, oauth: &Oauth) -> Option<Tokens> {
+    crate::locked(grants).redeem(fields.get("code")?, now, oauth)
+}
+
+fn refresh(
+    fields: &Query,
+    now: i64,
+    grants: &Mutex<Grants>,
+    scenario: &Scenario,
+    ledger: &Mutex<Ledger>,
+) -> Option<Tokens> {
+    if scenario.shop_state == ShopState::Uninstalled {
+        return None;
+    }
+    let outcome = crate::locked(grants).refresh(fields.get("refresh_token")?, now, &scenario.oauth);
+    let mut ledger = crate::locked(ledger);
+    match outcome {
+        Refresh::Renewed(tokens) => {
+            ledger.refreshed();
+            Some(tokens)
+        }
+        Refresh::Reused => {
+            ledger.refresh_reused();
+            None
+        }
+        Refresh::Refused => None,
+    }
+}
+
+fn issued(tokens: &Tokens, now: i64, oauth: &Oauth) -> Answer {
+    let seconds = oauth.access_token_seconds;
+    let (field, value) = match oauth.lifetime_field {
+        LifetimeField::ExpiresIn => ("expires_in", seconds),
+        LifetimeField::ExpiresSeconds => ("expires", seconds),
+        LifetimeField::ExpiresEpoch => ("expires", now / SECOND + seconds),
+    };
+    Answer::json(
+        200,
+        format!(
+            r#"{{"access_token":"{}","{field}":{value},"refresh_token":"{}","scope":"{}","token_type":"bearer"}}"#,
+            tokens.access,
+            tokens.refresh,
+            oauth.scopes.join(" "),
+        ),
+    )
+}

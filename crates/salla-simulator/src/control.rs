@@ -1,0 +1,141 @@
+//! The simulator's own endpoints, for programs that cannot hold its handle:
+//! ledger, truth, scenario, faults, clock, and changes to the shop.
+
+use crate::api::{Answer, ClientRequest, Endpoint};
+use crate::platform::{Platform, SimulatedShop};
+use crate::scenario::Fault;
+use crate::shop::Original;
+use crate::simulator;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) const PREFIX: &str = "/_simulator/";
+
+pub(crate) fn answer(platform: &Arc<Platform>, request: &ClientRequest) -> Answer {
+    let what = request.path.strip_prefix(PREFIX).unwrap_or("");
+    let outcome = match (request.method.as_str(), what) {
+        ("GET", "ledger") => json(&simulator::ledger(platform)),
+        ("POST", "ledger/reset") => {
+            simulator::reset_ledger(platform);
+            json(&simulator::ledger(platform))
+        }
+        ("GET", "truth") => truth(platform, request),
+        ("GET", "scenario") => json(&*platform.scenario()),
+        ("POST", "scenario") => patch_scenario(platform, request),
+        ("POST", "faults") => queue_fault(platform, request),
+        ("POST", "clock") => advance(platform, request),
+        ("POST", "orders") => change_order(platform, request),
+        ("GET", "shops") => json(&shops(platform)),
+        _ => return Answer::not_found(request.language),
+    };
+    outcome.unwrap_or_else(|error| Answer::oauth_error(422, "refused", &format!("{error:#}")))
+}
+
+fn json(value: &impl Serialize) -> anyhow::Result<Answer> {
+    Ok(Answer::json(200, serde_json::to_vec_pretty(value)?))
+}
+
+fn body<'a, T: Deserialize<'a>>(request: &'a ClientRequest) -> anyhow::Result<T> {
+    Ok(serde_json::from_slice(&request.body)?)
+}
+
+fn asked_shop(platform: &Platform, request: &ClientRequest) -> anyhow::Result<Arc<SimulatedShop>> {
+    let number = request.query.number("shop").unwrap_or(0);
+    let shop = usize::try_from(number)
+        .ok()
+        .and_then(|number| platform.shop(number));
+    shop.ok_or_else(|| anyhow::anyhow!("there is no shop {number}"))
+}
+
+/// `?from=2024-06-16&to=2025-06-15&shop=0`, all optional.
+fn truth(platform: &Platform, request: &ClientRequest) -> anyhow::Result<Answer> {
+    let shop = asked_shop(platform, request)?;
+    let day = |name, otherwise: Date| match request.query.get(name) {
+        Some(text) => text.parse(),
+        None => Ok(otherwise),
+    };
+    let from = day("from", Date::MIN)?;
+    let to = day("to", Date::constant(9000, 1, 1))?;
+    json(&simulator::view(platform, &shop).truth(from, to))
+}
+
+fn patch_scenario(platform: &Platform, request: &ClientRequest) -> anyhow::Result<Answer> {
+    let patched = platform.scenario().patched(&body(request)?)?;
+    platform.set_scenario(patched);
+    json(&*platform.scenario())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QueuedFault {
+    endpoint: Endpoint,
+    fault: Fault,
+}
+
+fn queue_fault(platform: &Platform, request: &ClientRequest) -> anyhow::Result<Answer> {
+    let queued: QueuedFault = body(request)?;
+    platform.queue_fault(queued.endpoint, queued.fault);
+    Ok(Answer::empty(204))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Advance {
+    seconds: f64,
+}
+
+fn advance(platform: &Platform, request: &ClientRequest) -> anyhow::Result<Answer> {
+    let advance: Advance = body(request)?;
+    platform
+        .clock
+        .advance(Duration::try_from_secs_f64(advance.seconds)?);
+    json(&platform.clock.now())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Change {
+    Insert { created_at: Timestamp },
+    Edit { id: i64, status: Original },
+    Delete { id: i64 },
+}
+
+fn change_order(platform: &Platform, request: &ClientRequest) -> anyhow::Result<Answer> {
+    let shop = asked_shop(platform, request)?;
+    let now = platform.clock.now();
+    let id = match body(request)? {
+        Change::Insert { created_at } => Some(shop.insert_order(created_at)),
+        Change::Edit { id, status } => shop.edit_order(id, status, now).then_some(id),
+        Change::Delete { id } => shop.delete_order(id).then_some(id),
+    };
+    let id = id.ok_or_else(|| anyhow::anyhow!("there is no such order"))?;
+    json(&serde_json::json!({ "id": id }))
+}
+
+#[derive(Serialize)]
+struct ShopLine<'a> {
+    shop: usize,
+    merchant_id: i64,
+    name: &'a str,
+    access_token: &'a str,
+    refresh_token: &'a str,
+}
+
+fn shops(platform: &Platform) -> serde_json::Value {
+    let lines = platform.shops();
+    let lines = lines.iter().enumerate().map(|(number, state)| ShopLine {
+        shop: number,
+        merchant_id: state.shop.id,
+        name: &state.shop.spec.name,
+        access_token: &state.tokens.access,
+        refresh_token: &state.tokens.refresh,
+    });
+    serde_json::json!({
+        "client_id": crate::accounts::CLIENT_ID,
+        "client_secret": crate::accounts::CLIENT_SECRET,
+        "shops": lines.collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,265 @@
+//! The way of one request: admission at the moment it arrives, the answer, and
+//! then whatever trouble the scenario has in store for it.
+
+use crate::accounts;
+use crate::api::{self, Answer, ClientRequest, Endpoint};
+use crate::json::View;
+use crate::limits::Decision;
+use crate::locked;
+use crate::platform::{Platform, SimulatedShop};
+use crate::scenario::{Fault, Scenario, ShopState, ThrottleBody};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The answer to a request, or nothing if the connection is to be cut.
+pub(crate) async fn exchange(platform: &Arc<Platform>, request: ClientRequest) -> Option<Answer> {
+    let scenario = platform.scenario();
+    let endpoint = request.endpoint();
+    let fault = platform.fault(endpoint, &scenario);
+    let mut visit = Visit::begin(platform, endpoint);
+    let answer = decide(platform, &scenario, &request, fault, &mut visit);
+    platform.clock.sleep(platform.latency(&scenario)).await;
+    let answer = suffer(platform, &scenario, answer, fault, endpoint).await?;
+    visit.answered(&answer, &request);
+    Some(answer)
+}
+
+/// Everything that is settled when the request arrives, without waiting.
+fn decide(
+    platform: &Arc<Platform>,
+    scenario: &Scenario,
+    request: &ClientRequest,
+    fault: Option<Fault>,
+    visit: &mut Visit,
+) -> Answer {
+    if fault == Some(Fault::Reset) {
+        return Answer::empty(500);
+    }
+    let endpoint = request.endpoint();
+    if endpoint != Endpoint::Unknown && request.method != endpoint.method() {
+        return Answer::method_not_allowed();
+    }
+    match (endpoint, fault) {
+        (Endpoint::OauthAuth | Endpoint::OauthToken, Some(Fault::Status(status))) => {
+            Answer::trouble(status, request.language)
+        }
+        (Endpoint::OauthAuth | Endpoint::OauthToken, Some(Fault::Throttle)) => {
+            Answer::too_many_requests()
+        }
+        (Endpoint::OauthAuth, _) => {
+            accounts::authorize(request, &platform.grants, scenario, platform.shop_count())
+        }
+        (Endpoint::OauthToken, _) => accounts::token(
+            request,
+            visit.now,
+            &platform.grants,
+            scenario,
+            &platform.ledger,
+        ),
+        _ => decide_api(platform, scenario, request, fault, visit),
+    }
+}
+
+/// A request of the API: token, budget, scope, and only then the answer.
+fn decide_api(
+    platform: &Arc<Platform>,
+    scenario: &Scenario,
+    request: &ClientRequest,
+    fault: Option<Fault>,
+    visit: &mut Visit,
+) -> Answer {
+    let shop = match authenticate(platform, scenario, request, fault, visit.now) {
+        Ok(shop) => shop,
+        Err(refusal) => return refusal,
+    };
+    visit.enter(shop.clone());
+    let endpoint = request.endpoint();
+    if endpoint.is_accounts() {
+        return answer(&shop, scenario, request);
+    }
+    if locked(&shop.limiter).is_blocked(visit.now) {
+        return Answer::blocked();
+    }
+    let decision = spend(platform, &shop, scenario, request, visit.now);
+    let headers = decision.headers(visit.now, scenario.limits.retry_after);
+    if !decision.allowed || fault == Some(Fault::Throttle) {
+        locked(&shop.limiter).refused(visit.now, scenario.limits.block);
+        return throttled(scenario).with(headers);
+    }
+    if let Some(Fault::Status(status)) = fault {
+        return Answer::trouble(status, request.language).with(headers);
+    }
+    match missing_scope(endpoint, scenario) {
+        Some(scope) => Answer::missing_scope(scope).with(headers),
+        None => answer(&shop, scenario, request).with(headers),
+    }
+}
+
+fn authenticate(
+    platform: &Platform,
+    scenario: &Scenario,
+    request: &ClientRequest,
+    fault: Option<Fault>,
+    now: i64,
+) -> Result<Arc<SimulatedShop>, Answer> {
+    let token = request.access_token.as_deref().unwrap_or("");
+    let mut grants = locked(&platform.grants);
+    if fault == Some(Fault::ExpireToken) {
+        grants.expire(token);
+    }
+    let shop = grants
+        .shop_of(token, now, &scenario.oauth)
+        .and_then(|number| platform.shop(number));
+    match (scenario.shop_state, shop) {
+        (ShopState::Active, Some(shop)) => Ok(shop),
+        (ShopState::Inactive, Some(_)) => Err(Answer::inactive_account()),
+        (ShopState::Uninstalled, _) | (_, None) => Err(Answer::invalid_token()),
+    }
+}
+
+/// The shop's budget decides first; `/customers*` then also costs the budget
+/// of the client's address, whose headers replace the shop's.
+fn spend(
+    platform: &Platform,
+    shop: &SimulatedShop,
+    scenario: &Scenario,
+    request: &ClientRequest,
+    now: i64,
+) -> Decision {
+    let per_minute = scenario.plan_limits.per_minute(shop.shop.spec.plan);
+    let decision = locked(&shop.limiter).decide(now, per_minute, &scenario.limits);
+    let customers = scenario.limits.customers;
+    if decision.allowed && request.endpoint().is_customers() && customers.enabled {
+        return locked(&platform.addresses).decide(request.peer, now, customers);
+    }
+    decision
+}
+
+fn throttled(scenario: &Scenario) -> Answer {
+    match scenario.limits.throttle_body {
+        ThrottleBody::Json => Answer::too_many_requests(),
+        ThrottleBody::Html => Answer::html(429, "Too Many Requests"),
+        ThrottleBody::Empty => Answer::empty(429),
+    }
+}
+
+/// A write scope includes reading.
+fn missing_scope(endpoint: Endpoint, scenario: &Scenario) -> Option<&'static str> {
+    let wanted = endpoint.scope()?;
+    let granted = scenario.oauth.scopes.iter().any(|scope| {
+        scope
+            .strip_prefix(wanted)
+            .is_some_and(|rest| rest.is_empty() || rest == "_write")
+    });
+    (!granted).then_some(wanted)
+}
+
+fn answer(shop: &SimulatedShop, scenario: &Scenario, request: &ClientRequest) -> Answer {
+    let overlay = shop.overlay();
+    let view = View {
+        shop: &shop.shop,
+        overlay: &overlay,
+        scenario,
+        language: request.language,
+    };
+    api::answer(request, view, &shop.selections)
+}
+
+/// What happens to an answer on its way out.
+async fn suffer(
+    platform: &Platform,
+    scenario: &Scenario,
+    answer: Answer,
+    fault: Option<Fault>,
+    endpoint: Endpoint,
+) -> Option<Answer> {
+    let lost = endpoint == Endpoint::OauthToken && scenario.oauth.lose_refresh_answers;
+    match fault {
+        Some(Fault::Reset | Fault::LostAnswer) => None,
+        _ if lost => None,
+        Some(Fault::Hang) => std::future::pending().await,
+        Some(Fault::Slow(milliseconds)) => {
+            platform
+                .clock
+                .sleep(Duration::from_millis(milliseconds))
+                .await;
+            Some(answer)
+        }
+        Some(Fault::Truncate) => Some(Answer {
+            body: answer.body.slice(..answer.body.len() / 2),
+            ..answer
+        }),
+        Some(Fault::Html) => Some(Answer {
+            headers: answer.headers,
+            ..Answer::html(200, "Just a moment...")
+        }),
+        Some(Fault::Status(_) | Fault::Throttle | Fault::ExpireToken) | None => Some(answer),
+    }
+}
+
+/// Keeps the books of one request, also when the client goes away and the
+/// whole exchange is dropped.
+struct Visit {
+    platform: Arc<Platform>,
+    endpoint: Endpoint,
+    now: i64,
+    shop: Option<Arc<SimulatedShop>>,
+    answered: bool,
+}
+
+impl Visit {
+    fn begin(platform: &Arc<Platform>, endpoint: Endpoint) -> Self {
+        let now = platform.clock.micros();
+        locked(&platform.ledger).arrived(endpoint, now);
+        Self {
+            platform: platform.clone(),
+            endpoint,
+            now,
+            shop: None,
+            answered: false,
+        }
+    }
+
+    fn enter(&mut self, shop: Arc<SimulatedShop>) {
+        locked(&shop.ledger).arrived(self.endpoint, self.now);
+        self.shop = Some(shop);
+    }
+
+    fn answered(&mut self, answer: &Answer, request: &ClientRequest) {
+        self.answered = true;
+        locked(&self.platform.ledger).answered(answer.status, answer.body.len(), None);
+        if let Some(shop) = &self.shop {
+            let question = question(request);
+            locked(&shop.ledger).answered(answer.status, answer.body.len(), Some(question));
+        }
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let now = self.platform.clock.micros();
+        let mut ledger = locked(&self.platform.ledger);
+        if !self.answered {
+            ledger.unanswered();
+        }
+        ledger.ended(now, i64::MAX);
+        drop(ledger);
+        let Some(shop) = &self.shop else { return };
+        let scenario = self.platform.scenario();
+        let per_minute = scenario.plan_limits.per_minute(shop.shop.spec.plan);
+        let budget_from = locked(&shop.limiter).budget_from(now, per_minute, &scenario.limits);
+        let mut ledger = locked(&shop.ledger);
+        if !self.answered {
+            ledger.unanswered();
+        }
+        ledger.ended(now, budget_from);
+    }
+}
+
+fn question(request: &ClientRequest) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    request.path.hash(&mut hasher);
+    request.query.canonical().hash(&mut hasher);
+    hasher.finish()
+}

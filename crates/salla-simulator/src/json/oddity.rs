@@ -1,0 +1,88 @@
+//! Decides which field of which record is odd. With all chances at zero it
+//! costs one comparison per field.
+
+use crate::scenario::Quirks;
+use crate::shop::{Draw, Stream};
+
+#[derive(Debug)]
+pub(crate) struct Oddity {
+    quirks: Quirks,
+    any: bool,
+    draw: Draw,
+}
+
+pub(crate) enum Emptiness {
+    Null,
+    Object,
+    Array,
+    Absent,
+}
+
+pub(crate) enum Dating {
+    Object,
+    Plain,
+    IsoUtc,
+    Epoch,
+}
+
+impl Oddity {
+    pub(crate) fn new(quirks: Quirks) -> Self {
+        let none = Quirks {
+            utc_labelled_dates: quirks.utc_labelled_dates,
+            ..Quirks::default()
+        };
+        Self {
+            quirks,
+            any: quirks != none,
+            draw: Draw::of(0, Stream::Quirk, 0),
+        }
+    }
+
+    pub(crate) fn begin(&mut self, seed: u64, index: u64) {
+        if self.any {
+            self.draw = Draw::of(seed, Stream::Quirk, index);
+        }
+    }
+
+    pub(crate) fn string_number(&mut self) -> bool {
+        self.happens(self.quirks.string_numbers)
+    }
+
+    pub(crate) fn arabic_digits(&mut self) -> bool {
+        self.happens(self.quirks.arabic_digits)
+    }
+
+    pub(crate) fn literal_null(&mut self) -> bool {
+        self.happens(self.quirks.literal_null)
+    }
+
+    pub(crate) fn emptiness(&mut self) -> Emptiness {
+        if !self.happens(self.quirks.empty_forms) {
+            return Emptiness::Null;
+        }
+        match self.draw.below(3) {
+            0 => Emptiness::Object,
+            1 => Emptiness::Array,
+            _ => Emptiness::Absent,
+        }
+    }
+
+    pub(crate) fn dating(&mut self) -> Dating {
+        if !self.happens(self.quirks.date_forms) {
+            return Dating::Object;
+        }
+        match self.draw.below(3) {
+            0 => Dating::Plain,
+            1 => Dating::IsoUtc,
+            _ => Dating::Epoch,
+        }
+    }
+
+    pub(crate) fn utc_labelled(&self) -> bool {
+        self.quirks.utc_labelled_dates
+    }
+
+    fn happens(&mut self, chance: f64) -> bool {
+        self.any && self.draw.chance(chance)
+    }
+}

@@ -1,0 +1,305 @@
+//! The groups of fields that the forms of an order share.
+
+use super::customer;
+use super::view::View;
+use super::writer::{Json, push_arabic, push_money};
+use crate::shop::{CITIES, COURIERS, Currency, Money, Order, OrderHead, Original};
+use std::fmt;
+
+/// Pictures and links are made from numbers and lead nowhere.
+pub(super) struct Thumbnail(pub(super) u64);
+
+impl fmt::Display for Thumbnail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "https://cdn.salla.example/images/{:012x}-500x500.jpg",
+            self.0.wrapping_mul(0x9E37_79B9_7F4B)
+        )
+    }
+}
+
+pub(super) fn exchange_rate(json: &mut Json, currency: Currency) {
+    if currency != Currency::Sar {
+        json.object("exchange_rate", |json| {
+            json.text("base_currency", "SAR");
+            json.text("exchange_currency", currency.code());
+            json.raw("rate", currency.rate());
+        });
+    }
+}
+
+/// `status.id` is the original's; `customized` is the shop's own or nothing.
+pub(super) fn status(json: &mut Json, view: View<'_>, head: &OrderHead) {
+    json.object("status", |json| {
+        json.int("id", head.status.id());
+        json.text("name", view.status_name(head.status));
+        json.text("slug", head.status.slug());
+        match head.custom_status {
+            Some(place) => json.object("customized", |json| {
+                json.int("id", view.shop.ids.custom_status.id(place as u64));
+                json.text("name", &view.shop.spec.custom_statuses[place].name);
+            }),
+            None => json.nothing("customized"),
+        }
+    });
+}
+
+pub(super) fn can_cancel_and_reorder(json: &mut Json, status: Original) {
+    json.bool("can_cancel", status == Original::UnderReview);
+    json.bool("can_reorder", true);
+}
+
+pub(super) fn pending_payment(json: &mut Json, status: Original) {
+    json.bool("is_pending_payment", status == Original::PaymentPending);
+    json.loose_int("pending_payment_ends_at", 0);
+}
+
+pub(super) fn urls(json: &mut Json, view: View<'_>, head: &OrderHead) {
+    let (shop, id) = (view.shop.id, head.id);
+    json.object("urls", |json| {
+        json.display(
+            "customer",
+            format_args!("https://salla.sa/dev-{shop}/order/{id:x}"),
+        );
+        json.display("admin", format_args!("/orders/order/{id:x}"));
+        json.display(
+            "rating",
+            format_args!(
+                "https://salla.sa/dev-{shop}/rating/{id}?signature={:032x}",
+                u128::from(id as u64) << 40
+            ),
+        );
+    });
+}
+
+pub(super) fn source(json: &mut Json, head: &OrderHead) {
+    json.text("source", "store");
+    json.object("source_details", |json| {
+        json.text("type", "direct");
+        json.nothing("value");
+        json.text("device", "desktop");
+        json.text(
+            "user-agent",
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1",
+        );
+        json.display("ip", format_args!("192.0.2.{}", head.index % 254 + 1));
+    });
+}
+
+pub(super) fn amounts(json: &mut Json, order: &Order) {
+    let currency = order.head.currency;
+    json.object("amounts", |json| {
+        json.money("sub_total", order.sub_total, currency);
+        json.money("shipping_cost", order.shipping, currency);
+        json.money("cash_on_delivery", order.cash_on_delivery, currency);
+        json.object("tax", |json| {
+            json.display("percent", format_args!("{}.00", order.tax_percent));
+            json.money("amount", order.tax, currency);
+        });
+        json.array("discounts", order.coupon, |json, code| {
+            discount(json, order, code)
+        });
+        json.main_money("total", order.total, currency);
+    });
+}
+
+/// `discount` is a string although every other amount is a number.
+fn discount(json: &mut Json, order: &Order, code: &str) {
+    json.open();
+    json.text("title", "قسيمة تخفيض");
+    json.text("type", "normal");
+    json.text("code", code);
+    json.display("discount", Fixed(order.discount));
+    json.text("currency", order.head.currency.code());
+    json.text("discounted_shipping", "0.00");
+    json.bool("hasMarketing", false);
+    json.close();
+}
+
+/// An amount with two decimals, or three where the coin is a thousandth.
+struct Fixed(Money);
+
+impl fmt::Display for Fixed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, thousandths) = (self.0.0 / 1000, self.0.0 % 1000);
+        if thousandths % 10 == 0 {
+            write!(f, "{whole}.{:02}", thousandths / 10)
+        } else {
+            write!(f, "{whole}.{thousandths:03}")
+        }
+    }
+}
+
+pub(super) fn closing_flags(json: &mut Json, order: &Order) {
+    can_cancel_and_reorder(json, order.head.status);
+    json.bool("show_weight", true);
+    pending_payment(json, order.head.status);
+    json.key("total_weight");
+    weight_label(json, order.grams());
+}
+
+/// `"٠٫٥١ كجم"`: kilograms in Arabic-Indic digits.
+pub(super) fn weight_label(json: &mut Json, grams: u32) {
+    let kilograms = Money(i64::from(grams)).decimal();
+    json.out.push('"');
+    push_arabic(&mut json.out, &kilograms.to_string());
+    json.out.push_str(" كجم\"");
+}
+
+pub(super) fn customer_of_order(json: &mut Json, view: View<'_>, head: &OrderHead) {
+    match head.customer {
+        Some(index) => {
+            json.key("customer").open();
+            customer::fields(json, view, &view.shop.customer(index));
+            json.close();
+        }
+        // No guest is documented; these are the forms an empty PHP value takes.
+        None => json.raw("customer", ["null", "{}", "[]"][head.index as usize % 3]),
+    }
+}
+
+pub(super) fn receiver(json: &mut Json, view: View<'_>, head: &OrderHead) {
+    let Some(customer) = head.customer.map(|index| view.shop.customer(index)) else {
+        return json.object("receiver", |json| json.text("name", "ضيف"));
+    };
+    json.object("receiver", |json| {
+        json.display(
+            "name",
+            format_args!("{} {}", customer.first_name, customer.last_name),
+        );
+        json.display("email", customer.email());
+        json.display("phone", format_args!("966{}", customer.mobile));
+    });
+}
+
+pub(super) fn shipping(json: &mut Json, view: View<'_>, order: &Order) {
+    let head = &order.head;
+    json.object("shipping", |json| {
+        json.int("id", view.shop.ids.other.id(order.courier as u64));
+        json.nothing("app_id");
+        json.text("company", COURIERS[order.courier]);
+        json.display("logo", Thumbnail(order.courier as u64));
+        receiver(json, view, head);
+        json.object("shipper", |json| {
+            json.text("name", "Riyadh");
+            json.text("company_name", &view.shop.spec.name);
+            json.text("email", "");
+            json.text("phone", "0555555555");
+        });
+        json.object("pickup_address", |json| address(json, head.index));
+        json.object("address", |json| address(json, head.index / 7 + 3));
+        json.object("shipment", |json| {
+            json.display("id", format_args!("SH{}", head.reference_id));
+            json.nothing("pickup_id");
+            json.display(
+                "tracking_link",
+                format_args!("https://track.example/{}", head.reference_id),
+            );
+            json.raw("label", "[]");
+        });
+        json.raw("policy_options", "[]");
+        json.int("shipment_reference", head.reference_id);
+        json.int("branch_id", view.shop.ids.other.id(90));
+    });
+}
+
+fn address(json: &mut Json, place: u64) {
+    let (arabic, _, latitude, longitude) = CITIES[place as usize % CITIES.len()];
+    let number = place % 900 + 10;
+    json.text("country", "السعودية");
+    json.text("country_code", "SA");
+    json.text("city", arabic);
+    json.display(
+        "shipping_address",
+        format_args!(" شارع {number}، الحي {}، {arabic}, السعودية", number % 40),
+    );
+    json.display("street_number", number);
+    json.display("block", number % 40);
+    json.display("postal_code", 11_000 + number);
+    json.object("geo_coordinates", |json| {
+        json.raw("lat", latitude);
+        json.raw("lng", longitude);
+    });
+}
+
+pub(super) fn shipments(json: &mut Json, view: View<'_>, order: &Order) {
+    json.array("shipments", [()], |json, ()| {
+        json.open();
+        shipment(json, view, order);
+        json.close();
+    });
+}
+
+fn shipment(json: &mut Json, view: View<'_>, order: &Order) {
+    let head = &order.head;
+    json.int("id", view.shop.ids.other.id(head.index + 1_000));
+    json.date("created_at", head.created_at + 600);
+    json.text("type", "shipment");
+    json.int("courier_id", view.shop.ids.other.id(order.courier as u64));
+    json.text("courier_name", COURIERS[order.courier]);
+    json.display("courier_logo", Thumbnail(order.courier as u64));
+    json.display("shipping_number", head.reference_id);
+    json.nothing("tracking_number");
+    json.nothing("pickup_id");
+    json.bool("trackable", true);
+    json.nothing("tracking_link");
+    json.nothing("label");
+    json.text(
+        "payment_method",
+        if head.payment_method == "cod" {
+            "cod"
+        } else {
+            "pre_paid"
+        },
+    );
+    json.text("source", "store");
+    json.text("status", head.status.slug());
+    json.money("total", order.total, head.currency);
+    json.money("cash_on_delivery", order.cash_on_delivery, head.currency);
+    json.bool("is_international", head.currency != Currency::Sar);
+    weight(json, "total_weight", order.grams());
+    json.array("packages", &order.items, |json, item| {
+        json.open();
+        json.int("item_id", item.id);
+        json.nothing("external_id");
+        json.int("quantity", i64::from(item.quantity));
+        weight(json, "weight", item.product.grams * item.quantity);
+        json.close();
+    });
+    json.object("ship_to", |json| {
+        json.text("type", "address");
+        json.text("name", "");
+        json.nothing("email");
+        json.text("country", "السعودية");
+        json.text("city", CITIES[head.index as usize % CITIES.len()].0);
+    });
+    json.object("meta", |json| {
+        json.int("app_id", view.shop.ids.other.id(80));
+        json.raw("policy_options", "[]");
+    });
+}
+
+fn weight(json: &mut Json, key: &str, grams: u32) {
+    json.object(key, |json| {
+        json.key("value");
+        push_money(&mut json.out, Money(i64::from(grams)));
+        json.text("units", "kg");
+    });
+}
+
+pub(super) fn shipment_branch(json: &mut Json, view: View<'_>) {
+    json.array(
+        "shipment_branch",
+        [("الفرع الرئيسي", true), ("Riyadh", false)],
+        |json, (name, main)| {
+            json.open();
+            json.int("id", view.shop.ids.other.id(if main { 91 } else { 90 }));
+            json.text("name", name);
+            json.text("status", "active");
+            json.bool("is_default", main);
+            json.raw("type", "[]");
+            json.close();
+        },
+    );
+}

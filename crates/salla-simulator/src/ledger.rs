@@ -1,0 +1,153 @@
+//! What was asked of the simulator, counted: enough to say whether a client
+//! wasted its budget, exceeded it, or left it unused.
+
+use crate::api::Endpoint;
+use crate::clock::SECOND;
+use serde::Serialize;
+use std::collections::{BTreeMap, HashSet, VecDeque};
+
+/// A snapshot of the counts. Times are simulated.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct LedgerReport {
+    pub requests: u64,
+    pub by_endpoint: BTreeMap<Endpoint, u64>,
+    pub by_status: BTreeMap<u16, u64>,
+    /// Requests that got no answer: hang-ups, and clients that went away.
+    pub unanswered: u64,
+    pub throttled: u64,
+    pub most_in_1s: u64,
+    pub most_in_60s: u64,
+    pub first_request_ms: Option<i64>,
+    pub last_request_ms: Option<i64>,
+    /// Time between first and last request in which none was under way
+    /// although the shop's budget allowed one.
+    pub idle_with_budget_ms: i64,
+    /// Questions that were answered with 200 before and were asked again.
+    pub fetched_again: u64,
+    pub refreshes: u64,
+    /// Used refresh tokens that were presented again. Must be zero.
+    pub refresh_reuses: u64,
+    pub body_bytes: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    report: LedgerReport,
+    last_second: VecDeque<i64>,
+    last_minute: VecDeque<i64>,
+    answered: HashSet<u64>,
+    under_way: u64,
+    /// Since when nothing was under way, and from when there was budget.
+    quiet: Option<(i64, i64)>,
+}
+
+impl Ledger {
+    pub(crate) fn report(&self) -> LedgerReport {
+        self.report.clone()
+    }
+
+    pub(crate) fn reset(&mut self) {
+        let under_way = self.under_way;
+        *self = Self {
+            under_way,
+            ..Self::default()
+        };
+    }
+
+    pub(crate) fn arrived(&mut self, endpoint: Endpoint, now: i64) {
+        self.report.requests += 1;
+        *self.report.by_endpoint.entry(endpoint).or_default() += 1;
+        let most_in_1s = count_recent(&mut self.last_second, now, SECOND);
+        let most_in_60s = count_recent(&mut self.last_minute, now, 60 * SECOND);
+        self.report.most_in_1s = self.report.most_in_1s.max(most_in_1s);
+        self.report.most_in_60s = self.report.most_in_60s.max(most_in_60s);
+        self.report.first_request_ms.get_or_insert(now / 1_000);
+        self.report.last_request_ms = Some(now / 1_000);
+        self.under_way += 1;
+        if let Some((since, budget_from)) = self.quiet.take() {
+            self.report.idle_with_budget_ms += (now - since.max(budget_from)).max(0) / 1_000;
+        }
+    }
+
+    /// `question` identifies what was asked, if a repetition would be a waste.
+    pub(crate) fn answered(&mut self, status: u16, bytes: usize, question: Option<u64>) {
+        *self.report.by_status.entry(status).or_default() += 1;
+        self.report.body_bytes += bytes as u64;
+        self.report.throttled += u64::from(status == 429);
+        if let (200, Some(question)) = (status, question) {
+            self.report.fetched_again += u64::from(!self.answered.insert(question));
+        }
+    }
+
+    pub(crate) fn unanswered(&mut self) {
+        self.report.unanswered += 1;
+    }
+
+    /// A request is over; if it was the last one, the quiet begins.
+    pub(crate) fn ended(&mut self, now: i64, budget_from: i64) {
+        self.under_way = self.under_way.saturating_sub(1);
+        if self.under_way == 0 {
+            self.quiet = Some((now, budget_from));
+        }
+    }
+
+    pub(crate) fn refreshed(&mut self) {
+        self.report.refreshes += 1;
+    }
+
+    pub(crate) fn refresh_reused(&mut self) {
+        self.report.refresh_reuses += 1;
+    }
+}
+
+impl LedgerReport {
+    /// The whole platform's counts: what only shops know is summed up.
+    pub(crate) fn with_shops(mut self, shops: impl Iterator<Item = Self>) -> Self {
+        for shop in shops {
+            self.idle_with_budget_ms += shop.idle_with_budget_ms;
+            self.fetched_again += shop.fetched_again;
+        }
+        self
+    }
+}
+
+/// Adds `now` and says how many moments lie less than `span` back.
+fn count_recent(moments: &mut VecDeque<i64>, now: i64, span: i64) -> u64 {
+    moments.push_back(now);
+    while moments.front().is_some_and(|oldest| *oldest <= now - span) {
+        moments.pop_front();
+    }
+    moments.len() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_idleness_and_repetitions_are_counted() {
+        let mut ledger = Ledger::default();
+        for step in 0..4 {
+            let now = step * SECOND / 2;
+            ledger.arrived(Endpoint::Orders, now);
+            ledger.answered(200, 10, Some(step as u64 % 3));
+            ledger.ended(now + SECOND / 10, now + SECOND / 10);
+        }
+        let report = ledger.report();
+        assert_eq!(report.requests, 4);
+        assert_eq!(report.most_in_1s, 2);
+        assert_eq!(report.most_in_60s, 4);
+        assert_eq!(report.fetched_again, 1);
+        assert_eq!(report.idle_with_budget_ms, 3 * 400);
+        assert_eq!(report.body_bytes, 40);
+    }
+
+    #[test]
+    fn quiet_without_budget_is_not_idleness() {
+        let mut ledger = Ledger::default();
+        ledger.arrived(Endpoint::Orders, 0);
+        ledger.ended(0, 60 * SECOND);
+        ledger.arrived(Endpoint::Orders, 61 * SECOND);
+        assert_eq!(ledger.report().idle_with_budget_ms, 1_000);
+    }
+}

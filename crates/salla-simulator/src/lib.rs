@@ -1,0 +1,70 @@
+//! A Salla that runs on this machine.
+//!
+//! It invents a shop from a seed, serves it through Salla's Merchant API and
+//! accounts host with their limits, oddities and failures, and knows the truth
+//! that a correct import must arrive at. Tests start it in-process:
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> anyhow::Result<()> {
+//! use salla_simulator::{Scenario, ShopSpec, Simulator};
+//!
+//! let sim = Simulator::start(Scenario {
+//!     shop: ShopSpec { orders: 10_000, ..Default::default() },
+//!     ..Default::default()
+//! })
+//! .await?;
+//! println!("{} {}", sim.api_url(), sim.access_token());
+//! assert_eq!(sim.ledger().requests, 0);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The way of a request: `server` takes it off the socket, `exchange` admits
+//! it (`accounts`, `limits`) and lets it suffer (`scenario`), `api` answers it,
+//! `json` writes the records that `shop` computes; `ledger` counts; `truth`
+//! says what an import should have made of it.
+//!
+//! What it must never do: share a type with the client that it tests. One
+//! misreading of Salla would then be made twice and every test would pass. It
+//! is built from Salla's public documentation alone, stores no record, and
+//! knows no real time outside of `clock`.
+
+mod accounts;
+mod api;
+mod clock;
+mod control;
+mod exchange;
+mod json;
+mod ledger;
+mod limits;
+mod platform;
+mod scenario;
+mod server;
+mod shop;
+mod simulator;
+mod truth;
+
+pub use api::Endpoint;
+pub use clock::SimClock;
+pub use ledger::LedgerReport;
+pub use scenario::{
+    AppAge, Block, ClockSpec, CustomersLimit, DateFilter, EmptyLinks, Fault, FaultRates,
+    FilterZone, ItemProduct, Latency, LifetimeField, Limits, Oauth, PlanLimits, Quirks, RetryAfter,
+    Scenario, ShopState, Temperament, ThrottleBody,
+};
+pub use shop::invalid::{InvalidKind, InvalidRates};
+pub use shop::{Currency, CurrencyShare, CustomStatus, DEFAULT_NOW, Original, Plan, ShopSpec};
+pub use simulator::{ShopHandle, Simulator};
+pub use truth::{
+    MonthTotal, Resource, ShopView, Truth, TruthCategory, TruthCustomer, TruthItem, TruthOrder,
+    TruthProduct, TruthRejection, TruthStatus, TruthVariant,
+};
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A panic in one request must not make the whole simulator useless: what the
+/// locks guard is counters and caches, which stay readable.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,196 @@
+//! The state of a running simulator: its scenario, shops, tokens, queued
+//! faults and counts.
+
+use crate::accounts::{Grants, Tokens};
+use crate::api::{Endpoint, Selections};
+use crate::clock::SimClock;
+use crate::ledger::Ledger;
+use crate::limits::{AddressLimiter, ShopLimiter};
+use crate::locked;
+use crate::scenario::{Fault, Scenario};
+use crate::shop::{Edit, OrderBook, Original, Overlay, Shop, ShopSpec};
+use jiff::Timestamp;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+#[derive(Debug)]
+pub(crate) struct Platform {
+    pub(crate) clock: SimClock,
+    pub(crate) grants: Mutex<Grants>,
+    pub(crate) ledger: Mutex<Ledger>,
+    pub(crate) addresses: Mutex<AddressLimiter>,
+    scenario: RwLock<Arc<Scenario>>,
+    shops: RwLock<Vec<Arc<SimulatedShop>>>,
+    trouble: Mutex<Trouble>,
+}
+
+/// One shop and what happens to it.
+#[derive(Debug)]
+pub(crate) struct SimulatedShop {
+    pub(crate) shop: Arc<Shop>,
+    pub(crate) tokens: Tokens,
+    pub(crate) limiter: Mutex<ShopLimiter>,
+    pub(crate) ledger: Mutex<Ledger>,
+    pub(crate) selections: Mutex<Selections>,
+    overlay: RwLock<Arc<Overlay>>,
+}
+
+#[derive(Debug)]
+struct Trouble {
+    queued: HashMap<Endpoint, VecDeque<Fault>>,
+    chance: fastrand::Rng,
+}
+
+impl Platform {
+    pub(crate) fn new(scenario: Scenario) -> Self {
+        let platform = Self {
+            clock: SimClock::new(scenario.clock),
+            grants: Mutex::new(Grants::new(scenario.seed)),
+            ledger: Mutex::default(),
+            addresses: Mutex::default(),
+            shops: RwLock::default(),
+            trouble: Mutex::new(Trouble {
+                queued: HashMap::new(),
+                chance: fastrand::Rng::with_seed(scenario.seed),
+            }),
+            scenario: RwLock::new(Arc::new(scenario)),
+        };
+        let scenario = platform.scenario();
+        platform.add_shop(scenario.shop.clone());
+        for spec in &scenario.shops {
+            platform.add_shop(spec.clone());
+        }
+        platform
+    }
+
+    pub(crate) fn scenario(&self) -> Arc<Scenario> {
+        self.scenario
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn set_scenario(&self, scenario: Scenario) {
+        *self
+            .scenario
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(scenario);
+    }
+
+    pub(crate) fn shops(&self) -> Vec<Arc<SimulatedShop>> {
+        self.shops
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn shop(&self, number: usize) -> Option<Arc<SimulatedShop>> {
+        let shops = self.shops.read().unwrap_or_else(PoisonError::into_inner);
+        shops.get(number).cloned()
+    }
+
+    pub(crate) fn shop_count(&self) -> usize {
+        self.shops
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+
+    /// Adds a shop that has just installed the app.
+    pub(crate) fn add_shop(&self, spec: ShopSpec) -> Arc<SimulatedShop> {
+        let scenario = self.scenario();
+        let mut shops = self.shops.write().unwrap_or_else(PoisonError::into_inner);
+        let number = shops.len();
+        let tokens = locked(&self.grants).consent(number, self.clock.micros(), &scenario.oauth);
+        let state = Arc::new(SimulatedShop {
+            shop: Arc::new(Shop::new(spec, scenario.seed, number as u64)),
+            tokens,
+            limiter: Mutex::default(),
+            ledger: Mutex::default(),
+            selections: Mutex::default(),
+            overlay: RwLock::default(),
+        });
+        shops.push(state.clone());
+        state
+    }
+
+    pub(crate) fn queue_fault(&self, endpoint: Endpoint, fault: Fault) {
+        let mut trouble = locked(&self.trouble);
+        trouble.queued.entry(endpoint).or_default().push_back(fault);
+    }
+
+    /// The fault of the next request to an endpoint: a queued one, or chance.
+    pub(crate) fn fault(&self, endpoint: Endpoint, scenario: &Scenario) -> Option<Fault> {
+        let mut trouble = locked(&self.trouble);
+        let queued = trouble
+            .queued
+            .get_mut(&endpoint)
+            .and_then(VecDeque::pop_front);
+        if queued.is_some() {
+            return queued;
+        }
+        let place = trouble.chance.f64();
+        scenario.fault_rates(endpoint).choose(place)
+    }
+
+    pub(crate) fn latency(&self, scenario: &Scenario) -> Duration {
+        let latency = scenario.latency;
+        let jitter = match latency.jitter_ms {
+            0 => 0,
+            most => locked(&self.trouble).chance.u64(0..=most),
+        };
+        Duration::from_millis(latency.fixed_ms + jitter)
+    }
+}
+
+impl SimulatedShop {
+    pub(crate) fn overlay(&self) -> Arc<Overlay> {
+        self.overlay
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn insert_order(&self, created_at: Timestamp) -> i64 {
+        self.mutate(|overlay| {
+            overlay.inserted.push(created_at.as_second());
+            let index = self.shop.spec.orders + overlay.inserted.len() as u64 - 1;
+            self.shop.ids.order.id(index)
+        })
+    }
+
+    pub(crate) fn edit_order(&self, id: i64, status: Original, now: Timestamp) -> bool {
+        self.mutate_order(id, |overlay, index| {
+            let updated_at = now.as_second();
+            overlay.edited.insert(index, Edit { status, updated_at });
+        })
+    }
+
+    pub(crate) fn delete_order(&self, id: i64) -> bool {
+        self.mutate_order(id, |overlay, index| {
+            overlay.deleted.insert(index);
+        })
+    }
+
+    fn mutate_order(&self, id: i64, change: impl FnOnce(&mut Overlay, u64)) -> bool {
+        self.mutate(|overlay| {
+            let shop = &self.shop;
+            let found = OrderBook { shop, overlay }.index_of(id);
+            if let Some(index) = found {
+                change(overlay, index);
+            }
+            found.is_some()
+        })
+    }
+
+    /// Changes the shop while it is being read.
+    fn mutate<T>(&self, change: impl FnOnce(&mut Overlay) -> T) -> T {
+        let mut overlay = self.overlay.write().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = Overlay::clone(&overlay);
+        changed.version += 1;
+        let outcome = change(&mut changed);
+        *overlay = Arc::new(changed);
+        outcome
+    }
+}

@@ -1,0 +1,97 @@
+//! Trouble as values: single faults to be queued, and chances of faults.
+
+use serde::{Deserialize, Serialize};
+
+/// One piece of trouble for one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// Answers with this status and does nothing: an HTML page for 502 and
+    /// 504, which come from the edge, and Salla's JSON for the rest.
+    Status(u16),
+    /// Never answers; the client has to give up.
+    Hang,
+    /// Answers correctly, this many simulated milliseconds later.
+    Slow(u64),
+    /// Hangs up without having done anything.
+    Reset,
+    /// Sends the first half of the right body as if it were all of it.
+    Truncate,
+    /// Sends an HTML page with status 200.
+    Html,
+    /// Answers 429 although there is budget left.
+    Throttle,
+    /// Does what was asked and hangs up before answering.
+    LostAnswer,
+    /// Lets the request's access token expire first.
+    ExpireToken,
+}
+
+/// The chance of each fault for one request. The first that hits wins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FaultRates {
+    pub status_500: f64,
+    pub status_502: f64,
+    pub status_503: f64,
+    pub reset: f64,
+    pub lost_answer: f64,
+    pub truncate: f64,
+    pub html: f64,
+    pub throttle: f64,
+    pub hang: f64,
+    pub slow: f64,
+    /// How long a slow answer takes, in simulated milliseconds.
+    pub slow_ms: u64,
+}
+
+impl FaultRates {
+    /// The fault that a number in `[0, 1)` stands for, if any.
+    pub(crate) fn choose(&self, mut place: f64) -> Option<Fault> {
+        let table = [
+            (self.status_500, Fault::Status(500)),
+            (self.status_502, Fault::Status(502)),
+            (self.status_503, Fault::Status(503)),
+            (self.reset, Fault::Reset),
+            (self.lost_answer, Fault::LostAnswer),
+            (self.truncate, Fault::Truncate),
+            (self.html, Fault::Html),
+            (self.throttle, Fault::Throttle),
+            (self.hang, Fault::Hang),
+            (self.slow, Fault::Slow(self.slow_ms)),
+        ];
+        for (rate, fault) in table {
+            if place < rate {
+                return Some(fault);
+            }
+            place -= rate;
+        }
+        None
+    }
+}
+
+/// How long every answer takes, in simulated milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Latency {
+    pub fixed_ms: u64,
+    /// Up to this much is added by chance.
+    pub jitter_ms: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_divide_the_unit_interval() {
+        let rates = FaultRates {
+            status_500: 0.1,
+            hang: 0.2,
+            ..FaultRates::default()
+        };
+        assert_eq!(rates.choose(0.05), Some(Fault::Status(500)));
+        assert_eq!(rates.choose(0.15), Some(Fault::Hang));
+        assert_eq!(rates.choose(0.35), None);
+    }
+}

@@ -1,0 +1,70 @@
+//! Choices about tokens and the state of shops (docs.salla.dev/421118m0).
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Oauth {
+    pub access_token_seconds: i64,
+    /// An access token also expires after this many requests, if given.
+    pub access_token_requests: Option<u64>,
+    pub refresh_token_seconds: i64,
+    pub lifetime_field: LifetimeField,
+    /// Every refresh is carried out and its answer lost.
+    pub lose_refresh_answers: bool,
+    /// The status of `invalid_grant`: the docs say 401, integrators saw 400.
+    pub invalid_grant_status: u16,
+    /// Whether `/oauth2/user/info` wraps its answer in `data`.
+    pub user_info_in_data: bool,
+    /// What the user has granted; checked at every request.
+    pub scopes: Vec<String>,
+}
+
+impl Default for Oauth {
+    fn default() -> Self {
+        Self {
+            access_token_seconds: 1_209_599,
+            access_token_requests: None,
+            refresh_token_seconds: 30 * 86_400,
+            lifetime_field: LifetimeField::default(),
+            lose_refresh_answers: false,
+            invalid_grant_status: 401,
+            user_info_in_data: true,
+            scopes: [
+                "settings.read",
+                "orders.read",
+                "customers.read",
+                "products.read",
+                "categories.read",
+                "offline_access",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+        }
+    }
+}
+
+/// The name and unit of a token's lifetime, on which Salla's own pages differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LifetimeField {
+    /// `expires_in`: seconds.
+    #[default]
+    ExpiresIn,
+    /// `expires`: seconds, as in the exchange example.
+    ExpiresSeconds,
+    /// `expires`: epoch seconds, as in the webhook.
+    ExpiresEpoch,
+}
+
+/// Whether the shops of the platform can be read at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShopState {
+    #[default]
+    Active,
+    /// The merchant's account is not active: 401 with an Arabic message.
+    Inactive,
+    /// The app was removed: every token is invalid.
+    Uninstalled,
+}

@@ -1,0 +1,129 @@
+//! The customers of a shop. They register evenly over time, beginning half a
+//! year before the first order, so that "registered before that order" is a
+//! division.
+
+use super::Shop;
+use super::draw::{Draw, Stream};
+use super::riyadh::DAY_SECONDS;
+use super::words::{CITIES, DISTRICTS, FIRST_NAMES, LAST_NAMES, STREETS, is_female};
+
+const HEAD_START: i64 = 180 * DAY_SECONDS;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Customer {
+    pub(crate) index: u64,
+    pub(crate) id: i64,
+    pub(crate) first_name: &'static str,
+    pub(crate) last_name: &'static str,
+    pub(crate) female: bool,
+    /// The number without its country code, as `mobile` has it.
+    pub(crate) mobile: i64,
+    pub(crate) city: (&'static str, &'static str),
+    pub(crate) district: &'static str,
+    pub(crate) street: &'static str,
+    pub(crate) birthday: Option<i64>,
+    pub(crate) created_at: i64,
+    pub(crate) updated_at: i64,
+    pub(crate) points: u32,
+}
+
+impl Customer {
+    pub(crate) fn email(&self) -> String {
+        format!("customer{}@mail.example", self.index + 1)
+    }
+
+    /// Shops spell cities and countries as their customers typed them.
+    pub(crate) fn city_as_written(&self) -> &'static str {
+        if self.index.is_multiple_of(4) {
+            self.city.1
+        } else {
+            self.city.0
+        }
+    }
+
+    pub(crate) fn country_code_as_written(&self) -> &'static str {
+        if self.index.is_multiple_of(5) {
+            "sa"
+        } else {
+            "SA"
+        }
+    }
+
+    pub(crate) fn location(&self) -> String {
+        format!("{}، {}", self.street, self.district)
+    }
+}
+
+impl Shop {
+    pub(crate) fn customer_count(&self) -> u64 {
+        self.spec.customers
+    }
+
+    pub(crate) fn customer(&self, index: u64) -> Customer {
+        let mut draw = Draw::of(self.spec.seed, Stream::Customer, index);
+        let created_at = self.customer_created_at(index);
+        let first_name = draw.below(FIRST_NAMES.len() as u64) as usize;
+        let city = draw.pick(&CITIES);
+        Customer {
+            index,
+            id: self.ids.customer.id(index),
+            first_name: FIRST_NAMES[first_name],
+            last_name: draw.pick(&LAST_NAMES),
+            female: is_female(first_name),
+            mobile: 500_000_000 + (index as i64 * 7_919 + 1_234) % 99_999_989,
+            city: (city.0, city.1),
+            district: draw.pick(&DISTRICTS),
+            street: draw.pick(&STREETS),
+            birthday: draw
+                .chance(0.4)
+                .then(|| (draw.below(15_000) as i64 - 2_000) * DAY_SECONDS),
+            created_at,
+            updated_at: (created_at + draw.below(200 * DAY_SECONDS as u64) as i64).min(self.now),
+            points: draw.below(900) as u32,
+        }
+    }
+
+    /// Ascends with the number, as orders do.
+    pub(crate) fn customer_created_at(&self, index: u64) -> i64 {
+        let (start, span) = self.customer_period();
+        let place = index as f64 + Draw::of(self.spec.seed, Stream::Customer, !index).unit();
+        start + (place / self.spec.customers as f64 * span as f64) as i64
+    }
+
+    /// How many customers registered before a moment.
+    pub(crate) fn customers_before(&self, moment: i64) -> u64 {
+        let (mut low, mut high) = (0, self.spec.customers);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.customer_created_at(middle) < moment {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// Somebody registered by then, the long-standing ones more often.
+    pub(crate) fn customer_of_order(&self, ordered_at: i64, draw: &mut Draw) -> Option<u64> {
+        let skew = draw.unit();
+        if self.spec.customers == 0 || draw.chance(self.spec.guests_share) {
+            return None;
+        }
+        let (start, span) = self.customer_period();
+        let share = (ordered_at - start) as f64 / span as f64;
+        let registered = (share * self.spec.customers as f64) as u64;
+        let choice = (registered as f64 * skew * skew.sqrt()) as u64;
+        Some(choice.min(self.spec.customers - 1))
+    }
+
+    pub(crate) fn customer_index(&self, id: i64) -> Option<u64> {
+        let index = self.ids.customer.index(id)?;
+        (index < self.spec.customers).then_some(index)
+    }
+
+    fn customer_period(&self) -> (i64, i64) {
+        let start = self.calendar.first_moment() - HEAD_START;
+        (start, self.now - start)
+    }
+}

@@ -1,0 +1,89 @@
+//! The simulated shop: computed from a seed, never stored. Any record is a
+//! function of `(seed, number)`, so a shop of half a million orders costs a
+//! table with one entry per day.
+
+mod calendar;
+mod customers;
+mod draw;
+pub(crate) mod invalid;
+mod money;
+mod orders;
+mod overlay;
+mod products;
+pub(crate) mod riyadh;
+mod scramble;
+mod spec;
+mod statuses;
+mod words;
+
+pub(crate) use customers::Customer;
+pub(crate) use draw::{Draw, Stream, mix};
+pub use money::Currency;
+pub(crate) use money::Money;
+pub(crate) use orders::{Item, Order, OrderBook, OrderHead};
+pub(crate) use overlay::{Edit, Overlay};
+pub(crate) use products::{Category, Product, Variant, color_name, size_name};
+pub(crate) use scramble::{IdSpace, Scramble};
+pub use spec::{CurrencyShare, CustomStatus, DEFAULT_NOW, Plan, ShopSpec};
+pub use statuses::Original;
+pub(crate) use words::{CITIES, COURIERS};
+
+use calendar::Calendar;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Shop {
+    pub(crate) spec: ShopSpec,
+    /// The merchant's id, which `store/info` calls `id`.
+    pub(crate) id: i64,
+    pub(crate) calendar: Calendar,
+    pub(crate) ids: Ids,
+    /// The moment of the spec, in epoch seconds.
+    pub(crate) now: i64,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Ids {
+    pub(crate) order: Scramble,
+    pub(crate) item: Scramble,
+    pub(crate) customer: Scramble,
+    pub(crate) product: Scramble,
+    pub(crate) variant: Scramble,
+    pub(crate) option: Scramble,
+    pub(crate) option_value: Scramble,
+    pub(crate) category: Scramble,
+    pub(crate) custom_status: Scramble,
+    pub(crate) other: Scramble,
+}
+
+impl Shop {
+    /// `number` tells the shops of one platform apart.
+    pub(crate) fn new(spec: ShopSpec, platform_seed: u64, number: u64) -> Self {
+        let seed = spec.seed;
+        let now = spec.now.as_second();
+        Self {
+            id: Scramble::new(platform_seed, IdSpace::Other).id(number),
+            calendar: Calendar::new(seed, spec.orders, spec.months, now),
+            ids: Ids::new(seed),
+            now,
+            spec,
+        }
+    }
+}
+
+impl Ids {
+    fn new(seed: u64) -> Self {
+        let of = |space| Scramble::new(seed, space);
+        Self {
+            order: of(IdSpace::Order),
+            item: of(IdSpace::Item),
+            customer: of(IdSpace::Customer),
+            product: of(IdSpace::Product),
+            variant: of(IdSpace::Variant),
+            option: of(IdSpace::Option),
+            option_value: of(IdSpace::OptionValue),
+            category: of(IdSpace::Category),
+            custom_status: of(IdSpace::CustomStatus),
+            other: of(IdSpace::Other),
+        }
+    }
+}

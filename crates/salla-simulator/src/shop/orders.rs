@@ -1,0 +1,296 @@
+//! An order as it was meant, before any oddity of the wire: the one source of
+//! both what the lists show and what the truth says.
+
+use super::draw::{Draw, Stream};
+use super::money::{Currency, Money};
+use super::overlay::Overlay;
+use super::products::{Product, Variant};
+use super::riyadh::DAY_SECONDS;
+use super::statuses::Original;
+use super::words::COUPONS;
+use super::{Shop, riyadh};
+
+/// Room for every item of an order in the numbering of items.
+const ITEM_SLOTS: u64 = 8;
+
+const FIRST_REFERENCE: i64 = 40_000_000;
+
+/// What is known of an order without pricing its items.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OrderHead {
+    pub(crate) index: u64,
+    pub(crate) id: i64,
+    pub(crate) reference_id: i64,
+    pub(crate) created_at: i64,
+    pub(crate) updated_at: i64,
+    pub(crate) status: Original,
+    /// The place of a customised status in the shop's list of them.
+    pub(crate) custom_status: Option<usize>,
+    pub(crate) currency: Currency,
+    pub(crate) payment_method: &'static str,
+    pub(crate) customer: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) head: OrderHead,
+    pub(crate) items: Vec<Item>,
+    pub(crate) sub_total: Money,
+    pub(crate) shipping: Money,
+    pub(crate) cash_on_delivery: Money,
+    pub(crate) discount: Money,
+    pub(crate) coupon: Option<&'static str>,
+    pub(crate) tax_percent: u32,
+    pub(crate) tax: Money,
+    pub(crate) total: Money,
+    pub(crate) courier: usize,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    pub(crate) id: i64,
+    pub(crate) slot: u64,
+    pub(crate) product: Product,
+    pub(crate) product_deleted: bool,
+    pub(crate) variant: Option<Variant>,
+    pub(crate) quantity: u32,
+    pub(crate) unit_price: Money,
+    pub(crate) discount: Money,
+    pub(crate) tax: Money,
+    /// Price times quantity, before discount and tax, as in Salla's samples.
+    pub(crate) total: Money,
+}
+
+impl Item {
+    pub(crate) fn sku(&self) -> super::products::Sku {
+        self.variant
+            .as_ref()
+            .map_or_else(|| self.product.sku(), |variant| variant.sku)
+    }
+}
+
+/// The orders of a shop together with what was changed while it runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OrderBook<'a> {
+    pub(crate) shop: &'a Shop,
+    pub(crate) overlay: &'a Overlay,
+}
+
+impl OrderBook<'_> {
+    /// The count of order numbers; deleted orders keep theirs.
+    pub(crate) fn numbers(&self) -> u64 {
+        self.shop.spec.orders + self.overlay.inserted.len() as u64
+    }
+
+    pub(crate) fn is_listed(&self, index: u64) -> bool {
+        index < self.numbers() && !self.overlay.deleted.contains(&index)
+    }
+
+    pub(crate) fn index_of(&self, id: i64) -> Option<u64> {
+        let index = self.shop.ids.order.index(id)?;
+        self.is_listed(index).then_some(index)
+    }
+
+    pub(crate) fn index_of_reference(&self, reference_id: i64) -> Option<u64> {
+        let index = u64::try_from((reference_id - FIRST_REFERENCE) / 3).ok()?;
+        let found = self.is_listed(index) && self.shop.reference_id(index) == reference_id;
+        found.then_some(index)
+    }
+
+    pub(crate) fn created_at(&self, index: u64) -> i64 {
+        match index.checked_sub(self.shop.spec.orders) {
+            Some(inserted) => self.overlay.inserted[inserted as usize],
+            None => self.shop.calendar.created_at(index),
+        }
+    }
+
+    pub(crate) fn head(&self, index: u64) -> OrderHead {
+        let mut head = self.shop.order_head(index, self.created_at(index));
+        if let Some(edit) = self.overlay.edited.get(&index) {
+            head.status = edit.status;
+            head.custom_status = None;
+            head.updated_at = edit.updated_at;
+        }
+        head
+    }
+
+    pub(crate) fn order(&self, index: u64) -> Order {
+        self.shop.price(self.head(index))
+    }
+}
+
+impl Shop {
+    fn reference_id(&self, index: u64) -> i64 {
+        let mut draw = Draw::of(self.spec.seed, Stream::OrderMoment, !index);
+        FIRST_REFERENCE + 3 * index as i64 + draw.below(3) as i64
+    }
+
+    fn order_head(&self, index: u64, created_at: i64) -> OrderHead {
+        let mut draw = Draw::of(self.spec.seed, Stream::OrderHead, index);
+        let age = self.now - created_at;
+        let currency = self.currency(&mut draw);
+        let status = Original::for_age(age, &mut draw);
+        let customer = self.customer_of_order(created_at, &mut draw);
+        let settling = draw.below(10 * DAY_SECONDS as u64) as i64;
+        OrderHead {
+            index,
+            id: self.ids.order.id(index),
+            reference_id: self.reference_id(index),
+            created_at,
+            updated_at: (created_at + settling).min(self.now.max(created_at)),
+            status,
+            custom_status: self.custom_status(status, &mut draw),
+            currency,
+            payment_method: payment_method(status, currency, &mut draw),
+            customer,
+        }
+    }
+
+    fn currency(&self, draw: &mut Draw) -> Currency {
+        let mut place = draw.unit();
+        for foreign in &self.spec.currencies {
+            if place < foreign.share {
+                return foreign.currency;
+            }
+            place -= foreign.share;
+        }
+        Currency::Sar
+    }
+
+    /// Half of the orders whose status the merchant has renamed carry his name.
+    fn custom_status(&self, status: Original, draw: &mut Draw) -> Option<usize> {
+        let wanted = draw.chance(0.5);
+        let place = self
+            .spec
+            .custom_statuses
+            .iter()
+            .position(|custom| custom.original == status)?;
+        wanted.then_some(place)
+    }
+
+    fn price(&self, head: OrderHead) -> Order {
+        let mut draw = Draw::of(self.spec.seed, Stream::OrderBody, head.index);
+        let currency = head.currency;
+        // Exports carry no Saudi value-added tax.
+        let tax_percent = if currency == Currency::Sar { 15 } else { 0 };
+        let discount_percent = coupon_percent(&mut draw);
+        let coupon = draw.pick(&COUPONS);
+        let shipping = draw.weighted(&[
+            (3, Money::ZERO),
+            (3, Money::units(15)),
+            (3, Money::units(20)),
+            (2, Money(28_500)),
+            (1, Money(13_040)),
+        ]);
+        let cash_fee = draw.weighted(&[(2, Money::units(15)), (1, Money(17_250))]);
+        let courier = draw.below(super::words::COURIERS.len() as u64) as usize;
+        let count = draw.weighted(&[(45, 1), (25, 2), (14, 3), (8, 4), (5, 5), (3, 6)]);
+        let terms = Terms {
+            currency,
+            tax_percent,
+            discount_percent,
+        };
+        let items: Vec<Item> = (0..count)
+            .map(|place| self.item(head.index, place, terms, &mut draw))
+            .collect();
+        let paid_in_cash = head.payment_method == "cod";
+        let mut order = Order {
+            head,
+            sub_total: items.iter().map(|item| item.total).sum(),
+            shipping: currency.exchange(shipping),
+            cash_on_delivery: if paid_in_cash {
+                currency.exchange(cash_fee)
+            } else {
+                Money::ZERO
+            },
+            discount: items.iter().map(|item| item.discount).sum(),
+            coupon: (discount_percent > 0).then_some(coupon),
+            tax_percent,
+            tax: items.iter().map(|item| item.tax).sum(),
+            total: Money::ZERO,
+            courier,
+            items,
+        };
+        order.add_up(terms);
+        order
+    }
+
+    fn item(&self, order: u64, place: u64, terms: Terms, draw: &mut Draw) -> Item {
+        let product = self.product(self.product_of_item(order, draw));
+        let variants = product.variant_count();
+        let variant = (variants > 0).then(|| product.variant(draw.below(variants)));
+        let quantity = draw.weighted(&[(70, 1), (18, 2), (7, 3), (3, 5), (2, 10)]);
+        let riyals = variant
+            .as_ref()
+            .map_or(product.price, |variant| variant.price);
+        let unit_price = terms.currency.exchange(riyals);
+        let total = unit_price.times(quantity);
+        let discount = total.percent(terms.discount_percent, terms.currency);
+        let slot = order * ITEM_SLOTS + place;
+        Item {
+            id: self.ids.item.id(slot),
+            slot,
+            product_deleted: self.is_deleted_product(product.index),
+            product,
+            variant,
+            quantity,
+            unit_price,
+            discount,
+            tax: (total - discount).percent(terms.tax_percent, terms.currency),
+            total,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Terms {
+    currency: Currency,
+    tax_percent: u32,
+    discount_percent: u32,
+}
+
+impl Order {
+    /// `total = sub_total + shipping + cash on delivery + tax − discounts`
+    /// holds in Salla's full sample, and the tax covers the delivery as well.
+    fn add_up(&mut self, terms: Terms) {
+        let services = self.shipping + self.cash_on_delivery;
+        self.tax += services.percent(terms.tax_percent, terms.currency);
+        self.total = self.sub_total + services + self.tax - self.discount;
+    }
+
+    pub(crate) fn grams(&self) -> u32 {
+        self.items
+            .iter()
+            .map(|item| item.product.grams * item.quantity)
+            .sum()
+    }
+
+    pub(crate) fn day(&self) -> i64 {
+        riyadh::day_number(self.head.created_at)
+    }
+}
+
+fn coupon_percent(draw: &mut Draw) -> u32 {
+    draw.weighted(&[(80, 0), (6, 5), (7, 10), (4, 15), (3, 20)])
+}
+
+fn payment_method(status: Original, currency: Currency, draw: &mut Draw) -> &'static str {
+    let method = draw.weighted(&[
+        (26, "mada"),
+        (22, "cod"),
+        (18, "credit_card"),
+        (18, "apple_pay"),
+        (5, "tamara_installment"),
+        (5, "tabby_installment"),
+        (3, "stc_pay"),
+        (2, "bank"),
+        (1, "google_pay"),
+    ]);
+    match (status, currency) {
+        (Original::PaymentPending, _) => "waiting",
+        (_, Currency::Sar) => method,
+        // Nobody collects cash abroad.
+        _ if method == "cod" => "credit_card",
+        _ => method,
+    }
+}

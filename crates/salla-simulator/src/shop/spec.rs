@@ -1,0 +1,118 @@
+//! What a simulated shop is made of. Two equal specs are the same shop, to the
+//! last letter.
+
+use super::money::Currency;
+use super::statuses::Original;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The recipe of a shop.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShopSpec {
+    pub seed: u64,
+    pub name: String,
+    pub orders: u64,
+    pub customers: u64,
+    pub products: u64,
+    pub categories: u64,
+    /// The orders are spread over this many months before `now`.
+    pub months: u32,
+    /// The moment at which the lists are frozen.
+    pub now: Timestamp,
+    pub plan: Plan,
+    /// The share of orders in each foreign currency; the rest is in riyals.
+    pub currencies: Vec<CurrencyShare>,
+    /// The share of items in the older half of the orders whose product has
+    /// been deleted since: they carry `product: null`, and no list shows it.
+    pub deleted_products_share: f64,
+    /// The share of orders without a customer.
+    pub guests_share: f64,
+    pub custom_statuses: Vec<CustomStatus>,
+}
+
+impl Default for ShopSpec {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            name: "متجر النخلة".to_owned(),
+            orders: 1_000,
+            customers: 300,
+            products: 120,
+            categories: 12,
+            months: 24,
+            now: DEFAULT_NOW,
+            plan: Plan::Pro,
+            currencies: vec![
+                CurrencyShare::new(Currency::Aed, 0.05),
+                CurrencyShare::new(Currency::Kwd, 0.04),
+                CurrencyShare::new(Currency::Usd, 0.02),
+            ],
+            deleted_products_share: 0.06,
+            guests_share: 0.02,
+            custom_statuses: vec![
+                CustomStatus::new("طلبك قيد التجهيز", Original::InProgress),
+                CustomStatus::new("طلبك بيوصلك قريب", Original::Delivering),
+                CustomStatus::new("وصل الطلب", Original::Completed),
+            ],
+        }
+    }
+}
+
+/// 2025-06-15, noon in Riyadh.
+pub const DEFAULT_NOW: Timestamp = Timestamp::constant(1_749_978_000, 0);
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CurrencyShare {
+    pub currency: Currency,
+    pub share: f64,
+}
+
+impl CurrencyShare {
+    pub fn new(currency: Currency, share: f64) -> Self {
+        Self { currency, share }
+    }
+}
+
+/// A status that the merchant has named for himself (docs.salla.dev, List
+/// Order Statuses): an own id and name, and the slug of the original.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CustomStatus {
+    pub name: String,
+    pub original: Original,
+}
+
+impl CustomStatus {
+    pub fn new(name: &str, original: Original) -> Self {
+        Self {
+            name: name.to_owned(),
+            original,
+        }
+    }
+}
+
+/// The plan of a shop decides its request budget (docs.salla.dev/421125m0).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Plan {
+    Basic,
+    Plus,
+    Pro,
+    Special,
+    /// Not a plan of Salla's: for measuring everything but the waiting.
+    Unlimited,
+}
+
+impl Plan {
+    /// The word in `store/info`, which knows no unlimited plan.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Basic => "basic",
+            Self::Plus => "plus",
+            Self::Pro => "pro",
+            Self::Special | Self::Unlimited => "special",
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The fixed statuses of an order and how an order's age decides its status.
+//! The ids and slugs are Salla's own lookup table (docs.salla.dev, List Order
+//! Statuses), which is the same for every shop.
+
+use super::draw::Draw;
+use serde::{Deserialize, Serialize};
+
+/// A status that every shop has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Original {
+    PaymentPending,
+    UnderReview,
+    InProgress,
+    Completed,
+    Delivering,
+    Delivered,
+    Shipped,
+    Canceled,
+    Restored,
+    Restoring,
+}
+
+impl Original {
+    pub const ALL: [Self; 10] = [
+        Self::PaymentPending,
+        Self::UnderReview,
+        Self::InProgress,
+        Self::Completed,
+        Self::Delivering,
+        Self::Delivered,
+        Self::Shipped,
+        Self::Canceled,
+        Self::Restored,
+        Self::Restoring,
+    ];
+
+    pub fn id(self) -> i64 {
+        match self {
+            Self::PaymentPending => 1_473_353_380,
+            Self::UnderReview => 566_146_469,
+            Self::InProgress => 1_939_592_358,
+            Self::Completed => 1_298_199_463,
+            Self::Delivering => 349_994_915,
+            Self::Delivered => 1_723_506_348,
+            Self::Shipped => 814_202_285,
+            Self::Canceled => 525_144_736,
+            Self::Restored => 989_286_562,
+            Self::Restoring => 1_548_352_431,
+        }
+    }
+
+    pub fn slug(self) -> &'static str {
+        match self {
+            Self::PaymentPending => "payment_pending",
+            Self::UnderReview => "under_review",
+            Self::InProgress => "in_progress",
+            Self::Completed => "completed",
+            Self::Delivering => "delivering",
+            Self::Delivered => "delivered",
+            Self::Shipped => "shipped",
+            Self::Canceled => "canceled",
+            Self::Restored => "restored",
+            Self::Restoring => "restoring",
+        }
+    }
+
+    pub fn arabic(self) -> &'static str {
+        match self {
+            Self::PaymentPending => "بإنتظار الدفع",
+            Self::UnderReview => "بإنتظار المراجعة",
+            Self::InProgress => "قيد التنفيذ",
+            Self::Completed => "تم التنفيذ",
+            Self::Delivering => "جاري التوصيل",
+            Self::Delivered => "تم التوصيل",
+            Self::Shipped => "تم الشحن",
+            Self::Canceled => "ملغي",
+            Self::Restored => "مسترجع",
+            Self::Restoring => "قيد الإسترجاع",
+        }
+    }
+
+    pub fn english(self) -> &'static str {
+        match self {
+            Self::PaymentPending => "Payment pending",
+            Self::UnderReview => "Under review",
+            Self::InProgress => "In progress",
+            Self::Completed => "Completed",
+            Self::Delivering => "Delivering",
+            Self::Delivered => "Delivered",
+            Self::Shipped => "Shipped",
+            Self::Canceled => "Canceled",
+            Self::Restored => "Restored",
+            Self::Restoring => "Restoring",
+        }
+    }
+
+    /// Fresh orders wait, week-old ones travel, old ones are settled.
+    pub(crate) fn for_age(age_seconds: i64, draw: &mut Draw) -> Self {
+        const DAY: i64 = 86_400;
+        if age_seconds < 2 * DAY {
+            draw.weighted(&[
+                (2, Self::PaymentPending),
+                (4, Self::UnderReview),
+                (4, Self::InProgress),
+            ])
+        } else if age_seconds < 7 * DAY {
+            draw.weighted(&[
+                (2, Self::InProgress),
+                (3, Self::Shipped),
+                (3, Self::Delivering),
+                (4, Self::Delivered),
+                (4, Self::Completed),
+                (1, Self::Canceled),
+            ])
+        } else {
+            draw.weighted(&[
+                (70, Self::Completed),
+                (18, Self::Delivered),
+                (8, Self::Canceled),
+                (3, Self::Restored),
+                (1, Self::Restoring),
+            ])
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The handle that tests hold: start, ask, change, stop.
+
+use crate::accounts::{CLIENT_ID, CLIENT_SECRET};
+use crate::api::Endpoint;
+use crate::clock::SimClock;
+use crate::ledger::LedgerReport;
+use crate::locked;
+use crate::platform::{Platform, SimulatedShop};
+use crate::scenario::{Fault, Scenario};
+use crate::server;
+use crate::shop::{Original, ShopSpec};
+use crate::truth::{ShopView, Truth};
+use anyhow::Context;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// A running simulator. It stops when it is dropped.
+#[derive(Debug)]
+pub struct Simulator {
+    platform: Arc<Platform>,
+    first: ShopHandle,
+    address: SocketAddr,
+    server: JoinHandle<()>,
+}
+
+impl Simulator {
+    /// Starts on a free port of this machine.
+    pub async fn start(scenario: Scenario) -> anyhow::Result<Self> {
+        Self::start_on(scenario, SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    pub async fn start_on(scenario: Scenario, address: SocketAddr) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("cannot listen on {address}"))?;
+        let address = listener.local_addr()?;
+        let platform = Arc::new(Platform::new(scenario));
+        let first = platform.shop(0).context("a platform has its first shop")?;
+        tracing::info!(seed = platform.scenario().seed, %address, "the simulated Salla listens");
+        Ok(Self {
+            first: ShopHandle {
+                platform: platform.clone(),
+                state: first,
+            },
+            server: tokio::spawn(server::serve(listener, platform.clone())),
+            platform,
+            address,
+        })
+    }
+
+    /// The base of the Merchant API.
+    pub fn api_url(&self) -> String {
+        format!("http://{}/admin/v2", self.address)
+    }
+
+    /// The base of the OAuth endpoints.
+    pub fn accounts_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn client_id(&self) -> &'static str {
+        CLIENT_ID
+    }
+
+    pub fn client_secret(&self) -> &'static str {
+        CLIENT_SECRET
+    }
+
+    /// The access token of the ready-made connection to the first shop.
+    pub fn access_token(&self) -> &str {
+        self.first.access_token()
+    }
+
+    pub fn refresh_token(&self) -> &str {
+        self.first.refresh_token()
+    }
+
+    pub fn merchant_id(&self) -> i64 {
+        self.first.merchant_id()
+    }
+
+    pub fn clock(&self) -> &SimClock {
+        &self.platform.clock
+    }
+
+    /// The counts of all requests to all shops.
+    pub fn ledger(&self) -> LedgerReport {
+        ledger(&self.platform)
+    }
+
+    pub fn reset_ledger(&self) {
+        reset_ledger(&self.platform);
+    }
+
+    /// The truth of the first shop for a window of Riyadh days.
+    pub fn truth(&self, from: Date, to: Date) -> Truth {
+        self.first.truth(from, to)
+    }
+
+    /// The first shop as it is now, for comparing row by row.
+    pub fn shop(&self) -> ShopView {
+        self.first.view()
+    }
+
+    pub fn scenario(&self) -> Arc<Scenario> {
+        self.platform.scenario()
+    }
+
+    /// Changes the scenario for the requests to come. Shops and clock are
+    /// fixed at the start; changes to them are without effect.
+    pub fn set(&self, change: impl FnOnce(&mut Scenario)) {
+        let mut scenario = Scenario::clone(&self.platform.scenario());
+        change(&mut scenario);
+        self.platform.set_scenario(scenario);
+    }
+
+    /// One piece of trouble for the next request to an endpoint.
+    pub fn queue_fault(&self, endpoint: Endpoint, fault: Fault) {
+        self.platform.queue_fault(endpoint, fault);
+    }
+
+    /// The shop that `Scenario::shop` describes.
+    pub fn first_shop(&self) -> &ShopHandle {
+        &self.first
+    }
+
+    /// All shops, in the order in which they were added.
+    pub fn shops(&self) -> Vec<ShopHandle> {
+        let handle = |state| ShopHandle {
+            platform: self.platform.clone(),
+            state,
+        };
+        self.platform.shops().into_iter().map(handle).collect()
+    }
+
+    /// Another shop that installs the app now.
+    pub fn add_shop(&self, spec: ShopSpec) -> ShopHandle {
+        ShopHandle {
+            platform: self.platform.clone(),
+            state: self.platform.add_shop(spec),
+        }
+    }
+
+    /// Stops and waits until the port and all connections are closed.
+    pub async fn stop(mut self) {
+        self.server.abort();
+        // The only outcome of an aborted task is that it was aborted.
+        let _ = (&mut self.server).await;
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// One shop of a running simulator.
+#[derive(Clone, Debug)]
+pub struct ShopHandle {
+    platform: Arc<Platform>,
+    state: Arc<SimulatedShop>,
+}
+
+impl ShopHandle {
+    pub fn merchant_id(&self) -> i64 {
+        self.state.shop.id
+    }
+
+    pub fn access_token(&self) -> &str {
+        &self.state.tokens.access
+    }
+
+    pub fn refresh_token(&self) -> &str {
+        &self.state.tokens.refresh
+    }
+
+    pub fn view(&self) -> ShopView {
+        view(&self.platform, &self.state)
+    }
+
+    pub fn truth(&self, from: Date, to: Date) -> Truth {
+        self.view().truth(from, to)
+    }
+
+    /// The counts of the requests that carried a token of this shop.
+    pub fn ledger(&self) -> LedgerReport {
+        locked(&self.state.ledger).report()
+    }
+
+    /// Adds an order while the shop is being read, and gives its id.
+    pub fn insert_order(&self, created_at: Timestamp) -> i64 {
+        self.state.insert_order(created_at)
+    }
+
+    /// Moves an order to another status; false if there is no such order.
+    pub fn edit_order(&self, id: i64, status: Original) -> bool {
+        self.state.edit_order(id, status, self.platform.clock.now())
+    }
+
+    /// Takes an order out of all lists; false if there is no such order.
+    pub fn delete_order(&self, id: i64) -> bool {
+        self.state.delete_order(id)
+    }
+}
+
+pub(crate) fn ledger(platform: &Platform) -> LedgerReport {
+    let shops = platform.shops();
+    let reports = shops.iter().map(|shop| locked(&shop.ledger).report());
+    locked(&platform.ledger).report().with_shops(reports)
+}
+
+pub(crate) fn reset_ledger(platform: &Platform) {
+    locked(&platform.ledger).reset();
+    for shop in platform.shops() {
+        locked(&shop.ledger).reset();
+    }
+}
+
+pub(crate) fn view(platform: &Platform, state: &SimulatedShop) -> ShopView {
+    ShopView {
+        shop: state.shop.clone(),
+        overlay: state.overlay(),
+        invalid: platform.scenario().invalid,
+    }
+}

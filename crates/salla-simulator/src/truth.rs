@@ -1,0 +1,402 @@
+//! What a correct import holds: every record as it was meant, and every record
+//! that must be refused, with the reason. It is computed from the same orders
+//! as the lists but never from their JSON, so a misreading of the wire cannot
+//! agree with it by accident.
+
+use crate::shop::invalid::{InvalidKind, InvalidRates};
+use crate::shop::{
+    Currency, Item, Money, Order, OrderBook, Original, Overlay, Product, Shop, riyadh,
+};
+use jiff::civil::Date;
+use rust_decimal::Decimal;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The kinds of records that can be refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resource {
+    Orders,
+    Customers,
+    Products,
+}
+
+/// A record that must be refused. `id` is the one that it was meant to have;
+/// the wire may lack it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct TruthRejection {
+    pub resource: Resource,
+    pub id: i64,
+    pub kind: InvalidKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TruthOrder {
+    pub id: i64,
+    pub reference_id: i64,
+    /// Epoch seconds.
+    pub created_at: i64,
+    pub updated_at: i64,
+    pub riyadh_date: Date,
+    pub status_slug: &'static str,
+    pub status_id: i64,
+    /// The id of the shop's own status, if the order has one.
+    pub custom_status_id: Option<i64>,
+    pub payment_method: &'static str,
+    pub customer_id: Option<i64>,
+    pub currency: &'static str,
+    pub sub_total: Decimal,
+    pub shipping: Decimal,
+    pub cash_on_delivery: Decimal,
+    pub discount: Decimal,
+    pub tax_percent: Decimal,
+    pub tax: Decimal,
+    pub total: Decimal,
+    pub items: Vec<TruthItem>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TruthItem {
+    pub id: i64,
+    /// Nothing if the product has been deleted since.
+    pub product_id: Option<i64>,
+    pub sku: String,
+    pub name: String,
+    pub quantity: u32,
+    pub unit_price: Decimal,
+    pub discount: Decimal,
+    pub tax: Decimal,
+    /// Price times quantity, before discount and tax.
+    pub total: Decimal,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TruthCustomer {
+    pub id: i64,
+    pub first_name: &'static str,
+    pub last_name: &'static str,
+    pub mobile: i64,
+    pub email: String,
+    pub city: &'static str,
+    pub country_code: &'static str,
+    pub created_at: i64,
+    pub updated_at: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TruthProduct {
+    pub id: i64,
+    pub sku: String,
+    pub name: String,
+    pub kind: &'static str,
+    pub status: &'static str,
+    /// The price that `price` shows, a sale included.
+    pub price: Decimal,
+    pub regular_price: Decimal,
+    pub sale_price: Option<Decimal>,
+    /// Nothing if the stock is unlimited.
+    pub quantity: Option<u64>,
+    pub updated_at: i64,
+    pub category_ids: Vec<i64>,
+    pub variants: Vec<TruthVariant>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TruthVariant {
+    pub id: i64,
+    pub sku: String,
+    pub price: Decimal,
+    pub stock: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TruthCategory {
+    pub id: i64,
+    pub name: String,
+    pub parent_id: Option<i64>,
+    pub status: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TruthStatus {
+    pub id: i64,
+    pub name: String,
+    pub slug: &'static str,
+    /// The original's id, for a status of the shop's own.
+    pub original_id: Option<i64>,
+}
+
+/// Counts and sums for a window of Riyadh days, both ends included. Customers,
+/// products, categories and statuses have no window.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Truth {
+    pub from: Date,
+    pub to: Date,
+    pub orders: u64,
+    pub items: u64,
+    pub customers: u64,
+    pub products: u64,
+    pub variants: u64,
+    pub categories: u64,
+    pub statuses: u64,
+    /// By Riyadh month ("2025-06") and currency.
+    pub months: BTreeMap<String, BTreeMap<&'static str, MonthTotal>>,
+    pub rejections: Vec<TruthRejection>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct MonthTotal {
+    pub orders: u64,
+    /// The sum of the orders' totals.
+    pub total: Decimal,
+}
+
+/// A shop at one moment, to compare with row by row.
+#[derive(Clone, Debug)]
+pub struct ShopView {
+    pub(crate) shop: Arc<Shop>,
+    pub(crate) overlay: Arc<Overlay>,
+    pub(crate) invalid: InvalidRates,
+}
+
+impl ShopView {
+    /// The id of the merchant, as `store/info` has it.
+    pub fn merchant_id(&self) -> i64 {
+        self.shop.id
+    }
+
+    pub fn truth(&self, from: Date, to: Date) -> Truth {
+        let mut truth = Truth {
+            from,
+            to,
+            orders: 0,
+            items: 0,
+            customers: self.truth_customers().count() as u64,
+            products: 0,
+            variants: 0,
+            categories: self.truth_categories().count() as u64,
+            statuses: self.truth_statuses().count() as u64,
+            months: BTreeMap::new(),
+            rejections: self.truth_rejections(from, to).collect(),
+        };
+        for product in self.truth_products() {
+            truth.products += 1;
+            truth.variants += product.variants.len() as u64;
+        }
+        for order in self.valid_orders(from, to) {
+            truth.add(&order);
+        }
+        truth
+    }
+
+    /// The acceptable orders of a window of Riyadh days, oldest first.
+    pub fn truth_orders(&self, from: Date, to: Date) -> impl Iterator<Item = TruthOrder> + '_ {
+        self.valid_orders(from, to)
+            .map(|order| self.truth_order(&order))
+    }
+
+    pub fn truth_customers(&self) -> impl Iterator<Item = TruthCustomer> + '_ {
+        let valid = |index: &u64| self.invalid.customer(self.seed(), *index).is_none();
+        (0..self.shop.customer_count())
+            .filter(valid)
+            .map(|index| self.truth_customer(index))
+    }
+
+    pub fn truth_products(&self) -> impl Iterator<Item = TruthProduct> + '_ {
+        let valid = |index: &u64| self.invalid.product(self.seed(), *index).is_none();
+        (0..self.shop.product_count())
+            .filter(valid)
+            .map(|index| self.truth_product(&self.shop.product(index)))
+    }
+
+    /// All categories, those below others included.
+    pub fn truth_categories(&self) -> impl Iterator<Item = TruthCategory> + '_ {
+        (0..self.shop.category_count()).map(|index| {
+            let category = self.shop.category(index);
+            TruthCategory {
+                id: category.id,
+                name: category.name,
+                parent_id: category
+                    .parent
+                    .map(|parent| self.shop.ids.category.id(parent)),
+                status: if category.hidden { "hidden" } else { "active" },
+            }
+        })
+    }
+
+    /// The fixed statuses in Arabic, and the shop's own.
+    pub fn truth_statuses(&self) -> impl Iterator<Item = TruthStatus> + '_ {
+        let fixed = Original::ALL.into_iter().map(|original| TruthStatus {
+            id: original.id(),
+            name: original.arabic().to_owned(),
+            slug: original.slug(),
+            original_id: None,
+        });
+        let own = self.shop.spec.custom_statuses.iter().enumerate();
+        fixed.chain(own.map(|(place, custom)| TruthStatus {
+            id: self.shop.ids.custom_status.id(place as u64),
+            name: custom.name.clone(),
+            slug: custom.original.slug(),
+            original_id: Some(custom.original.id()),
+        }))
+    }
+
+    /// What must be refused: orders of the window, and all broken customers
+    /// and products.
+    pub fn truth_rejections(
+        &self,
+        from: Date,
+        to: Date,
+    ) -> impl Iterator<Item = TruthRejection> + '_ {
+        let orders = self.order_numbers(from, to).filter_map(|index| {
+            let kind = self.invalid.order(self.seed(), index)?;
+            Some((Resource::Orders, self.shop.ids.order.id(index), kind))
+        });
+        let customers = (0..self.shop.customer_count()).filter_map(|index| {
+            let kind = self.invalid.customer(self.seed(), index)?;
+            Some((Resource::Customers, self.shop.ids.customer.id(index), kind))
+        });
+        let products = (0..self.shop.product_count()).filter_map(|index| {
+            let kind = self.invalid.product(self.seed(), index)?;
+            Some((Resource::Products, self.shop.ids.product.id(index), kind))
+        });
+        orders
+            .chain(customers)
+            .chain(products)
+            .map(|(resource, id, kind)| TruthRejection { resource, id, kind })
+    }
+
+    fn seed(&self) -> u64 {
+        self.shop.spec.seed
+    }
+
+    fn book(&self) -> OrderBook<'_> {
+        OrderBook {
+            shop: &self.shop,
+            overlay: &self.overlay,
+        }
+    }
+
+    fn valid_orders(&self, from: Date, to: Date) -> impl Iterator<Item = Order> + '_ {
+        self.order_numbers(from, to)
+            .filter(|index| self.invalid.order(self.seed(), *index).is_none())
+            .map(|index| self.book().order(index))
+    }
+
+    /// The listed orders of the window: the shop's own, then inserted ones.
+    fn order_numbers(&self, from: Date, to: Date) -> impl Iterator<Item = u64> + '_ {
+        let start = riyadh::day_start(riyadh::number_of(from));
+        let end = riyadh::day_start(riyadh::number_of(to) + 1);
+        let calendar = &self.shop.calendar;
+        let own = calendar.first_at_or_after(start)..calendar.first_at_or_after(end);
+        let inserted = (self.shop.spec.orders..self.book().numbers())
+            .filter(move |index| (start..end).contains(&self.book().created_at(*index)));
+        own.chain(inserted)
+            .filter(|index| self.book().is_listed(*index))
+    }
+
+    fn truth_order(&self, order: &Order) -> TruthOrder {
+        let head = &order.head;
+        TruthOrder {
+            id: head.id,
+            reference_id: head.reference_id,
+            created_at: head.created_at,
+            updated_at: head.updated_at,
+            riyadh_date: riyadh::date_of(order.day()),
+            status_slug: head.status.slug(),
+            status_id: head.status.id(),
+            custom_status_id: head
+                .custom_status
+                .map(|place| self.shop.ids.custom_status.id(place as u64)),
+            payment_method: head.payment_method,
+            customer_id: head.customer.map(|index| self.shop.ids.customer.id(index)),
+            currency: head.currency.code(),
+            sub_total: order.sub_total.decimal(),
+            shipping: order.shipping.decimal(),
+            cash_on_delivery: order.cash_on_delivery.decimal(),
+            discount: order.discount.decimal(),
+            tax_percent: Decimal::from(order.tax_percent),
+            tax: order.tax.decimal(),
+            total: order.total.decimal(),
+            items: order.items.iter().map(truth_item).collect(),
+        }
+    }
+
+    fn truth_customer(&self, index: u64) -> TruthCustomer {
+        let customer = self.shop.customer(index);
+        TruthCustomer {
+            id: customer.id,
+            first_name: customer.first_name,
+            last_name: customer.last_name,
+            mobile: customer.mobile,
+            email: customer.email(),
+            city: customer.city_as_written(),
+            country_code: customer.country_code_as_written(),
+            created_at: customer.created_at,
+            updated_at: customer.updated_at,
+        }
+    }
+
+    fn truth_product(&self, product: &Product) -> TruthProduct {
+        let sale_price = product.sale_price().map(Money::decimal);
+        TruthProduct {
+            id: product.id,
+            sku: product.sku().to_string(),
+            name: product.name.to_string(),
+            kind: product.kind,
+            status: product.status,
+            price: sale_price.unwrap_or(product.price.decimal()),
+            regular_price: product.price.decimal(),
+            sale_price,
+            quantity: product.quantity,
+            updated_at: product.updated_at,
+            category_ids: product
+                .categories
+                .iter()
+                .map(|index| self.shop.ids.category.id(*index))
+                .collect(),
+            variants: (0..product.variant_count())
+                .map(|number| self.truth_variant(product, number))
+                .collect(),
+        }
+    }
+
+    fn truth_variant(&self, product: &Product, number: u64) -> TruthVariant {
+        let variant = product.variant(number);
+        TruthVariant {
+            id: self.shop.ids.variant.id(variant.slot),
+            sku: variant.sku.to_string(),
+            price: variant.price.decimal(),
+            stock: variant.stock,
+        }
+    }
+}
+
+fn truth_item(item: &Item) -> TruthItem {
+    TruthItem {
+        id: item.id,
+        product_id: (!item.product_deleted).then_some(item.product.id),
+        sku: item.sku().to_string(),
+        name: item.product.name.to_string(),
+        quantity: item.quantity,
+        unit_price: item.unit_price.decimal(),
+        discount: item.discount.decimal(),
+        tax: item.tax.decimal(),
+        total: item.total.decimal(),
+    }
+}
+
+impl Truth {
+    fn add(&mut self, order: &Order) {
+        self.orders += 1;
+        self.items += order.items.len() as u64;
+        let date = riyadh::date_of(order.day());
+        let month = format!("{:04}-{:02}", date.year(), date.month());
+        let currency: Currency = order.head.currency;
+        let totals = self.months.entry(month).or_default();
+        let total = totals.entry(currency.code()).or_default();
+        total.orders += 1;
+        total.total += order.total.decimal();
+    }
+}

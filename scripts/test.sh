@@ -1,0 +1,25 @@
+#!/bin/sh
+# Runs every test, on PostgreSQL 16 and on what is installed if that is another one.
+# Further arguments are passed to the test runner.
+set -eu
+cd "$(dirname "$0")/.."
+scripts/need.sh cargo cc
+
+run() {
+    if command -v cargo-nextest >/dev/null 2>&1; then
+        cargo nextest run --locked "$@"
+    else
+        cargo test --locked "$@"
+    fi
+}
+
+bin_16=$(scripts/get-postgres.sh 16 | tail -n 1)
+bin_installed=$(scripts/get-postgres.sh | tail -n 1)
+
+echo "== all tests on $("$bin_16/postgres" --version)"
+PG_BIN=$bin_16 run --workspace "$@"
+
+if [ "$("$bin_installed/postgres" --version)" != "$("$bin_16/postgres" --version)" ]; then
+    echo "== tests of the database on $("$bin_installed/postgres" --version)"
+    PG_BIN=$bin_installed run -p database -p embedded-postgres "$@"
+fi

@@ -80,6 +80,15 @@ impl SimClock {
     }
 }
 
+/// The real present, for a simulation that shall look like today.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "simulated time may start at the real time"
+)]
+pub fn present() -> Timestamp {
+    Timestamp::now()
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "simulated time is made from real time here"

@@ -40,17 +40,18 @@ fn decide(
     if endpoint != Endpoint::Unknown && request.method != endpoint.method() {
         return Answer::method_not_allowed();
     }
-    match (endpoint, fault) {
-        (Endpoint::OauthAuth | Endpoint::OauthToken, Some(Fault::Status(status))) => {
-            Answer::trouble(status, request.language)
+    match fault {
+        Some(Fault::Status(status)) if endpoint.is_accounts() => {
+            return Answer::trouble(status, request.language);
         }
-        (Endpoint::OauthAuth | Endpoint::OauthToken, Some(Fault::Throttle)) => {
-            Answer::too_many_requests()
-        }
-        (Endpoint::OauthAuth, _) => {
+        Some(Fault::Throttle) if endpoint.is_accounts() => return Answer::too_many_requests(),
+        _ => {}
+    }
+    match endpoint {
+        Endpoint::OauthAuth => {
             accounts::authorize(request, &platform.grants, scenario, platform.shop_count())
         }
-        (Endpoint::OauthToken, _) => accounts::token(
+        Endpoint::OauthToken => accounts::token(
             request,
             visit.now,
             &platform.grants,

@@ -46,7 +46,7 @@ mod simulator;
 mod truth;
 
 pub use api::Endpoint;
-pub use clock::SimClock;
+pub use clock::{SimClock, present};
 pub use ledger::LedgerReport;
 pub use scenario::{
     AppAge, Block, ClockSpec, CustomersLimit, DateFilter, EmptyLinks, Fault, FaultRates,

@@ -47,6 +47,9 @@ struct Serve {
     /// How far back the orders reach.
     #[arg(long)]
     months: Option<u32>,
+    /// The shop's present: `today`, or a moment like 2025-06-15T09:00:00Z.
+    #[arg(long)]
+    now: Option<String>,
     /// Decides every record of the shop and every fault.
     #[arg(long)]
     seed: Option<u64>,
@@ -98,6 +101,7 @@ fn print_connection(simulator: &Simulator) {
         "shop           {} orders over {} months, {:?} plan",
         scenario.shop.orders, scenario.shop.months, scenario.shop.plan
     );
+    println!("present        {}", scenario.shop.now);
     println!("api            {}", simulator.api_url());
     println!("accounts       {}", simulator.accounts_url());
     println!("merchant id    {}", simulator.merchant_id());
@@ -121,6 +125,11 @@ impl Serve {
             Some(path) => Scenario::from_file(path)?,
             None => Scenario::default(),
         };
+        match self.now.as_deref() {
+            None => {}
+            Some("today") => scenario = scenario.moved_to(salla_simulator::present()),
+            Some(moment) => scenario = scenario.moved_to(moment.parse()?),
+        }
         if let Some(seed) = self.seed {
             scenario.seed = seed;
             scenario.shop.seed = seed;

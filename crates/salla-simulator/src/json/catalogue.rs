@@ -4,7 +4,7 @@ use super::order_parts::Thumbnail;
 use super::view::View;
 use super::writer::{Json, push_money};
 use crate::shop::invalid::InvalidKind;
-use crate::shop::{Category, Currency, Money, Product, Variant, color_name, size_name};
+use crate::shop::{Category, Currency, Money, OptionKind, Product, Variant};
 
 const SAR: Currency = Currency::Sar;
 
@@ -163,48 +163,32 @@ fn presentation(json: &mut Json, product: &Product) {
 }
 
 fn options(json: &mut Json, view: View<'_>, product: &Product) {
-    let choices = [
-        (
-            0,
-            "اللون",
-            product.colors,
-            color_name as fn(u64) -> &'static str,
-        ),
-        (1, "المقاس", product.sizes, size_name),
-    ];
-    let present = choices.into_iter().filter(|(_, _, count, _)| *count > 0);
-    json.array(
-        "options",
-        present,
-        |json, (place, name, count, value_name)| {
-            let option = view.shop.ids.option.id(product.index * 2 + place);
-            json.open();
-            json.int("id", option);
-            json.text("name", name);
-            json.text("type", "radio");
-            json.bool("required", true);
-            json.int("sort", place as i64);
-            json.text("display_type", "text");
-            json.text("visibility", "always");
-            json.array("values", 0..count, |json, value| {
-                json.open();
-                json.int(
-                    "id",
-                    view.shop
-                        .ids
-                        .option_value
-                        .id(product.index * 16 + place * 8 + value),
-                );
-                json.text("name", value_name(value));
-                json.money("price", Money::ZERO, SAR);
-                json.int("option_id", option);
-                json.bool("is_default", value == 0);
-                json.bool("is_out_of_stock", false);
-                json.close();
-            });
-            json.close();
-        },
-    );
+    json.array("options", product.options(), |json, (kind, values)| {
+        json.open();
+        json.int("id", view.shop.ids.option_of(product.index, kind));
+        json.text("name", kind.name());
+        json.text("type", "radio");
+        json.bool("required", true);
+        json.int("sort", kind as i64);
+        json.text("display_type", "text");
+        json.text("visibility", "always");
+        json.array("values", 0..values, |json, value| {
+            option_value(json, view, product, kind, value);
+        });
+        json.close();
+    });
+}
+
+fn option_value(json: &mut Json, view: View<'_>, product: &Product, kind: OptionKind, value: u64) {
+    let ids = &view.shop.ids;
+    json.open();
+    json.int("id", ids.option_value_of(product.index, kind, value));
+    json.text("name", kind.value_name(value));
+    json.money("price", Money::ZERO, SAR);
+    json.int("option_id", ids.option_of(product.index, kind));
+    json.bool("is_default", value == 0);
+    json.bool("is_out_of_stock", false);
+    json.close();
 }
 
 pub(crate) fn variant(json: &mut Json, view: View<'_>, product: &Product, variant: &Variant) {
@@ -223,23 +207,13 @@ pub(crate) fn variant(json: &mut Json, view: View<'_>, product: &Product, varian
     json.display("sku", variant.sku);
     json.optional_text("mpn", None);
     json.optional_text("gtin", None);
-    let chosen = [
-        variant.color.map(|value| (0, value)),
-        variant.size.map(|value| (1, value)),
-    ];
-    json.array(
-        "related_options",
-        chosen.iter().flatten(),
-        |json, (place, _)| {
-            json.int_value(ids.option.id(product.index * 2 + place));
-        },
-    );
+    json.array("related_options", variant.values(), |json, (kind, _)| {
+        json.int_value(ids.option_of(product.index, kind));
+    });
     json.array(
         "related_option_values",
-        chosen.iter().flatten(),
-        |json, (place, value)| {
-            json.int_value(ids.option_value.id(product.index * 16 + place * 8 + value));
-        },
+        variant.values(),
+        |json, (kind, value)| json.int_value(ids.option_value_of(product.index, kind, value)),
     );
     json.key("weight");
     push_money(&mut json.out, Money(i64::from(product.grams)));

@@ -5,7 +5,7 @@ use super::order_parts::{Thumbnail, weight_label};
 use super::view::View;
 use super::writer::Json;
 use crate::scenario::ItemProduct;
-use crate::shop::{Currency, Item, Money, Order, Product, color_name, size_name};
+use crate::shop::{Currency, Item, Money, Order, Product, Variant};
 
 pub(crate) fn item(json: &mut Json, view: View<'_>, order: &Order, place: usize) {
     let item = &order.items[place];
@@ -105,36 +105,20 @@ fn nested_product(json: &mut Json, view: View<'_>, product: &Product, currency: 
 }
 
 fn options(json: &mut Json, view: View<'_>, item: &Item, currency: Currency) {
-    let variant = item.variant.as_ref();
-    let color = variant.and_then(|variant| variant.color);
-    let size = variant.and_then(|variant| variant.size);
-    let chosen = [
-        color.map(|color| (0, "اللون", color, color_name(color))),
-        size.map(|size| (1, "المقاس", size, size_name(size))),
-    ];
-    json.array(
-        "options",
-        chosen.into_iter().flatten(),
-        |json, (place, name, value, value_name)| {
-            let ids = &view.shop.ids;
-            json.open();
-            json.int("id", ids.other.id(item.slot * 2 + place));
-            json.int(
-                "product_option_id",
-                ids.option.id(item.product.index * 2 + place),
-            );
-            json.text("name", name);
-            json.text("type", "radio");
-            json.object("value", |json| {
-                json.int(
-                    "id",
-                    ids.option_value
-                        .id(item.product.index * 16 + place * 8 + value),
-                );
-                json.text("name", value_name);
-                json.money("price", Money::ZERO, currency);
-            });
-            json.close();
-        },
-    );
+    let ids = &view.shop.ids;
+    let product = item.product.index;
+    let chosen = item.variant.iter().flat_map(Variant::values);
+    json.array("options", chosen, |json, (kind, value)| {
+        json.open();
+        json.int("id", ids.chosen_option(item.slot, kind));
+        json.int("product_option_id", ids.option_of(product, kind));
+        json.text("name", kind.name());
+        json.text("type", "radio");
+        json.object("value", |json| {
+            json.int("id", ids.option_value_of(product, kind, value));
+            json.text("name", kind.value_name(value));
+            json.money("price", Money::ZERO, currency);
+        });
+        json.close();
+    });
 }

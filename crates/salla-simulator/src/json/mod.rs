@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod customer;
+mod delivery;
 mod item;
 mod oddity;
 mod order;

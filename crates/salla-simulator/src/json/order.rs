@@ -2,6 +2,7 @@
 //! and the full details that old apps get (docs.salla.dev/5394146e0 and
 //! /5394147e0).
 
+use super::delivery::{shipment_branch, shipments, shipping};
 use super::item::item;
 use super::order_parts::*;
 use super::view::View;

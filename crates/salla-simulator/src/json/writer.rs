@@ -290,7 +290,7 @@ pub(crate) fn push_int(out: &mut String, value: i64) {
             break;
         }
     }
-    out.extend(digits[start..].iter().map(|digit| *digit as char));
+    push_ascii(out, &digits[start..]);
 }
 
 /// An amount without trailing zeros: `55`, `302.5`, `13.04`.
@@ -314,19 +314,27 @@ pub(crate) fn push_money(out: &mut String, amount: Money) {
 
 fn push_wall_clock(out: &mut String, epoch_seconds: i64) {
     let local = riyadh::wall_clock(epoch_seconds);
-    push_int(out, i64::from(local.year()));
-    let parts = [
-        ('-', local.month()),
-        ('-', local.day()),
-        (' ', local.hour()),
-        (':', local.minute()),
-        (':', local.second()),
+    let mut text = *b"0000-00-00 00:00:00";
+    let year = local.year();
+    let pairs = [
+        (0, (year / 100) as i8),
+        (2, (year % 100) as i8),
+        (5, local.month()),
+        (8, local.day()),
+        (11, local.hour()),
+        (14, local.minute()),
+        (17, local.second()),
     ];
-    for (separator, number) in parts {
-        out.push(separator);
-        out.push(digit(i64::from(number / 10)));
-        out.push(digit(i64::from(number)));
+    for (place, number) in pairs {
+        text[place] += (number / 10) as u8;
+        text[place + 1] += (number % 10) as u8;
     }
+    push_ascii(out, &text);
+}
+
+/// Bytes that are digits and separators, and therefore text.
+fn push_ascii(out: &mut String, ascii: &[u8]) {
+    out.push_str(std::str::from_utf8(ascii).unwrap_or_default());
 }
 
 fn digit(number: i64) -> char {

@@ -58,7 +58,9 @@ impl ShopLimiter {
         }
     }
 
-    /// When there is budget: now, or when the window ends.
+    /// Since or from when there is budget: now, the drain of a full bucket, or
+    /// the end of the window. The one request a second in between counts for
+    /// nothing here, as nobody must be blamed for leaving it.
     pub(crate) fn budget_from(&self, now: i64, per_minute: u32, limits: &Limits) -> i64 {
         match (limits.temperament, self.window) {
             (Temperament::FixedWindow, Some(window)) if now < window.started + WINDOW => {
@@ -72,7 +74,7 @@ impl ShopLimiter {
             (Temperament::FixedWindow, _) => now,
             (Temperament::LeakyBucket, _) => {
                 let over = self.bucket.level + 1.0 - f64::from(per_minute);
-                now + drain_time(over, per_minute)
+                self.bucket.at + drain_time(over, per_minute)
             }
         }
     }

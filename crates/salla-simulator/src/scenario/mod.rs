@@ -121,6 +121,18 @@ impl Scenario {
         toml::from_str(&text).with_context(|| format!("in the scenario {}", path.display()))
     }
 
+    /// Moves the shops and the clock to another moment. The orders move along:
+    /// they always reach back from the shop's own present.
+    #[must_use]
+    pub fn moved_to(mut self, now: Timestamp) -> Self {
+        self.clock.start = now;
+        self.shop.now = now;
+        for shop in &mut self.shops {
+            shop.now = now;
+        }
+        self
+    }
+
     /// Applies a JSON merge patch (RFC 7396) to everything but the shops and
     /// the clock, which are fixed once the simulator has started.
     pub(crate) fn patched(&self, patch: &serde_json::Value) -> anyhow::Result<Self> {

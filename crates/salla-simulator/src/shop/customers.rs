@@ -4,7 +4,7 @@
 
 use super::Shop;
 use super::draw::{Draw, Stream};
-use super::riyadh::DAY_SECONDS;
+use super::riyadh::{self, DAY_SECONDS};
 use super::words::{CITIES, DISTRICTS, FIRST_NAMES, LAST_NAMES, STREETS, is_female};
 
 const HEAD_START: i64 = 180 * DAY_SECONDS;
@@ -76,7 +76,7 @@ impl Shop {
             street: draw.pick(&STREETS),
             birthday: draw
                 .chance(0.4)
-                .then(|| (draw.below(15_000) as i64 - 2_000) * DAY_SECONDS),
+                .then(|| riyadh::day_start(draw.below(15_000) as i64 - 2_000)),
             created_at,
             updated_at: (created_at + draw.below(200 * DAY_SECONDS as u64) as i64).min(self.now),
             points: draw.below(900) as u32,

@@ -7,7 +7,7 @@ use super::overlay::Overlay;
 use super::products::{Product, Variant};
 use super::riyadh::DAY_SECONDS;
 use super::statuses::Original;
-use super::words::COUPONS;
+use super::words::{COUPONS, COURIERS};
 use super::{Shop, riyadh};
 
 /// Room for every item of an order in the numbering of items.
@@ -171,41 +171,23 @@ impl Shop {
     fn price(&self, head: OrderHead) -> Order {
         let mut draw = Draw::of(self.spec.seed, Stream::OrderBody, head.index);
         let currency = head.currency;
-        // Exports carry no Saudi value-added tax.
-        let tax_percent = if currency == Currency::Sar { 15 } else { 0 };
-        let discount_percent = coupon_percent(&mut draw);
+        let terms = Terms::of(currency, &mut draw);
         let coupon = draw.pick(&COUPONS);
-        let shipping = draw.weighted(&[
-            (3, Money::ZERO),
-            (3, Money::units(15)),
-            (3, Money::units(20)),
-            (2, Money(28_500)),
-            (1, Money(13_040)),
-        ]);
-        let cash_fee = draw.weighted(&[(2, Money::units(15)), (1, Money(17_250))]);
-        let courier = draw.below(super::words::COURIERS.len() as u64) as usize;
+        let shipping = shipping(&mut draw);
+        let cash_on_delivery = cash_on_delivery(&head, &mut draw);
+        let courier = draw.below(COURIERS.len() as u64) as usize;
         let count = draw.weighted(&[(45, 1), (25, 2), (14, 3), (8, 4), (5, 5), (3, 6)]);
-        let terms = Terms {
-            currency,
-            tax_percent,
-            discount_percent,
-        };
         let items: Vec<Item> = (0..count)
             .map(|place| self.item(head.index, place, terms, &mut draw))
             .collect();
-        let paid_in_cash = head.payment_method == "cod";
         let mut order = Order {
             head,
             sub_total: items.iter().map(|item| item.total).sum(),
             shipping: currency.exchange(shipping),
-            cash_on_delivery: if paid_in_cash {
-                currency.exchange(cash_fee)
-            } else {
-                Money::ZERO
-            },
+            cash_on_delivery: currency.exchange(cash_on_delivery),
             discount: items.iter().map(|item| item.discount).sum(),
-            coupon: (discount_percent > 0).then_some(coupon),
-            tax_percent,
+            coupon: (terms.discount_percent > 0).then_some(coupon),
+            tax_percent: terms.tax_percent,
             tax: items.iter().map(|item| item.tax).sum(),
             total: Money::ZERO,
             courier,
@@ -249,6 +231,17 @@ struct Terms {
     discount_percent: u32,
 }
 
+impl Terms {
+    /// Exports carry no Saudi value-added tax.
+    fn of(currency: Currency, draw: &mut Draw) -> Self {
+        Self {
+            currency,
+            tax_percent: if currency == Currency::Sar { 15 } else { 0 },
+            discount_percent: draw.weighted(&[(80, 0), (6, 5), (7, 10), (4, 15), (3, 20)]),
+        }
+    }
+}
+
 impl Order {
     /// `total = sub_total + shipping + cash on delivery + tax − discounts`
     /// holds in Salla's full sample, and the tax covers the delivery as well.
@@ -270,8 +263,25 @@ impl Order {
     }
 }
 
-fn coupon_percent(draw: &mut Draw) -> u32 {
-    draw.weighted(&[(80, 0), (6, 5), (7, 10), (4, 15), (3, 20)])
+/// In riyals.
+fn shipping(draw: &mut Draw) -> Money {
+    draw.weighted(&[
+        (3, Money::ZERO),
+        (3, Money::units(15)),
+        (3, Money::units(20)),
+        (2, Money(28_500)),
+        (1, Money(13_040)),
+    ])
+}
+
+/// In riyals.
+fn cash_on_delivery(head: &OrderHead, draw: &mut Draw) -> Money {
+    let fee = draw.weighted(&[(2, Money::units(15)), (1, Money(17_250))]);
+    if head.payment_method == "cod" {
+        fee
+    } else {
+        Money::ZERO
+    }
 }
 
 fn payment_method(status: Original, currency: Currency, draw: &mut Draw) -> &'static str {

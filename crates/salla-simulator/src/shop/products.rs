@@ -6,7 +6,7 @@ use super::Shop;
 use super::draw::{Draw, Stream};
 use super::money::Money;
 use super::riyadh::DAY_SECONDS;
-use super::words::{CATEGORIES, COLORS, PRODUCT_ADJECTIVES, PRODUCT_NOUNS, SIZES};
+use super::words::{CATEGORIES, PRODUCT_ADJECTIVES, PRODUCT_NOUNS};
 use std::fmt;
 
 /// Room for every variant of a product in the numbering of variants.
@@ -117,14 +117,6 @@ pub(crate) struct Category {
     pub(crate) parent: Option<u64>,
     pub(crate) hidden: bool,
     pub(crate) updated_at: i64,
-}
-
-pub(crate) fn color_name(color: u64) -> &'static str {
-    COLORS[color as usize % COLORS.len()]
-}
-
-pub(crate) fn size_name(size: u64) -> &'static str {
-    SIZES[size as usize % SIZES.len()]
 }
 
 impl Shop {

@@ -1,0 +1,417 @@
+//! `Landing` and `Runs` in memory, for one merchant. Only as much as the stories
+//! need; the promises of the ports are tested on the PostgreSQL adapters.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::certificate::{Certificate, WindowCounts};
+use domain::failure::Failure;
+use domain::order::{Completeness, Order};
+use domain::plan::Plan;
+use domain::resource::Resource;
+use domain::run::{RunId, RunState, WindowId};
+use domain::shop::{MerchantId, ShopInfo};
+use domain::window::DayRange;
+use importer::ports::landing::{
+    DetailOutcome, Landed, LandedDetail, Landing, PendingDetail, RejectionTally, RunLease,
+    WalkedPage,
+};
+use importer::ports::platform::{Decoded, Records};
+use importer::ports::runs::{
+    Claim, Holder, RecordedFailure, Run, RunOptions, Runs, ShopSummary, StoredProgress,
+    StoredWindow,
+};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+#[derive(Default)]
+pub(crate) struct MemoryStore(pub Mutex<State>);
+
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) run: Option<Run>,
+    pub(crate) fencing: i64,
+    pub(crate) windows: Vec<Window>,
+    pub(crate) orders: BTreeMap<i64, (Timestamp, Completeness)>,
+    pub(crate) pending: BTreeSet<(Timestamp, i64)>,
+    pub(crate) rejected: BTreeSet<i64>,
+    pub(crate) gone: BTreeSet<i64>,
+    seen: u64,
+}
+
+#[derive(Clone)]
+pub(crate) struct Window {
+    pub(crate) stored: StoredWindow,
+    pub(crate) replaced: bool,
+    pub(crate) cut_short: bool,
+    /// Per page of the present walk: total and ids.
+    pub(crate) pages: BTreeMap<u32, (u64, Vec<i64>)>,
+}
+
+impl MemoryStore {
+    /// Somebody else claims the run: what is written under the old claim fails.
+    pub(crate) fn steal(&self) {
+        self.0.lock().unwrap().fencing += 1;
+    }
+
+    fn locked(&self, lease: RunLease) -> Result<std::sync::MutexGuard<'_, State>, Failure> {
+        let state = self.0.lock().unwrap();
+        if state.fencing != lease.fencing {
+            return Err(Failure::LeaseLost);
+        }
+        Ok(state)
+    }
+}
+
+impl State {
+    fn window(&mut self, id: WindowId) -> &mut Window {
+        self.windows.iter_mut().find(|w| w.stored.id == id).unwrap()
+    }
+
+    fn land_order(&mut self, decoded: &Decoded<Order>, landed: &mut Landed) -> Option<i64> {
+        self.seen += 1;
+        match &decoded.outcome {
+            Ok(order) => {
+                landed.loaded += 1;
+                let created_at = order.created_at.instant;
+                let known = self.orders.get(&order.id).map(|(_, c)| *c);
+                let completeness = order
+                    .completeness()
+                    .max(known.unwrap_or(Completeness::Header));
+                self.orders.insert(order.id, (created_at, completeness));
+                if completeness == Completeness::Full {
+                    self.pending.remove(&(created_at, order.id));
+                } else if known.is_none() {
+                    self.pending.insert((created_at, order.id));
+                }
+                Some(order.id)
+            }
+            Err(rejection) => {
+                landed.rejected += 1;
+                self.rejected.extend(rejection.salla_id);
+                rejection.salla_id
+            }
+        }
+    }
+
+    fn counts(&self, window: &Window) -> WindowCounts {
+        let ids: BTreeSet<i64> = window.pages.values().flat_map(|p| p.1.clone()).collect();
+        let totals: BTreeSet<u64> = window.pages.values().map(|p| p.0).collect();
+        let count = |set: &dyn Fn(&i64) -> bool| ids.iter().filter(|id| set(id)).count() as u64;
+        let loaded = count(&|id| self.orders.contains_key(id));
+        let full = count(&|id| {
+            self.orders
+                .get(id)
+                .is_some_and(|(_, c)| *c == Completeness::Full)
+        });
+        WindowCounts {
+            window: window.stored.id,
+            resource: window.stored.resource,
+            days: window.stored.days,
+            walks: window.stored.walk,
+            reported: window.pages.values().last().map_or(0, |p| p.0),
+            total_was_stable: totals.len() <= 1,
+            distinct: ids.len() as u64,
+            without_id: 0,
+            loaded,
+            rejected: count(&|id| self.rejected.contains(id)),
+            gone: count(&|id| self.gone.contains(id)),
+            details_needed: loaded,
+            details_loaded: full,
+            cut_short: window.cut_short,
+        }
+    }
+}
+
+#[async_trait]
+impl Landing for MemoryStore {
+    async fn land_pages(&self, lease: RunLease, pages: &[WalkedPage]) -> Result<Landed, Failure> {
+        let mut state = self.locked(lease)?;
+        let mut landed = Landed::default();
+        for page in pages {
+            let mut ids = Vec::new();
+            if let Records::Orders(orders) = &page.records {
+                for order in orders {
+                    ids.extend(state.land_order(order, &mut landed));
+                }
+            }
+            let window = state.window(page.window);
+            assert_eq!(window.stored.walk, page.walk);
+            window.pages.insert(page.page, (page.pagination.total, ids));
+        }
+        Ok(landed)
+    }
+
+    async fn land_details(
+        &self,
+        lease: RunLease,
+        details: &[LandedDetail],
+    ) -> Result<Landed, Failure> {
+        let mut state = self.locked(lease)?;
+        let mut landed = Landed::default();
+        for detail in details {
+            let created_at = state.orders[&detail.order_id].0;
+            state.pending.remove(&(created_at, detail.order_id));
+            match &detail.outcome {
+                DetailOutcome::Gone => {
+                    state.orders.remove(&detail.order_id);
+                    state.gone.insert(detail.order_id);
+                }
+                DetailOutcome::Found { order, items } => {
+                    state.land_order(order, &mut landed);
+                    if items.is_some() {
+                        let full = (created_at, Completeness::Full);
+                        state.orders.insert(detail.order_id, full);
+                    }
+                }
+            }
+        }
+        Ok(landed)
+    }
+
+    async fn pending_details(
+        &self,
+        lease: RunLease,
+        after: Option<PendingDetail>,
+        limit: u32,
+    ) -> Result<Vec<PendingDetail>, Failure> {
+        let state = self.locked(lease)?;
+        let older =
+            |key: &&(Timestamp, i64)| after.is_none_or(|a| **key < (a.created_at, a.order_id));
+        let pending = state
+            .pending
+            .iter()
+            .rev()
+            .filter(older)
+            .take(limit as usize);
+        Ok(pending
+            .map(|(created_at, order_id)| PendingDetail {
+                order_id: *order_id,
+                created_at: *created_at,
+            })
+            .collect())
+    }
+
+    async fn rejection_tally(&self, lease: RunLease) -> Result<Vec<RejectionTally>, Failure> {
+        let state = self.locked(lease)?;
+        Ok(vec![RejectionTally {
+            resource: Resource::Orders,
+            code: domain::rejection::RejectionCode::InvalidDate,
+            count: state.rejected.len() as u64,
+            seen: state.seen,
+        }])
+    }
+}
+
+#[async_trait]
+impl Runs for MemoryStore {
+    async fn ensure_merchant(&self, _: &ShopInfo) -> Result<MerchantId, Failure> {
+        Ok(MerchantId(Uuid::nil()))
+    }
+
+    async fn latest(&self, _: MerchantId) -> Result<Option<Run>, Failure> {
+        Ok(self.0.lock().unwrap().run.clone())
+    }
+
+    async fn list(&self) -> Result<Vec<(ShopSummary, Option<Run>)>, Failure> {
+        unimplemented!("no story lists runs")
+    }
+
+    async fn create_or_join(
+        &self,
+        merchant: MerchantId,
+        options: &RunOptions,
+        range: DayRange,
+    ) -> Result<Run, Failure> {
+        let mut state = self.0.lock().unwrap();
+        let run = state.run.get_or_insert_with(|| Run {
+            id: RunId(Uuid::nil()),
+            merchant,
+            state: RunState::Pending,
+            options: options.clone(),
+            range,
+            created_at: Timestamp::UNIX_EPOCH,
+            started_at: None,
+            completed_at: None,
+            plan: None,
+            failure: None,
+            certificate: None,
+            holder: None,
+            progress: StoredProgress::default(),
+        });
+        Ok(run.clone())
+    }
+
+    async fn claim(&self, _: RunId, owner: &str, _: Duration) -> Result<Claim, Failure> {
+        let mut state = self.0.lock().unwrap();
+        state.fencing += 1;
+        let fencing = state.fencing;
+        let run = state.run.as_mut().unwrap();
+        if let Some(holder) = &run.holder {
+            return Ok(Claim::Taken(holder.clone()));
+        }
+        run.state = RunState::InProgress;
+        run.holder = Some(Holder {
+            owner: owner.to_owned(),
+            until: Timestamp::UNIX_EPOCH,
+        });
+        let lease = RunLease {
+            run: run.id,
+            merchant: run.merchant,
+            fencing,
+        };
+        Ok(Claim::Granted(lease, Box::new(run.clone())))
+    }
+
+    async fn extend_lease(&self, lease: RunLease, _: Duration) -> Result<(), Failure> {
+        self.locked(lease).map(drop)
+    }
+
+    async fn release(&self, lease: RunLease) -> Result<(), Failure> {
+        let mut state = self.locked(lease)?;
+        let run = state.run.as_mut().unwrap();
+        run.state = RunState::Pending;
+        run.holder = None;
+        Ok(())
+    }
+
+    async fn save_plan(
+        &self,
+        lease: RunLease,
+        plan: &Plan,
+        windows: &[(Resource, Option<DayRange>)],
+    ) -> Result<(), Failure> {
+        let mut state = self.locked(lease)?;
+        state.run.as_mut().unwrap().plan = Some(plan.clone());
+        for (resource, days) in windows {
+            let id = state.windows.len() as i64;
+            state.windows.push(new_window(id, *resource, *days));
+        }
+        Ok(())
+    }
+
+    async fn windows(&self, lease: RunLease) -> Result<Vec<StoredWindow>, Failure> {
+        let state = self.locked(lease)?;
+        let present = state.windows.iter().filter(|w| !w.replaced);
+        Ok(present
+            .map(|w| StoredWindow {
+                pages_done: w.pages.keys().copied().collect(),
+                first_total: w.pages.values().next().map(|p| p.0),
+                ..w.stored.clone()
+            })
+            .collect())
+    }
+
+    async fn begin_walk(&self, lease: RunLease, window: WindowId) -> Result<u32, Failure> {
+        let mut state = self.locked(lease)?;
+        let window = state.window(window);
+        window.stored.walk += 1;
+        window.pages.clear();
+        Ok(window.stored.walk)
+    }
+
+    async fn split_window(
+        &self,
+        lease: RunLease,
+        window: WindowId,
+        halves: [DayRange; 2],
+    ) -> Result<(), Failure> {
+        let mut state = self.locked(lease)?;
+        state.window(window).replaced = true;
+        for days in halves {
+            let id = state.windows.len() as i64;
+            state
+                .windows
+                .push(new_window(id, Resource::Orders, Some(days)));
+        }
+        Ok(())
+    }
+
+    async fn count_window(
+        &self,
+        lease: RunLease,
+        window: WindowId,
+    ) -> Result<WindowCounts, Failure> {
+        let mut state = self.locked(lease)?;
+        let window = state.window(window).clone();
+        Ok(state.counts(&window))
+    }
+
+    async fn settle_window(
+        &self,
+        lease: RunLease,
+        window: WindowId,
+        cut_short: bool,
+    ) -> Result<(), Failure> {
+        let mut state = self.locked(lease)?;
+        let window = state.window(window);
+        window.stored.settled = true;
+        window.cut_short = cut_short;
+        Ok(())
+    }
+
+    async fn record_percent(&self, lease: RunLease, _: u8) -> Result<(), Failure> {
+        self.locked(lease).map(drop)
+    }
+
+    async fn certify(&self, lease: RunLease, as_of: Timestamp) -> Result<Certificate, Failure> {
+        let state = self.locked(lease)?;
+        let run = state.run.as_ref().unwrap();
+        let windows = state.windows.iter().filter(|w| !w.replaced);
+        Ok(Certificate {
+            run_id: run.id,
+            merchant_id: run.merchant,
+            range: run.range,
+            detail_case: run.plan.as_ref().unwrap().probe.detail_case,
+            as_of,
+            started_at: as_of,
+            windows: windows.map(|w| state.counts(w)).collect(),
+            month_totals: vec![],
+            rejections: vec![],
+        })
+    }
+
+    async fn complete(&self, lease: RunLease, certificate: &Certificate) -> Result<(), Failure> {
+        let mut state = self.locked(lease)?;
+        let run = state.run.as_mut().unwrap();
+        run.state = RunState::Completed;
+        run.certificate = Some(certificate.clone());
+        run.holder = None;
+        Ok(())
+    }
+
+    async fn fail(
+        &self,
+        lease: RunLease,
+        failure: &Failure,
+        certificate: Option<&Certificate>,
+    ) -> Result<(), Failure> {
+        let mut state = self.locked(lease)?;
+        let run = state.run.as_mut().unwrap();
+        run.state = RunState::Failed;
+        run.failure = Some(RecordedFailure::from(failure));
+        run.certificate = certificate.cloned();
+        run.holder = None;
+        Ok(())
+    }
+}
+
+fn new_window(id: i64, resource: Resource, days: Option<DayRange>) -> Window {
+    Window {
+        stored: StoredWindow {
+            id: WindowId(id),
+            resource,
+            days,
+            walk: 0,
+            first_total: None,
+            total_pages: None,
+            pages_done: vec![],
+            settled: false,
+        },
+        replaced: false,
+        cut_short: false,
+        pages: BTreeMap::new(),
+    }
+}

@@ -1,0 +1,253 @@
+//! A shop as a list of orders that a test may change between two pages.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use domain::failure::Failure;
+use domain::instant::{DateReading, SallaInstant, riyadh_midnight};
+use domain::order::{Order, OrderAmounts, OrderItem};
+use domain::rejection::{Rejection, RejectionCode};
+use domain::resource::Resource;
+use domain::shop::{ShopInfo, ShopPlan};
+use importer::ports::platform::{
+    Answer, BudgetReading, Decoded, Page, PageRequest, Pagination, Platform, Records, Sort,
+};
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
+
+pub(crate) const PER_PAGE: usize = 10;
+
+/// What the list gives of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Full,
+    Header,
+    Broken,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ListedOrder {
+    pub(crate) id: i64,
+    pub(crate) created_at: Timestamp,
+    pub(crate) shape: Shape,
+}
+
+/// A change of the shop just before the n-th request is answered.
+type Change = Box<dyn FnOnce(&mut Vec<ListedOrder>) + Send>;
+
+#[derive(Default)]
+pub(crate) struct ScriptedShop {
+    pub(crate) orders: Mutex<Vec<ListedOrder>>,
+    /// Details that carry no items, so that they must be fetched apart.
+    pub(crate) light_details: bool,
+    /// Orders whose detail is a 404.
+    pub(crate) gone: Vec<i64>,
+    pub(crate) changes: Mutex<VecDeque<(u64, Change)>>,
+    /// The request that fails for good, if any.
+    pub(crate) fails_at: Mutex<Option<(u64, Failure)>>,
+    /// From this request on nothing is answered any more.
+    pub(crate) hangs_from: Option<u64>,
+    requests: AtomicU64,
+    pub(crate) log: Mutex<Vec<String>>,
+}
+
+impl ScriptedShop {
+    /// `per_day` orders on each of `days` days up to `last`.
+    pub(crate) fn with_orders(last: Date, days: i64, per_day: i64, shape: Shape) -> Self {
+        let midnight = riyadh_midnight(last);
+        let orders = (0..days * per_day).map(|n| ListedOrder {
+            // Ids do not follow time.
+            id: (n * 7_919) % 1_000_003 + 1,
+            created_at: midnight - SignedDuration::from_hours(24 * (n / per_day))
+                + SignedDuration::from_mins(10 * 60 + n % per_day),
+            shape,
+        });
+        Self {
+            orders: Mutex::new(orders.collect()),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn change_at(
+        &self,
+        request: u64,
+        change: impl FnOnce(&mut Vec<ListedOrder>) + Send + 'static,
+    ) {
+        self.changes
+            .lock()
+            .unwrap()
+            .push_back((request, Box::new(change)));
+    }
+
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::SeqCst)
+    }
+
+    async fn request(&self, what: String) -> Result<(), Failure> {
+        let number = self.requests.fetch_add(1, Ordering::SeqCst) + 1;
+        self.log.lock().unwrap().push(what);
+        if self.hangs_from.is_some_and(|from| number >= from) {
+            std::future::pending::<()>().await;
+        }
+        let failure = self
+            .fails_at
+            .lock()
+            .unwrap()
+            .take_if(|(at, _)| *at <= number);
+        if let Some((_, failure)) = failure {
+            return Err(failure);
+        }
+        let mut changes = self.changes.lock().unwrap();
+        while changes.front().is_some_and(|(at, _)| *at <= number) {
+            let (_, change) = changes.pop_front().unwrap();
+            change(&mut self.orders.lock().unwrap());
+        }
+        Ok(())
+    }
+
+    fn listed(&self, request: &PageRequest) -> Vec<ListedOrder> {
+        let days = request.days.expect("orders are listed by day");
+        let from = riyadh_midnight(days.from);
+        let to = riyadh_midnight(days.to.tomorrow().unwrap());
+        let all = self.orders.lock().unwrap();
+        let inside = |o: &&ListedOrder| from <= o.created_at && o.created_at < to;
+        let mut orders: Vec<ListedOrder> = all.iter().filter(inside).cloned().collect();
+        orders.sort_by_key(|o| o.created_at);
+        if request.sort == Sort::NewestFirst {
+            orders.reverse();
+        }
+        orders
+    }
+}
+
+pub(crate) fn shop_info() -> ShopInfo {
+    ShopInfo {
+        salla_id: 7,
+        name: "متجر".into(),
+        plan: ShopPlan::Plus,
+        kind: None,
+        status: None,
+        currency: None,
+        domain: None,
+    }
+}
+
+fn order(listed: &ListedOrder, amounts: bool, items: bool) -> Decoded<Order> {
+    if listed.shape == Shape::Broken {
+        return Decoded {
+            raw: "{}".into(),
+            outcome: Err(Rejection {
+                code: RejectionCode::InvalidDate,
+                path: "$.date".into(),
+                message: "the date cannot be read".into(),
+                salla_id: Some(listed.id),
+            }),
+        };
+    }
+    let item = OrderItem {
+        id: 1,
+        product_id: None,
+        sku: None,
+        name: "قميص".into(),
+        quantity: 1.into(),
+        unit_price: None,
+        discount: None,
+        tax_percent: None,
+        tax: None,
+        total: None,
+        currency: None,
+    };
+    Decoded {
+        raw: "{}".into(),
+        outcome: Ok(Order {
+            id: listed.id,
+            reference_id: None,
+            created_at: SallaInstant {
+                instant: listed.created_at,
+                raw: String::new(),
+                reading: DateReading::Riyadh,
+            },
+            updated_at: None,
+            status: None,
+            payment_method: None,
+            source: None,
+            currency: None,
+            total: None,
+            exchange_rate: None,
+            amounts: amounts.then(OrderAmounts::default),
+            customer: None,
+            items: items.then(|| vec![item]),
+        }),
+    }
+}
+
+#[async_trait]
+impl Platform for ScriptedShop {
+    async fn shop_info(&self) -> Result<ShopInfo, Failure> {
+        Ok(shop_info())
+    }
+
+    async fn list_page(&self, request: &PageRequest) -> Result<Page, Failure> {
+        self.request(format!("{} page {}", request.resource, request.page))
+            .await?;
+        let (records, total) = match request.resource {
+            Resource::Orders => {
+                let listed = self.listed(request);
+                let start = ((request.page - 1) as usize * PER_PAGE).min(listed.len());
+                let end = (start + PER_PAGE).min(listed.len());
+                let rows = listed[start..end].iter().map(|o| {
+                    let full = o.shape == Shape::Full;
+                    order(o, full, full)
+                });
+                (Records::Orders(rows.collect()), listed.len())
+            }
+            Resource::Customers => (Records::Customers(vec![]), 0),
+            Resource::Products => (Records::Products(vec![]), 0),
+            Resource::Categories => (Records::Categories(vec![]), 0),
+            Resource::OrderStatuses => (Records::OrderStatuses(vec![]), 0),
+        };
+        Ok(Page {
+            pagination: Pagination {
+                count: records.len() as u32,
+                total: total as u64,
+                per_page: PER_PAGE as u32,
+                current_page: request.page,
+                total_pages: total.div_ceil(PER_PAGE) as u32,
+            },
+            records,
+            version: Timestamp::UNIX_EPOCH + SignedDuration::from_secs(self.requests() as i64),
+        })
+    }
+
+    async fn order_detail(&self, order_id: i64) -> Result<Option<Answer<Order>>, Failure> {
+        self.request(format!("order {order_id}")).await?;
+        if self.gone.contains(&order_id) {
+            return Ok(None);
+        }
+        let orders = self.orders.lock().unwrap();
+        Ok(orders.iter().find(|o| o.id == order_id).map(|o| Answer {
+            record: order(o, true, !self.light_details),
+            version: Timestamp::UNIX_EPOCH,
+        }))
+    }
+
+    async fn order_items(&self, order_id: i64) -> Result<Option<Answer<Vec<OrderItem>>>, Failure> {
+        self.request(format!("items of {order_id}")).await?;
+        Ok(Some(Answer {
+            record: Decoded {
+                raw: "[]".into(),
+                outcome: Ok(vec![]),
+            },
+            version: Timestamp::UNIX_EPOCH,
+        }))
+    }
+
+    fn budget(&self) -> BudgetReading {
+        BudgetReading {
+            limit_per_minute: Some(120),
+            ..BudgetReading::default()
+        }
+    }
+}

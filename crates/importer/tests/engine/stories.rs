@@ -1,0 +1,382 @@
+//! One story a test.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::certificate::Certificate;
+use domain::failure::{Disconnection, Failure};
+use domain::instant::riyadh_midnight;
+use domain::order::Completeness;
+use domain::rejection::RejectionLimit;
+use domain::resource::Resource;
+use domain::run::RunState;
+use importer::import::{ImportSettings, Importer, Observer, Outcome, import};
+use importer::ports::clock::SystemClock;
+use importer::ports::runs::{Run, RunOptions};
+use importer::progress::Tracker;
+use importer::stop::stop_pair;
+use jiff::SignedDuration;
+use jiff::civil::Date;
+
+use crate::memory::MemoryStore;
+use crate::scripted::{ListedOrder, PER_PAGE, ScriptedShop, Shape, shop_info};
+
+struct Silent;
+
+impl Observer for Silent {
+    fn claimed(&self, _: &Run, _: bool) {}
+    fn planned(&self, _: &domain::plan::Plan) {}
+}
+
+fn today() -> Date {
+    "2025-06-15".parse().unwrap()
+}
+
+fn importer(shop: &Arc<ScriptedShop>, store: &Arc<MemoryStore>) -> Importer {
+    let noon = riyadh_midnight(today()) + SignedDuration::from_hours(12);
+    Importer {
+        platform: shop.clone(),
+        landing: store.clone(),
+        runs: store.clone(),
+        clock: Arc::new(SystemClock::scaled(noon, 1.0)),
+        tracker: Arc::new(Tracker::new().0),
+        settings: ImportSettings {
+            owner: "test".into(),
+            lease: Duration::from_secs(60),
+            budget_share: 1.0,
+            rejection_limit: RejectionLimit::default(),
+            max_walks: 3,
+        },
+    }
+}
+
+async fn run(shop: &Arc<ScriptedShop>, store: &Arc<MemoryStore>) -> Outcome {
+    run_with(shop, store, None).await
+}
+
+async fn run_with(
+    shop: &Arc<ScriptedShop>,
+    store: &Arc<MemoryStore>,
+    max_orders: Option<u64>,
+) -> Outcome {
+    let options = RunOptions {
+        months: 12,
+        max_orders,
+        keep_raw: true,
+    };
+    let (_handle, stop) = stop_pair();
+    import(
+        &importer(shop, store),
+        &shop_info(),
+        &options,
+        false,
+        &Silent,
+        stop,
+    )
+    .await
+    .unwrap()
+}
+
+fn completed(outcome: Outcome) -> Certificate {
+    match outcome {
+        Outcome::Completed(certificate) => *certificate,
+        other => panic!("not completed: {other:?}"),
+    }
+}
+
+fn shop(days: i64, per_day: i64, shape: Shape) -> Arc<ScriptedShop> {
+    Arc::new(ScriptedShop::with_orders(today(), days, per_day, shape))
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_listed_order_is_loaded_and_certified() {
+    let (shop, store) = (shop(300, 2, Shape::Full), Arc::default());
+    let certificate = completed(run(&shop, &store).await);
+    assert!(certificate.balances());
+    assert_eq!(store.0.lock().unwrap().orders.len(), 600);
+}
+
+#[tokio::test(start_paused = true)]
+async fn headers_are_completed_newest_first_with_one_or_two_requests() {
+    for light in [false, true] {
+        let mut scripted = ScriptedShop::with_orders(today(), 20, 2, Shape::Header);
+        scripted.light_details = light;
+        let (shop, store) = (Arc::new(scripted), Arc::<MemoryStore>::default());
+        let certificate = completed(run(&shop, &store).await);
+        assert_eq!(
+            certificate.summary(Resource::Orders).details_loaded,
+            certificate.summary(Resource::Orders).details_needed
+        );
+        let full = store
+            .0
+            .lock()
+            .unwrap()
+            .orders
+            .values()
+            .filter(|(_, c)| *c == Completeness::Full)
+            .count();
+        assert_eq!(full, 40);
+        let items = shop
+            .log
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|l| l.starts_with("items"))
+            .count();
+        assert_eq!(items, if light { 40 } else { 0 });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_vanished_before_its_detail_is_listed_as_gone() {
+    let mut scripted = ScriptedShop::with_orders(today(), 20, 2, Shape::Header);
+    let id = scripted.orders.lock().unwrap()[11].id;
+    scripted.gone = vec![id];
+    let (shop, store) = (Arc::new(scripted), Arc::<MemoryStore>::default());
+    let certificate = completed(run(&shop, &store).await);
+    assert!(certificate.summary(Resource::Orders).gone >= 1);
+    assert!(!store.0.lock().unwrap().orders.contains_key(&id));
+}
+
+/// A row already read is deleted, so its neighbour slips onto a page that we have
+/// passed: only the changed `total` gives it away, and a second walk finds it.
+#[tokio::test(start_paused = true)]
+async fn a_window_that_moved_is_walked_again() {
+    let (shop, store) = (shop(25, 4, Shape::Full), Arc::<MemoryStore>::default());
+    shop.change_at(10, |orders| {
+        let oldest = orders.iter().min_by_key(|o| o.created_at).unwrap().id;
+        orders.retain(|o| o.id != oldest);
+    });
+    let certificate = completed(run(&shop, &store).await);
+    assert!(
+        certificate.windows.iter().any(|w| w.walks > 1),
+        "{certificate:?}"
+    );
+    let listed: Vec<i64> = shop.orders.lock().unwrap().iter().map(|o| o.id).collect();
+    let state = store.0.lock().unwrap();
+    assert!(listed.iter().all(|id| state.orders.contains_key(id)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_that_never_holds_still_ends_the_run_failed_with_its_data_kept() {
+    let (shop, store) = (shop(25, 8, Shape::Full), Arc::<MemoryStore>::default());
+    for request in 8..400 {
+        shop.change_at(request, move |orders| {
+            let mut order: ListedOrder = orders[0].clone();
+            order.id = 2_000_000 + request as i64;
+            order.created_at -= SignedDuration::from_hours(24 * 10);
+            orders.push(order);
+        });
+    }
+    match run(&shop, &store).await {
+        Outcome::Failed {
+            failure: Failure::Unbalanced { windows, walks },
+            certificate,
+        } => {
+            assert_eq!((windows >= 1, walks), (true, 3));
+            assert!(!certificate.unwrap().balances());
+        }
+        other => panic!("{other:?}"),
+    }
+    let state = store.0.lock().unwrap();
+    assert_eq!(state.run.as_ref().unwrap().state, RunState::Failed);
+    assert!(state.orders.len() >= 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unbalanced_run_that_is_started_again_walks_only_what_did_not_balance() {
+    let (shop, store) = (shop(25, 8, Shape::Full), Arc::<MemoryStore>::default());
+    for request in 8..40 {
+        shop.change_at(request, move |orders| {
+            let mut order: ListedOrder = orders[0].clone();
+            order.id = 2_000_000 + request as i64;
+            order.created_at -= SignedDuration::from_hours(24 * 10);
+            orders.push(order);
+        });
+    }
+    while !matches!(run(&shop, &store).await, Outcome::Completed(_)) {
+        assert!(
+            shop.requests() < 1_000,
+            "the run must end once the shop is quiet"
+        );
+    }
+    assert!(
+        store
+            .0
+            .lock()
+            .unwrap()
+            .windows
+            .iter()
+            .all(|w| w.replaced || w.stored.settled)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_above_the_ceiling_is_split_before_it_is_read() {
+    // The newest month alone holds 29 × 500 = 14,500 orders.
+    let (shop, store) = (shop(40, 500, Shape::Full), Arc::<MemoryStore>::default());
+    let certificate = completed(run(&shop, &store).await);
+    assert!(certificate.windows.iter().all(|w| w.reported <= 10_000));
+    assert_eq!(store.0.lock().unwrap().orders.len(), 20_000);
+}
+
+/// Stops at every request in turn; each time the next start goes on and fetches no
+/// landed page again.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_cut_off_anywhere_goes_on_from_its_checkpoint() {
+    let undisturbed = {
+        let (shop, store) = (shop(60, 5, Shape::Header), Arc::<MemoryStore>::default());
+        completed(run(&shop, &store).await);
+        shop.requests()
+    };
+    for at in (1..undisturbed).step_by(7) {
+        let (shop, store) = (shop(60, 5, Shape::Header), Arc::<MemoryStore>::default());
+        let failure = Failure::Transient {
+            what: "Salla was away".into(),
+        };
+        *shop.fails_at.lock().unwrap() = Some((at, failure));
+        assert!(
+            matches!(run(&shop, &store).await, Outcome::Interrupted(_)),
+            "at {at}"
+        );
+        assert_eq!(
+            store.0.lock().unwrap().run.as_ref().unwrap().state,
+            RunState::Pending
+        );
+        completed(run(&shop, &store).await);
+        assert_eq!(store.0.lock().unwrap().orders.len(), 300);
+        let in_flight = 16 + 8;
+        assert!(
+            shop.requests() <= undisturbed + in_flight,
+            "cut at {at}: {} requests instead of {undisturbed}",
+            shop.requests()
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_rejections_of_one_kind_stop_the_run() {
+    let (shop, store) = (shop(60, 5, Shape::Full), Arc::<MemoryStore>::default());
+    for order in shop.orders.lock().unwrap().iter_mut().step_by(3) {
+        order.shape = Shape::Broken;
+    }
+    let outcome = run(&shop, &store).await;
+    assert!(
+        matches!(
+            outcome,
+            Outcome::Failed {
+                failure: Failure::TooManyRejections { .. },
+                ..
+            }
+        ),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_few_rejections_are_certified_as_such() {
+    let (shop, store) = (shop(60, 5, Shape::Full), Arc::<MemoryStore>::default());
+    for order in shop.orders.lock().unwrap().iter_mut().step_by(60) {
+        order.shape = Shape::Broken;
+    }
+    let certificate = completed(run(&shop, &store).await);
+    assert!(certificate.summary(Resource::Orders).rejected >= 5);
+    assert_eq!(store.0.lock().unwrap().orders.len(), 295);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disconnected_shop_ends_failed_and_can_be_started_again() {
+    let (shop, store) = (shop(60, 5, Shape::Full), Arc::<MemoryStore>::default());
+    let failure = Failure::Disconnected(Disconnection::TokenRejected);
+    *shop.fails_at.lock().unwrap() = Some((12, failure));
+    assert!(matches!(run(&shop, &store).await, Outcome::Failed { .. }));
+    assert_eq!(
+        store.0.lock().unwrap().run.as_ref().unwrap().state,
+        RunState::Failed
+    );
+    completed(run(&shop, &store).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_whose_run_was_taken_over_stops_and_writes_nothing() {
+    let mut scripted = ScriptedShop::with_orders(today(), 60, 5, Shape::Full);
+    scripted.hangs_from = Some(9);
+    let (shop, store) = (Arc::new(scripted), Arc::<MemoryStore>::default());
+    let working = tokio::spawn({
+        let (shop, store) = (shop.clone(), store.clone());
+        async move { run(&shop, &store).await }
+    });
+    while shop.requests() < 9 {
+        tokio::task::yield_now().await;
+    }
+    store.steal();
+    let outcome = working.await.unwrap();
+    assert!(
+        matches!(outcome, Outcome::Interrupted(Failure::LeaseLost)),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_gives_the_run_back_at_once() {
+    let mut scripted = ScriptedShop::with_orders(today(), 60, 5, Shape::Full);
+    scripted.hangs_from = Some(9);
+    let (shop, store) = (Arc::new(scripted), Arc::<MemoryStore>::default());
+    let (handle, stop) = stop_pair();
+    let options = RunOptions {
+        months: 12,
+        max_orders: None,
+        keep_raw: true,
+    };
+    let engine = importer(&shop, &store);
+    let working =
+        tokio::spawn(
+            async move { import(&engine, &shop_info(), &options, false, &Silent, stop).await },
+        );
+    while shop.requests() < 9 {
+        tokio::task::yield_now().await;
+    }
+    handle.stop();
+    let outcome = working.await.unwrap().unwrap();
+    assert!(
+        matches!(outcome, Outcome::Interrupted(Failure::Stopped)),
+        "{outcome:?}"
+    );
+    let state = store.0.lock().unwrap();
+    assert_eq!(state.run.as_ref().unwrap().state, RunState::Pending);
+    assert!(state.run.as_ref().unwrap().holder.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_try_reads_the_newest_orders_and_no_more() {
+    let (shop, store) = (shop(300, 5, Shape::Full), Arc::<MemoryStore>::default());
+    let certificate = completed(run_with(&shop, &store, Some(25)).await);
+    assert!(certificate.windows.iter().all(|w| w.cut_short));
+    let state = store.0.lock().unwrap();
+    assert_eq!(state.orders.len(), 25);
+    let pages = 25usize.div_ceil(PER_PAGE) as u64;
+    // The probe takes five requests and the other lists one each.
+    assert_eq!(shop.requests(), pages + 5 + 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finished_import_is_not_repeated() {
+    let (shop, store) = (shop(30, 2, Shape::Full), Arc::<MemoryStore>::default());
+    completed(run(&shop, &store).await);
+    let before = shop.requests();
+    assert!(matches!(
+        run(&shop, &store).await,
+        Outcome::AlreadyCompleted(_)
+    ));
+    assert_eq!(shop.requests(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_shop_completes() {
+    let (shop, store) = (
+        Arc::new(ScriptedShop::default()),
+        Arc::<MemoryStore>::default(),
+    );
+    let certificate = completed(run(&shop, &store).await);
+    assert!(certificate.balances());
+}

@@ -1,0 +1,15 @@
+//! The simulator from outside, over HTTP, as a client would see it.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should fail where it stands, helpers included"
+)]
+
+mod client;
+mod faults;
+mod limits;
+mod lists;
+mod oddities;
+mod reader;
+mod tokens;
+mod truth;

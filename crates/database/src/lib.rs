@@ -1,1 +1,33 @@
-//! database
+//! PostgreSQL: the importer's ports [`Landing`], [`Runs`] and [`Connections`], and the
+//! migrations.
+//!
+//! [`Database::connect`] is the door. Loaded data go to the schema `salla`, everything
+//! that only the importer needs to `salla_sync`. The module `landing` holds the one
+//! transaction that all of it is about.
+//!
+//! No other crate knows SQL, and nothing of SQL leaves this one: an error becomes a
+//! [`Failure`](domain::failure::Failure) that quotes no value.
+//!
+//! [`Landing`]: importer::ports::landing::Landing
+//! [`Runs`]: importer::ports::runs::Runs
+//! [`Connections`]: importer::ports::connections::Connections
+
+mod columns;
+mod connect;
+mod connections;
+mod failure;
+mod landing;
+mod lease;
+mod reading;
+mod retry;
+mod runs;
+mod server;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod text;
+
+pub use connect::{ConnectSettings, Database, SchemaState};
+pub use connections::{KeyCheck, KeyMismatch, Keyring, KeyringError, PostgresConnections};
+pub use landing::PostgresLanding;
+pub use reading::{RawRecord, RejectedFilter, RejectedRecord, TableCount};
+pub use runs::PostgresRuns;

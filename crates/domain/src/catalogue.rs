@@ -57,4 +57,20 @@ pub struct Category {
     pub status: Option<String>,
     pub sort_order: Option<i64>,
     pub updated_at: Option<SallaInstant>,
+    /// The categories below it, which Salla lists only inside of their parent
+    /// (FACTS §10).
+    pub sub_categories: Vec<Category>,
+}
+
+impl Category {
+    /// The category and all below it, parents first.
+    pub fn with_descendants(&self) -> Vec<&Self> {
+        let mut all = vec![self];
+        let mut next = 0;
+        while let Some(category) = all.get(next).copied() {
+            all.extend(&category.sub_categories);
+            next += 1;
+        }
+        all
+    }
 }

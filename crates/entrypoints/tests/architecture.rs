@@ -39,9 +39,12 @@ fn crates_depend_downwards_only() {
     let allowed = allowed();
     let mut forbidden = Vec::new();
     for package in &metadata.packages {
-        let permitted = allowed
-            .get(package.name.as_str())
-            .unwrap_or_else(|| panic!("{} is not in the floor plan; add it here and to ARCHITECTURE.md", package.name));
+        let permitted = allowed.get(package.name.as_str()).unwrap_or_else(|| {
+            panic!(
+                "{} is not in the floor plan; add it here and to ARCHITECTURE.md",
+                package.name
+            )
+        });
         for dependency in &package.dependencies {
             let inside = members.contains(dependency.name.as_str());
             let shipped = dependency.kind != DependencyKind::Development;
@@ -69,7 +72,12 @@ fn the_simulator_stands_apart() {
         .find(|p| p.name.as_str() == "salla-simulator")
         .expect("the simulator is a member");
     let ours = ["domain", "importer", "salla-client", "database"];
-    assert!(simulator.dependencies.iter().all(|d| !ours.contains(&d.name.as_str())));
+    assert!(
+        simulator
+            .dependencies
+            .iter()
+            .all(|d| !ours.contains(&d.name.as_str()))
+    );
     for package in &metadata.packages {
         let names_it = package.dependencies.iter().any(|d| {
             d.name == "salla-simulator" && d.kind != DependencyKind::Development && !d.optional

@@ -302,7 +302,6 @@ fn expect(shop: &Workshop, plan: &Plan, window: &StoredWindow) {
 
 async fn order_passes(shop: &Workshop, windows: Vec<StoredWindow>) -> Result<(), Failure> {
     walk_all(shop, windows).await?;
-    shop.tracker.phase(Phase::Details);
     details::complete_orders(shop).await
 }
 
@@ -367,7 +366,8 @@ async fn report_percent(importer: &Importer, lease: RunLease) -> Failure {
     loop {
         importer.clock.sleep(Duration::from_secs(1)).await;
         let elapsed = importer.clock.monotonic().saturating_sub(begun);
-        let percent = importer.tracker.tick(elapsed).percent();
+        let held_for = importer.platform.budget().held_for;
+        let percent = importer.tracker.tick(elapsed, held_for).percent();
         if last == Some(percent) {
             continue;
         }

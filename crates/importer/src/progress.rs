@@ -29,6 +29,8 @@ pub struct Progress {
     pub elapsed: Duration,
     /// `None` until enough has been seen to say something honest.
     pub eta: Option<Duration>,
+    /// How long Salla has asked to wait, from the moment of this snapshot.
+    pub held_for: Duration,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -188,9 +190,11 @@ impl Tracker {
         });
     }
 
-    pub fn tick(&self, elapsed: Duration) -> Progress {
+    /// `held_for`: how long Salla has asked to wait from now on.
+    pub fn tick(&self, elapsed: Duration, held_for: Duration) -> Progress {
         self.change(|s| {
             s.progress.elapsed = elapsed;
+            s.progress.held_for = held_for;
             s.estimate();
         });
         self.publish.borrow().clone()
@@ -266,10 +270,10 @@ mod tests {
             });
         });
         tracker.window_expects(WindowId(1), 419);
-        tracker.tick(Duration::from_secs(0));
+        tracker.tick(Duration::ZERO, Duration::ZERO);
         let landed = Landed::default();
         tracker.pages_landed(WindowId(1), Resource::Orders, 120, &landed);
-        tracker.tick(Duration::from_secs(3));
+        tracker.tick(Duration::from_secs(3), Duration::ZERO);
         // 299 requests are left: at 40 a second they would take 8 seconds, but the
         // budget allows 179 a minute.
         assert_eq!(progress.borrow().eta, Some(Duration::from_secs(60)));

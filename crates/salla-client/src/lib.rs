@@ -1,1 +1,31 @@
-//! salla-client
+//! Salla's REST API for the import: everything that knows Salla, and nothing else.
+//!
+//! A request goes through [`request`]: it waits for the shop's budget ([`pacing`]) and
+//! for a place in flight ([`concurrency`]), takes the access token ([`tokens`], which
+//! renews it through [`oauth`]), is sent, judged ([`classify`]) and repeated within one
+//! budget ([`retry`]). What comes back is cut into records ([`envelope`]) and each of
+//! them is translated by itself ([`translate`]), so that no other crate ever sees
+//! Salla's JSON. [`SallaClient`] puts this behind the import's
+//! [`Platform`](importer::ports::platform::Platform) port.
+//!
+//! Not here: what to fetch and in which order, storing tokens, and any agreement
+//! between processes but that on refresh tokens. Time, chance and HTTP clients come in
+//! from outside.
+
+mod client;
+pub mod concurrency;
+pub mod http;
+pub mod oauth;
+pub mod pacing;
+pub mod request;
+pub mod retry;
+pub mod tokens;
+
+pub use client::{ClientSettings, SallaClient, customers_budget};
+
+pub mod classify;
+mod dates;
+pub mod envelope;
+mod lenient;
+pub mod translate;
+mod wire;

@@ -12,6 +12,7 @@ use super::{IN_FLIGHT, Workshop, next_batch};
 use crate::ports::clock::Clock;
 use crate::ports::landing::{DetailOutcome, LandedDetail, PendingDetail};
 use crate::ports::platform::Platform;
+use crate::progress::Phase;
 
 /// Orders taken from the worklist at once.
 const CHUNK: u32 = 1_000;
@@ -35,6 +36,7 @@ pub async fn complete_orders(shop: &Workshop) -> Result<(), Failure> {
             .await?;
         match pending.last() {
             Some(last) => {
+                shop.tracker.phase(Phase::Details);
                 after = Some(*last);
                 done_in_round += pending.len();
                 complete_chunk(shop, &pending).await?;

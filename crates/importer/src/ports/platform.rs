@@ -136,4 +136,6 @@ pub struct BudgetReading {
     pub throttled: u64,
     pub retries: u64,
     pub token_refreshes: u64,
+    /// How long from now on everything is held, because Salla asked to wait.
+    pub held_for: std::time::Duration,
 }

@@ -15,6 +15,7 @@ pub struct RateHeaders {
     pub reset_epoch: Option<i64>,
     /// `Date`: the server's clock, cut to seconds.
     pub date_epoch: Option<i64>,
+    /// Read apart, by [`crate::classify::retry_after`].
     pub retry_after: Option<Duration>,
 }
 
@@ -30,7 +31,7 @@ impl RateHeaders {
             remaining: get("x-ratelimit-remaining").and_then(count),
             reset_epoch: get("x-ratelimit-reset").and_then(|text| reset(text, date_epoch)),
             date_epoch,
-            retry_after: get("retry-after").and_then(|text| retry_after(text, date_epoch)),
+            retry_after: None,
         }
     }
 
@@ -66,16 +67,6 @@ fn reset(text: &str, date_epoch: Option<i64>) -> Option<i64> {
     }
 }
 
-/// RFC 9110 §10.2.3: seconds, or a date that is compared with the server's own.
-fn retry_after(text: &str, date_epoch: Option<i64>) -> Option<Duration> {
-    let text = text.trim();
-    if let Ok(seconds) = text.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds.clamp(0.0, 86_400.0)).ok();
-    }
-    let seconds = http_date(text)?.checked_sub(date_epoch?)?;
-    Some(Duration::from_secs(u64::try_from(seconds.max(0)).ok()?))
-}
-
 fn http_date(text: &str) -> Option<i64> {
     let zoned = rfc2822::DateTimeParser::new().parse_zoned(text).ok()?;
     Some(Timestamp::from(zoned).as_second())
@@ -96,14 +87,13 @@ mod tests {
             ("x-ratelimit-remaining", "119"),
             ("x-ratelimit-reset", "1750000060"),
             ("date", "Sun, 15 Jun 2025 15:06:40 GMT"),
-            ("retry-after", "30"),
         ]);
         let expected = RateHeaders {
             limit: Some(120),
             remaining: Some(119),
             reset_epoch: Some(1_750_000_060),
             date_epoch: Some(1_750_000_000),
-            retry_after: Some(Duration::from_secs(30)),
+            retry_after: None,
         };
         assert_eq!(headers, expected);
     }
@@ -111,10 +101,6 @@ mod tests {
     #[test]
     fn odd_values_are_read_as_what_they_must_mean() {
         let date = ("date", "Sun, 15 Jun 2025 15:06:40 GMT");
-        let later = read(&[date, ("retry-after", "Sun, 15 Jun 2025 15:07:00 GMT")]);
-        assert_eq!(later.retry_after, Some(Duration::from_secs(20)));
-        let earlier = read(&[date, ("retry-after", "Sun, 15 Jun 2025 15:06:00 GMT")]);
-        assert_eq!(earlier.retry_after, Some(Duration::ZERO));
         let relative = read(&[date, ("x-ratelimit-reset", "59")]);
         assert_eq!(relative.reset_epoch, Some(1_750_000_059));
         assert_eq!(read(&[("x-ratelimit-remaining", "-3")]).remaining, Some(0));
@@ -127,7 +113,6 @@ mod tests {
             ("x-ratelimit-remaining", ""),
             ("x-ratelimit-reset", "soon"),
             ("date", "yesterday"),
-            ("retry-after", "NaN"),
         ]);
         assert_eq!(headers, RateHeaders::default());
     }

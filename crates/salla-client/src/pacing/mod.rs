@@ -26,6 +26,8 @@
 
 mod answers;
 mod budget;
+mod flight;
+mod gap;
 mod headers;
 mod holds;
 mod latency;
@@ -37,6 +39,7 @@ mod settings;
 mod window;
 
 pub use budget::{Budget, BudgetCounters, Permit};
+pub use flight::{PermitId, Verdict};
 pub use headers::RateHeaders;
-pub use pacer::{Pacer, PermitId, Verdict};
+pub use pacer::Pacer;
 pub use settings::{Class, Outcome, PacerSettings, WithoutHeaders};

@@ -18,7 +18,11 @@ impl OwnRequests {
     }
 
     pub(super) fn record(&mut self, now: Duration) {
-        while self.sent.front().is_some_and(|&sent| sent + self.window <= now) {
+        while self
+            .sent
+            .front()
+            .is_some_and(|&sent| sent + self.window <= now)
+        {
             self.sent.pop_front();
         }
         self.sent.push_back(now);
@@ -26,7 +30,12 @@ impl OwnRequests {
 
     /// When one more may be sent, if not now; any `window` long stretch then holds at
     /// most `cap`. `Some(None)` means only after one that was permitted is sent.
-    pub(super) fn full_until(&self, now: Duration, cap: usize, unsent: usize) -> Option<Option<Duration>> {
+    pub(super) fn full_until(
+        &self,
+        now: Duration,
+        cap: usize,
+        unsent: usize,
+    ) -> Option<Option<Duration>> {
         let recent = self.sent.partition_point(|&sent| sent + self.window <= now);
         let count = self.sent.len() - recent + unsent;
         if count < cap {
@@ -56,9 +65,8 @@ mod tests {
         assert_eq!(own.full_until(s(31), 3, 0), Some(Some(s(60))));
         assert_eq!(own.full_until(s(31), 3, 1), Some(Some(s(61))));
         assert_eq!(own.full_until(s(31), 4, 1), Some(Some(s(60))));
-        assert_eq!(own.full_until(s(31), 3, 3), Some(Some(s(90))) );
+        assert_eq!(own.full_until(s(31), 3, 3), Some(None));
         assert_eq!(own.full_until(s(60), 3, 0), None);
-        assert_eq!(own.full_until(s(0), 1, 1), Some(Some(s(60))));
         assert_eq!(OwnRequests::new(s(60)).full_until(s(0), 1, 1), Some(None));
     }
 }

@@ -115,9 +115,15 @@ mod tests {
         for request in 0..50 {
             answer(&mut clock, f64::from(request) * 1.02);
         }
-        let reset = clock.certainly_at(1_750_000_060, at(51.0)).unwrap().as_secs_f64();
+        let reset = clock
+            .certainly_at(1_750_000_060, at(51.0))
+            .unwrap()
+            .as_secs_f64();
         let truth = 1_750_000_060.0 - OFFSET;
-        assert!((truth..truth + 0.08).contains(&reset), "{reset} instead of {truth}");
+        assert!(
+            (truth..truth + 0.08).contains(&reset),
+            "{reset} instead of {truth}"
+        );
     }
 
     #[test]

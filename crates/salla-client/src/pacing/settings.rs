@@ -57,6 +57,15 @@ impl PacerSettings {
             not_before: None,
         }
     }
+
+    /// How long one of our own requests is counted. Where nothing but our counting
+    /// keeps the limit, a second more makes up for unequal ways to Salla.
+    pub(super) fn counted_window(&self) -> Duration {
+        match self.without_headers {
+            WithoutHeaders::CountedWindow => self.window + Duration::from_secs(1),
+            WithoutHeaders::EvenSpacing | WithoutHeaders::Unlimited => self.window,
+        }
+    }
 }
 
 /// A kind of request whose answers take about equally long; at most [`Class::COUNT`].
@@ -76,6 +85,8 @@ impl Class {
 pub enum Outcome {
     /// Salla dealt with it, whatever the answer was.
     Ok,
+    /// Salla dealt with it, but the headers speak of another budget.
+    Elsewhere,
     /// 429.
     Throttled,
     /// 403 as a temporary block after over-use (docs.salla.dev/421123m0).

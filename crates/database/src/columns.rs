@@ -1,0 +1,165 @@
+//! Rows as arrays: one statement writes a whole batch, each column bound as one
+//! array, because a statement per row costs thirty times as much.
+
+use domain::instant::SallaInstant;
+use jiff_sqlx::ToSqlx;
+use sqlx::Arguments;
+use sqlx::postgres::PgArguments;
+
+use crate::failure::Trouble;
+
+/// A column's name and the type of one of its values.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Column {
+    pub(crate) name: &'static str,
+    pub(crate) sql: &'static str,
+}
+
+impl Column {
+    /// An array of arrays would lose the bounds of its parts, so arrays travel as
+    /// literals.
+    fn bound_as(&self) -> &'static str {
+        if self.is_array() { "text" } else { self.sql }
+    }
+
+    fn value(&self) -> String {
+        match self.is_array() {
+            true => format!("r.{}::{}", self.name, self.sql),
+            false => format!("r.{}", self.name),
+        }
+    }
+
+    fn is_array(&self) -> bool {
+        self.sql.ends_with("[]")
+    }
+}
+
+/// Numbers as PostgreSQL's text form of an array.
+pub(crate) fn array_literal(numbers: &[i64]) -> String {
+    let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
+    format!("{{{}}}", numbers.join(","))
+}
+
+/// Declares the columns of a table and how each is filled from a record, so that
+/// names, types and values cannot fall out of step.
+macro_rules! columns {
+    (
+        $(#[$meta:meta])*
+        struct $name:ident<$lt:lifetime> from $source:ty {
+            $( $field:ident: $ty:ty, $sql:literal = $value:expr; )+
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Default)]
+        pub(crate) struct $name<$lt> {
+            $( $field: Vec<$ty>, )+
+            _source: std::marker::PhantomData<fn($source)>,
+        }
+
+        impl<$lt> $name<$lt> {
+            pub(crate) const COLUMNS: &'static [$crate::columns::Column] = &[
+                $( $crate::columns::Column { name: stringify!($field), sql: $sql }, )+
+            ];
+
+            pub(crate) fn push(&mut self, record: $source) {
+                $(
+                    let value: fn($source) -> $ty = $value;
+                    self.$field.push(value(record));
+                )+
+            }
+
+            /// Adds one array for each column, in the order of `COLUMNS`.
+            pub(crate) fn bind(
+                &self,
+                arguments: &mut sqlx::postgres::PgArguments,
+            ) -> Result<(), $crate::failure::Trouble> {
+                $( $crate::columns::add(arguments, &self.$field)?; )+
+                Ok(())
+            }
+        }
+    };
+}
+pub(crate) use columns;
+
+/// Adds one argument of a statement.
+pub(crate) fn add<'t, T>(arguments: &mut PgArguments, value: T) -> Result<(), Trouble>
+where
+    T: sqlx::Encode<'t, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+{
+    arguments
+        .add(value)
+        .map_err(|error| Trouble::Sql(sqlx::Error::Encode(error)))
+}
+
+/// `INSERT INTO table (merchant_id, …) SELECT $1, … FROM unnest($2, …)`: the part
+/// that all upserts share. `$1` is the merchant.
+pub(crate) fn insert_from_arrays(table: &str, columns: &[Column]) -> String {
+    let names = list(columns, |c| c.name.to_owned());
+    let values = list(columns, Column::value);
+    let rows = rows_from_arrays(2, columns);
+    format!("INSERT INTO {table} AS t (merchant_id, {names}) SELECT $1, {values} FROM {rows}")
+}
+
+/// The arrays, bound from placeholder `first` on, as rows named `r`.
+pub(crate) fn rows_from_arrays(first: usize, columns: &[Column]) -> String {
+    let names = list(columns, |c| c.name.to_owned());
+    let arrays: Vec<String> = (first..)
+        .zip(columns)
+        .map(|(number, column)| format!("${number}::{}[]", column.bound_as()))
+        .collect();
+    format!("unnest({}) AS r({names})", arrays.join(", "))
+}
+
+/// An upsert that takes the newer row as it is and leaves a row alone that says the
+/// same already, so that whoever watches the table for changes sees none.
+pub(crate) fn upsert(table: &str, key: &[&str], columns: &[Column]) -> String {
+    let rest: Vec<Column> = columns
+        .iter()
+        .filter(|c| !key.contains(&c.name))
+        .copied()
+        .collect();
+    let rest = rest.as_slice();
+    format!(
+        "{} ON CONFLICT (merchant_id, {}) DO UPDATE SET {} WHERE ({}) IS DISTINCT FROM ({})",
+        insert_from_arrays(table, columns),
+        key.join(", "),
+        list(rest, |c| format!("{0} = excluded.{0}", c.name)),
+        list(rest, |c| format!("t.{}", c.name)),
+        list(rest, |c| format!("excluded.{}", c.name)),
+    )
+}
+
+pub(crate) fn list(columns: &[Column], text: impl Fn(&Column) -> String) -> String {
+    columns.iter().map(text).collect::<Vec<_>>().join(", ")
+}
+
+/// The instant for a `timestamptz` column.
+pub(crate) fn instant(at: &SallaInstant) -> jiff_sqlx::Timestamp {
+    at.instant.to_sqlx()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_types_and_values_are_in_step() {
+        let columns = [
+            Column {
+                name: "id",
+                sql: "bigint",
+            },
+            Column {
+                name: "name",
+                sql: "text",
+            },
+        ];
+        assert_eq!(
+            upsert("salla.shops", &["id"], &columns),
+            "INSERT INTO salla.shops AS t (merchant_id, id, name) \
+             SELECT $1, r.id, r.name FROM unnest($2::bigint[], $3::text[]) AS r(id, name) \
+             ON CONFLICT (merchant_id, id) DO UPDATE SET name = excluded.name \
+             WHERE (t.name) IS DISTINCT FROM (excluded.name)"
+        );
+    }
+}

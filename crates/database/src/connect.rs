@@ -1,0 +1,218 @@
+//! The way in: connections, migrations, and what state the schema is in.
+
+use std::str::FromStr;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use domain::failure::Failure;
+use importer::ports::clock::Clock;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Executor, PgPool};
+
+use crate::connections::{Keyring, PostgresConnections};
+use crate::failure::{database_failure, reason};
+use crate::landing::PostgresLanding;
+use crate::runs::PostgresRuns;
+
+/// Everything that the migrations make lies in two schemas, their own table included:
+/// the database may belong to somebody else.
+pub(crate) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrations = sqlx::migrate!();
+    migrations.create_schema("salla_sync");
+    migrations.dangerous_set_table_name("salla_sync._sqlx_migrations");
+    migrations
+});
+
+const OLDEST_SERVER: i32 = 150_000;
+
+/// A worker that hangs in the middle of a transaction must lose it before its lease
+/// runs out, or the next one would wait for its locks. Compiling a plan takes longer
+/// than any of our statements. Notices are for people.
+const SESSION: &str = "
+    SET idle_in_transaction_session_timeout = '15s';
+    SET jit = off;
+    SET client_min_messages = warning";
+
+#[derive(Clone, Debug)]
+pub struct ConnectSettings {
+    pub url: SecretString,
+    /// Shows in `pg_stat_activity`.
+    pub application_name: String,
+    pub max_connections: u32,
+    /// For how long a caller waits for a connection, the first one included.
+    pub patience: Duration,
+}
+
+impl ConnectSettings {
+    pub fn new(url: SecretString) -> Self {
+        Self {
+            url,
+            application_name: "salla-sync".to_owned(),
+            max_connections: 8,
+            patience: Duration::from_secs(10),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaState {
+    UpToDate,
+    /// So many migrations have not been applied.
+    Behind {
+        migrations: usize,
+    },
+    /// A newer or a changed version of this program has been here: its schema cannot
+    /// be trusted to fit.
+    Unknown,
+}
+
+/// A pool of connections to one database.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pool: PgPool,
+    clock: Arc<dyn Clock>,
+}
+
+impl Database {
+    pub async fn connect(
+        settings: ConnectSettings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Failure> {
+        let options = PgConnectOptions::from_str(settings.url.expose_secret())
+            .map_err(|_| Failure::Database {
+                what: "the address of the database is not a PostgreSQL URL".to_owned(),
+            })?
+            .application_name(&settings.application_name)
+            .disable_statement_logging();
+        let address = address(&options);
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.max_connections)
+            .acquire_timeout(settings.patience)
+            .after_connect(|connection, _| {
+                Box::pin(async move { connection.execute(SESSION).await.map(|_| ()) })
+            })
+            .connect_with(options)
+            .await
+            .map_err(|error| Failure::Database {
+                what: format!("cannot connect to {address}: {}", reason(&error)),
+            })?;
+        let database = Self { pool, clock };
+        database.check_server().await?;
+        Ok(database)
+    }
+
+    async fn check_server(&self) -> Result<(), Failure> {
+        let version: i32 =
+            sqlx::query_scalar("SELECT current_setting('server_version_num')::integer")
+                .fetch_one(&self.pool)
+                .await
+                .map_err(|error| database_failure("asking PostgreSQL for its version", &error))?;
+        if version < OLDEST_SERVER {
+            let (major, oldest) = (version / 10_000, OLDEST_SERVER / 10_000);
+            return Err(Failure::Database {
+                what: format!("PostgreSQL {oldest} or newer is needed, this is {major}"),
+            });
+        }
+        Ok(())
+    }
+
+    /// Brings the schema up to date. May run in several processes at once.
+    pub async fn migrate(&self) -> Result<(), Failure> {
+        MIGRATIONS
+            .run(&self.pool)
+            .await
+            .map_err(|error| Failure::Database {
+                what: format!(
+                    "the schema could not be brought up to date: {}",
+                    why(&error)
+                ),
+            })
+    }
+
+    pub async fn schema_state(&self) -> Result<SchemaState, Failure> {
+        let failed = |error: sqlx::Error| database_failure("reading the schema's state", &error);
+        let exists: bool =
+            sqlx::query_scalar("SELECT to_regclass('salla_sync._sqlx_migrations') IS NOT NULL")
+                .fetch_one(&self.pool)
+                .await
+                .map_err(failed)?;
+        let applied: Vec<(i64, Vec<u8>)> = if exists {
+            sqlx::query_as("SELECT version, checksum FROM salla_sync._sqlx_migrations")
+                .fetch_all(&self.pool)
+                .await
+                .map_err(failed)?
+        } else {
+            Vec::new()
+        };
+        let known = |(version, checksum): &(i64, Vec<u8>)| {
+            let mut ours = MIGRATIONS.iter();
+            ours.any(|m| m.version == *version && *m.checksum == **checksum)
+        };
+        let migrations = MIGRATIONS.iter().count();
+        Ok(if !applied.iter().all(known) {
+            SchemaState::Unknown
+        } else if applied.len() < migrations {
+            SchemaState::Behind {
+                migrations: migrations - applied.len(),
+            }
+        } else {
+            SchemaState::UpToDate
+        })
+    }
+
+    pub fn landing(&self) -> PostgresLanding {
+        PostgresLanding::new(self.pool.clone(), self.clock.clone())
+    }
+
+    pub fn runs(&self) -> PostgresRuns {
+        PostgresRuns::new(self.pool.clone(), self.clock.clone())
+    }
+
+    pub fn connections(&self, keyring: Keyring) -> PostgresConnections {
+        PostgresConnections::new(self.pool.clone(), self.clock.clone(), keyring)
+    }
+
+    /// For questions that have no function of their own.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Waits until all connections are given back and closed.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Where the server is, without the password.
+fn address(options: &PgConnectOptions) -> String {
+    let place = match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None => options.get_host().to_owned(),
+    };
+    let database = options.get_database().unwrap_or(options.get_username());
+    format!(
+        "PostgreSQL at {place}, port {}, database {database}, as {}",
+        options.get_port(),
+        options.get_username()
+    )
+}
+
+fn why(error: &sqlx::migrate::MigrateError) -> String {
+    use sqlx::migrate::MigrateError;
+    match error {
+        MigrateError::Execute(error) => reason(error),
+        MigrateError::ExecuteMigration(error, version) => {
+            format!("migration {version}: {}", reason(error))
+        }
+        MigrateError::VersionMissing(version) => {
+            format!("migration {version} has been applied but is unknown to this version")
+        }
+        MigrateError::VersionMismatch(version) => {
+            format!("migration {version} has been applied in another form")
+        }
+        MigrateError::Dirty(version) => format!("migration {version} was left half done"),
+        _ => "the migrations cannot be read".to_owned(),
+    }
+}

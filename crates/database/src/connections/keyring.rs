@@ -1,0 +1,274 @@
+//! The keys that tokens at rest are encrypted with.
+
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use chacha20poly1305::aead::{Aead, Generate, Payload};
+use chacha20poly1305::{Key, KeyInit, XChaCha20Poly1305, XNonce};
+use domain::failure::Failure;
+use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+const KEY_BYTES: usize = 32;
+const NONCE_BYTES: usize = 24;
+
+/// Keys come from many tools, some of which leave the padding out.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// The current key encrypts; the others only open what they encrypted in their time.
+#[derive(Clone)]
+pub struct Keyring {
+    current: SealingKey,
+    others: Vec<SealingKey>,
+}
+
+#[derive(Clone)]
+struct SealingKey {
+    id: String,
+    key: Zeroizing<[u8; KEY_BYTES]>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyringError {
+    #[error("the key is empty; expected NAME:BASE64, more of them separated by commas")]
+    Empty,
+    #[error(
+        "key {position} is not of the form NAME:BASE64, where NAME has letters, digits, - and _"
+    )]
+    Form { position: usize },
+    #[error("key {position} does not decode to {KEY_BYTES} bytes of base64")]
+    Length { position: usize },
+    #[error("two keys have the name {name}")]
+    SameName { name: String },
+}
+
+/// Why a stored token cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyMismatch {
+    #[error(
+        "stored tokens are encrypted with the key {key_id}, which SALLA_SYNC_KEY does not hold; \
+         add it after the current one"
+    )]
+    Missing { key_id: String },
+    #[error(
+        "the key {key_id} in SALLA_SYNC_KEY is not the one that the stored tokens were encrypted \
+         with; put the former one back"
+    )]
+    Wrong { key_id: String },
+}
+
+impl Keyring {
+    /// Reads `NAME:BASE64[,NAME:BASE64…]`; the first key is the current one.
+    pub fn parse(text: &SecretString) -> Result<Self, KeyringError> {
+        let mut keys: Vec<SealingKey> = Vec::new();
+        let parts = text.expose_secret().split(',').map(str::trim);
+        for (position, part) in (1..).zip(parts.filter(|part| !part.is_empty())) {
+            let key = SealingKey::parse(part, position)?;
+            if keys.iter().any(|known| known.id == key.id) {
+                return Err(KeyringError::SameName { name: key.id });
+            }
+            keys.push(key);
+        }
+        let mut keys = keys.into_iter();
+        Ok(Self {
+            current: keys.next().ok_or(KeyringError::Empty)?,
+            others: keys.collect(),
+        })
+    }
+
+    /// A new key from the operating system's randomness, and its text to keep.
+    pub fn generate() -> Result<(Self, SecretString), Failure> {
+        let key = Zeroizing::new(random::<KEY_BYTES>()?);
+        let id = format!("k{}", hex(&random::<4>()?));
+        let text = format!("{id}:{}", BASE64.encode(key.as_slice()));
+        let current = SealingKey { id, key };
+        let others = Vec::new();
+        Ok((Self { current, others }, SecretString::from(text)))
+    }
+
+    /// The name of the key that encrypts.
+    pub fn current_id(&self) -> &str {
+        &self.current.id
+    }
+
+    /// Encrypts a value for one column of one row: a nonce, then the ciphertext.
+    pub(crate) fn seal(
+        &self,
+        place: SealedPlace,
+        secret: &SecretString,
+    ) -> Result<Vec<u8>, Failure> {
+        let nonce = random::<NONCE_BYTES>()?;
+        let aad = place.aad();
+        let payload = Payload {
+            msg: secret.expose_secret().as_bytes(),
+            aad: aad.as_bytes(),
+        };
+        let cipher = self.current.cipher();
+        let sealed = cipher
+            .encrypt(&XNonce::from(nonce), payload)
+            .map_err(|_| Failure::Bug {
+                what: "a token could not be encrypted".to_owned(),
+            })?;
+        Ok([nonce.as_slice(), &sealed].concat())
+    }
+
+    pub(crate) fn open(
+        &self,
+        place: SealedPlace,
+        key_id: &str,
+        sealed: &[u8],
+    ) -> Result<SecretString, KeyMismatch> {
+        let key = std::iter::once(&self.current)
+            .chain(&self.others)
+            .find(|key| key.id == key_id)
+            .ok_or_else(|| KeyMismatch::Missing {
+                key_id: key_id.to_owned(),
+            })?;
+        key.open(place, sealed).ok_or_else(|| KeyMismatch::Wrong {
+            key_id: key_id.to_owned(),
+        })
+    }
+}
+
+/// Which column of which row a ciphertext belongs to; it opens nowhere else.
+#[derive(Clone, Copy)]
+pub(crate) struct SealedPlace {
+    pub(crate) connection: Uuid,
+    pub(crate) column: &'static str,
+}
+
+impl SealedPlace {
+    fn aad(&self) -> String {
+        format!("salla_sync.connections/{}/{}", self.connection, self.column)
+    }
+}
+
+impl SealingKey {
+    fn parse(text: &str, position: usize) -> Result<Self, KeyringError> {
+        let (id, encoded) = text
+            .split_once(':')
+            .ok_or(KeyringError::Form { position })?;
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if id.is_empty() || !id.chars().all(is_name) {
+            return Err(KeyringError::Form { position });
+        }
+        let bytes = BASE64.decode(encoded).map(Zeroizing::new);
+        let bytes = bytes.map_err(|_| KeyringError::Length { position })?;
+        let key = bytes.as_slice().try_into();
+        Ok(Self {
+            id: id.to_owned(),
+            key: Zeroizing::new(key.map_err(|_| KeyringError::Length { position })?),
+        })
+    }
+
+    fn cipher(&self) -> XChaCha20Poly1305 {
+        XChaCha20Poly1305::new(&Key::from(*self.key))
+    }
+
+    fn open(&self, place: SealedPlace, sealed: &[u8]) -> Option<SecretString> {
+        let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE_BYTES>()?;
+        let aad = place.aad();
+        let payload = Payload {
+            msg: ciphertext,
+            aad: aad.as_bytes(),
+        };
+        let opened = self.cipher().decrypt(&XNonce::from(*nonce), payload).ok()?;
+        String::from_utf8(opened).ok().map(SecretString::from)
+    }
+}
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keyring")
+            .field("current", &self.current.id)
+            .field("others", &self.others.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Failure> {
+    <[u8; N]>::try_generate().map_err(|_| Failure::Bug {
+        what: "the operating system gives no random numbers".to_owned(),
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(column: &'static str) -> SealedPlace {
+        SealedPlace {
+            connection: Uuid::from_u128(7),
+            column,
+        }
+    }
+
+    fn parse(text: &str) -> Result<Keyring, KeyringError> {
+        Keyring::parse(&SecretString::from(text))
+    }
+
+    #[test]
+    fn only_its_own_place_opens_a_token() {
+        let (keyring, text) = Keyring::generate().unwrap();
+        let again = Keyring::parse(&text).unwrap();
+        let secret = SecretString::from("ory_at_secret");
+        let sealed = keyring.seal(place("access_token"), &secret).unwrap();
+        let key = keyring.current_id();
+        let opened = again.open(place("access_token"), key, &sealed).unwrap();
+        assert_eq!(opened.expose_secret(), "ory_at_secret");
+        let elsewhere = again.open(place("refresh_token"), key, &sealed);
+        assert!(matches!(elsewhere, Err(KeyMismatch::Wrong { .. })));
+        let twice = keyring.seal(place("access_token"), &secret).unwrap();
+        assert_ne!(sealed, twice, "the nonce is new each time");
+    }
+
+    #[test]
+    fn an_old_key_still_opens_after_a_rotation() {
+        let (old, old_text) = Keyring::generate().unwrap();
+        let (_, new_text) = Keyring::generate().unwrap();
+        let both = format!("{},{}", new_text.expose_secret(), old_text.expose_secret());
+        let both = parse(&both).unwrap();
+        let secret = SecretString::from("t");
+        let sealed = old.seal(place("access_token"), &secret).unwrap();
+        assert!(
+            both.open(place("access_token"), old.current_id(), &sealed)
+                .is_ok()
+        );
+        let lost = Keyring::parse(&new_text).unwrap();
+        let missing = lost.open(place("access_token"), old.current_id(), &sealed);
+        assert!(matches!(missing, Err(KeyMismatch::Missing { .. })));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_key_is_said_without_showing_it() {
+        let good = BASE64.encode([7; KEY_BYTES]);
+        let table = [
+            ("", KeyringError::Empty),
+            (" , ", KeyringError::Empty),
+            ("nocolon", KeyringError::Form { position: 1 }),
+            (":AAAA", KeyringError::Form { position: 1 }),
+            ("a b:AAAA", KeyringError::Form { position: 1 }),
+            ("a:AAAA", KeyringError::Length { position: 1 }),
+            ("a:???", KeyringError::Length { position: 1 }),
+        ];
+        for (text, error) in table {
+            assert_eq!(parse(text).err(), Some(error), "{text}");
+        }
+        let twice = parse(&format!("a:{good},a:{good}")).err().unwrap();
+        assert_eq!(twice.to_string(), "two keys have the name a");
+        let unpadded = good.trim_end_matches('=');
+        let keyring = parse(&format!("a:{unpadded}")).unwrap();
+        assert_eq!(
+            format!("{keyring:?}"),
+            "Keyring { current: \"a\", others: 0, .. }"
+        );
+    }
+}

@@ -1,0 +1,127 @@
+//! A shop's tokens at rest, and who may present the refresh token.
+
+mod keyring;
+mod refresh;
+mod rows;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::failure::{Disconnection, Failure};
+use domain::shop::MerchantId;
+use importer::ports::clock::Clock;
+use importer::ports::connections::{
+    BeginRefresh, Connection, ConnectionId, Connections, RefreshIntent, Tokens,
+};
+use jiff::Timestamp;
+use sqlx::PgPool;
+
+pub use keyring::{KeyMismatch, Keyring, KeyringError};
+pub use rows::KeyCheck;
+
+use crate::retry::persistently;
+use crate::runs::new_id;
+
+/// [`Connections`] on PostgreSQL.
+#[derive(Clone, Debug)]
+pub struct PostgresConnections {
+    pool: PgPool,
+    clock: Arc<dyn Clock>,
+    keyring: Keyring,
+}
+
+impl PostgresConnections {
+    pub(crate) fn new(pool: PgPool, clock: Arc<dyn Clock>, keyring: Keyring) -> Self {
+        Self {
+            pool,
+            clock,
+            keyring,
+        }
+    }
+
+    /// For the start: refuses a key that cannot open what is stored, before anything
+    /// is written with it. Connections that serve no longer do not count.
+    pub async fn check_key(&self) -> Result<(), KeyCheck> {
+        rows::check_key(&self.pool, &self.keyring).await
+    }
+}
+
+#[async_trait]
+impl Connections for PostgresConnections {
+    async fn open(&self, given: &Tokens) -> Result<Connection, Failure> {
+        let now = self.clock.now();
+        let id = ConnectionId(new_id(now));
+        persistently(&self.clock, "storing the connection", || {
+            rows::open(&self.pool, &self.keyring, id, given, now)
+        })
+        .await
+    }
+
+    async fn bind(&self, id: ConnectionId, merchant: MerchantId) -> Result<(), Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "binding the connection to its shop", || {
+            rows::bind(&self.pool, id, merchant, now)
+        })
+        .await
+    }
+
+    async fn load(&self, id: ConnectionId) -> Result<Connection, Failure> {
+        persistently(&self.clock, "reading the connection", || {
+            rows::load(&self.pool, &self.keyring, id)
+        })
+        .await
+    }
+
+    async fn of_merchant(&self, merchant: MerchantId) -> Result<Option<Connection>, Failure> {
+        persistently(&self.clock, "reading the shop's connection", || {
+            rows::of_merchant(&self.pool, &self.keyring, merchant)
+        })
+        .await
+    }
+
+    /// Not begun again after a lost connection: an intent that may have been
+    /// committed must not be granted a second time.
+    async fn begin_refresh(
+        &self,
+        id: ConnectionId,
+        version: i64,
+        now: Timestamp,
+    ) -> Result<BeginRefresh, Failure> {
+        refresh::begin(&self.pool, &self.keyring, id, version, now)
+            .await
+            .map_err(|trouble| trouble.while_doing("committing to a token refresh"))
+    }
+
+    async fn complete_refresh(
+        &self,
+        intent: &RefreshIntent,
+        tokens: &Tokens,
+    ) -> Result<Connection, Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "storing the refreshed tokens", || {
+            refresh::complete(&self.pool, &self.keyring, intent, tokens, now)
+        })
+        .await
+    }
+
+    async fn abandon_refresh(&self, intent: &RefreshIntent) -> Result<(), Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "taking back a token refresh", || {
+            refresh::abandon(&self.pool, intent, now)
+        })
+        .await
+    }
+
+    async fn disconnect(
+        &self,
+        id: ConnectionId,
+        version: i64,
+        why: Disconnection,
+    ) -> Result<(), Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "parking the connection", || {
+            refresh::disconnect(&self.pool, id, version, why, now)
+        })
+        .await
+    }
+}

@@ -1,0 +1,92 @@
+//! Categories and the statuses of orders.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use domain::catalogue::Category;
+use domain::order::OrderStatus;
+use domain::resource::Resource;
+use jiff_sqlx::Timestamp;
+use sqlx::postgres::PgArguments;
+
+use crate::columns::{add, columns, instant, upsert};
+use crate::failure::Trouble;
+use crate::landing::listed::land_simple;
+use crate::landing::pages::{PagesOf, Workplace};
+use crate::text::{OptionalText, optional, storable};
+
+columns! {
+    struct CategoryColumns<'a> from &'a Category {
+        id: i64, "bigint" = |c| c.id;
+        name: OptionalText<'a>, "text" = |c| optional(&c.name);
+        parent_id: Option<i64>, "bigint" = |c| c.parent_id;
+        status: OptionalText<'a>, "text" = |c| optional(&c.status);
+        sort_order: Option<i64>, "bigint" = |c| c.sort_order;
+        updated_at: Option<Timestamp>, "timestamptz" = |c| c.updated_at.as_ref().map(instant);
+        updated_at_raw: OptionalText<'a>, "text" = |c| c.updated_at.as_ref().map(|at| storable(&at.raw));
+        updated_at_reading: Option<&'static str>, "text" = |c| c.updated_at.as_ref().map(|at| at.reading.as_str());
+    }
+}
+
+columns! {
+    struct StatusColumns<'a> from &'a OrderStatus {
+        id: i64, "bigint" = |s| s.id;
+        name: OptionalText<'a>, "text" = |s| optional(&s.name);
+        slug: OptionalText<'a>, "text" = |s| optional(&s.slug);
+        kind: OptionalText<'a>, "text" = |s| optional(&s.kind);
+        original_id: Option<i64>, "bigint" = |s| s.original_id;
+        parent_id: Option<i64>, "bigint" = |s| s.parent_id;
+    }
+}
+
+static UPSERT_CATEGORIES: LazyLock<String> =
+    LazyLock::new(|| upsert("salla.categories", &["id"], CategoryColumns::COLUMNS));
+
+static UPSERT_STATUSES: LazyLock<String> =
+    LazyLock::new(|| upsert("salla.order_statuses", &["id"], StatusColumns::COLUMNS));
+
+pub(crate) async fn land_categories(
+    place: &mut Workplace<'_>,
+    pages: &PagesOf<'_, Category>,
+) -> Result<(), Trouble> {
+    let what = (Resource::Categories, "category");
+    let due = land_simple(place, pages, what, |category| category.id).await?;
+    // Two lists may hold the same category at different places; one row each.
+    let rows: BTreeMap<i64, &Category> = due
+        .iter()
+        .flat_map(|due| due.record.with_descendants())
+        .map(|category| (category.id, category))
+        .collect();
+    let mut columns = CategoryColumns::default();
+    rows.into_values()
+        .for_each(|category| columns.push(category));
+    write(place, &UPSERT_CATEGORIES, |arguments| {
+        columns.bind(arguments)
+    })
+    .await
+}
+
+pub(crate) async fn land_statuses(
+    place: &mut Workplace<'_>,
+    pages: &PagesOf<'_, OrderStatus>,
+) -> Result<(), Trouble> {
+    let what = (Resource::OrderStatuses, "order_status");
+    let due = land_simple(place, pages, what, |status| status.id).await?;
+    let mut columns = StatusColumns::default();
+    due.iter().for_each(|due| columns.push(due.record));
+    write(place, &UPSERT_STATUSES, |arguments| columns.bind(arguments)).await
+}
+
+async fn write(
+    place: &mut Workplace<'_>,
+    sql: &'static str,
+    bind: impl FnOnce(&mut PgArguments) -> Result<(), Trouble>,
+) -> Result<(), Trouble> {
+    let mut arguments = PgArguments::default();
+    add(&mut arguments, place.run.merchant.0)?;
+    bind(&mut arguments)?;
+    sqlx::query_with(sql, arguments)
+        .execute(&mut *place.tx)
+        .await?;
+    Ok(())
+}

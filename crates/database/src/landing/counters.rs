@@ -1,0 +1,137 @@
+//! Exact progress, written with the rows it counts.
+
+use domain::resource::Resource;
+use importer::ports::landing::Landed;
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use serde::Serialize;
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use crate::failure::Trouble;
+use crate::landing::sources::Verdict;
+use crate::lease::HeldRun;
+
+/// What one landing adds to the run's counters.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) landed: Landed,
+    orders: i64,
+    order_details: i64,
+    customers: i64,
+    products: i64,
+    pages: i64,
+    /// Rejections were added or resolved, so they have to be counted anew.
+    rejections_changed: bool,
+}
+
+/// Where a landing was, for `last_processed_cursor`.
+#[derive(Serialize)]
+pub(crate) struct Cursor {
+    pub(crate) resource: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) window: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) page: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) order_id: Option<i64>,
+}
+
+impl Tally {
+    pub(crate) fn count_pages(&mut self, fresh: usize, repeated: usize) {
+        self.pages += fresh as i64;
+        self.landed.repeated_pages += repeated as u64;
+    }
+
+    /// Each run counts a record once, however often it meets it.
+    pub(crate) fn count_records(&mut self, resource: Resource, verdicts: &[Verdict]) {
+        let first = verdicts.iter().filter(|v| v.first_of_run()).count() as i64;
+        match resource {
+            Resource::Orders => self.orders += first,
+            Resource::Customers => self.customers += first,
+            Resource::Products => self.products += first,
+            Resource::Categories | Resource::OrderStatuses => {}
+        }
+    }
+
+    pub(crate) fn count_details(&mut self, verdicts: &[Verdict]) {
+        let first = verdicts.iter().filter(|v| v.first_details_of_run());
+        self.order_details += first.count() as i64;
+    }
+
+    pub(crate) fn discount_gone(&mut self, verdicts: &[Verdict]) {
+        self.orders -= verdicts.iter().filter(|v| v.first_of_run()).count() as i64;
+        let with_details = verdicts.iter().filter(|v| v.first_details_of_run());
+        self.order_details -= with_details.count() as i64;
+    }
+
+    pub(crate) fn count_rejected(&mut self, rejected: u64) {
+        self.landed.rejected += rejected;
+        self.rejections_changed |= rejected > 0;
+    }
+
+    pub(crate) fn rejections_resolved(&mut self, any: bool) {
+        self.rejections_changed |= any;
+    }
+}
+
+const COUNT: &str = "
+    UPDATE salla_sync.sync_runs r SET
+        orders = r.orders + $2, order_details = r.order_details + $3,
+        customers = r.customers + $4, products = r.products + $5, pages = r.pages + $6,
+        rejected = CASE WHEN $7 THEN
+            (SELECT count(*) FROM salla_sync.rejected_records x
+             WHERE x.run_id = r.id AND x.resolved_at IS NULL)
+            ELSE r.rejected END
+    WHERE r.id = $1
+    RETURNING r.orders, r.order_details, r.customers, r.products, r.rejected, r.pages";
+
+const SHOW: &str = "
+    UPDATE salla_sync.merchant_sync_status SET
+        orders = $2, order_details = $3, customers = $4, products = $5, rejected = $6, pages = $7,
+        last_processed_cursor = $8, updated_at = $9
+    WHERE merchant_id = $1 AND run_id = $10";
+
+#[derive(sqlx::FromRow)]
+struct Counters {
+    orders: i64,
+    order_details: i64,
+    customers: i64,
+    products: i64,
+    rejected: i64,
+    pages: i64,
+}
+
+/// The last step of a landing.
+pub(crate) async fn record(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    tally: &Tally,
+    cursor: Cursor,
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    let now_at: Counters = sqlx::query_as(COUNT)
+        .bind(run.lease.run.0)
+        .bind(tally.orders)
+        .bind(tally.order_details)
+        .bind(tally.customers)
+        .bind(tally.products)
+        .bind(tally.pages)
+        .bind(tally.rejections_changed)
+        .fetch_one(&mut *tx)
+        .await?;
+    sqlx::query(SHOW)
+        .bind(run.merchant.0)
+        .bind(now_at.orders)
+        .bind(now_at.order_details)
+        .bind(now_at.customers)
+        .bind(now_at.products)
+        .bind(now_at.rejected)
+        .bind(now_at.pages)
+        .bind(Json(cursor))
+        .bind(now.to_sqlx())
+        .bind(run.lease.run.0)
+        .execute(tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! Customers, from their list and from the orders that name them.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use domain::customer::Customer;
+use domain::order::{Order, OrderCustomer};
+use domain::resource::Resource;
+use jiff_sqlx::{Date, Timestamp, ToSqlx};
+use sqlx::PgConnection;
+use sqlx::postgres::PgArguments;
+
+use crate::columns::{add, columns, insert_from_arrays, instant, upsert};
+use crate::failure::Trouble;
+use crate::landing::listed::land_simple;
+use crate::landing::pages::{PagesOf, Workplace};
+use crate::lease::HeldRun;
+use crate::text::{OptionalText, optional, storable};
+
+columns! {
+    /// The flag says whether the customer comes from the list.
+    struct CustomerColumns<'a> from (&'a Customer, bool) {
+        id: i64, "bigint" = |(c, _)| c.id;
+        first_name: OptionalText<'a>, "text" = |(c, _)| optional(&c.first_name);
+        last_name: OptionalText<'a>, "text" = |(c, _)| optional(&c.last_name);
+        email: OptionalText<'a>, "text" = |(c, _)| optional(&c.email);
+        mobile: OptionalText<'a>, "text" = |(c, _)| optional(&c.mobile);
+        mobile_code: OptionalText<'a>, "text" = |(c, _)| optional(&c.mobile_code);
+        gender: OptionalText<'a>, "text" = |(c, _)| optional(&c.gender);
+        birthday: Option<Date>, "date" = |(c, _)| c.birthday.map(ToSqlx::to_sqlx);
+        city: OptionalText<'a>, "text" = |(c, _)| optional(&c.city);
+        country: OptionalText<'a>, "text" = |(c, _)| optional(&c.country);
+        country_code: OptionalText<'a>, "text" = |(c, _)| optional(&c.country_code);
+        currency: OptionalText<'a>, "text" = |(c, _)| optional(&c.currency);
+        created_at: Option<Timestamp>, "timestamptz" = |(c, _)| c.created_at.as_ref().map(instant);
+        created_at_raw: OptionalText<'a>, "text" = |(c, _)| c.created_at.as_ref().map(|at| storable(&at.raw));
+        created_at_reading: Option<&'static str>, "text" = |(c, _)| c.created_at.as_ref().map(|at| at.reading.as_str());
+        updated_at: Option<Timestamp>, "timestamptz" = |(c, _)| c.updated_at.as_ref().map(instant);
+        updated_at_raw: OptionalText<'a>, "text" = |(c, _)| c.updated_at.as_ref().map(|at| storable(&at.raw));
+        updated_at_reading: Option<&'static str>, "text" = |(c, _)| c.updated_at.as_ref().map(|at| at.reading.as_str());
+        from_list: bool, "boolean" = |(_, from_list)| from_list;
+    }
+}
+
+static UPSERT: LazyLock<String> =
+    LazyLock::new(|| upsert("salla.customers", &["id"], CustomerColumns::COLUMNS));
+
+/// An order's customer only fills a gap: the order shows less of the customer than
+/// the list, and which of two orders is the better witness cannot be told.
+static INSERT_ABSENT: LazyLock<String> = LazyLock::new(|| {
+    let insert = insert_from_arrays("salla.customers", CustomerColumns::COLUMNS);
+    format!("{insert} ON CONFLICT (merchant_id, id) DO NOTHING")
+});
+
+pub(crate) async fn land_listed(
+    place: &mut Workplace<'_>,
+    pages: &PagesOf<'_, Customer>,
+) -> Result<(), Trouble> {
+    let what = (Resource::Customers, "customer");
+    let due = land_simple(place, pages, what, |customer| customer.id).await?;
+    let due: Vec<_> = due.iter().map(|due| (due.record, true)).collect();
+    write(place.tx, &place.run, &UPSERT, &due).await
+}
+
+/// Puts the customers of orders where there are none yet.
+pub(crate) async fn insert_absent(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    orders: &[&Order],
+) -> Result<(), Trouble> {
+    let known = orders.iter().filter_map(|order| match &order.customer {
+        Some(OrderCustomer::Known(customer)) => Some((customer.id, customer.as_ref())),
+        Some(OrderCustomer::Guest) | None => None,
+    });
+    let by_id: BTreeMap<i64, &Customer> = known.collect();
+    let customers: Vec<_> = by_id
+        .into_values()
+        .map(|customer| (customer, false))
+        .collect();
+    write(tx, run, &INSERT_ABSENT, &customers).await
+}
+
+async fn write(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    sql: &'static str,
+    customers: &[(&Customer, bool)],
+) -> Result<(), Trouble> {
+    if customers.is_empty() {
+        return Ok(());
+    }
+    let mut columns = CustomerColumns::default();
+    customers
+        .iter()
+        .for_each(|customer| columns.push(*customer));
+    let mut arguments = PgArguments::default();
+    add(&mut arguments, run.merchant.0)?;
+    columns.bind(&mut arguments)?;
+    sqlx::query_with(sql, arguments).execute(tx).await?;
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! Where records land: rows, rejections, counters and checkpoint in one transaction.
+//!
+//! The order of the steps is the order of the locks, the same in every transaction:
+//! the run (key share), pages, `source_records` in the order of ids, typed tables,
+//! pending details, rejections, and the counters last, because all landings of a run
+//! meet there.
+
+mod batch;
+mod catalogue;
+mod counters;
+mod customers;
+mod details;
+mod listed;
+mod order_columns;
+mod order_lines;
+mod orders;
+mod pages;
+mod pending;
+mod products;
+pub(crate) mod raw;
+mod rejections;
+mod sources;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::failure::Failure;
+use importer::ports::clock::Clock;
+use importer::ports::landing::{
+    Landed, LandedDetail, Landing, PendingDetail, RejectionTally, RunLease, WalkedPage,
+};
+use sqlx::PgPool;
+
+use crate::retry::persistently;
+
+pub(crate) use rejections::{parse_code, parse_resource};
+
+/// [`Landing`] on PostgreSQL.
+#[derive(Clone, Debug)]
+pub struct PostgresLanding {
+    pool: PgPool,
+    clock: Arc<dyn Clock>,
+}
+
+impl PostgresLanding {
+    pub(crate) fn new(pool: PgPool, clock: Arc<dyn Clock>) -> Self {
+        Self { pool, clock }
+    }
+}
+
+#[async_trait]
+impl Landing for PostgresLanding {
+    async fn land_pages(&self, lease: RunLease, pages: &[WalkedPage]) -> Result<Landed, Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "landing a list page", || {
+            pages::land(&self.pool, lease, pages, now)
+        })
+        .await
+    }
+
+    async fn land_details(
+        &self,
+        lease: RunLease,
+        details: &[LandedDetail],
+    ) -> Result<Landed, Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "landing order details", || {
+            details::land(&self.pool, lease, details, now)
+        })
+        .await
+    }
+
+    async fn pending_details(
+        &self,
+        lease: RunLease,
+        after: Option<PendingDetail>,
+        limit: u32,
+    ) -> Result<Vec<PendingDetail>, Failure> {
+        persistently(&self.clock, "reading which orders lack details", || {
+            pending::list(&self.pool, lease, after, limit)
+        })
+        .await
+    }
+
+    async fn rejection_tally(&self, lease: RunLease) -> Result<Vec<RejectionTally>, Failure> {
+        persistently(&self.clock, "counting rejections", || {
+            rejections::tally(&self.pool, lease)
+        })
+        .await
+    }
+}

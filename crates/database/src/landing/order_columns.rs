@@ -1,0 +1,200 @@
+//! The columns of `salla.orders`, in two groups: what a header tells, and what only
+//! a detail tells.
+
+use std::sync::LazyLock;
+
+use domain::order::{Order, OrderAmounts, OrderCustomer, StatusRef};
+use jiff_sqlx::Timestamp;
+use rust_decimal::Decimal;
+use sqlx::PgConnection;
+use sqlx::postgres::PgArguments;
+
+use crate::columns::{Column, add, columns, insert_from_arrays, instant, list};
+use crate::failure::Trouble;
+use crate::landing::orders::WholeOrder;
+use crate::lease::HeldRun;
+use crate::text::{OptionalText, optional, storable};
+
+columns! {
+    /// What headers and details both tell.
+    struct SharedColumns<'a> from &'a Order {
+        id: i64, "bigint" = |o| o.id;
+        reference_id: Option<i64>, "bigint" = |o| o.reference_id;
+        created_at: Timestamp, "timestamptz" = |o| instant(&o.created_at);
+        created_at_raw: std::borrow::Cow<'a, str>, "text" = |o| storable(&o.created_at.raw);
+        created_at_reading: &'static str, "text" = |o| o.created_at.reading.as_str();
+        updated_at: Option<Timestamp>, "timestamptz" = |o| o.updated_at.as_ref().map(instant);
+        updated_at_raw: OptionalText<'a>, "text" = |o| o.updated_at.as_ref().map(|at| storable(&at.raw));
+        updated_at_reading: Option<&'static str>, "text" = |o| o.updated_at.as_ref().map(|at| at.reading.as_str());
+        status_id: Option<i64>, "bigint" = |o| status(o).and_then(|s| s.id);
+        status_slug: OptionalText<'a>, "text" = |o| status(o).and_then(|s| optional(&s.slug));
+        status_name: OptionalText<'a>, "text" = |o| status(o).and_then(|s| optional(&s.name));
+        custom_status_id: Option<i64>, "bigint" = |o| status(o).and_then(|s| s.custom_id);
+        custom_status_name: OptionalText<'a>, "text" = |o| status(o).and_then(|s| optional(&s.custom_name));
+        payment_method: OptionalText<'a>, "text" = |o| optional(&o.payment_method);
+        source: OptionalText<'a>, "text" = |o| optional(&o.source);
+        customer_id: Option<i64>, "bigint" = |o| o.customer.as_ref().and_then(OrderCustomer::id);
+        currency: OptionalText<'a>, "text" = |o| currency(o);
+        total: Option<Decimal>, "numeric" = |o| o.total.as_ref().map(|m| m.amount);
+        exchange_rate: Option<Decimal>, "numeric" = |o| o.exchange_rate.as_ref().and_then(|e| e.rate);
+        exchange_base_currency: OptionalText<'a>, "text" = |o| o.exchange_rate.as_ref().and_then(|e| optional(&e.base_currency));
+        exchange_target_currency: OptionalText<'a>, "text" = |o| o.exchange_rate.as_ref().and_then(|e| optional(&e.exchange_currency));
+    }
+}
+
+columns! {
+    /// What only a detail tells. The flag says whether the items are known.
+    struct DetailColumns<'a> from (&'a Order, bool) {
+        subtotal: Option<Decimal>, "numeric" = |(o, _)| amounts(o).and_then(|a| a.subtotal);
+        shipping: Option<Decimal>, "numeric" = |(o, _)| amounts(o).and_then(|a| a.shipping);
+        cash_on_delivery: Option<Decimal>, "numeric" = |(o, _)| amounts(o).and_then(|a| a.cash_on_delivery);
+        discount: Option<Decimal>, "numeric" = |(o, _)| amounts(o).map(OrderAmounts::discount_total);
+        tax_percent: Option<Decimal>, "numeric" = |(o, _)| amounts(o).and_then(|a| a.tax_percent);
+        tax_amount: Option<Decimal>, "numeric" = |(o, _)| amounts(o).and_then(|a| a.tax);
+        has_amounts: bool, "boolean" = |(o, _)| o.amounts.is_some();
+        has_items: bool, "boolean" = |(_, items_known)| items_known;
+    }
+}
+
+fn status(order: &Order) -> Option<&StatusRef> {
+    order.status.as_ref()
+}
+
+fn amounts(order: &Order) -> Option<&OrderAmounts> {
+    order.amounts.as_ref()
+}
+
+/// Salla names the currency beside each amount; the order's own comes first.
+fn currency(order: &Order) -> OptionalText<'_> {
+    let of_total = || order.total.as_ref().and_then(|m| optional(&m.currency));
+    optional(&order.currency).or_else(of_total)
+}
+
+/// The columns that no header leaves out.
+const ALWAYS_THERE: [&str; 4] = ["id", "created_at", "created_at_raw", "created_at_reading"];
+
+/// A header over what is there: it never clears what a detail filled, because where
+/// a header says nothing it cannot tell. Details themselves stay untouched.
+static UPSERT_HEADERS: LazyLock<String> = LazyLock::new(|| {
+    let insert = insert_from_arrays("salla.orders", SharedColumns::COLUMNS);
+    update(&insert, SharedColumns::COLUMNS, |name| {
+        if ALWAYS_THERE.contains(&name) {
+            format!("excluded.{name}")
+        } else if name.starts_with("custom_status") {
+            // A status of Salla's own has no custom one below it.
+            format!(
+                "CASE WHEN {STATUS_IS_SILENT} THEN {} ELSE excluded.{name} END",
+                of_detail(name)
+            )
+        } else {
+            format!("coalesce(excluded.{name}, {})", of_detail(name))
+        }
+    })
+});
+
+const STATUS_IS_SILENT: &str = "coalesce(excluded.status_id::text, excluded.status_slug, \
+     excluded.status_name) IS NULL";
+
+fn of_detail(name: &str) -> String {
+    format!("CASE WHEN t.has_amounts OR t.has_items THEN t.{name} END")
+}
+
+/// A whole order that is the newest word on it. Only the customer stays where the
+/// record does not name one: some details leave it out.
+static UPSERT_WHOLE: LazyLock<String> = LazyLock::new(|| {
+    let columns = all_columns();
+    let insert = insert_from_arrays("salla.orders", &columns);
+    update(&insert, &columns, |name| match name {
+        "customer_id" => "coalesce(excluded.customer_id, t.customer_id)".to_owned(),
+        _ => format!("excluded.{name}"),
+    })
+});
+
+/// A whole order below a newer header: fills what only a detail tells, and what the
+/// header left open.
+static UPSERT_BELOW_HEADER: LazyLock<String> = LazyLock::new(|| {
+    let columns = all_columns();
+    let insert = insert_from_arrays("salla.orders", &columns);
+    let shared = |name| SharedColumns::COLUMNS.iter().any(|c| c.name == name);
+    update(&insert, &columns, |name| {
+        if ALWAYS_THERE.contains(&name) || name.starts_with("custom_status") {
+            format!("t.{name}")
+        } else if shared(name) {
+            format!("coalesce(t.{name}, excluded.{name})")
+        } else {
+            format!("excluded.{name}")
+        }
+    })
+});
+
+fn all_columns() -> Vec<Column> {
+    [SharedColumns::COLUMNS, DetailColumns::COLUMNS].concat()
+}
+
+/// Rows that would stay as they are, are not written.
+fn update(insert: &str, columns: &[Column], value: impl Fn(&'static str) -> String) -> String {
+    let rest: Vec<Column> = columns.iter().filter(|c| c.name != "id").copied().collect();
+    format!(
+        "{insert} ON CONFLICT (merchant_id, id) DO UPDATE SET {} WHERE ({}) IS DISTINCT FROM ({})",
+        list(&rest, |c| format!("{} = {}", c.name, value(c.name))),
+        list(&rest, |c| format!("t.{}", c.name)),
+        list(&rest, |c| value(c.name)),
+    )
+}
+
+pub(crate) async fn upsert_headers(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    headers: &[&Order],
+) -> Result<(), Trouble> {
+    if headers.is_empty() {
+        return Ok(());
+    }
+    let mut shared = SharedColumns::default();
+    headers.iter().for_each(|order| shared.push(order));
+    let mut arguments = PgArguments::default();
+    add(&mut arguments, run.merchant.0)?;
+    shared.bind(&mut arguments)?;
+    sqlx::query_with(UPSERT_HEADERS.as_str(), arguments)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+pub(crate) async fn upsert_whole(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    orders: &[WholeOrder<'_>],
+) -> Result<(), Trouble> {
+    upsert_with_details(tx, run, orders, &UPSERT_WHOLE).await
+}
+
+pub(crate) async fn upsert_below_header(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    orders: &[WholeOrder<'_>],
+) -> Result<(), Trouble> {
+    upsert_with_details(tx, run, orders, &UPSERT_BELOW_HEADER).await
+}
+
+async fn upsert_with_details(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    orders: &[WholeOrder<'_>],
+    sql: &'static str,
+) -> Result<(), Trouble> {
+    if orders.is_empty() {
+        return Ok(());
+    }
+    let (mut shared, mut details) = (SharedColumns::default(), DetailColumns::default());
+    for whole in orders {
+        shared.push(whole.order);
+        details.push((whole.order, whole.items.is_some()));
+    }
+    let mut arguments = PgArguments::default();
+    add(&mut arguments, run.merchant.0)?;
+    shared.bind(&mut arguments)?;
+    details.bind(&mut arguments)?;
+    sqlx::query_with(sql, arguments).execute(tx).await?;
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! The parts of an order that are rows of their own: line items and discounts. They
+//! are replaced as a set when the order's content changed.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use domain::order::{OrderDiscount, OrderItem};
+use rust_decimal::Decimal;
+use sqlx::PgConnection;
+use sqlx::postgres::PgArguments;
+
+use crate::columns::{add, columns, upsert};
+use crate::failure::Trouble;
+use crate::landing::orders::WholeOrder;
+use crate::lease::HeldRun;
+use crate::text::{OptionalText, optional, storable};
+
+columns! {
+    /// A line with its order and its place in it.
+    struct ItemColumns<'a> from (i64, i32, &'a OrderItem) {
+        order_id: i64, "bigint" = |(order_id, _, _)| order_id;
+        id: i64, "bigint" = |(_, _, i)| i.id;
+        position: i32, "integer" = |(_, position, _)| position;
+        product_id: Option<i64>, "bigint" = |(_, _, i)| i.product_id;
+        sku: OptionalText<'a>, "text" = |(_, _, i)| optional(&i.sku);
+        name: std::borrow::Cow<'a, str>, "text" = |(_, _, i)| storable(&i.name);
+        quantity: Decimal, "numeric" = |(_, _, i)| i.quantity;
+        unit_price: Option<Decimal>, "numeric" = |(_, _, i)| i.unit_price;
+        discount: Option<Decimal>, "numeric" = |(_, _, i)| i.discount;
+        tax_percent: Option<Decimal>, "numeric" = |(_, _, i)| i.tax_percent;
+        tax_amount: Option<Decimal>, "numeric" = |(_, _, i)| i.tax;
+        total: Option<Decimal>, "numeric" = |(_, _, i)| i.total;
+        currency: OptionalText<'a>, "text" = |(_, _, i)| optional(&i.currency);
+    }
+}
+
+columns! {
+    struct DiscountColumns<'a> from (i64, i32, &'a OrderDiscount) {
+        order_id: i64, "bigint" = |(order_id, _, _)| order_id;
+        position: i32, "integer" = |(_, position, _)| position;
+        title: OptionalText<'a>, "text" = |(_, _, d)| optional(&d.title);
+        kind: OptionalText<'a>, "text" = |(_, _, d)| optional(&d.kind);
+        code: OptionalText<'a>, "text" = |(_, _, d)| optional(&d.code);
+        amount: Option<Decimal>, "numeric" = |(_, _, d)| d.amount;
+        shipping_amount: Option<Decimal>, "numeric" = |(_, _, d)| d.shipping_amount;
+    }
+}
+
+static UPSERT_ITEMS: LazyLock<String> = LazyLock::new(|| {
+    upsert(
+        "salla.order_items",
+        &["order_id", "id"],
+        ItemColumns::COLUMNS,
+    )
+});
+
+static UPSERT_DISCOUNTS: LazyLock<String> = LazyLock::new(|| {
+    upsert(
+        "salla.order_discounts",
+        &["order_id", "position"],
+        DiscountColumns::COLUMNS,
+    )
+});
+
+/// Lines that the orders no longer have. Those they still have are updated in place,
+/// so that a change of the status alone touches no line.
+const REMOVE_OTHER_ITEMS: &str = "
+    DELETE FROM salla.order_items t
+    WHERE t.merchant_id = $1 AND t.order_id = ANY($2)
+      AND NOT EXISTS (SELECT FROM unnest($3::bigint[], $4::bigint[]) AS k(order_id, id)
+                      WHERE k.order_id = t.order_id AND k.id = t.id)";
+
+const REMOVE_OTHER_DISCOUNTS: &str = "
+    DELETE FROM salla.order_discounts t
+    WHERE t.merchant_id = $1 AND t.order_id = ANY($2)
+      AND NOT EXISTS (SELECT FROM unnest($3::bigint[], $4::integer[]) AS k(order_id, position)
+                      WHERE k.order_id = t.order_id AND k.position = t.position)";
+
+/// Makes the lines of `orders` what the orders say. Only the orders in `known` can
+/// have other lines so far.
+pub(crate) async fn replace(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    orders: &[WholeOrder<'_>],
+    known: &[i64],
+) -> Result<(), Trouble> {
+    let items = items(orders);
+    if !known.is_empty() {
+        let keys: (Vec<i64>, Vec<i64>) = items.iter().map(|(order, _, i)| (*order, i.id)).unzip();
+        let with_items: Vec<i64> = orders
+            .iter()
+            .filter(|whole| whole.items.is_some())
+            .map(|whole| whole.order.id)
+            .filter(|id| known.contains(id))
+            .collect();
+        remove(tx, run, REMOVE_OTHER_ITEMS, &with_items, keys).await?;
+    }
+    let mut columns = ItemColumns::default();
+    items.into_iter().for_each(|item| columns.push(item));
+    insert(tx, run, &UPSERT_ITEMS, |arguments| columns.bind(arguments)).await?;
+
+    let discounts = discounts(orders);
+    if !known.is_empty() {
+        let keys: (Vec<i64>, Vec<i32>) = discounts.iter().map(|(order, p, _)| (*order, *p)).unzip();
+        remove(tx, run, REMOVE_OTHER_DISCOUNTS, known, keys).await?;
+    }
+    if discounts.is_empty() {
+        return Ok(());
+    }
+    let mut columns = DiscountColumns::default();
+    discounts
+        .into_iter()
+        .for_each(|discount| columns.push(discount));
+    insert(tx, run, &UPSERT_DISCOUNTS, |arguments| {
+        columns.bind(arguments)
+    })
+    .await
+}
+
+const REMOVE_ALL_ITEMS: &str =
+    "DELETE FROM salla.order_items WHERE merchant_id = $1 AND order_id = ANY($2)";
+const REMOVE_ALL_DISCOUNTS: &str =
+    "DELETE FROM salla.order_discounts WHERE merchant_id = $1 AND order_id = ANY($2)";
+
+pub(crate) async fn remove_all(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    orders: &[i64],
+) -> Result<(), Trouble> {
+    for sql in [REMOVE_ALL_ITEMS, REMOVE_ALL_DISCOUNTS] {
+        let delete = sqlx::query(sql).bind(run.merchant.0).bind(orders);
+        delete.execute(&mut *tx).await?;
+    }
+    Ok(())
+}
+
+/// All lines, sorted by key. An id that comes twice in one order is the same line
+/// sent twice.
+fn items<'a>(orders: &[WholeOrder<'a>]) -> Vec<(i64, i32, &'a OrderItem)> {
+    let mut lines = Vec::with_capacity(orders.len() * 4);
+    for whole in orders {
+        let mut by_id = BTreeMap::new();
+        for (position, item) in (1..).zip(whole.items.unwrap_or_default()) {
+            by_id
+                .entry(item.id)
+                .or_insert((whole.order.id, position, item));
+        }
+        lines.extend(by_id.into_values());
+    }
+    lines
+}
+
+fn discounts<'a>(orders: &[WholeOrder<'a>]) -> Vec<(i64, i32, &'a OrderDiscount)> {
+    let of = |whole: &WholeOrder<'a>| {
+        let id = whole.order.id;
+        let discounts = whole
+            .order
+            .amounts
+            .as_ref()
+            .map_or(&[][..], |a| &a.discounts);
+        (1..)
+            .zip(discounts)
+            .map(move |(position, discount)| (id, position, discount))
+    };
+    orders.iter().flat_map(of).collect()
+}
+
+async fn remove<K>(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    sql: &'static str,
+    orders: &[i64],
+    (order_ids, keys): (Vec<i64>, Vec<K>),
+) -> Result<(), Trouble>
+where
+    for<'t> Vec<K>: sqlx::Encode<'t, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+{
+    let mut arguments = PgArguments::default();
+    add(&mut arguments, run.merchant.0)?;
+    add(&mut arguments, orders)?;
+    add(&mut arguments, order_ids)?;
+    add(&mut arguments, keys)?;
+    sqlx::query_with(sql, arguments).execute(tx).await?;
+    Ok(())
+}
+
+async fn insert(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    sql: &'static str,
+    bind: impl FnOnce(&mut PgArguments) -> Result<(), Trouble>,
+) -> Result<(), Trouble> {
+    let mut arguments = PgArguments::default();
+    add(&mut arguments, run.merchant.0)?;
+    bind(&mut arguments)?;
+    sqlx::query_with(sql, arguments).execute(tx).await?;
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! Orders: headers from lists, and whole orders from lists or one by one.
+//!
+//! A header tells status and total; a whole order tells everything. Either may be the
+//! newer word on what both tell.
+
+use domain::order::{Completeness, Order, OrderItem};
+use domain::resource::Resource;
+use importer::ports::landing::PendingDetail;
+
+use crate::failure::Trouble;
+use crate::landing::batch::{Sorted, press};
+use crate::landing::listed::{by_id, missing};
+use crate::landing::order_columns::{upsert_below_header, upsert_headers, upsert_whole};
+use crate::landing::pages::{PagesOf, Workplace};
+use crate::landing::rejections::{ORDER_DETAIL, ORDER_HEADER, ORDER_ITEMS, resolve, set_aside};
+use crate::landing::sources::{self, Incoming, Verdict};
+use crate::landing::{customers, order_lines, pending};
+
+/// An order with its items, wherever they came from.
+#[derive(Clone, Copy)]
+pub(crate) struct WholeOrder<'a> {
+    pub(crate) order: &'a Order,
+    pub(crate) items: Option<&'a [OrderItem]>,
+}
+
+pub(crate) async fn land_listed(
+    place: &mut Workplace<'_>,
+    pages: &PagesOf<'_, Order>,
+) -> Result<(), Trouble> {
+    let sorted = Sorted::of(pages, ORDER_HEADER, |order| order.id);
+    let incoming = press(&mut place.press, &sorted.records)?;
+    let (whole, headers): (Vec<_>, Vec<_>) = incoming
+        .into_iter()
+        .partition(|i| i.record.completeness() == Completeness::Full);
+    land_headers(place, &headers).await?;
+    let whole: Vec<_> = whole.into_iter().map(with_its_items).collect();
+    land_whole(place, &whole).await?;
+    let resource = Resource::Orders;
+    let rejected = set_aside(place.tx, &place.run, resource, &sorted.rejected, place.now).await?;
+    place.tally.count_rejected(rejected);
+    Ok(())
+}
+
+fn with_its_items(incoming: Incoming<&Order>) -> Incoming<WholeOrder<'_>> {
+    let record = WholeOrder {
+        order: incoming.record,
+        items: incoming.record.items.as_deref(),
+    };
+    incoming.with(record)
+}
+
+async fn land_headers(
+    place: &mut Workplace<'_>,
+    headers: &[Incoming<&Order>],
+) -> Result<(), Trouble> {
+    if headers.is_empty() {
+        return Ok(());
+    }
+    let (resource, run) = (Resource::Orders, place.run);
+    let verdicts = sources::land_listed(place.tx, &run, resource, headers).await?;
+    place.tally.count_records(resource, &verdicts);
+    place.tally.landed.loaded +=
+        sources::count_loaded(place.tx, &run, resource, headers, &verdicts).await?;
+    let news = |v: &Verdict| v.changed() && !v.below_other;
+    let no_news: Vec<i64> = verdicts
+        .iter()
+        .filter(|v| !news(v))
+        .map(|v| v.salla_id)
+        .collect();
+    let missing = missing(place.tx, &run, resource, &no_news).await?;
+    let verdicts = by_id(&verdicts);
+    let mut due = Vec::new();
+    let mut lacking = Vec::new();
+    for header in headers {
+        let Some(verdict) = verdicts.get(&header.id) else {
+            continue;
+        };
+        let is_missing = missing.contains(&header.id);
+        if news(verdict) || is_missing {
+            due.push(header.record);
+        }
+        if verdict.lacks_details || is_missing {
+            lacking.push(PendingDetail {
+                order_id: header.id,
+                created_at: header.record.created_at.instant,
+            });
+        }
+    }
+    upsert_headers(place.tx, &run, &due).await?;
+    customers::insert_absent(place.tx, &run, &due).await?;
+    pending::add(place.tx, &run, &lacking).await?;
+    let kinds = (resource, [ORDER_HEADER].as_slice());
+    let resolved = resolve(place.tx, &run, kinds, headers, place.now).await?;
+    place.tally.rejections_resolved(resolved);
+    Ok(())
+}
+
+/// Lands whole orders, sorted by id.
+pub(crate) async fn land_whole(
+    place: &mut Workplace<'_>,
+    orders: &[Incoming<WholeOrder<'_>>],
+) -> Result<(), Trouble> {
+    if orders.is_empty() {
+        return Ok(());
+    }
+    let (resource, run) = (Resource::Orders, place.run);
+    let verdicts = sources::land_whole(place.tx, &run, orders).await?;
+    place.tally.count_records(resource, &verdicts);
+    place.tally.count_details(&verdicts);
+    place.tally.landed.loaded +=
+        sources::count_loaded(place.tx, &run, resource, orders, &verdicts).await?;
+    write_rows(place, orders, &verdicts).await?;
+    let complete = verdicts.iter().filter(|v| !v.lacks_details);
+    let complete: Vec<i64> = complete.map(|v| v.salla_id).collect();
+    pending::remove(place.tx, &run, &complete).await?;
+    let kinds = (
+        resource,
+        [ORDER_HEADER, ORDER_DETAIL, ORDER_ITEMS].as_slice(),
+    );
+    let resolved = resolve(place.tx, &run, kinds, orders, place.now).await?;
+    place.tally.rejections_resolved(resolved);
+    Ok(())
+}
+
+/// Writes the rows of the orders whose content is new or whose row is missing.
+async fn write_rows(
+    place: &mut Workplace<'_>,
+    orders: &[Incoming<WholeOrder<'_>>],
+    verdicts: &[Verdict],
+) -> Result<(), Trouble> {
+    let run = place.run;
+    let unchanged = verdicts.iter().filter(|v| !v.changed());
+    let unchanged: Vec<i64> = unchanged.map(|v| v.salla_id).collect();
+    let missing = missing(place.tx, &run, Resource::Orders, &unchanged).await?;
+    let verdicts = by_id(verdicts);
+    let (mut newest, mut below_header, mut replaced) = (Vec::new(), Vec::new(), Vec::new());
+    for order in orders {
+        let Some(verdict) = verdicts.get(&order.id) else {
+            continue;
+        };
+        if !verdict.changed() && !missing.contains(&order.id) {
+            continue;
+        }
+        if !verdict.is_new() {
+            replaced.push(order.id);
+        }
+        match verdict.below_other {
+            false => newest.push(order.record),
+            true => below_header.push(order.record),
+        }
+    }
+    upsert_whole(place.tx, &run, &newest).await?;
+    upsert_below_header(place.tx, &run, &below_header).await?;
+    newest.append(&mut below_header);
+    newest.sort_unstable_by_key(|whole| whole.order.id);
+    order_lines::replace(place.tx, &run, &newest, &replaced).await?;
+    let orders: Vec<&Order> = newest.iter().map(|whole| whole.order).collect();
+    customers::insert_absent(place.tx, &run, &orders).await
+}

@@ -1,0 +1,98 @@
+//! The worklist of the detail pass.
+
+use importer::ports::landing::{PendingDetail, RunLease};
+use jiff_sqlx::ToSqlx;
+use sqlx::{PgConnection, PgPool};
+
+use crate::failure::Trouble;
+use crate::lease::HeldRun;
+
+/// An order whose detail this run has set aside is not asked for again: another run
+/// may try.
+const ADD: &str = "
+    INSERT INTO salla_sync.pending_details AS p (merchant_id, order_id, created_at, run_id)
+    SELECT $1, r.order_id, r.created_at, $2
+    FROM unnest($3::bigint[], $4::timestamptz[]) AS r(order_id, created_at)
+    WHERE NOT EXISTS (
+        SELECT FROM salla_sync.rejected_records x
+        WHERE x.merchant_id = $1 AND x.resource = 'orders' AND x.salla_id = r.order_id
+          AND x.resolved_at IS NULL AND x.run_id = $2 AND x.kind IN ('order_detail', 'order_items'))
+    ON CONFLICT (merchant_id, order_id) DO UPDATE SET
+        created_at = excluded.created_at, run_id = excluded.run_id
+    WHERE (p.created_at, p.run_id) IS DISTINCT FROM (excluded.created_at, excluded.run_id)";
+
+pub(crate) async fn add(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    orders: &[PendingDetail],
+) -> Result<(), Trouble> {
+    if orders.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<i64> = orders.iter().map(|o| o.order_id).collect();
+    let created: Vec<_> = orders.iter().map(|o| o.created_at.to_sqlx()).collect();
+    sqlx::query(ADD)
+        .bind(run.merchant.0)
+        .bind(run.lease.run.0)
+        .bind(ids)
+        .bind(created)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+const REMOVE: &str = "
+    DELETE FROM salla_sync.pending_details WHERE merchant_id = $1 AND order_id = ANY($2)";
+
+pub(crate) async fn remove(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    orders: &[i64],
+) -> Result<(), Trouble> {
+    if orders.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(REMOVE)
+        .bind(run.merchant.0)
+        .bind(orders)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Compares pairs, so that orders of one second neither repeat nor get lost.
+const LIST: &str = "
+    SELECT p.order_id, p.created_at
+    FROM salla_sync.pending_details p
+    WHERE p.run_id = $1 AND p.merchant_id = $2
+      AND (p.created_at, p.order_id) < ($3, $4)
+    ORDER BY p.created_at DESC, p.order_id DESC
+    LIMIT $5";
+
+pub(crate) async fn list(
+    pool: &PgPool,
+    lease: RunLease,
+    after: Option<PendingDetail>,
+    limit: u32,
+) -> Result<Vec<PendingDetail>, Trouble> {
+    let beyond_all = PendingDetail {
+        order_id: i64::MAX,
+        created_at: jiff::Timestamp::MAX,
+    };
+    let after = after.unwrap_or(beyond_all);
+    let rows: Vec<(i64, jiff_sqlx::Timestamp)> = sqlx::query_as(LIST)
+        .bind(lease.run.0)
+        .bind(lease.merchant.0)
+        .bind(after.created_at.to_sqlx())
+        .bind(after.order_id)
+        .bind(i64::from(limit))
+        .fetch_all(pool)
+        .await?;
+    let pending = rows
+        .into_iter()
+        .map(|(order_id, created_at)| PendingDetail {
+            order_id,
+            created_at: created_at.to_jiff(),
+        });
+    Ok(pending.collect())
+}

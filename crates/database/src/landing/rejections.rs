@@ -1,0 +1,225 @@
+//! Records that could not be understood: set aside, counted, and resolved once they
+//! load.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use domain::failure::Failure;
+use domain::order::Version;
+use domain::rejection::{Rejection, RejectionCode};
+use domain::resource::Resource;
+use domain::run::WindowId;
+use importer::ports::landing::{RejectionTally, RunLease};
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use sha2::{Digest, Sha256};
+use sqlx::postgres::PgArguments;
+use sqlx::{PgConnection, PgPool};
+
+use crate::columns::{add, columns, rows_from_arrays};
+use crate::failure::Trouble;
+use crate::landing::sources::Incoming;
+use crate::lease::HeldRun;
+use crate::text::storable;
+
+pub(crate) const ORDER_HEADER: &str = "order_header";
+pub(crate) const ORDER_DETAIL: &str = "order_detail";
+pub(crate) const ORDER_ITEMS: &str = "order_items";
+
+/// Where in a walk a record was met.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) window: WindowId,
+    pub(crate) page: u32,
+}
+
+pub(crate) struct Rejected<'a> {
+    pub(crate) kind: &'static str,
+    pub(crate) rejection: &'a Rejection,
+    pub(crate) salla_id: Option<i64>,
+    pub(crate) raw: &'a str,
+    pub(crate) version: Version,
+    pub(crate) origin: Option<Origin>,
+}
+
+impl Rejected<'_> {
+    /// A record without a readable id is known by its text, so that meeting it again
+    /// adds nothing.
+    fn key(&self) -> String {
+        match self.salla_id {
+            Some(id) => id.to_string(),
+            None => format!("sha256:{:x}", Sha256::digest(self.raw)),
+        }
+    }
+}
+
+columns! {
+    struct RejectedColumns<'a> from (&'a str, &'a Rejected<'a>) {
+        record_key: &'a str, "text" = |(key, _)| key;
+        kind: &'static str, "text" = |(_, r)| r.kind;
+        salla_id: Option<i64>, "bigint" = |(_, r)| r.salla_id;
+        code: &'static str, "text" = |(_, r)| r.rejection.code.as_str();
+        json_path: std::borrow::Cow<'a, str>, "text" = |(_, r)| storable(&r.rejection.path);
+        message: std::borrow::Cow<'a, str>, "text" = |(_, r)| storable(&r.rejection.message);
+        raw: std::borrow::Cow<'a, str>, "text" = |(_, r)| storable(r.raw);
+        version: jiff_sqlx::Timestamp, "timestamptz" = |(_, r)| r.version.to_sqlx();
+        window_id: Option<i64>, "bigint" = |(_, r)| r.origin.map(|o| o.window.0);
+        page: Option<i32>, "integer" = |(_, r)| r.origin.map(|o| o.page.cast_signed());
+    }
+}
+
+/// A record that has loaded from a newer answer already is only put on record: it
+/// lacks nothing.
+static SET_ASIDE: LazyLock<String> = LazyLock::new(|| {
+    let rows = rows_from_arrays(5, RejectedColumns::COLUMNS);
+    format!(
+        "INSERT INTO salla_sync.rejected_records AS t
+            (merchant_id, run_id, resource, kind, record_key, salla_id, code, json_path, message,
+             raw, version, window_id, page, first_seen_at, last_seen_at, resolved_at)
+        SELECT $1, $2, $3::text::salla_sync.resource, r.kind, r.record_key, r.salla_id, r.code,
+               r.json_path, r.message, r.raw, r.version, r.window_id, r.page, $4, $4,
+               (SELECT $4 FROM salla_sync.source_records s
+                WHERE s.merchant_id = $1 AND s.resource = $3::text::salla_sync.resource
+                  AND s.salla_id = r.salla_id
+                  AND (s.detail_version > r.version
+                       OR r.kind NOT IN ('order_detail', 'order_items')
+                          AND s.list_version > r.version))
+        FROM {rows}
+        ON CONFLICT (merchant_id, kind, record_key) DO UPDATE SET
+            run_id = excluded.run_id, code = excluded.code, json_path = excluded.json_path,
+            message = excluded.message, raw = excluded.raw, version = excluded.version,
+            window_id = excluded.window_id, page = excluded.page,
+            last_seen_at = excluded.last_seen_at, resolved_at = excluded.resolved_at
+        WHERE t.version <= excluded.version"
+    )
+});
+
+/// Keeps rejected records; returns how many different ones there were.
+pub(crate) async fn set_aside(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    resource: Resource,
+    rejected: &[Rejected<'_>],
+    now: Timestamp,
+) -> Result<u64, Trouble> {
+    if rejected.is_empty() {
+        return Ok(0);
+    }
+    let mut newest: BTreeMap<(&'static str, String), &Rejected<'_>> = BTreeMap::new();
+    for record in rejected {
+        let known = newest.entry((record.kind, record.key())).or_insert(record);
+        if known.version <= record.version {
+            *known = record;
+        }
+    }
+    let mut columns = RejectedColumns::default();
+    for ((_, key), record) in &newest {
+        columns.push((key, record));
+    }
+    let mut arguments = PgArguments::default();
+    add(&mut arguments, run.merchant.0)?;
+    add(&mut arguments, run.lease.run.0)?;
+    add(&mut arguments, resource.as_str())?;
+    add(&mut arguments, now.to_sqlx())?;
+    columns.bind(&mut arguments)?;
+    sqlx::query_with(SET_ASIDE.as_str(), arguments)
+        .execute(tx)
+        .await?;
+    Ok(newest.len() as u64)
+}
+
+const RESOLVE: &str = "
+    UPDATE salla_sync.rejected_records t SET resolved_at = $1
+    FROM unnest($5::bigint[], $6::timestamptz[]) AS r(salla_id, version)
+    WHERE t.merchant_id = $2 AND t.resource = $3::text::salla_sync.resource
+      AND t.kind = ANY($4) AND t.salla_id = r.salla_id
+      AND t.version <= r.version AND t.resolved_at IS NULL";
+
+/// Closes the rejections of records that have loaded now; tells whether there were
+/// any.
+pub(crate) async fn resolve<R>(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    (resource, kinds): (Resource, &[&str]),
+    loaded: &[Incoming<R>],
+    now: Timestamp,
+) -> Result<bool, Trouble> {
+    if !run.has_open_rejections || loaded.is_empty() {
+        return Ok(false);
+    }
+    let ids: Vec<i64> = loaded.iter().map(|r| r.id).collect();
+    let versions: Vec<_> = loaded.iter().map(|r| r.version.to_sqlx()).collect();
+    let resolved = sqlx::query(RESOLVE)
+        .bind(now.to_sqlx())
+        .bind(run.merchant.0)
+        .bind(resource.as_str())
+        .bind(kinds)
+        .bind(ids)
+        .bind(versions)
+        .execute(tx)
+        .await?
+        .rows_affected();
+    Ok(resolved > 0)
+}
+
+/// Rows of lists are measured against what the lists gave, details against the
+/// details that were fetched: in the first minutes of the detail pass the lists would
+/// hide that no detail can be read.
+const TALLY: &str = "
+    WITH run AS (
+        SELECT id, order_details FROM salla_sync.sync_runs
+        WHERE id = $1 AND merchant_id = $2 AND fencing = $3
+    ), open AS (
+        SELECT x.resource, x.code, x.kind IN ('order_detail', 'order_items') AS of_details, count(*) AS count
+        FROM salla_sync.rejected_records x JOIN run ON x.run_id = run.id
+        WHERE x.resolved_at IS NULL
+        GROUP BY 1, 2, 3
+    ), listed AS (
+        SELECT w.resource, sum(cardinality(p.ids) + p.without_id)::bigint AS seen
+        FROM salla_sync.sync_windows w
+        JOIN run ON w.run_id = run.id
+        JOIN salla_sync.sync_pages p ON p.window_id = w.id
+        GROUP BY 1
+    )
+    SELECT open.resource::text, open.code, open.count,
+        CASE WHEN open.of_details
+             THEN run.order_details + sum(open.count) OVER (PARTITION BY open.of_details)::bigint
+             ELSE coalesce(listed.seen, open.count) END AS seen
+    FROM open CROSS JOIN run LEFT JOIN listed USING (resource)
+    ORDER BY 1, 2";
+
+pub(crate) async fn tally(pool: &PgPool, lease: RunLease) -> Result<Vec<RejectionTally>, Trouble> {
+    let rows: Vec<(String, String, i64, i64)> = sqlx::query_as(TALLY)
+        .bind(lease.run.0)
+        .bind(lease.merchant.0)
+        .bind(lease.fencing)
+        .fetch_all(pool)
+        .await?;
+    let mut tallies = Vec::with_capacity(rows.len());
+    for (resource, code, count, seen) in rows {
+        tallies.push(RejectionTally {
+            resource: parse_resource(&resource)?,
+            code: parse_code(&code)?,
+            count: count.cast_unsigned(),
+            seen: seen.cast_unsigned(),
+        });
+    }
+    Ok(tallies)
+}
+
+pub(crate) fn parse_resource(text: &str) -> Result<Resource, Failure> {
+    Resource::parse(text).ok_or_else(|| unknown("resource", text))
+}
+
+pub(crate) fn parse_code(text: &str) -> Result<RejectionCode, Failure> {
+    RejectionCode::ALL
+        .into_iter()
+        .find(|code| code.as_str() == text)
+        .ok_or_else(|| unknown("rejection code", text))
+}
+
+fn unknown(what: &str, name: &str) -> Failure {
+    Failure::Database {
+        what: format!("the database holds the {what} {name}, which this version does not know"),
+    }
+}

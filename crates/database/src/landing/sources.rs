@@ -1,0 +1,246 @@
+//! The version rule: which of the records at hand are newer than what is known.
+//!
+//! `salla_sync.source_records` has one row for each record, and every landing passes
+//! through it first. Its row lock puts landings of the same record into a row, so
+//! that each decides on what the former left behind.
+
+use domain::order::Version;
+use domain::resource::Resource;
+use jiff_sqlx::ToSqlx;
+use sqlx::PgConnection;
+
+use crate::columns::add;
+use crate::failure::Trouble;
+use crate::landing::raw::Content;
+use crate::lease::HeldRun;
+
+/// A record as it stands before the version rule.
+pub(crate) struct Incoming<R> {
+    pub(crate) id: i64,
+    pub(crate) version: Version,
+    pub(crate) content: Content,
+    /// Only of an order whose items were fetched by a request of their own.
+    pub(crate) items_raw: Option<Vec<u8>>,
+    pub(crate) record: R,
+}
+
+impl<R> Incoming<R> {
+    /// The same with the record in another shape.
+    pub(crate) fn with<S>(self, record: S) -> Incoming<S> {
+        Incoming {
+            id: self.id,
+            version: self.version,
+            content: self.content,
+            items_raw: self.items_raw,
+            record,
+        }
+    }
+}
+
+/// What the version rule says of a record that it let pass. Older ones and those
+/// behind a tombstone get no verdict.
+#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+pub(crate) struct Verdict {
+    pub(crate) salla_id: i64,
+    effect: i16,
+    /// A header below a newer detail, or a detail below a newer header.
+    pub(crate) below_other: bool,
+    /// An order without details, or whose header changed since they were fetched.
+    pub(crate) lacks_details: bool,
+}
+
+impl Verdict {
+    pub(crate) fn changed(&self) -> bool {
+        self.effect & 1 != 0
+    }
+    /// The run meets the record for the first time.
+    pub(crate) fn first_of_run(&self) -> bool {
+        self.effect & 2 != 0
+    }
+    /// Nothing was known of the record, so there is nothing to replace either.
+    pub(crate) fn is_new(&self) -> bool {
+        self.effect & 4 != 0
+    }
+    pub(crate) fn first_details_of_run(&self) -> bool {
+        self.effect & 8 != 0
+    }
+}
+
+/// Rows of lists. The raw text stays where the content is the same.
+const LAND_LISTED: &str = "
+    INSERT INTO salla_sync.source_records AS s
+        (merchant_id, resource, salla_id, list_version, list_since, list_hash, list_raw, list_run, effect)
+    SELECT $1, $2::text::salla_sync.resource, r.id, r.version, r.version, r.hash, r.raw, $3, 7
+    FROM unnest($4::bigint[], $5::timestamptz[], $6::bytea[], $7::bytea[]) AS r(id, version, hash, raw)
+    ON CONFLICT (merchant_id, resource, salla_id) DO UPDATE SET
+        list_version = excluded.list_version,
+        list_since = CASE WHEN s.list_hash = excluded.list_hash THEN s.list_since ELSE excluded.list_since END,
+        list_hash = excluded.list_hash,
+        list_raw = CASE WHEN s.list_hash = excluded.list_hash
+                        THEN coalesce(s.list_raw, excluded.list_raw) ELSE excluded.list_raw END,
+        list_run = excluded.list_run,
+        gone_at = NULL,
+        effect = CASE WHEN s.list_hash = excluded.list_hash THEN 0 ELSE 1 END
+               | CASE WHEN excluded.list_run IN (s.list_run, s.detail_run) THEN 0 ELSE 2 END
+    WHERE (s.list_version IS NULL OR s.list_version <= excluded.list_version)
+      AND (s.gone_at IS NULL OR s.gone_at < excluded.list_version)
+    RETURNING salla_id, effect,
+        coalesce(detail_version > list_version, false) AS below_other,
+        detail_version IS NULL OR list_since > detail_version AS lacks_details";
+
+/// Whole orders.
+const LAND_WHOLE: &str = "
+    INSERT INTO salla_sync.source_records AS s
+        (merchant_id, resource, salla_id, detail_version, detail_hash, detail_raw, items_raw, detail_run, effect)
+    SELECT $1, 'orders', r.id, r.version, r.hash, r.raw, r.items_raw, $2, 15
+    FROM unnest($3::bigint[], $4::timestamptz[], $5::bytea[], $6::bytea[], $7::bytea[])
+         AS r(id, version, hash, raw, items_raw)
+    ON CONFLICT (merchant_id, resource, salla_id) DO UPDATE SET
+        detail_version = excluded.detail_version,
+        detail_hash = excluded.detail_hash,
+        detail_raw = CASE WHEN s.detail_hash = excluded.detail_hash
+                          THEN coalesce(s.detail_raw, excluded.detail_raw) ELSE excluded.detail_raw END,
+        items_raw = CASE WHEN s.detail_hash = excluded.detail_hash
+                         THEN coalesce(s.items_raw, excluded.items_raw) ELSE excluded.items_raw END,
+        detail_run = excluded.detail_run,
+        gone_at = NULL,
+        effect = CASE WHEN s.detail_hash = excluded.detail_hash THEN 0 ELSE 1 END
+               | CASE WHEN excluded.detail_run IN (s.list_run, s.detail_run) THEN 0 ELSE 2 END
+               | CASE WHEN excluded.detail_run = s.detail_run THEN 0 ELSE 8 END
+    WHERE (s.detail_version IS NULL OR s.detail_version <= excluded.detail_version)
+      AND (s.gone_at IS NULL OR s.gone_at < excluded.detail_version)
+    RETURNING salla_id, effect,
+        coalesce(list_version > detail_version, false) AS below_other,
+        coalesce(list_since > detail_version, false) AS lacks_details";
+
+pub(crate) async fn land_listed<R>(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    resource: Resource,
+    records: &[Incoming<R>],
+) -> Result<Vec<Verdict>, Trouble> {
+    let columns = SourceColumns::of(records);
+    let verdicts = sqlx::query_as(LAND_LISTED)
+        .bind(run.merchant.0)
+        .bind(resource.as_str())
+        .bind(run.number)
+        .bind(columns.ids)
+        .bind(columns.versions)
+        .bind(columns.hashes)
+        .bind(columns.raws)
+        .fetch_all(tx)
+        .await?;
+    Ok(verdicts)
+}
+
+pub(crate) async fn land_whole<R>(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    records: &[Incoming<R>],
+) -> Result<Vec<Verdict>, Trouble> {
+    let columns = SourceColumns::of(records);
+    let verdicts = sqlx::query_as(LAND_WHOLE)
+        .bind(run.merchant.0)
+        .bind(run.number)
+        .bind(columns.ids)
+        .bind(columns.versions)
+        .bind(columns.hashes)
+        .bind(columns.raws)
+        .bind(columns.items_raws)
+        .fetch_all(tx)
+        .await?;
+    Ok(verdicts)
+}
+
+struct SourceColumns<'a> {
+    ids: Vec<i64>,
+    versions: Vec<jiff_sqlx::Timestamp>,
+    hashes: Vec<&'a [u8]>,
+    raws: Vec<Option<&'a [u8]>>,
+    items_raws: Vec<Option<&'a [u8]>>,
+}
+
+impl<'a> SourceColumns<'a> {
+    fn of<R>(records: &'a [Incoming<R>]) -> Self {
+        Self {
+            ids: records.iter().map(|r| r.id).collect(),
+            versions: records.iter().map(|r| r.version.to_sqlx()).collect(),
+            hashes: records.iter().map(|r| r.content.hash.as_slice()).collect(),
+            raws: records
+                .iter()
+                .map(|r| r.content.compressed.as_deref())
+                .collect(),
+            items_raws: records.iter().map(|r| r.items_raw.as_deref()).collect(),
+        }
+    }
+}
+
+/// Orders that Salla no longer has. Newer records win over the news.
+const LAND_GONE: &str = "
+    INSERT INTO salla_sync.source_records AS s (merchant_id, resource, salla_id, gone_at, effect)
+    SELECT $1, 'orders', r.id, r.version, 4
+    FROM unnest($3::bigint[], $4::timestamptz[]) AS r(id, version)
+    ON CONFLICT (merchant_id, resource, salla_id) DO UPDATE SET
+        gone_at = excluded.gone_at,
+        list_hash = NULL, list_raw = NULL, list_run = NULL,
+        detail_version = NULL, detail_hash = NULL, detail_raw = NULL, items_raw = NULL, detail_run = NULL,
+        effect = CASE WHEN $2 IN (s.list_run, s.detail_run) THEN 2 ELSE 0 END
+               | CASE WHEN s.detail_run = $2 THEN 8 ELSE 0 END
+    WHERE (s.list_version IS NULL OR s.list_version <= excluded.gone_at)
+      AND (s.detail_version IS NULL OR s.detail_version <= excluded.gone_at)
+      AND (s.gone_at IS NULL OR s.gone_at < excluded.gone_at)
+    RETURNING salla_id, effect, false AS below_other, false AS lacks_details";
+
+/// For an order that has gone, "first" in the verdict means that the run had counted
+/// it.
+pub(crate) async fn land_gone(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    gone: &[(i64, Version)],
+) -> Result<Vec<Verdict>, Trouble> {
+    let ids: Vec<i64> = gone.iter().map(|(id, _)| *id).collect();
+    let versions: Vec<_> = gone.iter().map(|(_, version)| version.to_sqlx()).collect();
+    let verdicts = sqlx::query_as(LAND_GONE)
+        .bind(run.merchant.0)
+        .bind(run.number)
+        .bind(ids)
+        .bind(versions)
+        .fetch_all(tx)
+        .await?;
+    Ok(verdicts)
+}
+
+/// Of the records that got no verdict, those that are there in a newer version.
+const COUNT_PRESENT: &str = "
+    SELECT count(*) FROM salla_sync.source_records
+    WHERE merchant_id = $1 AND resource = $2::text::salla_sync.resource
+      AND salla_id = ANY($3) AND gone_at IS NULL";
+
+/// How many of the records are in their table after the verdicts.
+pub(crate) async fn count_loaded<R>(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    resource: Resource,
+    records: &[Incoming<R>],
+    verdicts: &[Verdict],
+) -> Result<u64, Trouble> {
+    let mut loaded = verdicts.len() as u64;
+    if verdicts.len() < records.len() {
+        let mut passed: Vec<i64> = verdicts.iter().map(|v| v.salla_id).collect();
+        passed.sort_unstable();
+        let others: Vec<i64> = records
+            .iter()
+            .map(|r| r.id)
+            .filter(|id| passed.binary_search(id).is_err())
+            .collect();
+        let mut arguments = sqlx::postgres::PgArguments::default();
+        add(&mut arguments, run.merchant.0)?;
+        add(&mut arguments, resource.as_str())?;
+        add(&mut arguments, others)?;
+        let present: i64 = sqlx::query_scalar_with(COUNT_PRESENT, arguments)
+            .fetch_one(tx)
+            .await?;
+        loaded += present.cast_unsigned();
+    }
+    Ok(loaded)
+}

@@ -1,0 +1,54 @@
+//! The fencing check that every write for a run begins with.
+
+use domain::failure::Failure;
+use domain::shop::MerchantId;
+use importer::ports::landing::RunLease;
+use sqlx::PgConnection;
+
+use crate::failure::Trouble;
+
+/// A run that was found to be held under the caller's fencing number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeldRun {
+    pub(crate) lease: RunLease,
+    pub(crate) merchant: MerchantId,
+    pub(crate) number: i64,
+    pub(crate) keep_raw: bool,
+    /// Spares a batch the search for rejections that it might resolve.
+    pub(crate) has_open_rejections: bool,
+}
+
+#[derive(sqlx::FromRow)]
+struct HeldRow {
+    number: i64,
+    keep_raw: bool,
+    has_open_rejections: bool,
+}
+
+/// Holds the run's key against a claim until the transaction ends. A key-share lock
+/// is enough: it keeps out the FOR UPDATE of a claim and lets heartbeats and the
+/// counters of parallel landings pass, which a share lock would deadlock with.
+const HOLD: &str = "
+    SELECT r.number, r.keep_raw,
+        EXISTS (SELECT FROM salla_sync.rejected_records x
+                WHERE x.merchant_id = r.merchant_id AND x.resolved_at IS NULL) AS has_open_rejections
+    FROM salla_sync.sync_runs r
+    WHERE r.id = $1 AND r.merchant_id = $2 AND r.fencing = $3 AND r.state = 'IN_PROGRESS'
+    FOR KEY SHARE OF r";
+
+pub(crate) async fn hold(tx: &mut PgConnection, lease: RunLease) -> Result<HeldRun, Trouble> {
+    let row: Option<HeldRow> = sqlx::query_as(HOLD)
+        .bind(lease.run.0)
+        .bind(lease.merchant.0)
+        .bind(lease.fencing)
+        .fetch_optional(tx)
+        .await?;
+    let row = row.ok_or(Failure::LeaseLost)?;
+    Ok(HeldRun {
+        lease,
+        merchant: lease.merchant,
+        number: row.number,
+        keep_raw: row.keep_raw,
+        has_open_rejections: row.has_open_rejections,
+    })
+}

@@ -1,0 +1,159 @@
+//! The certificate: everything counted in one snapshot.
+
+use domain::certificate::{Certificate, MonthTotal, RejectionCount};
+use domain::failure::Failure;
+use domain::plan::Plan;
+use domain::window::DayRange;
+use importer::ports::landing::RunLease;
+use jiff::Timestamp;
+use jiff_sqlx::Date;
+use rust_decimal::Decimal;
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool};
+
+use crate::failure::Trouble;
+use crate::landing::parse_resource;
+use crate::runs::counting::count_windows;
+
+/// All counts have to be of the same moment, whatever lands meanwhile.
+const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+
+pub(crate) async fn certify(
+    pool: &PgPool,
+    lease: RunLease,
+    as_of: Timestamp,
+) -> Result<Certificate, Trouble> {
+    let mut tx = pool.begin_with(SNAPSHOT).await?;
+    let subject = subject(&mut tx, lease).await?;
+    let windows = count_windows(&mut tx, lease, None).await?;
+    let month_totals = month_totals(&mut tx, lease, &subject).await?;
+    let rejections = rejections(&mut tx, lease).await?;
+    tx.commit().await?;
+    Ok(Certificate {
+        run_id: lease.run,
+        merchant_id: lease.merchant,
+        range: subject.range(),
+        detail_case: subject.plan.0.probe.detail_case,
+        as_of,
+        started_at: subject
+            .started_at
+            .map_or(as_of, jiff_sqlx::Timestamp::to_jiff),
+        windows,
+        month_totals,
+        rejections,
+    })
+}
+
+/// The run that the certificate is about.
+#[derive(sqlx::FromRow)]
+struct Subject {
+    plan: Json<Plan>,
+    range_from: Date,
+    range_to: Date,
+    started_at: Option<jiff_sqlx::Timestamp>,
+    max_orders: Option<i64>,
+}
+
+impl Subject {
+    fn range(&self) -> DayRange {
+        DayRange {
+            from: self.range_from.to_jiff(),
+            to: self.range_to.to_jiff(),
+        }
+    }
+}
+
+const IS_HELD: &str = "
+    SELECT EXISTS (SELECT FROM salla_sync.sync_runs
+                   WHERE id = $1 AND merchant_id = $2 AND fencing = $3 AND state = 'IN_PROGRESS')";
+
+const SUBJECT: &str = "
+    SELECT plan, range_from, range_to, started_at, max_orders
+    FROM salla_sync.sync_runs WHERE id = $1 AND plan IS NOT NULL";
+
+/// A snapshot cannot lock, so the lease is only looked at: nothing is written.
+async fn subject(tx: &mut PgConnection, lease: RunLease) -> Result<Subject, Trouble> {
+    let is_held: bool = sqlx::query_scalar(IS_HELD)
+        .bind(lease.run.0)
+        .bind(lease.merchant.0)
+        .bind(lease.fencing)
+        .fetch_one(&mut *tx)
+        .await?;
+    if !is_held {
+        return Err(Failure::LeaseLost.into());
+    }
+    let subject: Option<Subject> = sqlx::query_as(SUBJECT)
+        .bind(lease.run.0)
+        .fetch_optional(tx)
+        .await?;
+    let subject = subject.ok_or_else(|| Failure::Bug {
+        what: "a run was to be certified that has no plan".to_owned(),
+    })?;
+    Ok(subject)
+}
+
+/// A run that wanted only so many orders answers only for those that it listed.
+const MONTH_TOTALS: &str = "
+    SELECT date_trunc('month', o.riyadh_date)::date AS month,
+           coalesce(o.currency, '?') AS currency,
+           count(*) AS orders,
+           coalesce(sum(o.total), 0) AS total
+    FROM salla.orders o
+    WHERE o.merchant_id = $1 AND o.riyadh_date BETWEEN $2 AND $3
+      AND ($5 IS FALSE OR o.id IN (
+          SELECT unnest(p.ids)
+          FROM salla_sync.sync_windows w
+          JOIN salla_sync.sync_pages p ON p.window_id = w.id AND p.walk = w.walk
+          WHERE w.run_id = $4 AND w.resource = 'orders' AND w.replaced_at IS NULL))
+    GROUP BY 1, 2
+    ORDER BY 1, 2";
+
+async fn month_totals(
+    tx: &mut PgConnection,
+    lease: RunLease,
+    subject: &Subject,
+) -> Result<Vec<MonthTotal>, Trouble> {
+    let rows: Vec<(Date, String, i64, Decimal)> = sqlx::query_as(MONTH_TOTALS)
+        .bind(lease.merchant.0)
+        .bind(subject.range_from)
+        .bind(subject.range_to)
+        .bind(lease.run.0)
+        .bind(subject.max_orders.is_some())
+        .fetch_all(tx)
+        .await?;
+    let totals = rows
+        .into_iter()
+        .map(|(month, currency, orders, total)| MonthTotal {
+            month: month.to_jiff(),
+            currency,
+            orders: orders.cast_unsigned(),
+            total,
+        });
+    Ok(totals.collect())
+}
+
+const REJECTIONS: &str = "
+    SELECT resource::text, code, count(*)
+    FROM salla_sync.rejected_records
+    WHERE run_id = $1 AND resolved_at IS NULL
+    GROUP BY resource, code
+    ORDER BY resource, code";
+
+async fn rejections(
+    tx: &mut PgConnection,
+    lease: RunLease,
+) -> Result<Vec<RejectionCount>, Trouble> {
+    let rows: Vec<(String, String, i64)> = sqlx::query_as(REJECTIONS)
+        .bind(lease.run.0)
+        .fetch_all(tx)
+        .await?;
+    let mut counts = Vec::with_capacity(rows.len());
+    for (resource, code, count) in rows {
+        counts.push(RejectionCount {
+            resource: parse_resource(&resource)?,
+            code,
+            count: count.cast_unsigned(),
+        });
+    }
+    Ok(counts)
+}

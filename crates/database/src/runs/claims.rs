@@ -1,0 +1,187 @@
+//! Who works on a run: creating, joining, claiming, holding on.
+
+use std::time::Duration;
+
+use domain::failure::Failure;
+use domain::run::{RunId, RunState};
+use domain::shop::MerchantId;
+use domain::window::DayRange;
+use importer::ports::landing::RunLease;
+use importer::ports::runs::{Claim, Run, RunOptions};
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use sqlx::{PgConnection, PgPool};
+
+use crate::failure::Trouble;
+use crate::runs::rows::{RunRow, select_runs};
+use crate::text::storable;
+
+/// Callers at once wait here for each other, so that the second finds the run of the
+/// first.
+const TAKE_TURNS: &str = "SELECT FROM salla_sync.merchants WHERE id = $1 FOR NO KEY UPDATE";
+
+const OPEN: &str =
+    select_runs!("WHERE r.merchant_id = $1 AND r.state <> 'COMPLETED' AND r.superseded_at IS NULL");
+
+const SUPERSEDE: &str = "UPDATE salla_sync.sync_runs SET superseded_at = $2 WHERE id = $1";
+
+const CREATE: &str = "
+    INSERT INTO salla_sync.sync_runs
+        (id, merchant_id, state, months, max_orders, keep_raw, range_from, range_to, created_at)
+    VALUES ($1, $2, 'PENDING', $3, $4, $5, $6, $7, $8)";
+
+const SHOW_CREATED: &str = "
+    INSERT INTO salla_sync.merchant_sync_status (merchant_id, run_id, status, updated_at)
+    VALUES ($1, $2, 'PENDING', $3)
+    ON CONFLICT (merchant_id) DO UPDATE SET
+        run_id = excluded.run_id, status = excluded.status, started_at = NULL, completed_at = NULL,
+        progress_percent = 0, last_processed_cursor = NULL, orders = 0, order_details = 0,
+        customers = 0, products = 0, rejected = 0, pages = 0, updated_at = excluded.updated_at";
+
+const BY_ID: &str = select_runs!("WHERE r.id = $1");
+
+pub(crate) async fn create_or_join(
+    pool: &PgPool,
+    (merchant, id): (MerchantId, RunId),
+    options: &RunOptions,
+    range: DayRange,
+    now: Timestamp,
+) -> Result<Run, Trouble> {
+    let mut tx = pool.begin().await?;
+    sqlx::query(TAKE_TURNS)
+        .bind(merchant.0)
+        .execute(&mut *tx)
+        .await?;
+    let open: Option<RunRow> = sqlx::query_as(OPEN)
+        .bind(merchant.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+    if let Some(open) = open.map(Run::try_from).transpose()? {
+        if is_joined(&open, options) {
+            return Ok(open);
+        }
+        let supersede = sqlx::query(SUPERSEDE).bind(open.id.0).bind(now.to_sqlx());
+        supersede.execute(&mut *tx).await?;
+    }
+    create(&mut tx, (merchant, id), options, range, now).await?;
+    let row: RunRow = sqlx::query_as(BY_ID).bind(id.0).fetch_one(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(row.try_into()?)
+}
+
+/// A run that somebody works on, or that waits for somebody, is joined as it is; a
+/// failed one only by who wants the same, because going on with it is all that the
+/// others could do.
+fn is_joined(open: &Run, wanted: &RunOptions) -> bool {
+    match open.state {
+        RunState::Pending | RunState::InProgress | RunState::Completed => true,
+        RunState::Failed => {
+            open.options.months == wanted.months && open.options.max_orders == wanted.max_orders
+        }
+    }
+}
+
+async fn create(
+    tx: &mut PgConnection,
+    (merchant, id): (MerchantId, RunId),
+    options: &RunOptions,
+    range: DayRange,
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    sqlx::query(CREATE)
+        .bind(id.0)
+        .bind(merchant.0)
+        .bind(i32::from(options.months))
+        .bind(options.max_orders.map(u64::cast_signed))
+        .bind(options.keep_raw)
+        .bind(range.from.to_sqlx())
+        .bind(range.to.to_sqlx())
+        .bind(now.to_sqlx())
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query(SHOW_CREATED)
+        .bind(merchant.0)
+        .bind(id.0)
+        .bind(now.to_sqlx())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Waits for landings in flight, which hold a key-share lock, and keeps out new ones
+/// until the fencing number has grown.
+const LOCK: &str = select_runs!("WHERE r.id = $1 FOR UPDATE");
+
+const CLAIM: &str = "
+    UPDATE salla_sync.sync_runs SET
+        state = 'IN_PROGRESS', fencing = fencing + 1, lease_owner = $2,
+        lease_until = now() + make_interval(secs => $3), started_at = coalesce(started_at, $4),
+        certificate = NULL, failure_code = NULL, failure_message = NULL, failure_advice = NULL
+    WHERE id = $1";
+
+const SHOW_CLAIMED: &str = "
+    UPDATE salla_sync.merchant_sync_status s SET
+        status = r.state, started_at = r.started_at, completed_at = NULL, updated_at = $2
+    FROM salla_sync.sync_runs r
+    WHERE r.id = $1 AND s.merchant_id = r.merchant_id AND s.run_id = r.id";
+
+pub(crate) async fn claim(
+    pool: &PgPool,
+    run: RunId,
+    owner: &str,
+    lease: Duration,
+    now: Timestamp,
+) -> Result<Claim, Trouble> {
+    let mut tx = pool.begin().await?;
+    let row: Option<RunRow> = sqlx::query_as(LOCK)
+        .bind(run.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let row = row.ok_or_else(|| Failure::Bug {
+        what: "a run was to be claimed that does not exist".to_owned(),
+    })?;
+    if row.is_superseded || !row.state()?.can_be_claimed() {
+        return Ok(Claim::Over(Box::new(row.try_into()?)));
+    }
+    if let Some(holder) = row.holder() {
+        return Ok(Claim::Taken(holder));
+    }
+    let claim = sqlx::query(CLAIM)
+        .bind(run.0)
+        .bind(storable(owner))
+        .bind(lease.as_secs_f64())
+        .bind(now.to_sqlx());
+    claim.execute(&mut *tx).await?;
+    let show = sqlx::query(SHOW_CLAIMED).bind(run.0).bind(now.to_sqlx());
+    show.execute(&mut *tx).await?;
+    let row: RunRow = sqlx::query_as(BY_ID)
+        .bind(run.0)
+        .fetch_one(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    let fencing = row.fencing;
+    let claimed = Run::try_from(row)?;
+    let lease = RunLease {
+        run,
+        merchant: claimed.merchant,
+        fencing,
+    };
+    Ok(Claim::Granted(lease, Box::new(claimed)))
+}
+
+const EXTEND: &str = "
+    UPDATE salla_sync.sync_runs SET lease_until = now() + make_interval(secs => $3)
+    WHERE id = $1 AND fencing = $2 AND state = 'IN_PROGRESS'";
+
+pub(crate) async fn extend(pool: &PgPool, lease: RunLease, by: Duration) -> Result<(), Trouble> {
+    let extended = sqlx::query(EXTEND)
+        .bind(lease.run.0)
+        .bind(lease.fencing)
+        .bind(by.as_secs_f64())
+        .execute(pool)
+        .await?;
+    match extended.rows_affected() {
+        0 => Err(Failure::LeaseLost.into()),
+        _ => Ok(()),
+    }
+}

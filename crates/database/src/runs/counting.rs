@@ -1,0 +1,171 @@
+//! What a window's last walk listed, and what became of it.
+
+use domain::certificate::WindowCounts;
+use domain::resource::Resource;
+use domain::run::WindowId;
+use importer::ports::landing::RunLease;
+use jiff_sqlx::Date;
+use sqlx::{PgConnection, PgPool};
+
+use crate::failure::Trouble;
+use crate::landing::parse_resource;
+use crate::runs::windows::{days, no_such_window};
+
+/// Every id of the walk gets one verdict. A rejection that is still open comes first,
+/// because then something of the record lacks even if an older row is there; then the
+/// row; then the tombstone. An id without any is missing, and the sums show it.
+macro_rules! judge {
+    ($table:literal, $has_details:literal) => {
+        concat!(
+            "WITH pages AS (
+                SELECT p.* FROM salla_sync.sync_pages p
+                JOIN salla_sync.sync_windows w ON w.id = p.window_id AND w.walk = p.walk
+                WHERE w.id = $1
+            ), walk AS (
+                SELECT coalesce((array_agg(total ORDER BY page DESC))[1], 0) AS reported,
+                       coalesce(min(total) = max(total), false) AS total_was_stable,
+                       coalesce(sum(without_id), 0)::bigint AS without_id
+                FROM pages
+            ), judged AS (
+                SELECT EXISTS (SELECT FROM salla_sync.rejected_records x
+                               WHERE x.merchant_id = $2 AND x.salla_id = l.id
+                                 AND x.resource = $3::text::salla_sync.resource
+                                 AND x.resolved_at IS NULL) AS is_rejected,
+                       t.id IS NOT NULL AS is_present,
+                       s.gone_at IS NOT NULL AS is_gone, ",
+            $has_details,
+            " AS has_details
+                FROM (SELECT DISTINCT unnest(ids) AS id FROM pages) l
+                LEFT JOIN ",
+            $table,
+            " t ON t.merchant_id = $2 AND t.id = l.id
+                LEFT JOIN salla_sync.source_records s
+                  ON s.merchant_id = $2 AND s.salla_id = l.id
+                 AND s.resource = $3::text::salla_sync.resource
+            ), verdicts AS (
+                SELECT count(*) AS distinct_ids,
+                       count(*) FILTER (WHERE is_rejected) AS rejected,
+                       count(*) FILTER (WHERE is_present AND NOT is_rejected) AS loaded,
+                       count(*) FILTER (WHERE is_present AND NOT is_rejected AND has_details)
+                           AS with_details,
+                       count(*) FILTER (WHERE is_gone AND NOT is_present AND NOT is_rejected) AS gone
+                FROM judged
+            )
+            SELECT walk.*, verdicts.* FROM walk CROSS JOIN verdicts"
+        )
+    };
+}
+
+/// An order's details are there when its items are known and it is not on the
+/// worklist, which it is again when its header has changed.
+const ORDERS: &str = judge!(
+    "salla.orders",
+    "t.has_items AND s.detail_version IS NOT NULL
+         AND NOT EXISTS (SELECT FROM salla_sync.pending_details p
+                         WHERE p.merchant_id = $2 AND p.order_id = l.id)"
+);
+const CUSTOMERS: &str = judge!("salla.customers", "false");
+const PRODUCTS: &str = judge!("salla.products", "false");
+const CATEGORIES: &str = judge!("salla.categories", "false");
+const ORDER_STATUSES: &str = judge!("salla.order_statuses", "false");
+
+#[derive(sqlx::FromRow)]
+struct Judged {
+    reported: i64,
+    total_was_stable: bool,
+    without_id: i64,
+    distinct_ids: i64,
+    rejected: i64,
+    loaded: i64,
+    with_details: i64,
+    gone: i64,
+}
+
+/// A window as far as counting needs it.
+#[derive(sqlx::FromRow)]
+pub(crate) struct CountedWindow {
+    id: i64,
+    resource: String,
+    day_from: Option<Date>,
+    day_to: Option<Date>,
+    walk: i32,
+    cut_short: bool,
+}
+
+const WINDOWS: &str = "
+    SELECT id, resource::text, day_from, day_to, walk, cut_short
+    FROM salla_sync.sync_windows
+    WHERE run_id = $1 AND replaced_at IS NULL AND ($2::bigint IS NULL OR id = $2)
+    ORDER BY position";
+
+pub(crate) async fn count_window(
+    pool: &PgPool,
+    lease: RunLease,
+    window: WindowId,
+) -> Result<WindowCounts, Trouble> {
+    let mut connection = pool.acquire().await?;
+    let counts = count_windows(&mut connection, lease, Some(window)).await?;
+    let counts = counts.into_iter().next();
+    Ok(counts.ok_or_else(|| no_such_window("counted"))?)
+}
+
+/// Counts one window of the run, or all in their order.
+pub(crate) async fn count_windows(
+    connection: &mut PgConnection,
+    lease: RunLease,
+    window: Option<WindowId>,
+) -> Result<Vec<WindowCounts>, Trouble> {
+    let windows: Vec<CountedWindow> = sqlx::query_as(WINDOWS)
+        .bind(lease.run.0)
+        .bind(window.map(|w| w.0))
+        .fetch_all(&mut *connection)
+        .await?;
+    let mut counts = Vec::with_capacity(windows.len());
+    for window in windows {
+        counts.push(count(connection, lease, window).await?);
+    }
+    Ok(counts)
+}
+
+async fn count(
+    connection: &mut PgConnection,
+    lease: RunLease,
+    window: CountedWindow,
+) -> Result<WindowCounts, Trouble> {
+    let resource = parse_resource(&window.resource)?;
+    let sql = match resource {
+        Resource::Orders => ORDERS,
+        Resource::Customers => CUSTOMERS,
+        Resource::Products => PRODUCTS,
+        Resource::Categories => CATEGORIES,
+        Resource::OrderStatuses => ORDER_STATUSES,
+    };
+    let judged: Judged = sqlx::query_as(sql)
+        .bind(window.id)
+        .bind(lease.merchant.0)
+        .bind(resource.as_str())
+        .fetch_one(connection)
+        .await?;
+    let has_details = resource == Resource::Orders;
+    Ok(WindowCounts {
+        window: WindowId(window.id),
+        resource,
+        days: days(window.day_from, window.day_to),
+        walks: window.walk.cast_unsigned(),
+        reported: judged.reported.cast_unsigned(),
+        total_was_stable: judged.total_was_stable,
+        distinct: judged.distinct_ids.cast_unsigned(),
+        without_id: judged.without_id.cast_unsigned(),
+        loaded: judged.loaded.cast_unsigned(),
+        // A record without id is always a rejection, written with its page.
+        rejected: (judged.rejected + judged.without_id).cast_unsigned(),
+        gone: judged.gone.cast_unsigned(),
+        details_needed: if has_details {
+            judged.loaded.cast_unsigned()
+        } else {
+            0
+        },
+        details_loaded: judged.with_details.cast_unsigned(),
+        cut_short: window.cut_short,
+    })
+}

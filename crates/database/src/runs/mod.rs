@@ -1,0 +1,211 @@
+//! The life of runs.
+
+mod certificate;
+mod claims;
+mod counting;
+mod endings;
+mod merchants;
+mod rows;
+mod windows;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::certificate::{Certificate, WindowCounts};
+use domain::failure::Failure;
+use domain::plan::Plan;
+use domain::resource::Resource;
+use domain::run::{RunId, WindowId};
+use domain::shop::{MerchantId, ShopInfo};
+use domain::window::DayRange;
+use importer::ports::clock::Clock;
+use importer::ports::landing::RunLease;
+use importer::ports::runs::{Claim, Run, RunOptions, Runs, ShopSummary, StoredWindow};
+use jiff::Timestamp;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::retry::persistently;
+
+/// [`Runs`] on PostgreSQL.
+///
+/// Times that people read come from the clock of the import; leases go by the
+/// database's, so that all workers agree on them.
+#[derive(Clone, Debug)]
+pub struct PostgresRuns {
+    pool: PgPool,
+    clock: Arc<dyn Clock>,
+}
+
+impl PostgresRuns {
+    pub(crate) fn new(pool: PgPool, clock: Arc<dyn Clock>) -> Self {
+        Self { pool, clock }
+    }
+}
+
+#[async_trait]
+impl Runs for PostgresRuns {
+    async fn ensure_merchant(&self, shop: &ShopInfo) -> Result<MerchantId, Failure> {
+        let now = self.clock.now();
+        let id = new_id(now);
+        persistently(&self.clock, "storing the shop", || {
+            merchants::ensure(&self.pool, id, shop, now)
+        })
+        .await
+    }
+
+    async fn latest(&self, merchant: MerchantId) -> Result<Option<Run>, Failure> {
+        persistently(&self.clock, "reading the latest run", || {
+            rows::latest(&self.pool, merchant)
+        })
+        .await
+    }
+
+    async fn list(&self) -> Result<Vec<(ShopSummary, Option<Run>)>, Failure> {
+        persistently(&self.clock, "listing runs", || merchants::list(&self.pool)).await
+    }
+
+    async fn create_or_join(
+        &self,
+        merchant: MerchantId,
+        options: &RunOptions,
+        range: DayRange,
+    ) -> Result<Run, Failure> {
+        let now = self.clock.now();
+        let id = RunId(new_id(now));
+        persistently(&self.clock, "creating a run", || {
+            claims::create_or_join(&self.pool, (merchant, id), options, range, now)
+        })
+        .await
+    }
+
+    async fn claim(&self, run: RunId, owner: &str, lease: Duration) -> Result<Claim, Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "claiming a run", || {
+            claims::claim(&self.pool, run, owner, lease, now)
+        })
+        .await
+    }
+
+    async fn extend_lease(&self, lease: RunLease, by: Duration) -> Result<(), Failure> {
+        persistently(&self.clock, "extending a lease", || {
+            claims::extend(&self.pool, lease, by)
+        })
+        .await
+    }
+
+    async fn release(&self, lease: RunLease) -> Result<(), Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "releasing a run", || {
+            endings::release(&self.pool, lease, now)
+        })
+        .await
+    }
+
+    async fn save_plan(
+        &self,
+        lease: RunLease,
+        plan: &Plan,
+        windows: &[(Resource, Option<DayRange>)],
+    ) -> Result<(), Failure> {
+        persistently(&self.clock, "storing the plan", || {
+            windows::save_plan(&self.pool, lease, plan, windows)
+        })
+        .await
+    }
+
+    async fn windows(&self, lease: RunLease) -> Result<Vec<StoredWindow>, Failure> {
+        persistently(&self.clock, "reading the windows of a run", || {
+            windows::list(&self.pool, lease)
+        })
+        .await
+    }
+
+    async fn begin_walk(&self, lease: RunLease, window: WindowId) -> Result<u32, Failure> {
+        persistently(&self.clock, "beginning a walk", || {
+            windows::begin_walk(&self.pool, lease, window)
+        })
+        .await
+    }
+
+    async fn split_window(
+        &self,
+        lease: RunLease,
+        window: WindowId,
+        halves: [DayRange; 2],
+    ) -> Result<(), Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "splitting a window", || {
+            windows::split(&self.pool, lease, window, halves, now)
+        })
+        .await
+    }
+
+    async fn count_window(
+        &self,
+        lease: RunLease,
+        window: WindowId,
+    ) -> Result<WindowCounts, Failure> {
+        persistently(&self.clock, "counting a window", || {
+            counting::count_window(&self.pool, lease, window)
+        })
+        .await
+    }
+
+    async fn settle_window(
+        &self,
+        lease: RunLease,
+        window: WindowId,
+        cut_short: bool,
+    ) -> Result<(), Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "settling a window", || {
+            windows::settle(&self.pool, lease, window, cut_short, now)
+        })
+        .await
+    }
+
+    async fn record_percent(&self, lease: RunLease, percent: u8) -> Result<(), Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "recording the progress", || {
+            endings::record_percent(&self.pool, lease, percent, now)
+        })
+        .await
+    }
+
+    async fn certify(&self, lease: RunLease, as_of: Timestamp) -> Result<Certificate, Failure> {
+        persistently(&self.clock, "certifying a run", || {
+            certificate::certify(&self.pool, lease, as_of)
+        })
+        .await
+    }
+
+    async fn complete(&self, lease: RunLease, certificate: &Certificate) -> Result<(), Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "completing a run", || {
+            endings::complete(&self.pool, lease, certificate, now)
+        })
+        .await
+    }
+
+    async fn fail(
+        &self,
+        lease: RunLease,
+        failure: &Failure,
+        certificate: Option<&Certificate>,
+    ) -> Result<(), Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "recording a failure", || {
+            endings::fail(&self.pool, lease, failure, certificate, now)
+        })
+        .await
+    }
+}
+
+/// An id that sorts by the time at which it was made.
+pub(crate) fn new_id(now: Timestamp) -> Uuid {
+    let seconds = now.as_second().max(0).cast_unsigned();
+    let nanos = now.subsec_nanosecond().max(0).cast_unsigned();
+    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos))
+}

@@ -1,0 +1,145 @@
+//! Runs as rows.
+
+use domain::certificate::Certificate;
+use domain::failure::Failure;
+use domain::plan::Plan;
+use domain::run::{RunId, RunState};
+use domain::shop::MerchantId;
+use domain::window::DayRange;
+use importer::ports::runs::{Holder, RecordedFailure, Run, RunOptions, StoredProgress};
+use sqlx::PgPool;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::failure::Trouble;
+
+/// A run as its row has it. `is_held` is the database's word on whether the lease
+/// still runs.
+#[derive(Debug, sqlx::FromRow)]
+pub(crate) struct RunRow {
+    id: Uuid,
+    merchant_id: Uuid,
+    state: String,
+    months: i32,
+    max_orders: Option<i64>,
+    keep_raw: bool,
+    range_from: jiff_sqlx::Date,
+    range_to: jiff_sqlx::Date,
+    created_at: jiff_sqlx::Timestamp,
+    started_at: Option<jiff_sqlx::Timestamp>,
+    completed_at: Option<jiff_sqlx::Timestamp>,
+    plan: Option<Json<Plan>>,
+    certificate: Option<Json<Certificate>>,
+    failure_code: Option<String>,
+    failure_message: Option<String>,
+    failure_advice: Option<String>,
+    pub(crate) fencing: i64,
+    lease_owner: Option<String>,
+    lease_until: Option<jiff_sqlx::Timestamp>,
+    pub(crate) is_held: bool,
+    /// Another import was started instead of going on with this one.
+    pub(crate) is_superseded: bool,
+    progress_percent: i32,
+    orders: i64,
+    order_details: i64,
+    customers: i64,
+    products: i64,
+    rejected: i64,
+    pages: i64,
+}
+
+/// The columns of [`RunRow`], of a run named `r`.
+macro_rules! select_runs {
+    ($rest:literal) => {
+        concat!(
+            "SELECT r.id, r.merchant_id, r.state, r.months, r.max_orders, r.keep_raw, \
+             r.range_from, r.range_to, r.created_at, r.started_at, r.completed_at, r.plan, \
+             r.certificate, r.failure_code, r.failure_message, r.failure_advice, r.fencing, \
+             r.lease_owner, r.lease_until, \
+             coalesce(r.state = 'IN_PROGRESS' AND r.lease_until > now(), false) AS is_held, \
+             r.superseded_at IS NOT NULL AS is_superseded, \
+             r.progress_percent, r.orders, r.order_details, r.customers, r.products, r.rejected, \
+             r.pages FROM salla_sync.sync_runs r ",
+            $rest
+        )
+    };
+}
+pub(crate) use select_runs;
+
+const LATEST: &str = select_runs!("WHERE r.merchant_id = $1 ORDER BY r.number DESC LIMIT 1");
+
+pub(crate) async fn latest(pool: &PgPool, merchant: MerchantId) -> Result<Option<Run>, Trouble> {
+    let row: Option<RunRow> = sqlx::query_as(LATEST)
+        .bind(merchant.0)
+        .fetch_optional(pool)
+        .await?;
+    Ok(row.map(Run::try_from).transpose()?)
+}
+
+impl TryFrom<RunRow> for Run {
+    type Error = Failure;
+
+    fn try_from(row: RunRow) -> Result<Self, Failure> {
+        let state = row.state()?;
+        let holder = row.holder();
+        let progress = row.progress();
+        Ok(Self {
+            id: RunId(row.id),
+            merchant: MerchantId(row.merchant_id),
+            state,
+            options: RunOptions {
+                months: u16::try_from(row.months).unwrap_or(u16::MAX),
+                max_orders: row.max_orders.map(i64::cast_unsigned),
+                keep_raw: row.keep_raw,
+            },
+            range: DayRange {
+                from: row.range_from.to_jiff(),
+                to: row.range_to.to_jiff(),
+            },
+            created_at: row.created_at.to_jiff(),
+            started_at: row.started_at.map(jiff_sqlx::Timestamp::to_jiff),
+            completed_at: row.completed_at.map(jiff_sqlx::Timestamp::to_jiff),
+            plan: row.plan.map(|json| json.0),
+            failure: row.failure_code.map(|code| RecordedFailure {
+                code,
+                message: row.failure_message.unwrap_or_default(),
+                advice: row.failure_advice.unwrap_or_default(),
+            }),
+            certificate: row.certificate.map(|json| json.0),
+            holder,
+            progress,
+        })
+    }
+}
+
+impl RunRow {
+    pub(crate) fn state(&self) -> Result<RunState, Failure> {
+        RunState::parse(&self.state).ok_or_else(|| Failure::Database {
+            what: format!(
+                "a run is in the state {}, which this version does not know",
+                self.state
+            ),
+        })
+    }
+
+    /// Who holds the run now; a lease that ran out holds nothing.
+    pub(crate) fn holder(&self) -> Option<Holder> {
+        let until = self.lease_until.filter(|_| self.is_held)?;
+        Some(Holder {
+            owner: self.lease_owner.clone().unwrap_or_default(),
+            until: until.to_jiff(),
+        })
+    }
+
+    fn progress(&self) -> StoredProgress {
+        StoredProgress {
+            percent: u8::try_from(self.progress_percent).unwrap_or(100),
+            orders: self.orders.cast_unsigned(),
+            order_details: self.order_details.cast_unsigned(),
+            customers: self.customers.cast_unsigned(),
+            products: self.products.cast_unsigned(),
+            rejected: self.rejected.cast_unsigned(),
+            pages: self.pages.cast_unsigned(),
+        }
+    }
+}

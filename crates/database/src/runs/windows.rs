@@ -1,0 +1,216 @@
+//! The windows of a run and their walks.
+
+use domain::failure::Failure;
+use domain::plan::Plan;
+use domain::resource::Resource;
+use domain::run::WindowId;
+use domain::window::DayRange;
+use importer::ports::landing::RunLease;
+use importer::ports::runs::StoredWindow;
+use jiff::Timestamp;
+use jiff_sqlx::{Date, ToSqlx};
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool};
+
+use crate::failure::Trouble;
+use crate::landing::parse_resource;
+use crate::lease::hold;
+
+const SAVE_PLAN: &str = "UPDATE salla_sync.sync_runs SET plan = $2 WHERE id = $1 AND plan IS NULL";
+
+const CREATE_WINDOWS: &str = "
+    INSERT INTO salla_sync.sync_windows (run_id, position, resource, day_from, day_to)
+    SELECT $1, $2 + r.ordinal::integer, r.resource::salla_sync.resource, r.day_from, r.day_to
+    FROM unnest($3::text[], $4::date[], $5::date[])
+         WITH ORDINALITY AS r(resource, day_from, day_to, ordinal)
+    ORDER BY r.ordinal";
+
+pub(crate) async fn save_plan(
+    pool: &PgPool,
+    lease: RunLease,
+    plan: &Plan,
+    windows: &[(Resource, Option<DayRange>)],
+) -> Result<(), Trouble> {
+    let mut tx = pool.begin().await?;
+    hold(&mut tx, lease).await?;
+    let saved = sqlx::query(SAVE_PLAN)
+        .bind(lease.run.0)
+        .bind(Json(plan))
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+    if saved > 0 {
+        create_windows(&mut tx, lease, 0, windows).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Creates windows at the positions after `position`.
+async fn create_windows(
+    tx: &mut PgConnection,
+    lease: RunLease,
+    position: i32,
+    windows: &[(Resource, Option<DayRange>)],
+) -> Result<(), Trouble> {
+    let day = |pick: fn(DayRange) -> jiff::civil::Date| -> Vec<Option<Date>> {
+        let days = windows.iter().map(|(_, days)| days.map(pick));
+        days.map(|day| day.map(ToSqlx::to_sqlx)).collect()
+    };
+    let resources: Vec<&str> = windows
+        .iter()
+        .map(|(resource, _)| resource.as_str())
+        .collect();
+    sqlx::query(CREATE_WINDOWS)
+        .bind(lease.run.0)
+        .bind(position)
+        .bind(resources)
+        .bind(day(|days| days.from))
+        .bind(day(|days| days.to))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+#[derive(sqlx::FromRow)]
+struct WindowRow {
+    id: i64,
+    resource: String,
+    day_from: Option<Date>,
+    day_to: Option<Date>,
+    walk: i32,
+    first_total: Option<i64>,
+    total_pages: Option<i32>,
+    pages_done: Vec<i32>,
+    settled: bool,
+}
+
+const LIST: &str = "
+    SELECT w.id, w.resource::text, w.day_from, w.day_to, w.walk, w.settled_at IS NOT NULL AS settled,
+           p.first_total, p.total_pages, coalesce(p.pages_done, '{}') AS pages_done
+    FROM salla_sync.sync_windows w
+    LEFT JOIN LATERAL (
+        SELECT array_agg(page ORDER BY page) AS pages_done,
+               (array_agg(total ORDER BY page))[1] AS first_total,
+               (array_agg(total_pages ORDER BY page))[1] AS total_pages
+        FROM salla_sync.sync_pages
+        WHERE window_id = w.id AND walk = w.walk) p ON true
+    WHERE w.run_id = $1 AND w.replaced_at IS NULL
+    ORDER BY w.position";
+
+pub(crate) async fn list(pool: &PgPool, lease: RunLease) -> Result<Vec<StoredWindow>, Trouble> {
+    let rows: Vec<WindowRow> = sqlx::query_as(LIST)
+        .bind(lease.run.0)
+        .fetch_all(pool)
+        .await?;
+    let mut windows = Vec::with_capacity(rows.len());
+    for row in rows {
+        windows.push(StoredWindow {
+            id: WindowId(row.id),
+            resource: parse_resource(&row.resource)?,
+            days: days(row.day_from, row.day_to),
+            walk: row.walk.cast_unsigned(),
+            first_total: row.first_total.map(i64::cast_unsigned),
+            total_pages: row.total_pages.map(i32::cast_unsigned),
+            pages_done: row.pages_done.into_iter().map(i32::cast_unsigned).collect(),
+            settled: row.settled,
+        });
+    }
+    Ok(windows)
+}
+
+pub(crate) fn days(from: Option<Date>, to: Option<Date>) -> Option<DayRange> {
+    let (from, to) = from.zip(to)?;
+    DayRange::new(from.to_jiff(), to.to_jiff())
+}
+
+const BEGIN_WALK: &str = "
+    UPDATE salla_sync.sync_windows SET walk = walk + 1, settled_at = NULL
+    WHERE id = $1 AND run_id = $2 AND replaced_at IS NULL
+    RETURNING walk";
+
+pub(crate) async fn begin_walk(
+    pool: &PgPool,
+    lease: RunLease,
+    window: WindowId,
+) -> Result<u32, Trouble> {
+    let mut tx = pool.begin().await?;
+    hold(&mut tx, lease).await?;
+    let walk: Option<i32> = sqlx::query_scalar(BEGIN_WALK)
+        .bind(window.0)
+        .bind(lease.run.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let walk = walk.ok_or_else(|| no_such_window("walked"))?;
+    tx.commit().await?;
+    Ok(walk.cast_unsigned())
+}
+
+const REPLACE: &str = "
+    UPDATE salla_sync.sync_windows SET replaced_at = $3
+    WHERE id = $1 AND run_id = $2 AND replaced_at IS NULL
+    RETURNING position, resource::text";
+
+const MAKE_ROOM: &str = "
+    UPDATE salla_sync.sync_windows SET position = position + 1
+    WHERE run_id = $1 AND position > $2";
+
+pub(crate) async fn split(
+    pool: &PgPool,
+    lease: RunLease,
+    window: WindowId,
+    halves: [DayRange; 2],
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    let mut tx = pool.begin().await?;
+    hold(&mut tx, lease).await?;
+    let replaced: Option<(i32, String)> = sqlx::query_as(REPLACE)
+        .bind(window.0)
+        .bind(lease.run.0)
+        .bind(now.to_sqlx())
+        .fetch_optional(&mut *tx)
+        .await?;
+    // A window that was replaced before has its halves already.
+    if let Some((position, resource)) = replaced {
+        let make_room = sqlx::query(MAKE_ROOM).bind(lease.run.0).bind(position);
+        make_room.execute(&mut *tx).await?;
+        let resource = parse_resource(&resource)?;
+        let halves = halves.map(|days| (resource, Some(days)));
+        create_windows(&mut tx, lease, position - 1, &halves).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+const SETTLE: &str = "
+    UPDATE salla_sync.sync_windows SET settled_at = coalesce(settled_at, $3), cut_short = $4
+    WHERE id = $1 AND run_id = $2 AND replaced_at IS NULL";
+
+pub(crate) async fn settle(
+    pool: &PgPool,
+    lease: RunLease,
+    window: WindowId,
+    cut_short: bool,
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    let mut tx = pool.begin().await?;
+    hold(&mut tx, lease).await?;
+    let settled = sqlx::query(SETTLE)
+        .bind(window.0)
+        .bind(lease.run.0)
+        .bind(now.to_sqlx())
+        .bind(cut_short)
+        .execute(&mut *tx)
+        .await?;
+    if settled.rows_affected() == 0 {
+        return Err(no_such_window("settled").into());
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+pub(crate) fn no_such_window(done: &str) -> Failure {
+    Failure::Bug {
+        what: format!("a window was to be {done} that the run does not have"),
+    }
+}

@@ -1,0 +1,5 @@
+//! Everything here runs on a real PostgreSQL.
+
+mod landing_orders;
+mod make;
+mod shop;

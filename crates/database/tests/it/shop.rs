@@ -1,0 +1,253 @@
+//! A shop whose run is claimed and planned, ready for landings.
+
+use std::time::Duration;
+
+use database::testing::TestDatabase;
+use database::{PostgresLanding, PostgresRuns};
+use domain::certificate::WindowCounts;
+use domain::order::{Order, Version};
+use domain::plan::{Budget, DetailCase, Plan, Probe};
+use domain::resource::Resource;
+use domain::run::WindowId;
+use domain::shop::{MerchantId, ShopInfo, ShopPlan};
+use domain::window::{DayRange, Overlap};
+use importer::ports::landing::{
+    DetailOutcome, Landed, LandedDetail, Landing, RunLease, WalkedPage,
+};
+use importer::ports::platform::{Decoded, Pagination, Records};
+use importer::ports::runs::{Claim, RunOptions, Runs};
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, FromRow};
+
+pub(crate) struct Shop {
+    pub(crate) db: TestDatabase,
+    pub(crate) landing: PostgresLanding,
+    pub(crate) runs: PostgresRuns,
+    pub(crate) merchant: MerchantId,
+    pub(crate) lease: RunLease,
+}
+
+pub(crate) const LEASE: Duration = Duration::from_secs(60);
+
+pub(crate) fn options() -> RunOptions {
+    RunOptions {
+        months: 12,
+        max_orders: None,
+        keep_raw: true,
+    }
+}
+
+pub(crate) fn range() -> DayRange {
+    DayRange::last_months("2025-06-15".parse().unwrap(), 12)
+}
+
+pub(crate) fn shop_info(salla_id: i64) -> ShopInfo {
+    ShopInfo {
+        salla_id,
+        name: "متجر العود".to_owned(),
+        plan: ShopPlan::Plus,
+        kind: Some("live".to_owned()),
+        status: Some("active".to_owned()),
+        currency: Some("SAR".to_owned()),
+        domain: None,
+    }
+}
+
+pub(crate) fn plan(max_orders: Option<u64>) -> Plan {
+    Plan::from_probe(Probe {
+        range: range(),
+        detail_case: DetailCase::Expanded,
+        orders: 100,
+        orders_per_page: 60,
+        customers: 10,
+        customers_per_page: 60,
+        products: 10,
+        products_per_page: 60,
+        categories: 2,
+        overlap: Overlap::INCLUSIVE,
+        budget: Budget {
+            requests_per_minute: Some(120),
+            share: 0.5,
+        },
+        max_orders,
+    })
+}
+
+impl Shop {
+    pub(crate) async fn open() -> Self {
+        Self::with(options()).await
+    }
+
+    pub(crate) async fn with(options: RunOptions) -> Self {
+        let db = TestDatabase::create().await;
+        let runs = db.database().runs();
+        let merchant = runs.ensure_merchant(&shop_info(1)).await.unwrap();
+        let run = runs
+            .create_or_join(merchant, &options, range())
+            .await
+            .unwrap();
+        let lease = claim(&runs, run.id, "worker 1").await;
+        let shop = Self {
+            landing: db.database().landing(),
+            runs,
+            db,
+            merchant,
+            lease,
+        };
+        shop.plan(options.max_orders).await;
+        shop
+    }
+
+    /// One window for the orders and one for each other resource.
+    async fn plan(&self, max_orders: Option<u64>) {
+        let plan = plan(max_orders);
+        let windows = Resource::ALL.map(|r| (r, r.has_windows().then(range)));
+        self.runs
+            .save_plan(self.lease, &plan, &windows)
+            .await
+            .unwrap();
+        for resource in Resource::ALL {
+            let window = self.window(resource).await;
+            self.runs.begin_walk(self.lease, window).await.unwrap();
+        }
+    }
+
+    /// A new run of the same shop, claimed and planned, as after `import --again`.
+    pub(crate) async fn again(&mut self) {
+        let failure = domain::failure::Failure::Broken {
+            what: "test".to_owned(),
+        };
+        self.runs.fail(self.lease, &failure, None).await.unwrap();
+        let other = RunOptions {
+            months: options().months + 1,
+            ..options()
+        };
+        let run = self
+            .runs
+            .create_or_join(self.merchant, &other, range())
+            .await
+            .unwrap();
+        self.lease = claim(&self.runs, run.id, "worker 2").await;
+        self.plan(None).await;
+    }
+
+    pub(crate) async fn window(&self, resource: Resource) -> WindowId {
+        let windows = self.runs.windows(self.lease).await.unwrap();
+        windows.iter().find(|w| w.resource == resource).unwrap().id
+    }
+
+    pub(crate) async fn page(&self, page: u32, version: Version, records: Records) -> WalkedPage {
+        let total = records.len() as u64;
+        WalkedPage {
+            window: self.window(records.resource()).await,
+            walk: 1,
+            page,
+            pagination: Pagination {
+                count: records.len() as u32,
+                total,
+                per_page: 60,
+                current_page: page,
+                total_pages: 1,
+            },
+            version,
+            records,
+        }
+    }
+
+    pub(crate) async fn land(&self, page: u32, version: Version, records: Records) -> Landed {
+        let page = self.page(page, version, records).await;
+        self.landing.land_pages(self.lease, &[page]).await.unwrap()
+    }
+
+    pub(crate) async fn land_orders(
+        &self,
+        page: u32,
+        version: Version,
+        orders: &[Order],
+    ) -> Landed {
+        let orders = orders.iter().cloned().map(crate::make::ok).collect();
+        self.land(page, version, Records::Orders(orders)).await
+    }
+
+    pub(crate) async fn land_detail(&self, version: Version, order: Order) -> Landed {
+        let order_id = order.id;
+        let order = Box::new(crate::make::ok(order));
+        self.land_outcome(
+            order_id,
+            version,
+            DetailOutcome::Found { order, items: None },
+        )
+        .await
+    }
+
+    pub(crate) async fn land_outcome(
+        &self,
+        order_id: i64,
+        version: Version,
+        outcome: DetailOutcome,
+    ) -> Landed {
+        let detail = LandedDetail {
+            order_id,
+            version,
+            outcome,
+        };
+        self.landing
+            .land_details(self.lease, &[detail])
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn pending(&self) -> Vec<i64> {
+        let pending = self
+            .landing
+            .pending_details(self.lease, None, 100)
+            .await
+            .unwrap();
+        pending.into_iter().map(|p| p.order_id).collect()
+    }
+
+    pub(crate) async fn count(&self, resource: Resource) -> WindowCounts {
+        let window = self.window(resource).await;
+        self.runs.count_window(self.lease, window).await.unwrap()
+    }
+
+    /// The only row of a query.
+    pub(crate) async fn one<T>(&self, sql: &str) -> T
+    where
+        T: Send + Unpin + for<'r> FromRow<'r, PgRow>,
+    {
+        let rows = self.all(sql).await;
+        let [row] =
+            <[T; 1]>::try_from(rows).unwrap_or_else(|rows| panic!("{} rows: {sql}", rows.len()));
+        row
+    }
+
+    pub(crate) async fn all<T>(&self, sql: &str) -> Vec<T>
+    where
+        T: Send + Unpin + for<'r> FromRow<'r, PgRow>,
+    {
+        let query = sqlx::query_as(AssertSqlSafe(sql.to_owned()));
+        query.fetch_all(self.db.pool()).await.unwrap()
+    }
+
+    pub(crate) async fn execute(&self, sql: &str) {
+        let query = sqlx::query(AssertSqlSafe(sql.to_owned()));
+        query.execute(self.db.pool()).await.unwrap();
+    }
+
+    pub(crate) async fn rows(&self, table: &str) -> i64 {
+        let (count,): (i64,) = self.one(&format!("SELECT count(*) FROM {table}")).await;
+        count
+    }
+}
+
+pub(crate) async fn claim(runs: &PostgresRuns, run: domain::run::RunId, owner: &str) -> RunLease {
+    match runs.claim(run, owner, LEASE).await.unwrap() {
+        Claim::Granted(lease, _) => lease,
+        other => panic!("not granted: {other:?}"),
+    }
+}
+
+pub(crate) fn orders(records: Vec<Decoded<Order>>) -> Records {
+    Records::Orders(records)
+}

@@ -1,0 +1,297 @@
+//! The command line: what can be typed, with an example for each.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "salla-sync",
+    version,
+    about = "Brings a Salla shop's orders, customers and products into PostgreSQL, and proves it",
+    after_help = EXIT_CODES
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0  done (also: it was done before)
+  1  the import ended FAILED, or the command could not do its work
+  2  wrong usage or settings
+  3  interrupted: run the same command again to go on from the checkpoint
+  4  another process is importing this shop";
+
+#[derive(Args, Debug)]
+pub struct Global {
+    /// How log lines look on standard error.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "text",
+        env = "SALLA_SYNC_LOG_FORMAT"
+    )]
+    pub log_format: LogFormat,
+
+    /// What is logged, e.g. `info` or `salla_client=debug`.
+    #[arg(long, global = true, default_value = "warn", env = "SALLA_SYNC_LOG")]
+    pub log: String,
+
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct DatabaseArgs {
+    /// Use a private PostgreSQL that salla-sync starts by itself instead of
+    /// DATABASE_URL.
+    #[arg(long, global = true)]
+    pub embedded: bool,
+
+    /// Where the private PostgreSQL and its key live [default:
+    /// ~/.local/share/salla-sync].
+    #[arg(long, global = true, env = "SALLA_SYNC_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Import a simulated shop into a private PostgreSQL: no account, no set-up.
+    #[cfg(feature = "demo")]
+    #[command(after_help = "Example:\n  salla-sync demo --orders 20000")]
+    Demo(DemoArgs),
+
+    /// Import a shop's history, or go on with an import that was interrupted.
+    #[command(after_help = "Example:\n  \
+        SALLA_ACCESS_TOKEN=… DATABASE_URL=postgres://… salla-sync import --months 12\n\n\
+        For a first try:\n  \
+        SALLA_ACCESS_TOKEN=… salla-sync import --embedded --max-orders 200")]
+    Import(ImportArgs),
+
+    /// Say what an import would fetch and how long Salla's limits make it last.
+    #[command(after_help = "Example:\n  SALLA_ACCESS_TOKEN=… salla-sync plan --months 24")]
+    Plan(PlanArgs),
+
+    /// Show the imports in this database.
+    #[command(after_help = "Example:\n  DATABASE_URL=postgres://… salla-sync status --json")]
+    Status(StatusArgs),
+
+    /// List records that were set aside, with the reason.
+    #[command(after_help = "Example:\n  \
+        DATABASE_URL=postgres://… salla-sync rejected --code invalid_date --limit 20")]
+    Rejected(RejectedArgs),
+
+    /// Create or upgrade salla-sync's tables.
+    #[command(after_help = "Example:\n  DATABASE_URL=postgres://… salla-sync migrate")]
+    Migrate(MigrateArgs),
+
+    /// Check settings, database, clock, Salla, token and scopes.
+    #[command(after_help = "Example:\n  \
+        SALLA_ACCESS_TOKEN=… DATABASE_URL=postgres://… salla-sync doctor")]
+    Doctor(DoctorArgs),
+
+    /// Open psql on the database.
+    #[command(after_help = "Example:\n  \
+        salla-sync psql --embedded -- -c 'select * from salla.daily_sales limit 5'")]
+    Psql(PsqlArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct TokenArgs {
+    /// Read the tokens from this file, `-` for standard input: the access token
+    /// alone, or JSON with access_token and refresh_token. Without it they are
+    /// taken from SALLA_ACCESS_TOKEN and SALLA_REFRESH_TOKEN.
+    #[arg(long, value_name = "FILE")]
+    pub tokens: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Depth {
+    /// How many months of orders; customers and products are always whole.
+    #[arg(long, default_value = "12", value_parser = parse_months)]
+    pub months: u16,
+
+    /// For a first try: at most so many orders (the newest), customers and
+    /// products.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_orders: Option<u64>,
+
+    /// Leave the rest of Salla's budget to the shop's other software.
+    #[arg(long, default_value = "100%", value_parser = parse_share, value_name = "SHARE")]
+    pub budget_share: f64,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ImportArgs {
+    #[command(flatten)]
+    pub depth: Depth,
+    #[command(flatten)]
+    pub tokens: TokenArgs,
+
+    /// Import anew although the same import was finished before.
+    #[arg(long)]
+    pub again: bool,
+
+    /// Do not keep Salla's raw records beside the rows.
+    #[arg(long)]
+    pub no_raw: bool,
+
+    /// Stop when more than this share of a resource is rejected for one reason.
+    #[arg(long, default_value = "5%", value_parser = parse_share, value_name = "SHARE")]
+    pub rejection_share: f64,
+
+    /// Print the certificate as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pub depth: Depth,
+    #[command(flatten)]
+    pub tokens: TokenArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct StatusArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Show the latest certificate of each shop as well.
+    #[arg(long)]
+    pub certificate: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct RejectedArgs {
+    /// Only this resource: orders, customers, products, categories or
+    /// order_statuses.
+    #[arg(long)]
+    pub resource: Option<String>,
+    /// Only this reason, e.g. invalid_date.
+    #[arg(long)]
+    pub code: Option<String>,
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub limit: u32,
+    /// Print the raw records too. They hold personal data.
+    #[arg(long)]
+    pub raw: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct MigrateArgs {
+    /// Only say what would be done.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    pub tokens: TokenArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct PsqlArgs {
+    /// Passed on to psql.
+    #[arg(last = true)]
+    pub arguments: Vec<String>,
+}
+
+#[cfg(feature = "demo")]
+#[derive(Args, Clone, Debug)]
+pub struct DemoArgs {
+    #[arg(long, default_value_t = 12_000, value_name = "N")]
+    pub orders: u64,
+    /// How fast the demo's time runs: Salla's limits are per minute, and a minute of
+    /// the simulator lasts 60 s divided by this.
+    #[arg(long, default_value_t = 8.0, value_name = "FACTOR")]
+    pub speed: f64,
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+    /// The age of the simulated app, which decides how line items are reached.
+    #[arg(long, value_enum, default_value = "old")]
+    pub app: DemoApp,
+    /// Print the certificate as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(feature = "demo")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DemoApp {
+    /// Created before 2024-08-15: lists give whole orders.
+    Old,
+    /// One more request per order.
+    Details,
+    /// Two more requests per order.
+    New,
+}
+
+fn parse_months(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(months @ 1..=120) => Ok(months),
+        _ => Err("give a number of months from 1 to 120".to_owned()),
+    }
+}
+
+/// `60%` or `0.6`, above 0 and at most 1.
+fn parse_share(text: &str) -> Result<f64, String> {
+    let share = match text.strip_suffix('%') {
+        Some(percent) => percent.trim().parse::<f64>().map(|p| p / 100.0),
+        None => text.parse(),
+    };
+    match share {
+        Ok(share) if share > 0.0 && share <= 1.0 => Ok(share),
+        _ => Err("give a share like 60% or 0.6, above 0 and at most 100%".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn shares_are_percentages_or_fractions() {
+        let table = [
+            ("60%", Some(0.6)),
+            ("0.6", Some(0.6)),
+            ("100%", Some(1.0)),
+            ("1", Some(1.0)),
+            ("0", None),
+            ("101%", None),
+            ("-1", None),
+            ("many", None),
+        ];
+        for (text, share) in table {
+            assert_eq!(parse_share(text).ok(), share, "{text}");
+        }
+    }
+}

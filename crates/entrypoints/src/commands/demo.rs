@@ -1,0 +1,168 @@
+//! `salla-sync demo`: a simulated shop, a private PostgreSQL, a real import, and
+//! the simulator's word on whether everything arrived.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use importer::import::Outcome;
+use importer::ports::clock::{Clock, SystemClock};
+use importer::ports::runs::RunOptions;
+use salla_simulator::{AppAge, Scenario, Simulator};
+
+use super::import::{Job, report, watch_import};
+use crate::cli::{DatabaseArgs, DemoApp, DemoArgs};
+use crate::config::{DatabaseSettings, GivenTokens, Refresh, SallaSettings};
+use crate::display::{self, line, note};
+use crate::exit::Exit;
+use crate::wiring::{self, OpenDatabase};
+
+/// What goes wrong in the demo, and how often; see the file for the numbers.
+const SCENARIO: &str = include_str!("demo/scenario.toml");
+
+pub async fn run(arguments: DemoArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
+    let data_dir = database
+        .data_dir
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(".salla-sync/demo"));
+    let data_dir = std::path::absolute(data_dir)?;
+    let scenario = scenario(&arguments)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::scaled(
+        scenario.clock.start,
+        scenario.clock.scale,
+    ));
+    note("Starting a private PostgreSQL and the simulator of Salla …");
+    let _server = wiring::forget_embedded(&data_dir, clock.clone()).await?;
+    let settings = DatabaseSettings::Embedded {
+        data_dir: data_dir.clone(),
+    };
+    let open = wiring::open_database(&settings, None, clock.clone()).await?;
+    open.require_current_schema().await?;
+    let simulator = Simulator::start(scenario.clone()).await?;
+    introduce(&arguments, &scenario);
+
+    let salla = salla_settings(&simulator);
+    let connected = match wiring::connect_shop(&open, &salla, 1.0, clock.clone()).await {
+        Ok(connected) => connected,
+        Err(failure) => return Ok(super::import::failed(&failure)),
+    };
+    let job = Job {
+        shop: connected.shop,
+        options: RunOptions {
+            months: 12,
+            max_orders: None,
+            keep_raw: true,
+        },
+        again: false,
+        json: arguments.json,
+    };
+    let merchant = connected.merchant;
+    let platform = connected.platform;
+    let settings = wiring::import_settings(1.0);
+    let outcome = watch_import(&open, platform, settings, clock, &job).await?;
+    let certificate = match &outcome {
+        Outcome::Completed(certificate) => Some(certificate.clone()),
+        _ => None,
+    };
+    let exit = report(&job, outcome);
+    let Some(certificate) = certificate else {
+        return Ok(exit);
+    };
+    tell_what_happened(&simulator);
+    let differences = crate::comparison::differences(
+        open.database.pool(),
+        merchant,
+        &certificate,
+        &simulator.shop(),
+    )
+    .await?;
+    let exit = conclude(&differences);
+    say_how_to_look(&open, &data_dir);
+    Ok(exit)
+}
+
+fn scenario(arguments: &DemoArgs) -> anyhow::Result<Scenario> {
+    let mut scenario: Scenario = toml::from_str(SCENARIO)?;
+    scenario.seed = arguments.seed;
+    scenario.shop.seed = arguments.seed;
+    scenario.shop.orders = arguments.orders;
+    scenario.clock.scale = arguments.speed;
+    scenario.app_age = match arguments.app {
+        DemoApp::Old => AppAge::Expanded,
+        DemoApp::Details => AppAge::FullDetails,
+        DemoApp::New => AppAge::LightDetails,
+    };
+    Ok(scenario)
+}
+
+fn salla_settings(simulator: &Simulator) -> SallaSettings {
+    SallaSettings {
+        api_url: simulator.api_url(),
+        accounts_url: simulator.accounts_url(),
+        tokens: GivenTokens {
+            access: simulator.access_token().into(),
+            refresh: Some(Refresh {
+                token: simulator.refresh_token().into(),
+                client_id: simulator.client_id().to_owned(),
+                client_secret: simulator.client_secret().into(),
+            }),
+        },
+    }
+}
+
+fn introduce(arguments: &DemoArgs, scenario: &Scenario) {
+    note(format!(
+        "A simulated shop of {} orders (seed {}); its time runs {} times as fast as yours. It \
+         throttles, fails, lets its tokens expire and sends broken records.",
+        display::count(arguments.orders),
+        arguments.seed,
+        scenario.clock.scale
+    ));
+}
+
+fn tell_what_happened(simulator: &Simulator) {
+    let ledger = simulator.ledger();
+    let failed: u64 = ledger
+        .by_status
+        .iter()
+        .filter(|(status, _)| **status >= 500)
+        .map(|(_, count)| count)
+        .sum();
+    line(format!(
+        "\nOn the way the simulator answered {} requests: {} with a server error, {} not at all, \
+         {} with 429 (most in one minute: {}). Tokens were renewed {} times, none twice.",
+        display::count(ledger.requests),
+        failed,
+        ledger.unanswered,
+        ledger.throttled,
+        ledger.most_in_60s,
+        ledger.refreshes
+    ));
+}
+
+fn conclude(differences: &[String]) -> Exit {
+    if differences.is_empty() {
+        line("The certificate and every row equal what the simulator knows to be true.");
+        return Exit::Done;
+    }
+    line("The simulator disagrees:");
+    for difference in differences {
+        line(format!("  - {difference}"));
+    }
+    Exit::Failed
+}
+
+fn say_how_to_look(open: &OpenDatabase, data_dir: &std::path::Path) {
+    let Some(server) = &open.embedded else { return };
+    line(format!(
+        "\nLook at the data (the private PostgreSQL stays for 15 minutes, the data for good):\n  \
+         psql -h {} -U postgres {} -c 'select * from salla.daily_sales order by riyadh_date desc limit 7'\n  \
+         target/demo/salla-sync psql --embedded --data-dir {}\n  \
+         target/demo/salla-sync status --embedded --data-dir {} --certificate\n  \
+         target/demo/salla-sync rejected --embedded --data-dir {}",
+        server.socket_dir().display(),
+        server.database(),
+        data_dir.display(),
+        data_dir.display(),
+        data_dir.display()
+    ));
+}

@@ -1,0 +1,176 @@
+//! `salla-sync doctor`: looks at everything an import needs and says what is wrong
+//! with each, instead of stopping at the first.
+
+use std::sync::Arc;
+
+use database::SchemaState;
+use domain::failure::Failure;
+use domain::resource::Resource;
+use importer::ports::clock::{Clock, SystemClock};
+use importer::ports::platform::{PageRequest, Platform, Sort};
+use serde::Serialize;
+
+use crate::cli::{DatabaseArgs, DoctorArgs};
+use crate::config::{DatabaseSettings, Reader, SallaSettings, environment};
+use crate::display::{self, line};
+use crate::exit::Exit;
+use crate::wiring;
+
+/// Clocks further apart than this make dates and token lifetimes doubtful.
+const CLOCK_TOLERANCE_SECONDS: i64 = 30;
+
+#[derive(Serialize)]
+struct Check {
+    what: String,
+    ok: bool,
+    finding: String,
+}
+
+#[derive(Default)]
+struct Report(Vec<Check>);
+
+impl Report {
+    fn good(&mut self, what: &str, finding: impl Into<String>) {
+        self.add(what, true, finding.into());
+    }
+
+    fn bad(&mut self, what: &str, finding: impl Into<String>) {
+        self.add(what, false, finding.into());
+    }
+
+    fn failure(&mut self, what: &str, failure: &Failure) {
+        self.bad(what, format!("{failure}; {}", failure.advice()));
+    }
+
+    fn add(&mut self, what: &str, ok: bool, finding: String) {
+        self.0.push(Check {
+            what: what.to_owned(),
+            ok,
+            finding,
+        });
+    }
+}
+
+pub async fn run(arguments: DoctorArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
+    let mut report = Report::default();
+    let mut reader = Reader::new(&environment);
+    let database = reader.database(database);
+    let salla = reader.salla(&arguments.tokens);
+    let key = reader.encryption_key();
+    match reader.finish() {
+        Ok(()) => report.good("settings", "complete"),
+        Err(error) => error
+            .0
+            .into_iter()
+            .for_each(|problem| report.bad("settings", problem)),
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::real());
+    if let Some(settings) = database {
+        check_database(&mut report, &settings, key, clock.clone()).await;
+    }
+    if let Some(settings) = salla {
+        check_salla(&mut report, &settings, clock).await;
+    }
+    print(&report, arguments.json);
+    let healthy = report.0.iter().all(|check| check.ok);
+    Ok(if healthy { Exit::Done } else { Exit::Failed })
+}
+
+async fn check_database(
+    report: &mut Report,
+    settings: &DatabaseSettings,
+    key: Option<secrecy::SecretString>,
+    clock: Arc<dyn Clock>,
+) {
+    let open = match wiring::open_database(settings, key, clock.clone()).await {
+        Ok(open) => open,
+        Err(error) => return report.bad("database", format!("{error:#}")),
+    };
+    report.good("database", settings.describe());
+    match open.database.schema_state().await {
+        Ok(SchemaState::UpToDate) => report.good("tables", "up to date"),
+        Ok(SchemaState::Behind { .. }) => {
+            report.bad(
+                "tables",
+                "missing or of an older version; run `salla-sync migrate`",
+            );
+        }
+        Ok(SchemaState::Unknown) => {
+            report.bad(
+                "tables",
+                "of a newer version of salla-sync; use that version",
+            );
+        }
+        Err(failure) => report.failure("tables", &failure),
+    }
+    match open.database.now().await {
+        Ok(theirs) => {
+            let apart = theirs.duration_since(clock.now()).as_secs();
+            let finding = format!("this machine and PostgreSQL are {apart} s apart");
+            if apart.abs() <= CLOCK_TOLERANCE_SECONDS {
+                report.good("clock", finding);
+            } else {
+                report.bad("clock", format!("{finding}; set both by NTP"));
+            }
+        }
+        Err(failure) => report.failure("clock", &failure),
+    }
+}
+
+async fn check_salla(report: &mut Report, settings: &SallaSettings, clock: Arc<dyn Clock>) {
+    let client = match wiring::unstored_client(settings, 1.0, clock) {
+        Ok(client) => client,
+        Err(failure) => return report.failure("client", &failure),
+    };
+    match client.shop_info().await {
+        Ok(shop) => report.good(
+            "token",
+            format!(
+                "{} (plan {}) at {}",
+                shop.name,
+                shop.plan.name(),
+                settings.api_url
+            ),
+        ),
+        Err(failure) => return report.failure("token", &failure),
+    }
+    let scopes = [
+        (Resource::Orders, "scope orders.read"),
+        (Resource::Customers, "scope customers.read"),
+        (Resource::Products, "scope products.read"),
+        (Resource::Categories, "scope categories.read"),
+    ];
+    for (resource, what) in scopes {
+        check_scope(report, client.as_ref(), resource, what).await;
+    }
+    if let Some(limit) = client.budget().limit_per_minute {
+        report.good("budget", format!("{limit} requests a minute"));
+    }
+}
+
+async fn check_scope(report: &mut Report, client: &dyn Platform, resource: Resource, what: &str) {
+    let request = PageRequest {
+        resource,
+        days: None,
+        page: 1,
+        sort: Sort::NewestFirst,
+        expanded: false,
+    };
+    match client.list_page(&request).await {
+        Ok(page) => report.good(
+            what,
+            format!("{} {resource}", display::count(page.pagination.total)),
+        ),
+        Err(failure) => report.failure(what, &failure),
+    }
+}
+
+fn print(report: &Report, json: bool) {
+    if json {
+        return display::json(&report.0);
+    }
+    for check in &report.0 {
+        let mark = if check.ok { "ok " } else { "BAD" };
+        line(format!("  {mark}  {:<22} {}", check.what, check.finding));
+    }
+}

@@ -1,0 +1,229 @@
+//! `salla-sync import`: the main job.
+
+use std::sync::Arc;
+
+use domain::failure::Failure;
+use domain::plan::Plan;
+use domain::rejection::RejectionLimit;
+use domain::shop::ShopInfo;
+use importer::import::{Importer, Observer, Outcome, import};
+use importer::ports::clock::{Clock, SystemClock};
+use importer::ports::runs::{Run, RunOptions};
+use importer::progress::Tracker;
+use importer::stop::{StopSignal, stop_pair};
+
+use crate::cli::{DatabaseArgs, ImportArgs};
+use crate::config::{Reader, environment};
+use crate::display::{self, line, note};
+use crate::exit::Exit;
+use crate::wiring::{self, OpenDatabase};
+
+pub async fn run(arguments: ImportArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
+    let mut reader = Reader::new(&environment);
+    let database = reader.database(database);
+    let salla = reader.salla(&arguments.tokens);
+    let key = reader.encryption_key();
+    let refreshes = salla.as_ref().is_some_and(|s| s.tokens.refresh.is_some());
+    let embedded = matches!(
+        database,
+        Some(crate::config::DatabaseSettings::Embedded { .. })
+    );
+    if refreshes && key.is_none() && !embedded {
+        reader.problem(
+            "SALLA_SYNC_KEY is not set, but renewed tokens must be stored encrypted; make one with \
+             echo \"k1:$(openssl rand -base64 32)\", keep it, and set it",
+        );
+    }
+    reader.finish()?;
+    let (Some(database), Some(salla)) = (database, salla) else {
+        anyhow::bail!("settings were accepted although some are missing; please report this");
+    };
+
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::real());
+    let open = wiring::open_database(&database, key, clock.clone()).await?;
+    open.require_current_schema().await?;
+    let share = arguments.depth.budget_share;
+    let shop = wiring::connect_shop(&open, &salla, share, clock.clone()).await;
+    let connected = match shop {
+        Ok(connected) => connected,
+        Err(failure) => {
+            display::failure(&failure);
+            return Ok(Exit::Failed);
+        }
+    };
+    note(format!(
+        "Importing {} (plan {}) into {}.",
+        connected.shop.name,
+        connected.shop.plan.name(),
+        database.describe()
+    ));
+    let job = Job {
+        shop: connected.shop,
+        options: RunOptions {
+            months: arguments.depth.months,
+            max_orders: arguments.depth.max_orders,
+            keep_raw: !arguments.no_raw,
+        },
+        again: arguments.again,
+        json: arguments.json,
+    };
+    let mut settings = wiring::import_settings(share);
+    settings.rejection_limit = RejectionLimit {
+        share: arguments.rejection_share,
+        ..RejectionLimit::default()
+    };
+    let outcome = watch_import(&open, connected.platform, settings, clock, &job).await?;
+    Ok(report(&job, outcome))
+}
+
+/// What to import.
+pub struct Job {
+    pub shop: ShopInfo,
+    pub options: RunOptions,
+    pub again: bool,
+    pub json: bool,
+}
+
+/// Imports with a progress display, until done or interrupted by a signal.
+pub async fn watch_import(
+    open: &OpenDatabase,
+    platform: Arc<dyn importer::ports::platform::Platform>,
+    settings: importer::import::ImportSettings,
+    clock: Arc<dyn Clock>,
+    job: &Job,
+) -> anyhow::Result<Outcome> {
+    let (tracker, progress) = Tracker::new();
+    let importer = Importer {
+        platform,
+        landing: open.landing(),
+        runs: open.runs(),
+        clock: clock.clone(),
+        tracker: Arc::new(tracker),
+        settings,
+    };
+    let bar = tokio::spawn(async move {
+        let wall = SystemClock::real();
+        display::progress_bar::show(progress, &wall).await;
+    });
+    let stop = stop_on_signal();
+    let result = import(
+        &importer,
+        &job.shop,
+        &job.options,
+        job.again,
+        &Narrator,
+        stop,
+    )
+    .await;
+    // The bar ends when the tracker, its source, is gone.
+    drop(importer);
+    bar.await?;
+    result.map_err(anyhow::Error::from)
+}
+
+/// Tells on standard error what happens to the run.
+struct Narrator;
+
+impl Observer for Narrator {
+    fn claimed(&self, run: &Run, resumed: bool) {
+        if resumed {
+            note(format!(
+                "Going on with run {} from its checkpoint ({} pages, {} orders).",
+                run.id,
+                display::count(run.progress.pages),
+                display::count(run.progress.orders)
+            ));
+        }
+    }
+
+    fn planned(&self, plan: &Plan) {
+        display::plan::print_to_stderr(plan);
+    }
+}
+
+/// Ctrl-C and SIGTERM ask the import to stop; a second Ctrl-C ends the process.
+pub fn stop_on_signal() -> StopSignal {
+    let (handle, signal) = stop_pair();
+    tokio::spawn(async move {
+        wiring::termination().await;
+        note("\nStopping; what was read is kept …");
+        handle.stop();
+        wiring::termination().await;
+        std::process::exit(130);
+    });
+    signal
+}
+
+/// Prints how the import ended.
+pub fn report(job: &Job, outcome: Outcome) -> Exit {
+    match outcome {
+        Outcome::Completed(certificate) => {
+            print_certificate(job, &certificate);
+            Exit::Done
+        }
+        Outcome::AlreadyCompleted(run) => {
+            already_done(job, &run);
+            Exit::Done
+        }
+        Outcome::Taken(holder) => {
+            note(format!(
+                "Another process ({}) is importing this shop; its lease lasts until {}. See \
+                 `salla-sync status`.",
+                holder.owner, holder.until
+            ));
+            Exit::Taken
+        }
+        Outcome::Interrupted(failure) => {
+            display::failure(&failure);
+            Exit::Interrupted
+        }
+        Outcome::Failed {
+            failure,
+            certificate,
+        } => {
+            if let Some(certificate) = certificate {
+                print_certificate(job, &certificate);
+            }
+            display::failure(&failure);
+            Exit::Failed
+        }
+    }
+}
+
+fn print_certificate(job: &Job, certificate: &domain::certificate::Certificate) {
+    if job.json {
+        display::json(certificate);
+    } else {
+        display::certificate::print(certificate);
+    }
+}
+
+fn already_done(job: &Job, run: &Run) {
+    if job.json
+        && let Some(certificate) = &run.certificate
+    {
+        display::json(certificate);
+        return;
+    }
+    let when = run
+        .completed_at
+        .map(|at| at.to_string())
+        .unwrap_or_default();
+    line(format!(
+        "This import was finished at {when}: {} orders, {} customers, {} products. Nothing was done.",
+        display::count(run.progress.orders),
+        display::count(run.progress.customers),
+        display::count(run.progress.products)
+    ));
+    line("  salla-sync status --certificate   shows its certificate");
+    line("  salla-sync import --again         reads everything again");
+    if run.options.months < 24 {
+        line("  salla-sync import --months 24     goes further back");
+    }
+}
+
+/// Failures that are errors of a command.
+pub fn failed(failure: &Failure) -> Exit {
+    display::failure(failure);
+    Exit::Failed
+}

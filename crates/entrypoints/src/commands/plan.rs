@@ -1,0 +1,54 @@
+//! `salla-sync plan`: what an import would cost, without a database.
+
+use std::sync::Arc;
+
+use domain::window::DayRange;
+use importer::ports::clock::{Clock, SystemClock};
+use importer::ports::platform::Platform as _;
+use importer::probe::{ProbeRequest, probe};
+use serde_json::json;
+
+use crate::cli::PlanArgs;
+use crate::config::{Reader, environment};
+use crate::display::{self, line};
+use crate::exit::Exit;
+use crate::wiring;
+
+pub async fn run(arguments: PlanArgs) -> anyhow::Result<Exit> {
+    let mut reader = Reader::new(&environment);
+    let salla = reader.salla(&arguments.tokens);
+    reader.finish()?;
+    let Some(salla) = salla else {
+        anyhow::bail!("settings were accepted although some are missing; please report this");
+    };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::real());
+    let share = arguments.depth.budget_share;
+    let client = wiring::unstored_client(&salla, share, clock.clone())?;
+    let shop = match client.shop_info().await {
+        Ok(shop) => shop,
+        Err(failure) => return Ok(super::import::failed(&failure)),
+    };
+    let today = domain::instant::riyadh_date(clock.now());
+    let wanted = ProbeRequest {
+        shop: &shop,
+        range: DayRange::last_months(today, arguments.depth.months),
+        share,
+        max_orders: arguments.depth.max_orders,
+    };
+    let plan = match probe(client.as_ref(), &wanted).await {
+        Ok(plan) => plan,
+        Err(failure) => return Ok(super::import::failed(&failure)),
+    };
+    if arguments.json {
+        display::json(&json!({
+            "plan": plan,
+            "requests": plan.requests(),
+            "floor_seconds": plan.floor_seconds(),
+        }));
+        return Ok(Exit::Done);
+    }
+    line(format!("{} (plan {})", shop.name, shop.plan.name()));
+    display::plan::print(&plan);
+    display::plan::print_floors(share);
+    Ok(Exit::Done)
+}

@@ -1,0 +1,112 @@
+//! `salla-sync status`: the imports in this database.
+
+use std::sync::Arc;
+
+use importer::ports::clock::SystemClock;
+use importer::ports::runs::{Run, ShopSummary};
+use serde_json::{Value, json};
+
+use crate::cli::{DatabaseArgs, StatusArgs};
+use crate::config::{Reader, environment};
+use crate::display::table::Table;
+use crate::display::{self, count, line};
+use crate::exit::Exit;
+use crate::wiring;
+
+pub async fn run(arguments: StatusArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
+    let mut reader = Reader::new(&environment);
+    let settings = reader.database(database);
+    reader.finish()?;
+    let Some(settings) = settings else {
+        anyhow::bail!("settings were accepted although some are missing; please report this");
+    };
+    let open = wiring::open_database(&settings, None, Arc::new(SystemClock::real())).await?;
+    open.require_current_schema().await?;
+    let shops = open.runs().list().await?;
+    if arguments.json {
+        let shops: Vec<Value> = shops.iter().map(|(shop, run)| as_json(shop, run)).collect();
+        display::json(&shops);
+        return Ok(Exit::Done);
+    }
+    if shops.is_empty() {
+        line("Nothing has been imported into this database yet.");
+        return Ok(Exit::Done);
+    }
+    line(table(&shops));
+    for (shop, run) in &shops {
+        let Some(run) = run else { continue };
+        if let Some(failure) = &run.failure {
+            line(format!(
+                "\n{}: {}.\n  What to do: {}.",
+                shop.name, failure.message, failure.advice
+            ));
+        }
+        if let Some(certificate) = &run.certificate
+            && arguments.certificate
+        {
+            line(format!("\n{}", shop.name));
+            display::certificate::print(certificate);
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn table(shops: &[(ShopSummary, Option<Run>)]) -> Table {
+    let mut table = Table::new([
+        "shop",
+        "salla id",
+        "plan",
+        "state",
+        "%",
+        "orders",
+        "completed",
+        "customers",
+        "products",
+        "set aside",
+        "orders of",
+        "worker",
+    ]);
+    for (shop, run) in shops {
+        let number = |of: fn(&Run) -> u64| run.as_ref().map(|r| count(of(r))).unwrap_or_default();
+        let text = |of: fn(&Run) -> String| run.as_ref().map(of).unwrap_or_default();
+        table.row([
+            shop.name.clone(),
+            shop.salla_id.to_string(),
+            shop.plan.clone(),
+            text(|r| r.state.to_string()),
+            text(|r| r.progress.percent.to_string()),
+            number(|r| r.progress.orders),
+            number(|r| r.progress.order_details),
+            number(|r| r.progress.customers),
+            number(|r| r.progress.products),
+            number(|r| r.progress.rejected),
+            text(|r| r.range.to_string()),
+            text(|r| {
+                r.holder
+                    .as_ref()
+                    .map(|h| h.owner.clone())
+                    .unwrap_or_default()
+            }),
+        ]);
+    }
+    table
+}
+
+fn as_json(shop: &ShopSummary, run: &Option<Run>) -> Value {
+    json!({
+        "shop": shop,
+        "run": run.as_ref().map(|run| json!({
+            "id": run.id,
+            "state": run.state,
+            "range": run.range,
+            "options": run.options,
+            "created_at": run.created_at,
+            "started_at": run.started_at,
+            "completed_at": run.completed_at,
+            "progress": run.progress,
+            "failure": run.failure,
+            "held_by": run.holder.as_ref().map(|h| json!({ "owner": h.owner, "until": h.until })),
+            "certificate": run.certificate,
+        })),
+    })
+}

@@ -1,0 +1,476 @@
+//! Compares what an import left in the database with what the simulator knows to be
+//! true: every row of every table, and the certificate. Used by the demo and by the
+//! tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+
+use domain::certificate::Certificate;
+use domain::resource::Resource;
+use domain::shop::MerchantId;
+use domain::window::DayRange;
+use rust_decimal::Decimal;
+use salla_simulator::ShopView;
+use sqlx::{PgPool, Row as _, postgres::PgRow};
+
+/// More than this many differences of one kind are only counted.
+const SHOWN: usize = 5;
+
+/// Rows by key, each as one line of text that says everything worth comparing.
+type Rows = BTreeMap<String, String>;
+
+/// What differs, in sentences; empty when nothing does.
+pub async fn differences(
+    pool: &PgPool,
+    merchant: MerchantId,
+    certificate: &Certificate,
+    truth: &ShopView,
+) -> anyhow::Result<Vec<String>> {
+    let range = certificate.range;
+    let mut found = rows(pool, merchant, truth, range).await?;
+    found.extend(certificate_differences(certificate, truth));
+    Ok(found)
+}
+
+/// The same without a certificate: for imports that were cut off.
+pub async fn rows(
+    pool: &PgPool,
+    merchant: MerchantId,
+    truth: &ShopView,
+    range: DayRange,
+) -> anyhow::Result<Vec<String>> {
+    let mut found = Vec::new();
+    let (orders, items) = true_orders(truth, range);
+    compare(
+        &mut found,
+        "order",
+        &orders,
+        &stored_orders(pool, merchant, range).await?,
+    );
+    compare(
+        &mut found,
+        "order item",
+        &items,
+        &stored_items(pool, merchant, range).await?,
+    );
+    let (products, variants) = true_products(truth);
+    compare(
+        &mut found,
+        "product",
+        &products,
+        &stored_products(pool, merchant).await?,
+    );
+    compare(
+        &mut found,
+        "variant",
+        &variants,
+        &stored_variants(pool, merchant).await?,
+    );
+    let mut customers = stored_customers(pool, merchant).await?;
+    // A customer whose own record was set aside may still be known from an order;
+    // such rows are right, but the truth does not list them.
+    for rejected in truth.truth(range.from, range.to).rejections {
+        if rejected.resource == salla_simulator::Resource::Customers {
+            customers.remove(&rejected.id.to_string());
+        }
+    }
+    compare(&mut found, "customer", &true_customers(truth), &customers);
+    let categories = stored_categories(pool, merchant).await?;
+    compare(&mut found, "category", &true_categories(truth), &categories);
+    compare(
+        &mut found,
+        "status",
+        &true_statuses(truth),
+        &stored_statuses(pool, merchant).await?,
+    );
+    rejections(&mut found, pool, merchant, truth, range).await?;
+    Ok(found)
+}
+
+fn compare(found: &mut Vec<String>, what: &str, truth: &Rows, stored: &Rows) {
+    let mut all = Vec::new();
+    for (key, expected) in truth {
+        match stored.get(key) {
+            None => all.push(format!("{what} {key} is missing")),
+            Some(got) if got != expected => {
+                all.push(format!(
+                    "{what} {key} is [{got}] and should be [{expected}]"
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    for key in stored.keys().filter(|key| !truth.contains_key(*key)) {
+        all.push(format!("{what} {key} should not be there"));
+    }
+    let more = all.len().saturating_sub(SHOWN);
+    found.extend(all.into_iter().take(SHOWN));
+    if more > 0 {
+        found.push(format!("… and {more} more differences of {what}s"));
+    }
+}
+
+/// `7.50` and `7.5` are the same amount.
+fn number(value: Decimal) -> String {
+    value.normalize().to_string()
+}
+
+fn optional(value: Option<impl Display>) -> String {
+    value.map_or_else(|| "-".to_owned(), |v| v.to_string())
+}
+
+fn true_orders(truth: &ShopView, range: DayRange) -> (Rows, Rows) {
+    let (mut orders, mut items) = (Rows::new(), Rows::new());
+    for o in truth.truth_orders(range.from, range.to) {
+        let amounts = [
+            o.sub_total,
+            o.shipping,
+            o.cash_on_delivery,
+            o.discount,
+            o.tax_percent,
+            o.tax,
+            o.total,
+        ];
+        let line = format!(
+            "{} {} {} {} {} {} {} {} {}",
+            o.reference_id,
+            o.created_at,
+            o.riyadh_date,
+            o.status_slug,
+            optional(o.custom_status_id),
+            o.payment_method,
+            optional(o.customer_id),
+            o.currency,
+            amounts.map(number).join(" ")
+        );
+        orders.insert(o.id.to_string(), line);
+        for i in &o.items {
+            let amounts = [
+                Decimal::from(i.quantity),
+                i.unit_price,
+                i.discount,
+                i.tax,
+                i.total,
+            ];
+            let line = format!(
+                "{} {} {} {}",
+                optional(i.product_id),
+                i.sku,
+                i.name,
+                amounts.map(number).join(" ")
+            );
+            items.insert(format!("{}/{}", o.id, i.id), line);
+        }
+    }
+    (orders, items)
+}
+
+/// Reads a column that must not be null as `-` where it is.
+fn numeric(row: &PgRow, column: &str) -> String {
+    row.get::<Option<Decimal>, _>(column)
+        .map_or_else(|| "-".to_owned(), number)
+}
+
+fn text(row: &PgRow, column: &str) -> String {
+    optional(row.get::<Option<String>, _>(column))
+}
+
+fn integer(row: &PgRow, column: &str) -> String {
+    optional(row.get::<Option<i64>, _>(column))
+}
+
+async fn stored(
+    pool: &PgPool,
+    sql: &'static str,
+    merchant: MerchantId,
+    range: Option<DayRange>,
+    line: impl Fn(&PgRow) -> (String, String),
+) -> anyhow::Result<Rows> {
+    let mut query = sqlx::query(sql).bind(merchant.0);
+    if let Some(range) = range {
+        query = query
+            .bind(range.from.to_string())
+            .bind(range.to.to_string());
+    }
+    let rows = query.fetch_all(pool).await?;
+    Ok(rows.iter().map(line).collect())
+}
+
+async fn stored_orders(
+    pool: &PgPool,
+    merchant: MerchantId,
+    range: DayRange,
+) -> anyhow::Result<Rows> {
+    const SQL: &str = "SELECT *, extract(epoch FROM created_at)::bigint AS created_epoch,
+               riyadh_date::text AS riyadh_day
+          FROM salla.orders
+         WHERE merchant_id = $1 AND riyadh_date BETWEEN $2::date AND $3::date";
+    stored(pool, SQL, merchant, Some(range), |row| {
+        let amounts = [
+            "subtotal",
+            "shipping",
+            "cash_on_delivery",
+            "discount",
+            "tax_percent",
+            "tax_amount",
+            "total",
+        ];
+        let line = format!(
+            "{} {} {} {} {} {} {} {} {}",
+            integer(row, "reference_id"),
+            integer(row, "created_epoch"),
+            text(row, "riyadh_day"),
+            text(row, "status_slug"),
+            integer(row, "custom_status_id"),
+            text(row, "payment_method"),
+            integer(row, "customer_id"),
+            text(row, "currency"),
+            amounts.map(|column| numeric(row, column)).join(" ")
+        );
+        (integer(row, "id"), line)
+    })
+    .await
+}
+
+async fn stored_items(
+    pool: &PgPool,
+    merchant: MerchantId,
+    range: DayRange,
+) -> anyhow::Result<Rows> {
+    const SQL: &str = "SELECT i.* FROM salla.order_items i
+          JOIN salla.orders o ON o.merchant_id = i.merchant_id AND o.id = i.order_id
+         WHERE i.merchant_id = $1 AND o.riyadh_date BETWEEN $2::date AND $3::date";
+    stored(pool, SQL, merchant, Some(range), |row| {
+        let amounts = ["quantity", "unit_price", "discount", "tax_amount", "total"];
+        let line = format!(
+            "{} {} {} {}",
+            integer(row, "product_id"),
+            text(row, "sku"),
+            text(row, "name"),
+            amounts.map(|column| numeric(row, column)).join(" ")
+        );
+        let key = format!("{}/{}", integer(row, "order_id"), integer(row, "id"));
+        (key, line)
+    })
+    .await
+}
+
+fn true_products(truth: &ShopView) -> (Rows, Rows) {
+    let (mut products, mut variants) = (Rows::new(), Rows::new());
+    for p in truth.truth_products() {
+        let mut categories = p.category_ids.clone();
+        categories.sort_unstable();
+        let line = format!(
+            "{} {} {} {} {} {} {:?}",
+            p.sku,
+            p.name,
+            p.kind,
+            p.status,
+            number(p.price),
+            p.quantity
+                .map_or_else(|| "unlimited".to_owned(), |q| q.to_string()),
+            categories
+        );
+        products.insert(p.id.to_string(), line);
+        for v in &p.variants {
+            let line = format!("{} {} {}", v.sku, number(v.price), v.stock);
+            variants.insert(format!("{}/{}", p.id, v.id), line);
+        }
+    }
+    (products, variants)
+}
+
+async fn stored_products(pool: &PgPool, merchant: MerchantId) -> anyhow::Result<Rows> {
+    const SQL: &str =
+        "SELECT p.*, (SELECT coalesce(array_agg(c.category_id ORDER BY c.category_id), '{}')
+                  FROM salla.product_categories c
+                 WHERE c.merchant_id = p.merchant_id AND c.product_id = p.id) AS categories
+          FROM salla.products p WHERE p.merchant_id = $1";
+    stored(pool, SQL, merchant, None, |row| {
+        let quantity = match row.get::<Option<bool>, _>("unlimited_quantity") {
+            Some(true) => "unlimited".to_owned(),
+            _ => numeric(row, "quantity"),
+        };
+        let line = format!(
+            "{} {} {} {} {} {} {:?}",
+            text(row, "sku"),
+            text(row, "name"),
+            text(row, "kind"),
+            text(row, "status"),
+            numeric(row, "price"),
+            quantity,
+            row.get::<Vec<i64>, _>("categories")
+        );
+        (integer(row, "id"), line)
+    })
+    .await
+}
+
+async fn stored_variants(pool: &PgPool, merchant: MerchantId) -> anyhow::Result<Rows> {
+    const SQL: &str = "SELECT * FROM salla.product_variants WHERE merchant_id = $1";
+    stored(pool, SQL, merchant, None, |row| {
+        let line = format!(
+            "{} {} {}",
+            text(row, "sku"),
+            numeric(row, "price"),
+            numeric(row, "stock_quantity")
+        );
+        let key = format!("{}/{}", integer(row, "product_id"), integer(row, "id"));
+        (key, line)
+    })
+    .await
+}
+
+fn true_customers(truth: &ShopView) -> Rows {
+    truth
+        .truth_customers()
+        .map(|c| {
+            let line = format!("{} {} {} {}", c.first_name, c.last_name, c.mobile, c.email);
+            (c.id.to_string(), line)
+        })
+        .collect()
+}
+
+async fn stored_customers(pool: &PgPool, merchant: MerchantId) -> anyhow::Result<Rows> {
+    const SQL: &str = "SELECT * FROM salla.customers WHERE merchant_id = $1";
+    stored(pool, SQL, merchant, None, |row| {
+        let line = format!(
+            "{} {} {} {}",
+            text(row, "first_name"),
+            text(row, "last_name"),
+            text(row, "mobile"),
+            text(row, "email")
+        );
+        (integer(row, "id"), line)
+    })
+    .await
+}
+
+fn true_categories(truth: &ShopView) -> Rows {
+    truth
+        .truth_categories()
+        .map(|c| {
+            let line = format!("{} {} {}", c.name, optional(c.parent_id), c.status);
+            (c.id.to_string(), line)
+        })
+        .collect()
+}
+
+async fn stored_categories(pool: &PgPool, merchant: MerchantId) -> anyhow::Result<Rows> {
+    const SQL: &str = "SELECT * FROM salla.categories WHERE merchant_id = $1";
+    stored(pool, SQL, merchant, None, |row| {
+        let line = format!(
+            "{} {} {}",
+            text(row, "name"),
+            integer(row, "parent_id"),
+            text(row, "status")
+        );
+        (integer(row, "id"), line)
+    })
+    .await
+}
+
+fn true_statuses(truth: &ShopView) -> Rows {
+    truth
+        .truth_statuses()
+        .map(|s| (s.id.to_string(), format!("{} {}", s.name, s.slug)))
+        .collect()
+}
+
+async fn stored_statuses(pool: &PgPool, merchant: MerchantId) -> anyhow::Result<Rows> {
+    const SQL: &str = "SELECT * FROM salla.order_statuses WHERE merchant_id = $1";
+    stored(pool, SQL, merchant, None, |row| {
+        let line = format!("{} {}", text(row, "name"), text(row, "slug"));
+        (integer(row, "id"), line)
+    })
+    .await
+}
+
+/// As many records of each resource are set aside as are broken, and those whose id
+/// can be read are the right ones.
+async fn rejections(
+    found: &mut Vec<String>,
+    pool: &PgPool,
+    merchant: MerchantId,
+    truth: &ShopView,
+    range: DayRange,
+) -> anyhow::Result<()> {
+    let true_rejections = truth.truth(range.from, range.to).rejections;
+    let rows = sqlx::query(
+        "SELECT resource::text AS resource, salla_id FROM salla_sync.rejected_records
+          WHERE merchant_id = $1 AND resolved_at IS NULL",
+    )
+    .bind(merchant.0)
+    .fetch_all(pool)
+    .await?;
+    for (resource, name) in [
+        (salla_simulator::Resource::Orders, "orders"),
+        (salla_simulator::Resource::Customers, "customers"),
+        (salla_simulator::Resource::Products, "products"),
+    ] {
+        let expected: BTreeSet<i64> = true_rejections
+            .iter()
+            .filter(|r| r.resource == resource)
+            .map(|r| r.id)
+            .collect();
+        let stored: Vec<Option<i64>> = rows
+            .iter()
+            .filter(|row| row.get::<String, _>("resource") == name)
+            .map(|row| row.get("salla_id"))
+            .collect();
+        // The planned overlap reads a day before the window as well, whose broken
+        // records are set aside too.
+        let from = range.widened(domain::window::Overlap::EXCLUSIVE).from;
+        let wider = truth.truth(from, range.to).rejections;
+        let in_overlap = wider.iter().filter(|r| r.resource == resource).count();
+        if stored.len() < expected.len() || stored.len() > in_overlap {
+            found.push(format!(
+                "{} {name} were set aside and should be {}",
+                stored.len(),
+                expected.len()
+            ));
+        }
+        let possible: BTreeSet<i64> = wider.iter().map(|r| r.id).collect();
+        for id in stored.into_iter().flatten() {
+            if !possible.contains(&id) {
+                found.push(format!("{name} {id} was set aside although it is sound"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn certificate_differences(certificate: &Certificate, truth: &ShopView) -> Vec<String> {
+    let mut found = Vec::new();
+    let truth = truth.truth(certificate.range.from, certificate.range.to);
+    let mut months = Rows::new();
+    for (month, currencies) in &truth.months {
+        for (currency, total) in currencies {
+            let line = format!("{} orders, {}", total.orders, number(total.total));
+            months.insert(format!("{month} {currency}"), line);
+        }
+    }
+    let certified = certificate
+        .month_totals
+        .iter()
+        .map(|m| {
+            let key = format!("{} {}", m.month.strftime("%Y-%m"), m.currency);
+            (key, format!("{} orders, {}", m.orders, number(m.total)))
+        })
+        .collect();
+    compare(&mut found, "certified month", &months, &certified);
+    let counts = [
+        (Resource::Customers, truth.customers),
+        (Resource::Products, truth.products),
+        (Resource::OrderStatuses, truth.statuses),
+    ];
+    for (resource, expected) in counts {
+        let loaded = certificate.summary(resource).loaded;
+        if loaded != expected {
+            found.push(format!(
+                "the certificate says {loaded} {resource} instead of {expected}"
+            ));
+        }
+    }
+    found
+}

@@ -1,0 +1,339 @@
+//! Settings from the environment, read in one place. What is missing or wrong is
+//! reported together, each with its fix.
+
+use std::ffi::OsString;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+
+use crate::cli::{DatabaseArgs, TokenArgs};
+use crate::exit::UsageError;
+
+pub const API_URL: &str = "https://api.salla.dev/admin/v2";
+pub const ACCOUNTS_URL: &str = "https://accounts.salla.sa";
+
+/// Where settings come from; a function, so that tests need no environment.
+pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+/// The environment of this process.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place where the environment is read"
+)]
+pub fn environment(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// Tokens as the user gives them, with what is needed to renew them.
+#[derive(Clone, Debug)]
+pub struct GivenTokens {
+    pub access: SecretString,
+    pub refresh: Option<Refresh>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Refresh {
+    pub token: SecretString,
+    pub client_id: String,
+    pub client_secret: SecretString,
+}
+
+#[derive(Clone, Debug)]
+pub struct SallaSettings {
+    pub api_url: String,
+    pub accounts_url: String,
+    pub tokens: GivenTokens,
+}
+
+#[derive(Clone, Debug)]
+pub enum DatabaseSettings {
+    Url(SecretString),
+    /// A private server below this folder.
+    Embedded {
+        data_dir: PathBuf,
+    },
+}
+
+/// Collects every problem instead of stopping at the first.
+pub struct Reader<'a> {
+    lookup: Lookup<'a>,
+    problems: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(lookup: Lookup<'a>) -> Self {
+        Self {
+            lookup,
+            problems: Vec::new(),
+        }
+    }
+
+    pub fn finish(self) -> Result<(), UsageError> {
+        if self.problems.is_empty() {
+            return Ok(());
+        }
+        Err(UsageError(self.problems))
+    }
+
+    pub fn problem(&mut self, text: impl Into<String>) {
+        self.problems.push(text.into());
+    }
+
+    fn text(&mut self, name: &str) -> Option<String> {
+        match (self.lookup)(name)?.into_string() {
+            Ok(text) => Some(text.trim().to_owned()).filter(|t| !t.is_empty()),
+            Err(_) => {
+                self.problem(format!("{name} is not UTF-8 text"));
+                None
+            }
+        }
+    }
+
+    fn url(&mut self, name: &str, default: &str) -> String {
+        let text = self.text(name).unwrap_or_else(|| default.to_owned());
+        let valid = url::Url::parse(&text)
+            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        if !valid {
+            self.problem(format!(
+                "{name} is not an http(s) URL; leave it unset for the real Salla ({default})"
+            ));
+        }
+        text.trim_end_matches('/').to_owned()
+    }
+
+    /// The database: `--embedded`, or `DATABASE_URL`; never a silent fallback.
+    pub fn database(&mut self, arguments: &DatabaseArgs) -> Option<DatabaseSettings> {
+        if arguments.embedded {
+            let data_dir = arguments
+                .data_dir
+                .clone()
+                .or_else(|| self.default_data_dir());
+            if data_dir.is_none() {
+                self.problem(
+                    "HOME is not set; say where the private PostgreSQL may live: --data-dir DIR",
+                );
+            }
+            return data_dir.map(|data_dir| DatabaseSettings::Embedded { data_dir });
+        }
+        match self.text("DATABASE_URL") {
+            Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+                Some(DatabaseSettings::Url(url.into()))
+            }
+            Some(_) => {
+                self.problem("DATABASE_URL is not a postgres:// URL");
+                None
+            }
+            None => {
+                self.problem(
+                    "DATABASE_URL is not set; point it at a PostgreSQL 15 or newer \
+                     (postgres://user:password@host/database), or pass --embedded to use a \
+                     private server",
+                );
+                None
+            }
+        }
+    }
+
+    fn default_data_dir(&mut self) -> Option<PathBuf> {
+        let base = match self.text("XDG_DATA_HOME") {
+            Some(data) => PathBuf::from(data),
+            None => Path::new(&self.text("HOME")?).join(".local/share"),
+        };
+        Some(base.join("salla-sync"))
+    }
+
+    /// The key that tokens are encrypted with at rest.
+    pub fn encryption_key(&mut self) -> Option<SecretString> {
+        self.text("SALLA_SYNC_KEY").map(SecretString::from)
+    }
+
+    pub fn salla(&mut self, arguments: &TokenArgs) -> Option<SallaSettings> {
+        let api_url = self.url("SALLA_API_URL", API_URL);
+        let accounts_url = self.url("SALLA_ACCOUNTS_URL", ACCOUNTS_URL);
+        let tokens = self.tokens(arguments)?;
+        Some(SallaSettings {
+            api_url,
+            accounts_url,
+            tokens,
+        })
+    }
+
+    fn tokens(&mut self, arguments: &TokenArgs) -> Option<GivenTokens> {
+        let (access, refresh) = match &arguments.tokens {
+            Some(path) => self.token_file(path)?,
+            None => (
+                self.text("SALLA_ACCESS_TOKEN"),
+                self.text("SALLA_REFRESH_TOKEN"),
+            ),
+        };
+        let Some(access) = access else {
+            self.problem(
+                "SALLA_ACCESS_TOKEN is not set; the README says where to get a token (or pass \
+                 --tokens FILE, - for standard input)",
+            );
+            return None;
+        };
+        let refresh = refresh.and_then(|token| self.refresh(token));
+        Some(GivenTokens {
+            access: access.into(),
+            refresh,
+        })
+    }
+
+    fn refresh(&mut self, token: String) -> Option<Refresh> {
+        let client_id = self.text("SALLA_CLIENT_ID");
+        let client_secret = self.text("SALLA_CLIENT_SECRET");
+        let (Some(client_id), Some(client_secret)) = (client_id, client_secret) else {
+            self.problem(
+                "a refresh token is given but SALLA_CLIENT_ID and SALLA_CLIENT_SECRET are not; \
+                 set both (Salla Partners Portal, your app, App Keys), or give no refresh token",
+            );
+            return None;
+        };
+        Some(Refresh {
+            token: token.into(),
+            client_id,
+            client_secret: client_secret.into(),
+        })
+    }
+
+    fn token_file(&mut self, path: &Path) -> Option<(Option<String>, Option<String>)> {
+        let text = if path == Path::new("-") {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).map(|_| text)
+        } else {
+            std::fs::read_to_string(path)
+        };
+        match text {
+            Ok(text) => match parse_tokens(&text) {
+                Some(tokens) => Some(tokens),
+                None => {
+                    self.problem(format!(
+                        "the token file {} holds neither a single token nor JSON with access_token",
+                        path.display()
+                    ));
+                    None
+                }
+            },
+            Err(error) => {
+                self.problem(format!("the token file {}: {error}", path.display()));
+                None
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct TokenFile {
+    access_token: String,
+    refresh_token: Option<String>,
+}
+
+/// A bare token, or Salla's token answer as it is.
+fn parse_tokens(text: &str) -> Option<(Option<String>, Option<String>)> {
+    let text = text.trim();
+    if text.starts_with('{') {
+        let file: TokenFile = serde_json::from_str(text).ok()?;
+        return Some((Some(file.access_token), file.refresh_token));
+    }
+    let one_word = !text.is_empty() && !text.contains(char::is_whitespace);
+    one_word.then(|| (Some(text.to_owned()), None))
+}
+
+impl DatabaseSettings {
+    /// For people: host and database, never user or password.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Embedded { data_dir } => {
+                format!("a private PostgreSQL in {}", data_dir.display())
+            }
+            Self::Url(url) => match url::Url::parse(url.expose_secret()) {
+                Ok(url) => format!(
+                    "PostgreSQL at {}{}",
+                    url.host_str().unwrap_or("localhost"),
+                    url.path()
+                ),
+                Err(_) => "PostgreSQL".to_owned(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with<'a>(values: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<OsString> + 'a {
+        |name| {
+            values
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| OsString::from(value))
+        }
+    }
+
+    const NO_FILE: TokenArgs = TokenArgs { tokens: None };
+    const NOT_EMBEDDED: DatabaseArgs = DatabaseArgs {
+        embedded: false,
+        data_dir: None,
+    };
+
+    #[test]
+    fn all_problems_are_reported_together() {
+        let environment = with(&[("SALLA_API_URL", "salla"), ("SALLA_REFRESH_TOKEN", "r")]);
+        let mut reader = Reader::new(&environment);
+        reader.database(&NOT_EMBEDDED);
+        reader.salla(&NO_FILE);
+        let error = reader.finish().unwrap_err();
+        let text = error.to_string();
+        for part in ["DATABASE_URL", "SALLA_API_URL", "SALLA_ACCESS_TOKEN"] {
+            assert!(text.contains(part), "{part} is missing from: {text}");
+        }
+        assert_eq!(error.0.len(), 3);
+    }
+
+    #[test]
+    fn a_refresh_token_wants_the_apps_keys() {
+        let environment = with(&[("SALLA_ACCESS_TOKEN", "a"), ("SALLA_REFRESH_TOKEN", "r")]);
+        let mut reader = Reader::new(&environment);
+        let salla = reader.salla(&NO_FILE).unwrap();
+        assert!(salla.tokens.refresh.is_none());
+        assert!(reader.finish().is_err());
+    }
+
+    #[test]
+    fn an_access_token_alone_is_enough_for_the_real_salla() {
+        let environment = with(&[
+            ("SALLA_ACCESS_TOKEN", " a "),
+            ("DATABASE_URL", "postgres://u:secret@db.example/shop"),
+        ]);
+        let mut reader = Reader::new(&environment);
+        let database = reader.database(&NOT_EMBEDDED).unwrap();
+        let salla = reader.salla(&NO_FILE).unwrap();
+        reader.finish().unwrap();
+        assert_eq!(salla.api_url, API_URL);
+        assert_eq!(salla.tokens.access.expose_secret(), "a");
+        assert_eq!(database.describe(), "PostgreSQL at db.example/shop");
+        assert!(!format!("{database:?}{salla:?}").contains("secret"));
+    }
+
+    #[test]
+    fn token_files_hold_a_token_or_sallas_answer() {
+        let table = [
+            ("ory_at_x\n", Some((Some("ory_at_x"), None))),
+            (
+                r#"{"access_token":"a","refresh_token":"r","expires":1}"#,
+                Some((Some("a"), Some("r"))),
+            ),
+            ("two words", None),
+            ("", None),
+            ("{}", None),
+        ];
+        for (text, expected) in table {
+            let expected = expected.map(|(a, r)| (a.map(str::to_owned), r.map(str::to_owned)));
+            assert_eq!(parse_tokens(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The certificate, as a table.
+
+use domain::certificate::{Certificate, WindowCounts};
+use domain::resource::Resource;
+use jiff::tz::TimeZone;
+
+use super::table::Table;
+use super::{count, line};
+
+pub fn print(certificate: &Certificate) {
+    let as_of = certificate.as_of.to_zoned(TimeZone::UTC);
+    line("");
+    line(format!(
+        "CERTIFICATE  orders of {} to {}, as of {}",
+        certificate.range.from,
+        certificate.range.to,
+        as_of.strftime("%Y-%m-%d %H:%M:%S UTC")
+    ));
+    line(windows(certificate));
+    print_months(certificate);
+    print_rejections(certificate);
+    line(verdict(certificate));
+}
+
+fn windows(certificate: &Certificate) -> Table {
+    let mut table = Table::new([
+        "resource",
+        "window",
+        "reported",
+        "distinct",
+        "loaded",
+        "rejected",
+        "gone",
+        "details needed",
+        "details loaded",
+        "walks",
+        "",
+    ]);
+    for w in &certificate.windows {
+        table.row([
+            w.resource.to_string(),
+            w.days.map_or("whole".into(), |days| days.to_string()),
+            count(w.reported),
+            count(w.distinct + w.without_id),
+            count(w.loaded),
+            count(w.rejected),
+            count(w.gone),
+            details(w, w.details_needed),
+            details(w, w.details_loaded),
+            w.walks.to_string(),
+            remark(w),
+        ]);
+    }
+    table
+}
+
+fn details(window: &WindowCounts, number: u64) -> String {
+    match window.resource {
+        Resource::Orders => count(number),
+        _ => String::new(),
+    }
+}
+
+fn remark(window: &WindowCounts) -> String {
+    if window.cut_short {
+        return "cut short".to_owned();
+    }
+    if window.balances() {
+        return "balanced".to_owned();
+    }
+    if !window.total_was_stable {
+        return "CHANGED WHILE READ".to_owned();
+    }
+    match window.difference() {
+        0 => "INCOMPLETE".to_owned(),
+        difference => format!("DIFFERS BY {difference}"),
+    }
+}
+
+fn print_months(certificate: &Certificate) {
+    if certificate.month_totals.is_empty() {
+        return;
+    }
+    line("");
+    let mut table = Table::new(["month", "currency", "orders", "total"]);
+    for month in &certificate.month_totals {
+        table.row([
+            month.month.strftime("%Y-%m").to_string(),
+            month.currency.clone(),
+            count(month.orders),
+            format!("{:.2}", month.total),
+        ]);
+    }
+    line(table);
+}
+
+fn print_rejections(certificate: &Certificate) {
+    if certificate.rejections.is_empty() {
+        return;
+    }
+    line("");
+    let mut table = Table::new(["set aside", "reason", "records"]);
+    for rejection in &certificate.rejections {
+        table.row([
+            rejection.resource.to_string(),
+            rejection.code.clone(),
+            count(rejection.count),
+        ]);
+    }
+    line(table);
+}
+
+fn verdict(certificate: &Certificate) -> String {
+    if certificate.windows.iter().any(|w| w.cut_short) {
+        return "\nThis was a first try with --max-orders: it proves only what it read.".to_owned();
+    }
+    if certificate.balances() {
+        return "\nEverything that Salla lists is in the database, or set aside with a reason, or \
+                gone."
+            .to_owned();
+    }
+    format!(
+        "\n{} window(s) do not balance: Salla's list changed on every walk, or reports records \
+         that it does not list. Everything that was read is kept.",
+        certificate.unbalanced().count()
+    )
+}

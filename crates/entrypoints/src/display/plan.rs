@@ -1,0 +1,120 @@
+//! The plan of a run, as a person reads it before anything is fetched.
+
+use std::time::Duration;
+
+use domain::plan::{Budget, DetailCase, Plan, pages};
+
+use super::table::Table;
+use super::{count, duration, line, note};
+
+/// Prints to standard output, where the plan is the result of a command.
+pub fn print(plan: &Plan) {
+    line(text(plan));
+}
+
+/// Prints to standard error, where the result is yet to come.
+pub fn print_to_stderr(plan: &Plan) {
+    note(text(plan));
+}
+
+fn text(plan: &Plan) -> String {
+    let probe = &plan.probe;
+    let mut text = format!(
+        "Plan: orders of {} to {}; {}.\n",
+        probe.range.from,
+        probe.range.to,
+        probe.detail_case.reason()
+    );
+    if let Some(most) = probe.max_orders {
+        text += &format!(
+            "A first try: at most {} rows of each list (--max-orders).\n",
+            count(most)
+        );
+    }
+    let mut table = Table::new(["", "records", "requests"]);
+    let limited = |rows: u64| count(probe.max_orders.map_or(rows, |most| most.min(rows)));
+    table.row([
+        "orders".into(),
+        limited(probe.orders),
+        count(plan.order_pages),
+    ]);
+    table.row([
+        "order details".into(),
+        String::new(),
+        count(plan.detail_requests),
+    ]);
+    table.row([
+        "customers".into(),
+        limited(probe.customers),
+        count(plan.customer_pages),
+    ]);
+    table.row([
+        "products".into(),
+        limited(probe.products),
+        count(plan.product_pages),
+    ]);
+    table.row(["other".into(), String::new(), count(plan.other_requests)]);
+    table.row(["total".into(), String::new(), count(plan.requests())]);
+    text + &format!("{table}\n{}\n", floor_sentence(plan))
+}
+
+/// Why it will last as long as it will.
+fn floor_sentence(plan: &Plan) -> String {
+    let budget = &plan.probe.budget;
+    let floor = Duration::from_secs(plan.floor_seconds());
+    match budget.requests_per_minute {
+        None => "No rate limit is known for this shop yet; it is learnt from Salla's answers."
+            .to_owned(),
+        Some(limit) => {
+            let share = if budget.share < 1.0 {
+                format!(", of which {:.0} % are ours", budget.share * 100.0)
+            } else {
+                String::new()
+            };
+            format!(
+                "Salla allows this shop {limit} requests a minute{share}: the import takes at \
+                 least {}.",
+                duration(floor)
+            )
+        }
+    }
+}
+
+/// Floors by plan, detail case and size, for `plan`.
+pub fn print_floors(share: f64) {
+    line("The least time Salla's limits allow (with, and without, the one request a second");
+    line("that a shop may go on with after its minute is used up):");
+    let mut table = Table::new([
+        "orders",
+        "case",
+        "plus 120/min",
+        "pro 360/min",
+        "special 720/min",
+    ]);
+    for orders in [10_000, 50_000, 100_000] {
+        for case in [
+            DetailCase::Expanded,
+            DetailCase::Details,
+            DetailCase::DetailsAndItems,
+        ] {
+            let requests = pages(orders, 60) + orders * case.requests_per_order();
+            let cells = [120, 360, 720].map(|limit| both_floors(limit, share, requests));
+            let [plus, pro, special] = cells;
+            table.row([count(orders), case.as_str().into(), plus, pro, special]);
+        }
+    }
+    line(table);
+}
+
+fn both_floors(limit: u32, share: f64, requests: u64) -> String {
+    let budget = Budget {
+        requests_per_minute: Some(limit),
+        share,
+    };
+    let without = requests.saturating_sub(1) / budget.burst().unwrap_or(1) * 60;
+    format!(
+        "{} ({})",
+        duration(Duration::from_secs(budget.floor_seconds(requests))),
+        duration(Duration::from_secs(without))
+    )
+}

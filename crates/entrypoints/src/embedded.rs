@@ -1,0 +1,111 @@
+//! The private PostgreSQL of `demo` and `--embedded`, with its key file.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use embedded_postgres::{Lifetime, Search, Server, Settings, Wanted, find_programs};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::config::environment;
+
+/// The demo's server stays so long after its last user, so that one can look at the
+/// data.
+const STAYS_FOR: Duration = Duration::from_secs(15 * 60);
+
+/// The database that is made inside the private server.
+const DATABASE: &str = "salla";
+
+/// A running private server; it stays while this lives.
+pub struct Embedded {
+    server: Server,
+}
+
+impl Embedded {
+    /// Starts the server below `data_dir`, or attaches to it. Blocks for seconds the
+    /// first time.
+    pub fn start(data_dir: &Path) -> anyhow::Result<Self> {
+        let search = Search::from_lookup(environment);
+        let cluster = data_dir.join("postgresql");
+        // A directory belongs to the version that made it; a newer one that was
+        // installed since must not be picked for it.
+        let wanted = match embedded_postgres::made_by(&cluster)? {
+            Some(major) => Wanted::Major(major),
+            None => Wanted::Any,
+        };
+        let programs = find_programs(&search, &wanted)?;
+        let mut settings = Settings::new(&cluster, programs);
+        settings.lifetime = Lifetime::StopWhenIdle(STAYS_FOR);
+        std::fs::create_dir_all(data_dir)
+            .with_context(|| format!("making the folder {}", data_dir.display()))?;
+        let server = Server::start(settings).with_context(|| {
+            format!("starting the private PostgreSQL in {}", data_dir.display())
+        })?;
+        Ok(Self { server })
+    }
+
+    pub fn maintenance_url(&self) -> String {
+        self.server.url("postgres")
+    }
+
+    pub fn url(&self) -> String {
+        self.server.url(DATABASE)
+    }
+
+    pub fn socket_dir(&self) -> &Path {
+        self.server.socket_dir()
+    }
+
+    pub fn database(&self) -> &'static str {
+        DATABASE
+    }
+}
+
+/// The key that tokens are encrypted with: read from its file, which is made (0600)
+/// on first use. Only the embedded mode makes keys by itself.
+pub fn key(
+    data_dir: &Path,
+    generate: impl FnOnce() -> anyhow::Result<SecretString>,
+) -> anyhow::Result<SecretString> {
+    let path = data_dir.join("tokens.key");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => return Ok(text.trim().to_owned().into()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => {
+            return Err(error).with_context(|| format!("reading the key file {}", path.display()));
+        }
+    }
+    let key = generate()?;
+    let making = || -> std::io::Result<()> {
+        std::fs::create_dir_all(data_dir)?;
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)?;
+        writeln!(file, "{}", key.expose_secret())?;
+        file.sync_all()
+    };
+    making().with_context(|| format!("making the key file {}", path.display()))?;
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_and_only_its_owner_can_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = key(folder.path(), || Ok("k1:first".into())).unwrap();
+        let second = key(folder.path(), || unreachable!("the key exists")).unwrap();
+        assert_eq!(first.expose_secret(), second.expose_secret());
+        let file = folder.path().join("tokens.key");
+        let mode = std::fs::metadata(file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

@@ -1,0 +1,50 @@
+//! The program `salla-sync`: configuration, wiring, commands. `main` is one call;
+//! the rest is a library so that tests can wire a service together as the program
+//! does.
+
+pub mod cli;
+pub mod commands;
+#[cfg(feature = "demo")]
+pub mod comparison;
+pub mod config;
+pub mod display;
+pub mod embedded;
+pub mod exit;
+pub mod telemetry;
+pub mod wiring;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+use exit::{Exit, UsageError};
+
+/// Runs the command line and says how the process should end.
+pub fn run() -> Exit {
+    let cli = Cli::parse();
+    let result = telemetry::install(&cli.global.log, cli.global.log_format)
+        .map_err(anyhow::Error::from)
+        .and_then(|()| Ok(tokio::runtime::Runtime::new()?))
+        .and_then(|runtime| runtime.block_on(dispatch(cli)));
+    result.unwrap_or_else(|error| {
+        display::error(&error);
+        match error.downcast_ref::<UsageError>() {
+            Some(_) => Exit::Usage,
+            None => Exit::Failed,
+        }
+    })
+}
+
+async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
+    let database = &cli.global.database;
+    match cli.command {
+        #[cfg(feature = "demo")]
+        Command::Demo(arguments) => commands::demo::run(arguments, database).await,
+        Command::Import(arguments) => commands::import::run(arguments, database).await,
+        Command::Plan(arguments) => commands::plan::run(arguments).await,
+        Command::Status(arguments) => commands::status::run(arguments, database).await,
+        Command::Rejected(arguments) => commands::rejected::run(arguments, database).await,
+        Command::Migrate(arguments) => commands::migrate::run(arguments, database).await,
+        Command::Doctor(arguments) => commands::doctor::run(arguments, database).await,
+        Command::Psql(arguments) => commands::psql::run(arguments, database).await,
+    }
+}

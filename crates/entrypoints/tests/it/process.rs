@@ -1,0 +1,223 @@
+//! The program as a process: killed, started twice, interrupted, piped.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use domain::run::RunState;
+use salla_simulator::{AppAge, Scenario};
+
+use crate::service::{KEY, TestService};
+use crate::truth::small;
+
+/// `salla-sync` with the settings of a service, ready to be started.
+fn program(service: &TestService, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_salla-sync"));
+    let simulator = &service.simulator;
+    command
+        .args(arguments)
+        .env_clear()
+        .env("DATABASE_URL", service.database.url())
+        .env("SALLA_SYNC_KEY", KEY)
+        .env("SALLA_API_URL", simulator.api_url())
+        .env("SALLA_ACCOUNTS_URL", simulator.accounts_url())
+        .env("SALLA_ACCESS_TOKEN", simulator.access_token())
+        .env("SALLA_REFRESH_TOKEN", simulator.refresh_token())
+        .env("SALLA_CLIENT_ID", simulator.client_id())
+        .env("SALLA_CLIENT_SECRET", simulator.client_secret())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// The program asks the machine's clock what today is, so the shop lives today.
+async fn present_day(scenario: Scenario) -> TestService {
+    TestService::start(scenario.moved_to(salla_simulator::present())).await
+}
+
+async fn run(command: Command) -> std::process::Output {
+    let mut command = command;
+    tokio::task::spawn_blocking(move || command.output())
+        .await
+        .expect("the wait is not cancelled")
+        .expect("the program starts")
+}
+
+async fn finish_and_compare(service: &TestService) {
+    let output = run(program(service, &["import"])).await;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let runs = service
+        .open
+        .runs()
+        .list()
+        .await
+        .expect("runs can be listed");
+    let (shop, run) = &runs[0];
+    let run = run.as_ref().expect("there is a run");
+    assert_eq!(run.state, RunState::Completed);
+    let certificate = run.certificate.as_ref().expect("a certificate is stored");
+    service.compare(shop.merchant, certificate).await;
+}
+
+/// The lease of the dead runs out, without waiting for it.
+async fn expire_leases(service: &TestService) {
+    sqlx::query("UPDATE salla_sync.sync_runs SET lease_until = now()")
+        .execute(service.open.database.pool())
+        .await
+        .expect("leases can be changed");
+}
+
+/// kill -9 after a seeded number of requests, again and again; then to the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_is_killed_anywhere_loses_and_doubles_nothing() {
+    for (seed, app_age) in [
+        (1, AppAge::Expanded),
+        (2, AppAge::FullDetails),
+        (3, AppAge::LightDetails),
+        (4, AppAge::Expanded),
+    ] {
+        let mut scenario = small(500);
+        scenario.app_age = app_age;
+        scenario.latency.fixed_ms = 5;
+        scenario.shop.seed = seed;
+        let service = present_day(scenario).await;
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..4 {
+            let after = service.simulator.ledger().requests + random.u64(1..90);
+            let mut child = program(&service, &["import"]).spawn().expect("it starts");
+            while service.simulator.ledger().requests < after
+                && child.try_wait().expect("it can be waited for").is_none()
+            {
+                tokio::task::yield_now().await;
+            }
+            // Dying while it is being killed is as good.
+            drop(child.kill());
+            child.wait().expect("it ends");
+            expire_leases(&service).await;
+        }
+        eprintln!("seed {seed}: killed four times");
+        finish_and_compare(&service).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_programs_one_works_and_the_other_says_so() {
+    let mut scenario = small(2_000);
+    scenario.latency.fixed_ms = 50;
+    let service = present_day(scenario).await;
+    let first = tokio::spawn(run(program(&service, &["import"])));
+    while service.simulator.ledger().requests < 10 {
+        tokio::task::yield_now().await;
+    }
+    let second = run(program(&service, &["import"])).await;
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(4), "{said}");
+    assert!(said.contains("is importing this shop"), "{said}");
+    assert!(first.await.expect("it ends").status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupt_stops_within_two_seconds_and_says_how_to_go_on() {
+    let mut scenario = small(2_000);
+    scenario.latency.fixed_ms = 400;
+    let service = present_day(scenario).await;
+    let child = program(&service, &["import"]).spawn().expect("it starts");
+    while service.simulator.ledger().requests < 10 {
+        tokio::task::yield_now().await;
+    }
+    let pid = i32::try_from(child.id()).expect("process ids are small");
+    // SAFETY: kill(2) has no memory effects; the process is our own child.
+    unsafe { libc::kill(pid, libc::SIGINT) };
+    let ended = tokio::task::spawn_blocking(move || child.wait_with_output());
+    let output = tokio::time::timeout(Duration::from_secs(2), ended)
+        .await
+        .expect("it stops within two seconds")
+        .expect("the wait is not cancelled")
+        .expect("it can be waited for");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("run the same command again"), "{said}");
+    finish_and_compare(&service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_secret_or_personal_is_ever_logged() {
+    let mut scenario = small(200);
+    scenario.faults.status_500 = 0.05;
+    scenario.invalid.orders = 0.02;
+    scenario.oauth.access_token_requests = Some(15);
+    let service = present_day(scenario).await;
+    let output = run(program(
+        &service,
+        &["--log", "trace", "--log-format", "json", "import"],
+    ))
+    .await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned()
+        + &String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.lines().any(|line| line.starts_with('{')),
+        "there are JSON log lines"
+    );
+    for token in ["ory_at_", "ory_rt_", service.simulator.client_secret()] {
+        assert!(!said.contains(token), "a token was logged");
+    }
+    for customer in service.simulator.shop().truth_customers() {
+        assert!(
+            !said.contains(&customer.email),
+            "an e-mail address was logged"
+        );
+        assert!(
+            !said.contains(&customer.mobile.to_string()),
+            "a phone number was logged"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_settings_are_reported_together_with_their_fixes() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_salla-sync"));
+    command.arg("import").env_clear();
+    let output = run(command).await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("DATABASE_URL") && said.contains("SALLA_ACCESS_TOKEN"),
+        "{said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_shows_its_results() {
+    let service = present_day(Scenario {
+        invalid: salla_simulator::InvalidRates {
+            orders: 0.05,
+            ..Default::default()
+        },
+        ..small(120)
+    })
+    .await;
+    for arguments in [
+        &["doctor"][..],
+        &["plan"],
+        &["plan", "--json"],
+        &["import", "--json", "--rejection-share", "50%"],
+        &["import"],
+        &["status"],
+        &["status", "--json", "--certificate"],
+        &["rejected"],
+        &["rejected", "--json", "--limit", "3"],
+        &["migrate", "--dry-run"],
+        &["migrate"],
+    ] {
+        let output = run(program(&service, arguments)).await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        assert!(!output.stdout.is_empty(), "{arguments:?} says nothing");
+        if arguments.contains(&"--json") {
+            serde_json::from_slice::<serde_json::Value>(&output.stdout)
+                .unwrap_or_else(|error| panic!("{arguments:?} is no JSON: {error}"));
+        }
+    }
+}

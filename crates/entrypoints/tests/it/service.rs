@@ -1,0 +1,170 @@
+//! A service under test: a database of its own, a simulator, and both clocks
+//! running at the same pace.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use database::testing::TestDatabase;
+use domain::certificate::Certificate;
+use domain::shop::{MerchantId, ShopInfo};
+use domain::window::DayRange;
+use entrypoints::comparison;
+use entrypoints::config::{DatabaseSettings, GivenTokens, Refresh, SallaSettings};
+use entrypoints::wiring::{self, OpenDatabase};
+use importer::import::{ImportSettings, Importer, Observer, Outcome, import};
+use importer::ports::clock::{Clock, SystemClock};
+use importer::ports::platform::Platform;
+use importer::ports::runs::{Run, RunOptions};
+use importer::progress::Tracker;
+use importer::stop::{StopSignal, stop_pair};
+use salla_simulator::{Scenario, Simulator};
+
+pub(crate) const KEY: &str = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+pub(crate) struct TestService {
+    pub(crate) simulator: Simulator,
+    pub(crate) database: TestDatabase,
+    pub(crate) open: OpenDatabase,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: ImportSettings,
+    pub(crate) options: RunOptions,
+}
+
+pub(crate) struct Connected {
+    pub(crate) platform: Arc<dyn Platform>,
+    pub(crate) shop: ShopInfo,
+    pub(crate) merchant: MerchantId,
+}
+
+struct Silent;
+
+impl Observer for Silent {
+    fn claimed(&self, _: &Run, _: bool) {}
+    fn planned(&self, _: &domain::plan::Plan) {}
+}
+
+impl TestService {
+    pub(crate) async fn start(scenario: Scenario) -> Self {
+        let database = TestDatabase::create().await;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::scaled(
+            scenario.clock.start,
+            scenario.clock.scale,
+        ));
+        let settings = DatabaseSettings::Url(database.url().into());
+        let key = Some(KEY.to_owned().into());
+        let open = wiring::open_database(&settings, key, clock.clone())
+            .await
+            .expect("the test database opens");
+        let simulator = Simulator::start(scenario)
+            .await
+            .expect("the simulator starts");
+        Self {
+            simulator,
+            database,
+            open,
+            clock,
+            settings: ImportSettings {
+                // Leases run on the database's clock, which is not scaled.
+                lease: Duration::from_secs(3_600),
+                ..wiring::import_settings(1.0)
+            },
+            options: RunOptions {
+                months: 12,
+                max_orders: None,
+                keep_raw: true,
+            },
+        }
+    }
+
+    pub(crate) fn salla(&self) -> SallaSettings {
+        SallaSettings {
+            api_url: self.simulator.api_url(),
+            accounts_url: self.simulator.accounts_url(),
+            tokens: GivenTokens {
+                access: self.simulator.access_token().into(),
+                refresh: Some(Refresh {
+                    token: self.simulator.refresh_token().into(),
+                    client_id: self.simulator.client_id().to_owned(),
+                    client_secret: self.simulator.client_secret().into(),
+                }),
+            },
+        }
+    }
+
+    pub(crate) async fn connect(&self) -> Connected {
+        let share = self.settings.budget_share;
+        let connected = wiring::connect_shop(&self.open, &self.salla(), share, self.clock.clone())
+            .await
+            .expect("the shop connects");
+        Connected {
+            platform: connected.platform,
+            shop: connected.shop,
+            merchant: connected.merchant,
+        }
+    }
+
+    pub(crate) async fn import(&self) -> (MerchantId, Outcome) {
+        let (_handle, stop) = stop_pair();
+        self.import_until(stop).await
+    }
+
+    pub(crate) async fn import_until(&self, stop: StopSignal) -> (MerchantId, Outcome) {
+        let connected = self.connect().await;
+        let merchant = connected.merchant;
+        (merchant, self.import_with(connected, stop).await)
+    }
+
+    pub(crate) async fn import_with(&self, connected: Connected, stop: StopSignal) -> Outcome {
+        let importer = Importer {
+            platform: connected.platform,
+            landing: self.open.landing(),
+            runs: self.open.runs(),
+            clock: self.clock.clone(),
+            tracker: Arc::new(Tracker::new().0),
+            settings: self.settings.clone(),
+        };
+        import(
+            &importer,
+            &connected.shop,
+            &self.options,
+            false,
+            &Silent,
+            stop,
+        )
+        .await
+        .expect("the database answers")
+    }
+
+    /// Imports to the end and compares every table with the simulator's truth.
+    pub(crate) async fn import_and_compare(&self) -> Certificate {
+        let (merchant, outcome) = self.import().await;
+        let certificate = completed(outcome);
+        self.compare(merchant, &certificate).await;
+        certificate
+    }
+
+    pub(crate) async fn compare(&self, merchant: MerchantId, certificate: &Certificate) {
+        let truth = self.simulator.shop();
+        let pool = self.open.database.pool();
+        let differences = comparison::differences(pool, merchant, certificate, &truth)
+            .await
+            .expect("the tables can be read");
+        assert!(differences.is_empty(), "{}", differences.join("\n"));
+        assert_eq!(self.simulator.ledger().refresh_reuses, 0);
+    }
+
+    pub(crate) async fn compare_rows(&self, merchant: MerchantId, range: DayRange) -> Vec<String> {
+        let truth = self.simulator.shop();
+        let pool = self.open.database.pool();
+        comparison::rows(pool, merchant, &truth, range)
+            .await
+            .expect("the tables can be read")
+    }
+}
+
+pub(crate) fn completed(outcome: Outcome) -> Certificate {
+    match outcome {
+        Outcome::Completed(certificate) => *certificate,
+        other => panic!("the import did not complete: {other:?}"),
+    }
+}

@@ -1,0 +1,150 @@
+//! What an answer means for the request that it answers: status, headers and body
+//! go in, one [`Verdict`] comes out (FACTS §4 and §6, docs.salla.dev/421123m0).
+//!
+//! This is the only place that looks at statuses and messages. It decides nothing
+//! about waiting, refreshing or giving up; that is for the request loop.
+
+mod phrases;
+mod retry_after;
+mod token;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::HeaderMap;
+
+use crate::envelope::{ApiError, EnvelopeError};
+pub use retry_after::retry_after;
+pub use token::{TokenVerdict, classify_token_answer};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Split the body; if that fails, [`after_split`] tells what it means.
+    Success,
+    /// Salla no longer has the record.
+    Gone,
+    /// It will pass.
+    RetryLater {
+        why: RetryReason,
+        retry_after: Option<Duration>,
+    },
+    /// The shop's budget is spent. Some 429s carry no `Retry-After`.
+    Throttled { retry_after: Option<Duration> },
+    /// A temporary 403 after too many requests, or by the edge: wait long.
+    Blocked { retry_after: Option<Duration> },
+    /// The access token serves no more; a refresh may help.
+    TokenRejected,
+    /// A 401 that does not say why: `GET /store/info`, which needs no scope of the
+    /// import, tells a bad token from a missing scope. Refreshing for a missing
+    /// scope would spend a single-use refresh token for nothing.
+    Unauthorised401Unknown,
+    /// A 401 that names scopes; any one of them would do.
+    ScopeMissing { scopes: Vec<String> },
+    /// The merchant's account is not active.
+    Inactive,
+    /// The app may never do this.
+    Forbidden,
+    /// Salla does not accept the request: our mistake, or a parameter that it does
+    /// not support.
+    Invalid {
+        code: Option<String>,
+        message: Option<String>,
+        fields: Vec<String>,
+    },
+    /// The answer follows no contract that we know of.
+    Broken { what: String },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RetryReason {
+    #[error("Salla answered with status {0}")]
+    Status(u16),
+    #[error("the answer is not JSON, or was cut off")]
+    NotJson,
+}
+
+/// Judges an answer by status, headers and body. The body of a success is not
+/// parsed here but only looked at: it is about to be split anyway.
+pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Verdict {
+    let wait = retry_after(headers, now);
+    match status {
+        200..=299 if looks_like_json(body) => Verdict::Success,
+        200..=299 => not_json(wait),
+        _ => judge(status, ApiError::parse(body), wait),
+    }
+}
+
+/// Judges a body that was classified as a success and could not be split. Salla's
+/// documentation shows 404 and 422 bodies under HTTP 200.
+pub fn after_split(error: EnvelopeError) -> Verdict {
+    match error {
+        EnvelopeError::NotJson => not_json(None),
+        EnvelopeError::NotAnEnvelope(what) => Verdict::Broken {
+            what: format!("the answer is not an envelope of Salla's API: {what}"),
+        },
+        EnvelopeError::Api(error) => match status_of(&error) {
+            Some(status) => judge(status, Some(*error), None),
+            None => Verdict::Broken {
+                what: error.to_string(),
+            },
+        },
+    }
+}
+
+/// The table. `error` is absent where the body is not JSON: then it was written by
+/// something between us and Salla, and says nothing about a record or a scope.
+fn judge(status: u16, error: Option<ApiError>, wait: Option<Duration>) -> Verdict {
+    match (status, error) {
+        (429, _) => Verdict::Throttled { retry_after: wait },
+        (408 | 425 | 500..=599, _) => Verdict::RetryLater {
+            why: RetryReason::Status(status),
+            retry_after: wait,
+        },
+        (401, None) => Verdict::Unauthorised401Unknown,
+        (401, Some(error)) => phrases::unauthorised(&error),
+        (403, Some(error)) if phrases::says_forbidden(&error) => Verdict::Forbidden,
+        (403, _) => Verdict::Blocked { retry_after: wait },
+        (404 | 410, Some(error)) if is_from_salla(&error) => Verdict::Gone,
+        (400 | 422, Some(error)) => Verdict::Invalid {
+            code: error.code,
+            message: error.message,
+            fields: error.fields,
+        },
+        (400 | 404 | 410 | 422, None) => not_json(wait),
+        (_, error) => unexpected(status, error),
+    }
+}
+
+/// A 404 of the web framework itself means a wrong path of ours and must not make
+/// a record disappear.
+fn is_from_salla(error: &ApiError) -> bool {
+    error.code.is_some() || error.status.is_some()
+}
+
+fn unexpected(status: u16, error: Option<ApiError>) -> Verdict {
+    let code = error.and_then(|error| error.code);
+    let code = code
+        .map(|code| format!(", code {code}"))
+        .unwrap_or_default();
+    Verdict::Broken {
+        what: format!("Salla answered with the unexpected status {status}{code}"),
+    }
+}
+
+/// The status of an error envelope under HTTP 200: `status`, else a numeric code.
+fn status_of(error: &ApiError) -> Option<u16> {
+    let code = error.code.as_deref().and_then(|code| code.parse().ok());
+    error.status.or(code).filter(|status| *status >= 400)
+}
+
+fn not_json(retry_after: Option<Duration>) -> Verdict {
+    Verdict::RetryLater {
+        why: RetryReason::NotJson,
+        retry_after,
+    }
+}
+
+fn looks_like_json(body: &[u8]) -> bool {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
+}

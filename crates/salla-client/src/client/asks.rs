@@ -1,0 +1,89 @@
+//! The import's wishes as Salla's paths and parameters (FACTS §7.1, §8, §9).
+
+use domain::resource::Resource;
+use importer::ports::platform::{PageRequest, Sort};
+
+use crate::pacing::Class;
+use crate::request::Ask;
+
+/// The most that Salla documents (FACTS §5); it gives fewer where it likes.
+const PER_PAGE: &str = "60";
+
+/// Kinds of request by how long their answers take.
+mod class {
+    use crate::pacing::Class;
+
+    pub(super) const ORDERS: Class = Class(1);
+    pub(super) const EXPANDED_ORDERS: Class = Class(2);
+    pub(super) const CUSTOMERS: Class = Class(3);
+    pub(super) const PRODUCTS: Class = Class(4);
+    pub(super) const SMALL_LISTS: Class = Class(5);
+    pub(super) const ORDER_DETAIL: Class = Class(6);
+    pub(super) const ORDER_ITEMS: Class = Class(7);
+}
+
+pub(super) fn list(request: &PageRequest) -> Ask {
+    let (path, class) = place(request.resource, request.expanded);
+    let mut query = vec![
+        ("per_page", PER_PAGE.to_owned()),
+        ("page", request.page.to_string()),
+    ];
+    if request.resource == Resource::Orders {
+        query.extend(order_filters(request));
+    }
+    Ask {
+        what: format!("listing {}, page {}", request.resource, request.page),
+        path: path.to_owned(),
+        query,
+        class,
+        customers: request.resource == Resource::Customers,
+    }
+}
+
+fn place(resource: Resource, expanded: bool) -> (&'static str, Class) {
+    match resource {
+        Resource::Orders if expanded => ("orders", class::EXPANDED_ORDERS),
+        Resource::Orders => ("orders", class::ORDERS),
+        Resource::Customers => ("customers", class::CUSTOMERS),
+        Resource::Products => ("products", class::PRODUCTS),
+        Resource::Categories => ("categories", class::SMALL_LISTS),
+        Resource::OrderStatuses => ("orders/statuses", class::SMALL_LISTS),
+    }
+}
+
+/// Other lists know neither dates nor an order (FACTS §8, §9).
+fn order_filters(request: &PageRequest) -> Vec<(&'static str, String)> {
+    let sort = match request.sort {
+        Sort::OldestFirst => "created_at-asc",
+        Sort::NewestFirst => "created_at-desc",
+    };
+    let mut query = vec![("sort_by", sort.to_owned())];
+    if let Some(days) = request.days {
+        query.push(("from_date", days.from.to_string()));
+        query.push(("to_date", days.to.to_string()));
+    }
+    if request.expanded {
+        query.push(("expanded", "true".to_owned()));
+    }
+    query
+}
+
+pub(super) fn order(order_id: i64) -> Ask {
+    Ask {
+        what: format!("asking for order {order_id}"),
+        path: format!("orders/{order_id}"),
+        query: Vec::new(),
+        class: class::ORDER_DETAIL,
+        customers: false,
+    }
+}
+
+pub(super) fn order_items(order_id: i64) -> Ask {
+    Ask {
+        what: format!("asking for the items of order {order_id}"),
+        path: "orders/items".to_owned(),
+        query: vec![("order_id", order_id.to_string())],
+        class: class::ORDER_ITEMS,
+        customers: false,
+    }
+}

@@ -1,0 +1,162 @@
+//! A limit that follows what answers tell; no I/O, no lock.
+
+use std::time::Duration;
+
+use crate::pacing::Class;
+
+const START: f64 = 4.0;
+/// Answers slower than so many times the calmest mean that requests queue.
+const CALM: f64 = 2.0;
+const CROWDED: f64 = 3.0;
+const SMOOTHING: f64 = 0.1;
+const FORGETTING: f64 = 1.0 / 1024.0;
+/// A mean of fewer answers is no measure of calm.
+const ANSWERS_FOR_A_MEAN: u32 = 8;
+
+/// How many requests in flight are useful, by what their answers took.
+#[derive(Debug)]
+pub struct ConcurrencyLimit {
+    limit: f64,
+    most: f64,
+    /// Doubling per round trip until the first sign of crowding.
+    slow_start: bool,
+    classes: [Pace; Class::COUNT],
+    /// No second cut before this many answers, which were under way at the first.
+    spared: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Pace {
+    mean: f64,
+    calmest: Option<f64>,
+    answers: u32,
+}
+
+impl ConcurrencyLimit {
+    pub fn new(most: u32) -> Self {
+        let most = f64::from(most.clamp(1, 32));
+        Self {
+            limit: START.min(most),
+            most,
+            slow_start: true,
+            classes: [Pace::default(); Class::COUNT],
+            spared: 0,
+        }
+    }
+
+    pub fn current(&self) -> usize {
+        self.limit as usize
+    }
+
+    /// An answer came after `took`, when `in_flight` requests were under way.
+    pub fn answered(&mut self, class: Class, took: Duration, in_flight: usize) {
+        self.spared = self.spared.saturating_sub(1);
+        let slowness = self.classes[class.index()].slowness(took.as_secs_f64());
+        if slowness > CROWDED {
+            self.cut(0.8);
+        } else if slowness < CALM && in_flight + 1 >= self.current() {
+            self.grow();
+        }
+    }
+
+    /// A time-out, a cut connection or a 5xx.
+    pub fn failed(&mut self) {
+        self.spared = self.spared.saturating_sub(1);
+        self.cut(0.5);
+    }
+
+    fn grow(&mut self) {
+        let step = if self.slow_start {
+            1.0
+        } else {
+            1.0 / self.limit
+        };
+        self.limit = (self.limit + step).min(self.most);
+    }
+
+    fn cut(&mut self, factor: f64) {
+        if self.spared == 0 {
+            self.spared = self.limit as u32;
+            self.slow_start = false;
+            self.limit = (self.limit * factor).max(1.0);
+        }
+    }
+}
+
+impl Pace {
+    /// The smoothed time of this class over its calmest, which follows slowly so
+    /// that a lasting change is accepted in the end.
+    fn slowness(&mut self, took: f64) -> f64 {
+        self.answers = self.answers.saturating_add(1);
+        let weight = SMOOTHING.max(1.0 / f64::from(self.answers));
+        self.mean += (took - self.mean) * weight;
+        if self.answers < ANSWERS_FOR_A_MEAN {
+            return 1.0;
+        }
+        let calmest = self.calmest.get_or_insert(self.mean);
+        *calmest = self
+            .mean
+            .min(*calmest + (self.mean - *calmest) * FORGETTING);
+        self.mean / calmest.max(1e-6)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server that works on `useful` requests at once and lets the rest queue.
+    fn settle(limit: &mut ConcurrencyLimit, useful: usize) -> usize {
+        for _ in 0..2_000 {
+            let in_flight = limit.current();
+            let queueing = in_flight as f64 / useful as f64;
+            let took = Duration::from_secs_f64(0.1 * queueing.max(1.0));
+            limit.answered(Class(0), took, in_flight);
+        }
+        limit.current()
+    }
+
+    #[test]
+    fn it_grows_quickly_where_nothing_queues() {
+        let mut limit = ConcurrencyLimit::new(32);
+        for _ in 0..40 {
+            let in_flight = limit.current();
+            limit.answered(Class(0), Duration::from_millis(200), in_flight);
+        }
+        assert_eq!(limit.current(), 32);
+    }
+
+    #[test]
+    fn it_settles_where_more_would_only_queue() {
+        for useful in [2, 4, 8] {
+            let settled = settle(&mut ConcurrencyLimit::new(32), useful);
+            assert!(
+                (useful..=useful * 4).contains(&settled),
+                "{useful}: {settled}"
+            );
+        }
+    }
+
+    #[test]
+    fn it_does_not_grow_on_requests_that_come_one_by_one() {
+        let mut limit = ConcurrencyLimit::new(32);
+        for _ in 0..1_000 {
+            limit.answered(Class(0), Duration::from_millis(200), 1);
+        }
+        assert_eq!(limit.current(), 4);
+    }
+
+    #[test]
+    fn failures_halve_it_once_per_round_and_never_below_one() {
+        let mut limit = ConcurrencyLimit::new(32);
+        limit.limit = 32.0;
+        for _ in 0..32 {
+            limit.failed();
+        }
+        assert_eq!(limit.current(), 16);
+        for _ in 0..1_000 {
+            limit.failed();
+        }
+        assert_eq!(limit.current(), 1);
+    }
+}

@@ -1,0 +1,100 @@
+//! What Salla says went wrong (FACTS §4).
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use std::collections::BTreeMap;
+
+use crate::lenient::{Json, Object};
+
+/// Longer messages are cut: they end up in log lines.
+const MESSAGE_CHARS: usize = 300;
+
+/// Why an answer holds no records.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EnvelopeError {
+    /// No JSON, or JSON that was cut off: this passes.
+    #[error("the answer is not JSON, or was cut off")]
+    NotJson,
+    /// Sound JSON, but not the documented envelope: somebody must look at it.
+    #[error("the answer is not an envelope of Salla's API: {0}")]
+    NotAnEnvelope(&'static str),
+    #[error("{0}")]
+    Api(Box<ApiError>),
+}
+
+/// An error envelope without what may be personal in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApiError {
+    /// `status` in the body, which may differ from the HTTP status.
+    pub status: Option<u16>,
+    /// A slug or a number; also the `error` of a bare OAuth error.
+    pub code: Option<String>,
+    /// In the language of the request, Arabic by default; words that may be an
+    /// address, a number of somebody or a token are masked.
+    pub message: Option<String>,
+    /// Names of the fields that were complained about, without their texts.
+    pub fields: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ErrorBody<'a> {
+    #[serde(borrow)]
+    code: Json<'a>,
+    message: Json<'a>,
+    fields: Object<BTreeMap<String, IgnoredAny>>,
+}
+
+impl ApiError {
+    pub(super) fn new(
+        status: Option<u16>,
+        error: &Object<ErrorBody<'_>>,
+        framework_message: Json<'_>,
+    ) -> Self {
+        let (code, message, fields) = match error {
+            Object::Is(body) => {
+                let fields = body.fields.get();
+                let names = fields.map(|f| f.keys().cloned().collect());
+                (body.code.string(), body.message, names.unwrap_or_default())
+            }
+            Object::Text(code) => (Some(code.clone()), Json::default(), Vec::new()),
+            _ => (None, Json::default(), Vec::new()),
+        };
+        Self {
+            status,
+            code,
+            message: message.or(framework_message).text().map(|m| masked(&m)),
+            fields,
+        }
+    }
+}
+
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Salla answered with an error")?;
+        if let Some(status) = self.status {
+            write!(f, ", status {status}")?;
+        }
+        if let Some(code) = &self.code {
+            write!(f, ", code {code}")?;
+        }
+        if !self.fields.is_empty() {
+            write!(f, ", about {}", self.fields.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+fn masked(message: &str) -> String {
+    let words = message.split_whitespace();
+    let words: Vec<_> = words
+        .map(|word| if is_private(word) { "…" } else { word })
+        .collect();
+    words.join(" ").chars().take(MESSAGE_CHARS).collect()
+}
+
+/// Mail addresses, phone and card numbers, and the tokens of Salla's OAuth server.
+fn is_private(word: &str) -> bool {
+    let digits = word.chars().filter(|c| c.is_numeric()).count();
+    word.contains('@') || digits >= 4 || word.contains("ory_")
+}

@@ -1,0 +1,123 @@
+//! The frame around every answer of the API (docs.salla.dev/421123m0 and 421124m0,
+//! FACTS §4 and §5).
+//!
+//! An answer is split into its records without decoding them: each stays raw text,
+//! so that one bad record cannot cost its page and goes to the database as it was
+//! sent. The HTTP status is not looked at here; [`crate::classify`] does that
+//! first, and again with what an [`EnvelopeError`] says.
+
+mod error;
+mod pagination;
+
+use importer::ports::platform::Pagination;
+use serde::{Deserialize, Deserializer};
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+use crate::lenient::{Json, List, Object};
+use error::ErrorBody;
+pub use error::{ApiError, EnvelopeError};
+use pagination::PaginationWire;
+
+/// The records of a list answer and what Salla says of the list. Salla sends
+/// `data` as an array, or null or `{}` for none; without `pagination`, as for
+/// statuses, the answer is the whole list.
+pub fn split_list(body: &[u8]) -> Result<(Vec<&RawValue>, Pagination), EnvelopeError> {
+    let envelope: Envelope<'_, List<&RawValue>> = open(body)?;
+    let pagination = &envelope.pagination;
+    let rows = match envelope.data {
+        List::Of(rows) => rows,
+        List::Empty => Vec::new(),
+        List::Missing => return Err(EnvelopeError::NotAnEnvelope("there is no data")),
+        List::Odd => return Err(EnvelopeError::NotAnEnvelope("data is not a list")),
+    };
+    let pagination = pagination::read(pagination, rows.len())?;
+    Ok((rows, pagination))
+}
+
+/// The one record of an answer, whatever it is: an object for a single record, an
+/// array for `GET /orders/items`, null on odd days.
+pub fn split_one(body: &[u8]) -> Result<&RawValue, EnvelopeError> {
+    let envelope: Envelope<'_, Data<'_>> = open(body)?;
+    let data = envelope.data.0;
+    data.ok_or(EnvelopeError::NotAnEnvelope("there is no data"))
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a, D: Deserialize<'de> + Default"))]
+struct Envelope<'a, D> {
+    #[serde(borrow)]
+    status: Json<'a>,
+    success: Json<'a>,
+    data: D,
+    pagination: Object<PaginationWire<'a>>,
+    error: Object<ErrorBody<'a>>,
+    /// Outside the documented envelope: what the web framework itself answers.
+    message: Json<'a>,
+}
+
+#[derive(Default)]
+struct Data<'a>(Option<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Data<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&RawValue>::deserialize(deserializer).map(|raw| Self(Some(raw)))
+    }
+}
+
+/// The envelope of a success. An error envelope under HTTP 200 exists too, so the
+/// members decide and not the status (FACTS §4).
+fn open<'a, D>(body: &'a [u8]) -> Result<Envelope<'a, D>, EnvelopeError>
+where
+    D: Deserialize<'a> + Default,
+{
+    let envelope = parse::<D>(body)?;
+    if envelope.tells_of_an_error() {
+        return Err(EnvelopeError::Api(Box::new(envelope.into_error())));
+    }
+    Ok(envelope)
+}
+
+fn parse<'a, D>(body: &'a [u8]) -> Result<Envelope<'a, D>, EnvelopeError>
+where
+    D: Deserialize<'a> + Default,
+{
+    let text = std::str::from_utf8(body).map_err(|_| EnvelopeError::NotJson)?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    match serde_json::from_str::<Object<Envelope<'a, D>>>(text) {
+        Ok(Object::Is(envelope)) => Ok(envelope),
+        Ok(_) => Err(EnvelopeError::NotAnEnvelope("the answer is not an object")),
+        Err(error) => Err(match error.classify() {
+            Category::Syntax | Category::Eof | Category::Io => EnvelopeError::NotJson,
+            Category::Data => EnvelopeError::NotAnEnvelope("a member stands twice"),
+        }),
+    }
+}
+
+impl<D> Envelope<'_, D> {
+    fn tells_of_an_error(&self) -> bool {
+        let has_error = !matches!(self.error, Object::Missing | Object::Empty);
+        match self.success.flag() {
+            Some(success) => !success,
+            None => has_error || self.status().is_some_and(|status| status >= 400),
+        }
+    }
+
+    fn status(&self) -> Option<u16> {
+        let status = self.status.integer().ok().flatten()?;
+        u16::try_from(status).ok()
+    }
+
+    fn into_error(self) -> ApiError {
+        ApiError::new(self.status(), &self.error, self.message)
+    }
+}
+
+impl ApiError {
+    /// What an answer with an error status says; `None` where it is not a JSON
+    /// object. A bare OAuth error counts as well.
+    pub fn parse(body: &[u8]) -> Option<Self> {
+        let envelope = parse::<Data<'_>>(body).ok()?;
+        Some(envelope.into_error())
+    }
+}

@@ -1,0 +1,265 @@
+//! Salla's OAuth server (FACTS §2, docs.salla.dev/421118m0).
+//!
+//! `POST /oauth2/token` is sent once and never again by this module: what an error
+//! says is whether the token that was presented may be spent.
+
+mod read;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::failure::Failure;
+use importer::ports::clock::{Clock, within};
+use importer::ports::connections::Tokens;
+use jiff::Timestamp;
+use reqwest::header::{ACCEPT, HeaderMap};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::classify::{TokenVerdict, classify_token_answer};
+pub use read::read_tokens;
+use read::read_user_info;
+
+/// The app as registered in the Salla Partners Portal.
+#[derive(Clone, Debug)]
+pub struct AppCredentials {
+    pub client_id: String,
+    pub client_secret: SecretString,
+}
+
+/// Why no tokens came.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Not a byte of the request was sent, or it was turned away unread: what it
+    /// would have presented is as good as before.
+    #[error("Salla's OAuth server could not be asked: {what}")]
+    NotSent {
+        what: &'static str,
+        retry_after: Option<Duration>,
+    },
+    #[error("Salla's OAuth server refused the token or code as spent, expired or revoked")]
+    InvalidGrant,
+    #[error("Salla's OAuth server refused the request: {code}")]
+    Refused { code: String },
+    /// What was presented may be spent. It must not be presented again.
+    #[error("the answer of Salla's OAuth server was lost: {what}")]
+    Lost { what: String },
+}
+
+/// Who installed the app and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserInfo {
+    pub merchant_id: i64,
+    pub merchant_name: Option<String>,
+    pub plan: Option<String>,
+    pub domain: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct OAuth {
+    http: reqwest::Client,
+    accounts_url: Url,
+    clock: Arc<dyn Clock>,
+    timeout: Duration,
+}
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where the merchant's browser goes to consent. Scopes are joined by a space, as
+/// documented, and `offline_access` is added: without it no refresh token is issued.
+pub fn authorize_url(
+    accounts_url: &Url,
+    client_id: &str,
+    redirect_uri: &str,
+    scopes: &[&str],
+    state: &str,
+) -> Url {
+    let mut scopes = scopes.to_vec();
+    if !scopes.contains(&"offline_access") {
+        scopes.push("offline_access");
+    }
+    let mut url = endpoint(accounts_url, "oauth2/auth");
+    url.query_pairs_mut()
+        .append_pair("client_id", client_id)
+        .append_pair("response_type", "code")
+        .append_pair("redirect_uri", redirect_uri)
+        .append_pair("scope", &scopes.join(" "))
+        .append_pair("state", state);
+    url
+}
+
+/// `path` below `base`, whether or not `base` ends in a slash.
+pub(crate) fn endpoint(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    let whole = format!(
+        "{}/{}",
+        base.path().trim_end_matches('/'),
+        path.trim_start_matches('/')
+    );
+    url.set_path(&whole);
+    url
+}
+
+impl OAuth {
+    /// `http` must send nothing twice by itself: see [`crate::http::token_client`].
+    pub fn new(http: reqwest::Client, accounts_url: Url, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            http,
+            accounts_url,
+            clock,
+            timeout: TIMEOUT,
+        }
+    }
+
+    /// Redeems the code of a consent; it works once.
+    pub async fn exchange_code(
+        &self,
+        app: &AppCredentials,
+        code: &str,
+        redirect_uri: &str,
+    ) -> Result<Tokens, TokenError> {
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", redirect_uri),
+            ("scope", "offline_access"),
+        ];
+        self.ask_for_tokens(app, &form).await
+    }
+
+    /// Presents a refresh token; it works once.
+    pub async fn refresh(
+        &self,
+        app: &AppCredentials,
+        refresh_token: &SecretString,
+    ) -> Result<Tokens, TokenError> {
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh_token.expose_secret()),
+        ];
+        self.ask_for_tokens(app, &form).await
+    }
+
+    async fn ask_for_tokens(
+        &self,
+        app: &AppCredentials,
+        grant: &[(&str, &str)],
+    ) -> Result<Tokens, TokenError> {
+        let mut form = grant.to_vec();
+        form.push(("client_id", &app.client_id));
+        form.push(("client_secret", app.client_secret.expose_secret()));
+        let request = self
+            .http
+            .post(endpoint(&self.accounts_url, "oauth2/token"))
+            .header(ACCEPT, "application/json")
+            .form(&form);
+        let asked_at = self.clock.now();
+        let answer = within(&*self.clock, self.timeout, answer_to(request)).await;
+        let (status, headers, body) = answer.ok_or_else(|| TokenError::Lost {
+            what: "no answer in time".to_owned(),
+        })??;
+        judge(status, &headers, &body, asked_at)
+    }
+
+    /// `GET /oauth2/user/info` (FACTS §2.6); Salla's own sources disagree on whether
+    /// it has an envelope, so both forms are read.
+    pub async fn user_info(&self, access_token: &SecretString) -> Result<UserInfo, Failure> {
+        let request = self
+            .http
+            .get(endpoint(&self.accounts_url, "oauth2/user/info"))
+            .header(ACCEPT, "application/json")
+            .bearer_auth(access_token.expose_secret());
+        let transient = |what: String| Failure::Transient {
+            what: format!("asking who installed the app: {what}"),
+        };
+        let answer = within(&*self.clock, self.timeout, answer_to(request)).await;
+        let (status, _, body) = answer
+            .ok_or_else(|| transient("no answer in time".to_owned()))?
+            .map_err(|error| transient(error.to_string()))?;
+        match status {
+            200..=299 => read_user_info(&body).ok_or_else(|| Failure::Broken {
+                what: "asking who installed the app: the answer names no merchant".to_owned(),
+            }),
+            401 => Err(domain::failure::Disconnection::TokenRejected.into()),
+            _ => Err(transient(format!("Salla answered with status {status}"))),
+        }
+    }
+}
+
+async fn answer_to(
+    request: reqwest::RequestBuilder,
+) -> Result<(u16, HeaderMap, bytes::Bytes), TokenError> {
+    let response = request.send().await.map_err(|error| {
+        if error.is_connect() || error.is_builder() {
+            TokenError::NotSent {
+                what: "there is no connection",
+                retry_after: None,
+            }
+        } else {
+            lost(&error)
+        }
+    })?;
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let body = response.bytes().await.map_err(|error| lost(&error))?;
+    Ok((status, headers, body))
+}
+
+/// The error's own text would hold the address.
+fn lost(error: &reqwest::Error) -> TokenError {
+    let what = if error.is_timeout() {
+        "no answer in time"
+    } else {
+        "the connection was cut"
+    };
+    TokenError::Lost {
+        what: what.to_owned(),
+    }
+}
+
+fn judge(
+    status: u16,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<Tokens, TokenError> {
+    match classify_token_answer(status, headers, body, now) {
+        TokenVerdict::Tokens => read_tokens(body, now).ok_or_else(|| TokenError::Lost {
+            what: "the answer holds no access token".to_owned(),
+        }),
+        TokenVerdict::InvalidGrant => Err(TokenError::InvalidGrant),
+        TokenVerdict::Refused { code } => Err(TokenError::Refused { code }),
+        TokenVerdict::Throttled { retry_after } => Err(TokenError::NotSent {
+            what: "it asks to wait",
+            retry_after,
+        }),
+        TokenVerdict::Lost { status } => Err(TokenError::Lost {
+            what: format!("status {status}"),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn consent_is_asked_for_with_spaces_and_offline_access() {
+        let base = Url::parse("https://accounts.salla.sa/").unwrap();
+        let scopes = ["orders.read", "customers.read"];
+        let url = authorize_url(&base, "id", "https://example.org/callback", &scopes, "s1");
+        let scope = url.query_pairs().find(|(key, _)| key == "scope").unwrap().1;
+        assert_eq!(url.path(), "/oauth2/auth");
+        assert_eq!(scope, "orders.read customers.read offline_access");
+    }
+
+    #[test]
+    fn an_endpoint_keeps_the_path_of_its_base() {
+        for base in [
+            "https://api.salla.dev/admin/v2",
+            "https://api.salla.dev/admin/v2/",
+        ] {
+            let url = endpoint(&Url::parse(base).unwrap(), "/orders/1");
+            assert_eq!(url.as_str(), "https://api.salla.dev/admin/v2/orders/1");
+        }
+    }
+}

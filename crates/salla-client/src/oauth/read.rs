@@ -1,0 +1,145 @@
+//! What the OAuth server's answers hold. They carry no envelope, and Salla's own
+//! sources disagree on names, units and frames (FACTS §2.2, §2.6).
+
+use importer::ports::connections::Tokens;
+use jiff::{SignedDuration, Timestamp};
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::UserInfo;
+use crate::lenient::{Json, Object};
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TokenWire<'a> {
+    #[serde(borrow)]
+    access_token: Json<'a>,
+    refresh_token: Json<'a>,
+    scope: Json<'a>,
+    expires: Json<'a>,
+    expires_in: Json<'a>,
+}
+
+/// Reads a token answer or the `data` of `app.store.authorize`, received at `now`.
+pub fn read_tokens(body: &[u8], now: Timestamp) -> Option<Tokens> {
+    let wire: Object<TokenWire<'_>> = serde_json::from_slice(body).ok()?;
+    let wire = wire.get()?;
+    let lifetime = wire.expires_in.or(wire.expires).integer().ok().flatten();
+    Some(Tokens {
+        access: SecretString::from(wire.access_token.string()?),
+        refresh: wire.refresh_token.string().map(SecretString::from),
+        expires_at: lifetime.and_then(|number| expiry(number, now)),
+        scope: wire.scope.string(),
+    })
+}
+
+/// Salla's sources disagree on the unit: larger numbers can only be dates (FACTS §2.2).
+fn expiry(number: i64, now: Timestamp) -> Option<Timestamp> {
+    if number > 1_000_000_000 {
+        Timestamp::from_second(number).ok()
+    } else {
+        now.checked_add(SignedDuration::from_secs(number)).ok()
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PersonWire<'a> {
+    /// The person again, where there is an envelope.
+    #[serde(borrow)]
+    data: Object<MerchantOf<'a>>,
+    merchant: Object<MerchantWire<'a>>,
+    store: Object<MerchantWire<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct MerchantOf<'a> {
+    #[serde(borrow)]
+    merchant: Object<MerchantWire<'a>>,
+    /// The old name of `merchant`.
+    store: Object<MerchantWire<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct MerchantWire<'a> {
+    #[serde(borrow)]
+    id: Json<'a>,
+    name: Json<'a>,
+    plan: Json<'a>,
+    domain: Json<'a>,
+}
+
+pub(super) fn read_user_info(body: &[u8]) -> Option<UserInfo> {
+    let wire: Object<PersonWire<'_>> = serde_json::from_slice(body).ok()?;
+    let person = wire.get()?;
+    let wrapped = person.data.get();
+    let merchant = wrapped
+        .and_then(|data| data.merchant.get().or(data.store.get()))
+        .or(person.merchant.get())
+        .or(person.store.get())?;
+    Some(UserInfo {
+        merchant_id: merchant.id.integer().ok().flatten()?,
+        merchant_name: merchant.name.string(),
+        plan: merchant.plan.string(),
+        domain: merchant.domain.string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret;
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_750_000_000).unwrap()
+    }
+
+    #[test]
+    fn the_lifetime_is_read_by_both_names_and_in_both_units() {
+        let table = [
+            (r#""expires_in":1209599"#, Some(1_751_209_599)),
+            (r#""expires":1209599"#, Some(1_751_209_599)),
+            (r#""expires":1751000000"#, Some(1_751_000_000)),
+            (r#""expires":"1751000000""#, Some(1_751_000_000)),
+            (r#""expires":null"#, None),
+            (r#""scope":"x""#, None),
+        ];
+        for (member, expected) in table {
+            let body = format!(r#"{{"access_token":"a",{member}}}"#);
+            let tokens = read_tokens(body.as_bytes(), now()).unwrap();
+            assert_eq!(
+                tokens.expires_at.map(Timestamp::as_second),
+                expected,
+                "{member}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_without_an_access_token_holds_no_tokens() {
+        assert!(read_tokens(br#"{"refresh_token":"r"}"#, now()).is_none());
+        assert!(read_tokens(b"[]", now()).is_none());
+        let tokens = read_tokens(br#"{"access_token":"a","refresh_token":"r"}"#, now()).unwrap();
+        assert_eq!(tokens.refresh.unwrap().expose_secret(), "r");
+    }
+
+    #[test]
+    fn user_info_is_read_with_and_without_an_envelope() {
+        let forms = [
+            r#"{"status":200,"success":true,"data":{"id":1,"merchant":{"id":7,"plan":"pro"}}}"#,
+            r#"{"id":1,"merchant":{"id":7,"plan":"pro"}}"#,
+            r#"{"data":{"id":1,"store":{"id":7,"plan":"pro"}}}"#,
+        ];
+        for form in forms {
+            let info = read_user_info(form.as_bytes()).unwrap();
+            assert_eq!(
+                (info.merchant_id, info.plan.as_deref()),
+                (7, Some("pro")),
+                "{form}"
+            );
+        }
+        assert_eq!(read_user_info(br#"{"data":{"id":1}}"#), None);
+    }
+}

@@ -1,0 +1,250 @@
+//! The rule book: may the next request go?
+
+use std::time::Duration;
+
+use super::flight::{Flight, Knowledge, Mode, PermitId, Verdict};
+use super::gap::Gap;
+use super::holds::Holds;
+use super::latency::Latency;
+use super::overflow::Overflow;
+use super::own::OwnRequests;
+use super::server_clock::ServerClock;
+use super::settings::{Class, PacerSettings, WithoutHeaders};
+use super::window::{Others, Window};
+
+/// Slightly slower than the limit, so that unequal ways do not matter.
+const EVENLY: f64 = 1.01;
+
+/// Paces the requests of one budget; see the [module's rules](super).
+///
+/// Every permit is reported back: [`Pacer::on_sent`], then [`Pacer::on_response`] or
+/// [`Pacer::on_dropped`]. All times are of one monotonic clock.
+#[derive(Debug)]
+pub struct Pacer {
+    pub(super) settings: PacerSettings,
+    pub(super) knowledge: Knowledge,
+    pub(super) flights: Vec<Flight>,
+    next_id: u64,
+    /// The request that was sent to see the new budget after a reset.
+    pub(super) probe: Option<PermitId>,
+    last_sent: Option<Duration>,
+    /// Until then all requests that are no longer in flight have arrived.
+    pub(super) arrived_by: Duration,
+    /// Accepted answers in a row without rate headers.
+    pub(super) bare_answers: u32,
+    pub(super) known_limit: Option<u32>,
+    pub(super) own: OwnRequests,
+    pub(super) server_clock: ServerClock,
+    pub(super) latency: Latency,
+    pub(super) overflow: Overflow,
+    pub(super) holds: Holds,
+    pub(super) gap: Gap,
+    pub(super) others: Others,
+}
+
+enum Decision {
+    Go(Mode),
+    Until(Duration),
+    AfterAnswer,
+}
+
+impl Pacer {
+    pub fn new(settings: PacerSettings, rng: fastrand::Rng) -> Self {
+        Self {
+            knowledge: Knowledge::Nothing,
+            flights: Vec::new(),
+            next_id: 0,
+            probe: None,
+            last_sent: None,
+            arrived_by: Duration::ZERO,
+            bare_answers: 0,
+            known_limit: None,
+            own: OwnRequests::new(settings.counted_window()),
+            server_clock: ServerClock::default(),
+            latency: Latency::default(),
+            overflow: Overflow::new(),
+            holds: Holds::new(settings.not_before, rng),
+            gap: Gap::default(),
+            others: Others::default(),
+            settings,
+        }
+    }
+
+    /// May the next request, of this class, go at `now`?
+    pub fn next_permit(&mut self, now: Duration, class: Class) -> Verdict {
+        match self.decide(now) {
+            Decision::Go(mode) => Verdict::Go(self.grant(class, mode)),
+            Decision::Until(moment) => Verdict::WaitUntil(moment),
+            Decision::AfterAnswer => Verdict::WaitForResponse,
+        }
+    }
+
+    /// The request of this permit leaves now.
+    pub fn on_sent(&mut self, permit: PermitId, now: Duration) {
+        if let Some(flight) = self.flights.iter_mut().find(|f| f.id == permit) {
+            flight.sent = Some(now);
+            self.last_sent = Some(now);
+            if self.own_cap().is_some() {
+                self.own.record(now);
+            }
+        }
+    }
+
+    /// `X-RateLimit-Limit`, once an answer has carried it.
+    pub fn limit(&self) -> Option<u32> {
+        self.known_limit
+    }
+
+    pub(super) fn limit_or_prior(&self) -> Option<u32> {
+        self.known_limit.or(self.settings.prior_limit)
+    }
+
+    /// Replaces the documented limit, for instance once the shop's plan is known.
+    pub fn set_prior_limit(&mut self, limit: Option<u32>) {
+        self.settings.prior_limit = limit;
+    }
+
+    /// Until when everything is held after a refusal.
+    pub fn held_until(&self, now: Duration) -> Option<Duration> {
+        self.holds.until(now)
+    }
+
+    fn grant(&mut self, class: Class, mode: Mode) -> PermitId {
+        let id = PermitId(self.next_id);
+        self.next_id += 1;
+        self.flights.push(Flight {
+            id,
+            class,
+            mode,
+            sent: None,
+        });
+        if mode == Mode::Probe {
+            self.probe = Some(id);
+        }
+        id
+    }
+
+    fn decide(&self, now: Duration) -> Decision {
+        if let Some(moment) = self.holds.until(now) {
+            return Decision::Until(moment);
+        }
+        if let Some(wait) = self.own_share_is_spent(now) {
+            return wait;
+        }
+        match &self.knowledge {
+            Knowledge::Nothing if self.flights.is_empty() => Decision::Go(Mode::Alone),
+            Knowledge::Nothing => Decision::AfterAnswer,
+            Knowledge::Bare => self.decide_without_headers(now),
+            Knowledge::Window(window) => self.decide_in(window, now),
+        }
+    }
+
+    fn decide_in(&self, window: &Window, now: Duration) -> Decision {
+        if now >= self.reset_certain_at(window, now) {
+            return match self.probe {
+                None => Decision::Go(Mode::Probe),
+                Some(_) => Decision::AfterAnswer,
+            };
+        }
+        let reserve = self.others.reserve(window.limit, now);
+        if window.lowest as usize > reserve + self.flights.len() {
+            return self.spaced(now, self.gap.between(), Mode::Burst);
+        }
+        self.decide_after_exhaustion(window, now)
+    }
+
+    fn decide_after_exhaustion(&self, window: &Window, now: Duration) -> Decision {
+        let reset = self.reset_certain_at(window, now);
+        if !self.settings.overflow || !self.overflow.is_open(now) {
+            return Decision::Until(reset);
+        }
+        let Some(arrived_by) = self.all_arrived_by() else {
+            return Decision::AfterAnswer;
+        };
+        let next = arrived_by + self.overflow.spacing();
+        if now >= next {
+            Decision::Go(Mode::Overflow)
+        } else {
+            Decision::Until(next.min(reset))
+        }
+    }
+
+    fn decide_without_headers(&self, now: Duration) -> Decision {
+        match self.settings.without_headers {
+            WithoutHeaders::Unlimited => Decision::Go(Mode::Burst),
+            WithoutHeaders::CountedWindow => self.spaced(now, self.gap.between(), Mode::Burst),
+            WithoutHeaders::EvenSpacing => {
+                let second = self.overflow.spacing();
+                let limit = self.settings.prior_limit.filter(|&limit| limit > 0);
+                let even =
+                    limit.map_or(second, |limit| self.settings.window.mul_f64(EVENLY) / limit);
+                self.spaced(now, even.max(self.gap.between()), Mode::Burst)
+            }
+        }
+    }
+
+    /// Lets a request go at least `gap` after the last one.
+    fn spaced(&self, now: Duration, gap: Duration, mode: Mode) -> Decision {
+        if gap.is_zero() {
+            return Decision::Go(mode);
+        }
+        if self.flights.iter().any(|f| f.sent.is_none()) {
+            return Decision::AfterAnswer;
+        }
+        match self.last_sent.map(|sent| sent + gap) {
+            Some(next) if now < next => Decision::Until(next),
+            _ => Decision::Go(mode),
+        }
+    }
+
+    /// When the reset of a window has certainly passed: by Salla's clock where that is
+    /// known, and in any case a whole window after its first answer.
+    pub(super) fn reset_certain_at(&self, window: &Window, now: Duration) -> Duration {
+        let by_length = window.seen_at + self.settings.window;
+        let by_clock = window
+            .certain_epoch()
+            .and_then(|epoch| self.server_clock.certainly_at(epoch, now));
+        by_clock.map_or(by_length, |moment| {
+            (moment + self.overflow.margin()).min(by_length)
+        })
+    }
+
+    /// The moment by which every request so far has arrived at Salla; `None` as long
+    /// as one that was permitted has not even been sent.
+    fn all_arrived_by(&self) -> Option<Duration> {
+        let delay = self.overflow.delay(self.latency.peak());
+        self.flights
+            .iter()
+            .try_fold(self.arrived_by, |latest, flight| {
+                Some(latest.max(flight.sent? + delay))
+            })
+    }
+
+    fn own_share_is_spent(&self, now: Duration) -> Option<Decision> {
+        let cap = self.own_cap()? as usize;
+        let unsent = self.flights.iter().filter(|f| f.sent.is_none()).count();
+        let until = self.own.full_until(now, cap, unsent)?;
+        Some(until.map_or(Decision::AfterAnswer, Decision::Until))
+    }
+
+    /// How many requests of any stretch of one window may be ours, where we count them
+    /// ourselves: with a share below 1, and where a limit is documented but no header
+    /// tells what is left of it.
+    pub(super) fn own_cap(&self) -> Option<u32> {
+        let limit = self.limit_or_prior();
+        let counted = self.settings.without_headers == WithoutHeaders::CountedWindow
+            && !matches!(self.knowledge, Knowledge::Window(_));
+        if self.settings.share < 1.0 {
+            limit.map(|limit| share_of(limit, self.settings.share))
+        } else if counted {
+            limit
+        } else {
+            None
+        }
+    }
+}
+
+/// At least one, as in `domain::plan::Budget::burst`.
+fn share_of(limit: u32, share: f64) -> u32 {
+    ((f64::from(limit) * share).floor() as u32).max(1)
+}

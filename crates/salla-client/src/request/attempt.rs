@@ -1,0 +1,246 @@
+//! One try: from waiting for the budget to a judged answer.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use domain::failure::Failure;
+use domain::order::Version;
+use importer::ports::clock::within;
+use reqwest::header::{ACCEPT, ACCEPT_LANGUAGE, HeaderMap, USER_AGENT};
+use secrecy::ExposeSecret;
+
+use super::trouble::Trouble;
+use super::{Ask, Requester};
+use crate::classify::{Verdict, classify, retry_after};
+use crate::concurrency::Slot;
+use crate::oauth::endpoint;
+use crate::pacing::{Outcome, Permit, RateHeaders};
+use crate::tokens::AccessToken;
+
+/// No answer of Salla's comes near this; it only keeps a run-away one from memory.
+const MOST_BYTES: usize = 64 << 20;
+
+pub(super) struct Attempt {
+    pub(super) outcome: Result<(Verdict, Bytes), Trouble>,
+    pub(super) token: AccessToken,
+    /// When the request was sent: the version of whatever it returned.
+    pub(super) version: Version,
+    pub(super) sent: Duration,
+}
+
+/// Leave to send, by every budget that the request costs.
+struct Permits {
+    shop: Option<Permit>,
+    customers: Option<Permit>,
+    shop_limit: Option<u32>,
+}
+
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Requester {
+    pub(super) async fn attempt(&self, ask: &Ask) -> Result<Attempt, Failure> {
+        self.attempt_with(ask, None).await
+    }
+
+    /// Tries once; with the given token, or with the current one.
+    pub(super) async fn attempt_with(
+        &self,
+        ask: &Ask,
+        token: Option<&AccessToken>,
+    ) -> Result<Attempt, Failure> {
+        if token.is_none() {
+            // A connection that no longer serves is found out before any waiting.
+            self.tokens.current().await?;
+        }
+        // The longest wait first, so that nobody waits for it with a slot in hand.
+        let customers = match ask.customers {
+            true => Some(self.customers.acquire(ask.class).await),
+            false => None,
+        };
+        let slot = self.concurrency.enter().await;
+        let shop = self.shop.acquire(ask.class).await;
+        let mut permits = Permits {
+            shop: Some(shop),
+            customers,
+            shop_limit: self.shop.limit(),
+        };
+        let token = match token {
+            Some(token) => token.clone(),
+            None => self.tokens.current().await?,
+        };
+        let (version, sent) = (self.clock.now(), self.clock.monotonic());
+        permits.sent();
+        let outcome = self.exchange(ask, &token, &mut permits, &slot, sent).await;
+        if outcome.is_err() {
+            slot.failed();
+        }
+        Ok(Attempt {
+            outcome,
+            token,
+            version,
+            sent,
+        })
+    }
+
+    /// Sends the request and judges the answer.
+    async fn exchange(
+        &self,
+        ask: &Ask,
+        token: &AccessToken,
+        permits: &mut Permits,
+        slot: &Slot,
+        sent: Duration,
+    ) -> Result<(Verdict, Bytes), Trouble> {
+        let request = self
+            .http
+            .get(endpoint(&self.api_url, &ask.path))
+            .query(&ask.query)
+            .bearer_auth(token.secret.expose_secret())
+            .header(ACCEPT, "application/json")
+            .header(ACCEPT_LANGUAGE, "ar")
+            .header(USER_AGENT, &self.user_agent);
+        let receiving = self.receive(ask, request, permits, slot, sent);
+        let answer = within(&*self.clock, self.timeout, receiving).await;
+        let answer = answer.ok_or_else(|| Trouble::passing("no answer in time"))??;
+        let now = self.clock.now();
+        let verdict = classify(answer.status, &answer.headers, &answer.body, now);
+        // Whether a 403 is a block stands only in its body.
+        permits.answered(self.rate_headers(&answer.headers), outcome_of(&verdict));
+        self.log(ask, &answer, sent);
+        Ok((verdict, answer.body))
+    }
+
+    async fn receive(
+        &self,
+        ask: &Ask,
+        request: reqwest::RequestBuilder,
+        permits: &mut Permits,
+        slot: &Slot,
+        sent: Duration,
+    ) -> Result<Answer, Trouble> {
+        let response = request
+            .send()
+            .await
+            .map_err(|error| Trouble::of_connection(&error))?;
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        match status {
+            200..=299 | 404 => slot.answered(ask.class, self.clock.monotonic() - sent),
+            500..=599 => slot.failed(),
+            _ => {}
+        }
+        if let Some(outcome) = outcome_by_status(status) {
+            permits.answered(self.rate_headers(&headers), outcome);
+        }
+        let body = read_body(response).await?;
+        Ok(Answer {
+            status,
+            headers,
+            body,
+        })
+    }
+
+    fn rate_headers(&self, headers: &HeaderMap) -> RateHeaders {
+        let text = |name: &str| headers.get(name)?.to_str().ok();
+        RateHeaders {
+            retry_after: retry_after(headers, self.clock.now()),
+            ..RateHeaders::read(text)
+        }
+    }
+
+    /// Neither token nor query, which may hold personal data.
+    fn log(&self, ask: &Ask, answer: &Answer, sent: Duration) {
+        let took = self.clock.monotonic().saturating_sub(sent);
+        tracing::debug!(
+            target: "salla.request",
+            what = ask.what,
+            path = ask.path,
+            status = answer.status,
+            bytes = answer.body.len(),
+            duration_ms = took.as_millis() as u64,
+            "answered"
+        );
+    }
+}
+
+impl Permits {
+    fn sent(&self) {
+        for permit in [&self.shop, &self.customers].into_iter().flatten() {
+            permit.sent();
+        }
+    }
+
+    /// Reports an answer to each budget, once.
+    fn answered(&mut self, headers: RateHeaders, outcome: Outcome) {
+        let Some(shop) = self.shop.take() else { return };
+        let Some(customers) = self.customers.take() else {
+            return shop.answered(&headers, outcome);
+        };
+        let elsewhere = match outcome {
+            Outcome::Ok => Outcome::Elsewhere,
+            // A 429 without rate headers may be meant for either.
+            Outcome::Throttled if headers.has_budget() => Outcome::Failed,
+            other => other,
+        };
+        if speaks_of_customers(&headers, customers.limit(), self.shop_limit) {
+            shop.answered(&headers.without_budget(), elsewhere);
+            customers.answered(&headers, outcome);
+        } else {
+            shop.answered(&headers, outcome);
+            let outcome = if outcome == Outcome::Throttled {
+                elsewhere
+            } else {
+                outcome
+            };
+            customers.answered(&headers.without_budget(), outcome);
+        }
+    }
+}
+
+/// Salla does not document which budget the headers of `/customers*` tell of. Their
+/// limit does: it is the 500 of the customers' own budget, or in any case not the
+/// limit that other answers have shown to be the shop's.
+fn speaks_of_customers(headers: &RateHeaders, own: Option<u32>, shop: Option<u32>) -> bool {
+    match headers.limit {
+        None => false,
+        limit => shop.is_some_and(|shop| Some(shop) != limit) || (shop.is_none() && limit == own),
+    }
+}
+
+/// What the budget may be told as soon as the headers are there.
+fn outcome_by_status(status: u16) -> Option<Outcome> {
+    match status {
+        429 => Some(Outcome::Throttled),
+        403 => None,
+        500..=599 => Some(Outcome::Failed),
+        _ => Some(Outcome::Ok),
+    }
+}
+
+fn outcome_of(verdict: &Verdict) -> Outcome {
+    match verdict {
+        Verdict::Blocked { .. } => Outcome::Blocked,
+        _ => Outcome::Ok,
+    }
+}
+
+async fn read_body(mut response: reqwest::Response) -> Result<Bytes, Trouble> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|_| Trouble::passing("the answer was cut off"))?
+    {
+        if body.len() + chunk.len() > MOST_BYTES {
+            return Err(Trouble::Broken(
+                "the answer is longer than 64 MiB".to_owned(),
+            ));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}

@@ -1,0 +1,142 @@
+//! The way of one request: wait for budget, take the token, send, read, classify, and
+//! again, within one retry budget.
+
+mod ask;
+mod attempt;
+mod trouble;
+mod verdicts;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use domain::failure::Failure;
+use importer::ports::clock::Clock;
+use importer::ports::platform::BudgetReading;
+use url::Url;
+
+use crate::concurrency::Concurrency;
+use crate::envelope::EnvelopeError;
+use crate::pacing::Budget;
+use crate::retry::{RetryPolicy, Tries};
+use crate::tokens::TokenSource;
+pub use ask::{Ask, Fetched, STORE_INFO, store_info};
+use trouble::{Trouble, tell};
+
+/// What is needed to send requests for one shop.
+#[derive(Debug)]
+pub struct Requester {
+    pub http: reqwest::Client,
+    pub api_url: Url,
+    pub clock: Arc<dyn Clock>,
+    pub tokens: TokenSource,
+    pub shop: Arc<Budget>,
+    /// Shared by all shops that are served from this address (FACTS §6).
+    pub customers: Arc<Budget>,
+    pub concurrency: Arc<Concurrency>,
+    pub retry: RetryPolicy,
+    /// For a whole request, from sending to the last byte of its answer.
+    pub timeout: Duration,
+    pub user_agent: String,
+    pub rng: Mutex<fastrand::Rng>,
+    pub retries: AtomicU64,
+}
+
+/// How one try ended that did not end the request.
+enum Next {
+    /// At once, or when the budget allows: it costs no attempt.
+    Again,
+    Failed(Trouble, Option<Duration>),
+    Throttled,
+}
+
+enum Step<T> {
+    Done(Option<Fetched<T>>),
+    Next(Next),
+}
+
+/// What one request has been through.
+struct Journey {
+    tries: Tries,
+    renewals: u32,
+    held_since: Option<Duration>,
+}
+
+impl Requester {
+    /// Asks until there is an answer, `None` if Salla has no such thing (any more), or
+    /// until nothing is left to try. `read` turns the body into what is wanted; it may
+    /// be called once per try.
+    pub async fn get<T>(
+        &self,
+        ask: &Ask,
+        read: impl Fn(&[u8]) -> Result<T, EnvelopeError> + Sync,
+    ) -> Result<Option<Fetched<T>>, Failure> {
+        let mut journey = Journey {
+            tries: Tries::new(self.retry),
+            renewals: 0,
+            held_since: None,
+        };
+        loop {
+            let begun = self.clock.monotonic();
+            let attempt = self.attempt(ask).await?;
+            let took = self.clock.monotonic().saturating_sub(attempt.sent);
+            match self.judge(ask, attempt, &read, &mut journey).await? {
+                Step::Done(fetched) => return Ok(fetched),
+                Step::Next(next) => self.prepare(ask, next, took, begun, &mut journey).await?,
+            }
+        }
+    }
+
+    /// What the requests so far have taught and cost.
+    pub fn reading(&self) -> BudgetReading {
+        let counters = self.shop.counters();
+        BudgetReading {
+            limit_per_minute: self.shop.limit(),
+            requests: counters.sent,
+            throttled: counters.throttled + counters.blocked,
+            retries: self.retries.load(Ordering::Relaxed),
+            token_refreshes: self.tokens.refreshes(),
+            held_for: self.shop.held_for(),
+        }
+    }
+
+    /// Waits as long as the last try demands, or gives up.
+    async fn prepare(
+        &self,
+        ask: &Ask,
+        next: Next,
+        took: Duration,
+        begun: Duration,
+        journey: &mut Journey,
+    ) -> Result<(), Failure> {
+        match next {
+            Next::Again => Ok(()),
+            Next::Throttled => self.stay_patient(begun, journey),
+            Next::Failed(trouble, asked) => {
+                self.retries.fetch_add(1, Ordering::Relaxed);
+                let wait = {
+                    let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+                    journey.tries.after_failure(took, asked, &mut rng)
+                };
+                let failed = journey.tries.failed();
+                let Some(wait) = wait else {
+                    return Err(tell(&ask.what, trouble, failed));
+                };
+                tracing::debug!(what = ask.what, %trouble, failed, ?wait, "trying again");
+                self.clock.sleep(wait).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// The budget itself waits after a 429 or a block; here it is only bounded.
+    fn stay_patient(&self, begun: Duration, journey: &mut Journey) -> Result<(), Failure> {
+        let since = *journey.held_since.get_or_insert(begun);
+        let held = self.clock.monotonic().saturating_sub(since);
+        let wait = self.shop.held_for().max(self.customers.held_for());
+        if held + wait > self.retry.throttled {
+            return Err(Failure::Throttled { wait });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,57 @@
+//! What went wrong with a try, and the sentence for whoever reads it in the end.
+
+use domain::failure::Failure;
+
+/// Why a try failed that may be repeated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Trouble {
+    /// A 5xx, a cut connection, a truncated body.
+    #[error("{0}")]
+    Passing(String),
+    /// JSON, but not what Salla documents.
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl Trouble {
+    pub(super) fn passing(what: &str) -> Self {
+        Self::Passing(what.to_owned())
+    }
+
+    pub(super) fn unexplained_401() -> Self {
+        Self::passing("Salla answered with status 401 and does not say why")
+    }
+
+    /// The error's own text would hold the address with its query.
+    pub(super) fn of_connection(error: &reqwest::Error) -> Self {
+        Self::passing(if error.is_timeout() {
+            "no connection in time"
+        } else if error.is_connect() {
+            "there is no connection to Salla"
+        } else if error.is_body() || error.is_decode() {
+            "the answer was cut off"
+        } else {
+            "the connection was cut"
+        })
+    }
+}
+
+/// "listing orders, page 3: Salla answered with status 503 (8 tries)".
+pub(super) fn tell(what: &str, trouble: Trouble, tries: u32) -> Failure {
+    let what = format!("{what}: {trouble} ({tries} tries)");
+    match trouble {
+        Trouble::Passing(_) => Failure::Transient { what },
+        Trouble::Broken(_) => Failure::Broken { what },
+    }
+}
+
+pub(super) fn invalid(what: &str, code: Option<String>, fields: &[String]) -> Failure {
+    let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
+    let about = match fields {
+        [] => String::new(),
+        fields => format!(", about {}", fields.join(", ")),
+    };
+    Failure::Broken {
+        what: format!("{what}: Salla does not accept the request{code}{about}"),
+    }
+}

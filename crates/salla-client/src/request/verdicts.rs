@@ -1,0 +1,130 @@
+//! What an answer means for the request that asked for it.
+
+use domain::failure::{Disconnection, Failure};
+
+use super::attempt::Attempt;
+use super::trouble::{self, Trouble};
+use super::{Ask, Fetched, Journey, Next, Requester, STORE_INFO, Step, store_info};
+use crate::classify::{Verdict, after_split};
+use crate::envelope::EnvelopeError;
+use crate::tokens::AccessToken;
+
+/// Renewing the token more often than this within one request cannot help.
+const MOST_RENEWALS: u32 = 3;
+
+impl Requester {
+    /// Decides what an attempt means for the request.
+    pub(super) async fn judge<T>(
+        &self,
+        ask: &Ask,
+        attempt: Attempt,
+        read: &impl Fn(&[u8]) -> Result<T, EnvelopeError>,
+        journey: &mut Journey,
+    ) -> Result<Step<T>, Failure> {
+        let verdict = match attempt.outcome {
+            Err(trouble) => return Ok(Step::Next(Next::Failed(trouble, None))),
+            Ok((Verdict::Success, body)) => match read(&body) {
+                Ok(value) => {
+                    let version = attempt.version;
+                    return Ok(Step::Done(Some(Fetched { value, version })));
+                }
+                Err(error) => match after_split(error) {
+                    // Seen behind proxies that answer in Salla's place: worth a retry.
+                    Verdict::Broken { what } => {
+                        return Ok(Step::Next(Next::Failed(Trouble::Broken(what), None)));
+                    }
+                    verdict => verdict,
+                },
+            },
+            Ok((verdict, _)) => verdict,
+        };
+        if verdict == Verdict::Gone {
+            return Ok(Step::Done(None));
+        }
+        let next = self.react(ask, verdict, &attempt.token, journey).await?;
+        Ok(Step::Next(next))
+    }
+
+    async fn react(
+        &self,
+        ask: &Ask,
+        verdict: Verdict,
+        token: &AccessToken,
+        journey: &mut Journey,
+    ) -> Result<Next, Failure> {
+        match verdict {
+            Verdict::RetryLater { why, retry_after } => {
+                Ok(Next::Failed(Trouble::Passing(why.to_string()), retry_after))
+            }
+            Verdict::Throttled { .. } => Ok(Next::Throttled),
+            Verdict::Blocked { .. } => {
+                tracing::warn!(
+                    what = ask.what,
+                    "Salla has blocked the app for a while (403)"
+                );
+                Ok(Next::Throttled)
+            }
+            Verdict::TokenRejected => self.renew(token, journey).await,
+            Verdict::Unauthorised401Unknown => self.find_out(ask, token, journey).await,
+            Verdict::ScopeMissing { scopes } => {
+                tracing::warn!(
+                    what = ask.what,
+                    ?scopes,
+                    "the app lacks one of these scopes"
+                );
+                Err(Disconnection::ScopeMissing.into())
+            }
+            Verdict::Inactive => Err(Disconnection::ShopInactive.into()),
+            Verdict::Forbidden => Err(Disconnection::Forbidden.into()),
+            Verdict::Invalid { code, fields, .. } => {
+                Err(trouble::invalid(&ask.what, code, &fields))
+            }
+            Verdict::Broken { what } => Err(Failure::Broken {
+                what: format!("{}: {what}", ask.what),
+            }),
+            Verdict::Success | Verdict::Gone => Err(Failure::Bug {
+                what: format!("{}: an answer was judged twice", ask.what),
+            }),
+        }
+    }
+
+    /// A 401 that does not say why: if `GET /store/info` accepts the token, a scope is
+    /// missing. Refreshing then would spend a single-use token for nothing (FACTS §4).
+    async fn find_out(
+        &self,
+        ask: &Ask,
+        token: &AccessToken,
+        journey: &mut Journey,
+    ) -> Result<Next, Failure> {
+        if ask.path == STORE_INFO {
+            return self.renew(token, journey).await;
+        }
+        let probe = self.attempt_with(&store_info(), Some(token)).await?;
+        match probe.outcome {
+            Ok((Verdict::Success, _)) => Err(Disconnection::ScopeMissing.into()),
+            Ok((Verdict::TokenRejected | Verdict::Unauthorised401Unknown, _)) => {
+                self.renew(token, journey).await
+            }
+            Ok((Verdict::Inactive, _)) => Err(Disconnection::ShopInactive.into()),
+            Ok((Verdict::Throttled { .. } | Verdict::Blocked { .. }, _)) => Ok(Next::Throttled),
+            Ok(_) => Ok(Next::Failed(Trouble::unexplained_401(), None)),
+            Err(trouble) => Ok(Next::Failed(trouble, None)),
+        }
+    }
+
+    async fn renew(&self, token: &AccessToken, journey: &mut Journey) -> Result<Next, Failure> {
+        journey.renewals += 1;
+        if journey.renewals > MOST_RENEWALS {
+            return Err(Disconnection::TokenRejected.into());
+        }
+        match self.tokens.rejected(token).await {
+            Ok(()) => Ok(Next::Again),
+            Err(Failure::Transient { what }) => Ok(Next::Failed(Trouble::Passing(what), None)),
+            Err(Failure::Throttled { wait }) => {
+                let what = Failure::Throttled { wait }.to_string();
+                Ok(Next::Failed(Trouble::Passing(what), Some(wait)))
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+}

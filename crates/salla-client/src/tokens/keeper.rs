@@ -1,0 +1,232 @@
+//! Holds the tokens of one connection in memory and decides when to renew them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use domain::failure::{Disconnection, Failure};
+use importer::ports::clock::Clock;
+use importer::ports::connections::{
+    Connection, ConnectionId, ConnectionState, Connections, RefreshIntent, Tokens,
+};
+
+use super::AccessToken;
+use super::memory::Memory;
+use super::refresh::Renewal;
+use crate::oauth::{AppCredentials, OAuth};
+
+#[derive(Clone)]
+pub struct KeeperSettings {
+    pub connections: Arc<dyn Connections>,
+    pub connection: ConnectionId,
+    pub oauth: OAuth,
+    /// Without them nothing can be refreshed.
+    pub app: Option<AppCredentials>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Keeps the access token of one connection valid; see the [module](super).
+pub struct TokenKeeper {
+    pub(super) settings: KeeperSettings,
+    memory: Mutex<Memory>,
+    /// Whoever renews holds this.
+    turn: tokio::sync::Mutex<()>,
+    refreshes: AtomicU64,
+}
+
+impl std::fmt::Debug for TokenKeeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("TokenKeeper")
+            .field(&self.settings.connection)
+            .finish()
+    }
+}
+
+impl TokenKeeper {
+    pub fn new(settings: KeeperSettings) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            memory: Mutex::default(),
+            turn: tokio::sync::Mutex::new(()),
+            refreshes: AtomicU64::new(0),
+        })
+    }
+
+    pub fn refreshes(&self) -> u64 {
+        self.refreshes.load(Ordering::Relaxed)
+    }
+
+    /// The token to send now, renewed early where that is possible.
+    pub async fn current(self: &Arc<Self>) -> Result<AccessToken, Failure> {
+        match self.at_hand() {
+            Some(token) => Ok(token),
+            None => {
+                self.detached(|keeper| async move { keeper.look_after().await })
+                    .await
+            }
+        }
+    }
+
+    /// Salla answered 401 and meant the token. Afterwards [`Self::current`] gives
+    /// another one.
+    pub async fn rejected(self: &Arc<Self>, token: &AccessToken) -> Result<(), Failure> {
+        let version = token.version;
+        self.detached(move |keeper| async move { keeper.replace(version).await })
+            .await
+    }
+
+    /// Runs `work` to its end even if the caller goes away: a refresh that was begun
+    /// must be finished and stored.
+    async fn detached<T, F>(
+        self: &Arc<Self>,
+        work: impl FnOnce(Arc<Self>) -> F,
+    ) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
+        tokio::spawn(work(self.clone()))
+            .await
+            .map_err(|error| Failure::Bug {
+                what: format!("renewing the access token did not end properly: {error}"),
+            })?
+    }
+
+    /// The token in memory, unless something must be done first.
+    fn at_hand(&self) -> Option<AccessToken> {
+        let memory = self.memory();
+        let connection = memory.connection()?;
+        let renew = self.can_refresh(connection) && memory.should_renew(&*self.settings.clock);
+        // A parked connection is looked up again each time: the merchant may be back.
+        usable(connection).ok().filter(|_| !renew)
+    }
+
+    pub(super) fn can_refresh(&self, connection: &Connection) -> bool {
+        self.settings.app.is_some() && connection.tokens.refresh.is_some()
+    }
+
+    async fn look_after(&self) -> Result<AccessToken, Failure> {
+        let _turn = self.turn.lock().await;
+        if let Some(token) = self.at_hand() {
+            return Ok(token);
+        }
+        let connection = self.reload().await?;
+        let token = usable(&connection)?;
+        if self.at_hand().is_some() {
+            return Ok(token);
+        }
+        match self.renew(&connection).await {
+            Ok(Renewal::Renewed(newer)) => usable(&newer),
+            // The old token still serves; whatever is wrong may be over by the next try.
+            Ok(Renewal::Lost | Renewal::Later(_) | Renewal::InFlight { .. })
+            | Err(Failure::Database { .. }) => {
+                let now = self.settings.clock.monotonic();
+                self.memory().postpone_renewal(now);
+                Ok(token)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Gets a token other than that of `version`.
+    async fn replace(&self, version: i64) -> Result<(), Failure> {
+        let _turn = self.turn.lock().await;
+        if self.memory().is_newer_than(version) {
+            return Ok(());
+        }
+        let connection = self.reload().await?;
+        usable(&connection)?;
+        if connection.version > version {
+            return Ok(());
+        }
+        let renewal = if !self.can_refresh(&connection) {
+            return self
+                .give_up(&connection, Disconnection::TokenRejected)
+                .await;
+        } else if self.memory().is_lost(connection.version) {
+            Renewal::Lost
+        } else {
+            self.renew_now(&connection).await?
+        };
+        match renewal {
+            Renewal::Renewed(_) => Ok(()),
+            Renewal::Later(failure) => Err(failure),
+            Renewal::Lost | Renewal::InFlight { .. } => {
+                self.give_up(&connection, Disconnection::RefreshLost).await
+            }
+        }
+    }
+
+    async fn give_up(&self, connection: &Connection, why: Disconnection) -> Result<(), Failure> {
+        self.park(connection, why).await.map(drop)
+    }
+
+    /// Gives the connection up, unless somebody has brought newer tokens meanwhile.
+    pub(super) async fn park(
+        &self,
+        connection: &Connection,
+        why: Disconnection,
+    ) -> Result<Connection, Failure> {
+        let connections = &self.settings.connections;
+        connections
+            .disconnect(connection.id, connection.version, why)
+            .await?;
+        let stored = connections.load(connection.id).await?;
+        self.memory().remember(stored.clone());
+        if stored.version > connection.version && usable(&stored).is_ok() {
+            return Ok(stored);
+        }
+        tracing::warn!(%why, "the connection to the shop is parked");
+        Err(why.into())
+    }
+
+    async fn reload(&self) -> Result<Connection, Failure> {
+        self.store_what_is_unstored().await?;
+        let connection = self
+            .settings
+            .connections
+            .load(self.settings.connection)
+            .await?;
+        self.memory().remember(connection.clone());
+        Ok(connection)
+    }
+
+    async fn store_what_is_unstored(&self) -> Result<(), Failure> {
+        let unstored = self.memory().unstored();
+        match unstored {
+            Some((intent, tokens)) => self.store(&intent, &tokens).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn received(&self, intent: RefreshIntent, tokens: Tokens) {
+        self.refreshes.fetch_add(1, Ordering::Relaxed);
+        self.memory().received(intent, tokens);
+    }
+
+    /// Stores a new pair; only then is it remembered for use.
+    pub(super) async fn store(
+        &self,
+        intent: &RefreshIntent,
+        tokens: &Tokens,
+    ) -> Result<Connection, Failure> {
+        let connections = &self.settings.connections;
+        let stored = connections.complete_refresh(intent, tokens).await?;
+        self.memory().stored(stored.clone(), &*self.settings.clock);
+        Ok(stored)
+    }
+
+    pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection that is being refreshed elsewhere still serves (see the port).
+fn usable(connection: &Connection) -> Result<AccessToken, Failure> {
+    match connection.state {
+        ConnectionState::Active | ConnectionState::Refreshing { .. } => Ok(AccessToken {
+            secret: connection.tokens.access.clone(),
+            version: connection.version,
+        }),
+        ConnectionState::Disconnected { why } => Err(why.into()),
+    }
+}

@@ -1,0 +1,67 @@
+//! The access token of a shop, kept valid.
+//!
+//! Refresh tokens are single-use: presenting one twice disconnects the shop until its
+//! merchant reinstalls the app (FACTS §2.4). So a refresh happens early, or after a 401
+//! that says the token is bad, and never because of a scope; one at a time in this
+//! process and, by [`Connections::begin_refresh`], across processes; and the new pair
+//! is stored before anyone uses it. After a lost answer the old access token serves
+//! until its 401, and then the connection parks.
+//!
+//! [`Connections::begin_refresh`]: importer::ports::connections::Connections::begin_refresh
+
+mod expiry;
+mod keeper;
+mod memory;
+mod refresh;
+
+use std::sync::Arc;
+
+use domain::failure::{Disconnection, Failure};
+use secrecy::SecretString;
+
+pub use keeper::{KeeperSettings, TokenKeeper};
+
+/// Where requests get their access token from.
+#[derive(Clone, Debug)]
+pub enum TokenSource {
+    /// A token that is used until it ends.
+    Fixed(SecretString),
+    Kept(Arc<TokenKeeper>),
+}
+
+/// An access token, and which one it is.
+#[derive(Clone, Debug)]
+pub struct AccessToken {
+    pub secret: SecretString,
+    pub(crate) version: i64,
+}
+
+impl TokenSource {
+    /// The token to send now.
+    pub async fn current(&self) -> Result<AccessToken, Failure> {
+        match self {
+            Self::Fixed(secret) => Ok(AccessToken {
+                secret: secret.clone(),
+                version: 0,
+            }),
+            Self::Kept(keeper) => keeper.current().await,
+        }
+    }
+
+    /// Salla answered that this token is bad. Gets a better one, or says why there is
+    /// none.
+    pub async fn rejected(&self, token: &AccessToken) -> Result<(), Failure> {
+        match self {
+            Self::Fixed(_) => Err(Disconnection::TokenRejected.into()),
+            Self::Kept(keeper) => keeper.rejected(token).await,
+        }
+    }
+
+    /// How many refreshes this process has made.
+    pub fn refreshes(&self) -> u64 {
+        match self {
+            Self::Fixed(_) => 0,
+            Self::Kept(keeper) => keeper.refreshes(),
+        }
+    }
+}

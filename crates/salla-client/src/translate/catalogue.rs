@@ -1,0 +1,116 @@
+//! Products, their variants, and categories.
+
+use domain::catalogue::{Category, Product, ProductVariant};
+use domain::rejection::Rejection;
+use serde_json::value::RawValue;
+
+use super::defect::{At, Defect};
+use super::{read, record};
+use crate::lenient::{Json, Kind, List, Object};
+use crate::wire;
+
+/// A product with its variants (docs.salla.dev/5394168e0, FACTS §9).
+pub fn product(raw: &RawValue) -> Result<Product, Rejection> {
+    record(raw, |wire: &wire::Product<'_>| wire.id, build_product)
+}
+
+/// A category (FACTS §10).
+pub fn category(raw: &RawValue) -> Result<Category, Rejection> {
+    record(raw, |wire: &wire::Category<'_>| wire.id, build_category)
+}
+
+fn build_product(id: i64, wire: &wire::Product<'_>) -> Result<Product, Defect> {
+    let brand = wire.brand.get();
+    let shop_url = wire.urls.get().map_or_else(Json::default, |u| u.customer);
+    Ok(Product {
+        id,
+        sku: wire.sku.string(),
+        name: wire.name.string(),
+        kind: wire.kind.string(),
+        status: wire.status.string(),
+        price: read::money(wire.price).at("price")?,
+        regular_price: read::money(wire.regular_price).at("regular_price")?,
+        sale_price: read::money(wire.sale_price).at("sale_price")?,
+        cost_price: read::amount(wire.cost_price).at("cost_price")?,
+        quantity: read::quantity(wire.quantity).at("quantity")?,
+        unlimited_quantity: wire.unlimited_quantity.flag(),
+        sold_quantity: read::quantity(wire.sold_quantity).at("sold_quantity")?,
+        is_available: wire.is_available.flag(),
+        weight: wire.weight.decimal().unwrap_or(None),
+        weight_unit: wire.weight_type.string(),
+        brand_id: brand.and_then(|b| b.id.reference()),
+        brand_name: brand.and_then(|b| b.name.string()),
+        url: wire.url.or(shop_url).string(),
+        updated_at: read::optional_instant(wire.updated_at),
+        variants: variants(&wire.skus).at("skus")?,
+        category_ids: category_ids(&wire.categories),
+    })
+}
+
+fn variants(wire: &List<Object<wire::Sku<'_>>>) -> Result<Vec<ProductVariant>, Defect> {
+    if matches!(wire, List::Odd) {
+        return Err(read::invalid_field("the variants are not a list"));
+    }
+    let rows = wire.rows().iter().enumerate();
+    rows.map(|(index, row)| variant(row).at_index(index))
+        .collect()
+}
+
+fn variant(row: &Object<wire::Sku<'_>>) -> Result<ProductVariant, Defect> {
+    let Some(wire) = row.get() else {
+        return Err(read::invalid_field("the variant is not an object"));
+    };
+    let option_values = wire.related_option_values.rows().iter();
+    Ok(ProductVariant {
+        id: read::id(wire.id).at("id")?,
+        sku: wire.sku.string(),
+        barcode: wire.barcode.string(),
+        price: read::money(wire.price).at("price")?,
+        regular_price: read::money(wire.regular_price).at("regular_price")?,
+        sale_price: read::money(wire.sale_price).at("sale_price")?,
+        cost_price: read::amount(wire.cost_price).at("cost_price")?,
+        stock_quantity: read::quantity(wire.stock_quantity).at("stock_quantity")?,
+        unlimited_quantity: wire.unlimited_quantity.flag(),
+        option_value_ids: option_values.filter_map(|id| id.reference()).collect(),
+    })
+}
+
+/// Whole categories or bare ids; one that cannot be read is left out, as it says
+/// nothing about the product itself.
+fn category_ids(wire: &List<Json<'_>>) -> Vec<i64> {
+    wire.rows()
+        .iter()
+        .filter_map(|category| match category.kind() {
+            Kind::Object(object) => {
+                let reference: wire::Reference<'_> = serde_json::from_str(object).ok()?;
+                reference.id.reference()
+            }
+            _ => category.reference(),
+        })
+        .collect()
+}
+
+fn build_category(id: i64, wire: &wire::Category<'_>) -> Result<Category, Defect> {
+    Ok(Category {
+        id,
+        name: wire.name.string(),
+        parent_id: wire.parent_id.reference(),
+        status: wire.status.string(),
+        sort_order: wire.sort_order.integer().unwrap_or(None),
+        updated_at: read::optional_instant(wire.update_at.or(wire.updated_at)),
+        sub_categories: sub_categories(wire).at("sub_categories")?,
+    })
+}
+
+fn sub_categories(wire: &wire::Category<'_>) -> Result<Vec<Category>, Defect> {
+    let rows = wire.sub_categories.rows().iter().enumerate();
+    rows.map(|(index, row)| sub_category(row).at_index(index))
+        .collect()
+}
+
+fn sub_category(row: &Object<wire::Category<'_>>) -> Result<Category, Defect> {
+    let Some(wire) = row.get() else {
+        return Err(read::invalid_field("the category is not an object"));
+    };
+    build_category(read::id(wire.id).at("id")?, wire)
+}

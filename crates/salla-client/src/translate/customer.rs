@@ -1,0 +1,42 @@
+//! Customers, from their own list and from inside an order.
+
+use domain::customer::Customer;
+use domain::rejection::Rejection;
+use serde_json::value::RawValue;
+
+use super::defect::Defect;
+use super::{read, record};
+use crate::dates;
+use crate::wire;
+
+/// A customer (docs.salla.dev/5394121e0, FACTS §8).
+pub fn customer(raw: &RawValue) -> Result<Customer, Rejection> {
+    record(raw, |wire: &wire::Customer<'_>| wire.id, build)
+}
+
+/// Nothing of a customer but the id is required. A reduced customer has one name
+/// for the whole; it stands as first name, for it cannot be cut reliably.
+pub(super) fn build(id: i64, wire: &wire::Customer<'_>) -> Result<Customer, Defect> {
+    let whole_name = wire.full_name.or(wire.name);
+    let first_name = if wire.last_name.is_absent() {
+        wire.first_name.or(whole_name)
+    } else {
+        wire.first_name
+    };
+    Ok(Customer {
+        id,
+        first_name: first_name.string(),
+        last_name: wire.last_name.string(),
+        email: wire.email.string(),
+        mobile: wire.mobile.string(),
+        mobile_code: wire.mobile_code.string(),
+        gender: wire.gender.string(),
+        birthday: dates::day(wire.birthday),
+        city: wire.city.string(),
+        country: wire.country.string(),
+        country_code: wire.country_code.text().map(|c| c.to_ascii_uppercase()),
+        currency: wire.currency.string(),
+        created_at: read::optional_instant(wire.created_at),
+        updated_at: read::optional_instant(wire.updated_at),
+    })
+}

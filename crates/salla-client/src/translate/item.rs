@@ -1,0 +1,124 @@
+//! Line items, from their own endpoint and from inside an order.
+
+use domain::order::OrderItem;
+use domain::rejection::{Rejection, RejectionCode};
+use rust_decimal::Decimal;
+use serde_json::value::RawValue;
+
+use super::defect::{At, Defect};
+use super::read;
+use crate::lenient::{Json, List, Object};
+use crate::wire;
+
+/// The whole answer of `GET /orders/items` (docs.salla.dev/5565737e0, FACTS §7.4).
+/// One bad item rejects the list: an order with a missing line is wrong.
+pub fn order_items(raw: &RawValue) -> Result<Vec<OrderItem>, Rejection> {
+    let list: List<Object<wire::Item<'_>>> = serde_json::from_str(raw.get()).map_err(|_| {
+        let message = "an item has a member twice, or a text or number that cannot be decoded";
+        Defect::new(RejectionCode::InvalidJson, message).reject(None)
+    })?;
+    if matches!(list, List::Odd) {
+        return Err(read::invalid_field("the items are not a list").reject(None));
+    }
+    items(list.rows()).map_err(|defect| defect.reject(None))
+}
+
+/// The items of an order, or `None` where this form of the order cannot tell: the
+/// key is absent, or the rows are those of a list, which have neither ids nor
+/// amounts. An empty list says that there are no items only where the order itself
+/// has amounts, because only then is it a detail.
+pub(super) fn inside_order(
+    list: &List<Object<wire::Item<'_>>>,
+    order_has_amounts: bool,
+) -> Result<Option<Vec<OrderItem>>, Defect> {
+    match list {
+        List::Missing | List::Empty => Ok(None),
+        List::Of(rows) if rows.iter().any(is_whole) => items(rows).map(Some),
+        List::Of(_) | List::Odd if !order_has_amounts => Ok(None),
+        List::Of(rows) if rows.is_empty() => Ok(Some(Vec::new())),
+        List::Of(rows) if rows.iter().all(|row| row.get().is_some()) => Ok(None),
+        List::Of(rows) => items(rows).map(Some),
+        List::Odd => Err(read::invalid_field("the items are not a list")),
+    }
+}
+
+/// A row of a detail, as against one of a list.
+fn is_whole(row: &Object<wire::Item<'_>>) -> bool {
+    row.get()
+        .is_some_and(|item| !item.id.is_absent() || item.amounts.get().is_some())
+}
+
+fn items(rows: &[Object<wire::Item<'_>>]) -> Result<Vec<OrderItem>, Defect> {
+    let rows = rows.iter().enumerate();
+    rows.map(|(index, row)| item(row).at_index(index)).collect()
+}
+
+fn item(row: &Object<wire::Item<'_>>) -> Result<OrderItem, Defect> {
+    let Some(wire) = row.get() else {
+        return Err(read::invalid_field("the item is not an object"));
+    };
+    let parts = Parts::read(wire).at("amounts")?;
+    let product = wire.product.get();
+    let product_name = product.map_or_else(Json::default, |p| p.name);
+    Ok(OrderItem {
+        id: read::id(wire.id).at("id")?,
+        product_id: product
+            .and_then(|p| p.id.reference())
+            .or_else(|| wire.product_id.reference()),
+        sku: wire.sku.string(),
+        name: wire.name.or(product_name).string().unwrap_or_default(),
+        quantity: required_quantity(wire.quantity).at("quantity")?,
+        unit_price: parts.unit_price,
+        discount: parts.discount,
+        tax_percent: parts.tax_percent,
+        tax: parts.tax,
+        total: parts.total,
+        currency: wire.currency.string().or(parts.currency),
+    })
+}
+
+fn required_quantity(json: Json<'_>) -> Result<Decimal, Defect> {
+    read::quantity(json)?
+        .ok_or_else(|| Defect::new(RejectionCode::InvalidQuantity, "the item has no quantity"))
+}
+
+#[derive(Default)]
+struct Parts {
+    unit_price: Option<Decimal>,
+    discount: Option<Decimal>,
+    tax_percent: Option<Decimal>,
+    tax: Option<Decimal>,
+    total: Option<Decimal>,
+    currency: Option<String>,
+}
+
+impl Parts {
+    fn read(wire: &wire::Item<'_>) -> Result<Self, Defect> {
+        let amounts = match &wire.amounts {
+            Object::Is(amounts) => amounts,
+            Object::Missing | Object::Empty => return Ok(Self::default()),
+            Object::Text(_) | Object::Odd => {
+                return Err(read::invalid_field("the amounts are not an object"));
+            }
+        };
+        let (tax_percent, tax) = read::tax(amounts.tax).at("tax")?;
+        let (total, total_currency) = read::amount_and_currency(amounts.total).at("total")?;
+        let (unit_price, price_currency) =
+            read::amount_and_currency(amounts.price_without_tax).at("price_without_tax")?;
+        // The item's own currency nearly always stands beside it; only where it is
+        // missing is another one worth an allocation.
+        let currency = if wire.currency.is_absent() {
+            total_currency.or(price_currency).string()
+        } else {
+            None
+        };
+        Ok(Self {
+            unit_price,
+            discount: read::amount(amounts.total_discount).at("total_discount")?,
+            tax_percent,
+            tax,
+            total,
+            currency,
+        })
+    }
+}

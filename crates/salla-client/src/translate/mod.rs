@@ -1,0 +1,100 @@
+//! From Salla's records to ours, one at a time, so that a bad record never costs
+//! its page (DESIGN §3.7).
+//!
+//! A record is rejected only where keeping it would mean inventing something: it is
+//! no object, its id or an order's date is missing or unreadable, an amount or a
+//! quantity is there and is no number. Everything else is tolerated: unknown
+//! fields, slugs and statuses, missing parts, sums that do not add up, products
+//! that no longer exist, guests. Nothing here ever quotes a value in a message.
+
+mod catalogue;
+mod customer;
+mod defect;
+mod item;
+mod order;
+mod read;
+mod shop;
+
+pub use catalogue::{category, product};
+pub use customer::customer;
+pub use item::order_items;
+pub use order::{order, order_status};
+pub use shop::shop_info;
+
+use domain::rejection::{Rejection, RejectionCode};
+use domain::resource::Resource;
+use importer::ports::platform::{Decoded, Records};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::lenient::{Json, Object};
+use crate::wire;
+use defect::{At, Defect};
+
+/// Decodes the records of one page of `resource`.
+pub fn decode_list(resource: Resource, rows: Vec<&RawValue>) -> Records {
+    match resource {
+        Resource::Orders => Records::Orders(decode_all(rows, order)),
+        Resource::Customers => Records::Customers(decode_all(rows, customer)),
+        Resource::Products => Records::Products(decode_all(rows, product)),
+        Resource::Categories => Records::Categories(decode_all(rows, category)),
+        Resource::OrderStatuses => Records::OrderStatuses(decode_all(rows, order_status)),
+    }
+}
+
+/// Decodes one record and keeps its raw text beside it.
+pub fn decode<T>(
+    raw: &RawValue,
+    translate: impl FnOnce(&RawValue) -> Result<T, Rejection>,
+) -> Decoded<T> {
+    Decoded {
+        raw: raw.get().into(),
+        outcome: translate(raw),
+    }
+}
+
+fn decode_all<T>(
+    rows: Vec<&RawValue>,
+    translate: fn(&RawValue) -> Result<T, Rejection>,
+) -> Vec<Decoded<T>> {
+    rows.into_iter().map(|raw| decode(raw, translate)).collect()
+}
+
+/// The frame of every translation: the record must be an object with an id; what
+/// is wrong after that is reported with the id.
+fn record<'a, W, T>(
+    raw: &'a RawValue,
+    id_of: fn(&W) -> Json<'a>,
+    build: fn(i64, &W) -> Result<T, Defect>,
+) -> Result<T, Rejection>
+where
+    W: Deserialize<'a>,
+{
+    let wire: W = object(raw)?;
+    let id = read::id(id_of(&wire))
+        .at("id")
+        .map_err(|defect| defect.reject(None))?;
+    build(id, &wire).map_err(|defect| defect.reject(Some(id)))
+}
+
+fn object<'a, W: Deserialize<'a>>(raw: &'a RawValue) -> Result<W, Rejection> {
+    match serde_json::from_str::<Object<W>>(raw.get()) {
+        Ok(Object::Is(wire)) => Ok(wire),
+        Ok(Object::Missing | Object::Empty | Object::Text(_) | Object::Odd) => Err(Defect::new(
+            RejectionCode::NotAnObject,
+            "the record is not a JSON object",
+        )
+        .reject(None)),
+        Err(_) => Err(Defect::new(
+            RejectionCode::InvalidJson,
+            "the record has a member twice, or a text or number that cannot be decoded",
+        )
+        .reject(salvaged_id(raw))),
+    }
+}
+
+/// The id of a record that cannot be decoded as a whole, if that much is readable.
+fn salvaged_id(raw: &RawValue) -> Option<i64> {
+    let reference: Object<wire::Reference<'_>> = serde_json::from_str(raw.get()).ok()?;
+    reference.get()?.id.reference()
+}

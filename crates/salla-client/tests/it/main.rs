@@ -1,0 +1,12 @@
+//! The anti-corruption layer against Salla's published examples, against hand-made
+//! oddities and against chance.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
+
+mod answers;
+mod chance;
+mod envelopes;
+mod oddities;
+mod orders;
+mod published;
+mod verdicts;

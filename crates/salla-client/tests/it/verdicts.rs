@@ -1,0 +1,290 @@
+//! The table of verdicts, case by case.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use salla_client::classify::{
+    RetryReason, TokenVerdict, Verdict, after_split, classify, classify_token_answer, retry_after,
+};
+use salla_client::envelope::EnvelopeError;
+
+const HTML: &str = "<!DOCTYPE html><html><title>Attention Required! | Cloudflare</title></html>";
+
+fn now() -> Timestamp {
+    "2025-01-01T00:00:00Z".parse().unwrap()
+}
+
+fn error(status: u16, code: &str, message: &str) -> String {
+    format!(
+        r#"{{"status":{status},"success":false,"error":{{"code":{code},"message":"{message}"}}}}"#
+    )
+}
+
+fn judge(status: u16, wait: Option<&'static str>, body: &str) -> Verdict {
+    let mut headers = HeaderMap::new();
+    if let Some(wait) = wait {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static(wait));
+    }
+    classify(status, &headers, body.as_bytes(), now())
+}
+
+fn later(status: u16) -> Verdict {
+    Verdict::RetryLater {
+        why: RetryReason::Status(status),
+        retry_after: None,
+    }
+}
+
+const NOT_JSON: Verdict = Verdict::RetryLater {
+    why: RetryReason::NotJson,
+    retry_after: None,
+};
+
+const BLOCKED: Verdict = Verdict::Blocked { retry_after: None };
+
+#[test]
+fn answers_that_pass() {
+    let table = [
+        (200, r#"{"status":200}"#, Verdict::Success),
+        (200, "\u{feff} {}", Verdict::Success),
+        (200, HTML, NOT_JSON),
+        (200, "", NOT_JSON),
+        (200, "upstream error", NOT_JSON),
+        (408, "", later(408)),
+        (425, "", later(425)),
+        (
+            500,
+            r#"{"status":500,"success":false,"error":{}}"#,
+            later(500),
+        ),
+        (502, HTML, later(502)),
+        (503, "", later(503)),
+        (522, HTML, later(522)),
+        (400, HTML, NOT_JSON),
+        (404, HTML, NOT_JSON),
+        (422, "", NOT_JSON),
+        (429, "", Verdict::Throttled { retry_after: None }),
+        (429, HTML, Verdict::Throttled { retry_after: None }),
+        (429, "{}", Verdict::Throttled { retry_after: None }),
+    ];
+    for (status, body, expected) in table {
+        assert_eq!(judge(status, None, body), expected, "{status} {body}");
+    }
+}
+
+#[test]
+fn unauthorised_means_five_different_things() {
+    let scopes = |list: &[&str]| Verdict::ScopeMissing {
+        scopes: list.iter().map(|s| (*s).to_owned()).collect(),
+    };
+    let table = [
+        (
+            r#""Unauthorized""#,
+            "The access token is invalid",
+            Verdict::TokenRejected,
+        ),
+        (r#""Invalid-token""#, "x", Verdict::TokenRejected),
+        (
+            r#""Unauthorized""#,
+            "Token is not valid",
+            Verdict::TokenRejected,
+        ),
+        (
+            r#""Unauthorized""#,
+            "The User is not exists.",
+            Verdict::Unauthorised401Unknown,
+        ),
+        (
+            r#""Unauthorized""#,
+            "غير مصرح",
+            Verdict::Unauthorised401Unknown,
+        ),
+        ("null", "", Verdict::Unauthorised401Unknown),
+        (
+            r#""Unauthorized""#,
+            "عفوا, حسابك غير مفعل",
+            Verdict::Inactive,
+        ),
+        (
+            r#""Unauthorized""#,
+            "The access token should have access to one of those scopes: orders.read, orders.read_write",
+            scopes(&["orders.read", "orders.read_write"]),
+        ),
+        (r#""Unauthorized""#, "Insufficient scope", scopes(&[])),
+    ];
+    for (code, message, expected) in table {
+        let body = error(401, code, message);
+        assert_eq!(judge(401, None, &body), expected, "{message}");
+    }
+    assert_eq!(judge(401, None, HTML), Verdict::Unauthorised401Unknown);
+    let oauth = r#"{"error":"invalid_token","error_description":"expired"}"#;
+    assert_eq!(judge(401, None, oauth), Verdict::TokenRejected);
+}
+
+#[test]
+fn a_403_is_forever_only_where_it_says_so() {
+    let table = [
+        (
+            "Application does not have permission to access",
+            Verdict::Forbidden,
+        ),
+        ("التطبيق لا يدعم هذه الميزة", Verdict::Forbidden),
+        ("ليس لديك صلاحية", Verdict::Forbidden),
+        ("Too many requests, you are blocked", BLOCKED),
+        ("", BLOCKED),
+    ];
+    for (message, expected) in table {
+        let body = error(403, r#""error""#, message);
+        assert_eq!(judge(403, None, &body), expected, "{message}");
+    }
+    assert_eq!(judge(403, None, HTML), BLOCKED);
+    let wait = Some(Duration::from_secs(60));
+    assert_eq!(
+        judge(403, Some("60"), ""),
+        Verdict::Blocked { retry_after: wait }
+    );
+}
+
+#[test]
+fn a_404_of_the_framework_takes_no_record_away() {
+    let body = error(404, "404", "gone");
+    assert_eq!(judge(404, None, &body), Verdict::Gone);
+    assert_eq!(judge(410, None, &body), Verdict::Gone);
+    let framework = r#"{"message":"The route orderz could not be found."}"#;
+    assert!(matches!(
+        judge(404, None, framework),
+        Verdict::Broken { .. }
+    ));
+}
+
+#[test]
+fn the_rest_is_for_the_operator() {
+    for status in [100, 301, 405, 406, 413, 415, 451] {
+        let verdict = judge(status, None, &error(status, r#""x""#, "y"));
+        assert!(
+            matches!(verdict, Verdict::Broken { .. }),
+            "{status}: {verdict:?}"
+        );
+    }
+}
+
+#[test]
+fn an_invalid_request_names_fields_and_no_values() {
+    let body = r#"{"status":422,"success":false,"error":{"code":"validation_failed",
+        "message":"mail ali@example.com and phone +966501234567 are taken",
+        "fields":{"locales.0.iso_code":["ali@example.com"],"mobile":["0501234567"]}}}"#;
+    insta::assert_debug_snapshot!(judge(422, None, body), @r#"
+    Invalid {
+        code: Some(
+            "validation_failed",
+        ),
+        message: Some(
+            "mail … and phone … are taken",
+        ),
+        fields: [
+            "locales.0.iso_code",
+            "mobile",
+        ],
+    }
+    "#);
+}
+
+#[test]
+fn errors_under_http_200() {
+    let body = |text: &str| {
+        let split = salla_client::envelope::split_list(text.as_bytes());
+        after_split(split.unwrap_err())
+    };
+    assert_eq!(body(&error(404, r#""error""#, "gone")), Verdict::Gone);
+    assert_eq!(
+        body(&error(429, r#""error""#, "slow")),
+        Verdict::Throttled { retry_after: None }
+    );
+    assert_eq!(body(&error(500, r#""error""#, "x")), later(500));
+    let only_a_code = r#"{"success":false,"error":{"code":404,"message":"gone"}}"#;
+    assert_eq!(body(only_a_code), Verdict::Gone);
+    let nothing = r#"{"success":false,"error":{"code":"error","message":"?"}}"#;
+    assert!(matches!(body(nothing), Verdict::Broken { .. }));
+    assert_eq!(after_split(EnvelopeError::NotJson), NOT_JSON);
+    assert!(matches!(body("[]"), Verdict::Broken { .. }));
+}
+
+#[test]
+fn retry_after_in_seconds_or_as_a_date() {
+    let table = [
+        ("30", Some(30)),
+        (" 0 ", Some(0)),
+        ("1.2", Some(2)),
+        ("Wed, 01 Jan 2025 00:01:30 GMT", Some(90)),
+        ("Tue, 31 Dec 2024 23:00:00 GMT", Some(0)),
+        ("99999999999999999999999", Some(86_400)),
+        ("Fri, 01 Jan 2055 00:00:00 GMT", Some(86_400)),
+        ("soon", None),
+        ("-5", None),
+        ("", None),
+    ];
+    for (text, expected) in table {
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]);
+        let expected = expected.map(Duration::from_secs);
+        assert_eq!(retry_after(&headers, now()), expected, "{text}");
+    }
+    assert_eq!(retry_after(&HeaderMap::new(), now()), None);
+}
+
+#[test]
+fn the_token_endpoint() {
+    let refused = |code: &str| TokenVerdict::Refused {
+        code: code.to_owned(),
+    };
+    let table = [
+        (
+            200,
+            r#"{"access_token":"a","refresh_token":"b"}"#,
+            TokenVerdict::Tokens,
+        ),
+        (
+            200,
+            r#"{"access_token":""}"#,
+            TokenVerdict::Lost { status: 200 },
+        ),
+        (
+            200,
+            r#"{"access_token":"a"#,
+            TokenVerdict::Lost { status: 200 },
+        ),
+        (200, HTML, TokenVerdict::Lost { status: 200 }),
+        (
+            400,
+            r#"{"error":"invalid_grant"}"#,
+            TokenVerdict::InvalidGrant,
+        ),
+        (
+            401,
+            r#"{"error":"invalid_grant"}"#,
+            TokenVerdict::InvalidGrant,
+        ),
+        (
+            401,
+            r#"{"error":"invalid_client"}"#,
+            refused("invalid_client"),
+        ),
+        (
+            400,
+            r#"{"error":"invalid_request"}"#,
+            refused("invalid_request"),
+        ),
+        (429, HTML, TokenVerdict::Throttled { retry_after: None }),
+        (
+            500,
+            r#"{"error":"invalid_grant"}"#,
+            TokenVerdict::Lost { status: 500 },
+        ),
+        (502, HTML, TokenVerdict::Lost { status: 502 }),
+        (403, HTML, TokenVerdict::Lost { status: 403 }),
+    ];
+    for (status, body, expected) in table {
+        let verdict = classify_token_answer(status, &HeaderMap::new(), body.as_bytes(), now());
+        assert_eq!(verdict, expected, "{status} {body}");
+    }
+}

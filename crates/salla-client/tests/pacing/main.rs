@@ -1,0 +1,10 @@
+//! Pacing against models of Salla's limiter, for simulated hours in milliseconds.
+//!
+//! Every scenario counts two things: refusals (429), which must not happen, and the
+//! time taken in relation to the floor, the least that the limiter allows.
+
+mod limiter;
+mod properties;
+mod rules;
+mod scenarios;
+mod world;

@@ -1,0 +1,165 @@
+//! The rules one by one, as conversations.
+
+use std::time::Duration;
+
+use salla_client::pacing::{Class, Outcome, Pacer, PacerSettings, PermitId, RateHeaders, Verdict};
+
+const RESET: i64 = 1_750_000_060;
+
+fn at(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+/// A pacer and the shorthand to talk to it.
+struct Talk(Pacer);
+
+impl Talk {
+    fn new() -> Self {
+        Self::with(PacerSettings::shop(Some(120), 1.0))
+    }
+
+    fn with(settings: PacerSettings) -> Self {
+        Self(Pacer::new(settings, fastrand::Rng::with_seed(1)))
+    }
+
+    fn verdict(&mut self, seconds: f64) -> Verdict {
+        self.0.next_permit(at(seconds), Class(0))
+    }
+
+    fn send(&mut self, seconds: f64) -> PermitId {
+        match self.verdict(seconds) {
+            Verdict::Go(permit) => {
+                self.0.on_sent(permit, at(seconds));
+                permit
+            }
+            other => panic!("{other:?} at {seconds}"),
+        }
+    }
+
+    fn answer(&mut self, permit: PermitId, seconds: f64, remaining: u32, reset: i64) {
+        let headers = RateHeaders {
+            limit: Some(120),
+            remaining: Some(remaining),
+            reset_epoch: Some(reset),
+            ..RateHeaders::default()
+        };
+        self.0
+            .on_response(permit, at(seconds), &headers, Outcome::Ok);
+    }
+
+    fn waits_until(&mut self, seconds: f64) -> f64 {
+        match self.verdict(seconds) {
+            Verdict::WaitUntil(moment) => moment.as_secs_f64(),
+            other => panic!("{other:?} at {seconds}"),
+        }
+    }
+}
+
+#[test]
+fn the_first_goes_alone_and_its_answer_opens_the_budget() {
+    let mut talk = Talk::new();
+    let first = talk.send(0.0);
+    assert_eq!(talk.verdict(0.1), Verdict::WaitForResponse);
+    talk.answer(first, 0.2, 119, RESET);
+    for _ in 0..119 {
+        talk.send(0.3);
+    }
+    assert!(!matches!(talk.verdict(0.4), Verdict::Go(_)));
+}
+
+#[test]
+fn the_lowest_remaining_of_a_reset_rules_whatever_the_order_of_answers() {
+    let mut talk = Talk::new();
+    let first = talk.send(0.0);
+    talk.answer(first, 0.2, 4, RESET);
+    let (second, third) = (talk.send(0.3), talk.send(0.3));
+    talk.answer(third, 0.5, 2, RESET);
+    // One of the two that are left may be what the second request is about to take.
+    let fourth = talk.send(0.5);
+    assert!(!matches!(talk.verdict(0.5), Verdict::Go(_)));
+    talk.answer(second, 0.6, 3, RESET);
+    talk.send(0.6);
+    talk.answer(fourth, 0.7, 1, RESET);
+    assert!(!matches!(talk.verdict(0.7), Verdict::Go(_)));
+}
+
+#[test]
+fn an_answer_of_an_earlier_reset_is_overtaken_and_a_later_one_replaces_all() {
+    let mut talk = Talk::new();
+    let first = talk.send(0.0);
+    talk.answer(first, 0.2, 2, RESET);
+    let (second, third) = (talk.send(0.3), talk.send(0.3));
+    talk.answer(second, 0.5, 100, RESET + 60);
+    talk.answer(third, 0.6, 0, RESET);
+    for _ in 0..100 {
+        talk.send(0.7);
+    }
+    assert!(!matches!(talk.verdict(0.7), Verdict::Go(_)));
+}
+
+#[test]
+fn after_exhaustion_one_a_second_goes_counted_from_the_latest_arrival() {
+    let mut talk = Talk::new();
+    let first = talk.send(0.0);
+    talk.answer(first, 0.2, 0, RESET);
+    let next = talk.waits_until(0.2);
+    assert!((1.0..1.1).contains(&next), "{next}");
+    let second = talk.send(next);
+    // It took half a second longer than the first: it may have arrived that late.
+    talk.answer(second, next + 0.7, 0, RESET);
+    let third = talk.waits_until(next + 0.7);
+    assert!((next + 1.5..next + 1.6).contains(&third), "{third}");
+}
+
+#[test]
+fn a_cancelled_request_counts_as_spent_only_if_it_was_sent() {
+    let mut talk = Talk::new();
+    let first = talk.send(0.0);
+    talk.answer(first, 0.2, 2, RESET);
+    let Verdict::Go(unsent) = talk.verdict(0.3) else {
+        panic!()
+    };
+    talk.0.on_dropped(unsent);
+    let sent = talk.send(0.4);
+    talk.0.on_dropped(sent);
+    talk.send(0.5);
+    assert!(!matches!(talk.verdict(0.5), Verdict::Go(_)));
+}
+
+#[test]
+fn after_the_reset_one_request_goes_to_see_the_new_budget() {
+    let mut settings = PacerSettings::shop(Some(120), 0.5);
+    settings.overflow = false;
+    let mut talk = Talk::with(settings);
+    let first = talk.send(0.0);
+    talk.answer(first, 0.2, 0, RESET);
+    let reset = talk.waits_until(0.3);
+    assert!((reset - 60.2).abs() < 1e-6, "{reset}");
+    let probe = talk.send(reset);
+    assert_eq!(talk.verdict(reset), Verdict::WaitForResponse);
+    talk.answer(probe, reset + 0.2, 119, RESET + 60);
+    talk.send(reset + 0.2);
+}
+
+#[test]
+fn a_block_is_waited_out_and_then_one_goes_alone() {
+    let mut talk = Talk::new();
+    let first = talk.send(0.0);
+    talk.answer(first, 0.2, 100, RESET);
+    let second = talk.send(0.3);
+    let headers = RateHeaders::default();
+    talk.0
+        .on_response(second, at(0.5), &headers, Outcome::Blocked);
+    assert!((talk.waits_until(0.5) - 60.5).abs() < 1e-6);
+    talk.send(60.5);
+    assert_eq!(talk.verdict(60.6), Verdict::WaitForResponse);
+}
+
+#[test]
+fn nothing_goes_before_the_moment_that_was_given() {
+    let mut settings = PacerSettings::shop(Some(120), 1.0);
+    settings.not_before = Some(at(5.0));
+    let mut talk = Talk::with(settings);
+    assert!((talk.waits_until(4.5) - 5.0).abs() < 1e-6);
+    talk.send(5.0);
+}

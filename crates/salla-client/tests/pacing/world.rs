@@ -1,0 +1,274 @@
+//! A client with endless work, a network and a limiter, run event by event.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::time::Duration;
+
+use salla_client::pacing::{Class, Outcome, Pacer, PacerSettings, PermitId, RateHeaders, Verdict};
+
+use crate::limiter::{Limiter, Said};
+
+/// Seconds: the shortest, and up to how much more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spread(pub(crate) f64, pub(crate) f64);
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Network {
+    pub(crate) up: Spread,
+    pub(crate) work: Spread,
+    pub(crate) down: Spread,
+}
+
+impl Network {
+    pub(crate) fn steady(round_trip: f64) -> Self {
+        Self {
+            up: Spread(round_trip * 0.2, round_trip * 0.05),
+            work: Spread(round_trip * 0.6, 0.0),
+            down: Spread(round_trip * 0.2, 0.0),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct World {
+    pub(crate) limiter: Limiter,
+    pub(crate) settings: PacerSettings,
+    pub(crate) network: Network,
+    pub(crate) in_flight: usize,
+    /// Salla's clock shows this when ours shows zero.
+    pub(crate) epoch: f64,
+    pub(crate) seconds: f64,
+    /// Requests a second of another app, at random moments.
+    pub(crate) stranger: f64,
+    /// The process dies and starts again at these moments.
+    pub(crate) restarts: Vec<f64>,
+    /// Answers speak of another budget, as those of `/customers` do.
+    pub(crate) elsewhere: bool,
+    /// Answers carry no rate headers or no `Date`.
+    pub(crate) headers: bool,
+    pub(crate) date: bool,
+    pub(crate) seed: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) admitted: u64,
+    pub(crate) refused: u64,
+    pub(crate) strangers: u64,
+    pub(crate) last_admitted_at: f64,
+}
+
+impl World {
+    pub(crate) fn new(limiter: Limiter, settings: PacerSettings) -> Self {
+        Self {
+            limiter,
+            settings,
+            network: Network::steady(0.2),
+            in_flight: 32,
+            epoch: 1_750_000_000.37,
+            seconds: 2.0 * 3600.0,
+            stranger: 0.0,
+            restarts: Vec::new(),
+            elsewhere: false,
+            headers: true,
+            date: true,
+            seed: 7,
+        }
+    }
+
+    pub(crate) fn run(self) -> Tally {
+        Run::new(self).to_the_end()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Look,
+    Arrives(u64),
+    Answered(u64),
+    Stranger,
+    Restart,
+}
+
+struct Request {
+    permit: PermitId,
+    process: u64,
+    said: Option<Said>,
+    date: i64,
+}
+
+struct Run {
+    world: World,
+    rng: fastrand::Rng,
+    events: BinaryHeap<Reverse<(u64, u64, Event)>>,
+    sequence: u64,
+    now: f64,
+    process: u64,
+    pacer: Pacer,
+    requests: HashMap<u64, Request>,
+    flying: usize,
+    look_at: Option<f64>,
+    tally: Tally,
+}
+
+impl Run {
+    fn new(world: World) -> Self {
+        let mut rng = fastrand::Rng::with_seed(world.seed);
+        let pacer = Pacer::new(world.settings.clone(), rng.fork());
+        Self {
+            rng,
+            events: BinaryHeap::new(),
+            sequence: 0,
+            now: 0.0,
+            process: 0,
+            pacer,
+            requests: HashMap::new(),
+            flying: 0,
+            look_at: None,
+            tally: Tally::default(),
+            world,
+        }
+    }
+
+    fn to_the_end(mut self) -> Tally {
+        self.at(0.0, Event::Look);
+        for restart in self.world.restarts.clone() {
+            self.at(restart, Event::Restart);
+        }
+        if self.world.stranger > 0.0 {
+            self.at(0.5, Event::Stranger);
+        }
+        while let Some(Reverse((micros, _, event))) = self.events.pop() {
+            self.now = micros as f64 / 1e6;
+            if self.now >= self.world.seconds {
+                break;
+            }
+            self.happen(event);
+            self.send_what_may_go();
+        }
+        self.tally
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Look => self.look_at = self.look_at.filter(|&moment| moment > self.now),
+            Event::Arrives(number) => self.arrive(number),
+            Event::Answered(number) => self.answer(number),
+            Event::Stranger => self.stranger(),
+            Event::Restart => self.restart(),
+        }
+    }
+
+    fn send_what_may_go(&mut self) {
+        while self.flying < self.world.in_flight {
+            match self.pacer.next_permit(self.local(), Class(0)) {
+                Verdict::Go(permit) => self.send(permit),
+                Verdict::WaitForResponse => return,
+                Verdict::WaitUntil(moment) => return self.look(moment.as_secs_f64()),
+            }
+        }
+    }
+
+    /// Timers are late by up to a millisecond.
+    fn look(&mut self, moment: f64) {
+        let moment = moment.max(self.now) + 1e-6 + self.rng.f64() * 0.001;
+        if self.look_at.is_none_or(|known| known > moment + 0.001) {
+            self.look_at = Some(moment);
+            self.at(moment, Event::Look);
+        }
+    }
+
+    fn send(&mut self, permit: PermitId) {
+        self.pacer.on_sent(permit, self.local());
+        self.flying += 1;
+        let number = self.sequence;
+        let request = Request {
+            permit,
+            process: self.process,
+            said: None,
+            date: 0,
+        };
+        self.requests.insert(number, request);
+        let way = self.draw(self.world.network.up);
+        self.at(self.now + way, Event::Arrives(number));
+    }
+
+    fn arrive(&mut self, number: u64) {
+        let epoch = self.world.epoch + self.now;
+        let said = self.world.limiter.arrive(epoch);
+        if said.admitted {
+            self.tally.admitted += 1;
+            self.tally.last_admitted_at = self.now;
+        } else {
+            self.tally.refused += 1;
+        }
+        let work = self.draw(self.world.network.work);
+        let way = self.draw(self.world.network.down);
+        if let Some(request) = self.requests.get_mut(&number) {
+            request.said = Some(said);
+            request.date = (epoch + work).floor() as i64;
+        }
+        self.at(self.now + work + way, Event::Answered(number));
+    }
+
+    fn answer(&mut self, number: u64) {
+        let Some(request) = self.requests.remove(&number) else {
+            return;
+        };
+        if request.process != self.process {
+            return;
+        }
+        self.flying -= 1;
+        let said = request.said.expect("it arrived");
+        let headers = RateHeaders {
+            limit: self.world.headers.then_some(said.limit),
+            remaining: self.world.headers.then_some(said.remaining),
+            reset_epoch: self.world.headers.then_some(said.reset_epoch),
+            date_epoch: self.world.date.then_some(request.date),
+            retry_after: said.retry_after.map(Duration::from_secs_f64),
+        };
+        let outcome = match said.admitted {
+            true if self.world.elsewhere => Outcome::Elsewhere,
+            true => Outcome::Ok,
+            false => Outcome::Throttled,
+        };
+        self.pacer
+            .on_response(request.permit, self.local(), &headers, outcome);
+    }
+
+    fn stranger(&mut self) {
+        if self
+            .world
+            .limiter
+            .arrive(self.world.epoch + self.now)
+            .admitted
+        {
+            self.tally.strangers += 1;
+        }
+        let pause = -self.rng.f64().max(1e-9).ln() / self.world.stranger;
+        self.at(self.now + pause, Event::Stranger);
+    }
+
+    /// Nothing is remembered but, as in the database, when the last request was sent.
+    fn restart(&mut self) {
+        self.process += 1;
+        self.flying = 0;
+        let mut settings = self.world.settings.clone();
+        settings.not_before = Some(self.local() + Duration::from_secs(1));
+        self.pacer = Pacer::new(settings, self.rng.fork());
+    }
+
+    fn draw(&mut self, spread: Spread) -> f64 {
+        spread.0 + spread.1 * self.rng.f64()
+    }
+
+    fn local(&self) -> Duration {
+        Duration::from_secs_f64(self.now)
+    }
+
+    fn at(&mut self, moment: f64, event: Event) {
+        self.sequence += 1;
+        let micros = (moment * 1e6).ceil() as u64;
+        self.events.push(Reverse((micros, self.sequence, event)));
+    }
+}

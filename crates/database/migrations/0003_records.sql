@@ -84,7 +84,7 @@ CREATE TABLE salla_sync.rejected_records (
 );
 CREATE INDEX rejected_records_open ON salla_sync.rejected_records (merchant_id, resource, salla_id)
     WHERE resolved_at IS NULL;
-CREATE INDEX rejected_records_open_of_run ON salla_sync.rejected_records (run_id, resource, code)
+CREATE INDEX rejected_records_open_of_run ON salla_sync.rejected_records (run_id)
     WHERE resolved_at IS NULL;
 COMMENT ON TABLE salla_sync.rejected_records IS
     'Records that could not be understood, kept with their raw text and the reason. One bad record never costs its page.';

@@ -68,7 +68,8 @@ impl WindowCounts {
     }
 }
 
-/// Orders of one Riyadh month in one currency.
+/// Loaded orders of one Riyadh month in one currency; those with an open rejection
+/// are not among them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MonthTotal {
     /// First day of the month.

@@ -130,10 +130,16 @@ pub(crate) async fn set_aside(
 
 const RESOLVE: &str = "
     UPDATE salla_sync.rejected_records t SET resolved_at = $1
-    FROM unnest($5::bigint[], $6::timestamptz[]) AS r(salla_id, version)
-    WHERE t.merchant_id = $2 AND t.resource = $3::text::salla_sync.resource
-      AND t.kind = ANY($4) AND t.salla_id = r.salla_id
-      AND t.version <= r.version AND t.resolved_at IS NULL";
+    WHERE t.id = ANY (ARRAY(
+        SELECT x.id
+        FROM unnest($5::bigint[], $6::timestamptz[]) AS r(salla_id, version)
+        CROSS JOIN LATERAL (
+            SELECT x.id FROM salla_sync.rejected_records x
+            WHERE x.merchant_id = $2 AND x.resource = $3::text::salla_sync.resource
+              AND x.salla_id = r.salla_id AND x.resolved_at IS NULL
+              AND x.kind = ANY($4) AND x.version <= r.version
+            OFFSET 0) x))
+      AND t.resolved_at IS NULL";
 
 /// Closes the rejections of records that have loaded now; tells whether there were
 /// any.

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use crate::pacing::Class;
 
-const START: f64 = 4.0;
+const START: f64 = 2.0;
 /// Answers slower than so many times the calmest mean that requests queue.
 const CALM: f64 = 2.0;
 const CROWDED: f64 = 3.0;
 const SMOOTHING: f64 = 0.1;
 const FORGETTING: f64 = 1.0 / 1024.0;
-/// A mean of fewer answers is no measure of calm.
-const ANSWERS_FOR_A_MEAN: u32 = 8;
+/// A mean of fewer answers is no measure of calm, and what came before it was asked
+/// for two at a time.
+const ANSWERS_FOR_A_MEAN: u32 = 4;
 
 /// How many requests in flight are useful, by what their answers took.
 #[derive(Debug)]
@@ -51,7 +52,10 @@ impl ConcurrencyLimit {
     /// An answer came after `took`, when `in_flight` requests were under way.
     pub fn answered(&mut self, class: Class, took: Duration, in_flight: usize) {
         self.spared = self.spared.saturating_sub(1);
-        let slowness = self.classes[class.index()].slowness(took.as_secs_f64());
+        let pace = &mut self.classes[class.index()];
+        let Some(slowness) = pace.slowness(took.as_secs_f64()) else {
+            return;
+        };
         if slowness > CROWDED {
             self.cut(0.8);
         } else if slowness < CALM && in_flight + 1 >= self.current() {
@@ -85,19 +89,19 @@ impl ConcurrencyLimit {
 
 impl Pace {
     /// The smoothed time of this class over its calmest, which follows slowly so
-    /// that a lasting change is accepted in the end.
-    fn slowness(&mut self, took: f64) -> f64 {
+    /// that a lasting change is accepted in the end. `None` while there is no measure.
+    fn slowness(&mut self, took: f64) -> Option<f64> {
         self.answers = self.answers.saturating_add(1);
         let weight = SMOOTHING.max(1.0 / f64::from(self.answers));
         self.mean += (took - self.mean) * weight;
         if self.answers < ANSWERS_FOR_A_MEAN {
-            return 1.0;
+            return None;
         }
         let calmest = self.calmest.get_or_insert(self.mean);
         *calmest = self
             .mean
             .min(*calmest + (self.mean - *calmest) * FORGETTING);
-        self.mean / calmest.max(1e-6)
+        Some(self.mean / calmest.max(1e-6))
     }
 }
 
@@ -143,7 +147,7 @@ mod tests {
         for _ in 0..1_000 {
             limit.answered(Class(0), Duration::from_millis(200), 1);
         }
-        assert_eq!(limit.current(), 4);
+        assert_eq!(limit.current(), 2);
     }
 
     #[test]

@@ -1,5 +1,10 @@
 //! The client against a small scripted server on a real socket.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests stop where a test would"
+)]
+
 mod budget;
 mod connections;
 mod fake_salla;

@@ -154,9 +154,8 @@ pub struct Plan {
 impl Plan {
     pub fn from_probe(probe: Probe) -> Self {
         let days = u64::from(probe.range.days());
-        // Shops are seasonal: a window is sized so that three times the average
-        // density still fits below the ceiling; a denser one is split when its
-        // first page tells.
+        // Sized by the average density of the whole range. Shops are seasonal, so a
+        // window may turn out to hold more; it is split when its first page tells.
         let rows_per_window = MAX_ROWS_PER_WINDOW * 9 / 10;
         let window_days = (rows_per_window * days)
             .checked_div(probe.orders)

@@ -18,10 +18,6 @@ pub const ACCOUNTS_URL: &str = "https://accounts.salla.sa";
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// The environment of this process.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the one place where the environment is read"
-)]
 pub fn environment(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }

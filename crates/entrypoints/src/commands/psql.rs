@@ -1,5 +1,6 @@
 //! `salla-sync psql`: opens psql on the database, the private one included.
 
+use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
 
 use crate::cli::{DatabaseArgs, PsqlArgs};
@@ -21,10 +22,8 @@ pub async fn run(arguments: PsqlArgs, database: &DatabaseArgs) -> anyhow::Result
             anyhow::bail!("settings were accepted although some are missing; please report this")
         }
     };
-    // The URL may hold a password, and arguments can be seen by every user of the
-    // machine, so psql gets it through its environment.
     let status = tokio::process::Command::new("psql")
-        .env("PGDATABASE", &url)
+        .envs(libpq_environment(&url)?)
         .args(&arguments.arguments)
         .status()
         .await;
@@ -35,5 +34,63 @@ pub async fn run(arguments: PsqlArgs, database: &DatabaseArgs) -> anyhow::Result
             "psql is not installed: apt-get install postgresql-client, or brew install libpq"
         ),
         Err(error) => Err(error).map_err(|e| anyhow::anyhow!("starting psql: {e}")),
+    }
+}
+
+/// The URL as libpq's environment variables. It may hold a password, and arguments
+/// can be seen by every user of the machine; the environment cannot.
+fn libpq_environment(url: &str) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let url = url::Url::parse(url).context("DATABASE_URL")?;
+    let decoded = |text: &str| {
+        let pairs = format!("x={}", text.replace('+', "%2B"));
+        let mut pairs = url::form_urlencoded::parse(pairs.as_bytes());
+        pairs.next().map(|(_, value)| value.into_owned())
+    };
+    let mut variables = vec![
+        ("PGHOST", url.host_str().map(str::to_owned)),
+        ("PGPORT", url.port().map(|port| port.to_string())),
+        ("PGUSER", decoded(url.username())),
+        ("PGPASSWORD", url.password().and_then(decoded)),
+        ("PGDATABASE", decoded(url.path().trim_start_matches('/'))),
+    ];
+    for (name, value) in url.query_pairs() {
+        let variable = match name.as_ref() {
+            "host" => "PGHOST",
+            "port" => "PGPORT",
+            "user" => "PGUSER",
+            "password" => "PGPASSWORD",
+            "dbname" => "PGDATABASE",
+            "sslmode" => "PGSSLMODE",
+            "sslrootcert" => "PGSSLROOTCERT",
+            _ => continue,
+        };
+        variables.push((variable, Some(value.into_owned())));
+    }
+    let given = variables.into_iter();
+    Ok(given
+        .filter_map(|(name, value)| Some((name, value.filter(|v| !v.is_empty())?)))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn a_url_becomes_libpq_s_variables() {
+        let url = "postgres://u%40x:p+w@db.example:5433/shop?sslmode=verify-full";
+        let variables: HashMap<_, _> = libpq_environment(url).unwrap().into_iter().collect();
+        assert_eq!(variables["PGUSER"], "u@x");
+        assert_eq!(variables["PGPASSWORD"], "p+w");
+        assert_eq!(variables["PGHOST"], "db.example");
+        assert_eq!(variables["PGPORT"], "5433");
+        assert_eq!(variables["PGDATABASE"], "shop");
+        assert_eq!(variables["PGSSLMODE"], "verify-full");
+        let socket = "postgres://postgres@localhost:5432/salla?host=/tmp/pg-1";
+        let variables: HashMap<_, _> = libpq_environment(socket).unwrap().into_iter().collect();
+        assert_eq!(variables["PGHOST"], "/tmp/pg-1");
+        assert!(!variables.contains_key("PGPASSWORD"));
     }
 }

@@ -53,12 +53,12 @@ impl ConcurrencyLimit {
     pub fn answered(&mut self, class: Class, took: Duration, in_flight: usize) {
         self.spared = self.spared.saturating_sub(1);
         let pace = &mut self.classes[class.index()];
-        let Some(slowness) = pace.slowness(took.as_secs_f64()) else {
+        let Some(slowness) = pace.slowness(took.as_secs_f64(), in_flight <= 2) else {
             return;
         };
         if slowness > CROWDED {
             self.cut(0.8);
-        } else if slowness < CALM && in_flight + 1 >= self.current() {
+        } else if slowness < CALM && in_flight * 2 > self.current() {
             self.grow();
         }
     }
@@ -88,9 +88,10 @@ impl ConcurrencyLimit {
 }
 
 impl Pace {
-    /// The smoothed time of this class over its calmest, which follows slowly so
-    /// that a lasting change is accepted in the end. `None` while there is no measure.
-    fn slowness(&mut self, took: f64) -> Option<f64> {
+    /// The smoothed time of this class over its calmest; `None` while there is no
+    /// measure. A lasting change is accepted in the end, but only where it cannot be
+    /// our own crowding.
+    fn slowness(&mut self, took: f64, is_quiet: bool) -> Option<f64> {
         self.answers = self.answers.saturating_add(1);
         let weight = SMOOTHING.max(1.0 / f64::from(self.answers));
         self.mean += (took - self.mean) * weight;
@@ -98,9 +99,10 @@ impl Pace {
             return None;
         }
         let calmest = self.calmest.get_or_insert(self.mean);
-        *calmest = self
-            .mean
-            .min(*calmest + (self.mean - *calmest) * FORGETTING);
+        if is_quiet {
+            *calmest += (self.mean - *calmest) * FORGETTING;
+        }
+        *calmest = self.mean.min(*calmest);
         Some(self.mean / calmest.max(1e-6))
     }
 }

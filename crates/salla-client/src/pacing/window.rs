@@ -59,12 +59,13 @@ impl Window {
         })
     }
 
-    /// A window that nobody has told us of; one request of it is spent.
+    /// A window that nobody has told us of. Besides the request that opened it, a few
+    /// that we sent before may already have fallen into it.
     pub(super) fn assumed(limit: u32, now: Duration) -> Self {
         Self {
             reset_epoch: None,
             limit,
-            lowest: limit.saturating_sub(1),
+            lowest: limit.saturating_sub(limit / RESERVED_PART + 2),
             seen_at: now,
             own: 1,
             spent_at_first: 0,

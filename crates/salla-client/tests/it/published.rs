@@ -43,7 +43,9 @@ fn folder() -> Option<PathBuf> {
     );
     TELL.call_once(|| {
         let line = "not tested: set SALLA_EXAMPLES to the folder of Salla's published examples";
-        writeln!(std::io::stderr(), "{line}").unwrap();
+        std::io::stderr()
+            .write_all(format!("{line}\n").as_bytes())
+            .unwrap();
     });
     None
 }

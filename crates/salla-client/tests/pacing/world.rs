@@ -77,7 +77,7 @@ impl World {
     }
 
     pub(crate) fn run(self) -> Tally {
-        Run::new(self).to_the_end()
+        Run::new(self).play()
     }
 }
 
@@ -130,7 +130,7 @@ impl Run {
         }
     }
 
-    fn to_the_end(mut self) -> Tally {
+    fn play(mut self) -> Tally {
         self.at(0.0, Event::Look);
         for restart in self.world.restarts.clone() {
             self.at(restart, Event::Restart);

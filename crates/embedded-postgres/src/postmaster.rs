@@ -111,11 +111,17 @@ fn spawn(
         .stdout(Stdio::null())
         .stderr(log.writer()?);
     // Its own session: Ctrl-C in our terminal must reach us and not the server,
-    // which other processes may be using and which we still need to finish.
-    // SAFETY: one system call without arguments, as is allowed before exec.
+    // which other processes may be using and which we still need to finish. And
+    // nothing of what we have inherited: the server outlives us, and whoever waits
+    // for the end of a pipe or a lock of ours would wait for the server's.
+    // SAFETY: system calls that take no pointers, as is allowed before exec.
     unsafe {
         command.pre_exec(|| {
             libc::setsid();
+            let limit = libc::sysconf(libc::_SC_OPEN_MAX).clamp(256, 65_536);
+            for descriptor in 3..limit as libc::c_int {
+                libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC);
+            }
             Ok(())
         });
     }

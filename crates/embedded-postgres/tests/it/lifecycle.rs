@@ -1,6 +1,8 @@
 //! Starting, sharing and leaving.
 
 use std::fs;
+use std::io::Read;
+use std::os::fd::FromRawFd;
 use std::os::unix::fs::PermissionsExt;
 
 use embedded_postgres::{Departure, Lifetime, Server, Settings, made_by};
@@ -173,4 +175,23 @@ fn files_removed_under_a_server_are_not_made_again() {
     drop(server);
     eventually("the process is gone", || !kill(pid, 0));
     assert!(!folder.exists());
+}
+
+/// `make demo | tee log` must end with the program and not with the server that it
+/// leaves behind.
+#[test]
+fn a_server_that_outlives_us_holds_nothing_of_ours_open() {
+    let place = passable_folder();
+    let mut ends = [0; 2];
+    // SAFETY: the array has room for the two descriptors.
+    assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
+    // SAFETY: the descriptors were just made and belong to nobody else.
+    let [mut ours, theirs] = ends.map(|end| unsafe { fs::File::from_raw_fd(end) });
+    let server = Server::start(settings(&place.path().join("db"))).unwrap();
+    drop(theirs);
+    let (told, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || told.send(ours.read_to_end(&mut Vec::new())));
+    let ended = ended.recv_timeout(std::time::Duration::from_secs(10));
+    assert!(ended.is_ok(), "the server keeps our pipe open");
+    drop(server);
 }

@@ -66,11 +66,18 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub fn finish(self) -> Result<(), UsageError> {
-        if self.problems.is_empty() {
-            return Ok(());
+    /// The settings that were read, or every problem that was met. A reading that
+    /// gave nothing has reported why.
+    pub fn finish<T>(self, settings: Option<T>) -> Result<T, UsageError> {
+        match settings {
+            Some(settings) if self.problems.is_empty() => Ok(settings),
+            _ => Err(UsageError(self.problems)),
         }
-        Err(UsageError(self.problems))
+    }
+
+    /// Every problem that was met, for who wants to go on in spite of them.
+    pub fn problems(self) -> Vec<String> {
+        self.problems
     }
 
     pub fn problem(&mut self, text: impl Into<String>) {
@@ -282,7 +289,7 @@ mod tests {
         let mut reader = Reader::new(&environment);
         reader.database(&NOT_EMBEDDED);
         reader.salla(&NO_FILE);
-        let error = reader.finish().unwrap_err();
+        let error = reader.finish::<()>(None).unwrap_err();
         let text = error.to_string();
         for part in ["DATABASE_URL", "SALLA_API_URL", "SALLA_ACCESS_TOKEN"] {
             assert!(text.contains(part), "{part} is missing from: {text}");
@@ -296,7 +303,7 @@ mod tests {
         let mut reader = Reader::new(&environment);
         let salla = reader.salla(&NO_FILE).unwrap();
         assert!(salla.tokens.refresh.is_none());
-        assert!(reader.finish().is_err());
+        assert!(reader.finish(Some(())).is_err());
     }
 
     #[test]
@@ -308,7 +315,7 @@ mod tests {
         let mut reader = Reader::new(&environment);
         let database = reader.database(&NOT_EMBEDDED).unwrap();
         let salla = reader.salla(&NO_FILE).unwrap();
-        reader.finish().unwrap();
+        reader.finish(Some(())).unwrap();
         assert_eq!(salla.api_url, API_URL);
         assert_eq!(salla.tokens.access.expose_secret(), "a");
         assert_eq!(database.describe(), "PostgreSQL at db.example/shop");

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cargo_metadata::{DependencyKind, MetadataCommand};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Which crates of the workspace a crate may name in its code.
 fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
@@ -27,14 +27,18 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     ])
 }
 
-#[test]
-fn crates_depend_downwards_only() {
-    let metadata = MetadataCommand::new()
+fn workspace() -> Metadata {
+    MetadataCommand::new()
         .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml"))
         .no_deps()
         .other_options(vec!["--offline".into()])
         .exec()
-        .expect("cargo metadata describes the workspace");
+        .expect("cargo metadata describes the workspace")
+}
+
+#[test]
+fn crates_depend_downwards_only() {
+    let metadata = workspace();
     let members: BTreeSet<&str> = metadata.packages.iter().map(|p| p.name.as_str()).collect();
     let allowed = allowed();
     let mut forbidden = Vec::new();
@@ -60,12 +64,7 @@ fn crates_depend_downwards_only() {
 /// share no code, not even in tests.
 #[test]
 fn the_simulator_stands_apart() {
-    let metadata = MetadataCommand::new()
-        .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml"))
-        .no_deps()
-        .other_options(vec!["--offline".into()])
-        .exec()
-        .expect("cargo metadata describes the workspace");
+    let metadata = workspace();
     let simulator = metadata
         .packages
         .iter()

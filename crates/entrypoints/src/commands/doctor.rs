@@ -57,13 +57,13 @@ pub async fn run(arguments: DoctorArgs, database: &DatabaseArgs) -> anyhow::Resu
     let database = reader.database(database);
     let salla = reader.salla(&arguments.tokens);
     let key = reader.encryption_key();
-    match reader.finish() {
-        Ok(()) => report.good("settings", "complete"),
-        Err(error) => error
-            .0
-            .into_iter()
-            .for_each(|problem| report.bad("settings", problem)),
+    let problems = reader.problems();
+    if problems.is_empty() {
+        report.good("settings", "complete");
     }
+    problems
+        .into_iter()
+        .for_each(|problem| report.bad("settings", problem));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::real());
     if let Some(settings) = database {
         check_database(&mut report, &settings, key, clock.clone()).await;

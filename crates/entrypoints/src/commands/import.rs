@@ -34,10 +34,7 @@ pub async fn run(arguments: ImportArgs, database: &DatabaseArgs) -> anyhow::Resu
              echo \"k1:$(openssl rand -base64 32)\", keep it, and set it",
         );
     }
-    reader.finish()?;
-    let (Some(database), Some(salla)) = (database, salla) else {
-        anyhow::bail!("settings were accepted although some are missing; please report this");
-    };
+    let (database, salla) = reader.finish(database.zip(salla))?;
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::real());
     let open = wiring::open_database(&database, key, clock.clone()).await?;

@@ -15,10 +15,7 @@ pub async fn run(arguments: MigrateArgs, database: &DatabaseArgs) -> anyhow::Res
     let mut reader = Reader::new(&environment);
     let settings = reader.database(database);
     let key = reader.encryption_key();
-    reader.finish()?;
-    let Some(settings) = settings else {
-        anyhow::bail!("settings were accepted although some are missing; please report this");
-    };
+    let settings = reader.finish(settings)?;
     let open = wiring::open_database(&settings, key, Arc::new(SystemClock::real())).await?;
     let place = settings.describe();
     match open.database.schema_state().await? {

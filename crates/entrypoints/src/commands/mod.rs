@@ -9,3 +9,22 @@ pub mod plan;
 pub mod psql;
 pub mod rejected;
 pub mod status;
+
+use std::sync::Arc;
+
+use importer::ports::clock::SystemClock;
+
+use crate::cli::DatabaseArgs;
+use crate::config::{Reader, environment};
+use crate::wiring::{OpenDatabase, open_database};
+
+/// The database for a command that only looks: no key is needed, but tables that this
+/// version knows.
+async fn open_to_look(arguments: &DatabaseArgs) -> anyhow::Result<OpenDatabase> {
+    let mut reader = Reader::new(&environment);
+    let settings = reader.database(arguments);
+    let settings = reader.finish(settings)?;
+    let open = open_database(&settings, None, Arc::new(SystemClock::real())).await?;
+    open.require_current_schema().await?;
+    Ok(open)
+}

@@ -17,10 +17,7 @@ use crate::wiring;
 pub async fn run(arguments: PlanArgs) -> anyhow::Result<Exit> {
     let mut reader = Reader::new(&environment);
     let salla = reader.salla(&arguments.tokens);
-    reader.finish()?;
-    let Some(salla) = salla else {
-        anyhow::bail!("settings were accepted although some are missing; please report this");
-    };
+    let salla = reader.finish(salla)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::real());
     let share = arguments.depth.budget_share;
     let client = wiring::unstored_client(&salla, share, clock.clone())?;

@@ -11,15 +11,11 @@ use crate::exit::Exit;
 pub async fn run(arguments: PsqlArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
     let mut reader = Reader::new(&environment);
     let settings = reader.database(database);
-    reader.finish()?;
-    let (url, _server) = match settings {
-        Some(DatabaseSettings::Url(url)) => (url.expose_secret().to_owned(), None),
-        Some(DatabaseSettings::Embedded { data_dir }) => {
+    let (url, _server) = match reader.finish(settings)? {
+        DatabaseSettings::Url(url) => (url.expose_secret().to_owned(), None),
+        DatabaseSettings::Embedded { data_dir } => {
             let server = tokio::task::spawn_blocking(move || Embedded::start(&data_dir)).await??;
             (server.url(), Some(server))
-        }
-        None => {
-            anyhow::bail!("settings were accepted although some are missing; please report this")
         }
     };
     let status = tokio::process::Command::new("psql")

@@ -1,32 +1,20 @@
 //! `salla-sync rejected`: records that were set aside.
 
-use std::sync::Arc;
-
 use database::{RejectedFilter, RejectedRecord};
 use domain::rejection::RejectionCode;
 use domain::resource::Resource;
-use importer::ports::clock::SystemClock;
 
 use serde_json::{Value, json};
 
 use crate::cli::{DatabaseArgs, RejectedArgs};
-use crate::config::{Reader, environment};
 use crate::display::table::Table;
 use crate::display::{self, line};
 use crate::exit::{Exit, UsageError};
-use crate::wiring;
 
 pub async fn run(arguments: RejectedArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
     let resource = arguments.resource.as_deref().map(resource).transpose()?;
     let code = arguments.code.as_deref().map(code).transpose()?;
-    let mut reader = Reader::new(&environment);
-    let settings = reader.database(database);
-    reader.finish()?;
-    let Some(settings) = settings else {
-        anyhow::bail!("settings were accepted although some are missing; please report this");
-    };
-    let open = wiring::open_database(&settings, None, Arc::new(SystemClock::real())).await?;
-    open.require_current_schema().await?;
+    let open = super::open_to_look(database).await?;
     let rejected = open
         .database
         .rejected(RejectedFilter {

@@ -1,27 +1,15 @@
 //! `salla-sync status`: the imports in this database.
 
-use std::sync::Arc;
-
-use importer::ports::clock::SystemClock;
 use importer::ports::runs::{Run, ShopSummary};
 use serde_json::{Value, json};
 
 use crate::cli::{DatabaseArgs, StatusArgs};
-use crate::config::{Reader, environment};
 use crate::display::table::Table;
 use crate::display::{self, count, line};
 use crate::exit::Exit;
-use crate::wiring;
 
 pub async fn run(arguments: StatusArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
-    let mut reader = Reader::new(&environment);
-    let settings = reader.database(database);
-    reader.finish()?;
-    let Some(settings) = settings else {
-        anyhow::bail!("settings were accepted although some are missing; please report this");
-    };
-    let open = wiring::open_database(&settings, None, Arc::new(SystemClock::real())).await?;
-    open.require_current_schema().await?;
+    let open = super::open_to_look(database).await?;
     let shops = open.runs().list().await?;
     if arguments.json {
         let shops: Vec<Value> = shops.iter().map(|(shop, run)| as_json(shop, run)).collect();

@@ -14,7 +14,7 @@
 //!    is an answer that was overtaken. A leaky bucket fits the same rule: each of its
 //!    answers moves the reset.
 //! 3. An exhausted budget still allows one request a second until its reset. The second
-//!    is kept as Salla sees it, at arrival; see [`overflow`].
+//!    is kept as Salla sees it, at arrival; see `overflow`.
 //! 4. When the reset has certainly passed, one request goes alone to learn the new
 //!    budget, and the rest follows its answer.
 //! 5. A 429 or a block holds everything; afterwards requests go one by one until an
@@ -31,7 +31,7 @@ mod gap;
 mod headers;
 mod holds;
 mod latency;
-pub mod overflow;
+mod overflow;
 mod own;
 mod pacer;
 mod server_clock;

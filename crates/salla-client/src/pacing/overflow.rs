@@ -2,7 +2,7 @@
 //!
 //! Two requests sent a second apart may arrive closer if the first one was held up on
 //! its way. How long an answer took beyond the fastest of its kind bounds that delay
-//! ([`super::latency`]), but most of it is usually Salla's own work. So the bound is
+//! (see `latency`), but most of it is usually Salla's own work. So the bound is
 //! believed fully at first and a little less after every few hundred requests that
 //! went well, and fully again after one that did not. The price of a refusal is thus
 //! paid at most once in tens of thousands of requests.

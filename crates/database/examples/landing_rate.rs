@@ -1,4 +1,4 @@
-//! How many whole orders a second land: `landing_rate [batches] [parallel]`.
+//! How many whole orders a second land: `landing_rate [batches] [parallel] [typed|raw]`.
 //!
 //! Batches of 10 pages with 60 orders of 3 items, as the header pass commits them, on
 //! the tests' server, or the one that `TEST_DATABASE_URL` names. Run it with
@@ -41,8 +41,11 @@ async fn main() {
             .map_or(default, |text| text.parse().unwrap())
     };
     let (batches, parallel) = (number(1, 100), number(2, 1));
-    for keep_raw in [false, true] {
-        measure(batches, parallel, keep_raw).await;
+    let only = std::env::args().nth(3);
+    for (name, keep_raw) in [("typed", false), ("raw", true)] {
+        if only.as_deref().is_none_or(|only| only == name) {
+            measure(batches, parallel, keep_raw).await;
+        }
     }
 }
 
@@ -52,11 +55,7 @@ async fn measure(batches: u32, parallel: u32, keep_raw: bool) {
     let (lease, window) = begin(&runs, keep_raw).await;
     let landing: Arc<dyn Landing> = Arc::new(db.database().landing());
     let clock = SystemClock::real();
-    for version in ["first import", "same again, newer"] {
-        let mut walk = 0;
-        if version != "first import" {
-            walk = 1;
-        }
+    for (walk, version) in [(1, "first import"), (2, "same again, newer")] {
         let mut tasks = tokio::task::JoinSet::new();
         for worker in 0..parallel {
             let landing = landing.clone();
@@ -64,7 +63,7 @@ async fn measure(batches: u32, parallel: u32, keep_raw: bool) {
                 let clock = SystemClock::real();
                 let mut busy = Duration::ZERO;
                 for batch in (worker..batches).step_by(parallel as usize) {
-                    let pages = pages(window, walk + 1, batch);
+                    let pages = pages(window, walk, batch);
                     let start = clock.monotonic();
                     landing.land_pages(lease, &pages).await.unwrap();
                     busy += clock.monotonic() - start;

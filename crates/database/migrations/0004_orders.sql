@@ -91,7 +91,6 @@ CREATE TABLE salla.order_items (
     currency    text,
     PRIMARY KEY (merchant_id, order_id, id)
 );
-CREATE INDEX order_items_by_product ON salla.order_items (merchant_id, product_id) WHERE product_id IS NOT NULL;
 COMMENT ON TABLE salla.order_items IS 'The line items of the orders that have has_items.';
 COMMENT ON COLUMN salla.order_items.position IS 'From 1, in the order in which Salla lists them.';
 COMMENT ON COLUMN salla.order_items.product_id IS 'Null where Salla does not tell; the product may have been deleted.';

@@ -29,16 +29,14 @@ const OLDEST_SERVER: i32 = 150_000;
 
 /// A worker that hangs in the middle of a transaction must lose it before its lease
 /// runs out, or the next one would wait for its locks. Compiling a plan takes longer
-/// than any of our statements. Notices are for people. The last two lines are for the
+/// than any of our statements. Notices are for people. The last line is for the
 /// first minutes of an import: all our statements look rows up by their keys, but a
 /// plan that was made while the tables were empty would go on scanning them.
 const SESSION: &str = "
     SET idle_in_transaction_session_timeout = '15s';
     SET jit = off;
     SET client_min_messages = warning;
-    SET enable_seqscan = off;
-    SET enable_hashjoin = off;
-    SET enable_mergejoin = off";
+    SET enable_seqscan = off";
 
 #[derive(Clone, Debug)]
 pub struct ConnectSettings {

@@ -33,6 +33,17 @@ impl Trouble {
         }
     }
 
+    /// A row was there that was taken to be absent.
+    pub(crate) fn is_duplicate(&self) -> bool {
+        match self {
+            Self::Failure(_) => false,
+            Self::Sql(error) => {
+                let code = error.as_database_error().and_then(|db| db.code());
+                code.is_some_and(|code| code == "23505")
+            }
+        }
+    }
+
     /// Whether the same work may succeed if it is simply begun again.
     pub(crate) fn may_pass(&self) -> bool {
         match self {

@@ -13,7 +13,7 @@ use sqlx::PgPool;
 use crate::failure::Trouble;
 use crate::landing::counters::{Cursor, Tally, record};
 use crate::landing::orders::{WholeOrder, land_whole};
-use crate::landing::pages::Workplace;
+use crate::landing::pages::{NewRows, Workplace};
 use crate::landing::raw::Press;
 use crate::landing::rejections::{ORDER_DETAIL, ORDER_ITEMS, Rejected, set_aside};
 use crate::landing::sources::{Incoming, land_gone};
@@ -38,6 +38,7 @@ pub(crate) async fn land(
         tx: &mut tx,
         run,
         now,
+        new_rows: NewRows::MayExist,
     };
     let whole = press_whole(&mut place.press, &sorted.found)?;
     land_whole(&mut place, &whole).await?;

@@ -99,6 +99,9 @@ fn of_detail(name: &str) -> String {
     format!("CASE WHEN t.has_amounts OR t.has_items THEN t.{name} END")
 }
 
+static INSERT_WHOLE: LazyLock<String> =
+    LazyLock::new(|| insert_from_arrays("salla.orders", &all_columns()));
+
 /// A whole order that is the newest word on it. Only the customer stays where the
 /// record does not name one: some details leave it out.
 static UPSERT_WHOLE: LazyLock<String> = LazyLock::new(|| {
@@ -161,12 +164,21 @@ pub(crate) async fn upsert_headers(
     Ok(())
 }
 
+/// Whole orders that are not there.
+pub(crate) async fn insert_whole(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    orders: &[WholeOrder<'_>],
+) -> Result<(), Trouble> {
+    write_with_details(tx, run, orders, &INSERT_WHOLE).await
+}
+
 pub(crate) async fn upsert_whole(
     tx: &mut PgConnection,
     run: &HeldRun,
     orders: &[WholeOrder<'_>],
 ) -> Result<(), Trouble> {
-    upsert_with_details(tx, run, orders, &UPSERT_WHOLE).await
+    write_with_details(tx, run, orders, &UPSERT_WHOLE).await
 }
 
 pub(crate) async fn upsert_below_header(
@@ -174,10 +186,10 @@ pub(crate) async fn upsert_below_header(
     run: &HeldRun,
     orders: &[WholeOrder<'_>],
 ) -> Result<(), Trouble> {
-    upsert_with_details(tx, run, orders, &UPSERT_BELOW_HEADER).await
+    write_with_details(tx, run, orders, &UPSERT_BELOW_HEADER).await
 }
 
-async fn upsert_with_details(
+async fn write_with_details(
     tx: &mut PgConnection,
     run: &HeldRun,
     orders: &[WholeOrder<'_>],

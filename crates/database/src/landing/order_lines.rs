@@ -9,7 +9,7 @@ use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use sqlx::postgres::PgArguments;
 
-use crate::columns::{add, columns, upsert};
+use crate::columns::{add, columns, insert_from_arrays, upsert};
 use crate::failure::Trouble;
 use crate::landing::orders::WholeOrder;
 use crate::lease::HeldRun;
@@ -46,6 +46,12 @@ columns! {
     }
 }
 
+static INSERT_ITEMS: LazyLock<String> =
+    LazyLock::new(|| insert_from_arrays("salla.order_items", ItemColumns::COLUMNS));
+
+static INSERT_DISCOUNTS: LazyLock<String> =
+    LazyLock::new(|| insert_from_arrays("salla.order_discounts", DiscountColumns::COLUMNS));
+
 static UPSERT_ITEMS: LazyLock<String> = LazyLock::new(|| {
     upsert(
         "salla.order_items",
@@ -67,54 +73,46 @@ static UPSERT_DISCOUNTS: LazyLock<String> = LazyLock::new(|| {
 const REMOVE_OTHER_ITEMS: &str = "
     DELETE FROM salla.order_items t
     WHERE t.merchant_id = $1 AND t.order_id = ANY($2)
-      AND NOT EXISTS (SELECT FROM unnest($3::bigint[], $4::bigint[]) AS k(order_id, id)
-                      WHERE k.order_id = t.order_id AND k.id = t.id)";
+      AND (t.order_id, t.id) NOT IN (SELECT k.order_id, k.id
+          FROM unnest($3::bigint[], $4::bigint[]) AS k(order_id, id))";
 
 const REMOVE_OTHER_DISCOUNTS: &str = "
     DELETE FROM salla.order_discounts t
     WHERE t.merchant_id = $1 AND t.order_id = ANY($2)
-      AND NOT EXISTS (SELECT FROM unnest($3::bigint[], $4::integer[]) AS k(order_id, position)
-                      WHERE k.order_id = t.order_id AND k.position = t.position)";
+      AND (t.order_id, t.position) NOT IN (SELECT k.order_id, k.position
+          FROM unnest($3::bigint[], $4::integer[]) AS k(order_id, position))";
 
-/// Makes the lines of `orders` what the orders say. Only the orders in `known` can
-/// have other lines so far.
+/// Writes the lines of orders that have none so far.
+pub(crate) async fn insert(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    orders: &[WholeOrder<'_>],
+) -> Result<(), Trouble> {
+    write_items(tx, run, &INSERT_ITEMS, items(orders)).await?;
+    write_discounts(tx, run, &INSERT_DISCOUNTS, discounts(orders)).await
+}
+
+/// Makes the lines of `orders` what the orders say.
 pub(crate) async fn replace(
     tx: &mut PgConnection,
     run: &HeldRun,
     orders: &[WholeOrder<'_>],
-    known: &[i64],
 ) -> Result<(), Trouble> {
-    let items = items(orders);
-    if !known.is_empty() {
-        let keys: (Vec<i64>, Vec<i64>) = items.iter().map(|(order, _, i)| (*order, i.id)).unzip();
-        let with_items: Vec<i64> = orders
-            .iter()
-            .filter(|whole| whole.items.is_some())
-            .map(|whole| whole.order.id)
-            .filter(|id| known.contains(id))
-            .collect();
-        remove(tx, run, REMOVE_OTHER_ITEMS, &with_items, keys).await?;
-    }
-    let mut columns = ItemColumns::default();
-    items.into_iter().for_each(|item| columns.push(item));
-    insert(tx, run, &UPSERT_ITEMS, |arguments| columns.bind(arguments)).await?;
-
-    let discounts = discounts(orders);
-    if !known.is_empty() {
-        let keys: (Vec<i64>, Vec<i32>) = discounts.iter().map(|(order, p, _)| (*order, *p)).unzip();
-        remove(tx, run, REMOVE_OTHER_DISCOUNTS, known, keys).await?;
-    }
-    if discounts.is_empty() {
+    if orders.is_empty() {
         return Ok(());
     }
-    let mut columns = DiscountColumns::default();
-    discounts
-        .into_iter()
-        .for_each(|discount| columns.push(discount));
-    insert(tx, run, &UPSERT_DISCOUNTS, |arguments| {
-        columns.bind(arguments)
-    })
-    .await
+    let items = items(orders);
+    let keys: (Vec<i64>, Vec<i64>) = items.iter().map(|(order, _, i)| (*order, i.id)).unzip();
+    let with_items = orders.iter().filter(|whole| whole.items.is_some());
+    let with_items: Vec<i64> = with_items.map(|whole| whole.order.id).collect();
+    remove_others(tx, run, REMOVE_OTHER_ITEMS, &with_items, keys).await?;
+    write_items(tx, run, &UPSERT_ITEMS, items).await?;
+
+    let discounts = discounts(orders);
+    let keys: (Vec<i64>, Vec<i32>) = discounts.iter().map(|(order, p, _)| (*order, *p)).unzip();
+    let ids: Vec<i64> = orders.iter().map(|whole| whole.order.id).collect();
+    remove_others(tx, run, REMOVE_OTHER_DISCOUNTS, &ids, keys).await?;
+    write_discounts(tx, run, &UPSERT_DISCOUNTS, discounts).await
 }
 
 const REMOVE_ALL_ITEMS: &str =
@@ -165,7 +163,7 @@ fn discounts<'a>(orders: &[WholeOrder<'a>]) -> Vec<(i64, i32, &'a OrderDiscount)
     orders.iter().flat_map(of).collect()
 }
 
-async fn remove<K>(
+async fn remove_others<K>(
     tx: &mut PgConnection,
     run: &HeldRun,
     sql: &'static str,
@@ -184,15 +182,40 @@ where
     Ok(())
 }
 
-async fn insert(
+async fn write_items(
     tx: &mut PgConnection,
     run: &HeldRun,
     sql: &'static str,
-    bind: impl FnOnce(&mut PgArguments) -> Result<(), Trouble>,
+    items: Vec<(i64, i32, &OrderItem)>,
 ) -> Result<(), Trouble> {
+    if items.is_empty() {
+        return Ok(());
+    }
+    let mut columns = ItemColumns::default();
+    items.into_iter().for_each(|item| columns.push(item));
     let mut arguments = PgArguments::default();
     add(&mut arguments, run.merchant.0)?;
-    bind(&mut arguments)?;
+    columns.bind(&mut arguments)?;
+    sqlx::query_with(sql, arguments).execute(tx).await?;
+    Ok(())
+}
+
+async fn write_discounts(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    sql: &'static str,
+    discounts: Vec<(i64, i32, &OrderDiscount)>,
+) -> Result<(), Trouble> {
+    if discounts.is_empty() {
+        return Ok(());
+    }
+    let mut columns = DiscountColumns::default();
+    discounts
+        .into_iter()
+        .for_each(|discount| columns.push(discount));
+    let mut arguments = PgArguments::default();
+    add(&mut arguments, run.merchant.0)?;
+    columns.bind(&mut arguments)?;
     sqlx::query_with(sql, arguments).execute(tx).await?;
     Ok(())
 }

@@ -10,8 +10,10 @@ use importer::ports::landing::PendingDetail;
 use crate::failure::Trouble;
 use crate::landing::batch::{Sorted, press};
 use crate::landing::listed::{by_id, missing};
-use crate::landing::order_columns::{upsert_below_header, upsert_headers, upsert_whole};
-use crate::landing::pages::{PagesOf, Workplace};
+use crate::landing::order_columns::{
+    insert_whole, upsert_below_header, upsert_headers, upsert_whole,
+};
+use crate::landing::pages::{NewRows, PagesOf, Workplace};
 use crate::landing::rejections::{ORDER_DETAIL, ORDER_HEADER, ORDER_ITEMS, resolve, set_aside};
 use crate::landing::sources::{self, Incoming, Verdict};
 use crate::landing::{customers, order_lines, pending};
@@ -133,27 +135,51 @@ async fn write_rows(
     let unchanged: Vec<i64> = unchanged.map(|v| v.salla_id).collect();
     let missing = missing(place.tx, &run, Resource::Orders, &unchanged).await?;
     let verdicts = by_id(verdicts);
-    let (mut newest, mut below_header, mut replaced) = (Vec::new(), Vec::new(), Vec::new());
+    let mut due = Due::default();
     for order in orders {
-        let Some(verdict) = verdicts.get(&order.id) else {
-            continue;
-        };
-        if !verdict.changed() && !missing.contains(&order.id) {
-            continue;
-        }
-        if !verdict.is_new() {
-            replaced.push(order.id);
-        }
-        match verdict.below_other {
-            false => newest.push(order.record),
-            true => below_header.push(order.record),
+        if let Some(verdict) = verdicts.get(&order.id)
+            && (verdict.changed() || missing.contains(&order.id))
+        {
+            due.add(order.record, verdict, place.new_rows);
         }
     }
-    upsert_whole(place.tx, &run, &newest).await?;
-    upsert_below_header(place.tx, &run, &below_header).await?;
-    newest.append(&mut below_header);
-    newest.sort_unstable_by_key(|whole| whole.order.id);
-    order_lines::replace(place.tx, &run, &newest, &replaced).await?;
-    let orders: Vec<&Order> = newest.iter().map(|whole| whole.order).collect();
+    insert_whole(place.tx, &run, &due.absent).await?;
+    order_lines::insert(place.tx, &run, &due.absent).await?;
+    upsert_whole(place.tx, &run, &due.newest).await?;
+    upsert_below_header(place.tx, &run, &due.below_header).await?;
+    let (absent, known) = due.sorted();
+    order_lines::replace(place.tx, &run, &known).await?;
+    let orders: Vec<&Order> = absent
+        .iter()
+        .chain(&known)
+        .map(|whole| whole.order)
+        .collect();
     customers::insert_absent(place.tx, &run, &orders).await
+}
+
+/// Orders to write, by how; each list sorted by id.
+#[derive(Default)]
+struct Due<'a> {
+    absent: Vec<WholeOrder<'a>>,
+    newest: Vec<WholeOrder<'a>>,
+    below_header: Vec<WholeOrder<'a>>,
+}
+
+impl<'a> Due<'a> {
+    fn add(&mut self, order: WholeOrder<'a>, verdict: &Verdict, new_rows: NewRows) {
+        if verdict.is_new() && new_rows == NewRows::Absent {
+            self.absent.push(order);
+        } else if verdict.below_other {
+            self.below_header.push(order);
+        } else {
+            self.newest.push(order);
+        }
+    }
+
+    /// Those that were not there, and those that may have been.
+    fn sorted(mut self) -> (Vec<WholeOrder<'a>>, Vec<WholeOrder<'a>>) {
+        self.newest.append(&mut self.below_header);
+        self.newest.sort_unstable_by_key(|whole| whole.order.id);
+        (self.absent, self.newest)
+    }
 }

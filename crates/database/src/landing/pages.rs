@@ -25,6 +25,17 @@ pub(crate) struct Workplace<'t> {
     pub(crate) press: Press,
     pub(crate) tally: Tally,
     pub(crate) now: Timestamp,
+    pub(crate) new_rows: NewRows,
+}
+
+/// How to write the rows of records that were not known so far.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NewRows {
+    /// Nobody but us writes these tables, so the rows are not there; inserting
+    /// without looking costs a third less.
+    Absent,
+    /// Somebody has put rows there by hand.
+    MayExist,
 }
 
 pub(crate) async fn land(
@@ -32,6 +43,21 @@ pub(crate) async fn land(
     lease: RunLease,
     pages: &[WalkedPage],
     now: Timestamp,
+) -> Result<Landed, Trouble> {
+    match land_once(pool, lease, pages, now, NewRows::Absent).await {
+        Err(trouble) if trouble.is_duplicate() => {
+            land_once(pool, lease, pages, now, NewRows::MayExist).await
+        }
+        result => result,
+    }
+}
+
+async fn land_once(
+    pool: &PgPool,
+    lease: RunLease,
+    pages: &[WalkedPage],
+    now: Timestamp,
+    new_rows: NewRows,
 ) -> Result<Landed, Trouble> {
     let Some(resource) = pages.first().map(|page| page.records.resource()) else {
         return Ok(Landed::default());
@@ -44,6 +70,7 @@ pub(crate) async fn land(
         tx: &mut tx,
         run,
         now,
+        new_rows,
     };
     let fresh = remember(&mut place, pages).await?;
     place

@@ -95,14 +95,14 @@ const INSERT_CATEGORIES: &str = "
 const REMOVE_OTHER_VARIANTS: &str = "
     DELETE FROM salla.product_variants t
     WHERE t.merchant_id = $1 AND t.product_id = ANY($2)
-      AND NOT EXISTS (SELECT FROM unnest($3::bigint[], $4::bigint[]) AS k(product_id, id)
-                      WHERE k.product_id = t.product_id AND k.id = t.id)";
+      AND (t.product_id, t.id) NOT IN (SELECT k.product_id, k.id
+          FROM unnest($3::bigint[], $4::bigint[]) AS k(product_id, id))";
 
 const REMOVE_OTHER_CATEGORIES: &str = "
     DELETE FROM salla.product_categories t
     WHERE t.merchant_id = $1 AND t.product_id = ANY($2)
-      AND NOT EXISTS (SELECT FROM unnest($3::bigint[], $4::bigint[]) AS k(product_id, id)
-                      WHERE k.product_id = t.product_id AND k.id = t.category_id)";
+      AND (t.product_id, t.category_id) NOT IN (SELECT k.product_id, k.id
+          FROM unnest($3::bigint[], $4::bigint[]) AS k(product_id, id))";
 
 pub(crate) async fn land_listed(
     place: &mut Workplace<'_>,

@@ -102,9 +102,9 @@ const MONTH_TOTALS: &str = "
            coalesce(sum(o.total), 0) AS total
     FROM salla.orders o
     WHERE o.merchant_id = $1 AND o.riyadh_date BETWEEN $2 AND $3
-      AND NOT EXISTS (SELECT FROM salla_sync.rejected_records x
-                      WHERE x.merchant_id = $1 AND x.salla_id = o.id
-                        AND x.resource = 'orders' AND x.resolved_at IS NULL)
+      AND o.id NOT IN (SELECT x.salla_id FROM salla_sync.rejected_records x
+                       WHERE x.merchant_id = $1 AND x.resource = 'orders'
+                         AND x.salla_id IS NOT NULL AND x.resolved_at IS NULL)
       AND ($5 IS FALSE OR o.id IN (
           SELECT unnest(p.ids)
           FROM salla_sync.sync_windows w

@@ -111,7 +111,8 @@ async fn an_older_page_does_not_overwrite_a_newer_one() {
         status: status("canceled"),
         ..whole(1)
     };
-    shop.land_orders(2, at(10), &[newer.clone()]).await;
+    shop.land_orders(2, at(10), std::slice::from_ref(&newer))
+        .await;
     let before = everything(&shop).await;
     let landed = shop.land_orders(1, at(0), &[whole(1)]).await;
     assert_eq!(landed.loaded, 1, "it is there, in a newer version");

@@ -1,5 +1,23 @@
 //! Everything here runs on a real PostgreSQL.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers are not seen to be tests, and a failed step has to end the test"
+)]
+
+mod catalogue;
+mod certificate;
+mod claims;
+mod connections;
+mod counting;
+mod details;
 mod landing_orders;
 mod make;
+mod parallel;
+mod reading;
+mod refresh;
+mod rejections;
+mod schema;
 mod shop;
+mod views;
+mod windows;

@@ -118,17 +118,22 @@ impl Shop {
             what: "test".to_owned(),
         };
         self.runs.fail(self.lease, &failure, None).await.unwrap();
-        let other = RunOptions {
+        self.begin(&RunOptions {
             months: options().months + 1,
             ..options()
-        };
+        })
+        .await;
+    }
+
+    /// A run with other options than the last one, which is over.
+    pub(crate) async fn begin(&mut self, options: &RunOptions) {
         let run = self
             .runs
-            .create_or_join(self.merchant, &other, range())
+            .create_or_join(self.merchant, options, range())
             .await
             .unwrap();
         self.lease = claim(&self.runs, run.id, "worker 2").await;
-        self.plan(None).await;
+        self.plan(options.max_orders).await;
     }
 
     pub(crate) async fn window(&self, resource: Resource) -> WindowId {

@@ -71,11 +71,12 @@ fn floor_sentence(plan: &Plan) -> String {
             } else {
                 String::new()
             };
-            format!(
-                "Salla allows this shop {limit} requests a minute{share}: the import takes at \
-                 least {}.",
-                duration(floor)
-            )
+            let least = if floor.is_zero() {
+                "the import fits into the budget of one minute".to_owned()
+            } else {
+                format!("the import takes at least {}", duration(floor))
+            };
+            format!("Salla allows this shop {limit} requests a minute{share}: {least}.")
         }
     }
 }

@@ -1,0 +1,257 @@
+//! Who works on a run.
+
+use std::time::Duration;
+
+use database::testing::TestDatabase;
+use domain::failure::Failure;
+use domain::run::RunState;
+use importer::ports::landing::{Landing, RunLease};
+use importer::ports::runs::{Claim, RunOptions, Runs};
+
+use crate::make::{at, header, ok};
+use crate::shop::{LEASE, Shop, claim, options, orders, range, shop_info};
+
+#[tokio::test]
+async fn a_merchant_is_made_once_and_kept_up_to_date() {
+    let db = TestDatabase::create().await;
+    let runs = db.database().runs();
+    let mut shop = shop_info(42);
+    let (first, second) = tokio::join!(runs.ensure_merchant(&shop), runs.ensure_merchant(&shop));
+    assert_eq!(first, second);
+    shop.name = "اسم جديد".to_owned();
+    shop.kind = None;
+    assert_eq!(runs.ensure_merchant(&shop).await, first);
+    let overview = runs.list().await.unwrap();
+    assert_eq!(overview.len(), 1);
+    assert_eq!(overview[0].0.name, "اسم جديد");
+    assert_eq!(overview[0].1, None);
+    let kind: Option<String> = sqlx::query_scalar("SELECT kind FROM salla_sync.merchants")
+        .fetch_one(db.pool())
+        .await
+        .unwrap();
+    assert_eq!(kind.as_deref(), Some("live"), "what is not told stays");
+}
+
+#[tokio::test]
+async fn callers_at_once_get_the_same_run() {
+    let db = TestDatabase::create().await;
+    let runs = db.database().runs();
+    let merchant = runs.ensure_merchant(&shop_info(1)).await.unwrap();
+    let options = options();
+    let create = || runs.create_or_join(merchant, &options, range());
+    let (a, b, c, d) = tokio::join!(create(), create(), create(), create());
+    let ids = [a, b, c, d].map(|run| run.unwrap().id);
+    assert!(ids.iter().all(|id| *id == ids[0]));
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM salla_sync.sync_runs")
+        .fetch_one(db.pool())
+        .await
+        .unwrap();
+    assert_eq!(count, 1);
+}
+
+#[tokio::test]
+async fn joining_depends_on_the_state() {
+    let db = TestDatabase::create().await;
+    let runs = db.database().runs();
+    let merchant = runs.ensure_merchant(&shop_info(1)).await.unwrap();
+    let small = RunOptions {
+        max_orders: Some(50),
+        ..options()
+    };
+    let first = runs
+        .create_or_join(merchant, &small, range())
+        .await
+        .unwrap();
+    assert_eq!((first.state, &first.options), (RunState::Pending, &small));
+    let joined = runs
+        .create_or_join(merchant, &options(), range())
+        .await
+        .unwrap();
+    assert_eq!(joined.id, first.id, "a waiting run is joined as it is");
+    assert_eq!(joined.options, small);
+
+    let lease = claim(&runs, first.id, "a").await;
+    runs.fail(lease, &broken(), None).await.unwrap();
+    let same = runs
+        .create_or_join(merchant, &small, range())
+        .await
+        .unwrap();
+    assert_eq!(same.id, first.id, "who wants the same goes on with it");
+    assert_eq!(same.failure.unwrap().code, "broken");
+    let keeps_nothing = RunOptions {
+        keep_raw: false,
+        ..small.clone()
+    };
+    let same = runs
+        .create_or_join(merchant, &keeps_nothing, range())
+        .await
+        .unwrap();
+    assert_eq!(same.id, first.id, "that difference does not matter");
+
+    let other = runs
+        .create_or_join(merchant, &options(), range())
+        .await
+        .unwrap();
+    assert_ne!(other.id, first.id, "who wants something else begins anew");
+    assert_eq!(runs.latest(merchant).await.unwrap().unwrap().id, other.id);
+    let superseded = runs.claim(first.id, "b", LEASE).await.unwrap();
+    assert!(matches!(superseded, Claim::Over(_)));
+}
+
+fn broken() -> Failure {
+    Failure::Broken {
+        what: "the envelope cannot be read".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn one_of_many_claims_is_granted() {
+    let db = TestDatabase::create().await;
+    let runs = db.database().runs();
+    let merchant = runs.ensure_merchant(&shop_info(1)).await.unwrap();
+    let run = runs
+        .create_or_join(merchant, &options(), range())
+        .await
+        .unwrap();
+    let claims = ["a", "b", "c", "d"].map(|owner| runs.claim(run.id, owner, LEASE));
+    let [a, b, c, d] = claims;
+    let (a, b, c, d) = tokio::join!(a, b, c, d);
+    let claims = [a, b, c, d].map(Result::unwrap);
+    let granted = claims
+        .iter()
+        .filter(|c| matches!(c, Claim::Granted(..)))
+        .count();
+    assert_eq!(granted, 1);
+    let taken = claims.iter().find_map(|claim| match claim {
+        Claim::Taken(holder) => Some(holder.clone()),
+        _ => None,
+    });
+    let shown = runs.latest(merchant).await.unwrap().unwrap();
+    assert_eq!(shown.state, RunState::InProgress);
+    assert_eq!(shown.holder, taken);
+    assert!(shown.started_at.is_some());
+}
+
+#[tokio::test]
+async fn a_lease_that_ran_out_can_be_taken_over_and_the_old_one_writes_nothing() {
+    let shop = Shop::open().await;
+    assert!(matches!(
+        shop.runs.claim(shop.lease.run, "b", LEASE).await.unwrap(),
+        Claim::Taken(_)
+    ));
+    shop.runs
+        .extend_lease(shop.lease, Duration::ZERO)
+        .await
+        .unwrap();
+    let window = shop.window(domain::resource::Resource::Orders).await;
+    let page = shop.page(1, at(0), orders(vec![ok(header(1))])).await;
+    let taken_over = claim(&shop.runs, shop.lease.run, "b").await;
+    assert_eq!(taken_over.fencing, shop.lease.fencing + 1);
+
+    let stale = shop.lease;
+    let plan = crate::shop::plan(None);
+    let lost = Err(Failure::LeaseLost);
+    let runs = &shop.runs;
+    assert_eq!(
+        shop.landing.land_pages(stale, &[page]).await.map(drop),
+        lost
+    );
+    assert_eq!(runs.extend_lease(stale, LEASE).await, lost);
+    assert_eq!(runs.save_plan(stale, &plan, &[]).await, lost);
+    assert_eq!(runs.begin_walk(stale, window).await.map(drop), lost);
+    assert_eq!(runs.settle_window(stale, window, false).await, lost);
+    let halves = [range(), range()];
+    assert_eq!(runs.split_window(stale, window, halves).await, lost);
+    assert_eq!(runs.record_percent(stale, 50).await, lost);
+    assert_eq!(runs.certify(stale, at(0)).await.map(drop), lost);
+    assert_eq!(runs.release(stale).await, lost);
+    assert_eq!(runs.fail(stale, &broken(), None).await, lost);
+    assert_eq!(shop.rows("salla.orders").await, 0);
+    assert_eq!(shop.rows("salla_sync.sync_pages").await, 0);
+    let run = runs.latest(shop.merchant).await.unwrap().unwrap();
+    assert_eq!(run.holder.unwrap().owner, "b");
+}
+
+#[tokio::test]
+async fn a_released_run_can_be_claimed_at_once_and_remembers_its_start() {
+    let shop = Shop::open().await;
+    let before = shop.runs.latest(shop.merchant).await.unwrap().unwrap();
+    shop.runs.release(shop.lease).await.unwrap();
+    shop.runs.release(shop.lease).await.unwrap();
+    let waiting = shop.runs.latest(shop.merchant).await.unwrap().unwrap();
+    assert_eq!((waiting.state, waiting.holder), (RunState::Pending, None));
+    let again = claim(&shop.runs, shop.lease.run, "b").await;
+    assert_eq!(again.fencing, shop.lease.fencing + 1);
+    let running = shop.runs.latest(shop.merchant).await.unwrap().unwrap();
+    assert_eq!(running.started_at, before.started_at);
+    assert_eq!(running.plan, before.plan);
+    assert_eq!(shop.runs.release(shop.lease).await, Err(Failure::LeaseLost));
+}
+
+#[tokio::test]
+async fn the_percentage_never_falls_and_keeps_a_hundred_for_the_end() {
+    let shop = Shop::open().await;
+    for (given, shown) in [(10, 10), (5, 10), (100, 99)] {
+        shop.runs.record_percent(shop.lease, given).await.unwrap();
+        let (status,): (i32,) = shop
+            .one("SELECT progress_percent FROM salla_sync.merchant_sync_status")
+            .await;
+        let run = shop.runs.latest(shop.merchant).await.unwrap().unwrap();
+        assert_eq!(
+            (status, run.progress.percent),
+            (shown, shown as u8),
+            "{given}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn ending_shows_in_both_places_and_may_be_repeated() {
+    let shop = Shop::open().await;
+    shop.land_orders(1, at(0), &[crate::make::whole(1)]).await;
+    let certificate = shop.runs.certify(shop.lease, at(60)).await.unwrap();
+    shop.runs.complete(shop.lease, &certificate).await.unwrap();
+    shop.runs.complete(shop.lease, &certificate).await.unwrap();
+    let run = shop.runs.latest(shop.merchant).await.unwrap().unwrap();
+    assert_eq!(run.state, RunState::Completed);
+    assert_eq!(run.certificate.as_ref(), Some(&certificate));
+    assert_eq!((run.progress.percent, run.progress.orders), (100, 1));
+    let status: (String, i32, bool) = shop
+        .one("SELECT status, progress_percent, completed_at IS NOT NULL FROM salla_sync.merchant_sync_status")
+        .await;
+    assert_eq!(status, ("COMPLETED".to_owned(), 100, true));
+    let over = shop.runs.claim(run.id, "late", LEASE).await.unwrap();
+    assert!(matches!(over, Claim::Over(run) if run.certificate.is_some()));
+    let next = shop
+        .runs
+        .create_or_join(shop.merchant, &options(), range())
+        .await
+        .unwrap();
+    assert_ne!(next.id, run.id);
+    let status: (String, i32, i64) = shop
+        .one("SELECT status, progress_percent, orders FROM salla_sync.merchant_sync_status")
+        .await;
+    assert_eq!(status, ("PENDING".to_owned(), 0, 0));
+}
+
+#[tokio::test]
+async fn a_failed_run_keeps_its_reason_until_it_is_claimed_again() {
+    let shop = Shop::open().await;
+    let certificate = shop.runs.certify(shop.lease, at(60)).await.unwrap();
+    let failure = Failure::Unbalanced {
+        windows: 1,
+        walks: 3,
+    };
+    shop.runs
+        .fail(shop.lease, &failure, Some(&certificate))
+        .await
+        .unwrap();
+    let failed = shop.runs.latest(shop.merchant).await.unwrap().unwrap();
+    assert_eq!(failed.state, RunState::Failed);
+    assert_eq!(failed.failure.unwrap().message, failure.to_string());
+    assert!(failed.certificate.is_some());
+    let lease: RunLease = claim(&shop.runs, failed.id, "b").await;
+    let running = shop.runs.latest(shop.merchant).await.unwrap().unwrap();
+    assert_eq!((running.failure, running.certificate), (None, None));
+    assert_eq!(lease.run, failed.id);
+}

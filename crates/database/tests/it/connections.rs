@@ -1,0 +1,160 @@
+//! Tokens at rest.
+
+use database::testing::TestDatabase;
+use database::{KeyCheck, KeyMismatch, Keyring, PostgresConnections};
+use domain::failure::Disconnection;
+use importer::ports::connections::{Connection, ConnectionState, Connections, Tokens};
+use importer::ports::runs::Runs;
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::make::at;
+use crate::shop::shop_info;
+
+pub(crate) fn tokens(access: &str, refresh: Option<&str>) -> Tokens {
+    Tokens {
+        access: SecretString::from(access),
+        refresh: refresh.map(SecretString::from),
+        expires_at: Some(at(1_209_600)),
+        scope: Some("orders.read offline_access".to_owned()),
+    }
+}
+
+pub(crate) fn access(connection: &Connection) -> &str {
+    connection.tokens.access.expose_secret()
+}
+
+pub(crate) async fn setup() -> (TestDatabase, Keyring, PostgresConnections) {
+    let db = TestDatabase::create().await;
+    let (keyring, _) = Keyring::generate().unwrap();
+    let connections = db.database().connections(keyring.clone());
+    (db, keyring, connections)
+}
+
+#[tokio::test]
+async fn the_same_tokens_open_the_same_connection_even_after_a_refresh() {
+    let (_db, _, connections) = setup().await;
+    let given = tokens("a1", Some("r1"));
+    let (first, second) = tokio::join!(connections.open(&given), connections.open(&given));
+    let (first, second) = (first.unwrap(), second.unwrap());
+    assert_eq!(first.id, second.id);
+    assert_eq!(
+        (access(&first), first.version, first.state),
+        ("a1", 1, ConnectionState::Active)
+    );
+    assert_eq!(first.tokens.expires_at, given.expires_at);
+    assert_eq!(first.tokens.scope, given.scope);
+
+    let begun = connections.begin_refresh(first.id, 1, at(0)).await.unwrap();
+    let importer::ports::connections::BeginRefresh::Granted(intent) = begun else {
+        panic!("{begun:?}");
+    };
+    connections
+        .complete_refresh(&intent, &tokens("a2", Some("r2")))
+        .await
+        .unwrap();
+    let again = connections.open(&given).await.unwrap();
+    assert_eq!(
+        (again.id, access(&again), again.version),
+        (first.id, "a2", 2)
+    );
+
+    let other = connections.open(&tokens("a1", None)).await.unwrap();
+    assert_ne!(other.id, first.id);
+    assert!(other.tokens.refresh.is_none());
+}
+
+#[tokio::test]
+async fn a_merchant_has_one_current_connection() {
+    let (db, _, connections) = setup().await;
+    let runs = db.database().runs();
+    let merchant = runs.ensure_merchant(&shop_info(1)).await.unwrap();
+    let stranger = runs.ensure_merchant(&shop_info(2)).await.unwrap();
+    assert!(connections.of_merchant(merchant).await.unwrap().is_none());
+    let old = connections.open(&tokens("old", None)).await.unwrap();
+    let new = connections.open(&tokens("new", None)).await.unwrap();
+    assert_eq!(old.merchant, None);
+    connections.bind(old.id, merchant).await.unwrap();
+    connections.bind(new.id, merchant).await.unwrap();
+    connections.bind(new.id, merchant).await.unwrap();
+    let current = connections.of_merchant(merchant).await.unwrap().unwrap();
+    assert_eq!((current.id, current.merchant), (new.id, Some(merchant)));
+    assert!(connections.of_merchant(stranger).await.unwrap().is_none());
+    let (a, b) = tokio::join!(
+        connections.bind(old.id, merchant),
+        connections.bind(new.id, merchant)
+    );
+    assert_eq!((a, b), (Ok(()), Ok(())));
+    let current: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM salla_sync.connections WHERE is_current")
+            .fetch_one(db.pool())
+            .await
+            .unwrap();
+    assert_eq!(current, 1);
+}
+
+#[tokio::test]
+async fn nothing_readable_is_stored_or_shown() {
+    let (db, keyring, connections) = setup().await;
+    let connection = connections
+        .open(&tokens("secret-access", Some("secret-refresh")))
+        .await
+        .unwrap();
+    let stored: String = sqlx::query_scalar(
+        "SELECT c::text || encode(c.access_token, 'escape') || encode(c.refresh_token, 'escape') FROM salla_sync.connections c",
+    )
+    .fetch_one(db.pool())
+    .await
+    .unwrap();
+    let shown = format!("{connection:?} {keyring:?} {connections:?}");
+    for text in [stored, shown] {
+        assert!(!text.contains("secret-access") && !text.contains("secret-refresh"));
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_does_not_fit_is_refused_at_the_start() {
+    let (db, keyring, connections) = setup().await;
+    connections.check_key().await.unwrap();
+    let connection = connections.open(&tokens("a", None)).await.unwrap();
+    connections.check_key().await.unwrap();
+
+    let (other, other_text) = Keyring::generate().unwrap();
+    let with_other = db.database().connections(other);
+    let refused = with_other.check_key().await.unwrap_err();
+    let key_id = keyring.current_id().to_owned();
+    assert!(
+        matches!(&refused, KeyCheck::Mismatch(KeyMismatch::Missing { key_id: id }) if *id == key_id)
+    );
+    assert!(refused.to_string().contains(&key_id), "{refused}");
+    let unreadable = with_other.load(connection.id).await.unwrap_err();
+    assert_eq!(unreadable.code(), "database");
+
+    let (_, encoded) = other_text.expose_secret().split_once(':').unwrap();
+    let same_name = SecretString::from(format!("{key_id}:{encoded}"));
+    let wrong = db
+        .database()
+        .connections(Keyring::parse(&same_name).unwrap());
+    let refused = wrong.check_key().await.unwrap_err();
+    assert!(matches!(
+        refused,
+        KeyCheck::Mismatch(KeyMismatch::Wrong { .. })
+    ));
+
+    connections
+        .disconnect(connection.id, 1, Disconnection::TokenRejected)
+        .await
+        .unwrap();
+    with_other.check_key().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_exist_is_an_error() {
+    let (_db, _, connections) = setup().await;
+    let id = importer::ports::connections::ConnectionId(uuid_of(Timestamp::UNIX_EPOCH));
+    assert_eq!(connections.load(id).await.unwrap_err().code(), "database");
+}
+
+fn uuid_of(at: Timestamp) -> uuid::Uuid {
+    uuid::Uuid::from_u128(at.as_second().unsigned_abs().into())
+}

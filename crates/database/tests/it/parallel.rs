@@ -1,0 +1,163 @@
+//! Landings that meet, and servers that go away in the middle.
+
+use std::time::Duration;
+
+use domain::resource::Resource;
+use importer::ports::clock::{Clock, SystemClock};
+use importer::ports::landing::Landing;
+use importer::ports::runs::Runs;
+use sqlx::{Executor, PgConnection};
+
+use crate::make::{at, ok, whole};
+use crate::shop::{Shop, orders};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parallel_landings_of_the_same_orders_agree() {
+    let shop = Shop::open().await;
+    let mut pages = Vec::new();
+    for page in 1..=8_u32 {
+        // The same orders, in another order and of another version each time.
+        let records = (1..=60).map(|n| ok(whole((n * i64::from(page) * 7) % 61 + 1)));
+        pages.push(
+            shop.page(page, at(i64::from(page)), orders(records.collect()))
+                .await,
+        );
+    }
+    let mut landings = tokio::task::JoinSet::new();
+    for page in pages {
+        let (landing, lease) = (shop.landing.clone(), shop.lease);
+        landings.spawn(async move { landing.land_pages(lease, &[page]).await });
+    }
+    let runs = shop.runs.clone();
+    let lease = shop.lease;
+    landings.spawn(async move {
+        runs.extend_lease(lease, Duration::from_secs(60)).await?;
+        Ok(Default::default())
+    });
+    for landed in landings.join_all().await {
+        landed.unwrap();
+    }
+    let counts = shop.count(Resource::Orders).await;
+    assert_eq!(counts.loaded, counts.distinct);
+    let (counted, rows): (i64, i64) = shop
+        .one("SELECT r.orders, (SELECT count(*) FROM salla.orders) FROM salla_sync.sync_runs r")
+        .await;
+    assert_eq!(counted, rows);
+    assert_eq!(shop.rows("salla.order_items").await, rows * 2);
+    let (pages,): (i64,) = shop.one("SELECT pages FROM salla_sync.sync_runs").await;
+    assert_eq!(pages, 8);
+}
+
+/// Waits until a landing waits for a lock that `sql` tells of.
+async fn until_somebody_waits(connection: &mut PgConnection) {
+    let clock = SystemClock::real();
+    for _ in 0..200 {
+        let waiting: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        )
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap();
+        if waiting > 0 {
+            return;
+        }
+        clock.sleep(Duration::from_millis(25)).await;
+    }
+    panic!("nobody waits");
+}
+
+#[tokio::test]
+async fn a_deadlock_is_tried_again() {
+    let shop = Shop::open().await;
+    shop.land_orders(1, at(0), &[whole(1)]).await;
+    let mut other = shop.db.pool().acquire().await.unwrap();
+    // The other side must not be the victim.
+    other.execute("SET deadlock_timeout = '60s'").await.unwrap();
+    other.execute("BEGIN").await.unwrap();
+    other
+        .execute("UPDATE salla.orders SET source = 'other' WHERE id = 1")
+        .await
+        .unwrap();
+    let mut changed = whole(1);
+    changed.payment_method = Some("cod".to_owned());
+    let page = shop.page(2, at(10), orders(vec![ok(changed)])).await;
+    let (landing, lease) = (shop.landing.clone(), shop.lease);
+    let landed = tokio::spawn(async move { landing.land_pages(lease, &[page]).await });
+    until_somebody_waits(&mut other).await;
+    other
+        .execute("UPDATE salla_sync.source_records SET effect = 0")
+        .await
+        .unwrap();
+    other.execute("COMMIT").await.unwrap();
+    assert_eq!(landed.await.unwrap().unwrap().loaded, 1);
+    let (method,): (String,) = shop.one("SELECT payment_method FROM salla.orders").await;
+    assert_eq!(method, "cod");
+    let (pages,): (i64,) = shop.one("SELECT pages FROM salla_sync.sync_runs").await;
+    assert_eq!(pages, 2, "counted once");
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_tried_again() {
+    let shop = Shop::open().await;
+    shop.land_orders(1, at(0), &[whole(1)]).await;
+    let mut other = shop.db.pool().acquire().await.unwrap();
+    other.execute("BEGIN").await.unwrap();
+    other
+        .execute("UPDATE salla_sync.source_records SET effect = 0")
+        .await
+        .unwrap();
+    let page = shop
+        .page(2, at(10), orders(vec![ok(whole(1)), ok(whole(2))]))
+        .await;
+    let (landing, lease) = (shop.landing.clone(), shop.lease);
+    let landed = tokio::spawn(async move { landing.land_pages(lease, &[page]).await });
+    until_somebody_waits(&mut other).await;
+    other
+        .execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+        .await
+        .unwrap();
+    other.execute("COMMIT").await.unwrap();
+    assert_eq!(landed.await.unwrap().unwrap().loaded, 2);
+    assert_eq!(shop.rows("salla.orders").await, 2);
+}
+
+/// A claim waits for the landing in flight; what comes after it is refused.
+#[tokio::test]
+async fn a_takeover_waits_for_the_landing_in_flight() {
+    let shop = Shop::open().await;
+    shop.land_orders(1, at(0), &[whole(1)]).await;
+    shop.runs
+        .extend_lease(shop.lease, Duration::ZERO)
+        .await
+        .unwrap();
+    let mut other = shop.db.pool().acquire().await.unwrap();
+    other.execute("BEGIN").await.unwrap();
+    other
+        .execute("UPDATE salla_sync.source_records SET effect = 0")
+        .await
+        .unwrap();
+    let page = shop
+        .page(2, at(10), orders(vec![ok(whole(1)), ok(whole(2))]))
+        .await;
+    let (landing, lease) = (shop.landing.clone(), shop.lease);
+    let landed = tokio::spawn(async move { landing.land_pages(lease, &[page]).await });
+    until_somebody_waits(&mut other).await;
+    let runs = shop.runs.clone();
+    let claim = tokio::spawn(async move { crate::shop::claim(&runs, lease.run, "b").await });
+    SystemClock::real().sleep(Duration::from_millis(200)).await;
+    assert!(!claim.is_finished(), "the landing holds the run");
+    other.execute("COMMIT").await.unwrap();
+    assert_eq!(landed.await.unwrap().unwrap().loaded, 2);
+    assert_eq!(claim.await.unwrap().fencing, lease.fencing + 1);
+}
+
+/// Rows that somebody put there by hand are taken over.
+#[tokio::test]
+async fn rows_that_are_there_already_do_not_stop_a_batch() {
+    let shop = Shop::open().await;
+    shop.land_orders(1, at(0), &[whole(1)]).await;
+    shop.execute("DELETE FROM salla_sync.source_records").await;
+    let landed = shop.land_orders(2, at(10), &[whole(1), whole(2)]).await;
+    assert_eq!(landed.loaded, 2);
+    assert_eq!(shop.rows("salla.order_items").await, 4);
+}

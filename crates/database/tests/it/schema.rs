@@ -1,0 +1,202 @@
+//! The schema itself: its state, its comments, and where things lie.
+
+use std::sync::Arc;
+
+use database::testing::TestDatabase;
+use database::{ConnectSettings, Database, SchemaState};
+use importer::ports::clock::SystemClock;
+use secrecy::SecretString;
+use sqlx::Executor;
+
+#[tokio::test]
+async fn migrating_twice_changes_nothing() {
+    let db = TestDatabase::create().await;
+    assert_eq!(
+        db.database().schema_state().await,
+        Ok(SchemaState::UpToDate)
+    );
+    let (a, b) = tokio::join!(db.database().migrate(), db.database().migrate());
+    assert_eq!((a, b), (Ok(()), Ok(())));
+    assert_eq!(
+        db.database().schema_state().await,
+        Ok(SchemaState::UpToDate)
+    );
+}
+
+#[tokio::test]
+async fn the_state_tells_old_from_unknown() {
+    let db = TestDatabase::create().await;
+    let database = db.database();
+    let forget = "DELETE FROM salla_sync._sqlx_migrations WHERE version >= 5";
+    db.pool().execute(forget).await.unwrap();
+    let behind = SchemaState::Behind { migrations: 2 };
+    assert_eq!(database.schema_state().await, Ok(behind));
+    let newer = "INSERT INTO salla_sync._sqlx_migrations SELECT 9999, description, installed_on, success, checksum, 0 FROM salla_sync._sqlx_migrations LIMIT 1";
+    db.pool().execute(newer).await.unwrap();
+    assert_eq!(database.schema_state().await, Ok(SchemaState::Unknown));
+    let refused = database.migrate().await.unwrap_err().to_string();
+    assert!(refused.contains("9999"), "{refused}");
+    db.pool()
+        .execute("DROP SCHEMA salla_sync CASCADE")
+        .await
+        .unwrap();
+    let behind = SchemaState::Behind { migrations: 6 };
+    assert_eq!(database.schema_state().await, Ok(behind));
+}
+
+#[tokio::test]
+async fn nothing_lies_outside_the_two_schemas() {
+    let db = TestDatabase::create().await;
+    let others: Vec<String> = sqlx::query_scalar(
+        "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname NOT IN ('salla', 'salla_sync', 'pg_catalog', 'information_schema', 'pg_toast')",
+    )
+    .fetch_all(db.pool())
+    .await
+    .unwrap();
+    assert!(others.is_empty(), "{others:?}");
+}
+
+/// Columns whose name says all there is to say.
+const PLAIN: [&str; 14] = [
+    "merchant_id",
+    "id",
+    "order_id",
+    "salla_id",
+    "run_id",
+    "product_id",
+    "category_id",
+    "resource",
+    "name",
+    "sku",
+    "currency",
+    "quantity",
+    "tax_percent",
+    "created_at",
+];
+
+/// Columns that need no comment in the table named.
+const PLAIN_THERE: &[(&str, &[&str])] = &[
+    (
+        "_sqlx_migrations",
+        &[
+            "version",
+            "description",
+            "installed_on",
+            "success",
+            "checksum",
+            "execution_time",
+        ],
+    ),
+    ("merchants", &["domain"]),
+    ("sync_runs", &["started_at", "completed_at"]),
+    ("merchant_sync_status", &["started_at", "completed_at"]),
+    ("connections", &["updated_at"]),
+    ("sync_pages", &["window_id", "page", "landed_at"]),
+    ("rejected_records", &["first_seen_at", "last_seen_at"]),
+    ("tombstones", &["gone_at"]),
+    ("order_discounts", &["title"]),
+    (
+        "customers",
+        &[
+            "first_name",
+            "last_name",
+            "gender",
+            "birthday",
+            "city",
+            "country_code",
+        ],
+    ),
+    ("products", &["weight", "brand_id", "brand_name", "url"]),
+    ("product_variants", &["barcode"]),
+    (
+        "daily_sales",
+        &["riyadh_date", "orders", "shipping", "discount", "tax"],
+    ),
+    (
+        "product_sales",
+        &["orders", "first_sold_on", "last_sold_on"],
+    ),
+    (
+        "customer_orders",
+        &[
+            "customer_id",
+            "orders",
+            "last_order_at",
+            "first_order_date",
+            "last_order_date",
+        ],
+    ),
+];
+
+#[tokio::test]
+async fn every_table_and_column_explains_itself() {
+    let db = TestDatabase::create().await;
+    let bare: Vec<String> = sqlx::query_scalar(
+        "SELECT c.oid::regclass::text FROM pg_class c
+         WHERE c.relnamespace IN ('salla'::regnamespace, 'salla_sync'::regnamespace)
+           AND c.relkind IN ('r', 'v', 'm', 'p') AND obj_description(c.oid, 'pg_class') IS NULL",
+    )
+    .fetch_all(db.pool())
+    .await
+    .unwrap();
+    assert!(bare.is_empty(), "without comment: {bare:?}");
+    let columns: Vec<(String, String)> = sqlx::query_as(
+        "SELECT c.relname::text, a.attname::text
+         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+         WHERE c.relnamespace IN ('salla'::regnamespace, 'salla_sync'::regnamespace)
+           AND c.relkind IN ('r', 'v') AND c.relname <> 'sales' AND a.attnum > 0
+           AND NOT a.attisdropped AND col_description(c.oid, a.attnum) IS NULL",
+    )
+    .fetch_all(db.pool())
+    .await
+    .unwrap();
+    let plain_there = |table: &str, column: &str| {
+        let there = PLAIN_THERE.iter().find(|(name, _)| *name == table);
+        there.is_some_and(|(_, columns)| columns.contains(&column))
+    };
+    let bare: Vec<String> = columns
+        .into_iter()
+        .filter(|(table, column)| !PLAIN.contains(&column.as_str()) && !plain_there(table, column))
+        .map(|(table, column)| format!("{table}.{column}"))
+        .collect();
+    assert!(bare.is_empty(), "without comment: {bare:?}");
+}
+
+/// A report may name what is not there any more.
+#[tokio::test]
+async fn loaded_data_have_no_foreign_keys() {
+    let db = TestDatabase::create().await;
+    let keys: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND connamespace = 'salla'::regnamespace",
+    )
+    .fetch_one(db.pool())
+    .await
+    .unwrap();
+    assert_eq!(keys, 0);
+}
+
+#[tokio::test]
+async fn a_failed_connection_says_where_and_hides_the_password() {
+    let clock = Arc::new(SystemClock::real());
+    let connect = |url: &str| {
+        let settings = ConnectSettings {
+            patience: std::time::Duration::from_secs(2),
+            ..ConnectSettings::new(SecretString::from(url))
+        };
+        Database::connect(settings, clock.clone())
+    };
+    let failure = connect("postgres://bob:hunter2@127.0.0.1:1/shops")
+        .await
+        .unwrap_err();
+    let text = failure.to_string();
+    assert!(
+        text.contains("127.0.0.1") && text.contains("shops") && text.contains("bob"),
+        "{text}"
+    );
+    assert!(!text.contains("hunter2"), "{text}");
+    let failure = connect("mysql://bob:hunter2@localhost/shops")
+        .await
+        .unwrap_err();
+    assert!(!failure.to_string().contains("hunter2"));
+}

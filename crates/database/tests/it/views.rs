@@ -1,0 +1,131 @@
+//! The views return what a person would count.
+
+use domain::order::{Order, OrderCustomer};
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use rust_decimal::Decimal;
+
+use crate::make::{at, customer, header, instant, item, money, status, text, whole};
+use crate::shop::Shop;
+
+fn sale(id: i64, at: &str, slug: &str, buyer: i64, cents: i64) -> Order {
+    Order {
+        created_at: instant(at),
+        status: status(slug),
+        customer: Some(OrderCustomer::Known(Box::new(customer(buyer)))),
+        total: money(cents),
+        ..whole(id)
+    }
+}
+
+async fn shop_with_sales() -> Shop {
+    let shop = Shop::open().await;
+    let mut unnamed = sale(6, "2025-06-03T10:00:00Z", "completed", 8, 700);
+    unnamed.status = None;
+    unnamed.currency = text("AED");
+    let orders = [
+        sale(1, "2025-06-01T20:59:59Z", "completed", 7, 10_000),
+        sale(2, "2025-06-01T21:00:00Z", "delivered", 7, 20_000),
+        sale(3, "2025-06-02T10:00:00Z", "canceled", 7, 40_000),
+        sale(4, "2025-06-02T10:00:00Z", "payment_pending", 8, 80_000),
+        sale(5, "2025-06-02T10:00:00Z", "in_progress", 8, 5_000),
+        unnamed,
+        header(9),
+    ];
+    shop.land_orders(1, at(0), &orders).await;
+    shop
+}
+
+#[tokio::test]
+async fn daily_sales_leave_out_what_was_not_sold() {
+    let shop = shop_with_sales().await;
+    type Row = (String, String, i64, Decimal, i64);
+    let rows: Vec<Row> = shop
+        .all("SELECT riyadh_date::text, currency, orders, gross_total, orders_without_amounts FROM salla.daily_sales ORDER BY 1, 2")
+        .await;
+    let row = |day: &str, currency: &str, orders, cents, without| {
+        let total = Decimal::new(cents, 2);
+        (day.to_owned(), currency.to_owned(), orders, total, without)
+    };
+    let expected = [
+        row("2025-06-01", "SAR", 1, 10_000, 0),
+        row("2025-06-02", "SAR", 2, 25_000, 0),
+        row("2025-06-03", "AED", 1, 700, 0),
+        row("2025-06-10", "SAR", 1, 11_500, 1),
+    ];
+    assert_eq!(rows, expected);
+}
+
+#[tokio::test]
+async fn product_sales_group_by_product_or_sku_or_name() {
+    let shop = Shop::open().await;
+    let mut order = whole(1);
+    let mut by_sku = item(12);
+    by_sku.product_id = None;
+    by_sku.name = "قميص".to_owned();
+    let mut by_name = by_sku.clone();
+    by_name.id = 13;
+    by_name.sku = None;
+    order.items = Some(vec![item(11), by_sku, by_name]);
+    shop.land_orders(1, at(0), &[order, whole(2)]).await;
+    type Row = (Option<i64>, Option<String>, String, i64, Decimal, Decimal);
+    let rows: Vec<Row> = shop
+        .all("SELECT product_id, sku, name, orders, quantity, total FROM salla.product_sales ORDER BY product_id, sku")
+        .await;
+    let (two, fifty) = (Decimal::new(2, 0), Decimal::new(5_000, 2));
+    let six = (Decimal::new(6, 0), Decimal::new(15_000, 2));
+    let expected = [
+        (Some(77), None, "عباية سوداء".to_owned(), 2, six.0, six.1),
+        (None, text("SKU-77"), "قميص".to_owned(), 1, two, fifty),
+        (None, None, "قميص".to_owned(), 1, two, fifty),
+    ];
+    assert_eq!(rows, expected);
+}
+
+#[tokio::test]
+async fn customer_orders_count_who_came_back() {
+    let shop = shop_with_sales().await;
+    type Row = (i64, String, i64, i64, String, String);
+    let rows: Vec<Row> = shop
+        .all("SELECT customer_id, name, orders, repeat_orders, first_order_date::text, last_order_date::text FROM salla.customer_orders ORDER BY 1")
+        .await;
+    let row = |id, first: &str, last: &str| {
+        let name = "نورة القحطاني".to_owned();
+        (id, name, 2, 1, first.to_owned(), last.to_owned())
+    };
+    let expected = [
+        row(7, "2025-06-01", "2025-06-02"),
+        row(8, "2025-06-02", "2025-06-03"),
+    ];
+    assert_eq!(rows, expected);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4, ..ProptestConfig::default() })]
+
+    /// The database's day is the domain's day, at every edge.
+    #[test]
+    fn the_riyadh_day_is_the_same_in_the_database(
+        days in prop::collection::vec((-3_000i64..22_000, -2i64..=2), 60)
+    ) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let shop = Shop::open().await;
+            let orders: Vec<Order> = (1..).zip(&days).map(|(id, (day, micros))| {
+                // Around midnight in Riyadh, which is nine in the evening in UTC.
+                let midnight = Timestamp::from_second(day * 86_400 - 3 * 3_600).unwrap();
+                let mut order = header(id);
+                order.created_at.instant = midnight + SignedDuration::from_micros(*micros);
+                order
+            }).collect();
+            shop.land_orders(1, at(0), &orders).await;
+            let stored: Vec<(i64, String)> =
+                shop.all("SELECT id, riyadh_date::text FROM salla.orders ORDER BY id").await;
+            let expected: Vec<(i64, String)> = orders
+                .iter()
+                .map(|o| (o.id, o.created_at.riyadh_date().to_string()))
+                .collect();
+            assert_eq!(stored, expected);
+        });
+    }
+}

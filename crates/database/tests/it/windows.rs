@@ -1,0 +1,148 @@
+//! Plans, windows and their walks.
+
+use domain::resource::Resource;
+use domain::window::DayRange;
+use importer::ports::landing::{Landing, WalkedPage};
+use importer::ports::platform::Pagination;
+use importer::ports::runs::{Runs, StoredWindow};
+
+use crate::make::{at, header, ok};
+use crate::shop::{Shop, orders, plan, range};
+
+async fn orders_windows(shop: &Shop) -> Vec<StoredWindow> {
+    let windows = shop.runs.windows(shop.lease).await.unwrap();
+    windows
+        .into_iter()
+        .filter(|w| w.resource == Resource::Orders)
+        .collect()
+}
+
+fn with_total(page: WalkedPage, walk: u32, total: u64) -> WalkedPage {
+    WalkedPage {
+        walk,
+        pagination: Pagination {
+            total,
+            total_pages: 9,
+            ..page.pagination
+        },
+        ..page
+    }
+}
+
+#[tokio::test]
+async fn a_plan_is_stored_once_and_comes_back() {
+    let shop = Shop::open().await;
+    let before = shop.runs.windows(shop.lease).await.unwrap();
+    assert_eq!(before.len(), 5);
+    let first: Vec<Resource> = before.iter().map(|w| w.resource).collect();
+    assert_eq!(first, Resource::ALL);
+    shop.runs
+        .save_plan(shop.lease, &plan(Some(3)), &[])
+        .await
+        .unwrap();
+    assert_eq!(shop.runs.windows(shop.lease).await.unwrap(), before);
+    let run = shop.runs.latest(shop.merchant).await.unwrap().unwrap();
+    assert_eq!(run.plan, Some(plan(None)));
+}
+
+#[tokio::test]
+async fn the_checkpoint_knows_every_page_of_the_present_walk() {
+    let shop = Shop::open().await;
+    for page in [2, 1, 5] {
+        let landed = shop
+            .page(page, at(0), orders(vec![ok(header(i64::from(page)))]))
+            .await;
+        let landed = with_total(landed, 1, 500 + u64::from(page));
+        shop.landing
+            .land_pages(shop.lease, &[landed])
+            .await
+            .unwrap();
+    }
+    let window = orders_windows(&shop).await.remove(0);
+    assert_eq!((window.walk, window.pages_done), (1, vec![1, 2, 5]));
+    assert_eq!(
+        (window.first_total, window.total_pages),
+        (Some(501), Some(9))
+    );
+    assert!(!window.settled);
+
+    assert_eq!(
+        shop.runs.begin_walk(shop.lease, window.id).await.unwrap(),
+        2
+    );
+    let window = orders_windows(&shop).await.remove(0);
+    assert_eq!((window.walk, window.first_total), (2, None));
+    assert!(window.pages_done.is_empty());
+    assert_eq!(
+        shop.rows("salla_sync.sync_pages").await,
+        3,
+        "earlier walks stay on record"
+    );
+    shop.runs
+        .settle_window(shop.lease, window.id, false)
+        .await
+        .unwrap();
+    shop.runs
+        .settle_window(shop.lease, window.id, false)
+        .await
+        .unwrap();
+    assert!(orders_windows(&shop).await[0].settled);
+}
+
+#[tokio::test]
+async fn halves_take_the_place_of_their_window_once() {
+    let shop = Shop::open().await;
+    let window = orders_windows(&shop).await.remove(0);
+    shop.land_orders(1, at(0), &[header(1)]).await;
+    let (older, newer) = range().split().unwrap();
+    for _ in 0..2 {
+        let halves = [newer, older];
+        shop.runs
+            .split_window(shop.lease, window.id, halves)
+            .await
+            .unwrap();
+    }
+    let windows = shop.runs.windows(shop.lease).await.unwrap();
+    let days: Vec<Option<DayRange>> = windows.iter().map(|w| w.days).collect();
+    assert_eq!(days, [Some(newer), Some(older), None, None, None, None]);
+    assert_eq!(windows[0].walk, 0);
+    assert_eq!(shop.rows("salla.orders").await, 1, "its rows stay");
+
+    let (oldest, middle) = older.split().unwrap();
+    let second = windows[1].id;
+    shop.runs
+        .split_window(shop.lease, second, [middle, oldest])
+        .await
+        .unwrap();
+    let windows = orders_windows(&shop).await;
+    let days: Vec<Option<DayRange>> = windows.iter().map(|w| w.days).collect();
+    assert_eq!(days, [Some(newer), Some(middle), Some(oldest)]);
+    assert!(shop.runs.begin_walk(shop.lease, second).await.is_err());
+}
+
+#[tokio::test]
+async fn the_cursor_says_where_the_last_commit_was() {
+    let shop = Shop::open().await;
+    shop.land_orders(17, at(0), &[header(1)]).await;
+    let cursor = "SELECT last_processed_cursor::text FROM salla_sync.merchant_sync_status";
+    let (text,): (String,) = shop.one(cursor).await;
+    let expected = r#"{"page": 17, "window": "2024-06-15..2025-06-15", "resource": "orders"}"#;
+    assert_eq!(text, expected);
+    shop.land_detail(at(1), crate::make::whole(1)).await;
+    let (text,): (String,) = shop.one(cursor).await;
+    assert_eq!(text, r#"{"order_id": 1, "resource": "order_details"}"#);
+}
+
+#[tokio::test]
+async fn pages_for_a_window_of_another_run_are_refused() {
+    let mut shop = Shop::open().await;
+    let page = shop.page(1, at(0), orders(vec![ok(header(1))])).await;
+    shop.again().await;
+    let refused = shop
+        .landing
+        .land_pages(shop.lease, &[page])
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), "bug");
+    assert_eq!(shop.rows("salla_sync.sync_pages").await, 0);
+}

@@ -6,6 +6,7 @@ use jiff_sqlx::ToSqlx;
 use sqlx::Arguments;
 use sqlx::postgres::PgArguments;
 
+use crate::copy::CopyRows;
 use crate::failure::Trouble;
 
 /// A column's name and the type of one of its values.
@@ -34,6 +35,18 @@ impl Column {
     }
 }
 
+/// Values by column, as [`columns!`] declares them.
+pub(crate) trait Columns {
+    const COLUMNS: &'static [Column];
+
+    /// Adds one array for each column, in the order of `COLUMNS`.
+    fn bind(&self, arguments: &mut PgArguments) -> Result<(), Trouble>;
+
+    /// Adds the fields of one row; columns that are arrays themselves have no such
+    /// form.
+    fn copy(&self, row: usize, rows: &mut CopyRows) -> Result<(), Trouble>;
+}
+
 /// Numbers as PostgreSQL's text form of an array.
 pub(crate) fn array_literal(numbers: &[i64]) -> String {
     let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
@@ -57,23 +70,33 @@ macro_rules! columns {
         }
 
         impl<$lt> $name<$lt> {
-            pub(crate) const COLUMNS: &'static [$crate::columns::Column] = &[
-                $( $crate::columns::Column { name: stringify!($field), sql: $sql }, )+
-            ];
-
             pub(crate) fn push(&mut self, record: $source) {
                 $(
                     let value: fn($source) -> $ty = $value;
                     self.$field.push(value(record));
                 )+
             }
+        }
 
-            /// Adds one array for each column, in the order of `COLUMNS`.
-            pub(crate) fn bind(
+        impl $crate::columns::Columns for $name<'_> {
+            const COLUMNS: &'static [$crate::columns::Column] = &[
+                $( $crate::columns::Column { name: stringify!($field), sql: $sql }, )+
+            ];
+
+            fn bind(
                 &self,
                 arguments: &mut sqlx::postgres::PgArguments,
             ) -> Result<(), $crate::failure::Trouble> {
                 $( $crate::columns::add(arguments, &self.$field)?; )+
+                Ok(())
+            }
+
+            fn copy(
+                &self,
+                row: usize,
+                rows: &mut $crate::copy::CopyRows,
+            ) -> Result<(), $crate::failure::Trouble> {
+                $( rows.field(&self.$field[row])?; )+
                 Ok(())
             }
         }

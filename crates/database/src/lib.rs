@@ -15,6 +15,7 @@
 mod columns;
 mod connect;
 mod connections;
+mod copy;
 mod failure;
 mod landing;
 mod lease;

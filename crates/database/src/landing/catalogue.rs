@@ -9,7 +9,7 @@ use domain::resource::Resource;
 use jiff_sqlx::Timestamp;
 use sqlx::postgres::PgArguments;
 
-use crate::columns::{add, columns, instant, upsert};
+use crate::columns::{Columns, add, columns, instant, upsert};
 use crate::failure::Trouble;
 use crate::landing::listed::land_simple;
 use crate::landing::pages::{PagesOf, Workplace};

@@ -10,7 +10,7 @@ use jiff_sqlx::{Date, Timestamp, ToSqlx};
 use sqlx::PgConnection;
 use sqlx::postgres::PgArguments;
 
-use crate::columns::{add, columns, insert_from_arrays, instant, upsert};
+use crate::columns::{Columns, add, columns, insert_from_arrays, instant, upsert};
 use crate::failure::Trouble;
 use crate::landing::listed::land_simple;
 use crate::landing::pages::{PagesOf, Workplace};

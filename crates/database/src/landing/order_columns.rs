@@ -9,7 +9,8 @@ use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use sqlx::postgres::PgArguments;
 
-use crate::columns::{Column, add, columns, insert_from_arrays, instant, list};
+use crate::columns::{Column, Columns, add, columns, insert_from_arrays, instant, list};
+use crate::copy::{CopyRows, copy_into};
 use crate::failure::Trouble;
 use crate::landing::orders::WholeOrder;
 use crate::lease::HeldRun;
@@ -99,8 +100,7 @@ fn of_detail(name: &str) -> String {
     format!("CASE WHEN t.has_amounts OR t.has_items THEN t.{name} END")
 }
 
-static INSERT_WHOLE: LazyLock<String> =
-    LazyLock::new(|| insert_from_arrays("salla.orders", &all_columns()));
+static COPY_WHOLE: LazyLock<String> = LazyLock::new(|| copy_into("salla.orders", &all_columns()));
 
 /// A whole order that is the newest word on it. Only the customer stays where the
 /// record does not name one: some details leave it out.
@@ -165,12 +165,33 @@ pub(crate) async fn upsert_headers(
 }
 
 /// Whole orders that are not there.
-pub(crate) async fn insert_whole(
+pub(crate) async fn copy_whole(
     tx: &mut PgConnection,
     run: &HeldRun,
     orders: &[WholeOrder<'_>],
 ) -> Result<(), Trouble> {
-    write_with_details(tx, run, orders, &INSERT_WHOLE).await
+    if orders.is_empty() {
+        return Ok(());
+    }
+    let (shared, details) = columns_of(orders);
+    let fields = 1 + SharedColumns::COLUMNS.len() + DetailColumns::COLUMNS.len();
+    let mut rows = CopyRows::with_fields(fields);
+    for row in 0..orders.len() {
+        rows.begin_row();
+        rows.field(&run.merchant.0)?;
+        shared.copy(row, &mut rows)?;
+        details.copy(row, &mut rows)?;
+    }
+    rows.send(tx, &COPY_WHOLE).await
+}
+
+fn columns_of<'a>(orders: &[WholeOrder<'a>]) -> (SharedColumns<'a>, DetailColumns<'a>) {
+    let (mut shared, mut details) = (SharedColumns::default(), DetailColumns::default());
+    for whole in orders {
+        shared.push(whole.order);
+        details.push((whole.order, whole.items.is_some()));
+    }
+    (shared, details)
 }
 
 pub(crate) async fn upsert_whole(
@@ -198,11 +219,7 @@ async fn write_with_details(
     if orders.is_empty() {
         return Ok(());
     }
-    let (mut shared, mut details) = (SharedColumns::default(), DetailColumns::default());
-    for whole in orders {
-        shared.push(whole.order);
-        details.push((whole.order, whole.items.is_some()));
-    }
+    let (shared, details) = columns_of(orders);
     let mut arguments = PgArguments::default();
     add(&mut arguments, run.merchant.0)?;
     shared.bind(&mut arguments)?;

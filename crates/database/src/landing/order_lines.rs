@@ -9,7 +9,8 @@ use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use sqlx::postgres::PgArguments;
 
-use crate::columns::{add, columns, insert_from_arrays, upsert};
+use crate::columns::{Columns, add, columns, upsert};
+use crate::copy::{CopyRows, copy_into};
 use crate::failure::Trouble;
 use crate::landing::orders::WholeOrder;
 use crate::lease::HeldRun;
@@ -46,11 +47,11 @@ columns! {
     }
 }
 
-static INSERT_ITEMS: LazyLock<String> =
-    LazyLock::new(|| insert_from_arrays("salla.order_items", ItemColumns::COLUMNS));
+static COPY_ITEMS: LazyLock<String> =
+    LazyLock::new(|| copy_into("salla.order_items", ItemColumns::COLUMNS));
 
-static INSERT_DISCOUNTS: LazyLock<String> =
-    LazyLock::new(|| insert_from_arrays("salla.order_discounts", DiscountColumns::COLUMNS));
+static COPY_DISCOUNTS: LazyLock<String> =
+    LazyLock::new(|| copy_into("salla.order_discounts", DiscountColumns::COLUMNS));
 
 static UPSERT_ITEMS: LazyLock<String> = LazyLock::new(|| {
     upsert(
@@ -83,13 +84,41 @@ const REMOVE_OTHER_DISCOUNTS: &str = "
           FROM unnest($3::bigint[], $4::integer[]) AS k(order_id, position))";
 
 /// Writes the lines of orders that have none so far.
-pub(crate) async fn insert(
+pub(crate) async fn copy(
     tx: &mut PgConnection,
     run: &HeldRun,
     orders: &[WholeOrder<'_>],
 ) -> Result<(), Trouble> {
-    write_items(tx, run, &INSERT_ITEMS, items(orders)).await?;
-    write_discounts(tx, run, &INSERT_DISCOUNTS, discounts(orders)).await
+    let (items, discounts) = (items(orders), discounts(orders));
+    let count = items.len();
+    let mut columns = ItemColumns::default();
+    items.into_iter().for_each(|item| columns.push(item));
+    copy_rows(tx, run, &COPY_ITEMS, &columns, count).await?;
+    let count = discounts.len();
+    let mut columns = DiscountColumns::default();
+    discounts
+        .into_iter()
+        .for_each(|discount| columns.push(discount));
+    copy_rows(tx, run, &COPY_DISCOUNTS, &columns, count).await
+}
+
+async fn copy_rows<C: Columns>(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    sql: &str,
+    columns: &C,
+    count: usize,
+) -> Result<(), Trouble> {
+    if count == 0 {
+        return Ok(());
+    }
+    let mut rows = CopyRows::with_fields(1 + C::COLUMNS.len());
+    for row in 0..count {
+        rows.begin_row();
+        rows.field(&run.merchant.0)?;
+        columns.copy(row, &mut rows)?;
+    }
+    rows.send(tx, sql).await
 }
 
 /// Makes the lines of `orders` what the orders say.
@@ -106,13 +135,13 @@ pub(crate) async fn replace(
     let with_items = orders.iter().filter(|whole| whole.items.is_some());
     let with_items: Vec<i64> = with_items.map(|whole| whole.order.id).collect();
     remove_others(tx, run, REMOVE_OTHER_ITEMS, &with_items, keys).await?;
-    write_items(tx, run, &UPSERT_ITEMS, items).await?;
+    write_items(tx, run, items).await?;
 
     let discounts = discounts(orders);
     let keys: (Vec<i64>, Vec<i32>) = discounts.iter().map(|(order, p, _)| (*order, *p)).unzip();
     let ids: Vec<i64> = orders.iter().map(|whole| whole.order.id).collect();
     remove_others(tx, run, REMOVE_OTHER_DISCOUNTS, &ids, keys).await?;
-    write_discounts(tx, run, &UPSERT_DISCOUNTS, discounts).await
+    write_discounts(tx, run, discounts).await
 }
 
 const REMOVE_ALL_ITEMS: &str =
@@ -185,7 +214,6 @@ where
 async fn write_items(
     tx: &mut PgConnection,
     run: &HeldRun,
-    sql: &'static str,
     items: Vec<(i64, i32, &OrderItem)>,
 ) -> Result<(), Trouble> {
     if items.is_empty() {
@@ -193,17 +221,12 @@ async fn write_items(
     }
     let mut columns = ItemColumns::default();
     items.into_iter().for_each(|item| columns.push(item));
-    let mut arguments = PgArguments::default();
-    add(&mut arguments, run.merchant.0)?;
-    columns.bind(&mut arguments)?;
-    sqlx::query_with(sql, arguments).execute(tx).await?;
-    Ok(())
+    upsert_rows(tx, run, &UPSERT_ITEMS, &columns).await
 }
 
 async fn write_discounts(
     tx: &mut PgConnection,
     run: &HeldRun,
-    sql: &'static str,
     discounts: Vec<(i64, i32, &OrderDiscount)>,
 ) -> Result<(), Trouble> {
     if discounts.is_empty() {
@@ -213,6 +236,15 @@ async fn write_discounts(
     discounts
         .into_iter()
         .for_each(|discount| columns.push(discount));
+    upsert_rows(tx, run, &UPSERT_DISCOUNTS, &columns).await
+}
+
+async fn upsert_rows<C: Columns>(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    sql: &'static str,
+    columns: &C,
+) -> Result<(), Trouble> {
     let mut arguments = PgArguments::default();
     add(&mut arguments, run.merchant.0)?;
     columns.bind(&mut arguments)?;

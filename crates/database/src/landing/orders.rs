@@ -11,7 +11,7 @@ use crate::failure::Trouble;
 use crate::landing::batch::{Sorted, press};
 use crate::landing::listed::{by_id, missing};
 use crate::landing::order_columns::{
-    insert_whole, upsert_below_header, upsert_headers, upsert_whole,
+    copy_whole, upsert_below_header, upsert_headers, upsert_whole,
 };
 use crate::landing::pages::{NewRows, PagesOf, Workplace};
 use crate::landing::rejections::{ORDER_DETAIL, ORDER_HEADER, ORDER_ITEMS, resolve, set_aside};
@@ -143,8 +143,8 @@ async fn write_rows(
             due.add(order.record, verdict, place.new_rows);
         }
     }
-    insert_whole(place.tx, &run, &due.absent).await?;
-    order_lines::insert(place.tx, &run, &due.absent).await?;
+    copy_whole(place.tx, &run, &due.absent).await?;
+    order_lines::copy(place.tx, &run, &due.absent).await?;
     upsert_whole(place.tx, &run, &due.newest).await?;
     upsert_below_header(place.tx, &run, &due.below_header).await?;
     let (absent, known) = due.sorted();

@@ -11,7 +11,7 @@ use jiff_sqlx::ToSqlx;
 use sqlx::postgres::PgArguments;
 use sqlx::{PgConnection, PgPool};
 
-use crate::columns::{add, array_literal, columns, rows_from_arrays};
+use crate::columns::{Columns, add, array_literal, columns, rows_from_arrays};
 use crate::failure::Trouble;
 use crate::landing::counters::{Cursor, Tally, record};
 use crate::landing::raw::Press;

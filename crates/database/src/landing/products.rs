@@ -11,7 +11,7 @@ use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use sqlx::postgres::PgArguments;
 
-use crate::columns::{add, array_literal, columns, instant, upsert};
+use crate::columns::{Columns, add, array_literal, columns, instant, upsert};
 use crate::failure::Trouble;
 use crate::landing::listed::{Due, land_simple};
 use crate::landing::pages::{PagesOf, Workplace};

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use sqlx::postgres::PgArguments;
 use sqlx::{PgConnection, PgPool};
 
-use crate::columns::{add, columns, rows_from_arrays};
+use crate::columns::{Columns, add, columns, rows_from_arrays};
 use crate::failure::Trouble;
 use crate::landing::sources::Incoming;
 use crate::lease::HeldRun;

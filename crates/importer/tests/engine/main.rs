@@ -1,6 +1,11 @@
 //! The engine against ports in memory: what it decides, without Salla, PostgreSQL or
 //! real time.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop where it is"
+)]
+
 mod memory;
 mod scripted;
 mod stories;

@@ -216,7 +216,7 @@ impl Runs for MemoryStore {
     }
 
     async fn list(&self) -> Result<Vec<(ShopSummary, Option<Run>)>, Failure> {
-        unimplemented!("no story lists runs")
+        Ok(vec![])
     }
 
     async fn create_or_join(

@@ -1,0 +1,83 @@
+//! New rows by COPY: for rows that are not there it takes two thirds of the server's
+//! time for an `INSERT` from arrays.
+
+use sqlx::encode::IsNull;
+use sqlx::postgres::PgArgumentBuffer;
+use sqlx::{Encode, PgConnection, Postgres};
+
+use crate::columns::{Column, list};
+use crate::failure::Trouble;
+
+/// The signature of the binary format, no flags, no header extension.
+const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
+const NULL: [u8; 4] = (-1_i32).to_be_bytes();
+
+/// Rows in PostgreSQL's binary format, field by field.
+pub(crate) struct CopyRows {
+    buffer: PgArgumentBuffer,
+    fields: i16,
+}
+
+impl CopyRows {
+    pub(crate) fn with_fields(fields: usize) -> Self {
+        let mut buffer = PgArgumentBuffer::default();
+        buffer.extend_from_slice(HEADER);
+        Self {
+            buffer,
+            fields: i16::try_from(fields).unwrap_or(i16::MAX),
+        }
+    }
+
+    pub(crate) fn begin_row(&mut self) {
+        self.buffer.extend_from_slice(&self.fields.to_be_bytes());
+    }
+
+    pub(crate) fn field<'t, T>(&mut self, value: &T) -> Result<(), Trouble>
+    where
+        T: Encode<'t, Postgres>,
+    {
+        let at = self.buffer.len();
+        self.buffer.extend_from_slice(&NULL);
+        let is_null = value
+            .encode_by_ref(&mut self.buffer)
+            .map_err(|error| Trouble::Sql(sqlx::Error::Encode(error)))?;
+        if let IsNull::No = is_null {
+            let begin = at + NULL.len();
+            let length = i32::try_from(self.buffer.len() - begin)
+                .map_err(|error| Trouble::Sql(sqlx::Error::Encode(error.into())))?;
+            self.buffer[at..begin].copy_from_slice(&length.to_be_bytes());
+        }
+        Ok(())
+    }
+
+    /// Fails like an `INSERT` when a row is there already.
+    pub(crate) async fn send(mut self, tx: &mut PgConnection, sql: &str) -> Result<(), Trouble> {
+        self.buffer.extend_from_slice(&TRAILER);
+        let mut copy = tx.copy_in_raw(sql).await?;
+        copy.send(self.buffer.as_slice()).await?;
+        copy.finish().await?;
+        Ok(())
+    }
+}
+
+/// The statement for rows of the merchant's id and `columns`.
+pub(crate) fn copy_into(table: &str, columns: &[Column]) -> String {
+    let names = list(columns, |c| c.name.to_owned());
+    format!("COPY {table} (merchant_id, {names}) FROM STDIN (FORMAT binary)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_carry_their_length_and_nulls_none() {
+        let mut rows = CopyRows::with_fields(2);
+        rows.begin_row();
+        rows.field(&"ab").unwrap();
+        rows.field(&None::<i64>).unwrap();
+        let expected = [0, 2, 0, 0, 0, 2, b'a', b'b', 255, 255, 255, 255];
+        assert_eq!(rows.buffer[HEADER.len()..], expected);
+    }
+}

@@ -52,6 +52,11 @@ async fn parallel_landings_of_the_same_orders_agree() {
 async fn until_somebody_waits(connection: &mut PgConnection) {
     let clock = SystemClock::real();
     for _ in 0..200 {
+        // Within a transaction PostgreSQL shows what it saw at the first look.
+        connection
+            .execute("SELECT pg_stat_clear_snapshot()")
+            .await
+            .unwrap();
         let waiting: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
         )

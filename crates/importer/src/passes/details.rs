@@ -55,16 +55,26 @@ pub async fn complete_orders(shop: &Workshop) -> Result<(), Failure> {
 async fn complete_chunk(shop: &Workshop, pending: &[PendingDetail]) -> Result<(), Failure> {
     let mut waiting = pending.iter().map(|p| p.order_id);
     let mut fetches = JoinSet::new();
+    refill(shop, &mut fetches, &mut waiting);
     loop {
-        for order_id in waiting.by_ref().take(IN_FLIGHT - fetches.len()) {
-            let (platform, clock) = (shop.platform.clone(), shop.clock.clone());
-            fetches.spawn(async move { fetch(platform.as_ref(), clock.as_ref(), order_id).await });
-        }
         let fetched = next_batch(&mut fetches, DETAILS_PER_COMMIT).await?;
         if fetched.is_empty() {
             return Ok(());
         }
+        refill(shop, &mut fetches, &mut waiting);
         land(shop, fetched).await?;
+    }
+}
+
+/// Keeps the line to Salla full, also while a batch is landed.
+fn refill(
+    shop: &Workshop,
+    fetches: &mut JoinSet<Result<Fetched, Failure>>,
+    waiting: &mut impl Iterator<Item = i64>,
+) {
+    for order_id in waiting.take(IN_FLIGHT - fetches.len()) {
+        let (platform, clock) = (shop.platform.clone(), shop.clock.clone());
+        fetches.spawn(async move { fetch(platform.as_ref(), clock.as_ref(), order_id).await });
     }
 }
 

@@ -20,6 +20,9 @@ use crate::ports::runs::StoredWindow;
 /// Pages that are landed in one transaction when they are there together.
 const PAGES_PER_COMMIT: usize = 10;
 
+/// Pages under way.
+type Fetches = JoinSet<Result<WalkedPage, Failure>>;
+
 /// How a window came out.
 #[derive(Debug)]
 pub enum Walked {
@@ -195,14 +198,13 @@ impl<'a> Walk<'a> {
     async fn fetch_the_rest(&mut self, last_page: u32) -> Result<End, Failure> {
         let mut missing = self.missing(last_page);
         let mut fetches = JoinSet::new();
+        self.refill(&mut fetches, &mut missing);
         loop {
-            for page in missing.by_ref().take(IN_FLIGHT - fetches.len()) {
-                self.spawn_fetch(&mut fetches, page);
-            }
             let pages = next_batch(&mut fetches, PAGES_PER_COMMIT).await?;
             if pages.is_empty() {
                 return Ok(End::Complete);
             }
+            self.refill(&mut fetches, &mut missing);
             let moved = pages
                 .iter()
                 .any(|p| Some(p.pagination.total) != self.window.first_total);
@@ -215,7 +217,14 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn spawn_fetch(&self, fetches: &mut JoinSet<Result<WalkedPage, Failure>>, number: u32) {
+    /// Keeps the line to Salla full, also while a batch is landed.
+    fn refill(&self, fetches: &mut Fetches, missing: &mut impl Iterator<Item = u32>) {
+        for page in missing.take(IN_FLIGHT - fetches.len()) {
+            self.spawn_fetch(fetches, page);
+        }
+    }
+
+    fn spawn_fetch(&self, fetches: &mut Fetches, number: u32) {
         let request = self.request(number);
         let platform = self.shop.platform.clone();
         let place = self.place();

@@ -3,11 +3,12 @@
 
 use domain::instant::SallaInstant;
 use jiff_sqlx::ToSqlx;
-use sqlx::Arguments;
 use sqlx::postgres::PgArguments;
+use sqlx::{Arguments, PgConnection};
 
 use crate::copy::CopyRows;
 use crate::failure::Trouble;
+use crate::lease::HeldRun;
 
 /// A column's name and the type of one of its values.
 #[derive(Clone, Copy, Debug)]
@@ -35,16 +36,40 @@ impl Column {
     }
 }
 
-/// Values by column, as [`columns!`] declares them.
+/// The rows of a batch by column, as [`columns!`] declares them.
 pub(crate) trait Columns {
-    const COLUMNS: &'static [Column];
+    fn columns() -> Vec<Column>;
 
-    /// Adds one array for each column, in the order of `COLUMNS`.
+    /// How many rows there are.
+    fn count(&self) -> usize;
+
+    /// Adds one array for each column, in their order.
     fn bind(&self, arguments: &mut PgArguments) -> Result<(), Trouble>;
 
     /// Adds the fields of one row; columns that are arrays themselves have no such
     /// form.
     fn copy(&self, row: usize, rows: &mut CopyRows) -> Result<(), Trouble>;
+}
+
+/// Rows that are told in two parts.
+impl<A: Columns, B: Columns> Columns for (A, B) {
+    fn columns() -> Vec<Column> {
+        [A::columns(), B::columns()].concat()
+    }
+
+    fn count(&self) -> usize {
+        self.0.count()
+    }
+
+    fn bind(&self, arguments: &mut PgArguments) -> Result<(), Trouble> {
+        self.0.bind(arguments)?;
+        self.1.bind(arguments)
+    }
+
+    fn copy(&self, row: usize, rows: &mut CopyRows) -> Result<(), Trouble> {
+        self.0.copy(row, rows)?;
+        self.1.copy(row, rows)
+    }
 }
 
 /// Numbers as PostgreSQL's text form of an array.
@@ -66,22 +91,34 @@ macro_rules! columns {
         #[derive(Default)]
         pub(crate) struct $name<$lt> {
             $( $field: Vec<$ty>, )+
+            rows: usize,
             _source: std::marker::PhantomData<fn($source)>,
         }
 
         impl<$lt> $name<$lt> {
-            pub(crate) fn push(&mut self, record: $source) {
-                $(
-                    let value: fn($source) -> $ty = $value;
-                    self.$field.push(value(record));
-                )+
+            pub(crate) fn of(records: impl IntoIterator<Item = $source>) -> Self {
+                let mut columns = Self::default();
+                for record in records {
+                    $(
+                        let value: fn($source) -> $ty = $value;
+                        columns.$field.push(value(record));
+                    )+
+                    columns.rows += 1;
+                }
+                columns
             }
         }
 
         impl $crate::columns::Columns for $name<'_> {
-            const COLUMNS: &'static [$crate::columns::Column] = &[
-                $( $crate::columns::Column { name: stringify!($field), sql: $sql }, )+
-            ];
+            fn columns() -> Vec<$crate::columns::Column> {
+                vec![
+                    $( $crate::columns::Column { name: stringify!($field), sql: $sql }, )+
+                ]
+            }
+
+            fn count(&self) -> usize {
+                self.rows
+            }
 
             fn bind(
                 &self,
@@ -114,9 +151,32 @@ where
         .map_err(|error| Trouble::Sql(sqlx::Error::Encode(error)))
 }
 
+/// Writes rows of one merchant with a statement that takes the merchant, then one
+/// array for each column.
+pub(crate) async fn write<C: Columns>(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    sql: &'static str,
+    rows: &C,
+) -> Result<(), Trouble> {
+    if rows.count() == 0 {
+        return Ok(());
+    }
+    let mut arguments = PgArguments::default();
+    add(&mut arguments, run.merchant.0)?;
+    rows.bind(&mut arguments)?;
+    sqlx::query_with(sql, arguments).execute(tx).await?;
+    Ok(())
+}
+
 /// `INSERT INTO table (merchant_id, …) SELECT $1, … FROM unnest($2, …)`: the part
 /// that all upserts share. `$1` is the merchant.
-pub(crate) fn insert_from_arrays(table: &str, columns: &[Column]) -> String {
+pub(crate) fn insert<C: Columns>(table: &str) -> String {
+    let columns = C::columns();
+    insert_from_arrays(table, &columns)
+}
+
+fn insert_from_arrays(table: &str, columns: &[Column]) -> String {
     let names = list(columns, |c| c.name.to_owned());
     let values = list(columns, Column::value);
     let rows = rows_from_arrays(2, columns);
@@ -135,7 +195,11 @@ pub(crate) fn rows_from_arrays(first: usize, columns: &[Column]) -> String {
 
 /// An upsert that takes the newer row as it is and leaves a row alone that says the
 /// same already, so that whoever watches the table for changes sees none.
-pub(crate) fn upsert(table: &str, key: &[&str], columns: &[Column]) -> String {
+pub(crate) fn upsert<C: Columns>(table: &str, key: &[&str]) -> String {
+    upsert_columns(table, key, &C::columns())
+}
+
+fn upsert_columns(table: &str, key: &[&str], columns: &[Column]) -> String {
     let rest: Vec<Column> = columns
         .iter()
         .filter(|c| !key.contains(&c.name))
@@ -178,7 +242,7 @@ mod tests {
             },
         ];
         assert_eq!(
-            upsert("salla.shops", &["id"], &columns),
+            upsert_columns("salla.shops", &["id"], &columns),
             "INSERT INTO salla.shops AS t (merchant_id, id, name) \
              SELECT $1, r.id, r.name FROM unnest($2::bigint[], $3::text[]) AS r(id, name) \
              ON CONFLICT (merchant_id, id) DO UPDATE SET name = excluded.name \

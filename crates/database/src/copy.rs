@@ -5,8 +5,9 @@ use sqlx::encode::IsNull;
 use sqlx::postgres::PgArgumentBuffer;
 use sqlx::{Encode, PgConnection, Postgres};
 
-use crate::columns::{Column, list};
+use crate::columns::{Columns, list};
 use crate::failure::Trouble;
+use crate::lease::HeldRun;
 
 /// The signature of the binary format, no flags, no header extension.
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -20,7 +21,7 @@ pub(crate) struct CopyRows {
 }
 
 impl CopyRows {
-    pub(crate) fn with_fields(fields: usize) -> Self {
+    fn with_fields(fields: usize) -> Self {
         let mut buffer = PgArgumentBuffer::default();
         buffer.extend_from_slice(HEADER);
         Self {
@@ -29,7 +30,7 @@ impl CopyRows {
         }
     }
 
-    pub(crate) fn begin_row(&mut self) {
+    fn begin_row(&mut self) {
         self.buffer.extend_from_slice(&self.fields.to_be_bytes());
     }
 
@@ -50,20 +51,34 @@ impl CopyRows {
         }
         Ok(())
     }
-
-    /// Fails like an `INSERT` when a row is there already.
-    pub(crate) async fn send(mut self, tx: &mut PgConnection, sql: &str) -> Result<(), Trouble> {
-        self.buffer.extend_from_slice(&TRAILER);
-        let mut copy = tx.copy_in_raw(sql).await?;
-        copy.send(self.buffer.as_slice()).await?;
-        copy.finish().await?;
-        Ok(())
-    }
 }
 
-/// The statement for rows of the merchant's id and `columns`.
-pub(crate) fn copy_into(table: &str, columns: &[Column]) -> String {
-    let names = list(columns, |c| c.name.to_owned());
+/// Writes rows that are not there; fails like an `INSERT` when one is.
+pub(crate) async fn copy<C: Columns>(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    sql: &str,
+    rows: &C,
+) -> Result<(), Trouble> {
+    if rows.count() == 0 {
+        return Ok(());
+    }
+    let mut binary = CopyRows::with_fields(1 + C::columns().len());
+    for row in 0..rows.count() {
+        binary.begin_row();
+        binary.field(&run.merchant.0)?;
+        rows.copy(row, &mut binary)?;
+    }
+    binary.buffer.extend_from_slice(&TRAILER);
+    let mut copy = tx.copy_in_raw(sql).await?;
+    copy.send(binary.buffer.as_slice()).await?;
+    copy.finish().await?;
+    Ok(())
+}
+
+/// The statement for [`copy`].
+pub(crate) fn copy_into<C: Columns>(table: &str) -> String {
+    let names = list(&C::columns(), |c| c.name.to_owned());
     format!("COPY {table} (merchant_id, {names}) FROM STDIN (FORMAT binary)")
 }
 

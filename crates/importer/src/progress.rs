@@ -85,7 +85,7 @@ struct State {
     budget: Option<Budget>,
     /// Requests that were already done when this process took the run; they must
     /// not flatter its pace.
-    done_at_start: Option<u64>,
+    done_before: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -131,6 +131,7 @@ impl Tracker {
     pub fn window_had(&self, window: WindowId, pages: u64) {
         self.change(|s| {
             let share = s.windows.entry(window).or_default();
+            s.done_before += pages.saturating_sub(share.done);
             share.done = pages;
             share.expected = share.expected.max(pages);
         });
@@ -217,10 +218,7 @@ impl State {
     /// The remaining requests at the pace seen so far, but never less than what
     /// Salla's budget allows.
     fn estimate(&mut self) {
-        let done_at_start = *self
-            .done_at_start
-            .get_or_insert(self.progress.requests_done);
-        let done = self.progress.requests_done.saturating_sub(done_at_start);
+        let done = self.progress.requests_done.saturating_sub(self.done_before);
         let remaining = self
             .progress
             .requests_expected
@@ -270,7 +268,6 @@ mod tests {
             });
         });
         tracker.window_expects(WindowId(1), 419);
-        tracker.tick(Duration::ZERO, Duration::ZERO);
         let landed = Landed::default();
         tracker.pages_landed(WindowId(1), Resource::Orders, 120, &landed);
         tracker.tick(Duration::from_secs(3), Duration::ZERO);

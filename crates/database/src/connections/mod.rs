@@ -3,6 +3,7 @@
 mod keyring;
 mod refresh;
 mod rows;
+mod storing;
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use jiff::Timestamp;
 use sqlx::PgPool;
 
 pub use keyring::{KeyMismatch, Keyring, KeyringError};
-pub use rows::KeyCheck;
+pub use storing::KeyCheck;
 
 use crate::retry::persistently;
 use crate::runs::new_id;
@@ -42,7 +43,7 @@ impl PostgresConnections {
     /// For the start: refuses a key that cannot open what is stored, before anything
     /// is written with it. Connections that serve no longer do not count.
     pub async fn check_key(&self) -> Result<(), KeyCheck> {
-        rows::check_key(&self.pool, &self.keyring).await
+        storing::check_key(&self.pool, &self.keyring).await
     }
 }
 
@@ -52,7 +53,7 @@ impl Connections for PostgresConnections {
         let now = self.clock.now();
         let id = ConnectionId(new_id(now));
         persistently(&self.clock, "storing the connection", || {
-            rows::open(&self.pool, &self.keyring, id, given, now)
+            storing::open(&self.pool, &self.keyring, id, given, now)
         })
         .await
     }
@@ -60,21 +61,21 @@ impl Connections for PostgresConnections {
     async fn bind(&self, id: ConnectionId, merchant: MerchantId) -> Result<(), Failure> {
         let now = self.clock.now();
         persistently(&self.clock, "binding the connection to its shop", || {
-            rows::bind(&self.pool, id, merchant, now)
+            storing::bind(&self.pool, id, merchant, now)
         })
         .await
     }
 
     async fn load(&self, id: ConnectionId) -> Result<Connection, Failure> {
         persistently(&self.clock, "reading the connection", || {
-            rows::load(&self.pool, &self.keyring, id)
+            storing::load(&self.pool, &self.keyring, id)
         })
         .await
     }
 
     async fn of_merchant(&self, merchant: MerchantId) -> Result<Option<Connection>, Failure> {
         persistently(&self.clock, "reading the shop's connection", || {
-            rows::of_merchant(&self.pool, &self.keyring, merchant)
+            storing::of_merchant(&self.pool, &self.keyring, merchant)
         })
         .await
     }

@@ -9,7 +9,8 @@ use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 
 use crate::connections::keyring::Keyring;
-use crate::connections::rows::{ConnectionRow, load, seal, select_connection};
+use crate::connections::rows::{ConnectionRow, seal, select_connection};
+use crate::connections::storing::load;
 use crate::failure::Trouble;
 
 const LOCK: &str = select_connection!("WHERE id = $1 FOR UPDATE");

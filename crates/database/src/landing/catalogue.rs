@@ -7,9 +7,8 @@ use domain::catalogue::Category;
 use domain::order::OrderStatus;
 use domain::resource::Resource;
 use jiff_sqlx::Timestamp;
-use sqlx::postgres::PgArguments;
 
-use crate::columns::{Columns, add, columns, instant, upsert};
+use crate::columns::{columns, instant, upsert, write};
 use crate::failure::Trouble;
 use crate::landing::listed::land_simple;
 use crate::landing::pages::{PagesOf, Workplace};
@@ -40,10 +39,10 @@ columns! {
 }
 
 static UPSERT_CATEGORIES: LazyLock<String> =
-    LazyLock::new(|| upsert("salla.categories", &["id"], CategoryColumns::COLUMNS));
+    LazyLock::new(|| upsert::<CategoryColumns<'_>>("salla.categories", &["id"]));
 
 static UPSERT_STATUSES: LazyLock<String> =
-    LazyLock::new(|| upsert("salla.order_statuses", &["id"], StatusColumns::COLUMNS));
+    LazyLock::new(|| upsert::<StatusColumns<'_>>("salla.order_statuses", &["id"]));
 
 pub(crate) async fn land_categories(
     place: &mut Workplace<'_>,
@@ -57,13 +56,8 @@ pub(crate) async fn land_categories(
         .flat_map(|due| due.record.with_descendants())
         .map(|category| (category.id, category))
         .collect();
-    let mut columns = CategoryColumns::default();
-    rows.into_values()
-        .for_each(|category| columns.push(category));
-    write(place, &UPSERT_CATEGORIES, |arguments| {
-        columns.bind(arguments)
-    })
-    .await
+    let rows = CategoryColumns::of(rows.into_values());
+    write(place.tx, &place.run, &UPSERT_CATEGORIES, &rows).await
 }
 
 pub(crate) async fn land_statuses(
@@ -72,21 +66,6 @@ pub(crate) async fn land_statuses(
 ) -> Result<(), Trouble> {
     let what = (Resource::OrderStatuses, "order_status");
     let due = land_simple(place, pages, what, |status| status.id).await?;
-    let mut columns = StatusColumns::default();
-    due.iter().for_each(|due| columns.push(due.record));
-    write(place, &UPSERT_STATUSES, |arguments| columns.bind(arguments)).await
-}
-
-async fn write(
-    place: &mut Workplace<'_>,
-    sql: &'static str,
-    bind: impl FnOnce(&mut PgArguments) -> Result<(), Trouble>,
-) -> Result<(), Trouble> {
-    let mut arguments = PgArguments::default();
-    add(&mut arguments, place.run.merchant.0)?;
-    bind(&mut arguments)?;
-    sqlx::query_with(sql, arguments)
-        .execute(&mut *place.tx)
-        .await?;
-    Ok(())
+    let rows = StatusColumns::of(due.iter().map(|due| due.record));
+    write(place.tx, &place.run, &UPSERT_STATUSES, &rows).await
 }

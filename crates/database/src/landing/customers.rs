@@ -8,9 +8,8 @@ use domain::order::{Order, OrderCustomer};
 use domain::resource::Resource;
 use jiff_sqlx::{Date, Timestamp, ToSqlx};
 use sqlx::PgConnection;
-use sqlx::postgres::PgArguments;
 
-use crate::columns::{Columns, add, columns, insert_from_arrays, instant, upsert};
+use crate::columns::{columns, insert, instant, upsert, write};
 use crate::failure::Trouble;
 use crate::landing::listed::land_simple;
 use crate::landing::pages::{PagesOf, Workplace};
@@ -43,12 +42,12 @@ columns! {
 }
 
 static UPSERT: LazyLock<String> =
-    LazyLock::new(|| upsert("salla.customers", &["id"], CustomerColumns::COLUMNS));
+    LazyLock::new(|| upsert::<CustomerColumns<'_>>("salla.customers", &["id"]));
 
 /// An order's customer only fills a gap: the order shows less of the customer than
 /// the list, and which of two orders is the better witness cannot be told.
 static INSERT_ABSENT: LazyLock<String> = LazyLock::new(|| {
-    let insert = insert_from_arrays("salla.customers", CustomerColumns::COLUMNS);
+    let insert = insert::<CustomerColumns<'_>>("salla.customers");
     format!("{insert} ON CONFLICT (merchant_id, id) DO NOTHING")
 });
 
@@ -58,7 +57,7 @@ pub(crate) async fn land_listed(
 ) -> Result<(), Trouble> {
     let what = (Resource::Customers, "customer");
     let due = land_simple(place, pages, what, |customer| customer.id).await?;
-    let due: Vec<_> = due.iter().map(|due| (due.record, true)).collect();
+    let due = CustomerColumns::of(due.iter().map(|due| (due.record, true)));
     write(place.tx, &place.run, &UPSERT, &due).await
 }
 
@@ -73,29 +72,6 @@ pub(crate) async fn insert_absent(
         Some(OrderCustomer::Guest) | None => None,
     });
     let by_id: BTreeMap<i64, &Customer> = known.collect();
-    let customers: Vec<_> = by_id
-        .into_values()
-        .map(|customer| (customer, false))
-        .collect();
-    write(tx, run, &INSERT_ABSENT, &customers).await
-}
-
-async fn write(
-    tx: &mut PgConnection,
-    run: &HeldRun,
-    sql: &'static str,
-    customers: &[(&Customer, bool)],
-) -> Result<(), Trouble> {
-    if customers.is_empty() {
-        return Ok(());
-    }
-    let mut columns = CustomerColumns::default();
-    customers
-        .iter()
-        .for_each(|customer| columns.push(*customer));
-    let mut arguments = PgArguments::default();
-    add(&mut arguments, run.merchant.0)?;
-    columns.bind(&mut arguments)?;
-    sqlx::query_with(sql, arguments).execute(tx).await?;
-    Ok(())
+    let customers = by_id.into_values().map(|customer| (customer, false));
+    write(tx, run, &INSERT_ABSENT, &CustomerColumns::of(customers)).await
 }

@@ -7,6 +7,7 @@
 
 mod batch;
 mod catalogue;
+mod checkpoint;
 mod counters;
 mod customers;
 mod details;

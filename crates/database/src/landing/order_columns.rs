@@ -7,10 +7,9 @@ use domain::order::{Order, OrderAmounts, OrderCustomer, StatusRef};
 use jiff_sqlx::Timestamp;
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
-use sqlx::postgres::PgArguments;
 
-use crate::columns::{Column, Columns, add, columns, insert_from_arrays, instant, list};
-use crate::copy::{CopyRows, copy_into};
+use crate::columns::{Columns, columns, insert, instant, list, write};
+use crate::copy::{copy, copy_into};
 use crate::failure::Trouble;
 use crate::landing::orders::WholeOrder;
 use crate::lease::HeldRun;
@@ -57,6 +56,8 @@ columns! {
     }
 }
 
+type WholeColumns<'a> = (SharedColumns<'a>, DetailColumns<'a>);
+
 fn status(order: &Order) -> Option<&StatusRef> {
     order.status.as_ref()
 }
@@ -77,8 +78,7 @@ const ALWAYS_THERE: [&str; 4] = ["id", "created_at", "created_at_raw", "created_
 /// A header over what is there: it never clears what a detail filled, because where
 /// a header says nothing it cannot tell. Details themselves stay untouched.
 static UPSERT_HEADERS: LazyLock<String> = LazyLock::new(|| {
-    let insert = insert_from_arrays("salla.orders", SharedColumns::COLUMNS);
-    update(&insert, SharedColumns::COLUMNS, |name| {
+    upsert_orders::<SharedColumns<'_>>(|name| {
         if ALWAYS_THERE.contains(&name) {
             format!("excluded.{name}")
         } else if name.starts_with("custom_status") {
@@ -100,14 +100,13 @@ fn of_detail(name: &str) -> String {
     format!("CASE WHEN t.has_amounts OR t.has_items THEN t.{name} END")
 }
 
-static COPY_WHOLE: LazyLock<String> = LazyLock::new(|| copy_into("salla.orders", &all_columns()));
+static COPY_WHOLE: LazyLock<String> =
+    LazyLock::new(|| copy_into::<WholeColumns<'_>>("salla.orders"));
 
 /// A whole order that is the newest word on it. Only the customer stays where the
 /// record does not name one: some details leave it out.
 static UPSERT_WHOLE: LazyLock<String> = LazyLock::new(|| {
-    let columns = all_columns();
-    let insert = insert_from_arrays("salla.orders", &columns);
-    update(&insert, &columns, |name| match name {
+    upsert_orders::<WholeColumns<'_>>(|name| match name {
         "customer_id" => "coalesce(excluded.customer_id, t.customer_id)".to_owned(),
         _ => format!("excluded.{name}"),
     })
@@ -116,10 +115,9 @@ static UPSERT_WHOLE: LazyLock<String> = LazyLock::new(|| {
 /// A whole order below a newer header: fills what only a detail tells, and what the
 /// header left open.
 static UPSERT_BELOW_HEADER: LazyLock<String> = LazyLock::new(|| {
-    let columns = all_columns();
-    let insert = insert_from_arrays("salla.orders", &columns);
-    let shared = |name| SharedColumns::COLUMNS.iter().any(|c| c.name == name);
-    update(&insert, &columns, |name| {
+    let shared = SharedColumns::columns();
+    let shared = |name| shared.iter().any(|c| c.name == name);
+    upsert_orders::<WholeColumns<'_>>(|name| {
         if ALWAYS_THERE.contains(&name) || name.starts_with("custom_status") {
             format!("t.{name}")
         } else if shared(name) {
@@ -130,15 +128,13 @@ static UPSERT_BELOW_HEADER: LazyLock<String> = LazyLock::new(|| {
     })
 });
 
-fn all_columns() -> Vec<Column> {
-    [SharedColumns::COLUMNS, DetailColumns::COLUMNS].concat()
-}
-
 /// Rows that would stay as they are, are not written.
-fn update(insert: &str, columns: &[Column], value: impl Fn(&'static str) -> String) -> String {
-    let rest: Vec<Column> = columns.iter().filter(|c| c.name != "id").copied().collect();
+fn upsert_orders<C: Columns>(value: impl Fn(&'static str) -> String) -> String {
+    let mut rest = C::columns();
+    rest.retain(|c| c.name != "id");
     format!(
-        "{insert} ON CONFLICT (merchant_id, id) DO UPDATE SET {} WHERE ({}) IS DISTINCT FROM ({})",
+        "{} ON CONFLICT (merchant_id, id) DO UPDATE SET {} WHERE ({}) IS DISTINCT FROM ({})",
+        insert::<C>("salla.orders"),
         list(&rest, |c| format!("{} = {}", c.name, value(c.name))),
         list(&rest, |c| format!("t.{}", c.name)),
         list(&rest, |c| value(c.name)),
@@ -150,18 +146,16 @@ pub(crate) async fn upsert_headers(
     run: &HeldRun,
     headers: &[&Order],
 ) -> Result<(), Trouble> {
-    if headers.is_empty() {
-        return Ok(());
-    }
-    let mut shared = SharedColumns::default();
-    headers.iter().for_each(|order| shared.push(order));
-    let mut arguments = PgArguments::default();
-    add(&mut arguments, run.merchant.0)?;
-    shared.bind(&mut arguments)?;
-    sqlx::query_with(UPSERT_HEADERS.as_str(), arguments)
-        .execute(tx)
-        .await?;
-    Ok(())
+    let headers = SharedColumns::of(headers.iter().copied());
+    write(tx, run, &UPSERT_HEADERS, &headers).await
+}
+
+fn whole_columns<'a>(orders: &[WholeOrder<'a>]) -> WholeColumns<'a> {
+    let shared = orders.iter().map(|whole| whole.order);
+    let details = orders
+        .iter()
+        .map(|whole| (whole.order, whole.items.is_some()));
+    (SharedColumns::of(shared), DetailColumns::of(details))
 }
 
 /// Whole orders that are not there.
@@ -170,28 +164,7 @@ pub(crate) async fn copy_whole(
     run: &HeldRun,
     orders: &[WholeOrder<'_>],
 ) -> Result<(), Trouble> {
-    if orders.is_empty() {
-        return Ok(());
-    }
-    let (shared, details) = columns_of(orders);
-    let fields = 1 + SharedColumns::COLUMNS.len() + DetailColumns::COLUMNS.len();
-    let mut rows = CopyRows::with_fields(fields);
-    for row in 0..orders.len() {
-        rows.begin_row();
-        rows.field(&run.merchant.0)?;
-        shared.copy(row, &mut rows)?;
-        details.copy(row, &mut rows)?;
-    }
-    rows.send(tx, &COPY_WHOLE).await
-}
-
-fn columns_of<'a>(orders: &[WholeOrder<'a>]) -> (SharedColumns<'a>, DetailColumns<'a>) {
-    let (mut shared, mut details) = (SharedColumns::default(), DetailColumns::default());
-    for whole in orders {
-        shared.push(whole.order);
-        details.push((whole.order, whole.items.is_some()));
-    }
-    (shared, details)
+    copy(tx, run, &COPY_WHOLE, &whole_columns(orders)).await
 }
 
 pub(crate) async fn upsert_whole(
@@ -199,7 +172,7 @@ pub(crate) async fn upsert_whole(
     run: &HeldRun,
     orders: &[WholeOrder<'_>],
 ) -> Result<(), Trouble> {
-    write_with_details(tx, run, orders, &UPSERT_WHOLE).await
+    write(tx, run, &UPSERT_WHOLE, &whole_columns(orders)).await
 }
 
 pub(crate) async fn upsert_below_header(
@@ -207,23 +180,5 @@ pub(crate) async fn upsert_below_header(
     run: &HeldRun,
     orders: &[WholeOrder<'_>],
 ) -> Result<(), Trouble> {
-    write_with_details(tx, run, orders, &UPSERT_BELOW_HEADER).await
-}
-
-async fn write_with_details(
-    tx: &mut PgConnection,
-    run: &HeldRun,
-    orders: &[WholeOrder<'_>],
-    sql: &'static str,
-) -> Result<(), Trouble> {
-    if orders.is_empty() {
-        return Ok(());
-    }
-    let (shared, details) = columns_of(orders);
-    let mut arguments = PgArguments::default();
-    add(&mut arguments, run.merchant.0)?;
-    shared.bind(&mut arguments)?;
-    details.bind(&mut arguments)?;
-    sqlx::query_with(sql, arguments).execute(tx).await?;
-    Ok(())
+    write(tx, run, &UPSERT_BELOW_HEADER, &whole_columns(orders)).await
 }

@@ -9,8 +9,8 @@ use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use sqlx::postgres::PgArguments;
 
-use crate::columns::{Columns, add, columns, upsert};
-use crate::copy::{CopyRows, copy_into};
+use crate::columns::{add, columns, upsert, write};
+use crate::copy::{copy, copy_into};
 use crate::failure::Trouble;
 use crate::landing::orders::WholeOrder;
 use crate::lease::HeldRun;
@@ -48,25 +48,16 @@ columns! {
 }
 
 static COPY_ITEMS: LazyLock<String> =
-    LazyLock::new(|| copy_into("salla.order_items", ItemColumns::COLUMNS));
+    LazyLock::new(|| copy_into::<ItemColumns<'_>>("salla.order_items"));
 
 static COPY_DISCOUNTS: LazyLock<String> =
-    LazyLock::new(|| copy_into("salla.order_discounts", DiscountColumns::COLUMNS));
+    LazyLock::new(|| copy_into::<DiscountColumns<'_>>("salla.order_discounts"));
 
-static UPSERT_ITEMS: LazyLock<String> = LazyLock::new(|| {
-    upsert(
-        "salla.order_items",
-        &["order_id", "id"],
-        ItemColumns::COLUMNS,
-    )
-});
+static UPSERT_ITEMS: LazyLock<String> =
+    LazyLock::new(|| upsert::<ItemColumns<'_>>("salla.order_items", &["order_id", "id"]));
 
 static UPSERT_DISCOUNTS: LazyLock<String> = LazyLock::new(|| {
-    upsert(
-        "salla.order_discounts",
-        &["order_id", "position"],
-        DiscountColumns::COLUMNS,
-    )
+    upsert::<DiscountColumns<'_>>("salla.order_discounts", &["order_id", "position"])
 });
 
 /// Lines that the orders no longer have. Those they still have are updated in place,
@@ -84,41 +75,15 @@ const REMOVE_OTHER_DISCOUNTS: &str = "
           FROM unnest($3::bigint[], $4::integer[]) AS k(order_id, position))";
 
 /// Writes the lines of orders that have none so far.
-pub(crate) async fn copy(
+pub(crate) async fn copy_lines(
     tx: &mut PgConnection,
     run: &HeldRun,
     orders: &[WholeOrder<'_>],
 ) -> Result<(), Trouble> {
-    let (items, discounts) = (items(orders), discounts(orders));
-    let count = items.len();
-    let mut columns = ItemColumns::default();
-    items.into_iter().for_each(|item| columns.push(item));
-    copy_rows(tx, run, &COPY_ITEMS, &columns, count).await?;
-    let count = discounts.len();
-    let mut columns = DiscountColumns::default();
-    discounts
-        .into_iter()
-        .for_each(|discount| columns.push(discount));
-    copy_rows(tx, run, &COPY_DISCOUNTS, &columns, count).await
-}
-
-async fn copy_rows<C: Columns>(
-    tx: &mut PgConnection,
-    run: &HeldRun,
-    sql: &str,
-    columns: &C,
-    count: usize,
-) -> Result<(), Trouble> {
-    if count == 0 {
-        return Ok(());
-    }
-    let mut rows = CopyRows::with_fields(1 + C::COLUMNS.len());
-    for row in 0..count {
-        rows.begin_row();
-        rows.field(&run.merchant.0)?;
-        columns.copy(row, &mut rows)?;
-    }
-    rows.send(tx, sql).await
+    let items = ItemColumns::of(items(orders));
+    copy(tx, run, &COPY_ITEMS, &items).await?;
+    let discounts = DiscountColumns::of(discounts(orders));
+    copy(tx, run, &COPY_DISCOUNTS, &discounts).await
 }
 
 /// Makes the lines of `orders` what the orders say.
@@ -135,13 +100,13 @@ pub(crate) async fn replace(
     let with_items = orders.iter().filter(|whole| whole.items.is_some());
     let with_items: Vec<i64> = with_items.map(|whole| whole.order.id).collect();
     remove_others(tx, run, REMOVE_OTHER_ITEMS, &with_items, keys).await?;
-    write_items(tx, run, items).await?;
+    write(tx, run, &UPSERT_ITEMS, &ItemColumns::of(items)).await?;
 
     let discounts = discounts(orders);
     let keys: (Vec<i64>, Vec<i32>) = discounts.iter().map(|(order, p, _)| (*order, *p)).unzip();
     let ids: Vec<i64> = orders.iter().map(|whole| whole.order.id).collect();
     remove_others(tx, run, REMOVE_OTHER_DISCOUNTS, &ids, keys).await?;
-    write_discounts(tx, run, discounts).await
+    write(tx, run, &UPSERT_DISCOUNTS, &DiscountColumns::of(discounts)).await
 }
 
 const REMOVE_ALL_ITEMS: &str =
@@ -207,47 +172,6 @@ where
     add(&mut arguments, orders)?;
     add(&mut arguments, order_ids)?;
     add(&mut arguments, keys)?;
-    sqlx::query_with(sql, arguments).execute(tx).await?;
-    Ok(())
-}
-
-async fn write_items(
-    tx: &mut PgConnection,
-    run: &HeldRun,
-    items: Vec<(i64, i32, &OrderItem)>,
-) -> Result<(), Trouble> {
-    if items.is_empty() {
-        return Ok(());
-    }
-    let mut columns = ItemColumns::default();
-    items.into_iter().for_each(|item| columns.push(item));
-    upsert_rows(tx, run, &UPSERT_ITEMS, &columns).await
-}
-
-async fn write_discounts(
-    tx: &mut PgConnection,
-    run: &HeldRun,
-    discounts: Vec<(i64, i32, &OrderDiscount)>,
-) -> Result<(), Trouble> {
-    if discounts.is_empty() {
-        return Ok(());
-    }
-    let mut columns = DiscountColumns::default();
-    discounts
-        .into_iter()
-        .for_each(|discount| columns.push(discount));
-    upsert_rows(tx, run, &UPSERT_DISCOUNTS, &columns).await
-}
-
-async fn upsert_rows<C: Columns>(
-    tx: &mut PgConnection,
-    run: &HeldRun,
-    sql: &'static str,
-    columns: &C,
-) -> Result<(), Trouble> {
-    let mut arguments = PgArguments::default();
-    add(&mut arguments, run.merchant.0)?;
-    columns.bind(&mut arguments)?;
     sqlx::query_with(sql, arguments).execute(tx).await?;
     Ok(())
 }

@@ -144,7 +144,7 @@ async fn write_rows(
         }
     }
     copy_whole(place.tx, &run, &due.absent).await?;
-    order_lines::copy(place.tx, &run, &due.absent).await?;
+    order_lines::copy_lines(place.tx, &run, &due.absent).await?;
     upsert_whole(place.tx, &run, &due.newest).await?;
     upsert_below_header(place.tx, &run, &due.below_header).await?;
     let (absent, known) = due.sorted();

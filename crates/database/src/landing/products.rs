@@ -9,9 +9,8 @@ use domain::resource::Resource;
 use jiff_sqlx::Timestamp;
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
-use sqlx::postgres::PgArguments;
 
-use crate::columns::{Columns, add, array_literal, columns, instant, upsert};
+use crate::columns::{array_literal, columns, instant, upsert, write};
 use crate::failure::Trouble;
 use crate::landing::listed::{Due, land_simple};
 use crate::landing::pages::{PagesOf, Workplace};
@@ -76,15 +75,10 @@ fn currency(prices: [&Option<Money>; 3]) -> OptionalText<'_> {
 }
 
 static UPSERT_PRODUCTS: LazyLock<String> =
-    LazyLock::new(|| upsert("salla.products", &["id"], ProductColumns::COLUMNS));
+    LazyLock::new(|| upsert::<ProductColumns<'_>>("salla.products", &["id"]));
 
-static UPSERT_VARIANTS: LazyLock<String> = LazyLock::new(|| {
-    upsert(
-        "salla.product_variants",
-        &["product_id", "id"],
-        VariantColumns::COLUMNS,
-    )
-});
+static UPSERT_VARIANTS: LazyLock<String> =
+    LazyLock::new(|| upsert::<VariantColumns<'_>>("salla.product_variants", &["product_id", "id"]));
 
 const INSERT_CATEGORIES: &str = "
     INSERT INTO salla.product_categories (merchant_id, product_id, category_id)
@@ -114,7 +108,8 @@ pub(crate) async fn land_listed(
         return Ok(());
     }
     let run = place.run;
-    upsert_products(place.tx, &run, &due).await?;
+    let products = ProductColumns::of(due.iter().map(|due| due.record));
+    write(place.tx, &run, &UPSERT_PRODUCTS, &products).await?;
     let known: Vec<i64> = due
         .iter()
         .filter(|d| !d.is_new)
@@ -122,22 +117,6 @@ pub(crate) async fn land_listed(
         .collect();
     replace_variants(place.tx, &run, &due, &known).await?;
     replace_categories(place.tx, &run, &due, &known).await
-}
-
-async fn upsert_products(
-    tx: &mut PgConnection,
-    run: &HeldRun,
-    due: &[Due<'_, Product>],
-) -> Result<(), Trouble> {
-    let mut columns = ProductColumns::default();
-    due.iter().for_each(|due| columns.push(due.record));
-    let mut arguments = PgArguments::default();
-    add(&mut arguments, run.merchant.0)?;
-    columns.bind(&mut arguments)?;
-    sqlx::query_with(UPSERT_PRODUCTS.as_str(), arguments)
-        .execute(tx)
-        .await?;
-    Ok(())
 }
 
 async fn replace_variants(
@@ -155,17 +134,8 @@ async fn replace_variants(
     }
     let keys = variants.keys().copied().unzip();
     remove_others(tx, run, REMOVE_OTHER_VARIANTS, known, keys).await?;
-    let mut columns = VariantColumns::default();
-    variants
-        .into_values()
-        .for_each(|variant| columns.push(variant));
-    let mut arguments = PgArguments::default();
-    add(&mut arguments, run.merchant.0)?;
-    columns.bind(&mut arguments)?;
-    sqlx::query_with(UPSERT_VARIANTS.as_str(), arguments)
-        .execute(tx)
-        .await?;
-    Ok(())
+    let variants = VariantColumns::of(variants.into_values());
+    write(tx, run, &UPSERT_VARIANTS, &variants).await
 }
 
 async fn replace_categories(

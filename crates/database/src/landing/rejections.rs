@@ -71,7 +71,7 @@ columns! {
 /// A record that has loaded from a newer answer already is only put on record: it
 /// lacks nothing.
 static SET_ASIDE: LazyLock<String> = LazyLock::new(|| {
-    let rows = rows_from_arrays(5, RejectedColumns::COLUMNS);
+    let rows = rows_from_arrays(5, &RejectedColumns::columns());
     format!(
         "INSERT INTO salla_sync.rejected_records AS t
             (merchant_id, run_id, resource, kind, record_key, salla_id, code, json_path, message,
@@ -112,10 +112,10 @@ pub(crate) async fn set_aside(
             *known = record;
         }
     }
-    let mut columns = RejectedColumns::default();
-    for ((_, key), record) in &newest {
-        columns.push((key, record));
-    }
+    let rows = newest
+        .iter()
+        .map(|((_, key), record)| (key.as_str(), *record));
+    let columns = RejectedColumns::of(rows);
     let mut arguments = PgArguments::default();
     add(&mut arguments, run.merchant.0)?;
     add(&mut arguments, run.lease.run.0)?;

@@ -1,0 +1,150 @@
+//! Opening, binding and finding connections.
+
+use domain::failure::Failure;
+use domain::shop::MerchantId;
+use importer::ports::connections::{Connection, ConnectionId, Tokens};
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::connections::keyring::{KeyMismatch, Keyring};
+use crate::connections::rows::{ConnectionRow, place, seal, select_connection};
+use crate::failure::{Trouble, database_failure};
+
+/// A plain hash is safe here although the database may be read by others: Salla's
+/// tokens are long random strings, so nobody can find one by trying, and unlike a
+/// hash under our own key it still recognises them after that key was changed.
+fn fingerprint(tokens: &Tokens) -> Vec<u8> {
+    let mut sha = Sha256::new_with_prefix(b"salla-sync connection fingerprint 1\n");
+    sha.update(tokens.access.expose_secret());
+    sha.update(b"\n");
+    if let Some(refresh) = &tokens.refresh {
+        sha.update(refresh.expose_secret());
+    }
+    sha.finalize().to_vec()
+}
+
+const INSERT: &str = "
+    INSERT INTO salla_sync.connections
+        (id, fingerprint, key_id, access_token, refresh_token, expires_at, scope, state,
+         created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, 'ACTIVE', $8, $8)
+    ON CONFLICT (fingerprint) DO NOTHING";
+
+const BY_FINGERPRINT: &str = select_connection!("WHERE fingerprint = $1");
+
+pub(crate) async fn open(
+    pool: &PgPool,
+    keyring: &Keyring,
+    new_id: ConnectionId,
+    given: &Tokens,
+    now: Timestamp,
+) -> Result<Connection, Trouble> {
+    let fingerprint = fingerprint(given);
+    let sealed = seal(keyring, new_id, given)?;
+    sqlx::query(INSERT)
+        .bind(new_id.0)
+        .bind(&fingerprint)
+        .bind(keyring.current_id())
+        .bind(sealed.access)
+        .bind(sealed.refresh)
+        .bind(given.expires_at.map(ToSqlx::to_sqlx))
+        .bind(&given.scope)
+        .bind(now.to_sqlx())
+        .execute(pool)
+        .await?;
+    let row: ConnectionRow = sqlx::query_as(BY_FINGERPRINT)
+        .bind(&fingerprint)
+        .fetch_one(pool)
+        .await?;
+    Ok(row.decrypt(keyring)?)
+}
+
+/// The merchant's row lines up those who bind at once, because each clears the mark
+/// of the others.
+const TAKE_TURNS: &str = "SELECT FROM salla_sync.merchants WHERE id = $1 FOR NO KEY UPDATE";
+
+const UNMARK_OTHERS: &str = "
+    UPDATE salla_sync.connections SET is_current = false, updated_at = $3
+    WHERE merchant_id = $2 AND id <> $1 AND is_current";
+
+const MARK: &str = "
+    UPDATE salla_sync.connections SET merchant_id = $2, is_current = true, updated_at = $3
+    WHERE id = $1 AND (merchant_id IS DISTINCT FROM $2 OR NOT is_current)";
+
+pub(crate) async fn bind(
+    pool: &PgPool,
+    id: ConnectionId,
+    merchant: MerchantId,
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    let mut tx = pool.begin().await?;
+    sqlx::query(TAKE_TURNS)
+        .bind(merchant.0)
+        .execute(&mut *tx)
+        .await?;
+    for sql in [UNMARK_OTHERS, MARK] {
+        let mark = sqlx::query(sql)
+            .bind(id.0)
+            .bind(merchant.0)
+            .bind(now.to_sqlx());
+        mark.execute(&mut *tx).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+const BY_ID: &str = select_connection!("WHERE id = $1");
+
+pub(crate) async fn load(
+    pool: &PgPool,
+    keyring: &Keyring,
+    id: ConnectionId,
+) -> Result<Connection, Trouble> {
+    let row: ConnectionRow = sqlx::query_as(BY_ID).bind(id.0).fetch_one(pool).await?;
+    Ok(row.decrypt(keyring)?)
+}
+
+const OF_MERCHANT: &str = select_connection!("WHERE merchant_id = $1 AND is_current");
+
+pub(crate) async fn of_merchant(
+    pool: &PgPool,
+    keyring: &Keyring,
+    merchant: MerchantId,
+) -> Result<Option<Connection>, Trouble> {
+    let row: Option<ConnectionRow> = sqlx::query_as(OF_MERCHANT)
+        .bind(merchant.0)
+        .fetch_optional(pool)
+        .await?;
+    Ok(row.map(|row| row.decrypt(keyring)).transpose()?)
+}
+
+/// Why the program must not start with this key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyCheck {
+    #[error(transparent)]
+    Mismatch(#[from] KeyMismatch),
+    #[error(transparent)]
+    Database(#[from] Failure),
+}
+
+/// One row of each key tells whether the key fits.
+const SAMPLES: &str = "
+    SELECT DISTINCT ON (key_id) id, key_id, access_token
+    FROM salla_sync.connections
+    WHERE state <> 'DISCONNECTED'
+    ORDER BY key_id, updated_at DESC";
+
+pub(crate) async fn check_key(pool: &PgPool, keyring: &Keyring) -> Result<(), KeyCheck> {
+    let samples: Vec<(Uuid, String, Vec<u8>)> = sqlx::query_as(SAMPLES)
+        .fetch_all(pool)
+        .await
+        .map_err(|error| database_failure("looking at the stored connections", &error))?;
+    for (id, key_id, sealed) in samples {
+        keyring.open(place(id, "access_token"), &key_id, &sealed)?;
+    }
+    Ok(())
+}

@@ -151,16 +151,7 @@ pub async fn connect_shop(
     clock: Arc<dyn Clock>,
 ) -> Result<ConnectedShop, Failure> {
     let Some(refresh) = &settings.tokens.refresh else {
-        let tokens = TokenSource::Fixed(settings.tokens.access.clone());
-        let platform = client(settings, share, clock, tokens)?;
-        let shop = platform.shop_info().await?;
-        let merchant = open.runs().ensure_merchant(&shop).await?;
-        platform.set_plan(&shop.plan);
-        return Ok(ConnectedShop {
-            platform,
-            shop,
-            merchant,
-        });
+        return meet(open, unstored_client(settings, share, clock)?).await;
     };
     let keyring = open.keyring.clone().ok_or_else(|| Failure::Bug {
         what: "tokens are to be stored but there is no key".to_owned(),
@@ -185,9 +176,15 @@ pub async fn connect_shop(
         clock: clock.clone(),
     });
     let platform = client(settings, share, clock, TokenSource::Kept(keeper))?;
+    let connected = meet(open, platform).await?;
+    connections.bind(connection.id, connected.merchant).await?;
+    Ok(connected)
+}
+
+/// Asks who the shop is, and makes it known to the database.
+async fn meet(open: &OpenDatabase, platform: Arc<SallaClient>) -> Result<ConnectedShop, Failure> {
     let shop = platform.shop_info().await?;
     let merchant = open.runs().ensure_merchant(&shop).await?;
-    connections.bind(connection.id, merchant).await?;
     platform.set_plan(&shop.plan);
     Ok(ConnectedShop {
         platform,

@@ -129,13 +129,15 @@ fn tell_what_happened(simulator: &Simulator) {
         .sum();
     line(format!(
         "\nOn the way the simulator answered {} requests: {} with a server error, {} not at all, \
-         {} with 429 (most in one minute: {}). Tokens were renewed {} times, none twice.",
+         {} with 429 (most in one minute: {}). Tokens were renewed {} times; used ones were presented \
+         again {} times.",
         display::count(ledger.requests),
         failed,
         ledger.unanswered,
         ledger.throttled,
         ledger.most_in_60s,
-        ledger.refreshes
+        ledger.refreshes,
+        ledger.refresh_reuses
     ));
 }
 

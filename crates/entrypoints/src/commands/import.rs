@@ -108,7 +108,9 @@ pub async fn watch_import(
         &job.shop,
         &job.options,
         job.again,
-        &Narrator,
+        &Narrator {
+            wanted: &job.options,
+        },
         stop,
     )
     .await;
@@ -119,10 +121,18 @@ pub async fn watch_import(
 }
 
 /// Tells on standard error what happens to the run.
-struct Narrator;
+struct Narrator<'a> {
+    wanted: &'a RunOptions,
+}
 
-impl Observer for Narrator {
+impl Observer for Narrator<'_> {
     fn claimed(&self, run: &Run, resumed: bool) {
+        if run.options != *self.wanted {
+            note(
+                "An import with other settings was begun before and is finished first, as it was \
+                 begun; run the same command again afterwards for what you asked now.",
+            );
+        }
         if resumed {
             note(format!(
                 "Going on with run {} from its checkpoint ({} pages, {} orders).",

@@ -2,10 +2,12 @@
 //! ledger, truth, scenario, faults, clock, and changes to the shop.
 
 use crate::api::{Answer, ClientRequest, Endpoint};
+use crate::locked;
 use crate::platform::{Platform, SimulatedShop};
 use crate::scenario::Fault;
 use crate::shop::Original;
 use crate::simulator;
+use crate::truth::Resource;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -27,7 +29,10 @@ pub(crate) fn answer(platform: &Arc<Platform>, request: &ClientRequest) -> Answe
         ("POST", "scenario") => patch_scenario(platform, request),
         ("POST", "faults") => queue_fault(platform, request),
         ("POST", "clock") => advance(platform, request),
-        ("POST", "orders") => change_order(platform, request),
+        ("POST", "orders") => change(platform, request, Resource::Orders),
+        ("POST", "customers") => change(platform, request, Resource::Customers),
+        ("POST", "products") => change(platform, request, Resource::Products),
+        ("GET", "drift") => drift(platform, request),
         ("GET", "shops") => json(&shops(platform)),
         _ => return Answer::not_found(request.language),
     };
@@ -98,21 +103,44 @@ fn advance(platform: &Platform, request: &ClientRequest) -> anyhow::Result<Answe
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum Change {
-    Insert { created_at: Timestamp },
-    Edit { id: i64, status: Original },
+    Insert { created_at: Option<Timestamp> },
+    Edit { id: i64, status: Option<Original> },
     Delete { id: i64 },
+    Hide { id: i64 },
+    Unhide { id: i64 },
 }
 
-fn change_order(platform: &Platform, request: &ClientRequest) -> anyhow::Result<Answer> {
+/// An insertion without a moment happens now; an edit without a status changes
+/// what `ShopHandle` says that it changes.
+fn change(
+    platform: &Platform,
+    request: &ClientRequest,
+    resource: Resource,
+) -> anyhow::Result<Answer> {
     let shop = asked_shop(platform, request)?;
     let now = platform.clock.now();
+    let updated_at = now.as_second();
     let id = match body(request)? {
-        Change::Insert { created_at } => Some(shop.insert_order(created_at)),
-        Change::Edit { id, status } => shop.edit_order(id, status, now).then_some(id),
-        Change::Delete { id } => shop.delete_order(id).then_some(id),
+        Change::Insert { created_at } => {
+            Some(shop.insert(resource, created_at.unwrap_or(now).as_second()))
+        }
+        Change::Edit { id, status } => shop
+            .edit(resource, id, updated_at, |edit| match status {
+                Some(status) => edit.status = Some(status),
+                None => edit.steps += 1,
+            })
+            .then_some(id),
+        Change::Delete { id } => shop.delete(resource, id).then_some(id),
+        Change::Hide { id } => shop.hide(resource, id).then_some(id),
+        Change::Unhide { id } => shop.unhide(resource, id, updated_at).then_some(id),
     };
-    let id = id.ok_or_else(|| anyhow::anyhow!("there is no such order"))?;
+    let id = id.ok_or_else(|| anyhow::anyhow!("there is no such record"))?;
     json(&serde_json::json!({ "id": id }))
+}
+
+fn drift(platform: &Platform, request: &ClientRequest) -> anyhow::Result<Answer> {
+    let shop = asked_shop(platform, request)?;
+    json(&locked(&shop.drift).events())
 }
 
 #[derive(Serialize)]

@@ -3,13 +3,16 @@
 
 use crate::accounts;
 use crate::api::{self, Answer, ClientRequest, Endpoint};
+use crate::drift;
 use crate::json::View;
+use crate::ledger::Hold;
 use crate::limits::Decision;
 use crate::locked;
 use crate::platform::{Platform, SimulatedShop};
 use crate::scenario::{Fault, Scenario, ShopState, ThrottleBody};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use crate::visit::Visit;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// The answer to a request, or nothing if the connection is to be cut.
@@ -17,7 +20,7 @@ pub(crate) async fn exchange(platform: &Arc<Platform>, request: ClientRequest) -
     let scenario = platform.scenario();
     let endpoint = request.endpoint();
     let fault = platform.fault(endpoint, &scenario);
-    let mut visit = Visit::begin(platform, endpoint);
+    let mut visit = Visit::begin(platform, endpoint, fault);
     let answer = decide(platform, &scenario, &request, fault, &mut visit);
     platform.clock.sleep(platform.latency(&scenario)).await;
     let answer = suffer(platform, &scenario, answer, fault, endpoint).await?;
@@ -41,8 +44,8 @@ fn decide(
         return Answer::method_not_allowed();
     }
     match fault {
-        Some(Fault::Status(status)) if endpoint.is_accounts() => {
-            return Answer::trouble(status, request.language);
+        Some(fault) if endpoint.is_accounts() && fault.status().is_some() => {
+            return trouble(fault, request);
         }
         Some(Fault::Throttle) if endpoint.is_accounts() => return Answer::too_many_requests(),
         _ => {}
@@ -77,23 +80,42 @@ fn decide_api(
     visit.enter(shop.clone());
     let endpoint = request.endpoint();
     if endpoint.is_accounts() {
-        return answer(&shop, scenario, request);
+        return answer(&shop, scenario, request, visit, 0);
     }
-    if locked(&shop.limiter).is_blocked(visit.now) {
+    if let Some(until) = locked(&shop.limiter).blocked_until(visit.now) {
+        visit.hold = Some(Hold::Blocked(until));
         return Answer::blocked();
     }
-    let decision = spend(platform, &shop, scenario, request, visit.now);
+    let (decision, by_address) = spend(platform, &shop, scenario, request, visit.now);
     let headers = decision.headers(visit.now, scenario.limits.retry_after);
     if !decision.allowed || fault == Some(Fault::Throttle) {
+        let come_back = decision.come_back(scenario.limits.retry_after);
+        visit.hold = come_back.map(|until| Hold::Throttled { until, by_address });
         locked(&shop.limiter).refused(visit.now, scenario.limits.block);
         return throttled(scenario).with(headers);
     }
-    if let Some(Fault::Status(status)) = fault {
-        return Answer::trouble(status, request.language).with(headers);
+    if let Some(fault) = fault.filter(|fault| fault.status().is_some()) {
+        return trouble(fault, request).with(headers);
     }
-    match missing_scope(endpoint, scenario) {
-        Some(scope) => Answer::missing_scope(scope).with(headers),
-        None => answer(&shop, scenario, request).with(headers),
+    if let Some(scope) = missing_scope(endpoint, scenario) {
+        return Answer::missing_scope(scope).with(headers);
+    }
+    let served = shop.served.fetch_add(1, Ordering::SeqCst);
+    let answer = answer(&shop, scenario, request, visit, served);
+    // What never reached the reader has not been read.
+    if answer.status == 200 && visit.arrives_whole {
+        let now = platform.clock.now().as_second();
+        drift::after_answer(&shop, scenario, request, served + 1, now);
+    }
+    answer.with(headers)
+}
+
+/// The answer of a fault that has a status.
+fn trouble(fault: Fault, request: &ClientRequest) -> Answer {
+    match fault {
+        Fault::EmptyStatus(status) => Answer::empty(status),
+        Fault::TextStatus(status) => Answer::text(status),
+        other => Answer::trouble(other.status().unwrap_or(500), request.language),
     }
 }
 
@@ -120,21 +142,23 @@ fn authenticate(
 }
 
 /// The shop's budget decides first; `/customers*` then also costs the budget
-/// of the client's address, whose headers replace the shop's.
+/// of the client's address, whose headers replace the shop's. Says also whether
+/// it was the address's that decided.
 fn spend(
     platform: &Platform,
     shop: &SimulatedShop,
     scenario: &Scenario,
     request: &ClientRequest,
     now: i64,
-) -> Decision {
+) -> (Decision, bool) {
     let per_minute = scenario.plan_limits.per_minute(shop.shop.spec.plan);
     let decision = locked(&shop.limiter).decide(now, per_minute, &scenario.limits);
     let customers = scenario.limits.customers;
     if decision.allowed && request.endpoint().is_customers() && customers.enabled {
-        return locked(&platform.addresses).decide(request.peer, now, customers);
+        let decision = locked(&platform.addresses).decide(request.peer, now, customers);
+        return (decision, true);
     }
-    decision
+    (decision, false)
 }
 
 fn throttled(scenario: &Scenario) -> Answer {
@@ -156,14 +180,22 @@ fn missing_scope(endpoint: Endpoint, scenario: &Scenario) -> Option<&'static str
     (!granted).then_some(wanted)
 }
 
-fn answer(shop: &SimulatedShop, scenario: &Scenario, request: &ClientRequest) -> Answer {
+fn answer(
+    shop: &SimulatedShop,
+    scenario: &Scenario,
+    request: &ClientRequest,
+    visit: &mut Visit,
+    served: u64,
+) -> Answer {
     let overlay = shop.overlay();
     let view = View {
         shop: &shop.shop,
         overlay: &overlay,
         scenario,
         language: request.language,
+        served,
     };
+    visit.state = api::state(request, view);
     api::answer(request, view, &shop.selections)
 }
 
@@ -195,72 +227,13 @@ async fn suffer(
             headers: answer.headers,
             ..Answer::html(200, "Just a moment...")
         }),
-        Some(Fault::Status(_) | Fault::Throttle | Fault::ExpireToken) | None => Some(answer),
+        Some(
+            Fault::Status(_)
+            | Fault::EmptyStatus(_)
+            | Fault::TextStatus(_)
+            | Fault::Throttle
+            | Fault::ExpireToken,
+        )
+        | None => Some(answer),
     }
-}
-
-/// Keeps the books of one request, also when the client goes away and the
-/// whole exchange is dropped.
-struct Visit {
-    platform: Arc<Platform>,
-    endpoint: Endpoint,
-    now: i64,
-    shop: Option<Arc<SimulatedShop>>,
-    answered: bool,
-}
-
-impl Visit {
-    fn begin(platform: &Arc<Platform>, endpoint: Endpoint) -> Self {
-        let now = platform.clock.micros();
-        locked(&platform.ledger).arrived(endpoint, now);
-        Self {
-            platform: platform.clone(),
-            endpoint,
-            now,
-            shop: None,
-            answered: false,
-        }
-    }
-
-    fn enter(&mut self, shop: Arc<SimulatedShop>) {
-        locked(&shop.ledger).arrived(self.endpoint, self.now);
-        self.shop = Some(shop);
-    }
-
-    fn answered(&mut self, answer: &Answer, request: &ClientRequest) {
-        self.answered = true;
-        locked(&self.platform.ledger).answered(answer.status, answer.body.len(), None);
-        if let Some(shop) = &self.shop {
-            let question = question(request);
-            locked(&shop.ledger).answered(answer.status, answer.body.len(), Some(question));
-        }
-    }
-}
-
-impl Drop for Visit {
-    fn drop(&mut self) {
-        let now = self.platform.clock.micros();
-        let mut ledger = locked(&self.platform.ledger);
-        if !self.answered {
-            ledger.unanswered();
-        }
-        ledger.ended(now, i64::MAX);
-        drop(ledger);
-        let Some(shop) = &self.shop else { return };
-        let scenario = self.platform.scenario();
-        let per_minute = scenario.plan_limits.per_minute(shop.shop.spec.plan);
-        let budget_from = locked(&shop.limiter).budget_from(now, per_minute, &scenario.limits);
-        let mut ledger = locked(&shop.ledger);
-        if !self.answered {
-            ledger.unanswered();
-        }
-        ledger.ended(now, budget_from);
-    }
-}
-
-fn question(request: &ClientRequest) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    request.path.hash(&mut hasher);
-    request.query.canonical().hash(&mut hasher);
-    hasher.finish()
 }

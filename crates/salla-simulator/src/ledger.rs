@@ -4,7 +4,7 @@
 use crate::api::Endpoint;
 use crate::clock::SECOND;
 use serde::Serialize;
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// A snapshot of the counts. Times are simulated.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -24,6 +24,19 @@ pub struct LedgerReport {
     pub idle_with_budget_ms: i64,
     /// Questions that were answered with 200 before and were asked again.
     pub fetched_again: u64,
+    /// Pages of lists that were asked for again although they had arrived whole
+    /// and nothing in the shop had changed since. A walk may be repeated on
+    /// purpose; this counts its pages as well.
+    pub avoidable_pages: BTreeMap<Endpoint, u64>,
+    /// Details, items or variants that were asked for again although they had
+    /// arrived whole and their record had not changed since.
+    pub repeated_details: BTreeMap<Endpoint, u64>,
+    /// Requests that arrived after a 429 was answered and before its
+    /// `Retry-After` had passed. Those that were being answered at that moment
+    /// are not counted, but one that crosses the 429 on the wire is.
+    pub sent_while_held: u64,
+    /// The same for the temporary block, after its first 403.
+    pub sent_while_blocked: u64,
     pub refreshes: u64,
     /// Used refresh tokens that were presented again. Must be zero.
     pub refresh_reuses: u64,
@@ -35,10 +48,40 @@ pub(crate) struct Ledger {
     report: LedgerReport,
     last_second: VecDeque<i64>,
     last_minute: VecDeque<i64>,
-    answered: HashSet<u64>,
+    /// What was answered, and the state of the shop that it told of.
+    answered: HashMap<u64, u32>,
+    holds: Holds,
     under_way: u64,
     /// Since when nothing was under way, and from when there was budget.
     quiet: Option<(i64, i64)>,
+}
+
+/// A question that was answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) question: u64,
+    pub(crate) endpoint: Endpoint,
+    /// Changes with what the answer tells of; zero if it did not arrive whole
+    /// or told of no record.
+    pub(crate) state: u32,
+}
+
+/// A client was told to wait, until a moment in microseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Hold {
+    /// `by_address` holds the requests for customers only.
+    Throttled {
+        until: i64,
+        by_address: bool,
+    },
+    Blocked(i64),
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Holds {
+    all_until: i64,
+    customers_until: i64,
+    blocked_until: i64,
 }
 
 impl Ledger {
@@ -47,9 +90,10 @@ impl Ledger {
     }
 
     pub(crate) fn reset(&mut self) {
-        let under_way = self.under_way;
+        let (under_way, holds) = (self.under_way, self.holds);
         *self = Self {
             under_way,
+            holds,
             ..Self::default()
         };
     }
@@ -63,20 +107,45 @@ impl Ledger {
         self.report.most_in_60s = self.report.most_in_60s.max(most_in_60s);
         self.report.first_request_ms.get_or_insert(now / 1_000);
         self.report.last_request_ms = Some(now / 1_000);
+        let holds = self.holds;
+        let held = now < holds.all_until || endpoint.is_customers() && now < holds.customers_until;
+        self.report.sent_while_held += u64::from(held);
+        self.report.sent_while_blocked += u64::from(now < holds.blocked_until);
         self.under_way += 1;
         if let Some((since, budget_from)) = self.quiet.take() {
             self.report.idle_with_budget_ms += (now - since.max(budget_from)).max(0) / 1_000;
         }
     }
 
-    /// `question` identifies what was asked, if a repetition would be a waste.
-    pub(crate) fn answered(&mut self, status: u16, bytes: usize, question: Option<u64>) {
+    /// `asked` is what was asked, if a repetition would be a waste.
+    pub(crate) fn answered(&mut self, status: u16, bytes: usize, asked: Option<Asked>) {
         *self.report.by_status.entry(status).or_default() += 1;
         self.report.body_bytes += bytes as u64;
         self.report.throttled += u64::from(status == 429);
-        if let (200, Some(question)) = (status, question) {
-            self.report.fetched_again += u64::from(!self.answered.insert(question));
+        if let (200, Some(asked)) = (status, asked) {
+            let before = self.answered.insert(asked.question, asked.state);
+            self.report.fetched_again += u64::from(before.is_some());
+            if before == Some(asked.state) && asked.state > 0 {
+                let repetitions = match asked.endpoint.is_list() {
+                    true => &mut self.report.avoidable_pages,
+                    false => &mut self.report.repeated_details,
+                };
+                *repetitions.entry(asked.endpoint).or_default() += 1;
+            }
         }
+    }
+
+    /// The client has been told to wait.
+    pub(crate) fn held(&mut self, hold: Hold) {
+        let holds = &mut self.holds;
+        let (kind, until) = match hold {
+            Hold::Blocked(until) => (&mut holds.blocked_until, until),
+            Hold::Throttled { until, by_address } if by_address => {
+                (&mut holds.customers_until, until)
+            }
+            Hold::Throttled { until, .. } => (&mut holds.all_until, until),
+        };
+        *kind = until.max(*kind);
     }
 
     pub(crate) fn unanswered(&mut self) {
@@ -106,8 +175,18 @@ impl LedgerReport {
         for shop in shops {
             self.idle_with_budget_ms += shop.idle_with_budget_ms;
             self.fetched_again += shop.fetched_again;
+            self.sent_while_held += shop.sent_while_held;
+            self.sent_while_blocked += shop.sent_while_blocked;
+            add(&mut self.avoidable_pages, shop.avoidable_pages);
+            add(&mut self.repeated_details, shop.repeated_details);
         }
         self
+    }
+}
+
+fn add(sums: &mut BTreeMap<Endpoint, u64>, counts: BTreeMap<Endpoint, u64>) {
+    for (endpoint, count) in counts {
+        *sums.entry(endpoint).or_default() += count;
     }
 }
 
@@ -130,7 +209,12 @@ mod tests {
         for step in 0..4 {
             let now = step * SECOND / 2;
             ledger.arrived(Endpoint::Orders, now);
-            ledger.answered(200, 10, Some(step as u64 % 3));
+            let asked = Asked {
+                question: step as u64 % 3,
+                endpoint: Endpoint::Orders,
+                state: 1 + u32::from(step == 3),
+            };
+            ledger.answered(200, 10, Some(asked));
             ledger.ended(now + SECOND / 10, now + SECOND / 10);
         }
         let report = ledger.report();
@@ -138,6 +222,7 @@ mod tests {
         assert_eq!(report.most_in_1s, 2);
         assert_eq!(report.most_in_60s, 4);
         assert_eq!(report.fetched_again, 1);
+        assert!(report.avoidable_pages.is_empty(), "the shop had changed");
         assert_eq!(report.idle_with_budget_ms, 3 * 400);
         assert_eq!(report.body_bytes, 40);
     }

@@ -21,9 +21,10 @@
 //! ```
 //!
 //! The way of a request: `server` takes it off the socket, `exchange` admits
-//! it (`accounts`, `limits`) and lets it suffer (`scenario`), `api` answers it,
-//! `json` writes the records that `shop` computes; `ledger` counts; `truth`
-//! says what an import should have made of it.
+//! it (`accounts`, `limits`) and lets it suffer (`scenario`, `outages`), `api`
+//! answers it, `json` writes the records that `shop` computes, and `drift` lets
+//! the shop change before the next one; `ledger` counts; `truth` says what an
+//! import should have made of it.
 //!
 //! What it must never do: share a type with the client that it tests. One
 //! misreading of Salla would then be made twice and every test would pass. It
@@ -32,30 +33,40 @@
 
 mod accounts;
 mod api;
+mod changes;
 mod clock;
 mod control;
+mod drift;
 mod exchange;
 mod json;
 mod ledger;
 mod limits;
+mod outages;
 mod platform;
 mod scenario;
 mod server;
 mod shop;
+mod shop_handle;
 mod simulator;
 mod truth;
+mod visit;
 
 pub use api::Endpoint;
 pub use clock::{SimClock, present};
+pub use drift::{DriftEvent, DriftKind};
 pub use ledger::LedgerReport;
 pub use scenario::{
-    AppAge, Block, ClockSpec, CustomersLimit, DateFilter, EmptyLinks, Fault, FaultRates,
-    FilterZone, ItemProduct, Latency, LifetimeField, Limits, Oauth, PlanLimits, Quirks, RetryAfter,
-    Scenario, ShopState, Temperament, ThrottleBody,
+    AppAge, Block, Ceiling, CeilingHow, ClockSpec, CustomerDates, CustomersLimit, DateFilter,
+    Drift, DriftCounts, EmptyLinks, EndlessPages, Fault, FaultRates, FilterZone, ItemLoss,
+    ItemProduct, Latency, LifetimeField, Limits, ListManners, Lists, Oauth, Outage, OutageLength,
+    PlanLimits, Quirks, ResourceDrift, RetryAfter, Scenario, ShopState, Temperament, ThrottleBody,
 };
 pub use shop::invalid::{InvalidKind, InvalidRates};
-pub use shop::{Currency, CurrencyShare, CustomStatus, DEFAULT_NOW, Original, Plan, ShopSpec};
-pub use simulator::{ShopHandle, Simulator};
+pub use shop::{
+    BusyDay, Currency, CurrencyShare, CustomStatus, DEFAULT_NOW, Original, Plan, ShopSpec,
+};
+pub use shop_handle::ShopHandle;
+pub use simulator::Simulator;
 pub use truth::{
     MonthTotal, Resource, ShopView, Truth, TruthCategory, TruthCustomer, TruthItem, TruthOrder,
     TruthProduct, TruthRejection, TruthStatus, TruthVariant,

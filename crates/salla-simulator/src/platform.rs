@@ -4,13 +4,15 @@
 use crate::accounts::{Grants, Tokens};
 use crate::api::{Endpoint, Selections};
 use crate::clock::SimClock;
+use crate::drift::DriftState;
 use crate::ledger::Ledger;
 use crate::limits::{AddressLimiter, ShopLimiter};
 use crate::locked;
+use crate::outages::Outages;
 use crate::scenario::{Fault, Scenario};
-use crate::shop::{Edit, OrderBook, Original, Overlay, Shop, ShopSpec};
-use jiff::Timestamp;
+use crate::shop::{Overlay, Shop, ShopSpec};
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -33,12 +35,16 @@ pub(crate) struct SimulatedShop {
     pub(crate) limiter: Mutex<ShopLimiter>,
     pub(crate) ledger: Mutex<Ledger>,
     pub(crate) selections: Mutex<Selections>,
+    pub(crate) drift: Mutex<DriftState>,
+    /// How many requests to the API were let in.
+    pub(crate) served: AtomicU64,
     overlay: RwLock<Arc<Overlay>>,
 }
 
 #[derive(Debug)]
 struct Trouble {
     queued: HashMap<Endpoint, VecDeque<Fault>>,
+    outages: Outages,
     chance: fastrand::Rng,
 }
 
@@ -52,6 +58,7 @@ impl Platform {
             shops: RwLock::default(),
             trouble: Mutex::new(Trouble {
                 queued: HashMap::new(),
+                outages: Outages::default(),
                 chance: fastrand::Rng::with_seed(scenario.seed),
             }),
             scenario: RwLock::new(Arc::new(scenario)),
@@ -71,7 +78,12 @@ impl Platform {
             .clone()
     }
 
+    /// Outages that the new scenario names anew begin anew.
     pub(crate) fn set_scenario(&self, scenario: Scenario) {
+        let before = self.scenario();
+        locked(&self.trouble)
+            .outages
+            .replace(&before.outages, &scenario.outages);
         *self
             .scenario
             .write()
@@ -103,13 +115,16 @@ impl Platform {
         let mut shops = self.shops.write().unwrap_or_else(PoisonError::into_inner);
         let number = shops.len();
         let tokens = locked(&self.grants).consent(number, self.clock.micros(), &scenario.oauth);
+        let shop = Arc::new(Shop::new(spec, scenario.seed, number as u64));
         let state = Arc::new(SimulatedShop {
-            shop: Arc::new(Shop::new(spec, scenario.seed, number as u64)),
+            overlay: RwLock::new(Arc::new(Overlay::new(&shop))),
+            shop,
             tokens,
             limiter: Mutex::default(),
             ledger: Mutex::default(),
             selections: Mutex::default(),
-            overlay: RwLock::default(),
+            drift: Mutex::default(),
+            served: AtomicU64::new(0),
         });
         shops.push(state.clone());
         state
@@ -120,9 +135,17 @@ impl Platform {
         trouble.queued.entry(endpoint).or_default().push_back(fault);
     }
 
-    /// The fault of the next request to an endpoint: a queued one, or chance.
+    /// The fault of the next request to an endpoint: an outage's, a queued one,
+    /// or chance.
     pub(crate) fn fault(&self, endpoint: Endpoint, scenario: &Scenario) -> Option<Fault> {
         let mut trouble = locked(&self.trouble);
+        if !endpoint.is_accounts() {
+            let now = self.clock.micros();
+            let outage = trouble.outages.strike(&scenario.outages, now);
+            if outage.is_some() {
+                return outage;
+            }
+        }
         let queued = trouble
             .queued
             .get_mut(&endpoint)
@@ -132,6 +155,11 @@ impl Platform {
         }
         let place = trouble.chance.f64();
         scenario.fault_rates(endpoint).choose(place)
+    }
+
+    /// How many requests to the API have arrived.
+    pub(crate) fn api_requests(&self) -> u64 {
+        locked(&self.trouble).outages.arrived()
     }
 
     pub(crate) fn latency(&self, scenario: &Scenario) -> Duration {
@@ -152,45 +180,9 @@ impl SimulatedShop {
             .clone()
     }
 
-    pub(crate) fn insert_order(&self, created_at: Timestamp) -> i64 {
-        self.mutate(|overlay| {
-            overlay.inserted.push(created_at.as_second());
-            let index = self.shop.spec.orders + overlay.inserted.len() as u64 - 1;
-            self.shop.ids.order.id(index)
-        })
-    }
-
-    pub(crate) fn edit_order(&self, id: i64, status: Original, now: Timestamp) -> bool {
-        self.mutate_order(id, |overlay, index| {
-            let updated_at = now.as_second();
-            overlay.edited.insert(index, Edit { status, updated_at });
-        })
-    }
-
-    pub(crate) fn delete_order(&self, id: i64) -> bool {
-        self.mutate_order(id, |overlay, index| {
-            overlay.deleted.insert(index);
-        })
-    }
-
-    fn mutate_order(&self, id: i64, change: impl FnOnce(&mut Overlay, u64)) -> bool {
-        self.mutate(|overlay| {
-            let shop = &self.shop;
-            let found = OrderBook { shop, overlay }.index_of(id);
-            if let Some(index) = found {
-                change(overlay, index);
-            }
-            found.is_some()
-        })
-    }
-
-    /// Changes the shop while it is being read.
-    fn mutate<T>(&self, change: impl FnOnce(&mut Overlay) -> T) -> T {
+    /// Changes the shop. Whoever holds the overlay of before keeps it.
+    pub(crate) fn mutate<T>(&self, change: impl FnOnce(&mut Overlay) -> T) -> T {
         let mut overlay = self.overlay.write().unwrap_or_else(PoisonError::into_inner);
-        let mut changed = Overlay::clone(&overlay);
-        changed.version += 1;
-        let outcome = change(&mut changed);
-        *overlay = Arc::new(changed);
-        outcome
+        change(Arc::make_mut(&mut overlay))
     }
 }

@@ -6,12 +6,12 @@ use crate::clock::SimClock;
 use crate::ledger::LedgerReport;
 use crate::locked;
 use crate::platform::{Platform, SimulatedShop};
-use crate::scenario::{Fault, Scenario};
+use crate::scenario::{Fault, Outage, OutageLength, Scenario};
 use crate::server;
-use crate::shop::{Original, ShopSpec};
+use crate::shop::ShopSpec;
+use crate::shop_handle::ShopHandle;
 use crate::truth::{ShopView, Truth};
 use anyhow::Context;
-use jiff::Timestamp;
 use jiff::civil::Date;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -123,6 +123,23 @@ impl Simulator {
         self.platform.queue_fault(endpoint, fault);
     }
 
+    /// Lets the API fail from the next request on.
+    pub fn begin_outage(&self, how: Fault, lasts: OutageLength) {
+        let from_request = self.api_requests() + 1;
+        self.set(|scenario| {
+            scenario.outages.push(Outage {
+                from_request,
+                lasts,
+                how,
+            });
+        });
+    }
+
+    /// How many requests to the API have arrived, as outages count them.
+    pub fn api_requests(&self) -> u64 {
+        self.platform.api_requests()
+    }
+
     /// The shop that `Scenario::shop` describes.
     pub fn first_shop(&self) -> &ShopHandle {
         &self.first
@@ -159,55 +176,6 @@ impl Drop for Simulator {
     }
 }
 
-/// One shop of a running simulator.
-#[derive(Clone, Debug)]
-pub struct ShopHandle {
-    platform: Arc<Platform>,
-    state: Arc<SimulatedShop>,
-}
-
-impl ShopHandle {
-    pub fn merchant_id(&self) -> i64 {
-        self.state.shop.id
-    }
-
-    pub fn access_token(&self) -> &str {
-        &self.state.tokens.access
-    }
-
-    pub fn refresh_token(&self) -> &str {
-        &self.state.tokens.refresh
-    }
-
-    pub fn view(&self) -> ShopView {
-        view(&self.platform, &self.state)
-    }
-
-    pub fn truth(&self, from: Date, to: Date) -> Truth {
-        self.view().truth(from, to)
-    }
-
-    /// The counts of the requests that carried a token of this shop.
-    pub fn ledger(&self) -> LedgerReport {
-        locked(&self.state.ledger).report()
-    }
-
-    /// Adds an order while the shop is being read, and gives its id.
-    pub fn insert_order(&self, created_at: Timestamp) -> i64 {
-        self.state.insert_order(created_at)
-    }
-
-    /// Moves an order to another status; false if there is no such order.
-    pub fn edit_order(&self, id: i64, status: Original) -> bool {
-        self.state.edit_order(id, status, self.platform.clock.now())
-    }
-
-    /// Takes an order out of all lists; false if there is no such order.
-    pub fn delete_order(&self, id: i64) -> bool {
-        self.state.delete_order(id)
-    }
-}
-
 pub(crate) fn ledger(platform: &Platform) -> LedgerReport {
     let shops = platform.shops();
     let reports = shops.iter().map(|shop| locked(&shop.ledger).report());
@@ -226,5 +194,6 @@ pub(crate) fn view(platform: &Platform, state: &SimulatedShop) -> ShopView {
         shop: state.shop.clone(),
         overlay: state.overlay(),
         invalid: platform.scenario().invalid,
+        utc_labelled_dates: platform.scenario().quirks.utc_labelled_dates,
     }
 }

@@ -32,6 +32,9 @@ async fn a_rough_ride_ends_with_the_same_tables() {
                     hang: 0.002,
                     slow: 0.02,
                     slow_ms: 2_000,
+                    empty_502: 0.01,
+                    status_504: 0.01,
+                    text_503: 0.01,
                 },
                 ..small(500)
             },

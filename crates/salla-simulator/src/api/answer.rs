@@ -13,6 +13,7 @@ pub(crate) struct Answer {
 }
 
 const JSON: &str = "application/json";
+const TEXT: &str = "text/plain";
 const HTML: &str = "text/html; charset=UTF-8";
 
 impl Answer {
@@ -34,6 +35,20 @@ impl Answer {
         Self {
             content_type: HTML,
             ..Self::json(status, body)
+        }
+    }
+
+    /// A line as a load balancer would send it.
+    pub(crate) fn text(status: u16) -> Self {
+        let line = match status {
+            502 => "Bad Gateway",
+            503 => "upstream connect error or disconnect/reset before headers",
+            504 => "upstream request timeout",
+            _ => "error",
+        };
+        Self {
+            content_type: TEXT,
+            ..Self::json(status, line)
         }
     }
 
@@ -110,6 +125,11 @@ impl Answer {
                 r#"{{"status":422,"success":false,"error":{{"code":"error","message":"alert.invalid_fields","fields":{{"{field}":[{message}]}}}}}}"#
             ),
         )
+    }
+
+    /// The 400 of Salla's pages: a number as code and an Arabic message.
+    pub(crate) fn bad_request(message: &str) -> Self {
+        Self::error(400, "400", message)
     }
 
     pub(crate) fn too_many_requests() -> Self {

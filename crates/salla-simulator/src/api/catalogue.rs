@@ -1,44 +1,54 @@
 //! The product and category endpoints (docs.salla.dev/5394168e0, /5394169e0).
 
 use super::answer::Answer;
-use super::paging::{self, Page};
+use super::dates::ALL_TIME;
+use super::endpoint::Endpoint;
+use super::paging::{self, List, Page};
 use super::request::{ClientRequest, Query};
+use super::rows::{Rows, page};
 use crate::json::{self, View};
+use crate::scenario::ListManners;
 use crate::shop::Product;
 
 /// `GET /products`, newest first. There is no date filter and no sorting; one
 /// integrator got 422 for asking, and for keywords that are only digits.
 pub(crate) fn list_products(request: &ClientRequest, view: View<'_>) -> Answer {
     let query = &request.query;
-    if let Some(refusal) = refusal(query) {
-        return refusal;
-    }
-    let picked = pick(query, view);
-    let total = picked
-        .as_ref()
-        .map_or(view.shop.product_count(), |picked| picked.len() as u64);
+    let found = match select_products(query, view) {
+        Ok(found) => found,
+        Err(refusal) => return refusal,
+    };
     let light = query.get("format") == Some("light");
-    let page = Page::of(query, 20, view.scenario.page_cap);
-    let body = paging::list(
-        view,
-        page,
-        total,
-        "/admin/v2/products",
-        6_000,
-        |json, place| {
-            let place = total - 1 - place;
-            let index = picked
-                .as_ref()
-                .map_or(place, |picked| picked[place as usize]);
-            let product = view.shop.product(index);
-            if light {
-                json::product_light(json, view, &product);
-            } else {
-                json::product(json, view, &product);
-            }
-        },
-    );
-    Answer::json(200, body)
+    let list = List {
+        page: page(Endpoint::Products, query, view.scenario),
+        total: found.len(),
+        path: "/admin/v2/products",
+        row_bytes: 6_000,
+        manners: view.scenario.lists.products,
+    };
+    paging::list(view, &list, |json, place| {
+        let product = view.products().product(found.at(place));
+        if light {
+            json::product_light(json, view, &product);
+        } else {
+            json::product(json, view, &product);
+        }
+    })
+}
+
+pub(crate) fn select_products(query: &Query, view: View<'_>) -> Result<Rows, Answer> {
+    if let Some(refusal) = refusal(query) {
+        return Err(refusal);
+    }
+    let book = view.products();
+    let own = view.shop.spec.products;
+    let rows = Rows::range(0, book.layer.merged(0..own, ALL_TIME), true);
+    let Some(fits) = filter(query, view) else {
+        return Ok(rows);
+    };
+    let fits = |index: &u64| fits(&book.product(*index));
+    let found: Vec<u64> = rows.all(0..rows.len()).filter(fits).collect();
+    Ok(Rows::found(found.into_iter(), false))
 }
 
 fn refusal(query: &Query) -> Option<Answer> {
@@ -52,30 +62,22 @@ fn refusal(query: &Query) -> Option<Answer> {
         .then(|| Answer::invalid_field("keyword", "القيمة المحددة غير صالحة"))
 }
 
-/// The numbers of the products that fit, or nothing if all do.
-fn pick(query: &Query, view: View<'_>) -> Option<Vec<u64>> {
+/// What a product must be like, or nothing if all fit.
+fn filter<'a>(query: &'a Query, view: View<'_>) -> Option<impl Fn(&Product) -> bool + use<'a>> {
     let (status, keyword) = (query.get("status"), query.get("keyword"));
     let category = query.get("category").map(|id| {
         id.parse()
             .ok()
             .and_then(|id| view.shop.ids.category.index(id))
     });
-    if status.is_none() && keyword.is_none() && category.is_none() {
-        return None;
-    }
-    let fits = |product: &Product| {
+    let any = status.is_some() || keyword.is_some() || category.is_some();
+    any.then_some(move |product: &Product| {
         status.is_none_or(|status| product.status == status)
             && keyword.is_none_or(|word| product.name.to_string().contains(word))
             && category.is_none_or(|category| {
                 category.is_some_and(|index| product.categories.contains(&index))
             })
-    };
-    let numbers = 0..view.shop.product_count();
-    Some(
-        numbers
-            .filter(|index| fits(&view.shop.product(*index)))
-            .collect(),
-    )
+    })
 }
 
 /// `GET /products/{id}`.
@@ -94,24 +96,22 @@ pub(crate) fn list_variants(request: &ClientRequest, view: View<'_>) -> Answer {
     let Some(product) = asked_product(request, view) else {
         return Answer::not_found(request.language);
     };
-    let page = Page::of(&request.query, 60, view.scenario.page_cap);
     let path = format!("/admin/v2/products/{}/variants", product.id);
-    let body = paging::list(
-        view,
-        page,
-        product.variant_count(),
-        &path,
-        900,
-        |json, place| {
-            json::variant(json, view, &product, &product.variant(place));
-        },
-    );
-    Answer::json(200, body)
+    let list = List {
+        page: Page::of(&request.query, 60, view.scenario.page_cap),
+        total: product.variant_count(),
+        path: &path,
+        row_bytes: 900,
+        manners: ListManners::default(),
+    };
+    paging::list(view, &list, |json, place| {
+        json::variant(json, view, &product, &product.variant(place));
+    })
 }
 
 fn asked_product(request: &ClientRequest, view: View<'_>) -> Option<Product> {
-    let index = view.shop.product_index(request.id()?)?;
-    Some(view.shop.product(index))
+    let book = view.products();
+    Some(book.product(book.index_of(request.id()?)?))
 }
 
 /// `GET /categories`: the top categories, each with those below it.
@@ -120,22 +120,19 @@ pub(crate) fn list_categories(request: &ClientRequest, view: View<'_>) -> Answer
     let below: Vec<_> = (shop.top_category_count()..shop.category_count())
         .map(|index| shop.category(index))
         .collect();
-    let page = Page::of(&request.query, 20, view.scenario.page_cap);
-    let total = shop.top_category_count();
-    let body = paging::list(
-        view,
-        page,
-        total,
-        "/admin/v2/categories",
-        1_200,
-        |json, place| {
-            let children: Vec<_> = below
-                .iter()
-                .filter(|child| child.parent == Some(place))
-                .cloned()
-                .collect();
-            json::category(json, view, &shop.category(place), &children);
-        },
-    );
-    Answer::json(200, body)
+    let list = List {
+        page: Page::of(&request.query, 20, view.scenario.page_cap),
+        total: shop.top_category_count(),
+        path: "/admin/v2/categories",
+        row_bytes: 1_200,
+        manners: ListManners::default(),
+    };
+    paging::list(view, &list, |json, place| {
+        let children: Vec<_> = below
+            .iter()
+            .filter(|child| child.parent == Some(place))
+            .cloned()
+            .collect();
+        json::category(json, view, &shop.category(place), &children);
+    })
 }

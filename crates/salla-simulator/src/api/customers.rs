@@ -1,93 +1,68 @@
 //! The customer endpoints (docs.salla.dev/5394121e0, /5394122e0).
 
 use super::answer::Answer;
-use super::dates::{self, ALL_TIME, Moments};
-use super::paging::{self, Page};
-use super::request::ClientRequest;
+use super::dates::{self, ALL_TIME};
+use super::endpoint::Endpoint;
+use super::paging::{self, List};
+use super::request::{ClientRequest, Query};
+use super::rows::{Rows, page};
 use crate::json::{self, View};
+use crate::scenario::CustomerDates;
 use crate::shop::Customer;
 
-/// `GET /customers`, newest first. Salla's page describes `date_from` and
-/// `date_to` the wrong way round; integrators use them as named.
+/// `GET /customers`, newest first.
 pub(crate) fn list(request: &ClientRequest, view: View<'_>) -> Answer {
-    let query = &request.query;
-    let filter = view.scenario.date_filter;
-    let moments = match dates::moments(query, "date_from", "date_to", filter) {
-        Ok(moments) => moments,
+    let found = match select(&request.query, view) {
+        Ok(found) => found,
         Err(refusal) => return refusal,
     };
-    let found = select(view, &moments, query.get("keyword"));
-    let page = Page::of(query, 15, view.scenario.page_cap);
-    let total = found.len();
-    let body = paging::list(
-        view,
-        page,
-        total,
-        "/admin/v2/customers",
-        1_200,
-        |json, place| {
-            let customer = view.shop.customer(found.at(total - 1 - place));
-            json::customer(json, view, &customer, false);
-        },
-    );
-    Answer::json(200, body)
+    let list = List {
+        page: page(Endpoint::Customers, &request.query, view.scenario),
+        total: found.len(),
+        path: "/admin/v2/customers",
+        row_bytes: 1_200,
+        manners: view.scenario.lists.customers,
+    };
+    paging::list(view, &list, |json, place| {
+        let customer = view.customers().customer(found.at(place));
+        json::customer(json, view, &customer, false);
+    })
 }
 
 /// `GET /customers/{id}`.
 pub(crate) fn details(request: &ClientRequest, view: View<'_>) -> Answer {
-    match request.id().and_then(|id| view.shop.customer_index(id)) {
+    let book = view.customers();
+    match request.id().and_then(|id| book.index_of(id)) {
         Some(index) => Answer::json(
             200,
             paging::envelope(view, |json| {
-                json::customer(json, view, &view.shop.customer(index), true);
+                json::customer(json, view, &book.customer(index), true);
             }),
         ),
         None => Answer::not_found(request.language),
     }
 }
 
-/// Customer numbers, ascending: a range, or those that a word was found in.
-enum Found {
-    Range { first: u64, end: u64 },
-    Picked(Vec<u64>),
-}
-
-impl Found {
-    fn len(&self) -> u64 {
-        match self {
-            Self::Range { first, end } => end - first,
-            Self::Picked(picked) => picked.len() as u64,
-        }
-    }
-
-    fn at(&self, place: u64) -> u64 {
-        match self {
-            Self::Range { first, .. } => first + place,
-            Self::Picked(picked) => picked[place as usize],
-        }
-    }
-}
-
-fn select(view: View<'_>, moments: &Moments, keyword: Option<&str>) -> Found {
-    let shop = view.shop;
-    let position = |moment: i64| {
-        if moment == ALL_TIME.start {
-            0
-        } else if moment == ALL_TIME.end {
-            shop.customer_count()
-        } else {
-            shop.customers_before(moment)
-        }
+/// Salla's page describes `date_from` and `date_to` the wrong way round;
+/// integrators use them as named.
+pub(crate) fn select(query: &Query, view: View<'_>) -> Result<Rows, Answer> {
+    let filter = view.scenario.date_filter;
+    let moments = match view.scenario.customer_dates {
+        CustomerDates::AsNamed => dates::moments(query, "date_from", "date_to", filter)?,
+        CustomerDates::Swapped => dates::moments(query, "date_to", "date_from", filter)?,
+        CustomerDates::Ignored => ALL_TIME,
     };
-    let (first, end) = (position(moments.start), position(moments.end));
-    match keyword {
-        None => Found::Range { first, end },
-        Some(word) => Found::Picked(
-            (first..end)
-                .filter(|index| mentions(&shop.customer(*index), word))
-                .collect(),
-        ),
-    }
+    let book = view.customers();
+    let own = book.own(&moments);
+    let rows = Rows::range(own.start, book.layer.merged(own.clone(), moments), true);
+    Ok(match query.get("keyword") {
+        None => rows,
+        Some(word) => {
+            let fits = |index: &u64| mentions(&book.customer(*index), word);
+            let found: Vec<u64> = rows.all(0..rows.len()).filter(fits).collect();
+            Rows::found(found.into_iter(), false)
+        }
+    })
 }
 
 fn mentions(customer: &Customer, word: &str) -> bool {

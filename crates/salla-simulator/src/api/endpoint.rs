@@ -42,6 +42,11 @@ impl Endpoint {
         matches!(self, Self::OauthAuth | Self::OauthToken | Self::UserInfo)
     }
 
+    /// Whether it is one of the lists that are walked page by page.
+    pub(crate) fn is_list(self) -> bool {
+        matches!(self, Self::Orders | Self::Customers | Self::Products)
+    }
+
     /// Whether the extra limit of `/customers*` applies (change log 2.9.1).
     pub(crate) fn is_customers(self) -> bool {
         matches!(self, Self::Customers | Self::Customer)

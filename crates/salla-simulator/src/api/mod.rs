@@ -8,11 +8,14 @@ mod endpoint;
 mod orders;
 mod paging;
 mod request;
+mod rows;
 mod selection;
 
 pub(crate) use answer::Answer;
 pub use endpoint::Endpoint;
+pub(crate) use paging::Page;
 pub(crate) use request::{ClientRequest, Query};
+pub(crate) use rows::{Rows, page, rows, state};
 pub(crate) use selection::Selections;
 
 use crate::json::{self, Json, View};

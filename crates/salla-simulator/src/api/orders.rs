@@ -1,9 +1,11 @@
 //! The order endpoints.
 
 use super::answer::Answer;
-use super::paging::{self, Page};
+use super::endpoint::Endpoint;
+use super::paging::{self, List};
 use super::request::ClientRequest;
-use super::selection::{OrderFilter, Selections, statuses};
+use super::rows::{page, rows};
+use super::selection::{Selections, statuses};
 use crate::json::{self, OrderForm, View};
 use crate::scenario::AppAge;
 use std::sync::Mutex;
@@ -15,47 +17,48 @@ pub(crate) fn list(
     selections: &Mutex<Selections>,
 ) -> Answer {
     let query = &request.query;
-    let filter = match OrderFilter::of(query, view) {
-        Ok(filter) => filter,
+    let found = match rows(Endpoint::Orders, query, view, selections) {
+        Ok(found) => found,
         Err(refusal) => return refusal,
     };
-    let selection = crate::locked(selections).select(view, &filter);
-    let page = Page::of(
-        query,
-        15,
-        view.scenario.page_cap.min(view.scenario.orders_page_cap),
-    );
     let form = row_form(request, view);
-    let row_bytes = if form == OrderForm::Full {
-        9_000
-    } else {
-        2_500
-    };
-    let path = "/admin/v2/orders";
-    let body = paging::list(
-        view,
-        page,
-        selection.len(),
-        path,
-        row_bytes,
-        |json, place| {
-            json::order(json, view, &view.order(selection.at(place)), form);
+    let list = List {
+        page: page(Endpoint::Orders, query, view.scenario),
+        total: found.len(),
+        path: "/admin/v2/orders",
+        row_bytes: match form {
+            OrderForm::Full => 9_000,
+            _ => 2_500,
         },
-    );
-    Answer::json(200, body)
+        manners: view.scenario.lists.orders,
+    };
+    paging::list(view, &list, |json, place| {
+        json::order(json, view, &view.order(found.at(place)), form);
+    })
 }
 
 /// Apps created after 2024-08-15 ask for `expanded` in vain (change log
-/// 2.10.9).
+/// 2.10.9), and any app may lose it while it imports.
 fn row_form(request: &ClientRequest, view: View<'_>) -> OrderForm {
     let query = &request.query;
-    if query.flag("expanded") && view.scenario.app_age == AppAge::Expanded {
-        OrderForm::Full
+    let loss = view.scenario.item_loss;
+    let expanded = view.scenario.app_age == AppAge::Expanded
+        && !is_past(loss.expanded_ignored_after, view.served);
+    if query.flag("expanded") && expanded {
+        if is_past(loss.rows_without_items_after, view.served) {
+            OrderForm::FullWithoutItems
+        } else {
+            OrderForm::Full
+        }
     } else if query.get("format") == Some("light") {
         OrderForm::LightRow
     } else {
         OrderForm::Row
     }
+}
+
+fn is_past(after: Option<u64>, served: u64) -> bool {
+    after.is_some_and(|requests| served >= requests)
 }
 
 /// `GET /orders/{id}` (docs.salla.dev/5394147e0).
@@ -64,7 +67,8 @@ pub(crate) fn details(request: &ClientRequest, view: View<'_>) -> Answer {
         return Answer::gone();
     };
     let asked_light = request.query.get("format") == Some("light");
-    let form = if asked_light || view.scenario.app_age == AppAge::LightDetails {
+    let lost = is_past(view.scenario.item_loss.details_after, view.served);
+    let form = if asked_light || lost || view.scenario.app_age == AppAge::LightDetails {
         OrderForm::Light
     } else {
         OrderForm::Full

@@ -1,8 +1,10 @@
 //! Pages (docs.salla.dev/421124m0): `page` and `per_page` in, camelCase out.
 
+use super::answer::Answer;
 use super::request::Query;
 use crate::json::{Json, View};
-use crate::scenario::EmptyLinks;
+use crate::scenario::{CeilingHow, EmptyLinks, EndlessPages, ListManners};
+use crate::shop::{Draw, Stream};
 use std::ops::Range;
 
 /// What part of a list was asked for, after clamping.
@@ -39,40 +41,126 @@ impl Page {
     }
 }
 
-/// The whole body of a list: `rows` writes the records at the given places.
-pub(crate) fn list(
-    view: View<'_>,
-    page: Page,
-    total: u64,
-    path: &str,
-    row_bytes: usize,
-    mut row: impl FnMut(&mut Json, u64),
-) -> String {
-    let places = page.places(total);
-    let count = places.end - places.start;
-    let mut json = Json::new(row_bytes * count as usize + 512, view.scenario.quirks);
+/// A list as it is, before it lies.
+pub(crate) struct List<'a> {
+    pub(crate) page: Page,
+    pub(crate) total: u64,
+    pub(crate) path: &'a str,
+    /// About how long a row is.
+    pub(crate) row_bytes: usize,
+    pub(crate) manners: ListManners,
+}
+
+/// The answer with a page of a list; `row` writes the record at a place.
+pub(crate) fn list(view: View<'_>, list: &List<'_>, mut row: impl FnMut(&mut Json, u64)) -> Answer {
+    let Some(shown) = list.shown(view.scenario.seed) else {
+        return list.too_deep();
+    };
+    let count = shown.places.end - shown.places.start;
+    let capacity = list.row_bytes * count as usize + 512;
+    let mut json = Json::new(capacity, view.scenario.quirks);
     json.open();
     json.raw("status", "200");
     json.raw("success", "true");
-    json.array("data", places, |json, place| row(json, place));
+    json.array("data", shown.places.clone(), |json, place| row(json, place));
     json.object("pagination", |json| {
         json.int("count", count as i64);
-        json.int("total", total as i64);
-        json.int("perPage", page.size as i64);
-        json.int("currentPage", page.number as i64);
-        json.int("totalPages", page.total_pages(total) as i64);
-        links(json, view.scenario.empty_links, page, total, path);
+        json.int("total", shown.total as i64);
+        json.int("perPage", list.page.size as i64);
+        json.int("currentPage", shown.number as i64);
+        json.int("totalPages", shown.total_pages as i64);
+        links(json, view.scenario.empty_links, &shown, list.path);
     });
     json.close();
-    json.out
+    Answer::json(200, json.out)
+}
+
+/// A page as it is shown.
+struct Shown {
+    places: Range<u64>,
+    number: u64,
+    total: u64,
+    total_pages: u64,
+    has_next: bool,
+}
+
+impl List<'_> {
+    /// What the page shows of the list, or nothing beyond a strict ceiling.
+    fn shown(&self, seed: u64) -> Option<Shown> {
+        let (page, manners) = (self.page, self.manners);
+        let reach = manners
+            .ceiling
+            .map_or(self.total, |ceiling| self.total.min(ceiling.rows));
+        let lies = manners
+            .ceiling
+            .is_some_and(|ceiling| ceiling.how == CeilingHow::Lie);
+        let truth = if lies { reach } else { self.total };
+        let total = manners.false_total(truth, page, seed);
+        let told = if manners.pages_follow_total {
+            total
+        } else {
+            truth
+        };
+        let mut shown = Shown {
+            places: page.places(reach),
+            number: page.number,
+            total,
+            total_pages: page.total_pages(told),
+            has_next: page.number < page.total_pages(told),
+        };
+        let last = Page {
+            number: page.total_pages(reach),
+            ..page
+        };
+        let is_beyond = page.number > last.number;
+        if is_beyond && reach < self.total {
+            match manners.ceiling.map(|ceiling| ceiling.how) {
+                Some(CeilingHow::Error) => return None,
+                Some(CeilingHow::RepeatLast) => shown.places = last.places(reach),
+                Some(CeilingHow::Empty | CeilingHow::Lie) | None => {}
+            }
+        }
+        if let Some(endless) = manners.endless_pages {
+            shown.has_next = true;
+            match endless {
+                EndlessPages::FirstPage => {
+                    shown.number = 1;
+                    shown.places = Page { number: 1, ..page }.places(reach);
+                }
+                EndlessPages::LastPage | EndlessPages::LastPageGrowing if is_beyond => {
+                    shown.places = last.places(reach);
+                }
+                EndlessPages::LastPage | EndlessPages::LastPageGrowing => {}
+            }
+            if endless == EndlessPages::LastPageGrowing {
+                shown.total_pages = shown.total_pages.max(page.number + 1);
+            }
+        }
+        Some(shown)
+    }
+
+    fn too_deep(&self) -> Answer {
+        match self.manners.ceiling.map(|ceiling| ceiling.error_status) {
+            Some(400) => Answer::bad_request("الصفحة المطلوبة خارج النطاق المسموح"),
+            _ => Answer::invalid_field("page", "الصفحة المطلوبة خارج النطاق المسموح"),
+        }
+    }
+}
+
+impl ListManners {
+    fn false_total(&self, truth: u64, page: Page, seed: u64) -> u64 {
+        let jitter = i64::from(self.total_jitter);
+        let mut draw = Draw::of(seed, Stream::TotalJitter, page.number);
+        let moved = draw.below(2 * jitter as u64 + 1) as i64 - jitter;
+        truth.saturating_add_signed(self.total_off + moved)
+    }
 }
 
 /// Salla's links are plain HTTP and forget every other parameter, so whoever
 /// follows them gets something else than he asked for.
-fn links(json: &mut Json, empty: EmptyLinks, page: Page, total: u64, path: &str) {
-    let pages = page.total_pages(total);
-    let previous = (page.number > 1).then(|| page.number - 1);
-    let next = (page.number < pages).then(|| page.number + 1);
+fn links(json: &mut Json, empty: EmptyLinks, shown: &Shown, path: &str) {
+    let previous = (shown.number > 1).then(|| shown.number - 1);
+    let next = shown.has_next.then(|| shown.number + 1);
     if previous.is_none() && next.is_none() {
         let nothing = match empty {
             EmptyLinks::Object => "{}",

@@ -88,6 +88,14 @@ impl Query {
             .collect()
     }
 
+    /// The same question without one of its parameters.
+    pub(crate) fn without(&self, name: &str) -> Self {
+        let others = self.pairs.iter().filter(|(key, _)| key != name);
+        Self {
+            pairs: others.cloned().collect(),
+        }
+    }
+
     /// The parameters in a fixed order, so that equal questions look equal.
     pub(crate) fn canonical(&self) -> Vec<&(String, String)> {
         let mut pairs: Vec<_> = self.pairs.iter().collect();

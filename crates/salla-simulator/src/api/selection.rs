@@ -5,10 +5,10 @@
 use super::answer::Answer;
 use super::dates::{self, Moments};
 use super::request::Query;
+use super::rows::{Picked, Rows};
 use crate::json::View;
-use crate::shop::{OrderBook, OrderHead, Original};
+use crate::shop::{Merged, OrderBook, OrderHead, Original, Overlay};
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 /// The questions whose results are remembered, for each shop.
 const REMEMBERED: usize = 4;
@@ -58,6 +58,13 @@ impl OrderFilter {
             && self.sort == Sort::CreatedAt
     }
 
+    /// Where an order stands in the list, unless it does not belong to it.
+    fn key(&self, book: OrderBook<'_>, index: u64) -> Option<i64> {
+        let head = book.head(index);
+        let admitted = self.moments.contains(&head.created_at) && self.admits(book, &head);
+        admitted.then(|| sort_key(book, &head, self.sort))
+    }
+
     fn admits(&self, book: OrderBook<'_>, head: &OrderHead) -> bool {
         let shop = book.shop;
         let status_fits = self.statuses.as_ref().is_none_or(|wanted| {
@@ -86,7 +93,7 @@ impl OrderFilter {
 fn mentions(book: OrderBook<'_>, head: &OrderHead, word: &str) -> bool {
     head.reference_id.to_string() == word
         || head.customer.is_some_and(|index| {
-            let customer = book.shop.customer(index);
+            let customer = book.shop.customer(index, None);
             customer.first_name.contains(word)
                 || customer.last_name.contains(word)
                 || customer.mobile.to_string() == word
@@ -114,113 +121,83 @@ fn sort(query: &Query) -> Result<(Sort, bool), Answer> {
     }
 }
 
-/// The selected orders in ascending order of the sort key.
-#[derive(Clone, Debug)]
-pub(crate) struct Selection {
-    found: Found,
-    descending: bool,
-}
-
-#[derive(Clone, Debug)]
-enum Found {
-    Range { first: u64, end: u64 },
-    Picked(Arc<[u32]>),
-}
-
-impl Selection {
-    pub(crate) fn len(&self) -> u64 {
-        match &self.found {
-            Found::Range { first, end } => end - first,
-            Found::Picked(picked) => picked.len() as u64,
-        }
-    }
-
-    /// The order number at a place of the list.
-    pub(crate) fn at(&self, place: u64) -> u64 {
-        let place = if self.descending {
-            self.len() - 1 - place
-        } else {
-            place
-        };
-        match &self.found {
-            Found::Range { first, .. } => first + place,
-            Found::Picked(picked) => u64::from(picked[place as usize]),
-        }
-    }
-}
-
-/// The latest selections of one shop that were not ranges.
+/// The latest selections of one shop that were not ranges, as they would be if
+/// nothing had changed since the shop was made. What did change is merged in
+/// for each page, so that a busy shop is not looked through again and again.
 #[derive(Debug, Default)]
 pub(crate) struct Selections {
-    remembered: VecDeque<(OrderFilter, u64, Arc<[u32]>)>,
+    remembered: VecDeque<(OrderFilter, Picked)>,
 }
 
 impl Selections {
-    pub(crate) fn select(&mut self, view: View<'_>, filter: &OrderFilter) -> Selection {
+    pub(crate) fn select(&mut self, view: View<'_>, filter: &OrderFilter) -> Rows {
         let book = view.book();
-        let found = if filter.is_a_range() && book.overlay.keeps_places() {
-            range(book, &filter.moments)
-        } else {
-            Found::Picked(self.picked(book, filter))
-        };
-        Selection {
-            found,
-            descending: filter.descending,
+        if filter.is_a_range() {
+            let own = book.own(&filter.moments);
+            let merged = book.layer.merged(own.clone(), filter.moments.clone());
+            return Rows::range(own.start, merged, filter.descending);
         }
+        if let Some(reference_id) = filter.reference_id {
+            let found = book.index_of_reference(reference_id);
+            let found = found.filter(|index| filter.key(book, *index).is_some());
+            return Rows::found(found.into_iter(), filter.descending);
+        }
+        let picked = self.picked(view, filter);
+        let merged = changes(view, filter, &picked);
+        Rows::picked(picked, merged, filter.descending)
     }
 
-    fn picked(&mut self, book: OrderBook<'_>, filter: &OrderFilter) -> Arc<[u32]> {
-        let version = book.overlay.version;
-        let known = self
-            .remembered
-            .iter()
-            .find(|(known, at, _)| known == filter && *at == version);
-        if let Some((_, _, picked)) = known {
+    fn picked(&mut self, view: View<'_>, filter: &OrderFilter) -> Picked {
+        let known = self.remembered.iter().find(|(known, _)| known == filter);
+        if let Some((_, picked)) = known {
             return picked.clone();
         }
-        let picked = pick(book, filter);
-        self.remembered
-            .push_front((filter.clone(), version, picked.clone()));
+        let unchanged = Overlay::new(view.shop);
+        let book = as_made(view, &unchanged);
+        let mut keyed: Vec<(i64, u32)> = book
+            .own(&filter.moments)
+            .filter_map(|index| Some((filter.key(book, index)?, index as u32)))
+            .collect();
+        keyed.sort_unstable();
+        let picked = Picked::from(keyed);
+        self.remembered.push_front((filter.clone(), picked.clone()));
         self.remembered.truncate(REMEMBERED);
         picked
     }
 }
 
-fn range(book: OrderBook<'_>, moments: &Moments) -> Found {
-    let calendar = &book.shop.calendar;
-    let position = |moment: i64| match moment {
-        i64::MIN => 0,
-        i64::MAX => calendar.orders(),
-        moment => calendar.first_at_or_after(moment),
-    };
-    let (first, end) = (position(moments.start), position(moments.end));
-    Found::Range { first, end }
-}
-
-fn pick(book: OrderBook<'_>, filter: &OrderFilter) -> Arc<[u32]> {
-    if let Some(reference_id) = filter.reference_id {
-        let found = book.index_of_reference(reference_id).filter(|index| {
-            let head = book.head(*index);
-            filter.moments.contains(&head.created_at) && filter.admits(book, &head)
-        });
-        return found.map(|index| index as u32).into_iter().collect();
+fn as_made<'a>(view: View<'a>, unchanged: &'a Overlay) -> OrderBook<'a> {
+    OrderBook {
+        shop: view.shop,
+        layer: &unchanged.orders,
     }
-    let mut keyed: Vec<(i64, u32)> = candidates(book, &filter.moments)
-        .filter(|index| book.is_listed(*index))
-        .map(|index| book.head(index))
-        .filter(|head| filter.moments.contains(&head.created_at) && filter.admits(book, head))
-        .map(|head| (sort_key(book, &head, filter.sort), head.index as u32))
-        .collect();
-    keyed.sort_unstable();
-    keyed.into_iter().map(|(_, index)| index).collect()
 }
 
-fn candidates(book: OrderBook<'_>, moments: &Moments) -> impl Iterator<Item = u64> {
-    let own = match range(book, moments) {
-        Found::Range { first, end } => first..end,
-        Found::Picked(_) => 0..0,
-    };
-    own.chain(book.shop.spec.orders..book.numbers())
+/// Every changed order leaves the place that it had and takes the one that it
+/// has now, if it has any.
+fn changes(view: View<'_>, filter: &OrderFilter, picked: &Picked) -> Merged {
+    let unchanged = Overlay::new(view.shop);
+    let (before, now) = (as_made(view, &unchanged), view.book());
+    let mut removed: Vec<u64> = now
+        .layer
+        .changed_own()
+        .filter_map(|index| {
+            let entry = (filter.key(before, index)?, index as u32);
+            picked.binary_search(&entry).ok().map(|place| place as u64)
+        })
+        .collect();
+    removed.sort_unstable();
+    let mut added: Vec<(i64, u32)> = now
+        .layer
+        .changed_listed()
+        .filter_map(|index| Some((filter.key(now, index)?, index as u32)))
+        .collect();
+    added.sort_unstable();
+    let before = |entry: &(i64, u32)| picked.partition_point(|other| other < entry) as u64;
+    let added = added
+        .iter()
+        .map(|entry| (before(entry), u64::from(entry.1)));
+    Merged::new(picked.len() as u64, removed, added)
 }
 
 fn sort_key(book: OrderBook<'_>, head: &OrderHead, sort: Sort) -> i64 {

@@ -20,6 +20,8 @@ pub(crate) enum OrderForm {
     Light,
     /// Details with everything.
     Full,
+    /// The same, its items gone.
+    FullWithoutItems,
 }
 
 pub(crate) fn order(json: &mut Json, view: View<'_>, order: &Order, form: OrderForm) {
@@ -32,7 +34,8 @@ pub(crate) fn order(json: &mut Json, view: View<'_>, order: &Order, form: OrderF
         OrderForm::Row => row(json, view, order, true),
         OrderForm::LightRow => row(json, view, order, false),
         OrderForm::Light => light(json, view, order),
-        OrderForm::Full => full(json, view, order),
+        OrderForm::Full => full(json, view, order, true),
+        OrderForm::FullWithoutItems => full(json, view, order, false),
     }
     json.close();
 }
@@ -102,7 +105,7 @@ fn light(json: &mut Json, view: View<'_>, order: &Order) {
     json.raw("tags", "[]");
 }
 
-fn full(json: &mut Json, view: View<'_>, order: &Order) {
+fn full(json: &mut Json, view: View<'_>, order: &Order, with_items: bool) {
     let head = &order.head;
     json.record_id(head.id);
     json.int("reference_id", head.reference_id);
@@ -124,9 +127,11 @@ fn full(json: &mut Json, view: View<'_>, order: &Order) {
     closing_flags(json, order);
     shipment_branch(json, view);
     customer_of_order(json, view, head);
-    json.array("items", 0..order.items.len(), |json, place| {
-        item(json, view, order, place);
-    });
+    if with_items {
+        json.array("items", 0..order.items.len(), |json, place| {
+            item(json, view, order, place);
+        });
+    }
     json.raw("product_reservations", "[]");
     json.nothing("bank");
     json.raw("tags", "[]");

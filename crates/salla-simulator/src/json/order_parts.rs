@@ -151,7 +151,7 @@ pub(super) fn customer_of_order(json: &mut Json, view: View<'_>, head: &OrderHea
     match head.customer {
         Some(index) => {
             json.key("customer").open();
-            customer::fields(json, view, &view.shop.customer(index));
+            customer::fields(json, view, &view.customers().customer(index));
             json.close();
         }
         // No guest is documented; these are the forms an empty PHP value takes.
@@ -160,7 +160,7 @@ pub(super) fn customer_of_order(json: &mut Json, view: View<'_>, head: &OrderHea
 }
 
 pub(super) fn receiver(json: &mut Json, view: View<'_>, head: &OrderHead) {
-    let Some(customer) = head.customer.map(|index| view.shop.customer(index)) else {
+    let Some(customer) = head.customer.map(|index| view.customers().customer(index)) else {
         return json.object("receiver", |json| json.text("name", "ضيف"));
     };
     json.object("receiver", |json| {

@@ -2,7 +2,9 @@
 //! it, the scenario, and the reader's language.
 
 use crate::scenario::Scenario;
-use crate::shop::{Order, OrderBook, OrderHead, Original, Overlay, Shop};
+use crate::shop::{
+    CustomerBook, Order, OrderBook, OrderHead, Original, Overlay, ProductBook, Shop,
+};
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View<'a> {
@@ -10,6 +12,8 @@ pub(crate) struct View<'a> {
     pub(crate) overlay: &'a Overlay,
     pub(crate) scenario: &'a Scenario,
     pub(crate) language: Language,
+    /// How many API requests of the shop were let in before this one.
+    pub(crate) served: u64,
 }
 
 /// `Accept-Language`; Arabic is the default (docs.salla.dev/421122m0).
@@ -23,7 +27,21 @@ impl<'a> View<'a> {
     pub(crate) fn book(&self) -> OrderBook<'a> {
         OrderBook {
             shop: self.shop,
-            overlay: self.overlay,
+            layer: &self.overlay.orders,
+        }
+    }
+
+    pub(crate) fn customers(&self) -> CustomerBook<'a> {
+        CustomerBook {
+            shop: self.shop,
+            layer: &self.overlay.customers,
+        }
+    }
+
+    pub(crate) fn products(&self) -> ProductBook<'a> {
+        ProductBook {
+            shop: self.shop,
+            layer: &self.overlay.products,
         }
     }
 

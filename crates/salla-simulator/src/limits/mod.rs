@@ -30,16 +30,20 @@ impl Decision {
             ("x-ratelimit-remaining", self.remaining.to_string()),
             ("x-ratelimit-reset", ceil_seconds(self.reset_at).to_string()),
         ];
-        let come_back = match retry_after {
+        if let Some(moment) = self.come_back(retry_after) {
+            headers.push(("retry-after", ceil_seconds(moment - now).max(1).to_string()));
+        }
+        headers
+    }
+
+    /// When a refused client is told to come back, in microseconds.
+    pub(crate) fn come_back(&self, retry_after: RetryAfter) -> Option<i64> {
+        match retry_after {
             _ if self.allowed => None,
             RetryAfter::Absent => None,
             RetryAfter::UntilReset => Some(self.reset_at),
             RetryAfter::UntilNext => Some(self.next_at),
-        };
-        if let Some(moment) = come_back {
-            headers.push(("retry-after", ceil_seconds(moment - now).max(1).to_string()));
         }
-        headers
     }
 }
 

@@ -43,8 +43,9 @@ impl ShopLimiter {
         }
     }
 
-    pub(crate) fn is_blocked(&self, now: i64) -> bool {
-        now < self.blocked_until
+    /// The end of the block, if there is one now.
+    pub(crate) fn blocked_until(&self, now: i64) -> Option<i64> {
+        (now < self.blocked_until).then_some(self.blocked_until)
     }
 
     /// Remembers a 429 and blocks a client that collects too many.
@@ -226,11 +227,11 @@ mod tests {
             seconds: 30,
         });
         for second in 0..3 {
-            assert!(!limiter.is_blocked(second * SECOND));
+            assert!(limiter.blocked_until(second * SECOND).is_none());
             limiter.refused(second * SECOND, block);
         }
-        assert!(limiter.is_blocked(20 * SECOND));
-        assert!(!limiter.is_blocked(32 * SECOND));
+        assert_eq!(limiter.blocked_until(20 * SECOND), Some(32 * SECOND));
+        assert!(limiter.blocked_until(32 * SECOND).is_none());
     }
 
     proptest! {

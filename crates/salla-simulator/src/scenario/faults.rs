@@ -9,6 +9,10 @@ pub enum Fault {
     /// Answers with this status and does nothing: an HTML page for 502 and
     /// 504, which come from the edge, and Salla's JSON for the rest.
     Status(u16),
+    /// Answers with this status and no body at all.
+    EmptyStatus(u16),
+    /// Answers with this status and a line of plain text.
+    TextStatus(u16),
     /// Never answers; the client has to give up.
     Hang,
     /// Answers correctly, this many simulated milliseconds later.
@@ -27,6 +31,18 @@ pub enum Fault {
     ExpireToken,
 }
 
+impl Fault {
+    /// The status, of the faults that answer with one and do nothing.
+    pub(crate) fn status(self) -> Option<u16> {
+        match self {
+            Self::Status(status) | Self::EmptyStatus(status) | Self::TextStatus(status) => {
+                Some(status)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// The chance of each fault for one request. The first that hits wins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -34,6 +50,11 @@ pub struct FaultRates {
     pub status_500: f64,
     pub status_502: f64,
     pub status_503: f64,
+    pub status_504: f64,
+    /// 502 with an empty body.
+    pub empty_502: f64,
+    /// 503 with a line of plain text.
+    pub text_503: f64,
     pub reset: f64,
     pub lost_answer: f64,
     pub truncate: f64,
@@ -52,6 +73,9 @@ impl FaultRates {
             (self.status_500, Fault::Status(500)),
             (self.status_502, Fault::Status(502)),
             (self.status_503, Fault::Status(503)),
+            (self.status_504, Fault::Status(504)),
+            (self.empty_502, Fault::EmptyStatus(502)),
+            (self.text_503, Fault::TextStatus(503)),
             (self.reset, Fault::Reset),
             (self.lost_answer, Fault::LostAnswer),
             (self.truncate, Fault::Truncate),

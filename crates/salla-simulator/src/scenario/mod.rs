@@ -1,17 +1,23 @@
 //! Everything that can be chosen about a simulated Salla, as plain values: set
 //! in code, in a TOML file, or as a JSON patch while the simulator runs.
 
+mod decline;
+mod drift;
 mod faults;
 mod limits;
+mod lists;
 mod oauth;
 mod quirks;
 
+pub use decline::{ItemLoss, Outage, OutageLength};
+pub use drift::{Drift, DriftCounts, ResourceDrift};
 pub use faults::{Fault, FaultRates, Latency};
 pub use limits::{
     Block, CustomersLimit, Limits, PlanLimits, RetryAfter, Temperament, ThrottleBody,
 };
+pub use lists::{Ceiling, CeilingHow, EndlessPages, ListManners, Lists};
 pub use oauth::{LifetimeField, Oauth, ShopState};
-pub use quirks::{DateFilter, EmptyLinks, FilterZone, ItemProduct, Quirks};
+pub use quirks::{CustomerDates, DateFilter, EmptyLinks, FilterZone, ItemProduct, Quirks};
 
 use crate::api::Endpoint;
 use crate::shop::invalid::InvalidRates;
@@ -44,6 +50,11 @@ pub struct Scenario {
     pub orders_page_cap: u64,
     pub empty_links: EmptyLinks,
     pub date_filter: DateFilter,
+    pub customer_dates: CustomerDates,
+    pub lists: Lists,
+    pub drift: Drift,
+    pub item_loss: ItemLoss,
+    pub outages: Vec<Outage>,
     pub item_product: ItemProduct,
     pub quirks: Quirks,
     pub invalid: InvalidRates,
@@ -71,6 +82,11 @@ impl Default for Scenario {
             orders_page_cap: 60,
             empty_links: EmptyLinks::default(),
             date_filter: DateFilter::default(),
+            customer_dates: CustomerDates::default(),
+            lists: Lists::default(),
+            drift: Drift::default(),
+            item_loss: ItemLoss::default(),
+            outages: Vec::new(),
             item_product: ItemProduct::default(),
             quirks: Quirks::default(),
             invalid: InvalidRates::default(),
@@ -183,7 +199,7 @@ mod tests {
             Scenario::from_file(&entry.unwrap().path()).unwrap();
             read += 1;
         }
-        assert_eq!(read, 6);
+        assert_eq!(read, 7);
     }
 
     #[test]

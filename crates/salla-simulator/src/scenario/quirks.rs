@@ -18,7 +18,12 @@ pub struct Quirks {
     /// Dates as plain strings, ISO with Z, or epoch seconds.
     pub date_forms: f64,
     /// The creation date of orders in UTC although it is labelled Riyadh, as
-    /// two of Salla's samples seem to have it. The truth keeps the real moment.
+    /// two of Salla's samples seem to have it. No reader can tell, so the truth
+    /// is what the label says: `created_at`, its day and its month are those of
+    /// the string read as Riyadh time, three hours before the real moment. The
+    /// lists still filter and sort by the real one, so an order placed between
+    /// midnight and three is listed under a day on which, by its date, it was
+    /// not placed.
     pub utc_labelled_dates: bool,
 }
 
@@ -31,7 +36,9 @@ pub enum EmptyLinks {
     Array,
 }
 
-/// What `from_date` and `to_date` mean, which Salla does not document.
+/// What `from_date` and `to_date` mean, which Salla does not document; the same
+/// for `date_from` and `date_to` of customers. A bound that is a day is meant
+/// as a whole one: an exclusive bound leaves its whole day out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DateFilter {
@@ -57,6 +64,20 @@ pub enum FilterZone {
     #[default]
     Riyadh,
     Utc,
+}
+
+/// What the bounds of the customer list do. Salla's page describes them the
+/// wrong way round.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CustomerDates {
+    /// `date_from` is the lower bound, as integrators use it.
+    #[default]
+    AsNamed,
+    /// `date_from` is the upper bound, as the page describes it.
+    Swapped,
+    /// They do nothing.
+    Ignored,
 }
 
 /// How an order item names its product. The documented item does not at all;

@@ -3,6 +3,7 @@
 //! place and a hash. Numbers ascend with time, so a page of orders sorted by
 //! creation is arithmetic and a date filter is a binary search.
 
+use super::BusyDay;
 use super::draw::{Draw, Stream};
 use super::riyadh::{self, DAY_SECONDS};
 use jiff::ToSpan;
@@ -23,15 +24,30 @@ pub(crate) struct Calendar {
 }
 
 impl Calendar {
-    pub(crate) fn new(seed: u64, orders: u64, months: u32, now: i64) -> Self {
+    pub(crate) fn new(
+        seed: u64,
+        orders: u64,
+        months: u32,
+        now: i64,
+        busy_day: Option<BusyDay>,
+    ) -> Self {
         let today = riyadh::wall_clock(now).date();
         let first = today.saturating_sub(i64::from(months).months());
         let first_day = riyadh::number_of(first);
         let weights = weights(seed, first_day, now);
+        let busy = busy_day.map_or(0, |busy| busy.orders.min(orders));
+        let mut before = cumulative_counts(&weights, orders - busy);
+        if let Some(busy_day) = busy_day {
+            let ago = (busy_day.days_ago as usize).min(weights.len() - 1);
+            let after_it = weights.len() - ago;
+            before[after_it..]
+                .iter_mut()
+                .for_each(|count| *count += busy);
+        }
         Self {
             seed,
             first_day,
-            before: cumulative_counts(&weights, orders),
+            before,
             now,
         }
     }
@@ -182,7 +198,7 @@ mod tests {
 
     #[test]
     fn orders_ascend_and_stay_inside_the_period() {
-        let calendar = Calendar::new(3, 5_000, 24, NOW);
+        let calendar = Calendar::new(3, 5_000, 24, NOW, None);
         let moments: Vec<i64> = (0..5_000).map(|index| calendar.created_at(index)).collect();
         assert!(moments.is_sorted());
         assert!(moments[0] >= calendar.first_moment());
@@ -192,7 +208,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_search_agrees_with_counting(seed: u64, offset in -40_000_000i64..40_000_000, orders in 0u64..800) {
-            let calendar = Calendar::new(seed, orders, 12, NOW);
+            let calendar = Calendar::new(seed, orders, 12, NOW, None);
             let moment = NOW + offset;
             let counted = (0..orders).filter(|index| calendar.created_at(*index) < moment).count();
             prop_assert_eq!(calendar.first_at_or_after(moment), counted as u64);
@@ -200,8 +216,24 @@ mod tests {
     }
 
     #[test]
+    fn a_busy_day_has_its_orders_and_the_shop_no_more_than_before() {
+        for days_ago in [0, 100, 9_999] {
+            let busy = BusyDay {
+                days_ago,
+                orders: 3_000,
+            };
+            let calendar = Calendar::new(3, 5_000, 12, NOW, Some(busy));
+            let day = (riyadh::day_number(NOW) - i64::from(days_ago)).max(calendar.first_day);
+            let of_day = calendar.first_at_or_after(riyadh::day_start(day + 1))
+                - calendar.first_at_or_after(riyadh::day_start(day));
+            assert!((3_000..3_050).contains(&of_day), "{of_day}");
+            assert_eq!(calendar.orders(), 5_000);
+        }
+    }
+
+    #[test]
     fn late_november_is_busier_than_early_november() {
-        let calendar = Calendar::new(3, 100_000, 12, NOW);
+        let calendar = Calendar::new(3, 100_000, 12, NOW, None);
         let count = |from: Date, to: Date| {
             calendar.first_at_or_after(riyadh::day_start(riyadh::number_of(to)))
                 - calendar.first_at_or_after(riyadh::day_start(riyadh::number_of(from)))

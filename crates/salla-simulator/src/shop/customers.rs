@@ -4,8 +4,11 @@
 
 use super::Shop;
 use super::draw::{Draw, Stream};
+use super::layer::Layer;
+use super::merged::Spot;
 use super::riyadh::{self, DAY_SECONDS};
 use super::words::{CITIES, DISTRICTS, FIRST_NAMES, LAST_NAMES, STREETS, is_female};
+use std::ops::Range;
 
 const HEAD_START: i64 = 180 * DAY_SECONDS;
 
@@ -54,14 +57,59 @@ impl Customer {
     }
 }
 
-impl Shop {
-    pub(crate) fn customer_count(&self) -> u64 {
-        self.spec.customers
+/// The customers of a shop together with what was changed while it runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CustomerBook<'a> {
+    pub(crate) shop: &'a Shop,
+    pub(crate) layer: &'a Layer,
+}
+
+impl CustomerBook<'_> {
+    pub(crate) fn index_of(&self, id: i64) -> Option<u64> {
+        let index = self.shop.ids.customer.index(id)?;
+        self.layer.is_listed(index).then_some(index)
     }
 
+    /// The shop's own customers who registered in a stretch of time.
+    pub(crate) fn own(&self, moments: &Range<i64>) -> Range<u64> {
+        let position = |moment: i64| match moment {
+            i64::MIN => 0,
+            i64::MAX => self.shop.spec.customers,
+            moment => self.shop.customers_before(moment),
+        };
+        position(moments.start)..position(moments.end)
+    }
+
+    /// All listed customers, the first to register first.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u64> + use<> {
+        let merged = self
+            .layer
+            .merged(0..self.shop.spec.customers, i64::MIN..i64::MAX);
+        (0..merged.len()).map(move |place| match merged.at(place) {
+            Spot::Base(index) | Spot::Added(index) => index,
+        })
+    }
+
+    /// An edit moves the last name on, as if by marriage.
     pub(crate) fn customer(&self, index: u64) -> Customer {
+        let moment = self.layer.moment_of_added(index);
+        let mut customer = self.shop.customer(index, moment);
+        if let Some(edit) = self.layer.edit_of(index) {
+            let names = LAST_NAMES.iter().cycle();
+            let mut from_hers = names.skip_while(|name| **name != customer.last_name);
+            let steps = edit.steps as usize % LAST_NAMES.len();
+            customer.last_name = from_hers.nth(steps).unwrap_or(&customer.last_name);
+            customer.updated_at = edit.updated_at;
+        }
+        customer
+    }
+}
+
+impl Shop {
+    /// A customer as made; `moment` is when one registered who was added later.
+    pub(crate) fn customer(&self, index: u64, moment: Option<i64>) -> Customer {
         let mut draw = Draw::of(self.spec.seed, Stream::Customer, index);
-        let created_at = self.customer_created_at(index);
+        let created_at = moment.unwrap_or_else(|| self.customer_created_at(index));
         let first_name = draw.below(FIRST_NAMES.len() as u64) as usize;
         let city = draw.pick(&CITIES);
         Customer {
@@ -78,7 +126,8 @@ impl Shop {
                 .chance(0.4)
                 .then(|| riyadh::day_start(draw.below(15_000) as i64 - 2_000)),
             created_at,
-            updated_at: (created_at + draw.below(200 * DAY_SECONDS as u64) as i64).min(self.now),
+            updated_at: (created_at + draw.below(200 * DAY_SECONDS as u64) as i64)
+                .min(self.now.max(created_at)),
             points: draw.below(900) as u32,
         }
     }
@@ -115,11 +164,6 @@ impl Shop {
         let registered = (share * self.spec.customers as f64) as u64;
         let choice = (registered as f64 * skew * skew.sqrt()) as u64;
         Some(choice.min(self.spec.customers - 1))
-    }
-
-    pub(crate) fn customer_index(&self, id: i64) -> Option<u64> {
-        let index = self.ids.customer.index(id)?;
-        (index < self.spec.customers).then_some(index)
     }
 
     fn customer_period(&self) -> (i64, i64) {

@@ -17,6 +17,8 @@ pub(crate) enum Stream {
     InvalidCustomer = 9,
     InvalidProduct = 10,
     Quirk = 11,
+    Drift = 12,
+    TotalJitter = 13,
 }
 
 /// A stream of choices (SplitMix64).

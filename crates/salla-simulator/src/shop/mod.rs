@@ -6,8 +6,11 @@ mod calendar;
 mod customers;
 mod draw;
 pub(crate) mod invalid;
+mod layer;
+mod merged;
 mod money;
 mod options;
+mod order_book;
 mod orders;
 mod overlay;
 mod products;
@@ -17,16 +20,19 @@ mod spec;
 mod statuses;
 mod words;
 
-pub(crate) use customers::Customer;
+pub(crate) use customers::{Customer, CustomerBook};
 pub(crate) use draw::{Draw, Stream, mix};
+pub(crate) use layer::{Edit, Layer};
+pub(crate) use merged::{Merged, Spot};
 pub use money::Currency;
 pub(crate) use money::Money;
 pub(crate) use options::OptionKind;
-pub(crate) use orders::{Item, Order, OrderBook, OrderHead};
-pub(crate) use overlay::{Edit, Overlay};
-pub(crate) use products::{Category, Product, Variant};
+pub(crate) use order_book::OrderBook;
+pub(crate) use orders::{Item, Order, OrderHead};
+pub(crate) use overlay::Overlay;
+pub(crate) use products::{Category, Product, ProductBook, Variant};
 pub(crate) use scramble::{IdSpace, Scramble};
-pub use spec::{CurrencyShare, CustomStatus, DEFAULT_NOW, Plan, ShopSpec};
+pub use spec::{BusyDay, CurrencyShare, CustomStatus, DEFAULT_NOW, Plan, ShopSpec};
 pub use statuses::Original;
 pub(crate) use words::{CITIES, COURIERS};
 
@@ -64,7 +70,7 @@ impl Shop {
         let now = spec.now.as_second();
         Self {
             id: Scramble::new(platform_seed, IdSpace::Other).id(number),
-            calendar: Calendar::new(seed, spec.orders, spec.months, now),
+            calendar: Calendar::new(seed, spec.orders, spec.months, now, spec.busy_day),
             ids: Ids::new(seed),
             now,
             spec,

@@ -3,7 +3,6 @@
 
 use super::draw::{Draw, Stream};
 use super::money::{Currency, Money};
-use super::overlay::Overlay;
 use super::products::{Product, Variant};
 use super::riyadh::DAY_SECONDS;
 use super::statuses::Original;
@@ -69,63 +68,21 @@ impl Item {
     }
 }
 
-/// The orders of a shop together with what was changed while it runs.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct OrderBook<'a> {
-    pub(crate) shop: &'a Shop,
-    pub(crate) overlay: &'a Overlay,
-}
-
-impl OrderBook<'_> {
-    /// The count of order numbers; deleted orders keep theirs.
-    pub(crate) fn numbers(&self) -> u64 {
-        self.shop.spec.orders + self.overlay.inserted.len() as u64
-    }
-
-    pub(crate) fn is_listed(&self, index: u64) -> bool {
-        index < self.numbers() && !self.overlay.deleted.contains(&index)
-    }
-
-    pub(crate) fn index_of(&self, id: i64) -> Option<u64> {
-        let index = self.shop.ids.order.index(id)?;
-        self.is_listed(index).then_some(index)
-    }
-
-    pub(crate) fn index_of_reference(&self, reference_id: i64) -> Option<u64> {
-        let index = u64::try_from((reference_id - FIRST_REFERENCE) / 3).ok()?;
-        let found = self.is_listed(index) && self.shop.reference_id(index) == reference_id;
-        found.then_some(index)
-    }
-
-    pub(crate) fn created_at(&self, index: u64) -> i64 {
-        match index.checked_sub(self.shop.spec.orders) {
-            Some(inserted) => self.overlay.inserted[inserted as usize],
-            None => self.shop.calendar.created_at(index),
-        }
-    }
-
-    pub(crate) fn head(&self, index: u64) -> OrderHead {
-        let mut head = self.shop.order_head(index, self.created_at(index));
-        if let Some(edit) = self.overlay.edited.get(&index) {
-            head.status = edit.status;
-            head.custom_status = None;
-            head.updated_at = edit.updated_at;
-        }
-        head
-    }
-
-    pub(crate) fn order(&self, index: u64) -> Order {
-        self.shop.price(self.head(index))
-    }
-}
-
 impl Shop {
+    /// The number of the order that could have this reference.
+    pub(super) fn index_of_reference(&self, reference_id: i64) -> Option<u64> {
+        let since_first = reference_id.checked_sub(FIRST_REFERENCE)?;
+        // Any number may be asked for; no shop has more orders than this.
+        let index = u64::from(u32::try_from(since_first / 3).ok()?);
+        (self.reference_id(index) == reference_id).then_some(index)
+    }
+
     fn reference_id(&self, index: u64) -> i64 {
         let mut draw = Draw::of(self.spec.seed, Stream::OrderMoment, !index);
         FIRST_REFERENCE + 3 * index as i64 + draw.below(3) as i64
     }
 
-    fn order_head(&self, index: u64, created_at: i64) -> OrderHead {
+    pub(super) fn order_head(&self, index: u64, created_at: i64) -> OrderHead {
         let mut draw = Draw::of(self.spec.seed, Stream::OrderHead, index);
         let age = self.now - created_at;
         let currency = self.currency(&mut draw);
@@ -168,7 +125,8 @@ impl Shop {
         wanted.then_some(place)
     }
 
-    fn price(&self, head: OrderHead) -> Order {
+    /// `extra` is what was added to the quantity of the first item.
+    pub(super) fn price(&self, head: OrderHead, extra: u32) -> Order {
         let mut draw = Draw::of(self.spec.seed, Stream::OrderBody, head.index);
         let currency = head.currency;
         let terms = Terms::of(currency, &mut draw);
@@ -178,7 +136,10 @@ impl Shop {
         let courier = draw.below(COURIERS.len() as u64) as usize;
         let count = draw.weighted(&[(45, 1), (25, 2), (14, 3), (8, 4), (5, 5), (3, 6)]);
         let items: Vec<Item> = (0..count)
-            .map(|place| self.item(head.index, place, terms, &mut draw))
+            .map(|place| {
+                let extra = if place == 0 { extra } else { 0 };
+                self.item(head.index, place, terms, extra, &mut draw)
+            })
             .collect();
         let mut order = Order {
             head,
@@ -197,11 +158,11 @@ impl Shop {
         order
     }
 
-    fn item(&self, order: u64, place: u64, terms: Terms, draw: &mut Draw) -> Item {
+    fn item(&self, order: u64, place: u64, terms: Terms, extra: u32, draw: &mut Draw) -> Item {
         let product = self.product(self.product_of_item(order, draw));
         let variants = product.variant_count();
         let variant = (variants > 0).then(|| product.variant(draw.below(variants)));
-        let quantity = draw.weighted(&[(70, 1), (18, 2), (7, 3), (3, 5), (2, 10)]);
+        let quantity = draw.weighted(&[(70, 1), (18, 2), (7, 3), (3, 5), (2, 10)]) + extra;
         let riyals = variant
             .as_ref()
             .map_or(product.price, |variant| variant.price);

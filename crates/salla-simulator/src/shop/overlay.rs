@@ -1,29 +1,24 @@
-//! What has been changed in a shop since it was made: the place for orders
-//! that are inserted, edited or deleted while somebody reads them.
+//! What has been changed in a shop since it was made: the place for records
+//! that are inserted, edited, hidden or deleted while somebody reads them.
 
-use super::statuses::Original;
-use std::collections::{BTreeMap, BTreeSet};
+use super::Shop;
+use super::layer::Layer;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Overlay {
-    /// The creation moments of added orders, numbered on from the shop's own.
-    pub(crate) inserted: Vec<i64>,
-    pub(crate) edited: BTreeMap<u64, Edit>,
-    pub(crate) deleted: BTreeSet<u64>,
-    /// Counts the changes, so that cached selections know when they are stale.
-    pub(crate) version: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Edit {
-    pub(crate) status: Original,
-    pub(crate) updated_at: i64,
+    pub(crate) orders: Layer,
+    pub(crate) customers: Layer,
+    pub(crate) products: Layer,
 }
 
 impl Overlay {
-    /// While nothing was inserted or deleted, order numbers are places in the
-    /// list and a page is arithmetic.
-    pub(crate) fn keeps_places(&self) -> bool {
-        self.inserted.is_empty() && self.deleted.is_empty()
+    /// A shop in which nothing has happened yet.
+    pub(crate) fn new(shop: &Shop) -> Self {
+        let (orders, customers) = (shop.spec.orders, shop.spec.customers);
+        Self {
+            orders: Layer::new(orders, orders),
+            customers: Layer::new(customers, customers),
+            products: Layer::new(shop.spec.products, shop.first_added_product()),
+        }
     }
 }

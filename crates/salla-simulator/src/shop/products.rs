@@ -4,6 +4,8 @@
 
 use super::Shop;
 use super::draw::{Draw, Stream};
+use super::layer::Layer;
+use super::merged::Spot;
 use super::money::Money;
 use super::riyadh::DAY_SECONDS;
 use super::words::{CATEGORIES, PRODUCT_ADJECTIVES, PRODUCT_NOUNS};
@@ -119,9 +121,54 @@ pub(crate) struct Category {
     pub(crate) updated_at: i64,
 }
 
+/// The catalogue together with what was changed while the shop runs. Orders
+/// keep what they say of a product: neither an edit nor a deletion here reaches
+/// them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProductBook<'a> {
+    pub(crate) shop: &'a Shop,
+    pub(crate) layer: &'a Layer,
+}
+
+impl ProductBook<'_> {
+    pub(crate) fn index_of(&self, id: i64) -> Option<u64> {
+        let index = self.shop.ids.product.index(id)?;
+        self.layer.is_listed(index).then_some(index)
+    }
+
+    /// All listed products, the oldest first.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u64> + use<> {
+        let merged = self
+            .layer
+            .merged(0..self.shop.spec.products, i64::MIN..i64::MAX);
+        (0..merged.len()).map(move |place| match merged.at(place) {
+            Spot::Base(index) | Spot::Added(index) => index,
+        })
+    }
+
+    /// An edit raises the price.
+    pub(crate) fn product(&self, index: u64) -> Product {
+        let mut product = self.shop.product(index);
+        if let Some(moment) = self.layer.moment_of_added(index) {
+            product.updated_at = moment;
+        }
+        if let Some(edit) = self.layer.edit_of(index) {
+            product.price += Money::units(5 * i64::from(edit.steps));
+            product.updated_at = edit.updated_at;
+        }
+        product
+    }
+}
+
 impl Shop {
-    pub(crate) fn product_count(&self) -> u64 {
-        self.spec.products
+    /// Numbers between the shop's own products and this one belong to deleted
+    /// products.
+    pub(crate) fn first_added_product(&self) -> u64 {
+        self.spec.products + self.once_deleted()
+    }
+
+    fn once_deleted(&self) -> u64 {
+        self.spec.products / 10 + 5
     }
 
     pub(crate) fn product(&self, index: u64) -> Product {
@@ -161,7 +208,7 @@ impl Shop {
         let old = order < self.spec.orders / 2;
         let gone = draw.chance(self.spec.deleted_products_share) && old;
         if gone || self.spec.products == 0 {
-            self.spec.products + draw.below(self.spec.products / 10 + 5)
+            self.spec.products + draw.below(self.once_deleted())
         } else {
             let popularity = draw.unit();
             (popularity * popularity * self.spec.products as f64) as u64
@@ -170,11 +217,6 @@ impl Shop {
 
     pub(crate) fn is_deleted_product(&self, index: u64) -> bool {
         index >= self.spec.products
-    }
-
-    pub(crate) fn product_index(&self, id: i64) -> Option<u64> {
-        let index = self.ids.product.index(id)?;
-        (index < self.spec.products).then_some(index)
     }
 
     pub(crate) fn category(&self, index: u64) -> Category {

@@ -18,6 +18,8 @@ pub struct ShopSpec {
     pub categories: u64,
     /// The orders are spread over this many months before `now`.
     pub months: u32,
+    /// One day on which far more is ordered than on any other.
+    pub busy_day: Option<BusyDay>,
     /// The moment at which the lists are frozen.
     pub now: Timestamp,
     pub plan: Plan,
@@ -41,6 +43,7 @@ impl Default for ShopSpec {
             products: 120,
             categories: 12,
             months: 24,
+            busy_day: None,
             now: DEFAULT_NOW,
             plan: Plan::Pro,
             currencies: vec![
@@ -61,6 +64,17 @@ impl Default for ShopSpec {
 
 /// 2025-06-15, noon in Riyadh.
 pub const DEFAULT_NOW: Timestamp = Timestamp::constant(1_749_978_000, 0);
+
+/// A day with at least this many of the shop's orders, the day's usual share
+/// coming on top; the other days have the rest. A day before the first month
+/// counts as the first day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BusyDay {
+    /// Riyadh days before the day of `now`.
+    pub days_ago: u32,
+    pub orders: u64,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -9,19 +9,22 @@ pub use records::*;
 
 use crate::shop::invalid::InvalidRates;
 use crate::shop::{
-    Currency, Item, Money, Order, OrderBook, Original, Overlay, Product, Shop, riyadh,
+    Currency, CustomerBook, Item, Money, Order, OrderBook, Original, Overlay, Product, ProductBook,
+    Shop, riyadh,
 };
 use jiff::civil::Date;
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A shop at one moment, to compare with row by row.
+/// A shop at one moment, changes until then included, to compare with row by
+/// row.
 #[derive(Clone, Debug)]
 pub struct ShopView {
     pub(crate) shop: Arc<Shop>,
     pub(crate) overlay: Arc<Overlay>,
     pub(crate) invalid: InvalidRates,
+    pub(crate) utc_labelled_dates: bool,
 }
 
 impl ShopView {
@@ -62,16 +65,18 @@ impl ShopView {
 
     pub fn truth_customers(&self) -> impl Iterator<Item = TruthCustomer> + '_ {
         let valid = |index: &u64| self.invalid.customer(self.seed(), *index).is_none();
-        (0..self.shop.customer_count())
+        self.customers()
+            .numbers()
             .filter(valid)
             .map(|index| self.truth_customer(index))
     }
 
     pub fn truth_products(&self) -> impl Iterator<Item = TruthProduct> + '_ {
         let valid = |index: &u64| self.invalid.product(self.seed(), *index).is_none();
-        (0..self.shop.product_count())
+        self.products()
+            .numbers()
             .filter(valid)
-            .map(|index| self.truth_product(&self.shop.product(index)))
+            .map(|index| self.truth_product(&self.products().product(index)))
     }
 
     /// All categories, those below others included.
@@ -117,11 +122,11 @@ impl ShopView {
             let kind = self.invalid.order(self.seed(), index)?;
             Some((Resource::Orders, self.shop.ids.order.id(index), kind))
         });
-        let customers = (0..self.shop.customer_count()).filter_map(|index| {
+        let customers = self.customers().numbers().filter_map(|index| {
             let kind = self.invalid.customer(self.seed(), index)?;
             Some((Resource::Customers, self.shop.ids.customer.id(index), kind))
         });
-        let products = (0..self.shop.product_count()).filter_map(|index| {
+        let products = self.products().numbers().filter_map(|index| {
             let kind = self.invalid.product(self.seed(), index)?;
             Some((Resource::Products, self.shop.ids.product.id(index), kind))
         });
@@ -138,26 +143,45 @@ impl ShopView {
     fn book(&self) -> OrderBook<'_> {
         OrderBook {
             shop: &self.shop,
-            overlay: &self.overlay,
+            layer: &self.overlay.orders,
+        }
+    }
+
+    fn customers(&self) -> CustomerBook<'_> {
+        CustomerBook {
+            shop: &self.shop,
+            layer: &self.overlay.customers,
+        }
+    }
+
+    fn products(&self) -> ProductBook<'_> {
+        ProductBook {
+            shop: &self.shop,
+            layer: &self.overlay.products,
         }
     }
 
     fn valid_orders(&self, from: Date, to: Date) -> impl Iterator<Item = Order> + '_ {
         self.order_numbers(from, to)
             .filter(|index| self.invalid.order(self.seed(), *index).is_none())
-            .map(|index| self.book().order(index))
+            .map(|index| {
+                let mut order = self.book().order(index);
+                order.head.created_at -= self.label_lag();
+                order
+            })
     }
 
-    /// The listed orders of the window: the shop's own, then inserted ones.
+    /// The listed orders of the window, oldest first.
     fn order_numbers(&self, from: Date, to: Date) -> impl Iterator<Item = u64> + '_ {
-        let start = riyadh::day_start(riyadh::number_of(from));
-        let end = riyadh::day_start(riyadh::number_of(to) + 1);
-        let calendar = &self.shop.calendar;
-        let own = calendar.first_at_or_after(start)..calendar.first_at_or_after(end);
-        let inserted = (self.shop.spec.orders..self.book().numbers())
-            .filter(move |index| (start..end).contains(&self.book().created_at(*index)));
-        own.chain(inserted)
-            .filter(|index| self.book().is_listed(*index))
+        let moment = |day| riyadh::day_start(day) + self.label_lag();
+        let start = moment(riyadh::number_of(from));
+        let end = moment(riyadh::number_of(to) + 1);
+        self.book().numbers(start..end)
+    }
+
+    /// How far the creation dates of orders lie before the real moments.
+    fn label_lag(&self) -> i64 {
+        if self.utc_labelled_dates { 3 * 3600 } else { 0 }
     }
 
     fn truth_order(&self, order: &Order) -> TruthOrder {
@@ -188,7 +212,7 @@ impl ShopView {
     }
 
     fn truth_customer(&self, index: u64) -> TruthCustomer {
-        let customer = self.shop.customer(index);
+        let customer = self.customers().customer(index);
         TruthCustomer {
             id: customer.id,
             first_name: customer.first_name,

@@ -28,7 +28,8 @@ pub struct TruthRejection {
 pub struct TruthOrder {
     pub id: i64,
     pub reference_id: i64,
-    /// Epoch seconds.
+    /// Epoch seconds of the date as it is labelled, which may not be the real
+    /// moment (see `Quirks::utc_labelled_dates`).
     pub created_at: i64,
     pub updated_at: i64,
     pub riyadh_date: Date,

@@ -37,6 +37,27 @@ async fn statuses_come_in_salla_s_or_the_edge_s_clothes() {
 }
 
 #[tokio::test]
+async fn the_edge_may_answer_without_json_or_without_anything() {
+    let sim = start().await;
+    for status in [502, 503, 504] {
+        for endpoint in [Endpoint::Orders, Endpoint::UserInfo] {
+            sim.queue_fault(endpoint, Fault::EmptyStatus(status));
+            sim.queue_fault(endpoint, Fault::TextStatus(status));
+        }
+        for path in ["/orders", "/oauth2/user/info"] {
+            let empty = get(&sim, path).await;
+            assert_eq!((empty.status, empty.text.as_str()), (status, ""));
+            let text = get(&sim, path).await;
+            assert_eq!(text.status, status);
+            assert_eq!(text.header("content-type"), Some("text/plain"));
+            assert!(!text.text.is_empty() && !text.text.starts_with(['{', '<']));
+        }
+    }
+    sim.set(|scenario| scenario.faults.empty_502 = 1.0);
+    assert_eq!(get(&sim, "/orders").await.text, "");
+}
+
+#[tokio::test]
 async fn faults_keep_to_their_endpoint_and_their_order() {
     let sim = start().await;
     sim.queue_fault(Endpoint::Order, Fault::Status(500));

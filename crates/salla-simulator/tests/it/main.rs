@@ -5,8 +5,14 @@
     reason = "a test that cannot go on should fail where it stands, helpers included"
 )]
 
+mod changes;
 mod client;
+mod decline;
+mod drift;
 mod faults;
+mod filters;
+mod ledger;
+mod lies;
 mod limits;
 mod lists;
 mod oddities;

@@ -390,3 +390,40 @@ async fn a_shop_that_changes_stays_true() {
     let latest = latest["data"][0]["id"].as_i64().unwrap();
     assert!(latest == inserted || latest == edited);
 }
+
+#[tokio::test]
+async fn a_shop_that_drifts_is_true_in_every_field_once_it_keeps_still() {
+    let mut drifting = scenario(AppAge::Expanded);
+    let drift = ResourceDrift {
+        arrive_every: 2,
+        edit_every: 1,
+        delete_every: 3,
+        until_request: 60,
+        pair_with_insert: true,
+        ..ResourceDrift::default()
+    };
+    drifting.drift = Drift {
+        seed: 11,
+        counts: DriftCounts::AllRequests,
+        orders: drift,
+        customers: drift,
+        products: drift,
+    };
+    let sim = Simulator::start(drifting).await.unwrap();
+    let before = sim.shop();
+    let truth_before = before.truth(day("2000-01-01"), day("2100-01-01"));
+    for page in 1..=20 {
+        for list in ["orders", "customers", "products"] {
+            get(&sim, &format!("/{list}?page={page}&per_page=7")).await;
+        }
+    }
+    assert!(sim.first_shop().drift_events().len() > 150);
+    expanded_lists_agree(&sim).await;
+    customers_agree(&sim).await;
+    products_agree(&sim).await;
+    let truth = sim.truth(day("2000-01-01"), day("2100-01-01"));
+    assert_eq!(truth.orders, 400 + 30);
+    assert_ne!(truth, truth_before);
+    let of_old_view = before.truth(day("2000-01-01"), day("2100-01-01"));
+    assert_eq!(of_old_view, truth_before, "a view is of its moment");
+}

@@ -1,0 +1,129 @@
+//! The handle of one shop: what it is, and what may happen to it while it is
+//! being read.
+
+use crate::drift::DriftEvent;
+use crate::ledger::LedgerReport;
+use crate::platform::{Platform, SimulatedShop};
+use crate::shop::{Edit, Original};
+use crate::truth::{Resource, ShopView, Truth};
+use crate::{locked, simulator};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use std::sync::Arc;
+
+/// One shop of a running simulator.
+#[derive(Clone, Debug)]
+pub struct ShopHandle {
+    pub(crate) platform: Arc<Platform>,
+    pub(crate) state: Arc<SimulatedShop>,
+}
+
+impl ShopHandle {
+    pub fn merchant_id(&self) -> i64 {
+        self.state.shop.id
+    }
+
+    pub fn access_token(&self) -> &str {
+        &self.state.tokens.access
+    }
+
+    pub fn refresh_token(&self) -> &str {
+        &self.state.tokens.refresh
+    }
+
+    pub fn view(&self) -> ShopView {
+        simulator::view(&self.platform, &self.state)
+    }
+
+    pub fn truth(&self, from: Date, to: Date) -> Truth {
+        self.view().truth(from, to)
+    }
+
+    /// The counts of the requests that carried a token of this shop.
+    pub fn ledger(&self) -> LedgerReport {
+        locked(&self.state.ledger).report()
+    }
+
+    /// What the scenario's drift has done to the shop so far.
+    pub fn drift_events(&self) -> Vec<DriftEvent> {
+        locked(&self.state.drift).events()
+    }
+}
+
+/// Changes while the shop is being read. Those that name a record give false
+/// if no list has it.
+impl ShopHandle {
+    /// Adds an order and gives its id. One in the past is as old by its
+    /// `updated_at`, so that only its place in the list betrays it.
+    pub fn insert_order(&self, created_at: Timestamp) -> i64 {
+        self.insert(Resource::Orders, created_at)
+    }
+
+    /// Moves an order to another status.
+    pub fn edit_order(&self, id: i64, status: Original) -> bool {
+        let change = |edit: &mut Edit| edit.status = Some(status);
+        self.edit(Resource::Orders, id, change)
+    }
+
+    /// Adds one to the quantity of an order's first item; the amounts follow.
+    pub fn edit_order_items(&self, id: i64) -> bool {
+        self.edit(Resource::Orders, id, |edit| edit.steps += 1)
+    }
+
+    /// Takes an order out of all lists; its details are gone as well.
+    pub fn delete_order(&self, id: i64) -> bool {
+        self.state.delete(Resource::Orders, id)
+    }
+
+    /// Makes a draft of an order: no list and no details until `unhide_order`.
+    pub fn hide_order(&self, id: i64) -> bool {
+        self.state.hide(Resource::Orders, id)
+    }
+
+    /// Lists a hidden order again, in its old place: its creation date is what
+    /// it was, while it is updated now.
+    pub fn unhide_order(&self, id: i64) -> bool {
+        self.state.unhide(Resource::Orders, id, self.now())
+    }
+
+    pub fn insert_customer(&self, created_at: Timestamp) -> i64 {
+        self.insert(Resource::Customers, created_at)
+    }
+
+    /// Gives a customer another last name.
+    pub fn edit_customer(&self, id: i64) -> bool {
+        self.edit(Resource::Customers, id, |edit| edit.steps += 1)
+    }
+
+    /// The orders keep the customer.
+    pub fn delete_customer(&self, id: i64) -> bool {
+        self.state.delete(Resource::Customers, id)
+    }
+
+    /// Adds a product, which is the first of the list, and gives its id.
+    pub fn insert_product(&self) -> i64 {
+        self.insert(Resource::Products, self.platform.clock.now())
+    }
+
+    /// Raises the price of a product; orders keep the old one.
+    pub fn edit_product(&self, id: i64) -> bool {
+        self.edit(Resource::Products, id, |edit| edit.steps += 1)
+    }
+
+    /// The orders keep the product.
+    pub fn delete_product(&self, id: i64) -> bool {
+        self.state.delete(Resource::Products, id)
+    }
+
+    fn insert(&self, resource: Resource, created_at: Timestamp) -> i64 {
+        self.state.insert(resource, created_at.as_second())
+    }
+
+    fn edit(&self, resource: Resource, id: i64, change: impl FnOnce(&mut Edit)) -> bool {
+        self.state.edit(resource, id, self.now(), change)
+    }
+
+    fn now(&self) -> i64 {
+        self.platform.clock.now().as_second()
+    }
+}

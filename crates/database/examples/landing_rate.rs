@@ -108,6 +108,7 @@ async fn begin(runs: &dyn Runs, keep_raw: bool) -> (RunLease, WindowId) {
         months: 12,
         max_orders: None,
         keep_raw,
+        only: None,
     };
     let range = DayRange::last_months("2025-06-15".parse().unwrap(), 12);
     let run = runs
@@ -134,6 +135,7 @@ async fn begin(runs: &dyn Runs, keep_raw: bool) -> (RunLease, WindowId) {
             share: 1.0,
         },
         max_orders: None,
+        recently_updated: vec![],
     });
     let windows = [(Resource::Orders, Some(range))];
     runs.save_plan(lease, &plan, &windows).await.unwrap();

@@ -14,6 +14,7 @@ use sqlx::{ConnectOptions, Executor, PgPool};
 use crate::connections::{Keyring, PostgresConnections};
 use crate::failure::{database_failure, reason};
 use crate::landing::PostgresLanding;
+use crate::records::PostgresRecords;
 use crate::runs::PostgresRuns;
 
 /// Everything that the migrations make lies in two schemas, their own table included:
@@ -171,6 +172,10 @@ impl Database {
 
     pub fn runs(&self) -> PostgresRuns {
         PostgresRuns::new(self.pool.clone(), self.clock.clone())
+    }
+
+    pub fn records(&self) -> PostgresRecords {
+        PostgresRecords::new(self.pool.clone(), self.clock.clone())
     }
 
     pub fn connections(&self, keyring: Keyring) -> PostgresConnections {

@@ -16,6 +16,9 @@ pub(crate) struct HeldRun {
     pub(crate) keep_raw: bool,
     /// Spares a batch the search for rejections that it might resolve.
     pub(crate) has_open_rejections: bool,
+    /// Rows are to be written although the texts are the same, because they are read
+    /// in another way now.
+    pub(crate) rewrites: bool,
 }
 
 #[derive(sqlx::FromRow)]
@@ -50,5 +53,6 @@ pub(crate) async fn hold(tx: &mut PgConnection, lease: RunLease) -> Result<HeldR
         number: row.number,
         keep_raw: row.keep_raw,
         has_open_rejections: row.has_open_rejections,
+        rewrites: false,
     })
 }

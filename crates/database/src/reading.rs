@@ -132,6 +132,16 @@ impl Database {
         rows.into_iter().map(RejectedRecord::try_from).collect()
     }
 
+    /// When an import of this database last wrote; by the clock of that import.
+    pub async fn last_progress(&self) -> Result<Option<Timestamp>, Failure> {
+        let last: Option<jiff_sqlx::Timestamp> =
+            sqlx::query_scalar("SELECT max(updated_at) FROM salla_sync.merchant_sync_status")
+                .fetch_one(self.pool())
+                .await
+                .map_err(|error| database_failure("reading the last progress", &error))?;
+        Ok(last.map(jiff_sqlx::Timestamp::to_jiff))
+    }
+
     /// `None`: nothing is known of the record.
     pub async fn raw_record(
         &self,

@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::DetailCase;
+use crate::plan::{DetailCase, MAX_ROWS_PER_WINDOW};
 use crate::resource::Resource;
 use crate::run::{RunId, WindowId};
 use crate::shop::MerchantId;
@@ -40,14 +40,94 @@ pub struct WindowCounts {
     /// The run was told to stop after so many orders, so this window was not
     /// walked to its end and proves nothing.
     pub cut_short: bool,
+    /// Pages of the last walk.
+    #[serde(default)]
+    pub pages: u32,
+    /// The last two walks listed the same ids.
+    #[serde(default)]
+    pub same_as_before: bool,
+    /// The first and the last page were read once more after the walk, and count as
+    /// part of it.
+    #[serde(default)]
+    pub ends_read_again: bool,
+    /// `total` never fell below that of the first page, nor rose above `reported`.
+    #[serde(default)]
+    pub total_only_grew: bool,
+}
+
+/// How far the walks of a window prove that it was read whole (DESIGN §3.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Proof {
+    /// Stopped early on purpose; says nothing.
+    CutShort,
+    /// Salla listed every record that it reported, and nothing can have slipped past
+    /// the reader in the meantime.
+    Proven,
+    /// Salla's number does not fit its list, but two walks gave the same records and
+    /// the difference is small; it is shown.
+    Settled,
+    Unproven,
+}
+
+/// A number of Salla's that is off by no more than this does not fail a run when two
+/// walks have agreed. Counters behind a search index are known to lag.
+pub fn settlement_bound(reported: u64) -> u64 {
+    (reported / 200).max(3)
 }
 
 impl WindowCounts {
+    pub fn proof(&self) -> Proof {
+        if self.cut_short {
+            Proof::CutShort
+        } else if self.walk_is_exact() && (self.same_as_before || self.one_walk_is_enough())
+            || self.grew_under_our_eyes()
+        {
+            Proof::Proven
+        } else if self.same_as_before
+            && self.difference().unsigned_abs() <= settlement_bound(self.reported)
+            && self.reported < MAX_ROWS_PER_WINDOW
+        {
+            Proof::Settled
+        } else {
+            Proof::Unproven
+        }
+    }
+
     /// Salla listed every record that it reported, and did not change its mind in
     /// the meantime.
-    pub fn walk_is_stable(&self) -> bool {
-        self.cut_short
-            || (self.total_was_stable && self.reported == self.distinct + self.without_id)
+    pub fn walk_is_exact(&self) -> bool {
+        self.total_was_stable && self.difference() == 0
+    }
+
+    /// A row that is inserted while another is deleted can hide in an unchanged
+    /// `total`. One page is read in one moment. An order that is inserted comes to
+    /// light in the closing pass, at the head of what was updated last. New customers
+    /// show at an end of their list. Other lists need two walks that agree.
+    fn one_walk_is_enough(&self) -> bool {
+        self.pages <= 1
+            || match self.resource {
+                Resource::Orders => true,
+                Resource::Customers => self.ends_read_again,
+                Resource::Products | Resource::Categories | Resource::OrderStatuses => false,
+            }
+    }
+
+    /// Customers sign up while their list is read, in a large shop on every walk. They
+    /// are added at an end of the list, so that reading both ends once more finds
+    /// them, and nobody slips past the reader unless somebody is deleted, which the
+    /// falling `total` tells.
+    fn grew_under_our_eyes(&self) -> bool {
+        self.resource == Resource::Customers
+            && self.ends_read_again
+            && self.total_only_grew
+            && self.difference() == 0
+    }
+
+    /// Two walks agree on a list that is further from Salla's number than may be
+    /// settled: another walk would change nothing.
+    pub fn is_hopeless(&self) -> bool {
+        self.same_as_before && self.total_was_stable && self.proof() == Proof::Unproven
     }
 
     /// Every record that was listed is loaded, rejected or gone, and has its
@@ -58,7 +138,7 @@ impl WindowCounts {
     }
 
     pub fn balances(&self) -> bool {
-        self.walk_is_stable() && self.records_are_accounted_for()
+        self.proof() != Proof::Unproven && self.records_are_accounted_for()
     }
 
     /// What Salla reported beyond (or below, if negative) what it listed.
@@ -100,6 +180,14 @@ pub struct Certificate {
     pub windows: Vec<WindowCounts>,
     pub month_totals: Vec<MonthTotal>,
     pub rejections: Vec<RejectionCount>,
+    /// Orders of the range that Salla no longer lists and, asked for one by one, no
+    /// longer has.
+    #[serde(default)]
+    pub vanished: u64,
+    /// Orders of the range that Salla does not list but, asked for one by one, still
+    /// has.
+    #[serde(default)]
+    pub unlisted: u64,
 }
 
 /// The sums of one resource over all its windows. Windows overlap by a day, so
@@ -164,6 +252,10 @@ mod tests {
             details_needed: 95,
             details_loaded: 95,
             cut_short: false,
+            pages: 2,
+            same_as_before: false,
+            ends_read_again: false,
+            total_only_grew: true,
         }
     }
 
@@ -183,6 +275,159 @@ mod tests {
             change(&mut window);
             assert!(!window.balances(), "case {index}");
         }
+    }
+
+    fn certificate(windows: Vec<WindowCounts>) -> Certificate {
+        let day = "2025-06-15".parse().unwrap();
+        Certificate {
+            run_id: RunId(uuid::Uuid::nil()),
+            merchant_id: MerchantId(uuid::Uuid::nil()),
+            range: DayRange { from: day, to: day },
+            detail_case: DetailCase::Details,
+            as_of: Timestamp::UNIX_EPOCH,
+            started_at: Timestamp::UNIX_EPOCH,
+            windows,
+            month_totals: vec![],
+            rejections: vec![],
+            vanished: 0,
+            unlisted: 0,
+        }
+    }
+
+    #[test]
+    fn a_certificate_balances_when_all_its_windows_do() {
+        let broken = WindowCounts {
+            reported: 7,
+            ..counts()
+        };
+        assert!(certificate(vec![counts(), counts()]).balances());
+        let one_broken = certificate(vec![counts(), broken.clone()]);
+        assert!(!one_broken.balances());
+        assert_eq!(one_broken.unbalanced().collect::<Vec<_>>(), [&broken]);
+        assert!(!one_broken.summary(Resource::Orders).balanced);
+        assert!(one_broken.summary(Resource::Products).balanced);
+    }
+
+    #[test]
+    fn the_summary_adds_up_the_windows_of_its_resource() {
+        let products = WindowCounts {
+            resource: Resource::Products,
+            ..counts()
+        };
+        let summary = certificate(vec![counts(), products, counts()]).summary(Resource::Orders);
+        let expected = ResourceSummary {
+            reported: 200,
+            distinct: 200,
+            loaded: 190,
+            rejected: 8,
+            gone: 2,
+            details_needed: 190,
+            details_loaded: 190,
+            balanced: true,
+        };
+        assert_eq!(summary, expected);
+    }
+
+    #[test]
+    fn two_walks_that_agree_settle_a_small_difference() {
+        let table = [
+            // reported, listed, agree, proof
+            (1_000, 1_000, false, Proof::Proven),
+            (1_000, 999, false, Proof::Unproven),
+            (1_000, 995, true, Proof::Settled),
+            (1_000, 1_005, true, Proof::Settled),
+            (1_000, 994, true, Proof::Unproven),
+            (100, 97, true, Proof::Settled),
+            (100, 96, true, Proof::Unproven),
+            (0, 3, true, Proof::Settled),
+            // A ceiling may be lying: what it hides is not a small difference.
+            (10_000, 10_020, true, Proof::Unproven),
+        ];
+        for (reported, listed, same_as_before, proof) in table {
+            let window = WindowCounts {
+                reported,
+                distinct: listed,
+                without_id: 0,
+                same_as_before,
+                ..counts()
+            };
+            assert_eq!(
+                window.proof(),
+                proof,
+                "{reported} {listed} {same_as_before}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_total_that_moved_needs_a_second_walk() {
+        let mut window = counts();
+        window.total_was_stable = false;
+        assert_eq!(window.proof(), Proof::Unproven);
+        window.same_as_before = true;
+        assert_eq!(window.proof(), Proof::Settled);
+    }
+
+    #[test]
+    fn what_one_exact_walk_proves_depends_on_the_list() {
+        let table = [
+            (Resource::Orders, 2, false, Proof::Proven),
+            (Resource::Customers, 2, false, Proof::Unproven),
+            (Resource::Customers, 2, true, Proof::Proven),
+            (Resource::Customers, 1, false, Proof::Proven),
+            (Resource::Products, 1, false, Proof::Proven),
+            (Resource::Products, 2, true, Proof::Unproven),
+        ];
+        for (resource, pages, ends_read_again, proof) in table {
+            let mut window = WindowCounts {
+                resource,
+                pages,
+                ends_read_again,
+                ..counts()
+            };
+            assert_eq!(
+                window.proof(),
+                proof,
+                "{resource} {pages} {ends_read_again}"
+            );
+            window.same_as_before = true;
+            assert_eq!(window.proof(), Proof::Proven, "{resource} walked twice");
+        }
+    }
+
+    #[test]
+    fn customers_may_sign_up_while_their_list_is_read() {
+        let mut window = WindowCounts {
+            resource: Resource::Customers,
+            total_was_stable: false,
+            ends_read_again: true,
+            ..counts()
+        };
+        assert_eq!(window.proof(), Proof::Proven);
+        let broken: [fn(&mut WindowCounts); 4] = [
+            |w| w.resource = Resource::Orders,
+            |w| w.ends_read_again = false,
+            |w| w.total_only_grew = false,
+            |w| w.reported += 1,
+        ];
+        for (index, change) in broken.iter().enumerate() {
+            let mut window = window.clone();
+            change(&mut window);
+            assert_eq!(window.proof(), Proof::Unproven, "case {index}");
+        }
+        window.same_as_before = true;
+        assert_eq!(window.proof(), Proof::Proven);
+    }
+
+    #[test]
+    fn only_agreement_far_from_the_number_is_hopeless() {
+        let mut window = counts();
+        window.reported = 500;
+        assert!(!window.is_hopeless());
+        window.same_as_before = true;
+        assert!(window.is_hopeless());
+        window.total_was_stable = false;
+        assert!(!window.is_hopeless(), "the number may come to rest");
     }
 
     #[test]

@@ -136,6 +136,10 @@ pub struct Probe {
     /// For a first try (`--max-orders`): only so many rows of each list, orders newest
     /// first.
     pub max_orders: Option<u64>,
+    /// The orders that were updated last when the run began, newest first: whatever
+    /// stands before them at its end has been updated since.
+    #[serde(default)]
+    pub recently_updated: Vec<i64>,
 }
 
 /// Windows, requests and floor of a run.
@@ -149,6 +153,9 @@ pub struct Plan {
     pub customer_pages: u64,
     pub product_pages: u64,
     pub other_requests: u64,
+    /// What it takes to prove at the end that nothing slipped past the reader.
+    #[serde(default)]
+    pub closing_requests: u64,
 }
 
 impl Plan {
@@ -181,11 +188,34 @@ impl Plan {
         Self {
             order_pages,
             detail_requests: orders * probe.detail_case.requests_per_order(),
-            customer_pages: pages(limited(probe.customers), probe.customers_per_page),
-            product_pages: pages(limited(probe.products), probe.products_per_page),
+            customer_pages: customer_pages(&probe, limited(probe.customers)),
+            product_pages: walked_until_agreed(&probe, limited(probe.products)),
             other_requests: 1 + pages(probe.categories, 60),
+            closing_requests: closing_requests(&probe, windows.len() as u64),
             windows,
             probe,
+        }
+    }
+
+    /// The same for a run that reads just one resource.
+    pub fn only(self, resource: Resource) -> Self {
+        let of = |kind: Resource, requests: u64| if kind == resource { requests } else { 0 };
+        Self {
+            order_pages: of(Resource::Orders, self.order_pages),
+            detail_requests: of(Resource::Orders, self.detail_requests),
+            closing_requests: of(Resource::Orders, self.closing_requests),
+            customer_pages: of(Resource::Customers, self.customer_pages),
+            product_pages: of(Resource::Products, self.product_pages),
+            other_requests: match resource {
+                Resource::Categories => self.other_requests - 1,
+                Resource::OrderStatuses => 1,
+                _ => 0,
+            },
+            windows: match resource {
+                Resource::Orders => self.windows,
+                _ => vec![],
+            },
+            probe: self.probe,
         }
     }
 
@@ -195,6 +225,7 @@ impl Plan {
             + self.customer_pages
             + self.product_pages
             + self.other_requests
+            + self.closing_requests
     }
 
     /// How many pages one window will take, as far as the probe can tell.
@@ -218,6 +249,32 @@ impl Plan {
             .budget
             .floor_seconds(self.requests())
             .max(customers_floor_seconds(self.customer_pages))
+    }
+}
+
+/// Besides the walk, the first and the last page are read again (see
+/// [`crate::certificate::WindowCounts::proof`]).
+fn customer_pages(probe: &Probe, rows: u64) -> u64 {
+    match pages(rows, probe.customers_per_page) {
+        walk if walk > 1 && probe.max_orders.is_none() => walk + 2,
+        walk => walk,
+    }
+}
+
+/// A list of several pages is walked until two walks agree.
+fn walked_until_agreed(probe: &Probe, rows: u64) -> u64 {
+    match pages(rows, probe.products_per_page) {
+        walk if walk > 1 && probe.max_orders.is_none() => 2 * walk,
+        walk => walk,
+    }
+}
+
+/// What was updated last, and the counts of each window and of the lists that are read
+/// whole.
+fn closing_requests(probe: &Probe, windows: u64) -> u64 {
+    match probe.max_orders {
+        Some(_) => 0,
+        None => 1 + windows + 3,
     }
 }
 
@@ -303,6 +360,7 @@ mod tests {
             overlap: Overlap::INCLUSIVE,
             budget: budget(120, 1.0),
             max_orders: None,
+            recently_updated: vec![],
         }
     }
 

@@ -79,6 +79,17 @@ pub enum Command {
         SALLA_ACCESS_TOKEN=… salla-sync import --embedded --max-orders 200")]
     Import(ImportArgs),
 
+    /// Go further back than the finished imports did; what is there is not read again.
+    #[command(after_help = "Example:\n  \
+        SALLA_ACCESS_TOKEN=… DATABASE_URL=postgres://… salla-sync extend --months 24")]
+    Extend(ExtendArgs),
+
+    /// Read a part of the shop again: the orders of some days, or another resource.
+    #[command(after_help = "Examples:\n  \
+        salla-sync resync --resource orders --from 2026-01-01 --to 2026-01-31\n  \
+        salla-sync resync --resource products")]
+    Resync(ResyncArgs),
+
     /// Say what an import would fetch and how long Salla's limits make it last.
     #[command(after_help = "Example:\n  SALLA_ACCESS_TOKEN=… salla-sync plan --months 24")]
     Plan(PlanArgs),
@@ -87,10 +98,42 @@ pub enum Command {
     #[command(after_help = "Example:\n  DATABASE_URL=postgres://… salla-sync status --json")]
     Status(StatusArgs),
 
-    /// List records that were set aside, with the reason.
+    /// List records that were set aside, with the reason; or read them again.
     #[command(after_help = "Example:\n  \
-        DATABASE_URL=postgres://… salla-sync rejected --code invalid_date --limit 20")]
+        DATABASE_URL=postgres://… salla-sync rejected --code invalid_date --limit 20\n\n\
+        After an update of salla-sync that understands more:\n  \
+        DATABASE_URL=postgres://… salla-sync rejected replay")]
     Rejected(RejectedArgs),
+
+    /// Say where one record is: loaded, set aside, gone, outside the imported days, or
+    /// unknown, and why.
+    #[command(after_help = "Examples:\n  \
+        DATABASE_URL=postgres://… salla-sync trace 1027339291\n  \
+        SALLA_ACCESS_TOKEN=… salla-sync trace 45012 --fetch\n\n\
+        Exit code 0: something is known of the record; 1: nothing is.")]
+    Trace(TraceArgs),
+
+    /// Compare the database with what Salla says now; changes nothing.
+    #[command(after_help = "Examples:\n  \
+        SALLA_ACCESS_TOKEN=… DATABASE_URL=postgres://… salla-sync verify\n  \
+        SALLA_ACCESS_TOKEN=… DATABASE_URL=postgres://… salla-sync verify --deep --sample 200\n\n\
+        Exit code 0: all fits, or differs only by what came or went since the import;\n\
+        1: the database lacks records, or an order differs.")]
+    Verify(VerifyArgs),
+
+    /// Find out how Salla's API behaves for this shop, and write a report without
+    /// secrets and personal data that can be passed on.
+    #[command(after_help = "Examples:\n  \
+        SALLA_ACCESS_TOKEN=… salla-sync probe\n  \
+        SALLA_ACCESS_TOKEN=… salla-sync probe --json --out report.json\n\n\
+        It only reads, needs no database, and says first how many requests it makes.")]
+    Probe(ProbeArgs),
+
+    /// Read all kept raw records again, after an update of salla-sync that reads them
+    /// otherwise. Asks Salla for nothing.
+    #[command(after_help = "Example:\n  \
+        DATABASE_URL=postgres://… salla-sync remap --resource products")]
+    Remap(RemapArgs),
 
     /// Create or upgrade salla-sync's tables.
     #[command(after_help = "Example:\n  DATABASE_URL=postgres://… salla-sync migrate")]
@@ -157,6 +200,56 @@ pub struct ImportArgs {
 }
 
 #[derive(Args, Clone, Debug)]
+pub struct ExtendArgs {
+    /// How many months of orders there should be afterwards.
+    #[arg(long, default_value = "24", value_parser = parse_months)]
+    pub months: u16,
+    #[command(flatten)]
+    pub tokens: TokenArgs,
+
+    /// Leave the rest of Salla's budget to the shop's other software.
+    #[arg(long, default_value = "100%", value_parser = parse_share, value_name = "SHARE")]
+    pub budget_share: f64,
+
+    /// Do not keep Salla's raw records beside the rows.
+    #[arg(long)]
+    pub no_raw: bool,
+
+    /// Print the certificate as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ResyncArgs {
+    /// orders, customers, products, categories or order_statuses.
+    #[arg(long)]
+    pub resource: String,
+
+    /// First day of the orders, in Riyadh.
+    #[arg(long, value_name = "DAY")]
+    pub from: Option<jiff::civil::Date>,
+
+    /// Last day of the orders, in Riyadh.
+    #[arg(long, value_name = "DAY")]
+    pub to: Option<jiff::civil::Date>,
+    #[command(flatten)]
+    pub tokens: TokenArgs,
+
+    /// Leave the rest of Salla's budget to the shop's other software.
+    #[arg(long, default_value = "100%", value_parser = parse_share, value_name = "SHARE")]
+    pub budget_share: f64,
+
+    /// Do not keep Salla's raw records beside the rows.
+    #[arg(long)]
+    pub no_raw: bool,
+
+    /// Print the certificate as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
 pub struct PlanArgs {
     #[command(flatten)]
     pub depth: Depth,
@@ -178,7 +271,10 @@ pub struct StatusArgs {
 }
 
 #[derive(Args, Clone, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct RejectedArgs {
+    #[command(subcommand)]
+    pub action: Option<RejectedAction>,
     /// Only this resource: orders, customers, products, categories or
     /// order_statuses.
     #[arg(long)]
@@ -191,6 +287,92 @@ pub struct RejectedArgs {
     /// Print the raw records too. They hold personal data.
     #[arg(long)]
     pub raw: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum RejectedAction {
+    /// Read rejected records again and load those that are understood now. Asks Salla
+    /// for nothing.
+    #[command(after_help = "Example:\n  \
+        DATABASE_URL=postgres://… salla-sync rejected replay --code invalid_date\n\n\
+        While an import holds a shop, nothing of it is touched and the exit code is 4.")]
+    Replay(ReplayArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ReplayArgs {
+    /// Only this resource: orders, customers, products, categories or
+    /// order_statuses.
+    #[arg(long)]
+    pub resource: Option<String>,
+    /// Only this reason, e.g. invalid_date.
+    #[arg(long)]
+    pub code: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct TraceArgs {
+    /// Salla's id of the record, or the number that people see on an order.
+    #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+    pub number: i64,
+    /// What the record is: orders, customers, products, categories or order_statuses.
+    #[arg(long, default_value = "orders")]
+    pub resource: String,
+    /// Ask Salla for this one record as well, with one or two requests; nothing is
+    /// stored.
+    #[arg(long)]
+    pub fetch: bool,
+    #[command(flatten)]
+    pub tokens: TokenArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct VerifyArgs {
+    /// Compare a random sample of orders field by field as well: one or two requests
+    /// for each.
+    #[arg(long)]
+    pub deep: bool,
+    /// How many orders.
+    #[arg(long, default_value_t = 20, value_name = "N", requires = "deep",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub sample: u32,
+    /// Another seed draws another sample.
+    #[arg(long, default_value_t = 1, value_name = "N", requires = "deep")]
+    pub seed: u64,
+    #[command(flatten)]
+    pub tokens: TokenArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ProbeArgs {
+    #[command(flatten)]
+    pub tokens: TokenArgs,
+    /// Write the report to this file instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Write JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct RemapArgs {
+    /// Only this resource: orders, customers, products, categories or
+    /// order_statuses.
+    #[arg(long)]
+    pub resource: Option<String>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

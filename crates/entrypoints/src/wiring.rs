@@ -12,12 +12,16 @@ use domain::shop::{MerchantId, ShopInfo};
 use importer::import::ImportSettings;
 use importer::ports::clock::Clock;
 use importer::ports::connections::{Connections, Tokens};
+use importer::ports::inventory::Inventory;
 use importer::ports::landing::Landing;
 use importer::ports::platform::Platform;
+use importer::ports::records::{StoredRecords, Translator};
 use importer::ports::runs::Runs;
+use importer::ports::traces::Traces;
 use salla_client::http::{http_client, token_client};
 use salla_client::oauth::{AppCredentials, OAuth};
 use salla_client::tokens::{KeeperSettings, TokenKeeper, TokenSource};
+use salla_client::translate::StoredTexts;
 use salla_client::{ClientSettings, SallaClient, customers_budget};
 use secrecy::SecretString;
 
@@ -43,6 +47,18 @@ impl OpenDatabase {
 
     pub fn runs(&self) -> Arc<dyn Runs> {
         Arc::new(self.database.runs())
+    }
+
+    pub fn records(&self) -> Arc<dyn StoredRecords> {
+        Arc::new(self.database.records())
+    }
+
+    pub fn traces(&self) -> Arc<dyn Traces> {
+        Arc::new(self.database.records())
+    }
+
+    pub fn inventory(&self) -> Arc<dyn Inventory> {
+        Arc::new(self.database.records())
     }
 
     /// Refuses tables that this version does not know. A database of our own is
@@ -136,6 +152,11 @@ async fn embedded_server(
     Ok((server, postgres))
 }
 
+/// Reads kept texts as Salla's answers are read.
+pub fn translator() -> Arc<dyn Translator> {
+    Arc::new(StoredTexts)
+}
+
 /// A shop that answers, known to the database.
 pub struct ConnectedShop {
     pub platform: Arc<SallaClient>,
@@ -150,8 +171,11 @@ pub async fn connect_shop(
     share: f64,
     clock: Arc<dyn Clock>,
 ) -> Result<ConnectedShop, Failure> {
+    let not_before = after_the_last_request(open, clock.as_ref()).await?;
     let Some(refresh) = &settings.tokens.refresh else {
-        return meet(open, unstored_client(settings, share, clock)?).await;
+        let tokens = TokenSource::Fixed(settings.tokens.access.clone());
+        let platform = client(settings, share, clock, tokens, not_before)?;
+        return meet(open, platform).await;
     };
     let keyring = open.keyring.clone().ok_or_else(|| Failure::Bug {
         what: "tokens are to be stored but there is no key".to_owned(),
@@ -175,10 +199,26 @@ pub async fn connect_shop(
         }),
         clock: clock.clone(),
     });
-    let platform = client(settings, share, clock, TokenSource::Kept(keeper))?;
+    let tokens = TokenSource::Kept(keeper);
+    let platform = client(settings, share, clock, tokens, not_before)?;
     let connected = meet(open, platform).await?;
     connections.bind(connection.id, connected.merchant).await?;
     Ok(connected)
+}
+
+/// An exhausted budget allows one request a second (FACTS §6). A process that was
+/// stopped less than a second ago may have used this one up.
+async fn after_the_last_request(
+    open: &OpenDatabase,
+    clock: &dyn Clock,
+) -> Result<Option<Duration>, Failure> {
+    let Some(last) = open.database.last_progress().await? else {
+        return Ok(None);
+    };
+    let second = Duration::from_secs(1);
+    let since = clock.now().duration_since(last);
+    let since = Duration::try_from(since).unwrap_or_default();
+    Ok((since < second).then(|| clock.monotonic() + (second - since)))
 }
 
 /// Asks who the shop is, and makes it known to the database.
@@ -200,7 +240,7 @@ pub fn unstored_client(
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<SallaClient>, Failure> {
     let tokens = TokenSource::Fixed(settings.tokens.access.clone());
-    client(settings, share, clock, tokens)
+    client(settings, share, clock, tokens, None)
 }
 
 fn client(
@@ -208,12 +248,14 @@ fn client(
     share: f64,
     clock: Arc<dyn Clock>,
     tokens: TokenSource,
+    not_before: Option<Duration>,
 ) -> Result<Arc<SallaClient>, Failure> {
     let seed = seed(clock.as_ref());
     let customers = customers_budget(clock.clone(), seed);
     let api_url = parse_url(&settings.api_url)?;
     let mut settings = ClientSettings::new(api_url, http_client()?, clock, tokens, customers);
     settings.share = share;
+    settings.not_before = not_before;
     settings.rng_seed = seed;
     Ok(Arc::new(SallaClient::new(settings)))
 }

@@ -12,9 +12,10 @@ use domain::resource::Resource;
 use domain::run::RunState;
 use domain::shop::ShopInfo;
 use domain::window::DayRange;
+use jiff::Timestamp;
 
 use crate::passes::walk::{Walked, walk_window};
-use crate::passes::{Workshop, details};
+use crate::passes::{Workshop, closing, details};
 use crate::ports::clock::Clock;
 use crate::ports::landing::{Landing, RunLease};
 use crate::ports::platform::Platform;
@@ -87,15 +88,18 @@ pub async fn import(
     let runs = importer.runs.as_ref();
     let merchant = runs.ensure_merchant(shop).await?;
     if !again
-        && let Some(run) = runs.latest(merchant).await?
+        && options.only.is_none()
+        && let Some(run) = runs.latest_of_everything(merchant).await?
         && run.state == RunState::Completed
-        && run.options.months == options.months
-        && run.options.max_orders == options.max_orders
+        && run.options.asks_for_the_same(options)
     {
         return Ok(Outcome::AlreadyCompleted(Box::new(run)));
     }
     let today = domain::instant::riyadh_date(importer.clock.now());
-    let range = DayRange::last_months(today, options.months);
+    let range = options
+        .only
+        .and_then(|only| only.days)
+        .unwrap_or_else(|| DayRange::last_months(today, options.months));
     let run = runs.create_or_join(merchant, options, range).await?;
     let settings = &importer.settings;
     let claim = runs.claim(run.id, &settings.owner, settings.lease).await?;
@@ -210,13 +214,12 @@ async fn run_to_certificate(
     importer.tracker.planned(&plan);
     importer.tracker.resumed(&run.progress);
     let workshop = workshop(importer, lease, &plan);
-    tokio::select! {
+    let as_of = tokio::select! {
         biased;
-        result = passes(&workshop, &plan) => result?,
+        result = all_passes(&workshop, &plan) => result?,
         failure = report_percent(importer, lease) => return Err(failure),
-    }
-    importer.tracker.phase(Phase::Verifying);
-    importer.runs.certify(lease, importer.clock.now()).await
+    };
+    importer.runs.certify(lease, as_of).await
 }
 
 /// The plan of the run: the one it was begun with, or a new one from a probe.
@@ -237,17 +240,25 @@ async fn plan(
         max_orders: run.options.max_orders,
     };
     let plan = probe(importer.platform.as_ref(), &wanted).await?;
+    let only = run.options.only.map(|only| only.resource);
+    let plan = match only {
+        Some(resource) => plan.only(resource),
+        None => plan,
+    };
     let whole = [
         Resource::OrderStatuses,
         Resource::Categories,
         Resource::Products,
         Resource::Customers,
     ];
+    let whole = whole
+        .into_iter()
+        .filter(|r| only.is_none_or(|only| only == *r));
     let windows: Vec<(Resource, Option<DayRange>)> = plan
         .windows
         .iter()
         .map(|days| (Resource::Orders, Some(*days)))
-        .chain(whole.into_iter().map(|resource| (resource, None)))
+        .chain(whole.map(|resource| (resource, None)))
         .collect();
     importer.runs.save_plan(lease, &plan, &windows).await?;
     Ok(plan)
@@ -266,6 +277,23 @@ fn workshop(importer: &Importer, lease: RunLease, plan: &Plan) -> Workshop {
         max_walks: importer.settings.max_walks,
         max_orders: plan.probe.max_orders,
     }
+}
+
+/// Reads everything, then catches up with what changed meanwhile; returns the moment
+/// as of which the database is true.
+async fn all_passes(shop: &Workshop, plan: &Plan) -> Result<Timestamp, Failure> {
+    passes(shop, plan).await?;
+    shop.tracker.phase(Phase::Verifying);
+    if shop.max_orders.is_some() {
+        return Ok(shop.clock.now());
+    }
+    let closing = closing::look_again(shop, plan).await?;
+    tokio::try_join!(
+        order_passes(shop, closing.orders),
+        walk_resources(shop, closing.whole)
+    )?;
+    closing::settle_vanished(shop, plan, closing.as_of).await?;
+    Ok(closing.as_of)
 }
 
 /// Both passes. The newest orders come first and alone, so that the last month is
@@ -327,7 +355,7 @@ async fn walk_all(shop: &Workshop, windows: Vec<StoredWindow>) -> Result<(), Fai
                 tracing::info!(
                     resource = %counts.resource, reported = counts.reported,
                     loaded = counts.loaded, rejected = counts.rejected,
-                    balances = counts.walk_is_stable(), "window walked"
+                    proof = ?counts.proof(), "window walked"
                 );
             }
             Walked::Split(halves) => {

@@ -9,4 +9,8 @@ pub mod passes;
 pub mod ports;
 pub mod probe;
 pub mod progress;
+mod recent;
+pub mod repair;
 pub mod stop;
+pub mod trace;
+pub mod verify;

@@ -25,6 +25,7 @@ pub async fn probe(platform: &dyn Platform, wanted: &ProbeRequest<'_>) -> Result
     let sample = sample_orders(&newest);
     let overlap = overlap(platform, &sample, wanted.range).await?;
     let detail_case = detail_case(platform, &sample).await?;
+    let recently_updated = recently_updated(platform, wanted).await?;
     let customers = first_page(platform, Resource::Customers).await?;
     let products = first_page(platform, Resource::Products).await?;
     let categories = first_page(platform, Resource::Categories).await?;
@@ -48,21 +49,38 @@ pub async fn probe(platform: &dyn Platform, wanted: &ProbeRequest<'_>) -> Result
             share: wanted.share,
         },
         max_orders: wanted.max_orders,
+        recently_updated,
     }))
+}
+
+/// Where the list of what was updated last begins now; the closing pass reads up to
+/// there.
+async fn recently_updated(
+    platform: &dyn Platform,
+    wanted: &ProbeRequest<'_>,
+) -> Result<Vec<i64>, Failure> {
+    if wanted.max_orders.is_some() {
+        return Ok(vec![]);
+    }
+    let days = wanted.range.widened(Overlap::EXCLUSIVE);
+    let page = platform
+        .list_page(&orders_request(days, Sort::UpdatedFirst, 1))
+        .await?;
+    Ok(page.records.ids())
 }
 
 async fn newest_orders(platform: &dyn Platform, range: DayRange) -> Result<Page, Failure> {
     let days = range.widened(Overlap::EXCLUSIVE);
     platform
-        .list_page(&orders_request(days, Sort::NewestFirst))
+        .list_page(&orders_request(days, Sort::NewestFirst, 1))
         .await
 }
 
-fn orders_request(days: DayRange, sort: Sort) -> PageRequest {
+pub(crate) fn orders_request(days: DayRange, sort: Sort, page: u32) -> PageRequest {
     PageRequest {
         resource: Resource::Orders,
         days: Some(days),
-        page: 1,
+        page,
         sort,
         expanded: true,
     }
@@ -97,7 +115,7 @@ async fn overlap(
     let day = order.created_at.riyadh_date();
     let only = DayRange { from: day, to: day };
     let page = platform
-        .list_page(&orders_request(only, Sort::NewestFirst))
+        .list_page(&orders_request(only, Sort::NewestFirst, 1))
         .await?;
     Ok(match page.pagination.total {
         0 => Overlap::EXCLUSIVE,

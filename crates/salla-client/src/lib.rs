@@ -19,6 +19,7 @@ pub mod oauth;
 pub mod pacing;
 pub mod request;
 pub mod retry;
+pub mod survey;
 pub mod tokens;
 
 pub use client::{ClientSettings, SallaClient, customers_budget};

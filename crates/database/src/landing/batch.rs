@@ -85,7 +85,7 @@ fn rejected_on<'a>(
         salla_id: rejection.salla_id,
         raw,
         version: page.version,
-        origin: Some(Origin {
+        origin: (page.walk > 0).then_some(Origin {
             window: page.window,
             page: page.page,
         }),

@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 use domain::failure::Failure;
 use domain::resource::Resource;
 use importer::ports::landing::WalkedPage;
-use importer::ports::platform::{Decoded, Records};
 use jiff_sqlx::ToSqlx;
 use sqlx::postgres::PgArguments;
 
@@ -119,27 +118,11 @@ pub(crate) async fn remember<'a>(
 }
 
 fn listed(page: &WalkedPage) -> Listed<'_> {
-    let ids = match &page.records {
-        Records::Orders(records) => ids_of(records, |r| r.id),
-        Records::Customers(records) => ids_of(records, |r| r.id),
-        Records::Products(records) => ids_of(records, |r| r.id),
-        Records::Categories(records) => ids_of(records, |r| r.id),
-        Records::OrderStatuses(records) => ids_of(records, |r| r.id),
-    };
+    let ids = page.records.ids();
     let without_id = page.records.len() - ids.len();
     Listed {
         page,
         ids: array_literal(&ids),
         without_id: i32::try_from(without_id).unwrap_or(i32::MAX),
     }
-}
-
-fn ids_of<T>(records: &[Decoded<T>], id: fn(&T) -> i64) -> Vec<i64> {
-    records
-        .iter()
-        .filter_map(|record| match &record.outcome {
-            Ok(record) => Some(id(record)),
-            Err(rejection) => rejection.salla_id,
-        })
-        .collect()
 }

@@ -21,6 +21,8 @@ pub(crate) struct Tally {
     customers: i64,
     products: i64,
     pages: i64,
+    /// Orders whose content is not what was known.
+    pub(crate) changed: Vec<i64>,
     /// Rejections were added or resolved, so they have to be counted anew.
     rejections_changed: bool,
 }
@@ -47,7 +49,11 @@ impl Tally {
     pub(crate) fn count_records(&mut self, resource: Resource, verdicts: &[Verdict]) {
         let first = verdicts.iter().filter(|v| v.first_of_run()).count() as i64;
         match resource {
-            Resource::Orders => self.orders += first,
+            Resource::Orders => {
+                self.orders += first;
+                let changed = verdicts.iter().filter(|v| v.changed());
+                self.changed.extend(changed.map(|v| v.salla_id));
+            }
             Resource::Customers => self.customers += first,
             Resource::Products => self.products += first,
             Resource::Categories | Resource::OrderStatuses => {}
@@ -89,7 +95,7 @@ const COUNT: &str = "
 const SHOW: &str = "
     UPDATE salla_sync.merchant_sync_status SET
         orders = $2, order_details = $3, customers = $4, products = $5, rejected = $6, pages = $7,
-        last_processed_cursor = $8, updated_at = $9
+        last_processed_cursor = coalesce($8, last_processed_cursor), updated_at = $9
     WHERE merchant_id = $1 AND run_id = $10";
 
 #[derive(sqlx::FromRow)]
@@ -110,6 +116,26 @@ pub(crate) async fn record(
     cursor: Cursor,
     now: Timestamp,
 ) -> Result<(), Trouble> {
+    count(tx, run, tally, Some(cursor), now).await
+}
+
+/// For what lands beside the walks: the cursor stays where the run is.
+pub(crate) async fn record_beside(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    tally: &Tally,
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    count(tx, run, tally, None, now).await
+}
+
+async fn count(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    tally: &Tally,
+    cursor: Option<Cursor>,
+    now: Timestamp,
+) -> Result<(), Trouble> {
     let now_at: Counters = sqlx::query_as(COUNT)
         .bind(run.lease.run.0)
         .bind(tally.orders)
@@ -128,7 +154,7 @@ pub(crate) async fn record(
         .bind(now_at.products)
         .bind(now_at.rejected)
         .bind(now_at.pages)
-        .bind(Json(cursor))
+        .bind(cursor.map(Json))
         .bind(now.to_sqlx())
         .bind(run.lease.run.0)
         .execute(tx)

@@ -29,7 +29,6 @@ pub(crate) async fn land(
     let Some(last) = details.last() else {
         return Ok(Landed::default());
     };
-    let sorted = sort(details);
     let mut tx = pool.begin().await?;
     let run = hold(&mut tx, lease).await?;
     let mut place = Workplace {
@@ -40,10 +39,7 @@ pub(crate) async fn land(
         now,
         new_rows: NewRows::MayExist,
     };
-    let whole = press_whole(&mut place.press, &sorted.found)?;
-    land_whole(&mut place, &whole).await?;
-    bury(&mut place, &sorted.gone).await?;
-    set_details_aside(&mut place, &sorted.rejected).await?;
+    land_outcomes(&mut place, details).await?;
     let cursor = Cursor {
         resource: "order_details",
         window: None,
@@ -54,6 +50,18 @@ pub(crate) async fn land(
     let landed = place.tally.landed;
     tx.commit().await?;
     Ok(landed)
+}
+
+/// Everything but the counters.
+pub(crate) async fn land_outcomes(
+    place: &mut Workplace<'_>,
+    details: &[LandedDetail],
+) -> Result<(), Trouble> {
+    let sorted = sort(details);
+    let whole = press_whole(&mut place.press, &sorted.found)?;
+    land_whole(place, &whole).await?;
+    bury(place, &sorted.gone).await?;
+    set_details_aside(place, &sorted.rejected).await
 }
 
 /// A detail that was understood, with its items and the text they came in.
@@ -173,7 +181,7 @@ async fn bury(place: &mut Workplace<'_>, gone: &BTreeMap<i64, Version>) -> Resul
         return Ok(());
     }
     let gone: Vec<(i64, Version)> = gone.iter().map(|(id, version)| (*id, *version)).collect();
-    let verdicts = land_gone(place.tx, &place.run, &gone).await?;
+    let verdicts = land_gone(place.tx, &place.run, Resource::Orders, &gone).await?;
     place.tally.discount_gone(&verdicts);
     let ids: Vec<i64> = verdicts.iter().map(|v| v.salla_id).collect();
     sqlx::query(REMOVE_ORDERS)

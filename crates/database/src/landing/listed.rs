@@ -101,10 +101,38 @@ pub(crate) async fn missing(
         Resource::Categories => missing_in!("salla.categories"),
         Resource::OrderStatuses => missing_in!("salla.order_statuses"),
     };
-    let missing: Vec<i64> = sqlx::query_scalar(sql)
+    ids_found(tx, run, sql, ids).await
+}
+
+const INCOMPLETE_ORDERS: &str = "
+    SELECT r.id FROM unnest($2::bigint[]) AS r(id)
+    LEFT JOIN LATERAL (SELECT t.has_items FROM salla.orders t
+                       WHERE t.merchant_id = $1 AND t.id = r.id LIMIT 1) t ON true
+    WHERE t.has_items IS NOT TRUE";
+
+/// Whole orders whose row is missing, or was put back from a list row alone, although
+/// nothing changed.
+pub(crate) async fn incomplete_orders(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    ids: &[i64],
+) -> Result<HashSet<i64>, Trouble> {
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    ids_found(tx, run, INCOMPLETE_ORDERS, ids).await
+}
+
+async fn ids_found(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    sql: &'static str,
+    ids: &[i64],
+) -> Result<HashSet<i64>, Trouble> {
+    let found: Vec<i64> = sqlx::query_scalar(sql)
         .bind(run.merchant.0)
         .bind(ids)
         .fetch_all(tx)
         .await?;
-    Ok(missing.into_iter().collect())
+    Ok(found.into_iter().collect())
 }

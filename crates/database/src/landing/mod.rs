@@ -8,28 +8,32 @@
 mod batch;
 mod catalogue;
 mod checkpoint;
-mod counters;
+pub(crate) mod counters;
 mod customers;
-mod details;
+pub(crate) mod details;
 mod listed;
 mod order_columns;
 mod order_lines;
 mod orders;
-mod pages;
+pub(crate) mod pages;
 mod pending;
 mod products;
 pub(crate) mod raw;
-mod rejections;
+pub(crate) mod rejections;
 mod sources;
+mod vanished;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::failure::Failure;
+use domain::order::Version;
+use domain::resource::Resource;
 use importer::ports::clock::Clock;
 use importer::ports::landing::{
-    Landed, LandedDetail, Landing, PendingDetail, RejectionTally, RunLease, WalkedPage,
+    Changes, Landed, LandedDetail, Landing, PendingDetail, RejectionTally, RunLease, WalkedPage,
 };
+use importer::ports::platform::Page;
 use sqlx::PgPool;
 
 use crate::retry::persistently;
@@ -79,6 +83,34 @@ impl Landing for PostgresLanding {
     ) -> Result<Vec<PendingDetail>, Failure> {
         persistently(&self.clock, "reading which orders lack details", || {
             pending::list(&self.pool, lease, after, limit)
+        })
+        .await
+    }
+
+    async fn land_changes(&self, lease: RunLease, page: &Page) -> Result<Changes, Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "landing what was updated last", || {
+            pages::land_changes(&self.pool, lease, page, now)
+        })
+        .await
+    }
+
+    async fn ask_again(&self, lease: RunLease, orders: &[i64]) -> Result<(), Failure> {
+        persistently(&self.clock, "noting orders to ask for again", || {
+            pending::ask_again(&self.pool, lease, orders)
+        })
+        .await
+    }
+
+    async fn bury(
+        &self,
+        lease: RunLease,
+        resource: Resource,
+        ids: &[i64],
+        version: Version,
+    ) -> Result<(), Failure> {
+        persistently(&self.clock, "removing what Salla no longer lists", || {
+            vanished::bury(&self.pool, lease, resource, ids, version)
         })
         .await
     }

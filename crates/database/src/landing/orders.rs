@@ -9,7 +9,7 @@ use importer::ports::landing::PendingDetail;
 
 use crate::failure::Trouble;
 use crate::landing::batch::{Sorted, press};
-use crate::landing::listed::{by_id, missing};
+use crate::landing::listed::{by_id, incomplete_orders, missing};
 use crate::landing::order_columns::{
     copy_whole, upsert_below_header, upsert_headers, upsert_whole,
 };
@@ -124,7 +124,8 @@ pub(crate) async fn land_whole(
     Ok(())
 }
 
-/// Writes the rows of the orders whose content is new or whose row is missing.
+/// Writes the rows of the orders whose content is new, or whose row is missing or
+/// incomplete.
 async fn write_rows(
     place: &mut Workplace<'_>,
     orders: &[Incoming<WholeOrder<'_>>],
@@ -133,7 +134,7 @@ async fn write_rows(
     let run = place.run;
     let unchanged = verdicts.iter().filter(|v| !v.changed());
     let unchanged: Vec<i64> = unchanged.map(|v| v.salla_id).collect();
-    let missing = missing(place.tx, &run, Resource::Orders, &unchanged).await?;
+    let missing = incomplete_orders(place.tx, &run, &unchanged).await?;
     let verdicts = by_id(verdicts);
     let mut due = Due::default();
     for order in orders {

@@ -2,14 +2,15 @@
 
 use domain::failure::Failure;
 use domain::resource::Resource;
-use importer::ports::landing::{Landed, RunLease, WalkedPage};
-use importer::ports::platform::{Decoded, Records};
+use domain::run::WindowId;
+use importer::ports::landing::{Changes, Landed, RunLease, WalkedPage};
+use importer::ports::platform::{Decoded, Page, Records};
 use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool};
 
 use crate::failure::Trouble;
 use crate::landing::checkpoint::remember;
-use crate::landing::counters::{Tally, record};
+use crate::landing::counters::{Cursor, Tally, record};
 use crate::landing::raw::Press;
 use crate::landing::{catalogue, customers, orders, products};
 use crate::lease::{HeldRun, hold};
@@ -83,7 +84,48 @@ async fn land_once(
     Ok(landed)
 }
 
-async fn land_records(
+/// Lands orders that no walk has listed; walk 0 stands for that.
+pub(crate) async fn land_changes(
+    pool: &PgPool,
+    lease: RunLease,
+    page: &Page,
+    now: Timestamp,
+) -> Result<Changes, Trouble> {
+    let mut tx = pool.begin().await?;
+    let run = hold(&mut tx, lease).await?;
+    let mut place = Workplace {
+        press: Press::new(run.keep_raw)?,
+        tally: Tally::default(),
+        tx: &mut tx,
+        run,
+        now,
+        new_rows: NewRows::MayExist,
+    };
+    let page = WalkedPage {
+        window: WindowId(0),
+        walk: 0,
+        page: page.pagination.current_page,
+        pagination: page.pagination,
+        version: page.version,
+        records: page.records.clone(),
+    };
+    let cursor = Cursor {
+        resource: Resource::Orders.as_str(),
+        window: None,
+        page: Some(page.page),
+        order_id: None,
+    };
+    land_records(&mut place, Resource::Orders, &[&page]).await?;
+    record(place.tx, &place.run, &place.tally, cursor, now).await?;
+    let Tally {
+        landed, changed, ..
+    } = place.tally;
+    tx.commit().await?;
+    Ok(Changes { landed, changed })
+}
+
+/// Everything but the checkpoint and the counters.
+pub(crate) async fn land_records(
     place: &mut Workplace<'_>,
     resource: Resource,
     pages: &[&WalkedPage],

@@ -5,7 +5,7 @@ use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 
 use crate::failure::Trouble;
-use crate::lease::HeldRun;
+use crate::lease::{HeldRun, hold};
 
 /// An order whose detail this run has set aside is not asked for again: another run
 /// may try.
@@ -38,6 +38,31 @@ pub(crate) async fn add(
         .bind(created)
         .execute(tx)
         .await?;
+    Ok(())
+}
+
+const ASK_AGAIN: &str = "
+    INSERT INTO salla_sync.pending_details AS p (merchant_id, order_id, created_at, run_id)
+    SELECT o.merchant_id, o.id, o.created_at, $2
+    FROM salla.orders o WHERE o.merchant_id = $1 AND o.id = ANY($3)
+    ORDER BY o.id
+    ON CONFLICT (merchant_id, order_id) DO UPDATE SET run_id = excluded.run_id
+    WHERE p.run_id <> excluded.run_id";
+
+pub(crate) async fn ask_again(
+    pool: &PgPool,
+    lease: RunLease,
+    orders: &[i64],
+) -> Result<(), Trouble> {
+    let mut tx = pool.begin().await?;
+    hold(&mut tx, lease).await?;
+    sqlx::query(ASK_AGAIN)
+        .bind(lease.merchant.0)
+        .bind(lease.run.0)
+        .bind(orders)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
     Ok(())
 }
 

@@ -50,8 +50,10 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
+    const CHANGED: i16 = 1;
+
     pub(crate) fn changed(&self) -> bool {
-        self.effect & 1 != 0
+        self.effect & Self::CHANGED != 0
     }
     /// The run meets the record for the first time.
     pub(crate) fn first_of_run(&self) -> bool {
@@ -130,7 +132,7 @@ pub(crate) async fn land_listed<R>(
         .bind(columns.raws)
         .fetch_all(tx)
         .await?;
-    Ok(verdicts)
+    Ok(judged(run, verdicts, |v| !v.lacks_details))
 }
 
 pub(crate) async fn land_whole<R>(
@@ -149,7 +151,19 @@ pub(crate) async fn land_whole<R>(
         .bind(columns.items_raws)
         .fetch_all(tx)
         .await?;
-    Ok(verdicts)
+    Ok(judged(run, verdicts, |v| v.lacks_details))
+}
+
+/// A record that is read again keeps its place: a header that has stayed the same since
+/// before the details came was written below them, however often it was listed since.
+fn judged(run: &HeldRun, mut verdicts: Vec<Verdict>, below: fn(&Verdict) -> bool) -> Vec<Verdict> {
+    if run.rewrites {
+        for verdict in &mut verdicts {
+            verdict.effect |= Verdict::CHANGED;
+            verdict.below_other = below(verdict);
+        }
+    }
+    verdicts
 }
 
 struct SourceColumns<'a> {
@@ -175,13 +189,13 @@ impl<'a> SourceColumns<'a> {
     }
 }
 
-/// Orders that Salla no longer has. Newer records win over the news.
+/// Records that Salla no longer has. Newer records win over the news.
 const LAND_GONE: &str = "
-    INSERT INTO salla_sync.source_records AS s (merchant_id, resource, salla_id, gone_at, effect)
-    SELECT $1, 'orders', r.id, r.version, 4
+    INSERT INTO salla_sync.source_records AS s (merchant_id, resource, salla_id, gone_at, gone_run, effect)
+    SELECT $1, $5::text::salla_sync.resource, r.id, r.version, $2, 4
     FROM unnest($3::bigint[], $4::timestamptz[]) AS r(id, version)
     ON CONFLICT (merchant_id, resource, salla_id) DO UPDATE SET
-        gone_at = excluded.gone_at,
+        gone_at = excluded.gone_at, gone_run = excluded.gone_run,
         list_hash = NULL, list_raw = NULL, list_run = NULL,
         detail_version = NULL, detail_hash = NULL, detail_raw = NULL, items_raw = NULL, detail_run = NULL,
         effect = CASE WHEN $2 IN (s.list_run, s.detail_run) THEN 2 ELSE 0 END
@@ -191,11 +205,12 @@ const LAND_GONE: &str = "
       AND (s.gone_at IS NULL OR s.gone_at < excluded.gone_at)
     RETURNING salla_id, effect, false AS below_other, false AS lacks_details";
 
-/// For an order that has gone, "first" in the verdict means that the run had counted
+/// For a record that has gone, "first" in the verdict means that the run had counted
 /// it.
 pub(crate) async fn land_gone(
     tx: &mut PgConnection,
     run: &HeldRun,
+    resource: Resource,
     gone: &[(i64, Version)],
 ) -> Result<Vec<Verdict>, Trouble> {
     let ids: Vec<i64> = gone.iter().map(|(id, _)| *id).collect();
@@ -205,6 +220,7 @@ pub(crate) async fn land_gone(
         .bind(run.number)
         .bind(ids)
         .bind(versions)
+        .bind(resource.as_str())
         .fetch_all(tx)
         .await?;
     Ok(verdicts)

@@ -14,6 +14,7 @@ use sqlx::{PgConnection, PgPool};
 use crate::failure::Trouble;
 use crate::landing::parse_resource;
 use crate::runs::counting::count_windows;
+use crate::runs::listing::VANISHED_ORDERS;
 
 /// All counts have to be of the same moment, whatever lands meanwhile.
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
@@ -26,8 +27,14 @@ pub(crate) async fn certify(
     let mut tx = pool.begin_with(SNAPSHOT).await?;
     let subject = subject(&mut tx, lease).await?;
     let windows = count_windows(&mut tx, lease, None).await?;
-    let month_totals = month_totals(&mut tx, lease, &subject).await?;
+    let month_totals = match subject.reads_orders {
+        true => month_totals(&mut tx, lease, &subject).await?,
+        false => vec![],
+    };
     let rejections = rejections(&mut tx, lease).await?;
+    let vanished = sqlx::query_scalar::<_, i64>(VANISHED).bind(lease.run.0);
+    let vanished = vanished.fetch_one(&mut *tx).await?;
+    let unlisted = unlisted(&mut tx, lease, &subject).await?;
     tx.commit().await?;
     Ok(Certificate {
         run_id: lease.run,
@@ -41,8 +48,35 @@ pub(crate) async fn certify(
         windows,
         month_totals,
         rejections,
+        vanished: vanished.cast_unsigned(),
+        unlisted,
     })
 }
+
+/// Only a run that reads all orders of its days can say which were not listed.
+async fn unlisted(
+    tx: &mut PgConnection,
+    lease: RunLease,
+    subject: &Subject,
+) -> Result<u64, Trouble> {
+    if subject.max_orders.is_some() || !subject.reads_orders {
+        return Ok(0);
+    }
+    let unlisted: Vec<i64> = sqlx::query_scalar(VANISHED_ORDERS)
+        .bind(lease.run.0)
+        .bind(lease.merchant.0)
+        .fetch_all(tx)
+        .await?;
+    Ok(unlisted.len() as u64)
+}
+
+/// Orders that the run has found gone.
+const VANISHED: &str = "
+    SELECT count(*) FROM salla_sync.sync_runs r
+    JOIN salla_sync.source_records s
+      ON s.merchant_id = r.merchant_id AND s.resource = 'orders'
+     AND s.gone_at IS NOT NULL AND s.gone_run = r.number
+    WHERE r.id = $1";
 
 /// The run that the certificate is about.
 #[derive(sqlx::FromRow)]
@@ -52,6 +86,7 @@ struct Subject {
     range_to: Date,
     started_at: Option<jiff_sqlx::Timestamp>,
     max_orders: Option<i64>,
+    reads_orders: bool,
 }
 
 impl Subject {
@@ -68,7 +103,8 @@ const IS_HELD: &str = "
                    WHERE id = $1 AND merchant_id = $2 AND fencing = $3 AND state = 'IN_PROGRESS')";
 
 const SUBJECT: &str = "
-    SELECT plan, range_from, range_to, started_at, max_orders
+    SELECT plan, range_from, range_to, started_at, max_orders,
+           only_resource IS NULL OR only_resource = 'orders' AS reads_orders
     FROM salla_sync.sync_runs WHERE id = $1 AND plan IS NOT NULL";
 
 /// A snapshot cannot lock, so the lease is only looked at: nothing is written.

@@ -27,8 +27,9 @@ const SUPERSEDE: &str = "UPDATE salla_sync.sync_runs SET superseded_at = $2 WHER
 
 const CREATE: &str = "
     INSERT INTO salla_sync.sync_runs
-        (id, merchant_id, state, months, max_orders, keep_raw, range_from, range_to, created_at)
-    VALUES ($1, $2, 'PENDING', $3, $4, $5, $6, $7, $8)";
+        (id, merchant_id, state, months, max_orders, keep_raw, range_from, range_to, created_at,
+         only_resource)
+    VALUES ($1, $2, 'PENDING', $3, $4, $5, $6, $7, $8, $9::text::salla_sync.resource)";
 
 const SHOW_CREATED: &str = "
     INSERT INTO salla_sync.merchant_sync_status (merchant_id, run_id, status, updated_at)
@@ -75,9 +76,7 @@ pub(crate) async fn create_or_join(
 fn is_joined(open: &Run, wanted: &RunOptions) -> bool {
     match open.state {
         RunState::Pending | RunState::InProgress | RunState::Completed => true,
-        RunState::Failed => {
-            open.options.months == wanted.months && open.options.max_orders == wanted.max_orders
-        }
+        RunState::Failed => open.options.asks_for_the_same(wanted),
     }
 }
 
@@ -97,6 +96,7 @@ async fn create(
         .bind(range.from.to_sqlx())
         .bind(range.to.to_sqlx())
         .bind(now.to_sqlx())
+        .bind(options.only.map(|only| only.resource.as_str()))
         .execute(&mut *tx)
         .await?;
     sqlx::query(SHOW_CREATED)

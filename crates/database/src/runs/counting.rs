@@ -27,8 +27,21 @@ macro_rules! judge {
             ), walk AS (
                 SELECT coalesce((array_agg(total ORDER BY page DESC))[1], 0) AS reported,
                        coalesce(min(total) = max(total), false) AS total_was_stable,
-                       coalesce(sum(without_id), 0)::bigint AS without_id
+                       coalesce(min(total) = (array_agg(total ORDER BY page))[1]
+                                AND max(total) = (array_agg(total ORDER BY page DESC))[1], false)
+                           AS total_only_grew,
+                       coalesce(sum(without_id), 0)::bigint AS without_id,
+                       count(*)::integer AS pages
                 FROM pages
+            ), before AS (
+                SELECT p.ids FROM salla_sync.sync_pages p
+                JOIN salla_sync.sync_windows w ON w.id = p.window_id AND p.walk = w.walk - 1
+                WHERE w.id = $1
+            ), comparison AS (
+                SELECT CASE WHEN EXISTS (SELECT FROM before) THEN
+                    NOT EXISTS (SELECT unnest(ids) FROM pages EXCEPT SELECT unnest(ids) FROM before)
+                    AND NOT EXISTS (SELECT unnest(ids) FROM before EXCEPT SELECT unnest(ids) FROM pages)
+                ELSE false END AS same_as_before
             ), judged AS MATERIALIZED (
                 SELECT l.id IN (SELECT x.salla_id FROM salla_sync.rejected_records x
                                 WHERE x.merchant_id = $2
@@ -57,7 +70,8 @@ macro_rules! judge {
                        count(*) FILTER (WHERE is_gone AND NOT is_present AND NOT is_rejected) AS gone
                 FROM judged
             )
-            SELECT walk.*, verdicts.* FROM walk CROSS JOIN verdicts"
+            SELECT walk.*, comparison.*, verdicts.*
+            FROM walk CROSS JOIN comparison CROSS JOIN verdicts"
         )
     };
 }
@@ -79,7 +93,10 @@ const ORDER_STATUSES: &str = judge!("salla.order_statuses", "false");
 struct Judged {
     reported: i64,
     total_was_stable: bool,
+    total_only_grew: bool,
     without_id: i64,
+    pages: i32,
+    same_as_before: bool,
     distinct_ids: i64,
     rejected: i64,
     loaded: i64,
@@ -96,10 +113,11 @@ pub(crate) struct CountedWindow {
     day_to: Option<Date>,
     walk: i32,
     cut_short: bool,
+    ends_read_again: bool,
 }
 
 const WINDOWS: &str = "
-    SELECT id, resource::text, day_from, day_to, walk, cut_short
+    SELECT id, resource::text, day_from, day_to, walk, cut_short, ends_read_again
     FROM salla_sync.sync_windows
     WHERE run_id = $1 AND replaced_at IS NULL AND ($2::bigint IS NULL OR id = $2)
     ORDER BY position";
@@ -173,5 +191,9 @@ async fn count(
         },
         details_loaded: judged.with_details.cast_unsigned(),
         cut_short: window.cut_short,
+        pages: judged.pages.cast_unsigned(),
+        same_as_before: judged.same_as_before,
+        ends_read_again: window.ends_read_again,
+        total_only_grew: judged.total_only_grew,
     })
 }

@@ -2,8 +2,9 @@
 
 mod certificate;
 mod claims;
-mod counting;
+pub(crate) mod counting;
 mod endings;
+mod listing;
 mod merchants;
 mod rows;
 mod windows;
@@ -51,6 +52,20 @@ impl Runs for PostgresRuns {
         let id = new_id(now);
         persistently(&self.clock, "storing the shop", || {
             merchants::ensure(&self.pool, id, shop, now)
+        })
+        .await
+    }
+
+    async fn latest_of_everything(&self, merchant: MerchantId) -> Result<Option<Run>, Failure> {
+        persistently(&self.clock, "reading the latest run", || {
+            rows::latest_of_everything(&self.pool, merchant)
+        })
+        .await
+    }
+
+    async fn completed_days(&self, merchant: MerchantId) -> Result<Vec<DayRange>, Failure> {
+        persistently(&self.clock, "reading the finished runs", || {
+            rows::completed_days(&self.pool, merchant)
         })
         .await
     }
@@ -162,6 +177,31 @@ impl Runs for PostgresRuns {
         let now = self.clock.now();
         persistently(&self.clock, "settling a window", || {
             windows::settle(&self.pool, lease, window, cut_short, now)
+        })
+        .await
+    }
+
+    async fn record_ends_read_again(
+        &self,
+        lease: RunLease,
+        window: WindowId,
+    ) -> Result<(), Failure> {
+        persistently(&self.clock, "marking the ends of a list", || {
+            listing::record_ends_read_again(&self.pool, lease, window)
+        })
+        .await
+    }
+
+    async fn not_listed(&self, lease: RunLease, orders: &[i64]) -> Result<Vec<i64>, Failure> {
+        persistently(&self.clock, "comparing orders with the walks", || {
+            listing::not_listed(&self.pool, lease, orders)
+        })
+        .await
+    }
+
+    async fn vanished(&self, lease: RunLease, resource: Resource) -> Result<Vec<i64>, Failure> {
+        persistently(&self.clock, "looking for what is no longer listed", || {
+            listing::vanished(&self.pool, lease, resource)
         })
         .await
     }

@@ -6,12 +6,13 @@ use domain::plan::Plan;
 use domain::run::{RunId, RunState};
 use domain::shop::MerchantId;
 use domain::window::DayRange;
-use importer::ports::runs::{Holder, RecordedFailure, Run, RunOptions, StoredProgress};
+use importer::ports::runs::{Holder, Only, RecordedFailure, Run, RunOptions, StoredProgress};
 use sqlx::PgPool;
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::failure::Trouble;
+use crate::landing::parse_resource;
 
 /// A run as its row has it. `is_held` is the database's word on whether the lease
 /// still runs.
@@ -23,6 +24,7 @@ pub(crate) struct RunRow {
     months: i32,
     max_orders: Option<i64>,
     keep_raw: bool,
+    only_resource: Option<String>,
     range_from: jiff_sqlx::Date,
     range_to: jiff_sqlx::Date,
     created_at: jiff_sqlx::Timestamp,
@@ -53,6 +55,7 @@ macro_rules! select_runs {
     ($rest:literal) => {
         concat!(
             "SELECT r.id, r.merchant_id, r.state, r.months, r.max_orders, r.keep_raw, \
+             r.only_resource::text AS only_resource, \
              r.range_from, r.range_to, r.created_at, r.started_at, r.completed_at, r.plan, \
              r.certificate, r.failure_code, r.failure_message, r.failure_advice, r.fencing, \
              r.lease_owner, r.lease_until, \
@@ -68,12 +71,52 @@ pub(crate) use select_runs;
 
 const LATEST: &str = select_runs!("WHERE r.merchant_id = $1 ORDER BY r.number DESC LIMIT 1");
 
+const LATEST_OF_EVERYTHING: &str = select_runs!(
+    "WHERE r.merchant_id = $1 AND r.only_resource IS NULL ORDER BY r.number DESC LIMIT 1"
+);
+
 pub(crate) async fn latest(pool: &PgPool, merchant: MerchantId) -> Result<Option<Run>, Trouble> {
-    let row: Option<RunRow> = sqlx::query_as(LATEST)
+    run_of(pool, merchant, LATEST).await
+}
+
+pub(crate) async fn latest_of_everything(
+    pool: &PgPool,
+    merchant: MerchantId,
+) -> Result<Option<Run>, Trouble> {
+    run_of(pool, merchant, LATEST_OF_EVERYTHING).await
+}
+
+async fn run_of(
+    pool: &PgPool,
+    merchant: MerchantId,
+    sql: &'static str,
+) -> Result<Option<Run>, Trouble> {
+    let row: Option<RunRow> = sqlx::query_as(sql)
         .bind(merchant.0)
         .fetch_optional(pool)
         .await?;
     Ok(row.map(Run::try_from).transpose()?)
+}
+
+const COMPLETED_DAYS: &str = "
+    SELECT range_from, range_to FROM salla_sync.sync_runs
+    WHERE merchant_id = $1 AND state = 'COMPLETED' AND max_orders IS NULL
+      AND (only_resource IS NULL OR only_resource = 'orders')
+    ORDER BY number DESC";
+
+pub(crate) async fn completed_days(
+    pool: &PgPool,
+    merchant: MerchantId,
+) -> Result<Vec<DayRange>, Trouble> {
+    let rows: Vec<(jiff_sqlx::Date, jiff_sqlx::Date)> = sqlx::query_as(COMPLETED_DAYS)
+        .bind(merchant.0)
+        .fetch_all(pool)
+        .await?;
+    let days = rows.into_iter().map(|(from, to)| DayRange {
+        from: from.to_jiff(),
+        to: to.to_jiff(),
+    });
+    Ok(days.collect())
 }
 
 impl TryFrom<RunRow> for Run {
@@ -83,6 +126,15 @@ impl TryFrom<RunRow> for Run {
         let state = row.state()?;
         let holder = row.holder();
         let progress = row.progress();
+        let range = DayRange {
+            from: row.range_from.to_jiff(),
+            to: row.range_to.to_jiff(),
+        };
+        let only = row
+            .only_resource
+            .as_deref()
+            .map(parse_resource)
+            .transpose()?;
         Ok(Self {
             id: RunId(row.id),
             merchant: MerchantId(row.merchant_id),
@@ -91,11 +143,12 @@ impl TryFrom<RunRow> for Run {
                 months: u16::try_from(row.months).unwrap_or(u16::MAX),
                 max_orders: row.max_orders.map(i64::cast_unsigned),
                 keep_raw: row.keep_raw,
+                only: only.map(|resource| Only {
+                    resource,
+                    days: resource.has_windows().then_some(range),
+                }),
             },
-            range: DayRange {
-                from: row.range_from.to_jiff(),
-                to: row.range_to.to_jiff(),
-            },
+            range,
             created_at: row.created_at.to_jiff(),
             started_at: row.started_at.map(jiff_sqlx::Timestamp::to_jiff),
             completed_at: row.completed_at.map(jiff_sqlx::Timestamp::to_jiff),

@@ -125,7 +125,7 @@ pub(crate) fn days(from: Option<Date>, to: Option<Date>) -> Option<DayRange> {
 }
 
 const BEGIN_WALK: &str = "
-    UPDATE salla_sync.sync_windows SET walk = walk + 1, settled_at = NULL
+    UPDATE salla_sync.sync_windows SET walk = walk + 1, settled_at = NULL, ends_read_again = false
     WHERE id = $1 AND run_id = $2 AND replaced_at IS NULL
     RETURNING walk";
 

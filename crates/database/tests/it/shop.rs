@@ -15,7 +15,7 @@ use importer::ports::landing::{
     DetailOutcome, Landed, LandedDetail, Landing, RunLease, WalkedPage,
 };
 use importer::ports::platform::{Decoded, Pagination, Records};
-use importer::ports::runs::{Claim, RunOptions, Runs};
+use importer::ports::runs::{Claim, RunOptions, Runs, StoredWindow};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, FromRow};
 
@@ -34,6 +34,7 @@ pub(crate) fn options() -> RunOptions {
         months: 12,
         max_orders: None,
         keep_raw: true,
+        only: None,
     }
 }
 
@@ -70,6 +71,7 @@ pub(crate) fn plan(max_orders: Option<u64>) -> Plan {
             share: 0.5,
         },
         max_orders,
+        recently_updated: vec![],
     })
 }
 
@@ -137,15 +139,21 @@ impl Shop {
     }
 
     pub(crate) async fn window(&self, resource: Resource) -> WindowId {
+        self.stored_window(resource).await.id
+    }
+
+    async fn stored_window(&self, resource: Resource) -> StoredWindow {
         let windows = self.runs.windows(self.lease).await.unwrap();
-        windows.iter().find(|w| w.resource == resource).unwrap().id
+        let mut windows = windows.into_iter();
+        windows.find(|w| w.resource == resource).unwrap()
     }
 
     pub(crate) async fn page(&self, page: u32, version: Version, records: Records) -> WalkedPage {
         let total = records.len() as u64;
+        let window = self.stored_window(records.resource()).await;
         WalkedPage {
-            window: self.window(records.resource()).await,
-            walk: 1,
+            window: window.id,
+            walk: window.walk,
             page,
             pagination: Pagination {
                 count: records.len() as u32,

@@ -51,6 +51,7 @@ pub async fn run(arguments: DemoArgs, database: &DatabaseArgs) -> anyhow::Result
             months: 12,
             max_orders: None,
             keep_raw: true,
+            only: None,
         },
         again: false,
         json: arguments.json,

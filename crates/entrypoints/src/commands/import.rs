@@ -5,23 +5,85 @@ use std::sync::Arc;
 use domain::failure::Failure;
 use domain::plan::Plan;
 use domain::rejection::RejectionLimit;
-use domain::shop::ShopInfo;
-use importer::import::{Importer, Observer, Outcome, import};
+use domain::run::RunState;
+use domain::shop::{MerchantId, ShopInfo};
+use importer::import::{ImportSettings, Importer, Observer, Outcome, import};
 use importer::ports::clock::{Clock, SystemClock};
-use importer::ports::runs::{Run, RunOptions};
+use importer::ports::runs::{Run, RunOptions, Runs};
 use importer::progress::Tracker;
 use importer::stop::{StopSignal, stop_pair};
+use jiff::civil::Date;
+use salla_client::SallaClient;
 
-use crate::cli::{DatabaseArgs, ImportArgs};
+use crate::cli::{DatabaseArgs, ImportArgs, TokenArgs};
 use crate::config::{Reader, environment};
 use crate::display::{self, line, note};
 use crate::exit::Exit;
 use crate::wiring::{self, OpenDatabase};
 
 pub async fn run(arguments: ImportArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
+    let share = arguments.depth.budget_share;
+    let ready = match make_ready(&arguments.tokens, share, database).await? {
+        Ok(ready) => ready,
+        Err(failure) => return Ok(failed(&failure)),
+    };
+    let options = RunOptions {
+        months: arguments.depth.months,
+        max_orders: arguments.depth.max_orders,
+        keep_raw: !arguments.no_raw,
+        only: None,
+    };
+    if !arguments.again {
+        hint_at_extend(&ready, &options).await?;
+    }
+    let mut settings = wiring::import_settings(share);
+    settings.rejection_limit = RejectionLimit {
+        share: arguments.rejection_share,
+        ..RejectionLimit::default()
+    };
+    let job = Job {
+        shop: ready.shop.clone(),
+        options,
+        again: arguments.again,
+        json: arguments.json,
+    };
+    ready.import(settings, &job).await
+}
+
+/// A shop that answers and a database that is up to date.
+pub struct Ready {
+    open: OpenDatabase,
+    platform: Arc<SallaClient>,
+    clock: Arc<dyn Clock>,
+    pub shop: ShopInfo,
+    pub merchant: MerchantId,
+}
+
+impl Ready {
+    pub fn runs(&self) -> Arc<dyn Runs> {
+        self.open.runs()
+    }
+
+    pub fn today(&self) -> Date {
+        domain::instant::riyadh_date(self.clock.now())
+    }
+
+    pub async fn import(self, settings: ImportSettings, job: &Job) -> anyhow::Result<Exit> {
+        let outcome = watch_import(&self.open, self.platform, settings, self.clock, job).await?;
+        Ok(report(job, outcome))
+    }
+}
+
+/// Reads the settings, opens the database and connects the shop. The inner failure
+/// is one of Salla's.
+pub async fn make_ready(
+    tokens: &TokenArgs,
+    share: f64,
+    database: &DatabaseArgs,
+) -> anyhow::Result<Result<Ready, Failure>> {
     let mut reader = Reader::new(&environment);
     let database = reader.database(database);
-    let salla = reader.salla(&arguments.tokens);
+    let salla = reader.salla(tokens);
     let key = reader.encryption_key();
     let refreshes = salla.as_ref().is_some_and(|s| s.tokens.refresh.is_some());
     let embedded = matches!(
@@ -39,14 +101,10 @@ pub async fn run(arguments: ImportArgs, database: &DatabaseArgs) -> anyhow::Resu
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::real());
     let open = wiring::open_database(&database, key, clock.clone()).await?;
     open.require_current_schema().await?;
-    let share = arguments.depth.budget_share;
     let shop = wiring::connect_shop(&open, &salla, share, clock.clone()).await;
     let connected = match shop {
         Ok(connected) => connected,
-        Err(failure) => {
-            display::failure(&failure);
-            return Ok(Exit::Failed);
-        }
+        Err(failure) => return Ok(Err(failure)),
     };
     note(format!(
         "Importing {} (plan {}) into {}.",
@@ -54,23 +112,32 @@ pub async fn run(arguments: ImportArgs, database: &DatabaseArgs) -> anyhow::Resu
         connected.shop.plan.name(),
         database.describe()
     ));
-    let job = Job {
+    Ok(Ok(Ready {
+        platform: connected.platform,
         shop: connected.shop,
-        options: RunOptions {
-            months: arguments.depth.months,
-            max_orders: arguments.depth.max_orders,
-            keep_raw: !arguments.no_raw,
-        },
-        again: arguments.again,
-        json: arguments.json,
+        merchant: connected.merchant,
+        open,
+        clock,
+    }))
+}
+
+/// Going further back does not need to read again what is there.
+async fn hint_at_extend(ready: &Ready, wanted: &RunOptions) -> anyhow::Result<()> {
+    let latest = ready.runs().latest_of_everything(ready.merchant).await?;
+    let is_deeper = |run: &Run| {
+        run.state == RunState::Completed
+            && run.options.max_orders.is_none()
+            && wanted.max_orders.is_none()
+            && run.options.months < wanted.months
     };
-    let mut settings = wiring::import_settings(share);
-    settings.rejection_limit = RejectionLimit {
-        share: arguments.rejection_share,
-        ..RejectionLimit::default()
-    };
-    let outcome = watch_import(&open, connected.platform, settings, clock, &job).await?;
-    Ok(report(&job, outcome))
+    if latest.is_some_and(|run| is_deeper(&run)) {
+        note(format!(
+            "A shorter import of this shop was finished before. This one reads everything again; \
+             `salla-sync extend --months {}` would read only what is older.",
+            wanted.months
+        ));
+    }
+    Ok(())
 }
 
 /// What to import.
@@ -225,12 +292,16 @@ fn already_done(job: &Job, run: &Run) {
     line("  salla-sync status --certificate   shows its certificate");
     line("  salla-sync import --again         reads everything again");
     if run.options.months < 24 {
-        line("  salla-sync import --months 24     goes further back");
+        line("  salla-sync extend --months 24     goes further back");
     }
 }
 
-/// Failures that are errors of a command.
+/// Failures before an import has begun, or of a command that only looks.
 pub fn failed(failure: &Failure) -> Exit {
     display::failure(failure);
-    Exit::Failed
+    if failure.resumes_by_itself() {
+        Exit::Interrupted
+    } else {
+        Exit::Failed
+    }
 }

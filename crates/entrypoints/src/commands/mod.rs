@@ -3,12 +3,19 @@
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod doctor;
+pub mod extend;
 pub mod import;
 pub mod migrate;
 pub mod plan;
+pub mod probe;
 pub mod psql;
 pub mod rejected;
+pub mod remap;
+pub mod replay;
+pub mod resync;
 pub mod status;
+pub mod trace;
+pub mod verify;
 
 use std::sync::Arc;
 

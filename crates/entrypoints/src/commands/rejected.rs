@@ -6,12 +6,15 @@ use domain::resource::Resource;
 
 use serde_json::{Value, json};
 
-use crate::cli::{DatabaseArgs, RejectedArgs};
+use crate::cli::{DatabaseArgs, RejectedAction, RejectedArgs};
 use crate::display::table::Table;
 use crate::display::{self, line};
 use crate::exit::{Exit, UsageError};
 
 pub async fn run(arguments: RejectedArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
+    if let Some(RejectedAction::Replay(arguments)) = arguments.action {
+        return super::replay::run(arguments, database).await;
+    }
     let resource = arguments.resource.as_deref().map(resource).transpose()?;
     let code = arguments.code.as_deref().map(code).transpose()?;
     let open = super::open_to_look(database).await?;
@@ -67,7 +70,7 @@ fn as_json(record: &RejectedRecord, raw: bool) -> Value {
     })
 }
 
-fn resource(name: &str) -> Result<Resource, UsageError> {
+pub(super) fn resource(name: &str) -> Result<Resource, UsageError> {
     Resource::parse(name).ok_or_else(|| {
         let names = Resource::ALL.map(Resource::as_str).join(", ");
         UsageError::one(format!(
@@ -76,7 +79,7 @@ fn resource(name: &str) -> Result<Resource, UsageError> {
     })
 }
 
-fn code(name: &str) -> Result<RejectionCode, UsageError> {
+pub(super) fn code(name: &str) -> Result<RejectionCode, UsageError> {
     let code = RejectionCode::ALL.into_iter().find(|c| c.as_str() == name);
     code.ok_or_else(|| {
         let codes = RejectionCode::ALL.map(RejectionCode::as_str).join(", ");

@@ -68,7 +68,7 @@ fn table(shops: &[(ShopSummary, Option<Run>)]) -> Table {
             number(|r| r.progress.customers),
             number(|r| r.progress.products),
             number(|r| r.progress.rejected),
-            text(|r| r.range.to_string()),
+            text(part),
             text(|r| {
                 r.holder
                     .as_ref()
@@ -78,6 +78,15 @@ fn table(shops: &[(ShopSummary, Option<Run>)]) -> Table {
         ]);
     }
     table
+}
+
+/// What the run reads.
+fn part(run: &Run) -> String {
+    match run.options.only {
+        Some(only) if !only.resource.has_windows() => format!("no orders, only {}", only.resource),
+        Some(_) => format!("{} only", run.range),
+        None => run.range.to_string(),
+    }
 }
 
 fn as_json(shop: &ShopSummary, run: &Option<Run>) -> Value {

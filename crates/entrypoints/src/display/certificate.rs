@@ -1,6 +1,7 @@
 //! The certificate, as a table.
 
-use domain::certificate::{Certificate, WindowCounts};
+use domain::certificate::{Certificate, Proof, WindowCounts};
+use domain::plan::MAX_ROWS_PER_WINDOW;
 use domain::resource::Resource;
 use jiff::tz::TimeZone;
 
@@ -17,6 +18,7 @@ pub fn print(certificate: &Certificate) {
         as_of.strftime("%Y-%m-%d %H:%M:%S UTC")
     ));
     line(windows(certificate));
+    print_vanished(certificate);
     print_months(certificate);
     print_rejections(certificate);
     line(verdict(certificate));
@@ -62,18 +64,36 @@ fn details(window: &WindowCounts, number: u64) -> String {
 }
 
 fn remark(window: &WindowCounts) -> String {
-    if window.cut_short {
-        return "cut short".to_owned();
+    if window.proof() != Proof::Unproven && !window.records_are_accounted_for() {
+        return "INCOMPLETE".to_owned();
     }
-    if window.balances() {
-        return "balanced".to_owned();
+    match window.proof() {
+        Proof::CutShort => "cut short".to_owned(),
+        Proof::Proven => "balanced".to_owned(),
+        Proof::Settled => format!("settled, Salla says {:+}", window.difference()),
+        Proof::Unproven if window.reported >= MAX_ROWS_PER_WINDOW => {
+            "CANNOT BE PROVEN: above 10,000 rows".to_owned()
+        }
+        Proof::Unproven if !window.total_was_stable => "CHANGED WHILE READ".to_owned(),
+        Proof::Unproven => match window.difference() {
+            0 => "CHANGED BETWEEN WALKS".to_owned(),
+            difference => format!("DIFFERS BY {difference:+}"),
+        },
     }
-    if !window.total_was_stable {
-        return "CHANGED WHILE READ".to_owned();
+}
+
+fn print_vanished(certificate: &Certificate) {
+    if certificate.vanished > 0 {
+        line(format!(
+            "{} order(s) are gone: Salla no longer has them, and a tombstone is kept.",
+            count(certificate.vanished)
+        ));
     }
-    match window.difference() {
-        0 => "INCOMPLETE".to_owned(),
-        difference => format!("DIFFERS BY {difference}"),
+    if certificate.unlisted > 0 {
+        line(format!(
+            "{} order(s) are in the database that Salla still has but does not list.",
+            count(certificate.unlisted)
+        ));
     }
 }
 
@@ -113,6 +133,16 @@ fn print_rejections(certificate: &Certificate) {
 fn verdict(certificate: &Certificate) -> String {
     if certificate.windows.iter().any(|w| w.cut_short) {
         return "\nThis was a first try with --max-orders: it proves only what it read.".to_owned();
+    }
+    let settled = certificate
+        .windows
+        .iter()
+        .any(|w| w.proof() == Proof::Settled);
+    if certificate.balances() && settled {
+        return "\nEverything that Salla lists is in the database, or set aside with a reason, or \
+                gone. Salla's own count differs slightly where a window is settled: two walks \
+                gave the same records."
+            .to_owned();
     }
     if certificate.balances() {
         return "\nEverything that Salla lists is in the database, or set aside with a reason, or \

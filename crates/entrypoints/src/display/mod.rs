@@ -3,7 +3,10 @@
 pub mod certificate;
 pub mod plan;
 pub mod progress_bar;
+pub mod repair;
 pub mod table;
+pub mod trace;
+pub mod verify;
 
 use std::io::Write as _;
 use std::time::Duration;

@@ -54,6 +54,11 @@ fn text(plan: &Plan) -> String {
         count(plan.product_pages),
     ]);
     table.row(["other".into(), String::new(), count(plan.other_requests)]);
+    table.row([
+        "closing check".into(),
+        String::new(),
+        count(plan.closing_requests),
+    ]);
     table.row(["total".into(), String::new(), count(plan.requests())]);
     text + &format!("{table}\n{}\n", floor_sentence(plan))
 }

@@ -1,8 +1,14 @@
 //! The whole service, wired as the program wires it, against the simulator and a
 //! real PostgreSQL.
 
+mod drift;
 mod faults;
+mod parts;
+mod probe;
 mod process;
+mod repair;
 mod service;
 mod speed;
+mod trace;
 mod truth;
+mod verify;

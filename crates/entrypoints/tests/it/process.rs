@@ -10,7 +10,7 @@ use crate::service::{KEY, TestService};
 use crate::truth::small;
 
 /// `salla-sync` with the settings of a service, ready to be started.
-fn program(service: &TestService, arguments: &[&str]) -> Command {
+pub(crate) fn program(service: &TestService, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_salla-sync"));
     let simulator = &service.simulator;
     command
@@ -31,11 +31,11 @@ fn program(service: &TestService, arguments: &[&str]) -> Command {
 }
 
 /// The program asks the machine's clock what today is, so the shop lives today.
-async fn present_day(scenario: Scenario) -> TestService {
+pub(crate) async fn present_day(scenario: Scenario) -> TestService {
     TestService::start(scenario.moved_to(salla_simulator::present())).await
 }
 
-async fn run(command: Command) -> std::process::Output {
+pub(crate) async fn run(command: Command) -> std::process::Output {
     let mut command = command;
     tokio::task::spawn_blocking(move || command.output())
         .await

@@ -72,6 +72,7 @@ impl TestService {
                 months: 12,
                 max_orders: None,
                 keep_raw: true,
+                only: None,
             },
         }
     }

@@ -6,11 +6,11 @@
 
 use domain::failure::Failure;
 use domain::order::{Completeness, Version};
-use tokio::task::JoinSet;
 
-use super::{IN_FLIGHT, Workshop, next_batch};
+use super::Workshop;
+use super::line::{Line, Step};
 use crate::ports::clock::Clock;
-use crate::ports::landing::{DetailOutcome, LandedDetail, PendingDetail};
+use crate::ports::landing::{DetailOutcome, Landed, LandedDetail, PendingDetail};
 use crate::ports::platform::Platform;
 use crate::progress::Phase;
 
@@ -54,27 +54,17 @@ pub async fn complete_orders(shop: &Workshop) -> Result<(), Failure> {
 
 async fn complete_chunk(shop: &Workshop, pending: &[PendingDetail]) -> Result<(), Failure> {
     let mut waiting = pending.iter().map(|p| p.order_id);
-    let mut fetches = JoinSet::new();
-    refill(shop, &mut fetches, &mut waiting);
+    let mut line = Line::new(DETAILS_PER_COMMIT);
     loop {
-        let fetched = next_batch(&mut fetches, DETAILS_PER_COMMIT).await?;
-        if fetched.is_empty() {
-            return Ok(());
+        for order_id in waiting.by_ref().take(line.room()) {
+            let (platform, clock) = (shop.platform.clone(), shop.clock.clone());
+            line.fetch(async move { fetch(platform.as_ref(), clock.as_ref(), order_id).await });
         }
-        refill(shop, &mut fetches, &mut waiting);
-        land(shop, fetched).await?;
-    }
-}
-
-/// Keeps the line to Salla full, also while a batch is landed.
-fn refill(
-    shop: &Workshop,
-    fetches: &mut JoinSet<Result<Fetched, Failure>>,
-    waiting: &mut impl Iterator<Item = i64>,
-) {
-    for order_id in waiting.take(IN_FLIGHT - fetches.len()) {
-        let (platform, clock) = (shop.platform.clone(), shop.clock.clone());
-        fetches.spawn(async move { fetch(platform.as_ref(), clock.as_ref(), order_id).await });
+        match line.step(|fetched| land(shop.clone(), fetched)).await? {
+            Step::Fetched => {}
+            Step::Landed(landed) => shop.check_rejections(&landed).await?,
+            Step::Idle => return Ok(()),
+        }
     }
 }
 
@@ -126,10 +116,10 @@ fn gone(order_id: i64, version: Version, requests: u64) -> Fetched {
     }
 }
 
-async fn land(shop: &Workshop, fetched: Vec<Fetched>) -> Result<(), Failure> {
+async fn land(shop: Workshop, fetched: Vec<Fetched>) -> Result<Landed, Failure> {
     let requests = fetched.iter().map(|f| f.requests).sum();
     let details: Vec<LandedDetail> = fetched.into_iter().map(|f| f.detail).collect();
     let landed = shop.landing.land_details(shop.lease, &details).await?;
     shop.tracker.details_landed(requests, &landed);
-    shop.check_rejections(&landed).await
+    Ok(landed)
 }

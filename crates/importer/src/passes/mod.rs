@@ -1,7 +1,12 @@
-//! The two passes, the heart of the import: [`walk`] reads lists page by page and
-//! [`details`] completes orders one by one.
+//! The passes, the heart of the import: [`walk`] reads lists page by page, [`details`]
+//! completes orders one by one, and `closing` catches up with what changed meanwhile.
 
+mod behind;
+pub(crate) mod closing;
 pub mod details;
+mod line;
+mod place;
+mod route;
 pub mod walk;
 
 use std::sync::Arc;
@@ -9,7 +14,6 @@ use std::sync::Arc;
 use domain::failure::Failure;
 use domain::rejection::RejectionLimit;
 use domain::window::Overlap;
-use tokio::task::{JoinError, JoinSet};
 
 use crate::ports::clock::Clock;
 use crate::ports::landing::{Landed, Landing, RunLease};
@@ -33,11 +37,6 @@ pub struct Workshop {
     pub max_orders: Option<u64>,
 }
 
-/// Requests of one pass that are under way at once. The client's budget and its
-/// concurrency limit decide how many are really sent; this only bounds memory: a
-/// page of 60 whole orders takes about a megabyte while it is decoded.
-pub const IN_FLIGHT: usize = 16;
-
 impl Workshop {
     /// Stops the run when so many records of one kind were set aside that our
     /// reading is probably wrong.
@@ -57,30 +56,4 @@ impl Workshop {
         }
         Ok(())
     }
-}
-
-/// Waits for one fetch and takes along whatever else is there already, up to
-/// `most`. Fetches are tasks of their own, so they go on while a batch is landed.
-async fn next_batch<T: 'static>(
-    fetches: &mut JoinSet<Result<T, Failure>>,
-    most: usize,
-) -> Result<Vec<T>, Failure> {
-    let mut batch = Vec::new();
-    if let Some(first) = fetches.join_next().await {
-        batch.push(joined(first)?);
-    }
-    while batch.len() < most
-        && let Some(next) = fetches.try_join_next()
-    {
-        batch.push(joined(next)?);
-    }
-    Ok(batch)
-}
-
-fn joined<T>(result: Result<Result<T, Failure>, JoinError>) -> Result<T, Failure> {
-    result.unwrap_or_else(|error| {
-        Err(Failure::Bug {
-            what: format!("a fetch ended abnormally: {error}"),
-        })
-    })
 }

@@ -3,25 +3,26 @@
 //!
 //! Equal counts alone prove nothing, because rows move while we read. A window is
 //! proven by a *stable walk*: `total` is the same on every page of one walk, and
-//! that walk's distinct ids equal it (DESIGN §3.4).
+//! that walk's distinct ids equal it (DESIGN §3.4; the rules are
+//! [`WindowCounts::proof`]).
 
-use domain::certificate::WindowCounts;
+use domain::certificate::{Proof, WindowCounts};
 use domain::failure::Failure;
 use domain::plan::MAX_ROWS_PER_WINDOW;
 use domain::resource::Resource;
 use domain::window::DayRange;
-use tokio::task::JoinSet;
 
-use super::{IN_FLIGHT, Workshop, next_batch};
-use crate::ports::landing::WalkedPage;
-use crate::ports::platform::{Page, PageRequest, Pagination, Records, Sort};
+use super::Workshop;
+use super::behind::LastPage;
+use super::line::{Line, Step};
+use super::place::{FirstPage, Place};
+use super::route::Route;
+use crate::ports::landing::{Landed, WalkedPage};
+use crate::ports::platform::{PageRequest, Pagination, Sort};
 use crate::ports::runs::StoredWindow;
 
 /// Pages that are landed in one transaction when they are there together.
 const PAGES_PER_COMMIT: usize = 10;
-
-/// Pages under way.
-type Fetches = JoinSet<Result<WalkedPage, Failure>>;
 
 /// How a window came out.
 #[derive(Debug)]
@@ -33,14 +34,15 @@ pub enum Walked {
 }
 
 /// How one walk ended.
-enum End {
+pub(super) enum End {
     Complete,
     /// `total` changed under the reader, so this walk can prove nothing any more.
     Moved,
     TooLarge([DayRange; 2]),
 }
 
-/// Walks `window` until a walk is stable, at most `max_walks` times, and settles it.
+/// Walks `window` until its walks prove it, at most `max_walks` times, and settles
+/// it.
 pub async fn walk_window(shop: &Workshop, window: StoredWindow) -> Result<Walked, Failure> {
     let mut walk = Walk::resume(shop, window).await?;
     loop {
@@ -53,15 +55,14 @@ pub async fn walk_window(shop: &Workshop, window: StoredWindow) -> Result<Walked
             }
             End::Moved => walk.again().await?,
             End::Complete => {
-                let mut counts = shop.runs.count_window(shop.lease, walk.window.id).await?;
-                counts.cut_short = walk.is_cut_short();
-                if counts.walk_is_stable() || walk.is_the_last() {
+                let counts = walk.count().await?;
+                if walk.is_over(&counts) {
                     return walk.end(counts).await;
                 }
-                tracing::warn!(
+                tracing::info!(
                     resource = %counts.resource, walk = walk.window.walk,
                     reported = counts.reported, listed = counts.distinct + counts.without_id,
-                    "the window does not balance; walking it again"
+                    "one walk does not prove this window; walking it again"
                 );
                 walk.again().await?;
             }
@@ -69,17 +70,23 @@ pub async fn walk_window(shop: &Workshop, window: StoredWindow) -> Result<Walked
     }
 }
 
-struct Walk<'a> {
-    shop: &'a Workshop,
-    window: StoredWindow,
+/// A window on its way.
+pub(super) struct Walk<'a> {
+    pub(super) shop: &'a Workshop,
+    pub(super) window: StoredWindow,
     /// Walks made by this process: a run that is started again gets its full number
     /// of walks again.
     walks_made: u32,
+    /// The last page of the route, once it has been read by this process.
+    pub(super) last: Option<LastPage>,
 }
 
 impl<'a> Walk<'a> {
     /// Goes on from the checkpoint, or begins the first walk.
-    async fn resume(shop: &'a Workshop, mut window: StoredWindow) -> Result<Self, Failure> {
+    pub(super) async fn resume(
+        shop: &'a Workshop,
+        mut window: StoredWindow,
+    ) -> Result<Self, Failure> {
         if window.walk == 0 {
             window.walk = shop.runs.begin_walk(shop.lease, window.id).await?;
         }
@@ -89,32 +96,87 @@ impl<'a> Walk<'a> {
             shop,
             window,
             walks_made: 1,
+            last: None,
         })
     }
 
     async fn again(&mut self) -> Result<(), Failure> {
-        let id = self.window.id;
-        self.window.walk = self.shop.runs.begin_walk(self.shop.lease, id).await?;
+        self.window = begin_anew(self.shop, self.window.clone()).await?;
         self.walks_made += 1;
-        self.window.first_total = None;
-        self.window.total_pages = None;
-        self.window.pages_done.clear();
+        self.last = None;
         Ok(())
+    }
+
+    /// Another walk would be the last one permitted, or tell nothing new.
+    fn is_over(&self, counts: &WindowCounts) -> bool {
+        counts.proof() != Proof::Unproven
+            || self.is_the_last()
+            || (self.walks_made > 1 && counts.is_hopeless())
     }
 
     fn is_the_last(&self) -> bool {
         self.walks_made >= self.shop.max_walks
     }
 
-    fn is_cut_short(&self) -> bool {
+    /// A walk that has been disturbed is given up early, but the last two are read to
+    /// their ends, because two that agree may settle the window.
+    pub(super) fn may_be_given_up(&self) -> bool {
+        self.walks_made + 2 <= self.shop.max_walks
+    }
+
+    /// Whether a `total` shows that rows may have slipped past the reader. Customers
+    /// who sign up meanwhile are found afterwards, see [`Walk::read_ends_again`].
+    pub(super) fn is_disturbed_by(&self, total: u64) -> bool {
+        match (self.window.first_total, self.window.resource) {
+            (Some(first), Resource::Customers) => total < first,
+            (first, _) => Some(total) != first,
+        }
+    }
+
+    pub(super) fn is_cut_short(&self) -> bool {
         self.shop.max_orders.is_some()
+    }
+
+    async fn count(&mut self) -> Result<WindowCounts, Failure> {
+        let shop = self.shop;
+        let mut counts = shop.runs.count_window(shop.lease, self.window.id).await?;
+        counts.cut_short = self.is_cut_short();
+        if counts.resource == Resource::Customers && counts.proof() == Proof::Unproven {
+            return self.read_ends_again(counts).await;
+        }
+        Ok(counts)
+    }
+
+    /// Reads both ends of the list once more, as further pages of the same walk: that
+    /// is where rows are added.
+    pub(super) async fn read_ends_again(
+        &mut self,
+        counts: WindowCounts,
+    ) -> Result<WindowCounts, Failure> {
+        let shop = self.shop;
+        let behind = self.window.pages_done.iter().max().copied().unwrap_or(0);
+        let mut pages = Vec::new();
+        let mut end = 1;
+        for number in [behind + 1, behind + 2] {
+            let page = shop.platform.list_page(&self.request(end)).await?;
+            end = page.pagination.total_pages.max(1);
+            pages.push(self.place().page(number, page));
+        }
+        self.land(pages).await?;
+        let (lease, id) = (shop.lease, self.window.id);
+        shop.runs.record_ends_read_again(lease, id).await?;
+        let again = shop.runs.count_window(lease, id).await?;
+        Ok(WindowCounts {
+            cut_short: counts.cut_short,
+            ..again
+        })
     }
 
     /// A window that does not balance stays unsettled, so that starting the run again
     /// walks it again.
     async fn end(self, counts: WindowCounts) -> Result<Walked, Failure> {
         let shop = self.shop;
-        if counts.walk_is_stable() {
+        if counts.proof() != Proof::Unproven {
             shop.runs
                 .settle_window(shop.lease, self.window.id, counts.cut_short)
                 .await?;
@@ -126,41 +188,48 @@ impl<'a> Walk<'a> {
 
     /// One walk: a first page to learn the total, then all the others in flight.
     async fn run(&mut self) -> Result<End, Failure> {
-        let known_end = self.window.total_pages.unwrap_or(u32::MAX);
-        let first_missing = self.missing(known_end).next().unwrap_or(1);
-        let first = self
-            .shop
-            .platform
-            .list_page(&self.request(first_missing))
-            .await?;
+        let first_missing = match self.window.total_pages {
+            None => 1,
+            Some(_) => self.missing(self.route().last()).next().unwrap_or(1),
+        };
+        let request = self.request(first_missing);
+        let first = self.shop.platform.list_page(&request).await?;
         let pagination = first.pagination;
         if let Some(halves) = self.too_large(pagination) {
             return Ok(End::TooLarge(halves));
         }
-        let resumed_elsewhere = self
-            .window
-            .first_total
-            .is_some_and(|total| total != pagination.total);
-        if resumed_elsewhere && !self.is_the_last() {
+        let is_resumed = self.window.first_total.is_some();
+        if is_resumed && self.is_disturbed_by(pagination.total) && self.may_be_given_up() {
             return Ok(End::Moved);
         }
-        self.window.first_total = Some(pagination.total);
+        self.window.first_total.get_or_insert(pagination.total);
+        self.window.total_pages = Some(pagination.total_pages);
         let last_page = self.last_page(pagination);
         self.shop
             .tracker
             .window_expects(self.window.id, u64::from(last_page));
-        self.land(vec![self.walked(first_missing, first)]).await?;
-        if !self.window.pages_done.contains(&first_missing) {
-            self.window.pages_done.push(first_missing);
+        if first_missing == last_page {
+            self.last = Some(LastPage::of(&first.records, pagination));
         }
-        self.fetch_the_rest(last_page).await
+        let first = self.place().page(first_missing, first);
+        self.land(vec![first]).await?;
+        match self.fetch_the_rest(last_page).await? {
+            End::Complete => self.look_behind(last_page).await,
+            end => Ok(end),
+        }
+    }
+
+    /// Which request stands for which page of this walk.
+    pub(super) fn route(&self) -> Route {
+        Route::of(&self.window)
     }
 
     /// Pages of this walk up to `last` that have not landed, ascending.
     fn missing(&self, last: u32) -> impl Iterator<Item = u32> + use<> {
         let mut done = self.window.pages_done.clone();
         done.sort_unstable();
-        (1..=last).filter(move |page| done.binary_search(page).is_err())
+        let route = self.route();
+        (1..=last).filter(move |page| route.reaches(*page) && done.binary_search(page).is_err())
     }
 
     /// How far this walk goes: to the end, or as far as `--max-orders` wants.
@@ -169,27 +238,28 @@ impl<'a> Walk<'a> {
             let pages = domain::plan::pages(most, pagination.per_page);
             u32::try_from(pages).unwrap_or(u32::MAX)
         });
-        pagination.total_pages.max(1).min(wanted)
+        self.route().last().min(wanted)
     }
 
     fn too_large(&self, pagination: Pagination) -> Option<[DayRange; 2]> {
-        if pagination.total <= MAX_ROWS_PER_WINDOW || self.is_cut_short() {
+        if pagination.total < MAX_ROWS_PER_WINDOW || self.is_cut_short() {
             return None;
         }
         let (older, newer) = self.window.days?.split()?;
         Some([newer, older])
     }
 
-    fn request(&self, page: u32) -> PageRequest {
+    pub(super) fn request(&self, number: u32) -> PageRequest {
+        let (page, sort) = if self.is_cut_short() {
+            (number, Sort::NewestFirst)
+        } else {
+            self.route().request(number)
+        };
         PageRequest {
             resource: self.window.resource,
             days: self.window.days.map(|days| days.widened(self.shop.overlap)),
             page,
-            sort: if self.is_cut_short() {
-                Sort::NewestFirst
-            } else {
-                Sort::OldestFirst
-            },
+            sort,
             expanded: self.window.resource == Resource::Orders,
         }
     }
@@ -197,48 +267,55 @@ impl<'a> Walk<'a> {
     /// Keeps fetching while what has arrived is being landed.
     async fn fetch_the_rest(&mut self, last_page: u32) -> Result<End, Failure> {
         let mut missing = self.missing(last_page);
-        let mut fetches = JoinSet::new();
-        self.refill(&mut fetches, &mut missing);
+        let mut line = Line::new(PAGES_PER_COMMIT);
         loop {
-            let pages = next_batch(&mut fetches, PAGES_PER_COMMIT).await?;
-            if pages.is_empty() {
-                return Ok(End::Complete);
+            for number in missing.by_ref().take(line.room()) {
+                line.fetch(self.fetch(number));
             }
-            self.refill(&mut fetches, &mut missing);
-            let moved = pages
-                .iter()
-                .any(|p| Some(p.pagination.total) != self.window.first_total);
-            let numbers: Vec<u32> = pages.iter().map(|p| p.page).collect();
-            self.land(pages).await?;
-            self.window.pages_done.extend(numbers);
-            if moved && !self.is_the_last() {
-                return Ok(End::Moved);
+            match line.step(|pages| land(self.shop.clone(), pages)).await? {
+                Step::Fetched => {}
+                Step::Idle => return Ok(End::Complete),
+                Step::Landed(batch) => {
+                    let moved = batch.pages.iter().any(|p| self.is_disturbed_by(p.total));
+                    self.remember(batch, last_page).await?;
+                    if moved && self.may_be_given_up() {
+                        for batch in line.finish_landings().await? {
+                            self.remember(batch, last_page).await?;
+                        }
+                        return Ok(End::Moved);
+                    }
+                }
             }
         }
     }
 
-    /// Keeps the line to Salla full, also while a batch is landed.
-    fn refill(&self, fetches: &mut Fetches, missing: &mut impl Iterator<Item = u32>) {
-        for page in missing.take(IN_FLIGHT - fetches.len()) {
-            self.spawn_fetch(fetches, page);
-        }
-    }
-
-    fn spawn_fetch(&self, fetches: &mut Fetches, number: u32) {
+    fn fetch(
+        &self,
+        number: u32,
+    ) -> impl Future<Output = Result<WalkedPage, Failure>> + Send + use<> {
         let request = self.request(number);
         let platform = self.shop.platform.clone();
         let place = self.place();
-        fetches.spawn(async move {
-            let page = platform.list_page(&request).await?;
-            Ok(place.page(number, page))
-        });
+        let first = self.first_page();
+        async move {
+            match platform.list_page(&request).await {
+                Err(Failure::Broken { .. }) if first.ceiling_hides(&request) => {
+                    Ok(place.page(number, first.empty(&request)))
+                }
+                result => Ok(place.page(number, result?)),
+            }
+        }
     }
 
-    fn walked(&self, number: u32, page: Page) -> WalkedPage {
-        self.place().page(number, page)
+    fn first_page(&self) -> FirstPage {
+        FirstPage {
+            total: self.window.first_total.unwrap_or(0),
+            total_pages: self.window.total_pages.unwrap_or(1),
+            asked_at: self.shop.clock.now(),
+        }
     }
 
-    fn place(&self) -> Place {
+    pub(super) fn place(&self) -> Place {
         Place {
             window: self.window.id,
             walk: self.window.walk,
@@ -246,51 +323,69 @@ impl<'a> Walk<'a> {
         }
     }
 
-    async fn land(&self, pages: Vec<WalkedPage>) -> Result<(), Failure> {
+    /// Lands pages at once, where nothing else is under way.
+    pub(super) async fn land(&mut self, pages: Vec<WalkedPage>) -> Result<(), Failure> {
+        let batch = land(self.shop.clone(), pages).await?;
+        self.remember(batch, u32::MAX).await
+    }
+
+    /// Takes note of pages that have landed.
+    async fn remember(&mut self, batch: Batch, last_page: u32) -> Result<(), Failure> {
         let shop = self.shop;
-        let landed = shop.landing.land_pages(shop.lease, &pages).await?;
         shop.tracker.pages_landed(
             self.window.id,
             self.window.resource,
-            pages.len() as u64,
-            &landed,
+            batch.pages.len() as u64,
+            &batch.landed,
         );
-        shop.check_rejections(&landed).await
-    }
-}
-
-/// Where a page belongs.
-#[derive(Clone, Copy)]
-struct Place {
-    window: domain::run::WindowId,
-    walk: u32,
-    most: Option<u64>,
-}
-
-impl Place {
-    fn page(self, number: u32, mut page: Page) -> WalkedPage {
-        if let Some(most) = self.most {
-            let before = u64::from(number - 1) * u64::from(page.pagination.per_page);
-            let keep = usize::try_from(most.saturating_sub(before)).unwrap_or(usize::MAX);
-            truncate(&mut page.records, keep);
+        for page in batch.pages {
+            if !self.window.pages_done.contains(&page.number) {
+                self.window.pages_done.push(page.number);
+            }
+            if page.number == last_page {
+                self.last = Some(page.last);
+            }
         }
-        WalkedPage {
-            window: self.window,
-            walk: self.walk,
-            page: number,
-            pagination: page.pagination,
-            version: page.version,
-            records: page.records,
-        }
+        shop.check_rejections(&batch.landed).await
     }
 }
 
-fn truncate(records: &mut Records, keep: usize) {
-    match records {
-        Records::Orders(r) => r.truncate(keep),
-        Records::Customers(r) => r.truncate(keep),
-        Records::Products(r) => r.truncate(keep),
-        Records::Categories(r) => r.truncate(keep),
-        Records::OrderStatuses(r) => r.truncate(keep),
-    }
+/// Pages that have landed together.
+struct Batch {
+    landed: Landed,
+    pages: Vec<LandedPage>,
+}
+
+struct LandedPage {
+    number: u32,
+    total: u64,
+    last: LastPage,
+}
+
+async fn land(shop: Workshop, pages: Vec<WalkedPage>) -> Result<Batch, Failure> {
+    let landed = shop.landing.land_pages(shop.lease, &pages).await?;
+    let pages = pages.iter().map(|page| LandedPage {
+        number: page.page,
+        total: page.pagination.total,
+        last: LastPage::of(&page.records, page.pagination),
+    });
+    Ok(Batch {
+        landed,
+        pages: pages.collect(),
+    })
+}
+
+/// Begins another walk of a window; its pages so far prove nothing any more.
+pub(super) async fn begin_anew(
+    shop: &Workshop,
+    window: StoredWindow,
+) -> Result<StoredWindow, Failure> {
+    Ok(StoredWindow {
+        walk: shop.runs.begin_walk(shop.lease, window.id).await?,
+        first_total: None,
+        total_pages: None,
+        pages_done: vec![],
+        settled: false,
+        ..window
+    })
 }

@@ -10,7 +10,7 @@ use domain::run::{RunId, WindowId};
 use domain::shop::MerchantId;
 use jiff::Timestamp;
 
-use super::platform::{Decoded, Pagination, Records};
+use super::platform::{Decoded, Page, Pagination, Records};
 
 /// The right to write for a run. The fencing number grows with every claim; a write
 /// under an older one fails with [`Failure::LeaseLost`] and leaves nothing behind.
@@ -64,6 +64,14 @@ pub struct Landed {
     pub repeated_pages: u64,
 }
 
+/// What a commit outside of any walk did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    pub landed: Landed,
+    /// Orders that were new, or whose row differs from what the list gave before.
+    pub changed: Vec<i64>,
+}
+
 /// An order that still lacks details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PendingDetail {
@@ -108,6 +116,24 @@ pub trait Landing: Send + Sync {
         after: Option<PendingDetail>,
         limit: u32,
     ) -> Result<Vec<PendingDetail>, Failure>;
+
+    /// Lands orders that were listed outside of any window's walk, as after asking for
+    /// what was updated last. There is no checkpoint: asking again is cheap.
+    async fn land_changes(&self, lease: RunLease, page: &Page) -> Result<Changes, Failure>;
+
+    /// Puts orders that have a row on the list of pending details, complete or not.
+    async fn ask_again(&self, lease: RunLease, orders: &[i64]) -> Result<(), Failure>;
+
+    /// Leaves a tombstone for records that Salla no longer lists and takes away their
+    /// rows, unless something newer than `version` is known. A customer to whom an
+    /// order refers keeps the row. For orders see [`DetailOutcome::Gone`].
+    async fn bury(
+        &self,
+        lease: RunLease,
+        resource: Resource,
+        ids: &[i64],
+        version: Version,
+    ) -> Result<(), Failure>;
 
     /// Open rejections of this run by kind.
     async fn rejection_tally(&self, lease: RunLease) -> Result<Vec<RejectionTally>, Failure>;

@@ -4,6 +4,9 @@
 
 pub mod clock;
 pub mod connections;
+pub mod inventory;
 pub mod landing;
 pub mod platform;
+pub mod records;
 pub mod runs;
+pub mod traces;

@@ -57,6 +57,9 @@ pub enum Sort {
     OldestFirst,
     /// `created_at-desc`: for the newest few.
     NewestFirst,
+    /// `updated_at-desc`: for what changed since a run began. Rows do not tell when
+    /// they were updated (FACTS §8).
+    UpdatedFirst,
 }
 
 #[derive(Clone, Debug)]
@@ -102,6 +105,18 @@ impl Records {
         self.len() == 0
     }
 
+    /// The ids in the order of the list; records without a readable id are not among
+    /// them.
+    pub fn ids(&self) -> Vec<i64> {
+        match self {
+            Self::Orders(r) => ids_of(r, |order| order.id),
+            Self::Customers(r) => ids_of(r, |customer| customer.id),
+            Self::Products(r) => ids_of(r, |product| product.id),
+            Self::Categories(r) => ids_of(r, |category| category.id),
+            Self::OrderStatuses(r) => ids_of(r, |status| status.id),
+        }
+    }
+
     pub fn resource(&self) -> Resource {
         match self {
             Self::Orders(_) => Resource::Orders,
@@ -111,6 +126,14 @@ impl Records {
             Self::OrderStatuses(_) => Resource::OrderStatuses,
         }
     }
+}
+
+fn ids_of<T>(records: &[Decoded<T>], id: fn(&T) -> i64) -> Vec<i64> {
+    let id_of = |record: &Decoded<T>| match &record.outcome {
+        Ok(record) => Some(id(record)),
+        Err(rejection) => rejection.salla_id,
+    };
+    records.iter().filter_map(id_of).collect()
 }
 
 /// One record: its raw JSON as received, and what it means or why it has no

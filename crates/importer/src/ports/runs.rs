@@ -22,6 +22,27 @@ pub struct RunOptions {
     pub months: u16,
     pub max_orders: Option<u64>,
     pub keep_raw: bool,
+    /// Not everything, but just this.
+    #[serde(default)]
+    pub only: Option<Only>,
+}
+
+impl RunOptions {
+    /// Whether going on with a run of these options does what `wanted` asks for.
+    pub fn asks_for_the_same(&self, wanted: &Self) -> bool {
+        self.months == wanted.months
+            && self.max_orders == wanted.max_orders
+            && self.only == wanted.only
+    }
+}
+
+/// A part of a shop, to be read again or in addition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Only {
+    pub resource: Resource,
+    /// Riyadh days on which the orders were created; other resources are always read
+    /// whole.
+    pub days: Option<DayRange>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -117,6 +138,13 @@ pub trait Runs: Send + Sync {
     /// on brought up to date.
     async fn ensure_merchant(&self, shop: &ShopInfo) -> Result<MerchantId, Failure>;
 
+    /// The merchant's latest run of everything.
+    async fn latest_of_everything(&self, merchant: MerchantId) -> Result<Option<Run>, Failure>;
+
+    /// The days of orders that the merchant's COMPLETED runs have read whole, the
+    /// latest run first.
+    async fn completed_days(&self, merchant: MerchantId) -> Result<Vec<DayRange>, Failure>;
+
     /// The merchant's latest run.
     async fn latest(&self, merchant: MerchantId) -> Result<Option<Run>, Failure>;
 
@@ -181,6 +209,22 @@ pub trait Runs: Send + Sync {
         window: WindowId,
         cut_short: bool,
     ) -> Result<(), Failure>;
+
+    /// Notes that the first and the last page of a window's walk have been read once
+    /// more and landed as part of it. A new walk forgets it.
+    async fn record_ends_read_again(
+        &self,
+        lease: RunLease,
+        window: WindowId,
+    ) -> Result<(), Failure>;
+
+    /// Those of `orders` that no present walk of the run has listed.
+    async fn not_listed(&self, lease: RunLease, orders: &[i64]) -> Result<Vec<i64>, Failure>;
+
+    /// Records that the database has and no present walk of the run has listed: of
+    /// orders, those created in the days of the run; of other resources, those that a
+    /// list has given before.
+    async fn vanished(&self, lease: RunLease, resource: Resource) -> Result<Vec<i64>, Failure>;
 
     /// Sets the integer percentage that the status row shows; never lets it fall.
     async fn record_percent(&self, lease: RunLease, percent: u8) -> Result<(), Failure>;

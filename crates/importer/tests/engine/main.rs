@@ -7,5 +7,6 @@
 )]
 
 mod memory;
+mod proof;
 mod scripted;
 mod stories;

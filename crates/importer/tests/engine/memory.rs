@@ -8,17 +8,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::certificate::{Certificate, WindowCounts};
 use domain::failure::Failure;
-use domain::order::{Completeness, Order};
+use domain::order::{Completeness, Order, Version};
 use domain::plan::Plan;
 use domain::resource::Resource;
 use domain::run::{RunId, RunState, WindowId};
 use domain::shop::{MerchantId, ShopInfo};
 use domain::window::DayRange;
 use importer::ports::landing::{
-    DetailOutcome, Landed, LandedDetail, Landing, PendingDetail, RejectionTally, RunLease,
+    Changes, DetailOutcome, Landed, LandedDetail, Landing, PendingDetail, RejectionTally, RunLease,
     WalkedPage,
 };
-use importer::ports::platform::{Decoded, Records};
+use importer::ports::platform::{Decoded, Page, Records};
 use importer::ports::runs::{
     Claim, Holder, RecordedFailure, Run, RunOptions, Runs, ShopSummary, StoredProgress,
     StoredWindow,
@@ -39,6 +39,10 @@ pub(crate) struct State {
     pub(crate) rejected: BTreeSet<i64>,
     pub(crate) gone: BTreeSet<i64>,
     seen: u64,
+    /// What the list said of each order.
+    rows: BTreeMap<i64, String>,
+    /// Whether the order landed last differs from what was known.
+    last_changed: bool,
 }
 
 #[derive(Clone)]
@@ -48,6 +52,15 @@ pub(crate) struct Window {
     pub(crate) cut_short: bool,
     /// Per page of the present walk: total and ids.
     pub(crate) pages: BTreeMap<u32, (u64, Vec<i64>)>,
+    /// What the walk before listed.
+    before: Option<BTreeSet<i64>>,
+    ends_read_again: bool,
+}
+
+impl Window {
+    fn ids(&self) -> BTreeSet<i64> {
+        self.pages.values().flat_map(|p| p.1.clone()).collect()
+    }
 }
 
 impl MemoryStore {
@@ -66,6 +79,12 @@ impl MemoryStore {
 }
 
 impl State {
+    /// The next import is a new run; the orders stay.
+    pub(crate) fn forget_the_run(&mut self) {
+        self.run = None;
+        self.windows.clear();
+    }
+
     fn window(&mut self, id: WindowId) -> &mut Window {
         self.windows.iter_mut().find(|w| w.stored.id == id).unwrap()
     }
@@ -75,13 +94,15 @@ impl State {
         match &decoded.outcome {
             Ok(order) => {
                 landed.loaded += 1;
+                let row = decoded.raw.to_string();
+                self.last_changed = self.rows.insert(order.id, row.clone()) != Some(row);
                 let created_at = order.created_at.instant;
                 let known = self.orders.get(&order.id).map(|(_, c)| *c);
                 let completeness = order
                     .completeness()
                     .max(known.unwrap_or(Completeness::Header));
                 self.orders.insert(order.id, (created_at, completeness));
-                if completeness == Completeness::Full {
+                if order.completeness() == Completeness::Full {
                     self.pending.remove(&(created_at, order.id));
                 } else if known.is_none() {
                     self.pending.insert((created_at, order.id));
@@ -96,8 +117,14 @@ impl State {
         }
     }
 
+    fn not_listed(&self, ids: impl Iterator<Item = i64>) -> Vec<i64> {
+        let present = self.windows.iter().filter(|w| !w.replaced);
+        let listed: BTreeSet<i64> = present.flat_map(Window::ids).collect();
+        ids.filter(|id| !listed.contains(id)).collect()
+    }
+
     fn counts(&self, window: &Window) -> WindowCounts {
-        let ids: BTreeSet<i64> = window.pages.values().flat_map(|p| p.1.clone()).collect();
+        let ids = window.ids();
         let totals: BTreeSet<u64> = window.pages.values().map(|p| p.0).collect();
         let count = |set: &dyn Fn(&i64) -> bool| ids.iter().filter(|id| set(id)).count() as u64;
         let loaded = count(&|id| self.orders.contains_key(id));
@@ -121,6 +148,10 @@ impl State {
             details_needed: loaded,
             details_loaded: full,
             cut_short: window.cut_short,
+            pages: window.pages.len() as u32,
+            same_as_before: window.before.as_ref() == Some(&ids),
+            ends_read_again: window.ends_read_again,
+            total_only_grew: false,
         }
     }
 }
@@ -194,6 +225,38 @@ impl Landing for MemoryStore {
             .collect())
     }
 
+    async fn land_changes(&self, lease: RunLease, page: &Page) -> Result<Changes, Failure> {
+        let mut state = self.locked(lease)?;
+        let mut changes = Changes::default();
+        if let Records::Orders(orders) = &page.records {
+            for order in orders {
+                let id = state.land_order(order, &mut changes.landed);
+                changes.changed.extend(id.filter(|_| state.last_changed));
+            }
+        }
+        Ok(changes)
+    }
+
+    async fn ask_again(&self, lease: RunLease, orders: &[i64]) -> Result<(), Failure> {
+        let mut state = self.locked(lease)?;
+        for id in orders {
+            if let Some((created_at, _)) = state.orders.get(id).copied() {
+                state.pending.insert((created_at, *id));
+            }
+        }
+        Ok(())
+    }
+
+    async fn bury(
+        &self,
+        lease: RunLease,
+        _: Resource,
+        _: &[i64],
+        _: Version,
+    ) -> Result<(), Failure> {
+        self.locked(lease).map(drop)
+    }
+
     async fn rejection_tally(&self, lease: RunLease) -> Result<Vec<RejectionTally>, Failure> {
         let state = self.locked(lease)?;
         Ok(vec![RejectionTally {
@@ -209,6 +272,14 @@ impl Landing for MemoryStore {
 impl Runs for MemoryStore {
     async fn ensure_merchant(&self, _: &ShopInfo) -> Result<MerchantId, Failure> {
         Ok(MerchantId(Uuid::nil()))
+    }
+
+    async fn latest_of_everything(&self, merchant: MerchantId) -> Result<Option<Run>, Failure> {
+        self.latest(merchant).await
+    }
+
+    async fn completed_days(&self, _: MerchantId) -> Result<Vec<DayRange>, Failure> {
+        Ok(vec![])
     }
 
     async fn latest(&self, _: MerchantId) -> Result<Option<Run>, Failure> {
@@ -299,6 +370,11 @@ impl Runs for MemoryStore {
             .map(|w| StoredWindow {
                 pages_done: w.pages.keys().copied().collect(),
                 first_total: w.pages.values().next().map(|p| p.0),
+                total_pages: w
+                    .pages
+                    .values()
+                    .next()
+                    .map(|p| p.0.div_ceil(crate::scripted::PER_PAGE as u64) as u32),
                 ..w.stored.clone()
             })
             .collect())
@@ -307,7 +383,10 @@ impl Runs for MemoryStore {
     async fn begin_walk(&self, lease: RunLease, window: WindowId) -> Result<u32, Failure> {
         let mut state = self.locked(lease)?;
         let window = state.window(window);
+        window.before = (window.stored.walk > 0).then(|| window.ids());
         window.stored.walk += 1;
+        window.stored.settled = false;
+        window.ends_read_again = false;
         window.pages.clear();
         Ok(window.stored.walk)
     }
@@ -352,6 +431,27 @@ impl Runs for MemoryStore {
         Ok(())
     }
 
+    async fn record_ends_read_again(
+        &self,
+        lease: RunLease,
+        window: WindowId,
+    ) -> Result<(), Failure> {
+        self.locked(lease)?.window(window).ends_read_again = true;
+        Ok(())
+    }
+
+    async fn not_listed(&self, lease: RunLease, orders: &[i64]) -> Result<Vec<i64>, Failure> {
+        Ok(self.locked(lease)?.not_listed(orders.iter().copied()))
+    }
+
+    async fn vanished(&self, lease: RunLease, resource: Resource) -> Result<Vec<i64>, Failure> {
+        let state = self.locked(lease)?;
+        Ok(match resource {
+            Resource::Orders => state.not_listed(state.orders.keys().copied()),
+            _ => vec![],
+        })
+    }
+
     async fn record_percent(&self, lease: RunLease, _: u8) -> Result<(), Failure> {
         self.locked(lease).map(drop)
     }
@@ -370,6 +470,8 @@ impl Runs for MemoryStore {
             windows: windows.map(|w| state.counts(w)).collect(),
             month_totals: vec![],
             rejections: vec![],
+            vanished: state.gone.len() as u64,
+            unlisted: state.not_listed(state.orders.keys().copied()).len() as u64,
         })
     }
 
@@ -413,5 +515,7 @@ fn new_window(id: i64, resource: Resource, days: Option<DayRange>) -> Window {
         replaced: false,
         cut_short: false,
         pages: BTreeMap::new(),
+        before: None,
+        ends_read_again: false,
     }
 }

@@ -1,5 +1,6 @@
 //! A shop as a list of orders that a test may change between two pages.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,7 +32,22 @@ pub(crate) enum Shape {
 pub(crate) struct ListedOrder {
     pub(crate) id: i64,
     pub(crate) created_at: Timestamp,
+    /// Counts the updates of the shop; 0: not since the test began.
+    pub(crate) updated_at: u64,
     pub(crate) shape: Shape,
+}
+
+/// What the list says that is not so.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lies {
+    /// Added to `total` where there are rows at all.
+    pub(crate) total_off: i64,
+    /// A page behind the end is the last page again.
+    pub(crate) repeats_last_page: bool,
+    /// Rows beyond are not listed.
+    pub(crate) ceiling: Option<usize>,
+    /// `total` does not count them either.
+    pub(crate) ceiling_hides_the_rest: bool,
 }
 
 /// A change of the shop just before the n-th request is answered.
@@ -42,6 +58,7 @@ pub(crate) struct ScriptedShop {
     pub(crate) orders: Mutex<Vec<ListedOrder>>,
     /// Details that carry no items, so that they must be fetched apart.
     pub(crate) light_details: bool,
+    pub(crate) lies: Lies,
     /// Orders whose detail is a 404.
     pub(crate) gone: Vec<i64>,
     pub(crate) changes: Mutex<VecDeque<(u64, Change)>>,
@@ -61,7 +78,8 @@ impl ScriptedShop {
             // Ids do not follow time.
             id: (n * 7_919) % 1_000_003 + 1,
             created_at: midnight - SignedDuration::from_hours(24 * (n / per_day))
-                + SignedDuration::from_mins(10 * 60 + n % per_day),
+                + SignedDuration::from_secs(10 * 3_600 + n % per_day),
+            updated_at: 0,
             shape,
         });
         Self {
@@ -107,6 +125,13 @@ impl ScriptedShop {
         Ok(())
     }
 
+    fn claimed(&self, total: usize) -> usize {
+        match total {
+            0 => 0,
+            total => total.saturating_add_signed(self.lies.total_off as isize),
+        }
+    }
+
     fn listed(&self, request: &PageRequest) -> Vec<ListedOrder> {
         let days = request.days.expect("orders are listed by day");
         let from = riyadh_midnight(days.from);
@@ -114,9 +139,10 @@ impl ScriptedShop {
         let all = self.orders.lock().unwrap();
         let inside = |o: &&ListedOrder| from <= o.created_at && o.created_at < to;
         let mut orders: Vec<ListedOrder> = all.iter().filter(inside).cloned().collect();
-        orders.sort_by_key(|o| o.created_at);
-        if request.sort == Sort::NewestFirst {
-            orders.reverse();
+        match request.sort {
+            Sort::OldestFirst => orders.sort_by_key(|o| o.created_at),
+            Sort::NewestFirst => orders.sort_by_key(|o| Reverse(o.created_at)),
+            Sort::UpdatedFirst => orders.sort_by_key(|o| Reverse((o.updated_at, o.created_at))),
         }
         orders
     }
@@ -160,7 +186,7 @@ fn order(listed: &ListedOrder, amounts: bool, items: bool) -> Decoded<Order> {
         currency: None,
     };
     Decoded {
-        raw: "{}".into(),
+        raw: format!("{{\"updates\":{}}}", listed.updated_at).into(),
         outcome: Ok(Order {
             id: listed.id,
             reference_id: None,
@@ -194,14 +220,26 @@ impl Platform for ScriptedShop {
             .await?;
         let (records, total) = match request.resource {
             Resource::Orders => {
-                let listed = self.listed(request);
-                let start = ((request.page - 1) as usize * PER_PAGE).min(listed.len());
+                let mut listed = self.listed(request);
+                let mut total = listed.len();
+                if let Some(ceiling) = self.lies.ceiling {
+                    listed.truncate(ceiling);
+                    if self.lies.ceiling_hides_the_rest {
+                        total = listed.len();
+                    }
+                }
+                let last = listed.len().div_ceil(PER_PAGE).max(1);
+                let page = match request.page as usize {
+                    page if self.lies.repeats_last_page => page.min(last),
+                    page => page,
+                };
+                let start = ((page - 1) * PER_PAGE).min(listed.len());
                 let end = (start + PER_PAGE).min(listed.len());
                 let rows = listed[start..end].iter().map(|o| {
                     let full = o.shape == Shape::Full;
                     order(o, full, full)
                 });
-                (Records::Orders(rows.collect()), listed.len())
+                (Records::Orders(rows.collect()), self.claimed(total))
             }
             Resource::Customers => (Records::Customers(vec![]), 0),
             Resource::Products => (Records::Products(vec![]), 0),

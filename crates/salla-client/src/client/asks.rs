@@ -20,6 +20,7 @@ mod class {
     pub(super) const SMALL_LISTS: Class = Class(5);
     pub(super) const ORDER_DETAIL: Class = Class(6);
     pub(super) const ORDER_ITEMS: Class = Class(7);
+    pub(super) const ONE_RECORD: Class = Class(8);
 }
 
 pub(super) fn list(request: &PageRequest) -> Ask {
@@ -56,6 +57,7 @@ fn order_filters(request: &PageRequest) -> Vec<(&'static str, String)> {
     let sort = match request.sort {
         Sort::OldestFirst => "created_at-asc",
         Sort::NewestFirst => "created_at-desc",
+        Sort::UpdatedFirst => "updated_at-desc",
     };
     let mut query = vec![("sort_by", sort.to_owned())];
     if let Some(days) = request.days {
@@ -84,6 +86,37 @@ pub(super) fn order_items(order_id: i64) -> Ask {
         path: "orders/items".to_owned(),
         query: vec![("order_id", order_id.to_string())],
         class: class::ORDER_ITEMS,
+        customers: false,
+    }
+}
+
+/// By the number that people see; the filter is documented (FACTS §7.1).
+pub(super) fn order_by_reference(number: i64) -> Ask {
+    Ask {
+        what: format!("asking for the order with the number {number}"),
+        path: "orders".to_owned(),
+        query: vec![("reference_id", number.to_string())],
+        class: class::ONE_RECORD,
+        customers: false,
+    }
+}
+
+pub(super) fn customer(id: i64) -> Ask {
+    Ask {
+        what: format!("asking for customer {id}"),
+        path: format!("customers/{id}"),
+        query: Vec::new(),
+        class: class::ONE_RECORD,
+        customers: true,
+    }
+}
+
+pub(super) fn product(id: i64) -> Ask {
+    Ask {
+        what: format!("asking for product {id}"),
+        path: format!("products/{id}"),
+        query: Vec::new(),
+        class: class::ONE_RECORD,
         customers: false,
     }
 }

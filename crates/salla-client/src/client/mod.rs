@@ -1,6 +1,7 @@
 //! Salla as the import's [`Platform`].
 
 mod asks;
+mod lookup;
 mod settings;
 
 use std::sync::atomic::AtomicU64;
@@ -32,7 +33,7 @@ pub fn customers_budget(clock: Arc<dyn Clock>, rng_seed: u64) -> Arc<Budget> {
 /// One connected shop.
 #[derive(Debug)]
 pub struct SallaClient {
-    requester: Requester,
+    pub(crate) requester: Requester,
 }
 
 impl SallaClient {

@@ -22,6 +22,8 @@ const MOST_BYTES: usize = 64 << 20;
 
 pub(super) struct Attempt {
     pub(super) outcome: Result<(Verdict, Bytes), Trouble>,
+    /// Absent where no answer came.
+    pub(super) status: Option<(u16, RateHeaders)>,
     pub(super) token: AccessToken,
     /// When the request was sent: the version of whatever it returned.
     pub(super) version: Version,
@@ -74,12 +76,15 @@ impl Requester {
         };
         let (version, sent) = (self.clock.now(), self.clock.monotonic());
         permits.sent();
-        let outcome = self.exchange(ask, &token, &mut permits, &slot, sent).await;
+        let mut status = None;
+        let exchange = self.exchange(ask, &token, &mut permits, &slot, sent, &mut status);
+        let outcome = exchange.await;
         if outcome.is_err() {
             slot.failed();
         }
         Ok(Attempt {
             outcome,
+            status,
             token,
             version,
             sent,
@@ -94,6 +99,7 @@ impl Requester {
         permits: &mut Permits,
         slot: &Slot,
         sent: Duration,
+        status: &mut Option<(u16, RateHeaders)>,
     ) -> Result<(Verdict, Bytes), Trouble> {
         let request = self
             .http
@@ -108,6 +114,7 @@ impl Requester {
         let answer = answer.ok_or_else(|| Trouble::passing("no answer in time"))??;
         let now = self.clock.now();
         let verdict = classify(answer.status, &answer.headers, &answer.body, now);
+        *status = Some((answer.status, self.rate_headers(&answer.headers)));
         // Whether a 403 is a block stands only in its body.
         permits.answered(self.rate_headers(&answer.headers), outcome_of(&verdict));
         self.log(ask, &answer, sent);

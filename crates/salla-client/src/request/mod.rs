@@ -3,6 +3,7 @@
 
 mod ask;
 mod attempt;
+mod hear;
 mod trouble;
 mod verdicts;
 
@@ -21,6 +22,7 @@ use crate::pacing::Budget;
 use crate::retry::{RetryPolicy, Tries};
 use crate::tokens::TokenSource;
 pub use ask::{Ask, Fetched, STORE_INFO, store_info};
+pub use hear::Heard;
 use trouble::{Trouble, tell};
 
 /// What is needed to send requests for one shop.

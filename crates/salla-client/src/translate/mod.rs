@@ -14,12 +14,14 @@ mod item;
 mod order;
 mod read;
 mod shop;
+mod stored;
 
 pub use catalogue::{category, product};
 pub use customer::customer;
 pub use item::order_items;
 pub use order::{order, order_status};
 pub use shop::shop_info;
+pub use stored::StoredTexts;
 
 use domain::rejection::{Rejection, RejectionCode};
 use domain::resource::Resource;

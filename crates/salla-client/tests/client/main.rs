@@ -9,5 +9,6 @@ mod budget;
 mod connections;
 mod fake_salla;
 mod requests;
+mod survey;
 mod tokens;
 mod unauthorised;

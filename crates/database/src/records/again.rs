@@ -1,0 +1,271 @@
+//! Landing records whose text is the same but is read in another way now.
+
+use domain::order::Version;
+use domain::rejection::Rejection;
+use domain::resource::Resource;
+use domain::run::WindowId;
+use domain::shop::MerchantId;
+use importer::ports::landing::{DetailOutcome, LandedDetail, WalkedPage};
+use importer::ports::platform::Pagination;
+use importer::ports::records::{RemapCounts, RereadDetail, RereadRecord, Turn};
+use importer::repair::refusal;
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use sqlx::{PgConnection, PgPool};
+
+use crate::failure::Trouble;
+use crate::landing::counters::{Tally, record_beside};
+use crate::landing::details::land_outcomes;
+use crate::landing::pages::{NewRows, Workplace, land_records};
+use crate::landing::raw::Press;
+use crate::landing::rejections::{ORDER_DETAIL, ORDER_HEADER, ORDER_ITEMS, Rejected, set_aside};
+use crate::lease::HeldRun;
+use crate::records::turn;
+
+pub(crate) async fn land(
+    pool: &PgPool,
+    merchant: MerchantId,
+    resource: Resource,
+    batch: &[RereadRecord],
+    now: Timestamp,
+) -> Result<Turn<RemapCounts>, Trouble> {
+    let mut tx = pool.begin().await?;
+    if let Some(holder) = turn::take(&mut tx, merchant).await? {
+        return Ok(Turn::Held(holder));
+    }
+    adopt_hashes(&mut tx, merchant, resource, batch).await?;
+    let mut refused = 0;
+    for run in turn::runs(&mut tx, merchant).await?.into_values() {
+        let run = HeldRun {
+            rewrites: true,
+            // The texts are there; compressing them again would change nothing.
+            keep_raw: false,
+            ..run
+        };
+        refused += land_of_run(&mut tx, run, resource, batch, now).await?;
+    }
+    let counts = RemapCounts {
+        read: batch.len() as u64,
+        changed: count_changed(&mut tx, merchant, resource, batch).await?,
+        refused,
+    };
+    tx.commit().await?;
+    Ok(Turn::Done(counts))
+}
+
+/// The hash covers how texts are read, not only what they say. It is brought up to
+/// date first, because a changed hash would mean that the record itself changed at
+/// this version: its details would be fetched again.
+const ADOPT_LIST_HASHES: &str = "
+    UPDATE salla_sync.source_records s SET list_hash = r.hash
+    FROM unnest($3::bigint[], $4::timestamptz[], $5::bytea[]) AS r(id, version, hash)
+    WHERE s.merchant_id = $1 AND s.resource = $2::text::salla_sync.resource AND s.salla_id = r.id
+      AND s.list_version = r.version AND s.list_hash <> r.hash";
+
+const ADOPT_DETAIL_HASHES: &str = "
+    UPDATE salla_sync.source_records s SET detail_hash = r.hash
+    FROM unnest($3::bigint[], $4::timestamptz[], $5::bytea[]) AS r(id, version, hash)
+    WHERE s.merchant_id = $1 AND s.resource = $2::text::salla_sync.resource AND s.salla_id = r.id
+      AND s.detail_version = r.version AND s.detail_hash <> r.hash";
+
+async fn adopt_hashes(
+    tx: &mut PgConnection,
+    merchant: MerchantId,
+    resource: Resource,
+    batch: &[RereadRecord],
+) -> Result<(), Trouble> {
+    let mut press = Press::new(false)?;
+    let (mut listed, mut details) = (Vec::new(), Vec::new());
+    for record in batch.iter().map(|record| &record.kept) {
+        if let Some(text) = &record.listed {
+            let hash = press.content(&text.raw)?.hash;
+            listed.push((record.salla_id, text.version, hash));
+        }
+        if let Some(text) = &record.detail {
+            let content = match &record.items {
+                Some(items) => press.content_of([text.raw.as_str(), items])?,
+                None => press.content(&text.raw)?,
+            };
+            details.push((record.salla_id, text.version, content.hash));
+        }
+    }
+    for (sql, hashes) in [(ADOPT_LIST_HASHES, listed), (ADOPT_DETAIL_HASHES, details)] {
+        let ids: Vec<i64> = hashes.iter().map(|(id, ..)| *id).collect();
+        let versions: Vec<_> = hashes.iter().map(|(_, v, _)| v.to_sqlx()).collect();
+        let hashes: Vec<&[u8]> = hashes.iter().map(|(.., hash)| hash.as_slice()).collect();
+        sqlx::query(sql)
+            .bind(merchant.0)
+            .bind(resource.as_str())
+            .bind(ids)
+            .bind(versions)
+            .bind(hashes)
+            .execute(&mut *tx)
+            .await?;
+    }
+    Ok(())
+}
+
+/// What this run met last of the records; returns how many are not understood now.
+async fn land_of_run(
+    tx: &mut PgConnection,
+    run: HeldRun,
+    resource: Resource,
+    batch: &[RereadRecord],
+    now: Timestamp,
+) -> Result<u64, Trouble> {
+    let mut pages = Vec::new();
+    let mut details = Vec::new();
+    let mut refused = Vec::new();
+    for record in batch {
+        if let (Some(text), Some(row)) = (&record.kept.listed, &record.listed)
+            && text.run == run.number
+        {
+            match refusal(row) {
+                Some(why) => refused.push(rejected(record, why, list_kind(resource), text.version)),
+                None => pages.push(page_of(row, text.version)),
+            }
+        }
+        if let (Some(text), Some(detail)) = (&record.kept.detail, &record.detail)
+            && text.run == run.number
+        {
+            match detail_refusal(detail) {
+                Some((why, kind)) => refused.push(rejected(record, why, kind, text.version)),
+                None => details.push(landed_detail(record, detail, text.version)),
+            }
+        }
+    }
+    if pages.is_empty() && details.is_empty() && refused.is_empty() {
+        return Ok(0);
+    }
+    let mut place = Workplace {
+        press: Press::new(run.keep_raw)?,
+        tally: Tally::default(),
+        tx,
+        run,
+        now,
+        new_rows: NewRows::MayExist,
+    };
+    if !pages.is_empty() {
+        let pages: Vec<&WalkedPage> = pages.iter().collect();
+        land_records(&mut place, resource, &pages).await?;
+    }
+    land_outcomes(&mut place, &details).await?;
+    let count = set_aside(place.tx, &place.run, resource, &refused, now).await?;
+    place.tally.count_rejected(count);
+    record_beside(place.tx, &place.run, &place.tally, now).await?;
+    Ok(count)
+}
+
+fn page_of(row: &importer::ports::platform::Records, version: Version) -> WalkedPage {
+    WalkedPage {
+        window: WindowId(0),
+        walk: 0,
+        page: 0,
+        pagination: Pagination {
+            count: 1,
+            total: 1,
+            per_page: 1,
+            current_page: 1,
+            total_pages: 1,
+        },
+        version,
+        records: row.clone(),
+    }
+}
+
+fn detail_refusal(detail: &RereadDetail) -> Option<(&Rejection, &'static str)> {
+    if let Err(why) = &detail.order.outcome {
+        return Some((why, ORDER_DETAIL));
+    }
+    let items = detail.items.as_ref()?;
+    items.outcome.as_ref().err().map(|why| (why, ORDER_ITEMS))
+}
+
+fn landed_detail(record: &RereadRecord, detail: &RereadDetail, version: Version) -> LandedDetail {
+    LandedDetail {
+        order_id: record.kept.salla_id,
+        version,
+        outcome: DetailOutcome::Found {
+            order: detail.order.clone(),
+            items: detail.items.clone(),
+        },
+    }
+}
+
+fn rejected<'a>(
+    record: &'a RereadRecord,
+    rejection: &'a Rejection,
+    kind: &'static str,
+    version: Version,
+) -> Rejected<'a> {
+    let text = match kind {
+        ORDER_ITEMS => record.kept.items.as_deref(),
+        ORDER_DETAIL => record.kept.detail.as_ref().map(|text| text.raw.as_str()),
+        _ => record.kept.listed.as_ref().map(|text| text.raw.as_str()),
+    };
+    Rejected {
+        kind,
+        rejection,
+        salla_id: Some(record.kept.salla_id),
+        raw: text.unwrap_or_default(),
+        version,
+        origin: None,
+    }
+}
+
+fn list_kind(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Orders => ORDER_HEADER,
+        Resource::Customers => "customer",
+        Resource::Products => "product",
+        Resource::Categories => "category",
+        Resource::OrderStatuses => "order_status",
+    }
+}
+
+/// Records with rows that this transaction wrote. Lines that were only taken away do not
+/// show.
+macro_rules! written {
+    ($($table:literal . $key:literal),+) => {
+        concat!(
+            "SELECT count(DISTINCT id) FROM (SELECT NULL::bigint AS id WHERE false",
+            $(
+                " UNION ALL SELECT ", $key, " FROM ", $table, " WHERE merchant_id = $1 AND ", $key,
+                " = ANY($2) AND xmin = pg_current_xact_id()::xid",
+            )+
+            ") AS written"
+        )
+    };
+}
+
+const WRITTEN_ORDERS: &str = written!("salla.orders"."id", "salla.order_items"."order_id", "salla.order_discounts"."order_id");
+const WRITTEN_CUSTOMERS: &str = written!("salla.customers"."id");
+const WRITTEN_PRODUCTS: &str = written!(
+    "salla.products"."id",
+    "salla.product_variants"."product_id",
+    "salla.product_categories"."product_id"
+);
+const WRITTEN_CATEGORIES: &str = written!("salla.categories"."id");
+const WRITTEN_STATUSES: &str = written!("salla.order_statuses"."id");
+
+async fn count_changed(
+    tx: &mut PgConnection,
+    merchant: MerchantId,
+    resource: Resource,
+    batch: &[RereadRecord],
+) -> Result<u64, Trouble> {
+    let sql = match resource {
+        Resource::Orders => WRITTEN_ORDERS,
+        Resource::Customers => WRITTEN_CUSTOMERS,
+        Resource::Products => WRITTEN_PRODUCTS,
+        Resource::Categories => WRITTEN_CATEGORIES,
+        Resource::OrderStatuses => WRITTEN_STATUSES,
+    };
+    let ids: Vec<i64> = batch.iter().map(|record| record.kept.salla_id).collect();
+    let changed: i64 = sqlx::query_scalar(sql)
+        .bind(merchant.0)
+        .bind(ids)
+        .fetch_one(tx)
+        .await?;
+    Ok(changed.cast_unsigned())
+}

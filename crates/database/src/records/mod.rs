@@ -1,0 +1,110 @@
+//! Reading stored records back, and landing kept texts again beside the imports.
+
+mod again;
+mod inventory;
+mod kept;
+mod order_rows;
+mod rejected;
+mod traces;
+mod tracks;
+mod turn;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::failure::Failure;
+use domain::resource::Resource;
+use domain::shop::MerchantId;
+use importer::ports::clock::Clock;
+use importer::ports::records::{
+    KeptRecord, KeptRejection, RejectionChoice, RemapCounts, ReplayCounts, Reread, RereadRecord,
+    StoredRecords, Turn,
+};
+use sqlx::PgPool;
+
+use crate::retry::persistently;
+
+/// [`StoredRecords`] on PostgreSQL.
+#[derive(Clone, Debug)]
+pub struct PostgresRecords {
+    pool: PgPool,
+    clock: Arc<dyn Clock>,
+}
+
+impl PostgresRecords {
+    pub(crate) fn new(pool: PgPool, clock: Arc<dyn Clock>) -> Self {
+        Self { pool, clock }
+    }
+}
+
+#[async_trait]
+impl StoredRecords for PostgresRecords {
+    async fn count_rejections(
+        &self,
+        merchant: MerchantId,
+        choice: RejectionChoice,
+    ) -> Result<u64, Failure> {
+        persistently(&self.clock, "counting rejections", || {
+            rejected::count(&self.pool, merchant, choice)
+        })
+        .await
+    }
+
+    async fn rejections(
+        &self,
+        merchant: MerchantId,
+        choice: RejectionChoice,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<KeptRejection>, Failure> {
+        persistently(&self.clock, "reading rejections", || {
+            rejected::list(&self.pool, merchant, choice, after, limit)
+        })
+        .await
+    }
+
+    async fn land_rejections(
+        &self,
+        merchant: MerchantId,
+        reread: Vec<(KeptRejection, Reread)>,
+    ) -> Result<Turn<ReplayCounts>, Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "landing rejections again", || {
+            rejected::land(&self.pool, merchant, &reread, now)
+        })
+        .await
+    }
+
+    async fn count_kept(&self, merchant: MerchantId, resource: Resource) -> Result<u64, Failure> {
+        persistently(&self.clock, "counting kept records", || {
+            kept::count(&self.pool, merchant, resource)
+        })
+        .await
+    }
+
+    async fn kept(
+        &self,
+        merchant: MerchantId,
+        resource: Resource,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<KeptRecord>, Failure> {
+        persistently(&self.clock, "reading kept records", || {
+            kept::list(&self.pool, merchant, resource, after, limit)
+        })
+        .await
+    }
+
+    async fn land_again(
+        &self,
+        merchant: MerchantId,
+        resource: Resource,
+        reread: Vec<RereadRecord>,
+    ) -> Result<Turn<RemapCounts>, Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "landing kept records again", || {
+            again::land(&self.pool, merchant, resource, &reread, now)
+        })
+        .await
+    }
+}

@@ -1,0 +1,282 @@
+//! Rejections that are read again.
+
+use std::collections::BTreeMap;
+
+use domain::failure::Failure;
+use domain::rejection::RejectionCode;
+use domain::resource::Resource;
+use domain::run::{RunId, WindowId};
+use domain::shop::MerchantId;
+use importer::ports::landing::{DetailOutcome, LandedDetail, WalkedPage};
+use importer::ports::platform::{Pagination, Records};
+use importer::ports::records::{
+    KeptRejection, RejectionChoice, ReplayCounts, Reread, Source, Turn,
+};
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::failure::Trouble;
+use crate::landing::counters::{Tally, record_beside};
+use crate::landing::details::land_outcomes;
+use crate::landing::pages::{NewRows, Workplace, land_records};
+use crate::landing::parse_resource;
+use crate::landing::raw::Press;
+use crate::landing::rejections::{ORDER_DETAIL, ORDER_ITEMS};
+use crate::lease::HeldRun;
+use crate::records::turn;
+use crate::text::storable;
+
+macro_rules! chosen {
+    ($select:literal, $rest:literal) => {
+        concat!(
+            "SELECT ",
+            $select,
+            " FROM salla_sync.rejected_records
+            WHERE merchant_id = $1 AND resolved_at IS NULL
+              AND ($2::text IS NULL OR resource = $2::salla_sync.resource)
+              AND ($3::text IS NULL OR code = $3)",
+            $rest
+        )
+    };
+}
+
+const COUNT: &str = chosen!("count(*)", "");
+
+pub(crate) async fn count(
+    pool: &PgPool,
+    merchant: MerchantId,
+    choice: RejectionChoice,
+) -> Result<u64, Trouble> {
+    let count: i64 = sqlx::query_scalar(COUNT)
+        .bind(merchant.0)
+        .bind(choice.resource.map(Resource::as_str))
+        .bind(choice.code.map(RejectionCode::as_str))
+        .fetch_one(pool)
+        .await?;
+    Ok(count.cast_unsigned())
+}
+
+const LIST: &str = chosen!(
+    "id, run_id, resource::text, kind, salla_id, raw, version, window_id, page",
+    " AND id > $4 ORDER BY id LIMIT $5"
+);
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: i64,
+    run_id: Uuid,
+    resource: String,
+    kind: String,
+    salla_id: Option<i64>,
+    raw: String,
+    version: jiff_sqlx::Timestamp,
+    window_id: Option<i64>,
+    page: Option<i32>,
+}
+
+pub(crate) async fn list(
+    pool: &PgPool,
+    merchant: MerchantId,
+    choice: RejectionChoice,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<KeptRejection>, Trouble> {
+    let rows: Vec<Row> = sqlx::query_as(LIST)
+        .bind(merchant.0)
+        .bind(choice.resource.map(Resource::as_str))
+        .bind(choice.code.map(RejectionCode::as_str))
+        .bind(after)
+        .bind(i64::from(limit))
+        .fetch_all(pool)
+        .await?;
+    let rows = rows.into_iter().map(KeptRejection::try_from);
+    Ok(rows.collect::<Result<_, Failure>>()?)
+}
+
+impl TryFrom<Row> for KeptRejection {
+    type Error = Failure;
+
+    fn try_from(row: Row) -> Result<Self, Failure> {
+        let source = match row.kind.as_str() {
+            ORDER_DETAIL => Source::OrderDetail,
+            ORDER_ITEMS => Source::OrderItems,
+            _ => Source::ListRow(parse_resource(&row.resource)?),
+        };
+        let page = row.page.map(i32::cast_unsigned);
+        Ok(Self {
+            number: row.id,
+            run: RunId(row.run_id),
+            source,
+            salla_id: row.salla_id,
+            raw: row.raw,
+            version: row.version.to_jiff(),
+            origin: row.window_id.map(WindowId).zip(page),
+        })
+    }
+}
+
+type RereadBatch = [(KeptRejection, Reread)];
+
+pub(crate) async fn land(
+    pool: &PgPool,
+    merchant: MerchantId,
+    batch: &RereadBatch,
+    now: Timestamp,
+) -> Result<Turn<ReplayCounts>, Trouble> {
+    let mut tx = pool.begin().await?;
+    if let Some(holder) = turn::take(&mut tx, merchant).await? {
+        return Ok(Turn::Held(holder));
+    }
+    let mut counts = refuse_again(&mut tx, batch).await?;
+    for run in turn::runs(&mut tx, merchant).await?.into_values() {
+        let of_run = batch.iter().filter(|(kept, _)| kept.run == run.lease.run);
+        counts.loaded += land_of_run(&mut tx, run, of_run, now).await?;
+    }
+    counts.lack_details = lack_details(&mut tx, merchant, batch).await?;
+    tx.commit().await?;
+    Ok(Turn::Done(counts))
+}
+
+async fn land_of_run(
+    tx: &mut PgConnection,
+    run: HeldRun,
+    batch: impl Iterator<Item = &(KeptRejection, Reread)>,
+    now: Timestamp,
+) -> Result<u64, Trouble> {
+    let mut rows: BTreeMap<Resource, Vec<WalkedPage>> = BTreeMap::new();
+    let mut details = Vec::new();
+    let mut closed = Vec::new();
+    for (kept, reread) in batch {
+        match reread {
+            Reread::Row(record) => rows
+                .entry(record.resource())
+                .or_default()
+                .push(page_of(kept, record)),
+            Reread::Detail(order) => details.extend(kept.salla_id.map(|order_id| LandedDetail {
+                order_id,
+                version: kept.version,
+                outcome: DetailOutcome::Found {
+                    order: order.clone(),
+                    items: None,
+                },
+            })),
+            Reread::Incomplete | Reread::Refused(_) => continue,
+        }
+        closed.push(kept.number);
+    }
+    if closed.is_empty() {
+        return Ok(0);
+    }
+    let mut place = Workplace {
+        press: Press::new(run.keep_raw)?,
+        tally: Tally::default(),
+        tx,
+        run,
+        now,
+        new_rows: NewRows::MayExist,
+    };
+    for (resource, pages) in &rows {
+        let pages: Vec<&WalkedPage> = pages.iter().collect();
+        land_records(&mut place, *resource, &pages).await?;
+    }
+    land_outcomes(&mut place, &details).await?;
+    close(place.tx, &closed, now).await?;
+    place.tally.rejections_resolved(true);
+    record_beside(place.tx, &place.run, &place.tally, now).await?;
+    Ok(closed.len() as u64)
+}
+
+/// A page with this record alone: versions differ from one rejection to the next.
+fn page_of(kept: &KeptRejection, record: &Records) -> WalkedPage {
+    let (window, page) = kept.origin.unwrap_or((WindowId(0), 0));
+    WalkedPage {
+        window,
+        walk: 0,
+        page,
+        pagination: Pagination {
+            count: 1,
+            total: 1,
+            per_page: 1,
+            current_page: page,
+            total_pages: 1,
+        },
+        version: kept.version,
+        records: record.clone(),
+    }
+}
+
+/// By its own number, since a rejection without an id is not found by it.
+const CLOSE: &str = "
+    UPDATE salla_sync.rejected_records SET resolved_at = $2
+    WHERE id = ANY($1) AND resolved_at IS NULL";
+
+async fn close(tx: &mut PgConnection, numbers: &[i64], now: Timestamp) -> Result<(), Trouble> {
+    let close = sqlx::query(CLOSE).bind(numbers).bind(now.to_sqlx());
+    close.execute(tx).await?;
+    Ok(())
+}
+
+/// When it was seen last stays: it has not been seen again. An id that can be read now
+/// does not become the key, or the same record would be set aside twice.
+const NEW_REASON: &str = "
+    UPDATE salla_sync.rejected_records t SET
+        code = r.code, json_path = r.json_path, message = r.message
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS r(id, code, json_path, message)
+    WHERE t.id = r.id AND t.resolved_at IS NULL
+      AND (t.code, t.json_path, t.message) IS DISTINCT FROM (r.code, r.json_path, r.message)";
+
+async fn refuse_again(tx: &mut PgConnection, batch: &RereadBatch) -> Result<ReplayCounts, Trouble> {
+    let refused: Vec<_> = batch
+        .iter()
+        .filter_map(|(kept, reread)| match reread {
+            Reread::Refused(rejection) => Some((kept.number, rejection)),
+            Reread::Row(_) | Reread::Detail(_) | Reread::Incomplete => None,
+        })
+        .collect();
+    let incomplete = batch
+        .iter()
+        .filter(|(_, r)| matches!(r, Reread::Incomplete));
+    let numbers: Vec<i64> = refused.iter().map(|(number, _)| *number).collect();
+    let text = |of: fn(&domain::rejection::Rejection) -> &str| -> Vec<_> {
+        refused.iter().map(|(_, r)| storable(of(r))).collect()
+    };
+    let changed = sqlx::query(NEW_REASON)
+        .bind(numbers)
+        .bind(text(|r| r.code.as_str()))
+        .bind(text(|r| &r.path))
+        .bind(text(|r| &r.message))
+        .execute(tx)
+        .await?
+        .rows_affected();
+    Ok(ReplayCounts {
+        refused: refused.len() as u64,
+        reason_changed: changed,
+        incomplete: incomplete.count() as u64,
+        ..ReplayCounts::default()
+    })
+}
+
+const LACK_DETAILS: &str = "
+    SELECT count(*) FROM salla_sync.pending_details WHERE merchant_id = $1 AND order_id = ANY($2)";
+
+async fn lack_details(
+    tx: &mut PgConnection,
+    merchant: MerchantId,
+    batch: &RereadBatch,
+) -> Result<u64, Trouble> {
+    let orders: Vec<i64> = batch
+        .iter()
+        .filter_map(|(_, reread)| match reread {
+            Reread::Row(Records::Orders(orders)) => Some(orders.first()?.outcome.as_ref().ok()?.id),
+            _ => None,
+        })
+        .collect();
+    let lacking: i64 = sqlx::query_scalar(LACK_DETAILS)
+        .bind(merchant.0)
+        .bind(orders)
+        .fetch_one(tx)
+        .await?;
+    Ok(lacking.cast_unsigned())
+}

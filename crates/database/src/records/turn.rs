@@ -1,0 +1,90 @@
+//! Writing beside the imports of the same shop, never at the same time.
+
+use std::collections::HashMap;
+
+use domain::run::RunId;
+use domain::shop::MerchantId;
+use importer::ports::landing::RunLease;
+use importer::ports::runs::Holder;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::failure::Trouble;
+use crate::lease::HeldRun;
+
+/// Nobody can begin a run of the shop until the transaction ends …
+const NO_NEW_RUN: &str = "SELECT FROM salla_sync.merchants WHERE id = $1 FOR NO KEY UPDATE";
+
+/// … nor claim one that is there: a claim locks its run FOR UPDATE.
+const NO_CLAIM: &str = "
+    SELECT r.lease_owner, r.lease_until,
+           coalesce(r.state = 'IN_PROGRESS' AND r.lease_until > now(), false) AS is_held
+    FROM salla_sync.sync_runs r
+    WHERE r.merchant_id = $1 AND r.state <> 'COMPLETED' AND r.superseded_at IS NULL
+    FOR KEY SHARE OF r";
+
+#[derive(sqlx::FromRow)]
+struct OpenRun {
+    lease_owner: Option<String>,
+    lease_until: Option<jiff_sqlx::Timestamp>,
+    is_held: bool,
+}
+
+/// Keeps imports of the shop out until the transaction ends, or says who is at it.
+pub(crate) async fn take(
+    tx: &mut PgConnection,
+    merchant: MerchantId,
+) -> Result<Option<Holder>, Trouble> {
+    sqlx::query(NO_NEW_RUN)
+        .bind(merchant.0)
+        .execute(&mut *tx)
+        .await?;
+    let open: Vec<OpenRun> = sqlx::query_as(NO_CLAIM)
+        .bind(merchant.0)
+        .fetch_all(tx)
+        .await?;
+    let held = open.into_iter().find(|run| run.is_held);
+    let holder = held.and_then(|run| {
+        Some(Holder {
+            owner: run.lease_owner.unwrap_or_default(),
+            until: run.lease_until?.to_jiff(),
+        })
+    });
+    Ok(holder)
+}
+
+const RUNS: &str = "
+    SELECT id, number, keep_raw, fencing FROM salla_sync.sync_runs WHERE merchant_id = $1";
+
+#[derive(sqlx::FromRow)]
+struct AnyRun {
+    id: Uuid,
+    number: i64,
+    keep_raw: bool,
+    fencing: i64,
+}
+
+/// All runs of a shop. What is landed again counts for the run that met it, as if it
+/// had been understood then.
+pub(crate) async fn runs(
+    tx: &mut PgConnection,
+    merchant: MerchantId,
+) -> Result<HashMap<i64, HeldRun>, Trouble> {
+    let runs: Vec<AnyRun> = sqlx::query_as(RUNS).bind(merchant.0).fetch_all(tx).await?;
+    let runs = runs.into_iter().map(|run| {
+        let held = HeldRun {
+            lease: RunLease {
+                run: RunId(run.id),
+                merchant,
+                fencing: run.fencing,
+            },
+            merchant,
+            number: run.number,
+            keep_raw: run.keep_raw,
+            has_open_rejections: true,
+            rewrites: false,
+        };
+        (run.number, held)
+    });
+    Ok(runs.collect())
+}

@@ -1,0 +1,109 @@
+//! What the present walks of a run have listed, and what they have not.
+
+use domain::resource::Resource;
+use domain::run::WindowId;
+use importer::ports::landing::RunLease;
+use sqlx::PgPool;
+
+use crate::failure::Trouble;
+use crate::lease::hold;
+use crate::runs::windows::no_such_window;
+
+const RECORD_ENDS_READ_AGAIN: &str = "
+    UPDATE salla_sync.sync_windows SET ends_read_again = true
+    WHERE id = $1 AND run_id = $2 AND replaced_at IS NULL";
+
+pub(crate) async fn record_ends_read_again(
+    pool: &PgPool,
+    lease: RunLease,
+    window: WindowId,
+) -> Result<(), Trouble> {
+    let mut tx = pool.begin().await?;
+    hold(&mut tx, lease).await?;
+    let recorded = sqlx::query(RECORD_ENDS_READ_AGAIN)
+        .bind(window.0)
+        .bind(lease.run.0)
+        .execute(&mut *tx)
+        .await?;
+    if recorded.rows_affected() == 0 {
+        return Err(no_such_window("marked").into());
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The ids of all present walks of one resource of run `$1`. EXCEPT sorts or hashes
+/// them once, however many they are.
+macro_rules! less_listed {
+    ($resource:literal, $ids:literal) => {
+        concat!(
+            $ids,
+            " EXCEPT
+            SELECT unnest(p.ids)
+            FROM salla_sync.sync_windows w
+            JOIN salla_sync.sync_pages p ON p.window_id = w.id AND p.walk = w.walk
+            WHERE w.run_id = $1 AND w.replaced_at IS NULL AND w.resource = '",
+            $resource,
+            "'"
+        )
+    };
+}
+
+const NOT_LISTED: &str = less_listed!("orders", "SELECT unnest($2::bigint[])");
+
+pub(crate) async fn not_listed(
+    pool: &PgPool,
+    lease: RunLease,
+    orders: &[i64],
+) -> Result<Vec<i64>, Trouble> {
+    let ids = sqlx::query_scalar(NOT_LISTED)
+        .bind(lease.run.0)
+        .bind(orders)
+        .fetch_all(pool)
+        .await?;
+    Ok(ids)
+}
+
+/// Orders by their row, because a run answers for the days of its range only.
+pub(crate) const VANISHED_ORDERS: &str = less_listed!(
+    "orders",
+    "SELECT o.id FROM salla.orders o
+     JOIN salla_sync.sync_runs r ON r.id = $1 AND r.merchant_id = o.merchant_id
+     WHERE o.merchant_id = $2 AND o.riyadh_date BETWEEN r.range_from AND r.range_to"
+);
+
+/// Others by what a list gave: customers whom only an order has told of were never
+/// listed.
+const VANISHED_CUSTOMERS: &str = less_listed!(
+    "customers",
+    "SELECT s.salla_id FROM salla_sync.source_records s
+     WHERE s.merchant_id = $2 AND s.resource = 'customers'
+       AND s.list_version IS NOT NULL AND s.gone_at IS NULL"
+);
+
+const VANISHED_PRODUCTS: &str = less_listed!(
+    "products",
+    "SELECT s.salla_id FROM salla_sync.source_records s
+     WHERE s.merchant_id = $2 AND s.resource = 'products'
+       AND s.list_version IS NOT NULL AND s.gone_at IS NULL"
+);
+
+pub(crate) async fn vanished(
+    pool: &PgPool,
+    lease: RunLease,
+    resource: Resource,
+) -> Result<Vec<i64>, Trouble> {
+    let sql = match resource {
+        Resource::Orders => VANISHED_ORDERS,
+        Resource::Customers => VANISHED_CUSTOMERS,
+        Resource::Products => VANISHED_PRODUCTS,
+        // Old orders and products refer to them, so they stay.
+        Resource::Categories | Resource::OrderStatuses => return Ok(vec![]),
+    };
+    let ids = sqlx::query_scalar(sql)
+        .bind(lease.run.0)
+        .bind(lease.merchant.0)
+        .fetch_all(pool)
+        .await?;
+    Ok(ids)
+}

@@ -1,0 +1,19 @@
+//! Whether an order costs the same in a large shop as in a small one, and whether the
+//! memory stays what it is.
+
+use crate::cost::{Cost, of_import};
+use crate::server::BenchServer;
+use crate::shops;
+
+const SIZES: [u64; 3] = [1_000, 10_000, 100_000];
+const LARGEST: u64 = 1_000_000;
+
+pub(crate) async fn measure(server: &BenchServer, full: bool) -> anyhow::Result<Vec<Cost>> {
+    let mut costs = Vec::new();
+    for orders in SIZES.into_iter().chain(full.then_some(LARGEST)) {
+        let scenario = shops::unlimited(orders, orders / 10, orders / 100);
+        let (cost, _) = of_import(server, "import, typed", &scenario, false).await?;
+        costs.push(cost);
+    }
+    Ok(costs)
+}

@@ -1,0 +1,179 @@
+//! Whole imports within Salla's limits, on scaled time, beside the floor: the least
+//! time that the limits allow for the requests that were really needed.
+//!
+//! The time is that of the simulator's clock from the first request to the last one,
+//! since each of them spends the budget. Simulator and importer share a process and so
+//! a clock.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use domain::plan::Budget;
+use importer::import::Observer;
+use importer::ports::clock::{Clock, SystemClock};
+use importer::ports::runs::Run;
+use importer::progress::{Progress, Tracker};
+use jiff::ToSpan as _;
+use salla_simulator::{AppAge, Plan, Simulator};
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::roles::{Address, Job, run};
+use crate::server::BenchServer;
+use crate::shops;
+
+const DATABASE: &str = "salla_bench";
+
+/// A shop's plan, what the app may see, its orders, and how fast time runs. Where the
+/// lists give whole orders, decoding them takes processor time that does not shrink
+/// with the scale, so there it is small.
+struct Case {
+    plan: Plan,
+    limit: u32,
+    app_age: AppAge,
+    orders: u64,
+    scale: f64,
+}
+
+const fn case(plan: Plan, limit: u32, app_age: AppAge, orders: u64, scale: f64) -> Case {
+    Case {
+        plan,
+        limit,
+        app_age,
+        orders,
+        scale,
+    }
+}
+
+const CASES: [Case; 7] = [
+    case(Plan::Plus, 120, AppAge::Expanded, 18_000, 4.0),
+    case(Plan::Plus, 120, AppAge::FullDetails, 900, 20.0),
+    case(Plan::Plus, 120, AppAge::LightDetails, 450, 20.0),
+    case(Plan::Pro, 360, AppAge::FullDetails, 2_000, 15.0),
+    case(Plan::Pro, 360, AppAge::LightDetails, 1_000, 15.0),
+    case(Plan::Special, 720, AppAge::FullDetails, 3_600, 12.0),
+    case(Plan::Special, 720, AppAge::LightDetails, 1_800, 12.0),
+];
+
+/// How one import kept to the limits; all times are the shop's.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Kept {
+    pub(crate) plan: String,
+    pub(crate) what: &'static str,
+    pub(crate) scale: f64,
+    /// What the plan and the probe before it need, with exact counts.
+    pub(crate) necessary: u64,
+    pub(crate) sent: u64,
+    pub(crate) floor_seconds: u64,
+    pub(crate) seconds: f64,
+    pub(crate) throttled: u64,
+    /// Until the headers of the newest thirty days were complete.
+    pub(crate) newest_days_seconds: Option<f64>,
+}
+
+impl Kept {
+    pub(crate) fn ratio(&self) -> f64 {
+        self.seconds / self.floor_seconds.max(1) as f64
+    }
+}
+
+pub(crate) async fn measure(server: &BenchServer) -> anyhow::Result<Vec<Kept>> {
+    let mut all = Vec::new();
+    for case in &CASES {
+        all.push(measure_one(server, case).await?);
+    }
+    Ok(all)
+}
+
+async fn measure_one(server: &BenchServer, case: &Case) -> anyhow::Result<Kept> {
+    let database_url = server.new_database(DATABASE).await?;
+    let mut scenario = shops::small(case.orders, case.plan);
+    scenario.app_age = case.app_age;
+    scenario.clock.scale = case.scale;
+    scenario.latency.fixed_ms = 150;
+    scenario.latency.jitter_ms = 100;
+    let simulator = Arc::new(Simulator::start(scenario).await?);
+    let address = Address::of(&simulator);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::scaled(address.now, case.scale));
+    let (tracker, progress) = Tracker::new();
+    let newest = tokio::spawn(newest_days(progress, clock.clone(), address.now));
+    let planned = Planned {
+        simulator: simulator.clone(),
+        before: AtomicU64::new(0),
+        requests: OnceLock::new(),
+    };
+    let job = Job {
+        address,
+        database_url,
+        keep_raw: true,
+    };
+    run(&job, clock, Arc::new(tracker), &planned).await?;
+    let ledger = simulator.ledger();
+    let needed = planned.requests.get().copied().unwrap_or_default()
+        + planned.before.load(Ordering::Relaxed);
+    let necessary = needed.min(ledger.requests);
+    let budget = Budget {
+        requests_per_minute: Some(case.limit),
+        share: 1.0,
+    };
+    let first = ledger.first_request_ms.unwrap_or_default();
+    let last = ledger.last_request_ms.unwrap_or_default();
+    Ok(Kept {
+        plan: format!("{:?}", case.plan),
+        what: what(case.app_age),
+        scale: case.scale,
+        necessary,
+        sent: ledger.requests,
+        floor_seconds: budget.floor_seconds(necessary),
+        seconds: (last - first) as f64 / 1_000.0,
+        throttled: ledger.throttled,
+        newest_days_seconds: newest.await?,
+    })
+}
+
+fn what(app_age: AppAge) -> &'static str {
+    match app_age {
+        AppAge::Expanded => "whole orders in lists",
+        AppAge::FullDetails => "details",
+        AppAge::LightDetails => "details and items",
+    }
+}
+
+/// Remembers what the plan asked for, and how many requests were made before it.
+struct Planned {
+    simulator: Arc<Simulator>,
+    before: AtomicU64,
+    requests: OnceLock<u64>,
+}
+
+impl Observer for Planned {
+    fn claimed(&self, _: &Run, _: bool) {}
+
+    fn planned(&self, plan: &domain::plan::Plan) {
+        let before = self.simulator.ledger().requests;
+        self.before.store(before, Ordering::Relaxed);
+        let _ = self.requests.set(plan.requests());
+    }
+}
+
+/// When the progress first says that the headers of the newest thirty days are
+/// complete; `None` if the import ends before.
+async fn newest_days(
+    mut progress: watch::Receiver<Progress>,
+    clock: Arc<dyn Clock>,
+    now: jiff::Timestamp,
+) -> Option<f64> {
+    let begun = clock.monotonic();
+    let today = domain::instant::riyadh_date(now);
+    let first_day = today.checked_sub(29.days()).ok()?;
+    let complete = progress
+        .wait_for(|progress| {
+            progress
+                .headers_complete_since
+                .is_some_and(|day| day <= first_day)
+        })
+        .await;
+    let took: Duration = clock.monotonic() - begun;
+    complete.is_ok().then_some(took.as_secs_f64())
+}

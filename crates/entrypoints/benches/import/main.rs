@@ -1,0 +1,102 @@
+//! What the import costs: processor, memory and time, beside a client that only
+//! downloads the same pages and a COPY of the same rows, and its time within Salla's
+//! limits beside the floor that they set.
+//!
+//! `make bench`; `cargo bench -p entrypoints --bench import -- --full` adds a million
+//! orders, `--orders N` changes the size, `--only throughput|pacing|growth` runs a part.
+//! Numbers of one run can be compared with each other, not with those of another
+//! machine. It reads `/proc`, so it needs Linux.
+
+mod chart;
+mod cost;
+mod download;
+mod growth;
+mod limits;
+mod plain_copy;
+mod report;
+mod roles;
+mod server;
+mod shops;
+mod throughput;
+mod usage;
+
+use anyhow::{Context as _, bail};
+use entrypoints::display::line;
+
+use crate::report::Report;
+use crate::server::BenchServer;
+
+/// What was asked for on the command line.
+#[derive(Clone, Debug)]
+struct Options {
+    orders: u64,
+    full: bool,
+    only: Option<String>,
+}
+
+impl Options {
+    fn runs(&self, part: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| only == part)
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    match arguments.first().map(String::as_str) {
+        Some(roles::SERVE) => runtime.block_on(roles::serve()),
+        Some(roles::IMPORT) => runtime.block_on(roles::import_once()),
+        Some(roles::DOWNLOAD) => runtime.block_on(download::download_once()),
+        _ => runtime.block_on(measure(options(&arguments)?)),
+    }
+}
+
+fn options(arguments: &[String]) -> anyhow::Result<Options> {
+    let mut options = Options {
+        orders: 50_000,
+        full: false,
+        only: None,
+    };
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            // Cargo says so to every benchmark.
+            "--bench" => {}
+            "--full" => options.full = true,
+            "--orders" => {
+                let number = arguments.next().context("--orders needs a number")?;
+                options.orders = number.parse().context("--orders needs a number")?;
+            }
+            "--only" => {
+                let part = arguments.next().context("--only needs a part")?;
+                options.only = Some(part.clone());
+            }
+            other => bail!("{other} is no option of this benchmark"),
+        }
+    }
+    Ok(options)
+}
+
+async fn measure(options: Options) -> anyhow::Result<()> {
+    let server = BenchServer::start()?;
+    let mut report = Report::default();
+    if options.runs("throughput") {
+        line("Whole orders as fast as they come, simulator without limits:");
+        report.throughput = throughput::measure(&server, options.orders).await?;
+        line(report.throughput_table());
+    }
+    if options.runs("growth") {
+        line("\nThe cost of an order as the shop grows:");
+        report.growth = growth::measure(&server, options.full).await?;
+        line(report.growth_table());
+    }
+    if options.runs("pacing") {
+        line("\nWithin Salla's limits, on scaled time:");
+        report.limits = limits::measure(&server).await?;
+        line(report.limits_table());
+    }
+    report.save(options.only.is_none())
+}

@@ -1,0 +1,121 @@
+//! The tables, and the file that other programs read.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use entrypoints::display::{count, line, table::Table};
+use serde::Serialize;
+
+use crate::chart;
+use crate::cost::Cost;
+use crate::limits::Kept;
+
+#[derive(Default, Serialize)]
+pub(crate) struct Report {
+    pub(crate) throughput: Vec<Cost>,
+    pub(crate) growth: Vec<Cost>,
+    pub(crate) limits: Vec<Kept>,
+}
+
+impl Report {
+    pub(crate) fn throughput_table(&self) -> String {
+        let mut table = Table::new([
+            "",
+            "seconds",
+            "orders/s",
+            "µs/order",
+            "client",
+            "database",
+            "simulator",
+            "peak MB",
+            "others' CPU s",
+        ]);
+        for cost in &self.throughput {
+            let per_order = |cpu| format!("{:.0}", cost.per_order(cpu));
+            table.row([
+                cost.name.to_owned(),
+                format!("{:.2}", cost.seconds),
+                count(cost.per_second() as u64),
+                per_order(cost.cpu()),
+                per_order(cost.client_cpu),
+                per_order(cost.database_cpu),
+                per_order(cost.simulator_cpu),
+                format!("{:.0}", cost.peak_mb),
+                format!("{:.1}", cost.others_cpu),
+            ]);
+        }
+        table.to_string()
+    }
+
+    pub(crate) fn growth_table(&self) -> String {
+        let mut table = Table::new([
+            "orders",
+            "seconds",
+            "orders/s",
+            "µs/order",
+            "client",
+            "database",
+            "peak MB",
+            "others' CPU s",
+        ]);
+        for cost in &self.growth {
+            let per_order = |cpu| format!("{:.0}", cost.per_order(cpu));
+            table.row([
+                count(cost.orders),
+                format!("{:.2}", cost.seconds),
+                count(cost.per_second() as u64),
+                per_order(cost.cpu()),
+                per_order(cost.client_cpu),
+                per_order(cost.database_cpu),
+                format!("{:.0}", cost.peak_mb),
+                format!("{:.1}", cost.others_cpu),
+            ]);
+        }
+        table.to_string()
+    }
+
+    pub(crate) fn limits_table(&self) -> String {
+        let mut table = Table::new([
+            "plan",
+            "case",
+            "necessary",
+            "sent",
+            "floor s",
+            "took s",
+            "ratio",
+            "429s",
+            "newest 30 days s",
+        ]);
+        for kept in &self.limits {
+            let newest = kept.newest_days_seconds;
+            table.row([
+                kept.plan.clone(),
+                kept.what.to_owned(),
+                count(kept.necessary),
+                count(kept.sent),
+                count(kept.floor_seconds),
+                format!("{:.1}", kept.seconds),
+                format!("{:.3}", kept.ratio()),
+                kept.throttled.to_string(),
+                newest.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1}")),
+            ]);
+        }
+        table.to_string()
+    }
+
+    /// Writes the numbers, and the chart where all of them were measured.
+    pub(crate) fn save(&self, is_whole: bool) -> anyhow::Result<()> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let folder = root.join("target/bench");
+        std::fs::create_dir_all(&folder)?;
+        let numbers = serde_json::to_string_pretty(self)?;
+        std::fs::write(folder.join("results.json"), numbers)?;
+        line("\nThe numbers are in target/bench/results.json.");
+        if is_whole {
+            let chart = root.join("docs/performance.svg");
+            std::fs::write(&chart, chart::draw(self)).context("writing the chart")?;
+            line("The chart is docs/performance.svg.");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! `salla-sync extend`: goes further back than the finished imports did.
+
+use domain::window::DayRange;
+use importer::ports::runs::{Only, RunOptions};
+use jiff::ToSpan as _;
+use jiff::civil::Date;
+
+use super::import::{Job, failed, make_ready};
+use crate::cli::{DatabaseArgs, ExtendArgs};
+use crate::display::line;
+use crate::exit::{Exit, UsageError};
+use crate::wiring;
+use domain::resource::Resource;
+
+pub async fn run(arguments: ExtendArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
+    let share = arguments.budget_share;
+    let ready = match make_ready(&arguments.tokens, share, database).await? {
+        Ok(ready) => ready,
+        Err(failure) => return Ok(failed(&failure)),
+    };
+    let covered = ready.runs().completed_days(ready.merchant).await?;
+    let Some(since) = covered_since(&covered) else {
+        return Err(UsageError::one(
+            "this shop has no finished import to extend; run `salla-sync import` first",
+        )
+        .into());
+    };
+    let wanted = DayRange::last_months(ready.today(), arguments.months);
+    let gap = DayRange::new(wanted.from, since.saturating_sub(1.day()));
+    let Some(gap) = gap.filter(|gap| gap.from < since) else {
+        line(format!(
+            "Orders are complete since {since} already, which is {} months or more. Nothing was \
+             done.",
+            arguments.months
+        ));
+        return Ok(Exit::Done);
+    };
+    let job = Job {
+        shop: ready.shop.clone(),
+        options: RunOptions {
+            months: arguments.months,
+            max_orders: None,
+            keep_raw: !arguments.no_raw,
+            only: Some(Only {
+                resource: Resource::Orders,
+                days: Some(gap),
+            }),
+        },
+        again: false,
+        json: arguments.json,
+    };
+    ready.import(wiring::import_settings(share), &job).await
+}
+
+/// Since when the finished runs cover every day. Runs that continue the latest one
+/// backwards count; others leave a gap that has to be read.
+fn covered_since(completed: &[DayRange]) -> Option<Date> {
+    let mut since = completed.iter().max_by_key(|days| days.to)?.from;
+    loop {
+        let earlier = completed
+            .iter()
+            .filter(|days| days.from < since && since.saturating_sub(1.day()) <= days.to)
+            .map(|days| days.from)
+            .min();
+        match earlier {
+            Some(day) => since = day,
+            None => return Some(since),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn days(from: &str, to: &str) -> DayRange {
+        DayRange::new(from.parse().unwrap(), to.parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn only_days_without_a_gap_count_as_covered() {
+        let latest = days("2025-01-01", "2025-12-31");
+        let table = [
+            (vec![], None),
+            (vec![latest], Some("2025-01-01")),
+            (
+                vec![latest, days("2024-06-01", "2024-12-31")],
+                Some("2024-06-01"),
+            ),
+            (
+                vec![latest, days("2024-06-01", "2025-03-31")],
+                Some("2024-06-01"),
+            ),
+            (
+                vec![latest, days("2024-06-01", "2024-12-30")],
+                Some("2025-01-01"),
+            ),
+            (
+                vec![
+                    days("2024-01-01", "2024-05-31"),
+                    latest,
+                    days("2024-06-01", "2024-12-31"),
+                ],
+                Some("2024-01-01"),
+            ),
+        ];
+        for (completed, since) in table {
+            let since = since.map(|day| day.parse::<Date>().unwrap());
+            assert_eq!(covered_since(&completed), since, "{completed:?}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! `salla-sync probe`: how Salla's API behaves for this shop, in a report that can be
+//! passed on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use domain::plan::Budget;
+use importer::ports::clock::SystemClock;
+use importer::ports::platform::Platform as _;
+use salla_client::survey::{MOST_REQUESTS, Survey, survey};
+
+use crate::cli::ProbeArgs;
+use crate::config::{Reader, environment};
+use crate::display::{self, note};
+use crate::exit::Exit;
+use crate::wiring;
+
+pub async fn run(arguments: ProbeArgs) -> anyhow::Result<Exit> {
+    let mut reader = Reader::new(&environment);
+    let settings = reader.salla(&arguments.tokens);
+    let settings = reader.finish(settings)?;
+    let client = wiring::unstored_client(&settings, 1.0, Arc::new(SystemClock::real()))?;
+    let shop = match client.shop_info().await {
+        Ok(shop) => shop,
+        Err(failure) => return Ok(super::import::failed(&failure)),
+    };
+    client.set_plan(&shop.plan);
+    let budget = Budget {
+        requests_per_minute: client
+            .budget()
+            .limit_per_minute
+            .or(shop.plan.documented_requests_per_minute()),
+        share: 1.0,
+    };
+    note(format!(
+        "Asking Salla at most {MOST_REQUESTS} questions by GET, at least {}. Nothing is changed, \
+         at Salla or here.",
+        display::duration(Duration::from_secs(budget.floor_seconds(MOST_REQUESTS)))
+    ));
+    let accounts = url::Url::parse(&settings.accounts_url).context("SALLA_ACCOUNTS_URL")?;
+    let survey = match survey(client.as_ref(), accounts).await {
+        Ok(survey) => survey,
+        Err(failure) => return Ok(super::import::failed(&failure)),
+    };
+    let report = match arguments.json {
+        true => serde_json::to_string_pretty(&survey).context("writing the report as JSON")?,
+        false => text(&survey),
+    };
+    match &arguments.out {
+        None => display::line(report),
+        Some(file) => {
+            std::fs::write(file, report + "\n")
+                .with_context(|| format!("writing the report to {}", file.display()))?;
+            note(format!("The report is in {}.", file.display()));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn text(survey: &Survey) -> String {
+    let mut report = format!(
+        "How Salla's API behaves, found by salla-sync {} with {} requests.\n\
+         It holds no secret and no personal data.\n",
+        env!("CARGO_PKG_VERSION"),
+        survey.requests
+    );
+    for finding in &survey.findings {
+        report.push_str(&format!(
+            "\n{}\n  {}\n  because: {}\n",
+            finding.question, finding.answer, finding.evidence
+        ));
+    }
+    report.trim_end().to_owned()
+}

@@ -1,0 +1,187 @@
+//! `salla-sync verify`: the database against what Salla says now.
+
+use std::sync::Arc;
+
+use domain::certificate::Certificate;
+use domain::failure::Failure;
+use domain::plan::{DetailCase, Plan};
+use domain::window::DayRange;
+use importer::ports::clock::SystemClock;
+use importer::ports::platform::Platform;
+use importer::ports::runs::Run;
+use importer::verify::{OrderFinding, WindowFinding, verify_orders, verify_windows};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::cli::{DatabaseArgs, VerifyArgs};
+use crate::config::{Reader, environment};
+use crate::display::verify as show;
+use crate::display::{self, note};
+use crate::exit::{Exit, UsageError};
+use crate::wiring::{self, OpenDatabase};
+
+/// What it takes, said before it is done.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Cost {
+    pub requests: u64,
+    pub least_seconds: u64,
+}
+
+pub async fn run(arguments: VerifyArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
+    let mut reader = Reader::new(&environment);
+    let settings = reader.salla(&arguments.tokens);
+    let settings = reader.finish(settings)?;
+    let open = super::open_to_look(database).await?;
+    let clock = Arc::new(SystemClock::real());
+    let client = wiring::unstored_client(&settings, 1.0, clock)?;
+    let shop = match client.shop_info().await {
+        Ok(shop) => shop,
+        Err(failure) => return Ok(super::import::failed(&failure)),
+    };
+    client.set_plan(&shop.plan);
+    let run = imported(&open, shop.salla_id).await?;
+    match compare(&open, client.as_ref(), &run, &arguments).await {
+        Ok(compared) => Ok(report(&run, &compared, &arguments)),
+        Err(failure) => Ok(super::import::failed(&failure)),
+    }
+}
+
+/// A run that has come to its end.
+struct Imported {
+    run: Run,
+    plan: Plan,
+    certificate: Certificate,
+    /// Days that other runs have read, as `extend` does: they are not compared.
+    apart: Vec<DayRange>,
+}
+
+async fn imported(open: &OpenDatabase, salla_id: i64) -> anyhow::Result<Imported> {
+    let shops = open.runs().list().await?;
+    let found = shops
+        .into_iter()
+        .find(|(shop, _)| shop.salla_id == salla_id);
+    let nothing = || {
+        UsageError::one(
+            "nothing of this shop has been imported into this database: run `salla-sync import`",
+        )
+    };
+    let (shop, _) = found.ok_or_else(nothing)?;
+    let run = open.runs().latest_of_everything(shop.merchant).await?;
+    let run = run.ok_or_else(nothing)?;
+    let mut apart = open.runs().completed_days(shop.merchant).await?;
+    apart.retain(|days| !run.range.contains(days.from) || !run.range.contains(days.to));
+    match (run.plan.clone(), run.certificate.clone()) {
+        (Some(plan), Some(certificate)) => Ok(Imported {
+            run,
+            plan,
+            certificate,
+            apart,
+        }),
+        _ => Err(UsageError::one(format!(
+            "the import of {} is not finished ({}), so there is nothing to compare with yet; run \
+             `salla-sync import` and see `salla-sync status`",
+            shop.name, run.state
+        ))
+        .into()),
+    }
+}
+
+struct Compared {
+    cost: Cost,
+    windows: Vec<WindowFinding>,
+    orders: Option<Vec<OrderFinding>>,
+}
+
+async fn compare(
+    open: &OpenDatabase,
+    platform: &dyn Platform,
+    imported: &Imported,
+    arguments: &VerifyArgs,
+) -> Result<Compared, Failure> {
+    let (run, plan) = (&imported.run, &imported.plan);
+    let inventory = open.inventory();
+    let counts = inventory.count_windows(run).await?;
+    let sample = match arguments.deep {
+        true => {
+            let drawn =
+                inventory.sample_orders(run.merchant, run.range, arguments.seed, arguments.sample);
+            Some(drawn.await?)
+        }
+        false => None,
+    };
+    let orders = sample.as_ref().map_or(0, Vec::len) as u64;
+    let cost = cost(platform, plan, counts.len() as u64, orders);
+    if !arguments.json {
+        show::print_cost(counts.len(), orders, cost);
+    }
+    let as_of = imported.certificate.as_of;
+    let windows = verify_windows(platform, &counts, plan.probe.overlap, as_of).await?;
+    let orders = match &sample {
+        Some(sample) => Some(verify_orders(platform, sample).await?),
+        None => None,
+    };
+    Ok(Compared {
+        cost,
+        windows,
+        orders,
+    })
+}
+
+fn cost(platform: &dyn Platform, plan: &Plan, windows: u64, orders: u64) -> Cost {
+    let per_order = match plan.probe.detail_case {
+        DetailCase::Expanded | DetailCase::Details => 1,
+        DetailCase::DetailsAndItems => 2,
+    };
+    let mut budget = plan.probe.budget;
+    budget.share = 1.0;
+    budget.requests_per_minute = platform
+        .budget()
+        .limit_per_minute
+        .or(budget.requests_per_minute);
+    let requests = windows + orders * per_order;
+    Cost {
+        requests,
+        least_seconds: budget.floor_seconds(requests),
+    }
+}
+
+fn report(imported: &Imported, compared: &Compared, arguments: &VerifyArgs) -> Exit {
+    let missing = compared.windows.iter().any(|w| w.meaning.is_missing());
+    let wrong = compared.orders.iter().flatten();
+    let wrong = wrong.filter(|order| order.outcome.is_wrong()).count();
+    if arguments.json {
+        let windows: Vec<_> = compared
+            .windows
+            .iter()
+            .map(|window| {
+                let mut value = json!(window);
+                value["difference"] = json!(window.difference());
+                value
+            })
+            .collect();
+        display::json(&json!({
+            "imported_as_of": imported.certificate.as_of,
+            "days_not_compared": imported.apart,
+            "cost": compared.cost,
+            "fits": !missing && wrong == 0,
+            "windows": windows,
+            "orders": compared.orders,
+        }));
+    } else {
+        show::print_windows(&compared.windows, imported.certificate.as_of);
+        show::print_apart(&imported.apart);
+        if let Some(orders) = &compared.orders {
+            show::print_orders(orders);
+        }
+    }
+    match missing || wrong > 0 {
+        true => {
+            note(
+                "What to do: `salla-sync import --again` reads the shop anew; it changes only what \
+                 differs.",
+            );
+            Exit::Failed
+        }
+        false => Exit::Done,
+    }
+}

@@ -1,0 +1,109 @@
+//! The database against what Salla says now.
+
+use std::time::Duration;
+
+use domain::window::DayRange;
+use importer::verify::{Meaning, OrderFinding, OrderOutcome, WindowFinding};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::table::Table;
+use super::{count, duration, line, note};
+use crate::commands::verify::Cost;
+
+pub fn print_cost(windows: usize, orders: u64, cost: Cost) {
+    let orders = match orders {
+        0 => String::new(),
+        orders => format!(" and {} single orders", count(orders)),
+    };
+    note(format!(
+        "Asking Salla for {windows} counts{orders}: {} requests, at least {}. Nothing is changed.",
+        count(cost.requests),
+        duration(Duration::from_secs(cost.least_seconds))
+    ));
+}
+
+pub fn print_windows(windows: &[WindowFinding], as_of: Timestamp) {
+    let as_of = as_of.to_zoned(TimeZone::UTC);
+    line(format!(
+        "Imported as of {}:",
+        as_of.strftime("%Y-%m-%d %H:%M:%S UTC")
+    ));
+    let mut table = Table::new([
+        "resource",
+        "window",
+        "Salla now",
+        "database",
+        "difference",
+        "meaning",
+    ]);
+    for window in windows {
+        table.row([
+            window.resource.to_string(),
+            window.days.map_or("whole".into(), |days| days.to_string()),
+            count(window.platform_now),
+            count(window.held),
+            match window.difference() {
+                0 => "0".to_owned(),
+                difference => format!("{difference:+}"),
+            },
+            meaning(window.meaning),
+        ]);
+    }
+    line(table);
+    let missing = windows.iter().filter(|w| w.meaning.is_missing()).count();
+    line(match missing {
+        0 => "The database has everything that the import listed.".to_owned(),
+        windows => format!("The database lacks records in {windows} window(s)."),
+    });
+}
+
+/// Says what was left out.
+pub fn print_apart(days: &[DayRange]) {
+    if !days.is_empty() {
+        let days: Vec<String> = days.iter().map(DayRange::to_string).collect();
+        line(format!(
+            "Not compared, because they were read apart: the orders of {}.",
+            days.join(", ")
+        ));
+    }
+}
+
+fn meaning(meaning: Meaning) -> String {
+    match meaning {
+        Meaning::Fits => "fits".to_owned(),
+        Meaning::ArrivedSince(records) => format!("{} arrived since", count(records)),
+        Meaning::DeletedSince(records) => format!("{} deleted since", count(records)),
+        Meaning::Lost(records) => {
+            format!("MISSING: {} were listed and are not here", count(records))
+        }
+        Meaning::Lacking(records) => format!(
+            "MISSING: {} appeared on days that were over",
+            count(records)
+        ),
+        Meaning::CutShort => "a first try, not read to its end".to_owned(),
+    }
+}
+
+pub fn print_orders(orders: &[OrderFinding]) {
+    let same = orders.iter().filter(|o| o.outcome == OrderOutcome::Same);
+    line(format!(
+        "\nOf {} orders compared field by field, {} are the same.",
+        count(orders.len() as u64),
+        count(same.count() as u64)
+    ));
+    let mut table = Table::new(["order", "finding"]);
+    for order in orders {
+        let finding = match &order.outcome {
+            OrderOutcome::Same => continue,
+            OrderOutcome::ChangedSince(fields) => format!("changed since: {}", fields.join(", ")),
+            OrderOutcome::Differs(fields) => format!("DIFFERS: {}", fields.join(", ")),
+            OrderOutcome::GoneSince => "Salla no longer has it".to_owned(),
+            OrderOutcome::NotUnderstood(code) => format!("NOT UNDERSTOOD now: {code}"),
+        };
+        table.row([order.id.to_string(), finding]);
+    }
+    if !table.is_empty() {
+        line(table);
+    }
+}

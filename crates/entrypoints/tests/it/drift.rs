@@ -1,0 +1,273 @@
+//! The shop goes on living while it is read, and its lists are not always honest: a
+//! COMPLETED must be true all the same.
+
+use domain::certificate::Proof;
+use domain::failure::Failure;
+use domain::resource::Resource;
+use importer::import::Outcome;
+use salla_simulator::{
+    AppAge, BusyDay, Ceiling, CeilingHow, Drift, EndlessPages, ItemLoss, ListManners, Lists,
+    ResourceDrift, Scenario, ShopSpec,
+};
+
+use crate::service::{TestService, completed};
+use crate::truth::small;
+
+const AGES: [AppAge; 3] = [AppAge::Expanded, AppAge::FullDetails, AppAge::LightDetails];
+
+/// Starts again as often as the shop was too restless for the walks permitted.
+async fn import_until_completed(service: &TestService) {
+    for _ in 0..10 {
+        let (merchant, outcome) = service.import().await;
+        match outcome {
+            Outcome::Completed(certificate) => {
+                service.compare(merchant, &certificate).await;
+                return;
+            }
+            Outcome::Failed {
+                failure: Failure::Unbalanced { .. },
+                ..
+            } => {}
+            other => panic!(
+                "{other:?}\n{:?}",
+                service.simulator.first_shop().drift_events()
+            ),
+        }
+    }
+    panic!("the shop is quiet and the import still does not balance");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_deleted_behind_the_reader_cost_no_neighbour() {
+    for app_age in AGES {
+        for pair_with_insert in [false, true] {
+            let restless = ResourceDrift {
+                delete_every: 3,
+                pair_with_insert,
+                until_request: 25,
+                ..ResourceDrift::default()
+            };
+            let service = TestService::start(Scenario {
+                app_age,
+                drift: Drift {
+                    seed: 11,
+                    orders: restless,
+                    // Nobody becomes a customer in the past: who signs up stands at
+                    // an end of the list.
+                    customers: ResourceDrift {
+                        pair_with_insert: false,
+                        arrive_every: 4,
+                        ..restless
+                    },
+                    products: restless,
+                    ..Drift::default()
+                },
+                ..small(1_500)
+            })
+            .await;
+            import_until_completed(&service).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_that_arrive_and_change_meanwhile_are_all_there() {
+    for app_age in AGES {
+        let service = TestService::start(Scenario {
+            app_age,
+            drift: Drift {
+                seed: 5,
+                orders: ResourceDrift {
+                    arrive_every: 4,
+                    edit_every: 3,
+                    delete_every: 9,
+                    until_request: 30,
+                    ..ResourceDrift::default()
+                },
+                ..Drift::default()
+            },
+            ..small(1_500)
+        })
+        .await;
+        import_until_completed(&service).await;
+    }
+}
+
+fn lists(manners: ListManners) -> Lists {
+    Lists {
+        orders: manners,
+        customers: manners,
+        products: manners,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_total_that_is_off_by_a_few_is_settled_and_shown() {
+    for total_off in [-2, 3] {
+        for pages_follow_total in [true, false] {
+            let service = TestService::start(Scenario {
+                lists: lists(ListManners {
+                    total_off,
+                    pages_follow_total,
+                    ..ListManners::default()
+                }),
+                ..small(1_200)
+            })
+            .await;
+            let certificate = service.import_and_compare().await;
+            let settled = certificate
+                .windows
+                .iter()
+                .filter(|w| w.proof() == Proof::Settled);
+            assert!(settled.count() >= 3, "{certificate:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_total_that_is_far_off_ends_the_run_failed_with_the_windows_named() {
+    let service = TestService::start(Scenario {
+        lists: Lists {
+            orders: ListManners {
+                total_off: 40,
+                ..ListManners::default()
+            },
+            ..Lists::default()
+        },
+        ..small(1_200)
+    })
+    .await;
+    let (merchant, outcome) = service.import().await;
+    let Outcome::Failed {
+        failure: Failure::Unbalanced { windows, .. },
+        certificate: Some(certificate),
+    } = outcome
+    else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(windows, certificate.unbalanced().count());
+    assert!(
+        certificate
+            .unbalanced()
+            .all(|w| w.resource == Resource::Orders)
+    );
+    // The data are kept, and once the number is put right the next start proves them.
+    service.simulator.set(|s| s.lists.orders.total_off = 0);
+    let certificate = completed(service.import().await.1);
+    service.compare(merchant, &certificate).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_that_never_end_are_left() {
+    for endless in [EndlessPages::LastPage, EndlessPages::LastPageGrowing] {
+        let service = TestService::start(Scenario {
+            lists: lists(ListManners {
+                endless_pages: Some(endless),
+                ..ListManners::default()
+            }),
+            ..small(1_200)
+        })
+        .await;
+        service.import_and_compare().await;
+        let requests = service.simulator.ledger().requests;
+        assert!(requests < 200, "{endless:?}: {requests} requests");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_only_gives_its_first_page_is_not_believed() {
+    let service = TestService::start(Scenario {
+        lists: Lists {
+            orders: ListManners {
+                endless_pages: Some(EndlessPages::FirstPage),
+                ..ListManners::default()
+            },
+            ..Lists::default()
+        },
+        ..small(1_200)
+    })
+    .await;
+    let (_, outcome) = service.import().await;
+    assert!(matches!(outcome, Outcome::Failed { .. }), "{outcome:?}");
+}
+
+fn busy(orders: u64, how: CeilingHow) -> Scenario {
+    Scenario {
+        shop: ShopSpec {
+            busy_day: Some(BusyDay {
+                days_ago: 20,
+                orders,
+            }),
+            ..small(orders + 300).shop
+        },
+        lists: Lists {
+            orders: ListManners {
+                ceiling: Some(Ceiling {
+                    how,
+                    ..Ceiling::default()
+                }),
+                ..ListManners::default()
+            },
+            ..Lists::default()
+        },
+        ..small(300)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_above_the_ceiling_is_read_from_both_ends() {
+    for how in [CeilingHow::Empty, CeilingHow::Error, CeilingHow::RepeatLast] {
+        let service = TestService::start(busy(10_700, how)).await;
+        service.import_and_compare().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ceiling_that_lies_is_said_plainly() {
+    let service = TestService::start(busy(10_700, CeilingHow::Lie)).await;
+    let (_, outcome) = service.import().await;
+    let Outcome::Failed {
+        failure: Failure::Unbalanced { .. },
+        certificate: Some(certificate),
+    } = outcome
+    else {
+        panic!("{outcome:?}")
+    };
+    let window = certificate.unbalanced().next().expect("one is named");
+    assert!(window.days.is_some_and(|days| days.from == days.to));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_loses_the_items_in_the_middle_loses_no_item() {
+    for (app_age, item_loss) in [
+        (
+            AppAge::FullDetails,
+            ItemLoss {
+                details_after: Some(150),
+                ..ItemLoss::default()
+            },
+        ),
+        (
+            AppAge::Expanded,
+            ItemLoss {
+                rows_without_items_after: Some(12),
+                ..ItemLoss::default()
+            },
+        ),
+        (
+            AppAge::Expanded,
+            ItemLoss {
+                expanded_ignored_after: Some(12),
+                ..ItemLoss::default()
+            },
+        ),
+    ] {
+        let service = TestService::start(Scenario {
+            app_age,
+            item_loss,
+            ..small(600)
+        })
+        .await;
+        service.import_and_compare().await;
+    }
+}

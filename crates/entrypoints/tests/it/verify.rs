@@ -1,0 +1,164 @@
+//! `salla-sync verify`, as typed.
+
+use salla_simulator::{AppAge, InvalidRates, Original, Scenario, present};
+use serde_json::Value;
+
+use crate::process::{present_day, program, run};
+use crate::repair::json;
+use crate::service::{TestService, completed};
+use crate::truth::small;
+
+async fn execute(service: &TestService, sql: &'static str) -> u64 {
+    let done = sqlx::query(sql).execute(service.open.database.pool()).await;
+    done.expect("the tables can be changed").rows_affected()
+}
+
+async fn imported(scenario: Scenario) -> TestService {
+    let service = present_day(scenario).await;
+    completed(service.import().await.1);
+    service
+}
+
+fn windows<'a>(report: &'a Value, meaning: &str) -> Vec<&'a Value> {
+    let windows = report["windows"].as_array().expect("there are windows");
+    windows.iter().filter(|w| w["meaning"] == meaning).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_just_imported_fits_to_the_last_field() {
+    for app_age in [AppAge::Expanded, AppAge::FullDetails, AppAge::LightDetails] {
+        let service = imported(Scenario {
+            app_age,
+            invalid: InvalidRates {
+                orders: 0.02,
+                ..InvalidRates::default()
+            },
+            ..small(400)
+        })
+        .await;
+        let requests = service.simulator.ledger().requests;
+        let (report, code) =
+            json(&service, &["verify", "--deep", "--sample", "30", "--json"]).await;
+        assert_eq!(code, 0, "{app_age:?}: {report:#}");
+        assert_eq!(report["fits"], true);
+        let all = report["windows"].as_array().expect("there are windows");
+        assert_eq!(windows(&report, "fits").len(), all.len(), "{report:#}");
+        let orders = report["orders"].as_array().expect("orders were compared");
+        assert_eq!(orders.len(), 30);
+        assert!(
+            orders.iter().all(|o| o["outcome"] == "same"),
+            "{app_age:?}: {orders:?}"
+        );
+        let asked = service.simulator.ledger().requests - requests;
+        // One more finds out which shop it is.
+        assert_eq!(
+            report["cost"]["requests"].as_u64(),
+            Some(asked - 1),
+            "{app_age:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_and_went_since_is_told_from_what_is_missing() {
+    let service = imported(small(400)).await;
+    let shop = service.simulator.first_shop();
+    shop.insert_order(present());
+    let (report, code) = json(&service, &["verify", "--json"]).await;
+    assert_eq!(code, 0, "arrivals are no fault: {report:#}");
+    let arrived = windows(&report, "arrived_since");
+    assert_eq!(arrived.len(), 1);
+    assert_eq!(
+        (
+            arrived[0]["records"].as_u64(),
+            arrived[0]["difference"].as_i64()
+        ),
+        (Some(1), Some(1))
+    );
+
+    let oldest: i64 = sqlx::query_scalar("SELECT id FROM salla.orders ORDER BY created_at LIMIT 1")
+        .fetch_one(service.open.database.pool())
+        .await
+        .expect("there is an order");
+    assert!(shop.delete_order(oldest));
+    let (report, code) = json(&service, &["verify", "--json"]).await;
+    assert_eq!(
+        (code, windows(&report, "deleted_since").len()),
+        (0, 1),
+        "{report:#}"
+    );
+
+    execute(
+        &service,
+        "DELETE FROM salla.orders WHERE id = (SELECT id FROM salla.orders
+         ORDER BY created_at LIMIT 1 OFFSET 200)",
+    )
+    .await;
+    let (report, code) = json(&service, &["verify", "--json"]).await;
+    assert_eq!(code, 1);
+    assert!(!windows(&report, "lost").is_empty(), "{report:#}");
+    let output = run(program(&service, &["verify"])).await;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        said.contains("MISSING: 1 were listed and are not here"),
+        "{said}"
+    );
+    let before = String::from_utf8_lossy(&output.stderr);
+    assert!(before.contains("requests, at least"), "{before}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_differs_is_named_and_never_shown() {
+    let service = imported(Scenario {
+        app_age: AppAge::FullDetails,
+        ..small(120)
+    })
+    .await;
+    let ids: Vec<i64> = sqlx::query_scalar("SELECT id FROM salla.orders ORDER BY id LIMIT 3")
+        .fetch_all(service.open.database.pool())
+        .await
+        .expect("there are orders");
+    let shop = service.simulator.first_shop();
+    assert!(shop.edit_order(ids[0], Original::Restored));
+    let everything = ["verify", "--deep", "--sample", "500", "--json"];
+    let (report, code) = json(&service, &everything).await;
+    assert_eq!(code, 0, "Salla has changed it since: {report:#}");
+    let of = |report: &Value, id: i64| {
+        let orders = report["orders"].as_array().expect("orders were compared");
+        let order = orders.iter().find(|o| o["id"] == id);
+        order.expect("every order is in the sample").clone()
+    };
+    assert_eq!(of(&report, ids[0])["outcome"], "changed_since");
+
+    execute(
+        &service,
+        "UPDATE salla.orders SET payment_method = 'CANARY', total = total + 1
+         WHERE id = (SELECT id FROM salla.orders ORDER BY id LIMIT 1 OFFSET 1)",
+    )
+    .await;
+    execute(
+        &service,
+        "UPDATE salla.order_items SET sku = 'CANARY' WHERE order_id =
+         (SELECT id FROM salla.orders ORDER BY id LIMIT 1 OFFSET 2)",
+    )
+    .await;
+    let (report, code) = json(&service, &everything).await;
+    assert_eq!(code, 1);
+    let second = of(&report, ids[1]);
+    assert_eq!(
+        second["fields"],
+        serde_json::json!(["payment_method", "total"]),
+        "{second}"
+    );
+    assert_eq!(of(&report, ids[2])["fields"], serde_json::json!(["items"]));
+    assert!(!report.to_string().contains("CANARY"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_import_there_is_nothing_to_compare() {
+    let service = present_day(small(10)).await;
+    let output = run(program(&service, &["verify"])).await;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("run `salla-sync import`"), "{errors}");
+}

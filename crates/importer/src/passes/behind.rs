@@ -1,0 +1,55 @@
+//! A list may go on behind the end that it reports: `total` is a number of its own
+//! and may lag behind the rows. A full last page is the only hint.
+
+use domain::failure::Failure;
+use domain::plan::MAX_ROWS_PER_WINDOW;
+
+use super::route::Route;
+use super::walk::{End, Walk};
+use crate::ports::platform::{Pagination, Records};
+
+/// What it takes to see whether a list goes on.
+pub(super) struct LastPage {
+    ids: Vec<i64>,
+    is_full: bool,
+}
+
+impl LastPage {
+    pub(super) fn of(records: &Records, pagination: Pagination) -> Self {
+        Self {
+            ids: records.ids(),
+            is_full: !records.is_empty() && records.len() >= pagination.per_page as usize,
+        }
+    }
+}
+
+impl Walk<'_> {
+    /// Reads on behind `last_page` until a page is not full, or repeats the one before
+    /// it, as lists do that never end.
+    pub(super) async fn look_behind(&mut self, last_page: u32) -> Result<End, Failure> {
+        if self.is_cut_short() || matches!(self.route(), Route::BothEnds { .. }) {
+            return Ok(End::Complete);
+        }
+        // After a restart the last page is not at hand, and looking costs a request.
+        let mut before = self.last.take();
+        let mut number = last_page;
+        while before.as_ref().is_none_or(|last| last.is_full) {
+            number += 1;
+            let page = self.shop.platform.list_page(&self.request(number)).await?;
+            let pagination = page.pagination;
+            let last = LastPage::of(&page.records, pagination);
+            let repeats = before.is_some_and(|before| before.ids == last.ids);
+            let beyond = u64::from(number) * u64::from(pagination.per_page) > MAX_ROWS_PER_WINDOW;
+            if last.ids.is_empty() || repeats || beyond {
+                break;
+            }
+            let page = self.place().page(number, page);
+            self.land(vec![page]).await?;
+            if self.is_disturbed_by(pagination.total) && self.may_be_given_up() {
+                return Ok(End::Moved);
+            }
+            before = Some(last);
+        }
+        Ok(End::Complete)
+    }
+}

@@ -1,0 +1,219 @@
+//! The closing pass: what changed while the run went on.
+//!
+//! An import takes minutes or hours, and the shop goes on living. A window that was
+//! proven early says nothing about its end. So at the end the run asks again, at
+//! little cost (DESIGN §3.4):
+//!
+//! 1. What was updated last, read up to where that list began when the run did. It
+//!    shows edits, and orders that came to light in the middle of a window, which
+//!    could hide a deletion in an unchanged `total`.
+//! 2. How many records each window and each whole list reports now. Where that differs,
+//!    or an order came to light, it is walked again.
+//! 3. Orders that the database has and no list has: each is asked for and is either
+//!    there or gone. Products and customers that a proven list no longer has are gone.
+//!
+//! The certificate is true as of the moment at which the first of these was asked.
+
+use std::collections::BTreeSet;
+
+use domain::certificate::Proof;
+use domain::failure::Failure;
+use domain::instant::riyadh_date;
+use domain::order::{Completeness, Order};
+use domain::plan::Plan;
+use domain::resource::Resource;
+use domain::window::Overlap;
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use super::walk::{Walk, begin_anew};
+use super::{Workshop, details};
+use crate::ports::platform::{Decoded, Page, PageRequest, Records, Sort};
+use crate::ports::runs::StoredWindow;
+use crate::probe::orders_request;
+use crate::recent::Recent;
+
+/// So many pages of changes are more than any shop makes during an import; a list
+/// that never ends must not be read for ever.
+const MOST_PAGES_OF_CHANGES: u32 = 200;
+
+/// The windows to walk again, and the moment as of which all else is true.
+pub(crate) struct Closing {
+    pub(crate) as_of: Timestamp,
+    pub(crate) orders: Vec<StoredWindow>,
+    pub(crate) whole: Vec<StoredWindow>,
+}
+
+pub(crate) async fn look_again(shop: &Workshop, plan: &Plan) -> Result<Closing, Failure> {
+    let as_of = shop.clock.now();
+    let windows = shop.runs.windows(shop.lease).await?;
+    let settled = windows.into_iter().filter(|w| w.settled);
+    let (orders, whole): (Vec<_>, Vec<_>) = settled.partition(|w| w.resource == Resource::Orders);
+    let mut closing = Closing {
+        as_of,
+        orders: vec![],
+        whole: vec![],
+    };
+    if !plan.windows.is_empty() {
+        let changes = changes(shop, plan).await?;
+        for window in stale_windows(shop, orders, &changes).await? {
+            closing.orders.push(begin_anew(shop, window).await?);
+        }
+        let landing = shop.landing.as_ref();
+        landing.ask_again(shop.lease, &changes.to_ask).await?;
+    }
+    for window in whole {
+        if is_stale_list(shop, &window).await? {
+            closing.whole.push(begin_anew(shop, window).await?);
+        }
+    }
+    Ok(closing)
+}
+
+/// Whether a list that was read whole has to be read again.
+async fn is_stale_list(shop: &Workshop, window: &StoredWindow) -> Result<bool, Failure> {
+    if window.resource == Resource::OrderStatuses {
+        return Ok(false);
+    }
+    let counts = shop.runs.count_window(shop.lease, window.id).await?;
+    let total = total_now(shop, window).await?;
+    if window.resource == Resource::Customers && total > counts.reported {
+        let mut walk = Walk::resume(shop, window.clone()).await?;
+        let counts = walk.read_ends_again(counts).await?;
+        return Ok(counts.proof() == Proof::Unproven);
+    }
+    Ok(total != counts.reported)
+}
+
+/// Settles what no list has any more, once all windows have been walked.
+pub(crate) async fn settle_vanished(
+    shop: &Workshop,
+    plan: &Plan,
+    as_of: Timestamp,
+) -> Result<(), Failure> {
+    if !plan.windows.is_empty() {
+        let orders = shop.runs.vanished(shop.lease, Resource::Orders).await?;
+        shop.landing.ask_again(shop.lease, &orders).await?;
+        details::complete_orders(shop).await?;
+    }
+    let windows = shop.runs.windows(shop.lease).await?;
+    for resource in [Resource::Customers, Resource::Products] {
+        let Some(window) = windows.iter().find(|w| w.resource == resource) else {
+            continue;
+        };
+        let counts = shop.runs.count_window(shop.lease, window.id).await?;
+        if counts.proof() == Proof::Proven {
+            let gone = shop.runs.vanished(shop.lease, resource).await?;
+            let landing = shop.landing.as_ref();
+            landing.bury(shop.lease, resource, &gone, as_of).await?;
+        }
+    }
+    Ok(())
+}
+
+struct Changes {
+    /// Days on which an order may have come to light after the run began, and thus
+    /// may hide in `total` that another one was deleted.
+    days: BTreeSet<Date>,
+    /// Orders whose list row says less than their details.
+    to_ask: Vec<i64>,
+}
+
+/// Reads and lands what was updated since the run began.
+async fn changes(shop: &Workshop, plan: &Plan) -> Result<Changes, Failure> {
+    let mut recent = Recent::since(&plan.probe.recently_updated);
+    let mut rows = Vec::new();
+    let mut changed = BTreeSet::new();
+    for number in 1..=MOST_PAGES_OF_CHANGES {
+        let days = plan.probe.range.widened(Overlap::EXCLUSIVE);
+        let request = orders_request(days, Sort::UpdatedFirst, number);
+        let page = shop.platform.list_page(&request).await?;
+        let news = shop.landing.land_changes(shop.lease, &page).await?;
+        shop.check_rejections(&news.landed).await?;
+        recent.read(&page.records.ids());
+        let is_last = is_last(&page);
+        if let Records::Orders(orders) = page.records {
+            rows.extend(orders.iter().filter_map(Row::of));
+        }
+        if is_last || (news.changed.is_empty() && recent.is_complete()) {
+            break;
+        }
+        changed.extend(news.changed);
+    }
+    let updated = recent.updated();
+    let all: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    let unlisted = shop.runs.not_listed(shop.lease, &all).await?;
+    let unlisted: BTreeSet<i64> = unlisted.into_iter().collect();
+    let lacks = |row: &&Row| !row.is_whole && updated.contains(&row.id);
+    // An order that differs from what its walk listed was there when it was walked.
+    let came_to_light = |row: &&Row| {
+        let before_it_was_listed =
+            updated.contains(&row.id) && !recent.was_there(row.id) && !changed.contains(&row.id);
+        unlisted.contains(&row.id) || before_it_was_listed
+    };
+    Ok(Changes {
+        to_ask: rows.iter().filter(lacks).map(|row| row.id).collect(),
+        days: rows
+            .iter()
+            .filter(came_to_light)
+            .map(|row| row.day)
+            .collect(),
+    })
+}
+
+fn is_last(page: &Page) -> bool {
+    page.records.is_empty() || page.pagination.current_page >= page.pagination.total_pages
+}
+
+/// What is kept of an updated order.
+struct Row {
+    id: i64,
+    day: Date,
+    is_whole: bool,
+}
+
+impl Row {
+    fn of(decoded: &Decoded<Order>) -> Option<Self> {
+        let order = decoded.outcome.as_ref().ok()?;
+        Some(Self {
+            id: order.id,
+            day: riyadh_date(order.created_at.instant),
+            is_whole: order.completeness() == Completeness::Full,
+        })
+    }
+}
+
+/// Windows whose proof is out of date.
+async fn stale_windows(
+    shop: &Workshop,
+    windows: Vec<StoredWindow>,
+    changes: &Changes,
+) -> Result<Vec<StoredWindow>, Failure> {
+    let checks = windows.into_iter().map(|window| async move {
+        let is_stale = has_new_orders(&window, changes)
+            || Some(total_now(shop, &window).await?) != window.first_total;
+        Ok::<_, Failure>(is_stale.then_some(window))
+    });
+    let checked = futures::future::try_join_all(checks).await?;
+    Ok(checked.into_iter().flatten().collect())
+}
+
+fn has_new_orders(window: &StoredWindow, changes: &Changes) -> bool {
+    let days = window.days;
+    changes
+        .days
+        .iter()
+        .any(|day| days.is_some_and(|days| days.contains(*day)))
+}
+
+async fn total_now(shop: &Workshop, window: &StoredWindow) -> Result<u64, Failure> {
+    let request = PageRequest {
+        resource: window.resource,
+        days: window.days.map(|days| days.widened(shop.overlap)),
+        page: 1,
+        sort: Sort::OldestFirst,
+        expanded: false,
+    };
+    let page = shop.platform.list_page(&request).await?;
+    Ok(page.pagination.total)
+}

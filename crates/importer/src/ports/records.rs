@@ -1,0 +1,182 @@
+//! Records that have been read before: the raw texts that are kept of them, and
+//! landing these again after the translation has been put right.
+
+use async_trait::async_trait;
+use domain::failure::Failure;
+use domain::order::{Order, OrderItem, Version};
+use domain::rejection::{Rejection, RejectionCode};
+use domain::resource::Resource;
+use domain::run::{RunId, WindowId};
+use domain::shop::MerchantId;
+
+use super::platform::{Decoded, Records};
+use super::runs::Holder;
+
+/// Which answer of the platform a kept text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    ListRow(Resource),
+    OrderDetail,
+    OrderItems,
+}
+
+/// Which open rejections to look at; `None` means all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RejectionChoice {
+    pub resource: Option<Resource>,
+    pub code: Option<RejectionCode>,
+}
+
+/// A record that was set aside, with everything that its landing would have had.
+#[derive(Clone, Debug)]
+pub struct KeptRejection {
+    /// Our own number of the rejection; grows.
+    pub number: i64,
+    /// The last run that met it.
+    pub run: RunId,
+    pub source: Source,
+    pub salla_id: Option<i64>,
+    pub raw: String,
+    pub version: Version,
+    /// Window and page on which it was met; details have none.
+    pub origin: Option<(WindowId, u32)>,
+}
+
+/// What a rejected record means now.
+#[derive(Clone, Debug)]
+pub enum Reread {
+    /// One record.
+    Row(Records),
+    Detail(Box<Decoded<Order>>),
+    /// It is understood now, but the other half of the order was not kept.
+    Incomplete,
+    Refused(Rejection),
+}
+
+/// What the database did with a batch of reread rejections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReplayCounts {
+    pub loaded: u64,
+    /// Still not understood.
+    pub refused: u64,
+    /// Of those: how many for another reason or at another place than before.
+    pub reason_changed: u64,
+    /// Understood, but only another import can complete them.
+    pub incomplete: u64,
+    /// Of the loaded: orders whose details no one has fetched yet.
+    pub lack_details: u64,
+}
+
+/// One version of a record as the platform sent it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptText {
+    pub raw: String,
+    pub version: Version,
+    /// Number of the last run that met it.
+    pub run: i64,
+}
+
+/// The raw texts that are kept of one record. An order may have both, because a list
+/// tells its status and total, and its detail everything.
+#[derive(Clone, Debug)]
+pub struct KeptRecord {
+    pub salla_id: i64,
+    pub listed: Option<KeptText>,
+    pub detail: Option<KeptText>,
+    /// Items that were fetched by a request of their own.
+    pub items: Option<String>,
+}
+
+/// A kept record, read again.
+#[derive(Clone, Debug)]
+pub struct RereadRecord {
+    pub kept: KeptRecord,
+    /// One record, of the same text.
+    pub listed: Option<Records>,
+    pub detail: Option<RereadDetail>,
+}
+
+#[derive(Clone, Debug)]
+pub struct RereadDetail {
+    pub order: Box<Decoded<Order>>,
+    pub items: Option<Decoded<Vec<OrderItem>>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RemapCounts {
+    pub read: u64,
+    /// Records of which at least one row is another than before.
+    pub changed: u64,
+    /// Records that loaded before and are no longer understood; their rows stay.
+    pub refused: u64,
+}
+
+/// The outcome of writing beside the imports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turn<T> {
+    Done(T),
+    /// A run holds the shop; nothing was written.
+    Held(Holder),
+}
+
+/// Stored records of all shops.
+///
+/// Writing calls take turns with the imports of the same shop: while a run is held
+/// they write nothing and say who holds it, and a run cannot be claimed in the middle
+/// of one. Each call is one transaction, so that what was done before a crash or a
+/// refusal stays. All calls may be repeated: the same texts leave the same rows.
+#[async_trait]
+pub trait StoredRecords: Send + Sync {
+    async fn count_rejections(
+        &self,
+        merchant: MerchantId,
+        choice: RejectionChoice,
+    ) -> Result<u64, Failure>;
+
+    /// Open rejections in the order of their numbers, after `after`.
+    async fn rejections(
+        &self,
+        merchant: MerchantId,
+        choice: RejectionChoice,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<KeptRejection>, Failure>;
+
+    /// Lands what is understood now under the version it came with, closes its
+    /// rejection, and puts the new reason on record for what is not.
+    async fn land_rejections(
+        &self,
+        merchant: MerchantId,
+        reread: Vec<(KeptRejection, Reread)>,
+    ) -> Result<Turn<ReplayCounts>, Failure>;
+
+    /// How many records of a resource have a raw text that was kept.
+    async fn count_kept(&self, merchant: MerchantId, resource: Resource) -> Result<u64, Failure>;
+
+    /// Kept records in the order of their ids, after `after`.
+    async fn kept(
+        &self,
+        merchant: MerchantId,
+        resource: Resource,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<KeptRecord>, Failure>;
+
+    /// Writes the rows of records whose text is the same but is read in another way
+    /// now. Versions stay, so that nothing newer is overwritten.
+    async fn land_again(
+        &self,
+        merchant: MerchantId,
+        resource: Resource,
+        reread: Vec<RereadRecord>,
+    ) -> Result<Turn<RemapCounts>, Failure>;
+}
+
+/// Reads raw texts exactly as the platform's adapter reads answers, without asking
+/// the platform.
+pub trait Translator: Send + Sync {
+    /// One row of a list.
+    fn list_row(&self, resource: Resource, raw: &str) -> Records;
+    fn order(&self, raw: &str) -> Decoded<Order>;
+    fn order_items(&self, raw: &str) -> Decoded<Vec<OrderItem>>;
+}

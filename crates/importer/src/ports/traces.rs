@@ -1,0 +1,112 @@
+//! Where single records are: in the database, and at the platform.
+
+use async_trait::async_trait;
+use domain::failure::Failure;
+use domain::order::{Completeness, Version};
+use domain::rejection::Rejection;
+use domain::resource::Resource;
+use domain::run::RunState;
+use domain::window::DayRange;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::Serialize;
+
+use super::runs::ShopSummary;
+
+/// Everything that the database knows of the way of one record, without its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Trace {
+    pub shop: ShopSummary,
+    pub resource: Resource,
+    pub id: i64,
+    pub row: Option<TracedRow>,
+    pub source: Option<TracedSource>,
+    /// On which pages of which walks it was listed, the latest first, at most three.
+    pub listed: Vec<TracedListing>,
+    /// The latest first.
+    pub rejections: Vec<TracedRejection>,
+    /// An order that waits for its line items.
+    pub details_pending: bool,
+    /// The shop's runs that read orders, the latest first.
+    pub runs: Vec<TracedRun>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TracedRow {
+    /// The number that people see on an order.
+    pub reference_id: Option<i64>,
+    /// When it was created, as a day in Riyadh.
+    pub created_on: Option<Date>,
+    /// Orders only.
+    pub has_items: Option<bool>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TracedSource {
+    pub list_version: Option<Version>,
+    /// Since when lists have shown the same content.
+    pub list_since: Option<Version>,
+    pub detail_version: Option<Version>,
+    pub gone_at: Option<Timestamp>,
+    pub list_text_kept: bool,
+    pub detail_text_kept: bool,
+    pub items_text_kept: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TracedListing {
+    /// Without the overlap; `None` where the resource is read whole.
+    pub days: Option<DayRange>,
+    pub walk: u32,
+    pub page: u32,
+    pub landed_at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TracedRejection {
+    /// Which answer it was: `order_header`, `order_detail`, …
+    pub kind: String,
+    pub code: String,
+    pub json_path: String,
+    pub message: String,
+    pub last_seen_at: Timestamp,
+    pub resolved_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TracedRun {
+    pub state: RunState,
+    pub range: DayRange,
+    /// A first try that took only so many orders.
+    pub max_orders: Option<u64>,
+}
+
+/// The tracks that imports have left. Reads only.
+#[async_trait]
+pub trait Traces: Send + Sync {
+    /// What is known of a record by its id, and of orders also by their reference
+    /// number; one entry for each shop and record that fits. Empty: nothing is known.
+    async fn find(&self, resource: Resource, number: i64) -> Result<Vec<Trace>, Failure>;
+}
+
+/// One record as the platform has it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    pub id: Option<i64>,
+    pub reference_id: Option<i64>,
+    /// A Riyadh day.
+    pub created_on: Option<Date>,
+    pub status: Option<String>,
+    /// Orders only.
+    pub completeness: Option<Completeness>,
+    /// Why it would be set aside.
+    pub rejection: Option<Rejection>,
+}
+
+/// Asks the platform for single records; nothing is stored.
+#[async_trait]
+pub trait Lookup: Send + Sync {
+    /// By id, and orders also by their reference number. `None`: the platform does not
+    /// have it.
+    async fn look_up(&self, resource: Resource, number: i64) -> Result<Option<Sighting>, Failure>;
+}

@@ -1,0 +1,205 @@
+//! Reading kept raw texts again after the translation has been put right, without a
+//! single request.
+//!
+//! [`replay`] takes the records that were set aside, [`remap`] all records whose text
+//! was kept. Both go in batches; each batch takes its turn with the imports.
+
+use domain::failure::Failure;
+use domain::order::Completeness;
+use domain::rejection::Rejection;
+use domain::resource::Resource;
+use domain::shop::MerchantId;
+
+use crate::ports::platform::Records;
+use crate::ports::records::{
+    KeptRecord, KeptRejection, RejectionChoice, RemapCounts, ReplayCounts, Reread, RereadDetail,
+    RereadRecord, Source, StoredRecords, Translator, Turn,
+};
+use crate::ports::runs::Holder;
+
+/// Records of one transaction: few enough for an import not to wait noticeably.
+const BATCH: u32 = 200;
+
+/// What both works need.
+#[derive(Clone, Copy)]
+pub struct Repair<'a> {
+    pub records: &'a dyn StoredRecords,
+    pub translator: &'a dyn Translator,
+    /// Told after each batch: records done, and of how many.
+    pub progress: &'a (dyn Fn(u64, u64) + Send + Sync),
+}
+
+/// How far a repair came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repaired<T> {
+    pub counts: T,
+    /// The run that held the shop and ended the work early.
+    pub held_by: Option<Holder>,
+}
+
+/// Reads the chosen rejections again.
+pub async fn replay(
+    repair: Repair<'_>,
+    merchant: MerchantId,
+    choice: RejectionChoice,
+) -> Result<Repaired<ReplayCounts>, Failure> {
+    let records = repair.records;
+    let total = records.count_rejections(merchant, choice).await?;
+    let mut counts = ReplayCounts::default();
+    let (mut after, mut done) = (0, 0);
+    loop {
+        let batch = records.rejections(merchant, choice, after, BATCH).await?;
+        let Some(last) = batch.last() else {
+            return Ok(Repaired::wholly(counts));
+        };
+        after = last.number;
+        done += batch.len() as u64;
+        let reread = batch.into_iter().map(|kept| {
+            let now = read_rejection(repair.translator, &kept);
+            (kept, now)
+        });
+        match records.land_rejections(merchant, reread.collect()).await? {
+            Turn::Done(batch) => counts.add(&batch),
+            Turn::Held(holder) => return Ok(Repaired::until(counts, holder)),
+        }
+        (repair.progress)(done, total);
+    }
+}
+
+/// A detail is landed only with its items: as long as half of an order is missing it
+/// stays set aside, and the next run asks for it again.
+fn read_rejection(translator: &dyn Translator, kept: &KeptRejection) -> Reread {
+    match kept.source {
+        Source::ListRow(resource) => {
+            let row = translator.list_row(resource, &kept.raw);
+            match refusal(&row) {
+                Some(rejection) => Reread::Refused(rejection.clone()),
+                None => Reread::Row(row),
+            }
+        }
+        Source::OrderDetail => {
+            let order = translator.order(&kept.raw);
+            match &order.outcome {
+                Err(rejection) => Reread::Refused(rejection.clone()),
+                Ok(read) if read.completeness() == Completeness::Full => {
+                    Reread::Detail(Box::new(order))
+                }
+                Ok(_) => Reread::Incomplete,
+            }
+        }
+        Source::OrderItems => match translator.order_items(&kept.raw).outcome {
+            Ok(_) => Reread::Incomplete,
+            Err(rejection) => Reread::Refused(rejection),
+        },
+    }
+}
+
+/// Reads every kept record of the resources again.
+pub async fn remap(
+    repair: Repair<'_>,
+    merchant: MerchantId,
+    resources: &[Resource],
+) -> Result<Repaired<RemapCounts>, Failure> {
+    let mut total = 0;
+    for resource in resources {
+        total += repair.records.count_kept(merchant, *resource).await?;
+    }
+    let mut counts = RemapCounts::default();
+    for resource in resources {
+        let held_by = remap_resource(repair, merchant, *resource, &mut counts, total).await?;
+        if let Some(holder) = held_by {
+            return Ok(Repaired::until(counts, holder));
+        }
+    }
+    Ok(Repaired::wholly(counts))
+}
+
+async fn remap_resource(
+    repair: Repair<'_>,
+    merchant: MerchantId,
+    resource: Resource,
+    counts: &mut RemapCounts,
+    total: u64,
+) -> Result<Option<Holder>, Failure> {
+    let mut after = i64::MIN;
+    loop {
+        let batch = repair.records.kept(merchant, resource, after, BATCH);
+        let batch = batch.await?;
+        let Some(last) = batch.last() else {
+            return Ok(None);
+        };
+        after = last.salla_id;
+        let reread = batch
+            .into_iter()
+            .map(|kept| read_record(repair.translator, resource, kept));
+        let landing = repair
+            .records
+            .land_again(merchant, resource, reread.collect());
+        match landing.await? {
+            Turn::Done(batch) => counts.add(&batch),
+            Turn::Held(holder) => return Ok(Some(holder)),
+        }
+        (repair.progress)(counts.read, total);
+    }
+}
+
+fn read_record(translator: &dyn Translator, resource: Resource, kept: KeptRecord) -> RereadRecord {
+    let listed = kept.listed.as_ref();
+    let detail = kept.detail.as_ref();
+    RereadRecord {
+        listed: listed.map(|text| translator.list_row(resource, &text.raw)),
+        detail: detail.map(|text| RereadDetail {
+            order: Box::new(translator.order(&text.raw)),
+            items: kept.items.as_ref().map(|raw| translator.order_items(raw)),
+        }),
+        kept,
+    }
+}
+
+/// Why the only record of `records` is not understood.
+pub fn refusal(records: &Records) -> Option<&Rejection> {
+    fn of<T>(records: &[crate::ports::platform::Decoded<T>]) -> Option<&Rejection> {
+        records.first()?.outcome.as_ref().err()
+    }
+    match records {
+        Records::Orders(records) => of(records),
+        Records::Customers(records) => of(records),
+        Records::Products(records) => of(records),
+        Records::Categories(records) => of(records),
+        Records::OrderStatuses(records) => of(records),
+    }
+}
+
+impl<T> Repaired<T> {
+    fn wholly(counts: T) -> Self {
+        Self {
+            counts,
+            held_by: None,
+        }
+    }
+
+    fn until(counts: T, holder: Holder) -> Self {
+        Self {
+            counts,
+            held_by: Some(holder),
+        }
+    }
+}
+
+impl ReplayCounts {
+    fn add(&mut self, batch: &Self) {
+        self.loaded += batch.loaded;
+        self.refused += batch.refused;
+        self.reason_changed += batch.reason_changed;
+        self.incomplete += batch.incomplete;
+        self.lack_details += batch.lack_details;
+    }
+}
+
+impl RemapCounts {
+    fn add(&mut self, batch: &Self) {
+        self.read += batch.read;
+        self.changed += batch.changed;
+        self.refused += batch.refused;
+    }
+}

@@ -1,0 +1,244 @@
+//! Comparing the database with the platform after an import, without changing
+//! anything.
+//!
+//! [`verify_windows`] compares counts with one request for each window;
+//! [`verify_orders`] compares single orders field by field.
+
+mod fields;
+
+use domain::certificate::WindowCounts;
+use domain::failure::Failure;
+use domain::order::Order;
+use domain::resource::Resource;
+use domain::window::{DayRange, Overlap};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+use crate::ports::platform::{PageRequest, Platform, Sort};
+
+/// The platform's adapter decides what is really sent at once.
+const IN_FLIGHT: usize = 8;
+
+/// How the platform's count of one window compares with the database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WindowFinding {
+    pub resource: Resource,
+    /// Without the overlap; `None` where the resource is read whole.
+    pub days: Option<DayRange>,
+    pub platform_now: u64,
+    /// Loaded, or set aside with a reason.
+    pub held: u64,
+    #[serde(flatten)]
+    pub meaning: Meaning,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "meaning", content = "records")]
+pub enum Meaning {
+    Fits,
+    /// The window was still open when it was read.
+    ArrivedSince(u64),
+    DeletedSince(u64),
+    /// The import listed them, and they are neither loaded nor set aside nor gone.
+    Lost(u64),
+    /// More than when these days were read, though they were over: drafts that became
+    /// orders, or orders that were restored. The database lacks them.
+    Lacking(u64),
+    /// A first try did not walk the window to its end.
+    CutShort,
+}
+
+impl Meaning {
+    /// Whether the database lacks something that only the passing of time does not
+    /// explain.
+    pub fn is_missing(self) -> bool {
+        match self {
+            Self::Lost(_) | Self::Lacking(_) => true,
+            Self::Fits | Self::ArrivedSince(_) | Self::DeletedSince(_) | Self::CutShort => false,
+        }
+    }
+}
+
+impl WindowFinding {
+    /// What the platform lists beyond (or below, if negative) what is held.
+    pub fn difference(&self) -> i64 {
+        self.platform_now.cast_signed() - self.held.cast_signed()
+    }
+}
+
+/// Asks for the count of each window. `as_of` is when the import was certified.
+pub async fn verify_windows(
+    platform: &dyn Platform,
+    windows: &[WindowCounts],
+    overlap: Overlap,
+    as_of: Timestamp,
+) -> Result<Vec<WindowFinding>, Failure> {
+    let asking = windows.iter().map(|window| async move {
+        let request = PageRequest {
+            resource: window.resource,
+            days: window.days.map(|days| days.widened(overlap)),
+            page: 1,
+            sort: Sort::OldestFirst,
+            expanded: false,
+        };
+        let page = platform.list_page(&request).await?;
+        Ok(compare(window, page.pagination.total, as_of))
+    });
+    stream::iter(asking).buffered(IN_FLIGHT).try_collect().await
+}
+
+fn compare(window: &WindowCounts, platform_now: u64, as_of: Timestamp) -> WindowFinding {
+    let held = window.loaded + window.rejected;
+    let listed = window.distinct + window.without_id;
+    let lost = listed.saturating_sub(held + window.gone);
+    let meaning = if window.cut_short {
+        Meaning::CutShort
+    } else if lost > 0 {
+        Meaning::Lost(lost)
+    } else if platform_now == held {
+        Meaning::Fits
+    } else if platform_now < held {
+        Meaning::DeletedSince(held - platform_now)
+    } else if was_over(window.days, as_of) {
+        Meaning::Lacking(platform_now - held)
+    } else {
+        Meaning::ArrivedSince(platform_now - held)
+    };
+    WindowFinding {
+        resource: window.resource,
+        days: window.days,
+        platform_now,
+        held,
+        meaning,
+    }
+}
+
+/// A day is over everywhere once it is over in UTC, which is later than in Riyadh: it
+/// is not known whose days the platform's filters mean.
+fn was_over(days: Option<DayRange>, as_of: Timestamp) -> bool {
+    let today: Date = as_of.to_zoned(TimeZone::UTC).date();
+    days.is_some_and(|days| days.to < today)
+}
+
+/// How one order at the platform compares with its rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OrderFinding {
+    pub id: i64,
+    #[serde(flatten)]
+    pub outcome: OrderOutcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "outcome", content = "fields")]
+pub enum OrderOutcome {
+    Same,
+    /// The platform says that it was updated after it was read.
+    ChangedSince(Vec<&'static str>),
+    Differs(Vec<&'static str>),
+    GoneSince,
+    /// It loaded then and would be set aside now, as this.
+    NotUnderstood(&'static str),
+}
+
+impl OrderOutcome {
+    pub fn is_wrong(&self) -> bool {
+        match self {
+            Self::Differs(_) | Self::NotUnderstood(_) => true,
+            Self::Same | Self::ChangedSince(_) | Self::GoneSince => false,
+        }
+    }
+}
+
+/// Asks for each of the orders and compares what is told with what is stored.
+pub async fn verify_orders(
+    platform: &dyn Platform,
+    stored: &[Order],
+) -> Result<Vec<OrderFinding>, Failure> {
+    let asking = stored.iter().map(|order| async move {
+        Ok(OrderFinding {
+            id: order.id,
+            outcome: verify_order(platform, order).await?,
+        })
+    });
+    stream::iter(asking).buffered(IN_FLIGHT).try_collect().await
+}
+
+async fn verify_order(platform: &dyn Platform, stored: &Order) -> Result<OrderOutcome, Failure> {
+    let Some(answer) = platform.order_detail(stored.id).await? else {
+        return Ok(OrderOutcome::GoneSince);
+    };
+    let mut told = match answer.record.outcome {
+        Ok(order) => order,
+        Err(rejection) => return Ok(OrderOutcome::NotUnderstood(rejection.code.as_str())),
+    };
+    if told.items.is_none() {
+        let Some(items) = platform.order_items(stored.id).await? else {
+            return Ok(OrderOutcome::GoneSince);
+        };
+        match items.record.outcome {
+            Ok(items) => told.items = Some(items),
+            Err(rejection) => return Ok(OrderOutcome::NotUnderstood(rejection.code.as_str())),
+        }
+    }
+    let fields = fields::that_differ(stored, &told);
+    let instant = |order: &Order| order.updated_at.as_ref().map(|at| at.instant);
+    Ok(if fields.is_empty() {
+        OrderOutcome::Same
+    } else if instant(&told) > instant(stored) {
+        OrderOutcome::ChangedSince(fields)
+    } else {
+        OrderOutcome::Differs(fields)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::run::WindowId;
+
+    use super::*;
+
+    #[test]
+    fn each_difference_has_its_meaning() {
+        let counts = |loaded, gone| {
+            let zero = r#"{"window":1,"resource":"orders","days":null,"walks":1,"reported":100,
+                "total_was_stable":true,"distinct":99,"without_id":1,"loaded":0,"rejected":2,
+                "gone":0,"details_needed":0,"details_loaded":0,"cut_short":false}"#;
+            let zero: WindowCounts = serde_json::from_str(zero).unwrap();
+            WindowCounts {
+                window: WindowId(1),
+                days: DayRange::new("2025-06-01".parse().unwrap(), "2025-06-14".parse().unwrap()),
+                loaded,
+                gone,
+                ..zero
+            }
+        };
+        let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+        let open = at("2025-06-14T20:00:00Z");
+        // Already the 15th in Riyadh, but not yet in UTC.
+        let over_in_riyadh = at("2025-06-14T22:00:00Z");
+        let over = at("2025-06-15T00:00:00Z");
+        let table = [
+            (counts(98, 0), 100, over, Meaning::Fits),
+            (counts(95, 3), 97, over, Meaning::Fits),
+            (counts(95, 3), 96, over, Meaning::DeletedSince(1)),
+            (counts(98, 0), 102, open, Meaning::ArrivedSince(2)),
+            (counts(98, 0), 102, over_in_riyadh, Meaning::ArrivedSince(2)),
+            (counts(98, 0), 102, over, Meaning::Lacking(2)),
+            (counts(97, 0), 100, over, Meaning::Lost(1)),
+            (counts(97, 0), 99, over, Meaning::Lost(1)),
+        ];
+        for (window, platform_now, as_of, meaning) in table {
+            let found = compare(&window, platform_now, as_of);
+            assert_eq!(found.meaning, meaning, "{platform_now} {as_of}");
+        }
+        let mut cut_short = counts(10, 0);
+        cut_short.cut_short = true;
+        assert_eq!(compare(&cut_short, 100, over).meaning, Meaning::CutShort);
+        let mut whole = counts(98, 0);
+        whole.days = None;
+        assert_eq!(compare(&whole, 101, over).meaning, Meaning::ArrivedSince(1));
+    }
+}

@@ -1,0 +1,197 @@
+//! What a moving, lying or endless list must not get past.
+
+use std::sync::Arc;
+
+use domain::certificate::Proof;
+use domain::failure::Failure;
+use domain::resource::Resource;
+use importer::import::Outcome;
+use jiff::SignedDuration;
+
+use crate::memory::MemoryStore;
+use crate::scripted::{Lies, ListedOrder, ScriptedShop, Shape};
+use crate::stories::{completed, run, shop, today};
+
+fn loaded(store: &MemoryStore) -> Vec<i64> {
+    store.0.lock().unwrap().orders.keys().copied().collect()
+}
+
+fn listed(shop: &ScriptedShop) -> Vec<i64> {
+    let mut ids: Vec<i64> = shop.orders.lock().unwrap().iter().map(|o| o.id).collect();
+    ids.sort_unstable();
+    ids
+}
+
+fn oldest(orders: &[ListedOrder]) -> usize {
+    (0..orders.len())
+        .min_by_key(|i| orders[*i].created_at)
+        .unwrap()
+}
+
+/// A row that was read is deleted while another comes to light in the middle: `total`
+/// stays, the ids add up to it, and the neighbour of the deleted row was never read.
+/// What was updated last gives it away.
+#[tokio::test(start_paused = true)]
+async fn a_deletion_behind_an_unchanged_total_is_found() {
+    for at in 8..24 {
+        let (shop, store) = (shop(25, 8, Shape::Full), Arc::<MemoryStore>::default());
+        shop.change_at(at, |orders| {
+            let gone = orders.remove(oldest(orders));
+            let mut undrafted = orders[orders.len() / 2].clone();
+            undrafted.id = 5_000_000;
+            undrafted.created_at = gone.created_at + SignedDuration::from_hours(24 * 9);
+            undrafted.updated_at = 1;
+            orders.push(undrafted);
+        });
+        let certificate = completed(run(&shop, &store).await);
+        assert!(certificate.balances());
+        assert_eq!(loaded(&store), listed(&shop), "changed at request {at}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn orders_that_arrive_and_go_while_all_is_read_are_all_accounted_for() {
+    for at in (6..40).step_by(3) {
+        let (shop, store) = (shop(40, 6, Shape::Header), Arc::<MemoryStore>::default());
+        for n in 0..5 {
+            shop.change_at(at + 4 * n, move |orders| {
+                orders.remove(oldest(orders));
+                let mut arrival = orders[0].clone();
+                arrival.id = 6_000_000 + n as i64;
+                arrival.created_at += SignedDuration::from_mins(1 + n as i64);
+                arrival.updated_at = 1 + n;
+                orders.insert(0, arrival);
+            });
+        }
+        // Three walks may not be enough to find a quiet moment; then the next start
+        // goes on.
+        let certificate = loop {
+            assert!(shop.requests() < 2_000);
+            if let Outcome::Completed(certificate) = run(&shop, &store).await {
+                break certificate;
+            }
+        };
+        assert_eq!(loaded(&store), listed(&shop), "changes from request {at}");
+        assert_eq!(certificate.unlisted, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_edit_after_its_window_was_read_is_fetched_again() {
+    let (shop, store) = (shop(25, 8, Shape::Header), Arc::<MemoryStore>::default());
+    let edited = shop.orders.lock().unwrap()[150].id;
+    shop.change_at(60, move |orders| {
+        let order = orders.iter_mut().find(|o| o.id == edited).unwrap();
+        order.updated_at = 1;
+    });
+    completed(run(&shop, &store).await);
+    let log = shop.log.lock().unwrap();
+    let asked = log.iter().filter(|l| **l == format!("order {edited}"));
+    assert_eq!(asked.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_of_an_earlier_import_that_salla_no_longer_has_is_gone() {
+    let (shop, store) = (shop(25, 2, Shape::Full), Arc::<MemoryStore>::default());
+    completed(run(&shop, &store).await);
+    let deleted = {
+        let mut orders = shop.orders.lock().unwrap();
+        orders.remove(7).id
+    };
+    store.0.lock().unwrap().forget_the_run();
+    let certificate = completed(run(&shop, &store).await);
+    assert_eq!(certificate.vanished, 1);
+    assert!(!loaded(&store).contains(&deleted));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_total_that_is_off_by_a_few_is_settled_and_shown() {
+    for off in [-3, -1, 2, 3] {
+        let mut scripted = ScriptedShop::with_orders(today(), 25, 8, Shape::Full);
+        scripted.lies = Lies {
+            total_off: off,
+            ..Lies::default()
+        };
+        let (shop, store) = (Arc::new(scripted), Arc::<MemoryStore>::default());
+        let certificate = completed(run(&shop, &store).await);
+        assert_eq!(loaded(&store), listed(&shop), "total off by {off}");
+        let orders = certificate
+            .windows
+            .iter()
+            .filter(|w| w.resource == Resource::Orders && w.reported > 0);
+        for window in orders {
+            assert_eq!(window.proof(), Proof::Settled, "{off}");
+            // Two must agree, and the newest window is walked once more at the end.
+            assert!(window.walks == 2 || window.walks == 3, "{}", window.walks);
+            assert_eq!(window.difference(), off);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_total_that_is_far_off_fails_the_run_without_walking_for_ever() {
+    let mut scripted = ScriptedShop::with_orders(today(), 25, 8, Shape::Full);
+    scripted.lies.total_off = 20;
+    let (shop, store) = (Arc::new(scripted), Arc::<MemoryStore>::default());
+    let outcome = run(&shop, &store).await;
+    let Outcome::Failed {
+        failure: Failure::Unbalanced { .. },
+        certificate: Some(certificate),
+    } = outcome
+    else {
+        panic!("{outcome:?}")
+    };
+    assert!(certificate.windows.iter().all(|w| w.walks <= 2));
+    assert_eq!(loaded(&store), listed(&shop));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_never_ends_is_left_at_its_end() {
+    for lies in [
+        Lies {
+            repeats_last_page: true,
+            ..Lies::default()
+        },
+        Lies {
+            repeats_last_page: true,
+            total_off: 2,
+            ..Lies::default()
+        },
+    ] {
+        let mut scripted = ScriptedShop::with_orders(today(), 25, 8, Shape::Full);
+        scripted.lies = lies;
+        let (shop, store) = (Arc::new(scripted), Arc::<MemoryStore>::default());
+        completed(run(&shop, &store).await);
+        assert_eq!(loaded(&store), listed(&shop));
+        assert!(shop.requests() < 150, "{}", shop.requests());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_above_the_ceiling_is_read_from_both_ends() {
+    let mut scripted = ScriptedShop::with_orders(today(), 1, 15_000, Shape::Full);
+    scripted.lies.ceiling = Some(10_000);
+    let (shop, store) = (Arc::new(scripted), Arc::<MemoryStore>::default());
+    let certificate = completed(run(&shop, &store).await);
+    assert!(certificate.balances());
+    assert_eq!(loaded(&store).len(), 15_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_above_a_ceiling_that_lies_does_not_balance() {
+    let mut scripted = ScriptedShop::with_orders(today(), 1, 15_000, Shape::Full);
+    scripted.lies.ceiling = Some(10_000);
+    scripted.lies.ceiling_hides_the_rest = true;
+    let (shop, store) = (Arc::new(scripted), Arc::<MemoryStore>::default());
+    let outcome = run(&shop, &store).await;
+    assert!(
+        matches!(
+            outcome,
+            Outcome::Failed {
+                failure: Failure::Unbalanced { .. },
+                ..
+            }
+        ),
+        "{outcome:?}"
+    );
+}

@@ -1,0 +1,92 @@
+//! Answers as they come, for finding out how Salla behaves.
+
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+
+use bytes::Bytes;
+use domain::failure::Failure;
+use url::Url;
+
+use super::{Ask, Journey, Requester, Step};
+use crate::classify::Verdict;
+use crate::pacing::RateHeaders;
+use crate::retry::Tries;
+
+/// An answer that ends a question, whatever its status.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    pub status: u16,
+    pub headers: RateHeaders,
+    pub body: Bytes,
+    /// Of each 429 on the way here: whether it said when to come back.
+    pub throttles: Vec<bool>,
+}
+
+impl Requester {
+    /// Asks with the same budget, token and patience as [`Requester::get`], but takes
+    /// a refusal for an answer. The body may hold personal data.
+    pub async fn hear(&self, ask: &Ask) -> Result<Heard, Failure> {
+        let mut journey = Journey {
+            tries: Tries::new(self.retry),
+            renewals: 0,
+            held_since: None,
+        };
+        let mut throttles = Vec::new();
+        loop {
+            let begun = self.clock.monotonic();
+            let attempt = self.attempt(ask).await?;
+            let took = self.clock.monotonic().saturating_sub(attempt.sent);
+            if let (Ok((verdict, body)), Some((status, headers))) =
+                (&attempt.outcome, attempt.status)
+            {
+                match verdict {
+                    Verdict::Success
+                    | Verdict::Gone
+                    | Verdict::Invalid { .. }
+                    | Verdict::Forbidden
+                    | Verdict::ScopeMissing { .. } => {
+                        return Ok(Heard {
+                            status,
+                            headers,
+                            body: body.clone(),
+                            throttles,
+                        });
+                    }
+                    Verdict::Throttled { retry_after } => throttles.push(retry_after.is_some()),
+                    Verdict::RetryLater { .. }
+                    | Verdict::Blocked { .. }
+                    | Verdict::TokenRejected
+                    | Verdict::Unauthorised401Unknown
+                    | Verdict::Inactive
+                    | Verdict::Broken { .. } => {}
+                }
+            }
+            match self.judge(ask, attempt, &|_| Ok(()), &mut journey).await? {
+                Step::Next(next) => self.prepare(ask, next, took, begun, &mut journey).await?,
+                Step::Done(_) => {
+                    return Err(Failure::Bug {
+                        what: format!("{}: a refusal was taken for an answer", ask.what),
+                    });
+                }
+            }
+        }
+    }
+
+    /// The same connection to another host of Salla's.
+    pub(crate) fn at(&self, url: Url) -> Self {
+        Self {
+            http: self.http.clone(),
+            api_url: url,
+            clock: self.clock.clone(),
+            tokens: self.tokens.clone(),
+            shop: self.shop.clone(),
+            customers: self.customers.clone(),
+            concurrency: self.concurrency.clone(),
+            retry: self.retry,
+            timeout: self.timeout,
+            user_agent: self.user_agent.clone(),
+            rng: Mutex::new(fastrand::Rng::with_seed(0)),
+            retries: AtomicU64::new(0),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What `from_date` and `to_date` mean: whether the days they name are included, and
+//! whose days they are.
+
+use domain::failure::Failure;
+use domain::instant::riyadh;
+use domain::order::Order;
+use jiff::civil::Date;
+
+use super::asking::{Surveyor, Told, silent, yes};
+use super::lists::Listed;
+
+/// Riyadh is three hours ahead, so an order of these hours has another day in UTC.
+const NIGHT: std::ops::Range<i8> = 0..3;
+/// At these hours it is the same day in both.
+const DAYTIME: std::ops::RangeInclusive<i8> = 4..=20;
+
+pub(super) async fn filters(surveyor: &mut Surveyor<'_>, listed: &Listed) -> Result<(), Failure> {
+    ends(surveyor, listed).await?;
+    zone(surveyor, listed).await
+}
+
+fn hour(order: &Order) -> i8 {
+    riyadh().to_datetime(order.created_at.instant).hour()
+}
+
+fn day(order: &Order) -> Date {
+    order.created_at.riyadh_date()
+}
+
+const FROM: &str = "Does from_date include the day it names?";
+const TO: &str = "Does to_date include the day it names?";
+
+/// The day holds an order in whichever zone it is meant, so an inclusive filter shows
+/// that day first.
+async fn ends(surveyor: &mut Surveyor<'_>, listed: &Listed) -> Result<(), Failure> {
+    let mut daytime = listed.orders.iter().filter(|o| DAYTIME.contains(&hour(o)));
+    let Some(order) = daytime.next() else {
+        surveyor.unknown(FROM, "no order is far enough from midnight");
+        surveyor.unknown(TO, "no order is far enough from midnight");
+        return Ok(());
+    };
+    let wanted = day(order);
+    let name = wanted.to_string();
+    let told = surveyor
+        .orders(&[
+            ("from_date", &name),
+            ("sort_by", "created_at-asc"),
+            ("per_page", "60"),
+        ])
+        .await?;
+    note_end(surveyor, FROM, told.as_ref(), |days| {
+        days.min().is_some_and(|first| first <= wanted)
+    });
+    let told = surveyor
+        .orders(&[
+            ("to_date", &name),
+            ("sort_by", "created_at-desc"),
+            ("per_page", "60"),
+        ])
+        .await?;
+    note_end(surveyor, TO, told.as_ref(), |days| {
+        days.max().is_some_and(|last| last >= wanted)
+    });
+    Ok(())
+}
+
+fn note_end(
+    surveyor: &mut Surveyor<'_>,
+    question: &'static str,
+    told: Option<&Told>,
+    is_included: impl Fn(&mut dyn Iterator<Item = Date>) -> bool,
+) {
+    let Some(told) = told.filter(|told| told.is_success()) else {
+        return surveyor.unknown(question, silent(told));
+    };
+    let included = is_included(&mut told.orders.iter().map(day));
+    surveyor.note(
+        question,
+        yes(included),
+        format!(
+            "asked for a day that holds an order; {} rows, with that day: {}",
+            told.orders.len(),
+            yes(included)
+        ),
+    );
+}
+
+const ZONE: &str = "Are the days of the filter Riyadh's or UTC's?";
+
+/// An order of the small hours is found under its Riyadh day only if days are
+/// Riyadh's. The day before is asked for as well, in case an end is not included.
+async fn zone(surveyor: &mut Surveyor<'_>, listed: &Listed) -> Result<(), Failure> {
+    let mut night = listed.orders.iter().filter(|o| NIGHT.contains(&hour(o)));
+    let Some(order) = night.next() else {
+        surveyor.unknown(
+            ZONE,
+            "no order was created between 00:00 and 03:00 in Riyadh",
+        );
+        return Ok(());
+    };
+    let name = day(order).to_string();
+    let told = surveyor
+        .orders(&[
+            ("from_date", &name),
+            ("to_date", &name),
+            ("sort_by", "created_at-asc"),
+            ("per_page", "60"),
+        ])
+        .await?;
+    let Some(told) = told.filter(|told| told.is_success()) else {
+        surveyor.unknown(ZONE, silent(None));
+        return Ok(());
+    };
+    let found = told.orders.iter().any(|o| o.id == order.id);
+    let next_night = told.orders.iter().any(|o| day(o) > day(order));
+    let rows = told.orders.len();
+    if found {
+        surveyor.note(
+            ZONE,
+            "Riyadh's",
+            format!("one Riyadh day asked for: {rows} rows, an order of its first three hours among them"),
+        );
+    } else if next_night || rows > 0 {
+        surveyor.note(
+            ZONE,
+            "UTC's",
+            format!(
+                "one Riyadh day asked for: {rows} rows, an order of its first three hours is not \
+                 among them; rows of the following night: {}",
+                yes(next_night)
+            ),
+        );
+    } else {
+        surveyor.unknown(ZONE, "one day asked for by itself gave no rows");
+    }
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! Questions about Salla's API that its documentation leaves open (FACTS §14), put to
+//! a real shop by reading alone.
+//!
+//! What is found may be passed on: statuses, counts, names of members, yes or no. No
+//! value of a record gets into a [`Finding`].
+
+mod asking;
+mod dates;
+mod lists;
+mod orders;
+mod others;
+mod shape;
+
+use domain::failure::Failure;
+use serde::Serialize;
+use url::Url;
+
+use crate::SallaClient;
+use asking::Surveyor;
+
+/// The most that a survey asks, retries aside.
+pub const MOST_REQUESTS: u64 = 24;
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Survey {
+    pub requests: u64,
+    pub findings: Vec<Finding>,
+}
+
+/// A question with its answer, and what the answer rests on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub question: &'static str,
+    /// `yes`, `no`, `unknown`, or a few words.
+    pub answer: String,
+    pub evidence: String,
+}
+
+/// Asks everything. `accounts_url` is the host that knows the user. An `Err` means that
+/// nothing can be asked at all; a question that fails by itself is answered `unknown`.
+pub async fn survey(client: &SallaClient, accounts_url: Url) -> Result<Survey, Failure> {
+    let mut surveyor = Surveyor::new(&client.requester);
+    others::shop(&mut surveyor).await?;
+    let listed = lists::orders(&mut surveyor).await?;
+    orders::parts(&mut surveyor, &listed).await?;
+    dates::filters(&mut surveyor, &listed).await?;
+    others::customers(&mut surveyor).await?;
+    others::products(&mut surveyor).await?;
+    others::user(&mut surveyor, accounts_url).await?;
+    others::throttling(&mut surveyor);
+    Ok(Survey {
+        requests: surveyor.asked,
+        findings: surveyor.findings,
+    })
+}

@@ -1,0 +1,73 @@
+//! Reading raw texts that were kept, as if Salla had just sent them.
+
+use domain::order::{Order, OrderItem};
+use domain::rejection::{Rejection, RejectionCode};
+use domain::resource::Resource;
+use importer::ports::platform::{Decoded, Records};
+use importer::ports::records::Translator;
+use serde_json::value::RawValue;
+
+use super::defect::Defect;
+use super::{category, customer, decode, order, order_items, order_status, product};
+
+/// The translation of answers, applied to single texts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StoredTexts;
+
+impl Translator for StoredTexts {
+    fn list_row(&self, resource: Resource, raw: &str) -> Records {
+        match resource {
+            Resource::Orders => Records::Orders(vec![read(raw, order)]),
+            Resource::Customers => Records::Customers(vec![read(raw, customer)]),
+            Resource::Products => Records::Products(vec![read(raw, product)]),
+            Resource::Categories => Records::Categories(vec![read(raw, category)]),
+            Resource::OrderStatuses => Records::OrderStatuses(vec![read(raw, order_status)]),
+        }
+    }
+
+    fn order(&self, raw: &str) -> Decoded<Order> {
+        read(raw, order)
+    }
+
+    fn order_items(&self, raw: &str) -> Decoded<Vec<OrderItem>> {
+        read(raw, order_items)
+    }
+}
+
+/// A text that was cut to what a database can hold need not be JSON any more.
+fn read<T>(text: &str, translate: fn(&RawValue) -> Result<T, Rejection>) -> Decoded<T> {
+    match serde_json::from_str::<&RawValue>(text) {
+        Ok(raw) => decode(raw, translate),
+        Err(_) => Decoded {
+            raw: text.into(),
+            outcome: Err(
+                Defect::new(RejectionCode::InvalidJson, "the kept text is not JSON").reject(None),
+            ),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_text_reads_like_the_row_of_a_list() {
+        let row = r#"{"id":7,"date":{"date":"2025-06-01 10:00:00.000000"}}"#;
+        let raw: &RawValue = serde_json::from_str(row).unwrap();
+        let Records::Orders(listed) = super::super::decode_list(Resource::Orders, vec![raw]) else {
+            panic!("orders were asked for");
+        };
+        let Records::Orders(stored) = StoredTexts.list_row(Resource::Orders, row) else {
+            panic!("orders were asked for");
+        };
+        assert_eq!(listed[0].outcome, stored[0].outcome);
+        assert_eq!(stored[0].outcome.as_ref().unwrap().id, 7);
+    }
+
+    #[test]
+    fn a_text_that_is_no_json_is_refused_with_a_reason() {
+        let read = StoredTexts.order("not json").outcome.unwrap_err();
+        assert_eq!(read.code, RejectionCode::InvalidJson);
+    }
+}

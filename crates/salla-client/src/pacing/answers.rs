@@ -98,6 +98,7 @@ impl Pacer {
 
     fn encouraged(&mut self, flight: Flight) {
         self.holds.accepted();
+        self.overflow.earn();
         match flight.mode {
             Mode::Overflow => self.overflow.accepted(),
             Mode::Alone | Mode::Burst | Mode::Probe => self.gap.accepted(),
@@ -134,8 +135,9 @@ impl Pacer {
             match window.age_of(headers) {
                 Age::Stale => return,
                 Age::Same if !expired => {
-                    if window.narrow(remaining, in_flight) {
-                        self.others.seen(now);
+                    if window.narrow(remaining, in_flight, now) {
+                        self.others.seen(now, window.rate_of_others(now));
+                        self.overflow.explain();
                     }
                     return;
                 }
@@ -143,8 +145,21 @@ impl Pacer {
             }
         }
         if let Some(window) = Window::begin(headers, self.settings.prior_limit, now) {
-            self.knowledge = Knowledge::Window(window);
+            self.open(window, flight, headers, now);
         }
+    }
+
+    /// The first answer of a window. Whatever is spent of it already may be our own,
+    /// from before a restart or, if this is a bucket that never empties, from before;
+    /// but not when we waited for the reset, knew when it is, and then asked alone.
+    fn open(&mut self, mut window: Window, flight: Flight, headers: &RateHeaders, now: Duration) {
+        let told = headers.limit.is_some() && headers.reset_epoch.is_some();
+        let alone = flight.mode == Mode::Probe && told;
+        if alone && window.opened_alone(self.flights.len(), &mut self.others) {
+            self.others.seen(now, window.rate_of_others(now));
+            self.overflow.explain();
+        }
+        self.knowledge = Knowledge::Window(window);
     }
 
     /// Whether the known window is older than any window can be and this request was
@@ -194,8 +209,17 @@ impl Pacer {
     /// Finds out which of our assumptions a 429 refutes.
     fn blame(&mut self, flight: Flight, headers: &RateHeaders, now: Duration) {
         match (flight.mode, headers.remaining) {
-            (Mode::Overflow, _) => self.overflow.refused(now),
-            (Mode::Burst, Some(0)) => self.others.seen(now),
+            (Mode::Overflow, _) => {
+                let own_doing = self.overflow.refused(self.latency.peak());
+                if !own_doing {
+                    self.others.seen(now, 0.0);
+                }
+            }
+            (Mode::Burst, Some(0)) => {
+                let rate = 2.0 * self.others.rate(now);
+                self.others.seen(now, rate);
+                self.overflow.charge();
+            }
             (Mode::Burst, _) => self.gap.refused(),
             (Mode::Alone | Mode::Probe, _) => {}
         }

@@ -9,6 +9,7 @@ use jiff::fmt::rfc2822;
 /// met 429s without any of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RateHeaders {
+    /// Never 0: a shop that may send nothing would not have answered.
     pub limit: Option<u32>,
     pub remaining: Option<u32>,
     /// `X-RateLimit-Reset`: the end of the window, in seconds since 1970.
@@ -22,12 +23,15 @@ pub struct RateHeaders {
 /// Smaller values of `X-RateLimit-Reset` cannot be a date; they are seconds from now.
 const EARLIEST_EPOCH: i64 = 1_000_000_000;
 
+/// Nor can larger ones (the year 5138); sums of smaller ones cannot overflow.
+const LATEST_EPOCH: i64 = 100_000_000_000;
+
 impl RateHeaders {
     /// Reads the headers through `get`, which looks one up by its lowercase name.
     pub fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Self {
         let date_epoch = get("date").and_then(http_date);
         Self {
-            limit: get("x-ratelimit-limit").and_then(count),
+            limit: get("x-ratelimit-limit").and_then(count).filter(|&n| n > 0),
             remaining: get("x-ratelimit-remaining").and_then(count),
             reset_epoch: get("x-ratelimit-reset").and_then(|text| reset(text, date_epoch)),
             date_epoch,
@@ -60,10 +64,10 @@ fn count(text: &str) -> Option<u32> {
 
 fn reset(text: &str, date_epoch: Option<i64>) -> Option<i64> {
     let number: i64 = text.trim().parse().ok()?;
-    if number >= EARLIEST_EPOCH {
-        Some(number)
-    } else {
-        date_epoch.map(|date| date + number.max(0))
+    match number {
+        ..EARLIEST_EPOCH => date_epoch.map(|date| date + number.max(0)),
+        EARLIEST_EPOCH..LATEST_EPOCH => Some(number),
+        LATEST_EPOCH.. => None,
     }
 }
 
@@ -104,6 +108,7 @@ mod tests {
         let relative = read(&[date, ("x-ratelimit-reset", "59")]);
         assert_eq!(relative.reset_epoch, Some(1_750_000_059));
         assert_eq!(read(&[("x-ratelimit-remaining", "-3")]).remaining, Some(0));
+        assert_eq!(read(&[("x-ratelimit-limit", "0")]).limit, None);
     }
 
     #[test]
@@ -115,5 +120,7 @@ mod tests {
             ("date", "yesterday"),
         ]);
         assert_eq!(headers, RateHeaders::default());
+        let far = read(&[("x-ratelimit-reset", "9223372036854775807")]);
+        assert_eq!(far, RateHeaders::default());
     }
 }

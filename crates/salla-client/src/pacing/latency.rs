@@ -19,6 +19,7 @@ const FADING: f64 = 0.98;
 pub(super) struct Latency {
     floors: [Option<f64>; Class::COUNT],
     peak: f64,
+    slowest: f64,
 }
 
 impl Latency {
@@ -29,11 +30,54 @@ impl Latency {
         *floor = took.min(*floor + (took - *floor) * FORGETTING);
         let excess = took - *floor;
         self.peak = excess.max(self.peak * FADING);
+        self.slowest = took.max(self.slowest * FADING);
         excess
+    }
+
+    /// How long a request and its answer may take, by experience.
+    pub(super) fn round_trip(&self) -> Duration {
+        Duration::from_secs_f64(self.slowest)
     }
 
     /// What a request in flight may take longer than the fastest, by experience.
     pub(super) fn peak(&self) -> f64 {
         self.peak
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    #[test]
+    fn what_exceeds_the_fastest_of_a_class_is_remembered_and_fades() {
+        let mut latency = Latency::default();
+        assert_eq!((latency.peak(), latency.round_trip()), (0.0, ms(0)));
+        assert_eq!(latency.excess(Class(0), ms(200)), 0.0);
+        let excess = latency.excess(Class(0), ms(300));
+        assert!((0.0998..0.1).contains(&excess), "{excess}");
+        assert_eq!(latency.peak(), excess);
+        assert_eq!(latency.round_trip(), ms(300));
+        assert_eq!(latency.excess(Class(1), ms(900)), 0.0, "another class");
+        assert_eq!(latency.round_trip(), ms(900));
+        for _ in 0..200 {
+            latency.excess(Class(0), ms(150));
+        }
+        assert!(latency.peak() < 0.01);
+        assert_eq!(latency.round_trip(), ms(150));
+    }
+
+    #[test]
+    fn a_slower_way_becomes_the_fastest_in_the_end() {
+        let mut latency = Latency::default();
+        latency.excess(Class(0), ms(100));
+        for _ in 0..4_000 {
+            latency.excess(Class(0), ms(200));
+        }
+        assert!(latency.excess(Class(0), ms(200)) < 0.005);
     }
 }

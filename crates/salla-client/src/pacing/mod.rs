@@ -17,7 +17,9 @@
 //!    is kept as Salla sees it, at arrival; see `overflow`.
 //! 4. When the reset has certainly passed, one request goes alone to learn the new
 //!    budget, and the rest follows its answer.
-//! 5. A 429 or a block holds everything; afterwards requests go one by one until an
+//! 5. While another app is seen to spend from the same budget, those seconds are left to
+//!    it, and so is what it may take while a request of ours is on its way; see `others`.
+//! 6. A 429 or a block holds everything; afterwards requests go one by one until an
 //!    answer shows budget again.
 //!
 //! Not here: retrying (`retry`), how many requests are useful at once (`concurrency`),
@@ -31,6 +33,8 @@ mod gap;
 mod headers;
 mod holds;
 mod latency;
+mod listening;
+mod others;
 mod overflow;
 mod own;
 mod pacer;

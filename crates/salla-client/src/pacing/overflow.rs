@@ -7,8 +7,11 @@
 //! went well, and fully again after one that did not. The price of a refusal is thus
 //! paid at most once in tens of thousands of requests.
 //!
-//! Where refusals are the rule (another app lives on the same seconds, or this limiter
-//! knows no such second) the seconds are left alone for minutes, then for an hour.
+//! A refusal that this cannot explain means that the second was not ours alone (see
+//! `others`) or that this limiter knows no such second. Either way a refusal has to be
+//! paid for: the first one is on credit, and then the seconds are left alone until
+//! enough requests have been accepted for it. However the limiter may count, in the
+//! long run at most one in [`PRICE`] requests is refused here.
 
 use std::time::Duration;
 
@@ -26,15 +29,8 @@ const STEP: f64 = 0.8;
 /// After a refusal the next steps wait for so many requests.
 const FROZEN_REQUESTS: u32 = 20_000;
 
-/// Two refusals close together show that the seconds are contested; five hundred
-/// accepted requests forgive one of them.
-const STRIKES: f64 = 1.5;
-const STRIKE_FADING: f64 = 0.001;
-const PAUSES: [Duration; 3] = [
-    Duration::from_secs(4 * 60),
-    Duration::from_secs(16 * 60),
-    Duration::from_secs(64 * 60),
-];
+/// So many accepted requests pay for one refusal (DESIGN §8).
+const PRICE: i64 = 10_000;
 
 #[derive(Debug)]
 pub(super) struct Overflow {
@@ -43,9 +39,10 @@ pub(super) struct Overflow {
     caution: f64,
     /// So many accepted requests until it is lowered.
     until_step: u32,
-    strikes: f64,
-    pauses: usize,
-    paused_until: Duration,
+    /// Accepted requests that no refusal has used up, at most the price of one.
+    credit: i64,
+    /// Refusals that were charged double.
+    unexplained: i64,
 }
 
 impl Overflow {
@@ -54,14 +51,14 @@ impl Overflow {
             margin: LEAST_MARGIN,
             caution: 1.0,
             until_step: CLEAN_REQUESTS_PER_STEP,
-            strikes: 0.0,
-            pauses: 0,
-            paused_until: Duration::ZERO,
+            credit: PRICE,
+            unexplained: 0,
         }
     }
 
-    pub(super) fn is_open(&self, now: Duration) -> bool {
-        now >= self.paused_until
+    /// Whether all refusals so far are paid for.
+    pub(super) fn is_paid(&self) -> bool {
+        self.credit >= 0
     }
 
     pub(super) fn margin(&self) -> Duration {
@@ -82,27 +79,136 @@ impl Overflow {
         Duration::from_secs_f64(MOST_DELAY)
     }
 
+    /// A request went well, whether or not the budget was exhausted.
+    pub(super) fn earn(&mut self) {
+        self.credit = (self.credit + 1).min(PRICE);
+    }
+
+    /// A request was refused that others may have to do with.
+    pub(super) fn charge(&mut self) {
+        self.credit -= PRICE;
+    }
+
     pub(super) fn accepted(&mut self) {
         self.margin = (self.margin * MARGIN_FADING).max(LEAST_MARGIN);
-        self.strikes = (self.strikes - STRIKE_FADING).max(0.0);
         self.until_step -= 1;
         if self.until_step == 0 {
             self.until_step = CLEAN_REQUESTS_PER_STEP;
             self.caution = (self.caution * STEP).max(LEAST_TRUST_IN_DELAY);
-            self.pauses = self.pauses.saturating_sub(1);
         }
     }
 
-    pub(super) fn refused(&mut self, now: Duration) {
+    /// Returns whether the refusal may be our own doing: a request that was delayed by
+    /// more than we cared to wait, of a delay that may have been `excess`. More care
+    /// cures that. A refusal for any other reason is likely to come again and costs
+    /// double, until the reason is known.
+    pub(super) fn refused(&mut self, excess: f64) -> bool {
+        // Half the margin, because the fastest way may be faster than we have seen.
+        let gambled = excess * (1.0 - self.caution) > LEAST_MARGIN / 2.0;
         self.margin = (self.margin * 2.0).min(MOST_MARGIN);
         self.caution = 1.0;
         self.until_step = FROZEN_REQUESTS;
-        self.strikes += 1.0;
-        if self.strikes >= STRIKES {
-            // One strike stays, so that the first refusal after the pause renews it.
-            self.strikes = 1.0;
-            self.paused_until = now + PAUSES[self.pauses];
-            self.pauses = (self.pauses + 1).min(PAUSES.len() - 1);
+        self.charge();
+        if !gambled {
+            self.charge();
+            self.unexplained += 1;
         }
+        gambled
+    }
+
+    /// Another app was seen; whatever was refused, was refused for its sake.
+    pub(super) fn explain(&mut self) {
+        let repaid = PRICE * std::mem::take(&mut self.unexplained);
+        self.credit = (self.credit + repaid).min(PRICE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn earn(overflow: &mut Overflow, requests: i64) {
+        for _ in 0..requests {
+            overflow.earn();
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_our_own_doing_is_on_credit_once_in_ten_thousand() {
+        let mut overflow = Overflow::new();
+        for _ in 0..CLEAN_REQUESTS_PER_STEP {
+            overflow.accepted();
+        }
+        assert!(
+            overflow.refused(0.5),
+            "a fifth of half a second was not waited out"
+        );
+        assert!(overflow.is_paid());
+        assert!(!overflow.refused(0.5), "now all of it was");
+        assert!(!overflow.is_paid());
+    }
+
+    #[test]
+    fn an_unexplained_refusal_costs_double_until_it_is_explained() {
+        let mut overflow = Overflow::new();
+        assert!(!overflow.refused(0.0));
+        earn(&mut overflow, PRICE - 1);
+        assert!(!overflow.is_paid());
+        overflow.earn();
+        assert!(overflow.is_paid());
+        assert!(!overflow.refused(0.0));
+        assert!(!overflow.is_paid());
+        overflow.explain();
+        assert!(overflow.is_paid());
+        overflow.charge();
+        overflow.explain();
+        assert!(!overflow.is_paid(), "explained once, repaid once");
+    }
+
+    #[test]
+    fn no_more_than_one_refusal_is_ever_on_credit() {
+        let mut overflow = Overflow::new();
+        earn(&mut overflow, 5 * PRICE);
+        overflow.charge();
+        assert!(overflow.is_paid());
+        overflow.charge();
+        assert!(!overflow.is_paid());
+    }
+
+    #[test]
+    fn the_margin_doubles_after_a_refusal_and_fades() {
+        let mut overflow = Overflow::new();
+        assert_eq!(overflow.margin(), Duration::from_millis(20));
+        assert_eq!(overflow.spacing(), Duration::from_millis(1_020));
+        for doubled in [40, 80, 160, 320, 500, 500] {
+            overflow.refused(0.0);
+            assert_eq!(overflow.margin(), Duration::from_millis(doubled));
+        }
+        for _ in 0..7_000 {
+            overflow.accepted();
+        }
+        let faded = overflow.margin().as_secs_f64();
+        assert!((0.24..0.26).contains(&faded), "{faded}");
+    }
+
+    #[test]
+    fn a_possible_delay_is_believed_a_little_less_every_two_hundred_requests() {
+        let mut overflow = Overflow::new();
+        assert_eq!(overflow.delay(0.5), Duration::from_millis(500));
+        assert_eq!(overflow.delay(3.0), overflow.longest_delay());
+        for _ in 0..CLEAN_REQUESTS_PER_STEP {
+            assert_eq!(overflow.delay(0.5), Duration::from_millis(500));
+            overflow.accepted();
+        }
+        assert_eq!(overflow.delay(0.5), Duration::from_millis(400));
+        for _ in 0..100 * CLEAN_REQUESTS_PER_STEP {
+            overflow.accepted();
+        }
+        assert_eq!(overflow.delay(0.5), Duration::from_millis(50));
+        overflow.refused(0.0);
+        for _ in 0..FROZEN_REQUESTS - 1 {
+            overflow.accepted();
+        }
+        assert_eq!(overflow.delay(0.5), Duration::from_millis(500));
     }
 }

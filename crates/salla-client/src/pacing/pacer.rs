@@ -6,11 +6,12 @@ use super::flight::{Flight, Knowledge, Mode, PermitId, Verdict};
 use super::gap::Gap;
 use super::holds::Holds;
 use super::latency::Latency;
+use super::others::Others;
 use super::overflow::Overflow;
 use super::own::OwnRequests;
 use super::server_clock::ServerClock;
 use super::settings::{Class, PacerSettings, WithoutHeaders};
-use super::window::{Others, Window};
+use super::window::Window;
 
 /// Slightly slower than the limit, so that unequal ways do not matter.
 const EVENLY: f64 = 1.01;
@@ -27,7 +28,7 @@ pub struct Pacer {
     next_id: u64,
     /// The request that was sent to see the new budget after a reset.
     pub(super) probe: Option<PermitId>,
-    last_sent: Option<Duration>,
+    pub(super) last_sent: Option<Duration>,
     /// Until then all requests that are no longer in flight have arrived.
     pub(super) arrived_by: Duration,
     /// Accepted answers in a row without rate headers.
@@ -42,7 +43,7 @@ pub struct Pacer {
     pub(super) others: Others,
 }
 
-enum Decision {
+pub(super) enum Decision {
     Go(Mode),
     Until(Duration),
     AfterAnswer,
@@ -121,6 +122,9 @@ impl Pacer {
         if mode == Mode::Probe {
             self.probe = Some(id);
         }
+        if let Knowledge::Window(window) = &mut self.knowledge {
+            window.busiest = window.busiest.max(self.flights.len());
+        }
         id
     }
 
@@ -146,18 +150,18 @@ impl Pacer {
                 Some(_) => Decision::AfterAnswer,
             };
         }
-        let reserve = self.others.reserve(window.limit, now);
-        if window.lowest as usize > reserve + self.flights.len() {
-            return self.spaced(now, self.gap.between(), Mode::Burst);
+        if self.overflow_is_ours(now) {
+            if window.lowest as usize > self.flights.len() {
+                return self.spaced(now, self.gap.between(), Mode::Burst);
+            }
+            self.decide_after_exhaustion(window, now)
+        } else {
+            self.decide_beside_others(window, now)
         }
-        self.decide_after_exhaustion(window, now)
     }
 
     fn decide_after_exhaustion(&self, window: &Window, now: Duration) -> Decision {
         let reset = self.reset_certain_at(window, now);
-        if !self.settings.overflow || !self.overflow.is_open(now) {
-            return Decision::Until(reset);
-        }
         let Some(arrived_by) = self.all_arrived_by() else {
             return Decision::AfterAnswer;
         };
@@ -184,7 +188,7 @@ impl Pacer {
     }
 
     /// Lets a request go at least `gap` after the last one.
-    fn spaced(&self, now: Duration, gap: Duration, mode: Mode) -> Decision {
+    pub(super) fn spaced(&self, now: Duration, gap: Duration, mode: Mode) -> Decision {
         if gap.is_zero() {
             return Decision::Go(mode);
         }
@@ -237,7 +241,7 @@ impl Pacer {
         if self.settings.share < 1.0 {
             limit.map(|limit| share_of(limit, self.settings.share))
         } else if counted {
-            limit
+            limit.map(|limit| limit.max(1))
         } else {
             None
         }

@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use super::headers::RateHeaders;
+use super::others::Others;
 
-/// While another app was seen to spend, this part of the limit is not sent in one go.
-const RESERVED_PART: u32 = 60;
-
-/// For so long after another app was seen.
-const OTHERS_MEMORY: Duration = Duration::from_secs(600);
+/// Of a window that nobody has told us of, this part may be spent already.
+const UNTOLD_PART: u32 = 60;
 
 /// `X-RateLimit-Reset` is cut to seconds, so the reset is certain only a second later.
 const CUT: i64 = 1;
@@ -21,9 +19,17 @@ pub(super) struct Window {
     pub(super) lowest: u32,
     /// When the first of the answers came.
     pub(super) seen_at: Duration,
+    /// When the last of the answers came that told what is left.
+    pub(super) told_at: Duration,
+    /// The most requests that were in flight at once.
+    pub(super) busiest: usize,
+    /// How many requests of others have been seen, at least, and since when.
+    others: i64,
+    others_since: Duration,
     /// Our requests that this window may have counted, besides those in flight.
     own: u32,
-    /// What had been spent before the first of the answers.
+    /// What had been spent before the first of the answers and is not known to have
+    /// been spent by others.
     spent_at_first: i64,
 }
 
@@ -53,6 +59,10 @@ impl Window {
             limit,
             lowest: remaining,
             seen_at: now,
+            told_at: now,
+            busiest: 0,
+            others: 0,
+            others_since: now,
             own: 1,
             // Part of it may be our own, from before a restart or still in flight.
             spent_at_first: i64::from(limit) - i64::from(remaining) - 1,
@@ -65,8 +75,12 @@ impl Window {
         Self {
             reset_epoch: None,
             limit,
-            lowest: limit.saturating_sub(limit / RESERVED_PART + 2),
+            lowest: limit.saturating_sub(limit / UNTOLD_PART + 2),
             seen_at: now,
+            told_at: now,
+            busiest: 0,
+            others: 0,
+            others_since: now,
             own: 1,
             spent_at_first: 0,
         }
@@ -81,11 +95,50 @@ impl Window {
         }
     }
 
-    /// Takes in another answer of the same reset; says whether others spend too.
-    pub(super) fn narrow(&mut self, remaining: u32, in_flight: usize) -> bool {
+    /// Takes in another answer of the same reset; says whether it shows more requests
+    /// of others than were known.
+    pub(super) fn narrow(&mut self, remaining: u32, in_flight: usize, now: Duration) -> bool {
         self.own += 1;
         self.lowest = self.lowest.min(remaining);
-        self.strangers(in_flight) > self.spent_at_first
+        self.told_at = now;
+        self.look_for_others(in_flight, now)
+    }
+
+    /// The window was opened by the only request of ours that can have been counted in
+    /// it, besides those in flight: whatever else was spent, others spent, but for what
+    /// is always missing. Says whether it shows requests of others.
+    pub(super) fn opened_alone(&mut self, in_flight: usize, others: &mut Others) -> bool {
+        self.spent_at_first = others.usual_at_reset(self.spent_at_first - in_flight as i64);
+        self.look_for_others(in_flight, self.seen_at)
+    }
+
+    fn look_for_others(&mut self, in_flight: usize, now: Duration) -> bool {
+        let others = self.strangers(in_flight) - self.spent_at_first;
+        if others <= self.others {
+            return false;
+        }
+        if self.others == 0 {
+            self.others_since = now;
+        }
+        self.others = others;
+        true
+    }
+
+    pub(super) fn shows_others(&self) -> bool {
+        self.others > 0
+    }
+
+    /// How many requests a second others send. Those that were first seen may all have
+    /// come within a second, and more of them may be coming.
+    pub(super) fn rate_of_others(&self, now: Duration) -> f64 {
+        let age = now.saturating_sub(self.others_since).as_secs_f64();
+        self.others as f64 / age.max(1.0)
+    }
+
+    /// As long as no request of others was seen, they are unlikely to send one more
+    /// often than once in the time that we have listened.
+    pub(super) fn highest_unseen_rate(&self) -> f64 {
+        1.0 / self.told_at.saturating_sub(self.seen_at).as_secs_f64()
     }
 
     /// A request of ours ended without an answer that says what is left; it may have
@@ -107,25 +160,69 @@ impl Window {
     }
 }
 
-/// Whether another app spends from the same budget.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Others {
-    seen_at: Option<Duration>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Others {
-    pub(super) fn seen(&mut self, now: Duration) {
-        self.seen_at = Some(now);
+    fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
     }
 
-    /// What of the budget goes one request a second, because another app may take it
-    /// between Salla's answer and our next request.
-    pub(super) fn reserve(&self, limit: u32, now: Duration) -> usize {
-        match self.seen_at {
-            Some(seen) if now.saturating_sub(seen) < OTHERS_MEMORY => {
-                (limit / RESERVED_PART).max(1) as usize
-            }
-            _ => 0,
-        }
+    fn told(remaining: u32) -> Window {
+        let headers = RateHeaders {
+            limit: Some(120),
+            remaining: Some(remaining),
+            ..RateHeaders::default()
+        };
+        Window::begin(&headers, None, s(100)).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_ours_is_the_work_of_others() {
+        let mut window = told(100);
+        assert!(!window.narrow(99, 0, s(101)));
+        assert!(!window.narrow(95, 3, s(102)), "three may be in flight");
+        window.assume_counted();
+        assert!(!window.narrow(94, 2, s(103)) && !window.shows_others());
+        assert!(window.narrow(91, 1, s(104)) && window.shows_others());
+        assert!(!window.narrow(91, 0, s(104)), "no more than before");
+        assert!(window.narrow(87, 0, s(105)));
+        assert_eq!(
+            (window.others, window.lowest, window.told_at),
+            (6, 87, s(105))
+        );
+    }
+
+    #[test]
+    fn the_first_second_of_others_is_no_shorter_than_a_second() {
+        let mut window = told(100);
+        assert!(window.highest_unseen_rate() > 1e9);
+        window.narrow(99, 0, s(104));
+        assert!((window.highest_unseen_rate() - 0.25).abs() < 1e-9);
+        window.narrow(90, 0, s(108));
+        assert!((window.rate_of_others(s(108)) - 8.0).abs() < 1e-9);
+        window.narrow(89, 0, s(110));
+        assert!((window.rate_of_others(s(112)) - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn after_a_reset_whatever_is_more_than_usual_is_the_work_of_others() {
+        let mut others = Others::default();
+        assert!(!told(119).opened_alone(0, &mut others));
+        assert!(told(118).opened_alone(0, &mut others));
+        assert!(!told(118).opened_alone(1, &mut others));
+        let mut window = told(110);
+        assert!(window.opened_alone(2, &mut others));
+        assert_eq!(window.others, 7);
+        // The two in flight land and turn out not to have been counted then.
+        assert!(window.narrow(109, 1, s(101)));
+        assert!(window.narrow(108, 0, s(102)));
+        assert_eq!(window.others, 9);
+    }
+
+    #[test]
+    fn a_window_that_nobody_told_of_is_taken_for_partly_spent() {
+        assert_eq!(Window::assumed(120, s(0)).lowest, 116);
+        assert_eq!(Window::assumed(2, s(0)).lowest, 0);
     }
 }

@@ -30,6 +30,7 @@ mod tests {
         let table = [
             (None, None, false),
             (Some(25), None, false),
+            (Some(24), None, false),
             (Some(23), None, true),
             (Some(-1), None, true),
             (Some(34), Some(14 * 24), false),

@@ -19,6 +19,8 @@ pub(crate) struct MemoryConnections {
     row: Mutex<Connection>,
     /// So many of the next attempts to store a pair fail.
     pub(crate) outages: Mutex<u32>,
+    /// What somebody brings just before the connection is given up.
+    pub(crate) brought_late: Mutex<Option<Tokens>>,
 }
 
 pub(crate) fn tokens(access: &str, refresh: Option<&str>) -> Tokens {
@@ -41,6 +43,7 @@ impl MemoryConnections {
                 state: ConnectionState::Active,
             }),
             outages: Mutex::new(0),
+            brought_late: Mutex::new(None),
         })
     }
 
@@ -135,6 +138,9 @@ impl Connections for MemoryConnections {
         version: i64,
         why: Disconnection,
     ) -> Result<(), Failure> {
+        if let Some(tokens) = self.brought_late.lock().unwrap().take() {
+            self.replace(tokens);
+        }
         let mut row = self.row.lock().unwrap();
         if row.version == version {
             row.state = ConnectionState::Disconnected { why };

@@ -186,6 +186,19 @@ async fn a_refused_refresh_parks_the_connection() {
 }
 
 #[tokio::test]
+async fn a_refused_refresh_is_forgotten_over_tokens_that_were_brought_meanwhile() {
+    let salla = FakeSalla::start().await;
+    let refusal = r#"{"error":"invalid_grant"}"#;
+    salla.on(PATH, [Reply::Says(400, &[], refusal.to_owned())]);
+    let connections = stored();
+    let keeper = keeper(&salla, &connections);
+    let token = keeper.current().await.unwrap();
+    *connections.brought_late.lock().unwrap() = Some(tokens("brought", Some("r9")));
+    keeper.rejected(&token).await.unwrap();
+    assert_eq!(access(&keeper).await, "brought");
+}
+
+#[tokio::test]
 async fn without_a_refresh_token_a_rejection_is_final() {
     let salla = FakeSalla::start().await;
     let connections = MemoryConnections::holding(tokens("first", None));

@@ -4,6 +4,8 @@
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Said {
     pub(crate) admitted: bool,
+    /// Admitted within the budget, not by the second after exhaustion.
+    pub(crate) within: bool,
     pub(crate) limit: u32,
     pub(crate) remaining: u32,
     /// As sent: cut to seconds.
@@ -74,6 +76,7 @@ impl Limiter {
         }
         self.said(
             admitted,
+            within,
             f64::from(self.limit) - self.used,
             self.started + self.window,
             epoch,
@@ -92,15 +95,17 @@ impl Limiter {
         let full_again = epoch + self.used / rate;
         self.said(
             admitted,
+            admitted,
             f64::from(self.limit) - self.used,
             full_again,
             epoch,
         )
     }
 
-    fn said(&self, admitted: bool, remaining: f64, reset: f64, epoch: f64) -> Said {
+    fn said(&self, admitted: bool, within: bool, remaining: f64, reset: f64, epoch: f64) -> Said {
         Said {
             admitted,
+            within,
             limit: self.limit,
             remaining: remaining.max(0.0) as u32,
             reset_epoch: reset.floor() as i64,

@@ -37,10 +37,22 @@ impl Talk {
     }
 
     fn answer(&mut self, permit: PermitId, seconds: f64, remaining: u32, reset: i64) {
+        self.dated_answer(permit, seconds, remaining, reset, None);
+    }
+
+    fn dated_answer(
+        &mut self,
+        permit: PermitId,
+        seconds: f64,
+        remaining: u32,
+        reset: i64,
+        date: Option<i64>,
+    ) {
         let headers = RateHeaders {
             limit: Some(120),
             remaining: Some(remaining),
             reset_epoch: Some(reset),
+            date_epoch: date,
             ..RateHeaders::default()
         };
         self.0
@@ -162,4 +174,91 @@ fn nothing_goes_before_the_moment_that_was_given() {
     let mut talk = Talk::with(settings);
     assert!((talk.waits_until(4.5) - 5.0).abs() < 1e-6);
     talk.send(5.0);
+}
+
+/// Has spent the whole budget, as far as the headers tell, but for `left`; another app
+/// has been seen to spend `others` of it.
+fn spent_beside_others(talk: &mut Talk, left: u32, others: u32) {
+    let first = talk.send(0.0);
+    talk.answer(first, 0.1, 119, RESET);
+    let second = talk.send(0.2);
+    talk.answer(second, 0.3, 118 - others, RESET);
+    for remaining in (left..118 - others).rev() {
+        let permit = talk.send(0.4);
+        talk.answer(permit, 0.5, remaining, RESET);
+    }
+}
+
+#[test]
+fn the_seconds_after_exhaustion_are_left_to_whoever_was_seen_in_the_headers() {
+    let mut talk = Talk::new();
+    spent_beside_others(&mut talk, 3, 0);
+    for left in (0..3).rev() {
+        let permit = talk.send(0.5);
+        talk.answer(permit, 0.6, left, RESET);
+    }
+    assert!(talk.waits_until(0.7) < 2.0, "nobody else was seen");
+
+    let mut talk = Talk::new();
+    spent_beside_others(&mut talk, 3, 1);
+    // Three requests may come while one of ours is on its way; none of the seconds
+    // before the reset is ours.
+    assert!((talk.waits_until(0.7) - 60.1).abs() < 1e-6);
+}
+
+#[test]
+fn more_spent_after_a_reset_than_by_the_one_that_asked_shows_another_app() {
+    for (remaining, ours) in [(118, false), (119, true)] {
+        let mut talk = Talk::new();
+        let first = talk.send(0.0);
+        talk.answer(first, 0.1, 100, RESET);
+        // The first window after a reset tells what is usual.
+        let usual = talk.send(60.2);
+        talk.answer(usual, 60.3, 119, RESET + 60);
+        let probe = talk.send(120.4);
+        talk.answer(probe, 120.5, remaining, RESET + 120);
+        for left in (3..remaining).rev() {
+            let permit = talk.send(120.6);
+            talk.answer(permit, 120.7, left, RESET + 120);
+        }
+        let after = talk.verdict(120.8);
+        assert_eq!(
+            matches!(after, Verdict::Go(_)),
+            ours,
+            "{remaining}: {after:?}"
+        );
+    }
+}
+
+#[test]
+fn a_limit_of_nothing_still_lets_one_request_ask() {
+    let mut settings = PacerSettings::customers();
+    settings.prior_limit = Some(0);
+    Talk::with(settings).send(0.0);
+}
+
+#[test]
+fn a_reset_that_never_moves_is_not_believed_for_ever() {
+    let mut talk = Talk::new();
+    let first = talk.send(0.0);
+    talk.answer(first, 0.1, 0, RESET);
+    let probe = talk.send(60.2);
+    talk.answer(probe, 60.3, 119, RESET);
+    for _ in 0..119 {
+        talk.send(60.4);
+    }
+}
+
+#[test]
+fn an_answer_of_the_last_moment_does_not_contradict_salla_s_clock() {
+    let mut talk = Talk::new();
+    let first = talk.send(1.0);
+    talk.dated_answer(first, 1.1, 0, RESET, Some(RESET - 59));
+    let second = talk.send(2.4);
+    talk.dated_answer(second, 3.01, 0, RESET, Some(RESET - 57));
+    let last = talk.send(60.5);
+    talk.dated_answer(last, 60.6, 0, RESET, Some(RESET));
+    // By the clock; by the length of the window it would be a tenth of a second later.
+    let reset = talk.waits_until(60.6);
+    assert!((61.0..61.09).contains(&reset), "{reset}");
 }

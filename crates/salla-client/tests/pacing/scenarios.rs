@@ -4,7 +4,7 @@ use domain::plan::{Budget, customers_floor_seconds};
 use salla_client::pacing::{PacerSettings, WithoutHeaders};
 
 use crate::limiter::{Limiter, Temperament};
-use crate::world::{Network, Spread, Tally, World};
+use crate::world::{Network, Spread, Stranger, Tally, World};
 
 /// Time taken over the least time that the limits allow (`domain::plan`).
 fn ratio(tally: &Tally, limit: u32, share: f64) -> f64 {
@@ -19,14 +19,18 @@ fn per_ten_thousand(tally: &Tally) -> f64 {
     tally.refused as f64 * 10_000.0 / tally.admitted as f64
 }
 
-#[expect(clippy::print_stdout, reason = "the table is what these tests are for")]
 fn report(name: &str, tally: &Tally, ratio: f64) {
-    println!(
+    tell(&format!(
         "{name:44} {:6} admitted {:3} refused ({:.2} of 10,000)  ratio {ratio:.4}",
         tally.admitted,
         tally.refused,
         per_ten_thousand(tally)
-    );
+    ));
+}
+
+#[expect(clippy::print_stdout, reason = "the table is what these tests are for")]
+fn tell(line: &str) {
+    println!("{line}");
 }
 
 fn check(name: &str, world: World, most_refused: f64) {
@@ -155,7 +159,8 @@ fn a_restart_in_mid_minute_continues_where_the_budget_stands() {
     }
 }
 
-/// What the limiter had left for us, given what the other app took.
+/// What the limiter had left for us, the seconds after exhaustion included, given what
+/// the other app took.
 fn ratio_beside_a_stranger(tally: &Tally, limit: u32) -> f64 {
     let budget = Budget {
         requests_per_minute: Some(limit),
@@ -165,24 +170,77 @@ fn ratio_beside_a_stranger(tally: &Tally, limit: u32) -> f64 {
     tally.last_admitted_at / budget.floor_seconds(all) as f64
 }
 
+/// What the other app left of the budget itself, over what we took of it.
+fn ratio_of_budget(tally: &Tally, limit: u32) -> f64 {
+    let budget = f64::from(limit) * tally.last_admitted_at / 60.0;
+    (budget - tally.strangers_within as f64) / tally.within as f64
+}
+
+/// Two hours beside another app.
+///
+/// What is given up here is the one request a second after exhaustion. While another
+/// app lives on those seconds too, each of them is a race that one of us loses, and
+/// `Remaining` is 0 whoever wins. At 0.05 requests a second the other app meets the
+/// few hundredths between two of ours about once in 800 seconds, which is four
+/// refusals in 10,000 requests of ours and nearly all of its own. So the seconds are
+/// left alone, and the ratio that must hold is that of the budget itself.
+fn check_beside_a_stranger(name: &str, world: World, most_refused: u64) -> Tally {
+    let limit = world.limiter.limit;
+    let tally = world.run();
+    let ratio = ratio_of_budget(&tally, limit);
+    report(name, &tally, ratio_beside_a_stranger(&tally, limit));
+    tell(&format!(
+        "{:44} of the budget {ratio:.4}, the other app {} admitted {} refused",
+        "", tally.strangers, tally.strangers_refused
+    ));
+    assert!(tally.refused <= most_refused, "{name}: {tally:?}");
+    assert!(ratio <= 1.05, "{name}: {ratio}");
+    tally
+}
+
 #[test]
 fn another_app_on_the_same_budget_is_noticed() {
-    for (limit, stranger) in [(120, 0.05), (120, 0.3), (360, 1.0), (720, 3.0)] {
+    for (limit, rate) in [(120, 0.05), (120, 0.3), (120, 1.0), (360, 1.0), (720, 3.0)] {
         let mut world = shop(Temperament::FromFirst, limit);
-        world.stranger = stranger;
-        let tally = world.run();
-        let ratio = ratio_beside_a_stranger(&tally, limit);
-        report(
-            &format!("another app at {stranger}/s, {limit}/min"),
-            &tally,
-            ratio,
-        );
-        // Refusals cannot be foreseen here. They teach us to leave the seconds after
-        // exhaustion to the other app, within a handful; the budget itself is used.
-        assert!(tally.refused <= 8, "{tally:?}");
-        let all = (tally.admitted + tally.strangers) as f64;
-        let ratio_of_budget = tally.last_admitted_at / 60.0 * f64::from(limit) / all;
-        assert!(ratio_of_budget <= 1.05, "{ratio_of_budget}");
+        world.stranger = Some(Stranger::Steady(rate));
+        // In two hours at most the one from which we learn of the other app, where it
+        // stays out of sight until we meet it after exhaustion.
+        let name = format!("another app at {rate}/s, {limit}/min");
+        check_beside_a_stranger(&name, world, 1);
+    }
+}
+
+#[test]
+fn another_app_that_comes_in_bursts_is_remembered_from_one_to_the_next() {
+    for limit in [120, 360] {
+        let mut world = shop(Temperament::FromFirst, limit);
+        world.stranger = Some(Stranger::Bursts(30, 300.0));
+        // A burst may meet one of our seconds before we have ever seen another, and
+        // once more in 10,000 requests.
+        check_beside_a_stranger(&format!("30 at once every 5 min, {limit}/min"), world, 2);
+    }
+}
+
+#[test]
+fn the_seconds_come_back_when_the_other_app_has_gone() {
+    for limit in [120, 360] {
+        let mut world = shop(Temperament::FromFirst, limit);
+        world.stranger = Some(Stranger::Steady(0.3));
+        world.stranger_until = world.half_time();
+        let late = world.seconds - world.half_time();
+        let name = format!("another app for an hour, {limit}/min");
+        let tally = check_beside_a_stranger(&name, world, 1);
+        // Eleven minutes of the second hour go by before it counts as gone.
+        let budget = Budget {
+            requests_per_minute: Some(limit),
+            share: 1.0,
+        };
+        let waited = 11.0 * 60.0;
+        let silent =
+            waited - budget.floor_seconds((waited / 60.0) as u64 * u64::from(limit)) as f64;
+        let ratio = (late - silent) / budget.floor_seconds(tally.admitted_late) as f64;
+        tell(&format!("{:44} in the second hour {ratio:.4}", ""));
+        assert!(ratio <= 1.05, "{name}: {ratio}");
     }
 }
 
@@ -200,7 +258,8 @@ fn a_limiter_without_the_second_after_exhaustion_is_left_alone_soon() {
             &tally,
             ratio,
         );
-        assert!(tally.refused <= 12, "{tally:?}");
+        // The first is free, and any other is paid for by 20,000 accepted requests.
+        assert!(tally.refused <= 3, "{tally:?}");
         assert!(ratio <= 1.05, "{ratio}");
     }
 }

@@ -29,6 +29,15 @@ impl Network {
     }
 }
 
+/// Another app that spends from the same budget.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stranger {
+    /// So many requests a second, at random moments.
+    Steady(f64),
+    /// So many requests spread over one second, every so many seconds.
+    Bursts(u32, f64),
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct World {
     pub(crate) limiter: Limiter,
@@ -38,8 +47,9 @@ pub(crate) struct World {
     /// Salla's clock shows this when ours shows zero.
     pub(crate) epoch: f64,
     pub(crate) seconds: f64,
-    /// Requests a second of another app, at random moments.
-    pub(crate) stranger: f64,
+    pub(crate) stranger: Option<Stranger>,
+    /// The other app's last moment.
+    pub(crate) stranger_until: f64,
     /// The process dies and starts again at these moments.
     pub(crate) restarts: Vec<f64>,
     /// Answers speak of another budget, as those of `/customers` do.
@@ -53,8 +63,14 @@ pub(crate) struct World {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) admitted: u64,
+    /// Those of them that the budget itself paid for.
+    pub(crate) within: u64,
+    /// Those admitted after [`World::half_time`].
+    pub(crate) admitted_late: u64,
     pub(crate) refused: u64,
     pub(crate) strangers: u64,
+    pub(crate) strangers_within: u64,
+    pub(crate) strangers_refused: u64,
     pub(crate) last_admitted_at: f64,
 }
 
@@ -67,13 +83,18 @@ impl World {
             in_flight: 32,
             epoch: 1_750_000_000.37,
             seconds: 2.0 * 3600.0,
-            stranger: 0.0,
+            stranger: None,
+            stranger_until: f64::INFINITY,
             restarts: Vec::new(),
             elsewhere: false,
             headers: true,
             date: true,
             seed: 7,
         }
+    }
+
+    pub(crate) fn half_time(&self) -> f64 {
+        self.seconds / 2.0
     }
 
     pub(crate) fn run(self) -> Tally {
@@ -135,9 +156,7 @@ impl Run {
         for restart in self.world.restarts.clone() {
             self.at(restart, Event::Restart);
         }
-        if self.world.stranger > 0.0 {
-            self.at(0.5, Event::Stranger);
-        }
+        self.expect_strangers(0.5);
         while let Some(Reverse((micros, _, event))) = self.events.pop() {
             self.now = micros as f64 / 1e6;
             if self.now >= self.world.seconds {
@@ -198,6 +217,8 @@ impl Run {
         let said = self.world.limiter.arrive(epoch);
         if said.admitted {
             self.tally.admitted += 1;
+            self.tally.within += u64::from(said.within);
+            self.tally.admitted_late += u64::from(self.now >= self.world.half_time());
             self.tally.last_admitted_at = self.now;
         } else {
             self.tally.refused += 1;
@@ -237,16 +258,40 @@ impl Run {
     }
 
     fn stranger(&mut self) {
-        if self
-            .world
-            .limiter
-            .arrive(self.world.epoch + self.now)
-            .admitted
-        {
-            self.tally.strangers += 1;
+        let said = self.world.limiter.arrive(self.world.epoch + self.now);
+        self.tally.strangers += u64::from(said.admitted);
+        self.tally.strangers_within += u64::from(said.within);
+        self.tally.strangers_refused += u64::from(!said.admitted);
+        if let Some(Stranger::Steady(_)) = self.world.stranger {
+            self.expect_strangers(self.now);
         }
-        let pause = -self.rng.f64().max(1e-9).ln() / self.world.stranger;
-        self.at(self.now + pause, Event::Stranger);
+    }
+
+    /// Foretells when the other app sends: the next time, or each time of all bursts.
+    fn expect_strangers(&mut self, after: f64) {
+        match self.world.stranger {
+            Some(Stranger::Steady(rate)) => {
+                let pause = -self.rng.f64().max(1e-9).ln() / rate;
+                self.foretell_stranger(after + pause);
+            }
+            Some(Stranger::Bursts(size, every)) => {
+                let bursts = (self.world.seconds / every) as u32;
+                for burst in 0..bursts {
+                    let begin = (f64::from(burst) + self.rng.f64()) * every;
+                    for _ in 0..size {
+                        let moment = begin + self.rng.f64();
+                        self.foretell_stranger(moment);
+                    }
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn foretell_stranger(&mut self, moment: f64) {
+        if moment < self.world.stranger_until {
+            self.at(moment, Event::Stranger);
+        }
     }
 
     /// Nothing is remembered but, as in the database, when the last request was sent.

@@ -1,0 +1,154 @@
+//! A conversation with a limiter whose headers are any text: the pacer never panics,
+//! never waits longer than the longest wait it was asked for, never waits for an answer
+//! that cannot come, and always lets the next request go in the end.
+//!
+//! The first line chooses the settings. Each further line is an answer: its status,
+//! how many milliseconds pass before it, then `Limit`, `Remaining`, `Reset`, `Date` and
+//! `Retry-After`, separated by bars.
+
+#![no_main]
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use libfuzzer_sys::fuzz_target;
+use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use salla_client::classify::retry_after;
+use salla_client::pacing::{
+    Class, Outcome, Pacer, PacerSettings, PermitId, RateHeaders, Verdict, WithoutHeaders,
+};
+
+const MOST_IN_FLIGHT: usize = 8;
+
+/// The longest wait that the pacer imposes on its own account: after a block, or for
+/// the window of `/customers` to pass.
+const LONGEST_OWN_WAIT: Duration = Duration::from_secs(15 * 60);
+
+/// More than enough looks at the clock before a request must have gone.
+const MOST_LOOKS: usize = 1_000;
+
+fuzz_target!(|text: &str| {
+    let mut lines = text.lines();
+    let Some(settings) = lines.next() else { return };
+    let mut talk = Talk::new(settings);
+    for line in lines.take(200) {
+        talk.send_what_may_go();
+        talk.answer(line);
+    }
+    talk.drop_all();
+    talk.must_go_on();
+});
+
+struct Talk {
+    pacer: Pacer,
+    now: Duration,
+    flying: Vec<PermitId>,
+    longest_wait: Duration,
+}
+
+impl Talk {
+    fn new(settings: &str) -> Self {
+        let settings = match settings {
+            "customers" => PacerSettings::customers(),
+            "share" => PacerSettings::shop(Some(120), 0.5),
+            "unknown" => PacerSettings::shop(None, 1.0),
+            "unlimited" => PacerSettings {
+                without_headers: WithoutHeaders::Unlimited,
+                ..PacerSettings::shop(None, 1.0)
+            },
+            plan => PacerSettings::shop(plan.parse().ok(), 1.0),
+        };
+        Self {
+            pacer: Pacer::new(settings, fastrand::Rng::with_seed(1)),
+            now: Duration::ZERO,
+            flying: Vec::new(),
+            longest_wait: LONGEST_OWN_WAIT,
+        }
+    }
+
+    fn verdict(&mut self) -> Verdict {
+        let verdict = self.pacer.next_permit(self.now, Class(0));
+        match verdict {
+            Verdict::Go(_) => {}
+            Verdict::WaitForResponse => assert!(!self.flying.is_empty(), "nobody will answer"),
+            Verdict::WaitUntil(moment) => {
+                assert!(moment > self.now, "a wait that is over");
+                assert!(moment - self.now <= self.longest_wait, "{moment:?}");
+            }
+        }
+        verdict
+    }
+
+    fn send_what_may_go(&mut self) {
+        while self.flying.len() < MOST_IN_FLIGHT {
+            match self.verdict() {
+                Verdict::Go(permit) => {
+                    self.pacer.on_sent(permit, self.now);
+                    self.flying.push(permit);
+                }
+                Verdict::WaitUntil(moment) if self.flying.is_empty() => self.now = moment,
+                Verdict::WaitUntil(_) | Verdict::WaitForResponse => return,
+            }
+        }
+    }
+
+    fn answer(&mut self, line: &str) {
+        let mut fields = line.split('|');
+        let mut field = || fields.next().unwrap_or_default();
+        let status = field();
+        let passes: u16 = field().parse().unwrap_or(100);
+        let limit = field();
+        let remaining = field();
+        let reset = field();
+        let date = field();
+        let wait = wait(field());
+        self.now += Duration::from_millis(passes.into());
+        if self.flying.is_empty() {
+            return;
+        }
+        let permit = self
+            .flying
+            .swap_remove(usize::from(passes) % self.flying.len());
+        let outcome = match status {
+            "200" => Outcome::Ok,
+            "elsewhere" => Outcome::Elsewhere,
+            "429" => Outcome::Throttled,
+            "403" => Outcome::Blocked,
+            "500" => Outcome::Failed,
+            _ => return self.pacer.on_dropped(permit),
+        };
+        let mut headers = RateHeaders::read(|name| match name {
+            "x-ratelimit-limit" => Some(limit),
+            "x-ratelimit-remaining" => Some(remaining),
+            "x-ratelimit-reset" => Some(reset),
+            "date" => Some(date),
+            _ => None,
+        });
+        headers.retry_after = wait;
+        self.longest_wait = self.longest_wait.max(wait.unwrap_or_default());
+        self.pacer.on_response(permit, self.now, &headers, outcome);
+    }
+
+    fn drop_all(&mut self) {
+        for permit in self.flying.drain(..) {
+            self.pacer.on_dropped(permit);
+        }
+    }
+
+    fn must_go_on(&mut self) {
+        for _ in 0..MOST_LOOKS {
+            match self.verdict() {
+                Verdict::Go(_) => return,
+                Verdict::WaitUntil(moment) => self.now = moment,
+                Verdict::WaitForResponse => unreachable!("checked by the verdict"),
+            }
+        }
+        panic!("still waiting after {:?}", self.now);
+    }
+}
+
+fn wait(text: &str) -> Option<Duration> {
+    let mut headers = HeaderMap::new();
+    headers.insert(RETRY_AFTER, HeaderValue::from_str(text).ok()?);
+    retry_after(&headers, Timestamp::UNIX_EPOCH)
+}

@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 PG_BIN = $$(scripts/get-postgres.sh | tail -n 1)
 
-.PHONY: help demo test check bench
+.PHONY: help demo test check bench chaos fuzz
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,3 +21,9 @@ check: ## Format, lints, documentation and dependencies: what CI runs before the
 
 bench: ## Measure the import against the floor and against a plain download
 	@cargo bench --locked
+
+chaos: ## Break the import at seeded moments and compare every row with the truth
+	@scripts/chaos.sh $(CHAOS_ARGS)
+
+fuzz: ## Throw chance at everything that reads Salla's answers
+	@scripts/fuzz.sh

@@ -29,7 +29,8 @@ pub(crate) async fn land_simple<'a, T: Sync>(
 ) -> Result<Vec<Due<'a, T>>, Trouble> {
     let sorted = Sorted::of(pages, kind, id);
     let incoming = press(&mut place.press, &sorted.records)?;
-    let verdicts = sources::land_listed(place.tx, &place.run, resource, &incoming).await?;
+    let what = (resource, place.new_rows);
+    let verdicts = sources::land_listed(place.tx, &place.run, what, &incoming).await?;
     place.tally.count_records(resource, &verdicts);
     place.tally.landed.loaded +=
         sources::count_loaded(place.tx, &place.run, resource, &incoming, &verdicts).await?;

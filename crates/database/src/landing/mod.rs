@@ -12,6 +12,7 @@ pub(crate) mod counters;
 mod customers;
 pub(crate) mod details;
 mod listed;
+mod new_sources;
 mod order_columns;
 mod order_lines;
 mod orders;
@@ -111,6 +112,14 @@ impl Landing for PostgresLanding {
     ) -> Result<(), Failure> {
         persistently(&self.clock, "removing what Salla no longer lists", || {
             vanished::bury(&self.pool, lease, resource, ids, version)
+        })
+        .await
+    }
+
+    async fn clear_leftovers(&self, lease: RunLease) -> Result<(), Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "clearing what vanished records left", || {
+            vanished::clear_leftovers(&self.pool, lease, now)
         })
         .await
     }

@@ -103,11 +103,14 @@ fn of_detail(name: &str) -> String {
 static COPY_WHOLE: LazyLock<String> =
     LazyLock::new(|| copy_into::<WholeColumns<'_>>("salla.orders"));
 
-/// A whole order that is the newest word on it. Only the customer stays where the
-/// record does not name one: some details leave it out.
+/// A whole order that is the newest word on it. Only the customer and the exchange
+/// rate stay where the record names none: some details leave them out, though the
+/// list told them (FACTS §8).
 static UPSERT_WHOLE: LazyLock<String> = LazyLock::new(|| {
     upsert_orders::<WholeColumns<'_>>(|name| match name {
-        "customer_id" => "coalesce(excluded.customer_id, t.customer_id)".to_owned(),
+        name if name == "customer_id" || name.starts_with("exchange_") => {
+            format!("coalesce(excluded.{name}, t.{name})")
+        }
         _ => format!("excluded.{name}"),
     })
 });

@@ -59,7 +59,8 @@ async fn land_headers(
         return Ok(());
     }
     let (resource, run) = (Resource::Orders, place.run);
-    let verdicts = sources::land_listed(place.tx, &run, resource, headers).await?;
+    let what = (resource, place.new_rows);
+    let verdicts = sources::land_listed(place.tx, &run, what, headers).await?;
     place.tally.count_records(resource, &verdicts);
     place.tally.landed.loaded +=
         sources::count_loaded(place.tx, &run, resource, headers, &verdicts).await?;
@@ -106,7 +107,7 @@ pub(crate) async fn land_whole(
         return Ok(());
     }
     let (resource, run) = (Resource::Orders, place.run);
-    let verdicts = sources::land_whole(place.tx, &run, orders).await?;
+    let verdicts = sources::land_whole(place.tx, &run, place.new_rows, orders).await?;
     place.tally.count_records(resource, &verdicts);
     place.tally.count_details(&verdicts);
     place.tally.landed.loaded +=

@@ -11,6 +11,8 @@ use sqlx::PgConnection;
 
 use crate::columns::add;
 use crate::failure::Trouble;
+use crate::landing::new_sources;
+use crate::landing::pages::NewRows;
 use crate::landing::raw::Content;
 use crate::lease::HeldRun;
 
@@ -51,6 +53,19 @@ pub(crate) struct Verdict {
 
 impl Verdict {
     const CHANGED: i16 = 1;
+    /// A record of which nothing was known.
+    pub(crate) const NEW: i16 = 1 | 2 | 4;
+    pub(crate) const NEW_WHOLE: i16 = Self::NEW | 8;
+
+    /// Of a record that came with nothing below or above it.
+    pub(crate) fn of_new(salla_id: i64, effect: i16) -> Self {
+        Self {
+            salla_id,
+            effect,
+            below_other: false,
+            lacks_details: effect & 8 == 0,
+        }
+    }
 
     pub(crate) fn changed(&self) -> bool {
         self.effect & Self::CHANGED != 0
@@ -118,9 +133,13 @@ const LAND_WHOLE: &str = "
 pub(crate) async fn land_listed<R>(
     tx: &mut PgConnection,
     run: &HeldRun,
-    resource: Resource,
+    (resource, new_rows): (Resource, NewRows),
     records: &[Incoming<R>],
 ) -> Result<Vec<Verdict>, Trouble> {
+    if new_rows == NewRows::Absent && new_sources::none_is_known(tx, run, resource, records).await?
+    {
+        return new_sources::copy_listed(tx, run, resource, records).await;
+    }
     let columns = SourceColumns::of(records);
     let verdicts = sqlx::query_as(LAND_LISTED)
         .bind(run.merchant.0)
@@ -138,8 +157,14 @@ pub(crate) async fn land_listed<R>(
 pub(crate) async fn land_whole<R>(
     tx: &mut PgConnection,
     run: &HeldRun,
+    new_rows: NewRows,
     records: &[Incoming<R>],
 ) -> Result<Vec<Verdict>, Trouble> {
+    let resource = Resource::Orders;
+    if new_rows == NewRows::Absent && new_sources::none_is_known(tx, run, resource, records).await?
+    {
+        return new_sources::copy_whole(tx, run, records).await;
+    }
     let columns = SourceColumns::of(records);
     let verdicts = sqlx::query_as(LAND_WHOLE)
         .bind(run.merchant.0)

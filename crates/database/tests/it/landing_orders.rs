@@ -1,5 +1,6 @@
 //! Orders: what lands, what stays, what wins.
 
+use domain::money::ExchangeRate;
 use domain::order::{Order, OrderCustomer};
 use domain::resource::Resource;
 use importer::ports::landing::{Landed, Landing};
@@ -329,4 +330,21 @@ async fn huge_numbers_do_not_stop_a_batch() {
     shop.land_orders(1, at(0), &[order]).await;
     let (total,): (Decimal,) = shop.one("SELECT total FROM salla.orders").await;
     assert_eq!(total, Decimal::MAX);
+}
+
+#[tokio::test]
+async fn a_detail_that_names_no_exchange_rate_leaves_the_one_of_the_list() {
+    let shop = Shop::open().await;
+    let mut listed = header(1);
+    listed.exchange_rate = Some(ExchangeRate {
+        base_currency: text("SAR"),
+        exchange_currency: text("USD"),
+        rate: decimal(400),
+    });
+    shop.land_orders(1, at(0), &[listed]).await;
+    shop.land_detail(at(1), whole(1)).await;
+    let (rate, target): (Decimal, String) = shop
+        .one("SELECT exchange_rate, exchange_target_currency FROM salla.orders")
+        .await;
+    assert_eq!((rate, target.as_str()), (4.into(), "USD"));
 }

@@ -6,7 +6,7 @@ use importer::ports::landing::{DetailOutcome, Landing};
 use importer::ports::platform::Records;
 use importer::ports::runs::Runs;
 
-use crate::make::{at, header, ok, whole};
+use crate::make::{at, customer, header, ok, rejected, whole};
 use crate::shop::Shop;
 
 #[tokio::test]
@@ -95,4 +95,60 @@ async fn changes_land_without_a_checkpoint_and_say_which_orders_they_change() {
     assert_eq!(shop.rows("salla_sync.sync_pages").await, pages_before);
     let again = shop.landing.land_changes(shop.lease, &page).await.unwrap();
     assert_eq!(again.changed, Vec::<i64>::new());
+}
+
+#[tokio::test]
+async fn a_rejection_of_what_is_no_longer_listed_is_closed() {
+    let shop = Shop::open().await;
+    let window = shop.window(Resource::Orders).await;
+    let records = vec![
+        ok(header(1)),
+        rejected(Some(2), "{\"id\":2}"),
+        rejected(Some(3), "{\"id\":3}"),
+    ];
+    shop.land(1, at(1), Records::Orders(records)).await;
+    shop.runs.begin_walk(shop.lease, window).await.unwrap();
+    let records = vec![ok(header(1)), rejected(Some(3), "{\"id\":3}")];
+    shop.land(1, at(2), Records::Orders(records)).await;
+    shop.landing.clear_leftovers(shop.lease).await.unwrap();
+    let open: Vec<(i64,)> = shop
+        .all("SELECT salla_id FROM salla_sync.rejected_records WHERE resolved_at IS NULL")
+        .await;
+    assert_eq!(open, [(3,)]);
+    let (shown,): (i64,) = shop
+        .one("SELECT rejected FROM salla_sync.merchant_sync_status")
+        .await;
+    assert_eq!(shown, 1);
+}
+
+#[tokio::test]
+async fn a_customer_who_vanished_goes_with_the_last_order_that_refers_to_him() {
+    let shop = Shop::open().await;
+    let order = whole(1);
+    let behind = order.customer.as_ref().and_then(|c| c.id()).unwrap();
+    shop.land_orders(1, at(1), &[order]).await;
+    let customers = vec![ok(customer(behind)), ok(customer(77))];
+    shop.land(1, at(1), Records::Customers(customers)).await;
+    let window = shop.window(Resource::Customers).await;
+    shop.runs.begin_walk(shop.lease, window).await.unwrap();
+    let mut vanished = shop
+        .runs
+        .vanished(shop.lease, Resource::Customers)
+        .await
+        .unwrap();
+    vanished.sort_unstable();
+    let mut both = [behind, 77];
+    both.sort_unstable();
+    assert_eq!(vanished, both);
+    let landing = &shop.landing;
+    landing
+        .bury(shop.lease, Resource::Customers, &vanished, at(2))
+        .await
+        .unwrap();
+    landing.clear_leftovers(shop.lease).await.unwrap();
+    let left: Vec<(i64, bool)> = shop.all("SELECT id, from_list FROM salla.customers").await;
+    assert_eq!(left, [(behind, false)], "an order refers to one of them");
+    shop.land_outcome(1, at(3), DetailOutcome::Gone).await;
+    landing.clear_leftovers(shop.lease).await.unwrap();
+    assert_eq!(shop.rows("salla.customers").await, 0);
 }

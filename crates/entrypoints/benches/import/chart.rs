@@ -46,7 +46,7 @@ pub(crate) fn draw(report: &Report) -> String {
 
 fn cost_of_an_order(report: &Report) -> Group {
     let bars = report.throughput.iter().map(|cost| Bar {
-        label: cost.name.to_owned(),
+        label: cost.name.clone(),
         parts: [cost.client_cpu, cost.database_cpu, cost.simulator_cpu]
             .into_iter()
             .zip(COLOURS)

@@ -1,6 +1,6 @@
 //! One measurement of work on orders, by process.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::roles::{Address, Job, Role, Spent};
 use crate::server::BenchServer;
@@ -9,9 +9,9 @@ use crate::usage::{self, Cpu};
 const DATABASE: &str = "salla_bench";
 
 /// What some orders cost; processor time in seconds, memory in megabytes.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Cost {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) orders: u64,
     pub(crate) seconds: f64,
     pub(crate) client_cpu: f64,
@@ -55,7 +55,7 @@ impl Before {
     pub(crate) fn cost(
         &self,
         server: &BenchServer,
-        (name, orders): (&'static str, u64),
+        (name, orders): (&str, u64),
         spent: Spent,
         simulator: Cpu,
     ) -> anyhow::Result<Cost> {
@@ -63,7 +63,7 @@ impl Before {
         let all = usage::of_machine()? - self.machine;
         let others = all - database - spent.cpu - simulator;
         Ok(Cost {
-            name,
+            name: name.to_owned(),
             orders,
             seconds: spent.seconds,
             client_cpu: spent.cpu.0,
@@ -78,7 +78,7 @@ impl Before {
 /// Imports a shop into a new database, which stays until the next one.
 pub(crate) async fn of_import(
     server: &BenchServer,
-    name: &'static str,
+    name: &str,
     scenario: &salla_simulator::Scenario,
     keep_raw: bool,
 ) -> anyhow::Result<(Cost, String)> {

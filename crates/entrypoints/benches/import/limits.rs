@@ -16,7 +16,7 @@ use importer::ports::runs::Run;
 use importer::progress::{Progress, Tracker};
 use jiff::ToSpan as _;
 use salla_simulator::{AppAge, Plan, Simulator};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::roles::{Address, Job, run};
@@ -57,10 +57,10 @@ const CASES: [Case; 7] = [
 ];
 
 /// How one import kept to the limits; all times are the shop's.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Kept {
     pub(crate) plan: String,
-    pub(crate) what: &'static str,
+    pub(crate) what: String,
     pub(crate) scale: f64,
     /// What the plan and the probe before it need, with exact counts.
     pub(crate) necessary: u64,
@@ -121,7 +121,7 @@ async fn measure_one(server: &BenchServer, case: &Case) -> anyhow::Result<Kept> 
     let last = ledger.last_request_ms.unwrap_or_default();
     Ok(Kept {
         plan: format!("{:?}", case.plan),
-        what: what(case.app_age),
+        what: what(case.app_age).to_owned(),
         scale: case.scale,
         necessary,
         sent: ledger.requests,

@@ -98,5 +98,5 @@ async fn measure(options: Options) -> anyhow::Result<()> {
         report.limits = limits::measure(&server).await?;
         line(report.limits_table());
     }
-    report.save(options.only.is_none())
+    report.save()
 }

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use entrypoints::display::{count, line, table::Table};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::chart;
 use crate::cost::Cost;
 use crate::limits::Kept;
 
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Report {
     pub(crate) throughput: Vec<Cost>,
     pub(crate) growth: Vec<Cost>,
@@ -33,7 +33,7 @@ impl Report {
         for cost in &self.throughput {
             let per_order = |cpu| format!("{:.0}", cost.per_order(cpu));
             table.row([
-                cost.name.to_owned(),
+                cost.name.clone(),
                 format!("{:.2}", cost.seconds),
                 count(cost.per_second() as u64),
                 per_order(cost.cpu()),
@@ -90,7 +90,7 @@ impl Report {
             let newest = kept.newest_days_seconds;
             table.row([
                 kept.plan.clone(),
-                kept.what.to_owned(),
+                kept.what.clone(),
                 count(kept.necessary),
                 count(kept.sent),
                 count(kept.floor_seconds),
@@ -103,19 +103,35 @@ impl Report {
         table.to_string()
     }
 
-    /// Writes the numbers, and the chart where all of them were measured.
-    pub(crate) fn save(&self, is_whole: bool) -> anyhow::Result<()> {
+    /// Writes the numbers and, where all of them are there, the chart. What was not
+    /// measured this time stays as it was measured last.
+    pub(crate) fn save(mut self) -> anyhow::Result<()> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let folder = root.join("target/bench");
         std::fs::create_dir_all(&folder)?;
-        let numbers = serde_json::to_string_pretty(self)?;
-        std::fs::write(folder.join("results.json"), numbers)?;
+        let file = folder.join("results.json");
+        if let Ok(former) = std::fs::read_to_string(&file) {
+            self.complete(serde_json::from_str(&former).unwrap_or_default());
+        }
+        std::fs::write(&file, serde_json::to_string_pretty(&self)?)?;
         line("\nThe numbers are in target/bench/results.json.");
-        if is_whole {
+        if !(self.throughput.is_empty() || self.growth.is_empty() || self.limits.is_empty()) {
             let chart = root.join("docs/performance.svg");
-            std::fs::write(&chart, chart::draw(self)).context("writing the chart")?;
+            std::fs::write(&chart, chart::draw(&self)).context("writing the chart")?;
             line("The chart is docs/performance.svg.");
         }
         Ok(())
+    }
+
+    fn complete(&mut self, former: Self) {
+        if self.throughput.is_empty() {
+            self.throughput = former.throughput;
+        }
+        if self.growth.is_empty() {
+            self.growth = former.growth;
+        }
+        if self.limits.is_empty() {
+            self.limits = former.limits;
+        }
     }
 }

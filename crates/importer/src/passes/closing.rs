@@ -108,7 +108,7 @@ pub(crate) async fn settle_vanished(
             landing.bury(shop.lease, resource, &gone, as_of).await?;
         }
     }
-    Ok(())
+    shop.landing.clear_leftovers(shop.lease).await
 }
 
 struct Changes {
@@ -190,7 +190,7 @@ async fn stale_windows(
     changes: &Changes,
 ) -> Result<Vec<StoredWindow>, Failure> {
     let checks = windows.into_iter().map(|window| async move {
-        let is_stale = has_new_orders(&window, changes)
+        let is_stale = has_new_orders(shop, &window, changes)
             || Some(total_now(shop, &window).await?) != window.first_total;
         Ok::<_, Failure>(is_stale.then_some(window))
     });
@@ -198,8 +198,10 @@ async fn stale_windows(
     Ok(checked.into_iter().flatten().collect())
 }
 
-fn has_new_orders(window: &StoredWindow, changes: &Changes) -> bool {
-    let days = window.days;
+/// Looks at all days that the walk asked for: what it has listed of a neighbour's day
+/// could not be seen to have vanished.
+fn has_new_orders(shop: &Workshop, window: &StoredWindow, changes: &Changes) -> bool {
+    let days = window.days.map(|days| days.widened(shop.overlap));
     changes
         .days
         .iter()

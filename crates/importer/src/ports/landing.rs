@@ -135,6 +135,11 @@ pub trait Landing: Send + Sync {
         version: Version,
     ) -> Result<(), Failure>;
 
+    /// Clears what vanished records have left: rejections of records that no present
+    /// walk has listed and that have no row, and customers of whom only an order had
+    /// told that is gone.
+    async fn clear_leftovers(&self, lease: RunLease) -> Result<(), Failure>;
+
     /// Open rejections of this run by kind.
     async fn rejection_tally(&self, lease: RunLease) -> Result<Vec<RejectionTally>, Failure>;
 }

@@ -257,6 +257,10 @@ impl Landing for MemoryStore {
         self.locked(lease).map(drop)
     }
 
+    async fn clear_leftovers(&self, lease: RunLease) -> Result<(), Failure> {
+        self.locked(lease).map(drop)
+    }
+
     async fn rejection_tally(&self, lease: RunLease) -> Result<Vec<RejectionTally>, Failure> {
         let state = self.locked(lease)?;
         Ok(vec![RejectionTally {

@@ -236,7 +236,10 @@ fn outcome_of(verdict: &Verdict) -> Outcome {
 }
 
 async fn read_body(mut response: reqwest::Response) -> Result<Bytes, Trouble> {
-    let mut body = BytesMut::new();
+    let announced = response.content_length().unwrap_or(0);
+    // A page's usual size, so that it is not moved while it grows.
+    let expected = usize::try_from(announced).unwrap_or(0).min(1 << 20);
+    let mut body = BytesMut::with_capacity(expected);
     while let Some(chunk) = response
         .chunk()
         .await

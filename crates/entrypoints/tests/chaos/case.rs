@@ -1,0 +1,234 @@
+//! One case from its beginning to its verdict.
+
+use std::sync::Arc;
+
+use database::testing::TestDatabase;
+use domain::failure::{Disconnection, Failure};
+use importer::import::Outcome;
+
+use crate::plan::{DriftEnd, Plan};
+use crate::program;
+use crate::server::OwnServer;
+use crate::service::{Place, Service};
+use crate::trap::Trap;
+use crate::trouble::Trouble;
+use crate::verdict;
+
+/// So often an import is begun again before it is said that it never ends.
+const STARTS: u32 = 14;
+
+/// What came of a case that went well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Everything equals the truth.
+    Equal,
+    /// The shop changes too fast, or lies too much, for the walks that are permitted.
+    Restless,
+    /// A crash fell into a refresh of the tokens, and the shop is rightly parked.
+    Parked,
+}
+
+/// Runs a case; an `Err` says what does not hold.
+pub(crate) async fn run(plan: &Plan) -> Result<End, String> {
+    let place = match &plan.trouble {
+        Trouble::Restart { .. } => Place::Own(Box::new(OwnServer::start(60).await)),
+        Trouble::Starvation { .. } => Place::Own(Box::new(OwnServer::start(12).await)),
+        _ => Place::Shared(TestDatabase::create().await),
+    };
+    let service = Service::start(plan, place).await;
+    let result = suffer(plan, &service).await;
+    result.map_err(|what| {
+        let drift = service.simulator.first_shop().drift_events();
+        let ledger = service.simulator.ledger();
+        format!("{what}\ndrift: {drift:?}\nledger: {ledger:?}")
+    })
+}
+
+async fn suffer(plan: &Plan, service: &Service) -> Result<End, String> {
+    match &plan.trouble {
+        Trouble::None => {}
+        Trouble::Crashes(points) => {
+            for point in points {
+                crash(service, Arc::new(Trap::at(Some(point.clone())))).await;
+            }
+        }
+        Trouble::Zombie(point) => {
+            return zombie(plan, service, Trap::at(Some(point.clone()))).await;
+        }
+        Trouble::Kills(moments) => program::kills(service, moments).await,
+        Trouble::Freeze(after) => return program::freeze(plan, service, *after).await,
+        Trouble::Cuts(moments) => cuts(service, moments).await,
+        Trouble::Restart { after, immediately } => restart(service, *after, *immediately).await,
+        Trouble::Starvation { connections } => {
+            let Place::Own(server) = &service.place else {
+                unreachable!("starvation has a server of its own")
+            };
+            let held = server.starve(*connections).await;
+            let starved = service.import(Arc::new(Trap::at(None)), false).await;
+            drop(held);
+            if let Ok(Outcome::Failed { failure, .. }) = &starved
+                && !matches!(failure, Failure::Unbalanced { .. })
+            {
+                return Err(format!("starved, it failed for good: {starved:?}"));
+            }
+        }
+    }
+    finish(plan, service).await
+}
+
+/// Starts the import until it has ended, and compares.
+pub(crate) async fn finish(plan: &Plan, service: &Service) -> Result<End, String> {
+    let mut end = complete(plan, service, false).await?;
+    if plan.lies_beyond_settling() {
+        match end {
+            End::Parked => {}
+            End::Restless => {
+                service.simulator.set(Plan::come_to_rest);
+                end = complete(plan, service, false).await?;
+            }
+            End::Equal => return Err("COMPLETED, although Salla reports far more".to_owned()),
+        }
+    }
+    if plan.drift == DriftEnd::Never && end != End::Parked {
+        service.simulator.set(Plan::come_to_rest);
+        if end == End::Restless {
+            end = complete(plan, service, false).await?;
+            if end == End::Equal && !plan.drifts_silently() {
+                verdict::compare_orders(plan, service).await?;
+            }
+        }
+        // What nobody could have noticed while the shop drifted comes right at last when
+        // all is read anew.
+        if end == End::Equal {
+            end = complete(plan, service, true).await?;
+        }
+    }
+    if end == End::Equal {
+        verdict::compare(plan, service).await?;
+    }
+    verdict::ledger(plan, service)?;
+    Ok(end)
+}
+
+/// Starts the import again and again until it completes or has good reason not to.
+async fn complete(plan: &Plan, service: &Service, again: bool) -> Result<End, String> {
+    let mut seen = Vec::new();
+    let mut again = again;
+    for _ in 0..STARTS {
+        service.expire_leases().await;
+        let outcome = service.import(Arc::new(Trap::at(None)), again).await;
+        seen.push(match outcome {
+            Ok(Outcome::Completed(_)) => return Ok(End::Equal),
+            Ok(Outcome::AlreadyCompleted(_)) if !again => return Ok(End::Equal),
+            Ok(Outcome::Failed {
+                failure: Failure::Disconnected(Disconnection::RefreshLost),
+                ..
+            })
+            | Err(Failure::Disconnected(Disconnection::RefreshLost))
+                if plan.may_lose_a_refresh() =>
+            {
+                return Ok(End::Parked);
+            }
+            Ok(Outcome::Failed {
+                failure: failure @ Failure::Unbalanced { .. },
+                ..
+            }) if plan.may_be_unbalanced() => {
+                if service.is_restless() || service.lies_beyond_settling() {
+                    return Ok(End::Restless);
+                }
+                failure
+            }
+            Ok(Outcome::Interrupted(failure)) | Err(failure) if failure.resumes_by_itself() => {
+                failure
+            }
+            other => return Err(format!("{other:?} after {seen:?}")),
+        });
+        // What was begun anew is gone on with.
+        again &= false;
+    }
+    Err(format!("it never ends: {seen:?}"))
+}
+
+/// Drops an import at the point, or lets it end if it never comes there.
+async fn crash(service: &Service, trap: Arc<Trap>) {
+    tokio::select! {
+        biased;
+        () = trap.sprung() => {}
+        _ = service.import(trap.clone(), false) => {}
+    }
+    service.expire_leases().await;
+}
+
+/// An import that stood still while another took its run over and ended must not
+/// write anything any more.
+async fn zombie(plan: &Plan, service: &Service, trap: Trap) -> Result<End, String> {
+    // Who has not even joined the run begins one of his own once it is over.
+    let held_the_run = !trap.is_before_the_claim();
+    let trap = Arc::new(trap);
+    let mut zombie = Box::pin(service.import(trap.clone(), false));
+    tokio::select! {
+        biased;
+        () = trap.sprung() => {}
+        _ = &mut zombie => return finish(plan, service).await,
+    }
+    service.expire_leases().await;
+    let end = finish(plan, service).await?;
+    let before = verdict::fingerprint(service).await;
+    trap.release();
+    let outcome = zombie.await;
+    let after = verdict::fingerprint(service).await;
+    if !held_the_run && end == End::Equal {
+        verdict::compare(plan, service).await?;
+        return Ok(end);
+    }
+    // Who found the shop parked took nothing over.
+    if end != End::Parked && before != after {
+        return Err(format!(
+            "the zombie ended with {outcome:?} and wrote: {before:?} became {after:?}"
+        ));
+    }
+    Ok(end)
+}
+
+/// Returns when so many more requests have arrived, or the import has ended.
+pub(crate) async fn requests_arrived(service: &Service, more: u64) {
+    let until = service.simulator.api_requests() + more;
+    while service.simulator.api_requests() < until {
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn cuts(service: &Service, moments: &[u64]) {
+    let cutting = async {
+        for more in moments {
+            requests_arrived(service, *more).await;
+            sqlx::query(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                  WHERE datname = current_database() AND application_name = 'salla-sync'",
+            )
+            .execute(service.place.pool())
+            .await
+            .unwrap();
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        _ = service.import(Arc::new(Trap::at(None)), false) => {}
+        () = cutting => {}
+    }
+}
+
+async fn restart(service: &Service, after: u64, immediately: bool) {
+    let Place::Own(server) = &service.place else {
+        unreachable!("a restart has a server of its own")
+    };
+    let restarting = async {
+        requests_arrived(service, after).await;
+        server.restart(immediately).await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        _ = service.import(Arc::new(Trap::at(None)), false) => {}
+        () = restarting => {}
+    }
+}

@@ -1,0 +1,106 @@
+//! Chaos: seeded cases of a living shop, a moody Salla, and an importer that is
+//! killed, stopped and cut off. Whatever happens, the tables must equal the truth in
+//! the end. `scripts/chaos.sh` runs many seeds or replays one.
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test whatever cannot go on must say so at once"
+)]
+
+mod case;
+mod draw;
+mod plan;
+mod ports;
+mod program;
+mod salla;
+mod server;
+mod service;
+mod trap;
+mod trouble;
+mod verdict;
+
+use std::time::Duration;
+
+use futures::{FutureExt as _, StreamExt as _};
+use plan::Plan;
+
+/// No case takes nearly so long; one that does is stuck.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// The seeds of every run of the tests: short ones of most kinds of trouble.
+const FIXED: [u64; 12] = [0, 1, 3, 4, 5, 8, 10, 13, 17, 20, 42, 64];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_happens_the_tables_equal_the_truth() {
+    let seeds = seeds();
+    let side_by_side = if seeds.len() > 1 { 2 } else { 1 };
+    let begun = tokio::time::Instant::now();
+    let limit = number("SALLA_CHAOS_MINUTES").map(|minutes| Duration::from_secs(60 * minutes));
+    let there_is_time = |_: &u64| limit.is_none_or(|limit| begun.elapsed() < limit);
+    let ends = futures::stream::iter(seeds.into_iter().take_while(there_is_time))
+        .map(judged)
+        .buffer_unordered(side_by_side);
+    let failed: Vec<u64> = ends.filter_map(async |failed| failed).collect().await;
+    assert!(failed.is_empty(), "seeds that failed: {failed:?}");
+}
+
+/// Runs one seed and prints how it went; gives it back if it failed.
+#[expect(
+    clippy::print_stdout,
+    reason = "whoever runs many seeds wants to see each one's end"
+)]
+async fn judged(seed: u64) -> Option<u64> {
+    let plan = Plan::of(seed);
+    let begun = tokio::time::Instant::now();
+    let running = std::panic::AssertUnwindSafe(case::run(&plan)).catch_unwind();
+    let result = match tokio::time::timeout(PATIENCE, running).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(panic)) => Err(format!("it panicked: {:?}", words(&*panic))),
+        Err(_) => Err("it is stuck".to_owned()),
+    };
+    let seconds = begun.elapsed().as_secs_f64();
+    match result {
+        Ok(end) => println!(
+            "seed {seed}: {end:?} after {seconds:.1} s, {:?}, {:?}",
+            plan.drift, plan.trouble
+        ),
+        Err(what) => {
+            println!(
+                "seed {seed}: FAILED after {seconds:.1} s; replay: scripts/chaos.sh --seed {seed}\n\
+                 {plan:#?}\n{what}\nend of seed {seed}"
+            );
+            return Some(seed);
+        }
+    }
+    None
+}
+
+fn words(panic: &(dyn std::any::Any + Send)) -> &str {
+    let owned = panic.downcast_ref::<String>().map(String::as_str);
+    owned
+        .or(panic.downcast_ref::<&str>().copied())
+        .unwrap_or("without words")
+}
+
+/// One seed, or so many from some seed on, or the fixed few.
+fn seeds() -> Vec<u64> {
+    if let Some(seed) = number("SALLA_CHAOS_SEED") {
+        return vec![seed];
+    }
+    let from = number("SALLA_CHAOS_FROM").unwrap_or(0);
+    match number("SALLA_CHAOS_SEEDS") {
+        Some(count) => (from..from + count).collect(),
+        None => FIXED.to_vec(),
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test is told by its environment which seeds to run"
+)]
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is no number")),
+    )
+}

@@ -1,0 +1,107 @@
+//! The ports with a trap around every call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::certificate::{Certificate, WindowCounts};
+use domain::failure::Failure;
+use domain::order::{Order, OrderItem, Version};
+use domain::plan::Plan;
+use domain::resource::Resource;
+use domain::run::{RunId, WindowId};
+use domain::shop::{MerchantId, ShopInfo};
+use domain::window::DayRange;
+use importer::ports::landing::{
+    Changes, Landed, LandedDetail, Landing, PendingDetail, RejectionTally, RunLease, WalkedPage,
+};
+use importer::ports::platform::{Answer, BudgetReading, Page, PageRequest, Platform};
+use importer::ports::runs::{Claim, Run, RunOptions, Runs, ShopSummary, StoredWindow};
+use jiff::Timestamp;
+
+use crate::trap::Trap;
+
+/// A port whose calls fall into a trap.
+#[derive(Clone)]
+pub(crate) struct Trapped<P: ?Sized> {
+    pub(crate) port: Arc<P>,
+    pub(crate) trap: Arc<Trap>,
+}
+
+#[async_trait]
+impl Platform for Trapped<dyn Platform> {
+    async fn shop_info(&self) -> Result<ShopInfo, Failure> {
+        self.port.shop_info().await
+    }
+
+    async fn list_page(&self, request: &PageRequest) -> Result<Page, Failure> {
+        self.trap
+            .around("list_page", self.port.list_page(request))
+            .await
+    }
+
+    async fn order_detail(&self, order_id: i64) -> Result<Option<Answer<Order>>, Failure> {
+        self.trap
+            .around("order_detail", self.port.order_detail(order_id))
+            .await
+    }
+
+    async fn order_items(&self, order_id: i64) -> Result<Option<Answer<Vec<OrderItem>>>, Failure> {
+        self.trap
+            .around("order_items", self.port.order_items(order_id))
+            .await
+    }
+
+    fn budget(&self) -> BudgetReading {
+        self.port.budget()
+    }
+}
+
+/// Methods that do nothing but pass a call through the trap of their own name.
+macro_rules! trapped {
+    ($port:ident: $($name:ident($($arg:ident: $type:ty),*) -> $result:ty;)*) => {
+        #[async_trait]
+        impl $port for Trapped<dyn $port> {
+            $(async fn $name(&self, $($arg: $type),*) -> Result<$result, Failure> {
+                self.trap.around(stringify!($name), self.port.$name($($arg),*)).await
+            })*
+        }
+    };
+}
+
+trapped! { Landing:
+    land_pages(lease: RunLease, pages: &[WalkedPage]) -> Landed;
+    land_details(lease: RunLease, details: &[LandedDetail]) -> Landed;
+    pending_details(lease: RunLease, after: Option<PendingDetail>, limit: u32)
+        -> Vec<PendingDetail>;
+    land_changes(lease: RunLease, page: &Page) -> Changes;
+    ask_again(lease: RunLease, orders: &[i64]) -> ();
+    bury(lease: RunLease, resource: Resource, ids: &[i64], version: Version) -> ();
+    clear_leftovers(lease: RunLease) -> ();
+    rejection_tally(lease: RunLease) -> Vec<RejectionTally>;
+}
+
+trapped! { Runs:
+    ensure_merchant(shop: &ShopInfo) -> MerchantId;
+    latest_of_everything(merchant: MerchantId) -> Option<Run>;
+    completed_days(merchant: MerchantId) -> Vec<DayRange>;
+    latest(merchant: MerchantId) -> Option<Run>;
+    list() -> Vec<(ShopSummary, Option<Run>)>;
+    create_or_join(merchant: MerchantId, options: &RunOptions, range: DayRange) -> Run;
+    claim(run: RunId, owner: &str, lease: Duration) -> Claim;
+    extend_lease(lease: RunLease, by: Duration) -> ();
+    release(lease: RunLease) -> ();
+    save_plan(lease: RunLease, plan: &Plan, windows: &[(Resource, Option<DayRange>)]) -> ();
+    windows(lease: RunLease) -> Vec<StoredWindow>;
+    begin_walk(lease: RunLease, window: WindowId) -> u32;
+    split_window(lease: RunLease, window: WindowId, halves: [DayRange; 2]) -> ();
+    count_window(lease: RunLease, window: WindowId) -> WindowCounts;
+    settle_window(lease: RunLease, window: WindowId, cut_short: bool) -> ();
+    record_ends_read_again(lease: RunLease, window: WindowId) -> ();
+    not_listed(lease: RunLease, orders: &[i64]) -> Vec<i64>;
+    vanished(lease: RunLease, resource: Resource) -> Vec<i64>;
+    record_percent(lease: RunLease, percent: u8) -> ();
+    certify(lease: RunLease, as_of: Timestamp) -> Certificate;
+    complete(lease: RunLease, certificate: &Certificate) -> ();
+    fail(lease: RunLease, failure: &Failure, certificate: Option<&Certificate>) -> ();
+}

@@ -1,0 +1,119 @@
+//! The program as a process: killed, or stopped and woken up.
+
+use std::process::{Child, Command, Stdio};
+
+use crate::case::{End, finish, requests_arrived};
+use crate::plan::Plan;
+use crate::service::{KEY, Service};
+use crate::verdict;
+
+/// A process that does not outlive the case, stopped or not.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// The program, importing what the plan says.
+fn spawn(service: &Service) -> Running {
+    let simulator = &service.simulator;
+    let months = service.months().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_salla-sync"));
+    command
+        .args(["import", "--months", &months])
+        .env_clear()
+        .env("DATABASE_URL", service.place.url())
+        .env("SALLA_SYNC_KEY", KEY)
+        .env("SALLA_API_URL", simulator.api_url())
+        .env("SALLA_ACCOUNTS_URL", simulator.accounts_url())
+        .env("SALLA_ACCESS_TOKEN", simulator.access_token())
+        .env("SALLA_REFRESH_TOKEN", simulator.refresh_token())
+        .env("SALLA_CLIENT_ID", simulator.client_id())
+        .env("SALLA_CLIENT_SECRET", simulator.client_secret())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    if !service.keeps_raw() {
+        command.arg("--no-raw");
+    }
+    Running(command.spawn().unwrap())
+}
+
+fn signal(child: &Running, signal: libc::c_int) {
+    let pid = i32::try_from(child.0.id()).unwrap();
+    // SAFETY: kill(2) has no memory effects; the process is our own child.
+    unsafe { libc::kill(pid, signal) };
+}
+
+async fn ended(child: &mut Running) -> Option<i32> {
+    loop {
+        if let Some(status) = child.0.try_wait().unwrap() {
+            return status.code();
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Waits for so many requests; `true` when the program has ended before.
+async fn has_ended_before(service: &Service, child: &mut Running, more: u64) -> bool {
+    tokio::select! {
+        biased;
+        () = requests_arrived(service, more) => false,
+        _ = ended(child) => true,
+    }
+}
+
+pub(crate) async fn kills(service: &Service, moments: &[u64]) {
+    for more in moments {
+        let mut child = spawn(service);
+        has_ended_before(service, &mut child, *more).await;
+        // Dying while it is being killed is as good.
+        drop(child.0.kill());
+        ended(&mut child).await;
+        service.expire_leases().await;
+    }
+}
+
+/// Stops the program, at best in the middle of a transaction, lets another one end its
+/// run, and wakes it up.
+pub(crate) async fn freeze(plan: &Plan, service: &Service, after: u64) -> Result<End, String> {
+    let mut child = spawn(service);
+    if has_ended_before(service, &mut child, after).await {
+        return finish(plan, service).await;
+    }
+    tokio::select! {
+        biased;
+        () = in_a_transaction(service) => {}
+        _ = ended(&mut child) => {}
+    }
+    signal(&child, libc::SIGSTOP);
+    service.expire_leases().await;
+    let end = finish(plan, service).await;
+    let before = verdict::fingerprint(service).await;
+    signal(&child, libc::SIGCONT);
+    let code = ended(&mut child).await;
+    let after = verdict::fingerprint(service).await;
+    // Who found the shop parked took nothing over.
+    if end != Ok(End::Parked) && before != after {
+        return Err(format!(
+            "the zombie ended with {code:?} and wrote: {before:?} became {after:?}"
+        ));
+    }
+    end
+}
+
+async fn in_a_transaction(service: &Service) {
+    let writing = || {
+        sqlx::query_scalar::<_, bool>(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity
+              WHERE datname = current_database() AND application_name = 'salla-sync'
+                AND (state LIKE 'idle in transaction%' OR query LIKE 'COPY%' AND state = 'active'))",
+        )
+        .fetch_one(service.place.pool())
+    };
+    while !writing().await.unwrap() {}
+}

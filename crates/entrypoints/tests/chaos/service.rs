@@ -1,0 +1,205 @@
+//! A service under chaos: a simulator and a database, and imports that each begin as
+//! a new process would.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use database::testing::TestDatabase;
+use domain::certificate::Certificate;
+use domain::failure::Failure;
+use domain::shop::MerchantId;
+use entrypoints::config::{DatabaseSettings, GivenTokens, Refresh, SallaSettings};
+use entrypoints::wiring::{self, OpenDatabase};
+use importer::import::{ImportSettings, Importer, Observer, Outcome, import};
+use importer::ports::clock::{Clock, SystemClock};
+use importer::ports::runs::{Run, RunOptions};
+use importer::progress::Tracker;
+use importer::stop::stop_pair;
+use salla_simulator::{ResourceDrift, Simulator};
+use sqlx::PgPool;
+
+use crate::plan::{FAR_OFF, Plan};
+use crate::ports::Trapped;
+use crate::server::OwnServer;
+use crate::trap::Trap;
+
+pub(crate) const KEY: &str = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+pub(crate) struct Service {
+    pub(crate) simulator: Simulator,
+    pub(crate) place: Place,
+    clock: Arc<dyn Clock>,
+    options: RunOptions,
+    starts: AtomicU64,
+}
+
+/// Where the database is.
+pub(crate) enum Place {
+    Shared(TestDatabase),
+    Own(Box<OwnServer>),
+}
+
+impl Place {
+    pub(crate) fn url(&self) -> String {
+        match self {
+            Self::Shared(database) => database.url(),
+            Self::Own(server) => server.url(),
+        }
+    }
+
+    /// For looking from outside while imports work.
+    pub(crate) fn pool(&self) -> &PgPool {
+        match self {
+            Self::Shared(database) => database.pool(),
+            Self::Own(server) => server.pool(),
+        }
+    }
+}
+
+struct Silent;
+
+impl Observer for Silent {
+    fn claimed(&self, _: &Run, _: bool) {}
+    fn planned(&self, _: &domain::plan::Plan) {}
+}
+
+impl Service {
+    pub(crate) async fn start(plan: &Plan, place: Place) -> Self {
+        let clock = plan.scenario.clock;
+        let simulator = Simulator::start(plan.scenario.clone()).await.unwrap();
+        Self {
+            clock: Arc::new(SystemClock::scaled(clock.start, clock.scale)),
+            simulator,
+            place,
+            starts: AtomicU64::new(0),
+            options: RunOptions {
+                months: plan.months,
+                max_orders: None,
+                keep_raw: plan.keep_raw,
+                only: None,
+            },
+        }
+    }
+
+    /// One start of the program, as the program would do it.
+    pub(crate) async fn import(&self, trap: Arc<Trap>, again: bool) -> Result<Outcome, Failure> {
+        self.starts.fetch_add(1, Ordering::Relaxed);
+        let open = self.open().await?;
+        let outcome = self.import_with(&open, trap, again).await;
+        open.database.close().await;
+        outcome
+    }
+
+    async fn open(&self) -> Result<OpenDatabase, Failure> {
+        let settings = DatabaseSettings::Url(self.place.url().into());
+        let opened =
+            wiring::open_database(&settings, Some(KEY.to_owned().into()), self.clock.clone());
+        opened.await.map_err(|error| match error.downcast() {
+            Ok(failure) => failure,
+            Err(error) => Failure::Bug {
+                what: format!("the database did not open: {error:#}"),
+            },
+        })
+    }
+
+    async fn import_with(
+        &self,
+        open: &OpenDatabase,
+        trap: Arc<Trap>,
+        again: bool,
+    ) -> Result<Outcome, Failure> {
+        let settings = ImportSettings {
+            // Leases run on the database's clock, which is not scaled.
+            lease: Duration::from_secs(3_600),
+            ..wiring::import_settings(1.0)
+        };
+        let salla = self.salla();
+        let connected =
+            wiring::connect_shop(open, &salla, settings.budget_share, self.clock.clone()).await?;
+        let importer = Importer {
+            platform: Arc::new(Trapped {
+                port: connected.platform as Arc<_>,
+                trap: trap.clone(),
+            }),
+            landing: Arc::new(Trapped {
+                port: open.landing(),
+                trap: trap.clone(),
+            }),
+            runs: Arc::new(Trapped {
+                port: open.runs(),
+                trap,
+            }),
+            clock: self.clock.clone(),
+            tracker: Arc::new(Tracker::new().0),
+            settings,
+        };
+        let (_handle, stop) = stop_pair();
+        import(
+            &importer,
+            &connected.shop,
+            &self.options,
+            again,
+            &Silent,
+            stop,
+        )
+        .await
+    }
+
+    /// How many imports have been begun.
+    pub(crate) fn starts(&self) -> u64 {
+        self.starts.load(Ordering::Relaxed)
+    }
+
+    /// Whether the shop goes on changing, whatever it is asked.
+    pub(crate) fn is_restless(&self) -> bool {
+        let drift = self.simulator.scenario().drift;
+        let of = [drift.orders, drift.customers, drift.products];
+        let changes = |d: &ResourceDrift| d.arrive_every + d.edit_every + d.delete_every > 0;
+        of.iter().any(|d| changes(d) && d.until_request == 0)
+    }
+
+    pub(crate) fn lies_beyond_settling(&self) -> bool {
+        self.simulator.scenario().lists.orders.total_off >= FAR_OFF
+    }
+
+    pub(crate) fn months(&self) -> u16 {
+        self.options.months
+    }
+
+    pub(crate) fn keeps_raw(&self) -> bool {
+        self.options.keep_raw
+    }
+
+    fn salla(&self) -> SallaSettings {
+        let simulator = &self.simulator;
+        SallaSettings {
+            api_url: simulator.api_url(),
+            accounts_url: simulator.accounts_url(),
+            tokens: GivenTokens {
+                access: simulator.access_token().into(),
+                refresh: Some(Refresh {
+                    token: simulator.refresh_token().into(),
+                    client_id: simulator.client_id().to_owned(),
+                    client_secret: simulator.client_secret().into(),
+                }),
+            },
+        }
+    }
+
+    /// The lease of the dead runs out, without waiting for it.
+    pub(crate) async fn expire_leases(&self) {
+        sqlx::query("UPDATE salla_sync.sync_runs SET lease_until = now()")
+            .execute(self.place.pool())
+            .await
+            .unwrap();
+    }
+
+    /// The merchant and the certificate of the run that completed.
+    pub(crate) async fn certificate(&self) -> Option<(MerchantId, Certificate)> {
+        let open = self.open().await.unwrap();
+        let runs = open.runs().list().await.unwrap();
+        let (shop, run) = runs.into_iter().next()?;
+        Some((shop.merchant, run?.certificate?))
+    }
+}

@@ -1,0 +1,132 @@
+//! What must hold when a case is over.
+
+use entrypoints::comparison;
+use sqlx::AssertSqlSafe;
+
+use crate::plan::{DriftEnd, Plan};
+use crate::service::Service;
+use salla_simulator::{InvalidKind, ItemLoss, Lists, Resource};
+
+/// Pages and details that may be under way when an import is interrupted, fetched and
+/// not landed.
+const UNDER_WAY: u64 = 48;
+
+/// The probe looks at one order, and the closing pass at the handful that may have been
+/// updated last, by two requests each.
+const DETAILS_IN_DOUBT: u64 = 12;
+
+/// Every row of every table, and the certificate, against the truth.
+pub(crate) async fn compare(plan: &Plan, service: &Service) -> Result<(), String> {
+    judged(differences(plan, service).await?)
+}
+
+/// The orders alone: a run that went on after the shop had changed does not read its
+/// customers and products again.
+pub(crate) async fn compare_orders(plan: &Plan, service: &Service) -> Result<(), String> {
+    let mut differences = differences(plan, service).await?;
+    differences.retain(|line| line.starts_with("order") || line.starts_with("certified"));
+    judged(differences)
+}
+
+fn judged(differences: Vec<String>) -> Result<(), String> {
+    match differences.is_empty() {
+        true => Ok(()),
+        false => Err(differences.join("\n")),
+    }
+}
+
+async fn differences(plan: &Plan, service: &Service) -> Result<Vec<String>, String> {
+    let Some((merchant, certificate)) = service.certificate().await else {
+        return Err("there is no certificate".to_owned());
+    };
+    let truth = service.simulator.shop();
+    let pool = service.place.pool();
+    let differences = comparison::differences(pool, merchant, &certificate, &truth).await;
+    let mut differences = differences.map_err(|error| format!("{error:#}"))?;
+    // A broken record without an id is known by its text: two that are the same to the
+    // last letter are one, and one that is written otherwise after a while is two. And a
+    // broken record that is deleted stays on record.
+    let broken = truth.truth(certificate.range.from, certificate.range.to);
+    let loose = |resource| {
+        let mut kinds = broken.rejections.iter().filter(|r| r.resource == resource);
+        plan.drift != DriftEnd::Still
+            || plan.scenario.item_loss != ItemLoss::default()
+            || kinds.any(|r| r.kind == InvalidKind::NotAnObject)
+    };
+    for (resource, name) in [
+        (Resource::Orders, "orders were set aside"),
+        (Resource::Customers, "customers were set aside"),
+        (Resource::Products, "products were set aside"),
+    ] {
+        differences.retain(|line| !(loose(resource) && line.contains(name)));
+    }
+    if plan.drift != DriftEnd::Still {
+        differences.retain(|line| !line.contains("was set aside although"));
+    }
+    Ok(differences)
+}
+
+/// What Salla had to bear.
+pub(crate) fn ledger(plan: &Plan, service: &Service) -> Result<(), String> {
+    let ledger = service.simulator.ledger();
+    if ledger.refresh_reuses > 0 {
+        return Err("a refresh token was presented twice".to_owned());
+    }
+    let details: u64 = ledger.repeated_details.values().sum();
+    let starts = service.starts();
+    let interruptions = plan.trouble.interruptions() + starts - 1;
+    let is_still = plan.drift == DriftEnd::Still;
+    if is_still && details > UNDER_WAY * interruptions + DETAILS_IN_DOUBT * starts {
+        return Err(format!("{details} details were asked for again"));
+    }
+    let pages: u64 = ledger.avoidable_pages.values().sum();
+    let is_honest = is_still && plan.scenario.lists == Lists::default();
+    let planned = planned_repetitions(plan, starts);
+    if is_honest && pages > planned + UNDER_WAY * interruptions {
+        return Err(format!(
+            "{pages} pages were asked for again, {planned} of them on purpose"
+        ));
+    }
+    let waits = ledger.throttled + interruptions;
+    if ledger.sent_while_held > 8 * waits + 4 {
+        return Err(format!(
+            "{} requests were sent although Salla had asked to wait",
+            ledger.sent_while_held
+        ));
+    }
+    Ok(())
+}
+
+/// The second walk of lists that one walk cannot prove, both ends of the customers, and
+/// what probe and closing pass look at.
+fn planned_repetitions(plan: &Plan, starts: u64) -> u64 {
+    let scenario = &plan.scenario;
+    let pages = |rows: u64| rows / scenario.page_cap + 1;
+    let whole = pages(scenario.shop.products) + pages(scenario.shop.categories) + 4;
+    let windows = 4 * u64::from(plan.months) + 8;
+    whole + windows + 12 * starts
+}
+
+/// All that an import writes, with the transactions that wrote it; not who is
+/// connected, which is no part of a run.
+pub(crate) async fn fingerprint(service: &Service) -> Vec<(String, String)> {
+    let pool = service.place.pool();
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+          WHERE schemaname IN ('salla', 'salla_sync')
+            AND tablename NOT IN ('connections', 'merchants') ORDER BY 1",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    let mut prints = Vec::new();
+    for table in tables {
+        let sql = format!(
+            "SELECT count(*) || ' ' || coalesce(md5(string_agg(line, '' ORDER BY line)), '')
+               FROM (SELECT t.xmin::text || t::text AS line FROM {table} t) lines"
+        );
+        let print = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(pool).await;
+        prints.push((table, print.unwrap()));
+    }
+    prints
+}

@@ -44,6 +44,17 @@ impl Trouble {
         }
     }
 
+    /// Somebody else held a lock for longer than this work wants to wait.
+    pub(crate) fn is_lock_timeout(&self) -> bool {
+        match self {
+            Self::Failure(_) => false,
+            Self::Sql(error) => {
+                let code = error.as_database_error().and_then(|db| db.code());
+                code.is_some_and(|code| code == "55P03")
+            }
+        }
+    }
+
     /// Whether the same work may succeed if it is simply begun again.
     pub(crate) fn may_pass(&self) -> bool {
         match self {

@@ -15,9 +15,9 @@ pub struct DayRange {
 /// windows leave no gap, whatever Salla's filters mean.
 ///
 /// Whether `from_date` and `to_date` are inclusive, and whether their days are
-/// Riyadh's or UTC's, is not documented (FACTS §14). One day before is enough in
-/// every combination but the one in which both ends are exclusive; the probe tells
-/// that one apart, and only then a day after is asked for as well.
+/// Riyadh's or UTC's, is not documented (FACTS §14). Riyadh's day begins while UTC has
+/// the day before, so one day before is enough where ends are inclusive. Where they are
+/// exclusive, the day that is named is lost as well; the probe tells that apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overlap {
     pub days_before: u8,
@@ -30,7 +30,7 @@ impl Overlap {
         days_after: 0,
     };
     pub const EXCLUSIVE: Self = Self {
-        days_before: 1,
+        days_before: 2,
         days_after: 1,
     };
 }
@@ -152,7 +152,8 @@ mod tests {
             boundary in 30i64..700, second_of_day in 0i64..86_400, day_offset in -1i64..=1,
             from_inclusive: bool, to_inclusive: bool, utc: bool
         ) {
-            let exclusive = !from_inclusive && !to_inclusive;
+            // A single day comes back empty as soon as one end is exclusive.
+            let exclusive = !from_inclusive || !to_inclusive;
             let overlap = if exclusive { Overlap::EXCLUSIVE } else { Overlap::INCLUSIVE };
             let newer = DayRange::new(day(boundary), day(boundary + 20)).unwrap().widened(overlap);
             let older = DayRange::new(day(boundary - 20), day(boundary - 1)).unwrap().widened(overlap);
@@ -164,6 +165,24 @@ mod tests {
                     && (filtered_day < range.to || (to_inclusive && filtered_day == range.to))
             };
             prop_assert!(matches(&newer) || matches(&older), "{filtered_day} {newer} {older}");
+        }
+
+        /// Neither does one before the first window or after the last.
+        #[test]
+        fn no_instant_of_the_range_is_left_out(
+            first in 30i64..700, length in 0i64..40, offset in 0i64..40,
+            second_of_day in 0i64..86_400,
+            from_inclusive: bool, to_inclusive: bool, utc: bool
+        ) {
+            let range = DayRange::new(day(first), day(first + length)).unwrap();
+            let exclusive = !from_inclusive || !to_inclusive;
+            let asked = range.widened(if exclusive { Overlap::EXCLUSIVE } else { Overlap::INCLUSIVE });
+            let local = day(first + offset.min(length))
+                .to_datetime(jiff::civil::Time::midnight())
+                .saturating_add(second_of_day.seconds());
+            let filtered = if utc { local.saturating_sub(3.hours()).date() } else { local.date() };
+            prop_assert!(filtered > asked.from || (from_inclusive && filtered == asked.from));
+            prop_assert!(filtered < asked.to || (to_inclusive && filtered == asked.to));
         }
     }
 

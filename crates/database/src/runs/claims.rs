@@ -125,6 +125,23 @@ const SHOW_CLAIMED: &str = "
     FROM salla_sync.sync_runs r
     WHERE r.id = $1 AND s.merchant_id = r.merchant_id AND s.run_id = r.id";
 
+/// A process that was frozen while it copied rows in holds its lock for as long as
+/// its connection lives: PostgreSQL takes it for a slow client, not for an idle one.
+/// Landings take a second, so one that has been waiting for its client for fifteen is
+/// such a process; its lease has run out, or nobody would be claiming.
+const END_FROZEN: &str = "
+    SELECT count(pg_terminate_backend(a.pid))
+    FROM pg_stat_activity a
+    WHERE a.datname = current_database() AND a.usename = current_user
+      AND a.application_name = current_setting('application_name')
+      AND a.pid <> pg_backend_pid() AND a.state = 'active' AND a.wait_event = 'ClientRead'
+      AND a.query_start < now() - interval '15 seconds'";
+
+const MOST_PATIENCE: &str = "SET LOCAL lock_timeout = '6s'";
+
+/// So often may the lock be missed: a minute in all.
+const MOST_ATTEMPTS: u32 = 10;
+
 pub(crate) async fn claim(
     pool: &PgPool,
     run: RunId,
@@ -132,7 +149,27 @@ pub(crate) async fn claim(
     lease: Duration,
     now: Timestamp,
 ) -> Result<Claim, Trouble> {
+    for _ in 1..MOST_ATTEMPTS {
+        match claim_once(pool, run, owner, lease, now).await {
+            Err(trouble) if trouble.is_lock_timeout() => {
+                let ended: i64 = sqlx::query_scalar(END_FROZEN).fetch_one(pool).await?;
+                tracing::warn!(run_id = %run, ended, "the run is locked by a landing that does not end");
+            }
+            result => return result,
+        }
+    }
+    claim_once(pool, run, owner, lease, now).await
+}
+
+async fn claim_once(
+    pool: &PgPool,
+    run: RunId,
+    owner: &str,
+    lease: Duration,
+    now: Timestamp,
+) -> Result<Claim, Trouble> {
     let mut tx = pool.begin().await?;
+    sqlx::query(MOST_PATIENCE).execute(&mut *tx).await?;
     let row: Option<RunRow> = sqlx::query_as(LOCK)
         .bind(run.0)
         .fetch_optional(&mut *tx)

@@ -255,3 +255,24 @@ async fn a_failed_run_keeps_its_reason_until_it_is_claimed_again() {
     assert_eq!((running.failure, running.certificate), (None, None));
     assert_eq!(lease.run, failed.id);
 }
+
+/// PostgreSQL takes a process that was frozen while it copied rows in for a slow
+/// client, and would let it hold the run for ever.
+#[tokio::test]
+async fn a_landing_that_was_frozen_while_copying_does_not_hold_the_run_for_ever() {
+    let shop = Shop::open().await;
+    shop.execute("UPDATE salla_sync.sync_runs SET lease_until = now() - interval '1 second'")
+        .await;
+    let mut frozen = shop.db.pool().acquire().await.unwrap();
+    for sql in [
+        "BEGIN",
+        "SELECT FROM salla_sync.sync_runs FOR KEY SHARE",
+        "CREATE TEMPORARY TABLE copied (id bigint)",
+    ] {
+        sqlx::Executor::execute(&mut *frozen, sql).await.unwrap();
+    }
+    let copy = frozen.copy_in_raw("COPY copied FROM STDIN").await.unwrap();
+    let claimed = shop.runs.claim(shop.lease.run, "another", LEASE).await;
+    assert!(matches!(claimed, Ok(Claim::Granted(..))), "{claimed:?}");
+    assert!(copy.finish().await.is_err(), "its connection was ended");
+}

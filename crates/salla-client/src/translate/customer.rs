@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use super::defect::Defect;
 use super::{read, record};
 use crate::dates;
+use crate::lenient::number::western_digits;
 use crate::wire;
 
 /// A customer (docs.salla.dev/5394121e0, FACTS §8).
@@ -28,7 +29,10 @@ pub(super) fn build(id: i64, wire: &wire::Customer<'_>) -> Result<Customer, Defe
         first_name: first_name.string(),
         last_name: wire.last_name.string(),
         email: wire.email.string(),
-        mobile: wire.mobile.string(),
+        mobile: wire
+            .mobile
+            .string()
+            .map(|text| western_digits(&text).into_owned()),
         mobile_code: wire.mobile_code.string(),
         gender: wire.gender.string(),
         birthday: dates::day(wire.birthday),

@@ -48,12 +48,12 @@ const fn case(plan: Plan, limit: u32, app_age: AppAge, orders: u64, scale: f64) 
 
 const CASES: [Case; 7] = [
     case(Plan::Plus, 120, AppAge::Expanded, 18_000, 4.0),
-    case(Plan::Plus, 120, AppAge::FullDetails, 900, 20.0),
-    case(Plan::Plus, 120, AppAge::LightDetails, 450, 20.0),
-    case(Plan::Pro, 360, AppAge::FullDetails, 2_000, 15.0),
-    case(Plan::Pro, 360, AppAge::LightDetails, 1_000, 15.0),
-    case(Plan::Special, 720, AppAge::FullDetails, 3_600, 12.0),
-    case(Plan::Special, 720, AppAge::LightDetails, 1_800, 12.0),
+    case(Plan::Plus, 120, AppAge::FullDetails, 700, 20.0),
+    case(Plan::Plus, 120, AppAge::LightDetails, 350, 20.0),
+    case(Plan::Pro, 360, AppAge::FullDetails, 1_600, 20.0),
+    case(Plan::Pro, 360, AppAge::LightDetails, 800, 20.0),
+    case(Plan::Special, 720, AppAge::FullDetails, 3_000, 15.0),
+    case(Plan::Special, 720, AppAge::LightDetails, 1_500, 15.0),
 ];
 
 /// How one import kept to the limits; all times are the shop's.

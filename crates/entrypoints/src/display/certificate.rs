@@ -12,9 +12,8 @@ pub fn print(certificate: &Certificate) {
     let as_of = certificate.as_of.to_zoned(TimeZone::UTC);
     line("");
     line(format!(
-        "CERTIFICATE  orders of {} to {}, as of {}",
-        certificate.range.from,
-        certificate.range.to,
+        "CERTIFICATE  {}, as of {}",
+        subject(certificate),
         as_of.strftime("%Y-%m-%d %H:%M:%S UTC")
     ));
     line(windows(certificate));
@@ -22,6 +21,18 @@ pub fn print(certificate: &Certificate) {
     print_months(certificate);
     print_rejections(certificate);
     line(verdict(certificate));
+}
+
+/// What the run read.
+fn subject(certificate: &Certificate) -> String {
+    let mut resources = certificate.windows.iter().map(|w| w.resource);
+    match resources.clone().next() {
+        Some(first) if !resources.any(Resource::has_windows) => format!("{first} only"),
+        _ => format!(
+            "orders of {} to {}",
+            certificate.range.from, certificate.range.to
+        ),
+    }
 }
 
 fn windows(certificate: &Certificate) -> Table {

@@ -19,12 +19,16 @@ pub fn print_to_stderr(plan: &Plan) {
 
 fn text(plan: &Plan) -> String {
     let probe = &plan.probe;
-    let mut text = format!(
-        "Plan: orders of {} to {}; {}.\n",
-        probe.range.from,
-        probe.range.to,
-        probe.detail_case.reason()
-    );
+    let mut text = if plan.windows.is_empty() {
+        "Plan: no orders, only what is listed with requests.\n".to_owned()
+    } else {
+        format!(
+            "Plan: orders of {} to {}; {}.\n",
+            probe.range.from,
+            probe.range.to,
+            probe.detail_case.reason()
+        )
+    };
     if let Some(most) = probe.max_orders {
         text += &format!(
             "A first try: at most {} rows of each list (--max-orders).\n",

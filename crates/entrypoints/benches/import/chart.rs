@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use crate::report::Report;
 
-const WIDTH: f64 = 760.0;
+const WIDTH: f64 = 780.0;
 const LABELS: f64 = 220.0;
-const BARS: f64 = 400.0;
+const BARS: f64 = 380.0;
 const ROW: f64 = 24.0;
 const COLOURS: [(&str, &str); 3] = [
     ("client", "#2f6f8f"),

@@ -199,11 +199,10 @@ pub struct ImportArgs {
     pub json: bool,
 }
 
+// What `extend` and `resync` have in common, which both read a part of a shop. (A
+// documentation comment would replace theirs in --help.)
 #[derive(Args, Clone, Debug)]
-pub struct ExtendArgs {
-    /// How many months of orders there should be afterwards.
-    #[arg(long, default_value = "24", value_parser = parse_months)]
-    pub months: u16,
+pub struct PartArgs {
     #[command(flatten)]
     pub tokens: TokenArgs,
 
@@ -221,6 +220,15 @@ pub struct ExtendArgs {
 }
 
 #[derive(Args, Clone, Debug)]
+pub struct ExtendArgs {
+    /// How many months of orders there should be afterwards.
+    #[arg(long, default_value = "24", value_parser = parse_months)]
+    pub months: u16,
+    #[command(flatten)]
+    pub part: PartArgs,
+}
+
+#[derive(Args, Clone, Debug)]
 pub struct ResyncArgs {
     /// orders, customers, products, categories or order_statuses.
     #[arg(long)]
@@ -234,19 +242,7 @@ pub struct ResyncArgs {
     #[arg(long, value_name = "DAY")]
     pub to: Option<jiff::civil::Date>,
     #[command(flatten)]
-    pub tokens: TokenArgs,
-
-    /// Leave the rest of Salla's budget to the shop's other software.
-    #[arg(long, default_value = "100%", value_parser = parse_share, value_name = "SHARE")]
-    pub budget_share: f64,
-
-    /// Do not keep Salla's raw records beside the rows.
-    #[arg(long)]
-    pub no_raw: bool,
-
-    /// Print the certificate as JSON.
-    #[arg(long)]
-    pub json: bool,
+    pub part: PartArgs,
 }
 
 #[derive(Args, Clone, Debug)]

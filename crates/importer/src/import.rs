@@ -73,6 +73,12 @@ pub trait Observer: Send + Sync {
     fn planned(&self, plan: &Plan);
 }
 
+/// Nobody watches.
+impl Observer for () {
+    fn claimed(&self, _: &Run, _: bool) {}
+    fn planned(&self, _: &Plan) {}
+}
+
 /// Imports `options.months` of `shop`, or goes on with the run that is not over.
 ///
 /// `again` starts a new run although the same one was finished before. An `Err`

@@ -146,13 +146,7 @@ async fn detail_case(platform: &dyn Platform, sample: &[&Order]) -> Result<Detai
 
 async fn first_page(platform: &dyn Platform, resource: Resource) -> Result<Pagination, Failure> {
     let page = platform
-        .list_page(&PageRequest {
-            resource,
-            days: None,
-            page: 1,
-            sort: Sort::OldestFirst,
-            expanded: false,
-        })
+        .list_page(&PageRequest::first(resource, None))
         .await?;
     Ok(page.pagination)
 }

@@ -17,7 +17,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use crate::ports::platform::{PageRequest, Platform, Sort};
+use crate::ports::platform::{PageRequest, Platform};
 
 /// The platform's adapter decides what is really sent at once.
 const IN_FLIGHT: usize = 8;
@@ -77,13 +77,8 @@ pub async fn verify_windows(
     as_of: Timestamp,
 ) -> Result<Vec<WindowFinding>, Failure> {
     let asking = windows.iter().map(|window| async move {
-        let request = PageRequest {
-            resource: window.resource,
-            days: window.days.map(|days| days.widened(overlap)),
-            page: 1,
-            sort: Sort::OldestFirst,
-            expanded: false,
-        };
+        let days = window.days.map(|days| days.widened(overlap));
+        let request = PageRequest::first(window.resource, days);
         let page = platform.list_page(&request).await?;
         Ok(compare(window, page.pagination.total, as_of))
     });

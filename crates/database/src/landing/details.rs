@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use sqlx::PgPool;
 
 use crate::failure::Trouble;
-use crate::landing::counters::{Cursor, Tally, record};
+use crate::landing::counters::{Cursor, record};
 use crate::landing::orders::{WholeOrder, land_whole};
 use crate::landing::pages::{NewRows, Workplace};
 use crate::landing::raw::Press;
@@ -31,14 +31,7 @@ pub(crate) async fn land(
     };
     let mut tx = pool.begin().await?;
     let run = hold(&mut tx, lease).await?;
-    let mut place = Workplace {
-        press: Press::new(run.keep_raw)?,
-        tally: Tally::default(),
-        tx: &mut tx,
-        run,
-        now,
-        new_rows: NewRows::MayExist,
-    };
+    let mut place = Workplace::new(&mut tx, run, now, NewRows::MayExist)?;
     land_outcomes(&mut place, details).await?;
     let cursor = Cursor {
         resource: "order_details",

@@ -1,10 +1,11 @@
 //! Landing whole list pages.
 
 use domain::failure::Failure;
+use domain::order::Version;
 use domain::resource::Resource;
 use domain::run::WindowId;
 use importer::ports::landing::{Changes, Landed, RunLease, WalkedPage};
-use importer::ports::platform::{Decoded, Page, Records};
+use importer::ports::platform::{Decoded, Page, Pagination, Records};
 use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool};
 
@@ -23,6 +24,24 @@ pub(crate) struct Workplace<'t> {
     pub(crate) tally: Tally,
     pub(crate) now: Timestamp,
     pub(crate) new_rows: NewRows,
+}
+
+impl<'t> Workplace<'t> {
+    pub(crate) fn new(
+        tx: &'t mut PgConnection,
+        run: HeldRun,
+        now: Timestamp,
+        new_rows: NewRows,
+    ) -> Result<Self, Trouble> {
+        Ok(Self {
+            press: Press::new(run.keep_raw)?,
+            tally: Tally::default(),
+            tx,
+            run,
+            now,
+            new_rows,
+        })
+    }
 }
 
 /// How to write the rows of records that were not known so far.
@@ -61,14 +80,7 @@ async fn land_once(
     };
     let mut tx = pool.begin().await?;
     let run = hold(&mut tx, lease).await?;
-    let mut place = Workplace {
-        press: Press::new(run.keep_raw)?,
-        tally: Tally::default(),
-        tx: &mut tx,
-        run,
-        now,
-        new_rows,
-    };
+    let mut place = Workplace::new(&mut tx, run, now, new_rows)?;
     let fresh = remember(&mut place, pages).await?;
     place
         .tally
@@ -84,7 +96,23 @@ async fn land_once(
     Ok(landed)
 }
 
-/// Lands orders that no walk has listed; walk 0 stands for that.
+/// Records that no walk has listed, as a page; walk 0 stands for that.
+pub(crate) fn outside_walks(
+    records: Records,
+    version: Version,
+    pagination: Pagination,
+) -> WalkedPage {
+    WalkedPage {
+        window: WindowId(0),
+        walk: 0,
+        page: pagination.current_page,
+        pagination,
+        version,
+        records,
+    }
+}
+
+/// Lands orders that no walk has listed.
 pub(crate) async fn land_changes(
     pool: &PgPool,
     lease: RunLease,
@@ -93,22 +121,8 @@ pub(crate) async fn land_changes(
 ) -> Result<Changes, Trouble> {
     let mut tx = pool.begin().await?;
     let run = hold(&mut tx, lease).await?;
-    let mut place = Workplace {
-        press: Press::new(run.keep_raw)?,
-        tally: Tally::default(),
-        tx: &mut tx,
-        run,
-        now,
-        new_rows: NewRows::MayExist,
-    };
-    let page = WalkedPage {
-        window: WindowId(0),
-        walk: 0,
-        page: page.pagination.current_page,
-        pagination: page.pagination,
-        version: page.version,
-        records: page.records.clone(),
-    };
+    let mut place = Workplace::new(&mut tx, run, now, NewRows::MayExist)?;
+    let page = outside_walks(page.records.clone(), page.version, page.pagination);
     let cursor = Cursor {
         resource: Resource::Orders.as_str(),
         window: None,

@@ -3,10 +3,8 @@
 use domain::order::Version;
 use domain::rejection::Rejection;
 use domain::resource::Resource;
-use domain::run::WindowId;
 use domain::shop::MerchantId;
 use importer::ports::landing::{DetailOutcome, LandedDetail, WalkedPage};
-use importer::ports::platform::Pagination;
 use importer::ports::records::{RemapCounts, RereadDetail, RereadRecord, Turn};
 use importer::repair::refusal;
 use jiff::Timestamp;
@@ -14,13 +12,13 @@ use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 
 use crate::failure::Trouble;
-use crate::landing::counters::{Tally, record_beside};
+use crate::landing::counters::record_beside;
 use crate::landing::details::land_outcomes;
 use crate::landing::pages::{NewRows, Workplace, land_records};
 use crate::landing::raw::Press;
 use crate::landing::rejections::{ORDER_DETAIL, ORDER_HEADER, ORDER_ITEMS, Rejected, set_aside};
 use crate::lease::HeldRun;
-use crate::records::turn;
+use crate::records::{alone, turn};
 
 pub(crate) async fn land(
     pool: &PgPool,
@@ -122,7 +120,7 @@ async fn land_of_run(
         {
             match refusal(row) {
                 Some(why) => refused.push(rejected(record, why, list_kind(resource), text.version)),
-                None => pages.push(page_of(row, text.version)),
+                None => pages.push(alone(row, text.version)),
             }
         }
         if let (Some(text), Some(detail)) = (&record.kept.detail, &record.detail)
@@ -137,14 +135,7 @@ async fn land_of_run(
     if pages.is_empty() && details.is_empty() && refused.is_empty() {
         return Ok(0);
     }
-    let mut place = Workplace {
-        press: Press::new(run.keep_raw)?,
-        tally: Tally::default(),
-        tx,
-        run,
-        now,
-        new_rows: NewRows::MayExist,
-    };
+    let mut place = Workplace::new(tx, run, now, NewRows::MayExist)?;
     if !pages.is_empty() {
         let pages: Vec<&WalkedPage> = pages.iter().collect();
         land_records(&mut place, resource, &pages).await?;
@@ -154,23 +145,6 @@ async fn land_of_run(
     place.tally.count_rejected(count);
     record_beside(place.tx, &place.run, &place.tally, now).await?;
     Ok(count)
-}
-
-fn page_of(row: &importer::ports::platform::Records, version: Version) -> WalkedPage {
-    WalkedPage {
-        window: WindowId(0),
-        walk: 0,
-        page: 0,
-        pagination: Pagination {
-            count: 1,
-            total: 1,
-            per_page: 1,
-            current_page: 1,
-            total_pages: 1,
-        },
-        version,
-        records: row.clone(),
-    }
 }
 
 fn detail_refusal(detail: &RereadDetail) -> Option<(&Rejection, &'static str)> {

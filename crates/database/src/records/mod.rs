@@ -13,16 +13,32 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::failure::Failure;
+use domain::order::Version;
 use domain::resource::Resource;
 use domain::shop::MerchantId;
 use importer::ports::clock::Clock;
+use importer::ports::landing::WalkedPage;
+use importer::ports::platform::{Pagination, Records};
 use importer::ports::records::{
     KeptRecord, KeptRejection, RejectionChoice, RemapCounts, ReplayCounts, Reread, RereadRecord,
     StoredRecords, Turn,
 };
 use sqlx::PgPool;
 
+use crate::landing::pages::outside_walks;
 use crate::retry::persistently;
+
+/// A page with this record alone: versions differ from one record to the next.
+fn alone(record: &Records, version: Version) -> WalkedPage {
+    let pagination = Pagination {
+        count: 1,
+        total: 1,
+        per_page: 1,
+        current_page: 1,
+        total_pages: 1,
+    };
+    outside_walks(record.clone(), version, pagination)
+}
 
 /// [`StoredRecords`] on PostgreSQL.
 #[derive(Clone, Debug)]

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use domain::failure::Failure;
 use domain::rejection::RejectionCode;
 use domain::resource::Resource;
-use domain::run::{RunId, WindowId};
+use domain::run::RunId;
 use domain::shop::MerchantId;
 use importer::ports::landing::{DetailOutcome, LandedDetail, WalkedPage};
-use importer::ports::platform::{Pagination, Records};
+use importer::ports::platform::Records;
 use importer::ports::records::{
     KeptRejection, RejectionChoice, ReplayCounts, Reread, Source, Turn,
 };
@@ -18,14 +18,13 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::failure::Trouble;
-use crate::landing::counters::{Tally, record_beside};
+use crate::landing::counters::record_beside;
 use crate::landing::details::land_outcomes;
 use crate::landing::pages::{NewRows, Workplace, land_records};
 use crate::landing::parse_resource;
-use crate::landing::raw::Press;
 use crate::landing::rejections::{ORDER_DETAIL, ORDER_ITEMS};
 use crate::lease::HeldRun;
-use crate::records::turn;
+use crate::records::{alone, turn};
 use crate::text::storable;
 
 macro_rules! chosen {
@@ -59,7 +58,7 @@ pub(crate) async fn count(
 }
 
 const LIST: &str = chosen!(
-    "id, run_id, resource::text, kind, salla_id, raw, version, window_id, page",
+    "id, run_id, resource::text, kind, salla_id, raw, version",
     " AND id > $4 ORDER BY id LIMIT $5"
 );
 
@@ -72,8 +71,6 @@ struct Row {
     salla_id: Option<i64>,
     raw: String,
     version: jiff_sqlx::Timestamp,
-    window_id: Option<i64>,
-    page: Option<i32>,
 }
 
 pub(crate) async fn list(
@@ -104,7 +101,6 @@ impl TryFrom<Row> for KeptRejection {
             ORDER_ITEMS => Source::OrderItems,
             _ => Source::ListRow(parse_resource(&row.resource)?),
         };
-        let page = row.page.map(i32::cast_unsigned);
         Ok(Self {
             number: row.id,
             run: RunId(row.run_id),
@@ -112,7 +108,6 @@ impl TryFrom<Row> for KeptRejection {
             salla_id: row.salla_id,
             raw: row.raw,
             version: row.version.to_jiff(),
-            origin: row.window_id.map(WindowId).zip(page),
         })
     }
 }
@@ -153,7 +148,7 @@ async fn land_of_run(
             Reread::Row(record) => rows
                 .entry(record.resource())
                 .or_default()
-                .push(page_of(kept, record)),
+                .push(alone(record, kept.version)),
             Reread::Detail(order) => details.extend(kept.salla_id.map(|order_id| LandedDetail {
                 order_id,
                 version: kept.version,
@@ -169,14 +164,7 @@ async fn land_of_run(
     if closed.is_empty() {
         return Ok(0);
     }
-    let mut place = Workplace {
-        press: Press::new(run.keep_raw)?,
-        tally: Tally::default(),
-        tx,
-        run,
-        now,
-        new_rows: NewRows::MayExist,
-    };
+    let mut place = Workplace::new(tx, run, now, NewRows::MayExist)?;
     for (resource, pages) in &rows {
         let pages: Vec<&WalkedPage> = pages.iter().collect();
         land_records(&mut place, *resource, &pages).await?;
@@ -186,25 +174,6 @@ async fn land_of_run(
     place.tally.rejections_resolved(true);
     record_beside(place.tx, &place.run, &place.tally, now).await?;
     Ok(closed.len() as u64)
-}
-
-/// A page with this record alone: versions differ from one rejection to the next.
-fn page_of(kept: &KeptRejection, record: &Records) -> WalkedPage {
-    let (window, page) = kept.origin.unwrap_or((WindowId(0), 0));
-    WalkedPage {
-        window,
-        walk: 0,
-        page,
-        pagination: Pagination {
-            count: 1,
-            total: 1,
-            per_page: 1,
-            current_page: page,
-            total_pages: 1,
-        },
-        version: kept.version,
-        records: record.clone(),
-    }
 }
 
 /// By its own number, since a rejection without an id is not found by it.

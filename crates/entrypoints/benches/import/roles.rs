@@ -12,7 +12,7 @@ use entrypoints::display::line;
 use entrypoints::wiring;
 use importer::import::{ImportSettings, Importer, Observer, Outcome, import};
 use importer::ports::clock::{Clock, SystemClock};
-use importer::ports::runs::{Run, RunOptions};
+use importer::ports::runs::RunOptions;
 use importer::progress::Tracker;
 use importer::stop::stop_pair;
 use salla_simulator::{Scenario, Simulator};
@@ -128,7 +128,7 @@ pub(crate) async fn import_once() -> anyhow::Result<()> {
     let job: Job = task()?;
     let clock = Arc::new(SystemClock::scaled(job.address.now, 1.0));
     let begun = clock.monotonic();
-    run(&job, clock.clone(), Arc::new(Tracker::new().0), &Silent).await?;
+    run(&job, clock.clone(), Arc::new(Tracker::new().0), &()).await?;
     report(clock.monotonic() - begun)
 }
 
@@ -141,13 +141,6 @@ pub(crate) fn report(took: Duration) -> anyhow::Result<()> {
     };
     line(serde_json::to_string(&spent)?);
     Ok(())
-}
-
-struct Silent;
-
-impl Observer for Silent {
-    fn claimed(&self, _: &Run, _: bool) {}
-    fn planned(&self, _: &domain::plan::Plan) {}
 }
 
 /// One whole import, from the first connection to the certificate.

@@ -95,7 +95,8 @@ fn scenario(arguments: &DemoArgs) -> anyhow::Result<Scenario> {
     Ok(scenario)
 }
 
-fn salla_settings(simulator: &Simulator) -> SallaSettings {
+/// The settings of somebody who was given the simulator's tokens and app.
+pub fn salla_settings(simulator: &Simulator) -> SallaSettings {
     SallaSettings {
         api_url: simulator.api_url(),
         accounts_url: simulator.accounts_url(),

@@ -1,20 +1,19 @@
 //! `salla-sync extend`: goes further back than the finished imports did.
 
+use domain::resource::Resource;
 use domain::window::DayRange;
-use importer::ports::runs::{Only, RunOptions};
+use importer::ports::runs::Only;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 
-use super::import::{Job, failed, make_ready};
+use super::import::{failed, make_ready};
 use crate::cli::{DatabaseArgs, ExtendArgs};
 use crate::display::line;
 use crate::exit::{Exit, UsageError};
-use crate::wiring;
-use domain::resource::Resource;
 
 pub async fn run(arguments: ExtendArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
-    let share = arguments.budget_share;
-    let ready = match make_ready(&arguments.tokens, share, database).await? {
+    let part = &arguments.part;
+    let ready = match make_ready(&part.tokens, part.budget_share, database).await? {
         Ok(ready) => ready,
         Err(failure) => return Ok(failed(&failure)),
     };
@@ -35,21 +34,11 @@ pub async fn run(arguments: ExtendArgs, database: &DatabaseArgs) -> anyhow::Resu
         ));
         return Ok(Exit::Done);
     };
-    let job = Job {
-        shop: ready.shop.clone(),
-        options: RunOptions {
-            months: arguments.months,
-            max_orders: None,
-            keep_raw: !arguments.no_raw,
-            only: Some(Only {
-                resource: Resource::Orders,
-                days: Some(gap),
-            }),
-        },
-        again: false,
-        json: arguments.json,
+    let only = Only {
+        resource: Resource::Orders,
+        days: Some(gap),
     };
-    ready.import(wiring::import_settings(share), &job).await
+    ready.import_part(only, arguments.months, part).await
 }
 
 /// Since when the finished runs cover every day. Runs that continue the latest one

@@ -9,13 +9,13 @@ use domain::run::RunState;
 use domain::shop::{MerchantId, ShopInfo};
 use importer::import::{ImportSettings, Importer, Observer, Outcome, import};
 use importer::ports::clock::{Clock, SystemClock};
-use importer::ports::runs::{Run, RunOptions, Runs};
+use importer::ports::runs::{Only, Run, RunOptions, Runs};
 use importer::progress::Tracker;
 use importer::stop::{StopSignal, stop_pair};
 use jiff::civil::Date;
 use salla_client::SallaClient;
 
-use crate::cli::{DatabaseArgs, ImportArgs, TokenArgs};
+use crate::cli::{DatabaseArgs, ImportArgs, PartArgs, TokenArgs};
 use crate::config::{Reader, environment};
 use crate::display::{self, line, note};
 use crate::exit::Exit;
@@ -66,6 +66,28 @@ impl Ready {
 
     pub fn today(&self) -> Date {
         domain::instant::riyadh_date(self.clock.now())
+    }
+
+    /// Reads a part of the shop, with this command's usual settings.
+    pub async fn import_part(
+        self,
+        only: Only,
+        months: u16,
+        part: &PartArgs,
+    ) -> anyhow::Result<Exit> {
+        let job = Job {
+            shop: self.shop.clone(),
+            options: RunOptions {
+                months,
+                max_orders: None,
+                keep_raw: !part.no_raw,
+                only: Some(only),
+            },
+            again: false,
+            json: part.json,
+        };
+        let settings = wiring::import_settings(part.budget_share);
+        self.import(settings, &job).await
     }
 
     pub async fn import(self, settings: ImportSettings, job: &Job) -> anyhow::Result<Exit> {

@@ -2,57 +2,43 @@
 
 use domain::resource::Resource;
 use domain::window::DayRange;
-use importer::ports::runs::{Only, RunOptions};
+use importer::ports::runs::Only;
+use jiff::civil::Date;
 
-use super::import::{Job, failed, make_ready};
+use super::import::{failed, make_ready};
+use super::rejected::resource;
 use crate::cli::{DatabaseArgs, ResyncArgs};
 use crate::exit::{Exit, UsageError};
-use crate::wiring;
 
 pub async fn run(arguments: ResyncArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
-    let only = part(&arguments).map_err(UsageError::one)?;
-    let share = arguments.budget_share;
-    let ready = match make_ready(&arguments.tokens, share, database).await? {
+    let resource = resource(&arguments.resource)?;
+    let days = days(resource, arguments.from, arguments.to).map_err(UsageError::one)?;
+    let part = &arguments.part;
+    let ready = match make_ready(&part.tokens, part.budget_share, database).await? {
         Ok(ready) => ready,
         Err(failure) => return Ok(failed(&failure)),
     };
-    let job = Job {
-        shop: ready.shop.clone(),
-        options: RunOptions {
-            months: 0,
-            max_orders: None,
-            keep_raw: !arguments.no_raw,
-            only: Some(only),
-        },
-        again: true,
-        json: arguments.json,
-    };
-    ready.import(wiring::import_settings(share), &job).await
+    ready.import_part(Only { resource, days }, 0, part).await
 }
 
-/// What is to be read again, or why that cannot be meant.
-fn part(arguments: &ResyncArgs) -> Result<Only, String> {
-    let resource = Resource::parse(&arguments.resource).ok_or_else(|| {
-        format!(
-            "--resource {}: choose orders, customers, products, categories or order_statuses",
-            arguments.resource
-        )
-    })?;
-    let days = match (arguments.from, arguments.to) {
+/// The days of the orders to read again, or why that cannot be meant.
+fn days(
+    resource: Resource,
+    from: Option<Date>,
+    to: Option<Date>,
+) -> Result<Option<DayRange>, String> {
+    match (from, to) {
         (None, None) if resource.has_windows() => {
-            return Err("orders are read by day: give --from and --to".to_owned());
+            Err("orders are read by day: give --from and --to".to_owned())
         }
-        (None, None) => None,
-        (Some(from), Some(to)) if resource.has_windows() => {
-            let days = DayRange::new(from, to);
-            Some(days.ok_or_else(|| format!("--from {from} is after --to {to}"))?)
-        }
-        (Some(_), Some(_)) => {
-            return Err(format!(
-                "{resource} are always read whole: leave --from and --to out"
-            ));
-        }
-        _ => return Err("give both --from and --to".to_owned()),
-    };
-    Ok(Only { resource, days })
+        (None, None) => Ok(None),
+        (Some(from), Some(to)) if resource.has_windows() => match DayRange::new(from, to) {
+            None => Err(format!("--from {from} is after --to {to}")),
+            days => Ok(days),
+        },
+        (Some(_), Some(_)) => Err(format!(
+            "{resource} are always read whole: leave --from and --to out"
+        )),
+        _ => Err("give both --from and --to".to_owned()),
+    }
 }

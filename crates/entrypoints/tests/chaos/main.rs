@@ -14,6 +14,8 @@ mod program;
 mod salla;
 mod server;
 mod service;
+#[path = "../support/mod.rs"]
+mod support;
 mod trap;
 mod trouble;
 mod verdict;

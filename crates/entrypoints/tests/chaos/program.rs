@@ -1,10 +1,11 @@
 //! The program as a process: killed, or stopped and woken up.
 
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 
 use crate::case::{End, finish, requests_arrived};
 use crate::plan::Plan;
-use crate::service::{KEY, Service};
+use crate::service::Service;
+use crate::support;
 use crate::verdict;
 
 /// A process that does not outlive the case, stopped or not.
@@ -20,23 +21,9 @@ impl Drop for Running {
 
 /// The program, importing what the plan says.
 fn spawn(service: &Service) -> Running {
-    let simulator = &service.simulator;
     let months = service.months().to_string();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_salla-sync"));
-    command
-        .args(["import", "--months", &months])
-        .env_clear()
-        .env("DATABASE_URL", service.place.url())
-        .env("SALLA_SYNC_KEY", KEY)
-        .env("SALLA_API_URL", simulator.api_url())
-        .env("SALLA_ACCOUNTS_URL", simulator.accounts_url())
-        .env("SALLA_ACCESS_TOKEN", simulator.access_token())
-        .env("SALLA_REFRESH_TOKEN", simulator.refresh_token())
-        .env("SALLA_CLIENT_ID", simulator.client_id())
-        .env("SALLA_CLIENT_SECRET", simulator.client_secret())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    let arguments = ["import", "--months", &months];
+    let mut command = support::program(&service.simulator, &service.place.url(), &arguments);
     if !service.keeps_raw() {
         command.arg("--no-raw");
     }

@@ -9,11 +9,12 @@ use database::testing::TestDatabase;
 use domain::certificate::Certificate;
 use domain::failure::Failure;
 use domain::shop::MerchantId;
-use entrypoints::config::{DatabaseSettings, GivenTokens, Refresh, SallaSettings};
+use entrypoints::commands::demo::salla_settings;
+use entrypoints::config::{DatabaseSettings, SallaSettings};
 use entrypoints::wiring::{self, OpenDatabase};
-use importer::import::{ImportSettings, Importer, Observer, Outcome, import};
+use importer::import::{ImportSettings, Importer, Outcome, import};
 use importer::ports::clock::{Clock, SystemClock};
-use importer::ports::runs::{Run, RunOptions};
+use importer::ports::runs::RunOptions;
 use importer::progress::Tracker;
 use importer::stop::stop_pair;
 use salla_simulator::{ResourceDrift, Simulator};
@@ -22,9 +23,8 @@ use sqlx::PgPool;
 use crate::plan::{FAR_OFF, Plan};
 use crate::ports::Trapped;
 use crate::server::OwnServer;
+use crate::support::KEY;
 use crate::trap::Trap;
-
-pub(crate) const KEY: &str = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 pub(crate) struct Service {
     pub(crate) simulator: Simulator,
@@ -55,13 +55,6 @@ impl Place {
             Self::Own(server) => server.pool(),
         }
     }
-}
-
-struct Silent;
-
-impl Observer for Silent {
-    fn claimed(&self, _: &Run, _: bool) {}
-    fn planned(&self, _: &domain::plan::Plan) {}
 }
 
 impl Service {
@@ -135,15 +128,7 @@ impl Service {
             settings,
         };
         let (_handle, stop) = stop_pair();
-        import(
-            &importer,
-            &connected.shop,
-            &self.options,
-            again,
-            &Silent,
-            stop,
-        )
-        .await
+        import(&importer, &connected.shop, &self.options, again, &(), stop).await
     }
 
     /// How many imports have been begun.
@@ -172,19 +157,7 @@ impl Service {
     }
 
     fn salla(&self) -> SallaSettings {
-        let simulator = &self.simulator;
-        SallaSettings {
-            api_url: simulator.api_url(),
-            accounts_url: simulator.accounts_url(),
-            tokens: GivenTokens {
-                access: simulator.access_token().into(),
-                refresh: Some(Refresh {
-                    token: simulator.refresh_token().into(),
-                    client_id: simulator.client_id().to_owned(),
-                    client_secret: simulator.client_secret().into(),
-                }),
-            },
-        }
+        salla_settings(&self.simulator)
     }
 
     /// The lease of the dead runs out, without waiting for it.

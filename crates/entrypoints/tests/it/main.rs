@@ -9,6 +9,8 @@ mod process;
 mod repair;
 mod service;
 mod speed;
+#[path = "../support/mod.rs"]
+mod support;
 mod trace;
 mod truth;
 mod verify;

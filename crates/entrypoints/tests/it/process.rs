@@ -6,27 +6,15 @@ use std::time::Duration;
 use domain::run::RunState;
 use salla_simulator::{AppAge, Scenario};
 
-use crate::service::{KEY, TestService};
+use crate::service::TestService;
+use crate::support;
 use crate::truth::small;
 
 /// `salla-sync` with the settings of a service, ready to be started.
 pub(crate) fn program(service: &TestService, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_salla-sync"));
-    let simulator = &service.simulator;
-    command
-        .args(arguments)
-        .env_clear()
-        .env("DATABASE_URL", service.database.url())
-        .env("SALLA_SYNC_KEY", KEY)
-        .env("SALLA_API_URL", simulator.api_url())
-        .env("SALLA_ACCOUNTS_URL", simulator.accounts_url())
-        .env("SALLA_ACCESS_TOKEN", simulator.access_token())
-        .env("SALLA_REFRESH_TOKEN", simulator.refresh_token())
-        .env("SALLA_CLIENT_ID", simulator.client_id())
-        .env("SALLA_CLIENT_SECRET", simulator.client_secret())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    let database_url = service.database.url();
+    let mut command = support::program(&service.simulator, &database_url, arguments);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 

@@ -8,18 +8,19 @@ use database::testing::TestDatabase;
 use domain::certificate::Certificate;
 use domain::shop::{MerchantId, ShopInfo};
 use domain::window::DayRange;
+use entrypoints::commands::demo::salla_settings;
 use entrypoints::comparison;
-use entrypoints::config::{DatabaseSettings, GivenTokens, Refresh, SallaSettings};
+use entrypoints::config::{DatabaseSettings, SallaSettings};
 use entrypoints::wiring::{self, OpenDatabase};
-use importer::import::{ImportSettings, Importer, Observer, Outcome, import};
+use importer::import::{ImportSettings, Importer, Outcome, import};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::platform::Platform;
-use importer::ports::runs::{Run, RunOptions};
+use importer::ports::runs::RunOptions;
 use importer::progress::Tracker;
 use importer::stop::{StopSignal, stop_pair};
 use salla_simulator::{Scenario, Simulator};
 
-pub(crate) const KEY: &str = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+use crate::support::KEY;
 
 pub(crate) struct TestService {
     pub(crate) simulator: Simulator,
@@ -34,13 +35,6 @@ pub(crate) struct Connected {
     pub(crate) platform: Arc<dyn Platform>,
     pub(crate) shop: ShopInfo,
     pub(crate) merchant: MerchantId,
-}
-
-struct Silent;
-
-impl Observer for Silent {
-    fn claimed(&self, _: &Run, _: bool) {}
-    fn planned(&self, _: &domain::plan::Plan) {}
 }
 
 impl TestService {
@@ -78,18 +72,7 @@ impl TestService {
     }
 
     pub(crate) fn salla(&self) -> SallaSettings {
-        SallaSettings {
-            api_url: self.simulator.api_url(),
-            accounts_url: self.simulator.accounts_url(),
-            tokens: GivenTokens {
-                access: self.simulator.access_token().into(),
-                refresh: Some(Refresh {
-                    token: self.simulator.refresh_token().into(),
-                    client_id: self.simulator.client_id().to_owned(),
-                    client_secret: self.simulator.client_secret().into(),
-                }),
-            },
-        }
+        salla_settings(&self.simulator)
     }
 
     pub(crate) async fn connect(&self) -> Connected {
@@ -124,16 +107,9 @@ impl TestService {
             tracker: Arc::new(Tracker::new().0),
             settings: self.settings.clone(),
         };
-        import(
-            &importer,
-            &connected.shop,
-            &self.options,
-            false,
-            &Silent,
-            stop,
-        )
-        .await
-        .expect("the database answers")
+        import(&importer, &connected.shop, &self.options, false, &(), stop)
+            .await
+            .expect("the database answers")
     }
 
     /// Imports to the end and compares every table with the simulator's truth.

@@ -139,6 +139,9 @@ async fn changes(shop: &Workshop, plan: &Plan) -> Result<Changes, Failure> {
             break;
         }
         changed.extend(news.changed);
+        if number == MOST_PAGES_OF_CHANGES {
+            tracing::warn!(run_id = %shop.lease.run, pages = number, "the list of changes does not end; the rest is not read");
+        }
     }
     let updated = recent.updated();
     let all: Vec<i64> = rows.iter().map(|row| row.id).collect();
@@ -209,13 +212,8 @@ fn has_new_orders(shop: &Workshop, window: &StoredWindow, changes: &Changes) -> 
 }
 
 async fn total_now(shop: &Workshop, window: &StoredWindow) -> Result<u64, Failure> {
-    let request = PageRequest {
-        resource: window.resource,
-        days: window.days.map(|days| days.widened(shop.overlap)),
-        page: 1,
-        sort: Sort::OldestFirst,
-        expanded: false,
-    };
+    let days = window.days.map(|days| days.widened(shop.overlap));
+    let request = PageRequest::first(window.resource, days);
     let page = shop.platform.list_page(&request).await?;
     Ok(page.pagination.total)
 }

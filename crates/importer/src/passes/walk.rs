@@ -107,7 +107,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Another walk would be the last one permitted, or tell nothing new.
+    /// The window is proven, or another walk is not permitted or would tell nothing new.
     fn is_over(&self, counts: &WindowCounts) -> bool {
         counts.proof() != Proof::Unproven
             || self.is_the_last()

@@ -50,6 +50,19 @@ pub struct PageRequest {
     pub expanded: bool,
 }
 
+impl PageRequest {
+    /// The first page as header rows: for who only wants to know the count.
+    pub fn first(resource: Resource, days: Option<DayRange>) -> Self {
+        Self {
+            resource,
+            days,
+            page: 1,
+            sort: Sort::OldestFirst,
+            expanded: false,
+        }
+    }
+}
+
 /// Orders only; other lists cannot be sorted (FACTS §8, §9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sort {

@@ -6,7 +6,7 @@ use domain::failure::Failure;
 use domain::order::{Order, OrderItem, Version};
 use domain::rejection::{Rejection, RejectionCode};
 use domain::resource::Resource;
-use domain::run::{RunId, WindowId};
+use domain::run::RunId;
 use domain::shop::MerchantId;
 
 use super::platform::{Decoded, Records};
@@ -27,7 +27,7 @@ pub struct RejectionChoice {
     pub code: Option<RejectionCode>,
 }
 
-/// A record that was set aside, with everything that its landing would have had.
+/// A record that was set aside, with what it takes to land it after all.
 #[derive(Clone, Debug)]
 pub struct KeptRejection {
     /// Our own number of the rejection; grows.
@@ -38,8 +38,6 @@ pub struct KeptRejection {
     pub salla_id: Option<i64>,
     pub raw: String,
     pub version: Version,
-    /// Window and page on which it was met; details have none.
-    pub origin: Option<(WindowId, u32)>,
 }
 
 /// What a rejected record means now.

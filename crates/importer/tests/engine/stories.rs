@@ -10,9 +10,9 @@ use domain::order::Completeness;
 use domain::rejection::RejectionLimit;
 use domain::resource::Resource;
 use domain::run::RunState;
-use importer::import::{ImportSettings, Importer, Observer, Outcome, import};
+use importer::import::{ImportSettings, Importer, Outcome, import};
 use importer::ports::clock::SystemClock;
-use importer::ports::runs::{Run, RunOptions};
+use importer::ports::runs::RunOptions;
 use importer::progress::Tracker;
 use importer::stop::stop_pair;
 use jiff::SignedDuration;
@@ -20,13 +20,6 @@ use jiff::civil::Date;
 
 use crate::memory::MemoryStore;
 use crate::scripted::{ListedOrder, PER_PAGE, ScriptedShop, Shape, shop_info};
-
-struct Silent;
-
-impl Observer for Silent {
-    fn claimed(&self, _: &Run, _: bool) {}
-    fn planned(&self, _: &domain::plan::Plan) {}
-}
 
 pub(crate) fn today() -> Date {
     "2025-06-15".parse().unwrap()
@@ -71,7 +64,7 @@ async fn run_with(
         &shop_info(),
         &options,
         false,
-        &Silent,
+        &(),
         stop,
     )
     .await
@@ -334,7 +327,7 @@ async fn a_stop_gives_the_run_back_at_once() {
     let engine = importer(&shop, &store);
     let working =
         tokio::spawn(
-            async move { import(&engine, &shop_info(), &options, false, &Silent, stop).await },
+            async move { import(&engine, &shop_info(), &options, false, &(), stop).await },
         );
     while shop.requests() < 9 {
         tokio::task::yield_now().await;

@@ -27,6 +27,7 @@ mod server;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod text;
+mod transaction;
 
 pub use connect::{ConnectSettings, Database, SchemaState};
 pub use connections::{KeyCheck, KeyMismatch, Keyring, KeyringError, PostgresConnections};

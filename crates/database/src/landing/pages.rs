@@ -15,6 +15,7 @@ use crate::landing::counters::{Cursor, Tally, record};
 use crate::landing::raw::Press;
 use crate::landing::{catalogue, customers, orders, products};
 use crate::lease::{HeldRun, hold};
+use crate::transaction::CopyTransaction;
 
 /// What every kind of record needs while it lands.
 pub(crate) struct Workplace<'t> {
@@ -78,9 +79,20 @@ async fn land_once(
     let Some(resource) = pages.first().map(|page| page.records.resource()) else {
         return Ok(Landed::default());
     };
-    let mut tx = pool.begin().await?;
-    let run = hold(&mut tx, lease).await?;
-    let mut place = Workplace::new(&mut tx, run, now, new_rows)?;
+    let mut tx = CopyTransaction::begin(pool).await?;
+    let landed = land_within(&mut tx, lease, (resource, pages), now, new_rows).await;
+    tx.end(landed).await
+}
+
+async fn land_within(
+    tx: &mut PgConnection,
+    lease: RunLease,
+    (resource, pages): (Resource, &[WalkedPage]),
+    now: Timestamp,
+    new_rows: NewRows,
+) -> Result<Landed, Trouble> {
+    let run = hold(tx, lease).await?;
+    let mut place = Workplace::new(tx, run, now, new_rows)?;
     let fresh = remember(&mut place, pages).await?;
     place
         .tally
@@ -91,9 +103,7 @@ async fn land_once(
         land_records(&mut place, resource, &fresh).await?;
         record(place.tx, &place.run, &place.tally, cursor, now).await?;
     }
-    let landed = place.tally.landed;
-    tx.commit().await?;
-    Ok(landed)
+    Ok(place.tally.landed)
 }
 
 /// Records that no walk has listed, as a page; walk 0 stands for that.

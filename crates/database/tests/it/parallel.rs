@@ -1,5 +1,8 @@
 //! Landings that meet, and servers that go away in the middle.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use domain::resource::Resource;
@@ -165,4 +168,50 @@ async fn rows_that_are_there_already_do_not_stop_a_batch() {
     let landed = shop.land_orders(2, at(10), &[whole(1), whole(2)]).await;
     assert_eq!(landed.loaded, 2);
     assert_eq!(shop.rows("salla.order_items").await, 4);
+}
+
+/// Polls a future so many times and drops it.
+async fn dropped_after(polls: usize, future: impl Future) -> bool {
+    let mut future = pin!(future);
+    let mut polled = 0;
+    poll_fn(|context| {
+        polled += 1;
+        match future.as_mut().poll(context) {
+            Poll::Ready(_) => Poll::Ready(false),
+            Poll::Pending if polled >= polls => Poll::Ready(true),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_landing_that_is_dropped_leaves_no_answers_to_the_next_statement() {
+    let shop = Shop::open().await;
+    let mut echo = 0_i64;
+    let mut dropped = 0;
+    for polls in 1..=40 {
+        let first = i64::try_from(polls).unwrap() * 100;
+        let records = (first..first + 20).map(|id| ok(whole(id))).collect();
+        let number = u32::try_from(polls).unwrap();
+        let pages = [shop.page(number, at(0), orders(records)).await];
+        let landing = shop.landing.land_pages(shop.lease, &pages);
+        dropped += u32::from(dropped_after(polls, landing).await);
+        let mut held = Vec::new();
+        for _ in 0..shop.db.pool().size() {
+            held.push(shop.db.pool().acquire().await.unwrap());
+        }
+        for connection in &mut held {
+            for _ in 0..3 {
+                echo += 1;
+                let heard: i64 = sqlx::query_scalar("SELECT $1")
+                    .bind(echo)
+                    .fetch_one(&mut **connection)
+                    .await
+                    .unwrap_or_else(|error| panic!("dropped after {polls} polls: {error}"));
+                assert_eq!(heard, echo, "dropped after {polls} polls");
+            }
+        }
+    }
+    assert!(dropped > 5, "only {dropped} landings were dropped");
 }

@@ -107,6 +107,16 @@ impl Budget {
         let rest = requests - whole_minutes * per_minute;
         whole_minutes * 60 + rest.saturating_sub(burst)
     }
+
+    /// The most requests that can be made in so many seconds; unlimited without a
+    /// limit. The reverse of [`Budget::floor_seconds`].
+    pub fn requests_within(&self, seconds: u64) -> u64 {
+        let (Some(per_minute), Some(burst)) = (self.per_minute(), self.burst()) else {
+            return u64::MAX;
+        };
+        let rest = (burst + seconds % 60).min(per_minute);
+        seconds / 60 * per_minute + rest
+    }
 }
 
 /// The least number of seconds that `requests` to `/customers` take.
@@ -161,9 +171,10 @@ pub struct Plan {
 impl Plan {
     pub fn from_probe(probe: Probe) -> Self {
         let days = u64::from(probe.range.days());
-        // Sized by the average density of the whole range. Shops are seasonal, so a
-        // window may turn out to hold more; it is split when its first page tells.
-        let rows_per_window = MAX_ROWS_PER_WINDOW * 9 / 10;
+        // Sized by the average density of the whole range, with room for a season that is
+        // half as busy again; a window that holds still more is split when its first page
+        // tells, which costs a request that no plan has counted.
+        let rows_per_window = MAX_ROWS_PER_WINDOW * 7 / 10;
         let window_days = (rows_per_window * days)
             .checked_div(probe.orders)
             .unwrap_or(days)
@@ -331,12 +342,25 @@ mod tests {
     }
 
     #[test]
+    fn what_fits_into_a_time_is_the_reverse_of_the_time_it_takes() {
+        for (limit, share) in [(120, 1.0), (360, 1.0), (120, 0.5), (60, 0.01)] {
+            let budget = budget(limit, share);
+            for requests in 1..2_000 {
+                let floor = budget.floor_seconds(requests);
+                assert!(budget.requests_within(floor) >= requests);
+                assert!(floor == 0 || budget.requests_within(floor - 1) < requests);
+            }
+        }
+    }
+
+    #[test]
     fn without_a_limit_there_is_no_floor() {
         let unlimited = Budget {
             requests_per_minute: None,
             share: 1.0,
         };
         assert_eq!(unlimited.floor_seconds(1_000_000), 0);
+        assert_eq!(unlimited.requests_within(1), u64::MAX);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The story of a run: find the merchant, claim the run, plan, walk, complete,
 //! certify.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +13,12 @@ use domain::resource::Resource;
 use domain::run::RunState;
 use domain::shop::ShopInfo;
 use domain::window::DayRange;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 
 use crate::passes::walk::{Walked, walk_window};
-use crate::passes::{Workshop, closing, details};
+use crate::passes::{PAGES_IN_MEMORY, Workshop, closing, details};
 use crate::ports::clock::Clock;
 use crate::ports::landing::{Landing, RunLease};
 use crate::ports::platform::Platform;
@@ -23,6 +26,9 @@ use crate::ports::runs::{Claim, Holder, Run, RunOptions, Runs, StoredWindow};
 use crate::probe::{ProbeRequest, probe};
 use crate::progress::{Phase, Tracker};
 use crate::stop::StopSignal;
+
+/// Windows that are walked side by side.
+const WINDOWS_AT_ONCE: usize = 3;
 
 /// Everything an import works with; each member is a port or a plain value.
 #[derive(Clone)]
@@ -282,6 +288,7 @@ fn workshop(importer: &Importer, lease: RunLease, plan: &Plan) -> Workshop {
         rejection_limit: importer.settings.rejection_limit,
         max_walks: importer.settings.max_walks,
         max_orders: plan.probe.max_orders,
+        pages_in_memory: Arc::new(Semaphore::new(PAGES_IN_MEMORY)),
     }
 }
 
@@ -349,22 +356,28 @@ async fn walk_resources(shop: &Workshop, windows: Vec<StoredWindow>) -> Result<(
     Ok(())
 }
 
-/// Walks windows in their order; halves of a split window take its place.
+/// Walks windows in their order, several at once, because each begins and ends with a
+/// request on which the others of that window wait. Halves of a split window take its
+/// place.
 async fn walk_all(shop: &Workshop, windows: Vec<StoredWindow>) -> Result<(), Failure> {
-    let mut waiting: std::collections::VecDeque<StoredWindow> = windows.into();
-    while let Some(window) = waiting.pop_front() {
-        if window.settled {
-            continue;
+    let mut waiting: VecDeque<StoredWindow> = windows.into_iter().filter(|w| !w.settled).collect();
+    let mut walks = FuturesUnordered::new();
+    loop {
+        while walks.len() < WINDOWS_AT_ONCE
+            && let Some(window) = waiting.pop_front()
+        {
+            walks.push(walk_window(shop, window));
         }
-        match walk_window(shop, window).await? {
-            Walked::Settled(counts) => {
+        match walks.next().await.transpose()? {
+            None => return Ok(()),
+            Some(Walked::Settled(counts)) => {
                 tracing::info!(
                     resource = %counts.resource, reported = counts.reported,
                     loaded = counts.loaded, rejected = counts.rejected,
                     proof = ?counts.proof(), "window walked"
                 );
             }
-            Walked::Split(halves) => {
+            Some(Walked::Split(halves)) => {
                 let halves = stored_halves(shop, halves).await?;
                 for half in halves.into_iter().rev() {
                     waiting.push_front(half);
@@ -372,7 +385,6 @@ async fn walk_all(shop: &Workshop, windows: Vec<StoredWindow>) -> Result<(), Fai
             }
         }
     }
-    Ok(())
 }
 
 /// The halves as the database now holds them, the newer first.

@@ -23,12 +23,14 @@ pub struct ProbeRequest<'a> {
 pub async fn probe(platform: &dyn Platform, wanted: &ProbeRequest<'_>) -> Result<Plan, Failure> {
     let newest = newest_orders(platform, wanted.range).await?;
     let sample = sample_orders(&newest);
-    let overlap = overlap(platform, &sample, wanted.range).await?;
-    let detail_case = detail_case(platform, &sample).await?;
-    let recently_updated = recently_updated(platform, wanted).await?;
-    let customers = first_page(platform, Resource::Customers).await?;
-    let products = first_page(platform, Resource::Products).await?;
-    let categories = first_page(platform, Resource::Categories).await?;
+    let (overlap, detail_case, recently_updated, customers, products, categories) = tokio::try_join!(
+        overlap(platform, &sample, wanted.range),
+        detail_case(platform, &sample),
+        recently_updated(platform, wanted),
+        first_page(platform, Resource::Customers),
+        first_page(platform, Resource::Products),
+        first_page(platform, Resource::Categories),
+    )?;
     let requests_per_minute = platform
         .budget()
         .limit_per_minute

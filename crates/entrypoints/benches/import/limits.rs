@@ -72,12 +72,19 @@ pub(crate) struct Kept {
     pub(crate) sent: u64,
     pub(crate) floor_seconds: u64,
     pub(crate) seconds: f64,
+    /// What the limits would have let through in the time that the import took.
+    pub(crate) allowed: u64,
     pub(crate) throttled: u64,
     /// Until the headers of the newest thirty days were complete.
     pub(crate) newest_days_seconds: Option<f64>,
 }
 
 impl Kept {
+    /// Which part of what the limits allow was used while there was work.
+    pub(crate) fn used(&self) -> f64 {
+        self.sent as f64 / self.allowed.max(1) as f64
+    }
+
     pub(crate) fn ratio(&self) -> f64 {
         self.seconds / self.floor_seconds.max(1) as f64
     }
@@ -124,6 +131,7 @@ async fn measure_one(server: &BenchServer, case: &Case) -> anyhow::Result<Kept> 
     };
     let first = ledger.first_request_ms.unwrap_or_default();
     let last = ledger.last_request_ms.unwrap_or_default();
+    let seconds = (last - first) as f64 / 1_000.0;
     Ok(Kept {
         plan: format!("{:?}", case.plan),
         what: what(case.app_age).to_owned(),
@@ -131,7 +139,8 @@ async fn measure_one(server: &BenchServer, case: &Case) -> anyhow::Result<Kept> 
         necessary,
         sent: ledger.requests,
         floor_seconds: budget.floor_seconds(necessary),
-        seconds: (last - first) as f64 / 1_000.0,
+        seconds,
+        allowed: budget.requests_within(seconds as u64),
         throttled: ledger.throttled,
         newest_days_seconds: newest.await?,
     })

@@ -4,8 +4,12 @@
 //! Its checkpoint is the list of pending details itself: an order leaves it in the
 //! transaction that lands its detail.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use domain::failure::Failure;
 use domain::order::{Completeness, Version};
+use tokio::sync::Semaphore;
 
 use super::Workshop;
 use super::line::{Line, Step};
@@ -18,6 +22,8 @@ use crate::progress::Phase;
 const CHUNK: u32 = 1_000;
 /// Details that are landed in one transaction when they are there together.
 const DETAILS_PER_COMMIT: usize = 60;
+/// From the request until they have landed; one takes some tens of kilobytes.
+const DETAILS_IN_MEMORY: usize = 256;
 
 /// One order's detail and how many requests it took.
 struct Fetched {
@@ -27,44 +33,54 @@ struct Fetched {
 
 /// Completes every pending order of the run.
 pub async fn complete_orders(shop: &Workshop) -> Result<(), Failure> {
-    let mut after: Option<PendingDetail> = None;
-    let mut done_in_round = 0;
+    let mut worklist = Worklist::default();
+    let mut line = Line::new(
+        DETAILS_PER_COMMIT,
+        Arc::new(Semaphore::new(DETAILS_IN_MEMORY)),
+    );
     loop {
-        let pending = shop
-            .landing
-            .pending_details(shop.lease, after, CHUNK)
-            .await?;
-        match pending.last() {
-            Some(last) => {
-                shop.tracker.phase(Phase::Details);
-                after = Some(*last);
-                done_in_round += pending.len();
-                complete_chunk(shop, &pending).await?;
-            }
-            // The list is newest first, and headers that changed meanwhile may have
-            // been put at its head again: look once more from the beginning.
-            None if done_in_round > 0 => {
-                after = None;
-                done_in_round = 0;
-            }
-            None => return Ok(()),
-        }
-    }
-}
-
-async fn complete_chunk(shop: &Workshop, pending: &[PendingDetail]) -> Result<(), Failure> {
-    let mut waiting = pending.iter().map(|p| p.order_id);
-    let mut line = Line::new(DETAILS_PER_COMMIT);
-    loop {
-        for order_id in waiting.by_ref().take(line.room()) {
+        while line.room() > 0
+            && let Some(order_id) = worklist.next(shop).await?
+        {
+            shop.tracker.phase(Phase::Details);
             let (platform, clock) = (shop.platform.clone(), shop.clock.clone());
             line.fetch(async move { fetch(platform.as_ref(), clock.as_ref(), order_id).await });
         }
         match line.step(|fetched| land(shop.clone(), fetched)).await? {
             Step::Fetched => {}
             Step::Landed(landed) => shop.check_rejections(&landed).await?,
+            // The list is newest first, and headers that changed meanwhile may have
+            // been put at its head again: look once more from the beginning.
+            Step::Idle if worklist.taken > 0 => worklist = Worklist::default(),
             Step::Idle => return Ok(()),
         }
+    }
+}
+
+/// The pending orders from the newest to the oldest, taken one by one.
+#[derive(Default)]
+struct Worklist {
+    waiting: VecDeque<PendingDetail>,
+    /// The last one that was read from the database.
+    last: Option<PendingDetail>,
+    is_read: bool,
+    taken: usize,
+}
+
+impl Worklist {
+    async fn next(&mut self, shop: &Workshop) -> Result<Option<i64>, Failure> {
+        if self.waiting.is_empty() && !self.is_read {
+            let pending = shop
+                .landing
+                .pending_details(shop.lease, self.last, CHUNK)
+                .await?;
+            self.is_read = pending.is_empty();
+            self.last = pending.last().copied().or(self.last);
+            self.waiting = pending.into();
+        }
+        let next = self.waiting.pop_front();
+        self.taken += usize::from(next.is_some());
+        Ok(next.map(|pending| pending.order_id))
     }
 }
 

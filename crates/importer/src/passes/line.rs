@@ -2,14 +2,17 @@
 //! side.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use domain::failure::Failure;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 
-/// Requests of one pass that are under way at once. The client's budget and its
-/// concurrency limit decide how many are really sent; this only bounds memory: a
-/// page of 60 whole orders takes about a megabyte while it is decoded.
-const IN_FLIGHT: usize = 16;
+/// Requests of one line that are under way at once, so that whatever Salla leaves of a
+/// minute is asked for within a few seconds of it: no later minute makes up for the one
+/// request a second that is lost meanwhile. The client's budget and its concurrency
+/// limit decide how many are really sent.
+pub(super) const IN_FLIGHT: usize = 64;
 
 /// Batches that are landed at once: while the database works on one, the other is
 /// being encoded.
@@ -19,10 +22,19 @@ const LANDINGS: usize = 2;
 /// there, so that it is small while Salla sets the pace and large while the database
 /// does.
 pub(super) struct Line<T, L> {
-    fetches: JoinSet<Result<T, Failure>>,
-    fetched: Vec<T>,
+    fetches: JoinSet<Result<InMemory<T>, Failure>>,
+    fetched: Vec<InMemory<T>>,
     landings: JoinSet<Result<L, Failure>>,
     most_per_commit: usize,
+    memory: Arc<Semaphore>,
+    /// Why nothing more is fetched; what was fetched before is landed all the same.
+    failure: Option<Failure>,
+}
+
+/// What takes memory from the moment it is asked for until it has landed.
+struct InMemory<T> {
+    value: T,
+    space: Option<OwnedSemaphorePermit>,
 }
 
 /// What happened on the line.
@@ -35,20 +47,25 @@ pub(super) enum Step<L> {
 }
 
 impl<T: Send + 'static, L: Send + 'static> Line<T, L> {
-    pub(super) fn new(most_per_commit: usize) -> Self {
+    /// `memory` is for so much as may be under way at once, from the request until it
+    /// has landed; lines may share it. Thus a slow database does not fill the memory.
+    pub(super) fn new(most_per_commit: usize, memory: Arc<Semaphore>) -> Self {
         Self {
             fetches: JoinSet::new(),
             fetched: Vec::new(),
             landings: JoinSet::new(),
             most_per_commit,
+            memory,
+            failure: None,
         }
     }
 
-    /// How many more fetches there is room for. What waits for a landing takes part
-    /// of it, so that a slow database does not fill the memory.
+    /// How many more fetches there is room for.
     pub(super) fn room(&self) -> usize {
-        let waiting = self.fetched.len().saturating_sub(self.most_per_commit);
-        IN_FLIGHT.saturating_sub(self.fetches.len() + waiting)
+        if self.failure.is_some() {
+            return 0;
+        }
+        IN_FLIGHT.saturating_sub(self.fetches.len())
     }
 
     /// Fetches are tasks of their own, so they go on while a batch is landed.
@@ -56,10 +73,17 @@ impl<T: Send + 'static, L: Send + 'static> Line<T, L> {
         &mut self,
         fetch: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) {
-        self.fetches.spawn(fetch);
+        let memory = self.memory.clone();
+        self.fetches.spawn(async move {
+            // Nobody closes it, so there always is a permit.
+            let space = memory.acquire_owned().await.ok();
+            let value = fetch.await?;
+            Ok(InMemory { value, space })
+        });
     }
 
-    /// Waits until something happens.
+    /// Waits until something happens. A fetch that failed ends the line, once everything
+    /// that was fetched before has landed.
     pub(super) async fn step<F>(&mut self, land: impl Fn(Vec<T>) -> F) -> Result<Step<L>, Failure>
     where
         F: Future<Output = Result<L, Failure>> + Send + 'static,
@@ -69,15 +93,25 @@ impl<T: Send + 'static, L: Send + 'static> Line<T, L> {
             biased;
             Some(landed) = self.landings.join_next() => Ok(Step::Landed(joined(landed)?)),
             Some(fetched) = self.fetches.join_next() => {
-                self.fetched.push(joined(fetched)?);
+                self.receive(joined(fetched));
                 while self.fetched.len() < self.most_per_commit
                     && let Some(next) = self.fetches.try_join_next()
                 {
-                    self.fetched.push(joined(next)?);
+                    self.receive(joined(next));
                 }
                 Ok(Step::Fetched)
             }
-            else => Ok(Step::Idle),
+            else => self.failure.take().map_or(Ok(Step::Idle), Err),
+        }
+    }
+
+    fn receive(&mut self, fetched: Result<InMemory<T>, Failure>) {
+        match fetched {
+            Ok(fetched) => self.fetched.push(fetched),
+            Err(failure) => {
+                self.fetches = JoinSet::new();
+                self.failure.get_or_insert(failure);
+            }
         }
     }
 
@@ -93,8 +127,17 @@ impl<T: Send + 'static, L: Send + 'static> Line<T, L> {
                 return;
             }
             let rest = self.fetched.len().min(self.most_per_commit);
-            let batch = self.fetched.drain(..rest).collect();
-            self.landings.spawn(land(batch));
+            let (batch, space): (Vec<T>, Vec<_>) = self
+                .fetched
+                .drain(..rest)
+                .map(|fetched| (fetched.value, fetched.space))
+                .unzip();
+            let landing = land(batch);
+            self.landings.spawn(async move {
+                let landed = landing.await;
+                drop(space);
+                landed
+            });
         }
     }
 

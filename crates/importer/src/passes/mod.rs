@@ -14,12 +14,17 @@ use std::sync::Arc;
 use domain::failure::Failure;
 use domain::rejection::RejectionLimit;
 use domain::window::Overlap;
+use tokio::sync::Semaphore;
 
 use crate::ports::clock::Clock;
 use crate::ports::landing::{Landed, Landing, RunLease};
 use crate::ports::platform::Platform;
 use crate::ports::runs::Runs;
 use crate::progress::Tracker;
+
+/// Pages that are under way at once, from the request until they have landed: one of 60
+/// whole orders takes about a megabyte while it is decoded.
+pub const PAGES_IN_MEMORY: usize = 40;
 
 /// What both passes work with; one per claimed run.
 #[derive(Clone)]
@@ -35,6 +40,8 @@ pub struct Workshop {
     /// Walks of one window before its difference is shown instead of walked again.
     pub max_walks: u32,
     pub max_orders: Option<u64>,
+    /// For pages that are under way, of all windows together.
+    pub pages_in_memory: Arc<Semaphore>,
 }
 
 impl Workshop {

@@ -28,7 +28,7 @@ pub struct ClientSettings {
     pub not_before: Option<Duration>,
     /// From [`customers_budget`](super::customers_budget); one for all shops served from this address.
     pub customers_budget: Arc<Budget>,
-    /// At most so many requests in flight, in 1..=32.
+    /// At most so many requests in flight, in 1..=64.
     pub concurrency: u32,
     pub timeout: Duration,
     pub retry: RetryPolicy,
@@ -56,7 +56,7 @@ impl ClientSettings {
             without_headers: WithoutHeaders::EvenSpacing,
             not_before: None,
             customers_budget,
-            concurrency: 32,
+            concurrency: 64,
             timeout: Duration::from_secs(30),
             retry: RetryPolicy::default(),
             user_agent: concat!("salla-sync/", env!("CARGO_PKG_VERSION")).to_owned(),

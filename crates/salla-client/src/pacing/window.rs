@@ -15,8 +15,11 @@ const CUT: i64 = 1;
 pub(super) struct Window {
     pub(super) reset_epoch: Option<i64>,
     pub(super) limit: u32,
-    /// The lowest `Remaining` of all answers.
+    /// The lowest `Remaining` of all answers, less what they cannot have told of.
     pub(super) lowest: u32,
+    /// The lowest `Remaining` of all answers. A request whose own answer did not tell
+    /// may be counted in it already.
+    told: u32,
     /// When the first of the answers came.
     pub(super) seen_at: Duration,
     /// When the last of the answers came that told what is left.
@@ -58,6 +61,7 @@ impl Window {
             reset_epoch: headers.reset_epoch,
             limit,
             lowest: remaining,
+            told: remaining,
             seen_at: now,
             told_at: now,
             busiest: 0,
@@ -72,10 +76,12 @@ impl Window {
     /// A window that nobody has told us of. Besides the request that opened it, a few
     /// that we sent before may already have fallen into it.
     pub(super) fn assumed(limit: u32, now: Duration) -> Self {
+        let lowest = limit.saturating_sub(limit / UNTOLD_PART + 2);
         Self {
             reset_epoch: None,
             limit,
-            lowest: limit.saturating_sub(limit / UNTOLD_PART + 2),
+            lowest,
+            told: lowest,
             seen_at: now,
             told_at: now,
             busiest: 0,
@@ -100,6 +106,7 @@ impl Window {
     pub(super) fn narrow(&mut self, remaining: u32, in_flight: usize, now: Duration) -> bool {
         self.own += 1;
         self.lowest = self.lowest.min(remaining);
+        self.told = self.told.min(remaining);
         self.told_at = now;
         self.look_for_others(in_flight, now)
     }
@@ -150,7 +157,7 @@ impl Window {
 
     /// How much of the budget others must have spent, at least.
     fn strangers(&self, in_flight: usize) -> i64 {
-        let spent = i64::from(self.limit) - i64::from(self.lowest);
+        let spent = i64::from(self.limit) - i64::from(self.told);
         spent - i64::from(self.own) - in_flight as i64
     }
 
@@ -191,6 +198,15 @@ mod tests {
             (window.others, window.lowest, window.told_at),
             (6, 87, s(105))
         );
+    }
+
+    #[test]
+    fn a_request_whose_answer_told_nothing_is_not_counted_twice() {
+        let mut window = told(100);
+        // Of three in flight the last is answered first, having been counted last.
+        assert!(!window.narrow(97, 2, s(101)));
+        window.assume_counted();
+        assert!(!window.narrow(99, 0, s(102)));
     }
 
     #[test]

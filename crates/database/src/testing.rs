@@ -11,6 +11,7 @@ use importer::ports::clock::{Clock, SystemClock};
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
+use tokio::runtime::RuntimeFlavor;
 use url::Url;
 
 use crate::connect::{ConnectSettings, Database, MIGRATIONS};
@@ -82,7 +83,17 @@ impl Drop for TestDatabase {
                 }
             });
         });
-        let _ = dropping.join();
+        let wait = move || {
+            let _ = dropping.join();
+        };
+        // Dropping a database waits for every backend of the server, also for one that
+        // another task of this runtime keeps waiting for rows.
+        match tokio::runtime::Handle::try_current() {
+            Ok(handle) if handle.runtime_flavor() == RuntimeFlavor::MultiThread => {
+                tokio::task::block_in_place(wait);
+            }
+            _ => wait(),
+        }
     }
 }
 

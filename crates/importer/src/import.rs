@@ -366,24 +366,31 @@ async fn walk_all(shop: &Workshop, windows: Vec<StoredWindow>) -> Result<(), Fai
         while walks.len() < WINDOWS_AT_ONCE
             && let Some(window) = waiting.pop_front()
         {
-            walks.push(walk_window(shop, window));
+            walks.push(walk_one(shop, window));
         }
-        match walks.next().await.transpose()? {
-            None => return Ok(()),
-            Some(Walked::Settled(counts)) => {
-                tracing::info!(
-                    resource = %counts.resource, reported = counts.reported,
-                    loaded = counts.loaded, rejected = counts.rejected,
-                    proof = ?counts.proof(), "window walked"
-                );
-            }
-            Some(Walked::Split(halves)) => {
-                let halves = stored_halves(shop, halves).await?;
-                for half in halves.into_iter().rev() {
-                    waiting.push_front(half);
-                }
-            }
+        // Nothing else may be waited for here: a walk that is not polled may hold the
+        // very connection that is waited for.
+        let Some(halves) = walks.next().await.transpose()? else {
+            return Ok(());
+        };
+        for half in halves.into_iter().rev() {
+            waiting.push_front(half);
         }
+    }
+}
+
+/// Walks a window; returns the halves that took its place, if it had to be split.
+async fn walk_one(shop: &Workshop, window: StoredWindow) -> Result<Vec<StoredWindow>, Failure> {
+    match walk_window(shop, window).await? {
+        Walked::Settled(counts) => {
+            tracing::info!(
+                resource = %counts.resource, reported = counts.reported,
+                loaded = counts.loaded, rejected = counts.rejected,
+                proof = ?counts.proof(), "window walked"
+            );
+            Ok(vec![])
+        }
+        Walked::Split(halves) => stored_halves(shop, halves).await,
     }
 }
 

@@ -20,7 +20,7 @@ check: ## Format, lints, documentation and dependencies: what CI runs before the
 	@scripts/check.sh
 
 bench: ## Measure the import against the floor and against a plain download
-	@cargo bench --locked
+	@cargo bench --locked -p entrypoints --bench import
 
 chaos: ## Break the import at seeded moments and compare every row with the truth
 	@scripts/chaos.sh $(CHAOS_ARGS)

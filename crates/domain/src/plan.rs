@@ -107,16 +107,6 @@ impl Budget {
         let rest = requests - whole_minutes * per_minute;
         whole_minutes * 60 + rest.saturating_sub(burst)
     }
-
-    /// The most requests that can be made in so many seconds; unlimited without a
-    /// limit. The reverse of [`Budget::floor_seconds`].
-    pub fn requests_within(&self, seconds: u64) -> u64 {
-        let (Some(per_minute), Some(burst)) = (self.per_minute(), self.burst()) else {
-            return u64::MAX;
-        };
-        let rest = (burst + seconds % 60).min(per_minute);
-        seconds / 60 * per_minute + rest
-    }
 }
 
 /// The least number of seconds that `requests` to `/customers` take.
@@ -342,25 +332,12 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_into_a_time_is_the_reverse_of_the_time_it_takes() {
-        for (limit, share) in [(120, 1.0), (360, 1.0), (120, 0.5), (60, 0.01)] {
-            let budget = budget(limit, share);
-            for requests in 1..2_000 {
-                let floor = budget.floor_seconds(requests);
-                assert!(budget.requests_within(floor) >= requests);
-                assert!(floor == 0 || budget.requests_within(floor - 1) < requests);
-            }
-        }
-    }
-
-    #[test]
     fn without_a_limit_there_is_no_floor() {
         let unlimited = Budget {
             requests_per_minute: None,
             share: 1.0,
         };
         assert_eq!(unlimited.floor_seconds(1_000_000), 0);
-        assert_eq!(unlimited.requests_within(1), u64::MAX);
     }
 
     #[test]

@@ -72,19 +72,12 @@ pub(crate) struct Kept {
     pub(crate) sent: u64,
     pub(crate) floor_seconds: u64,
     pub(crate) seconds: f64,
-    /// What the limits would have let through in the time that the import took.
-    pub(crate) allowed: u64,
     pub(crate) throttled: u64,
     /// Until the headers of the newest thirty days were complete.
     pub(crate) newest_days_seconds: Option<f64>,
 }
 
 impl Kept {
-    /// Which part of what the limits allow was used while there was work.
-    pub(crate) fn used(&self) -> f64 {
-        self.sent as f64 / self.allowed.max(1) as f64
-    }
-
     pub(crate) fn ratio(&self) -> f64 {
         self.seconds / self.floor_seconds.max(1) as f64
     }
@@ -140,7 +133,6 @@ async fn measure_one(server: &BenchServer, case: &Case) -> anyhow::Result<Kept> 
         sent: ledger.requests,
         floor_seconds: budget.floor_seconds(necessary),
         seconds,
-        allowed: budget.requests_within(seconds as u64),
         throttled: ledger.throttled,
         newest_days_seconds: newest.await?,
     })

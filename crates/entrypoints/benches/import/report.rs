@@ -83,7 +83,6 @@ impl Report {
             "floor s",
             "took s",
             "ratio",
-            "of the allowed",
             "429s",
             "newest 30 days s",
         ]);
@@ -97,7 +96,6 @@ impl Report {
                 count(kept.floor_seconds),
                 format!("{:.1}", kept.seconds),
                 format!("{:.3}", kept.ratio()),
-                format!("{:.1} %", kept.used() * 100.0),
                 kept.throttled.to_string(),
                 newest.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1}")),
             ]);

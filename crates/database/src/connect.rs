@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use domain::failure::Failure;
 use importer::ports::clock::Clock;
+use importer::ports::queue::{QueueName, QueueSettings};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -14,6 +15,7 @@ use sqlx::{ConnectOptions, Executor, PgPool};
 use crate::connections::{Keyring, PostgresConnections};
 use crate::failure::{database_failure, reason};
 use crate::landing::PostgresLanding;
+use crate::queue::PostgresQueue;
 use crate::records::PostgresRecords;
 use crate::runs::PostgresRuns;
 
@@ -180,6 +182,12 @@ impl Database {
 
     pub fn connections(&self, keyring: Keyring) -> PostgresConnections {
         PostgresConnections::new(self.pool.clone(), self.clock.clone(), keyring)
+    }
+
+    /// The queue of this name, with the usual settings.
+    pub fn queue(&self, name: QueueName) -> PostgresQueue {
+        let settings = QueueSettings::default();
+        PostgresQueue::new(self.pool.clone(), self.clock.clone(), name, settings)
     }
 
     /// For questions that have no function of their own.

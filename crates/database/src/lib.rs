@@ -1,5 +1,5 @@
-//! PostgreSQL: the importer's ports [`Landing`], [`Runs`] and [`Connections`], and the
-//! migrations.
+//! PostgreSQL: the importer's ports [`Landing`], [`Runs`], [`Connections`] and [`Queue`],
+//! and the migrations.
 //!
 //! [`Database::connect`] is the door. Loaded data go to the schema `salla`, everything
 //! that only the importer needs to `salla_sync`. The module `landing` holds the one
@@ -11,6 +11,7 @@
 //! [`Landing`]: importer::ports::landing::Landing
 //! [`Runs`]: importer::ports::runs::Runs
 //! [`Connections`]: importer::ports::connections::Connections
+//! [`Queue`]: importer::ports::queue::Queue
 
 mod columns;
 mod connect;
@@ -19,6 +20,7 @@ mod copy;
 mod failure;
 mod landing;
 mod lease;
+mod queue;
 mod reading;
 mod records;
 mod retry;
@@ -32,6 +34,7 @@ mod transaction;
 pub use connect::{ConnectSettings, Database, SchemaState};
 pub use connections::{KeyCheck, KeyMismatch, Keyring, KeyringError, PostgresConnections};
 pub use landing::PostgresLanding;
+pub use queue::PostgresQueue;
 pub use reading::{RawRecord, RejectedFilter, RejectedRecord, TableCount};
 pub use records::PostgresRecords;
 pub use runs::PostgresRuns;

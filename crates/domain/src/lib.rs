@@ -9,6 +9,7 @@ pub mod certificate;
 pub mod customer;
 pub mod failure;
 pub mod instant;
+pub mod job;
 pub mod money;
 pub mod order;
 pub mod plan;

@@ -12,5 +12,7 @@ pub mod progress;
 mod recent;
 pub mod repair;
 pub mod stop;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod trace;
 pub mod verify;

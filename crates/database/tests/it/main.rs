@@ -15,6 +15,7 @@ mod landing_orders;
 mod make;
 mod parallel;
 mod proof;
+mod queue;
 mod reading;
 mod refresh;
 mod rejections;

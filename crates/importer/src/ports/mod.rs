@@ -7,6 +7,7 @@ pub mod connections;
 pub mod inventory;
 pub mod landing;
 pub mod platform;
+pub mod queue;
 pub mod records;
 pub mod runs;
 pub mod traces;

@@ -1,0 +1,292 @@
+//! The queue: a table in which a lease is a time and a receipt.
+//!
+//! A message is ready once its `visible_at` has come. Receiving moves that time to the
+//! end of the lease and gives out a new receipt, so a consumer that dies needs nobody
+//! to clean up after it, and one that comes late is told by its receipt.
+
+mod dead_letters;
+mod messages;
+mod wakeups;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::failure::Failure;
+use importer::ports::clock::Clock;
+use importer::ports::queue::{
+    DeadLetter, DeadLetters, Delivery, Depth, Disposition, JobId, Queue, QueueName, QueueSettings,
+    Receipt, Redrive, Standing,
+};
+use jiff::{SignedDuration, Timestamp};
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::queue::messages::Outgoing;
+use crate::queue::wakeups::Wakeups;
+use crate::retry::persistently;
+use crate::runs::new_id;
+
+/// A receive that waits looks again this often, in case it is not told of a message, or
+/// one becomes ready by the passing of time.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// [`Queue`] and [`DeadLetters`] on PostgreSQL.
+///
+/// All times are those of the given clock. Clones share the connection on which the
+/// first receive that waits begins to listen for messages; it is one beside the pool's.
+#[derive(Clone, Debug)]
+pub struct PostgresQueue {
+    pool: PgPool,
+    clock: Arc<dyn Clock>,
+    name: QueueName,
+    settings: QueueSettings,
+    wakeups: Arc<Wakeups>,
+}
+
+impl PostgresQueue {
+    pub fn new(
+        pool: PgPool,
+        clock: Arc<dyn Clock>,
+        name: QueueName,
+        settings: QueueSettings,
+    ) -> Self {
+        let wakeups = Arc::new(Wakeups::new(pool.clone(), clock.clone(), name));
+        Self {
+            pool,
+            clock,
+            name,
+            settings,
+            wakeups,
+        }
+    }
+
+    /// Sends as part of the caller's transaction: the message exists from its commit
+    /// on, or never. Not tried again by itself, because the transaction is lost with
+    /// its connection.
+    pub async fn send_in(
+        &self,
+        connection: &mut PgConnection,
+        body: &str,
+        delay: Duration,
+    ) -> Result<JobId, Failure> {
+        let message = self.outgoing(body, delay);
+        messages::send(connection, self.name, &message)
+            .await
+            .map_err(|trouble| trouble.while_doing("sending a message"))?;
+        Ok(job_id(message.id))
+    }
+
+    fn outgoing<'a>(&self, body: &'a str, delay: Duration) -> Outgoing<'a> {
+        let now = self.clock.now();
+        Outgoing {
+            id: new_id(now),
+            body,
+            sent_at: now,
+            visible_at: later(now, delay),
+        }
+    }
+
+    async fn lease(&self, most: u32, visibility: Duration) -> Result<Vec<Delivery>, Failure> {
+        loop {
+            let received = persistently(&self.clock, "receiving messages", || {
+                let now = self.clock.now();
+                let (receipt, until) = (new_id(now), later(now, visibility));
+                messages::lease(
+                    &self.pool,
+                    self.name,
+                    self.settings,
+                    most,
+                    (now, until),
+                    receipt,
+                )
+            })
+            .await?;
+            for job in &received.buried {
+                tracing::warn!(queue = %self.name, %job, "the message went to the dead letters: attempts are used up");
+            }
+            // Behind what was buried there may be what can be delivered.
+            if !received.leased.is_empty() || received.buried.is_empty() {
+                return Ok(received.leased);
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Queue for PostgresQueue {
+    async fn send(&self, body: &str, delay: Duration) -> Result<JobId, Failure> {
+        let message = self.outgoing(body, delay);
+        persistently(&self.clock, "sending a message", || async {
+            let mut connection = self.pool.acquire().await?;
+            messages::send(&mut connection, self.name, &message).await
+        })
+        .await?;
+        Ok(job_id(message.id))
+    }
+
+    async fn receive(
+        &self,
+        most: u32,
+        visibility: Duration,
+        wait: Duration,
+    ) -> Result<Vec<Delivery>, Failure> {
+        if most == 0 {
+            return Ok(Vec::new());
+        }
+        if wait.is_zero() {
+            return self.lease(most, visibility).await;
+        }
+        let until = self.clock.monotonic().saturating_add(wait);
+        // From before the first look on, so that no message falls between the two.
+        let mut news = self.wakeups.subscribe();
+        loop {
+            // Before the look: the last one begins when the time is over, so that what
+            // became ready during a slow one is not left behind.
+            let is_last = self.clock.monotonic() >= until;
+            let leased = self.lease(most, visibility).await?;
+            if !leased.is_empty() || is_last {
+                return Ok(leased);
+            }
+            let left = until.saturating_sub(self.clock.monotonic());
+            tokio::select! {
+                () = news.next() => {}
+                () = self.clock.sleep(left.min(POLL_INTERVAL)) => {}
+            }
+        }
+    }
+
+    async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<Standing, Failure> {
+        let Some(lease) = Lease::parse(receipt) else {
+            return Ok(Standing::Stale);
+        };
+        persistently(&self.clock, "extending a message's lease", || {
+            let until = later(self.clock.now(), visibility);
+            messages::extend(&self.pool, self.name, lease, until)
+        })
+        .await
+    }
+
+    async fn settle(
+        &self,
+        receipt: &Receipt,
+        disposition: Disposition,
+    ) -> Result<Standing, Failure> {
+        let Some(lease) = Lease::parse(receipt) else {
+            return Ok(Standing::Stale);
+        };
+        let standing = persistently(&self.clock, "settling a message", || {
+            let now = self.clock.now();
+            messages::settle(
+                &self.pool,
+                self.name,
+                self.settings,
+                lease,
+                &disposition,
+                now,
+            )
+        })
+        .await?;
+        match (&disposition, standing) {
+            (Disposition::Park { why }, Standing::Held) => {
+                tracing::info!(queue = %self.name, job = %lease.id, %why, "the message was parked");
+            }
+            (Disposition::Bury { why }, Standing::Held) => {
+                tracing::warn!(queue = %self.name, job = %lease.id, %why, "the message went to the dead letters");
+            }
+            _ => {}
+        }
+        Ok(standing)
+    }
+
+    async fn depth(&self) -> Result<Depth, Failure> {
+        persistently(&self.clock, "counting messages", || {
+            messages::depth(&self.pool, self.name, self.clock.now())
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl DeadLetters for PostgresQueue {
+    async fn list(&self, after: Option<&JobId>, limit: u32) -> Result<Vec<DeadLetter>, Failure> {
+        // Before the first, and before an id that we never gave.
+        let after = after.and_then(parse_id).unwrap_or(Uuid::nil());
+        persistently(&self.clock, "listing dead letters", || {
+            dead_letters::list(&self.pool, self.name, after, limit)
+        })
+        .await
+    }
+
+    async fn read(&self, id: &JobId) -> Result<Option<DeadLetter>, Failure> {
+        let Some(id) = parse_id(id) else {
+            return Ok(None);
+        };
+        persistently(&self.clock, "reading a dead letter", || {
+            dead_letters::read(&self.pool, self.name, id)
+        })
+        .await
+    }
+
+    async fn redrive(&self, which: Redrive) -> Result<u64, Failure> {
+        let only = match which {
+            Redrive::All => None,
+            Redrive::One(id) => match parse_id(&id) {
+                Some(id) => Some(id),
+                None => return Ok(0),
+            },
+        };
+        persistently(&self.clock, "putting dead letters back", || {
+            dead_letters::redrive(&self.pool, self.name, only, self.clock.now())
+        })
+        .await
+    }
+
+    async fn discard(&self, id: &JobId) -> Result<bool, Failure> {
+        let Some(id) = parse_id(id) else {
+            return Ok(false);
+        };
+        persistently(&self.clock, "discarding a dead letter", || {
+            dead_letters::discard(&self.pool, self.name, id)
+        })
+        .await
+    }
+}
+
+/// A receipt from the inside.
+#[derive(Clone, Copy, Debug)]
+struct Lease {
+    id: Uuid,
+    receipt: Uuid,
+}
+
+impl Lease {
+    fn parse(receipt: &Receipt) -> Option<Self> {
+        let (id, receipt) = receipt.0.split_once('/')?;
+        Some(Self {
+            id: Uuid::try_parse(id).ok()?,
+            receipt: Uuid::try_parse(receipt).ok()?,
+        })
+    }
+
+    fn to_receipt(self) -> Receipt {
+        Receipt(format!("{}/{}", self.id, self.receipt))
+    }
+}
+
+fn job_id(id: Uuid) -> JobId {
+    JobId(id.to_string())
+}
+
+/// `None` for an id that this adapter never gave, which names nothing.
+fn parse_id(id: &JobId) -> Option<Uuid> {
+    Uuid::try_parse(&id.0).ok()
+}
+
+/// A time too far to be told is the last that can be.
+fn later(now: Timestamp, by: Duration) -> Timestamp {
+    SignedDuration::try_from(by)
+        .ok()
+        .and_then(|by| now.checked_add(by).ok())
+        .unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,119 @@
+//! Waking receives that wait, by PostgreSQL's notifications.
+//!
+//! A notification only makes a message arrive sooner. Receives look for themselves at
+//! intervals, so nothing depends on one: a connection may break, and PgBouncer may take
+//! a LISTEN and never deliver anything.
+
+use std::convert::Infallible;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use importer::ports::clock::Clock;
+use importer::ports::queue::QueueName;
+use sqlx::PgPool;
+use sqlx::postgres::{PgListener, PgPoolOptions};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::failure::reason;
+
+/// One for all queues; what is notified of is the name of one.
+pub(crate) const CHANNEL: &str = "salla_sync_queue";
+
+/// Between two tries to listen.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// For how long one try waits for its connection.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Tells all who wait in this process that it is worth looking.
+#[derive(Debug)]
+pub(crate) struct Wakeups {
+    pool: PgPool,
+    clock: Arc<dyn Clock>,
+    queue: QueueName,
+    news: watch::Sender<()>,
+    /// Ends with this value. It begins with the first who waits: most of those who send
+    /// never do.
+    listening: OnceLock<JoinSet<()>>,
+}
+
+impl Wakeups {
+    pub(crate) fn new(pool: PgPool, clock: Arc<dyn Clock>, queue: QueueName) -> Self {
+        Self {
+            pool,
+            clock,
+            queue,
+            news: watch::Sender::new(()),
+            listening: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn subscribe(&self) -> News {
+        self.listening.get_or_init(|| {
+            let mut task = JoinSet::new();
+            task.spawn(listen(
+                self.pool.clone(),
+                self.clock.clone(),
+                self.queue,
+                self.news.clone(),
+            ));
+            task
+        });
+        News(self.news.subscribe())
+    }
+}
+
+pub(crate) struct News(watch::Receiver<()>);
+
+impl News {
+    /// Returns when there may be a message that was not there at the last call, or at
+    /// the subscription. Safe to cancel.
+    pub(crate) async fn next(&mut self) {
+        if self.0.changed().await.is_err() {
+            // Nobody will tell: the one who waits looks for itself.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+async fn listen(pool: PgPool, clock: Arc<dyn Clock>, queue: QueueName, news: watch::Sender<()>) {
+    // A connection that is held for ever must not be one of those that the work needs.
+    let own = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(PATIENCE)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_lazy_with(pool.connect_options().as_ref().clone());
+    let mut is_told = false;
+    loop {
+        let Err(error) = follow(&own, queue, &news, &mut is_told).await;
+        if !is_told {
+            is_told = true;
+            let why = reason(&error);
+            tracing::warn!(%queue, why, "new messages are not notified of; receives find them by looking, once a second");
+        }
+        clock.sleep(PAUSE).await;
+    }
+}
+
+/// Listens until that fails for good.
+async fn follow(
+    pool: &PgPool,
+    queue: QueueName,
+    news: &watch::Sender<()>,
+    is_told: &mut bool,
+) -> Result<Infallible, sqlx::Error> {
+    let mut listener = PgListener::connect_with(pool).await?;
+    listener.listen(CHANNEL).await?;
+    *is_told = false;
+    loop {
+        // Nobody heard what was sent before, or while the connection was lost.
+        news.send_replace(());
+        while let Some(notification) = listener.try_recv().await? {
+            if notification.payload() == queue.as_str() {
+                news.send_replace(());
+            }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Jobs on their way to a worker.
+//!
+//! A queue is for what may be done more than once: every message is delivered at least
+//! once and in no order. What a job must not do twice, or at the same time as another,
+//! is guarded where it is done, by the claim of its run.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::failure::Failure;
+use jiff::Timestamp;
+
+/// The queues there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum QueueName {
+    /// Carries [`domain::job::HistoricalSync`].
+    HistoricalSync,
+    /// Carries [`domain::job::NotificationJob`].
+    Notifications,
+}
+
+impl QueueName {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::HistoricalSync => "historical-sync",
+            Self::Notifications => "notifications",
+        }
+    }
+}
+
+impl fmt::Display for QueueName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueSettings {
+    /// So often is a message delivered, snoozes aside, before it goes to the dead
+    /// letters; at least 1.
+    pub max_attempts: u32,
+}
+
+impl Default for QueueSettings {
+    fn default() -> Self {
+        Self { max_attempts: 5 }
+    }
+}
+
+/// Why a message is among the dead letters when no consumer gave a reason.
+pub const ATTEMPTS_USED_UP: &str = "attempts are used up";
+
+/// The identity of a message, which it keeps for ever: through every delivery, among
+/// the dead letters and back. What it looks like is the adapter's business.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct JobId(pub String);
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The right to decide about one delivery. It ends when the message is settled or
+/// delivered again. What it looks like is the adapter's business.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt(pub String);
+
+/// A message as one consumer was given it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Delivery {
+    pub id: JobId,
+    pub body: String,
+    /// 1 on the first delivery. Grows with each, those that nobody settled included;
+    /// a delivery that was snoozed is not counted.
+    pub attempt: u32,
+    pub receipt: Receipt,
+    /// When the message was sent first, whatever has become of it since.
+    pub sent_at: Timestamp,
+}
+
+/// Leaves the body out: deliveries get into logs.
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("id", &self.id)
+            .field("attempt", &self.attempt)
+            .field("sent_at", &self.sent_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What becomes of a message that a consumer holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// The work is done: the message goes.
+    Done,
+    /// It did not work; deliver the message again `after` this time. The attempt
+    /// counts, and the last permitted one moves the message to the dead letters
+    /// because [`ATTEMPTS_USED_UP`].
+    Retry { after: Duration },
+    /// Nothing went wrong, but it is too early: deliver the message again from then
+    /// on. Costs nothing, since the delivery that led to it is not counted; it may be
+    /// repeated for ever.
+    Snooze { until: Timestamp },
+    /// The run waits in the database for somebody to act, and whoever acts sends a new
+    /// message: this one goes, as if done. `why` is for the log and is not kept; like
+    /// every reason it carries neither the body nor anything personal.
+    Park { why: String },
+    /// No repetition can help: the message goes to the dead letters with this reason,
+    /// which carries neither the body nor anything personal.
+    Bury { why: String },
+}
+
+/// Whether the receipt was still good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It was, and what was asked for has been done. A lease that has run out is still
+    /// good as long as nobody else has received the message.
+    Held,
+    /// Somebody else has the message or it is gone; nothing was changed.
+    Stale,
+}
+
+/// How much there is on a queue at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Could be received now, those included whose consumer let its lease run out.
+    pub ready: u64,
+    /// Wait for their time after a send with a delay, a retry or a snooze.
+    pub delayed: u64,
+    /// Held by a consumer whose lease has not run out.
+    pub in_flight: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// For how long the message that has been ready longest has been so: time in which
+    /// it could have been received, not its age.
+    pub oldest_ready: Option<Duration>,
+}
+
+/// One queue.
+///
+/// **Repeated:** a message is delivered again whenever its lease runs out before it is
+/// settled, and may be delivered twice for no reason that a consumer could see. A send
+/// whose answer was lost may leave two messages; the caller sees one id or a failure.
+///
+/// **In parallel:** any number of consumers may receive at once, in any number of
+/// processes; each message goes to one of them at a time. The lease of one whose work
+/// takes longer than it thought runs out while it still works, and then two work on the
+/// same job: the receipt tells the late one so when it settles.
+///
+/// **Lost:** nothing, once a send has returned. There is no order, not even for
+/// messages of one sender.
+///
+/// Delays, leases and snoozes go by the adapter's clock. Where several processes with
+/// clocks of their own share a queue, each time is as exact as their clocks agree.
+#[async_trait]
+pub trait Queue: Send + Sync + fmt::Debug {
+    /// Puts a message on the queue, to be received from `delay` on.
+    async fn send(&self, body: &str, delay: Duration) -> Result<JobId, Failure>;
+
+    /// Leases up to `most` messages for `visibility` each: until then nobody else is
+    /// given them. Waits up to `wait` for the first and returns at once with what is
+    /// there, which may be fewer than there are; none after `wait`, or if `most` is 0.
+    ///
+    /// Each delivery counts as an attempt, so that a message that kills its workers
+    /// does not do so for ever: one that has no attempt left goes to the dead letters
+    /// because [`ATTEMPTS_USED_UP`] instead of being delivered.
+    ///
+    /// Safe to cancel: what was leased by then comes back after `visibility`, and the
+    /// attempt counts. The same holds when the answer to a lease gets lost.
+    async fn receive(
+        &self,
+        most: u32,
+        visibility: Duration,
+        wait: Duration,
+    ) -> Result<Vec<Delivery>, Failure>;
+
+    /// Makes the lease end `visibility` from now, sooner or later than before. May be
+    /// repeated.
+    async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<Standing, Failure>;
+
+    /// Decides what becomes of a message. Of several decisions under one receipt the
+    /// first takes effect and the others are stale. If a connection breaks meanwhile,
+    /// the caller may be told [`Standing::Stale`] of its own decision that took effect;
+    /// there is nothing left to do then either.
+    async fn settle(
+        &self,
+        receipt: &Receipt,
+        disposition: Disposition,
+    ) -> Result<Standing, Failure>;
+
+    /// Counts everything. For operators and metrics: it may cost time in proportion to
+    /// the messages there are, and the answer may be out of date when it arrives.
+    async fn depth(&self) -> Result<Depth, Failure>;
+}
+
+/// A message that was given up on.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    pub id: JobId,
+    pub body: String,
+    pub reason: String,
+    /// Deliveries that counted before it was given up on.
+    pub attempts: u32,
+    pub sent_at: Timestamp,
+    pub buried_at: Timestamp,
+}
+
+/// Leaves the body out, as [`Delivery`] does.
+impl fmt::Debug for DeadLetter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeadLetter")
+            .field("id", &self.id)
+            .field("reason", &self.reason)
+            .field("attempts", &self.attempts)
+            .field("buried_at", &self.buried_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which dead letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Redrive {
+    One(JobId),
+    /// All that there are when the call begins.
+    All,
+}
+
+/// What one queue has given up on, kept until somebody decides.
+///
+/// Nothing leaves by itself. Calls may be repeated; after a lost connection the answer
+/// may leave out what the first try did.
+#[async_trait]
+pub trait DeadLetters: Send + Sync + fmt::Debug {
+    /// Up to `limit` letters, always in the same order, from the one behind `after` on.
+    async fn list(&self, after: Option<&JobId>, limit: u32) -> Result<Vec<DeadLetter>, Failure>;
+
+    async fn read(&self, id: &JobId) -> Result<Option<DeadLetter>, Failure>;
+
+    /// Puts letters back on their queue, ready at once and with all attempts before
+    /// them, and says how many there were.
+    async fn redrive(&self, which: Redrive) -> Result<u64, Failure>;
+
+    /// Deletes a letter for good; `false` if there was none.
+    async fn discard(&self, id: &JobId) -> Result<bool, Failure>;
+}

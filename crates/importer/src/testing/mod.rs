@@ -1,0 +1,4 @@
+//! What adapters' tests share: contract suites of ports, and a clock to drive.
+
+pub mod clock;
+pub mod queue;

@@ -14,6 +14,7 @@ use sqlx::{ConnectOptions, Executor, PgPool};
 
 use crate::connections::{Keyring, PostgresConnections};
 use crate::failure::{database_failure, reason};
+use crate::jobs::PostgresJobs;
 use crate::landing::PostgresLanding;
 use crate::queue::PostgresQueue;
 use crate::records::PostgresRecords;
@@ -174,6 +175,10 @@ impl Database {
 
     pub fn runs(&self) -> PostgresRuns {
         PostgresRuns::new(self.pool.clone(), self.clock.clone())
+    }
+
+    pub fn jobs(&self) -> PostgresJobs {
+        PostgresJobs::new(self.pool.clone(), self.clock.clone())
     }
 
     pub fn records(&self) -> PostgresRecords {

@@ -18,6 +18,7 @@ mod connect;
 mod connections;
 mod copy;
 mod failure;
+mod jobs;
 mod landing;
 mod lease;
 mod queue;
@@ -33,6 +34,7 @@ mod transaction;
 
 pub use connect::{ConnectSettings, Database, SchemaState};
 pub use connections::{KeyCheck, KeyMismatch, Keyring, KeyringError, PostgresConnections};
+pub use jobs::PostgresJobs;
 pub use landing::PostgresLanding;
 pub use queue::PostgresQueue;
 pub use reading::{RawRecord, RejectedFilter, RejectedRecord, TableCount};

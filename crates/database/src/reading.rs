@@ -118,6 +118,10 @@ const COUNTS: [(&str, &str); 9] = [
     count!("salla.categories"),
 ];
 
+const LAST_PROGRESS: &str = "
+    SELECT max(updated_at) FROM salla_sync.merchant_sync_status
+    WHERE $1::uuid IS NULL OR merchant_id = $1";
+
 impl Database {
     /// Open rejections, the latest first.
     pub async fn rejected(&self, filter: RejectedFilter) -> Result<Vec<RejectedRecord>, Failure> {
@@ -132,13 +136,17 @@ impl Database {
         rows.into_iter().map(RejectedRecord::try_from).collect()
     }
 
-    /// When an import of this database last wrote; by the clock of that import.
-    pub async fn last_progress(&self) -> Result<Option<Timestamp>, Failure> {
-        let last: Option<jiff_sqlx::Timestamp> =
-            sqlx::query_scalar("SELECT max(updated_at) FROM salla_sync.merchant_sync_status")
-                .fetch_one(self.pool())
-                .await
-                .map_err(|error| database_failure("reading the last progress", &error))?;
+    /// When an import of this merchant, or of any, last wrote; by the clock of that
+    /// import.
+    pub async fn last_progress(
+        &self,
+        merchant: Option<MerchantId>,
+    ) -> Result<Option<Timestamp>, Failure> {
+        let last: Option<jiff_sqlx::Timestamp> = sqlx::query_scalar(LAST_PROGRESS)
+            .bind(merchant.map(|merchant| merchant.0))
+            .fetch_one(self.pool())
+            .await
+            .map_err(|error| database_failure("reading the last progress", &error))?;
         Ok(last.map(jiff_sqlx::Timestamp::to_jiff))
     }
 

@@ -56,6 +56,8 @@ pub enum Failure {
 /// Why a shop's connection no longer serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Disconnection {
+    #[error("no tokens are stored for this shop")]
+    NotConnected,
     #[error("Salla rejects the access token and there is no refresh token to get a new one with")]
     TokenRejected,
     #[error("Salla refused to refresh the token")]
@@ -74,8 +76,19 @@ pub enum Disconnection {
 }
 
 impl Disconnection {
+    pub const ALL: [Self; 7] = [
+        Self::NotConnected,
+        Self::TokenRejected,
+        Self::RefreshRefused,
+        Self::RefreshLost,
+        Self::ScopeMissing,
+        Self::Forbidden,
+        Self::ShopInactive,
+    ];
+
     pub fn code(self) -> &'static str {
         match self {
+            Self::NotConnected => "not_connected",
             Self::TokenRejected => "token_rejected",
             Self::RefreshRefused => "refresh_refused",
             Self::RefreshLost => "refresh_lost",
@@ -87,6 +100,9 @@ impl Disconnection {
 
     fn advice(self) -> &'static str {
         match self {
+            Self::NotConnected => {
+                "store the shop's tokens with `salla-sync connect`, then `salla-sync runs restart`"
+            }
             Self::TokenRejected => {
                 "put a valid token into SALLA_ACCESS_TOKEN (and SALLA_REFRESH_TOKEN with \
                  SALLA_CLIENT_ID and SALLA_CLIENT_SECRET to have it renewed) and start again"

@@ -7,6 +7,7 @@
 pub mod catalogue;
 pub mod certificate;
 pub mod customer;
+pub mod disposition;
 pub mod failure;
 pub mod instant;
 pub mod job;

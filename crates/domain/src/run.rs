@@ -24,26 +24,59 @@ pub enum RunState {
     /// Nobody works on it: not begun yet, or interrupted and ready to go on.
     Pending,
     InProgress,
+    /// Goes on by itself at a time that is known.
+    Waiting,
+    /// Goes on from its checkpoint when somebody resumes it.
+    Paused,
     Completed,
     /// Ended by a failure that somebody must act on; starting again goes on from
     /// the checkpoint.
     Failed,
+    /// Given up by somebody; what was read stays.
+    Cancelled,
+}
+
+/// What somebody may want of a run that exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    Pause,
+    /// Go on: after a pause, or without waiting any longer.
+    Resume,
+    Cancel,
+    /// Begin again from the checkpoint after a failure or a cancellation.
+    Restart,
+}
+
+/// What a command makes of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    To(RunState),
+    /// The run is as it is wanted already.
+    Nothing,
+    /// With a sentence that says why and what to do instead.
+    Refused(&'static str),
 }
 
 impl RunState {
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 7] = [
         Self::Pending,
         Self::InProgress,
+        Self::Waiting,
+        Self::Paused,
         Self::Completed,
         Self::Failed,
+        Self::Cancelled,
     ];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "PENDING",
             Self::InProgress => "IN_PROGRESS",
+            Self::Waiting => "WAITING",
+            Self::Paused => "PAUSED",
             Self::Completed => "COMPLETED",
             Self::Failed => "FAILED",
+            Self::Cancelled => "CANCELLED",
         }
     }
 
@@ -51,11 +84,47 @@ impl RunState {
         Self::ALL.into_iter().find(|s| s.as_str() == text)
     }
 
-    /// Whether starting the same import again continues this run.
+    /// Whether a worker may take the run on, unless another one holds it. A failed run
+    /// has to be restarted first: a second delivery of the message that it failed under
+    /// must not begin it again.
     pub fn can_be_claimed(self) -> bool {
         match self {
-            Self::Pending | Self::InProgress | Self::Failed => true,
-            Self::Completed => false,
+            Self::Pending | Self::InProgress | Self::Waiting => true,
+            Self::Paused | Self::Completed | Self::Failed | Self::Cancelled => false,
+        }
+    }
+
+    pub fn after(self, command: Command) -> Step {
+        match (command, self) {
+            (Command::Pause, Self::Pending | Self::InProgress | Self::Waiting) => {
+                Step::To(Self::Paused)
+            }
+            (Command::Pause, Self::Paused) => Step::Nothing,
+            (Command::Pause, Self::Failed) => Step::Refused(
+                "it has failed, so there is nothing to pause; `runs cancel` gives it up",
+            ),
+            (Command::Resume, Self::Paused | Self::Waiting) => Step::To(Self::Pending),
+            (Command::Resume, Self::Pending | Self::InProgress) => Step::Nothing,
+            (Command::Resume, Self::Failed | Self::Cancelled) => {
+                Step::Refused("it is over; `runs restart` goes on from its checkpoint")
+            }
+            (
+                Command::Cancel,
+                Self::Pending | Self::InProgress | Self::Waiting | Self::Paused | Self::Failed,
+            ) => Step::To(Self::Cancelled),
+            (Command::Cancel, Self::Cancelled) => Step::Nothing,
+            (Command::Restart, Self::Failed | Self::Cancelled) => Step::To(Self::Pending),
+            (Command::Restart, Self::Pending | Self::InProgress | Self::Waiting) => Step::Nothing,
+            (Command::Restart, Self::Paused) => {
+                Step::Refused("it is paused; `runs resume` goes on from its checkpoint")
+            }
+            (_, Self::Completed) => Step::Refused(
+                "it is completed; `runs start --again` reads everything again, `runs extend` what \
+                 is older",
+            ),
+            (Command::Pause, Self::Cancelled) => {
+                Step::Refused("it is cancelled; `runs restart` goes on from its checkpoint")
+            }
         }
     }
 }
@@ -63,5 +132,47 @@ impl RunState {
 impl std::fmt::Display for RunState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The whole table at a glance: rows are states, columns pause, resume, cancel and
+    /// restart; `=` is nothing to do, `!` a refusal.
+    #[test]
+    fn every_command_in_every_state() {
+        let table = [
+            (RunState::Pending, ["PAUSED", "=", "CANCELLED", "="]),
+            (RunState::InProgress, ["PAUSED", "=", "CANCELLED", "="]),
+            (RunState::Waiting, ["PAUSED", "PENDING", "CANCELLED", "="]),
+            (RunState::Paused, ["=", "PENDING", "CANCELLED", "!"]),
+            (RunState::Completed, ["!", "!", "!", "!"]),
+            (RunState::Failed, ["!", "!", "CANCELLED", "PENDING"]),
+            (RunState::Cancelled, ["!", "!", "=", "PENDING"]),
+        ];
+        assert_eq!(table.map(|(state, _)| state), RunState::ALL);
+        let commands = [
+            Command::Pause,
+            Command::Resume,
+            Command::Cancel,
+            Command::Restart,
+        ];
+        for (state, expected) in table {
+            let steps = commands.map(|command| match state.after(command) {
+                Step::To(next) => next.as_str(),
+                Step::Nothing => "=",
+                Step::Refused(_) => "!",
+            });
+            assert_eq!(steps, expected, "{state}");
+        }
+    }
+
+    #[test]
+    fn states_are_read_as_they_are_written() {
+        for state in RunState::ALL {
+            assert_eq!(RunState::parse(state.as_str()), Some(state));
+        }
     }
 }

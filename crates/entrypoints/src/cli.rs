@@ -1,8 +1,15 @@
 //! The command line: what can be typed, with an example for each.
 
+mod jobs;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use jobs::{
+    ConnectArgs, DeadArgs, DepthArgs, LetterArgs, ListArgs, QueueCommand, RedriveArgs, RunArgs,
+    RunsCommand, ShowArgs, StartArgs, StartExtensionArgs, WorkArgs,
+};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -24,7 +31,7 @@ Exit codes:
   1  the import ended FAILED, or the command could not do its work
   2  wrong usage or settings
   3  interrupted: run the same command again to go on from the checkpoint
-  4  another process is importing this shop";
+  4  another process is importing this shop, or the import is paused";
 
 #[derive(Args, Debug)]
 pub struct Global {
@@ -134,6 +141,29 @@ pub enum Command {
     #[command(after_help = "Example:\n  \
         DATABASE_URL=postgres://… salla-sync remap --resource products")]
     Remap(RemapArgs),
+
+    /// Store a shop's tokens, encrypted, so that workers can import it.
+    #[command(after_help = "Example:\n  \
+        SALLA_ACCESS_TOKEN=… SALLA_REFRESH_TOKEN=… SALLA_CLIENT_ID=… SALLA_CLIENT_SECRET=… \\\n  \
+        SALLA_SYNC_KEY=… DATABASE_URL=postgres://… salla-sync connect")]
+    Connect(ConnectArgs),
+
+    /// Work on imports in the background until told to stop.
+    #[command(after_help = "Example:\n  \
+        SALLA_CLIENT_ID=… SALLA_CLIENT_SECRET=… SALLA_SYNC_KEY=… DATABASE_URL=postgres://… \\\n  \
+        salla-sync work --log info --log-format json\n\n\
+        SIGTERM or Ctrl-C stops at a commit and gives the work to others. Any number of\n\
+        workers may share a database.")]
+    Work(WorkArgs),
+
+    /// Start, look at, pause, resume, cancel, restart and extend imports in the
+    /// background.
+    #[command(subcommand)]
+    Runs(RunsCommand),
+
+    /// Look at the queues and decide about dead letters.
+    #[command(subcommand)]
+    Queue(QueueCommand),
 
     /// Create or upgrade salla-sync's tables.
     #[command(after_help = "Example:\n  DATABASE_URL=postgres://… salla-sync migrate")]

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use salla_client::oauth::AppCredentials;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
@@ -22,24 +23,40 @@ pub fn environment(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// Tokens as the user gives them, with what is needed to renew them.
+/// Tokens as the user gives them.
 #[derive(Clone, Debug)]
 pub struct GivenTokens {
     pub access: SecretString,
-    pub refresh: Option<Refresh>,
+    /// Only with the app's keys, without which nothing can be renewed.
+    pub refresh: Option<SecretString>,
+}
+
+/// Where Salla is, and which app this is.
+#[derive(Clone, Debug)]
+pub struct AppSettings {
+    pub api_url: String,
+    pub accounts_url: String,
+    pub keys: Option<AppKeys>,
 }
 
 #[derive(Clone, Debug)]
-pub struct Refresh {
-    pub token: SecretString,
+pub struct AppKeys {
     pub client_id: String,
     pub client_secret: SecretString,
 }
 
+impl AppSettings {
+    pub fn credentials(&self) -> Option<AppCredentials> {
+        self.keys.as_ref().map(|keys| AppCredentials {
+            client_id: keys.client_id.clone(),
+            client_secret: keys.client_secret.clone(),
+        })
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct SallaSettings {
-    pub api_url: String,
-    pub accounts_url: String,
+    pub app: AppSettings,
     pub tokens: GivenTokens,
 }
 
@@ -152,15 +169,41 @@ impl<'a> Reader<'a> {
         self.text("SALLA_SYNC_KEY").map(SecretString::from)
     }
 
+    pub fn key_is_missing(&mut self) {
+        self.problem(
+            "SALLA_SYNC_KEY is not set, but tokens must be stored encrypted; make one with \
+             echo \"k1:$(openssl rand -base64 32)\", keep it, and set it",
+        );
+    }
+
     pub fn salla(&mut self, arguments: &TokenArgs) -> Option<SallaSettings> {
+        let app = self.app();
+        let tokens = self.tokens(arguments)?;
+        if tokens.refresh.is_some() && app.keys.is_none() {
+            self.problem(
+                "a refresh token is given but SALLA_CLIENT_ID and SALLA_CLIENT_SECRET are not; \
+                 set both (Salla Partners Portal, your app, App Keys), or give no refresh token",
+            );
+        }
+        Some(SallaSettings { app, tokens })
+    }
+
+    pub fn app(&mut self) -> AppSettings {
         let api_url = self.url("SALLA_API_URL", API_URL);
         let accounts_url = self.url("SALLA_ACCOUNTS_URL", ACCOUNTS_URL);
-        let tokens = self.tokens(arguments)?;
-        Some(SallaSettings {
+        let client_id = self.text("SALLA_CLIENT_ID");
+        let client_secret = self.text("SALLA_CLIENT_SECRET");
+        let keys = client_id
+            .zip(client_secret)
+            .map(|(client_id, client_secret)| AppKeys {
+                client_id,
+                client_secret: client_secret.into(),
+            });
+        AppSettings {
             api_url,
             accounts_url,
-            tokens,
-        })
+            keys,
+        }
     }
 
     fn tokens(&mut self, arguments: &TokenArgs) -> Option<GivenTokens> {
@@ -178,27 +221,9 @@ impl<'a> Reader<'a> {
             );
             return None;
         };
-        let refresh = refresh.and_then(|token| self.refresh(token));
         Some(GivenTokens {
             access: access.into(),
-            refresh,
-        })
-    }
-
-    fn refresh(&mut self, token: String) -> Option<Refresh> {
-        let client_id = self.text("SALLA_CLIENT_ID");
-        let client_secret = self.text("SALLA_CLIENT_SECRET");
-        let (Some(client_id), Some(client_secret)) = (client_id, client_secret) else {
-            self.problem(
-                "a refresh token is given but SALLA_CLIENT_ID and SALLA_CLIENT_SECRET are not; \
-                 set both (Salla Partners Portal, your app, App Keys), or give no refresh token",
-            );
-            return None;
-        };
-        Some(Refresh {
-            token: token.into(),
-            client_id,
-            client_secret: client_secret.into(),
+            refresh: refresh.map(SecretString::from),
         })
     }
 
@@ -302,7 +327,7 @@ mod tests {
         let environment = with(&[("SALLA_ACCESS_TOKEN", "a"), ("SALLA_REFRESH_TOKEN", "r")]);
         let mut reader = Reader::new(&environment);
         let salla = reader.salla(&NO_FILE).unwrap();
-        assert!(salla.tokens.refresh.is_none());
+        assert!(salla.app.keys.is_none());
         assert!(reader.finish(Some(())).is_err());
     }
 
@@ -316,7 +341,7 @@ mod tests {
         let database = reader.database(&NOT_EMBEDDED).unwrap();
         let salla = reader.salla(&NO_FILE).unwrap();
         reader.finish(Some(())).unwrap();
-        assert_eq!(salla.api_url, API_URL);
+        assert_eq!(salla.app.api_url, API_URL);
         assert_eq!(salla.tokens.access.expose_secret(), "a");
         assert_eq!(database.describe(), "PostgreSQL at db.example/shop");
         assert!(!format!("{database:?}{salla:?}").contains("secret"));

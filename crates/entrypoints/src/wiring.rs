@@ -1,5 +1,7 @@
 //! The only place where adapters meet ports.
 
+pub mod service;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,19 +15,21 @@ use importer::import::ImportSettings;
 use importer::ports::clock::Clock;
 use importer::ports::connections::{Connections, Tokens};
 use importer::ports::inventory::Inventory;
+use importer::ports::jobs::Jobs;
 use importer::ports::landing::Landing;
 use importer::ports::platform::Platform;
 use importer::ports::records::{StoredRecords, Translator};
 use importer::ports::runs::Runs;
 use importer::ports::traces::Traces;
 use salla_client::http::{http_client, token_client};
-use salla_client::oauth::{AppCredentials, OAuth};
+use salla_client::oauth::OAuth;
+use salla_client::pacing::Budget;
 use salla_client::tokens::{KeeperSettings, TokenKeeper, TokenSource};
 use salla_client::translate::StoredTexts;
 use salla_client::{ClientSettings, SallaClient, customers_budget};
 use secrecy::SecretString;
 
-use crate::config::{DatabaseSettings, SallaSettings};
+use crate::config::{AppSettings, DatabaseSettings, SallaSettings};
 use crate::embedded::{self, Embedded};
 use crate::exit::UsageError;
 
@@ -47,6 +51,18 @@ impl OpenDatabase {
 
     pub fn runs(&self) -> Arc<dyn Runs> {
         Arc::new(self.database.runs())
+    }
+
+    pub fn jobs(&self) -> Arc<dyn Jobs> {
+        Arc::new(self.database.jobs())
+    }
+
+    /// The stored tokens, which only the key opens.
+    pub fn connections(&self) -> Result<Arc<dyn Connections>, Failure> {
+        let keyring = self.keyring.clone().ok_or_else(|| Failure::Bug {
+            what: "stored tokens are needed but there is no key".to_owned(),
+        })?;
+        Ok(Arc::new(self.database.connections(keyring)))
     }
 
     pub fn records(&self) -> Arc<dyn StoredRecords> {
@@ -81,12 +97,46 @@ impl OpenDatabase {
     }
 }
 
+/// How a process uses its connections.
+#[derive(Clone, Copy, Debug)]
+pub struct Pool {
+    connections: u32,
+    /// For how long work waits for a connection.
+    patience: Duration,
+}
+
+impl Pool {
+    /// Enough for one import and its display.
+    pub const OF_A_COMMAND: Self = Self {
+        connections: 8,
+        patience: Duration::from_secs(10),
+    };
+
+    /// Many imports share few connections: waiting for one is no sign of trouble.
+    pub fn of_a_worker(connections: u32) -> Self {
+        Self {
+            connections,
+            patience: Duration::from_secs(60),
+        }
+    }
+}
+
 /// Connects; starts the private server first where that is wanted. Tables are not
 /// touched.
 pub async fn open_database(
     settings: &DatabaseSettings,
     key: Option<SecretString>,
     clock: Arc<dyn Clock>,
+) -> anyhow::Result<OpenDatabase> {
+    open_database_with(settings, key, clock, Pool::OF_A_COMMAND).await
+}
+
+/// As [`open_database`], with another use of connections.
+pub async fn open_database_with(
+    settings: &DatabaseSettings,
+    key: Option<SecretString>,
+    clock: Arc<dyn Clock>,
+    pool: Pool,
 ) -> anyhow::Result<OpenDatabase> {
     let (url, embedded, key) = match settings {
         DatabaseSettings::Url(url) => (url.clone(), None, key),
@@ -96,7 +146,12 @@ pub async fn open_database(
             (server.url().into(), Some(server), Some(key))
         }
     };
-    let database = Database::connect(ConnectSettings::new(url), clock).await?;
+    let connect = ConnectSettings {
+        max_connections: pool.connections,
+        patience: pool.patience,
+        ..ConnectSettings::new(url)
+    };
+    let database = Database::connect(connect, clock).await?;
     let wrong_key = |reason: String| UsageError::one(format!("SALLA_SYNC_KEY: {reason}"));
     let keyring = key
         .map(|key| Keyring::parse(&key))
@@ -164,55 +219,81 @@ pub struct ConnectedShop {
     pub merchant: MerchantId,
 }
 
-/// Connects with the given tokens, or with those that they were renewed to since.
+/// Connects with the given tokens, or with those that they were renewed to since. Tokens
+/// that can be renewed are stored.
 pub async fn connect_shop(
     open: &OpenDatabase,
     settings: &SallaSettings,
     share: f64,
     clock: Arc<dyn Clock>,
 ) -> Result<ConnectedShop, Failure> {
-    let not_before = after_the_last_request(open, clock.as_ref()).await?;
-    let Some(refresh) = &settings.tokens.refresh else {
-        let tokens = TokenSource::Fixed(settings.tokens.access.clone());
-        let platform = client(settings, share, clock, tokens, not_before)?;
-        return meet(open, platform).await;
-    };
-    let keyring = open.keyring.clone().ok_or_else(|| Failure::Bug {
-        what: "tokens are to be stored but there is no key".to_owned(),
-    })?;
-    let connections: Arc<dyn Connections> = Arc::new(open.database.connections(keyring));
+    if settings.tokens.refresh.is_some() {
+        return connect_stored(open, settings, share, clock).await;
+    }
+    let not_before = after_the_last_request(&open.database, None, clock.as_ref()).await?;
+    let tokens = TokenSource::Fixed(settings.tokens.access.clone());
+    let platform = client(Client {
+        tokens,
+        not_before,
+        ..Client::new(&settings.app, share, clock)?
+    });
+    meet(open, platform).await
+}
+
+/// Connects and stores the tokens, whether they can be renewed or not, for workers to
+/// use.
+pub async fn connect_and_store(
+    open: &OpenDatabase,
+    settings: &SallaSettings,
+    clock: Arc<dyn Clock>,
+) -> Result<ConnectedShop, Failure> {
+    connect_stored(open, settings, 1.0, clock).await
+}
+
+async fn connect_stored(
+    open: &OpenDatabase,
+    settings: &SallaSettings,
+    share: f64,
+    clock: Arc<dyn Clock>,
+) -> Result<ConnectedShop, Failure> {
+    let connections = open.connections()?;
     let given = Tokens {
         access: settings.tokens.access.clone(),
-        refresh: Some(refresh.token.clone()),
+        refresh: settings.tokens.refresh.clone(),
         expires_at: None,
         scope: None,
     };
     let connection = connections.open(&given).await?;
-    let accounts_url = parse_url(&settings.accounts_url)?;
-    let keeper = TokenKeeper::new(KeeperSettings {
+    let tokens = TokenSource::Kept(TokenKeeper::new(KeeperSettings {
         connections: connections.clone(),
         connection: connection.id,
-        oauth: OAuth::new(token_client()?, accounts_url, clock.clone()),
-        app: Some(AppCredentials {
-            client_id: refresh.client_id.clone(),
-            client_secret: refresh.client_secret.clone(),
-        }),
+        oauth: OAuth::new(
+            token_client()?,
+            parse_url(&settings.app.accounts_url)?,
+            clock.clone(),
+        ),
+        app: settings.app.credentials(),
         clock: clock.clone(),
+    }));
+    let platform = client(Client {
+        tokens,
+        not_before: after_the_last_request(&open.database, None, clock.as_ref()).await?,
+        ..Client::new(&settings.app, share, clock)?
     });
-    let tokens = TokenSource::Kept(keeper);
-    let platform = client(settings, share, clock, tokens, not_before)?;
     let connected = meet(open, platform).await?;
     connections.bind(connection.id, connected.merchant).await?;
     Ok(connected)
 }
 
 /// An exhausted budget allows one request a second (FACTS §6). A process that was
-/// stopped less than a second ago may have used this one up.
+/// stopped less than a second ago may have used this one up, for the given merchant or
+/// for any.
 async fn after_the_last_request(
-    open: &OpenDatabase,
+    database: &Database,
+    merchant: Option<MerchantId>,
     clock: &dyn Clock,
 ) -> Result<Option<Duration>, Failure> {
-    let Some(last) = open.database.last_progress().await? else {
+    let Some(last) = database.last_progress(merchant).await? else {
         return Ok(None);
     };
     let second = Duration::from_secs(1);
@@ -240,24 +321,57 @@ pub fn unstored_client(
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<SallaClient>, Failure> {
     let tokens = TokenSource::Fixed(settings.tokens.access.clone());
-    client(settings, share, clock, tokens, None)
+    Ok(client(Client {
+        tokens,
+        ..Client::new(&settings.app, share, clock)?
+    }))
 }
 
-fn client(
-    settings: &SallaSettings,
+/// What a client of one shop is made of.
+struct Client {
+    api_url: url::Url,
+    http: reqwest::Client,
     share: f64,
     clock: Arc<dyn Clock>,
     tokens: TokenSource,
+    customers: Arc<Budget>,
     not_before: Option<Duration>,
-) -> Result<Arc<SallaClient>, Failure> {
+}
+
+impl Client {
+    /// Without tokens.
+    fn new(app: &AppSettings, share: f64, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
+        Ok(Self {
+            api_url: parse_url(&app.api_url)?,
+            http: http_client()?,
+            share,
+            tokens: TokenSource::Fixed(SecretString::default()),
+            customers: customers_budget_of(clock.clone()),
+            not_before: None,
+            clock,
+        })
+    }
+}
+
+fn client(parts: Client) -> Arc<SallaClient> {
+    let rng_seed = seed(parts.clock.as_ref());
+    let mut settings = ClientSettings::new(
+        parts.api_url,
+        parts.http,
+        parts.clock,
+        parts.tokens,
+        parts.customers,
+    );
+    settings.share = parts.share;
+    settings.not_before = parts.not_before;
+    settings.rng_seed = rng_seed;
+    Arc::new(SallaClient::new(settings))
+}
+
+/// The budget that all shops of this process share.
+fn customers_budget_of(clock: Arc<dyn Clock>) -> Arc<Budget> {
     let seed = seed(clock.as_ref());
-    let customers = customers_budget(clock.clone(), seed);
-    let api_url = parse_url(&settings.api_url)?;
-    let mut settings = ClientSettings::new(api_url, http_client()?, clock, tokens, customers);
-    settings.share = share;
-    settings.not_before = not_before;
-    settings.rng_seed = seed;
-    Ok(Arc::new(SallaClient::new(settings)))
+    customers_budget(clock, seed)
 }
 
 /// Jitter must differ between processes that start together; nothing else hangs on

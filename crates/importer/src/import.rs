@@ -61,6 +61,8 @@ pub enum Outcome {
     Completed(Box<Certificate>),
     /// This very import was finished before; nothing was done.
     AlreadyCompleted(Box<Run>),
+    /// Somebody has paused or cancelled the run.
+    Halted(Box<Run>),
     /// Another process holds the run.
     Taken(Holder),
     Interrupted(Failure),
@@ -117,38 +119,60 @@ pub async fn import(
     let claim = runs.claim(run.id, &settings.owner, settings.lease).await?;
     match claim {
         Claim::Taken(holder) => Ok(Outcome::Taken(holder)),
-        Claim::Over(run) => Ok(Outcome::AlreadyCompleted(run)),
+        Claim::Over(run) => Ok(over(run)),
         Claim::Granted(lease, run) => {
-            let resumed = run.plan.is_some();
-            observer.claimed(&run, resumed);
-            work(importer, shop, lease, &run, observer, stop).await
+            let worked = work(importer, shop, lease, &run, observer, &stop).await;
+            match worked {
+                Ok(certificate) => end(importer, lease, certificate).await,
+                Err(failure) => interrupt(importer, lease, failure).await,
+            }
         }
     }
 }
 
-/// Works on a claimed run while its lease is kept alive, and leaves it in the state
-/// that the result asks for.
-async fn work(
+fn over(run: Box<Run>) -> Outcome {
+    match run.state {
+        RunState::Paused | RunState::Cancelled => Outcome::Halted(run),
+        _ => Outcome::AlreadyCompleted(run),
+    }
+}
+
+/// Works on a claimed run up to its certificate while its lease is kept alive. The run
+/// stays claimed.
+pub(crate) async fn work(
     importer: &Importer,
     shop: &ShopInfo,
     lease: RunLease,
     run: &Run,
     observer: &dyn Observer,
-    stop: StopSignal,
-) -> Result<Outcome, Failure> {
-    let worked = tokio::select! {
+    stop: &StopSignal,
+) -> Result<Certificate, Failure> {
+    observer.claimed(run, run.plan.is_some());
+    let work = run_to_certificate(importer, shop, lease, run, observer);
+    let (runs, clock) = (importer.runs.as_ref(), importer.clock.as_ref());
+    holding(runs, clock, lease, importer.settings.lease, stop, work).await
+}
+
+/// Does `work` for a claimed run until it ends, the lease is lost or a stop is asked
+/// for, and keeps the lease alive meanwhile.
+pub(crate) async fn holding<T>(
+    runs: &dyn Runs,
+    clock: &dyn Clock,
+    lease: RunLease,
+    duration: Duration,
+    stop: &StopSignal,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::select! {
         biased;
         () = stop.requested() => Err(Failure::Stopped),
-        failure = keep_lease(importer, lease) => Err(failure),
-        result = run_to_certificate(importer, shop, lease, run, observer) => result,
-    };
-    match worked {
-        Ok(certificate) => end(importer, lease, certificate).await,
-        Err(failure) => interrupt(importer, lease, failure).await,
+        failure = keep_lease(runs, clock, lease, duration) => Err(failure),
+        result = work => result,
     }
 }
 
-async fn end(
+/// Ends the run by what its certificate says.
+pub(crate) async fn end(
     importer: &Importer,
     lease: RunLease,
     certificate: Certificate,
@@ -178,7 +202,11 @@ async fn interrupt(
     failure: Failure,
 ) -> Result<Outcome, Failure> {
     if failure == Failure::LeaseLost {
-        return Ok(Outcome::Interrupted(failure));
+        let latest = importer.runs.latest(lease.merchant).await?;
+        return Ok(match latest.map(|run| over(Box::new(run))) {
+            Some(halted @ Outcome::Halted(_)) => halted,
+            _ => Outcome::Interrupted(failure),
+        });
     }
     if failure.resumes_by_itself() {
         // The run goes on from its checkpoint even if it cannot be released now:
@@ -198,15 +226,15 @@ async fn interrupt(
 /// Heartbeats until the lease is lost. One beat may fail, because the database may
 /// be restarting; the fencing number keeps a run safe that has lost its lease
 /// meanwhile.
-async fn keep_lease(importer: &Importer, lease: RunLease) -> Failure {
-    let period = importer.settings.lease / 4;
+async fn keep_lease(
+    runs: &dyn Runs,
+    clock: &dyn Clock,
+    lease: RunLease,
+    duration: Duration,
+) -> Failure {
     loop {
-        importer.clock.sleep(period).await;
-        match importer
-            .runs
-            .extend_lease(lease, importer.settings.lease)
-            .await
-        {
+        clock.sleep(duration / 4).await;
+        match runs.extend_lease(lease, duration).await {
             Ok(()) => {}
             Err(Failure::LeaseLost) => return Failure::LeaseLost,
             Err(error) => tracing::warn!(run_id = %lease.run, %error, "a heartbeat failed"),
@@ -229,7 +257,7 @@ async fn run_to_certificate(
     let as_of = tokio::select! {
         biased;
         result = all_passes(&workshop, &plan) => result?,
-        failure = report_percent(importer, lease) => return Err(failure),
+        failure = report(importer, lease) => return Err(failure),
     };
     importer.runs.certify(lease, as_of).await
 }
@@ -412,8 +440,11 @@ async fn stored_halves(
     halves.into_iter().map(find).collect()
 }
 
-/// Keeps the status row's percentage fresh; ends only by failing.
-async fn report_percent(importer: &Importer, lease: RunLease) -> Failure {
+/// Shorter waits are part of ordinary pacing.
+const WORTH_REPORTING: Duration = Duration::from_secs(10);
+
+/// Keeps the status row fresh; ends only by failing.
+async fn report(importer: &Importer, lease: RunLease) -> Failure {
     let begun = importer.clock.monotonic();
     let mut last = None;
     loop {
@@ -421,14 +452,16 @@ async fn report_percent(importer: &Importer, lease: RunLease) -> Failure {
         let elapsed = importer.clock.monotonic().saturating_sub(begun);
         let held_for = importer.platform.budget().held_for;
         let percent = importer.tracker.tick(elapsed, held_for).percent();
-        if last == Some(percent) {
+        let is_held = held_for >= WORTH_REPORTING;
+        if last == Some((percent, is_held)) {
             continue;
         }
-        match importer.runs.record_percent(lease, percent).await {
-            Ok(()) => last = Some(percent),
+        let waits_until = is_held.then(|| importer.clock.now() + held_for);
+        match importer.runs.report(lease, percent, waits_until).await {
+            Ok(()) => last = Some((percent, is_held)),
             Err(Failure::LeaseLost) => return Failure::LeaseLost,
             Err(error) => {
-                tracing::debug!(run_id = %lease.run, %error, "the percentage was not recorded")
+                tracing::debug!(run_id = %lease.run, %error, "the progress was not recorded")
             }
         }
     }

@@ -12,7 +12,9 @@ pub mod progress;
 mod recent;
 pub mod repair;
 pub mod stop;
+pub mod sweep;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod trace;
 pub mod verify;
+pub mod worker;

@@ -78,16 +78,9 @@ impl ConnectionRow {
 }
 
 fn parse_disconnection(code: &str) -> Option<Disconnection> {
-    [
-        Disconnection::TokenRejected,
-        Disconnection::RefreshRefused,
-        Disconnection::RefreshLost,
-        Disconnection::ScopeMissing,
-        Disconnection::Forbidden,
-        Disconnection::ShopInactive,
-    ]
-    .into_iter()
-    .find(|why| why.code() == code)
+    Disconnection::ALL
+        .into_iter()
+        .find(|why| why.code() == code)
 }
 
 pub(crate) fn place(connection: Uuid, column: &'static str) -> SealedPlace {

@@ -88,7 +88,8 @@ const COUNT: &str = "
         rejected = CASE WHEN $7 THEN
             (SELECT count(*) FROM salla_sync.rejected_records x
              WHERE x.run_id = r.id AND x.resolved_at IS NULL)
-            ELSE r.rejected END
+            ELSE r.rejected END,
+        progressed_at = now(), stall_reported_at = NULL, sent_again = 0
     WHERE r.id = $1
     RETURNING r.orders, r.order_details, r.customers, r.products, r.rejected, r.pages";
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::failure::Failure;
+use domain::job::Unreadable;
 use importer::ports::clock::Clock;
 use importer::ports::queue::{
     DeadLetter, DeadLetters, Delivery, Depth, Disposition, JobId, Queue, QueueName, QueueSettings,
@@ -22,6 +23,7 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::failure::Trouble;
 use crate::queue::messages::Outgoing;
 use crate::queue::wakeups::Wakeups;
 use crate::retry::persistently;
@@ -251,6 +253,29 @@ impl DeadLetters for PostgresQueue {
         })
         .await
     }
+}
+
+/// Sends a message of our own as part of the caller's transaction, without delay.
+pub(crate) async fn send_now(
+    tx: &mut PgConnection,
+    queue: QueueName,
+    body: &str,
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    let message = Outgoing {
+        id: new_id(now),
+        body,
+        sent_at: now,
+        visible_at: now,
+    };
+    messages::send(tx, queue, &message).await
+}
+
+/// The text of a message of our own, which nothing but a bug makes unreadable.
+pub(crate) fn body(written: Result<String, Unreadable>) -> Result<String, Failure> {
+    written.map_err(|unreadable| Failure::Bug {
+        what: format!("a message cannot be written: {unreadable}"),
+    })
 }
 
 /// A receipt from the inside.

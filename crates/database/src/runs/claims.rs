@@ -20,8 +20,13 @@ use crate::text::storable;
 /// first.
 const TAKE_TURNS: &str = "SELECT FROM salla_sync.merchants WHERE id = $1 FOR NO KEY UPDATE";
 
-const OPEN: &str =
-    select_runs!("WHERE r.merchant_id = $1 AND r.state <> 'COMPLETED' AND r.superseded_at IS NULL");
+const OPEN: &str = select_runs!(
+    "WHERE r.merchant_id = $1 AND r.state NOT IN ('COMPLETED', 'CANCELLED')
+     AND r.superseded_at IS NULL"
+);
+
+/// Why it failed stays to be seen until somebody claims it.
+const REOPEN: &str = "UPDATE salla_sync.sync_runs SET state = 'PENDING' WHERE id = $1";
 
 const SUPERSEDE: &str = "UPDATE salla_sync.sync_runs SET superseded_at = $2 WHERE id = $1";
 
@@ -49,24 +54,51 @@ pub(crate) async fn create_or_join(
     now: Timestamp,
 ) -> Result<Run, Trouble> {
     let mut tx = pool.begin().await?;
-    sqlx::query(TAKE_TURNS)
-        .bind(merchant.0)
-        .execute(&mut *tx)
-        .await?;
+    let run = create_or_join_in(&mut tx, (merchant, id), options, range, now).await?;
+    tx.commit().await?;
+    Ok(run)
+}
+
+pub(crate) async fn create_or_join_in(
+    tx: &mut PgConnection,
+    (merchant, id): (MerchantId, RunId),
+    options: &RunOptions,
+    range: DayRange,
+    now: Timestamp,
+) -> Result<Run, Trouble> {
+    take_turns(tx, merchant).await?;
     let open: Option<RunRow> = sqlx::query_as(OPEN)
         .bind(merchant.0)
         .fetch_optional(&mut *tx)
         .await?;
-    if let Some(open) = open.map(Run::try_from).transpose()? {
-        if is_joined(&open, options) {
-            return Ok(open);
-        }
+    let Some(open) = open.map(Run::try_from).transpose()? else {
+        create(tx, (merchant, id), options, range, now).await?;
+        return by_id(tx, id).await;
+    };
+    if !is_joined(&open, options) {
         let supersede = sqlx::query(SUPERSEDE).bind(open.id.0).bind(now.to_sqlx());
         supersede.execute(&mut *tx).await?;
+        create(tx, (merchant, id), options, range, now).await?;
+        return by_id(tx, id).await;
     }
-    create(&mut tx, (merchant, id), options, range, now).await?;
-    let row: RunRow = sqlx::query_as(BY_ID).bind(id.0).fetch_one(&mut *tx).await?;
-    tx.commit().await?;
+    if open.state == RunState::Failed {
+        sqlx::query(REOPEN)
+            .bind(open.id.0)
+            .execute(&mut *tx)
+            .await?;
+        show(tx, open.id, now).await?;
+    }
+    by_id(tx, open.id).await
+}
+
+/// Whoever begins, restarts or joins a run of this merchant waits here for the others.
+pub(crate) async fn take_turns(tx: &mut PgConnection, merchant: MerchantId) -> Result<(), Trouble> {
+    sqlx::query(TAKE_TURNS).bind(merchant.0).execute(tx).await?;
+    Ok(())
+}
+
+pub(crate) async fn by_id(tx: &mut PgConnection, run: RunId) -> Result<Run, Trouble> {
+    let row: RunRow = sqlx::query_as(BY_ID).bind(run.0).fetch_one(tx).await?;
     Ok(row.try_into()?)
 }
 
@@ -75,7 +107,12 @@ pub(crate) async fn create_or_join(
 /// others could do.
 fn is_joined(open: &Run, wanted: &RunOptions) -> bool {
     match open.state {
-        RunState::Pending | RunState::InProgress | RunState::Completed => true,
+        RunState::Pending
+        | RunState::InProgress
+        | RunState::Waiting
+        | RunState::Paused
+        | RunState::Completed
+        | RunState::Cancelled => true,
         RunState::Failed => open.options.asks_for_the_same(wanted),
     }
 }
@@ -116,14 +153,23 @@ const CLAIM: &str = "
     UPDATE salla_sync.sync_runs SET
         state = 'IN_PROGRESS', fencing = fencing + 1, lease_owner = $2,
         lease_until = now() + make_interval(secs => $3), started_at = coalesce(started_at, $4),
-        certificate = NULL, failure_code = NULL, failure_message = NULL, failure_advice = NULL
+        certificate = NULL, failure_code = NULL, failure_message = NULL, failure_advice = NULL,
+        waiting_until = NULL, waiting_why = NULL, work_at_claim = pages + order_details,
+        progressed_at = now(), stall_reported_at = NULL
     WHERE id = $1";
 
-const SHOW_CLAIMED: &str = "
+const SHOW: &str = "
     UPDATE salla_sync.merchant_sync_status s SET
         status = r.state, started_at = r.started_at, completed_at = NULL, updated_at = $2
     FROM salla_sync.sync_runs r
     WHERE r.id = $1 AND s.merchant_id = r.merchant_id AND s.run_id = r.id";
+
+/// Shows the state of a run that is not over.
+pub(crate) async fn show(tx: &mut PgConnection, run: RunId, now: Timestamp) -> Result<(), Trouble> {
+    let show = sqlx::query(SHOW).bind(run.0).bind(now.to_sqlx());
+    show.execute(tx).await?;
+    Ok(())
+}
 
 /// A process that was frozen while it copied rows in holds its lock for as long as
 /// its connection lives: PostgreSQL takes it for a slow client, not for an idle one.
@@ -149,8 +195,20 @@ pub(crate) async fn claim(
     lease: Duration,
     now: Timestamp,
 ) -> Result<Claim, Trouble> {
+    in_spite_of_frozen(pool, run, || claim_once(pool, run, owner, lease, now)).await
+}
+
+/// Does what locks the run's row, and ends landings that would keep it waiting.
+pub(crate) async fn in_spite_of_frozen<T, F>(
+    pool: &PgPool,
+    run: RunId,
+    work: impl Fn() -> F,
+) -> Result<T, Trouble>
+where
+    F: Future<Output = Result<T, Trouble>>,
+{
     for _ in 1..MOST_ATTEMPTS {
-        match claim_once(pool, run, owner, lease, now).await {
+        match work().await {
             Err(trouble) if trouble.is_lock_timeout() => {
                 let ended: i64 = sqlx::query_scalar(END_FROZEN).fetch_one(pool).await?;
                 tracing::warn!(run_id = %run, ended, "the run is locked by a landing that does not end");
@@ -158,7 +216,14 @@ pub(crate) async fn claim(
             result => return result,
         }
     }
-    claim_once(pool, run, owner, lease, now).await
+    work().await
+}
+
+/// The run's row, locked FOR UPDATE; fails with a lock timeout rather than wait long.
+pub(crate) async fn lock(tx: &mut PgConnection, run: RunId) -> Result<Option<RunRow>, Trouble> {
+    sqlx::query(MOST_PATIENCE).execute(&mut *tx).await?;
+    let row = sqlx::query_as(LOCK).bind(run.0).fetch_optional(tx).await?;
+    Ok(row)
 }
 
 async fn claim_once(
@@ -169,12 +234,7 @@ async fn claim_once(
     now: Timestamp,
 ) -> Result<Claim, Trouble> {
     let mut tx = pool.begin().await?;
-    sqlx::query(MOST_PATIENCE).execute(&mut *tx).await?;
-    let row: Option<RunRow> = sqlx::query_as(LOCK)
-        .bind(run.0)
-        .fetch_optional(&mut *tx)
-        .await?;
-    let row = row.ok_or_else(|| Failure::Bug {
+    let row = lock(&mut tx, run).await?.ok_or_else(|| Failure::Bug {
         what: "a run was to be claimed that does not exist".to_owned(),
     })?;
     if row.is_superseded || !row.state()?.can_be_claimed() {
@@ -189,8 +249,7 @@ async fn claim_once(
         .bind(lease.as_secs_f64())
         .bind(now.to_sqlx());
     claim.execute(&mut *tx).await?;
-    let show = sqlx::query(SHOW_CLAIMED).bind(run.0).bind(now.to_sqlx());
-    show.execute(&mut *tx).await?;
+    show(&mut tx, run, now).await?;
     let row: RunRow = sqlx::query_as(BY_ID)
         .bind(run.0)
         .fetch_one(&mut *tx)

@@ -1,16 +1,21 @@
-//! How a claim ends, and the percentage on the way there.
+//! How a claim ends, and what is told on the way there.
 
 use domain::certificate::Certificate;
 use domain::failure::Failure;
-use domain::run::RunState;
+use domain::job::{NotificationJob, NotificationKind};
+use domain::run::{RunId, RunState};
+use domain::shop::MerchantId;
 use importer::ports::landing::RunLease;
+use importer::ports::queue::QueueName;
 use importer::ports::runs::RecordedFailure;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
 
 use crate::failure::Trouble;
+use crate::queue::{body, send_now};
 use crate::text::storable;
 
 const RELEASE: &str = "
@@ -30,10 +35,41 @@ pub(crate) async fn release(pool: &PgPool, lease: RunLease, now: Timestamp) -> R
     Ok(())
 }
 
+const WAIT: &str = "
+    UPDATE salla_sync.sync_runs SET
+        state = 'WAITING', lease_owner = NULL, lease_until = NULL, waiting_until = $3,
+        waiting_why = $4, failure_code = $4, failure_message = $5, failure_advice = $6
+    WHERE id = $1 AND fencing = $2 AND state = 'IN_PROGRESS'";
+
+pub(crate) async fn wait(
+    pool: &PgPool,
+    lease: RunLease,
+    until: Timestamp,
+    why: &Failure,
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    let recorded = RecordedFailure::from(why);
+    let mut tx = pool.begin().await?;
+    let changed = sqlx::query(WAIT)
+        .bind(lease.run.0)
+        .bind(lease.fencing)
+        .bind(until.to_sqlx())
+        .bind(storable(&recorded.code))
+        .bind(storable(&recorded.message))
+        .bind(storable(&recorded.advice))
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+    end(&mut tx, lease, changed, RunState::Waiting, now).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
 const COMPLETE: &str = "
     UPDATE salla_sync.sync_runs SET
         state = 'COMPLETED', completed_at = $3, certificate = $4, progress_percent = 100,
-        lease_owner = NULL, lease_until = NULL
+        lease_owner = NULL, lease_until = NULL, waiting_until = NULL,
+        endings = endings + 1, ended_at = $3
     WHERE id = $1 AND fencing = $2 AND state = 'IN_PROGRESS'";
 
 pub(crate) async fn complete(
@@ -52,6 +88,9 @@ pub(crate) async fn complete(
         .await?
         .rows_affected();
     end(&mut tx, lease, changed, RunState::Completed, now).await?;
+    if changed > 0 {
+        notify(&mut tx, lease.run, NotificationKind::SyncComplete, now).await?;
+    }
     tx.commit().await?;
     Ok(())
 }
@@ -59,7 +98,8 @@ pub(crate) async fn complete(
 const FAIL: &str = "
     UPDATE salla_sync.sync_runs SET
         state = 'FAILED', certificate = $3, failure_code = $4, failure_message = $5,
-        failure_advice = $6, lease_owner = NULL, lease_until = NULL
+        failure_advice = $6, lease_owner = NULL, lease_until = NULL, waiting_until = NULL,
+        endings = endings + 1, ended_at = $7
     WHERE id = $1 AND fencing = $2 AND state = 'IN_PROGRESS'";
 
 pub(crate) async fn fail(
@@ -78,12 +118,83 @@ pub(crate) async fn fail(
         .bind(storable(&recorded.code))
         .bind(storable(&recorded.message))
         .bind(storable(&recorded.advice))
+        .bind(now.to_sqlx())
         .execute(&mut *tx)
         .await?
         .rows_affected();
     end(&mut tx, lease, changed, RunState::Failed, now).await?;
+    if changed > 0 {
+        notify(&mut tx, lease.run, notification(failure), now).await?;
+    }
     tx.commit().await?;
     Ok(())
+}
+
+const GIVE_UP: &str = "
+    UPDATE salla_sync.sync_runs SET
+        state = 'FAILED', failure_code = $2, failure_message = $3, failure_advice = $4,
+        lease_owner = NULL, lease_until = NULL, waiting_until = NULL,
+        endings = endings + 1, ended_at = $5
+    WHERE id = $1 AND (state IN ('PENDING', 'WAITING')
+        OR state = 'IN_PROGRESS' AND lease_until < now())";
+
+/// Ends a run FAILED that nobody holds.
+pub(crate) async fn give_up(
+    pool: &PgPool,
+    run: RunId,
+    failure: &Failure,
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    let recorded = RecordedFailure::from(failure);
+    let mut tx = pool.begin().await?;
+    let changed = sqlx::query(GIVE_UP)
+        .bind(run.0)
+        .bind(storable(&recorded.code))
+        .bind(storable(&recorded.message))
+        .bind(storable(&recorded.advice))
+        .bind(now.to_sqlx())
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+    if changed > 0 {
+        show(&mut tx, run, now).await?;
+        notify(&mut tx, run, notification(failure), now).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Who can help decides what the merchant is told.
+fn notification(failure: &Failure) -> NotificationKind {
+    match failure {
+        Failure::Disconnected(_) => NotificationKind::ReconnectNeeded,
+        _ => NotificationKind::SyncFailed,
+    }
+}
+
+const JOB: &str = "SELECT merchant_id FROM salla_sync.sync_runs WHERE id = $1 AND is_job";
+
+/// Sends the message that notifies of the end of a job, as part of the transaction that
+/// ends it.
+async fn notify(
+    tx: &mut PgConnection,
+    run: RunId,
+    kind: NotificationKind,
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    let merchant: Option<Uuid> = sqlx::query_scalar(JOB)
+        .bind(run.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some(merchant) = merchant.map(MerchantId) else {
+        return Ok(());
+    };
+    let job = NotificationJob {
+        kind,
+        merchant,
+        run,
+    };
+    send_now(tx, QueueName::Notifications, &body(job.to_json())?, now).await
 }
 
 const ENDED_BEFORE: &str = "
@@ -95,6 +206,12 @@ const SHOW: &str = "
         updated_at = $2
     FROM salla_sync.sync_runs r
     WHERE r.id = $1 AND s.merchant_id = r.merchant_id AND s.run_id = r.id";
+
+async fn show(tx: &mut PgConnection, run: RunId, now: Timestamp) -> Result<(), Trouble> {
+    let show = sqlx::query(SHOW).bind(run.0).bind(now.to_sqlx());
+    show.execute(tx).await?;
+    Ok(())
+}
 
 /// Shows the new state, or finds out why there is none: a repeated call whose first
 /// answer was lost has nothing left to do.
@@ -117,32 +234,30 @@ async fn end(
             false => Err(Failure::LeaseLost.into()),
         };
     }
-    sqlx::query(SHOW)
-        .bind(lease.run.0)
-        .bind(now.to_sqlx())
-        .execute(tx)
-        .await?;
-    Ok(())
+    show(tx, lease.run, now).await
 }
 
-const RECORD_PERCENT: &str = "
-    UPDATE salla_sync.sync_runs SET progress_percent = greatest(progress_percent, $3)
+const REPORT: &str = "
+    UPDATE salla_sync.sync_runs SET
+        progress_percent = greatest(progress_percent, $3), waiting_until = $4
     WHERE id = $1 AND fencing = $2 AND state = 'IN_PROGRESS'";
 
 /// A hundred is for completed runs alone.
 const MOST_BEFORE_THE_END: u8 = 99;
 
-pub(crate) async fn record_percent(
+pub(crate) async fn report(
     pool: &PgPool,
     lease: RunLease,
     percent: u8,
+    waits_until: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<(), Trouble> {
     let mut tx = pool.begin().await?;
-    let changed = sqlx::query(RECORD_PERCENT)
+    let changed = sqlx::query(REPORT)
         .bind(lease.run.0)
         .bind(lease.fencing)
         .bind(i32::from(percent.min(MOST_BEFORE_THE_END)))
+        .bind(waits_until.map(ToSqlx::to_sqlx))
         .execute(&mut *tx)
         .await?
         .rows_affected();

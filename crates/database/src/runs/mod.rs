@@ -1,12 +1,12 @@
 //! The life of runs.
 
 mod certificate;
-mod claims;
+pub(crate) mod claims;
 pub(crate) mod counting;
-mod endings;
+pub(crate) mod endings;
 mod listing;
 mod merchants;
-mod rows;
+pub(crate) mod rows;
 mod windows;
 
 use std::sync::Arc;
@@ -118,6 +118,14 @@ impl Runs for PostgresRuns {
         .await
     }
 
+    async fn wait(&self, lease: RunLease, until: Timestamp, why: &Failure) -> Result<(), Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "leaving a run to wait", || {
+            endings::wait(&self.pool, lease, until, why, now)
+        })
+        .await
+    }
+
     async fn save_plan(
         &self,
         lease: RunLease,
@@ -206,10 +214,15 @@ impl Runs for PostgresRuns {
         .await
     }
 
-    async fn record_percent(&self, lease: RunLease, percent: u8) -> Result<(), Failure> {
+    async fn report(
+        &self,
+        lease: RunLease,
+        percent: u8,
+        waits_until: Option<Timestamp>,
+    ) -> Result<(), Failure> {
         let now = self.clock.now();
         persistently(&self.clock, "recording the progress", || {
-            endings::record_percent(&self.pool, lease, percent, now)
+            endings::report(&self.pool, lease, percent, waits_until, now)
         })
         .await
     }

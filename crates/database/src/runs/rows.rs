@@ -30,6 +30,10 @@ pub(crate) struct RunRow {
     created_at: jiff_sqlx::Timestamp,
     started_at: Option<jiff_sqlx::Timestamp>,
     completed_at: Option<jiff_sqlx::Timestamp>,
+    pub(crate) is_job: bool,
+    waiting_until: Option<jiff_sqlx::Timestamp>,
+    ended_at: Option<jiff_sqlx::Timestamp>,
+    work_at_claim: i64,
     plan: Option<Json<Plan>>,
     certificate: Option<Json<Certificate>>,
     failure_code: Option<String>,
@@ -56,8 +60,8 @@ macro_rules! select_runs {
         concat!(
             "SELECT r.id, r.merchant_id, r.state, r.months, r.max_orders, r.keep_raw, \
              r.only_resource::text AS only_resource, \
-             r.range_from, r.range_to, r.created_at, r.started_at, r.completed_at, r.plan, \
-             r.certificate, r.failure_code, r.failure_message, r.failure_advice, r.fencing, \
+             r.range_from, r.range_to, r.created_at, r.started_at, r.completed_at, \
+             r.is_job, r.waiting_until, r.ended_at, r.work_at_claim, r.plan, r.certificate, r.failure_code, r.failure_message, r.failure_advice, r.fencing, \
              r.lease_owner, r.lease_until, \
              coalesce(r.state = 'IN_PROGRESS' AND r.lease_until > now(), false) AS is_held, \
              r.superseded_at IS NOT NULL AS is_superseded, \
@@ -152,6 +156,10 @@ impl TryFrom<RunRow> for Run {
             created_at: row.created_at.to_jiff(),
             started_at: row.started_at.map(jiff_sqlx::Timestamp::to_jiff),
             completed_at: row.completed_at.map(jiff_sqlx::Timestamp::to_jiff),
+            is_job: row.is_job,
+            waiting_until: row.waiting_until.map(jiff_sqlx::Timestamp::to_jiff),
+            ended_at: row.ended_at.map(jiff_sqlx::Timestamp::to_jiff),
+            work_at_claim: row.work_at_claim.cast_unsigned(),
             plan: row.plan.map(|json| json.0),
             failure: row.failure_code.map(|code| RecordedFailure {
                 code,

@@ -87,7 +87,10 @@ async fn joining_depends_on_the_state() {
         .await
         .unwrap();
     assert_eq!(same.id, first.id, "that difference does not matter");
+    assert_eq!(same.state, RunState::Pending, "it is begun again");
 
+    let lease = claim(&runs, first.id, "a").await;
+    runs.fail(lease, &broken(), None).await.unwrap();
     let other = runs
         .create_or_join(merchant, &options(), range())
         .await
@@ -162,7 +165,8 @@ async fn a_lease_that_ran_out_can_be_taken_over_and_the_old_one_writes_nothing()
     assert_eq!(runs.settle_window(stale, window, false).await, lost);
     let halves = [range(), range()];
     assert_eq!(runs.split_window(stale, window, halves).await, lost);
-    assert_eq!(runs.record_percent(stale, 50).await, lost);
+    assert_eq!(runs.report(stale, 50, None).await, lost);
+    assert_eq!(runs.wait(stale, at(0), &broken()).await, lost);
     assert_eq!(runs.certify(stale, at(0)).await.map(drop), lost);
     assert_eq!(runs.release(stale).await, lost);
     assert_eq!(runs.fail(stale, &broken(), None).await, lost);
@@ -192,7 +196,7 @@ async fn a_released_run_can_be_claimed_at_once_and_remembers_its_start() {
 async fn the_percentage_never_falls_and_keeps_a_hundred_for_the_end() {
     let shop = Shop::open().await;
     for (given, shown) in [(10, 10), (5, 10), (100, 99)] {
-        shop.runs.record_percent(shop.lease, given).await.unwrap();
+        shop.runs.report(shop.lease, given, None).await.unwrap();
         let (status,): (i32,) = shop
             .one("SELECT progress_percent FROM salla_sync.merchant_sync_status")
             .await;
@@ -250,6 +254,15 @@ async fn a_failed_run_keeps_its_reason_until_it_is_claimed_again() {
     assert_eq!(failed.state, RunState::Failed);
     assert_eq!(failed.failure.unwrap().message, failure.to_string());
     assert!(failed.certificate.is_some());
+    let refused = shop.runs.claim(failed.id, "b", LEASE).await.unwrap();
+    assert!(matches!(refused, Claim::Over(_)), "it has to be restarted");
+    let joined = shop
+        .runs
+        .create_or_join(shop.merchant, &options(), range())
+        .await
+        .unwrap();
+    assert_eq!((joined.id, joined.state), (failed.id, RunState::Pending));
+    assert!(joined.failure.is_some());
     let lease: RunLease = claim(&shop.runs, failed.id, "b").await;
     let running = shop.runs.latest(shop.merchant).await.unwrap().unwrap();
     assert_eq!((running.failure, running.certificate), (None, None));

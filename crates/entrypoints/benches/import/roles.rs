@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use entrypoints::config::{DatabaseSettings, GivenTokens, SallaSettings};
+use entrypoints::config::{AppSettings, DatabaseSettings, GivenTokens, SallaSettings};
 use entrypoints::display::line;
 use entrypoints::wiring;
 use importer::import::{ImportSettings, Importer, Observer, Outcome, import};
@@ -153,8 +153,11 @@ pub(crate) async fn run(
     let settings = DatabaseSettings::Url(job.database_url.as_str().into());
     let open = wiring::open_database(&settings, None, clock.clone()).await?;
     let salla = SallaSettings {
-        api_url: job.address.api_url.clone(),
-        accounts_url: job.address.accounts_url.clone(),
+        app: AppSettings {
+            api_url: job.address.api_url.clone(),
+            accounts_url: job.address.accounts_url.clone(),
+            keys: None,
+        },
         tokens: GivenTokens {
             access: job.address.token.as_str().into(),
             refresh: None,

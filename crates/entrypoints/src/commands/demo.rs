@@ -11,7 +11,7 @@ use salla_simulator::{AppAge, Scenario, Simulator};
 
 use super::import::{Job, report, watch_import};
 use crate::cli::{DatabaseArgs, DemoApp, DemoArgs};
-use crate::config::{DatabaseSettings, GivenTokens, Refresh, SallaSettings};
+use crate::config::{AppKeys, AppSettings, DatabaseSettings, GivenTokens, SallaSettings};
 use crate::display::{self, line, note};
 use crate::exit::Exit;
 use crate::wiring::{self, OpenDatabase};
@@ -98,15 +98,17 @@ fn scenario(arguments: &DemoArgs) -> anyhow::Result<Scenario> {
 /// The settings of somebody who was given the simulator's tokens and app.
 pub fn salla_settings(simulator: &Simulator) -> SallaSettings {
     SallaSettings {
-        api_url: simulator.api_url(),
-        accounts_url: simulator.accounts_url(),
-        tokens: GivenTokens {
-            access: simulator.access_token().into(),
-            refresh: Some(Refresh {
-                token: simulator.refresh_token().into(),
+        app: AppSettings {
+            api_url: simulator.api_url(),
+            accounts_url: simulator.accounts_url(),
+            keys: Some(AppKeys {
                 client_id: simulator.client_id().to_owned(),
                 client_secret: simulator.client_secret().into(),
             }),
+        },
+        tokens: GivenTokens {
+            access: simulator.access_token().into(),
+            refresh: Some(simulator.refresh_token().into()),
         },
     }
 }

@@ -129,7 +129,7 @@ async fn check_salla(report: &mut Report, settings: &SallaSettings, clock: Arc<d
                 "{} (plan {}) at {}",
                 shop.name,
                 shop.plan.name(),
-                settings.api_url
+                settings.app.api_url
             ),
         ),
         Err(failure) => return report.failure("token", &failure),

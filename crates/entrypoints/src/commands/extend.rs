@@ -18,27 +18,48 @@ pub async fn run(arguments: ExtendArgs, database: &DatabaseArgs) -> anyhow::Resu
         Err(failure) => return Ok(failed(&failure)),
     };
     let covered = ready.runs().completed_days(ready.merchant).await?;
-    let Some(since) = covered_since(&covered) else {
-        return Err(UsageError::one(
-            "this shop has no finished import to extend; run `salla-sync import` first",
-        )
-        .into());
-    };
-    let wanted = DayRange::last_months(ready.today(), arguments.months);
-    let gap = DayRange::new(wanted.from, since.saturating_sub(1.day()));
-    let Some(gap) = gap.filter(|gap| gap.from < since) else {
-        line(format!(
-            "Orders are complete since {since} already, which is {} months or more. Nothing was \
-             done.",
-            arguments.months
-        ));
-        return Ok(Exit::Done);
+    let days = match gap(&covered, ready.today(), arguments.months) {
+        Gap::NothingFinished => {
+            return Err(UsageError::one(
+                "this shop has no finished import to extend; run `salla-sync import` first",
+            )
+            .into());
+        }
+        Gap::CoveredSince(since) => {
+            line(format!(
+                "Orders are complete since {since} already, which is {} months or more. Nothing \
+                 was done.",
+                arguments.months
+            ));
+            return Ok(Exit::Done);
+        }
+        Gap::Days(days) => days,
     };
     let only = Only {
         resource: Resource::Orders,
-        days: Some(gap),
+        days: Some(days),
     };
     ready.import_part(only, arguments.months, part).await
+}
+
+/// What lies between the finished imports and the months that are wanted.
+pub(crate) enum Gap {
+    /// There is nothing to go back from.
+    NothingFinished,
+    CoveredSince(Date),
+    Days(DayRange),
+}
+
+pub(crate) fn gap(completed: &[DayRange], today: Date, months: u16) -> Gap {
+    let Some(since) = covered_since(completed) else {
+        return Gap::NothingFinished;
+    };
+    let wanted = DayRange::last_months(today, months);
+    let days = DayRange::new(wanted.from, since.saturating_sub(1.day()));
+    match days.filter(|days| days.from < since) {
+        Some(days) => Gap::Days(days),
+        None => Gap::CoveredSince(since),
+    }
 }
 
 /// Since when the finished runs cover every day. Runs that continue the latest one

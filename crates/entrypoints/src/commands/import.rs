@@ -113,10 +113,7 @@ pub async fn make_ready(
         Some(crate::config::DatabaseSettings::Embedded { .. })
     );
     if refreshes && key.is_none() && !embedded {
-        reader.problem(
-            "SALLA_SYNC_KEY is not set, but renewed tokens must be stored encrypted; make one with \
-             echo \"k1:$(openssl rand -base64 32)\", keep it, and set it",
-        );
+        reader.key_is_missing();
     }
     let (database, salla) = reader.finish(database.zip(salla))?;
 
@@ -260,6 +257,18 @@ pub fn report(job: &Job, outcome: Outcome) -> Exit {
         Outcome::AlreadyCompleted(run) => {
             already_done(job, &run);
             Exit::Done
+        }
+        Outcome::Halted(run) => {
+            note(format!(
+                "The import of this shop is {} (run {id}). Go on with `salla-sync runs {} {id}`.",
+                run.state,
+                match run.state {
+                    RunState::Paused => "resume",
+                    _ => "restart",
+                },
+                id = run.id,
+            ));
+            Exit::Taken
         }
         Outcome::Taken(holder) => {
             note(format!(

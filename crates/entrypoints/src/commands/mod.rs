@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub mod connect;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod doctor;
@@ -9,13 +10,16 @@ pub mod migrate;
 pub mod plan;
 pub mod probe;
 pub mod psql;
+pub mod queue;
 pub mod rejected;
 pub mod remap;
 pub mod replay;
 pub mod resync;
+pub mod runs;
 pub mod status;
 pub mod trace;
 pub mod verify;
+pub mod work;
 
 use std::sync::Arc;
 

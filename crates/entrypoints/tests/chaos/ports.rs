@@ -91,6 +91,7 @@ trapped! { Runs:
     claim(run: RunId, owner: &str, lease: Duration) -> Claim;
     extend_lease(lease: RunLease, by: Duration) -> ();
     release(lease: RunLease) -> ();
+    wait(lease: RunLease, until: Timestamp, why: &Failure) -> ();
     save_plan(lease: RunLease, plan: &Plan, windows: &[(Resource, Option<DayRange>)]) -> ();
     windows(lease: RunLease) -> Vec<StoredWindow>;
     begin_walk(lease: RunLease, window: WindowId) -> u32;
@@ -100,7 +101,7 @@ trapped! { Runs:
     record_ends_read_again(lease: RunLease, window: WindowId) -> ();
     not_listed(lease: RunLease, orders: &[i64]) -> Vec<i64>;
     vanished(lease: RunLease, resource: Resource) -> Vec<i64>;
-    record_percent(lease: RunLease, percent: u8) -> ();
+    report(lease: RunLease, percent: u8, waits_until: Option<Timestamp>) -> ();
     certify(lease: RunLease, as_of: Timestamp) -> Certificate;
     complete(lease: RunLease, certificate: &Certificate) -> ();
     fail(lease: RunLease, failure: &Failure, certificate: Option<&Certificate>) -> ();

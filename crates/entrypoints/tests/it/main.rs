@@ -3,6 +3,7 @@
 
 mod drift;
 mod faults;
+mod jobs;
 mod parts;
 mod probe;
 mod process;

@@ -5,9 +5,11 @@
 pub mod clock;
 pub mod connections;
 pub mod inventory;
+pub mod jobs;
 pub mod landing;
 pub mod platform;
 pub mod queue;
 pub mod records;
 pub mod runs;
+pub mod shops;
 pub mod traces;

@@ -57,7 +57,17 @@ pub struct Run {
     pub created_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub completed_at: Option<Timestamp>,
+    /// Workers take it from the queue, and its end is notified.
+    pub is_job: bool,
+    /// Until when a WAITING run waits; while it is IN_PROGRESS, how long Salla has
+    /// told its worker to wait.
+    pub waiting_until: Option<Timestamp>,
+    /// When it last ended COMPLETED or FAILED.
+    pub ended_at: Option<Timestamp>,
+    /// [`StoredProgress::work`] when the run was claimed last.
+    pub work_at_claim: u64,
     pub plan: Option<Plan>,
+    /// Why it FAILED, or why it is WAITING.
     pub failure: Option<RecordedFailure>,
     pub certificate: Option<Certificate>,
     /// Who holds the run, and until when.
@@ -101,12 +111,19 @@ pub struct StoredProgress {
     pub pages: u64,
 }
 
+impl StoredProgress {
+    /// Grows with every landing that brought something.
+    pub fn work(&self) -> u64 {
+        self.pages + self.order_details
+    }
+}
+
 #[derive(Clone, Debug)]
 pub enum Claim {
     Granted(RunLease, Box<Run>),
     /// Another worker holds the run; come back after the lease.
     Taken(Holder),
-    /// The run is over and needs no work.
+    /// The run is over or paused: in this state it is not to be worked on.
     Over(Box<Run>),
 }
 
@@ -151,8 +168,9 @@ pub trait Runs: Send + Sync {
     /// All merchants' latest runs, for `status`.
     async fn list(&self) -> Result<Vec<(ShopSummary, Option<Run>)>, Failure>;
 
-    /// Creates a PENDING run, or joins the one that is not yet over. At most one run
-    /// of a merchant is not over at any time; two callers at once get the same run.
+    /// Creates a PENDING run, or joins the one that is not yet over; a FAILED one is
+    /// PENDING again from then on. At most one run of a merchant is not over at any
+    /// time; two callers at once get the same run.
     async fn create_or_join(
         &self,
         merchant: MerchantId,
@@ -169,6 +187,9 @@ pub trait Runs: Send + Sync {
 
     /// Gives the claim up, leaving the run PENDING so that anyone may go on at once.
     async fn release(&self, lease: RunLease) -> Result<(), Failure>;
+
+    /// Gives the claim up, leaving the run WAITING because of `why`.
+    async fn wait(&self, lease: RunLease, until: Timestamp, why: &Failure) -> Result<(), Failure>;
 
     /// Stores the plan and creates its windows in the given order, once; a plan that
     /// is already there stays, and its windows with it.
@@ -226,17 +247,24 @@ pub trait Runs: Send + Sync {
     /// list has given before.
     async fn vanished(&self, lease: RunLease, resource: Resource) -> Result<Vec<i64>, Failure>;
 
-    /// Sets the integer percentage that the status row shows; never lets it fall.
-    async fn record_percent(&self, lease: RunLease, percent: u8) -> Result<(), Failure>;
+    /// Sets the integer percentage that the status row shows and never lets it fall;
+    /// and until when Salla has told the worker to wait, if it has.
+    async fn report(
+        &self,
+        lease: RunLease,
+        percent: u8,
+        waits_until: Option<Timestamp>,
+    ) -> Result<(), Failure>;
 
     /// Counts everything for the certificate in one consistent snapshot.
     async fn certify(&self, lease: RunLease, as_of: Timestamp) -> Result<Certificate, Failure>;
 
-    /// Ends the run COMPLETED with its certificate.
+    /// Ends the run COMPLETED with its certificate. If it is a job, the message that
+    /// notifies its merchant is sent in the same transaction.
     async fn complete(&self, lease: RunLease, certificate: &Certificate) -> Result<(), Failure>;
 
     /// Ends the run FAILED; with a certificate when there is one to show what is
-    /// missing. The data stay and the run can be claimed again.
+    /// missing. The data stay and the run can be restarted. Notified as above.
     async fn fail(
         &self,
         lease: RunLease,

@@ -310,12 +310,19 @@ impl Runs for MemoryStore {
             created_at: Timestamp::UNIX_EPOCH,
             started_at: None,
             completed_at: None,
+            is_job: false,
+            waiting_until: None,
+            ended_at: None,
+            work_at_claim: 0,
             plan: None,
             failure: None,
             certificate: None,
             holder: None,
             progress: StoredProgress::default(),
         });
+        if run.state == RunState::Failed {
+            run.state = RunState::Pending;
+        }
         Ok(run.clone())
     }
 
@@ -348,6 +355,16 @@ impl Runs for MemoryStore {
         let mut state = self.locked(lease)?;
         let run = state.run.as_mut().unwrap();
         run.state = RunState::Pending;
+        run.holder = None;
+        Ok(())
+    }
+
+    async fn wait(&self, lease: RunLease, until: Timestamp, why: &Failure) -> Result<(), Failure> {
+        let mut state = self.locked(lease)?;
+        let run = state.run.as_mut().unwrap();
+        run.state = RunState::Waiting;
+        run.waiting_until = Some(until);
+        run.failure = Some(RecordedFailure::from(why));
         run.holder = None;
         Ok(())
     }
@@ -456,7 +473,7 @@ impl Runs for MemoryStore {
         })
     }
 
-    async fn record_percent(&self, lease: RunLease, _: u8) -> Result<(), Failure> {
+    async fn report(&self, lease: RunLease, _: u8, _: Option<Timestamp>) -> Result<(), Failure> {
         self.locked(lease).map(drop)
     }
 

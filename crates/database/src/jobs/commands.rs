@@ -1,0 +1,120 @@
+//! Starting a run, and what people want of one that exists.
+
+use domain::run::{Command, RunId, RunState, Step};
+use domain::shop::MerchantId;
+use domain::window::DayRange;
+use importer::ports::jobs::Commanded;
+use importer::ports::runs::{Run, RunOptions};
+use jiff::Timestamp;
+use sqlx::{PgConnection, PgPool};
+
+use crate::failure::Trouble;
+use crate::jobs::{in_spite_of_frozen, overview, send};
+use crate::runs::claims::{by_id, create_or_join_in, lock, show, take_turns};
+
+const AGAIN: &str = "UPDATE salla_sync.sync_runs SET sent_again = 0 WHERE id = $1";
+
+pub(crate) async fn start(
+    pool: &PgPool,
+    ids: (MerchantId, RunId),
+    options: &RunOptions,
+    range: DayRange,
+    now: Timestamp,
+) -> Result<Run, Trouble> {
+    let mut tx = pool.begin().await?;
+    let run = create_or_join_in(&mut tx, ids, options, range, now).await?;
+    if run.holder.is_some() || run.state == RunState::Paused {
+        adopt_in(&mut tx, run.id).await?;
+    } else {
+        sqlx::query(AGAIN).bind(run.id.0).execute(&mut *tx).await?;
+        send(&mut tx, (run.merchant, run.id), run.options.months, now).await?;
+    }
+    let run = by_id(&mut tx, run.id).await?;
+    tx.commit().await?;
+    Ok(run)
+}
+
+const ADOPT: &str = "UPDATE salla_sync.sync_runs SET is_job = true WHERE id = $1";
+
+pub(crate) async fn adopt(pool: &PgPool, run: RunId) -> Result<(), Trouble> {
+    let mut connection = pool.acquire().await?;
+    adopt_in(&mut connection, run).await
+}
+
+async fn adopt_in(connection: &mut PgConnection, run: RunId) -> Result<(), Trouble> {
+    sqlx::query(ADOPT).bind(run.0).execute(connection).await?;
+    Ok(())
+}
+
+pub(crate) async fn command(
+    pool: &PgPool,
+    run: RunId,
+    command: Command,
+    now: Timestamp,
+) -> Result<Commanded, Trouble> {
+    in_spite_of_frozen(pool, run, || command_once(pool, run, command, now)).await
+}
+
+/// The state alone takes the run from whoever works on it: every write for a run wants
+/// it IN_PROGRESS.
+const CHANGE: &str = "
+    UPDATE salla_sync.sync_runs SET
+        state = $2, lease_owner = NULL, lease_until = NULL, waiting_until = NULL,
+        stall_reported_at = NULL, sent_again = 0
+    WHERE id = $1";
+
+const ANOTHER_IS_OPEN: &str = "
+    SELECT EXISTS (SELECT FROM salla_sync.sync_runs
+                   WHERE merchant_id = $1 AND id <> $2
+                     AND state NOT IN ('COMPLETED', 'CANCELLED') AND superseded_at IS NULL)";
+
+async fn command_once(
+    pool: &PgPool,
+    id: RunId,
+    command: Command,
+    now: Timestamp,
+) -> Result<Commanded, Trouble> {
+    let Some(found) = overview::find(pool, id).await? else {
+        return Ok(Commanded::Unknown);
+    };
+    let mut tx = pool.begin().await?;
+    take_turns(&mut tx, found.merchant).await?;
+    let Some(row) = lock(&mut tx, id).await? else {
+        return Ok(Commanded::Unknown);
+    };
+    let is_superseded = row.is_superseded;
+    let run = Box::new(Run::try_from(row)?);
+    let next = match run.state.after(command) {
+        Step::Nothing => return Ok(Commanded::Nothing(run)),
+        Step::Refused(why) => return Ok(Commanded::Refused(run, why)),
+        Step::To(_) if is_superseded => {
+            return Ok(Commanded::Refused(
+                run,
+                "another import of this shop was started instead of going on with it",
+            ));
+        }
+        Step::To(next) => next,
+    };
+    if next == RunState::Pending {
+        let another: bool = sqlx::query_scalar(ANOTHER_IS_OPEN)
+            .bind(run.merchant.0)
+            .bind(id.0)
+            .fetch_one(&mut *tx)
+            .await?;
+        if another {
+            return Ok(Commanded::Refused(
+                run,
+                "another run of this shop is not over; see `runs list`",
+            ));
+        }
+    }
+    let change = sqlx::query(CHANGE).bind(id.0).bind(next.as_str());
+    change.execute(&mut *tx).await?;
+    show(&mut tx, id, now).await?;
+    if next == RunState::Pending {
+        send(&mut tx, (run.merchant, id), run.options.months, now).await?;
+    }
+    let run = by_id(&mut tx, id).await?;
+    tx.commit().await?;
+    Ok(Commanded::Done(Box::new(run)))
+}

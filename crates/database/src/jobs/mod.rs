@@ -1,0 +1,163 @@
+//! Runs as jobs: sent, steered, and found again.
+
+mod commands;
+mod overview;
+mod sweeping;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::failure::Failure;
+use domain::job::HistoricalSync;
+use domain::run::{Command, RunId};
+use domain::shop::MerchantId;
+use domain::window::DayRange;
+use importer::ports::clock::Clock;
+use importer::ports::jobs::{Commanded, Jobs, Orphan, RunFilter, Stalled};
+use importer::ports::landing::RunLease;
+use importer::ports::queue::QueueName;
+use importer::ports::runs::{Run, RunOptions, ShopSummary};
+use jiff::Timestamp;
+use sqlx::{PgConnection, PgPool};
+
+use crate::failure::Trouble;
+use crate::queue::{body, send_now};
+use crate::retry::persistently;
+use crate::runs::{claims, endings, new_id};
+
+/// [`Jobs`] on PostgreSQL, with the queue in the same database.
+#[derive(Clone, Debug)]
+pub struct PostgresJobs {
+    pool: PgPool,
+    clock: Arc<dyn Clock>,
+}
+
+impl PostgresJobs {
+    pub(crate) fn new(pool: PgPool, clock: Arc<dyn Clock>) -> Self {
+        Self { pool, clock }
+    }
+}
+
+#[async_trait]
+impl Jobs for PostgresJobs {
+    async fn start(
+        &self,
+        merchant: MerchantId,
+        options: &RunOptions,
+        range: DayRange,
+    ) -> Result<Run, Failure> {
+        let now = self.clock.now();
+        let id = RunId(new_id(now));
+        persistently(&self.clock, "starting a run", || {
+            commands::start(&self.pool, (merchant, id), options, range, now)
+        })
+        .await
+    }
+
+    async fn adopt(&self, run: RunId) -> Result<(), Failure> {
+        persistently(&self.clock, "making a job of a run", || {
+            commands::adopt(&self.pool, run)
+        })
+        .await
+    }
+
+    async fn find(&self, run: RunId) -> Result<Option<Run>, Failure> {
+        persistently(&self.clock, "reading a run", || {
+            overview::find(&self.pool, run)
+        })
+        .await
+    }
+
+    async fn shop(&self, merchant: MerchantId) -> Result<Option<ShopSummary>, Failure> {
+        persistently(&self.clock, "reading a shop", || {
+            overview::shop(&self.pool, merchant)
+        })
+        .await
+    }
+
+    async fn list(&self, filter: &RunFilter) -> Result<Vec<(ShopSummary, Run)>, Failure> {
+        persistently(&self.clock, "listing runs", || {
+            overview::list(&self.pool, filter)
+        })
+        .await
+    }
+
+    async fn command(&self, run: RunId, command: Command) -> Result<Commanded, Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "steering a run", || {
+            commands::command(&self.pool, run, command, now)
+        })
+        .await
+    }
+
+    async fn lost(&self, leases: &[RunLease]) -> Result<Vec<RunId>, Failure> {
+        persistently(&self.clock, "comparing leases", || {
+            sweeping::lost(&self.pool, leases)
+        })
+        .await
+    }
+
+    async fn send_orphans(&self, grace: Duration) -> Result<Vec<Orphan>, Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "sending runs without a worker again", || {
+            sweeping::send_orphans(&self.pool, grace, now)
+        })
+        .await
+    }
+
+    async fn send_reconnected(&self) -> Result<Vec<RunId>, Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "sending runs of reconnected shops", || {
+            sweeping::send_reconnected(&self.pool, now)
+        })
+        .await
+    }
+
+    async fn give_up(&self, run: RunId, failure: &Failure) -> Result<(), Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "giving up a run", || {
+            endings::give_up(&self.pool, run, failure, now)
+        })
+        .await
+    }
+
+    async fn newly_stalled(&self, idle: Duration) -> Result<Vec<Stalled>, Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "looking for stalled runs", || {
+            sweeping::newly_stalled(&self.pool, idle, now)
+        })
+        .await
+    }
+}
+
+/// Runs of other depths are those of the import command; the database decides the depth
+/// of a run that is there, and a message may only say 12 or 24.
+fn depth(months: u16) -> u16 {
+    match months {
+        ..=12 => 12,
+        _ => 24,
+    }
+}
+
+const MARK_SENT: &str = "
+    UPDATE salla_sync.sync_runs SET is_job = true, sent_at = now() WHERE id = $1";
+
+/// Sends the message for a run as part of the caller's transaction.
+async fn send(
+    tx: &mut PgConnection,
+    (merchant, run): (MerchantId, RunId),
+    months: u16,
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    sqlx::query(MARK_SENT).bind(run.0).execute(&mut *tx).await?;
+    let job = HistoricalSync {
+        merchant,
+        run: Some(run),
+        months: depth(months),
+    };
+    send_now(tx, QueueName::HistoricalSync, &body(job.to_json())?, now).await?;
+    Ok(())
+}
+
+pub(crate) use claims::in_spite_of_frozen;

@@ -1,0 +1,139 @@
+//! What becomes of a job whose attempt did not end the run.
+
+use std::time::Duration;
+
+use crate::failure::Failure;
+
+/// How an attempt went, as far as the decision is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// 1 for the first of those that count.
+    pub number: u32,
+    /// The last permitted one; at least 1.
+    pub most: u32,
+    /// Whether rows landed. An attempt that made progress does not count: an import of
+    /// hours may meet any number of outages.
+    pub made_progress: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The run ends FAILED: somebody must act, or no attempt is left.
+    Fail,
+    /// The run waits so long and goes on from its checkpoint.
+    Wait { by: Duration, counts: bool },
+    /// Nothing is wrong: whoever is free goes on at once.
+    GiveBack,
+    /// Another worker holds the run, or somebody has decided about it: its state in the
+    /// database says what is left to do.
+    LookAgain,
+}
+
+/// Waits after failures without progress grow fourfold from this on, so that the usual
+/// five attempts outlast an outage of three quarters of an hour.
+const FIRST_WAIT: Duration = Duration::from_secs(30);
+const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
+
+/// Decides by who must act (DESIGN §6). Waits are without jitter.
+pub fn decide(failure: &Failure, attempt: Attempt) -> Decision {
+    match failure {
+        Failure::Disconnected(_)
+        | Failure::Broken { .. }
+        | Failure::TooManyRejections { .. }
+        | Failure::Unbalanced { .. }
+        | Failure::Bug { .. } => Decision::Fail,
+        // Waiting is what Salla asked for, not a failed attempt.
+        Failure::Throttled { wait } => Decision::Wait {
+            by: *wait,
+            counts: false,
+        },
+        Failure::Transient { .. } | Failure::Database { .. } if attempt.made_progress => {
+            Decision::Wait {
+                by: FIRST_WAIT,
+                counts: false,
+            }
+        }
+        Failure::Transient { .. } | Failure::Database { .. } => {
+            if attempt.number >= attempt.most {
+                return Decision::Fail;
+            }
+            let failed_before = attempt.number.saturating_sub(1).min(8);
+            let growth = 4_u32.pow(failed_before);
+            Decision::Wait {
+                by: FIRST_WAIT.saturating_mul(growth).min(LONGEST_WAIT),
+                counts: true,
+            }
+        }
+        Failure::LeaseLost => Decision::LookAgain,
+        Failure::Stopped => Decision::GiveBack,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Disconnection;
+
+    fn attempt(number: u32, made_progress: bool) -> Attempt {
+        Attempt {
+            number,
+            most: 5,
+            made_progress,
+        }
+    }
+
+    fn transient() -> Failure {
+        Failure::Transient {
+            what: "Salla answers with 503".to_owned(),
+        }
+    }
+
+    #[test]
+    fn waits_without_progress_grow_until_nothing_is_left() {
+        let waits = [1, 2, 3, 4, 5].map(|n| decide(&transient(), attempt(n, false)));
+        let wait = |seconds| Decision::Wait {
+            by: Duration::from_secs(seconds),
+            counts: true,
+        };
+        assert_eq!(
+            waits,
+            [wait(30), wait(120), wait(480), wait(1_920), Decision::Fail]
+        );
+        let last = Attempt {
+            number: u32::MAX - 1,
+            most: u32::MAX,
+            made_progress: false,
+        };
+        assert_eq!(decide(&transient(), last), wait(3_600));
+    }
+
+    #[test]
+    fn progress_and_waiting_for_salla_cost_no_attempt() {
+        let wait = Duration::from_secs(600);
+        let free = |by| Decision::Wait { by, counts: false };
+        let throttled = Failure::Throttled { wait };
+        assert_eq!(decide(&throttled, attempt(5, false)), free(wait));
+        let soon = free(Duration::from_secs(30));
+        assert_eq!(decide(&transient(), attempt(5, true)), soon);
+    }
+
+    #[test]
+    fn what_no_repetition_helps_ends_at_once() {
+        let failures = [
+            Failure::Disconnected(Disconnection::RefreshRefused),
+            Failure::Unbalanced {
+                windows: 1,
+                walks: 4,
+            },
+            Failure::Bug {
+                what: "an invariant does not hold".to_owned(),
+            },
+        ];
+        for failure in failures {
+            assert_eq!(decide(&failure, attempt(1, true)), Decision::Fail);
+        }
+        let none = attempt(1, false);
+        assert_eq!(decide(&Failure::LeaseLost, none), Decision::LookAgain);
+        assert_eq!(decide(&Failure::Stopped, none), Decision::GiveBack);
+    }
+}

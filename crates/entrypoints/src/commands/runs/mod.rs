@@ -1,0 +1,100 @@
+//! `salla-sync runs`: imports in the background, and what to do about them.
+
+mod show;
+mod start;
+
+use std::sync::Arc;
+
+use domain::run::{Command, RunId};
+use importer::ports::jobs::{Commanded, Jobs, RunFilter};
+use importer::ports::runs::{Run, ShopSummary};
+
+use crate::cli::{DatabaseArgs, RunArgs, RunsCommand};
+use crate::display::{line, note};
+use crate::exit::{Exit, UsageError};
+use crate::wiring::OpenDatabase;
+
+pub async fn run(command: RunsCommand, database: &DatabaseArgs) -> anyhow::Result<Exit> {
+    let open = super::open_to_look(database).await?;
+    match command {
+        RunsCommand::Start(arguments) => start::start(&open, &arguments).await,
+        RunsCommand::Extend(arguments) => start::extend(&open, &arguments).await,
+        RunsCommand::List(arguments) => show::list(&open, &arguments).await,
+        RunsCommand::Show(arguments) => show::show(&open, &arguments).await,
+        RunsCommand::Pause(run) => steer(&open, &run, Command::Pause).await,
+        RunsCommand::Resume(run) => steer(&open, &run, Command::Resume).await,
+        RunsCommand::Cancel(run) => steer(&open, &run, Command::Cancel).await,
+        RunsCommand::Restart(run) => steer(&open, &run, Command::Restart).await,
+    }
+}
+
+async fn steer(open: &OpenDatabase, run: &RunArgs, command: Command) -> anyhow::Result<Exit> {
+    let jobs = open.jobs();
+    let (_, run) = find(&jobs, open, run).await?;
+    match jobs.command(run.id, command).await? {
+        Commanded::Done(run) => {
+            line(format!("Run {} is {} now.", run.id, run.state));
+            Ok(Exit::Done)
+        }
+        Commanded::Nothing(run) => {
+            line(format!(
+                "Run {} is {} already; nothing was done.",
+                run.id, run.state
+            ));
+            Ok(Exit::Done)
+        }
+        Commanded::Refused(run, why) => {
+            note(format!(
+                "salla-sync: run {} stays {}: {why}.",
+                run.id, run.state
+            ));
+            Ok(Exit::Failed)
+        }
+        Commanded::Unknown => Err(unknown()),
+    }
+}
+
+fn unknown() -> anyhow::Error {
+    UsageError::one("there is no such run; `salla-sync runs list` shows all").into()
+}
+
+/// The run of this id, or the latest run of the shop with this number.
+async fn find(
+    jobs: &Arc<dyn Jobs>,
+    open: &OpenDatabase,
+    wanted: &RunArgs,
+) -> anyhow::Result<(ShopSummary, Run)> {
+    if let Ok(salla_id) = wanted.run.parse::<i64>() {
+        let shop = shop(open, salla_id).await?;
+        let filter = RunFilter {
+            merchant: Some(shop.merchant),
+            state: None,
+            limit: 1,
+        };
+        let latest = jobs.list(&filter).await?.pop();
+        return latest.ok_or_else(|| {
+            UsageError::one("this shop has no run yet; begin one with `salla-sync runs start`")
+                .into()
+        });
+    }
+    let id = uuid::Uuid::try_parse(&wanted.run).map_err(|_| {
+        UsageError::one(
+            "give the id of a run, as `salla-sync runs list` shows it, or Salla's number of a shop",
+        )
+    })?;
+    let run = jobs.find(RunId(id)).await?.ok_or_else(unknown)?;
+    let shop = jobs.shop(run.merchant).await?.ok_or_else(unknown)?;
+    Ok((shop, run))
+}
+
+async fn shop(open: &OpenDatabase, salla_id: i64) -> anyhow::Result<ShopSummary> {
+    let shops = open.runs().list().await?;
+    let mut shops = shops.into_iter().map(|(shop, _)| shop);
+    shops.find(|shop| shop.salla_id == salla_id).ok_or_else(|| {
+        UsageError::one(format!(
+            "no shop with Salla's number {salla_id} is known; `salla-sync connect` makes one \
+                 known, `salla-sync status` lists them"
+        ))
+        .into()
+    })
+}

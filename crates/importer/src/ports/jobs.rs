@@ -1,0 +1,104 @@
+//! Runs as jobs: sent to workers, steered by people, found again when their worker or
+//! their message is lost.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::failure::Failure;
+use domain::run::{Command, RunId, RunState};
+use domain::shop::MerchantId;
+use domain::window::DayRange;
+
+use super::landing::RunLease;
+use super::runs::{Run, RunOptions, ShopSummary};
+
+/// What became of a command.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Commanded {
+    /// The run as it is now.
+    Done(Box<Run>),
+    /// It was as it was wanted already.
+    Nothing(Box<Run>),
+    /// It stays as it is, and why.
+    Refused(Box<Run>, &'static str),
+    /// There is no such run.
+    Unknown,
+}
+
+/// What a sweep did about a run without a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Orphan {
+    pub run: RunId,
+    pub merchant: MerchantId,
+    /// The state in which its worker or its message was lost.
+    pub state: RunState,
+    /// So often was it sent again without any progress since, this time included.
+    pub sent_again: u32,
+}
+
+/// A run that is worked on and gets nowhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stalled {
+    pub run: RunId,
+    pub merchant: MerchantId,
+    pub owner: String,
+    /// For how long nothing has landed.
+    pub idle: Duration,
+}
+
+/// Which runs to list.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    pub merchant: Option<MerchantId>,
+    pub state: Option<RunState>,
+    pub limit: u32,
+}
+
+/// All calls may be repeated. A message is sent in the transaction that makes it
+/// necessary where the queue lies in the same database; elsewhere right after it, and
+/// what gets lost between the two is sent by the sweep.
+#[async_trait]
+pub trait Jobs: Send + Sync {
+    /// Creates a PENDING run or joins the one that is not over, as
+    /// [`super::runs::Runs::create_or_join`] does; either way it is a job from then on
+    /// and a message for it is sent, unless somebody is at it.
+    async fn start(
+        &self,
+        merchant: MerchantId,
+        options: &RunOptions,
+        range: DayRange,
+    ) -> Result<Run, Failure>;
+
+    /// Makes a job of a run that was begun otherwise.
+    async fn adopt(&self, run: RunId) -> Result<(), Failure>;
+
+    async fn find(&self, run: RunId) -> Result<Option<Run>, Failure>;
+
+    async fn shop(&self, merchant: MerchantId) -> Result<Option<ShopSummary>, Failure>;
+
+    /// The latest runs first.
+    async fn list(&self, filter: &RunFilter) -> Result<Vec<(ShopSummary, Run)>, Failure>;
+
+    /// Changes the state as [`RunState::after`] says. Whoever works on the run can write
+    /// nothing from then on.
+    async fn command(&self, run: RunId, command: Command) -> Result<Commanded, Failure>;
+
+    /// Those of the leases that no longer hold their run.
+    async fn lost(&self, leases: &[RunLease]) -> Result<Vec<RunId>, Failure>;
+
+    /// Sends again what nobody works on and no message is on its way for: jobs that are
+    /// PENDING, IN_PROGRESS without a lease, or WAITING beyond their time, each for at
+    /// least `grace`.
+    async fn send_orphans(&self, grace: Duration) -> Result<Vec<Orphan>, Failure>;
+
+    /// Jobs that FAILED because their connection no longer served and whose shop has
+    /// been connected again since: begins them again and sends them.
+    async fn send_reconnected(&self) -> Result<Vec<RunId>, Failure>;
+
+    /// Ends a run FAILED that nobody holds.
+    async fn give_up(&self, run: RunId, failure: &Failure) -> Result<(), Failure>;
+
+    /// Runs whose worker lives and for which nothing has landed for `idle`, although
+    /// nobody told it to wait. Each is returned once, until it makes progress again.
+    async fn newly_stalled(&self, idle: Duration) -> Result<Vec<Stalled>, Failure>;
+}

@@ -1,0 +1,115 @@
+//! Finds what fell through: runs whose worker died or whose message was lost, and runs
+//! that get nowhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::failure::Failure;
+use domain::run::RunId;
+
+use crate::ports::clock::Clock;
+use crate::ports::jobs::{Jobs, Orphan, Stalled};
+use crate::stop::StopSignal;
+
+pub struct Sweep {
+    pub jobs: Arc<dyn Jobs>,
+    pub clock: Arc<dyn Clock>,
+    pub settings: SweepSettings,
+}
+
+#[derive(Clone, Debug)]
+pub struct SweepSettings {
+    pub every: Duration,
+    /// A run that nobody works on is left alone for so long: its message may be on its
+    /// way.
+    pub grace: Duration,
+    /// A run whose worker lives is reported when nothing has landed for so long.
+    pub idle: Duration,
+    /// So often is a run sent again without any progress before it ends FAILED.
+    pub most_again: u32,
+}
+
+impl Default for SweepSettings {
+    fn default() -> Self {
+        Self {
+            every: Duration::from_secs(30),
+            grace: Duration::from_secs(30),
+            idle: Duration::from_secs(15 * 60),
+            most_again: 3,
+        }
+    }
+}
+
+/// What one sweep found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    pub sent_again: Vec<Orphan>,
+    /// They lost their workers too often without any progress.
+    pub given_up: Vec<Orphan>,
+    pub reconnected: Vec<RunId>,
+    pub stalled: Vec<Stalled>,
+}
+
+impl Sweep {
+    /// Sweeps until a stop is asked for. Several workers may do so at once.
+    pub async fn run(&self, stop: &StopSignal) {
+        loop {
+            if let Err(failure) = self.once().await {
+                tracing::error!(%failure, "the sweep failed; it is tried again");
+            }
+            tokio::select! {
+                biased;
+                () = stop.requested() => return,
+                () = self.clock.sleep(self.settings.every) => {}
+            }
+        }
+    }
+
+    pub async fn once(&self) -> Result<Swept, Failure> {
+        let orphans = self.jobs.send_orphans(self.settings.grace).await?;
+        let (given_up, sent_again): (Vec<Orphan>, Vec<Orphan>) = orphans
+            .into_iter()
+            .partition(|orphan| orphan.sent_again > self.settings.most_again);
+        for orphan in &sent_again {
+            tracing::warn!(
+                run_id = %orphan.run, merchant_id = %orphan.merchant, state = %orphan.state,
+                sent_again = orphan.sent_again,
+                "nobody worked on the run and no message was on its way: it was sent again"
+            );
+        }
+        for orphan in &given_up {
+            self.give_up(orphan).await?;
+        }
+        let reconnected = self.jobs.send_reconnected().await?;
+        for run in &reconnected {
+            tracing::info!(run_id = %run, "the shop was connected again: the run goes on");
+        }
+        let stalled = self.jobs.newly_stalled(self.settings.idle).await?;
+        for run in &stalled {
+            tracing::error!(
+                run_id = %run.run, merchant_id = %run.merchant, owner = run.owner,
+                idle_s = run.idle.as_secs(),
+                "the run makes no progress although its worker lives"
+            );
+        }
+        Ok(Swept {
+            sent_again,
+            given_up,
+            reconnected,
+            stalled,
+        })
+    }
+
+    async fn give_up(&self, orphan: &Orphan) -> Result<(), Failure> {
+        let failure = Failure::Broken {
+            what: format!(
+                "the worker of this run was lost {} times in a row without any progress",
+                orphan.sent_again
+            ),
+        };
+        tracing::error!(
+            run_id = %orphan.run, merchant_id = %orphan.merchant, %failure, "the run FAILED"
+        );
+        self.jobs.give_up(orphan.run, &failure).await
+    }
+}

@@ -16,6 +16,7 @@ use crate::connections::{Keyring, PostgresConnections};
 use crate::failure::{database_failure, reason};
 use crate::jobs::PostgresJobs;
 use crate::landing::PostgresLanding;
+use crate::notifications::PostgresNotifications;
 use crate::queue::PostgresQueue;
 use crate::records::PostgresRecords;
 use crate::runs::PostgresRuns;
@@ -181,6 +182,10 @@ impl Database {
         PostgresJobs::new(self.pool.clone(), self.clock.clone())
     }
 
+    pub fn notifications(&self) -> PostgresNotifications {
+        PostgresNotifications::new(self.pool.clone(), self.clock.clone())
+    }
+
     pub fn records(&self) -> PostgresRecords {
         PostgresRecords::new(self.pool.clone(), self.clock.clone())
     }
@@ -189,9 +194,9 @@ impl Database {
         PostgresConnections::new(self.pool.clone(), self.clock.clone(), keyring)
     }
 
-    /// The queue of this name, with the usual settings.
+    /// The queue of this name, with the settings that suit it.
     pub fn queue(&self, name: QueueName) -> PostgresQueue {
-        let settings = QueueSettings::default();
+        let settings = QueueSettings::of(name);
         PostgresQueue::new(self.pool.clone(), self.clock.clone(), name, settings)
     }
 

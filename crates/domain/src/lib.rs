@@ -12,6 +12,7 @@ pub mod failure;
 pub mod instant;
 pub mod job;
 pub mod money;
+pub mod notification;
 pub mod order;
 pub mod plan;
 pub mod rejection;

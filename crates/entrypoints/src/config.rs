@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use notifiers::Secret;
 use salla_client::oauth::AppCredentials;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -51,6 +52,28 @@ impl AppSettings {
             client_id: keys.client_id.clone(),
             client_secret: keys.client_secret.clone(),
         })
+    }
+}
+
+/// Where notifications go besides the log and the app.
+#[derive(Clone, Debug, Default)]
+pub struct Channels {
+    pub merchants: Option<WebhookSettings>,
+    pub operators: Option<WebhookSettings>,
+}
+
+#[derive(Clone)]
+pub struct WebhookSettings {
+    pub url: url::Url,
+    pub secret: Secret,
+}
+
+/// The address may hold a secret in its path.
+impl std::fmt::Debug for WebhookSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WebhookSettings")
+            .field("host", &self.url.host_str())
+            .finish_non_exhaustive()
     }
 }
 
@@ -206,6 +229,39 @@ impl<'a> Reader<'a> {
         }
     }
 
+    pub fn channels(&mut self) -> Channels {
+        Channels {
+            merchants: self.webhook("SALLA_SYNC_WEBHOOK_URL", "SALLA_SYNC_WEBHOOK_SECRET"),
+            operators: self.webhook(
+                "SALLA_SYNC_OPERATOR_WEBHOOK_URL",
+                "SALLA_SYNC_OPERATOR_WEBHOOK_SECRET",
+            ),
+        }
+    }
+
+    fn webhook(&mut self, url_name: &str, secret_name: &str) -> Option<WebhookSettings> {
+        let url = self.text(url_name)?;
+        let parsed = url::Url::parse(&url).ok();
+        let url = parsed.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        if url.is_none() {
+            self.problem(format!("{url_name} is not an http(s) URL"));
+        }
+        let Some(secret) = self.text(secret_name) else {
+            self.problem(format!(
+                "{url_name} is set but {secret_name} is not; make one with \
+                 echo \"whsec_$(openssl rand -base64 32)\" and give it to the receiver too"
+            ));
+            return None;
+        };
+        match Secret::parse(&secret.into()) {
+            Ok(secret) => url.map(|url| WebhookSettings { url, secret }),
+            Err(error) => {
+                self.problem(format!("{secret_name} {error}"));
+                None
+            }
+        }
+    }
+
     fn tokens(&mut self, arguments: &TokenArgs) -> Option<GivenTokens> {
         let (access, refresh) = match &arguments.tokens {
             Some(path) => self.token_file(path)?,
@@ -345,6 +401,36 @@ mod tests {
         assert_eq!(salla.tokens.access.expose_secret(), "a");
         assert_eq!(database.describe(), "PostgreSQL at db.example/shop");
         assert!(!format!("{database:?}{salla:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_webhook_wants_an_address_and_a_secret_and_shows_neither() {
+        let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        let good = [
+            ("SALLA_SYNC_WEBHOOK_URL", "https://x.example/path-secret"),
+            ("SALLA_SYNC_WEBHOOK_SECRET", secret),
+        ];
+        let environment = with(&good);
+        let mut reader = Reader::new(&environment);
+        let channels = reader.channels();
+        reader.finish(Some(())).unwrap();
+        assert!(channels.merchants.is_some() && channels.operators.is_none());
+        let shown = format!("{channels:?}");
+        assert!(
+            !shown.contains("path-secret") && !shown.contains("MfKQ"),
+            "{shown}"
+        );
+
+        let environment = with(&[
+            ("SALLA_SYNC_WEBHOOK_URL", "https://x.example"),
+            ("SALLA_SYNC_OPERATOR_WEBHOOK_URL", "x.example"),
+            ("SALLA_SYNC_OPERATOR_WEBHOOK_SECRET", "secret"),
+        ]);
+        let mut reader = Reader::new(&environment);
+        reader.channels();
+        let problems = reader.problems();
+        assert_eq!(problems.len(), 3, "{problems:?}");
+        assert!(problems.iter().all(|problem| !problem.contains("MfKQ")));
     }
 
     #[test]

@@ -11,6 +11,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("importer", &["domain"]),
         ("salla-client", &["domain", "importer"]),
         ("database", &["domain", "importer", "embedded-postgres"]),
+        ("notifiers", &["domain", "importer"]),
         ("embedded-postgres", &[]),
         ("salla-simulator", &[]),
         (
@@ -21,6 +22,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "salla-client",
                 "database",
                 "embedded-postgres",
+                "notifiers",
                 "salla-simulator",
             ],
         ),

@@ -22,6 +22,10 @@ impl StopHandle {
 }
 
 impl StopSignal {
+    pub fn is_requested(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Returns when a stop has been asked for; never, once the asking side is gone
     /// without having asked.
     pub async fn requested(&self) {

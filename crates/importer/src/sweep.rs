@@ -9,10 +9,13 @@ use domain::run::RunId;
 
 use crate::ports::clock::Clock;
 use crate::ports::jobs::{Jobs, Orphan, Stalled};
+use crate::ports::notifications::{Alert, Alerts};
 use crate::stop::StopSignal;
 
 pub struct Sweep {
     pub jobs: Arc<dyn Jobs>,
+    /// Operators hear of stalled runs through each of them.
+    pub alerts: Vec<Arc<dyn Alerts>>,
     pub clock: Arc<dyn Clock>,
     pub settings: SweepSettings,
 }
@@ -86,11 +89,7 @@ impl Sweep {
         }
         let stalled = self.jobs.newly_stalled(self.settings.idle).await?;
         for run in &stalled {
-            tracing::error!(
-                run_id = %run.run, merchant_id = %run.merchant, owner = run.owner,
-                idle_s = run.idle.as_secs(),
-                "the run makes no progress although its worker lives"
-            );
+            self.report(run).await;
         }
         Ok(Swept {
             sent_again,
@@ -98,6 +97,32 @@ impl Sweep {
             reconnected,
             stalled,
         })
+    }
+
+    /// A channel that does not take it is no reason to sweep less.
+    async fn report(&self, stalled: &Stalled) {
+        let alert = Alert {
+            code: "stalled",
+            summary: format!(
+                "nothing has landed for {} minutes although the run's worker ({}) lives and \
+                 nobody told it to wait",
+                stalled.idle.as_secs() / 60,
+                stalled.owner
+            ),
+            advice: format!(
+                "salla-sync runs show {run}, look at the worker's log, and restart the worker: the \
+                 run goes on from its checkpoint",
+                run = stalled.run
+            ),
+            merchant: Some(stalled.merchant),
+            run: Some(stalled.run),
+            at: self.clock.now(),
+        };
+        for channel in &self.alerts {
+            if let Err(failure) = channel.raise(&alert).await {
+                tracing::error!(%failure, run_id = %stalled.run, "the alert could not be delivered");
+            }
+        }
     }
 
     async fn give_up(&self, orphan: &Orphan) -> Result<(), Failure> {

@@ -37,6 +37,9 @@ const MOST_AT_ONCE: usize = 10;
 /// A message comes back so much later than the run's lease runs out, so that whoever
 /// receives it finds the run free.
 const AFTER_THE_LEASE: Duration = Duration::from_secs(2);
+/// A run whose worker was lost so often in a row, without any progress, is what kills
+/// them. Each time costs all other imports of that worker a restart.
+const MOST_LOST: u32 = 10;
 /// How often it is looked whether somebody has paused or cancelled a run.
 const WATCH_PERIOD: Duration = Duration::from_secs(1);
 
@@ -290,6 +293,17 @@ impl Worker {
         stop: &StopSignal,
     ) -> Disposition {
         tracing::info!(work = run.progress.work(), "the run was claimed");
+        if delivery.attempt > MOST_LOST {
+            let failure = Failure::Broken {
+                what: format!(
+                    "the worker of this run was lost {MOST_LOST} times in a row without any progress"
+                ),
+            };
+            return match self.give_back(lease, run, delivery, failure).await {
+                Ok(disposition) => disposition,
+                Err(failure) => self.not_recorded(&failure),
+            };
+        }
         let (revoke, revoked) = stop_pair();
         self.held().insert(run.id, (lease, revoke));
         let worked = tokio::select! {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool};
 
 use crate::failure::Trouble;
-use crate::jobs::{in_spite_of_frozen, overview, send};
+use crate::jobs::{in_spite_of_frozen, is_on_its_way, overview, send};
 use crate::runs::claims::{by_id, create_or_join_in, lock, show, take_turns};
 
 const AGAIN: &str = "UPDATE salla_sync.sync_runs SET sent_again = 0 WHERE id = $1";
@@ -23,7 +23,10 @@ pub(crate) async fn start(
 ) -> Result<Run, Trouble> {
     let mut tx = pool.begin().await?;
     let run = create_or_join_in(&mut tx, ids, options, range, now).await?;
-    if run.holder.is_some() || run.state == RunState::Paused {
+    let needs_no_message = run.holder.is_some()
+        || run.state == RunState::Paused
+        || is_on_its_way(&mut tx, run.id).await?;
+    if needs_no_message {
         adopt_in(&mut tx, run.id).await?;
     } else {
         sqlx::query(AGAIN).bind(run.id.0).execute(&mut *tx).await?;

@@ -1,7 +1,7 @@
 //! Runs as jobs: sent, steered, and found again.
 
 mod commands;
-mod overview;
+pub(crate) mod overview;
 mod sweeping;
 
 use std::sync::Arc;
@@ -138,6 +138,20 @@ fn depth(months: u16) -> u16 {
         ..=12 => 12,
         _ => 24,
     }
+}
+
+/// A message of which nobody knows whether it is for this run is not counted: one too
+/// many does no harm.
+const ON_ITS_WAY: &str = "
+    SELECT EXISTS (SELECT FROM salla_sync.queue_messages
+                   WHERE queue = 'historical-sync' AND strpos(body, $1::text) > 0)";
+
+async fn is_on_its_way(tx: &mut PgConnection, run: RunId) -> Result<bool, Trouble> {
+    let is_there = sqlx::query_scalar(ON_ITS_WAY)
+        .bind(run.to_string())
+        .fetch_one(tx)
+        .await?;
+    Ok(is_there)
 }
 
 const MARK_SENT: &str = "

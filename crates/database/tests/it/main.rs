@@ -13,6 +13,7 @@ mod counting;
 mod details;
 mod landing_orders;
 mod make;
+mod notifications;
 mod parallel;
 mod proof;
 mod queue;

@@ -56,7 +56,7 @@ impl QueueFixture for Fixture {
     }
 
     fn max_attempts(&self) -> u32 {
-        QueueSettings::default().max_attempts
+        QueueSettings::of(QueueName::HistoricalSync).max_attempts
     }
 
     fn now(&self) -> Timestamp {

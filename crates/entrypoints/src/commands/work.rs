@@ -15,6 +15,7 @@ pub async fn run(arguments: WorkArgs, database: &DatabaseArgs) -> anyhow::Result
     let mut reader = Reader::new(&environment);
     let settings = reader.database(database);
     let salla = reader.app();
+    let channels = reader.channels();
     let key = reader.encryption_key();
     let is_embedded = matches!(settings, Some(DatabaseSettings::Embedded { .. }));
     if key.is_none() && !is_embedded {
@@ -32,6 +33,7 @@ pub async fn run(arguments: WorkArgs, database: &DatabaseArgs) -> anyhow::Result
             salla,
             jobs: usize::from(arguments.jobs),
             import: wiring::import_settings(arguments.budget_share),
+            channels,
         },
         clock,
     )?;

@@ -5,35 +5,44 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use database::Database;
 use domain::failure::{Disconnection, Failure};
+use domain::notification::Audience;
 use domain::shop::MerchantId;
 use importer::import::ImportSettings;
+use importer::notifications::NotificationDesk;
 use importer::ports::clock::Clock;
 use importer::ports::connections::{ConnectionState, Connections};
+use importer::ports::notifications::{Alerts, Notifier};
 use importer::ports::platform::Platform as _;
-use importer::ports::queue::{QueueName, QueueSettings};
+use importer::ports::queue::QueueName;
 use importer::ports::shops::{OpenShop, Shops};
 use importer::stop::StopSignal;
 use importer::sweep::{Sweep, SweepSettings};
 use importer::worker::{Worker, WorkerPorts, WorkerSettings};
+use notifiers::{Log, Webhook};
 use salla_client::http::{http_client, token_client};
 use salla_client::oauth::OAuth;
 use salla_client::pacing::Budget;
 use salla_client::tokens::{KeeperSettings, TokenKeeper, TokenSource};
 
-use crate::config::AppSettings;
+use crate::config::{AppSettings, Channels, WebhookSettings};
 use crate::wiring::{self, Client, OpenDatabase, parse_url};
+
+/// So many attempts in a row may fail without any progress before a run ends FAILED.
+const MOST_ATTEMPTS: u32 = 5;
 
 pub struct ServiceSettings {
     pub salla: AppSettings,
     /// Imports at once.
     pub jobs: usize,
     pub import: ImportSettings,
+    pub channels: Channels,
 }
 
 /// A worker with everything that goes on beside it.
 pub struct Service {
     pub worker: Arc<Worker>,
     pub sweep: Arc<Sweep>,
+    pub desk: NotificationDesk,
 }
 
 impl Service {
@@ -53,24 +62,58 @@ impl Service {
         };
         let worker = WorkerSettings {
             jobs: settings.jobs,
-            max_attempts: QueueSettings::default().max_attempts,
+            max_attempts: MOST_ATTEMPTS,
             import: settings.import,
         };
+        let (notifiers, alerts) = channels(&settings.channels, &clock)?;
         let sweep = Sweep {
             jobs: open.jobs(),
-            clock,
+            alerts,
+            clock: clock.clone(),
             settings: SweepSettings::default(),
+        };
+        let desk = NotificationDesk {
+            queue: Arc::new(open.database.queue(QueueName::Notifications)),
+            store: Arc::new(open.database.notifications()),
+            notifiers,
+            clock,
         };
         Ok(Self {
             worker: Arc::new(Worker::new(ports, worker)),
             sweep: Arc::new(sweep),
+            desk,
         })
     }
 
     /// Works until a stop is asked for and everything has been given back.
     pub async fn run(&self, stop: &StopSignal) {
-        tokio::join!(self.worker.run(stop), self.sweep.run(stop));
+        tokio::join!(
+            self.worker.run(stop),
+            self.sweep.run(stop),
+            self.desk.run(stop)
+        );
     }
+}
+
+type Told = (Vec<Arc<dyn Notifier>>, Vec<Arc<dyn Alerts>>);
+
+/// The log always, and the webhooks that are configured.
+fn channels(channels: &Channels, clock: &Arc<dyn Clock>) -> Result<Told, Failure> {
+    let mut notifiers: Vec<Arc<dyn Notifier>> = vec![Arc::new(Log)];
+    let mut alerts: Vec<Arc<dyn Alerts>> = vec![Arc::new(Log)];
+    let webhook = |address: &WebhookSettings, audience| {
+        let (url, secret) = (address.url.clone(), address.secret.clone());
+        Webhook::new(audience, url, secret, clock.clone()).map(Arc::new)
+    };
+    if let Some(address) = &channels.merchants {
+        notifiers.push(webhook(address, Audience::Merchant)?);
+    }
+    if let Some(address) = &channels.operators {
+        let operators = webhook(address, Audience::Operator)?;
+        notifiers.push(operators.clone());
+        alerts.push(operators);
+    }
+    Ok((notifiers, alerts))
 }
 
 /// [`Shops`] with the tokens that the database keeps.

@@ -19,6 +19,7 @@ mod support;
 mod trap;
 mod trouble;
 mod verdict;
+mod workers;
 
 use std::time::Duration;
 

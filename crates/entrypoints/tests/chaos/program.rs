@@ -9,7 +9,7 @@ use crate::support;
 use crate::verdict;
 
 /// A process that does not outlive the case, stopped or not.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -30,13 +30,13 @@ fn spawn(service: &Service) -> Running {
     Running(command.spawn().unwrap())
 }
 
-fn signal(child: &Running, signal: libc::c_int) {
+pub(crate) fn signal(child: &Running, signal: libc::c_int) {
     let pid = i32::try_from(child.0.id()).unwrap();
     // SAFETY: kill(2) has no memory effects; the process is our own child.
     unsafe { libc::kill(pid, signal) };
 }
 
-async fn ended(child: &mut Running) -> Option<i32> {
+pub(crate) async fn ended(child: &mut Running) -> Option<i32> {
     loop {
         if let Some(status) = child.0.try_wait().unwrap() {
             return status.code();
@@ -93,7 +93,7 @@ pub(crate) async fn freeze(plan: &Plan, service: &Service, after: u64) -> Result
     end
 }
 
-async fn in_a_transaction(service: &Service) {
+pub(crate) async fn in_a_transaction(service: &Service) {
     let writing = || {
         sqlx::query_scalar::<_, bool>(
             "SELECT EXISTS (SELECT FROM pg_stat_activity

@@ -9,15 +9,17 @@ use database::testing::TestDatabase;
 use domain::certificate::Certificate;
 use domain::failure::Failure;
 use domain::shop::MerchantId;
+use domain::window::DayRange;
 use entrypoints::commands::demo::salla_settings;
 use entrypoints::config::{DatabaseSettings, SallaSettings};
 use entrypoints::wiring::{self, OpenDatabase};
 use importer::import::{ImportSettings, Importer, Outcome, import};
 use importer::ports::clock::{Clock, SystemClock};
-use importer::ports::runs::RunOptions;
+use importer::ports::queue::{Queue as _, QueueName};
+use importer::ports::runs::{Run, RunOptions};
 use importer::progress::Tracker;
 use importer::stop::stop_pair;
-use salla_simulator::{ResourceDrift, Simulator};
+use salla_simulator::{ResourceDrift, Scenario, Simulator};
 use sqlx::PgPool;
 
 use crate::plan::{FAR_OFF, Plan};
@@ -32,6 +34,15 @@ pub(crate) struct Service {
     clock: Arc<dyn Clock>,
     options: RunOptions,
     starts: AtomicU64,
+}
+
+fn ordinary_options() -> RunOptions {
+    RunOptions {
+        months: 12,
+        max_orders: None,
+        keep_raw: true,
+        only: None,
+    }
 }
 
 /// Where the database is.
@@ -59,20 +70,48 @@ impl Place {
 
 impl Service {
     pub(crate) async fn start(plan: &Plan, place: Place) -> Self {
-        let clock = plan.scenario.clock;
-        let simulator = Simulator::start(plan.scenario.clone()).await.unwrap();
+        let options = RunOptions {
+            months: plan.months,
+            keep_raw: plan.keep_raw,
+            ..ordinary_options()
+        };
+        Self::with(plan.scenario.clone(), options, place).await
+    }
+
+    /// An ordinary import of this shop.
+    pub(crate) async fn of(scenario: Scenario, place: Place) -> Self {
+        Self::with(scenario, ordinary_options(), place).await
+    }
+
+    async fn with(scenario: Scenario, options: RunOptions, place: Place) -> Self {
+        let clock = scenario.clock;
+        let simulator = Simulator::start(scenario).await.unwrap();
         Self {
             clock: Arc::new(SystemClock::scaled(clock.start, clock.scale)),
             simulator,
             place,
             starts: AtomicU64::new(0),
-            options: RunOptions {
-                months: plan.months,
-                max_orders: None,
-                keep_raw: plan.keep_raw,
-                only: None,
-            },
+            options,
         }
+    }
+
+    /// Connects the shop and starts its import for workers to take on.
+    pub(crate) async fn start_as_a_job(&self) -> Run {
+        let open = self.open().await.unwrap();
+        let salla = self.salla();
+        let connected = wiring::connect_and_store(&open, &salla, self.clock.clone());
+        let merchant = connected.await.unwrap().merchant;
+        let today = domain::instant::riyadh_date(self.clock.now());
+        let range = DayRange::last_months(today, self.options.months);
+        let jobs = open.jobs();
+        jobs.start(merchant, &self.options, range).await.unwrap()
+    }
+
+    /// Puts a message on the queue of imports.
+    pub(crate) async fn send(&self, body: &str) {
+        let open = self.open().await.unwrap();
+        let queue = open.database.queue(QueueName::HistoricalSync);
+        queue.send(body, Duration::ZERO).await.unwrap();
     }
 
     /// One start of the program, as the program would do it.

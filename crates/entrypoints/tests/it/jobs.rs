@@ -10,6 +10,7 @@ use domain::job::{HistoricalSync, NotificationJob, NotificationKind};
 use domain::run::{Command, RunState};
 use domain::shop::MerchantId;
 use domain::window::DayRange;
+use entrypoints::config::Channels;
 use entrypoints::wiring;
 use entrypoints::wiring::service::{Service, ServiceSettings};
 use importer::import::ImportSettings;
@@ -69,6 +70,7 @@ impl Office {
                 lease: Duration::from_secs(10),
                 ..self.service.settings.clone()
             },
+            channels: Channels::default(),
         };
         Service::new(&self.service.open, settings, self.service.clock.clone()).unwrap()
     }
@@ -86,7 +88,9 @@ impl Office {
             }
             handle.stop();
         };
-        let both = async { tokio::join!(worker.run(&stop), watch) };
+        // Notifications are left for the test to look at.
+        let work = async { tokio::join!(worker.worker.run(&stop), worker.sweep.run(&stop)) };
+        let both = async { tokio::join!(work, watch) };
         tokio::time::timeout(PATIENCE, both)
             .await
             .expect("the worker does what it should, and stops");

@@ -12,6 +12,7 @@ mod service;
 mod speed;
 #[path = "../support/mod.rs"]
 mod support;
+mod told;
 mod trace;
 mod truth;
 mod verify;

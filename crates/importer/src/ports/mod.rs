@@ -7,6 +7,7 @@ pub mod connections;
 pub mod inventory;
 pub mod jobs;
 pub mod landing;
+pub mod notifications;
 pub mod platform;
 pub mod queue;
 pub mod records;

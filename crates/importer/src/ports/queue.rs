@@ -42,9 +42,17 @@ pub struct QueueSettings {
     pub max_attempts: u32,
 }
 
-impl Default for QueueSettings {
-    fn default() -> Self {
-        Self { max_attempts: 5 }
+impl QueueSettings {
+    /// What suits the jobs of this queue.
+    pub fn of(queue: QueueName) -> Self {
+        Self {
+            max_attempts: match queue {
+                // The worker gives a run up itself, earlier and with a reason; here is
+                // only the last resort.
+                QueueName::HistoricalSync => 20,
+                QueueName::Notifications => 6,
+            },
+        }
     }
 }
 

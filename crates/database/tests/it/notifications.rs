@@ -1,0 +1,156 @@
+//! What people are told, written once.
+
+use domain::failure::{Disconnection, Failure};
+use domain::job::{NotificationJob, NotificationKind};
+use domain::run::Command;
+use importer::ports::jobs::Jobs as _;
+use importer::ports::notifications::{Notice, Notifications, Recorded};
+use importer::ports::queue::{Queue as _, QueueName};
+use importer::ports::runs::Runs as _;
+
+use crate::make::at;
+use crate::shop::{Shop, claim};
+
+/// A run that is a job, claimed.
+async fn job() -> Shop {
+    let shop = Shop::open().await;
+    let jobs = shop.db.database().jobs();
+    jobs.adopt(shop.lease.run).await.unwrap();
+    shop
+}
+
+fn notification(shop: &Shop, kind: NotificationKind) -> NotificationJob {
+    NotificationJob {
+        kind,
+        merchant: shop.merchant,
+        run: shop.lease.run,
+    }
+}
+
+async fn record(shop: &Shop, kind: NotificationKind) -> Recorded {
+    let store = shop.db.database().notifications();
+    store.record(&notification(shop, kind)).await.unwrap()
+}
+
+fn notice(recorded: Recorded) -> Notice {
+    match recorded {
+        Recorded::Notice(notice) => *notice,
+        other => panic!("it is to be told, not {other:?}"),
+    }
+}
+
+async fn sent(shop: &Shop) -> Vec<NotificationJob> {
+    let queue = shop.db.database().queue(QueueName::Notifications);
+    let wait = std::time::Duration::ZERO;
+    let deliveries = queue.receive(10, LEASE, wait).await.unwrap();
+    deliveries
+        .iter()
+        .map(|delivery| NotificationJob::parse(&delivery.body).unwrap())
+        .collect()
+}
+
+const LEASE: std::time::Duration = std::time::Duration::from_secs(600);
+
+fn broken() -> Failure {
+    Failure::Broken {
+        what: "the envelope cannot be read".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_a_job_sends_its_message_once_and_others_send_none() {
+    let shop = job().await;
+    let certificate = shop.runs.certify(shop.lease, at(60)).await.unwrap();
+    shop.runs.complete(shop.lease, &certificate).await.unwrap();
+    shop.runs.complete(shop.lease, &certificate).await.unwrap();
+    let kind = NotificationKind::SyncComplete;
+    assert_eq!(sent(&shop).await, [notification(&shop, kind)]);
+
+    let by_hand = Shop::open().await;
+    let certificate = by_hand.runs.certify(by_hand.lease, at(60)).await.unwrap();
+    by_hand
+        .runs
+        .complete(by_hand.lease, &certificate)
+        .await
+        .unwrap();
+    assert_eq!(sent(&by_hand).await, []);
+}
+
+#[tokio::test]
+async fn who_can_help_decides_what_is_told() {
+    for (failure, kind) in [
+        (broken(), NotificationKind::SyncFailed),
+        (
+            Failure::Disconnected(Disconnection::RefreshLost),
+            NotificationKind::ReconnectNeeded,
+        ),
+    ] {
+        let shop = job().await;
+        shop.runs.fail(shop.lease, &failure, None).await.unwrap();
+        assert_eq!(sent(&shop).await, [notification(&shop, kind)]);
+        let notice = notice(record(&shop, kind).await);
+        assert_eq!(notice.failure.unwrap().code, failure.code());
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_comes_often_is_one_row() {
+    let shop = job().await;
+    shop.runs.fail(shop.lease, &broken(), None).await.unwrap();
+    let kind = NotificationKind::SyncFailed;
+    let first = notice(record(&shop, kind).await);
+    let (second, third) = tokio::join!(record(&shop, kind), record(&shop, kind));
+    assert_eq!((notice(second).id, notice(third).id), (first.id, first.id));
+    assert_eq!(shop.rows("salla_sync.notifications").await, 1);
+
+    let store = shop.db.database().notifications();
+    assert_eq!(store.delivered(first.id).await, Ok(vec![]));
+    store.mark_delivered(first.id, "webhook").await.unwrap();
+    store.mark_delivered(first.id, "webhook").await.unwrap();
+    assert_eq!(
+        store.delivered(first.id).await,
+        Ok(vec!["webhook".to_owned()])
+    );
+}
+
+#[tokio::test]
+async fn each_ending_is_told_and_what_is_outdated_is_not() {
+    let shop = job().await;
+    let kind = NotificationKind::SyncFailed;
+    shop.runs.fail(shop.lease, &broken(), None).await.unwrap();
+    let first = notice(record(&shop, kind).await);
+    let jobs = shop.db.database().jobs();
+    jobs.command(shop.lease.run, Command::Restart)
+        .await
+        .unwrap();
+    let lease = claim(&shop.runs, shop.lease.run, "b").await;
+    // The message is delivered once more: its row is there.
+    assert_eq!(notice(record(&shop, kind).await).id, first.id);
+    shop.runs.fail(lease, &broken(), None).await.unwrap();
+    let second = notice(record(&shop, kind).await);
+    assert_ne!(second.id, first.id, "it has failed again");
+
+    jobs.command(shop.lease.run, Command::Restart)
+        .await
+        .unwrap();
+    let lease = claim(&shop.runs, shop.lease.run, "c").await;
+    let certificate = shop.runs.certify(lease, at(60)).await.unwrap();
+    shop.runs.complete(lease, &certificate).await.unwrap();
+    assert_eq!(record(&shop, kind).await, Recorded::Outdated);
+    notice(record(&shop, NotificationKind::SyncComplete).await);
+    assert_eq!(shop.rows("salla_sync.notifications").await, 3);
+}
+
+#[tokio::test]
+async fn what_is_unknown_is_said_to_be() {
+    let shop = job().await;
+    let stranger = NotificationJob {
+        merchant: domain::shop::MerchantId(uuid::Uuid::nil()),
+        ..notification(&shop, NotificationKind::SyncFailed)
+    };
+    let store = shop.db.database().notifications();
+    assert_eq!(store.record(&stranger).await, Ok(Recorded::Unknown));
+    // It has not ended at all.
+    let early = record(&shop, NotificationKind::SyncComplete).await;
+    assert_eq!(early, Recorded::Outdated);
+}

@@ -1,0 +1,162 @@
+//! What people are told about the end of an import: who, and in which words.
+
+use crate::job::NotificationKind;
+
+/// Whom a channel reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Audience {
+    /// The merchant, or the app that speaks to the merchant: told every ending.
+    Merchant,
+    /// Who runs salla-sync: told what operators or developers must act on.
+    Operator,
+}
+
+impl Audience {
+    /// Whether this audience is told of an ending: who must act on a failure is who is
+    /// told of it.
+    pub fn is_told(self, kind: NotificationKind) -> bool {
+        match (self, kind) {
+            (Self::Merchant, _) | (Self::Operator, NotificationKind::SyncFailed) => true,
+            // Only the merchant can act on a lost connection, and nobody on a success.
+            (
+                Self::Operator,
+                NotificationKind::SyncComplete | NotificationKind::ReconnectNeeded,
+            ) => false,
+        }
+    }
+}
+
+/// A short text in both languages of Salla's merchants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bilingual {
+    pub ar: String,
+    pub en: String,
+}
+
+/// What a notification says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wording {
+    pub title: Bilingual,
+    pub body: Bilingual,
+}
+
+/// The counts that a notification tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub orders: u64,
+    pub customers: u64,
+    pub products: u64,
+}
+
+/// The words for the merchant of `shop`.
+pub fn wording(kind: NotificationKind, shop: &str, counts: Counts) -> Wording {
+    let (orders, customers, products) = (
+        grouped(counts.orders),
+        grouped(counts.customers),
+        grouped(counts.products),
+    );
+    match kind {
+        NotificationKind::SyncComplete => Wording {
+            title: Bilingual {
+                ar: "اكتمل استيراد بيانات متجرك".to_owned(),
+                en: "Your shop's history has been imported".to_owned(),
+            },
+            body: Bilingual {
+                ar: format!(
+                    "اكتمل استيراد بيانات متجر «{shop}». الطلبات: {orders}، العملاء: {customers}، \
+                     المنتجات: {products}."
+                ),
+                en: format!(
+                    "The history of {shop} has been imported. Orders: {orders}, customers: \
+                     {customers}, products: {products}."
+                ),
+            },
+        },
+        NotificationKind::SyncFailed => Wording {
+            title: Bilingual {
+                ar: "توقّف استيراد بيانات متجرك".to_owned(),
+                en: "The import of your shop's history has stopped".to_owned(),
+            },
+            body: Bilingual {
+                ar: format!(
+                    "تعذّر إكمال استيراد بيانات متجر «{shop}». ما تم استيراده محفوظ (الطلبات: \
+                     {orders})، وقد أُبلغ فريقنا بالأمر، ولا يلزمك فعل شيء."
+                ),
+                en: format!(
+                    "The history of {shop} could not be imported to the end. What has been \
+                     imported is kept (orders: {orders}); our team has been told, and there is \
+                     nothing you need to do."
+                ),
+            },
+        },
+        NotificationKind::ReconnectNeeded => Wording {
+            title: Bilingual {
+                ar: "يلزم إعادة ربط متجرك".to_owned(),
+                en: "Please connect your shop again".to_owned(),
+            },
+            body: Bilingual {
+                ar: format!(
+                    "انقطع الربط مع متجر «{shop}» فتوقّف استيراد بياناته. أعد ربط المتجر ليُستأنف \
+                     الاستيراد من حيث توقّف؛ ما تم استيراده محفوظ."
+                ),
+                en: format!(
+                    "The connection to {shop} no longer works, so the import has stopped. Connect \
+                     the shop again and the import goes on where it stopped; what has been \
+                     imported is kept."
+                ),
+            },
+        },
+    }
+}
+
+/// `1234567` as `1,234,567`, as Salla writes numbers in both languages.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operators_are_told_what_they_can_act_on() {
+        for kind in NotificationKind::ALL {
+            assert!(Audience::Merchant.is_told(kind));
+            let told = kind == NotificationKind::SyncFailed;
+            assert_eq!(Audience::Operator.is_told(kind), told, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn both_languages_name_the_shop_and_the_counts() {
+        let counts = Counts {
+            orders: 12_345,
+            customers: 678,
+            products: 90,
+        };
+        for kind in NotificationKind::ALL {
+            let wording = wording(kind, "متجر النخلة", counts);
+            for text in [&wording.body.ar, &wording.body.en] {
+                assert!(text.contains("متجر النخلة"), "{text}");
+            }
+            for title in [&wording.title.ar, &wording.title.en] {
+                assert!(!title.is_empty());
+            }
+            assert!(wording.title.en.is_ascii());
+        }
+        let complete = wording(NotificationKind::SyncComplete, "x", counts);
+        for text in [complete.body.ar, complete.body.en] {
+            for number in ["12,345", "678", "90"] {
+                assert!(text.contains(number), "{text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Notifications as jobs. An import has ended by the time its notification is on the
+//! queue, so nothing that goes wrong here touches it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::job::NotificationJob;
+use futures::stream::{self, StreamExt as _};
+use tracing::Instrument as _;
+
+use crate::ports::clock::Clock;
+use crate::ports::notifications::{Notice, Notifications, Notifier, Recorded};
+use crate::ports::queue::{Delivery, Disposition, Queue};
+use crate::stop::StopSignal;
+
+/// A receive waits so long for a message; a stop waits for it.
+const POLL: Duration = Duration::from_secs(2);
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
+/// Longer than all channels together may take.
+const VISIBILITY: Duration = Duration::from_secs(120);
+/// Messages that are dealt with side by side.
+const AT_ONCE: u32 = 8;
+/// The first wait after a channel failed; it grows fourfold.
+const FIRST_WAIT: Duration = Duration::from_secs(30);
+
+/// Tells people about the ends of imports.
+pub struct NotificationDesk {
+    pub queue: Arc<dyn Queue>,
+    pub store: Arc<dyn Notifications>,
+    pub notifiers: Vec<Arc<dyn Notifier>>,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl NotificationDesk {
+    /// Works until a stop is asked for.
+    pub async fn run(&self, stop: &StopSignal) {
+        while !stop.is_requested() {
+            let deliveries = match self.queue.receive(AT_ONCE, VISIBILITY, POLL).await {
+                Ok(deliveries) => deliveries,
+                Err(failure) => {
+                    tracing::error!(%failure, "no notification could be received; trying again");
+                    tokio::select! {
+                        () = stop.requested() => {}
+                        () = self.clock.sleep(PAUSE_AFTER_FAILURE) => {}
+                    }
+                    continue;
+                }
+            };
+            stream::iter(&deliveries)
+                .for_each_concurrent(None, |delivery| self.handle(delivery))
+                .await;
+        }
+    }
+
+    async fn handle(&self, delivery: &Delivery) {
+        let span =
+            tracing::info_span!("notification", job_id = %delivery.id, attempt = delivery.attempt);
+        async {
+            let disposition = self.run_one(delivery).await;
+            if let Err(failure) = self.queue.settle(&delivery.receipt, disposition).await {
+                tracing::error!(%failure, "the message could not be settled; it comes back");
+            }
+        }
+        .instrument(span)
+        .await;
+    }
+
+    /// Tells what a message asks for and says what becomes of the message.
+    pub async fn run_one(&self, delivery: &Delivery) -> Disposition {
+        let job = match NotificationJob::parse(&delivery.body) {
+            Ok(job) => job,
+            Err(unreadable) => {
+                return Disposition::Bury {
+                    why: format!("unreadable message: {unreadable}"),
+                };
+            }
+        };
+        match self.store.record(&job).await {
+            Ok(Recorded::Notice(notice)) => self.tell(&notice, delivery.attempt).await,
+            Ok(Recorded::Outdated) => {
+                tracing::info!(run_id = %job.run, "the run has gone on since: nothing is told");
+                Disposition::Done
+            }
+            Ok(Recorded::Unknown) => Disposition::Bury {
+                why: "there is no such run of this merchant".to_owned(),
+            },
+            Err(failure) => {
+                tracing::error!(%failure, run_id = %job.run, "the notification could not be recorded");
+                Disposition::Snooze {
+                    until: self.clock.now() + PAUSE_AFTER_FAILURE,
+                }
+            }
+        }
+    }
+
+    /// Hands the notice to each channel that has not taken it yet.
+    async fn tell(&self, notice: &Notice, attempt: u32) -> Disposition {
+        let delivered = match self.store.delivered(notice.id).await {
+            Ok(delivered) => delivered,
+            Err(failure) => {
+                tracing::error!(%failure, "the deliveries could not be read");
+                return self.retry(attempt);
+            }
+        };
+        let mut is_told = true;
+        for notifier in &self.notifiers {
+            let name = notifier.name();
+            if !notifier.audience().is_told(notice.kind) || delivered.iter().any(|d| d == name) {
+                continue;
+            }
+            let told = match notifier.deliver(notice).await {
+                Ok(()) => self.store.mark_delivered(notice.id, name).await,
+                Err(failure) => Err(failure),
+            };
+            if let Err(failure) = told {
+                tracing::warn!(channel = name, %failure, run_id = %notice.run, "the channel did not take the notification");
+                is_told = false;
+            }
+        }
+        match is_told {
+            true => Disposition::Done,
+            false => self.retry(attempt),
+        }
+    }
+
+    fn retry(&self, attempt: u32) -> Disposition {
+        let growth = 4_u32.pow(attempt.saturating_sub(1).min(6));
+        Disposition::Retry {
+            after: FIRST_WAIT.saturating_mul(growth),
+        }
+    }
+}

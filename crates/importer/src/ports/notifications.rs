@@ -1,0 +1,85 @@
+//! What is told about the ends of imports: in the app, and through channels outside.
+
+use async_trait::async_trait;
+use domain::failure::Failure;
+use domain::job::{NotificationJob, NotificationKind};
+use domain::notification::Audience;
+use domain::run::RunId;
+use domain::shop::MerchantId;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::runs::{RecordedFailure, ShopSummary, StoredProgress};
+
+/// What a channel is given.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notice {
+    /// The same however often it is delivered, for receivers to recognise it.
+    pub id: Uuid,
+    pub kind: NotificationKind,
+    pub shop: ShopSummary,
+    pub run: RunId,
+    pub ended_at: Timestamp,
+    pub progress: StoredProgress,
+    pub failure: Option<RecordedFailure>,
+}
+
+/// What recording a notification came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Recorded {
+    /// It is in the app, and these channels have not taken it yet.
+    Notice(Box<Notice>),
+    /// The run has ended otherwise since, or goes on: there is nothing to tell.
+    Outdated,
+    /// There is no such run of this merchant.
+    Unknown,
+}
+
+/// Notifications in the database.
+#[async_trait]
+pub trait Notifications: Send + Sync {
+    /// Writes the row that the app shows, once for each ending of a run however often it
+    /// is called.
+    async fn record(&self, job: &NotificationJob) -> Result<Recorded, Failure>;
+
+    /// The channels that have taken a notification.
+    async fn delivered(&self, notice: Uuid) -> Result<Vec<String>, Failure>;
+
+    /// May be repeated.
+    async fn mark_delivered(&self, notice: Uuid, channel: &str) -> Result<(), Failure>;
+}
+
+/// A channel to people outside the app.
+///
+/// **Repeated:** a notice comes again when its confirmation was lost; receivers know it
+/// by its id.
+#[async_trait]
+pub trait Notifier: Send + Sync {
+    /// Names the channel in the database and in logs; never changes.
+    fn name(&self) -> &'static str;
+
+    fn audience(&self) -> Audience;
+
+    /// Returns once the other side has confirmed. A failure is tried again later; its
+    /// text holds nothing secret and nothing personal.
+    async fn deliver(&self, notice: &Notice) -> Result<(), Failure>;
+}
+
+/// Something that operators must know and that is no end of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// A stable name, which the runbook explains.
+    pub code: &'static str,
+    pub summary: String,
+    /// What to type.
+    pub advice: String,
+    pub merchant: Option<MerchantId>,
+    pub run: Option<RunId>,
+    pub at: Timestamp,
+}
+
+/// A channel to operators. An alert that cannot be delivered is in the log at least.
+#[async_trait]
+pub trait Alerts: Send + Sync {
+    async fn raise(&self, alert: &Alert) -> Result<(), Failure>;
+}

@@ -1,0 +1,205 @@
+//! Outgoing webhooks, signed as the Standard Webhooks specification says
+//! (<https://www.standardwebhooks.com>), so that receivers verify them with a library.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use domain::failure::Failure;
+use domain::notification::Audience;
+use importer::ports::clock::Clock;
+use importer::ports::notifications::{Alert, Alerts, Notice, Notifier};
+use ring::hmac;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+use url::Url;
+
+use crate::words;
+
+/// A receiver that takes longer is asked again later.
+const TIMEOUT: Duration = Duration::from_secs(10);
+const PREFIX: &str = "whsec_";
+/// What the specification asks for.
+const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
+
+/// The key that signs, known to the receiver.
+#[derive(Clone)]
+pub struct Secret(hmac::Key);
+
+/// Says what is wrong without quoting it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SecretError;
+
+impl std::fmt::Display for SecretError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(
+            "is not whsec_ followed by 24 to 64 bytes in base64; make one with \
+             echo \"whsec_$(openssl rand -base64 32)\"",
+        )
+    }
+}
+
+impl std::error::Error for SecretError {}
+
+impl Secret {
+    pub fn parse(text: &SecretString) -> Result<Self, SecretError> {
+        let encoded = text
+            .expose_secret()
+            .strip_prefix(PREFIX)
+            .ok_or(SecretError)?;
+        let key = STANDARD.decode(encoded).map_err(|_| SecretError)?;
+        if !KEY_BYTES.contains(&key.len()) {
+            return Err(SecretError);
+        }
+        Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &key)))
+    }
+
+    /// The value of `webhook-signature`.
+    fn sign(&self, id: &str, timestamp: i64, body: &str) -> String {
+        let signed = format!("{id}.{timestamp}.{body}");
+        let tag = hmac::sign(&self.0, signed.as_bytes());
+        format!("v1,{}", STANDARD.encode(tag))
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// One receiver. Its address may hold a secret, so only its host is ever told.
+#[derive(Clone)]
+pub struct Webhook {
+    name: &'static str,
+    audience: Audience,
+    url: Url,
+    secret: Secret,
+    http: reqwest::Client,
+    clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Webhook")
+            .field("name", &self.name)
+            .field("host", &self.url.host_str())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Webhook {
+    /// `url`: http or https.
+    pub fn new(
+        audience: Audience,
+        url: Url,
+        secret: Secret,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Failure> {
+        // Fails only if a provider is installed already, and then that one serves.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .timeout(TIMEOUT)
+            // A signed body is for one receiver and not for where it points to.
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("salla-sync/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| Failure::Bug {
+                what: format!("the HTTP client cannot be set up: {error}"),
+            })?;
+        let name = match audience {
+            Audience::Merchant => "webhook",
+            Audience::Operator => "operator_webhook",
+        };
+        Ok(Self {
+            name,
+            audience,
+            url,
+            secret,
+            http,
+            clock,
+        })
+    }
+
+    async fn post(&self, id: &str, payload: &Value) -> Result<(), Failure> {
+        let body = payload.to_string();
+        let timestamp = self.clock.now().as_second();
+        let request = self
+            .http
+            .post(self.url.clone())
+            .header("content-type", "application/json")
+            .header("webhook-id", id)
+            .header("webhook-timestamp", timestamp.to_string())
+            .header("webhook-signature", self.secret.sign(id, timestamp, &body))
+            .body(body);
+        match request.send().await {
+            Ok(answer) if answer.status().is_success() => Ok(()),
+            Ok(answer) => Err(self.failed(&format!("answered with status {}", answer.status()))),
+            Err(error) if error.is_timeout() => Err(self.failed("did not answer in 10 s")),
+            Err(error) if error.is_connect() => Err(self.failed("cannot be reached")),
+            Err(_) => Err(self.failed("broke off")),
+        }
+    }
+
+    fn failed(&self, what: &str) -> Failure {
+        let host = self.url.host_str().unwrap_or("the webhook's host");
+        Failure::Transient {
+            what: format!("{} to {host}: it {what}", self.name),
+        }
+    }
+}
+
+#[async_trait]
+impl Notifier for Webhook {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn audience(&self) -> Audience {
+        self.audience
+    }
+
+    async fn deliver(&self, notice: &Notice) -> Result<(), Failure> {
+        let payload = words::notice(notice, self.audience);
+        self.post(&notice.id.to_string(), &payload).await
+    }
+}
+
+#[async_trait]
+impl Alerts for Webhook {
+    async fn raise(&self, alert: &Alert) -> Result<(), Failure> {
+        let of = alert.run.map_or_else(String::new, |run| run.to_string());
+        let id = format!("alert_{}_{of}_{}", alert.code, alert.at.as_second());
+        self.post(&id, &words::alert(alert)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of the specification's reference implementations.
+    #[test]
+    fn signatures_are_those_of_the_specification() {
+        let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned().into();
+        let Ok(secret) = Secret::parse(&secret) else {
+            panic!("the secret is of the right form");
+        };
+        let signature = secret.sign(
+            "msg_p5jXN8AQM9LWM0D4loKWxJek",
+            1_614_265_330,
+            r#"{"test": 2432232314}"#,
+        );
+        assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[test]
+    fn only_secrets_of_the_right_form_are_taken() {
+        for text in ["", "whsec_", "whsec_c2hvcnQ=", "secret", "whsec_%%%"] {
+            let error = Secret::parse(&text.to_owned().into()).err();
+            assert_eq!(error, Some(SecretError), "{text}");
+        }
+    }
+}

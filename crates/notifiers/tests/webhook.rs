@@ -1,0 +1,148 @@
+//! A webhook against a receiver.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use domain::job::NotificationKind;
+use domain::notification::Audience;
+use domain::run::RunId;
+use domain::shop::MerchantId;
+use importer::ports::clock::SystemClock;
+use importer::ports::notifications::{Alert, Alerts as _, Notice, Notifier as _};
+use importer::ports::runs::{RecordedFailure, ShopSummary, StoredProgress};
+use notifiers::{Secret, Webhook};
+use uuid::Uuid;
+
+const KEY: &[u8; 32] = b"a key of thirty-two bytes, known";
+
+type Seen = Arc<Mutex<Vec<(HeaderMap, String)>>>;
+
+/// A receiver that answers with `status`, and what it has seen.
+async fn receiver(status: u16) -> (url::Url, Seen) {
+    let seen = Seen::default();
+    let kept = seen.clone();
+    let status = StatusCode::from_u16(status).unwrap();
+    let handler = move |headers: HeaderMap, body: String| async move {
+        kept.lock().unwrap().push((headers, body));
+        (status, [("location", "http://127.0.0.1:1/elsewhere")])
+    };
+    let app = Router::new().route("/hooks/path-secret", post(handler));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let url = format!("http://{address}/hooks/path-secret");
+    (url.parse().unwrap(), seen)
+}
+
+fn webhook(url: url::Url, audience: Audience) -> Webhook {
+    let secret = format!("whsec_{}", STANDARD.encode(KEY)).into();
+    let secret = Secret::parse(&secret).unwrap();
+    Webhook::new(audience, url, secret, Arc::new(SystemClock::real())).unwrap()
+}
+
+fn notice() -> Notice {
+    Notice {
+        id: Uuid::from_u128(7),
+        kind: NotificationKind::SyncFailed,
+        shop: ShopSummary {
+            merchant: MerchantId(Uuid::from_u128(1)),
+            salla_id: 42,
+            name: "متجر النخلة".to_owned(),
+            plan: "plus".to_owned(),
+        },
+        run: RunId(Uuid::from_u128(2)),
+        ended_at: "2026-06-15T09:00:00Z".parse().unwrap(),
+        progress: StoredProgress {
+            orders: 1_234,
+            ..StoredProgress::default()
+        },
+        failure: Some(RecordedFailure {
+            code: "broken".to_owned(),
+            message: "the envelope cannot be read".to_owned(),
+            advice: "run `salla-sync doctor`".to_owned(),
+        }),
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_can_verify_what_it_gets() {
+    let (url, seen) = receiver(204).await;
+    webhook(url, Audience::Merchant)
+        .deliver(&notice())
+        .await
+        .unwrap();
+    let (headers, body) = seen.lock().unwrap().pop().unwrap();
+    let header = |name: &str| headers[name].to_str().unwrap().to_owned();
+    assert_eq!(header("webhook-id"), Uuid::from_u128(7).to_string());
+    let signed = format!(
+        "{}.{}.{body}",
+        header("webhook-id"),
+        header("webhook-timestamp")
+    );
+    let signature = header("webhook-signature");
+    let tag = STANDARD
+        .decode(signature.strip_prefix("v1,").unwrap())
+        .unwrap();
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, KEY);
+    ring::hmac::verify(&key, signed.as_bytes(), &tag).unwrap();
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(body["type"], "SYNC_FAILED");
+    assert_eq!(body["data"]["failure_code"], "broken");
+    assert_eq!(body["data"]["advice"], serde_json::Value::Null);
+    assert!(
+        body["data"]["body"]["ar"]
+            .as_str()
+            .unwrap()
+            .contains("1,234")
+    );
+}
+
+#[tokio::test]
+async fn operators_are_told_what_to_type() {
+    let (url, seen) = receiver(200).await;
+    let webhook = webhook(url, Audience::Operator);
+    webhook.deliver(&notice()).await.unwrap();
+    let alert = Alert {
+        code: "stalled",
+        summary: "a run makes no progress".to_owned(),
+        advice: "salla-sync runs show".to_owned(),
+        merchant: None,
+        run: Some(RunId(Uuid::from_u128(2))),
+        at: "2026-06-15T09:00:00Z".parse().unwrap(),
+    };
+    webhook.raise(&alert).await.unwrap();
+    let bodies: Vec<serde_json::Value> = seen
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|(_, body)| serde_json::from_str(body).unwrap())
+        .collect();
+    assert_eq!(bodies[0]["data"]["advice"], "run `salla-sync doctor`");
+    assert_eq!(bodies[1]["type"], "ALERT");
+    assert_eq!(bodies[1]["data"]["advice"], "salla-sync runs show");
+}
+
+#[tokio::test]
+async fn what_is_no_success_is_a_failure_that_tells_nothing_secret() {
+    for status in [302, 400, 410, 500] {
+        let (url, seen) = receiver(status).await;
+        let webhook = webhook(url, Audience::Merchant);
+        let failure = webhook.deliver(&notice()).await.unwrap_err();
+        let said = format!("{failure} {webhook:?}");
+        assert!(said.contains(&status.to_string()), "{said}");
+        assert!(said.contains("127.0.0.1"), "{said}");
+        assert!(!said.contains("path-secret"), "{said}");
+        assert_eq!(seen.lock().unwrap().len(), 1, "nobody else was asked");
+    }
+    let nobody = "http://127.0.0.1:1/hooks/path-secret".parse().unwrap();
+    let failure = webhook(nobody, Audience::Merchant).deliver(&notice()).await;
+    let said = failure.unwrap_err().to_string();
+    assert!(said.contains("cannot be reached"), "{said}");
+    assert!(!said.contains("path-secret"), "{said}");
+}

@@ -17,6 +17,7 @@ use crate::failure::{database_failure, reason};
 use crate::jobs::PostgresJobs;
 use crate::landing::PostgresLanding;
 use crate::notifications::PostgresNotifications;
+use crate::pooler::keeps_sessions;
 use crate::queue::PostgresQueue;
 use crate::records::PostgresRecords;
 use crate::runs::PostgresRuns;
@@ -42,6 +43,9 @@ const SESSION: &str = "
     SET jit = off;
     SET client_min_messages = warning;
     SET enable_seqscan = off";
+
+const NO_SESSIONS: &str = "is behind a pooler that gives each transaction another session; use its \
+     session mode (PgBouncer: pool_mode = session) or PostgreSQL's own address";
 
 #[derive(Clone, Debug)]
 pub struct ConnectSettings {
@@ -93,8 +97,21 @@ impl Database {
                 what: "the address of the database is not a PostgreSQL URL".to_owned(),
             })?
             .application_name(&settings.application_name)
+            // PostgreSQL's default says all digits, and PgBouncer knows no such setting.
+            .extra_float_digits(None)
             .disable_statement_logging();
         let address = address(&options);
+        let refused = |error| Failure::Database {
+            what: format!("cannot connect to {address}: {}", reason(&error)),
+        };
+        if !keeps_sessions(&options, settings.patience)
+            .await
+            .map_err(refused)?
+        {
+            return Err(Failure::Database {
+                what: format!("{address}, {NO_SESSIONS}"),
+            });
+        }
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.patience)
@@ -103,9 +120,7 @@ impl Database {
             })
             .connect_with(options)
             .await
-            .map_err(|error| Failure::Database {
-                what: format!("cannot connect to {address}: {}", reason(&error)),
-            })?;
+            .map_err(refused)?;
         let database = Self { pool, clock };
         database.check_server().await?;
         Ok(database)

@@ -81,13 +81,41 @@ pub(crate) fn reason(error: &sqlx::Error) -> String {
             }
             text
         }
-        sqlx::Error::Io(io) => format!("the connection to PostgreSQL broke ({})", io.kind()),
-        sqlx::Error::Tls(_) => "the TLS connection to PostgreSQL failed".to_owned(),
+        sqlx::Error::Io(io) => match io.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(tls) => handshake(tls),
+            None if io.kind() == std::io::ErrorKind::NotFound => {
+                "there is no such socket of PostgreSQL, or no such file of certificates".to_owned()
+            }
+            None => format!("the connection to PostgreSQL broke ({})", io.kind()),
+        },
+        // What can be wrong before the handshake, in sqlx's words: it quotes at most the
+        // name of a file.
+        sqlx::Error::Tls(why) => format!("no TLS connection to PostgreSQL ({why})"),
         sqlx::Error::PoolTimedOut => "no connection to PostgreSQL became free in time".to_owned(),
         sqlx::Error::PoolClosed => "the connections to PostgreSQL are closed".to_owned(),
         sqlx::Error::RowNotFound => "a row that must be there is missing".to_owned(),
         _ => "PostgreSQL answered with something unexpected".to_owned(),
     }
+}
+
+/// Why the server's certificate was not accepted. The texts are of the TLS library and
+/// tell of the certificate at most for whom it was issued.
+fn handshake(error: &rustls::Error) -> String {
+    use rustls::CertificateError as Wrong;
+    let hint = match error {
+        rustls::Error::InvalidCertificate(wrong) => match wrong {
+            // The second one where two authorities have the same name.
+            Wrong::UnknownIssuer | Wrong::BadSignature => {
+                "; name the certificate of the authority that signed it with sslrootcert=FILE"
+            }
+            Wrong::NotValidForName | Wrong::NotValidForNameContext { .. } => {
+                "; connect by a name that the certificate holds"
+            }
+            _ => "",
+        },
+        _ => "",
+    };
+    format!("no TLS connection to PostgreSQL ({error}){hint}")
 }
 
 /// The conditions an operator can meet, by SQLSTATE.

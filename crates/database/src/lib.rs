@@ -22,6 +22,7 @@ mod jobs;
 mod landing;
 mod lease;
 mod notifications;
+mod pooler;
 mod queue;
 mod reading;
 mod records;

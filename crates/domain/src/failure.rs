@@ -5,6 +5,39 @@
 
 use std::time::Duration;
 
+/// Writes `ALL` from names of variants. A variant that is not among them does not
+/// compile.
+macro_rules! all {
+    ($($variant:ident),+ $(,)?) => {
+        pub const ALL: [Self; [$(stringify!($variant)),+].len()] = {
+            let _: fn(Self) = |one| match one {
+                $(Self::$variant => ()),+
+            };
+            [$(Self::$variant),+]
+        };
+    };
+}
+
+/// Writes `code` and the list of all codes from one table, so that neither can forget a
+/// variant.
+macro_rules! codes {
+    ($($variant:pat => $code:literal),+ $(,)?) => {
+        /// A stable name for logs, the database and the runbook.
+        pub fn code(&self) -> &'static str {
+            match self {
+                Self::Disconnected(why) => why.code(),
+                $($variant => $code),+
+            }
+        }
+
+        /// All that [`Failure::code`] can say; docs/runbook.md has a section for each.
+        pub fn codes() -> impl Iterator<Item = &'static str> {
+            let disconnections = Disconnection::ALL.into_iter().map(Disconnection::code);
+            [$($code),+].into_iter().chain(disconnections)
+        }
+    };
+}
+
 /// Why a run, or one request of it, cannot go on now.
 ///
 /// No variant carries a token or a value from a shop's records, so that a failure
@@ -76,15 +109,15 @@ pub enum Disconnection {
 }
 
 impl Disconnection {
-    pub const ALL: [Self; 7] = [
-        Self::NotConnected,
-        Self::TokenRejected,
-        Self::RefreshRefused,
-        Self::RefreshLost,
-        Self::ScopeMissing,
-        Self::Forbidden,
-        Self::ShopInactive,
-    ];
+    all! {
+        NotConnected,
+        TokenRejected,
+        RefreshRefused,
+        RefreshLost,
+        ScopeMissing,
+        Forbidden,
+        ShopInactive,
+    }
 
     pub fn code(self) -> &'static str {
         match self {
@@ -128,20 +161,16 @@ impl Disconnection {
 }
 
 impl Failure {
-    /// A stable name for logs, the database and the runbook.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Transient { .. } => "transient",
-            Self::Throttled { .. } => "throttled",
-            Self::Disconnected(why) => why.code(),
-            Self::Broken { .. } => "broken",
-            Self::TooManyRejections { .. } => "too_many_rejections",
-            Self::Unbalanced { .. } => "unbalanced",
-            Self::Database { .. } => "database",
-            Self::LeaseLost => "lease_lost",
-            Self::Stopped => "stopped",
-            Self::Bug { .. } => "bug",
-        }
+    codes! {
+        Self::Transient { .. } => "transient",
+        Self::Throttled { .. } => "throttled",
+        Self::Broken { .. } => "broken",
+        Self::TooManyRejections { .. } => "too_many_rejections",
+        Self::Unbalanced { .. } => "unbalanced",
+        Self::Database { .. } => "database",
+        Self::LeaseLost => "lease_lost",
+        Self::Stopped => "stopped",
+        Self::Bug { .. } => "bug",
     }
 
     /// What the reader can do about it.
@@ -190,5 +219,19 @@ impl Failure {
             | Self::Unbalanced { .. }
             | Self::Bug { .. } => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_failures_have_the_same_code() {
+        let codes: Vec<&str> = Failure::codes().collect();
+        let distinct: std::collections::BTreeSet<&str> = codes.iter().copied().collect();
+        assert_eq!(distinct.len(), codes.len(), "{codes:?}");
+        assert!(codes.contains(&Failure::LeaseLost.code()));
+        assert!(codes.contains(&Failure::from(Disconnection::RefreshLost).code()));
     }
 }

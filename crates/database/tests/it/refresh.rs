@@ -120,16 +120,8 @@ async fn a_parked_connection_grants_nothing_until_an_answer_turns_up() {
 #[tokio::test]
 async fn every_reason_to_park_comes_back_as_it_was() {
     let (_db, _, connections) = setup().await;
-    let reasons = [
-        Disconnection::TokenRejected,
-        Disconnection::RefreshRefused,
-        Disconnection::RefreshLost,
-        Disconnection::ScopeMissing,
-        Disconnection::Forbidden,
-        Disconnection::ShopInactive,
-    ];
     let Connection { id, .. } = connections.open(&tokens("a1", None)).await.unwrap();
-    for why in reasons {
+    for why in Disconnection::ALL {
         connections.disconnect(id, 1, why).await.unwrap();
         let state = connections.load(id).await.unwrap().state;
         assert_eq!(state, ConnectionState::Disconnected { why });

@@ -124,7 +124,7 @@ async fn begin(runs: &dyn Runs, keep_raw: bool) -> (RunLease, WindowId) {
         detail_case: DetailCase::Expanded,
         orders: 1,
         orders_per_page: PER_PAGE,
-        customers: 0,
+        customers: Some(0),
         customers_per_page: PER_PAGE,
         products: 0,
         products_per_page: PER_PAGE,

@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use domain::failure::Failure;
+use importer::ports::budgets::BudgetRules;
 use importer::ports::clock::Clock;
 use importer::ports::queue::{QueueName, QueueSettings};
 use secrecy::{ExposeSecret, SecretString};
@@ -12,6 +13,7 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor, PgPool};
 
+use crate::budgets::{BudgetKey, PostgresBudget};
 use crate::connections::{Keyring, PostgresConnections};
 use crate::failure::{database_failure, reason};
 use crate::jobs::PostgresJobs;
@@ -213,6 +215,11 @@ impl Database {
     pub fn queue(&self, name: QueueName) -> PostgresQueue {
         let settings = QueueSettings::of(name);
         PostgresQueue::new(self.pool.clone(), self.clock.clone(), name, settings)
+    }
+
+    /// This process's access to a budget that others spend from as well.
+    pub fn budget(&self, key: BudgetKey, rules: BudgetRules) -> PostgresBudget {
+        PostgresBudget::new(self.pool.clone(), self.clock.clone(), key, rules)
     }
 
     /// For questions that have no function of their own.

@@ -1,5 +1,5 @@
-//! PostgreSQL: the importer's ports [`Landing`], [`Runs`], [`Connections`] and [`Queue`],
-//! and the migrations.
+//! PostgreSQL: the importer's ports [`Landing`], [`Runs`], [`Connections`], [`Queue`] and
+//! [`SharedBudget`], and the migrations.
 //!
 //! [`Database::connect`] is the door. Loaded data go to the schema `salla`, everything
 //! that only the importer needs to `salla_sync`. The module `landing` holds the one
@@ -12,7 +12,9 @@
 //! [`Runs`]: importer::ports::runs::Runs
 //! [`Connections`]: importer::ports::connections::Connections
 //! [`Queue`]: importer::ports::queue::Queue
+//! [`SharedBudget`]: importer::ports::budgets::SharedBudget
 
+mod budgets;
 mod columns;
 mod connect;
 mod connections;
@@ -34,6 +36,7 @@ pub mod testing;
 mod text;
 mod transaction;
 
+pub use budgets::{BudgetKey, PostgresBudget};
 pub use connect::{ConnectSettings, Database, SchemaState};
 pub use connections::{KeyCheck, KeyMismatch, Keyring, KeyringError, PostgresConnections};
 pub use jobs::PostgresJobs;

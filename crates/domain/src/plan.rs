@@ -10,6 +10,9 @@ use crate::window::{DayRange, Overlap};
 /// (FACTS §5), so such a window is split before it is fetched.
 pub const MAX_ROWS_PER_WINDOW: u64 = 10_000;
 
+/// Records on a page that asks for as many as Salla gives (FACTS §5).
+pub const MOST_PER_PAGE: u32 = 60;
+
 /// The newest window is short, so that the last month is usable within a minute.
 pub const NEWEST_WINDOW_DAYS: u32 = 30;
 
@@ -126,7 +129,9 @@ pub struct Probe {
     pub detail_case: DetailCase,
     pub orders: u64,
     pub orders_per_page: u32,
-    pub customers: u64,
+    /// `None`: not counted, because their budget had nothing left at once. The first page
+    /// of their list tells.
+    pub customers: Option<u64>,
     pub customers_per_page: u32,
     pub products: u64,
     pub products_per_page: u32,
@@ -150,6 +155,7 @@ pub struct Plan {
     pub windows: Vec<DayRange>,
     pub order_pages: u64,
     pub detail_requests: u64,
+    /// 0 as long as nobody has counted the customers.
     pub customer_pages: u64,
     pub product_pages: u64,
     pub other_requests: u64,
@@ -189,9 +195,11 @@ impl Plan {
         Self {
             order_pages,
             detail_requests: orders * probe.detail_case.requests_per_order(),
-            customer_pages: customer_pages(&probe, limited(probe.customers)),
+            customer_pages: probe
+                .customers
+                .map_or(0, |rows| customer_pages(&probe, limited(rows))),
             product_pages: walked_until_agreed(&probe, limited(probe.products)),
-            other_requests: 1 + pages(probe.categories, 60),
+            other_requests: 1 + pages(probe.categories, MOST_PER_PAGE),
             closing_requests: closing_requests(&probe, windows.len() as u64),
             windows,
             probe,
@@ -237,14 +245,15 @@ impl Plan {
                 let rows = self.probe.orders * share / u64::from(self.probe.range.days()).max(1);
                 pages(rows, self.probe.orders_per_page)
             }
-            Resource::Customers => self.customer_pages,
+            Resource::Customers => self.customer_pages.max(1),
             Resource::Products => self.product_pages,
             Resource::Categories => self.other_requests.saturating_sub(1).max(1),
             Resource::OrderStatuses => 1,
         }
     }
 
-    /// The least time that Salla's limits allow for this plan.
+    /// The least time that Salla's limits allow for this plan, without customers who were
+    /// not counted.
     pub fn floor_seconds(&self) -> u64 {
         self.probe
             .budget
@@ -353,7 +362,7 @@ mod tests {
             detail_case: case,
             orders,
             orders_per_page: 60,
-            customers: 0,
+            customers: Some(0),
             customers_per_page: 60,
             products: 0,
             products_per_page: 60,
@@ -386,6 +395,32 @@ mod tests {
         assert_eq!(plan.windows.len(), 3);
         assert_eq!(plan.detail_requests, 0);
         assert!(plan.requests() >= 3);
+    }
+
+    #[test]
+    fn customers_who_were_not_counted_are_no_part_of_the_plan() {
+        let of = |customers: Option<u64>| {
+            Plan::from_probe(Probe {
+                customers,
+                ..probe(1_000, DetailCase::Expanded)
+            })
+        };
+        let (unknown, counted) = (of(None), of(Some(90_000)));
+        assert_eq!(unknown.customer_pages, 0);
+        assert_eq!(counted.requests() - unknown.requests(), 1_502);
+        assert!(unknown.floor_seconds() < 600 && counted.floor_seconds() >= 1_800);
+        assert_eq!(unknown.expected_pages(Resource::Customers, None), 1);
+    }
+
+    /// As plans were stored before customers could be unknown.
+    #[test]
+    fn a_plan_with_a_bare_number_of_customers_is_read() {
+        let plan = Plan::from_probe(probe(10, DetailCase::Expanded));
+        let mut stored = serde_json::to_value(&plan).unwrap();
+        assert_eq!(stored["probe"]["customers"], 0);
+        stored["probe"]["customers"] = 7.into();
+        let read: Plan = serde_json::from_value(stored).unwrap();
+        assert_eq!(read.probe.customers, Some(7));
     }
 
     #[test]

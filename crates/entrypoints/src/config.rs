@@ -15,6 +15,7 @@ use crate::exit::UsageError;
 
 pub const API_URL: &str = "https://api.salla.dev/admin/v2";
 pub const ACCOUNTS_URL: &str = "https://accounts.salla.sa";
+pub const EGRESS_GROUP: &str = "default";
 
 /// Where settings come from; a function, so that tests need no environment.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -37,6 +38,10 @@ pub struct GivenTokens {
 pub struct AppSettings {
     pub api_url: String,
     pub accounts_url: String,
+    /// Names the address that requests to Salla come from. Salla counts requests for
+    /// customers by address, so processes that share one have to name the same group, and
+    /// those behind different addresses different ones.
+    pub egress_group: String,
     pub keys: Option<AppKeys>,
 }
 
@@ -225,6 +230,7 @@ impl<'a> Reader<'a> {
         AppSettings {
             api_url,
             accounts_url,
+            egress_group: self.egress_group(),
             keys,
         }
     }
@@ -260,6 +266,11 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    pub fn egress_group(&mut self) -> String {
+        let group = self.text("SALLA_SYNC_EGRESS_GROUP");
+        group.unwrap_or_else(|| EGRESS_GROUP.to_owned())
     }
 
     fn tokens(&mut self, arguments: &TokenArgs) -> Option<GivenTokens> {
@@ -398,9 +409,16 @@ mod tests {
         let salla = reader.salla(&NO_FILE).unwrap();
         reader.finish(Some(())).unwrap();
         assert_eq!(salla.app.api_url, API_URL);
+        assert_eq!(salla.app.egress_group, "default");
         assert_eq!(salla.tokens.access.expose_secret(), "a");
         assert_eq!(database.describe(), "PostgreSQL at db.example/shop");
         assert!(!format!("{database:?}{salla:?}").contains("secret"));
+    }
+
+    #[test]
+    fn processes_behind_another_address_name_another_group() {
+        let environment = with(&[("SALLA_SYNC_EGRESS_GROUP", " riyadh-2 ")]);
+        assert_eq!(Reader::new(&environment).egress_group(), "riyadh-2");
     }
 
     #[test]

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use database::{ConnectSettings, Database, KeyCheck, Keyring, SchemaState};
+use database::{BudgetKey, ConnectSettings, Database, KeyCheck, Keyring, SchemaState};
 use domain::failure::Failure;
 use domain::rejection::RejectionLimit;
 use domain::shop::{MerchantId, ShopInfo};
 use importer::import::ImportSettings;
+use importer::ports::budgets::BudgetRules;
 use importer::ports::clock::Clock;
 use importer::ports::connections::{Connections, Tokens};
 use importer::ports::inventory::Inventory;
@@ -227,17 +228,46 @@ pub async fn connect_shop(
     share: f64,
     clock: Arc<dyn Clock>,
 ) -> Result<ConnectedShop, Failure> {
+    let customers = shared_customers_budget(open, &settings.app.egress_group, clock.clone());
+    connect_shop_with(open, settings, share, clock, customers).await
+}
+
+/// The same for one of many shops, which share the budget for customers.
+pub async fn connect_shop_with(
+    open: &OpenDatabase,
+    settings: &SallaSettings,
+    share: f64,
+    clock: Arc<dyn Clock>,
+    customers: Arc<Budget>,
+) -> Result<ConnectedShop, Failure> {
     if settings.tokens.refresh.is_some() {
-        return connect_stored(open, settings, share, clock).await;
+        return connect_stored(open, settings, share, clock, customers).await;
     }
     let not_before = after_the_last_request(&open.database, None, clock.as_ref()).await?;
     let tokens = TokenSource::Fixed(settings.tokens.access.clone());
     let platform = client(Client {
         tokens,
         not_before,
+        customers,
         ..Client::new(&settings.app, share, clock)?
     });
     meet(open, platform).await
+}
+
+/// The budget for customers of this process and of all others in the group. One for all
+/// clients of the process: what it takes in one go serves many shops.
+pub fn shared_customers_budget(
+    open: &OpenDatabase,
+    egress_group: &str,
+    clock: Arc<dyn Clock>,
+) -> Arc<Budget> {
+    let key = BudgetKey {
+        egress_group: egress_group.to_owned(),
+        budget: "customers",
+    };
+    let shared = open.database.budget(key, BudgetRules::CUSTOMERS);
+    let seed = seed(clock.as_ref());
+    salla_client::shared_customers_budget(Arc::new(shared), clock, seed)
 }
 
 /// Connects and stores the tokens, whether they can be renewed or not, for workers to
@@ -247,7 +277,8 @@ pub async fn connect_and_store(
     settings: &SallaSettings,
     clock: Arc<dyn Clock>,
 ) -> Result<ConnectedShop, Failure> {
-    connect_stored(open, settings, 1.0, clock).await
+    let customers = shared_customers_budget(open, &settings.app.egress_group, clock.clone());
+    connect_stored(open, settings, 1.0, clock, customers).await
 }
 
 async fn connect_stored(
@@ -255,6 +286,7 @@ async fn connect_stored(
     settings: &SallaSettings,
     share: f64,
     clock: Arc<dyn Clock>,
+    customers: Arc<Budget>,
 ) -> Result<ConnectedShop, Failure> {
     let connections = open.connections()?;
     let given = Tokens {
@@ -278,6 +310,7 @@ async fn connect_stored(
     let platform = client(Client {
         tokens,
         not_before: after_the_last_request(&open.database, None, clock.as_ref()).await?,
+        customers,
         ..Client::new(&settings.app, share, clock)?
     });
     let connected = meet(open, platform).await?;
@@ -314,7 +347,8 @@ async fn meet(open: &OpenDatabase, platform: Arc<SallaClient>) -> Result<Connect
     })
 }
 
-/// A client that stores no token and renews none: for commands that only look.
+/// A client that stores no token and renews none: for commands that only look. Of customers
+/// they ask for a page or two, which is not worth a database.
 pub fn unstored_client(
     settings: &SallaSettings,
     share: f64,
@@ -339,14 +373,14 @@ struct Client {
 }
 
 impl Client {
-    /// Without tokens.
+    /// Without tokens, and with a budget for customers that nobody else knows of.
     fn new(app: &AppSettings, share: f64, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
         Ok(Self {
             api_url: parse_url(&app.api_url)?,
             http: http_client()?,
             share,
             tokens: TokenSource::Fixed(SecretString::default()),
-            customers: customers_budget_of(clock.clone()),
+            customers: customers_budget(clock.clone(), seed(clock.as_ref())),
             not_before: None,
             clock,
         })
@@ -366,12 +400,6 @@ fn client(parts: Client) -> Arc<SallaClient> {
     settings.not_before = parts.not_before;
     settings.rng_seed = rng_seed;
     Arc::new(SallaClient::new(settings))
-}
-
-/// The budget that all shops of this process share.
-fn customers_budget_of(clock: Arc<dyn Clock>) -> Arc<Budget> {
-    let seed = seed(clock.as_ref());
-    customers_budget(clock, seed)
 }
 
 /// Jitter must differ between processes that start together; nothing else hangs on

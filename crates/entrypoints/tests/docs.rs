@@ -15,7 +15,7 @@ const PAGES: [&str; 4] = ["README.md", RUNBOOK, "docs/deploy.md", "docs/operate.
 const COMING_COMMANDS: &[&str] = &[];
 const COMING_CODES: &[&str] = &[];
 /// Settings that only commands to come will read.
-const COMING_SETTINGS: &[&str] = &["SALLA_SYNC_EGRESS_GROUP"];
+const COMING_SETTINGS: &[&str] = &[];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

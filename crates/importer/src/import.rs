@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use crate::passes::walk::{Walked, walk_window};
-use crate::passes::{PAGES_IN_MEMORY, Workshop, closing, details};
+use crate::passes::{CUSTOMERS_IN_MEMORY, PAGES_IN_MEMORY, Workshop, closing, details};
 use crate::ports::clock::Clock;
 use crate::ports::landing::{Landing, RunLease};
 use crate::ports::platform::Platform;
@@ -279,7 +279,7 @@ async fn plan(
         share: importer.settings.budget_share,
         max_orders: run.options.max_orders,
     };
-    let plan = probe(importer.platform.as_ref(), &wanted).await?;
+    let plan = probe(importer.platform.as_ref(), importer.clock.as_ref(), &wanted).await?;
     let only = run.options.only.map(|only| only.resource);
     let plan = match only {
         Some(resource) => plan.only(resource),
@@ -317,6 +317,7 @@ fn workshop(importer: &Importer, lease: RunLease, plan: &Plan) -> Workshop {
         max_walks: importer.settings.max_walks,
         max_orders: plan.probe.max_orders,
         pages_in_memory: Arc::new(Semaphore::new(PAGES_IN_MEMORY)),
+        customers_in_memory: Arc::new(Semaphore::new(CUSTOMERS_IN_MEMORY)),
     }
 }
 
@@ -328,13 +329,25 @@ async fn all_passes(shop: &Workshop, plan: &Plan) -> Result<Timestamp, Failure> 
     if shop.max_orders.is_some() {
         return Ok(shop.clock.now());
     }
-    let closing = closing::look_again(shop, plan).await?;
-    tokio::try_join!(
-        order_passes(shop, closing.orders),
-        walk_resources(shop, closing.whole)
-    )?;
-    closing::settle_vanished(shop, plan, closing.as_of).await?;
-    Ok(closing.as_of)
+    let as_of = shop.clock.now();
+    // Beside each other, because customers may have to wait long for their budget.
+    tokio::try_join!(close_orders(shop, plan), close_lists(shop))?;
+    closing::settle_vanished_records(shop, as_of).await?;
+    Ok(as_of)
+}
+
+async fn close_orders(shop: &Workshop, plan: &Plan) -> Result<(), Failure> {
+    if plan.windows.is_empty() {
+        return Ok(());
+    }
+    let stale = closing::look_at_orders_again(shop, plan).await?;
+    order_passes(shop, stale).await?;
+    closing::settle_vanished_orders(shop).await
+}
+
+async fn close_lists(shop: &Workshop) -> Result<(), Failure> {
+    let stale = closing::look_at_lists_again(shop).await?;
+    walk_resources(shop, stale).await
 }
 
 /// Both passes. The newest orders come first and alone, so that the last month is

@@ -1,14 +1,23 @@
 //! What a shop will cost, found out with half a dozen requests before anything is
 //! fetched.
 
+use std::pin::pin;
+use std::time::Duration;
+
 use domain::failure::Failure;
 use domain::order::{Completeness, Order};
-use domain::plan::{Budget, DetailCase, Plan, Probe};
+use domain::plan::{Budget, DetailCase, MOST_PER_PAGE, Plan, Probe};
 use domain::resource::Resource;
 use domain::shop::ShopInfo;
 use domain::window::{DayRange, Overlap};
 
+use crate::ports::clock::{Clock, within};
 use crate::ports::platform::{Page, PageRequest, Pagination, Platform, Records, Sort};
+
+/// Everything else is known when this begins. All shops behind one address share the
+/// customers' budget, and no order waits for it: the walk's own first page tells their
+/// number as well.
+const PATIENCE_WITH_CUSTOMERS: Duration = Duration::from_secs(2);
 
 /// What the user wants and the shop itself says.
 #[derive(Clone, Debug)]
@@ -20,17 +29,25 @@ pub struct ProbeRequest<'a> {
 }
 
 /// Asks for counts, the detail case and the meaning of date filters, and plans.
-pub async fn probe(platform: &dyn Platform, wanted: &ProbeRequest<'_>) -> Result<Plan, Failure> {
+pub async fn probe(
+    platform: &dyn Platform,
+    clock: &dyn Clock,
+    wanted: &ProbeRequest<'_>,
+) -> Result<Plan, Failure> {
     let newest = newest_orders(platform, wanted.range).await?;
     let sample = sample_orders(&newest);
-    let (overlap, detail_case, recently_updated, customers, products, categories) = tokio::try_join!(
-        overlap(platform, &sample, wanted.range),
-        detail_case(platform, &sample),
-        recently_updated(platform, wanted),
-        first_page(platform, Resource::Customers),
-        first_page(platform, Resource::Products),
-        first_page(platform, Resource::Categories),
-    )?;
+    let rest = async {
+        tokio::try_join!(
+            overlap(platform, &sample, wanted.range),
+            detail_case(platform, &sample),
+            recently_updated(platform, wanted),
+            first_page(platform, Resource::Products),
+            first_page(platform, Resource::Categories),
+        )
+    };
+    let customers = first_page(platform, Resource::Customers);
+    let (rest, customers) = with_little_patience(clock, rest, customers).await?;
+    let (overlap, detail_case, recently_updated, products, categories) = rest;
     let requests_per_minute = platform
         .budget()
         .limit_per_minute
@@ -40,8 +57,8 @@ pub async fn probe(platform: &dyn Platform, wanted: &ProbeRequest<'_>) -> Result
         detail_case,
         orders: newest.pagination.total,
         orders_per_page: page_size(newest.pagination),
-        customers: customers.total,
-        customers_per_page: page_size(customers),
+        customers: customers.map(|pagination| pagination.total),
+        customers_per_page: customers.map_or(MOST_PER_PAGE, page_size),
         products: products.total,
         products_per_page: page_size(products),
         categories: categories.total,
@@ -53,6 +70,26 @@ pub async fn probe(platform: &dyn Platform, wanted: &ProbeRequest<'_>) -> Result
         max_orders: wanted.max_orders,
         recently_updated,
     }))
+}
+
+/// Both at once; what `late` gives is done without if it is not there soon after `prompt`.
+async fn with_little_patience<P, L>(
+    clock: &dyn Clock,
+    prompt: impl Future<Output = Result<P, Failure>>,
+    late: impl Future<Output = Result<L, Failure>>,
+) -> Result<(P, Option<L>), Failure> {
+    let (mut prompt, mut late) = (pin!(prompt), pin!(late));
+    tokio::select! {
+        prompt = &mut prompt => {
+            let prompt = prompt?;
+            let late = within(clock, PATIENCE_WITH_CUSTOMERS, late).await.transpose()?;
+            Ok((prompt, late))
+        }
+        late = &mut late => {
+            let late = late?;
+            Ok((prompt.await?, Some(late)))
+        }
+    }
 }
 
 /// Where the list of what was updated last begins now; the closing pass reads up to

@@ -9,7 +9,8 @@
 //! [`Platform`](importer::ports::platform::Platform) port.
 //!
 //! Not here: what to fetch and in which order, storing tokens, and any agreement
-//! between processes but that on refresh tokens. Time, chance and HTTP clients come in
+//! between processes but those on refresh tokens and on the customers' budget, both
+//! through ports. Time, chance and HTTP clients come in
 //! from outside.
 
 mod client;
@@ -22,7 +23,7 @@ pub mod retry;
 pub mod survey;
 pub mod tokens;
 
-pub use client::{ClientSettings, SallaClient, customers_budget};
+pub use client::{ClientSettings, SallaClient, customers_budget, shared_customers_budget};
 
 pub mod classify;
 mod dates;

@@ -5,6 +5,7 @@
     reason = "helpers are not seen to be tests, and a failed step has to end the test"
 )]
 
+mod budgets;
 mod catalogue;
 mod certificate;
 mod claims;

@@ -31,7 +31,7 @@ async fn the_state_tells_old_from_unknown() {
         .fetch_one(db.pool())
         .await
         .unwrap();
-    let forget = "DELETE FROM salla_sync._sqlx_migrations WHERE version >= (SELECT max(version) - 1 FROM salla_sync._sqlx_migrations)";
+    let forget = "DELETE FROM salla_sync._sqlx_migrations WHERE version IN (SELECT version FROM salla_sync._sqlx_migrations ORDER BY version DESC LIMIT 2)";
     db.pool().execute(forget).await.unwrap();
     let behind = SchemaState::Behind { migrations: 2 };
     assert_eq!(database.schema_state().await, Ok(behind));

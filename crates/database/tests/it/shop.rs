@@ -60,7 +60,7 @@ pub(crate) fn plan(max_orders: Option<u64>) -> Plan {
         detail_case: DetailCase::Expanded,
         orders: 100,
         orders_per_page: 60,
-        customers: 10,
+        customers: Some(10),
         customers_per_page: 60,
         products: 10,
         products_per_page: 60,

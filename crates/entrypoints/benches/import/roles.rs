@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use entrypoints::config::{AppSettings, DatabaseSettings, GivenTokens, SallaSettings};
+use entrypoints::config::{
+    AppSettings, DatabaseSettings, EGRESS_GROUP, GivenTokens, SallaSettings,
+};
 use entrypoints::display::line;
 use entrypoints::wiring;
 use importer::import::{ImportSettings, Importer, Observer, Outcome, import};
@@ -156,6 +158,7 @@ pub(crate) async fn run(
         app: AppSettings {
             api_url: job.address.api_url.clone(),
             accounts_url: job.address.accounts_url.clone(),
+            egress_group: EGRESS_GROUP.to_owned(),
             keys: None,
         },
         tokens: GivenTokens {

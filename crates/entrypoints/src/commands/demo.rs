@@ -11,7 +11,9 @@ use salla_simulator::{AppAge, Scenario, Simulator};
 
 use super::import::{Job, report, watch_import};
 use crate::cli::{DatabaseArgs, DemoApp, DemoArgs};
-use crate::config::{AppKeys, AppSettings, DatabaseSettings, GivenTokens, SallaSettings};
+use crate::config::{
+    AppKeys, AppSettings, DatabaseSettings, EGRESS_GROUP, GivenTokens, SallaSettings,
+};
 use crate::display::{self, line, note};
 use crate::exit::Exit;
 use crate::wiring::{self, OpenDatabase};
@@ -101,6 +103,7 @@ pub fn salla_settings(simulator: &Simulator) -> SallaSettings {
         app: AppSettings {
             api_url: simulator.api_url(),
             accounts_url: simulator.accounts_url(),
+            egress_group: EGRESS_GROUP.to_owned(),
             keys: Some(AppKeys {
                 client_id: simulator.client_id().to_owned(),
                 client_secret: simulator.client_secret().into(),

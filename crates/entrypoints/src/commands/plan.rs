@@ -32,7 +32,7 @@ pub async fn run(arguments: PlanArgs) -> anyhow::Result<Exit> {
         share,
         max_orders: arguments.depth.max_orders,
     };
-    let plan = match probe(client.as_ref(), &wanted).await {
+    let plan = match probe(client.as_ref(), clock.as_ref(), &wanted).await {
         Ok(plan) => plan,
         Err(failure) => return Ok(super::import::failed(&failure)),
     };

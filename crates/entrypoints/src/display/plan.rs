@@ -47,11 +47,14 @@ fn text(plan: &Plan) -> String {
         String::new(),
         count(plan.detail_requests),
     ]);
-    table.row([
-        "customers".into(),
-        limited(probe.customers),
-        count(plan.customer_pages),
-    ]);
+    table.row(match probe.customers {
+        Some(customers) => [
+            "customers".into(),
+            limited(customers),
+            count(plan.customer_pages),
+        ],
+        None => ["customers".into(), "not counted yet".into(), "?".into()],
+    });
     table.row([
         "products".into(),
         limited(probe.products),
@@ -64,7 +67,18 @@ fn text(plan: &Plan) -> String {
         count(plan.closing_requests),
     ]);
     table.row(["total".into(), String::new(), count(plan.requests())]);
-    text + &format!("{table}\n{}\n", floor_sentence(plan))
+    text + &format!("{table}\n{}\n", floor_sentence(plan)) + customers_sentence(plan)
+}
+
+fn customers_sentence(plan: &Plan) -> &'static str {
+    match plan.probe.customers {
+        Some(_) => "",
+        None => {
+            "The customers are not counted yet, and neither their requests nor their time are \
+             part of this: Salla allows 500 requests for customers in 10 minutes for all shops \
+             served from this address, and these are used up. Orders do not wait for them.\n"
+        }
+    }
 }
 
 /// Why it will last as long as it will.
@@ -127,4 +141,41 @@ fn both_floors(limit: u32, share: f64, requests: u64) -> String {
         duration(Duration::from_secs(budget.floor_seconds(requests))),
         duration(Duration::from_secs(without))
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::plan::Probe;
+    use domain::window::{DayRange, Overlap};
+
+    use super::*;
+
+    fn plan(customers: Option<u64>) -> Plan {
+        Plan::from_probe(Probe {
+            range: DayRange::last_months("2025-06-15".parse().unwrap(), 12),
+            detail_case: DetailCase::Expanded,
+            orders: 1_000,
+            orders_per_page: 60,
+            customers,
+            customers_per_page: 60,
+            products: 10,
+            products_per_page: 60,
+            categories: 2,
+            overlap: Overlap::INCLUSIVE,
+            budget: Budget {
+                requests_per_minute: Some(120),
+                share: 1.0,
+            },
+            max_orders: None,
+            recently_updated: vec![],
+        })
+    }
+
+    #[test]
+    fn customers_who_were_not_counted_are_said_to_be_missing() {
+        let unknown = text(&plan(None));
+        assert!(unknown.contains("not counted yet"), "{unknown}");
+        assert!(unknown.contains("neither their requests nor their time"));
+        assert!(!text(&plan(Some(600))).contains("not counted"));
+    }
 }

@@ -140,7 +140,11 @@ impl StoredShops {
             salla: settings.salla.clone(),
             http: http_client()?,
             token_http: token_client()?,
-            customers: wiring::customers_budget_of(clock.clone()),
+            customers: wiring::shared_customers_budget(
+                open,
+                &settings.salla.egress_group,
+                clock.clone(),
+            ),
             share: settings.import.budget_share,
             clock,
         })

@@ -37,37 +37,39 @@ use crate::recent::Recent;
 /// that never ends must not be read for ever.
 const MOST_PAGES_OF_CHANGES: u32 = 200;
 
-/// The windows to walk again, and the moment as of which all else is true.
-pub(crate) struct Closing {
-    pub(crate) as_of: Timestamp,
-    pub(crate) orders: Vec<StoredWindow>,
-    pub(crate) whole: Vec<StoredWindow>,
+/// The windows of orders to walk again.
+pub(crate) async fn look_at_orders_again(
+    shop: &Workshop,
+    plan: &Plan,
+) -> Result<Vec<StoredWindow>, Failure> {
+    let windows = settled_windows(shop).await?;
+    let orders = windows
+        .into_iter()
+        .filter(|window| window.resource == Resource::Orders);
+    let changes = changes(shop, plan).await?;
+    let mut stale = Vec::new();
+    for window in stale_windows(shop, orders.collect(), &changes).await? {
+        stale.push(begin_anew(shop, window).await?);
+    }
+    let landing = shop.landing.as_ref();
+    landing.ask_again(shop.lease, &changes.to_ask).await?;
+    Ok(stale)
 }
 
-pub(crate) async fn look_again(shop: &Workshop, plan: &Plan) -> Result<Closing, Failure> {
-    let as_of = shop.clock.now();
+/// The lists without windows to walk again.
+pub(crate) async fn look_at_lists_again(shop: &Workshop) -> Result<Vec<StoredWindow>, Failure> {
+    let mut stale = Vec::new();
+    for window in settled_windows(shop).await? {
+        if window.resource != Resource::Orders && is_stale_list(shop, &window).await? {
+            stale.push(begin_anew(shop, window).await?);
+        }
+    }
+    Ok(stale)
+}
+
+async fn settled_windows(shop: &Workshop) -> Result<Vec<StoredWindow>, Failure> {
     let windows = shop.runs.windows(shop.lease).await?;
-    let settled = windows.into_iter().filter(|w| w.settled);
-    let (orders, whole): (Vec<_>, Vec<_>) = settled.partition(|w| w.resource == Resource::Orders);
-    let mut closing = Closing {
-        as_of,
-        orders: vec![],
-        whole: vec![],
-    };
-    if !plan.windows.is_empty() {
-        let changes = changes(shop, plan).await?;
-        for window in stale_windows(shop, orders, &changes).await? {
-            closing.orders.push(begin_anew(shop, window).await?);
-        }
-        let landing = shop.landing.as_ref();
-        landing.ask_again(shop.lease, &changes.to_ask).await?;
-    }
-    for window in whole {
-        if is_stale_list(shop, &window).await? {
-            closing.whole.push(begin_anew(shop, window).await?);
-        }
-    }
-    Ok(closing)
+    Ok(windows.into_iter().filter(|w| w.settled).collect())
 }
 
 /// Whether a list that was read whole has to be read again.
@@ -85,17 +87,19 @@ async fn is_stale_list(shop: &Workshop, window: &StoredWindow) -> Result<bool, F
     Ok(total != counts.reported)
 }
 
-/// Settles what no list has any more, once all windows have been walked.
-pub(crate) async fn settle_vanished(
+/// Settles orders that no list has any more, once all their windows have been walked.
+pub(crate) async fn settle_vanished_orders(shop: &Workshop) -> Result<(), Failure> {
+    let orders = shop.runs.vanished(shop.lease, Resource::Orders).await?;
+    shop.landing.ask_again(shop.lease, &orders).await?;
+    details::complete_orders(shop).await
+}
+
+/// Settles the other records that no list has any more, once orders are settled: they
+/// keep their customers.
+pub(crate) async fn settle_vanished_records(
     shop: &Workshop,
-    plan: &Plan,
     as_of: Timestamp,
 ) -> Result<(), Failure> {
-    if !plan.windows.is_empty() {
-        let orders = shop.runs.vanished(shop.lease, Resource::Orders).await?;
-        shop.landing.ask_again(shop.lease, &orders).await?;
-        details::complete_orders(shop).await?;
-    }
     let windows = shop.runs.windows(shop.lease).await?;
     for resource in [Resource::Customers, Resource::Products] {
         let Some(window) = windows.iter().find(|w| w.resource == resource) else {

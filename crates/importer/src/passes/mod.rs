@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use domain::failure::Failure;
 use domain::rejection::RejectionLimit;
+use domain::resource::Resource;
 use domain::window::Overlap;
 use tokio::sync::Semaphore;
 
@@ -25,6 +26,10 @@ use crate::progress::Tracker;
 /// Pages that are under way at once, from the request until they have landed: one of 60
 /// whole orders takes about a megabyte while it is decoded.
 pub const PAGES_IN_MEMORY: usize = 40;
+
+/// Pages of customers have a place of their own, which they may have to keep for many
+/// minutes, because they wait for a budget that many shops share. They are small.
+pub const CUSTOMERS_IN_MEMORY: usize = 8;
 
 /// What both passes work with; one per claimed run.
 #[derive(Clone)]
@@ -40,11 +45,20 @@ pub struct Workshop {
     /// Walks of one window before its difference is shown instead of walked again.
     pub max_walks: u32,
     pub max_orders: Option<u64>,
-    /// For pages that are under way, of all windows together.
+    /// For pages that are under way, of all windows together but those of customers.
     pub pages_in_memory: Arc<Semaphore>,
+    /// The same for pages of customers.
+    pub customers_in_memory: Arc<Semaphore>,
 }
 
 impl Workshop {
+    fn memory_for(&self, resource: Resource) -> Arc<Semaphore> {
+        match resource {
+            Resource::Customers => self.customers_in_memory.clone(),
+            _ => self.pages_in_memory.clone(),
+        }
+    }
+
     /// Stops the run when so many records of one kind were set aside that our
     /// reading is probably wrong.
     async fn check_rejections(&self, landed: &Landed) -> Result<(), Failure> {

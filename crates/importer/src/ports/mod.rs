@@ -2,6 +2,7 @@
 //! parallel or be lost, because a signature cannot say that; it carries no type of
 //! a vendor.
 
+pub mod budgets;
 pub mod clock;
 pub mod connections;
 pub mod inventory;

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::failure::Failure;
@@ -12,6 +13,7 @@ use domain::order::{Order, OrderAmounts, OrderItem};
 use domain::rejection::{Rejection, RejectionCode};
 use domain::resource::Resource;
 use domain::shop::{ShopInfo, ShopPlan};
+use importer::ports::clock::{Clock as _, SystemClock};
 use importer::ports::platform::{
     Answer, BudgetReading, Decoded, Page, PageRequest, Pagination, Platform, Records, Sort,
 };
@@ -64,9 +66,11 @@ pub(crate) struct ScriptedShop {
     pub(crate) changes: Mutex<VecDeque<(u64, Change)>>,
     /// The request that fails for good, if any.
     pub(crate) fails_at: Mutex<Option<(u64, Failure)>>,
+    /// How long each request for customers waits for its budget.
+    pub(crate) customers_wait: Duration,
     /// From this request on nothing is answered any more.
     pub(crate) hangs_from: Option<u64>,
-    requests: AtomicU64,
+    pub(crate) requests: AtomicU64,
     pub(crate) log: Mutex<Vec<String>>,
 }
 
@@ -218,6 +222,9 @@ impl Platform for ScriptedShop {
     async fn list_page(&self, request: &PageRequest) -> Result<Page, Failure> {
         self.request(format!("{} page {}", request.resource, request.page))
             .await?;
+        if request.resource == Resource::Customers {
+            SystemClock::real().sleep(self.customers_wait).await;
+        }
         let (records, total) = match request.resource {
             Resource::Orders => {
                 let mut listed = self.listed(request);

@@ -12,6 +12,7 @@ use domain::failure::Failure;
 use domain::order::{Order, OrderItem};
 use domain::resource::Resource;
 use domain::shop::{ShopInfo, ShopPlan};
+use importer::ports::budgets::SharedBudget;
 use importer::ports::clock::Clock;
 use importer::ports::platform::{
     Answer, BudgetReading, Page, PageRequest, Pagination, Platform, Records,
@@ -20,7 +21,7 @@ use importer::ports::platform::{
 use crate::concurrency::Concurrency;
 use crate::envelope::{EnvelopeError, split_list, split_one};
 use crate::pacing::{Budget, PacerSettings};
-use crate::request::{Ask, Requester, store_info};
+use crate::request::{Ask, Requester, customers_lane, store_info};
 use crate::translate;
 pub use settings::ClientSettings;
 
@@ -28,6 +29,18 @@ pub use settings::ClientSettings;
 pub fn customers_budget(clock: Arc<dyn Clock>, rng_seed: u64) -> Arc<Budget> {
     let rng = fastrand::Rng::with_seed(rng_seed);
     Arc::new(Budget::new(PacerSettings::customers(), clock, rng))
+}
+
+/// The same for processes that share their address: what one of them may send, `shared`
+/// says.
+pub fn shared_customers_budget(
+    shared: Arc<dyn SharedBudget>,
+    clock: Arc<dyn Clock>,
+    rng_seed: u64,
+) -> Arc<Budget> {
+    let rng = fastrand::Rng::with_seed(rng_seed);
+    let budget = Budget::new(PacerSettings::customers(), clock, rng);
+    Arc::new(budget.shared_with(shared))
 }
 
 /// One connected shop.
@@ -53,6 +66,7 @@ impl SallaClient {
                 tokens: settings.tokens,
                 shop: Arc::new(shop),
                 customers: settings.customers_budget,
+                customers_lane: customers_lane(),
                 concurrency: Arc::new(Concurrency::new(settings.concurrency)),
                 retry: settings.retry,
                 timeout: settings.timeout,

@@ -13,13 +13,14 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::pacing::Class;
+use crate::pacing::line::{Line, Turn};
 pub use limit::ConcurrencyLimit;
 
 /// The limit to wait for.
 #[derive(Debug)]
 pub struct Concurrency {
     state: Mutex<State>,
-    queue: tokio::sync::Mutex<()>,
+    line: Line,
     changed: Notify,
 }
 
@@ -36,17 +37,28 @@ impl Concurrency {
                 limit: ConcurrencyLimit::new(most),
                 in_flight: 0,
             }),
-            queue: tokio::sync::Mutex::new(()),
+            line: Line::default(),
             changed: Notify::new(),
         }
     }
 
     /// Waits for a slot, first come, first served.
     pub async fn enter(self: &Arc<Self>) -> Slot {
-        let _turn = self.queue.lock().await;
+        let turn = self.line.wait().await;
+        self.slot(turn).await
+    }
+
+    /// For a request that holds a permit which others wait for.
+    pub(crate) async fn enter_past_the_line(self: &Arc<Self>) -> Slot {
+        let turn = self.line.go_past().await;
+        self.slot(turn).await
+    }
+
+    async fn slot(self: &Arc<Self>, turn: Turn<'_>) -> Slot {
         loop {
             let changed = self.changed.notified();
             if self.try_enter() {
+                turn.served();
                 return Slot {
                     concurrency: self.clone(),
                 };

@@ -1,13 +1,17 @@
-//! A budget to wait for: the pacer behind a lock, with a queue in front of it.
+//! A budget to wait for: the pacer behind a lock, with a queue in front of it, and where
+//! other processes spend from it as well, a gate in front of that.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use importer::ports::budgets::SharedBudget;
 use importer::ports::clock::Clock;
 use tokio::sync::Notify;
 
 use super::flight::{PermitId, Verdict};
+use super::gate::{Gate, Ticket};
 use super::headers::RateHeaders;
+use super::line::{Line, Turn};
 use super::pacer::Pacer;
 use super::settings::{Class, Outcome, PacerSettings};
 
@@ -15,9 +19,9 @@ use super::settings::{Class, Outcome, PacerSettings};
 #[derive(Debug)]
 pub struct Budget {
     pacer: Mutex<Pacer>,
-    /// Only the foremost of those who wait looks at the pacer; tokio's mutex lets them
-    /// in in the order in which they came.
-    queue: tokio::sync::Mutex<()>,
+    gate: Option<Arc<Gate>>,
+    /// Only the foremost of those who wait looks at the pacer.
+    line: Line,
     changed: Notify,
     clock: Arc<dyn Clock>,
     counters: Mutex<BudgetCounters>,
@@ -34,24 +38,58 @@ impl Budget {
     pub fn new(settings: PacerSettings, clock: Arc<dyn Clock>, rng: fastrand::Rng) -> Self {
         Self {
             pacer: Mutex::new(Pacer::new(settings, rng)),
-            queue: tokio::sync::Mutex::new(()),
+            gate: None,
+            line: Line::default(),
             changed: Notify::new(),
             clock,
             counters: Mutex::default(),
         }
     }
 
+    /// The same budget, shared with other processes: what `shared` gives may be sent,
+    /// whatever Salla's headers say is left, because they also tell of the others.
+    pub fn shared_with(self, shared: Arc<dyn SharedBudget>) -> Self {
+        let gate = Gate::new(shared, self.clock.clone());
+        Self {
+            gate: Some(Arc::new(gate)),
+            ..self
+        }
+    }
+
     /// Waits until one more request may be sent. First come, first served; a caller
     /// that gives up leaves no trace.
     pub async fn acquire(self: &Arc<Self>, class: Class) -> Permit {
-        let _turn = self.queue.lock().await;
+        let ticket = match &self.gate {
+            Some(gate) => Some(gate.pass().await),
+            None => None,
+        };
+        let turn = self.line.wait().await;
+        self.permit(class, turn, ticket).await
+    }
+
+    /// For a request that already holds a permit of a scarcer budget, which must not wait
+    /// for the whole line; see [`Line::go_past`] for how far that goes.
+    pub(crate) async fn acquire_past_the_line(self: &Arc<Self>, class: Class) -> Permit {
+        let turn = self.line.go_past().await;
+        self.permit(class, turn, None).await
+    }
+
+    async fn permit(
+        self: &Arc<Self>,
+        class: Class,
+        turn: Turn<'_>,
+        ticket: Option<Ticket>,
+    ) -> Permit {
         loop {
             // Listening begins before looking, so that no change is missed.
             let changed = self.changed.notified();
             let now = self.clock.monotonic();
             let verdict = self.pacer().next_permit(now, class);
             match verdict {
-                Verdict::Go(id) => return Permit::new(self.clone(), id),
+                Verdict::Go(id) => {
+                    turn.served();
+                    return Permit::new(self.clone(), id, ticket);
+                }
                 Verdict::WaitForResponse => changed.await,
                 Verdict::WaitUntil(moment) => tokio::select! {
                     () = changed => {}
@@ -83,6 +121,17 @@ impl Budget {
         until.map_or(Duration::ZERO, |until| until - now)
     }
 
+    /// Waits until nothing is held after a 429 or a block.
+    pub(crate) async fn until_not_held(&self) {
+        loop {
+            let held = self.held_for();
+            if held.is_zero() {
+                return;
+            }
+            self.clock.sleep(held).await;
+        }
+    }
+
     pub fn counters(&self) -> BudgetCounters {
         *self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -109,8 +158,45 @@ impl Budget {
             Outcome::Ok | Outcome::Elsewhere | Outcome::Failed => {}
         });
         let now = self.clock.monotonic();
-        self.pacer().on_response(id, now, headers, outcome);
+        match &self.gate {
+            None => self.pacer().on_response(id, now, headers, outcome),
+            Some(gate) => self.answered_behind(gate, id, now, headers, outcome),
+        }
         self.changed.notify_one();
+    }
+
+    /// Behind a gate the headers tell only one thing that is not known: that the budget
+    /// is exhausted, which others know too late who do not take part in the sharing.
+    fn answered_behind(
+        &self,
+        gate: &Gate,
+        id: PermitId,
+        now: Duration,
+        headers: &RateHeaders,
+        outcome: Outcome,
+    ) {
+        let mut pacer = self.pacer();
+        // A reset beyond the longest window is not to be believed.
+        let longest = pacer.settings.counted_window();
+        let until_reset = headers.until_reset(self.clock.now());
+        let until_reset = until_reset.map(|wait| wait.min(longest));
+        let told = RateHeaders {
+            retry_after: headers.retry_after.or(until_reset),
+            ..headers.without_budget()
+        };
+        pacer.on_response(id, now, &told, outcome);
+        let exhausted = headers.remaining == Some(0);
+        let wait = match outcome {
+            Outcome::Throttled if headers.has_budget() => {
+                pacer.held_until(now).map(|until| until - now)
+            }
+            Outcome::Ok if exhausted => until_reset,
+            _ => None,
+        };
+        drop(pacer);
+        if let Some(wait) = wait {
+            gate.refused(wait);
+        }
     }
 
     fn dropped(&self, id: PermitId) {
@@ -125,14 +211,24 @@ impl Budget {
 pub struct Permit {
     budget: Arc<Budget>,
     id: Option<PermitId>,
+    ticket: Option<Ticket>,
 }
 
 impl Permit {
-    fn new(budget: Arc<Budget>, id: PermitId) -> Self {
+    fn new(budget: Arc<Budget>, id: PermitId, ticket: Option<Ticket>) -> Self {
         Self {
             budget,
             id: Some(id),
+            ticket,
         }
+    }
+
+    /// Whether it has been kept for too long to be used, because other processes may
+    /// count on it from now on.
+    pub fn has_expired(&self) -> bool {
+        let now = self.budget.clock.monotonic();
+        let expires_at = self.ticket.as_ref().map(Ticket::expires_at);
+        expires_at.is_some_and(|moment| moment <= now)
     }
 
     /// The limit of the budget that it is for.
@@ -141,7 +237,10 @@ impl Permit {
     }
 
     /// To be called right before the request leaves.
-    pub fn sent(&self) {
+    pub fn sent(&mut self) {
+        if let Some(ticket) = &mut self.ticket {
+            ticket.used();
+        }
         if let Some(id) = self.id {
             self.budget.sent(id);
         }

@@ -44,6 +44,15 @@ impl RateHeaders {
         self.remaining.is_some()
     }
 
+    /// How long until the window that the answer tells of is certainly over, by Salla's
+    /// clock or, where it does not tell, by ours.
+    pub(super) fn until_reset(&self, now: Timestamp) -> Option<Duration> {
+        let reset = self.reset_epoch?;
+        let now = self.date_epoch.unwrap_or_else(|| now.as_second());
+        // Both are cut to seconds.
+        u64::try_from(reset + 1 - now).ok().map(Duration::from_secs)
+    }
+
     /// The same answer without what it says of the budget: for a budget that it
     /// does not speak of.
     pub fn without_budget(self) -> Self {

@@ -22,17 +22,21 @@
 //! 6. A 429 or a block holds everything; afterwards requests go one by one until an
 //!    answer shows budget again.
 //!
-//! Not here: retrying (`retry`), how many requests are useful at once (`concurrency`),
-//! and any agreement with other processes. A budget that somebody else spends from is
-//! read off the headers.
+//! A budget that somebody else spends from is read off the headers. Only where processes
+//! of ours share one that belongs to an address, they agree on it beforehand: see `gate`.
+//!
+//! Not here: retrying (`retry`), and how many requests are useful at once
+//! (`concurrency`).
 
 mod answers;
 mod budget;
 mod flight;
 mod gap;
+mod gate;
 mod headers;
 mod holds;
 mod latency;
+pub(crate) mod line;
 mod listening;
 mod others;
 mod overflow;

@@ -58,22 +58,7 @@ impl Requester {
             // A connection that no longer serves is found out before any waiting.
             self.tokens.current().await?;
         }
-        // The longest wait first, so that nobody waits for it with a slot in hand.
-        let customers = match ask.customers {
-            true => Some(self.customers.acquire(ask.class).await),
-            false => None,
-        };
-        let slot = self.concurrency.enter().await;
-        let shop = self.shop.acquire(ask.class).await;
-        let mut permits = Permits {
-            shop: Some(shop),
-            customers,
-            shop_limit: self.shop.limit(),
-        };
-        let token = match token {
-            Some(token) => token.clone(),
-            None => self.tokens.current().await?,
-        };
+        let (mut permits, slot, token) = self.leave_to_send(ask, token).await?;
         let (version, sent) = (self.clock.now(), self.clock.monotonic());
         permits.sent();
         let mut status = None;
@@ -89,6 +74,54 @@ impl Requester {
             version,
             sent,
         })
+    }
+
+    /// Waits for every budget that the request costs, for a place in flight, and for a
+    /// token that serves now.
+    async fn leave_to_send(
+        &self,
+        ask: &Ask,
+        token: Option<&AccessToken>,
+    ) -> Result<(Permits, Slot, AccessToken), Failure> {
+        loop {
+            let (permits, slot) = match ask.customers {
+                true => self.permits_for_customers(ask).await,
+                false => {
+                    let slot = self.concurrency.enter().await;
+                    let shop = self.shop.acquire(ask.class).await;
+                    (self.permits(shop, None), slot)
+                }
+            };
+            let token = match token {
+                Some(token) => token.clone(),
+                None => self.tokens.current().await?,
+            };
+            let customers = permits.customers.as_ref();
+            if !customers.is_some_and(Permit::has_expired) {
+                return Ok((permits, slot, token));
+            }
+        }
+    }
+
+    /// The customers' budget is waited for with nothing in hand that the shop's orders
+    /// need, and what it gave is used soon: a shop that may send nothing does not ask for
+    /// it, and with it in hand the shop's line is not waited for to its end.
+    async fn permits_for_customers(&self, ask: &Ask) -> (Permits, Slot) {
+        // Nobody closes it, so there always is a place.
+        let _place = self.customers_lane.acquire().await.ok();
+        self.shop.until_not_held().await;
+        let customers = self.customers.acquire(ask.class).await;
+        let slot = self.concurrency.enter_past_the_line().await;
+        let shop = self.shop.acquire_past_the_line(ask.class).await;
+        (self.permits(shop, Some(customers)), slot)
+    }
+
+    fn permits(&self, shop: Permit, customers: Option<Permit>) -> Permits {
+        Permits {
+            shop: Some(shop),
+            customers,
+            shop_limit: self.shop.limit(),
+        }
     }
 
     /// Sends the request and judges the answer.
@@ -175,8 +208,8 @@ impl Requester {
 }
 
 impl Permits {
-    fn sent(&self) {
-        for permit in [&self.shop, &self.customers].into_iter().flatten() {
+    fn sent(&mut self) {
+        for permit in [&mut self.shop, &mut self.customers].into_iter().flatten() {
             permit.sent();
         }
     }
@@ -187,6 +220,11 @@ impl Permits {
         let Some(customers) = self.customers.take() else {
             return shop.answered(&headers, outcome);
         };
+        if outcome == Outcome::Blocked {
+            // It is this shop's: others are not blocked with it.
+            customers.answered(&headers.without_budget(), Outcome::Failed);
+            return shop.answered(&headers, outcome);
+        }
         let elsewhere = match outcome {
             Outcome::Ok => Outcome::Elsewhere,
             // A 429 without rate headers may be meant for either.

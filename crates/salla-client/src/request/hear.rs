@@ -81,6 +81,7 @@ impl Requester {
             tokens: self.tokens.clone(),
             shop: self.shop.clone(),
             customers: self.customers.clone(),
+            customers_lane: self.customers_lane.clone(),
             concurrency: self.concurrency.clone(),
             retry: self.retry,
             timeout: self.timeout,

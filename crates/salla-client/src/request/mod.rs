@@ -14,6 +14,7 @@ use std::time::Duration;
 use domain::failure::Failure;
 use importer::ports::clock::Clock;
 use importer::ports::platform::BudgetReading;
+use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::concurrency::Concurrency;
@@ -35,6 +36,9 @@ pub struct Requester {
     pub shop: Arc<Budget>,
     /// Shared by all shops that are served from this address (FACTS §6).
     pub customers: Arc<Budget>,
+    /// Held while a request waits for the customers' budget and then for its own shop's;
+    /// see [`customers_lane`].
+    pub customers_lane: Arc<Semaphore>,
     pub concurrency: Arc<Concurrency>,
     pub retry: RetryPolicy,
     /// For a whole request, from sending to the last byte of its answer.
@@ -42,6 +46,14 @@ pub struct Requester {
     pub user_agent: String,
     pub rng: Mutex<fastrand::Rng>,
     pub retries: AtomicU64,
+}
+
+/// One request of a shop waits for the customers' budget while another one that has a
+/// permit of it waits for the shop's. The others wait outside: each shop has its place in
+/// the line for the customers' budget however many pages it wants, and few of a budget's
+/// scarce permits are under way to being used.
+pub fn customers_lane() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(2))
 }
 
 /// How one try ended that did not end the request.

@@ -27,7 +27,7 @@ fn remaining(count: u32) -> RateHeaders {
 #[tokio::test(start_paused = true)]
 async fn the_first_request_goes_alone_and_its_answer_lets_the_others_go() {
     let (budget, _) = budget();
-    let first = budget.acquire(Class(0)).await;
+    let mut first = budget.acquire(Class(0)).await;
     let mut others = tokio::task::JoinSet::new();
     for _ in 0..5 {
         let budget = budget.clone();
@@ -60,7 +60,7 @@ async fn who_came_first_is_served_first_and_who_leaves_is_not_missed() {
     for number in 0..4 {
         let (budget, order) = (budget.clone(), order.clone());
         waiting.push(tokio::spawn(async move {
-            let permit = budget.acquire(Class(0)).await;
+            let mut permit = budget.acquire(Class(0)).await;
             order.lock().unwrap().push(number);
             permit.sent();
             permit.answered(&remaining(100), Outcome::Ok);
@@ -78,7 +78,7 @@ async fn who_came_first_is_served_first_and_who_leaves_is_not_missed() {
 #[tokio::test(start_paused = true)]
 async fn a_429_holds_everybody_for_as_long_as_it_says() {
     let (budget, clock) = budget();
-    let permit = budget.acquire(Class(0)).await;
+    let mut permit = budget.acquire(Class(0)).await;
     permit.sent();
     let headers = RateHeaders {
         retry_after: Some(Duration::from_secs(30)),

@@ -7,6 +7,7 @@
 
 mod budget;
 mod connections;
+mod customers;
 mod fake_salla;
 mod requests;
 mod survey;

@@ -1,0 +1,273 @@
+//! A budget that processes share, as rows that age out.
+//!
+//! All times are the database's: behind one address there may be machines whose clocks
+//! differ, and whoever runs ahead would hand out permits before they are due.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::failure::Failure;
+use importer::ports::budgets::{BudgetRules, Counted, Grant, GrantId, SharedBudget};
+use importer::ports::clock::Clock;
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::failure::Trouble;
+use crate::retry::persistently;
+use crate::runs::new_id;
+
+/// Which budget, and whose: processes with the same key share it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetKey {
+    pub egress_group: String,
+    pub budget: &'static str,
+}
+
+/// [`SharedBudget`] on PostgreSQL, for one process.
+#[derive(Debug)]
+pub struct PostgresBudget {
+    pool: PgPool,
+    clock: Arc<dyn Clock>,
+    key: BudgetKey,
+    rules: BudgetRules,
+    taker: Uuid,
+}
+
+impl PostgresBudget {
+    pub fn new(pool: PgPool, clock: Arc<dyn Clock>, key: BudgetKey, rules: BudgetRules) -> Self {
+        let taker = new_id(clock.now());
+        Self {
+            pool,
+            clock,
+            key,
+            rules,
+            taker,
+        }
+    }
+
+    async fn try_to_take(&self, id: Uuid, wanted: u32) -> Result<Grant, Trouble> {
+        let mut tx = self.pool.begin().await?;
+        let held = lock(&mut tx, &self.key).await?;
+        let standing = standing(&mut tx, self, held.now).await?;
+        let given = match held.refused_for {
+            Some(_) => 0,
+            None => self.rules.share_out(wanted, standing.counted),
+        };
+        if given > 0 {
+            hand_out(&mut tx, self, id, given, held.now).await?;
+        }
+        remember_hunger(&mut tx, self, given < wanted, held.now).await?;
+        tx.commit().await?;
+        if given > 0 {
+            return Ok(Grant::Permits {
+                id: GrantId(id),
+                permits: given,
+                usable_for: self.rules.usable_for,
+            });
+        }
+        let is_full = standing.counted.all >= self.rules.limit;
+        let free_in = if is_full { standing.free_in } else { None };
+        let wait = held.refused_for.or(free_in).unwrap_or(A_MOMENT);
+        Ok(Grant::Nothing {
+            ask_again_after: wait.clamp(A_MOMENT, BudgetRules::LONGEST_PAUSE),
+        })
+    }
+}
+
+/// What is free is kept for others who want it and come any moment.
+const A_MOMENT: Duration = Duration::from_millis(200);
+
+#[async_trait]
+impl SharedBudget for PostgresBudget {
+    async fn take(&self, wanted: u32) -> Result<Grant, Failure> {
+        persistently(&self.clock, "taking from a shared budget", || {
+            // Another id each time: what a lost answer told of ages out by itself.
+            self.try_to_take(new_id(self.clock.now()), wanted)
+        })
+        .await
+    }
+
+    async fn give_back(&self, grant: GrantId, permits: u32) -> Result<(), Failure> {
+        // Not tried again: giving back twice what was given back once would let too
+        // many requests go, and not giving back only lets too few.
+        give_back(&self.pool, grant, permits)
+            .await
+            .map_err(|trouble| trouble.while_doing("giving back to a shared budget"))
+    }
+
+    async fn refused(&self, wait: Duration) -> Result<(), Failure> {
+        persistently(&self.clock, "holding a shared budget", || {
+            hold(&self.pool, &self.key, wait)
+        })
+        .await
+    }
+}
+
+/// The locked row of the budget.
+struct Held {
+    now: Timestamp,
+    refused_for: Option<Duration>,
+}
+
+/// The clock is read once the lock is held. An upsert that changes nothing locks the row
+/// just as one that inserts it does.
+async fn lock(tx: &mut PgConnection, key: &BudgetKey) -> Result<Held, Trouble> {
+    let (now, seconds): (jiff_sqlx::Timestamp, f64) = sqlx::query_as(
+        "INSERT INTO salla_sync.shared_budgets AS b (egress_group, budget) VALUES ($1, $2)
+         ON CONFLICT (egress_group, budget) DO UPDATE SET refused_until = b.refused_until
+         RETURNING clock_timestamp(),
+             CASE WHEN b.refused_until > clock_timestamp()
+                  THEN extract(epoch FROM b.refused_until - clock_timestamp())::float8
+                  ELSE 0 END",
+    )
+    .bind(&key.egress_group)
+    .bind(key.budget)
+    .fetch_one(tx)
+    .await?;
+    Ok(Held {
+        now: now.to_jiff(),
+        refused_for: (seconds > 0.0).then(|| Duration::from_secs_f64(seconds)),
+    })
+}
+
+struct Standing {
+    counted: Counted,
+    /// When the first of what counts now does so no longer.
+    free_in: Option<Duration>,
+}
+
+async fn standing(
+    tx: &mut PgConnection,
+    budget: &PostgresBudget,
+    now: Timestamp,
+) -> Result<Standing, Trouble> {
+    let key = &budget.key;
+    sqlx::query(
+        "DELETE FROM salla_sync.budget_grants
+         WHERE egress_group = $1 AND budget = $2 AND counted_until <= $3",
+    )
+    .bind(&key.egress_group)
+    .bind(key.budget)
+    .bind(now.to_sqlx())
+    .execute(&mut *tx)
+    .await?;
+    let (all, own, free_in, others): (i64, i64, Option<f64>, i64) = sqlx::query_as(
+        "SELECT coalesce(sum(g.permits), 0),
+             coalesce(sum(g.permits) FILTER (WHERE g.taker = $3), 0),
+             extract(epoch FROM min(g.counted_until) - $4)::float8,
+             (SELECT count(*) FROM salla_sync.budget_takers t
+              WHERE t.egress_group = $1 AND t.budget = $2 AND t.taker <> $3
+                AND t.asked_at > $4 - make_interval(secs => $5))
+         FROM salla_sync.budget_grants g
+         WHERE g.egress_group = $1 AND g.budget = $2",
+    )
+    .bind(&key.egress_group)
+    .bind(key.budget)
+    .bind(budget.taker)
+    .bind(now.to_sqlx())
+    .bind(BudgetRules::HUNGER.as_secs_f64())
+    .fetch_one(tx)
+    .await?;
+    let count = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+    Ok(Standing {
+        counted: Counted {
+            all: count(all),
+            own: count(own),
+            others_who_want: count(others),
+        },
+        free_in: free_in.map(|seconds| Duration::from_secs_f64(seconds.max(0.0))),
+    })
+}
+
+async fn hand_out(
+    tx: &mut PgConnection,
+    budget: &PostgresBudget,
+    id: Uuid,
+    permits: u32,
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    let counted_for = budget.rules.usable_for + budget.rules.window;
+    sqlx::query(
+        "INSERT INTO salla_sync.budget_grants
+             (id, egress_group, budget, taker, permits, counted_until)
+         VALUES ($1, $2, $3, $4, $5, $6 + make_interval(secs => $7))",
+    )
+    .bind(id)
+    .bind(&budget.key.egress_group)
+    .bind(budget.key.budget)
+    .bind(budget.taker)
+    .bind(i32::try_from(permits).unwrap_or(i32::MAX))
+    .bind(now.to_sqlx())
+    .bind(counted_for.as_secs_f64())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Rows of processes that ask no more go with the next one that is satisfied.
+async fn remember_hunger(
+    tx: &mut PgConnection,
+    budget: &PostgresBudget,
+    is_hungry: bool,
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    let statement = if is_hungry {
+        "INSERT INTO salla_sync.budget_takers (egress_group, budget, taker, asked_at)
+         VALUES ($1, $2, $3, $4)
+         ON CONFLICT (egress_group, budget, taker) DO UPDATE SET asked_at = excluded.asked_at"
+    } else {
+        "DELETE FROM salla_sync.budget_takers
+         WHERE egress_group = $1 AND budget = $2
+           AND (taker = $3 OR asked_at < $4 - interval '1 hour')"
+    };
+    sqlx::query(statement)
+        .bind(&budget.key.egress_group)
+        .bind(budget.key.budget)
+        .bind(budget.taker)
+        .bind(now.to_sqlx())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+async fn give_back(pool: &PgPool, grant: GrantId, permits: u32) -> Result<(), Trouble> {
+    let permits = i32::try_from(permits).unwrap_or(i32::MAX);
+    let mut tx = pool.begin().await?;
+    let left: Option<i32> =
+        sqlx::query_scalar("SELECT permits FROM salla_sync.budget_grants WHERE id = $1 FOR UPDATE")
+            .bind(grant.0)
+            .fetch_optional(&mut *tx)
+            .await?;
+    let statement = match left {
+        Some(left) if left > permits => {
+            "UPDATE salla_sync.budget_grants SET permits = permits - $2 WHERE id = $1"
+        }
+        // Of a block that has aged out nothing counts any more.
+        _ => "DELETE FROM salla_sync.budget_grants WHERE id = $1 AND permits <= $2",
+    };
+    sqlx::query(statement)
+        .bind(grant.0)
+        .bind(permits)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn hold(pool: &PgPool, key: &BudgetKey, wait: Duration) -> Result<(), Trouble> {
+    sqlx::query(
+        "INSERT INTO salla_sync.shared_budgets AS b (egress_group, budget, refused_until)
+         VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
+         ON CONFLICT (egress_group, budget) DO UPDATE
+         SET refused_until = greatest(b.refused_until, excluded.refused_until)",
+    )
+    .bind(&key.egress_group)
+    .bind(key.budget)
+    .bind(wait.as_secs_f64())
+    .execute(pool)
+    .await?;
+    Ok(())
+}

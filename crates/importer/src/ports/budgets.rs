@@ -1,0 +1,167 @@
+//! A request budget that several processes spend from.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::failure::Failure;
+use domain::plan::{CUSTOMERS_PER_WINDOW, CUSTOMERS_WINDOW_SECONDS};
+use uuid::Uuid;
+
+/// So many requests in any stretch of `window`, for all processes together.
+///
+/// A permit is for one request, to be sent within [`Grant::usable_for`] of the moment at
+/// which it was asked for. From then on it counts for a whole window. So no stretch of
+/// one window holds more requests than the limit, whatever phase the counting at the
+/// other end has, and nobody has to know that phase. A process that dies takes nothing
+/// with it for good: its permits age out.
+///
+/// Calls may run in parallel, from any number of processes. A call that fails may have
+/// been carried out all the same, and then its permits age out unused; one that is
+/// dropped likewise.
+#[async_trait]
+pub trait SharedBudget: Send + Sync + std::fmt::Debug {
+    /// Asks for permits for `wanted` requests, all that wait now.
+    ///
+    /// It gives what there is at once, in small blocks, and waits for nothing. While
+    /// others want some as well, nobody gets more than an equal part of the limit. Who
+    /// was given less than wanted counts as wanting as long as it asks again within half
+    /// a minute.
+    async fn take(&self, wanted: u32) -> Result<Grant, Failure>;
+
+    /// So many of these permits were not used and never will be. To be called at most
+    /// once for each permit.
+    async fn give_back(&self, grant: GrantId, permits: u32) -> Result<(), Failure>;
+
+    /// The other end refused a request for having had too many: nobody is given
+    /// anything for so long.
+    async fn refused(&self, wait: Duration) -> Result<(), Failure>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GrantId(pub Uuid);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    Permits {
+        id: GrantId,
+        /// At least one.
+        permits: u32,
+        /// From the moment of asking.
+        usable_for: Duration,
+    },
+    /// There is nothing now; it is worth asking again after so long, for others may
+    /// give back.
+    Nothing { ask_again_after: Duration },
+}
+
+/// How much there is of a shared budget, and how it is handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BudgetRules {
+    pub limit: u32,
+    /// How long a request counts, with what makes up for unequal ways.
+    pub window: Duration,
+    /// How long a permit may be used. So much longer than the window it counts, so it is
+    /// what sharing costs.
+    pub usable_for: Duration,
+    /// The most that is given at once.
+    pub block: u32,
+}
+
+impl BudgetRules {
+    /// The customers' budget (FACTS §6). The second makes up for unequal ways to Salla.
+    /// A permit is used within a second or two of being given, unless its shop has spent
+    /// its own budget meanwhile; sharing costs 2.5 % of the budget.
+    pub const CUSTOMERS: Self = Self {
+        limit: CUSTOMERS_PER_WINDOW as u32,
+        window: Duration::from_secs(CUSTOMERS_WINDOW_SECONDS + 1),
+        usable_for: Duration::from_secs(15),
+        block: 25,
+    };
+    /// Nobody needs to ask more often, and nobody who wants some asks less often.
+    pub const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+    /// For so long after asking in vain a process counts as one that wants some.
+    pub const HUNGER: Duration = Duration::from_secs(30);
+
+    /// How many of `wanted` permits are given.
+    pub fn share_out(&self, wanted: u32, counted: Counted) -> u32 {
+        let free = self.limit.saturating_sub(counted.all);
+        let fair = if counted.others_who_want == 0 {
+            free
+        } else {
+            // Rounded up: else a rest would be left that nobody may have.
+            let part = self.limit.div_ceil(counted.others_who_want + 1);
+            part.saturating_sub(counted.own)
+        };
+        wanted.min(self.block).min(free).min(fair)
+    }
+}
+
+/// The permits that count at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    pub all: u32,
+    pub own: u32,
+    pub others_who_want: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: BudgetRules = BudgetRules::CUSTOMERS;
+
+    #[test]
+    fn nobody_gets_more_than_is_free_nor_than_a_part_where_others_want() {
+        let table = [
+            // wanted, all, own, others who want: given
+            (1, 0, 0, 0, 1),
+            (300, 0, 0, 0, 25),
+            (300, 490, 490, 0, 10),
+            (300, 500, 0, 0, 0),
+            (300, 600, 0, 0, 0),
+            (300, 400, 250, 1, 0),
+            (300, 400, 240, 1, 10),
+            (300, 400, 150, 1, 25),
+            (300, 499, 166, 2, 1),
+        ];
+        for (wanted, all, own, others_who_want, given) in table {
+            let counted = Counted {
+                all,
+                own,
+                others_who_want,
+            };
+            assert_eq!(
+                RULES.share_out(wanted, counted),
+                given,
+                "{wanted} {counted:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_free_is_never_kept_from_everybody() {
+        for takers in 1..=40_u32 {
+            let mut own = vec![0_u32; takers as usize];
+            loop {
+                let all: u32 = own.iter().sum();
+                let mut given = 0;
+                for own in &mut own {
+                    let counted = Counted {
+                        all: all + given,
+                        own: *own,
+                        others_who_want: takers - 1,
+                    };
+                    let more = RULES.share_out(1_000, counted);
+                    *own += more;
+                    given += more;
+                }
+                if given == 0 {
+                    break;
+                }
+            }
+            assert_eq!(own.iter().sum::<u32>(), RULES.limit);
+            let (least, most) = (own.iter().min(), own.iter().max());
+            assert!(most.unwrap() - least.unwrap() <= takers, "{own:?}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! A shared budget in memory, on a clock that tests can drive.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::failure::Failure;
+use uuid::Uuid;
+
+use crate::ports::budgets::{BudgetRules, Counted, Grant, GrantId, SharedBudget};
+use crate::ports::clock::Clock;
+
+/// One taker of a budget; [`MemoryBudget::neighbour`] gives another one.
+#[derive(Debug)]
+pub struct MemoryBudget {
+    books: Arc<Mutex<Books>>,
+    clock: Arc<dyn Clock>,
+    rules: BudgetRules,
+    taker: u32,
+}
+
+#[derive(Debug, Default)]
+struct Books {
+    takers: u32,
+    takes: u64,
+    /// What is still counted, by its number: taker, permits, until when.
+    grants: HashMap<u128, (u32, u32, Duration)>,
+    numbers: u128,
+    asked_in_vain: HashMap<u32, Duration>,
+    refused_until: Duration,
+}
+
+impl MemoryBudget {
+    pub fn new(clock: Arc<dyn Clock>, rules: BudgetRules) -> Self {
+        Self {
+            books: Arc::default(),
+            clock,
+            rules,
+            taker: 0,
+        }
+    }
+
+    pub fn neighbour(&self) -> Self {
+        let mut books = self.books();
+        books.takers += 1;
+        Self {
+            books: self.books.clone(),
+            clock: self.clock.clone(),
+            rules: self.rules,
+            taker: books.takers,
+        }
+    }
+
+    /// How often all takers asked.
+    pub fn takes(&self) -> u64 {
+        self.books().takes
+    }
+
+    /// Permits that count now.
+    pub fn counted(&self) -> u32 {
+        let now = self.clock.monotonic();
+        self.books().standing(now, self.taker).all
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Books {
+    fn standing(&mut self, now: Duration, taker: u32) -> Counted {
+        self.grants.retain(|_, (_, _, until)| now < *until);
+        let sum = |of: &dyn Fn(u32) -> bool| {
+            let grants = self.grants.values().filter(|(taker, _, _)| of(*taker));
+            grants.map(|(_, permits, _)| permits).sum()
+        };
+        let recently = |at: &Duration| now < *at + BudgetRules::HUNGER;
+        let others = self.asked_in_vain.iter();
+        let others = others.filter(|(other, at)| **other != taker && recently(at));
+        Counted {
+            all: sum(&|_| true),
+            own: sum(&|owner| owner == taker),
+            others_who_want: others.count().try_into().unwrap_or(u32::MAX),
+        }
+    }
+}
+
+#[async_trait]
+impl SharedBudget for MemoryBudget {
+    async fn take(&self, wanted: u32) -> Result<Grant, Failure> {
+        let now = self.clock.monotonic();
+        let mut books = self.books();
+        books.takes += 1;
+        let held = books.refused_until.saturating_sub(now);
+        let counted = books.standing(now, self.taker);
+        let given = match held.is_zero() {
+            true => self.rules.share_out(wanted, counted),
+            false => 0,
+        };
+        if given < wanted {
+            books.asked_in_vain.insert(self.taker, now);
+        } else {
+            books.asked_in_vain.remove(&self.taker);
+        }
+        if given == 0 {
+            let free_at = books.grants.values().map(|(_, _, until)| *until).min();
+            let wait = free_at.map_or(held, |at| held.max(at - now));
+            let least = Duration::from_millis(200);
+            return Ok(Grant::Nothing {
+                ask_again_after: wait.clamp(least, BudgetRules::LONGEST_PAUSE),
+            });
+        }
+        books.numbers += 1;
+        let number = books.numbers;
+        let until = now + self.rules.usable_for + self.rules.window;
+        books.grants.insert(number, (self.taker, given, until));
+        Ok(Grant::Permits {
+            id: GrantId(Uuid::from_u128(number)),
+            permits: given,
+            usable_for: self.rules.usable_for,
+        })
+    }
+
+    async fn give_back(&self, grant: GrantId, permits: u32) -> Result<(), Failure> {
+        if let Some((_, left, _)) = self.books().grants.get_mut(&grant.0.as_u128()) {
+            *left = left.saturating_sub(permits);
+        }
+        Ok(())
+    }
+
+    async fn refused(&self, wait: Duration) -> Result<(), Failure> {
+        let until = self.clock.monotonic() + wait;
+        let mut books = self.books();
+        books.refused_until = books.refused_until.max(until);
+        Ok(())
+    }
+}

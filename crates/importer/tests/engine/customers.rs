@@ -1,0 +1,67 @@
+//! Customers wait for a budget that many shops share; orders wait for nobody.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use importer::ports::clock::{Clock as _, SystemClock};
+
+use crate::memory::MemoryStore;
+use crate::scripted::{ListedOrder, ScriptedShop, Shape};
+use crate::stories::{completed, run, today};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[tokio::test(start_paused = true)]
+async fn orders_and_what_changes_of_them_do_not_wait_for_customers() {
+    let shop = Arc::new(ScriptedShop {
+        customers_wait: 20 * MINUTE,
+        ..ScriptedShop::with_orders(today(), 30, 5, Shape::Header)
+    });
+    let store = Arc::<MemoryStore>::default();
+    let running = tokio::spawn({
+        let (shop, store) = (shop.clone(), store.clone());
+        async move { run(&shop, &store).await }
+    });
+    let clock = SystemClock::real();
+    clock.sleep(Duration::from_secs(5)).await;
+    {
+        let state = store.0.lock().unwrap();
+        let plan = state.run.as_ref().unwrap().plan.as_ref().unwrap();
+        assert_eq!(plan.probe.customers, None);
+        assert_eq!(plan.customer_pages, 0);
+        assert_eq!(state.orders.len(), 150);
+        assert!(state.pending.is_empty(), "details are there as well");
+    }
+    // Customers are there after 20 minutes; the closing pass asks for them once more, and
+    // lands this order meanwhile.
+    clock.sleep(10 * MINUTE).await;
+    let late = {
+        let mut orders = shop.orders.lock().unwrap();
+        let late = ListedOrder {
+            id: 5_000_000,
+            updated_at: 1,
+            ..orders[0].clone()
+        };
+        orders.push(late.clone());
+        late
+    };
+    clock.sleep(15 * MINUTE).await;
+    assert!(!running.is_finished());
+    assert!(store.0.lock().unwrap().orders.contains_key(&late.id));
+    let certificate = completed(running.await.unwrap());
+    assert!(certificate.balances());
+}
+
+/// Where customers are counted a little later than the rest, their number is waited for.
+#[tokio::test(start_paused = true)]
+async fn customers_who_are_there_soon_are_part_of_the_plan() {
+    let shop = Arc::new(ScriptedShop {
+        customers_wait: Duration::from_millis(1_500),
+        ..ScriptedShop::with_orders(today(), 3, 2, Shape::Full)
+    });
+    let store = Arc::<MemoryStore>::default();
+    completed(run(&shop, &store).await);
+    let state = store.0.lock().unwrap();
+    let plan = state.run.as_ref().unwrap().plan.as_ref().unwrap();
+    assert_eq!(plan.probe.customers, Some(0));
+}

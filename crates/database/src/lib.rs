@@ -45,4 +45,4 @@ pub use notifications::PostgresNotifications;
 pub use queue::PostgresQueue;
 pub use reading::{RawRecord, RejectedFilter, RejectedRecord, TableCount};
 pub use records::PostgresRecords;
-pub use runs::PostgresRuns;
+pub use runs::{PostgresRuns, RunStates};

@@ -10,6 +10,7 @@ pub mod config;
 pub mod display;
 pub mod embedded;
 pub mod exit;
+pub mod observation;
 pub mod telemetry;
 pub mod wiring;
 

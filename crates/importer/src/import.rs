@@ -16,6 +16,7 @@ use domain::window::DayRange;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
+use tracing::Instrument as _;
 
 use crate::passes::walk::{Walked, walk_window};
 use crate::passes::{CUSTOMERS_IN_MEMORY, PAGES_IN_MEMORY, Workshop, closing, details};
@@ -121,11 +122,9 @@ pub async fn import(
         Claim::Taken(holder) => Ok(Outcome::Taken(holder)),
         Claim::Over(run) => Ok(over(run)),
         Claim::Granted(lease, run) => {
-            let worked = work(importer, shop, lease, &run, observer, &stop).await;
-            match worked {
-                Ok(certificate) => end(importer, lease, certificate).await,
-                Err(failure) => interrupt(importer, lease, failure).await,
-            }
+            let span = tracing::info_span!("run", run_id = %run.id, merchant_id = %run.merchant);
+            let worked = work_and_end(importer, shop, lease, &run, observer, &stop);
+            worked.instrument(span).await
         }
     }
 }
@@ -134,6 +133,20 @@ fn over(run: Box<Run>) -> Outcome {
     match run.state {
         RunState::Paused | RunState::Cancelled => Outcome::Halted(run),
         _ => Outcome::AlreadyCompleted(run),
+    }
+}
+
+async fn work_and_end(
+    importer: &Importer,
+    shop: &ShopInfo,
+    lease: RunLease,
+    run: &Run,
+    observer: &dyn Observer,
+    stop: &StopSignal,
+) -> Result<Outcome, Failure> {
+    match work(importer, shop, lease, run, observer, stop).await {
+        Ok(certificate) => end(importer, lease, certificate).await,
+        Err(failure) => interrupt(importer, lease, failure).await,
     }
 }
 
@@ -212,7 +225,7 @@ async fn interrupt(
         // The run goes on from its checkpoint even if it cannot be released now:
         // then its lease runs out.
         if let Err(error) = importer.runs.release(lease).await {
-            tracing::warn!(run_id = %lease.run, %error, "the run could not be released; its lease will run out");
+            tracing::warn!(%error, "the run could not be released; its lease will run out");
         }
         return Ok(Outcome::Interrupted(failure));
     }
@@ -237,7 +250,7 @@ async fn keep_lease(
         match runs.extend_lease(lease, duration).await {
             Ok(()) => {}
             Err(Failure::LeaseLost) => return Failure::LeaseLost,
-            Err(error) => tracing::warn!(run_id = %lease.run, %error, "a heartbeat failed"),
+            Err(error) => tracing::warn!(%error, "a heartbeat failed"),
         }
     }
 }
@@ -407,7 +420,12 @@ async fn walk_all(shop: &Workshop, windows: Vec<StoredWindow>) -> Result<(), Fai
         while walks.len() < WINDOWS_AT_ONCE
             && let Some(window) = waiting.pop_front()
         {
-            walks.push(walk_one(shop, window));
+            let span = tracing::info_span!(
+                "window",
+                resource = window.resource.as_str(),
+                window = window.days.map(tracing::field::display)
+            );
+            walks.push(walk_one(shop, window).instrument(span));
         }
         // Nothing else may be waited for here: a walk that is not polled may hold the
         // very connection that is waited for.
@@ -425,8 +443,7 @@ async fn walk_one(shop: &Workshop, window: StoredWindow) -> Result<Vec<StoredWin
     match walk_window(shop, window).await? {
         Walked::Settled(counts) => {
             tracing::info!(
-                resource = %counts.resource, reported = counts.reported,
-                loaded = counts.loaded, rejected = counts.rejected,
+                reported = counts.reported, loaded = counts.loaded, rejected = counts.rejected,
                 proof = ?counts.proof(), "window walked"
             );
             Ok(vec![])
@@ -474,7 +491,7 @@ async fn report(importer: &Importer, lease: RunLease) -> Failure {
             Ok(()) => last = Some((percent, is_held)),
             Err(Failure::LeaseLost) => return Failure::LeaseLost,
             Err(error) => {
-                tracing::debug!(run_id = %lease.run, %error, "the progress was not recorded")
+                tracing::debug!(%error, "the progress was not recorded")
             }
         }
     }

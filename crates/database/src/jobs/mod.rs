@@ -10,9 +10,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::failure::Failure;
 use domain::job::HistoricalSync;
-use domain::run::{Command, RunId};
+use domain::run::{Command, RunId, RunState};
 use domain::shop::MerchantId;
 use domain::window::DayRange;
+use importer::metrics;
 use importer::ports::clock::Clock;
 use importer::ports::jobs::{Commanded, Jobs, Orphan, RunFilter, Stalled};
 use importer::ports::landing::RunLease;
@@ -120,6 +121,7 @@ impl Jobs for PostgresJobs {
             endings::give_up(&self.pool, run, failure, now)
         })
         .await
+        .inspect(|()| metrics::run_ended(RunState::Failed, Some(failure)))
     }
 
     async fn newly_stalled(&self, idle: Duration) -> Result<Vec<Stalled>, Failure> {

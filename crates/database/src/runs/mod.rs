@@ -7,6 +7,7 @@ pub(crate) mod endings;
 mod listing;
 mod merchants;
 pub(crate) mod rows;
+mod states;
 mod windows;
 
 use std::sync::Arc;
@@ -17,9 +18,10 @@ use domain::certificate::{Certificate, WindowCounts};
 use domain::failure::Failure;
 use domain::plan::Plan;
 use domain::resource::Resource;
-use domain::run::{RunId, WindowId};
+use domain::run::{RunId, RunState, WindowId};
 use domain::shop::{MerchantId, ShopInfo};
 use domain::window::DayRange;
+use importer::metrics;
 use importer::ports::clock::Clock;
 use importer::ports::landing::RunLease;
 use importer::ports::runs::{Claim, Run, RunOptions, Runs, ShopSummary, StoredWindow};
@@ -28,6 +30,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::retry::persistently;
+pub use states::RunStates;
 
 /// [`Runs`] on PostgreSQL.
 ///
@@ -116,6 +119,7 @@ impl Runs for PostgresRuns {
             endings::release(&self.pool, lease, now)
         })
         .await
+        .inspect(|()| metrics::run_ended(RunState::Pending, None))
     }
 
     async fn wait(&self, lease: RunLease, until: Timestamp, why: &Failure) -> Result<(), Failure> {
@@ -124,6 +128,7 @@ impl Runs for PostgresRuns {
             endings::wait(&self.pool, lease, until, why, now)
         })
         .await
+        .inspect(|()| metrics::run_ended(RunState::Waiting, Some(why)))
     }
 
     async fn save_plan(
@@ -240,6 +245,7 @@ impl Runs for PostgresRuns {
             endings::complete(&self.pool, lease, certificate, now)
         })
         .await
+        .inspect(|()| metrics::run_ended(RunState::Completed, None))
     }
 
     async fn fail(
@@ -253,6 +259,7 @@ impl Runs for PostgresRuns {
             endings::fail(&self.pool, lease, failure, certificate, now)
         })
         .await
+        .inspect(|()| metrics::run_ended(RunState::Failed, Some(failure)))
     }
 }
 

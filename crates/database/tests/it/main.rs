@@ -25,6 +25,7 @@ mod rejections;
 mod repair;
 mod schema;
 mod shop;
+mod states;
 mod tls;
 mod traces;
 mod views;

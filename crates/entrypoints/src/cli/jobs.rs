@@ -27,6 +27,10 @@ pub struct WorkArgs {
     #[arg(long, default_value = "100%", value_parser = parse_share, value_name = "SHARE")]
     pub budget_share: f64,
 
+    /// Answer /metrics, /healthz and /readyz on this address.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<std::net::SocketAddr>,
+
     /// Connections to PostgreSQL.
     #[arg(long, default_value_t = 16, value_name = "N",
           value_parser = clap::value_parser!(u32).range(2..))]

@@ -17,7 +17,7 @@ use salla_client::SallaClient;
 
 use crate::cli::{DatabaseArgs, ImportArgs, PartArgs, TokenArgs};
 use crate::config::{Reader, environment};
-use crate::display::{self, line, note};
+use crate::display::{self, line, note, tell};
 use crate::exit::Exit;
 use crate::wiring::{self, OpenDatabase};
 
@@ -239,7 +239,7 @@ pub fn stop_on_signal() -> StopSignal {
     let (handle, signal) = stop_pair();
     tokio::spawn(async move {
         wiring::termination().await;
-        note("\nStopping; what was read is kept …");
+        tell("Stopping; what was read is kept …");
         handle.stop();
         wiring::termination().await;
         std::process::exit(130);

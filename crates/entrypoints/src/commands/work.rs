@@ -1,15 +1,19 @@
 //! `salla-sync work`: a worker that imports what was started, until it is told to stop.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use importer::ports::clock::{Clock, SystemClock};
+use importer::stop::{StopHandle, stop_pair};
+use tokio::task::JoinHandle;
 
 use crate::cli::{DatabaseArgs, WorkArgs};
 use crate::commands::import::stop_on_signal;
 use crate::config::{DatabaseSettings, Reader, environment};
-use crate::display::note;
+use crate::display::tell;
 use crate::exit::Exit;
-use crate::wiring::{self, Pool, service};
+use crate::observation::{Observation, record_metrics};
+use crate::wiring::{self, OpenDatabase, Pool, service};
 
 pub async fn run(arguments: WorkArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
     let mut reader = Reader::new(&environment);
@@ -27,6 +31,11 @@ pub async fn run(arguments: WorkArgs, database: &DatabaseArgs) -> anyhow::Result
     let pool = Pool::of_a_worker(arguments.connections);
     let open = wiring::open_database_with(&settings, key, clock.clone(), pool).await?;
     open.require_current_schema().await?;
+    let stop = stop_on_signal();
+    let observing = match arguments.listen {
+        Some(address) => Some(observe(address, &open, clock.clone()).await?),
+        None => None,
+    };
     let service = service::Service::new(
         &open,
         service::ServiceSettings {
@@ -37,11 +46,33 @@ pub async fn run(arguments: WorkArgs, database: &DatabaseArgs) -> anyhow::Result
         },
         clock,
     )?;
-    note(format!(
+    tell(format!(
         "Working on up to {} imports at once, from {}. Ctrl-C or SIGTERM stops.",
         arguments.jobs,
         settings.describe()
     ));
-    service.run(&stop_on_signal()).await;
+    service.run(&stop).await;
+    // Until here it could be asked how far the giving back is.
+    if let Some((stopped, served)) = observing {
+        stopped.stop();
+        served.await??;
+    }
     Ok(Exit::Done)
+}
+
+type Observing = (StopHandle, JoinHandle<anyhow::Result<()>>);
+
+async fn observe(
+    address: SocketAddr,
+    open: &OpenDatabase,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Observing> {
+    let observation = Observation::bind(address).await?;
+    let recorded = record_metrics()?;
+    let (handle, stopped) = stop_pair();
+    let database = open.database.clone();
+    let served = tokio::spawn(observation.serve(recorded, database, clock, async move {
+        stopped.requested().await;
+    }));
+    Ok((handle, served))
 }

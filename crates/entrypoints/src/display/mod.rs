@@ -8,7 +8,7 @@ pub mod table;
 pub mod trace;
 pub mod verify;
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 /// Writes one line to standard output. A reader that went away (`| head`) is no
@@ -25,6 +25,15 @@ pub fn note(text: impl std::fmt::Display) {
     let mut out = std::io::stderr().lock();
     if writeln!(out, "{text}").is_err() {
         tracing::debug!("standard error is closed");
+    }
+}
+
+/// Says what is going on: to a person at a terminal, else to the log, whose lines must
+/// not be mixed with others.
+pub fn tell(text: impl std::fmt::Display) {
+    match std::io::stderr().is_terminal() {
+        true => note(text),
+        false => tracing::info!("{text}"),
     }
 }
 

@@ -5,6 +5,8 @@ mod customers;
 mod drift;
 mod faults;
 mod jobs;
+mod logs;
+mod observation;
 mod parts;
 mod probe;
 mod process;

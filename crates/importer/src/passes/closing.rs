@@ -28,6 +28,7 @@ use jiff::civil::Date;
 
 use super::walk::{Walk, begin_anew};
 use super::{Workshop, details};
+use crate::metrics;
 use crate::ports::platform::{Decoded, Page, PageRequest, Records, Sort};
 use crate::ports::runs::StoredWindow;
 use crate::probe::orders_request;
@@ -132,7 +133,11 @@ async fn changes(shop: &Workshop, plan: &Plan) -> Result<Changes, Failure> {
         let days = plan.probe.range.widened(Overlap::EXCLUSIVE);
         let request = orders_request(days, Sort::UpdatedFirst, number);
         let page = shop.platform.list_page(&request).await?;
+        let begun = shop.clock.monotonic();
         let news = shop.landing.land_changes(shop.lease, &page).await?;
+        let took = shop.clock.monotonic().saturating_sub(begun);
+        metrics::changes_landed(&news.landed, took);
+        metrics::rejected(page.records.resource(), page.records.rejections());
         shop.check_rejections(&news.landed).await?;
         recent.read(&page.records.ids());
         let is_last = is_last(&page);
@@ -144,7 +149,10 @@ async fn changes(shop: &Workshop, plan: &Plan) -> Result<Changes, Failure> {
         }
         changed.extend(news.changed);
         if number == MOST_PAGES_OF_CHANGES {
-            tracing::warn!(run_id = %shop.lease.run, pages = number, "the list of changes does not end; the rest is not read");
+            tracing::warn!(
+                pages = number,
+                "the list of changes does not end; the rest is not read"
+            );
         }
     }
     let updated = recent.updated();

@@ -9,13 +9,17 @@ use std::sync::Arc;
 
 use domain::failure::Failure;
 use domain::order::{Completeness, Version};
+use domain::rejection::RejectionCode;
+use domain::resource::Resource;
 use tokio::sync::Semaphore;
+use tracing::Instrument as _;
 
 use super::Workshop;
 use super::line::{Line, Step};
+use crate::metrics;
 use crate::ports::clock::Clock;
 use crate::ports::landing::{DetailOutcome, Landed, LandedDetail, PendingDetail};
-use crate::ports::platform::Platform;
+use crate::ports::platform::{Decoded, Platform};
 use crate::progress::Phase;
 
 /// Orders taken from the worklist at once.
@@ -44,7 +48,9 @@ pub async fn complete_orders(shop: &Workshop) -> Result<(), Failure> {
         {
             shop.tracker.phase(Phase::Details);
             let (platform, clock) = (shop.platform.clone(), shop.clock.clone());
-            line.fetch(async move { fetch(platform.as_ref(), clock.as_ref(), order_id).await });
+            let fetch = async move { fetch(platform.as_ref(), clock.as_ref(), order_id).await };
+            let span = tracing::info_span!("detail", resource = Resource::Orders.as_str());
+            line.fetch(fetch.instrument(span));
         }
         match line.step(|fetched| land(shop.clone(), fetched)).await? {
             Step::Fetched => {}
@@ -135,7 +141,27 @@ fn gone(order_id: i64, version: Version, requests: u64) -> Fetched {
 async fn land(shop: Workshop, fetched: Vec<Fetched>) -> Result<Landed, Failure> {
     let requests = fetched.iter().map(|f| f.requests).sum();
     let details: Vec<LandedDetail> = fetched.into_iter().map(|f| f.detail).collect();
+    let begun = shop.clock.monotonic();
     let landed = shop.landing.land_details(shop.lease, &details).await?;
+    let took = shop.clock.monotonic().saturating_sub(begun);
+    metrics::details_landed(&landed, took);
+    metrics::rejected(Resource::Orders, details.iter().filter_map(rejection));
+    tracing::debug!(
+        details = details.len(),
+        loaded = landed.loaded,
+        rejected = landed.rejected,
+        duration_ms = took.as_millis() as u64,
+        "details landed"
+    );
     shop.tracker.details_landed(requests, &landed);
     Ok(landed)
+}
+
+fn rejection(detail: &LandedDetail) -> Option<RejectionCode> {
+    match &detail.outcome {
+        DetailOutcome::Gone => None,
+        DetailOutcome::Found { order, items } => order
+            .rejection()
+            .or_else(|| items.as_ref().and_then(Decoded::rejection)),
+    }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use domain::failure::Failure;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
+use tracing::Instrument as _;
 
 /// Requests of one line that are under way at once, so that whatever Salla leaves of a
 /// minute is asked for within a few seconds of it: no later minute makes up for the one
@@ -133,11 +134,12 @@ impl<T: Send + 'static, L: Send + 'static> Line<T, L> {
                 .map(|fetched| (fetched.value, fetched.space))
                 .unzip();
             let landing = land(batch);
-            self.landings.spawn(async move {
+            let landing = async move {
                 let landed = landing.await;
                 drop(space);
                 landed
-            });
+            };
+            self.landings.spawn(landing.in_current_span());
         }
     }
 

@@ -6,17 +6,21 @@
 //! that walk's distinct ids equal it (DESIGN §3.4; the rules are
 //! [`WindowCounts::proof`]).
 
+use std::time::Duration;
+
 use domain::certificate::{Proof, WindowCounts};
 use domain::failure::Failure;
 use domain::plan::MAX_ROWS_PER_WINDOW;
 use domain::resource::Resource;
 use domain::window::DayRange;
+use tracing::{Instrument as _, Span};
 
 use super::Workshop;
 use super::behind::LastPage;
 use super::line::{Line, Step};
 use super::place::{FirstPage, Place};
 use super::route::Route;
+use crate::metrics;
 use crate::ports::landing::{Landed, WalkedPage};
 use crate::ports::platform::{PageRequest, Pagination, Sort};
 use crate::ports::runs::StoredWindow;
@@ -60,8 +64,9 @@ pub async fn walk_window(shop: &Workshop, window: StoredWindow) -> Result<Walked
                     return walk.end(counts).await;
                 }
                 tracing::info!(
-                    resource = %counts.resource, walk = walk.window.walk,
-                    reported = counts.reported, listed = counts.distinct + counts.without_id,
+                    walk = walk.window.walk,
+                    reported = counts.reported,
+                    listed = counts.distinct + counts.without_id,
                     "one walk does not prove this window; walking it again"
                 );
                 walk.again().await?;
@@ -193,7 +198,8 @@ impl<'a> Walk<'a> {
             Some(_) => self.missing(self.route().last()).next().unwrap_or(1),
         };
         let request = self.request(first_missing);
-        let first = self.shop.platform.list_page(&request).await?;
+        let first = self.shop.platform.list_page(&request);
+        let first = first.instrument(page_span(first_missing)).await?;
         let pagination = first.pagination;
         if let Some(halves) = self.too_large(pagination) {
             return Ok(End::TooLarge(halves));
@@ -298,14 +304,15 @@ impl<'a> Walk<'a> {
         let platform = self.shop.platform.clone();
         let place = self.place();
         let first = self.first_page();
-        async move {
+        let fetch = async move {
             match platform.list_page(&request).await {
                 Err(Failure::Broken { .. }) if first.ceiling_hides(&request) => {
                     Ok(place.page(number, first.empty(&request)))
                 }
                 result => Ok(place.page(number, result?)),
             }
-        }
+        };
+        fetch.instrument(page_span(number))
     }
 
     fn first_page(&self) -> FirstPage {
@@ -363,8 +370,15 @@ struct LandedPage {
     last: LastPage,
 }
 
+fn page_span(number: u32) -> Span {
+    tracing::info_span!("page", page = number)
+}
+
 async fn land(shop: Workshop, pages: Vec<WalkedPage>) -> Result<Batch, Failure> {
+    let begun = shop.clock.monotonic();
     let landed = shop.landing.land_pages(shop.lease, &pages).await?;
+    let took = shop.clock.monotonic().saturating_sub(begun);
+    count(&pages, &landed, took);
     let pages = pages.iter().map(|page| LandedPage {
         number: page.page,
         total: page.pagination.total,
@@ -374,6 +388,21 @@ async fn land(shop: Workshop, pages: Vec<WalkedPage>) -> Result<Batch, Failure> 
         landed,
         pages: pages.collect(),
     })
+}
+
+fn count(pages: &[WalkedPage], landed: &Landed, took: Duration) {
+    let Some(first) = pages.first() else { return };
+    metrics::pages_landed(first.records.resource(), pages.len() as u64, landed, took);
+    for page in pages {
+        metrics::rejected(page.records.resource(), page.records.rejections());
+    }
+    tracing::debug!(
+        pages = pages.len(),
+        loaded = landed.loaded,
+        rejected = landed.rejected,
+        duration_ms = took.as_millis() as u64,
+        "pages landed"
+    );
 }
 
 /// Begins another walk of a window; its pages so far prove nothing any more.

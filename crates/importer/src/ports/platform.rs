@@ -5,7 +5,7 @@ use domain::catalogue::{Category, Product};
 use domain::customer::Customer;
 use domain::failure::Failure;
 use domain::order::{Order, OrderItem, OrderStatus, Version};
-use domain::rejection::Rejection;
+use domain::rejection::{Rejection, RejectionCode};
 use domain::resource::Resource;
 use domain::shop::ShopInfo;
 use domain::window::DayRange;
@@ -130,6 +130,17 @@ impl Records {
         }
     }
 
+    /// Why records on the page were not understood.
+    pub fn rejections(&self) -> Vec<RejectionCode> {
+        match self {
+            Self::Orders(r) => rejections_of(r),
+            Self::Customers(r) => rejections_of(r),
+            Self::Products(r) => rejections_of(r),
+            Self::Categories(r) => rejections_of(r),
+            Self::OrderStatuses(r) => rejections_of(r),
+        }
+    }
+
     pub fn resource(&self) -> Resource {
         match self {
             Self::Orders(_) => Resource::Orders,
@@ -149,12 +160,23 @@ fn ids_of<T>(records: &[Decoded<T>], id: fn(&T) -> i64) -> Vec<i64> {
     records.iter().filter_map(id_of).collect()
 }
 
+fn rejections_of<T>(records: &[Decoded<T>]) -> Vec<RejectionCode> {
+    records.iter().filter_map(Decoded::rejection).collect()
+}
+
 /// One record: its raw JSON as received, and what it means or why it has no
 /// meaning.
 #[derive(Clone, Debug)]
 pub struct Decoded<T> {
     pub raw: Box<str>,
     pub outcome: Result<T, Rejection>,
+}
+
+impl<T> Decoded<T> {
+    /// Why it was not understood.
+    pub fn rejection(&self) -> Option<RejectionCode> {
+        self.outcome.as_ref().err().map(|rejection| rejection.code)
+    }
 }
 
 /// The answer to a request for one record.

@@ -28,7 +28,8 @@ pub use settings::ClientSettings;
 /// The budget of `/customers*`, which Salla counts by IP address (FACTS §6).
 pub fn customers_budget(clock: Arc<dyn Clock>, rng_seed: u64) -> Arc<Budget> {
     let rng = fastrand::Rng::with_seed(rng_seed);
-    Arc::new(Budget::new(PacerSettings::customers(), clock, rng))
+    let budget = Budget::new(PacerSettings::customers(), clock, rng);
+    Arc::new(budget.metered_as("customers"))
 }
 
 /// The same for processes that share their address: what one of them may send, `shared`
@@ -40,7 +41,7 @@ pub fn shared_customers_budget(
 ) -> Arc<Budget> {
     let rng = fastrand::Rng::with_seed(rng_seed);
     let budget = Budget::new(PacerSettings::customers(), clock, rng);
-    Arc::new(budget.shared_with(shared))
+    Arc::new(budget.shared_with(shared).metered_as("customers"))
 }
 
 /// One connected shop.
@@ -57,7 +58,7 @@ impl SallaClient {
             not_before: settings.not_before,
             ..PacerSettings::shop(settings.prior_limit, settings.share)
         };
-        let shop = Budget::new(pacing, settings.clock.clone(), rng.fork());
+        let shop = Budget::new(pacing, settings.clock.clone(), rng.fork()).metered_as("shop");
         Self {
             requester: Requester {
                 http: settings.http,

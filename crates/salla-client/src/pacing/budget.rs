@@ -12,6 +12,7 @@ use super::flight::{PermitId, Verdict};
 use super::gate::{Gate, Ticket};
 use super::headers::RateHeaders;
 use super::line::{Line, Turn};
+use super::meter::Meter;
 use super::pacer::Pacer;
 use super::settings::{Class, Outcome, PacerSettings};
 
@@ -25,6 +26,7 @@ pub struct Budget {
     changed: Notify,
     clock: Arc<dyn Clock>,
     counters: Mutex<BudgetCounters>,
+    meter: Option<Mutex<Meter>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +45,15 @@ impl Budget {
             changed: Notify::new(),
             clock,
             counters: Mutex::default(),
+            meter: None,
+        }
+    }
+
+    /// Counts what it has left among the budgets of this name.
+    pub fn metered_as(self, name: &'static str) -> Self {
+        Self {
+            meter: Some(Mutex::new(Meter::new(name))),
+            ..self
         }
     }
 
@@ -157,6 +168,10 @@ impl Budget {
             Outcome::Blocked => counters.blocked += 1,
             Outcome::Ok | Outcome::Elsewhere | Outcome::Failed => {}
         });
+        if let Some(meter) = &self.meter {
+            let mut meter = meter.lock().unwrap_or_else(PoisonError::into_inner);
+            meter.told(headers);
+        }
         let now = self.clock.monotonic();
         match &self.gate {
             None => self.pacer().on_response(id, now, headers, outcome),

@@ -38,6 +38,7 @@ mod holds;
 mod latency;
 pub(crate) mod line;
 mod listening;
+mod meter;
 mod others;
 mod overflow;
 mod own;

@@ -5,10 +5,12 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use domain::failure::Failure;
 use domain::order::Version;
+use importer::metrics;
 use importer::ports::clock::within;
 use reqwest::header::{ACCEPT, ACCEPT_LANGUAGE, HeaderMap, USER_AGENT};
 use secrecy::ExposeSecret;
 
+use super::endpoint::endpoint_kind;
 use super::trouble::Trouble;
 use super::{Ask, Requester};
 use crate::classify::{Verdict, classify, retry_after};
@@ -67,6 +69,7 @@ impl Requester {
         if outcome.is_err() {
             slot.failed();
         }
+        self.count(ask, &outcome, status.map(|(status, _)| status), sent);
         Ok(Attempt {
             outcome,
             status,
@@ -152,6 +155,29 @@ impl Requester {
         permits.answered(self.rate_headers(&answer.headers), outcome_of(&verdict));
         self.log(ask, &answer, sent);
         Ok((verdict, answer.body))
+    }
+
+    fn count(
+        &self,
+        ask: &Ask,
+        outcome: &Result<(Verdict, Bytes), Trouble>,
+        status: Option<u16>,
+        sent: Duration,
+    ) {
+        let took = self.clock.monotonic().saturating_sub(sent);
+        metrics::request_ended(endpoint_kind(&ask.path), status, took);
+        match outcome {
+            Ok((Verdict::Blocked { .. }, _)) => metrics::blocked(),
+            Ok(_) => {}
+            Err(trouble) => tracing::debug!(
+                target: "salla.request",
+                what = ask.what,
+                path = ask.path,
+                duration_ms = took.as_millis() as u64,
+                %trouble,
+                "no answer"
+            ),
+        }
     }
 
     async fn receive(

@@ -5,12 +5,12 @@ use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use domain::failure::Failure;
+use tracing::Instrument as _;
 use url::Url;
 
 use super::{Ask, Journey, Requester, Step};
 use crate::classify::Verdict;
 use crate::pacing::RateHeaders;
-use crate::retry::Tries;
 
 /// An answer that ends a question, whatever its status.
 #[derive(Clone, Debug)]
@@ -26,15 +26,11 @@ impl Requester {
     /// Asks with the same budget, token and patience as [`Requester::get`], but takes
     /// a refusal for an answer. The body may hold personal data.
     pub async fn hear(&self, ask: &Ask) -> Result<Heard, Failure> {
-        let mut journey = Journey {
-            tries: Tries::new(self.retry),
-            renewals: 0,
-            held_since: None,
-        };
+        let mut journey = Journey::new(self.retry);
         let mut throttles = Vec::new();
         loop {
             let begun = self.clock.monotonic();
-            let attempt = self.attempt(ask).await?;
+            let attempt = self.attempt(ask).instrument(journey.next_attempt()).await?;
             let took = self.clock.monotonic().saturating_sub(attempt.sent);
             if let (Ok((verdict, body)), Some((status, headers))) =
                 (&attempt.outcome, attempt.status)

@@ -3,6 +3,7 @@
 
 mod ask;
 mod attempt;
+mod endpoint;
 mod hear;
 mod trouble;
 mod verdicts;
@@ -15,6 +16,7 @@ use domain::failure::Failure;
 use importer::ports::clock::Clock;
 use importer::ports::platform::BudgetReading;
 use tokio::sync::Semaphore;
+use tracing::{Instrument as _, Span};
 use url::Url;
 
 use crate::concurrency::Concurrency;
@@ -72,8 +74,27 @@ enum Step<T> {
 /// What one request has been through.
 struct Journey {
     tries: Tries,
+    /// Requests so far, those that cost no try included.
+    sent: u32,
     renewals: u32,
     held_since: Option<Duration>,
+}
+
+impl Journey {
+    fn new(retry: RetryPolicy) -> Self {
+        Self {
+            tries: Tries::new(retry),
+            sent: 0,
+            renewals: 0,
+            held_since: None,
+        }
+    }
+
+    /// What is logged within names the attempt.
+    fn next_attempt(&mut self) -> Span {
+        self.sent += 1;
+        tracing::info_span!("request", attempt = self.sent)
+    }
 }
 
 impl Requester {
@@ -85,14 +106,10 @@ impl Requester {
         ask: &Ask,
         read: impl Fn(&[u8]) -> Result<T, EnvelopeError> + Sync,
     ) -> Result<Option<Fetched<T>>, Failure> {
-        let mut journey = Journey {
-            tries: Tries::new(self.retry),
-            renewals: 0,
-            held_since: None,
-        };
+        let mut journey = Journey::new(self.retry);
         loop {
             let begun = self.clock.monotonic();
-            let attempt = self.attempt(ask).await?;
+            let attempt = self.attempt(ask).instrument(journey.next_attempt()).await?;
             let took = self.clock.monotonic().saturating_sub(attempt.sent);
             match self.judge(ask, attempt, &read, &mut journey).await? {
                 Step::Done(fetched) => return Ok(fetched),

@@ -9,6 +9,8 @@ use importer::ports::connections::{
     Connection, ConnectionId, ConnectionState, Connections, RefreshIntent, Tokens,
 };
 
+use tracing::Instrument as _;
+
 use super::AccessToken;
 use super::memory::Memory;
 use super::refresh::Renewal;
@@ -84,7 +86,7 @@ impl TokenKeeper {
         T: Send + 'static,
         F: Future<Output = Result<T, Failure>> + Send + 'static,
     {
-        tokio::spawn(work(self.clone()))
+        tokio::spawn(work(self.clone()).in_current_span())
             .await
             .map_err(|error| Failure::Bug {
                 what: format!("renewing the access token did not end properly: {error}"),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::failure::{Disconnection, Failure};
+use importer::metrics::{self, Refresh};
 use importer::ports::connections::{
     BeginRefresh, Connection, ConnectionState, RefreshIntent, Tokens,
 };
@@ -75,7 +76,9 @@ impl TokenKeeper {
             self.settings.connections.abandon_refresh(&intent).await?;
             return Ok(Renewal::Later(Disconnection::TokenRejected.into()));
         };
-        match self.settings.oauth.refresh(app, refresh).await {
+        let answer = self.settings.oauth.refresh(app, refresh).await;
+        metrics::token_refresh(outcome_of(&answer));
+        match answer {
             Ok(tokens) => {
                 let tokens = completed(tokens, connection);
                 self.received(intent.clone(), tokens.clone());
@@ -146,6 +149,16 @@ impl TokenKeeper {
         }
         self.memory().remember_loss(connection.version);
         Ok(Some(Renewal::Lost))
+    }
+}
+
+fn outcome_of(answer: &Result<Tokens, TokenError>) -> Refresh {
+    match answer {
+        Ok(_) => Refresh::Renewed,
+        Err(TokenError::NotSent { .. }) => Refresh::NotSent,
+        Err(TokenError::InvalidGrant) => Refresh::InvalidGrant,
+        Err(TokenError::Refused { .. }) => Refresh::Refused,
+        Err(TokenError::Lost { .. }) => Refresh::Lost,
     }
 }
 

@@ -1,0 +1,23 @@
+//! What is read from the database when somebody asks, rather than counted.
+
+use database::Database;
+use domain::failure::Failure;
+use importer::metrics::Snapshot;
+use importer::ports::queue::{Queue as _, QueueName};
+
+pub(super) const QUEUES: [QueueName; 2] = [QueueName::HistoricalSync, QueueName::Notifications];
+
+/// One connection after the other: a scrape must not take those that imports need.
+pub(super) async fn snapshot(database: &Database) -> Result<Snapshot, Failure> {
+    let states = database.run_states().await?;
+    let mut snapshot = Snapshot {
+        runs: states.counts,
+        idle: states.idle,
+        queues: Vec::with_capacity(QUEUES.len()),
+    };
+    for name in QUEUES {
+        let depth = database.queue(name).depth().await?;
+        snapshot.queues.push((name, depth));
+    }
+    Ok(snapshot)
+}

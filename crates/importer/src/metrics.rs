@@ -1,0 +1,394 @@
+//! What the program counts and under which names: all of it is declared here, and
+//! nothing else in the program knows a name.
+//!
+//! Numbers are of this process and begin at 0 with it, but for those that are read from
+//! the database when somebody asks. Labels are few and closed, so that a thousand shops
+//! cost no more than one: no merchant, no id, no path. Without an exporter every call
+//! does nothing.
+
+use std::time::Duration;
+
+use domain::failure::Failure;
+use domain::rejection::RejectionCode;
+use domain::resource::Resource;
+use domain::run::RunState;
+use metrics::{counter, gauge, histogram};
+
+use crate::ports::landing::Landed;
+use crate::ports::queue::{Depth, QueueName};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// One declared metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub labels: &'static [&'static str],
+    pub help: &'static str,
+    /// Upper ends of a histogram's buckets.
+    pub buckets: &'static [f64],
+}
+
+const SECONDS_OF_REQUESTS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const SECONDS_OF_LANDINGS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+pub const REQUESTS: Metric = counts(
+    "salla_sync_salla_requests_total",
+    &["endpoint", "status"],
+    "Requests to Salla by kind of endpoint and class of status; no_answer where none came.",
+);
+pub const REQUEST_DURATION: Metric = measures(
+    "salla_sync_salla_request_duration_seconds",
+    &["endpoint"],
+    "From sending a request to the last byte of its answer.",
+    SECONDS_OF_REQUESTS,
+);
+pub const THROTTLED: Metric = counts(
+    "salla_sync_salla_throttled_total",
+    &[],
+    "Answers 429: Salla's limit was overrun, by us or by other software of the shop.",
+);
+pub const BLOCKED: Metric = counts(
+    "salla_sync_salla_blocked_total",
+    &[],
+    "Answers 403 that mean a temporary block after over-use.",
+);
+pub const BUDGET_LIMIT: Metric = shows(
+    "salla_sync_salla_budget_limit_requests",
+    &["budget"],
+    "X-RateLimit-Limit as told last, summed over the budgets in use.",
+);
+pub const BUDGET_REMAINING: Metric = shows(
+    "salla_sync_salla_budget_remaining_requests",
+    &["budget"],
+    "X-RateLimit-Remaining as told last, summed over the budgets in use.",
+);
+pub const TOKEN_REFRESHES: Metric = counts(
+    "salla_sync_token_refreshes_total",
+    &["outcome"],
+    "Refresh tokens presented to Salla, by what came of it.",
+);
+pub const PAGES_LANDED: Metric = counts(
+    "salla_sync_pages_landed_total",
+    &["resource"],
+    "List pages that were written with their checkpoint, repeated ones aside.",
+);
+pub const ROWS_LANDED: Metric = counts(
+    "salla_sync_rows_landed_total",
+    &["resource"],
+    "Records of lists that were understood and written, changed or not.",
+);
+pub const DETAILS_LANDED: Metric = counts(
+    "salla_sync_details_landed_total",
+    &[],
+    "Orders that were completed by a request of their own, and written.",
+);
+pub const ROWS_REJECTED: Metric = counts(
+    "salla_sync_rows_rejected_total",
+    &["resource", "code"],
+    "Records that were set aside, by reason. A record that is read again counts again.",
+);
+pub const LANDING_DURATION: Metric = measures(
+    "salla_sync_landing_duration_seconds",
+    &["what"],
+    "One transaction that writes pages, details or changes, repetitions included.",
+    SECONDS_OF_LANDINGS,
+);
+pub const RUNS_ENDED: Metric = counts(
+    "salla_sync_runs_ended_total",
+    &["state", "failure"],
+    "Claims that ended, by the state that the run was left in and the failure's code.",
+);
+pub const RUNS: Metric = shows(
+    "salla_sync_runs",
+    &["state"],
+    "Runs in the database by state; superseded ones are left out.",
+);
+pub const RUN_IDLE: Metric = shows(
+    "salla_sync_run_idle_seconds",
+    &[],
+    "For how long nothing has landed, of the running run that has been idle longest; runs that \
+     Salla has told to wait are left out.",
+);
+pub const QUEUE_MESSAGES: Metric = shows(
+    "salla_sync_queue_messages",
+    &["queue", "state"],
+    "Messages on a queue: ready, delayed, in_flight or dead.",
+);
+pub const QUEUE_OLDEST_READY: Metric = shows(
+    "salla_sync_queue_oldest_ready_seconds",
+    &["queue"],
+    "For how long the oldest ready message could have been received; 0 if there is none.",
+);
+pub const DATABASE_UP: Metric = shows(
+    "salla_sync_database_up",
+    &[],
+    "Whether the database answered this scrape; what is read from it is NaN if not.",
+);
+pub const BUILD_INFO: Metric = shows(
+    "salla_sync_build_info",
+    &["version"],
+    "Always 1: tells which version runs, and by its absence that none does.",
+);
+
+pub const ALL: [Metric; 19] = [
+    REQUESTS,
+    REQUEST_DURATION,
+    THROTTLED,
+    BLOCKED,
+    BUDGET_LIMIT,
+    BUDGET_REMAINING,
+    TOKEN_REFRESHES,
+    PAGES_LANDED,
+    ROWS_LANDED,
+    DETAILS_LANDED,
+    ROWS_REJECTED,
+    LANDING_DURATION,
+    RUNS_ENDED,
+    RUNS,
+    RUN_IDLE,
+    QUEUE_MESSAGES,
+    QUEUE_OLDEST_READY,
+    DATABASE_UP,
+    BUILD_INFO,
+];
+
+const fn counts(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    declared(name, Kind::Counter, labels, help, &[])
+}
+
+const fn shows(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    declared(name, Kind::Gauge, labels, help, &[])
+}
+
+const fn measures(
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+    buckets: &'static [f64],
+) -> Metric {
+    declared(name, Kind::Histogram, labels, help, buckets)
+}
+
+const fn declared(
+    name: &'static str,
+    kind: Kind,
+    labels: &'static [&'static str],
+    help: &'static str,
+    buckets: &'static [f64],
+) -> Metric {
+    Metric {
+        name,
+        kind,
+        labels,
+        help,
+        buckets,
+    }
+}
+
+/// Tells the exporter, which must be installed, what there is. Counters on which alerts
+/// look begin at 0: the growth of one that first appears as 1 is not seen.
+pub fn describe(version: &'static str) {
+    for metric in ALL {
+        match metric.kind {
+            Kind::Counter => metrics::describe_counter!(metric.name, metric.help),
+            Kind::Gauge => metrics::describe_gauge!(metric.name, metric.help),
+            Kind::Histogram => metrics::describe_histogram!(metric.name, metric.help),
+        }
+    }
+    gauge!(BUILD_INFO.name, "version" => version).set(1.0);
+    counter!(THROTTLED.name).absolute(0);
+    counter!(BLOCKED.name).absolute(0);
+    counter!(DETAILS_LANDED.name).absolute(0);
+    for outcome in Refresh::ALL {
+        counter!(TOKEN_REFRESHES.name, "outcome" => outcome.as_str()).absolute(0);
+    }
+    for resource in Resource::ALL {
+        counter!(PAGES_LANDED.name, "resource" => resource.as_str()).absolute(0);
+        counter!(ROWS_LANDED.name, "resource" => resource.as_str()).absolute(0);
+        for code in RejectionCode::ALL {
+            rejections(resource, code).absolute(0);
+        }
+    }
+}
+
+/// `endpoint` is a kind, never a path; `status` is absent where no answer came.
+pub fn request_ended(endpoint: &'static str, status: Option<u16>, took: Duration) {
+    let class = match status {
+        None => "no_answer",
+        Some(100..=199) => "1xx",
+        Some(200..=299) => "2xx",
+        Some(300..=399) => "3xx",
+        Some(400..=499) => "4xx",
+        Some(_) => "5xx",
+    };
+    counter!(REQUESTS.name, "endpoint" => endpoint, "status" => class).increment(1);
+    histogram!(REQUEST_DURATION.name, "endpoint" => endpoint).record(took.as_secs_f64());
+    if status == Some(429) {
+        counter!(THROTTLED.name).increment(1);
+    }
+}
+
+pub fn blocked() {
+    counter!(BLOCKED.name).increment(1);
+}
+
+/// By how much the sums over all budgets of this kind have changed.
+pub fn budget_changed(budget: &'static str, limit: f64, remaining: f64) {
+    gauge!(BUDGET_LIMIT.name, "budget" => budget).increment(limit);
+    gauge!(BUDGET_REMAINING.name, "budget" => budget).increment(remaining);
+}
+
+/// What came of presenting a refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refresh {
+    Renewed,
+    /// Nothing was presented; it is tried again.
+    NotSent,
+    /// Salla says that the token is not good: the merchant must act.
+    InvalidGrant,
+    /// Salla refuses for another reason: the operator must act.
+    Refused,
+    /// No answer came, so the token may be spent.
+    Lost,
+}
+
+impl Refresh {
+    pub const ALL: [Self; 5] = [
+        Self::Renewed,
+        Self::NotSent,
+        Self::InvalidGrant,
+        Self::Refused,
+        Self::Lost,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Renewed => "renewed",
+            Self::NotSent => "not_sent",
+            Self::InvalidGrant => "invalid_grant",
+            Self::Refused => "refused",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+pub fn token_refresh(outcome: Refresh) {
+    counter!(TOKEN_REFRESHES.name, "outcome" => outcome.as_str()).increment(1);
+}
+
+/// Pages of one resource have landed together.
+pub fn pages_landed(resource: Resource, pages: u64, landed: &Landed, took: Duration) {
+    let fresh = pages.saturating_sub(landed.repeated_pages);
+    counter!(PAGES_LANDED.name, "resource" => resource.as_str()).increment(fresh);
+    counter!(ROWS_LANDED.name, "resource" => resource.as_str()).increment(landed.loaded);
+    histogram!(LANDING_DURATION.name, "what" => "pages").record(took.as_secs_f64());
+}
+
+pub fn details_landed(landed: &Landed, took: Duration) {
+    counter!(DETAILS_LANDED.name).increment(landed.loaded);
+    histogram!(LANDING_DURATION.name, "what" => "details").record(took.as_secs_f64());
+}
+
+/// Orders have landed beside the walks, because they changed meanwhile.
+pub fn changes_landed(landed: &Landed, took: Duration) {
+    let resource = Resource::Orders.as_str();
+    counter!(ROWS_LANDED.name, "resource" => resource).increment(landed.loaded);
+    histogram!(LANDING_DURATION.name, "what" => "changes").record(took.as_secs_f64());
+}
+
+pub fn rejected(resource: Resource, codes: impl IntoIterator<Item = RejectionCode>) {
+    for code in codes {
+        rejections(resource, code).increment(1);
+    }
+}
+
+fn rejections(resource: Resource, code: RejectionCode) -> metrics::Counter {
+    counter!(
+        ROWS_REJECTED.name,
+        "resource" => resource.as_str(), "code" => code.as_str()
+    )
+}
+
+/// A claim was given up and the run left in `state`.
+pub fn run_ended(state: RunState, failure: Option<&Failure>) {
+    let failure = failure.map_or("none", Failure::code);
+    counter!(RUNS_ENDED.name, "state" => state.as_str(), "failure" => failure).increment(1);
+}
+
+/// What the database says of its runs and queues, at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub runs: Vec<(RunState, u64)>,
+    pub idle: Duration,
+    pub queues: Vec<(QueueName, Depth)>,
+}
+
+/// Shows a snapshot; `None`: the database did not answer, and old numbers would be
+/// taken for new ones.
+pub fn show(snapshot: Option<&Snapshot>, queues: &[QueueName]) {
+    gauge!(DATABASE_UP.name).set(if snapshot.is_some() { 1.0 } else { 0.0 });
+    let idle = snapshot.map(|known| known.idle.as_secs_f64());
+    gauge!(RUN_IDLE.name).set(idle.unwrap_or(f64::NAN));
+    for state in RunState::ALL {
+        let runs = snapshot.map(|known| {
+            let runs = known.runs.iter().find(|(other, _)| *other == state);
+            runs.map_or(0, |(_, count)| *count)
+        });
+        gauge!(RUNS.name, "state" => state.as_str()).set(number(runs));
+    }
+    for queue in queues {
+        let depth = snapshot.map(|known| {
+            let depth = known.queues.iter().find(|(other, _)| other == queue);
+            depth.map_or_else(Depth::default, |(_, depth)| *depth)
+        });
+        show_queue(*queue, depth);
+    }
+}
+
+fn show_queue(queue: QueueName, depth: Option<Depth>) {
+    let states = [
+        ("ready", depth.map(|depth| depth.ready)),
+        ("delayed", depth.map(|depth| depth.delayed)),
+        ("in_flight", depth.map(|depth| depth.in_flight)),
+        ("dead", depth.map(|depth| depth.dead)),
+    ];
+    for (state, messages) in states {
+        gauge!(QUEUE_MESSAGES.name, "queue" => queue.as_str(), "state" => state)
+            .set(number(messages));
+    }
+    let oldest = depth.map(|depth| depth.oldest_ready.unwrap_or_default().as_secs_f64());
+    gauge!(QUEUE_OLDEST_READY.name, "queue" => queue.as_str()).set(oldest.unwrap_or(f64::NAN));
+}
+
+fn number(count: Option<u64>) -> f64 {
+    count.map_or(f64::NAN, |count| count as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The conventions of Prometheus: a prefix, base units, `_total` on what only grows.
+    #[test]
+    fn names_follow_the_conventions() {
+        for metric in ALL {
+            let name = metric.name;
+            assert!(name.starts_with("salla_sync_"), "{name}");
+            let is_counter = metric.kind == Kind::Counter;
+            assert_eq!(name.ends_with("_total"), is_counter, "{name}");
+            let is_histogram = metric.kind == Kind::Histogram;
+            assert_eq!(!metric.buckets.is_empty(), is_histogram, "{name}");
+            assert!(!is_histogram || name.ends_with("_seconds"), "{name}");
+            assert!(metric.help.ends_with('.'), "{name}");
+            let same = ALL.iter().filter(|other| other.name == name);
+            assert_eq!(same.count(), 1, "{name}");
+        }
+    }
+}

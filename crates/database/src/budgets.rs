@@ -1,7 +1,8 @@
 //! A budget that processes share, as rows that age out.
 //!
 //! All times are the database's: behind one address there may be machines whose clocks
-//! differ, and whoever runs ahead would hand out permits before they are due.
+//! differ, and whoever runs ahead would hand out permits before they are due. Where the
+//! given clock runs faster than the wall's, as in a simulation, durations are converted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +49,15 @@ impl PostgresBudget {
         }
     }
 
+    /// From the given clock to the database's.
+    fn in_database(&self, duration: Duration) -> f64 {
+        duration.as_secs_f64() / self.clock.pace()
+    }
+
+    fn on_our_clock(&self, duration: Duration) -> Duration {
+        duration.mul_f64(self.clock.pace())
+    }
+
     async fn try_to_take(&self, id: Uuid, wanted: u32) -> Result<Grant, Trouble> {
         let mut tx = self.pool.begin().await?;
         let held = lock(&mut tx, &self.key).await?;
@@ -70,7 +80,8 @@ impl PostgresBudget {
         }
         let is_full = standing.counted.all >= self.rules.limit;
         let free_in = if is_full { standing.free_in } else { None };
-        let wait = held.refused_for.or(free_in).unwrap_or(A_MOMENT);
+        let wait = held.refused_for.or(free_in);
+        let wait = wait.map_or(A_MOMENT, |wait| self.on_our_clock(wait));
         Ok(Grant::Nothing {
             ask_again_after: wait.clamp(A_MOMENT, BudgetRules::LONGEST_PAUSE),
         })
@@ -100,7 +111,7 @@ impl SharedBudget for PostgresBudget {
 
     async fn refused(&self, wait: Duration) -> Result<(), Failure> {
         persistently(&self.clock, "holding a shared budget", || {
-            hold(&self.pool, &self.key, wait)
+            hold(&self.pool, &self.key, self.in_database(wait))
         })
         .await
     }
@@ -168,7 +179,7 @@ async fn standing(
     .bind(key.budget)
     .bind(budget.taker)
     .bind(now.to_sqlx())
-    .bind(BudgetRules::HUNGER.as_secs_f64())
+    .bind(budget.in_database(BudgetRules::HUNGER))
     .fetch_one(tx)
     .await?;
     let count = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
@@ -201,7 +212,7 @@ async fn hand_out(
     .bind(budget.taker)
     .bind(i32::try_from(permits).unwrap_or(i32::MAX))
     .bind(now.to_sqlx())
-    .bind(counted_for.as_secs_f64())
+    .bind(budget.in_database(counted_for))
     .execute(tx)
     .await?;
     Ok(())
@@ -257,7 +268,7 @@ async fn give_back(pool: &PgPool, grant: GrantId, permits: u32) -> Result<(), Tr
     Ok(())
 }
 
-async fn hold(pool: &PgPool, key: &BudgetKey, wait: Duration) -> Result<(), Trouble> {
+async fn hold(pool: &PgPool, key: &BudgetKey, seconds: f64) -> Result<(), Trouble> {
     sqlx::query(
         "INSERT INTO salla_sync.shared_budgets AS b (egress_group, budget, refused_until)
          VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
@@ -266,7 +277,7 @@ async fn hold(pool: &PgPool, key: &BudgetKey, wait: Duration) -> Result<(), Trou
     )
     .bind(&key.egress_group)
     .bind(key.budget)
-    .bind(wait.as_secs_f64())
+    .bind(seconds)
     .execute(pool)
     .await?;
     Ok(())

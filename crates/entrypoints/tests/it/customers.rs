@@ -3,18 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
+use database::BudgetKey;
 use database::testing::TestDatabase;
-use database::{BudgetKey, PostgresBudget};
 use domain::failure::Failure;
 use entrypoints::config::{EGRESS_GROUP, SallaSettings};
 use entrypoints::wiring;
 use importer::import::{ImportSettings, Importer, Outcome, import};
-use importer::ports::budgets::{BudgetRules, Grant, GrantId, SharedBudget};
+use importer::ports::budgets::{BudgetRules, Grant, SharedBudget as _};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::progress::Tracker;
 use importer::stop::stop_pair;
-use salla_client::pacing::{Budget, Class, Outcome as Answered, RateHeaders};
+use salla_client::pacing::{Class, Outcome as Answered, RateHeaders};
 use salla_client::shared_customers_budget;
 use salla_simulator::{AppAge, Endpoint, Plan, Scenario, ShopSpec};
 
@@ -123,17 +122,16 @@ fn expected_orders(service: &TestService) -> i64 {
     orders.sum::<usize>() as i64
 }
 
-fn budget_of(service: &TestService) -> PostgresBudget {
-    let key = BudgetKey {
+fn key() -> BudgetKey {
+    BudgetKey {
         egress_group: EGRESS_GROUP.to_owned(),
         budget: "customers",
-    };
-    service.open.database.budget(key, BudgetRules::CUSTOMERS)
+    }
 }
 
 /// Another process takes what there is but for so much.
 async fn exhaust(service: &TestService, left: u32) {
-    let other = budget_of(service);
+    let other = service.open.database.budget(key(), BudgetRules::CUSTOMERS);
     let mut rest = 500 - left;
     while rest > 0
         && let Grant::Permits { permits, .. } = other.take(rest).await.expect("it can be asked")
@@ -166,68 +164,19 @@ async fn orders_of_many_shops_go_on_at_full_pace_without_a_budget_for_customers(
     assert_eq!(plans, [None; SHOPS]);
 }
 
-/// The database's clock cannot run faster, so its rules are shrunk, and what it says of
-/// times is stretched again.
-#[derive(Debug)]
-struct Stretched(PostgresBudget, f64);
-
-#[async_trait]
-impl SharedBudget for Stretched {
-    async fn take(&self, wanted: u32) -> Result<Grant, Failure> {
-        Ok(match self.0.take(wanted).await? {
-            Grant::Permits {
-                id,
-                permits,
-                usable_for,
-            } => Grant::Permits {
-                id,
-                permits,
-                usable_for: usable_for.mul_f64(self.1),
-            },
-            Grant::Nothing { ask_again_after } => Grant::Nothing {
-                ask_again_after: ask_again_after
-                    .mul_f64(self.1)
-                    .min(BudgetRules::LONGEST_PAUSE),
-            },
-        })
-    }
-
-    async fn give_back(&self, grant: GrantId, permits: u32) -> Result<(), Failure> {
-        self.0.give_back(grant, permits).await
-    }
-
-    async fn refused(&self, wait: Duration) -> Result<(), Failure> {
-        self.0.refused(wait.div_f64(self.1)).await
-    }
-}
-
-fn process(db: &TestDatabase, clock: &Arc<dyn Clock>, scale: f64) -> Arc<Budget> {
-    let key = BudgetKey {
-        egress_group: EGRESS_GROUP.to_owned(),
-        budget: "customers",
-    };
-    let usual = BudgetRules::CUSTOMERS;
-    let rules = BudgetRules {
-        window: usual.window.div_f64(scale),
-        usable_for: usual.usable_for.div_f64(scale),
-        ..usual
-    };
-    let shared = Stretched(db.database().budget(key, rules), scale);
-    shared_customers_budget(Arc::new(shared), clock.clone(), 1)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_on_one_database_use_the_whole_budget_and_no_more() {
     const SCALE: f64 = 100.0;
     const WINDOWS: usize = 2;
-    let db = TestDatabase::create().await;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::scaled(
         "2025-06-15T09:00:00Z".parse().expect("it is a time"),
         SCALE,
     ));
+    let db = TestDatabase::with_clock(clock.clone()).await;
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     for name in 0..2 {
-        let budget = process(&db, &clock, SCALE);
+        let shared = db.database().budget(key(), BudgetRules::CUSTOMERS);
+        let budget = shared_customers_budget(Arc::new(shared), clock.clone(), 1);
         for _ in 0..30 {
             let (budget, clock, tell) = (budget.clone(), clock.clone(), tell.clone());
             tokio::spawn(async move {

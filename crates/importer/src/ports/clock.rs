@@ -18,6 +18,12 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
 
     /// Returns once [`Clock::monotonic`] has grown by `duration`. Safe to cancel.
     async fn sleep(&self, duration: Duration);
+
+    /// How many seconds of this clock pass in one of the wall's: for who has to reckon
+    /// with a clock that is not this one, such as the database's.
+    fn pace(&self) -> f64 {
+        1.0
+    }
 }
 
 /// The machine's clock, optionally running `scale` times as fast from `start` on.
@@ -69,6 +75,10 @@ impl Clock for SystemClock {
     )]
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration.div_f64(self.scale)).await;
+    }
+
+    fn pace(&self) -> f64 {
+        self.scale
     }
 }
 

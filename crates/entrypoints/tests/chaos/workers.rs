@@ -305,3 +305,36 @@ async fn a_terminated_worker_gives_its_run_back_within_ten_seconds() {
     let _next = office.worker();
     office.finish().await;
 }
+
+/// What `migrate` of a later version does to tables in use.
+const UPGRADE: [&str; 4] = [
+    "ALTER TABLE salla_sync.sync_runs ADD COLUMN of_a_later_version text",
+    "ALTER TABLE salla_sync.queue_messages ADD COLUMN of_a_later_version text",
+    "ALTER TABLE salla.orders ADD COLUMN of_a_later_version text",
+    "INSERT INTO salla_sync._sqlx_migrations
+     SELECT 9999, 'later', now(), true, checksum, 0 FROM salla_sync._sqlx_migrations LIMIT 1",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_import_outlives_an_upgrade_and_an_old_worker_does_not_begin_after_it() {
+    let office = Office::on_a_shared_server(shop(51, AppAge::FullDetails)).await;
+    let _worker = office.worker();
+    office.requests(60).await;
+    for sql in UPGRADE {
+        sqlx::query(sql)
+            .execute(office.service.place.pool())
+            .await
+            .unwrap();
+    }
+    assert_eq!(office.state().await, RunState::InProgress);
+    office.finish().await;
+
+    let url = office.service.place.url();
+    let mut command = support::program(&office.service.simulator, &url, &["work"]);
+    command.stderr(std::process::Stdio::piped());
+    let late = tokio::task::spawn_blocking(move || command.output());
+    let late = late.await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&late.stderr);
+    assert_eq!(late.status.code(), Some(2), "{said}");
+    assert!(said.contains("a newer version of salla-sync"), "{said}");
+}

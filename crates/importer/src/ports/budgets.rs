@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 /// So many requests in any stretch of `window`, for all processes together.
 ///
-/// A permit is for one request, to be sent within [`Grant::usable_for`] of the moment at
+/// A permit is for one request, to be sent within `usable_for` of the moment at
 /// which it was asked for. From then on it counts for a whole window. So no stretch of
 /// one window holds more requests than the limit, whatever phase the counting at the
 /// other end has, and nobody has to know that phase. A process that dies takes nothing

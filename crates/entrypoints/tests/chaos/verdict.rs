@@ -108,13 +108,15 @@ fn planned_repetitions(plan: &Plan, starts: u64) -> u64 {
 }
 
 /// All that an import writes, with the transactions that wrote it; not who is
-/// connected, which is no part of a run.
+/// connected and what is left of shared budgets, which are no part of a run.
 pub(crate) async fn fingerprint(service: &Service) -> Vec<(String, String)> {
     let pool = service.place.pool();
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
           WHERE schemaname IN ('salla', 'salla_sync')
-            AND tablename NOT IN ('connections', 'merchants') ORDER BY 1",
+            AND tablename NOT IN
+              ('connections', 'merchants', 'shared_budgets', 'budget_grants', 'budget_takers')
+          ORDER BY 1",
     )
     .fetch_all(pool)
     .await

@@ -8,7 +8,6 @@ ALTER TABLE salla_sync.sync_runs
         ('PENDING', 'IN_PROGRESS', 'WAITING', 'PAUSED', 'COMPLETED', 'FAILED', 'CANCELLED')),
     ADD COLUMN is_job boolean NOT NULL DEFAULT false,
     ADD COLUMN waiting_until timestamptz,
-    ADD COLUMN waiting_why text,
     ADD COLUMN work_at_claim bigint NOT NULL DEFAULT 0,
     ADD COLUMN progressed_at timestamptz,
     ADD COLUMN sent_at timestamptz,
@@ -22,7 +21,6 @@ COMMENT ON COLUMN salla_sync.sync_runs.is_job IS
     'Workers take it from the queue, and its end is notified. A run of the import command alone is not.';
 COMMENT ON COLUMN salla_sync.sync_runs.waiting_until IS
     'When a WAITING run goes on; for an IN_PROGRESS run, how long Salla has told its worker to wait.';
-COMMENT ON COLUMN salla_sync.sync_runs.waiting_why IS 'Stable name of the failure that made it wait.';
 COMMENT ON COLUMN salla_sync.sync_runs.work_at_claim IS
     'Pages and details when the run was claimed last; attempts that went further do not count.';
 COMMENT ON COLUMN salla_sync.sync_runs.progressed_at IS
@@ -35,6 +33,7 @@ COMMENT ON COLUMN salla_sync.sync_runs.stall_reported_at IS
 COMMENT ON COLUMN salla_sync.sync_runs.endings IS
     'So often has it ended COMPLETED or FAILED; each ending is notified once.';
 COMMENT ON COLUMN salla_sync.sync_runs.ended_at IS 'When it last ended COMPLETED or FAILED.';
+COMMENT ON COLUMN salla_sync.sync_runs.failure_code IS 'Stable name of why the run ended FAILED, or is WAITING.';
 
 ALTER TABLE salla_sync.merchant_sync_status
     DROP CONSTRAINT merchant_sync_status_status_check,

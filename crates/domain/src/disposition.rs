@@ -69,6 +69,23 @@ pub fn decide(failure: &Failure, attempt: Attempt) -> Decision {
     }
 }
 
+/// Whether the message of a run that FAILED is kept for whoever must act: an operator or
+/// a developer, and not the merchant.
+pub fn belongs_to_the_dead_letters(failure: &Failure) -> bool {
+    match failure {
+        Failure::Broken { .. }
+        | Failure::Bug { .. }
+        | Failure::Transient { .. }
+        | Failure::Throttled { .. }
+        | Failure::Database { .. } => true,
+        Failure::Disconnected(_)
+        | Failure::TooManyRejections { .. }
+        | Failure::Unbalanced { .. }
+        | Failure::LeaseLost
+        | Failure::Stopped => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,4 +19,5 @@ pub mod rejection;
 pub mod resource;
 pub mod run;
 pub mod shop;
+pub mod text;
 pub mod window;

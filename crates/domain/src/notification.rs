@@ -1,6 +1,7 @@
 //! What people are told about the end of an import: who, and in which words.
 
 use crate::job::NotificationKind;
+use crate::text::grouped;
 
 /// Whom a channel reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -107,19 +108,6 @@ pub fn wording(kind: NotificationKind, shop: &str, counts: Counts) -> Wording {
             },
         },
     }
-}
-
-/// `1234567` as `1,234,567`, as Salla writes numbers in both languages.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

@@ -9,10 +9,11 @@ use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool};
 
 use crate::failure::Trouble;
-use crate::jobs::{in_spite_of_frozen, is_on_its_way, overview, send};
-use crate::runs::claims::{by_id, create_or_join_in, lock, show, take_turns};
+use crate::jobs::{is_on_its_way, overview, send};
+use crate::runs::claims::{by_id, create_or_join_in, in_spite_of_frozen, lock, take_turns};
+use crate::runs::endings::show;
 
-const AGAIN: &str = "UPDATE salla_sync.sync_runs SET sent_again = 0 WHERE id = $1";
+const BEGIN_COUNTING_ANEW: &str = "UPDATE salla_sync.sync_runs SET sent_again = 0 WHERE id = $1";
 
 pub(crate) async fn start(
     pool: &PgPool,
@@ -29,8 +30,17 @@ pub(crate) async fn start(
     if needs_no_message {
         adopt_in(&mut tx, run.id).await?;
     } else {
-        sqlx::query(AGAIN).bind(run.id.0).execute(&mut *tx).await?;
-        send(&mut tx, (run.merchant, run.id), run.options.months, now).await?;
+        sqlx::query(BEGIN_COUNTING_ANEW)
+            .bind(run.id.0)
+            .execute(&mut *tx)
+            .await?;
+        send(
+            &mut tx,
+            (run.merchant, run.id),
+            run.options.months.into(),
+            now,
+        )
+        .await?;
     }
     let run = by_id(&mut tx, run.id).await?;
     tx.commit().await?;
@@ -115,7 +125,7 @@ async fn command_once(
     change.execute(&mut *tx).await?;
     show(&mut tx, id, now).await?;
     if next == RunState::Pending {
-        send(&mut tx, (run.merchant, id), run.options.months, now).await?;
+        send(&mut tx, (run.merchant, id), run.options.months.into(), now).await?;
     }
     let run = by_id(&mut tx, id).await?;
     tx.commit().await?;

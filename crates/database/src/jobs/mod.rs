@@ -25,7 +25,7 @@ use sqlx::{PgConnection, PgPool};
 use crate::failure::Trouble;
 use crate::queue::{body, send_now};
 use crate::retry::persistently;
-use crate::runs::{claims, endings, new_id};
+use crate::runs::{endings, new_id};
 
 /// [`Jobs`] on PostgreSQL, with the queue in the same database.
 #[derive(Clone, Debug)]
@@ -135,15 +135,14 @@ impl Jobs for PostgresJobs {
 
 /// Runs of other depths are those of the import command; the database decides the depth
 /// of a run that is there, and a message may only say 12 or 24.
-fn depth(months: u16) -> u16 {
+fn depth(months: i32) -> u16 {
     match months {
         ..=12 => 12,
         _ => 24,
     }
 }
 
-/// A message of which nobody knows whether it is for this run is not counted: one too
-/// many does no harm.
+/// A message that names no run may be for this one as well; one too many does no harm.
 const ON_ITS_WAY: &str = "
     SELECT EXISTS (SELECT FROM salla_sync.queue_messages
                    WHERE queue = 'historical-sync' AND strpos(body, $1::text) > 0)";
@@ -163,7 +162,7 @@ const MARK_SENT: &str = "
 async fn send(
     tx: &mut PgConnection,
     (merchant, run): (MerchantId, RunId),
-    months: u16,
+    months: i32,
     now: Timestamp,
 ) -> Result<(), Trouble> {
     sqlx::query(MARK_SENT).bind(run.0).execute(&mut *tx).await?;
@@ -175,5 +174,3 @@ async fn send(
     send_now(tx, QueueName::HistoricalSync, &body(job.to_json())?, now).await?;
     Ok(())
 }
-
-pub(crate) use claims::in_spite_of_frozen;

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::failure::Trouble;
 use crate::jobs::send;
-use crate::runs::claims::show;
+use crate::runs::endings::show;
 
 const LOST: &str = "
     SELECT held.id FROM unnest($1::uuid[], $2::bigint[]) AS held (id, fencing)
@@ -76,8 +76,7 @@ pub(crate) async fn send_orphans(
             })?,
             sent_again: row.sent_again.unsigned_abs(),
         };
-        let months = u16::try_from(row.months).unwrap_or(u16::MAX);
-        send(&mut tx, (orphan.merchant, orphan.run), months, now).await?;
+        send(&mut tx, (orphan.merchant, orphan.run), row.months, now).await?;
         orphans.push(orphan);
     }
     tx.commit().await?;
@@ -103,9 +102,8 @@ pub(crate) async fn send_reconnected(pool: &PgPool, now: Timestamp) -> Result<Ve
     let mut runs = Vec::with_capacity(rows.len());
     for row in rows {
         let run = RunId(row.id);
-        let months = u16::try_from(row.months).unwrap_or(u16::MAX);
         show(&mut tx, run, now).await?;
-        send(&mut tx, (MerchantId(row.merchant_id), run), months, now).await?;
+        send(&mut tx, (MerchantId(row.merchant_id), run), row.months, now).await?;
         runs.push(run);
     }
     tx.commit().await?;

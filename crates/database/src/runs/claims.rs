@@ -13,6 +13,7 @@ use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 
 use crate::failure::Trouble;
+use crate::runs::endings::show;
 use crate::runs::rows::{RunRow, select_runs};
 use crate::text::storable;
 
@@ -154,22 +155,9 @@ const CLAIM: &str = "
         state = 'IN_PROGRESS', fencing = fencing + 1, lease_owner = $2,
         lease_until = now() + make_interval(secs => $3), started_at = coalesce(started_at, $4),
         certificate = NULL, failure_code = NULL, failure_message = NULL, failure_advice = NULL,
-        waiting_until = NULL, waiting_why = NULL, work_at_claim = pages + order_details,
+        waiting_until = NULL, work_at_claim = pages + order_details,
         progressed_at = now(), stall_reported_at = NULL
     WHERE id = $1";
-
-const SHOW: &str = "
-    UPDATE salla_sync.merchant_sync_status s SET
-        status = r.state, started_at = r.started_at, completed_at = NULL, updated_at = $2
-    FROM salla_sync.sync_runs r
-    WHERE r.id = $1 AND s.merchant_id = r.merchant_id AND s.run_id = r.id";
-
-/// Shows the state of a run that is not over.
-pub(crate) async fn show(tx: &mut PgConnection, run: RunId, now: Timestamp) -> Result<(), Trouble> {
-    let show = sqlx::query(SHOW).bind(run.0).bind(now.to_sqlx());
-    show.execute(tx).await?;
-    Ok(())
-}
 
 /// A process that was frozen while it copied rows in holds its lock for as long as
 /// its connection lives: PostgreSQL takes it for a slow client, not for an idle one.

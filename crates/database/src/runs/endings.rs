@@ -10,8 +10,10 @@ use importer::ports::queue::QueueName;
 use importer::ports::runs::RecordedFailure;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
 use sqlx::types::Json;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, Postgres};
 use uuid::Uuid;
 
 use crate::failure::Trouble;
@@ -38,7 +40,7 @@ pub(crate) async fn release(pool: &PgPool, lease: RunLease, now: Timestamp) -> R
 const WAIT: &str = "
     UPDATE salla_sync.sync_runs SET
         state = 'WAITING', lease_owner = NULL, lease_until = NULL, waiting_until = $3,
-        waiting_why = $4, failure_code = $4, failure_message = $5, failure_advice = $6
+        failure_code = $4, failure_message = $5, failure_advice = $6
     WHERE id = $1 AND fencing = $2 AND state = 'IN_PROGRESS'";
 
 pub(crate) async fn wait(
@@ -48,15 +50,12 @@ pub(crate) async fn wait(
     why: &Failure,
     now: Timestamp,
 ) -> Result<(), Trouble> {
-    let recorded = RecordedFailure::from(why);
     let mut tx = pool.begin().await?;
-    let changed = sqlx::query(WAIT)
+    let query = sqlx::query(WAIT)
         .bind(lease.run.0)
         .bind(lease.fencing)
-        .bind(until.to_sqlx())
-        .bind(storable(&recorded.code))
-        .bind(storable(&recorded.message))
-        .bind(storable(&recorded.advice))
+        .bind(until.to_sqlx());
+    let changed = with_failure(query, why)
         .execute(&mut *tx)
         .await?
         .rows_affected();
@@ -109,15 +108,12 @@ pub(crate) async fn fail(
     certificate: Option<&Certificate>,
     now: Timestamp,
 ) -> Result<(), Trouble> {
-    let recorded = RecordedFailure::from(failure);
     let mut tx = pool.begin().await?;
-    let changed = sqlx::query(FAIL)
+    let query = sqlx::query(FAIL)
         .bind(lease.run.0)
         .bind(lease.fencing)
-        .bind(certificate.map(Json))
-        .bind(storable(&recorded.code))
-        .bind(storable(&recorded.message))
-        .bind(storable(&recorded.advice))
+        .bind(certificate.map(Json));
+    let changed = with_failure(query, failure)
         .bind(now.to_sqlx())
         .execute(&mut *tx)
         .await?
@@ -145,13 +141,9 @@ pub(crate) async fn give_up(
     failure: &Failure,
     now: Timestamp,
 ) -> Result<(), Trouble> {
-    let recorded = RecordedFailure::from(failure);
     let mut tx = pool.begin().await?;
-    let changed = sqlx::query(GIVE_UP)
-        .bind(run.0)
-        .bind(storable(&recorded.code))
-        .bind(storable(&recorded.message))
-        .bind(storable(&recorded.advice))
+    let query = sqlx::query(GIVE_UP).bind(run.0);
+    let changed = with_failure(query, failure)
         .bind(now.to_sqlx())
         .execute(&mut *tx)
         .await?
@@ -162,6 +154,17 @@ pub(crate) async fn give_up(
     }
     tx.commit().await?;
     Ok(())
+}
+
+type Statement<'a> = Query<'a, Postgres, PgArguments>;
+
+/// Binds code, message and advice, in this order.
+fn with_failure<'a>(query: Statement<'a>, failure: &Failure) -> Statement<'a> {
+    let recorded = RecordedFailure::from(failure);
+    query
+        .bind(storable(&recorded.code).into_owned())
+        .bind(storable(&recorded.message).into_owned())
+        .bind(storable(&recorded.advice).into_owned())
 }
 
 /// Who can help decides what the merchant is told.
@@ -202,12 +205,13 @@ const ENDED_BEFORE: &str = "
 
 const SHOW: &str = "
     UPDATE salla_sync.merchant_sync_status s SET
-        status = r.state, completed_at = r.completed_at, progress_percent = r.progress_percent,
-        updated_at = $2
+        status = r.state, started_at = r.started_at, completed_at = r.completed_at,
+        progress_percent = r.progress_percent, updated_at = $2
     FROM salla_sync.sync_runs r
     WHERE r.id = $1 AND s.merchant_id = r.merchant_id AND s.run_id = r.id";
 
-async fn show(tx: &mut PgConnection, run: RunId, now: Timestamp) -> Result<(), Trouble> {
+/// Shows in the merchant's status how the run stands.
+pub(crate) async fn show(tx: &mut PgConnection, run: RunId, now: Timestamp) -> Result<(), Trouble> {
     let show = sqlx::query(SHOW).bind(run.0).bind(now.to_sqlx());
     show.execute(tx).await?;
     Ok(())

@@ -18,22 +18,14 @@ pub async fn run(arguments: ExtendArgs, database: &DatabaseArgs) -> anyhow::Resu
         Err(failure) => return Ok(failed(&failure)),
     };
     let covered = ready.runs().completed_days(ready.merchant).await?;
-    let days = match gap(&covered, ready.today(), arguments.months) {
-        Gap::NothingFinished => {
-            return Err(UsageError::one(
-                "this shop has no finished import to extend; run `salla-sync import` first",
-            )
-            .into());
-        }
-        Gap::CoveredSince(since) => {
-            line(format!(
-                "Orders are complete since {since} already, which is {} months or more. Nothing \
-                 was done.",
-                arguments.months
-            ));
-            return Ok(Exit::Done);
-        }
-        Gap::Days(days) => days,
+    let days = days_to_extend(
+        &covered,
+        ready.today(),
+        arguments.months,
+        "salla-sync import",
+    )?;
+    let Some(days) = days else {
+        return Ok(Exit::Done);
     };
     let only = Only {
         resource: Resource::Orders,
@@ -42,24 +34,30 @@ pub async fn run(arguments: ExtendArgs, database: &DatabaseArgs) -> anyhow::Resu
     ready.import_part(only, arguments.months, part).await
 }
 
-/// What lies between the finished imports and the months that are wanted.
-pub(crate) enum Gap {
-    /// There is nothing to go back from.
-    NothingFinished,
-    CoveredSince(Date),
-    Days(DayRange),
-}
-
-pub(crate) fn gap(completed: &[DayRange], today: Date, months: u16) -> Gap {
+/// What lies between the finished imports and the months that are wanted; `None`, said
+/// to the reader, if that is nothing. `begin_with` makes the first import.
+pub(crate) fn days_to_extend(
+    completed: &[DayRange],
+    today: Date,
+    months: u16,
+    begin_with: &str,
+) -> anyhow::Result<Option<DayRange>> {
     let Some(since) = covered_since(completed) else {
-        return Gap::NothingFinished;
+        return Err(UsageError::one(format!(
+            "this shop has no finished import to extend; run `{begin_with}` first"
+        ))
+        .into());
     };
     let wanted = DayRange::last_months(today, months);
     let days = DayRange::new(wanted.from, since.saturating_sub(1.day()));
-    match days.filter(|days| days.from < since) {
-        Some(days) => Gap::Days(days),
-        None => Gap::CoveredSince(since),
+    let days = days.filter(|days| days.from < since);
+    if days.is_none() {
+        line(format!(
+            "Orders are complete since {since} already, which is {months} months or more. Nothing \
+             was done."
+        ));
     }
+    Ok(days)
 }
 
 /// Since when the finished runs cover every day. Runs that continue the latest one

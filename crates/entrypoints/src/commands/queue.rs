@@ -23,11 +23,9 @@ pub async fn run(command: QueueCommand, database: &DatabaseArgs) -> anyhow::Resu
     }
 }
 
-const QUEUES: [QueueName; 2] = [QueueName::HistoricalSync, QueueName::Notifications];
-
 async fn depth(open: &OpenDatabase, arguments: &DepthArgs) -> anyhow::Result<Exit> {
     let mut depths = Vec::new();
-    for queue in QUEUES {
+    for queue in QueueName::ALL {
         depths.push((queue, open.database.queue(queue).depth().await?));
     }
     if arguments.json {
@@ -112,7 +110,7 @@ async fn dead(open: &OpenDatabase, arguments: &DeadArgs) -> anyhow::Result<Exit>
 }
 
 fn chosen(queue: Option<QueueName>) -> Vec<QueueName> {
-    queue.map_or_else(|| QUEUES.to_vec(), |queue| vec![queue])
+    queue.map_or_else(|| QueueName::ALL.to_vec(), |queue| vec![queue])
 }
 
 fn letter_as_json(queue: QueueName, letter: &DeadLetter) -> Value {
@@ -130,7 +128,7 @@ fn letter_as_json(queue: QueueName, letter: &DeadLetter) -> Value {
 /// The letter of this id, on whichever queue.
 async fn find(open: &OpenDatabase, id: &str) -> anyhow::Result<(QueueName, DeadLetter)> {
     let id = JobId(id.to_owned());
-    for queue in QUEUES {
+    for queue in QueueName::ALL {
         if let Some(letter) = open.database.queue(queue).read(&id).await? {
             return Ok((queue, letter));
         }

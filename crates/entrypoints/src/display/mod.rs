@@ -8,6 +8,8 @@ pub mod table;
 pub mod trace;
 pub mod verify;
 
+pub use domain::text::grouped as count;
+
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
@@ -69,34 +71,12 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
-/// `1234567` as `1,234,567`.
-pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn numbers_read_well() {
-        let table = [
-            (0, "0"),
-            (999, "999"),
-            (1_000, "1,000"),
-            (1_234_567, "1,234,567"),
-        ];
-        for (number, text) in table {
-            assert_eq!(count(number), text);
-        }
+    fn durations_read_well() {
         let durations = [(5, "5 s"), (65, "1m 05s"), (3_720, "1h 02m")];
         for (seconds, text) in durations {
             assert_eq!(duration(Duration::from_secs(seconds)), text);

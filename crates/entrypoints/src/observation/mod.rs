@@ -19,6 +19,7 @@ use axum::routing::get;
 use database::{Database, SchemaState};
 use importer::metrics;
 use importer::ports::clock::{Clock, within};
+use importer::ports::queue::QueueName;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 
@@ -136,14 +137,14 @@ async fn show_metrics(State(observed): State<Observed>) -> impl IntoResponse {
     } = observed;
     let snapshot = within(clock.as_ref(), PATIENCE, scrape::snapshot(&database)).await;
     match snapshot {
-        Some(Ok(snapshot)) => metrics::show(Some(&snapshot), &scrape::QUEUES),
+        Some(Ok(snapshot)) => metrics::show(Some(&snapshot), &QueueName::ALL),
         Some(Err(failure)) => {
             tracing::warn!(%failure, "runs and queues could not be read for /metrics");
-            metrics::show(None, &scrape::QUEUES);
+            metrics::show(None, &QueueName::ALL);
         }
         None => {
             tracing::warn!("the database did not answer /metrics in time");
-            metrics::show(None, &scrape::QUEUES);
+            metrics::show(None, &QueueName::ALL);
         }
     }
     ([(header::CONTENT_TYPE, PROMETHEUS_TEXT)], recorded.render())

@@ -5,17 +5,15 @@ use domain::failure::Failure;
 use importer::metrics::Snapshot;
 use importer::ports::queue::{Queue as _, QueueName};
 
-pub(super) const QUEUES: [QueueName; 2] = [QueueName::HistoricalSync, QueueName::Notifications];
-
 /// One connection after the other: a scrape must not take those that imports need.
 pub(super) async fn snapshot(database: &Database) -> Result<Snapshot, Failure> {
     let states = database.run_states().await?;
     let mut snapshot = Snapshot {
         runs: states.counts,
         idle: states.idle,
-        queues: Vec::with_capacity(QUEUES.len()),
+        queues: Vec::with_capacity(QueueName::ALL.len()),
     };
-    for name in QUEUES {
+    for name in QueueName::ALL {
         let depth = database.queue(name).depth().await?;
         snapshot.queues.push((name, depth));
     }

@@ -21,6 +21,8 @@ pub enum QueueName {
 }
 
 impl QueueName {
+    pub const ALL: [Self; 2] = [Self::HistoricalSync, Self::Notifications];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::HistoricalSync => "historical-sync",

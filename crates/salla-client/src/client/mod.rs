@@ -27,9 +27,7 @@ pub use settings::ClientSettings;
 
 /// The budget of `/customers*`, which Salla counts by IP address (FACTS §6).
 pub fn customers_budget(clock: Arc<dyn Clock>, rng_seed: u64) -> Arc<Budget> {
-    let rng = fastrand::Rng::with_seed(rng_seed);
-    let budget = Budget::new(PacerSettings::customers(), clock, rng);
-    Arc::new(budget.metered_as("customers"))
+    Arc::new(unshared_customers_budget(clock, rng_seed))
 }
 
 /// The same for processes that share their address: what one of them may send, `shared`
@@ -39,9 +37,12 @@ pub fn shared_customers_budget(
     clock: Arc<dyn Clock>,
     rng_seed: u64,
 ) -> Arc<Budget> {
+    Arc::new(unshared_customers_budget(clock, rng_seed).shared_with(shared))
+}
+
+fn unshared_customers_budget(clock: Arc<dyn Clock>, rng_seed: u64) -> Budget {
     let rng = fastrand::Rng::with_seed(rng_seed);
-    let budget = Budget::new(PacerSettings::customers(), clock, rng);
-    Arc::new(budget.shared_with(shared).metered_as("customers"))
+    Budget::new(PacerSettings::customers(), clock, rng).metered_as("customers")
 }
 
 /// One connected shop.

@@ -8,9 +8,9 @@ use importer::ports::runs::{Only, Run, RunOptions};
 use serde_json::json;
 
 use crate::cli::{StartArgs, StartExtensionArgs};
-use crate::commands::extend::{Gap, gap};
+use crate::commands::extend::days_to_extend;
 use crate::display::{self, line};
-use crate::exit::{Exit, UsageError};
+use crate::exit::Exit;
 use crate::wiring::OpenDatabase;
 
 pub(super) async fn start(open: &OpenDatabase, arguments: &StartArgs) -> anyhow::Result<Exit> {
@@ -49,22 +49,9 @@ pub(super) async fn extend(
 ) -> anyhow::Result<Exit> {
     let shop = super::shop(open, arguments.shop).await?;
     let covered = open.runs().completed_days(shop.merchant).await?;
-    let days = match gap(&covered, today(), arguments.months) {
-        Gap::NothingFinished => {
-            return Err(UsageError::one(
-                "this shop has no finished import to extend; run `salla-sync runs start` first",
-            )
-            .into());
-        }
-        Gap::CoveredSince(since) => {
-            line(format!(
-                "Orders are complete since {since} already, which is {} months or more. Nothing \
-                 was started.",
-                arguments.months
-            ));
-            return Ok(Exit::Done);
-        }
-        Gap::Days(days) => days,
+    let days = days_to_extend(&covered, today(), arguments.months, "salla-sync runs start")?;
+    let Some(days) = days else {
+        return Ok(Exit::Done);
     };
     let options = RunOptions {
         months: arguments.months,

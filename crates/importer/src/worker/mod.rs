@@ -1,0 +1,211 @@
+//! Jobs from the queue. A message only says which run to look at: what is to be done
+//! is read from the database, and the claim of the run decides who does it. So a message
+//! may come twice, late or out of order.
+
+mod job;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use domain::run::RunId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tracing::Instrument as _;
+
+use crate::import::ImportSettings;
+use crate::ports::clock::Clock;
+use crate::ports::jobs::Jobs;
+use crate::ports::landing::{Landing, RunLease};
+use crate::ports::queue::{Delivery, Queue, Standing};
+use crate::ports::runs::Runs;
+use crate::ports::shops::Shops;
+use crate::stop::{StopHandle, StopSignal};
+
+/// A receive waits so long for a message; a stop waits for it.
+const POLL: Duration = Duration::from_secs(2);
+/// After the queue could not be asked.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
+/// So many messages are taken at once; a worker that stops gives them back.
+const MOST_AT_ONCE: usize = 10;
+/// A message comes back so much later than the run's lease runs out, so that whoever
+/// receives it finds the run free.
+const AFTER_THE_LEASE: Duration = Duration::from_secs(2);
+/// How often it is looked whether somebody has paused or cancelled a run.
+const WATCH_PERIOD: Duration = Duration::from_secs(1);
+
+pub struct Worker {
+    ports: WorkerPorts,
+    settings: WorkerSettings,
+    /// Runs that are worked on now, each with the handle that ends the work.
+    held: Mutex<HashMap<RunId, (RunLease, StopHandle)>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct WorkerSettings {
+    /// Runs that are worked on at once; at least 1.
+    pub jobs: usize,
+    /// So many attempts in a row may bring nothing before a run ends FAILED.
+    pub max_attempts: u32,
+    pub import: ImportSettings,
+}
+
+/// Everything a worker works with.
+pub struct WorkerPorts {
+    pub queue: Arc<dyn Queue>,
+    pub jobs: Arc<dyn Jobs>,
+    pub runs: Arc<dyn Runs>,
+    pub landing: Arc<dyn Landing>,
+    pub shops: Arc<dyn Shops>,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Worker {
+    pub fn new(ports: WorkerPorts, settings: WorkerSettings) -> Self {
+        Self {
+            ports,
+            settings,
+            held: Mutex::default(),
+        }
+    }
+
+    /// Takes jobs until a stop is asked for, then gives back what it has.
+    pub async fn run(self: &Arc<Self>, stop: &StopSignal) {
+        let watcher = self.clone();
+        let watching = tokio::spawn(async move { watcher.watch_commands().await });
+        let slots = Arc::new(Semaphore::new(self.settings.jobs.max(1)));
+        let mut running = JoinSet::new();
+        while let Some(slot) = free_slot(&slots, stop).await {
+            let wanted = slots.available_permits().min(MOST_AT_ONCE - 1) + 1;
+            let mut slot = Some(slot);
+            for delivery in self.receive(wanted, stop).await {
+                let slot = slot
+                    .take()
+                    .or_else(|| slots.clone().try_acquire_owned().ok());
+                let (worker, stop) = (self.clone(), stop.clone());
+                running.spawn(async move {
+                    worker.handle(delivery, &stop).await;
+                    drop(slot);
+                });
+            }
+            while let Some(ended) = running.try_join_next() {
+                report_panic(ended);
+            }
+        }
+        while let Some(ended) = running.join_next().await {
+            report_panic(ended);
+        }
+        watching.abort();
+    }
+
+    async fn receive(&self, most: usize, stop: &StopSignal) -> Vec<Delivery> {
+        let most = u32::try_from(most).unwrap_or(u32::MAX);
+        match self
+            .ports
+            .queue
+            .receive(most, self.visibility(), POLL)
+            .await
+        {
+            Ok(deliveries) => deliveries,
+            Err(failure) => {
+                tracing::error!(%failure, "no job could be received; trying again");
+                tokio::select! {
+                    () = stop.requested() => {}
+                    () = self.ports.clock.sleep(PAUSE_AFTER_FAILURE) => {}
+                }
+                vec![]
+            }
+        }
+    }
+
+    fn visibility(&self) -> Duration {
+        self.settings.import.lease + AFTER_THE_LEASE
+    }
+
+    /// One message from its delivery until it is settled.
+    async fn handle(&self, delivery: Delivery, stop: &StopSignal) {
+        let span = tracing::info_span!("job", job_id = %delivery.id, attempt = delivery.attempt);
+        async {
+            let disposition = tokio::select! {
+                biased;
+                disposition = self.run_one(&delivery, stop) => disposition,
+                never = self.keep(&delivery) => match never {},
+            };
+            tracing::info!(?disposition, "the job is settled");
+            match self
+                .ports
+                .queue
+                .settle(&delivery.receipt, disposition)
+                .await
+            {
+                Ok(Standing::Held) => {}
+                Ok(Standing::Stale) => {
+                    tracing::info!("the message was somebody else's by then");
+                }
+                // It comes back and finds the run as it was left.
+                Err(failure) => tracing::error!(%failure, "the message could not be settled"),
+            }
+        }
+        .instrument(span)
+        .await;
+    }
+
+    /// Keeps the message from others while it is worked on. One that somebody else has
+    /// received all the same does no harm: the claim of the run keeps them apart.
+    async fn keep(&self, delivery: &Delivery) -> std::convert::Infallible {
+        loop {
+            self.ports.clock.sleep(self.visibility() / 4).await;
+            let kept = self
+                .ports
+                .queue
+                .extend(&delivery.receipt, self.visibility());
+            if let Err(failure) = kept.await {
+                tracing::warn!(%failure, "the message's lease could not be extended");
+            }
+        }
+    }
+
+    /// Ends the work on runs that are no longer ours, which would otherwise be found out
+    /// only when something lands.
+    async fn watch_commands(&self) {
+        loop {
+            self.ports.clock.sleep(WATCH_PERIOD).await;
+            let leases: Vec<RunLease> = self.held().values().map(|(lease, _)| *lease).collect();
+            if leases.is_empty() {
+                continue;
+            }
+            match self.ports.jobs.lost(&leases).await {
+                Ok(lost) => {
+                    for run in lost {
+                        if let Some((_, revoke)) = self.held().get(&run) {
+                            revoke.stop();
+                        }
+                    }
+                }
+                Err(failure) => tracing::debug!(%failure, "the leases could not be compared"),
+            }
+        }
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, (RunLease, StopHandle)>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A free slot, or nothing once a stop is asked for.
+async fn free_slot(slots: &Arc<Semaphore>, stop: &StopSignal) -> Option<OwnedSemaphorePermit> {
+    tokio::select! {
+        biased;
+        () = stop.requested() => None,
+        slot = slots.clone().acquire_owned() => slot.ok(),
+    }
+}
+
+fn report_panic(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(
+            critical = true, %error,
+            "a job broke off; its message comes back when the lease has run out"
+        );
+    }
+}

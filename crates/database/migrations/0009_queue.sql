@@ -25,13 +25,14 @@ COMMENT ON COLUMN salla_sync.queue_messages.receipt IS
     'Names the latest delivery while nobody has settled it. Who comes with another one changes nothing.';
 
 CREATE TABLE salla_sync.dead_letters (
-    id        uuid PRIMARY KEY,
-    queue     text NOT NULL,
-    body      text NOT NULL,
-    reason    text NOT NULL,
-    attempts  integer NOT NULL,
-    sent_at   timestamptz NOT NULL,
-    buried_at timestamptz NOT NULL
+    id          uuid PRIMARY KEY,
+    queue       text NOT NULL,
+    body        text NOT NULL,
+    reason      text NOT NULL,
+    attempts    integer NOT NULL,
+    sent_at     timestamptz NOT NULL,
+    buried_at   timestamptz NOT NULL,
+    reported_at timestamptz
 );
 CREATE INDEX dead_letters_of_queue ON salla_sync.dead_letters (queue, id);
 COMMENT ON TABLE salla_sync.dead_letters IS
@@ -43,3 +44,4 @@ COMMENT ON COLUMN salla_sync.dead_letters.reason IS 'Why it was given up on, wit
 COMMENT ON COLUMN salla_sync.dead_letters.attempts IS 'Deliveries that counted before.';
 COMMENT ON COLUMN salla_sync.dead_letters.sent_at IS 'When it was sent first.';
 COMMENT ON COLUMN salla_sync.dead_letters.buried_at IS 'When it was given up on.';
+COMMENT ON COLUMN salla_sync.dead_letters.reported_at IS 'When operators were told of it; null before.';

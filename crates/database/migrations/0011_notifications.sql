@@ -7,6 +7,9 @@ CREATE TABLE salla_sync.notifications (
     run_id      uuid NOT NULL REFERENCES salla_sync.sync_runs,
     ending      integer NOT NULL,
     kind        text NOT NULL CHECK (kind IN ('SYNC_COMPLETE', 'SYNC_FAILED', 'RECONNECT_NEEDED')),
+    ended_at    timestamptz NOT NULL,
+    progress    jsonb NOT NULL,
+    failure     jsonb,
     created_at  timestamptz NOT NULL,
     read_at     timestamptz,
     UNIQUE (run_id, ending)
@@ -19,6 +22,11 @@ COMMENT ON COLUMN salla_sync.notifications.ending IS
     'sync_runs.endings when it was written: a run that fails, is restarted and fails again is told twice.';
 COMMENT ON COLUMN salla_sync.notifications.kind IS
     'SYNC_COMPLETE, SYNC_FAILED, or RECONNECT_NEEDED where only the merchant can help.';
+COMMENT ON COLUMN salla_sync.notifications.ended_at IS 'When the run ended.';
+COMMENT ON COLUMN salla_sync.notifications.progress IS
+    'What had been imported by then: percent, orders, order_details, customers, products, rejected, pages. Kept here because a run that is restarted goes on counting.';
+COMMENT ON COLUMN salla_sync.notifications.failure IS
+    'code, message and advice of the failure that ended it; null when it completed. A run that is restarted forgets its own.';
 COMMENT ON COLUMN salla_sync.notifications.created_at IS 'When it was written.';
 COMMENT ON COLUMN salla_sync.notifications.read_at IS 'When the merchant read it.';
 

@@ -8,9 +8,11 @@ use domain::job::{NotificationJob, NotificationKind};
 use domain::run::RunState;
 use importer::ports::clock::Clock;
 use importer::ports::notifications::{Notice, Notifications, Recorded};
+use importer::ports::runs::{RecordedFailure, StoredProgress};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::failure::Trouble;
@@ -71,51 +73,98 @@ const MARK: &str = "
     INSERT INTO salla_sync.notification_deliveries (notification_id, channel, delivered_at)
     VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
 
-/// An ending that is there already keeps its row and its id.
-const RECORD: &str = "
-    WITH written AS (
-        INSERT INTO salla_sync.notifications (id, merchant_id, run_id, ending, kind, created_at)
-        SELECT $1, r.merchant_id, r.id, r.endings, $4, $5
-        FROM salla_sync.sync_runs r WHERE r.id = $2 AND r.merchant_id = $3 AND r.state = $6
-        ON CONFLICT (run_id, ending) DO NOTHING
-        RETURNING id
-    )
-    SELECT id FROM written
-    UNION ALL
-    SELECT n.id FROM salla_sync.notifications n
-    JOIN salla_sync.sync_runs r ON r.id = n.run_id AND r.endings = n.ending
-    WHERE n.run_id = $2 AND n.kind = $4
-    LIMIT 1";
+const ENDING: &str = "
+    SELECT endings, state, failure_code FROM salla_sync.sync_runs
+    WHERE id = $1 AND merchant_id = $2";
+
+/// What is told is written down as it was at the end: a run that is restarted forgets
+/// its failure and goes on counting, and a notice that is sent again must be the same.
+/// The state and the number of the ending are asked for once more, because the run may
+/// have gone on since they were read. An ending that has its row keeps it.
+const WRITE: &str = "
+    INSERT INTO salla_sync.notifications
+        (id, merchant_id, run_id, ending, kind, ended_at, progress, failure, created_at)
+    SELECT $1, r.merchant_id, r.id, r.endings, $4, r.ended_at,
+        jsonb_build_object('percent', r.progress_percent, 'orders', r.orders,
+            'order_details', r.order_details, 'customers', r.customers,
+            'products', r.products, 'rejected', r.rejected, 'pages', r.pages),
+        CASE WHEN r.state = 'FAILED' THEN jsonb_build_object('code', r.failure_code,
+            'message', r.failure_message, 'advice', r.failure_advice) END,
+        $6
+    FROM salla_sync.sync_runs r WHERE r.id = $2 AND r.endings = $3 AND r.state = $5
+    ON CONFLICT (run_id, ending) DO NOTHING";
+
+/// Read in a statement of its own: one that waited for another's insert does not see it.
+const WRITTEN: &str = "
+    SELECT id, ended_at, progress, failure FROM salla_sync.notifications
+    WHERE run_id = $1 AND ending = $2 AND kind = $3";
+
+#[derive(sqlx::FromRow)]
+struct EndingRow {
+    endings: i32,
+    state: String,
+    failure_code: Option<String>,
+}
+
+impl EndingRow {
+    /// What is to be told of a run in this state; none while it goes on.
+    fn kind(&self) -> Option<NotificationKind> {
+        match RunState::parse(&self.state)? {
+            RunState::Completed => Some(NotificationKind::SyncComplete),
+            RunState::Failed => self
+                .failure_code
+                .as_deref()
+                .map(NotificationKind::of_failure),
+            _ => None,
+        }
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct NoticeRow {
+    id: Uuid,
+    ended_at: jiff_sqlx::Timestamp,
+    progress: Json<StoredProgress>,
+    failure: Option<Json<RecordedFailure>>,
+}
 
 async fn record(pool: &PgPool, job: &NotificationJob, now: Timestamp) -> Result<Recorded, Trouble> {
-    let run = overview::find(pool, job.run).await?;
-    let shop = overview::shop(pool, job.merchant).await?;
-    let (Some(run), Some(shop)) = (run.filter(|run| run.merchant == job.merchant), shop) else {
-        return Ok(Recorded::Unknown);
-    };
-    let state = match job.kind {
-        NotificationKind::SyncComplete => RunState::Completed,
-        NotificationKind::SyncFailed | NotificationKind::ReconnectNeeded => RunState::Failed,
-    };
-    let recorded: Option<Uuid> = sqlx::query_scalar(RECORD)
-        .bind(new_id(now))
+    let ending: Option<EndingRow> = sqlx::query_as(ENDING)
         .bind(job.run.0)
         .bind(job.merchant.0)
-        .bind(job.kind.as_str())
-        .bind(now.to_sqlx())
-        .bind(state.as_str())
         .fetch_optional(pool)
         .await?;
-    let Some(id) = recorded else {
-        return Ok(Recorded::Outdated);
+    let shop = overview::shop(pool, job.merchant).await?;
+    let (Some(ending), Some(shop)) = (ending, shop) else {
+        return Ok(Recorded::Unknown);
     };
-    Ok(Recorded::Notice(Box::new(Notice {
-        id,
-        kind: job.kind,
-        shop,
-        run: run.id,
-        ended_at: run.ended_at.unwrap_or(now),
-        progress: run.progress,
-        failure: run.failure,
-    })))
+    // A message of another kind is about an earlier ending: the latest has its own.
+    if ending.kind() == Some(job.kind) {
+        sqlx::query(WRITE)
+            .bind(new_id(now))
+            .bind(job.run.0)
+            .bind(ending.endings)
+            .bind(job.kind.as_str())
+            .bind(&ending.state)
+            .bind(now.to_sqlx())
+            .execute(pool)
+            .await?;
+    }
+    let written: Option<NoticeRow> = sqlx::query_as(WRITTEN)
+        .bind(job.run.0)
+        .bind(ending.endings)
+        .bind(job.kind.as_str())
+        .fetch_optional(pool)
+        .await?;
+    Ok(written.map_or(Recorded::Outdated, |row| {
+        Recorded::Notice(Box::new(Notice {
+            id: row.id,
+            kind: job.kind,
+            shop,
+            run: job.run,
+            ended_at: row.ended_at.to_jiff(),
+            progress: row.progress.0,
+            failure: row.failure.map(|failure| failure.0),
+        }))
+    }))
 }

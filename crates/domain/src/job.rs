@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::failure::Disconnection;
 use crate::run::RunId;
 use crate::shop::MerchantId;
 
@@ -65,6 +66,15 @@ impl NotificationKind {
 
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    /// What is told of a run that ended FAILED with this failure code: who can help
+    /// decides.
+    pub fn of_failure(code: &str) -> Self {
+        match Disconnection::ALL.iter().any(|why| why.code() == code) {
+            true => Self::ReconnectNeeded,
+            false => Self::SyncFailed,
+        }
     }
 }
 

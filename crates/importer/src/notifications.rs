@@ -13,8 +13,10 @@ use crate::ports::notifications::{Notice, Notifications, Notifier, Recorded};
 use crate::ports::queue::{Delivery, Disposition, Queue};
 use crate::stop::StopSignal;
 
-/// A receive waits so long for a message; a stop waits for it.
 const POLL: Duration = Duration::from_secs(2);
+/// So long may deliveries go on after a stop was asked for. What is not told by then
+/// comes back when its lease ends, to whoever works then.
+const GRACE: Duration = Duration::from_secs(5);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// Longer than all channels together may take.
 const VISIBILITY: Duration = Duration::from_secs(120);
@@ -35,7 +37,12 @@ impl NotificationDesk {
     /// Works until a stop is asked for.
     pub async fn run(&self, stop: &StopSignal) {
         while !stop.is_requested() {
-            let deliveries = match self.queue.receive(AT_ONCE, VISIBILITY, POLL).await {
+            let received = tokio::select! {
+                biased;
+                () = stop.requested() => return,
+                received = self.queue.receive(AT_ONCE, VISIBILITY, POLL) => received,
+            };
+            let deliveries = match received {
                 Ok(deliveries) => deliveries,
                 Err(failure) => {
                     tracing::error!(%failure, "no notification could be received; trying again");
@@ -46,10 +53,18 @@ impl NotificationDesk {
                     continue;
                 }
             };
-            stream::iter(&deliveries)
-                .for_each_concurrent(None, |delivery| self.handle(delivery))
-                .await;
+            let told = stream::iter(&deliveries)
+                .for_each_concurrent(None, |delivery| self.handle(delivery));
+            tokio::select! {
+                () = told => {}
+                () = self.grace(stop) => return,
+            }
         }
+    }
+
+    async fn grace(&self, stop: &StopSignal) {
+        stop.requested().await;
+        self.clock.sleep(GRACE).await;
     }
 
     async fn handle(&self, delivery: &Delivery) {
@@ -86,9 +101,7 @@ impl NotificationDesk {
             },
             Err(failure) => {
                 tracing::error!(%failure, run_id = %job.run, "the notification could not be recorded");
-                Disposition::Snooze {
-                    until: self.clock.now() + PAUSE_AFTER_FAILURE,
-                }
+                self.retry(delivery.attempt)
             }
         }
     }

@@ -10,11 +10,17 @@ use domain::run::RunId;
 use crate::ports::clock::Clock;
 use crate::ports::jobs::{Jobs, Orphan, Stalled};
 use crate::ports::notifications::{Alert, Alerts};
+use crate::ports::queue::{DeadLetter, DeadLetters, QueueName};
 use crate::stop::StopSignal;
+
+/// So many dead letters of a queue are told of in one sweep.
+const MOST_LETTERS: u32 = 100;
 
 pub struct Sweep {
     pub jobs: Arc<dyn Jobs>,
-    /// Operators hear of stalled runs through each of them.
+    /// What the queues have given up on, by the name of the queue.
+    pub dead_letters: Vec<(QueueName, Arc<dyn DeadLetters>)>,
+    /// Operators hear of stalled runs and of dead letters through each of them.
     pub alerts: Vec<Arc<dyn Alerts>>,
     pub clock: Arc<dyn Clock>,
     pub settings: SweepSettings,
@@ -51,6 +57,8 @@ pub struct Swept {
     pub given_up: Vec<Orphan>,
     pub reconnected: Vec<RunId>,
     pub stalled: Vec<Stalled>,
+    /// So many dead letters were new.
+    pub newly_buried: usize,
 }
 
 impl Sweep {
@@ -89,19 +97,27 @@ impl Sweep {
         }
         let stalled = self.jobs.newly_stalled(self.settings.idle).await?;
         for run in &stalled {
-            self.report(run).await;
+            self.raise(self.about_stalled(run)).await;
+        }
+        let mut newly_buried = 0;
+        for (queue, letters) in &self.dead_letters {
+            let new = letters.newly_buried(MOST_LETTERS).await?;
+            newly_buried += new.len();
+            if let Some(alert) = self.about_letters(*queue, &new) {
+                self.raise(alert).await;
+            }
         }
         Ok(Swept {
             sent_again,
             given_up,
             reconnected,
             stalled,
+            newly_buried,
         })
     }
 
-    /// A channel that does not take it is no reason to sweep less.
-    async fn report(&self, stalled: &Stalled) {
-        let alert = Alert {
+    fn about_stalled(&self, stalled: &Stalled) -> Alert {
+        Alert {
             code: "stalled",
             summary: format!(
                 "nothing has landed for {} minutes although the run's worker ({}) lives and \
@@ -117,10 +133,35 @@ impl Sweep {
             merchant: Some(stalled.merchant),
             run: Some(stalled.run),
             at: self.clock.now(),
-        };
+        }
+    }
+
+    /// One alert for all that are new: a fault that buries a hundred messages is one
+    /// thing to act on.
+    fn about_letters(&self, queue: QueueName, letters: &[DeadLetter]) -> Option<Alert> {
+        let last = letters.last()?;
+        Some(Alert {
+            code: "dead_letters",
+            summary: format!(
+                "{} new among the dead letters of {queue}; the last one because: {}",
+                letters.len(),
+                last.reason
+            ),
+            advice: format!(
+                "salla-sync queue dead --queue {queue} lists them with their reasons; once the \
+                 cause is gone, salla-sync queue redrive with their ids puts them back"
+            ),
+            merchant: None,
+            run: None,
+            at: self.clock.now(),
+        })
+    }
+
+    /// A channel that does not take it is no reason to sweep less.
+    async fn raise(&self, alert: Alert) {
         for channel in &self.alerts {
             if let Err(failure) = channel.raise(&alert).await {
-                tracing::error!(%failure, run_id = %stalled.run, "the alert could not be delivered");
+                tracing::error!(%failure, code = alert.code, "the alert could not be delivered");
             }
         }
     }

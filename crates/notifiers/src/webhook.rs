@@ -170,8 +170,9 @@ impl Notifier for Webhook {
 #[async_trait]
 impl Alerts for Webhook {
     async fn raise(&self, alert: &Alert) -> Result<(), Failure> {
+        // It is not tried again, so no two that are sent may be taken for one.
         let of = alert.run.map_or_else(String::new, |run| run.to_string());
-        let id = format!("alert_{}_{of}_{}", alert.code, alert.at.as_second());
+        let id = format!("alert_{}_{of}_{}", alert.code, alert.at.as_nanosecond());
         self.post(&id, &words::alert(alert)).await
     }
 }

@@ -69,6 +69,29 @@ pub(crate) async fn read(
     Ok(row.map(DeadLetter::from))
 }
 
+/// Marked in the statement that finds them, so that of several sweeps one reports them.
+const NEWLY_BURIED: &str = "
+    UPDATE salla_sync.dead_letters SET reported_at = $3
+    WHERE id IN (
+        SELECT id FROM salla_sync.dead_letters WHERE queue = $1 AND reported_at IS NULL
+        ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)
+    RETURNING id, body, reason, attempts, sent_at, buried_at";
+
+pub(crate) async fn newly_buried(
+    pool: &PgPool,
+    queue: QueueName,
+    limit: u32,
+    now: Timestamp,
+) -> Result<Vec<DeadLetter>, Trouble> {
+    let rows: Vec<LetterRow> = sqlx::query_as(NEWLY_BURIED)
+        .bind(queue.as_str())
+        .bind(i64::from(limit))
+        .bind(now.to_sqlx())
+        .fetch_all(pool)
+        .await?;
+    Ok(rows.into_iter().map(DeadLetter::from).collect())
+}
+
 /// A message that is on the queue already is this very one, see the burial.
 const REDRIVE: &str = "
     WITH letters AS (

@@ -244,6 +244,13 @@ impl DeadLetters for PostgresQueue {
         .await
     }
 
+    async fn newly_buried(&self, limit: u32) -> Result<Vec<DeadLetter>, Failure> {
+        persistently(&self.clock, "looking for new dead letters", || {
+            dead_letters::newly_buried(&self.pool, self.name, limit, self.clock.now())
+        })
+        .await
+    }
+
     async fn discard(&self, id: &JobId) -> Result<bool, Failure> {
         let Some(id) = parse_id(id) else {
             return Ok(false);

@@ -120,7 +120,8 @@ pub(crate) async fn fail(
         .rows_affected();
     end(&mut tx, lease, changed, RunState::Failed, now).await?;
     if changed > 0 {
-        notify(&mut tx, lease.run, notification(failure), now).await?;
+        let kind = NotificationKind::of_failure(failure.code());
+        notify(&mut tx, lease.run, kind, now).await?;
     }
     tx.commit().await?;
     Ok(())
@@ -150,7 +151,8 @@ pub(crate) async fn give_up(
         .rows_affected();
     if changed > 0 {
         show(&mut tx, run, now).await?;
-        notify(&mut tx, run, notification(failure), now).await?;
+        let kind = NotificationKind::of_failure(failure.code());
+        notify(&mut tx, run, kind, now).await?;
     }
     tx.commit().await?;
     Ok(())
@@ -165,14 +167,6 @@ fn with_failure<'a>(query: Statement<'a>, failure: &Failure) -> Statement<'a> {
         .bind(storable(&recorded.code).into_owned())
         .bind(storable(&recorded.message).into_owned())
         .bind(storable(&recorded.advice).into_owned())
-}
-
-/// Who can help decides what the merchant is told.
-fn notification(failure: &Failure) -> NotificationKind {
-    match failure {
-        Failure::Disconnected(_) => NotificationKind::ReconnectNeeded,
-        _ => NotificationKind::SyncFailed,
-    }
 }
 
 const JOB: &str = "SELECT merchant_id FROM salla_sync.sync_runs WHERE id = $1 AND is_job";

@@ -141,6 +141,65 @@ async fn each_ending_is_told_and_what_is_outdated_is_not() {
     assert_eq!(shop.rows("salla_sync.notifications").await, 3);
 }
 
+/// Restarts the run and lets it end with `failure` once more.
+async fn end_again(shop: &Shop, failure: &Failure) {
+    let jobs = shop.db.database().jobs();
+    jobs.command(shop.lease.run, Command::Restart)
+        .await
+        .unwrap();
+    let lease = claim(&shop.runs, shop.lease.run, "again").await;
+    shop.runs.fail(lease, failure, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_late_message_of_another_kind_takes_nothing_from_the_latest_ending() {
+    let shop = job().await;
+    shop.runs.fail(shop.lease, &broken(), None).await.unwrap();
+    let lost = Failure::Disconnected(Disconnection::RefreshLost);
+    end_again(&shop, &lost).await;
+    let late = record(&shop, NotificationKind::SyncFailed).await;
+    assert_eq!(late, Recorded::Outdated);
+    let told = notice(record(&shop, NotificationKind::ReconnectNeeded).await);
+    assert_eq!(told.failure.unwrap().code, lost.code());
+    assert_eq!(shop.rows("salla_sync.notifications").await, 1);
+}
+
+#[tokio::test]
+async fn a_notice_that_is_sent_again_is_the_same_whatever_the_run_does_meanwhile() {
+    let shop = job().await;
+    shop.runs.fail(shop.lease, &broken(), None).await.unwrap();
+    let kind = NotificationKind::SyncFailed;
+    let first = notice(record(&shop, kind).await);
+    assert_eq!(first.failure.as_ref().unwrap().code, broken().code());
+    let jobs = shop.db.database().jobs();
+    jobs.command(shop.lease.run, Command::Restart)
+        .await
+        .unwrap();
+    claim(&shop.runs, shop.lease.run, "b").await;
+    sqlx::query("UPDATE salla_sync.sync_runs SET orders = orders + 7")
+        .execute(shop.db.database().pool())
+        .await
+        .unwrap();
+    assert_eq!(notice(record(&shop, kind).await), first);
+}
+
+#[tokio::test]
+async fn of_many_consumers_at_once_all_are_given_the_same_notice() {
+    let shop = job().await;
+    shop.runs.fail(shop.lease, &broken(), None).await.unwrap();
+    for _ in 0..10 {
+        end_again(&shop, &broken()).await;
+        let consumers = (0..8).map(|_| record(&shop, NotificationKind::SyncFailed));
+        let recorded = futures::future::join_all(consumers).await;
+        let ids: std::collections::HashSet<_> = recorded
+            .into_iter()
+            .map(|recorded| notice(recorded).id)
+            .collect();
+        assert_eq!(ids.len(), 1);
+    }
+    assert_eq!(shop.rows("salla_sync.notifications").await, 10);
+}
+
 #[tokio::test]
 async fn what_is_unknown_is_said_to_be() {
     let shop = job().await;

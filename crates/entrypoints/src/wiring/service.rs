@@ -13,7 +13,7 @@ use importer::ports::clock::Clock;
 use importer::ports::connections::{ConnectionState, Connections};
 use importer::ports::notifications::{Alerts, Notifier};
 use importer::ports::platform::Platform as _;
-use importer::ports::queue::QueueName;
+use importer::ports::queue::{DeadLetters, QueueName};
 use importer::ports::shops::{OpenShop, Shops};
 use importer::stop::StopSignal;
 use importer::sweep::{Sweep, SweepSettings};
@@ -68,6 +68,14 @@ impl Service {
         let (notifiers, alerts) = channels(&settings.channels, &clock)?;
         let sweep = Sweep {
             jobs: open.jobs(),
+            dead_letters: QueueName::ALL
+                .map(|name| {
+                    (
+                        name,
+                        Arc::new(open.database.queue(name)) as Arc<dyn DeadLetters>,
+                    )
+                })
+                .into(),
             alerts,
             clock: clock.clone(),
             settings: SweepSettings::default(),

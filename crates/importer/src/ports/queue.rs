@@ -253,6 +253,11 @@ pub trait DeadLetters: Send + Sync + fmt::Debug {
     /// them, and says how many there were.
     async fn redrive(&self, which: Redrive) -> Result<u64, Failure>;
 
+    /// Up to `limit` letters that no such call has returned yet, for telling operators
+    /// of each once. Of several callers at once one is given a letter; if its answer
+    /// gets lost, nobody is told.
+    async fn newly_buried(&self, limit: u32) -> Result<Vec<DeadLetter>, Failure>;
+
     /// Deletes a letter for good; `false` if there was none.
     async fn discard(&self, id: &JobId) -> Result<bool, Failure>;
 }

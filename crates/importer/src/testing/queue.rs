@@ -86,6 +86,7 @@ macro_rules! queue_contract {
             a_receive_that_waits_gets_what_becomes_ready_meanwhile
             a_cancelled_receive_loses_nothing
             dead_letters_are_listed_in_pages
+            operators_are_told_of_a_dead_letter_once
             a_redriven_letter_has_all_attempts_before_it
             all_letters_can_be_redriven_at_once
             a_discarded_letter_is_gone
@@ -545,6 +546,40 @@ pub async fn a_cancelled_receive_loses_nothing(fixture: &impl QueueFixture) {
         must_settle(fixture, &delivery, Disposition::Done).await;
     }
     assert_eq!(depth(fixture).await, Depth::default());
+}
+
+pub async fn operators_are_told_of_a_dead_letter_once(fixture: &impl QueueFixture) {
+    let letters = fixture.dead_letters();
+    assert_eq!(letters.newly_buried(10).await, Ok(Vec::new()));
+    for body in ["a", "b", "c"] {
+        bury(fixture, body).await;
+    }
+    let first = letters.newly_buried(2).await.unwrap();
+    let second = letters.newly_buried(2).await.unwrap();
+    let mut told: Vec<String> = first
+        .iter()
+        .chain(&second)
+        .map(|l| l.body.clone())
+        .collect();
+    told.sort();
+    assert_eq!(
+        (first.len(), told),
+        (2, vec!["a".into(), "b".into(), "c".into()])
+    );
+    assert_eq!(letters.newly_buried(2).await, Ok(Vec::new()));
+    assert_eq!(depth(fixture).await.dead, 3, "they are told of and stay");
+
+    // What fails again after it was put back is news.
+    letters
+        .redrive(Redrive::One(first[0].id.clone()))
+        .await
+        .unwrap();
+    let again = must_take(fixture).await;
+    let why = "again".to_owned();
+    settle(fixture, &again, Disposition::Bury { why }).await;
+    let third = letters.newly_buried(10).await.unwrap();
+    assert_eq!(third.len(), 1);
+    assert_eq!(third[0].id, first[0].id);
 }
 
 pub async fn dead_letters_are_listed_in_pages(fixture: &impl QueueFixture) {

@@ -1,15 +1,16 @@
 #!/bin/sh
-# Runs every test, on PostgreSQL 16 and on what is installed if that is another one.
-# Further arguments are passed to the test runner.
+# Runs every test, on PostgreSQL 16 and on what is installed if that is another one;
+# also those behind one that fails, so that one run tells everything. Further arguments
+# are passed to the test runner.
 set -eu
 cd "$(dirname "$0")/.."
 scripts/need.sh cargo cc
 
 run() {
     if command -v cargo-nextest >/dev/null 2>&1; then
-        cargo nextest run --locked "$@"
+        cargo nextest run --locked --no-fail-fast "$@"
     else
-        cargo test --locked "$@"
+        cargo test --locked --no-fail-fast "$@"
     fi
 }
 

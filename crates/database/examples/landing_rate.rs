@@ -84,10 +84,12 @@ async fn measure(batches: u32, parallel: u32, keep_raw: bool) {
         );
     }
     let counting = clock.monotonic();
-    let counts = runs.count_window(lease, window).await.unwrap();
+    let certificate = runs.certify(lease, clock.now()).await.unwrap();
+    let mut windows = certificate.windows.into_iter();
+    let counts = windows.find(|w| w.listing.window == window).unwrap();
     println!(
         "counting {} orders: {:.0} ms",
-        counts.distinct,
+        counts.listing.distinct,
         (clock.monotonic() - counting).as_secs_f64() * 1000.0
     );
     assert!(counts.loaded == counts.details_loaded);

@@ -12,9 +12,9 @@ use crate::run::{RunId, WindowId};
 use crate::shop::MerchantId;
 use crate::window::DayRange;
 
-/// The counts of one walk of one window, as the database holds them.
+/// What the last walk of a window listed: all that decides whether it was read whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct WindowCounts {
+pub struct Listing {
     pub window: WindowId,
     pub resource: Resource,
     /// Absent for resources that are imported whole.
@@ -29,14 +29,6 @@ pub struct WindowCounts {
     pub distinct: u64,
     /// Records of the last walk that have no readable id; each is a rejection.
     pub without_id: u64,
-    /// Ids of the last walk that are in their table.
-    pub loaded: u64,
-    /// Ids of the last walk that are kept as rejections, those without id included.
-    pub rejected: u64,
-    /// Ids of the last walk that Salla no longer gives.
-    pub gone: u64,
-    pub details_needed: u64,
-    pub details_loaded: u64,
     /// The run was told to stop after so many orders, so this window was not
     /// walked to its end and proves nothing.
     pub cut_short: bool,
@@ -53,6 +45,21 @@ pub struct WindowCounts {
     /// `total` never fell below that of the first page, nor rose above `reported`.
     #[serde(default)]
     pub total_only_grew: bool,
+}
+
+/// What a window listed and what became of it, as the database holds them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WindowCounts {
+    #[serde(flatten)]
+    pub listing: Listing,
+    /// Listed ids that are in their table.
+    pub loaded: u64,
+    /// Listed ids that are kept as rejections, those without id included.
+    pub rejected: u64,
+    /// Listed ids that Salla no longer gives.
+    pub gone: u64,
+    pub details_needed: u64,
+    pub details_loaded: u64,
 }
 
 /// How far the walks of a window prove that it was read whole (DESIGN §3.4).
@@ -76,7 +83,7 @@ pub fn settlement_bound(reported: u64) -> u64 {
     (reported / 200).max(3)
 }
 
-impl WindowCounts {
+impl Listing {
     pub fn proof(&self) -> Proof {
         if self.cut_short {
             Proof::CutShort
@@ -130,21 +137,27 @@ impl WindowCounts {
         self.same_as_before && self.total_was_stable && self.proof() == Proof::Unproven
     }
 
-    /// Every record that was listed is loaded, rejected or gone, and has its
-    /// details.
-    pub fn records_are_accounted_for(&self) -> bool {
-        self.distinct + self.without_id == self.loaded + self.rejected + self.gone
-            && self.details_needed == self.details_loaded
-    }
-
-    pub fn balances(&self) -> bool {
-        self.proof() != Proof::Unproven && self.records_are_accounted_for()
+    /// Records that were listed, those without a readable id included.
+    pub fn listed(&self) -> u64 {
+        self.distinct + self.without_id
     }
 
     /// What Salla reported beyond (or below, if negative) what it listed.
     pub fn difference(&self) -> i64 {
-        let listed = self.distinct + self.without_id;
-        self.reported.cast_signed() - listed.cast_signed()
+        self.reported.cast_signed() - self.listed().cast_signed()
+    }
+}
+
+impl WindowCounts {
+    /// Every record that was listed is loaded, rejected or gone, and has its
+    /// details.
+    pub fn records_are_accounted_for(&self) -> bool {
+        self.listing.listed() == self.loaded + self.rejected + self.gone
+            && self.details_needed == self.details_loaded
+    }
+
+    pub fn balances(&self) -> bool {
+        self.listing.proof() != Proof::Unproven && self.records_are_accounted_for()
     }
 }
 
@@ -218,9 +231,10 @@ impl Certificate {
             balanced: true,
             ..ResourceSummary::default()
         };
-        for w in self.windows.iter().filter(|w| w.resource == resource) {
-            sum.reported += w.reported;
-            sum.distinct += w.distinct + w.without_id;
+        let of_it = |w: &&WindowCounts| w.listing.resource == resource;
+        for w in self.windows.iter().filter(of_it) {
+            sum.reported += w.listing.reported;
+            sum.distinct += w.listing.listed();
             sum.loaded += w.loaded;
             sum.rejected += w.rejected;
             sum.gone += w.gone;
@@ -236,8 +250,8 @@ impl Certificate {
 mod tests {
     use super::*;
 
-    fn counts() -> WindowCounts {
-        WindowCounts {
+    fn listing() -> Listing {
+        Listing {
             window: WindowId(1),
             resource: Resource::Orders,
             days: None,
@@ -246,11 +260,6 @@ mod tests {
             total_was_stable: true,
             distinct: 99,
             without_id: 1,
-            loaded: 95,
-            rejected: 4,
-            gone: 1,
-            details_needed: 95,
-            details_loaded: 95,
             cut_short: false,
             pages: 2,
             same_as_before: false,
@@ -259,13 +268,24 @@ mod tests {
         }
     }
 
+    fn counts() -> WindowCounts {
+        WindowCounts {
+            listing: listing(),
+            loaded: 95,
+            rejected: 4,
+            gone: 1,
+            details_needed: 95,
+            details_loaded: 95,
+        }
+    }
+
     #[test]
     fn a_window_balances_only_when_every_clause_holds() {
         assert!(counts().balances());
         let broken: [fn(&mut WindowCounts); 6] = [
-            |w| w.reported = 101,
-            |w| w.reported = 99,
-            |w| w.total_was_stable = false,
+            |w| w.listing.reported = 101,
+            |w| w.listing.reported = 99,
+            |w| w.listing.total_was_stable = false,
             |w| w.loaded = 94,
             |w| w.rejected = 5,
             |w| w.details_loaded = 94,
@@ -296,10 +316,8 @@ mod tests {
 
     #[test]
     fn a_certificate_balances_when_all_its_windows_do() {
-        let broken = WindowCounts {
-            reported: 7,
-            ..counts()
-        };
+        let mut broken = counts();
+        broken.listing.reported = 7;
         assert!(certificate(vec![counts(), counts()]).balances());
         let one_broken = certificate(vec![counts(), broken.clone()]);
         assert!(!one_broken.balances());
@@ -310,10 +328,8 @@ mod tests {
 
     #[test]
     fn the_summary_adds_up_the_windows_of_its_resource() {
-        let products = WindowCounts {
-            resource: Resource::Products,
-            ..counts()
-        };
+        let mut products = counts();
+        products.listing.resource = Resource::Products;
         let summary = certificate(vec![counts(), products, counts()]).summary(Resource::Orders);
         let expected = ResourceSummary {
             reported: 200,
@@ -344,12 +360,12 @@ mod tests {
             (10_000, 10_020, true, Proof::Unproven),
         ];
         for (reported, listed, same_as_before, proof) in table {
-            let window = WindowCounts {
+            let window = Listing {
                 reported,
                 distinct: listed,
                 without_id: 0,
                 same_as_before,
-                ..counts()
+                ..listing()
             };
             assert_eq!(
                 window.proof(),
@@ -361,7 +377,7 @@ mod tests {
 
     #[test]
     fn a_total_that_moved_needs_a_second_walk() {
-        let mut window = counts();
+        let mut window = listing();
         window.total_was_stable = false;
         assert_eq!(window.proof(), Proof::Unproven);
         window.same_as_before = true;
@@ -379,11 +395,11 @@ mod tests {
             (Resource::Products, 2, true, Proof::Unproven),
         ];
         for (resource, pages, ends_read_again, proof) in table {
-            let mut window = WindowCounts {
+            let mut window = Listing {
                 resource,
                 pages,
                 ends_read_again,
-                ..counts()
+                ..listing()
             };
             assert_eq!(
                 window.proof(),
@@ -397,14 +413,14 @@ mod tests {
 
     #[test]
     fn customers_may_sign_up_while_their_list_is_read() {
-        let mut window = WindowCounts {
+        let mut window = Listing {
             resource: Resource::Customers,
             total_was_stable: false,
             ends_read_again: true,
-            ..counts()
+            ..listing()
         };
         assert_eq!(window.proof(), Proof::Proven);
-        let broken: [fn(&mut WindowCounts); 4] = [
+        let broken: [fn(&mut Listing); 4] = [
             |w| w.resource = Resource::Orders,
             |w| w.ends_read_again = false,
             |w| w.total_only_grew = false,
@@ -421,7 +437,7 @@ mod tests {
 
     #[test]
     fn only_agreement_far_from_the_number_is_hopeless() {
-        let mut window = counts();
+        let mut window = listing();
         window.reported = 500;
         assert!(!window.is_hopeless());
         window.same_as_before = true;
@@ -432,7 +448,7 @@ mod tests {
 
     #[test]
     fn the_difference_has_a_sign() {
-        let mut window = counts();
+        let mut window = listing();
         window.reported = 98;
         assert_eq!(window.difference(), -2);
     }

@@ -263,7 +263,7 @@ impl Plan {
 }
 
 /// Besides the walk, the first and the last page are read again (see
-/// [`crate::certificate::WindowCounts::proof`]).
+/// [`crate::certificate::Listing::proof`]).
 fn customer_pages(probe: &Probe, rows: u64) -> u64 {
     match pages(rows, probe.customers_per_page) {
         walk if walk > 1 && probe.max_orders.is_none() => walk + 2,

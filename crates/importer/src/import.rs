@@ -441,10 +441,10 @@ async fn walk_all(shop: &Workshop, windows: Vec<StoredWindow>) -> Result<(), Fai
 /// Walks a window; returns the halves that took its place, if it had to be split.
 async fn walk_one(shop: &Workshop, window: StoredWindow) -> Result<Vec<StoredWindow>, Failure> {
     match walk_window(shop, window).await? {
-        Walked::Settled(counts) => {
+        Walked::Settled(listing) => {
             tracing::info!(
-                reported = counts.reported, loaded = counts.loaded, rejected = counts.rejected,
-                proof = ?counts.proof(), "window walked"
+                reported = listing.reported, listed = listing.listed(),
+                proof = ?listing.proof(), "window walked"
             );
             Ok(vec![])
         }

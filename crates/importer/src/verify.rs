@@ -77,8 +77,8 @@ pub async fn verify_windows(
     as_of: Timestamp,
 ) -> Result<Vec<WindowFinding>, Failure> {
     let asking = windows.iter().map(|window| async move {
-        let days = window.days.map(|days| days.widened(overlap));
-        let request = PageRequest::first(window.resource, days);
+        let days = window.listing.days.map(|days| days.widened(overlap));
+        let request = PageRequest::first(window.listing.resource, days);
         let page = platform.list_page(&request).await?;
         Ok(compare(window, page.pagination.total, as_of))
     });
@@ -87,9 +87,8 @@ pub async fn verify_windows(
 
 fn compare(window: &WindowCounts, platform_now: u64, as_of: Timestamp) -> WindowFinding {
     let held = window.loaded + window.rejected;
-    let listed = window.distinct + window.without_id;
-    let lost = listed.saturating_sub(held + window.gone);
-    let meaning = if window.cut_short {
+    let lost = window.listing.listed().saturating_sub(held + window.gone);
+    let meaning = if window.listing.cut_short {
         Meaning::CutShort
     } else if lost > 0 {
         Meaning::Lost(lost)
@@ -97,14 +96,14 @@ fn compare(window: &WindowCounts, platform_now: u64, as_of: Timestamp) -> Window
         Meaning::Fits
     } else if platform_now < held {
         Meaning::DeletedSince(held - platform_now)
-    } else if was_over(window.days, as_of) {
+    } else if was_over(window.listing.days, as_of) {
         Meaning::Lacking(platform_now - held)
     } else {
         Meaning::ArrivedSince(platform_now - held)
     };
     WindowFinding {
-        resource: window.resource,
-        days: window.days,
+        resource: window.listing.resource,
+        days: window.listing.days,
         platform_now,
         held,
         meaning,
@@ -191,7 +190,6 @@ async fn verify_order(platform: &dyn Platform, stored: &Order) -> Result<OrderOu
 
 #[cfg(test)]
 mod tests {
-    use domain::run::WindowId;
 
     use super::*;
 
@@ -201,14 +199,11 @@ mod tests {
             let zero = r#"{"window":1,"resource":"orders","days":null,"walks":1,"reported":100,
                 "total_was_stable":true,"distinct":99,"without_id":1,"loaded":0,"rejected":2,
                 "gone":0,"details_needed":0,"details_loaded":0,"cut_short":false}"#;
-            let zero: WindowCounts = serde_json::from_str(zero).unwrap();
-            WindowCounts {
-                window: WindowId(1),
-                days: DayRange::new("2025-06-01".parse().unwrap(), "2025-06-14".parse().unwrap()),
-                loaded,
-                gone,
-                ..zero
-            }
+            let mut counts: WindowCounts = serde_json::from_str(zero).unwrap();
+            counts.listing.days =
+                DayRange::new("2025-06-01".parse().unwrap(), "2025-06-14".parse().unwrap());
+            (counts.loaded, counts.gone) = (loaded, gone);
+            counts
         };
         let at = |text: &str| -> Timestamp { text.parse().unwrap() };
         let open = at("2025-06-14T20:00:00Z");
@@ -230,10 +225,10 @@ mod tests {
             assert_eq!(found.meaning, meaning, "{platform_now} {as_of}");
         }
         let mut cut_short = counts(10, 0);
-        cut_short.cut_short = true;
+        cut_short.listing.cut_short = true;
         assert_eq!(compare(&cut_short, 100, over).meaning, Meaning::CutShort);
         let mut whole = counts(98, 0);
-        whole.days = None;
+        whole.listing.days = None;
         assert_eq!(compare(&whole, 101, over).meaning, Meaning::ArrivedSince(1));
     }
 }

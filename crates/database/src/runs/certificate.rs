@@ -26,7 +26,7 @@ pub(crate) async fn certify(
 ) -> Result<Certificate, Trouble> {
     let mut tx = pool.begin_with(SNAPSHOT).await?;
     let subject = subject(&mut tx, lease).await?;
-    let windows = count_windows(&mut tx, lease, None).await?;
+    let windows = count_windows(&mut tx, lease).await?;
     let month_totals = match subject.reads_orders {
         true => month_totals(&mut tx, lease, &subject).await?,
         false => vec![],

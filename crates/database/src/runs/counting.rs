@@ -1,6 +1,6 @@
 //! What a window's last walk listed, and what became of it.
 
-use domain::certificate::WindowCounts;
+use domain::certificate::{Listing, WindowCounts};
 use domain::resource::Resource;
 use domain::run::WindowId;
 use importer::ports::landing::RunLease;
@@ -11,17 +11,9 @@ use crate::failure::Trouble;
 use crate::landing::parse_resource;
 use crate::runs::windows::{days, no_such_window};
 
-/// Every id of the walk gets one verdict. A rejection that is still open comes first,
-/// because then something of the record lacks even if an older row is there; then the
-/// row; then the tombstone. An id without any is missing, and the sums show it.
-///
-/// The lateral look-ups with a limit keep the planner from joining whole tables: in
-/// the first minutes of an import its statistics still call them empty. Tombstones only
-/// matter to ids without a row, so elsewhere they are looked up for those alone; of an
-/// order the same look-up also tells of its details. In the order of ids neighbours in
-/// the index are looked up one after the other.
-macro_rules! judge {
-    ($table:literal, $asks_source:literal, $has_details:literal) => {
+/// The pages of the last walk of window `$1`, and what they and the walk before say.
+macro_rules! listed {
+    ($rest:literal) => {
         concat!(
             "WITH pages AS (
                 SELECT p.* FROM salla_sync.sync_pages p
@@ -45,17 +37,44 @@ macro_rules! judge {
                     NOT EXISTS (SELECT unnest(ids) FROM pages EXCEPT SELECT unnest(ids) FROM before)
                     AND NOT EXISTS (SELECT unnest(ids) FROM before EXCEPT SELECT unnest(ids) FROM pages)
                 ELSE false END AS same_as_before
-            ), judged AS MATERIALIZED (
-                SELECT l.id IN (SELECT x.salla_id FROM salla_sync.rejected_records x
-                                WHERE x.merchant_id = $2
-                                  AND x.resource = $3::text::salla_sync.resource
-                                  AND x.salla_id IS NOT NULL
-                                  AND x.resolved_at IS NULL) AS is_rejected,
-                       t.id IS NOT NULL AS is_present,
-                       s.gone_at IS NOT NULL AS is_gone, ",
+            ), listed AS MATERIALIZED (
+                SELECT DISTINCT unnest(ids) AS id FROM pages ORDER BY 1
+            ), listing AS (
+                SELECT walk.*, comparison.*, (SELECT count(*) FROM listed) AS distinct_ids
+                FROM walk CROSS JOIN comparison
+            ) ",
+            $rest
+        )
+    };
+}
+
+const LISTING: &str = listed!("SELECT * FROM listing");
+
+/// Every id of the walk gets one verdict. A rejection that is still open comes first,
+/// because then something of the record lacks even if an older row is there; then the
+/// row; then the tombstone. An id without any is missing, and the sums show it.
+///
+/// The lateral look-ups with a limit keep the planner from joining whole tables: in
+/// the first minutes of an import its statistics still call them empty. Tombstones only
+/// matter to ids without a row, so elsewhere they are looked up for those alone; of an
+/// order the same look-up also tells of its details. In the order of ids neighbours in
+/// the index are looked up one after the other.
+macro_rules! judge {
+    ($table:literal, $asks_source:literal, $has_details:literal) => {
+        concat!(
+            listed!(
+                ", judged AS MATERIALIZED (
+                    SELECT l.id IN (SELECT x.salla_id FROM salla_sync.rejected_records x
+                                    WHERE x.merchant_id = $2
+                                      AND x.resource = $3::text::salla_sync.resource
+                                      AND x.salla_id IS NOT NULL
+                                      AND x.resolved_at IS NULL) AS is_rejected,
+                           t.id IS NOT NULL AS is_present,
+                           s.gone_at IS NOT NULL AS is_gone, "
+            ),
             $has_details,
             " AS has_details
-                FROM (SELECT DISTINCT unnest(ids) AS id FROM pages ORDER BY 1) l
+                FROM listed l
                 LEFT JOIN LATERAL (
                     SELECT * FROM ",
             $table,
@@ -67,16 +86,14 @@ macro_rules! judge {
             " AND s.merchant_id = $2 AND s.resource = $3::text::salla_sync.resource
                       AND s.salla_id = l.id LIMIT 1) s ON true
             ), verdicts AS (
-                SELECT count(*) AS distinct_ids,
-                       count(*) FILTER (WHERE is_rejected) AS rejected,
+                SELECT count(*) FILTER (WHERE is_rejected) AS rejected,
                        count(*) FILTER (WHERE is_present AND NOT is_rejected) AS loaded,
                        count(*) FILTER (WHERE is_present AND NOT is_rejected AND has_details)
                            AS with_details,
                        count(*) FILTER (WHERE is_gone AND NOT is_present AND NOT is_rejected) AS gone
                 FROM judged
             )
-            SELECT walk.*, comparison.*, verdicts.*
-            FROM walk CROSS JOIN comparison CROSS JOIN verdicts"
+            SELECT listing.*, verdicts.* FROM listing CROSS JOIN verdicts"
         )
     };
 }
@@ -96,7 +113,7 @@ const CATEGORIES: &str = judge!("salla.categories", "t.id IS NULL", "false");
 const ORDER_STATUSES: &str = judge!("salla.order_statuses", "t.id IS NULL", "false");
 
 #[derive(sqlx::FromRow)]
-struct Judged {
+struct Listed {
     reported: i64,
     total_was_stable: bool,
     total_only_grew: bool,
@@ -104,6 +121,32 @@ struct Judged {
     pages: i32,
     same_as_before: bool,
     distinct_ids: i64,
+}
+
+impl Listed {
+    fn of(self, window: &CountedWindow) -> Result<Listing, Trouble> {
+        Ok(Listing {
+            window: WindowId(window.id),
+            resource: parse_resource(&window.resource)?,
+            days: days(window.day_from, window.day_to),
+            walks: window.walk.cast_unsigned(),
+            reported: self.reported.cast_unsigned(),
+            total_was_stable: self.total_was_stable,
+            distinct: self.distinct_ids.cast_unsigned(),
+            without_id: self.without_id.cast_unsigned(),
+            cut_short: window.cut_short,
+            pages: self.pages.cast_unsigned(),
+            same_as_before: self.same_as_before,
+            ends_read_again: window.ends_read_again,
+            total_only_grew: self.total_only_grew,
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Judged {
+    #[sqlx(flatten)]
+    listed: Listed,
     rejected: i64,
     loaded: i64,
     with_details: i64,
@@ -128,31 +171,38 @@ const WINDOWS: &str = "
     WHERE run_id = $1 AND replaced_at IS NULL AND ($2::bigint IS NULL OR id = $2)
     ORDER BY position";
 
-pub(crate) async fn count_window(
+pub(crate) async fn listing(
     pool: &PgPool,
     lease: RunLease,
     window: WindowId,
-) -> Result<WindowCounts, Trouble> {
+) -> Result<Listing, Trouble> {
     let mut connection = pool.acquire().await?;
-    let counts = count_windows(&mut connection, lease, Some(window)).await?;
-    let counts = counts.into_iter().next();
-    Ok(counts.ok_or_else(|| no_such_window("counted"))?)
+    let window: Option<CountedWindow> = sqlx::query_as(WINDOWS)
+        .bind(lease.run.0)
+        .bind(Some(window.0))
+        .fetch_optional(&mut *connection)
+        .await?;
+    let window = window.ok_or_else(|| no_such_window("counted"))?;
+    let listed: Listed = sqlx::query_as(LISTING)
+        .bind(window.id)
+        .fetch_one(&mut *connection)
+        .await?;
+    listed.of(&window)
 }
 
-/// Counts one window of the run, or all in their order.
+/// Counts all windows of the run, in their order.
 pub(crate) async fn count_windows(
     connection: &mut PgConnection,
     lease: RunLease,
-    window: Option<WindowId>,
 ) -> Result<Vec<WindowCounts>, Trouble> {
     let windows: Vec<CountedWindow> = sqlx::query_as(WINDOWS)
         .bind(lease.run.0)
-        .bind(window.map(|w| w.0))
+        .bind(None::<i64>)
         .fetch_all(&mut *connection)
         .await?;
     let mut counts = Vec::with_capacity(windows.len());
     for window in windows {
-        counts.push(count(connection, lease, window).await?);
+        counts.push(count(connection, lease, &window).await?);
     }
     Ok(counts)
 }
@@ -160,7 +210,7 @@ pub(crate) async fn count_windows(
 async fn count(
     connection: &mut PgConnection,
     lease: RunLease,
-    window: CountedWindow,
+    window: &CountedWindow,
 ) -> Result<WindowCounts, Trouble> {
     let resource = parse_resource(&window.resource)?;
     let sql = match resource {
@@ -177,18 +227,12 @@ async fn count(
         .fetch_one(connection)
         .await?;
     let has_details = resource == Resource::Orders;
+    // A record without id is always a rejection, written with its page.
+    let rejected = judged.rejected + judged.listed.without_id;
     Ok(WindowCounts {
-        window: WindowId(window.id),
-        resource,
-        days: days(window.day_from, window.day_to),
-        walks: window.walk.cast_unsigned(),
-        reported: judged.reported.cast_unsigned(),
-        total_was_stable: judged.total_was_stable,
-        distinct: judged.distinct_ids.cast_unsigned(),
-        without_id: judged.without_id.cast_unsigned(),
+        listing: judged.listed.of(window)?,
         loaded: judged.loaded.cast_unsigned(),
-        // A record without id is always a rejection, written with its page.
-        rejected: (judged.rejected + judged.without_id).cast_unsigned(),
+        rejected: rejected.cast_unsigned(),
         gone: judged.gone.cast_unsigned(),
         details_needed: if has_details {
             judged.loaded.cast_unsigned()
@@ -196,10 +240,5 @@ async fn count(
             0
         },
         details_loaded: judged.with_details.cast_unsigned(),
-        cut_short: window.cut_short,
-        pages: judged.pages.cast_unsigned(),
-        same_as_before: judged.same_as_before,
-        ends_read_again: window.ends_read_again,
-        total_only_grew: judged.total_only_grew,
     })
 }

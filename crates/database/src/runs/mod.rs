@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::certificate::{Certificate, WindowCounts};
+use domain::certificate::{Certificate, Listing};
 use domain::failure::Failure;
 use domain::plan::Plan;
 use domain::resource::Resource;
@@ -170,13 +170,9 @@ impl Runs for PostgresRuns {
         .await
     }
 
-    async fn count_window(
-        &self,
-        lease: RunLease,
-        window: WindowId,
-    ) -> Result<WindowCounts, Failure> {
-        persistently(&self.clock, "counting a window", || {
-            counting::count_window(&self.pool, lease, window)
+    async fn listing(&self, lease: RunLease, window: WindowId) -> Result<Listing, Failure> {
+        persistently(&self.clock, "counting what a window listed", || {
+            counting::listing(&self.pool, lease, window)
         })
         .await
     }

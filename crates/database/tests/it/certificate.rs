@@ -123,5 +123,5 @@ async fn a_first_try_answers_only_for_what_it_listed() {
         certificate.month_totals,
         [month("2025-06-01", "SAR", 1, 10_002)]
     );
-    assert!(certificate.windows[0].cut_short);
+    assert!(certificate.windows[0].listing.cut_short);
 }

@@ -13,8 +13,8 @@ use crate::shop::{Shop, orders};
 async fn a_window_without_pages_proves_nothing() {
     let shop = Shop::open().await;
     let counts = shop.count(Resource::Orders).await;
-    assert_eq!((counts.reported, counts.distinct), (0, 0));
-    assert!(!counts.walk_is_exact());
+    assert_eq!((counts.listing.reported, counts.listing.distinct), (0, 0));
+    assert!(!counts.listing.walk_is_exact());
     shop.land_orders(1, at(0), &[]).await;
     assert!(
         shop.count(Resource::Orders).await.balances(),
@@ -45,11 +45,14 @@ async fn every_kind_of_record_is_counted_once() {
     shop.landing.land_pages(shop.lease, &pages).await.unwrap();
     shop.land_outcome(4, at(9), DetailOutcome::Gone).await;
     let counts = shop.count(Resource::Orders).await;
-    assert_eq!((counts.reported, counts.total_was_stable), (6, true));
-    assert_eq!((counts.distinct, counts.without_id), (5, 1));
+    assert_eq!(
+        (counts.listing.reported, counts.listing.total_was_stable),
+        (6, true)
+    );
+    assert_eq!((counts.listing.distinct, counts.listing.without_id), (5, 1));
     assert_eq!((counts.loaded, counts.rejected, counts.gone), (3, 2, 1));
     assert_eq!((counts.details_needed, counts.details_loaded), (3, 2));
-    assert!(counts.walk_is_exact());
+    assert!(counts.listing.walk_is_exact());
     assert!(!counts.balances(), "one order lacks its details");
     shop.land_detail(at(10), whole(5)).await;
     assert!(shop.count(Resource::Orders).await.balances());
@@ -74,14 +77,24 @@ async fn a_total_that_moves_is_seen_and_the_last_page_speaks() {
             .unwrap();
     }
     let counts = shop.count(Resource::Orders).await;
-    assert_eq!((counts.reported, counts.total_was_stable), (120, false));
+    assert_eq!(
+        (counts.listing.reported, counts.listing.total_was_stable),
+        (120, false)
+    );
     let window = shop.window(Resource::Orders).await;
     let walk = shop.runs.begin_walk(shop.lease, window).await.unwrap();
     let mut again = shop.page(1, at(9), orders(vec![ok(whole(1))])).await;
     again.walk = walk;
     shop.landing.land_pages(shop.lease, &[again]).await.unwrap();
     let counts = shop.count(Resource::Orders).await;
-    assert_eq!((counts.walks, counts.reported, counts.distinct), (2, 1, 1));
+    assert_eq!(
+        (
+            counts.listing.walks,
+            counts.listing.reported,
+            counts.listing.distinct
+        ),
+        (2, 1, 1)
+    );
     assert!(counts.balances(), "only the last walk counts");
 }
 
@@ -123,7 +136,11 @@ async fn ten_thousand_ids_are_counted_quickly() {
     let begun = tokio::time::Instant::now();
     let counts = shop.count(Resource::Orders).await;
     assert_eq!(
-        (counts.distinct, counts.loaded, counts.details_loaded),
+        (
+            counts.listing.distinct,
+            counts.loaded,
+            counts.details_loaded
+        ),
         (10_000, 10_000, 10_000)
     );
     assert!(begun.elapsed().as_secs() < 3, "{:?}", begun.elapsed());

@@ -176,7 +176,10 @@ async fn an_order_that_has_gone_stays_gone_for_older_pages() {
     let (orders,): (i64,) = shop.one("SELECT orders FROM salla_sync.sync_runs").await;
     assert_eq!(orders, 1);
     let mut counts = shop.count(Resource::Orders).await;
-    assert_eq!((counts.distinct, counts.loaded, counts.gone), (2, 1, 1));
+    assert_eq!(
+        (counts.listing.distinct, counts.loaded, counts.gone),
+        (2, 1, 1)
+    );
     counts.details_loaded = counts.details_needed;
     assert!(counts.records_are_accounted_for());
 

@@ -41,7 +41,7 @@ async fn parallel_landings_of_the_same_orders_agree() {
         landed.unwrap();
     }
     let counts = shop.count(Resource::Orders).await;
-    assert_eq!(counts.loaded, counts.distinct);
+    assert_eq!(counts.loaded, counts.listing.distinct);
     let (counted, rows): (i64, i64) = shop
         .one("SELECT r.orders, (SELECT count(*) FROM salla.orders) FROM salla_sync.sync_runs r")
         .await;

@@ -14,16 +14,16 @@ async fn two_walks_are_compared_by_their_ids() {
     let shop = Shop::open().await;
     let window = shop.window(Resource::Orders).await;
     shop.land_orders(1, at(1), &[header(1), header(2)]).await;
-    assert!(!shop.count(Resource::Orders).await.same_as_before);
+    assert!(!shop.count(Resource::Orders).await.listing.same_as_before);
     shop.runs.begin_walk(shop.lease, window).await.unwrap();
     shop.land_orders(1, at(2), &[header(2), header(1)]).await;
-    assert!(shop.count(Resource::Orders).await.same_as_before);
+    assert!(shop.count(Resource::Orders).await.listing.same_as_before);
     shop.runs.begin_walk(shop.lease, window).await.unwrap();
     shop.land_orders(1, at(3), &[header(1)]).await;
-    assert!(!shop.count(Resource::Orders).await.same_as_before);
+    assert!(!shop.count(Resource::Orders).await.listing.same_as_before);
     shop.runs.begin_walk(shop.lease, window).await.unwrap();
     shop.land_orders(1, at(4), &[header(1), header(3)]).await;
-    assert!(!shop.count(Resource::Orders).await.same_as_before);
+    assert!(!shop.count(Resource::Orders).await.listing.same_as_before);
 }
 
 #[tokio::test]
@@ -34,9 +34,20 @@ async fn the_ends_of_a_list_are_forgotten_with_its_walk() {
         .record_ends_read_again(shop.lease, window)
         .await
         .unwrap();
-    assert!(shop.count(Resource::Customers).await.ends_read_again);
+    assert!(
+        shop.count(Resource::Customers)
+            .await
+            .listing
+            .ends_read_again
+    );
     shop.runs.begin_walk(shop.lease, window).await.unwrap();
-    assert!(!shop.count(Resource::Customers).await.ends_read_again);
+    assert!(
+        !shop
+            .count(Resource::Customers)
+            .await
+            .listing
+            .ends_read_again
+    );
 }
 
 #[tokio::test]
@@ -71,7 +82,7 @@ async fn orders_of_the_range_that_no_present_walk_lists_are_found_and_asked_for(
 
     let certificate = shop.runs.certify(shop.lease, at(4)).await.unwrap();
     assert_eq!((certificate.vanished, certificate.unlisted), (1, 1));
-    assert_eq!(certificate.windows[0].proof(), Proof::Proven);
+    assert_eq!(certificate.windows[0].listing.proof(), Proof::Proven);
 }
 
 #[tokio::test]

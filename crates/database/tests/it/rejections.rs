@@ -30,7 +30,11 @@ async fn one_bad_record_does_not_cost_its_page() {
     assert_eq!(rows[1].5, 1);
     let counts = shop.count(Resource::Orders).await;
     assert_eq!(
-        (counts.reported, counts.distinct, counts.without_id),
+        (
+            counts.listing.reported,
+            counts.listing.distinct,
+            counts.listing.without_id
+        ),
         (3, 2, 1)
     );
     assert_eq!((counts.loaded, counts.rejected), (1, 2));

@@ -25,7 +25,7 @@ pub fn print(certificate: &Certificate) {
 
 /// What the run read.
 fn subject(certificate: &Certificate) -> String {
-    let mut resources = certificate.windows.iter().map(|w| w.resource);
+    let mut resources = certificate.windows.iter().map(|w| w.listing.resource);
     match resources.clone().next() {
         Some(first) if !resources.any(Resource::has_windows) => format!("{first} only"),
         _ => format!(
@@ -51,16 +51,18 @@ fn windows(certificate: &Certificate) -> Table {
     ]);
     for w in &certificate.windows {
         table.row([
-            w.resource.to_string(),
-            w.days.map_or("whole".into(), |days| days.to_string()),
-            count(w.reported),
-            count(w.distinct + w.without_id),
+            w.listing.resource.to_string(),
+            w.listing
+                .days
+                .map_or("whole".into(), |days| days.to_string()),
+            count(w.listing.reported),
+            count(w.listing.listed()),
             count(w.loaded),
             count(w.rejected),
             count(w.gone),
             details(w, w.details_needed),
             details(w, w.details_loaded),
-            w.walks.to_string(),
+            w.listing.walks.to_string(),
             remark(w),
         ]);
     }
@@ -68,25 +70,25 @@ fn windows(certificate: &Certificate) -> Table {
 }
 
 fn details(window: &WindowCounts, number: u64) -> String {
-    match window.resource {
+    match window.listing.resource {
         Resource::Orders => count(number),
         _ => String::new(),
     }
 }
 
 fn remark(window: &WindowCounts) -> String {
-    if window.proof() != Proof::Unproven && !window.records_are_accounted_for() {
+    if window.listing.proof() != Proof::Unproven && !window.records_are_accounted_for() {
         return "INCOMPLETE".to_owned();
     }
-    match window.proof() {
+    match window.listing.proof() {
         Proof::CutShort => "cut short".to_owned(),
         Proof::Proven => "balanced".to_owned(),
-        Proof::Settled => format!("settled, Salla says {:+}", window.difference()),
-        Proof::Unproven if window.reported >= MAX_ROWS_PER_WINDOW => {
+        Proof::Settled => format!("settled, Salla says {:+}", window.listing.difference()),
+        Proof::Unproven if window.listing.reported >= MAX_ROWS_PER_WINDOW => {
             "CANNOT BE PROVEN: above 10,000 rows".to_owned()
         }
-        Proof::Unproven if !window.total_was_stable => "CHANGED WHILE READ".to_owned(),
-        Proof::Unproven => match window.difference() {
+        Proof::Unproven if !window.listing.total_was_stable => "CHANGED WHILE READ".to_owned(),
+        Proof::Unproven => match window.listing.difference() {
             0 => "CHANGED BETWEEN WALKS".to_owned(),
             difference => format!("DIFFERS BY {difference:+}"),
         },
@@ -142,13 +144,13 @@ fn print_rejections(certificate: &Certificate) {
 }
 
 fn verdict(certificate: &Certificate) -> String {
-    if certificate.windows.iter().any(|w| w.cut_short) {
+    if certificate.windows.iter().any(|w| w.listing.cut_short) {
         return "\nThis was a first try with --max-orders: it proves only what it read.".to_owned();
     }
     let settled = certificate
         .windows
         .iter()
-        .any(|w| w.proof() == Proof::Settled);
+        .any(|w| w.listing.proof() == Proof::Settled);
     if certificate.balances() && settled {
         return "\nEverything that Salla lists is in the database, or set aside with a reason, or \
                 gone. Salla's own count differs slightly where a window is settled: two walks \

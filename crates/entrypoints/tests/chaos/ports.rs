@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::certificate::{Certificate, WindowCounts};
+use domain::certificate::{Certificate, Listing};
 use domain::failure::Failure;
 use domain::order::{Order, OrderItem, Version};
 use domain::plan::Plan;
@@ -96,7 +96,7 @@ trapped! { Runs:
     windows(lease: RunLease) -> Vec<StoredWindow>;
     begin_walk(lease: RunLease, window: WindowId) -> u32;
     split_window(lease: RunLease, window: WindowId, halves: [DayRange; 2]) -> ();
-    count_window(lease: RunLease, window: WindowId) -> WindowCounts;
+    listing(lease: RunLease, window: WindowId) -> Listing;
     settle_window(lease: RunLease, window: WindowId, cut_short: bool) -> ();
     record_ends_read_again(lease: RunLease, window: WindowId) -> ();
     not_listed(lease: RunLease, orders: &[i64]) -> Vec<i64>;

@@ -61,7 +61,7 @@ const CALLS: [(&str, u64); 22] = [
     ("save_plan", 1),
     ("windows", 3),
     ("begin_walk", 8),
-    ("count_window", 8),
+    ("listing", 8),
     ("settle_window", 8),
     ("record_ends_read_again", 1),
     ("not_listed", 1),

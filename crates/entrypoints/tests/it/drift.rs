@@ -118,7 +118,7 @@ async fn a_total_that_is_off_by_a_few_is_settled_and_shown() {
             let settled = certificate
                 .windows
                 .iter()
-                .filter(|w| w.proof() == Proof::Settled);
+                .filter(|w| w.listing.proof() == Proof::Settled);
             assert!(settled.count() >= 3, "{certificate:?}");
         }
     }
@@ -149,7 +149,7 @@ async fn a_total_that_is_far_off_ends_the_run_failed_with_the_windows_named() {
     assert!(
         certificate
             .unbalanced()
-            .all(|w| w.resource == Resource::Orders)
+            .all(|w| w.listing.resource == Resource::Orders)
     );
     // The data are kept, and once the number is put right the next start proves them.
     service.simulator.set(|s| s.lists.orders.total_off = 0);
@@ -234,7 +234,7 @@ async fn a_ceiling_that_lies_is_said_plainly() {
         panic!("{outcome:?}")
     };
     let window = certificate.unbalanced().next().expect("one is named");
-    assert!(window.days.is_some_and(|days| days.from == days.to));
+    assert!(window.listing.days.is_some_and(|days| days.from == days.to));
 }
 
 #[tokio::test(flavor = "multi_thread")]

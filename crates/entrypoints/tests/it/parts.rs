@@ -52,7 +52,7 @@ async fn going_further_back_reads_only_what_is_older() {
     service.options = only(Resource::Orders, Some(gap));
     let certificate = completed(service.import().await.1);
     assert_eq!(certificate.range, gap);
-    let resources = certificate.windows.iter().map(|w| w.resource);
+    let resources = certificate.windows.iter().map(|w| w.listing.resource);
     assert!(resources.clone().all(|r| r == Resource::Orders));
     assert!(resources.count() >= 1);
     let both = DayRange {
@@ -96,7 +96,7 @@ async fn a_part_that_is_read_again_is_put_right_and_the_rest_is_left_alone() {
         certificate
             .windows
             .iter()
-            .all(|w| w.resource == Resource::Orders)
+            .all(|w| w.listing.resource == Resource::Orders)
     );
     assert_eq!(service.compare_rows(merchant, range).await, [""; 0]);
 

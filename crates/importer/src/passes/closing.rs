@@ -78,14 +78,14 @@ async fn is_stale_list(shop: &Workshop, window: &StoredWindow) -> Result<bool, F
     if window.resource == Resource::OrderStatuses {
         return Ok(false);
     }
-    let counts = shop.runs.count_window(shop.lease, window.id).await?;
+    let listing = shop.runs.listing(shop.lease, window.id).await?;
     let total = total_now(shop, window).await?;
-    if window.resource == Resource::Customers && total > counts.reported {
+    if window.resource == Resource::Customers && total > listing.reported {
         let mut walk = Walk::resume(shop, window.clone()).await?;
-        let counts = walk.read_ends_again(counts).await?;
-        return Ok(counts.proof() == Proof::Unproven);
+        let again = walk.read_ends_again(listing.cut_short).await?;
+        return Ok(again.proof() == Proof::Unproven);
     }
-    Ok(total != counts.reported)
+    Ok(total != listing.reported)
 }
 
 /// Settles orders that no list has any more, once all their windows have been walked.
@@ -106,8 +106,8 @@ pub(crate) async fn settle_vanished_records(
         let Some(window) = windows.iter().find(|w| w.resource == resource) else {
             continue;
         };
-        let counts = shop.runs.count_window(shop.lease, window.id).await?;
-        if counts.proof() == Proof::Proven {
+        let listing = shop.runs.listing(shop.lease, window.id).await?;
+        if listing.proof() == Proof::Proven {
             let gone = shop.runs.vanished(shop.lease, resource).await?;
             let landing = shop.landing.as_ref();
             landing.bury(shop.lease, resource, &gone, as_of).await?;

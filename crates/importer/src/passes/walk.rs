@@ -4,11 +4,11 @@
 //! Equal counts alone prove nothing, because rows move while we read. A window is
 //! proven by a *stable walk*: `total` is the same on every page of one walk, and
 //! that walk's distinct ids equal it (DESIGN §3.4; the rules are
-//! [`WindowCounts::proof`]).
+//! [`Listing::proof`]).
 
 use std::time::Duration;
 
-use domain::certificate::{Proof, WindowCounts};
+use domain::certificate::{Listing, Proof};
 use domain::failure::Failure;
 use domain::plan::MAX_ROWS_PER_WINDOW;
 use domain::resource::Resource;
@@ -31,8 +31,8 @@ const PAGES_PER_COMMIT: usize = 10;
 /// How a window came out.
 #[derive(Debug)]
 pub enum Walked {
-    /// Walked to its end; the counts say whether it balances.
-    Settled(Box<WindowCounts>),
+    /// Walked as often as it may be; the listing says whether that proves it.
+    Settled(Box<Listing>),
     /// Too many rows for one window: replaced by these, the newer first.
     Split([DayRange; 2]),
 }
@@ -59,14 +59,14 @@ pub async fn walk_window(shop: &Workshop, window: StoredWindow) -> Result<Walked
             }
             End::Moved => walk.again().await?,
             End::Complete => {
-                let counts = walk.count().await?;
-                if walk.is_over(&counts) {
-                    return walk.end(counts).await;
+                let listing = walk.listing().await?;
+                if walk.is_over(&listing) {
+                    return walk.end(listing).await;
                 }
                 tracing::info!(
                     walk = walk.window.walk,
-                    reported = counts.reported,
-                    listed = counts.distinct + counts.without_id,
+                    reported = listing.reported,
+                    listed = listing.listed(),
                     "one walk does not prove this window; walking it again"
                 );
                 walk.again().await?;
@@ -113,10 +113,10 @@ impl<'a> Walk<'a> {
     }
 
     /// The window is proven, or another walk is not permitted or would tell nothing new.
-    fn is_over(&self, counts: &WindowCounts) -> bool {
-        counts.proof() != Proof::Unproven
+    fn is_over(&self, listing: &Listing) -> bool {
+        listing.proof() != Proof::Unproven
             || self.is_the_last()
-            || (self.walks_made > 1 && counts.is_hopeless())
+            || (self.walks_made > 1 && listing.is_hopeless())
     }
 
     fn is_the_last(&self) -> bool {
@@ -142,22 +142,19 @@ impl<'a> Walk<'a> {
         self.shop.max_orders.is_some()
     }
 
-    async fn count(&mut self) -> Result<WindowCounts, Failure> {
+    async fn listing(&mut self) -> Result<Listing, Failure> {
         let shop = self.shop;
-        let mut counts = shop.runs.count_window(shop.lease, self.window.id).await?;
-        counts.cut_short = self.is_cut_short();
-        if counts.resource == Resource::Customers && counts.proof() == Proof::Unproven {
-            return self.read_ends_again(counts).await;
+        let mut listing = shop.runs.listing(shop.lease, self.window.id).await?;
+        listing.cut_short = self.is_cut_short();
+        if listing.resource == Resource::Customers && listing.proof() == Proof::Unproven {
+            return self.read_ends_again(listing.cut_short).await;
         }
-        Ok(counts)
+        Ok(listing)
     }
 
     /// Reads both ends of the list once more, as further pages of the same walk: that
     /// is where rows are added.
-    pub(super) async fn read_ends_again(
-        &mut self,
-        counts: WindowCounts,
-    ) -> Result<WindowCounts, Failure> {
+    pub(super) async fn read_ends_again(&mut self, cut_short: bool) -> Result<Listing, Failure> {
         let shop = self.shop;
         let behind = self.window.pages_done.iter().max().copied().unwrap_or(0);
         let mut pages = Vec::new();
@@ -170,25 +167,22 @@ impl<'a> Walk<'a> {
         self.land(pages).await?;
         let (lease, id) = (shop.lease, self.window.id);
         shop.runs.record_ends_read_again(lease, id).await?;
-        let again = shop.runs.count_window(lease, id).await?;
-        Ok(WindowCounts {
-            cut_short: counts.cut_short,
-            ..again
-        })
+        let again = shop.runs.listing(lease, id).await?;
+        Ok(Listing { cut_short, ..again })
     }
 
     /// A window that does not balance stays unsettled, so that starting the run again
     /// walks it again.
-    async fn end(self, counts: WindowCounts) -> Result<Walked, Failure> {
+    async fn end(self, listing: Listing) -> Result<Walked, Failure> {
         let shop = self.shop;
-        if counts.proof() != Proof::Unproven {
+        if listing.proof() != Proof::Unproven {
             shop.runs
-                .settle_window(shop.lease, self.window.id, counts.cut_short)
+                .settle_window(shop.lease, self.window.id, listing.cut_short)
                 .await?;
         }
         shop.tracker
             .window_settled(self.window.id, self.window.days);
-        Ok(Walked::Settled(Box::new(counts)))
+        Ok(Walked::Settled(Box::new(listing)))
     }
 
     /// One walk: a first page to learn the total, then all the others in flight.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::certificate::{Certificate, WindowCounts};
+use domain::certificate::{Certificate, Listing};
 use domain::failure::Failure;
 use domain::plan::Plan;
 use domain::resource::Resource;
@@ -215,12 +215,9 @@ pub trait Runs: Send + Sync {
         halves: [DayRange; 2],
     ) -> Result<(), Failure>;
 
-    /// Counts what a window's last walk listed and what became of it. Reads only.
-    async fn count_window(
-        &self,
-        lease: RunLease,
-        window: WindowId,
-    ) -> Result<WindowCounts, Failure>;
+    /// What a window's last walk listed. What became of it is counted once, for the
+    /// certificate. Reads only.
+    async fn listing(&self, lease: RunLease, window: WindowId) -> Result<Listing, Failure>;
 
     /// Marks a window as walked and proven (or given up on), so that a resumed run
     /// does not walk it again. `cut_short`: the walk ended early on purpose.

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::certificate::{Certificate, WindowCounts};
+use domain::certificate::{Certificate, Listing, WindowCounts};
 use domain::failure::Failure;
 use domain::order::{Completeness, Order, Version};
 use domain::plan::Plan;
@@ -133,7 +133,7 @@ impl State {
                 .get(id)
                 .is_some_and(|(_, c)| *c == Completeness::Full)
         });
-        WindowCounts {
+        let listing = Listing {
             window: window.stored.id,
             resource: window.stored.resource,
             days: window.stored.days,
@@ -142,16 +142,19 @@ impl State {
             total_was_stable: totals.len() <= 1,
             distinct: ids.len() as u64,
             without_id: 0,
-            loaded,
-            rejected: count(&|id| self.rejected.contains(id)),
-            gone: count(&|id| self.gone.contains(id)),
-            details_needed: loaded,
-            details_loaded: full,
             cut_short: window.cut_short,
             pages: window.pages.len() as u32,
             same_as_before: window.before.as_ref() == Some(&ids),
             ends_read_again: window.ends_read_again,
             total_only_grew: false,
+        };
+        WindowCounts {
+            listing,
+            loaded,
+            rejected: count(&|id| self.rejected.contains(id)),
+            gone: count(&|id| self.gone.contains(id)),
+            details_needed: loaded,
+            details_loaded: full,
         }
     }
 }
@@ -429,14 +432,10 @@ impl Runs for MemoryStore {
         Ok(())
     }
 
-    async fn count_window(
-        &self,
-        lease: RunLease,
-        window: WindowId,
-    ) -> Result<WindowCounts, Failure> {
+    async fn listing(&self, lease: RunLease, window: WindowId) -> Result<Listing, Failure> {
         let mut state = self.locked(lease)?;
         let window = state.window(window).clone();
-        Ok(state.counts(&window))
+        Ok(state.counts(&window).listing)
     }
 
     async fn settle_window(

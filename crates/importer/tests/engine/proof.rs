@@ -118,12 +118,16 @@ async fn a_total_that_is_off_by_a_few_is_settled_and_shown() {
         let orders = certificate
             .windows
             .iter()
-            .filter(|w| w.resource == Resource::Orders && w.reported > 0);
-        for window in orders {
-            assert_eq!(window.proof(), Proof::Settled, "{off}");
+            .filter(|w| w.listing.resource == Resource::Orders && w.listing.reported > 0);
+        for listing in orders.map(|w| &w.listing) {
+            assert_eq!(listing.proof(), Proof::Settled, "{off}");
             // Two must agree, and the newest window is walked once more at the end.
-            assert!(window.walks == 2 || window.walks == 3, "{}", window.walks);
-            assert_eq!(window.difference(), off);
+            assert!(
+                listing.walks == 2 || listing.walks == 3,
+                "{}",
+                listing.walks
+            );
+            assert_eq!(listing.difference(), off);
         }
     }
 }
@@ -141,7 +145,7 @@ async fn a_total_that_is_far_off_fails_the_run_without_walking_for_ever() {
     else {
         panic!("{outcome:?}")
     };
-    assert!(certificate.windows.iter().all(|w| w.walks <= 2));
+    assert!(certificate.windows.iter().all(|w| w.listing.walks <= 2));
     assert_eq!(loaded(&store), listed(&shop));
 }
 

@@ -144,7 +144,7 @@ async fn a_window_that_moved_is_walked_again() {
     });
     let certificate = completed(run(&shop, &store).await);
     assert!(
-        certificate.windows.iter().any(|w| w.walks > 1),
+        certificate.windows.iter().any(|w| w.listing.walks > 1),
         "{certificate:?}"
     );
     let listed: Vec<i64> = shop.orders.lock().unwrap().iter().map(|o| o.id).collect();
@@ -211,7 +211,12 @@ async fn a_window_above_the_ceiling_is_split_before_it_is_read() {
     // The newest month alone holds 29 × 500 = 14,500 orders.
     let (shop, store) = (shop(40, 500, Shape::Full), Arc::<MemoryStore>::default());
     let certificate = completed(run(&shop, &store).await);
-    assert!(certificate.windows.iter().all(|w| w.reported <= 10_000));
+    assert!(
+        certificate
+            .windows
+            .iter()
+            .all(|w| w.listing.reported <= 10_000)
+    );
     assert_eq!(store.0.lock().unwrap().orders.len(), 20_000);
 }
 
@@ -348,7 +353,7 @@ async fn a_stop_gives_the_run_back_at_once() {
 async fn a_first_try_reads_the_newest_orders_and_no_more() {
     let (shop, store) = (shop(300, 5, Shape::Full), Arc::<MemoryStore>::default());
     let certificate = completed(run_with(&shop, &store, Some(25)).await);
-    assert!(certificate.windows.iter().all(|w| w.cut_short));
+    assert!(certificate.windows.iter().all(|w| w.listing.cut_short));
     let state = store.0.lock().unwrap();
     assert_eq!(state.orders.len(), 25);
     let pages = 25usize.div_ceil(PER_PAGE) as u64;

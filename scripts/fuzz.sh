@@ -3,6 +3,7 @@
 #
 #   scripts/fuzz.sh           60 seconds each
 #   scripts/fuzz.sh 600       ten minutes each
+#   scripts/fuzz.sh 600 7     the same, beginning with seed 7 (0: another one each time)
 #
 # Stops at the first crash and says how to replay it. What was found to be interesting
 # stays in fuzz/corpus, so that the next run goes on from there.
@@ -10,6 +11,7 @@ set -eu
 cd "$(dirname "$0")/.."
 scripts/need.sh cargo cc
 seconds=${1:-60}
+seed=${2:-0}
 
 # The instrumentation is not in stable Rust yet, though the stable compiler has it.
 export RUSTC_BOOTSTRAP=1
@@ -24,7 +26,7 @@ for target in page headers record; do
     mkdir -p "$corpus"
     echo "== $target, $seconds s"
     if ! cargo fuzz run "$target" "$corpus" "fuzz/seeds/$target" -- \
-        -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048; then
+        -max_total_time="$seconds" -seed="$seed" -timeout=10 -rss_limit_mb=2048; then
         echo "$target has failed. What it failed on is in fuzz/artifacts/$target; again with:" >&2
         echo "  RUSTC_BOOTSTRAP=1 cargo fuzz run $target fuzz/artifacts/$target/FILE" >&2
         exit 1

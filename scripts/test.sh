@@ -20,6 +20,12 @@ bin_installed=$(scripts/get-postgres.sh | tail -n 1)
 echo "== all tests on $("$bin_16/postgres" --version)"
 PG_BIN=$bin_16 run --workspace "$@"
 
+# A build with traces is another one, so arguments that choose tests leave it out.
+if [ $# = 0 ]; then
+    echo "== tests of traces"
+    PG_BIN=$bin_16 run --workspace --features entrypoints/otel --test otel
+fi
+
 if [ "$("$bin_installed/postgres" --version)" != "$("$bin_16/postgres" --version)" ]; then
     echo "== tests of the database on $("$bin_installed/postgres" --version)"
     PG_BIN=$bin_installed run -p database -p embedded-postgres "$@"

@@ -16,6 +16,10 @@ use crate::exit::UsageError;
 pub const API_URL: &str = "https://api.salla.dev/admin/v2";
 pub const ACCOUNTS_URL: &str = "https://accounts.salla.sa";
 pub const EGRESS_GROUP: &str = "default";
+/// Where a collector takes traces, as it is.
+pub const OTLP_TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+/// Where a collector takes everything, below a path for each kind.
+pub const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
 /// Where settings come from; a function, so that tests need no environment.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -141,9 +145,7 @@ impl<'a> Reader<'a> {
 
     fn url(&mut self, name: &str, default: &str) -> String {
         let text = self.text(name).unwrap_or_else(|| default.to_owned());
-        let valid = url::Url::parse(&text)
-            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        if !valid {
+        if http_url(&text).is_none() {
             self.problem(format!(
                 "{name} is not an http(s) URL; leave it unset for the real Salla ({default})"
             ));
@@ -245,10 +247,36 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Where spans are sent, if anywhere: settings that all programs with OpenTelemetry
+    /// share, and their meaning.
+    pub fn traces_endpoint(&mut self) -> Option<url::Url> {
+        let of_traces = self.text(OTLP_TRACES_ENDPOINT);
+        let (name, text) = match of_traces {
+            Some(text) => (OTLP_TRACES_ENDPOINT, text),
+            None => {
+                let base = self.text(OTLP_ENDPOINT)?;
+                let text = format!("{}/v1/traces", base.trim_end_matches('/'));
+                (OTLP_ENDPOINT, text)
+            }
+        };
+        let url = http_url(&text);
+        if url.is_none() {
+            self.problem(format!(
+                "{name} is not an http(s) URL, such as http://127.0.0.1:4318; leave it unset \
+                 to send no traces"
+            ));
+        }
+        url
+    }
+
+    /// The name under which traces are filed, if it is not to be the program's own.
+    pub fn service_name(&mut self) -> Option<String> {
+        self.text("OTEL_SERVICE_NAME")
+    }
+
     fn webhook(&mut self, url_name: &str, secret_name: &str) -> Option<WebhookSettings> {
         let url = self.text(url_name)?;
-        let parsed = url::Url::parse(&url).ok();
-        let url = parsed.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        let url = http_url(&url);
         if url.is_none() {
             self.problem(format!("{url_name} is not an http(s) URL"));
         }
@@ -318,6 +346,11 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+fn http_url(text: &str) -> Option<url::Url> {
+    let url = url::Url::parse(text).ok();
+    url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 
 #[derive(Deserialize)]
@@ -449,6 +482,26 @@ mod tests {
         let problems = reader.problems();
         assert_eq!(problems.len(), 3, "{problems:?}");
         assert!(problems.iter().all(|problem| !problem.contains("MfKQ")));
+    }
+
+    #[test]
+    fn the_address_for_traces_goes_before_the_one_for_everything() {
+        let read = |settings: &[(&str, &str)]| {
+            let environment = with(settings);
+            let mut reader = Reader::new(&environment);
+            let endpoint = reader.traces_endpoint().map(String::from);
+            (endpoint, reader.problems().len())
+        };
+        assert_eq!(read(&[]), (None, 0));
+        let sent_to = |url: &str| (Some(url.to_owned()), 0);
+        let all = (OTLP_ENDPOINT, "http://collector:4318/");
+        assert_eq!(read(&[all]), sent_to("http://collector:4318/v1/traces"));
+        let traces = (OTLP_TRACES_ENDPOINT, "https://traces.example/spans");
+        assert_eq!(
+            read(&[all, traces]),
+            sent_to("https://traces.example/spans")
+        );
+        assert_eq!(read(&[(OTLP_ENDPOINT, "collector:4318")]), (None, 1));
     }
 
     #[test]

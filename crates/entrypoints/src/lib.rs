@@ -22,10 +22,12 @@ use exit::{Exit, UsageError};
 /// Runs the command line and says how the process should end.
 pub fn run() -> Exit {
     let cli = Cli::parse();
-    let result = telemetry::install(&cli.global.log, cli.global.log_format)
-        .map_err(anyhow::Error::from)
-        .and_then(|()| Ok(tokio::runtime::Runtime::new()?))
-        .and_then(|runtime| runtime.block_on(dispatch(cli)));
+    let result = telemetry::install(&cli.global.log, cli.global.log_format).and_then(|traces| {
+        // The runtime is gone after this line, and with it all that was in a span.
+        let result = tokio::runtime::Runtime::new()?.block_on(dispatch(cli));
+        traces.flush();
+        result
+    });
     result.unwrap_or_else(|error| {
         display::error(&error);
         match error.downcast_ref::<UsageError>() {

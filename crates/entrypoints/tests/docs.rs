@@ -226,7 +226,10 @@ fn every_setting_is_in_the_table() {
 
 fn settings(text: &str) -> Vec<&str> {
     text.split(|c: char| !(c.is_ascii_uppercase() || c == '_'))
-        .filter(|word| (word.starts_with("SALLA_") && word.len() > 6) || *word == "DATABASE_URL")
+        .filter(|word| {
+            let has_prefix = |prefix: &str| word.len() > prefix.len() && word.starts_with(prefix);
+            has_prefix("SALLA_") || has_prefix("OTEL_") || *word == "DATABASE_URL"
+        })
         .collect()
 }
 

@@ -1,11 +1,13 @@
 //! Log lines on standard error, as text or one JSON object a line. Standard output
-//! belongs to results.
+//! belongs to results. With the feature `otel` also spans, to a collector.
 
 mod flat_json;
+#[cfg(feature = "otel")]
+mod otel;
 
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::{FilterExt as _, LevelFilter, filter_fn};
+use tracing_subscriber::filter::{FilterExt as _, FilterFn, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
@@ -13,6 +15,9 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::LogFormat;
+use crate::config::environment;
+#[cfg(not(feature = "otel"))]
+use crate::config::{OTLP_ENDPOINT, OTLP_TRACES_ENDPOINT};
 use crate::display::progress_bar;
 use crate::exit::UsageError;
 use flat_json::FlatJson;
@@ -26,13 +31,47 @@ const OURS: [&str; 5] = [
     "entrypoints",
 ];
 
-/// Installs the process's one subscriber.
-pub fn install(filter: &str, format: LogFormat) -> Result<(), UsageError> {
+#[cfg(feature = "otel")]
+pub use otel::Traces;
+
+/// What a build without OpenTelemetry has in their place.
+#[cfg(not(feature = "otel"))]
+#[derive(Debug)]
+pub struct Traces;
+
+#[cfg(not(feature = "otel"))]
+impl Traces {
+    /// Nothing was kept, so nothing is sent.
+    pub fn flush(self) {}
+}
+
+/// Installs the process's one subscriber. Spans are sent until the traces are flushed.
+pub fn install(filter: &str, format: LogFormat) -> anyhow::Result<Traces> {
     // Log lines must not tear the progress bar apart.
     let writer = BoxMakeWriter::new(progress_bar::LogWriter);
     let lines = lines(filter, format, writer)?;
-    tracing_subscriber::registry().with(lines).init();
-    Ok(())
+    let subscriber = tracing_subscriber::registry().with(lines);
+    #[cfg(feature = "otel")]
+    {
+        let traces = Traces::open(&environment)?;
+        subscriber.with(traces.layer()).init();
+        Ok(traces)
+    }
+    #[cfg(not(feature = "otel"))]
+    {
+        subscriber.init();
+        let endpoints = [OTLP_TRACES_ENDPOINT, OTLP_ENDPOINT];
+        let set = endpoints
+            .into_iter()
+            .find(|name| environment(name).is_some());
+        if let Some(name) = set {
+            tracing::warn!(
+                "{name} is set, but this build has no OpenTelemetry and sends no traces; make \
+                 one that has: cargo build --features otel"
+            );
+        }
+        Ok(Traces)
+    }
 }
 
 /// The layer that writes what passes `filter`.
@@ -59,8 +98,11 @@ where
     };
     // A filter chooses lines. A warning must tell of which run it speaks, although spans
     // are of a level that is not logged.
-    let spans = filter_fn(is_span_of_ours).with_max_level_hint(LevelFilter::INFO);
-    Ok(layer.with_filter(filter.or(spans)))
+    Ok(layer.with_filter(filter.or(spans_of_ours())))
+}
+
+fn spans_of_ours() -> FilterFn {
+    filter_fn(is_span_of_ours as fn(&Metadata<'_>) -> bool).with_max_level_hint(LevelFilter::INFO)
 }
 
 fn is_span_of_ours(metadata: &Metadata<'_>) -> bool {

@@ -176,6 +176,20 @@ async fn missing_settings_are_reported_together_with_their_fixes() {
     );
 }
 
+/// Else somebody waits for traces that never come.
+#[cfg(not(feature = "otel"))]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_without_opentelemetry_says_so_when_a_collector_is_set() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_salla-sync"));
+    command.arg("import").env_clear();
+    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318");
+    let said = String::from_utf8_lossy(&run(command).await.stderr).into_owned();
+    let lines = said.lines().filter(|line| {
+        line.contains("OTEL_EXPORTER_OTLP_ENDPOINT") && line.contains("--features otel")
+    });
+    assert_eq!(lines.count(), 1, "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_shows_its_results() {
     let service = present_day(Scenario {

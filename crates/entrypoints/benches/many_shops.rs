@@ -23,11 +23,14 @@ use domain::shop::MerchantId;
 use domain::window::DayRange;
 use entrypoints::config::{AppKeys, AppSettings, DatabaseSettings, GivenTokens, SallaSettings};
 use entrypoints::wiring::{self, OpenDatabase};
+use futures::stream::{self, StreamExt as _};
 use importer::ports::clock::{Clock as _, SystemClock};
 use importer::ports::runs::RunOptions;
 use salla_simulator::{AppAge, Plan, Scenario, ShopSpec, Simulator};
 
 const KEY: &str = "bench:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+const CONNECT_AT_ONCE: usize = 50;
 
 /// A process that does not outlive the measurement.
 struct Worker(Child);
@@ -123,26 +126,34 @@ async fn start_all(simulator: &Simulator, database: &TestDatabase) {
         keep_raw: true,
         only: None,
     };
-    for shop in simulator.shops() {
-        let salla = SallaSettings {
-            app: AppSettings {
-                api_url: simulator.api_url(),
-                accounts_url: simulator.accounts_url(),
-                egress_group: "default".to_owned(),
-                keys: Some(AppKeys {
-                    client_id: simulator.client_id().to_owned(),
-                    client_secret: simulator.client_secret().into(),
-                }),
-            },
-            tokens: GivenTokens {
-                access: shop.access_token().into(),
-                refresh: Some(shop.refresh_token().into()),
-            },
-        };
-        let merchant = connect(&open, &salla, clock.clone()).await;
-        let run = open.jobs().start(merchant, &options, range).await;
-        run.unwrap();
-    }
+    let open = &open;
+    let starts = simulator.shops().into_iter().map(|shop| {
+        let (clock, options) = (clock.clone(), &options);
+        async move {
+            let salla = SallaSettings {
+                app: AppSettings {
+                    api_url: simulator.api_url(),
+                    accounts_url: simulator.accounts_url(),
+                    egress_group: "default".to_owned(),
+                    keys: Some(AppKeys {
+                        client_id: simulator.client_id().to_owned(),
+                        client_secret: simulator.client_secret().into(),
+                    }),
+                },
+                tokens: GivenTokens {
+                    access: shop.access_token().into(),
+                    refresh: Some(shop.refresh_token().into()),
+                },
+            };
+            let merchant = connect(open, &salla, clock).await;
+            open.jobs().start(merchant, options, range).await.unwrap();
+        }
+    });
+    // Each waits for a second after the last request of a shop that may be its own.
+    stream::iter(starts)
+        .buffer_unordered(CONNECT_AT_ONCE)
+        .collect::<()>()
+        .await;
 }
 
 async fn connect(

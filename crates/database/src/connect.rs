@@ -117,6 +117,9 @@ impl Database {
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.patience)
+            // Where many imports share few connections, waiting for one is how the
+            // database sets the pace, and nothing to warn of.
+            .acquire_slow_threshold(settings.patience)
             .after_connect(|connection, _| {
                 Box::pin(async move { connection.execute(SESSION).await.map(|_| ()) })
             })

@@ -12,6 +12,7 @@ use domain::failure::Failure;
 use domain::rejection::RejectionLimit;
 use domain::shop::{MerchantId, ShopInfo};
 use importer::import::ImportSettings;
+use importer::memory::Memory;
 use importer::ports::budgets::BudgetRules;
 use importer::ports::clock::Clock;
 use importer::ports::connections::{Connections, Tokens};
@@ -369,6 +370,7 @@ struct Client {
     clock: Arc<dyn Clock>,
     tokens: TokenSource,
     customers: Arc<Budget>,
+    memory: Memory,
     not_before: Option<Duration>,
 }
 
@@ -381,6 +383,7 @@ impl Client {
             share,
             tokens: TokenSource::Fixed(SecretString::default()),
             customers: customers_budget(clock.clone(), seed(clock.as_ref())),
+            memory: Memory::default(),
             not_before: None,
             clock,
         })
@@ -398,6 +401,7 @@ fn client(parts: Client) -> Arc<SallaClient> {
     );
     settings.share = parts.share;
     settings.not_before = parts.not_before;
+    settings.memory = parts.memory;
     settings.rng_seed = rng_seed;
     Arc::new(SallaClient::new(settings))
 }

@@ -10,6 +10,7 @@ use domain::plan::{Budget, DetailCase, MOST_PER_PAGE, Plan, Probe};
 use domain::resource::Resource;
 use domain::shop::ShopInfo;
 use domain::window::{DayRange, Overlap};
+use jiff::civil::Date;
 
 use crate::ports::clock::{Clock, within};
 use crate::ports::platform::{Page, PageRequest, Pagination, Platform, Records, Sort};
@@ -35,10 +36,10 @@ pub async fn probe(
     wanted: &ProbeRequest<'_>,
 ) -> Result<Plan, Failure> {
     let newest = newest_orders(platform, wanted.range).await?;
-    let sample = sample_orders(&newest);
+    let (orders, sample) = (newest.pagination, Sample::of(newest, wanted.range));
     let rest = async {
         tokio::try_join!(
-            overlap(platform, &sample, wanted.range),
+            overlap(platform, &sample),
             detail_case(platform, &sample),
             recently_updated(platform, wanted),
             first_page(platform, Resource::Products),
@@ -55,8 +56,8 @@ pub async fn probe(
     Ok(Plan::from_probe(Probe {
         range: wanted.range,
         detail_case,
-        orders: newest.pagination.total,
-        orders_per_page: page_size(newest.pagination),
+        orders: orders.total,
+        orders_per_page: page_size(orders),
         customers: customers.map(|pagination| pagination.total),
         customers_per_page: customers.map_or(MOST_PER_PAGE, page_size),
         products: products.total,
@@ -125,33 +126,40 @@ pub(crate) fn orders_request(days: DayRange, sort: Sort, page: u32) -> PageReque
     }
 }
 
-fn sample_orders(page: &Page) -> Vec<&Order> {
-    match &page.records {
-        Records::Orders(orders) => orders
-            .iter()
-            .filter_map(|o| o.outcome.as_ref().ok())
-            .collect(),
-        _ => Vec::new(),
+/// Orders to try things on; their page does not wait in memory for the answers.
+struct Sample {
+    newest: Option<Order>,
+    /// The day of an order that is no other day in UTC: one within three hours of
+    /// midnight could belong to another day if the filter's days are UTC's, and would
+    /// prove nothing.
+    clear_day: Option<Date>,
+}
+
+impl Sample {
+    fn of(page: Page, range: DayRange) -> Self {
+        let Records::Orders(orders) = page.records else {
+            return Self {
+                newest: None,
+                clear_day: None,
+            };
+        };
+        let mut orders = orders.into_iter().filter_map(|o| o.outcome.ok()).peekable();
+        let newest = orders.peek().cloned();
+        let clear_day = orders.find_map(|order| {
+            let local = domain::instant::riyadh().to_datetime(order.created_at.instant);
+            let is_clear = (4..=20).contains(&local.hour()) && range.contains(local.date());
+            is_clear.then(|| order.created_at.riyadh_date())
+        });
+        Self { newest, clear_day }
     }
 }
 
 /// A day that holds an order, asked for alone, must not come back empty unless an
 /// end of the filter is exclusive.
-async fn overlap(
-    platform: &dyn Platform,
-    sample: &[&Order],
-    range: DayRange,
-) -> Result<Overlap, Failure> {
-    // An order within three hours of midnight could belong to another day if the
-    // filter's days are UTC's, and would prove nothing.
-    let clear_of_midnight = |order: &&&Order| {
-        let local = domain::instant::riyadh().to_datetime(order.created_at.instant);
-        (4..=20).contains(&local.hour()) && range.contains(local.date())
-    };
-    let Some(order) = sample.iter().find(clear_of_midnight) else {
+async fn overlap(platform: &dyn Platform, sample: &Sample) -> Result<Overlap, Failure> {
+    let Some(day) = sample.clear_day else {
         return Ok(Overlap::EXCLUSIVE);
     };
-    let day = order.created_at.riyadh_date();
     let only = DayRange { from: day, to: day };
     let page = platform
         .list_page(&orders_request(only, Sort::NewestFirst, 1))
@@ -166,8 +174,8 @@ async fn overlap(
 /// An empty shop tells nothing; then the list alone is taken to be enough. That is
 /// safe, because each order that arrives without its items is put on the list of
 /// pending details whatever the plan says.
-async fn detail_case(platform: &dyn Platform, sample: &[&Order]) -> Result<DetailCase, Failure> {
-    let Some(order) = sample.first() else {
+async fn detail_case(platform: &dyn Platform, sample: &Sample) -> Result<DetailCase, Failure> {
+    let Some(order) = &sample.newest else {
         return Ok(DetailCase::Expanded);
     };
     if order.completeness() == Completeness::Full {

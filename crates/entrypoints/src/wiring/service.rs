@@ -8,6 +8,7 @@ use domain::failure::{Disconnection, Failure};
 use domain::notification::Audience;
 use domain::shop::MerchantId;
 use importer::import::ImportSettings;
+use importer::memory::Memory;
 use importer::notifications::NotificationDesk;
 use importer::ports::clock::Clock;
 use importer::ports::connections::{ConnectionState, Connections};
@@ -132,6 +133,7 @@ struct StoredShops {
     http: reqwest::Client,
     token_http: reqwest::Client,
     customers: Arc<Budget>,
+    memory: Memory,
     share: f64,
     clock: Arc<dyn Clock>,
 }
@@ -153,6 +155,7 @@ impl StoredShops {
                 &settings.salla.egress_group,
                 clock.clone(),
             ),
+            memory: Memory::default(),
             share: settings.import.budget_share,
             clock,
         })
@@ -185,6 +188,7 @@ impl Shops for StoredShops {
             clock: self.clock.clone(),
             tokens: TokenSource::Kept(keeper),
             customers: self.customers.clone(),
+            memory: self.memory.clone(),
             not_before: wiring::after_the_last_request(
                 &self.database,
                 Some(merchant),

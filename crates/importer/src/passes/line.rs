@@ -9,6 +9,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 use tracing::Instrument as _;
 
+use crate::memory::{self, Room};
+
 /// Requests of one line that are under way at once, so that whatever Salla leaves of a
 /// minute is asked for within a few seconds of it: no later minute makes up for the one
 /// request a second that is lost meanwhile. The client's budget and its concurrency
@@ -35,8 +37,11 @@ pub(super) struct Line<T, L> {
 /// What takes memory from the moment it is asked for until it has landed.
 struct InMemory<T> {
     value: T,
-    space: Option<OwnedSemaphorePermit>,
+    space: Space,
 }
+
+/// Of what the run may have in memory, and of what the process may.
+type Space = (Option<OwnedSemaphorePermit>, Room);
 
 /// What happened on the line.
 pub(super) enum Step<L> {
@@ -74,12 +79,15 @@ impl<T: Send + 'static, L: Send + 'static> Line<T, L> {
         &mut self,
         fetch: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) {
-        let memory = self.memory.clone();
+        let places = self.memory.clone();
         self.fetches.spawn(async move {
             // Nobody closes it, so there always is a permit.
-            let space = memory.acquire_owned().await.ok();
-            let value = fetch.await?;
-            Ok(InMemory { value, space })
+            let of_run = places.acquire_owned().await.ok();
+            let (value, of_process) = memory::fetching(fetch).await;
+            Ok(InMemory {
+                value: value?,
+                space: (of_run, of_process),
+            })
         });
     }
 

@@ -70,6 +70,7 @@ impl SallaClient {
                 customers: settings.customers_budget,
                 customers_lane: customers_lane(),
                 concurrency: Arc::new(Concurrency::new(settings.concurrency)),
+                memory: settings.memory,
                 retry: settings.retry,
                 timeout: settings.timeout,
                 user_agent: settings.user_agent,

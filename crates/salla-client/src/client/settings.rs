@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use importer::memory::Memory;
 use importer::ports::clock::Clock;
 use url::Url;
 
@@ -30,6 +31,8 @@ pub struct ClientSettings {
     pub customers_budget: Arc<Budget>,
     /// At most so many requests in flight, in 1..=64.
     pub concurrency: u32,
+    /// One for all shops of a process.
+    pub memory: Memory,
     pub timeout: Duration,
     pub retry: RetryPolicy,
     /// `salla-sync/<version>`
@@ -57,6 +60,7 @@ impl ClientSettings {
             not_before: None,
             customers_budget,
             concurrency: 64,
+            memory: Memory::default(),
             timeout: Duration::from_secs(30),
             retry: RetryPolicy::default(),
             user_agent: concat!("salla-sync/", env!("CARGO_PKG_VERSION")).to_owned(),

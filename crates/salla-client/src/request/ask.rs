@@ -1,6 +1,7 @@
 //! Questions and answers.
 
 use domain::order::Version;
+use importer::memory::Size;
 
 use crate::pacing::Class;
 
@@ -14,6 +15,16 @@ pub struct Ask {
     pub class: Class,
     /// Whether it also costs the budget of `/customers*`.
     pub customers: bool,
+}
+
+impl Ask {
+    /// What the answer may take in memory. Only lists have pages.
+    pub(crate) fn size(&self) -> Size {
+        match self.query.iter().any(|(name, _)| *name == "page") {
+            true => Size::Page,
+            false => Size::Record,
+        }
+    }
 }
 
 /// `GET /store/info`, which needs no scope of the import.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use domain::failure::Failure;
 use domain::order::Version;
+use importer::memory::Room;
 use importer::metrics;
 use importer::ports::clock::within;
 use reqwest::header::{ACCEPT, ACCEPT_LANGUAGE, HeaderMap, USER_AGENT};
@@ -30,6 +31,14 @@ pub(super) struct Attempt {
     /// When the request was sent: the version of whatever it returned.
     pub(super) version: Version,
     pub(super) sent: Duration,
+}
+
+/// All that it takes to send a request.
+struct Leave {
+    permits: Permits,
+    slot: Slot,
+    room: Room,
+    token: AccessToken,
 }
 
 /// Leave to send, by every budget that the request costs.
@@ -60,14 +69,21 @@ impl Requester {
             // A connection that no longer serves is found out before any waiting.
             self.tokens.current().await?;
         }
-        let (mut permits, slot, token) = self.leave_to_send(ask, token).await?;
+        let Leave {
+            mut permits,
+            slot,
+            room,
+            token,
+        } = self.leave_to_send(ask, token).await?;
         let (version, sent) = (self.clock.now(), self.clock.monotonic());
         permits.sent();
         let mut status = None;
         let exchange = self.exchange(ask, &token, &mut permits, &slot, sent, &mut status);
         let outcome = exchange.await;
-        if outcome.is_err() {
-            slot.failed();
+        match &outcome {
+            Ok((Verdict::Success, _)) => room.keep(),
+            Ok(_) => drop(room),
+            Err(_) => slot.failed(),
         }
         self.count(ask, &outcome, status.map(|(status, _)| status), sent);
         Ok(Attempt {
@@ -79,13 +95,14 @@ impl Requester {
         })
     }
 
-    /// Waits for every budget that the request costs, for a place in flight, and for a
-    /// token that serves now.
+    /// Waits for every budget that the request costs, for a place in flight, for room for
+    /// its answer, and for a token that serves now. Room comes after the budget, which
+    /// may take minutes: meanwhile it is for those who can use it.
     async fn leave_to_send(
         &self,
         ask: &Ask,
         token: Option<&AccessToken>,
-    ) -> Result<(Permits, Slot, AccessToken), Failure> {
+    ) -> Result<Leave, Failure> {
         loop {
             let (permits, slot) = match ask.customers {
                 true => self.permits_for_customers(ask).await,
@@ -95,13 +112,19 @@ impl Requester {
                     (self.permits(shop, None), slot)
                 }
             };
+            let room = self.memory.room(ask.size()).await;
             let token = match token {
                 Some(token) => token.clone(),
                 None => self.tokens.current().await?,
             };
             let customers = permits.customers.as_ref();
             if !customers.is_some_and(Permit::has_expired) {
-                return Ok((permits, slot, token));
+                return Ok(Leave {
+                    permits,
+                    slot,
+                    room,
+                    token,
+                });
             }
         }
     }

@@ -79,6 +79,7 @@ impl Requester {
             customers: self.customers.clone(),
             customers_lane: self.customers_lane.clone(),
             concurrency: self.concurrency.clone(),
+            memory: self.memory.clone(),
             retry: self.retry,
             timeout: self.timeout,
             user_agent: self.user_agent.clone(),

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::failure::Failure;
+use importer::memory::Memory;
 use importer::ports::clock::Clock;
 use importer::ports::platform::BudgetReading;
 use tokio::sync::Semaphore;
@@ -42,6 +43,8 @@ pub struct Requester {
     /// see [`customers_lane`].
     pub customers_lane: Arc<Semaphore>,
     pub concurrency: Arc<Concurrency>,
+    /// Shared by all shops of this process.
+    pub memory: Memory,
     pub retry: RetryPolicy,
     /// For a whole request, from sending to the last byte of its answer.
     pub timeout: Duration,

@@ -1,0 +1,142 @@
+//! The memory that all imports of a process share.
+//!
+//! What Salla answers takes memory from the moment its request is sent until it has
+//! landed. One import is bounded by its own line; a thousand of them are not, and with
+//! that many the database sets the pace and not Salla. So a request takes room before it
+//! is sent, and the fetch that it is part of keeps the room until its landing has ended.
+//!
+//! Nobody who has room waits for more: a fetch takes room once, however many requests it
+//! makes. So whatever has room gets on with nothing but Salla and the database, and
+//! those who wait are let in.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Pages of a process that are in memory at once; as many as one import may have.
+const PAGES: u32 = 40;
+
+/// One record takes some tens of kilobytes, a page of 60 whole orders a megabyte or two.
+const RECORDS_PER_PAGE: u32 = 32;
+
+tokio::task_local! {
+    /// What the requests of the fetch that is running here have taken.
+    static OF_THIS_FETCH: Cell<Option<OwnedSemaphorePermit>>;
+}
+
+/// Room for answers; clones share it.
+#[derive(Clone, Debug)]
+pub struct Memory(Arc<Semaphore>);
+
+impl Default for Memory {
+    fn default() -> Self {
+        let records = PAGES * RECORDS_PER_PAGE;
+        Self(Arc::new(Semaphore::new(records as usize)))
+    }
+}
+
+/// What an answer may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    Record,
+    Page,
+}
+
+impl Memory {
+    /// Waits until there is room, unless the fetch that asks has some already.
+    pub async fn room(&self, size: Size) -> Room {
+        if has_room() {
+            return Room(None);
+        }
+        let records = match size {
+            Size::Record => 1,
+            Size::Page => RECORDS_PER_PAGE,
+        };
+        // Nobody closes it, so there always is a permit.
+        Room(self.0.clone().acquire_many_owned(records).await.ok())
+    }
+}
+
+fn has_room() -> bool {
+    let look = |held: &Cell<Option<OwnedSemaphorePermit>>| {
+        let room = held.take();
+        let has = room.is_some();
+        held.set(room);
+        has
+    };
+    OF_THIS_FETCH.try_with(look).unwrap_or(false)
+}
+
+/// Room that is given back when it is dropped.
+#[derive(Debug)]
+pub struct Room(Option<OwnedSemaphorePermit>);
+
+impl Room {
+    /// Leaves the room to the fetch that is running, for what the answer has brought.
+    /// Outside of a fetch nobody waits for a landing, and it is given back.
+    pub fn keep(self) {
+        if let Some(room) = self.0 {
+            // An error means that there is no fetch; the room is gone with its closure.
+            let _ = OF_THIS_FETCH.try_with(|held| held.set(Some(room)));
+        }
+    }
+}
+
+/// Runs a fetch; what it brought is in memory until the room that comes with it is
+/// dropped.
+pub(crate) async fn fetching<T>(fetch: impl Future<Output = T>) -> (T, Room) {
+    let fetch = async {
+        let value = fetch.await;
+        (value, Room(OF_THIS_FETCH.with(Cell::take)))
+    };
+    OF_THIS_FETCH.scope(Cell::new(None), fetch).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt as _;
+
+    fn free(memory: &Memory) -> usize {
+        memory.0.available_permits()
+    }
+
+    #[tokio::test]
+    async fn room_is_kept_until_the_landing_and_taken_once_by_a_fetch() {
+        let memory = Memory::default();
+        let all = free(&memory);
+        let (value, room) = fetching(async {
+            memory.room(Size::Record).await.keep();
+            memory.room(Size::Page).await.keep();
+            7
+        })
+        .await;
+        assert_eq!((value, free(&memory)), (7, all - 1));
+        drop(room);
+        assert_eq!(free(&memory), all);
+    }
+
+    #[tokio::test]
+    async fn what_failed_or_belongs_to_no_fetch_gives_its_room_back() {
+        let memory = Memory::default();
+        let all = free(&memory);
+        let ((), _room) = fetching(async { drop(memory.room(Size::Page).await) }).await;
+        assert_eq!(free(&memory), all);
+        memory.room(Size::Page).await.keep();
+        assert_eq!(free(&memory), all);
+    }
+
+    #[tokio::test]
+    async fn whoever_finds_no_room_waits_until_something_has_landed() {
+        let memory = Memory::default();
+        let mut rooms = Vec::new();
+        for _ in 0..PAGES {
+            let page = fetching(async { memory.room(Size::Page).await.keep() });
+            rooms.push(page.await.1);
+        }
+        assert!(memory.room(Size::Record).now_or_never().is_none());
+        rooms.pop();
+        assert!(memory.room(Size::Record).now_or_never().is_some());
+    }
+}

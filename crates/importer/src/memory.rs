@@ -49,12 +49,26 @@ impl Memory {
         if has_room() {
             return Room(None);
         }
-        let records = match size {
-            Size::Record => 1,
-            Size::Page => RECORDS_PER_PAGE,
-        };
         // Nobody closes it, so there always is a permit.
-        Room(self.0.clone().acquire_many_owned(records).await.ok())
+        Room(self.0.clone().acquire_many_owned(size.records()).await.ok())
+    }
+
+    /// The same where nobody has to be waited for.
+    pub fn room_now(&self, size: Size) -> Option<Room> {
+        if has_room() {
+            return Some(Room(None));
+        }
+        let room = self.0.clone().try_acquire_many_owned(size.records()).ok()?;
+        Some(Room(Some(room)))
+    }
+}
+
+impl Size {
+    fn records(self) -> u32 {
+        match self {
+            Self::Record => 1,
+            Self::Page => RECORDS_PER_PAGE,
+        }
     }
 }
 
@@ -85,7 +99,7 @@ impl Room {
 
 /// Runs a fetch; what it brought is in memory until the room that comes with it is
 /// dropped.
-pub(crate) async fn fetching<T>(fetch: impl Future<Output = T>) -> (T, Room) {
+pub async fn fetching<T>(fetch: impl Future<Output = T>) -> (T, Room) {
     let fetch = async {
         let value = fetch.await;
         (value, Room(OF_THIS_FETCH.with(Cell::take)))

@@ -96,23 +96,17 @@ impl Requester {
     }
 
     /// Waits for every budget that the request costs, for a place in flight, for room for
-    /// its answer, and for a token that serves now. Room comes after the budget, which
-    /// may take minutes: meanwhile it is for those who can use it.
+    /// its answer, and for a token that serves now.
     async fn leave_to_send(
         &self,
         ask: &Ask,
         token: Option<&AccessToken>,
     ) -> Result<Leave, Failure> {
         loop {
-            let (permits, slot) = match ask.customers {
+            let (permits, slot, room) = match ask.customers {
                 true => self.permits_for_customers(ask).await,
-                false => {
-                    let slot = self.concurrency.enter().await;
-                    let shop = self.shop.acquire(ask.class).await;
-                    (self.permits(shop, None), slot)
-                }
+                false => self.permits_and_room(ask).await,
             };
-            let room = self.memory.room(ask.size()).await;
             let token = match token {
                 Some(token) => token.clone(),
                 None => self.tokens.current().await?,
@@ -129,17 +123,37 @@ impl Requester {
         }
     }
 
+    /// Room is looked for after the budget, which may take a minute: meanwhile it is for
+    /// those who can use it. Whoever finds none waits with nothing in hand that those who
+    /// have room may need, and keeps no permit until it belongs to another minute than it
+    /// is sent in.
+    async fn permits_and_room(&self, ask: &Ask) -> (Permits, Slot, Room) {
+        let mut room = None;
+        loop {
+            let slot = self.concurrency.enter().await;
+            let shop = self.shop.acquire(ask.class).await;
+            room = room.or_else(|| self.memory.room_now(ask.size()));
+            if let Some(room) = room {
+                return (self.permits(shop, None), slot, room);
+            }
+            drop((shop, slot));
+            room = Some(self.memory.room(ask.size()).await);
+        }
+    }
+
     /// The customers' budget is waited for with nothing in hand that the shop's orders
-    /// need, and what it gave is used soon: a shop that may send nothing does not ask for
-    /// it, and with it in hand the shop's line is not waited for to its end.
-    async fn permits_for_customers(&self, ask: &Ask) -> (Permits, Slot) {
+    /// need, nor room, because it may take ten minutes. What it gave is used soon: a shop
+    /// that may send nothing does not ask for it, and with it in hand the shop's line is
+    /// not waited for to its end.
+    async fn permits_for_customers(&self, ask: &Ask) -> (Permits, Slot, Room) {
         // Nobody closes it, so there always is a place.
         let _place = self.customers_lane.acquire().await.ok();
         self.shop.until_not_held().await;
         let customers = self.customers.acquire(ask.class).await;
+        let room = self.memory.room(ask.size()).await;
         let slot = self.concurrency.enter_past_the_line().await;
         let shop = self.shop.acquire_past_the_line(ask.class).await;
-        (self.permits(shop, Some(customers)), slot)
+        (self.permits(shop, Some(customers)), slot, room)
     }
 
     fn permits(&self, shop: Permit, customers: Option<Permit>) -> Permits {

@@ -9,6 +9,7 @@ mod budget;
 mod connections;
 mod customers;
 mod fake_salla;
+mod memory;
 mod requests;
 mod survey;
 mod tokens;

@@ -427,6 +427,7 @@ pub fn import_settings(share: f64) -> ImportSettings {
         budget_share: share,
         rejection_limit: RejectionLimit::default(),
         max_walks: MAX_WALKS,
+        memory: Memory::default(),
     }
 }
 

@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
+use crate::memory::Memory;
 use crate::passes::walk::{Walked, walk_window};
 use crate::passes::{CUSTOMERS_IN_MEMORY, PAGES_IN_MEMORY, Workshop, closing, details};
 use crate::ports::clock::Clock;
@@ -53,6 +54,8 @@ pub struct ImportSettings {
     pub budget_share: f64,
     pub rejection_limit: RejectionLimit,
     pub max_walks: u32,
+    /// One for all imports of a process; where there are many, their clients share it.
+    pub memory: Memory,
 }
 
 /// How an import ended. A failure that leaves the run as it is, so that the next
@@ -331,6 +334,7 @@ fn workshop(importer: &Importer, lease: RunLease, plan: &Plan) -> Workshop {
         max_orders: plan.probe.max_orders,
         pages_in_memory: Arc::new(Semaphore::new(PAGES_IN_MEMORY)),
         customers_in_memory: Arc::new(Semaphore::new(CUSTOMERS_IN_MEMORY)),
+        memory: importer.settings.memory.clone(),
     }
 }
 

@@ -5,12 +5,16 @@
 //! that many the database sets the pace and not Salla. So a request takes room before it
 //! is sent, and the fetch that it is part of keeps the room until its landing has ended.
 //!
+//! What waits to be sent takes memory as well, if less: so the fewer of a line's requests
+//! wait, the more lines there are.
+//!
 //! Nobody who has room waits for more: a fetch takes room once, however many requests it
 //! makes. So whatever has room gets on with nothing but Salla and the database, and
 //! those who wait are let in.
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -20,19 +24,40 @@ const PAGES: u32 = 40;
 /// One record takes some tens of kilobytes, a page of 60 whole orders a megabyte or two.
 const RECORDS_PER_PAGE: u32 = 32;
 
+/// Requests of a process that are under way at once, waiting or sent, as long as that is
+/// enough for each line to have [`LEAST_IN_FLIGHT`]. One takes some ten kilobytes.
+const IN_FLIGHT: usize = 4_096;
+
+/// Requests that a single line has under way at most, so that whatever Salla leaves of a
+/// minute is asked for within a few seconds of it: no later minute makes up for the one
+/// request a second that is lost meanwhile. The client's budget and its concurrency
+/// limit decide how many are really sent.
+const MOST_IN_FLIGHT: usize = 64;
+
+const LEAST_IN_FLIGHT: usize = 4;
+
 tokio::task_local! {
     /// What the requests of the fetch that is running here have taken.
     static OF_THIS_FETCH: Cell<Option<OwnedSemaphorePermit>>;
 }
 
-/// Room for answers; clones share it.
+/// Room for requests and answers; clones share it.
 #[derive(Clone, Debug)]
-pub struct Memory(Arc<Semaphore>);
+pub struct Memory(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    answers: Arc<Semaphore>,
+    lines: AtomicUsize,
+}
 
 impl Default for Memory {
     fn default() -> Self {
         let records = PAGES * RECORDS_PER_PAGE;
-        Self(Arc::new(Semaphore::new(records as usize)))
+        Self(Arc::new(Shared {
+            answers: Arc::new(Semaphore::new(records as usize)),
+            lines: AtomicUsize::new(0),
+        }))
     }
 }
 
@@ -50,7 +75,7 @@ impl Memory {
             return Room(None);
         }
         // Nobody closes it, so there always is a permit.
-        Room(self.0.clone().acquire_many_owned(size.records()).await.ok())
+        Room(self.answers().acquire_many_owned(size.records()).await.ok())
     }
 
     /// The same where nobody has to be waited for.
@@ -58,8 +83,18 @@ impl Memory {
         if has_room() {
             return Some(Room(None));
         }
-        let room = self.0.clone().try_acquire_many_owned(size.records()).ok()?;
+        let room = self.answers().try_acquire_many_owned(size.records()).ok()?;
         Some(Room(Some(room)))
+    }
+
+    /// To be asked by each line for as long as it lasts.
+    pub fn share(&self) -> Share {
+        self.0.lines.fetch_add(1, Ordering::Relaxed);
+        Share(self.0.clone())
+    }
+
+    fn answers(&self) -> Arc<Semaphore> {
+        self.0.answers.clone()
     }
 }
 
@@ -69,6 +104,24 @@ impl Size {
             Self::Record => 1,
             Self::Page => RECORDS_PER_PAGE,
         }
+    }
+}
+
+/// One line's share of the requests that are under way.
+#[derive(Debug)]
+pub struct Share(Arc<Shared>);
+
+impl Share {
+    /// How many requests this line may have under way at the moment.
+    pub fn in_flight(&self) -> usize {
+        let lines = self.0.lines.load(Ordering::Relaxed).max(1);
+        (IN_FLIGHT / lines).clamp(LEAST_IN_FLIGHT, MOST_IN_FLIGHT)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.0.lines.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -113,7 +166,7 @@ mod tests {
     use futures::FutureExt as _;
 
     fn free(memory: &Memory) -> usize {
-        memory.0.available_permits()
+        memory.answers().available_permits()
     }
 
     #[tokio::test]
@@ -129,6 +182,19 @@ mod tests {
         assert_eq!((value, free(&memory)), (7, all - 1));
         drop(room);
         assert_eq!(free(&memory), all);
+    }
+
+    #[test]
+    fn the_more_lines_the_fewer_requests_of_each_are_under_way() {
+        let memory = Memory::default();
+        let first = memory.share();
+        assert_eq!(first.in_flight(), 64);
+        let others: Vec<_> = (1..128).map(|_| memory.share()).collect();
+        assert_eq!(first.in_flight(), 32);
+        let more: Vec<_> = (0..10_000).map(|_| memory.share()).collect();
+        assert_eq!(first.in_flight(), 4);
+        drop((others, more));
+        assert_eq!(first.in_flight(), 64);
     }
 
     #[tokio::test]

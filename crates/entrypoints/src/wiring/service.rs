@@ -155,7 +155,7 @@ impl StoredShops {
                 &settings.salla.egress_group,
                 clock.clone(),
             ),
-            memory: Memory::default(),
+            memory: settings.import.memory.clone(),
             share: settings.import.budget_share,
             clock,
         })

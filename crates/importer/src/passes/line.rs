@@ -9,13 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 use tracing::Instrument as _;
 
-use crate::memory::{self, Room};
-
-/// Requests of one line that are under way at once, so that whatever Salla leaves of a
-/// minute is asked for within a few seconds of it: no later minute makes up for the one
-/// request a second that is lost meanwhile. The client's budget and its concurrency
-/// limit decide how many are really sent.
-pub(super) const IN_FLIGHT: usize = 64;
+use crate::memory::{self, Memory, Room, Share};
 
 /// Batches that are landed at once: while the database works on one, the other is
 /// being encoded.
@@ -29,7 +23,8 @@ pub(super) struct Line<T, L> {
     fetched: Vec<InMemory<T>>,
     landings: JoinSet<Result<L, Failure>>,
     most_per_commit: usize,
-    memory: Arc<Semaphore>,
+    places: Arc<Semaphore>,
+    share: Share,
     /// Why nothing more is fetched; what was fetched before is landed all the same.
     failure: Option<Failure>,
 }
@@ -53,15 +48,17 @@ pub(super) enum Step<L> {
 }
 
 impl<T: Send + 'static, L: Send + 'static> Line<T, L> {
-    /// `memory` is for so much as may be under way at once, from the request until it
-    /// has landed; lines may share it. Thus a slow database does not fill the memory.
-    pub(super) fn new(most_per_commit: usize, memory: Arc<Semaphore>) -> Self {
+    /// `places` is for so much of this run as may be under way at once, from the request
+    /// until it has landed; lines may share it. Thus a slow database does not fill the
+    /// memory.
+    pub(super) fn new(most_per_commit: usize, places: Arc<Semaphore>, memory: &Memory) -> Self {
         Self {
             fetches: JoinSet::new(),
             fetched: Vec::new(),
             landings: JoinSet::new(),
             most_per_commit,
-            memory,
+            places,
+            share: memory.share(),
             failure: None,
         }
     }
@@ -71,7 +68,7 @@ impl<T: Send + 'static, L: Send + 'static> Line<T, L> {
         if self.failure.is_some() {
             return 0;
         }
-        IN_FLIGHT.saturating_sub(self.fetches.len())
+        self.share.in_flight().saturating_sub(self.fetches.len())
     }
 
     /// Fetches are tasks of their own, so they go on while a batch is landed.
@@ -79,7 +76,7 @@ impl<T: Send + 'static, L: Send + 'static> Line<T, L> {
         &mut self,
         fetch: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) {
-        let places = self.memory.clone();
+        let places = self.places.clone();
         self.fetches.spawn(async move {
             // Nobody closes it, so there always is a permit.
             let of_run = places.acquire_owned().await.ok();

@@ -17,6 +17,7 @@ use domain::resource::Resource;
 use domain::window::Overlap;
 use tokio::sync::Semaphore;
 
+use crate::memory::Memory;
 use crate::ports::clock::Clock;
 use crate::ports::landing::{Landed, Landing, RunLease};
 use crate::ports::platform::Platform;
@@ -49,10 +50,12 @@ pub struct Workshop {
     pub pages_in_memory: Arc<Semaphore>,
     /// The same for pages of customers.
     pub customers_in_memory: Arc<Semaphore>,
+    /// Of all runs of the process.
+    pub memory: Memory,
 }
 
 impl Workshop {
-    fn memory_for(&self, resource: Resource) -> Arc<Semaphore> {
+    fn places_for(&self, resource: Resource) -> Arc<Semaphore> {
         match resource {
             Resource::Customers => self.customers_in_memory.clone(),
             _ => self.pages_in_memory.clone(),

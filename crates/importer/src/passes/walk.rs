@@ -267,8 +267,8 @@ impl<'a> Walk<'a> {
     /// Keeps fetching while what has arrived is being landed.
     async fn fetch_the_rest(&mut self, last_page: u32) -> Result<End, Failure> {
         let mut missing = self.missing(last_page);
-        let memory = self.shop.memory_for(self.window.resource);
-        let mut line = Line::new(PAGES_PER_COMMIT, memory);
+        let places = self.shop.places_for(self.window.resource);
+        let mut line = Line::new(PAGES_PER_COMMIT, places, &self.shop.memory);
         loop {
             for number in missing.by_ref().take(line.room()) {
                 line.fetch(self.fetch(number));

@@ -11,6 +11,7 @@ use domain::rejection::RejectionLimit;
 use domain::resource::Resource;
 use domain::run::RunState;
 use importer::import::{ImportSettings, Importer, Outcome, import};
+use importer::memory::Memory;
 use importer::ports::clock::SystemClock;
 use importer::ports::runs::RunOptions;
 use importer::progress::Tracker;
@@ -39,6 +40,7 @@ fn importer(shop: &Arc<ScriptedShop>, store: &Arc<MemoryStore>) -> Importer {
             budget_share: 1.0,
             rejection_limit: RejectionLimit::default(),
             max_walks: 3,
+            memory: Memory::default(),
         },
     }
 }

@@ -11,3 +11,8 @@ if command -v cargo-deny >/dev/null 2>&1; then
 else
     echo "cargo-deny is not installed: dependencies' licences were not checked (cargo install cargo-deny)"
 fi
+if command -v promtool >/dev/null 2>&1; then
+    promtool test rules deploy/prometheus/alerts.test.yml
+else
+    echo "promtool is not installed: the alert rules were not tested (it comes with Prometheus)"
+fi

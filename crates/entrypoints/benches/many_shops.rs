@@ -1,5 +1,8 @@
 //! Many shops in one worker: how much of their joint budgets is used, and how much memory
-//! it takes. `cargo bench --bench many_shops -- SHOPS ORDERS`
+//! it takes. `cargo bench --bench many_shops -- SHOPS ORDERS [SHARE]`
+//!
+//! Where the machine is too slow for all that the budgets of so many shops allow, a SHARE
+//! of them, such as 0.5, still shows whether each shop gets what is its own.
 //!
 //! The simulator runs at real pace in this process, the worker in one of its own. What
 //! is measured is the orders' part: the lists of customers share one budget of Salla's
@@ -30,6 +33,9 @@ use salla_simulator::{AppAge, Plan, Scenario, ShopSpec, Simulator};
 
 const KEY: &str = "bench:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
+/// Seconds in which even a spent budget comes back.
+const STANDSTILL: f64 = 90.0;
+
 const CONNECT_AT_ONCE: usize = 50;
 
 /// A process that does not outlive the measurement.
@@ -43,13 +49,33 @@ impl Drop for Worker {
 }
 
 fn main() {
-    let numbers: Vec<u64> = std::env::args()
+    let numbers: Vec<f64> = std::env::args()
         .filter_map(|arg| arg.parse().ok())
         .collect();
-    let shops = numbers.first().copied().unwrap_or(1_000);
-    let orders = numbers.get(1).copied().unwrap_or(300);
+    let number = |place: usize, usual: f64| numbers.get(place).copied().unwrap_or(usual);
+    let asked = Asked {
+        shops: number(0, 1_000.0) as u64,
+        orders: number(1, 300.0) as u64,
+        share: number(2, 1.0),
+    };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(measure(shops, orders));
+    runtime.block_on(measure(asked));
+}
+
+struct Asked {
+    shops: u64,
+    orders: u64,
+    share: f64,
+}
+
+impl Asked {
+    /// What Salla and the share allow all shops of the plan Plus together in one second:
+    /// 120 requests a minute, and beyond them one a second where nothing is held back.
+    fn requests_per_second(&self) -> f64 {
+        let overflow = if self.share < 1.0 { 0.0 } else { 1.0 };
+        let each = (120.0 * self.share).floor() / 60.0 + overflow;
+        each * self.shops as f64
+    }
 }
 
 fn shop(number: u64, orders: u64) -> ShopSpec {
@@ -65,7 +91,8 @@ fn shop(number: u64, orders: u64) -> ShopSpec {
     }
 }
 
-async fn measure(shops: u64, orders: u64) {
+async fn measure(asked: Asked) {
+    let Asked { shops, orders, .. } = asked;
     let scenario = Scenario {
         shop: shop(1, orders),
         shops: (2..=shops).map(|number| shop(number, orders)).collect(),
@@ -79,8 +106,10 @@ async fn measure(shops: u64, orders: u64) {
     start_all(&simulator, &database).await;
     simulator.reset_ledger();
     let begun = std::time::Instant::now();
-    let worker = work(&simulator, &database);
-    let (mut most_memory, mut last) = (0, 0);
+    let worker = work(&simulator, &database, asked.share);
+    let (mut most_memory, mut last, mut last_change) = (0, 0, 0.0);
+    // From when every shop has begun until the first may have ended.
+    let mut steady: Vec<(f64, u64)> = Vec::new();
     let done = loop {
         tokio::time::sleep(Duration::from_secs(5)).await;
         most_memory = most_memory.max(memory(&worker));
@@ -96,10 +125,16 @@ async fn measure(shops: u64, orders: u64) {
             ledger.throttled,
             memory(&worker) / 1_000_000
         );
-        if complete == last && complete > 0 {
-            break seconds - 5.0;
+        if seconds > 60.0 && complete.unsigned_abs() < shops * orders * 3 / 4 {
+            steady.push((seconds, ledger.requests));
         }
-        last = complete;
+        let all = complete.unsigned_abs() == shops * orders;
+        if complete > last {
+            (last, last_change) = (complete, seconds);
+        }
+        if all || seconds - last_change > STANDSTILL {
+            break last_change;
+        }
     };
     let ledger = simulator.ledger();
     println!(
@@ -109,6 +144,17 @@ async fn measure(shops: u64, orders: u64) {
         ledger.throttled,
         most_memory / 1_000_000
     );
+    if let (Some(first), Some(last)) = (steady.first(), steady.last())
+        && last.0 > first.0
+    {
+        let rate = (last.1 - first.1) as f64 / (last.0 - first.0);
+        println!(
+            "second {:.0} to {:.0}: {rate:.0} requests a second, {:.1} % of the joint budgets",
+            first.0,
+            last.0,
+            100.0 * rate / asked.requests_per_second()
+        );
+    }
 }
 
 /// Connects every shop and starts its import.
@@ -167,9 +213,10 @@ async fn connect(
         .merchant
 }
 
-fn work(simulator: &Simulator, database: &TestDatabase) -> Worker {
+fn work(simulator: &Simulator, database: &TestDatabase, share: f64) -> Worker {
     let child = Command::new(env!("CARGO_BIN_EXE_salla-sync"))
-        .args(["work", "--jobs", "1000"])
+        .args(["work", "--jobs", "1000", "--budget-share"])
+        .arg(share.to_string())
         .env_clear()
         .env("DATABASE_URL", database.url())
         .env("SALLA_SYNC_KEY", KEY)

@@ -275,7 +275,12 @@ impl<'a> Reader<'a> {
     }
 
     fn webhook(&mut self, url_name: &str, secret_name: &str) -> Option<WebhookSettings> {
-        let url = self.text(url_name)?;
+        let Some(url) = self.text(url_name) else {
+            if self.text(secret_name).is_some() {
+                self.problem(format!("{secret_name} is set but {url_name} is not"));
+            }
+            return None;
+        };
         let url = http_url(&url);
         if url.is_none() {
             self.problem(format!("{url_name} is not an http(s) URL"));
@@ -482,6 +487,15 @@ mod tests {
         let problems = reader.problems();
         assert_eq!(problems.len(), 3, "{problems:?}");
         assert!(problems.iter().all(|problem| !problem.contains("MfKQ")));
+
+        let alone = [("SALLA_SYNC_WEBHOOK_SECRET", secret)];
+        let environment = with(&alone);
+        let mut reader = Reader::new(&environment);
+        reader.channels();
+        assert_eq!(
+            reader.problems(),
+            ["SALLA_SYNC_WEBHOOK_SECRET is set but SALLA_SYNC_WEBHOOK_URL is not"]
+        );
     }
 
     #[test]

@@ -10,7 +10,8 @@
 //!
 //! Nobody who has room waits for more: a fetch takes room once, however many requests it
 //! makes. So whatever has room gets on with nothing but Salla and the database, and
-//! those who wait are let in.
+//! those who wait are let in. Nor does anybody keep room while a budget is waited for
+//! that may take minutes.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ const RECORDS_PER_PAGE: u32 = 32;
 
 /// Requests of a process that are under way at once, waiting or sent, as long as that is
 /// enough for each line to have [`LEAST_IN_FLIGHT`]. One takes some ten kilobytes.
-const IN_FLIGHT: usize = 4_096;
+const IN_FLIGHT: usize = 6_144;
 
 /// Requests that a single line has under way at most, so that whatever Salla leaves of a
 /// minute is asked for within a few seconds of it: no later minute makes up for the one
@@ -34,7 +35,7 @@ const IN_FLIGHT: usize = 4_096;
 /// limit decide how many are really sent.
 const MOST_IN_FLIGHT: usize = 64;
 
-const LEAST_IN_FLIGHT: usize = 4;
+const LEAST_IN_FLIGHT: usize = 12;
 
 tokio::task_local! {
     /// What the requests of the fetch that is running here have taken.
@@ -69,20 +70,14 @@ pub enum Size {
 }
 
 impl Memory {
-    /// Waits until there is room, unless the fetch that asks has some already.
+    /// Waits until there is room.
     pub async fn room(&self, size: Size) -> Room {
-        if has_room() {
-            return Room(None);
-        }
         // Nobody closes it, so there always is a permit.
         Room(self.answers().acquire_many_owned(size.records()).await.ok())
     }
 
-    /// The same where nobody has to be waited for.
+    /// Room where nobody has to be waited for.
     pub fn room_now(&self, size: Size) -> Option<Room> {
-        if has_room() {
-            return Some(Room(None));
-        }
         let room = self.answers().try_acquire_many_owned(size.records()).ok()?;
         Some(Room(Some(room)))
     }
@@ -125,21 +120,28 @@ impl Drop for Share {
     }
 }
 
-fn has_room() -> bool {
-    let look = |held: &Cell<Option<OwnedSemaphorePermit>>| {
-        let room = held.take();
-        let has = room.is_some();
-        held.set(room);
-        has
-    };
-    OF_THIS_FETCH.try_with(look).unwrap_or(false)
-}
-
 /// Room that is given back when it is dropped.
 #[derive(Debug)]
 pub struct Room(Option<OwnedSemaphorePermit>);
 
 impl Room {
+    /// For what needs none.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// Where the fetch that is running has room already, which holds for all its requests.
+    pub fn of_this_fetch() -> Option<Self> {
+        let has_room = |held: &Cell<Option<OwnedSemaphorePermit>>| {
+            let room = held.take();
+            let has = room.is_some();
+            held.set(room);
+            has
+        };
+        let has_room = OF_THIS_FETCH.try_with(has_room).unwrap_or(false);
+        has_room.then(Self::none)
+    }
+
     /// Leaves the room to the fetch that is running, for what the answer has brought.
     /// Outside of a fetch nobody waits for a landing, and it is given back.
     pub fn keep(self) {
@@ -174,8 +176,9 @@ mod tests {
         let memory = Memory::default();
         let all = free(&memory);
         let (value, room) = fetching(async {
+            assert!(Room::of_this_fetch().is_none());
             memory.room(Size::Record).await.keep();
-            memory.room(Size::Page).await.keep();
+            Room::of_this_fetch().unwrap().keep();
             7
         })
         .await;
@@ -189,10 +192,10 @@ mod tests {
         let memory = Memory::default();
         let first = memory.share();
         assert_eq!(first.in_flight(), 64);
-        let others: Vec<_> = (1..128).map(|_| memory.share()).collect();
+        let others: Vec<_> = (1..192).map(|_| memory.share()).collect();
         assert_eq!(first.in_flight(), 32);
         let more: Vec<_> = (0..10_000).map(|_| memory.share()).collect();
-        assert_eq!(first.in_flight(), 4);
+        assert_eq!(first.in_flight(), LEAST_IN_FLIGHT);
         drop((others, more));
         assert_eq!(first.in_flight(), 64);
     }

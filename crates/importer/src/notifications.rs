@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 
 use crate::ports::clock::Clock;
 use crate::ports::notifications::{Notice, Notifications, Notifier, Recorded};
-use crate::ports::queue::{Delivery, Disposition, Queue};
+use crate::ports::queue::{Delivery, Disposition, JobId, Queue};
 use crate::stop::StopSignal;
 
 const POLL: Duration = Duration::from_secs(2);
@@ -22,7 +22,8 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 const VISIBILITY: Duration = Duration::from_secs(120);
 /// Messages that are dealt with side by side.
 const AT_ONCE: u32 = 8;
-/// The first wait after a channel failed; it grows fourfold.
+/// The first wait after a channel failed; it grows fourfold, and by up to a quarter more,
+/// so that notices which failed together do not come back together.
 const FIRST_WAIT: Duration = Duration::from_secs(30);
 
 /// Tells people about the ends of imports.
@@ -91,7 +92,7 @@ impl NotificationDesk {
             }
         };
         match self.store.record(&job).await {
-            Ok(Recorded::Notice(notice)) => self.tell(&notice, delivery.attempt).await,
+            Ok(Recorded::Notice(notice)) => self.tell(&notice, delivery).await,
             Ok(Recorded::Outdated) => {
                 tracing::info!(run_id = %job.run, "the run has gone on since: nothing is told");
                 Disposition::Done
@@ -101,18 +102,18 @@ impl NotificationDesk {
             },
             Err(failure) => {
                 tracing::error!(%failure, run_id = %job.run, "the notification could not be recorded");
-                self.retry(delivery.attempt)
+                retry(delivery)
             }
         }
     }
 
     /// Hands the notice to each channel that has not taken it yet.
-    async fn tell(&self, notice: &Notice, attempt: u32) -> Disposition {
+    async fn tell(&self, notice: &Notice, delivery: &Delivery) -> Disposition {
         let delivered = match self.store.delivered(notice.id).await {
             Ok(delivered) => delivered,
             Err(failure) => {
                 tracing::error!(%failure, "the deliveries could not be read");
-                return self.retry(attempt);
+                return retry(delivery);
             }
         };
         let mut is_told = true;
@@ -132,14 +133,23 @@ impl NotificationDesk {
         }
         match is_told {
             true => Disposition::Done,
-            false => self.retry(attempt),
+            false => retry(delivery),
         }
     }
+}
 
-    fn retry(&self, attempt: u32) -> Disposition {
-        let growth = 4_u32.pow(attempt.saturating_sub(1).min(6));
-        Disposition::Retry {
-            after: FIRST_WAIT.saturating_mul(growth),
-        }
+fn retry(delivery: &Delivery) -> Disposition {
+    let growth = 4_u32.pow(delivery.attempt.saturating_sub(1).min(6));
+    let wait = FIRST_WAIT.saturating_mul(growth);
+    Disposition::Retry {
+        after: wait + wait.mul_f64(spread(&delivery.id) / 4.0),
     }
+}
+
+/// In [0, 1), another for each message.
+fn spread(id: &JobId) -> f64 {
+    let mixed = id.to_string().bytes().fold(0_u8, |mixed, byte| {
+        mixed.wrapping_mul(31).wrapping_add(byte)
+    });
+    f64::from(mixed) / 256.0
 }

@@ -48,6 +48,12 @@ impl Concurrency {
         self.slot(turn).await
     }
 
+    /// For a request without which what others wait for does not become free.
+    pub(crate) async fn enter_first(self: &Arc<Self>) -> Slot {
+        let turn = self.line.go_first().await;
+        self.slot(turn).await
+    }
+
     /// For a request that holds a permit which others wait for.
     pub(crate) async fn enter_past_the_line(self: &Arc<Self>) -> Slot {
         let turn = self.line.go_past().await;

@@ -78,6 +78,12 @@ impl Budget {
         self.permit(class, turn, ticket).await
     }
 
+    /// For a request without which what others wait for does not become free.
+    pub(crate) async fn acquire_first(self: &Arc<Self>, class: Class) -> Permit {
+        let turn = self.line.go_first().await;
+        self.permit(class, turn, None).await
+    }
+
     /// For a request that already holds a permit of a scarcer budget, which must not wait
     /// for the whole line; see [`Line::go_past`] for how far that goes.
     pub(crate) async fn acquire_past_the_line(self: &Arc<Self>, class: Class) -> Permit {

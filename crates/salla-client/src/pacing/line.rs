@@ -41,6 +41,17 @@ impl Line {
         }
     }
 
+    /// For whoever holds what those in the line wait for: at most one of them goes before.
+    /// It may not come again and again, or the line would never move.
+    pub(crate) async fn go_first(&self) -> Turn<'_> {
+        Turn {
+            line: self,
+            past: false,
+            _foremost: self.foremost.lock().await,
+            _line: None,
+        }
+    }
+
     pub(crate) async fn go_past(&self) -> Turn<'_> {
         loop {
             let moved = self.moved.notified();
@@ -109,6 +120,7 @@ mod tests {
             tasks.push(tokio::spawn(async move {
                 let turn = match comer {
                     'p' => line.go_past().await,
+                    'f' => line.go_first().await,
                     _ => line.wait().await,
                 };
                 turn.served();
@@ -132,6 +144,11 @@ mod tests {
         let places: Vec<_> = order.match_indices('p').map(|(place, _)| place).collect();
         assert!((2..=3).contains(&places[0]), "{order}");
         assert!((5..=7).contains(&places[1]), "{order}");
+    }
+
+    #[tokio::test]
+    async fn at_most_one_goes_before_who_goes_first() {
+        assert_eq!(order_of("abcdff").await, "affbcd");
     }
 
     #[tokio::test]

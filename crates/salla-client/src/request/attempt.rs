@@ -79,7 +79,8 @@ impl Requester {
         permits.sent();
         let mut status = None;
         let exchange = self.exchange(ask, &token, &mut permits, &slot, sent, &mut status);
-        let outcome = exchange.await;
+        // In a place of its own, because most requests of a process only wait.
+        let outcome = Box::pin(exchange).await;
         match &outcome {
             Ok((Verdict::Success, _)) => room.keep(),
             Ok(_) => drop(room),
@@ -126,12 +127,20 @@ impl Requester {
     /// Room is looked for after the budget, which may take a minute: meanwhile it is for
     /// those who can use it. Whoever finds none waits with nothing in hand that those who
     /// have room may need, and keeps no permit until it belongs to another minute than it
-    /// is sent in.
+    /// is sent in. Whoever has room goes first, so that others soon have it.
     async fn permits_and_room(&self, ask: &Ask) -> (Permits, Slot, Room) {
-        let mut room = None;
+        let mut room = Room::of_this_fetch();
         loop {
-            let slot = self.concurrency.enter().await;
-            let shop = self.shop.acquire(ask.class).await;
+            let (slot, shop) = match room {
+                Some(_) => {
+                    let slot = self.concurrency.enter_first().await;
+                    (slot, self.shop.acquire_first(ask.class).await)
+                }
+                None => {
+                    let slot = self.concurrency.enter().await;
+                    (slot, self.shop.acquire(ask.class).await)
+                }
+            };
             room = room.or_else(|| self.memory.room_now(ask.size()));
             if let Some(room) = room {
                 return (self.permits(shop, None), slot, room);
@@ -142,18 +151,19 @@ impl Requester {
     }
 
     /// The customers' budget is waited for with nothing in hand that the shop's orders
-    /// need, nor room, because it may take ten minutes. What it gave is used soon: a shop
-    /// that may send nothing does not ask for it, and with it in hand the shop's line is
-    /// not waited for to its end.
+    /// need, and what it gave is used soon: a shop that may send nothing does not ask for
+    /// it, and with it in hand the shop's line is not waited for to its end.
+    ///
+    /// Their pages take no room: they are small, their budget lets only 500 through in ten
+    /// minutes, and room must not be kept while a shop waits for its next minute.
     async fn permits_for_customers(&self, ask: &Ask) -> (Permits, Slot, Room) {
         // Nobody closes it, so there always is a place.
         let _place = self.customers_lane.acquire().await.ok();
         self.shop.until_not_held().await;
         let customers = self.customers.acquire(ask.class).await;
-        let room = self.memory.room(ask.size()).await;
         let slot = self.concurrency.enter_past_the_line().await;
         let shop = self.shop.acquire_past_the_line(ask.class).await;
-        (self.permits(shop, Some(customers)), slot, room)
+        (self.permits(shop, Some(customers)), slot, Room::none())
     }
 
     fn permits(&self, shop: Permit, customers: Option<Permit>) -> Permits {

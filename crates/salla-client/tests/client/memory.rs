@@ -24,6 +24,7 @@ const FOR_EVER: Duration = Duration::from_secs(20);
 async fn who_waits_for_room_holds_nothing_that_those_who_have_room_need() {
     let salla = FakeSalla::start().await;
     salla.on("/store/info", [shop()]);
+    salla.on("/customers", [Reply::Says(200, &[], LIST.to_owned())]);
     salla.on("/products", [Reply::Says(200, &[], LIST.to_owned())]);
     let mut settings = salla.settings(TokenSource::Fixed(SecretString::from("first")));
     settings.concurrency = 1;
@@ -53,6 +54,9 @@ async fn who_waits_for_room_holds_nothing_that_those_who_have_room_need() {
     let ((), _room) = tokio::time::timeout(FOR_EVER, fetch).await.unwrap();
 
     assert!(salla.seen("/products").is_empty());
+    let customers = PageRequest::first(Resource::Customers, None);
+    let customers = tokio::time::timeout(FOR_EVER, client.list_page(&customers)).await;
+    customers.unwrap().unwrap();
     drop(others);
     let page = tokio::time::timeout(FOR_EVER, tasks.join_next()).await;
     page.unwrap().unwrap().unwrap().unwrap();

@@ -8,10 +8,11 @@
 //! What waits to be sent takes memory as well, if less: so the fewer of a line's requests
 //! wait, the more lines there are.
 //!
-//! Nobody who has room waits for more: a fetch takes room once, however many requests it
+//! Nobody who has room waits for more: a fetch has room once, however many requests it
 //! makes. So whatever has room gets on with nothing but Salla and the database, and
 //! those who wait are let in. Nor does anybody keep room while a budget is waited for
-//! that may take minutes.
+//! that may take a minute: an order that waits so for its items is all that is in memory
+//! without room.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -130,16 +131,10 @@ impl Room {
         Self(None)
     }
 
-    /// Where the fetch that is running has room already, which holds for all its requests.
+    /// What the fetch that is running has already; it is no longer the fetch's.
     pub fn of_this_fetch() -> Option<Self> {
-        let has_room = |held: &Cell<Option<OwnedSemaphorePermit>>| {
-            let room = held.take();
-            let has = room.is_some();
-            held.set(room);
-            has
-        };
-        let has_room = OF_THIS_FETCH.try_with(has_room).unwrap_or(false);
-        has_room.then(Self::none)
+        let held = OF_THIS_FETCH.try_with(Cell::take).ok()?;
+        held.map(|room| Self(Some(room)))
     }
 
     /// Leaves the room to the fetch that is running, for what the answer has brought.

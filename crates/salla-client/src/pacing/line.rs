@@ -41,8 +41,8 @@ impl Line {
         }
     }
 
-    /// For whoever holds what those in the line wait for: at most one of them goes before.
-    /// It may not come again and again, or the line would never move.
+    /// For whoever holds what those in the line wait for: only whoever is foremost goes
+    /// before. If such came again and again, the line would never move.
     pub(crate) async fn go_first(&self) -> Turn<'_> {
         Turn {
             line: self,
@@ -147,8 +147,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn at_most_one_goes_before_who_goes_first() {
-        assert_eq!(order_of("abcdff").await, "affbcd");
+    async fn who_goes_first_goes_before_the_line() {
+        assert_eq!(order_of("abcdff").await, "ffabcd");
     }
 
     #[tokio::test]

@@ -33,6 +33,10 @@ pub(super) struct Attempt {
     pub(super) sent: Duration,
 }
 
+/// So long a request waits with room for its answer; a budget that lets one request go
+/// each second is worth waiting for, the next minute is not.
+const WITH_ROOM: Duration = Duration::from_secs(2);
+
 /// All that it takes to send a request.
 struct Leave {
     permits: Permits,
@@ -124,25 +128,26 @@ impl Requester {
         }
     }
 
-    /// Room is looked for after the budget, which may take a minute: meanwhile it is for
-    /// those who can use it. Whoever finds none waits with nothing in hand that those who
-    /// have room may need, and keeps no permit until it belongs to another minute than it
-    /// is sent in. Whoever has room goes first, so that others soon have it.
+    /// Neither room nor a permit is held while the other is waited for long. Whoever has
+    /// room goes before the others of its shop, but gives it back if the shop's budget is
+    /// spent, because other shops' may not be. Whoever has leave to send and finds no room
+    /// gives that and its place in flight back: those who have room may need both, and a
+    /// permit is for the minute in which it was given.
     async fn permits_and_room(&self, ask: &Ask) -> (Permits, Slot, Room) {
         let mut room = Room::of_this_fetch();
         loop {
-            let (slot, shop) = match room {
-                Some(_) => {
+            if let Some(room) = room {
+                let first = async {
                     let slot = self.concurrency.enter_first().await;
                     (slot, self.shop.acquire_first(ask.class).await)
+                };
+                if let Some((slot, shop)) = within(&*self.clock, WITH_ROOM, first).await {
+                    return (self.permits(shop, None), slot, room);
                 }
-                None => {
-                    let slot = self.concurrency.enter().await;
-                    (slot, self.shop.acquire(ask.class).await)
-                }
-            };
-            room = room.or_else(|| self.memory.room_now(ask.size()));
-            if let Some(room) = room {
+            }
+            let slot = self.concurrency.enter().await;
+            let shop = self.shop.acquire(ask.class).await;
+            if let Some(room) = self.memory.room_now(ask.size()) {
                 return (self.permits(shop, None), slot, room);
             }
             drop((shop, slot));

@@ -120,7 +120,7 @@ mod tests {
             tasks.push(tokio::spawn(async move {
                 let turn = match comer {
                     'p' => line.go_past().await,
-                    'f' => line.go_first().await,
+                    '1' => line.go_first().await,
                     _ => line.wait().await,
                 };
                 turn.served();
@@ -148,7 +148,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_goes_first_goes_before_the_line() {
-        assert_eq!(order_of("abcdff").await, "ffabcd");
+        assert_eq!(order_of("abcd11").await, "11abcd");
     }
 
     #[tokio::test]

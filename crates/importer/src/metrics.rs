@@ -192,8 +192,8 @@ const fn declared(
     }
 }
 
-/// Tells the exporter, which must be installed, what there is. Counters on which alerts
-/// look begin at 0: the growth of one that first appears as 1 is not seen.
+/// Tells the exporter, which must be installed, what there is. Counters whose
+/// growth is looked at begin at 0: the growth of one that first appears as 1 is not seen.
 pub fn describe(version: &'static str) {
     for metric in ALL {
         match metric.kind {
@@ -215,6 +215,13 @@ pub fn describe(version: &'static str) {
         for code in RejectionCode::ALL {
             rejections(resource, code).absolute(0);
         }
+    }
+    for state in [RunState::Completed, RunState::Pending] {
+        claims_ended(state, NO_FAILURE).absolute(0);
+    }
+    for code in Failure::codes() {
+        claims_ended(RunState::Waiting, code).absolute(0);
+        claims_ended(RunState::Failed, code).absolute(0);
     }
 }
 
@@ -318,8 +325,13 @@ fn rejections(resource: Resource, code: RejectionCode) -> metrics::Counter {
 
 /// A claim was given up and the run left in `state`.
 pub fn run_ended(state: RunState, failure: Option<&Failure>) {
-    let failure = failure.map_or("none", Failure::code);
-    counter!(RUNS_ENDED.name, "state" => state.as_str(), "failure" => failure).increment(1);
+    claims_ended(state, failure.map_or(NO_FAILURE, Failure::code)).increment(1);
+}
+
+const NO_FAILURE: &str = "none";
+
+fn claims_ended(state: RunState, failure: &'static str) -> metrics::Counter {
+    counter!(RUNS_ENDED.name, "state" => state.as_str(), "failure" => failure)
 }
 
 /// What the database says of its runs and queues, at one moment.

@@ -140,6 +140,9 @@ async fn a_scrape_tells_what_an_import_has_done() {
     for (series, expected) in exactly {
         assert_eq!(value(&text, series), expected, "{series}");
     }
+    // The growth of what is not there from the beginning would not be seen.
+    let not_yet = r#"salla_sync_runs_ended_total{state="FAILED",failure="token_rejected"}"#;
+    assert!(value(&text, not_yet) >= 0.0);
     assert!(!text.contains(&merchant.to_string()), "a merchant is named");
     everything_is_declared(&text);
 

@@ -7,7 +7,7 @@ use domain::resource::Resource;
 use importer::ports::platform::{Decoded, Records};
 use libfuzzer_sys::fuzz_target;
 use salla_client::envelope::{ApiError, split_list, split_one};
-use salla_client::translate::decode_list;
+use salla_client::translate::{decode_list, list};
 use serde_json::Value;
 
 fuzz_target!(|body: &[u8]| {
@@ -24,6 +24,8 @@ fuzz_target!(|body: &[u8]| {
         let records = decode_list(resource, rows.clone());
         assert_eq!(records.resource(), resource);
         assert_eq!(kept(&records), sent, "{resource:?}");
+        let (listed, _) = list(resource, body).expect("it can be split");
+        assert_eq!(format!("{listed:?}"), format!("{records:?}"));
     }
 });
 

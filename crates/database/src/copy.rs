@@ -14,6 +14,10 @@ const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 const NULL: [u8; 4] = (-1_i32).to_be_bytes();
 
+/// The server takes a message into memory as a whole, and one of a megabyte costs it more
+/// in fresh pages than the rows in it.
+const MESSAGE: usize = 64 << 10;
+
 /// Rows in PostgreSQL's binary format, field by field.
 pub(crate) struct CopyRows {
     buffer: PgArgumentBuffer,
@@ -71,7 +75,9 @@ pub(crate) async fn copy<C: Columns>(
     }
     binary.buffer.extend_from_slice(&TRAILER);
     let mut copy = tx.copy_in_raw(sql).await?;
-    copy.send(binary.buffer.as_slice()).await?;
+    for message in binary.buffer.chunks(MESSAGE) {
+        copy.send(message).await?;
+    }
     copy.finish().await?;
     Ok(())
 }

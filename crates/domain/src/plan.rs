@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::resource::Resource;
-use crate::window::{DayRange, Overlap};
+use crate::window::{DayRange, Overlap, Reach};
 
 /// More rows than this in one window may be cut off by a ceiling on deep paging
 /// (FACTS §5), so such a window is split before it is fetched.
@@ -147,6 +147,15 @@ pub struct Probe {
     pub recently_updated: Vec<i64>,
 }
 
+impl Probe {
+    pub fn reach(&self) -> Reach {
+        Reach {
+            range: self.range,
+            overlap: self.overlap,
+        }
+    }
+}
+
 /// Windows, requests and floor of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
@@ -183,8 +192,9 @@ impl Plan {
         };
         let limited = |rows: u64| probe.max_orders.map_or(rows, |most| most.min(rows));
         let orders = limited(probe.orders);
-        let overlap_days =
-            u64::from(probe.overlap.days_before + probe.overlap.days_after) * windows.len() as u64;
+        let reach = probe.reach();
+        let asked_days: u64 = windows.iter().map(|w| u64::from(reach.of(*w).days())).sum();
+        let overlap_days = asked_days.saturating_sub(days);
         let overlap_rows = if probe.max_orders.is_some() {
             0
         } else {

@@ -14,10 +14,10 @@ pub struct DayRange {
 /// How far a query must reach beyond its window on each side so that neighbouring
 /// windows leave no gap, whatever Salla's filters mean.
 ///
-/// Whether `from_date` and `to_date` are inclusive, and whether their days are
-/// Riyadh's or UTC's, is not documented (FACTS §14). Riyadh's day begins while UTC has
-/// the day before, so one day before is enough where ends are inclusive. Where they are
-/// exclusive, the day that is named is lost as well; the probe tells that apart.
+/// Whether `from_date` and `to_date` are inclusive is not documented (FACTS §14). Where
+/// they are, windows that follow each other ask for days that follow each other, whosever
+/// days these are. Where they are exclusive, the day that is named is lost; the probe
+/// tells that apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overlap {
     pub days_before: u8,
@@ -26,13 +26,44 @@ pub struct Overlap {
 
 impl Overlap {
     pub const INCLUSIVE: Self = Self {
-        days_before: 1,
+        days_before: 0,
         days_after: 0,
     };
     pub const EXCLUSIVE: Self = Self {
         days_before: 2,
         days_after: 1,
     };
+}
+
+/// What to ask Salla for, so that the windows of a range together miss nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    pub range: DayRange,
+    pub overlap: Overlap,
+}
+
+impl Reach {
+    /// The days to ask for, for one window of the range.
+    ///
+    /// Whether the filter's days are Riyadh's or UTC's is not documented either. Riyadh's
+    /// day begins while UTC has the day before, so the window that begins the range asks
+    /// for that one as well.
+    pub fn of(&self, window: DayRange) -> DayRange {
+        let begins_the_range = window.from <= self.range.from;
+        window.widened(Overlap {
+            days_before: self.overlap.days_before.max(u8::from(begins_the_range)),
+            ..self.overlap
+        })
+    }
+
+    /// Whether asking for the window may list an order of that Riyadh day.
+    pub fn may_list(&self, window: DayRange, riyadh_day: Date) -> bool {
+        let day_later = Overlap {
+            days_before: 0,
+            days_after: 1,
+        };
+        self.of(window).widened(day_later).contains(riyadh_day)
+    }
 }
 
 impl DayRange {
@@ -75,7 +106,6 @@ impl DayRange {
         ))
     }
 
-    /// The days to ask Salla for.
     pub fn widened(&self, overlap: Overlap) -> Self {
         Self {
             from: self
@@ -146,43 +176,32 @@ mod tests {
         }
 
         /// Whatever a filter means, every instant of the range is asked for by some
-        /// window: this is what the overlap is for.
+        /// window, and that one is known to list it: this is what the reach is for.
         #[test]
-        fn no_instant_falls_between_two_windows(
-            boundary in 30i64..700, second_of_day in 0i64..86_400, day_offset in -1i64..=1,
+        fn no_instant_of_the_range_is_left_out(
+            first in 30i64..700, days in 1i64..60, per_window in 1u32..20,
+            offset in 0i64..60, second_of_day in 0i64..86_400,
             from_inclusive: bool, to_inclusive: bool, utc: bool
         ) {
             // A single day comes back empty as soon as one end is exclusive.
             let exclusive = !from_inclusive || !to_inclusive;
             let overlap = if exclusive { Overlap::EXCLUSIVE } else { Overlap::INCLUSIVE };
-            let newer = DayRange::new(day(boundary), day(boundary + 20)).unwrap().widened(overlap);
-            let older = DayRange::new(day(boundary - 20), day(boundary - 1)).unwrap().widened(overlap);
-            let local = day(boundary + day_offset).to_datetime(jiff::civil::Time::midnight())
+            let range = DayRange::new(day(first), day(first + days - 1)).unwrap();
+            let reach = Reach { range, overlap };
+            let local_day = day(first + offset % days);
+            let local = local_day.to_datetime(jiff::civil::Time::midnight())
                 .saturating_add(second_of_day.seconds());
             let filtered_day = if utc { local.saturating_sub(3.hours()).date() } else { local.date() };
             let matches = |range: &DayRange| {
                 (filtered_day > range.from || (from_inclusive && filtered_day == range.from))
                     && (filtered_day < range.to || (to_inclusive && filtered_day == range.to))
             };
-            prop_assert!(matches(&newer) || matches(&older), "{filtered_day} {newer} {older}");
-        }
-
-        /// Neither does one before the first window or after the last.
-        #[test]
-        fn no_instant_of_the_range_is_left_out(
-            first in 30i64..700, length in 0i64..40, offset in 0i64..40,
-            second_of_day in 0i64..86_400,
-            from_inclusive: bool, to_inclusive: bool, utc: bool
-        ) {
-            let range = DayRange::new(day(first), day(first + length)).unwrap();
-            let exclusive = !from_inclusive || !to_inclusive;
-            let asked = range.widened(if exclusive { Overlap::EXCLUSIVE } else { Overlap::INCLUSIVE });
-            let local = day(first + offset.min(length))
-                .to_datetime(jiff::civil::Time::midnight())
-                .saturating_add(second_of_day.seconds());
-            let filtered = if utc { local.saturating_sub(3.hours()).date() } else { local.date() };
-            prop_assert!(filtered > asked.from || (from_inclusive && filtered == asked.from));
-            prop_assert!(filtered < asked.to || (to_inclusive && filtered == asked.to));
+            let windows = range.windows_newest_first(1, per_window);
+            let listing: Vec<_> = windows.iter().filter(|w| matches(&reach.of(**w))).collect();
+            prop_assert!(!listing.is_empty(), "{filtered_day} {range}");
+            for window in listing {
+                prop_assert!(reach.may_list(*window, local_day), "{local_day} {window}");
+            }
         }
     }
 

@@ -110,32 +110,34 @@ async fn measure(asked: Asked) {
     let (mut most_memory, mut last, mut last_change) = (0, 0, 0.0);
     // From when every shop has begun until the first may have ended.
     let mut steady: Vec<(f64, u64)> = Vec::new();
-    let done = loop {
-        tokio::time::sleep(Duration::from_secs(5)).await;
+    for sample in 0_u64.. {
+        tokio::time::sleep(Duration::from_secs(1)).await;
         most_memory = most_memory.max(memory(&worker));
+        let (seconds, ledger) = (begun.elapsed().as_secs_f64(), simulator.ledger());
+        if seconds > 60.0 && last < shops * orders * 3 / 4 {
+            steady.push((seconds, ledger.requests));
+        }
+        if !sample.is_multiple_of(5) {
+            continue;
+        }
         let complete: i64 = sqlx::query_scalar("SELECT count(*) FROM salla.orders WHERE has_items")
             .fetch_one(database.pool())
             .await
             .unwrap();
-        let seconds = begun.elapsed().as_secs_f64();
-        let ledger = simulator.ledger();
         println!(
             "{seconds:6.1} s  {complete:7} orders complete  {:7} requests  {:4} refused  {:4} MB",
             ledger.requests,
             ledger.throttled,
             memory(&worker) / 1_000_000
         );
-        if seconds > 60.0 && complete.unsigned_abs() < shops * orders * 3 / 4 {
-            steady.push((seconds, ledger.requests));
+        if complete.unsigned_abs() > last {
+            (last, last_change) = (complete.unsigned_abs(), seconds);
         }
-        let all = complete.unsigned_abs() == shops * orders;
-        if complete > last {
-            (last, last_change) = (complete, seconds);
+        if last == shops * orders || seconds - last_change > STANDSTILL {
+            break;
         }
-        if all || seconds - last_change > STANDSTILL {
-            break last_change;
-        }
-    };
+    }
+    let done = last_change;
     let ledger = simulator.ledger();
     println!(
         "{shops} shops of {orders} orders: all {last} orders after {done:.0} s, {:.0} requests a \
@@ -144,9 +146,7 @@ async fn measure(asked: Asked) {
         ledger.throttled,
         most_memory / 1_000_000
     );
-    if let (Some(first), Some(last)) = (steady.first(), steady.last())
-        && last.0 > first.0
-    {
+    if let Some((first, last)) = whole_minutes(&steady) {
         let rate = (last.1 - first.1) as f64 / (last.0 - first.0);
         println!(
             "second {:.0} to {:.0}: {rate:.0} requests a second, {:.1} % of the joint budgets",
@@ -155,6 +155,16 @@ async fn measure(asked: Asked) {
             100.0 * rate / asked.requests_per_second()
         );
     }
+}
+
+/// The longest stretch of whole minutes: budgets come back once a minute and are spent in
+/// bursts, so any other stretch holds a burst too many or too few.
+fn whole_minutes(steady: &[(f64, u64)]) -> Option<((f64, u64), (f64, u64))> {
+    let (first, last) = (steady.first()?, steady.last()?);
+    let minutes = ((last.0 - first.0) / 60.0).floor();
+    let end = first.0 + minutes * 60.0;
+    let last = steady.iter().find(|sample| sample.0 >= end)?;
+    (minutes >= 1.0).then_some((*first, *last))
 }
 
 /// Connects every shop and starts its import.

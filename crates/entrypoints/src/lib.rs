@@ -2,6 +2,7 @@
 //! the rest is a library so that tests can wire a service together as the program
 //! does.
 
+pub mod allocator;
 pub mod cli;
 pub mod commands;
 #[cfg(feature = "demo")]

@@ -20,7 +20,7 @@ use tracing::Instrument as _;
 
 use crate::memory::Memory;
 use crate::passes::walk::{Walked, walk_window};
-use crate::passes::{CUSTOMERS_IN_MEMORY, PAGES_IN_MEMORY, Workshop, closing, details};
+use crate::passes::{CUSTOMERS_IN_MEMORY, LANDINGS, PAGES_IN_MEMORY, Workshop, closing, details};
 use crate::ports::clock::Clock;
 use crate::ports::landing::{Landing, RunLease};
 use crate::ports::platform::Platform;
@@ -328,12 +328,13 @@ fn workshop(importer: &Importer, lease: RunLease, plan: &Plan) -> Workshop {
         clock: importer.clock.clone(),
         tracker: importer.tracker.clone(),
         lease,
-        overlap: plan.probe.overlap,
+        reach: plan.probe.reach(),
         rejection_limit: importer.settings.rejection_limit,
         max_walks: importer.settings.max_walks,
         max_orders: plan.probe.max_orders,
         pages_in_memory: Arc::new(Semaphore::new(PAGES_IN_MEMORY)),
         customers_in_memory: Arc::new(Semaphore::new(CUSTOMERS_IN_MEMORY)),
+        landing_turns: Arc::new(Semaphore::new(LANDINGS)),
         memory: importer.settings.memory.clone(),
     }
 }

@@ -8,6 +8,8 @@ use domain::plan::{Budget, Plan};
 use domain::resource::Resource;
 use domain::run::WindowId;
 use domain::window::DayRange;
+use jiff::ToSpan as _;
+use jiff::civil::Date;
 use tokio::sync::watch;
 
 use crate::ports::landing::Landed;
@@ -24,7 +26,7 @@ pub struct Progress {
     pub products: u64,
     pub rejected: u64,
     /// Totals of orders are complete back to this day.
-    pub headers_complete_since: Option<jiff::civil::Date>,
+    pub headers_complete_since: Option<Date>,
     /// Since this process took the run.
     pub elapsed: Duration,
     /// `None` until enough has been seen to say something honest.
@@ -83,6 +85,10 @@ struct State {
     windows: HashMap<WindowId, Share>,
     details: Share,
     budget: Option<Budget>,
+    /// The days of the run.
+    range: Option<DayRange>,
+    /// Windows of orders that have been walked.
+    settled: Vec<DayRange>,
     /// Requests that were already done when this process took the run; they must
     /// not flatter its pace.
     done_before: u64,
@@ -115,6 +121,7 @@ impl Tracker {
         self.change(|s| {
             s.details.expected = plan.detail_requests;
             s.budget = Some(plan.probe.budget);
+            s.range = Some(plan.probe.range);
         });
     }
 
@@ -160,11 +167,9 @@ impl Tracker {
         self.change(|s| {
             let share = s.windows.entry(window).or_default();
             share.expected = share.done;
-            if let Some(days) = days {
-                let since = s.progress.headers_complete_since;
-                s.progress.headers_complete_since =
-                    Some(since.map_or(days.from, |day| day.min(days.from)));
-            }
+            s.settled.extend(days);
+            s.progress.headers_complete_since =
+                s.range.and_then(|range| complete_since(range, &s.settled));
         });
     }
 
@@ -235,9 +240,45 @@ impl State {
     }
 }
 
+/// The day back to which settled windows follow each other from the newest on. Orders of
+/// the first three hours of a window's first day may be listed by the window before it
+/// ([`Reach`](domain::window::Reach)), so that day counts where the range begins with it.
+fn complete_since(range: DayRange, settled: &[DayRange]) -> Option<Date> {
+    let mut since = None;
+    let mut to = range.to;
+    while let Some(window) = settled.iter().find(|window| window.to == to) {
+        since = Some(window.from);
+        to = window.from.saturating_sub(1.day());
+    }
+    let since = since?;
+    if since == range.from {
+        return Some(since);
+    }
+    let next = since.saturating_add(1.day());
+    (next <= range.to).then_some(next)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn totals_are_complete_as_far_as_windows_follow_each_other() {
+        let days = |from: &str, to: &str| DayRange {
+            from: from.parse().unwrap(),
+            to: to.parse().unwrap(),
+        };
+        let range = days("2025-01-01", "2025-03-31");
+        let since = |settled: &[DayRange]| complete_since(range, settled).map(|d| d.to_string());
+        let today = days("2025-03-31", "2025-03-31");
+        let month = days("2025-03-02", "2025-03-30");
+        let older = days("2025-01-01", "2025-03-01");
+        assert_eq!(since(&[]), None);
+        assert_eq!(since(&[today]), None);
+        assert_eq!(since(&[older, today]), None);
+        assert_eq!(since(&[month, today]).as_deref(), Some("2025-03-03"));
+        assert_eq!(since(&[today, older, month]).as_deref(), Some("2025-01-01"));
+    }
 
     #[test]
     fn the_percentage_reaches_a_hundred_only_at_the_end() {

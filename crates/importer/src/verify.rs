@@ -10,7 +10,7 @@ use domain::certificate::WindowCounts;
 use domain::failure::Failure;
 use domain::order::Order;
 use domain::resource::Resource;
-use domain::window::{DayRange, Overlap};
+use domain::window::{DayRange, Reach};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -73,11 +73,11 @@ impl WindowFinding {
 pub async fn verify_windows(
     platform: &dyn Platform,
     windows: &[WindowCounts],
-    overlap: Overlap,
+    reach: Reach,
     as_of: Timestamp,
 ) -> Result<Vec<WindowFinding>, Failure> {
     let asking = windows.iter().map(|window| async move {
-        let days = window.listing.days.map(|days| days.widened(overlap));
+        let days = window.listing.days.map(|days| reach.of(days));
         let request = PageRequest::first(window.listing.resource, days);
         let page = platform.list_page(&request).await?;
         Ok(compare(window, page.pagination.total, as_of))

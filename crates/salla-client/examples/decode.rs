@@ -34,8 +34,12 @@ fn measure(name: &str, page: &str) {
         let (rows, _) = envelope::split_list(body).unwrap();
         black_box(translate::decode_list(Resource::Orders, rows));
     });
+    let in_one_go = rate(page, |body| {
+        black_box(translate::list(Resource::Orders, body).unwrap());
+    });
     println!(
-        "{name:>12}: {} KB, split {split:.0} MB/s, split and decoded {decoded:.0} MB/s",
+        "{name:>12}: {} KB, split {split:.0} MB/s, split and decoded {decoded:.0} MB/s, \
+         in one go {in_one_go:.0} MB/s",
         page.len() / 1000
     );
 }

@@ -10,9 +10,10 @@ use jiff_sqlx::{Date, Timestamp, ToSqlx};
 use sqlx::PgConnection;
 
 use crate::columns::{columns, insert, instant, upsert, write};
+use crate::copy::{copy, copy_into};
 use crate::failure::Trouble;
 use crate::landing::listed::{land_simple, missing};
-use crate::landing::pages::{PagesOf, Workplace};
+use crate::landing::pages::{NewRows, PagesOf, Workplace};
 use crate::lease::HeldRun;
 use crate::text::{OptionalText, optional, storable};
 
@@ -41,6 +42,9 @@ columns! {
     }
 }
 
+static COPY: LazyLock<String> =
+    LazyLock::new(|| copy_into::<CustomerColumns<'_>>("salla.customers"));
+
 static UPSERT: LazyLock<String> =
     LazyLock::new(|| upsert::<CustomerColumns<'_>>("salla.customers", &["id"]));
 
@@ -57,8 +61,16 @@ pub(crate) async fn land_listed(
 ) -> Result<(), Trouble> {
     let what = (Resource::Customers, "customer");
     let due = land_simple(place, pages, what, |customer| customer.id).await?;
-    let due = CustomerColumns::of(due.iter().map(|due| (due.record, true)));
-    write(place.tx, &place.run, &UPSERT, &due).await
+    let due: Vec<&Customer> = due.into_iter().map(|due| due.record).collect();
+    let ids: Vec<i64> = due.iter().map(|customer| customer.id).collect();
+    let absent = missing(place.tx, &place.run, Resource::Customers, &ids).await?;
+    let (absent, known): (Vec<_>, Vec<_>) = due
+        .into_iter()
+        .partition(|c| place.new_rows == NewRows::Absent && absent.contains(&c.id));
+    let from_list =
+        |customers: Vec<_>| CustomerColumns::of(customers.into_iter().map(|c| (c, true)));
+    write(place.tx, &place.run, &UPSERT, &from_list(known)).await?;
+    copy(place.tx, &place.run, &COPY, &from_list(absent)).await
 }
 
 /// Puts the customers of orders where there are none yet. Most are there already, and

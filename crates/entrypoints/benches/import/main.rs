@@ -41,6 +41,7 @@ impl Options {
 }
 
 fn main() -> anyhow::Result<()> {
+    entrypoints::allocator::give_back_at_once();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

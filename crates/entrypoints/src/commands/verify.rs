@@ -115,7 +115,7 @@ async fn compare(
         show::print_cost(counts.len(), orders, cost);
     }
     let as_of = imported.certificate.as_of;
-    let windows = verify_windows(platform, &counts, plan.probe.overlap, as_of).await?;
+    let windows = verify_windows(platform, &counts, plan.probe.reach(), as_of).await?;
     let orders = match &sample {
         Some(sample) => Some(verify_orders(platform, sample).await?),
         None => None,

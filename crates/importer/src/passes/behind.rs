@@ -6,6 +6,7 @@ use domain::plan::MAX_ROWS_PER_WINDOW;
 
 use super::route::Route;
 use super::walk::{End, Walk};
+use crate::memory;
 use crate::ports::platform::{Pagination, Records};
 
 /// What it takes to see whether a list goes on.
@@ -35,7 +36,10 @@ impl Walk<'_> {
         let mut number = last_page;
         while before.as_ref().is_none_or(|last| last.is_full) {
             number += 1;
-            let page = self.shop.platform.list_page(&self.request(number)).await?;
+            let request = self.request(number);
+            // The room is kept until the page has landed.
+            let (page, _room) = memory::fetching(self.shop.platform.list_page(&request)).await;
+            let page = page?;
             let pagination = page.pagination;
             let last = LastPage::of(&page.records, pagination);
             let repeats = before.is_some_and(|before| before.ids == last.ids);

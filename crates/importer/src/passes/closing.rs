@@ -28,6 +28,7 @@ use jiff::civil::Date;
 
 use super::walk::{Walk, begin_anew};
 use super::{Workshop, details};
+use crate::memory;
 use crate::metrics;
 use crate::ports::platform::{Decoded, Page, PageRequest, Records, Sort};
 use crate::ports::runs::StoredWindow;
@@ -132,7 +133,9 @@ async fn changes(shop: &Workshop, plan: &Plan) -> Result<Changes, Failure> {
     for number in 1..=MOST_PAGES_OF_CHANGES {
         let days = plan.probe.range.widened(Overlap::EXCLUSIVE);
         let request = orders_request(days, Sort::UpdatedFirst, number);
-        let page = shop.platform.list_page(&request).await?;
+        // The room is kept until the page has landed and was looked through.
+        let (page, _room) = memory::fetching(shop.platform.list_page(&request)).await;
+        let page = page?;
         let begun = shop.clock.monotonic();
         let news = shop.landing.land_changes(shop.lease, &page).await?;
         let took = shop.clock.monotonic().saturating_sub(begun);
@@ -216,15 +219,15 @@ async fn stale_windows(
 /// Looks at all days that the walk asked for: what it has listed of a neighbour's day
 /// could not be seen to have vanished.
 fn has_new_orders(shop: &Workshop, window: &StoredWindow, changes: &Changes) -> bool {
-    let days = window.days.map(|days| days.widened(shop.overlap));
-    changes
-        .days
-        .iter()
-        .any(|day| days.is_some_and(|days| days.contains(*day)))
+    changes.days.iter().any(|day| {
+        window
+            .days
+            .is_some_and(|days| shop.reach.may_list(days, *day))
+    })
 }
 
 async fn total_now(shop: &Workshop, window: &StoredWindow) -> Result<u64, Failure> {
-    let days = window.days.map(|days| days.widened(shop.overlap));
+    let days = window.days.map(|days| shop.reach.of(days));
     let request = PageRequest::first(window.resource, days);
     let page = shop.platform.list_page(&request).await?;
     Ok(page.pagination.total)

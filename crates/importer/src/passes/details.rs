@@ -41,7 +41,7 @@ pub async fn complete_orders(shop: &Workshop) -> Result<(), Failure> {
     let mut line = Line::new(
         DETAILS_PER_COMMIT,
         Arc::new(Semaphore::new(DETAILS_IN_MEMORY)),
-        &shop.memory,
+        shop,
     );
     loop {
         while line.room() > 0

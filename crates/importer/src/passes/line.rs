@@ -9,11 +9,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 use tracing::Instrument as _;
 
-use crate::memory::{self, Memory, Room, Share};
+use super::Workshop;
+use crate::memory::{self, Room, Share};
 
-/// Batches that are landed at once: while the database works on one, the other is
-/// being encoded.
-const LANDINGS: usize = 2;
+/// Batches of a run that are landed at once: while the database works on one, the other
+/// is being encoded. More would push each other out of its caches, and be smaller.
+pub const LANDINGS: usize = 2;
 
 /// Fetched records wait for a landing that is free; a batch is made of all that are
 /// there, so that it is small while Salla sets the pace and large while the database
@@ -24,6 +25,10 @@ pub(super) struct Line<T, L> {
     landings: JoinSet<Result<L, Failure>>,
     most_per_commit: usize,
     places: Arc<Semaphore>,
+    /// Of all lines of the run.
+    landing_turns: Arc<Semaphore>,
+    /// A turn that has come and is not used yet.
+    turn: Option<OwnedSemaphorePermit>,
     share: Share,
     /// Why nothing more is fetched; what was fetched before is landed all the same.
     failure: Option<Failure>,
@@ -51,14 +56,16 @@ impl<T: Send + 'static, L: Send + 'static> Line<T, L> {
     /// `places` is for so much of this run as may be under way at once, from the request
     /// until it has landed; lines may share it. Thus a slow database does not fill the
     /// memory.
-    pub(super) fn new(most_per_commit: usize, places: Arc<Semaphore>, memory: &Memory) -> Self {
+    pub(super) fn new(most_per_commit: usize, places: Arc<Semaphore>, shop: &Workshop) -> Self {
         Self {
             fetches: JoinSet::new(),
             fetched: Vec::new(),
             landings: JoinSet::new(),
             most_per_commit,
             places,
-            share: memory.share(),
+            landing_turns: shop.landing_turns.clone(),
+            turn: None,
+            share: shop.memory.share(),
             failure: None,
         }
     }
@@ -98,6 +105,11 @@ impl<T: Send + 'static, L: Send + 'static> Line<T, L> {
         tokio::select! {
             biased;
             Some(landed) = self.landings.join_next() => Ok(Step::Landed(joined(landed)?)),
+            turn = self.landing_turns.clone().acquire_owned(), if self.wants_to_land() => {
+                // Nobody closes it, so there always is a permit.
+                self.turn = turn.ok();
+                Ok(Step::Fetched)
+            }
             Some(fetched) = self.fetches.join_next() => {
                 self.receive(joined(fetched));
                 while self.fetched.len() < self.most_per_commit
@@ -125,13 +137,11 @@ impl<T: Send + 'static, L: Send + 'static> Line<T, L> {
     where
         F: Future<Output = Result<L, Failure>> + Send + 'static,
     {
-        while !self.fetched.is_empty() && self.landings.len() < LANDINGS {
-            let is_full = self.fetched.len() >= self.most_per_commit;
-            // A second landing waits for a full batch, or many small ones would take
-            // turns where few large ones do.
-            if !is_full && !self.landings.is_empty() && !self.fetches.is_empty() {
+        while self.wants_to_land() {
+            let at_once = || self.landing_turns.clone().try_acquire_owned().ok();
+            let Some(turn) = self.turn.take().or_else(at_once) else {
                 return;
-            }
+            };
             let rest = self.fetched.len().min(self.most_per_commit);
             let (batch, space): (Vec<T>, Vec<_>) = self
                 .fetched
@@ -141,11 +151,20 @@ impl<T: Send + 'static, L: Send + 'static> Line<T, L> {
             let landing = land(batch);
             let landing = async move {
                 let landed = landing.await;
-                drop(space);
+                drop((turn, space));
                 landed
             };
             self.landings.spawn(landing.in_current_span());
         }
+    }
+
+    fn wants_to_land(&self) -> bool {
+        // A second landing waits for a full batch, or many small ones would take turns
+        // where few large ones do.
+        let is_worth_it = self.landings.is_empty()
+            || self.fetches.is_empty()
+            || self.fetched.len() >= self.most_per_commit;
+        !self.fetched.is_empty() && is_worth_it
     }
 
     /// Lets the landings end that have begun; what was only fetched is dropped.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use domain::failure::Failure;
 use domain::rejection::RejectionLimit;
 use domain::resource::Resource;
-use domain::window::Overlap;
+use domain::window::Reach;
 use tokio::sync::Semaphore;
 
 use crate::memory::Memory;
@@ -32,6 +32,8 @@ pub const PAGES_IN_MEMORY: usize = 40;
 /// minutes, because they wait for a budget that many shops share. They are small.
 pub const CUSTOMERS_IN_MEMORY: usize = 8;
 
+pub use line::LANDINGS;
+
 /// What both passes work with; one per claimed run.
 #[derive(Clone)]
 pub struct Workshop {
@@ -41,7 +43,7 @@ pub struct Workshop {
     pub clock: Arc<dyn Clock>,
     pub tracker: Arc<Tracker>,
     pub lease: RunLease,
-    pub overlap: Overlap,
+    pub reach: Reach,
     pub rejection_limit: RejectionLimit,
     /// Walks of one window before its difference is shown instead of walked again.
     pub max_walks: u32,
@@ -50,6 +52,8 @@ pub struct Workshop {
     pub pages_in_memory: Arc<Semaphore>,
     /// The same for pages of customers.
     pub customers_in_memory: Arc<Semaphore>,
+    /// For batches that are being landed.
+    pub landing_turns: Arc<Semaphore>,
     /// Of all runs of the process.
     pub memory: Memory,
 }

@@ -20,6 +20,7 @@ use super::behind::LastPage;
 use super::line::{Line, Step};
 use super::place::{FirstPage, Place};
 use super::route::Route;
+use crate::memory;
 use crate::metrics;
 use crate::ports::landing::{Landed, WalkedPage};
 use crate::ports::platform::{PageRequest, Pagination, Sort};
@@ -193,7 +194,10 @@ impl<'a> Walk<'a> {
         };
         let request = self.request(first_missing);
         let first = self.shop.platform.list_page(&request);
-        let first = first.instrument(page_span(first_missing)).await?;
+        let first = first.instrument(page_span(first_missing));
+        // Kept until the page has landed.
+        let (first, room) = memory::fetching(first).await;
+        let first = first?;
         let pagination = first.pagination;
         if let Some(halves) = self.too_large(pagination) {
             return Ok(End::TooLarge(halves));
@@ -213,6 +217,7 @@ impl<'a> Walk<'a> {
         }
         let first = self.place().page(first_missing, first);
         self.land(vec![first]).await?;
+        drop(room);
         match self.fetch_the_rest(last_page).await? {
             End::Complete => self.look_behind(last_page).await,
             end => Ok(end),
@@ -257,7 +262,7 @@ impl<'a> Walk<'a> {
         };
         PageRequest {
             resource: self.window.resource,
-            days: self.window.days.map(|days| days.widened(self.shop.overlap)),
+            days: self.window.days.map(|days| self.shop.reach.of(days)),
             page,
             sort,
             expanded: self.window.resource == Resource::Orders,
@@ -268,7 +273,7 @@ impl<'a> Walk<'a> {
     async fn fetch_the_rest(&mut self, last_page: u32) -> Result<End, Failure> {
         let mut missing = self.missing(last_page);
         let places = self.shop.places_for(self.window.resource);
-        let mut line = Line::new(PAGES_PER_COMMIT, places, &self.shop.memory);
+        let mut line = Line::new(PAGES_PER_COMMIT, places, self.shop);
         loop {
             for number in missing.by_ref().take(line.room()) {
                 line.fetch(self.fetch(number));

@@ -10,18 +10,15 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use domain::failure::Failure;
 use domain::order::{Order, OrderItem};
-use domain::resource::Resource;
 use domain::shop::{ShopInfo, ShopPlan};
 use importer::ports::budgets::SharedBudget;
 use importer::ports::clock::Clock;
-use importer::ports::platform::{
-    Answer, BudgetReading, Page, PageRequest, Pagination, Platform, Records,
-};
+use importer::ports::platform::{Answer, BudgetReading, Page, PageRequest, Platform};
 
 use crate::concurrency::Concurrency;
-use crate::envelope::{EnvelopeError, split_list, split_one};
+use crate::envelope::{EnvelopeError, split_one};
 use crate::pacing::{Budget, PacerSettings};
-use crate::request::{Ask, Requester, customers_lane, store_info};
+use crate::request::{Ask, Requester, customers_lane, room_lane, store_info};
 use crate::translate;
 pub use settings::ClientSettings;
 
@@ -71,6 +68,7 @@ impl SallaClient {
                 customers_lane: customers_lane(),
                 concurrency: Arc::new(Concurrency::new(settings.concurrency)),
                 memory: settings.memory,
+                room_lane: room_lane(),
                 retry: settings.retry,
                 timeout: settings.timeout,
                 user_agent: settings.user_agent,
@@ -115,7 +113,9 @@ impl Platform for SallaClient {
         let ask = asks::list(request);
         let fetched = self
             .requester
-            .get(&ask, |body| read_list(request.resource, body))
+            // A page of 60 whole orders takes about a millisecond to read, less than
+            // moving it to another thread is worth.
+            .get(&ask, |body| translate::list(request.resource, body))
             .await?;
         let fetched = fetched.ok_or_else(|| Failure::Broken {
             what: format!("{}: Salla answered with status 404", ask.what),
@@ -161,11 +161,4 @@ impl SallaClient {
             version: fetched.version,
         }))
     }
-}
-
-/// A page of 60 whole orders takes about a millisecond to read, less than moving it to
-/// another thread is worth.
-fn read_list(resource: Resource, body: &[u8]) -> Result<(Records, Pagination), EnvelopeError> {
-    let (rows, pagination) = split_list(body)?;
-    Ok((translate::decode_list(resource, rows), pagination))
 }

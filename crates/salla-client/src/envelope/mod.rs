@@ -7,6 +7,7 @@
 //! first, and again with what an [`EnvelopeError`] says.
 
 mod error;
+pub(crate) mod one_go;
 mod pagination;
 
 use importer::ports::platform::Pagination;

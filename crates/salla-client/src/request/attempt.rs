@@ -107,14 +107,18 @@ impl Requester {
         ask: &Ask,
         token: Option<&AccessToken>,
     ) -> Result<Leave, Failure> {
+        let mut renewed = None;
         loop {
             let (permits, slot, room) = match ask.customers {
                 true => self.permits_for_customers(ask).await,
                 false => self.permits_and_room(ask).await,
             };
-            let token = match token {
-                Some(token) => token.clone(),
-                None => self.tokens.current().await?,
+            let at_hand = token.cloned().or_else(|| self.tokens.at_hand());
+            let Some(token) = at_hand.or_else(|| renewed.take()) else {
+                // Renewing takes a request, and others could use what is held here.
+                drop((permits, slot, room));
+                renewed = Some(self.tokens.current().await?);
+                continue;
             };
             let customers = permits.customers.as_ref();
             if !customers.is_some_and(Permit::has_expired) {
@@ -135,8 +139,9 @@ impl Requester {
     /// permit is for the minute in which it was given.
     async fn permits_and_room(&self, ask: &Ask) -> (Permits, Slot, Room) {
         let mut room = Room::of_this_fetch();
+        let mut lane = None;
         loop {
-            if let Some(room) = room {
+            if let Some(room) = room.take() {
                 let first = async {
                     let slot = self.concurrency.enter_first().await;
                     (slot, self.shop.acquire_first(ask.class).await)
@@ -145,12 +150,15 @@ impl Requester {
                     return (self.permits(shop, None), slot, room);
                 }
             }
+            drop(lane.take());
             let slot = self.concurrency.enter().await;
             let shop = self.shop.acquire(ask.class).await;
             if let Some(room) = self.memory.room_now(ask.size()) {
                 return (self.permits(shop, None), slot, room);
             }
             drop((shop, slot));
+            // Nobody closes it, so there always is a place.
+            lane = self.room_lane.acquire().await.ok();
             room = Some(self.memory.room(ask.size()).await);
         }
     }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::failure::Failure;
-use importer::memory::Memory;
+use importer::memory::{Memory, Room};
 use importer::ports::clock::Clock;
 use importer::ports::platform::BudgetReading;
 use tokio::sync::Semaphore;
@@ -45,6 +45,8 @@ pub struct Requester {
     pub concurrency: Arc<Concurrency>,
     /// Shared by all shops of this process.
     pub memory: Memory,
+    /// Held while one of the shop's requests waits for room; see [`room_lane`].
+    pub room_lane: Arc<Semaphore>,
     pub retry: RetryPolicy,
     /// For a whole request, from sending to the last byte of its answer.
     pub timeout: Duration,
@@ -59,6 +61,12 @@ pub struct Requester {
 /// scarce permits are under way to being used.
 pub fn customers_lane() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(2))
+}
+
+/// One request of a shop waits for room, for all of them want the same permits: with room
+/// in hand the others would wait for these, and keep the room from other shops meanwhile.
+pub fn room_lane() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(1))
 }
 
 /// How one try ended that did not end the request.
@@ -143,6 +151,8 @@ impl Requester {
         begun: Duration,
         journey: &mut Journey,
     ) -> Result<(), Failure> {
+        // The answer that took it cannot be used, and waiting may take minutes.
+        drop(Room::of_this_fetch());
         match next {
             Next::Again => Ok(()),
             Next::Throttled => self.stay_patient(begun, journey),

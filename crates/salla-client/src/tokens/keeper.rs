@@ -94,7 +94,7 @@ impl TokenKeeper {
     }
 
     /// The token in memory, unless something must be done first.
-    fn at_hand(&self) -> Option<AccessToken> {
+    pub(super) fn at_hand(&self) -> Option<AccessToken> {
         let memory = self.memory();
         let connection = memory.connection()?;
         let renew = self.can_refresh(connection) && memory.should_renew(&*self.settings.clock);

@@ -39,12 +39,21 @@ pub struct AccessToken {
 impl TokenSource {
     /// The token to send now.
     pub async fn current(&self) -> Result<AccessToken, Failure> {
+        match (self.at_hand(), self) {
+            (Some(token), _) => Ok(token),
+            (None, Self::Kept(keeper)) => keeper.current().await,
+            (None, Self::Fixed(_)) => Err(Disconnection::TokenRejected.into()),
+        }
+    }
+
+    /// The token to send now, where nothing has to be waited for.
+    pub fn at_hand(&self) -> Option<AccessToken> {
         match self {
-            Self::Fixed(secret) => Ok(AccessToken {
+            Self::Fixed(secret) => Some(AccessToken {
                 secret: secret.clone(),
                 version: 0,
             }),
-            Self::Kept(keeper) => keeper.current().await,
+            Self::Kept(keeper) => keeper.at_hand(),
         }
     }
 

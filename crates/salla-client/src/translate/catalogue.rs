@@ -5,7 +5,7 @@ use domain::rejection::Rejection;
 use serde_json::value::RawValue;
 
 use super::defect::{At, Defect};
-use super::{read, record};
+use super::{Listed, read, record, records_in_one_go};
 use crate::lenient::{Json, Kind, List, Object};
 use crate::wire;
 
@@ -17,6 +17,14 @@ pub fn product(raw: &RawValue) -> Result<Product, Rejection> {
 /// A category (FACTS §10).
 pub fn category(raw: &RawValue) -> Result<Category, Rejection> {
     record(raw, |wire: &wire::Category<'_>| wire.id, build_category)
+}
+
+pub(super) fn products(body: &[u8]) -> Option<Listed<Product>> {
+    records_in_one_go(body, |wire: &wire::Product<'_>| wire.id, build_product)
+}
+
+pub(super) fn categories(body: &[u8]) -> Option<Listed<Category>> {
+    records_in_one_go(body, |wire: &wire::Category<'_>| wire.id, build_category)
 }
 
 fn build_product(id: i64, wire: &wire::Product<'_>) -> Result<Product, Defect> {

@@ -5,7 +5,7 @@ use domain::rejection::Rejection;
 use serde_json::value::RawValue;
 
 use super::defect::Defect;
-use super::{read, record};
+use super::{Listed, read, record, records_in_one_go};
 use crate::dates;
 use crate::lenient::number::western_digits;
 use crate::wire;
@@ -13,6 +13,10 @@ use crate::wire;
 /// A customer (docs.salla.dev/5394121e0, FACTS §8).
 pub fn customer(raw: &RawValue) -> Result<Customer, Rejection> {
     record(raw, |wire: &wire::Customer<'_>| wire.id, build)
+}
+
+pub(super) fn customers(body: &[u8]) -> Option<Listed<Customer>> {
+    records_in_one_go(body, |wire: &wire::Customer<'_>| wire.id, build)
 }
 
 /// Nothing of a customer but the id is required. A reduced customer has one name

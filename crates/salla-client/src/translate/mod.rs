@@ -25,13 +25,58 @@ pub use stored::StoredTexts;
 
 use domain::rejection::{Rejection, RejectionCode};
 use domain::resource::Resource;
-use importer::ports::platform::{Decoded, Records};
+use importer::ports::platform::{Decoded, Pagination, Records};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::envelope::{EnvelopeError, one_go, split_list};
 use crate::lenient::{Json, Object};
 use crate::wire;
 use defect::{At, Defect};
+
+/// Reads an answer as a page of `resource`.
+pub fn list(resource: Resource, body: &[u8]) -> Result<(Records, Pagination), EnvelopeError> {
+    if let Some(page) = list_in_one_go(resource, body) {
+        return Ok(page);
+    }
+    let (rows, pagination) = split_list(body)?;
+    Ok((decode_list(resource, rows), pagination))
+}
+
+fn list_in_one_go(resource: Resource, body: &[u8]) -> Option<(Records, Pagination)> {
+    fn into<T>(
+        (rows, pagination): Listed<T>,
+        records: fn(Vec<Decoded<T>>) -> Records,
+    ) -> (Records, Pagination) {
+        (records(rows), pagination)
+    }
+    Some(match resource {
+        Resource::Orders => into(order::orders(body)?, Records::Orders),
+        Resource::Customers => into(customer::customers(body)?, Records::Customers),
+        Resource::Products => into(catalogue::products(body)?, Records::Products),
+        Resource::Categories => into(catalogue::categories(body)?, Records::Categories),
+        Resource::OrderStatuses => into(order::order_statuses(body)?, Records::OrderStatuses),
+    })
+}
+
+type Listed<T> = (Vec<Decoded<T>>, Pagination);
+
+fn records_in_one_go<'a, W, T>(
+    body: &'a [u8],
+    id_of: fn(&W) -> Json<'a>,
+    build: fn(i64, &W) -> Result<T, Defect>,
+) -> Option<Listed<T>>
+where
+    W: Deserialize<'a>,
+{
+    one_go::read_list(body, |text| {
+        let (raw, wire) = text.record::<Object<W>>()?;
+        Some(Decoded {
+            raw: raw.into(),
+            outcome: understand(wire, id_of, build),
+        })
+    })
+}
 
 /// Decodes the records of one page of `resource`.
 pub fn decode_list(resource: Resource, rows: Vec<&RawValue>) -> Records {
@@ -72,27 +117,32 @@ fn record<'a, W, T>(
 where
     W: Deserialize<'a>,
 {
-    let wire: W = object(raw)?;
-    let id = read::id(id_of(&wire))
-        .at("id")
-        .map_err(|defect| defect.reject(None))?;
-    build(id, &wire).map_err(|defect| defect.reject(Some(id)))
-}
-
-fn object<'a, W: Deserialize<'a>>(raw: &'a RawValue) -> Result<W, Rejection> {
     match serde_json::from_str::<Object<W>>(raw.get()) {
-        Ok(Object::Is(wire)) => Ok(wire),
-        Ok(Object::Missing | Object::Empty | Object::Text(_) | Object::Odd) => Err(Defect::new(
-            RejectionCode::NotAnObject,
-            "the record is not a JSON object",
-        )
-        .reject(None)),
+        Ok(wire) => understand(wire, id_of, build),
         Err(_) => Err(Defect::new(
             RejectionCode::InvalidJson,
             "the record has a member twice, or a text or number that cannot be decoded",
         )
         .reject(salvaged_id(raw))),
     }
+}
+
+fn understand<'a, W, T>(
+    wire: Object<W>,
+    id_of: fn(&W) -> Json<'a>,
+    build: fn(i64, &W) -> Result<T, Defect>,
+) -> Result<T, Rejection> {
+    let Object::Is(wire) = wire else {
+        return Err(Defect::new(
+            RejectionCode::NotAnObject,
+            "the record is not a JSON object",
+        )
+        .reject(None));
+    };
+    let id = read::id(id_of(&wire))
+        .at("id")
+        .map_err(|defect| defect.reject(None))?;
+    build(id, &wire).map_err(|defect| defect.reject(Some(id)))
 }
 
 /// The id of a record that cannot be decoded as a whole, if that much is readable.

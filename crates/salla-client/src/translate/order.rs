@@ -6,7 +6,7 @@ use domain::rejection::Rejection;
 use serde_json::value::RawValue;
 
 use super::defect::{At, Defect};
-use super::{customer, item, read, record};
+use super::{Listed, customer, item, read, record, records_in_one_go};
 use crate::lenient::{Json, List, Object};
 use crate::wire;
 
@@ -19,6 +19,14 @@ pub fn order(raw: &RawValue) -> Result<Order, Rejection> {
 /// A row of `GET /orders/statuses` (FACTS §7.5).
 pub fn order_status(raw: &RawValue) -> Result<OrderStatus, Rejection> {
     record(raw, |wire: &wire::StatusRow<'_>| wire.id, build_status)
+}
+
+pub(super) fn orders(body: &[u8]) -> Option<Listed<Order>> {
+    records_in_one_go(body, |wire: &wire::Order<'_>| wire.id, build)
+}
+
+pub(super) fn order_statuses(body: &[u8]) -> Option<Listed<OrderStatus>> {
+    records_in_one_go(body, |wire: &wire::StatusRow<'_>| wire.id, build_status)
 }
 
 fn build(id: i64, wire: &wire::Order<'_>) -> Result<Order, Defect> {

@@ -96,7 +96,18 @@ fn decode_everything(raw: &RawValue) {
     let _ = translate::shop_info(raw);
 }
 
+/// A page that is read in one go is what it is when it is split first.
+fn read_as_lists(body: &[u8]) {
+    for resource in Resource::ALL {
+        let split = split_list(body)
+            .map(|(rows, pagination)| (translate::decode_list(resource, rows), pagination));
+        let listed = translate::list(resource, body);
+        assert_eq!(format!("{listed:?}"), format!("{split:?}"));
+    }
+}
+
 fn take(body: &[u8]) {
+    read_as_lists(body);
     if let Ok((rows, _)) = split_list(body) {
         rows.into_iter().for_each(decode_everything);
     }
@@ -134,6 +145,24 @@ proptest! {
         take(&framed);
         framed.extend(b"]}");
         take(&framed);
+    }
+
+    #[test]
+    fn any_page_reads_the_same_in_one_go(
+        rows in prop::collection::vec(json(), 0..5), members in prop::collection::vec((0_usize..8, json()), 0..4),
+        id: u32, blank in proptest::sample::select(vec!["", " ", "\n\t"]), cut in 0_usize..2_000,
+    ) {
+        let names = ["data", "status", "success", "pagination", "error", "message", "other", "a\\u0062"];
+        let order = format!(r#"{{"id":{id},"date":"2024-02-15 08:23:05"}}"#);
+        let rows: Vec<String> = rows.iter().map(Value::to_string).chain([order]).collect();
+        let mut body = format!(r#"{blank}{{"success":true{blank},"data":{blank}[{}{blank}]"#, rows.join(","));
+        for (name, value) in members {
+            body += &format!(r#",{blank}"{}":{value}"#, names[name]);
+        }
+        body += "}";
+        body += blank;
+        read_as_lists(body.as_bytes());
+        read_as_lists(body.as_bytes().get(..cut).unwrap_or(b"{}"));
     }
 
     #[test]

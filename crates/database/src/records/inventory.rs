@@ -55,7 +55,7 @@ async fn count(pool: &PgPool, run: &Run) -> Result<Vec<WindowCounts>, Trouble> {
         merchant: run.merchant,
         fencing: 0,
     };
-    let counts = count_windows(&mut tx, unclaimed).await?;
+    let counts = count_windows(&mut tx, None, unclaimed).await?;
     tx.commit().await?;
     Ok(counts)
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use jiff_sqlx::Date;
 use rust_decimal::Decimal;
 use sqlx::types::Json;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection, PgPool, Postgres, Transaction};
 
 use crate::failure::Trouble;
 use crate::landing::parse_resource;
@@ -26,7 +26,9 @@ pub(crate) async fn certify(
 ) -> Result<Certificate, Trouble> {
     let mut tx = pool.begin_with(SNAPSHOT).await?;
     let subject = subject(&mut tx, lease).await?;
-    let windows = count_windows(&mut tx, lease).await?;
+    let mut helper = helper(pool, &mut tx).await?;
+    let windows = count_windows(&mut tx, helper.as_deref_mut(), lease).await?;
+    drop(helper);
     let month_totals = match subject.reads_orders {
         true => month_totals(&mut tx, lease, &subject).await?,
         false => vec![],
@@ -51,6 +53,23 @@ pub(crate) async fn certify(
         vanished: vanished.cast_unsigned(),
         unlisted,
     })
+}
+
+/// Another session that sees what `tx` sees, if one is free: nobody may wait for one
+/// while holding another, or all might.
+async fn helper(
+    pool: &PgPool,
+    tx: &mut PgConnection,
+) -> Result<Option<Transaction<'static, Postgres>>, Trouble> {
+    let Some(mut helper) = pool.try_begin_with(SNAPSHOT).await? else {
+        return Ok(None);
+    };
+    let snapshot: String = sqlx::query_scalar("SELECT pg_export_snapshot()")
+        .fetch_one(tx)
+        .await?;
+    let same = AssertSqlSafe(format!("SET TRANSACTION SNAPSHOT '{snapshot}'"));
+    helper.execute(same).await?;
+    Ok(Some(helper))
 }
 
 /// Only a run that reads all orders of its days can say which were not listed.

@@ -1,5 +1,9 @@
 //! What a window's last walk listed, and what became of it.
 
+use std::iter::Enumerate;
+use std::slice::Iter;
+use std::sync::{Mutex, PoisonError};
+
 use domain::certificate::{Listing, WindowCounts};
 use domain::resource::Resource;
 use domain::run::WindowId;
@@ -190,9 +194,12 @@ pub(crate) async fn listing(
     listed.of(&window)
 }
 
-/// Counts all windows of the run, in their order.
+/// Counts all windows of the run, in their order. `helper` is another session that sees
+/// the same snapshot: counting is the end of every import, when the other processors have
+/// nothing else to do.
 pub(crate) async fn count_windows(
     connection: &mut PgConnection,
+    helper: Option<&mut PgConnection>,
     lease: RunLease,
 ) -> Result<Vec<WindowCounts>, Trouble> {
     let windows: Vec<CountedWindow> = sqlx::query_as(WINDOWS)
@@ -200,9 +207,34 @@ pub(crate) async fn count_windows(
         .bind(None::<i64>)
         .fetch_all(&mut *connection)
         .await?;
-    let mut counts = Vec::with_capacity(windows.len());
-    for window in windows {
-        counts.push(count(connection, lease, &window).await?);
+    let waiting = Mutex::new(windows.iter().enumerate());
+    let own = count_while(connection, lease, &waiting);
+    let mut counts = match helper {
+        None => own.await?,
+        Some(helper) => {
+            let (own, helped) = tokio::try_join!(own, count_while(helper, lease, &waiting))?;
+            [own, helped].concat()
+        }
+    };
+    counts.sort_unstable_by_key(|(place, _)| *place);
+    Ok(counts.into_iter().map(|(_, counts)| counts).collect())
+}
+
+type Waiting<'a> = Mutex<Enumerate<Iter<'a, CountedWindow>>>;
+
+/// Counts windows as long as some wait, each with its place.
+async fn count_while(
+    connection: &mut PgConnection,
+    lease: RunLease,
+    waiting: &Waiting<'_>,
+) -> Result<Vec<(usize, WindowCounts)>, Trouble> {
+    let next = || {
+        let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.next()
+    };
+    let mut counts = Vec::new();
+    while let Some((place, window)) = next() {
+        counts.push((place, count(connection, lease, window).await?));
     }
     Ok(counts)
 }

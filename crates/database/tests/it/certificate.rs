@@ -84,6 +84,17 @@ async fn it_says_what_the_tables_hold() {
         (summary.loaded, summary.rejected, summary.details_loaded),
         (5, 1, 5)
     );
+
+    // Two sessions count where a second one is free.
+    let mut taken = Vec::new();
+    while taken.len() < 5 {
+        taken.push(shop.db.pool().acquire().await.unwrap());
+    }
+    let alone = shop.runs.certify(shop.lease, at(60)).await.unwrap();
+    assert_eq!(alone, certificate);
+    drop(taken);
+    let helped = shop.runs.certify(shop.lease, at(60)).await.unwrap();
+    assert_eq!(helped, certificate);
 }
 
 #[tokio::test]

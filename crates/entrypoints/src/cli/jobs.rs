@@ -1,5 +1,7 @@
 //! Workers, runs and queues: what can be typed about imports in the background.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 use domain::run::RunState;
 use importer::ports::queue::QueueName;
@@ -10,9 +12,23 @@ use super::{TokenArgs, parse_share};
 pub struct ConnectArgs {
     #[command(flatten)]
     pub tokens: TokenArgs,
+    #[command(flatten)]
+    pub webhook: WebhookArgs,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct WebhookArgs {
+    /// Take the tokens from this file, `-` for standard input: the body of the webhook
+    /// app.store.authorize, byte for byte as Salla sent it.
+    #[arg(long, value_name = "FILE", conflicts_with = "tokens")]
+    pub from_webhook: Option<PathBuf>,
+    /// The X-Salla-Signature that came with it, to be checked with
+    /// SALLA_WEBHOOK_SECRET.
+    #[arg(long, value_name = "HEX", requires = "from_webhook")]
+    pub signature: Option<String>,
 }
 
 #[derive(Args, Clone, Debug)]

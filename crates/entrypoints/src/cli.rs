@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use jobs::{
-    ConnectArgs, DeadArgs, DepthArgs, LetterArgs, ListArgs, QueueCommand, RedriveArgs, RunArgs,
-    RunsCommand, ShowArgs, StartArgs, StartExtensionArgs, WebhookArgs, WorkArgs,
+    ConnectArgs, DeadArgs, DepthArgs, InboxArgs, LetterArgs, ListArgs, NotificationsCommand,
+    QueueCommand, ReadArgs, RedriveArgs, RunArgs, RunsCommand, ShowArgs, StartArgs,
+    StartExtensionArgs, WebhookArgs, WorkArgs,
 };
 
 #[derive(Debug, Parser)]
@@ -166,6 +167,10 @@ pub enum Command {
     /// Look at the queues and decide about dead letters.
     #[command(subcommand)]
     Queue(QueueCommand),
+
+    /// List what merchants were told in the app, and mark it as read.
+    #[command(subcommand)]
+    Notifications(NotificationsCommand),
 
     /// Create or upgrade salla-sync's tables.
     #[command(after_help = "Example:\n  DATABASE_URL=postgres://… salla-sync migrate")]

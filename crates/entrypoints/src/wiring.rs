@@ -19,6 +19,7 @@ use importer::ports::connections::{ConnectionId, Connections};
 use importer::ports::inventory::Inventory;
 use importer::ports::jobs::Jobs;
 use importer::ports::landing::Landing;
+use importer::ports::notifications::Inbox;
 use importer::ports::platform::Platform;
 use importer::ports::records::{StoredRecords, Translator};
 use importer::ports::runs::Runs;
@@ -73,6 +74,10 @@ impl OpenDatabase {
 
     pub fn traces(&self) -> Arc<dyn Traces> {
         Arc::new(self.database.records())
+    }
+
+    pub fn inbox(&self) -> Arc<dyn Inbox> {
+        Arc::new(self.database.notifications())
     }
 
     pub fn inventory(&self) -> Arc<dyn Inventory> {

@@ -137,6 +137,40 @@ pub struct RunArgs {
 }
 
 #[derive(Clone, Debug, Subcommand)]
+pub enum NotificationsCommand {
+    /// List what merchants were told in the app, the latest first.
+    #[command(after_help = "Example:\n  \
+        salla-sync notifications list --shop 1305146709 --unread")]
+    List(InboxArgs),
+    /// Mark notifications as read. What was read before stays as it is.
+    #[command(after_help = "Example:\n  \
+        salla-sync notifications read 0199d0a2-7c1e-7a11-8f00-000000000001")]
+    Read(ReadArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct InboxArgs {
+    /// Only of this shop (Salla's number).
+    #[arg(long, value_name = "SALLA ID")]
+    pub shop: Option<i64>,
+    /// Only what the merchant has not read.
+    #[arg(long)]
+    pub unread: bool,
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub limit: u32,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ReadArgs {
+    /// As `notifications list` shows them.
+    #[arg(value_name = "ID", required = true)]
+    pub ids: Vec<uuid::Uuid>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
 pub enum QueueCommand {
     /// How many messages there are, and for how long the oldest has been ready.
     Depth(DepthArgs),

@@ -5,6 +5,7 @@ mod connect;
 mod customers;
 mod drift;
 mod faults;
+mod inbox;
 mod jobs;
 mod logs;
 mod observation;

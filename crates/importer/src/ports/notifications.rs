@@ -87,8 +87,10 @@ pub trait Notifier: Send + Sync {
 
     fn audience(&self) -> Audience;
 
-    /// Returns once the other side has confirmed. A failure is tried again later; its
-    /// text holds nothing secret and nothing personal.
+    /// Returns once the other side has confirmed. A failure that
+    /// [passes](Failure::resumes_by_itself) is tried again later; another one goes to the
+    /// dead letters at once, until the other side has been mended. Its text holds nothing
+    /// secret and nothing personal.
     async fn deliver(&self, notice: &Notice) -> Result<(), Failure>;
 }
 

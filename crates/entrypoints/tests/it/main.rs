@@ -12,6 +12,7 @@ mod observation;
 mod parts;
 mod probe;
 mod process;
+mod receivers;
 mod repair;
 mod service;
 mod speed;

@@ -25,5 +25,5 @@ bench: ## Measure the import against the floor and against a plain download
 chaos: ## Break the import at seeded moments and compare every row with the truth
 	@scripts/chaos.sh $(CHAOS_ARGS)
 
-fuzz: ## Throw chance at everything that reads Salla's answers
+fuzz: ## Throw chance at everything that reads what Salla sends
 	@scripts/fuzz.sh

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Throws chance at everything that reads Salla's answers, for a while per target.
+# Throws chance at everything that reads what Salla sends, for a while per target.
 #
 #   scripts/fuzz.sh           60 seconds each
 #   scripts/fuzz.sh 600       ten minutes each
@@ -21,7 +21,7 @@ if ! command -v cargo-fuzz >/dev/null 2>&1; then
     cargo install --locked cargo-fuzz
 fi
 
-for target in page headers record; do
+for target in page headers record webhook; do
     corpus=fuzz/corpus/$target
     mkdir -p "$corpus"
     echo "== $target, $seconds s"

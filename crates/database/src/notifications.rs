@@ -1,5 +1,7 @@
 //! What people are told, written once.
 
+mod inbox;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

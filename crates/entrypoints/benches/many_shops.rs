@@ -24,10 +24,11 @@ use std::time::Duration;
 use database::testing::TestDatabase;
 use domain::shop::MerchantId;
 use domain::window::DayRange;
-use entrypoints::config::{AppKeys, AppSettings, DatabaseSettings, GivenTokens, SallaSettings};
+use entrypoints::config::{AppKeys, AppSettings, DatabaseSettings, SallaSettings};
 use entrypoints::wiring::{self, OpenDatabase};
 use futures::stream::{self, StreamExt as _};
 use importer::ports::clock::{Clock as _, SystemClock};
+use importer::ports::connections::Tokens;
 use importer::ports::runs::RunOptions;
 use salla_simulator::{AppAge, Plan, Scenario, ShopSpec, Simulator};
 
@@ -196,16 +197,17 @@ async fn start_all(simulator: &Simulator, database: &TestDatabase) {
                         client_secret: simulator.client_secret().into(),
                     }),
                 },
-                tokens: GivenTokens {
+                tokens: Tokens {
                     access: shop.access_token().into(),
                     refresh: Some(shop.refresh_token().into()),
+                    expires_at: None,
+                    scope: None,
                 },
             };
             let merchant = connect(open, &salla, clock).await;
             open.jobs().start(merchant, options, range).await.unwrap();
         }
     });
-    // Each waits for a second after the last request of a shop that may be its own.
     stream::iter(starts)
         .buffer_unordered(CONNECT_AT_ONCE)
         .collect::<()>()

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use jobs::{
-    ConnectArgs, DeadArgs, DepthArgs, LetterArgs, ListArgs, QueueCommand, RedriveArgs, RunArgs,
-    RunsCommand, ShowArgs, StartArgs, StartExtensionArgs, WorkArgs,
+    ConnectArgs, DeadArgs, DepthArgs, InboxArgs, LetterArgs, ListArgs, NotificationsCommand,
+    QueueCommand, ReadArgs, RedriveArgs, RunArgs, RunsCommand, ShowArgs, StartArgs,
+    StartExtensionArgs, WebhookArgs, WorkArgs,
 };
 
 #[derive(Debug, Parser)]
@@ -143,9 +144,11 @@ pub enum Command {
     Remap(RemapArgs),
 
     /// Store a shop's tokens, encrypted, so that workers can import it.
-    #[command(after_help = "Example:\n  \
+    #[command(after_help = "Examples:\n  \
         SALLA_ACCESS_TOKEN=… SALLA_REFRESH_TOKEN=… SALLA_CLIENT_ID=… SALLA_CLIENT_SECRET=… \\\n  \
-        SALLA_SYNC_KEY=… DATABASE_URL=postgres://… salla-sync connect")]
+        SALLA_SYNC_KEY=… DATABASE_URL=postgres://… salla-sync connect\n\n  \
+        SALLA_WEBHOOK_SECRET=… SALLA_CLIENT_ID=… SALLA_CLIENT_SECRET=… SALLA_SYNC_KEY=… \\\n  \
+        DATABASE_URL=postgres://… salla-sync connect --from-webhook BODY --signature HEX")]
     Connect(ConnectArgs),
 
     /// Work on imports in the background until told to stop.
@@ -164,6 +167,10 @@ pub enum Command {
     /// Look at the queues and decide about dead letters.
     #[command(subcommand)]
     Queue(QueueCommand),
+
+    /// List what merchants were told in the app, and mark it as read.
+    #[command(subcommand)]
+    Notifications(NotificationsCommand),
 
     /// Create or upgrade salla-sync's tables.
     #[command(after_help = "Example:\n  DATABASE_URL=postgres://… salla-sync migrate")]

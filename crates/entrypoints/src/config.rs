@@ -1,17 +1,20 @@
 //! Settings from the environment, read in one place. What is missing or wrong is
 //! reported together, each with its fix.
 
+mod given;
+
 use std::ffi::OsString;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use importer::ports::connections::Tokens;
 use notifiers::Secret;
 use salla_client::oauth::AppCredentials;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Deserialize;
 
 use crate::cli::{DatabaseArgs, TokenArgs};
 use crate::exit::UsageError;
+
+pub use given::Authorization;
 
 pub const API_URL: &str = "https://api.salla.dev/admin/v2";
 pub const ACCOUNTS_URL: &str = "https://accounts.salla.sa";
@@ -27,14 +30,6 @@ pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 /// The environment of this process.
 pub fn environment(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
-}
-
-/// Tokens as the user gives them.
-#[derive(Clone, Debug)]
-pub struct GivenTokens {
-    pub access: SecretString,
-    /// Only with the app's keys, without which nothing can be renewed.
-    pub refresh: Option<SecretString>,
 }
 
 /// Where Salla is, and which app this is.
@@ -89,7 +84,9 @@ impl std::fmt::Debug for WebhookSettings {
 #[derive(Clone, Debug)]
 pub struct SallaSettings {
     pub app: AppSettings,
-    pub tokens: GivenTokens,
+    /// As the user gives them. A refresh token only with the app's keys, without which
+    /// nothing can be renewed.
+    pub tokens: Tokens,
 }
 
 #[derive(Clone, Debug)]
@@ -207,8 +204,13 @@ impl<'a> Reader<'a> {
     }
 
     pub fn salla(&mut self, arguments: &TokenArgs) -> Option<SallaSettings> {
+        let tokens = self.tokens(arguments);
+        self.with_app(tokens)
+    }
+
+    fn with_app(&mut self, tokens: Option<Tokens>) -> Option<SallaSettings> {
         let app = self.app();
-        let tokens = self.tokens(arguments)?;
+        let tokens = tokens?;
         if tokens.refresh.is_some() && app.keys.is_none() {
             self.problem(
                 "a refresh token is given but SALLA_CLIENT_ID and SALLA_CLIENT_SECRET are not; \
@@ -306,73 +308,29 @@ impl<'a> Reader<'a> {
         group.unwrap_or_else(|| EGRESS_GROUP.to_owned())
     }
 
-    fn tokens(&mut self, arguments: &TokenArgs) -> Option<GivenTokens> {
-        let (access, refresh) = match &arguments.tokens {
-            Some(path) => self.token_file(path)?,
-            None => (
-                self.text("SALLA_ACCESS_TOKEN"),
-                self.text("SALLA_REFRESH_TOKEN"),
-            ),
-        };
-        let Some(access) = access else {
+    fn tokens(&mut self, arguments: &TokenArgs) -> Option<Tokens> {
+        if let Some(path) = &arguments.tokens {
+            return self.token_file(path);
+        }
+        let access = self.text("SALLA_ACCESS_TOKEN");
+        if access.is_none() {
             self.problem(
                 "SALLA_ACCESS_TOKEN is not set; the README says where to get a token (or pass \
                  --tokens FILE, - for standard input)",
             );
-            return None;
-        };
-        Some(GivenTokens {
-            access: access.into(),
-            refresh: refresh.map(SecretString::from),
-        })
-    }
-
-    fn token_file(&mut self, path: &Path) -> Option<(Option<String>, Option<String>)> {
-        let text = if path == Path::new("-") {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map(|_| text)
-        } else {
-            std::fs::read_to_string(path)
-        };
-        match text {
-            Ok(text) => match parse_tokens(&text) {
-                Some(tokens) => Some(tokens),
-                None => {
-                    self.problem(format!(
-                        "the token file {} holds neither a single token nor JSON with access_token",
-                        path.display()
-                    ));
-                    None
-                }
-            },
-            Err(error) => {
-                self.problem(format!("the token file {}: {error}", path.display()));
-                None
-            }
         }
+        Some(Tokens {
+            refresh: self.text("SALLA_REFRESH_TOKEN").map(SecretString::from),
+            access: access?.into(),
+            expires_at: None,
+            scope: None,
+        })
     }
 }
 
 fn http_url(text: &str) -> Option<url::Url> {
     let url = url::Url::parse(text).ok();
     url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-}
-
-#[derive(Deserialize)]
-struct TokenFile {
-    access_token: String,
-    refresh_token: Option<String>,
-}
-
-/// A bare token, or Salla's token answer as it is.
-fn parse_tokens(text: &str) -> Option<(Option<String>, Option<String>)> {
-    let text = text.trim();
-    if text.starts_with('{') {
-        let file: TokenFile = serde_json::from_str(text).ok()?;
-        return Some((Some(file.access_token), file.refresh_token));
-    }
-    let one_word = !text.is_empty() && !text.contains(char::is_whitespace);
-    one_word.then(|| (Some(text.to_owned()), None))
 }
 
 impl DatabaseSettings {
@@ -516,23 +474,5 @@ mod tests {
             sent_to("https://traces.example/spans")
         );
         assert_eq!(read(&[(OTLP_ENDPOINT, "collector:4318")]), (None, 1));
-    }
-
-    #[test]
-    fn token_files_hold_a_token_or_sallas_answer() {
-        let table = [
-            ("ory_at_x\n", Some((Some("ory_at_x"), None))),
-            (
-                r#"{"access_token":"a","refresh_token":"r","expires":1}"#,
-                Some((Some("a"), Some("r"))),
-            ),
-            ("two words", None),
-            ("", None),
-            ("{}", None),
-        ];
-        for (text, expected) in table {
-            let expected = expected.map(|(a, r)| (a.map(str::to_owned), r.map(str::to_owned)));
-            assert_eq!(parse_tokens(text), expected, "{text}");
-        }
     }
 }

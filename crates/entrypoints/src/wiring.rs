@@ -15,10 +15,11 @@ use importer::import::ImportSettings;
 use importer::memory::Memory;
 use importer::ports::budgets::BudgetRules;
 use importer::ports::clock::Clock;
-use importer::ports::connections::{Connections, Tokens};
+use importer::ports::connections::{ConnectionId, Connections};
 use importer::ports::inventory::Inventory;
 use importer::ports::jobs::Jobs;
 use importer::ports::landing::Landing;
+use importer::ports::notifications::Inbox;
 use importer::ports::platform::Platform;
 use importer::ports::records::{StoredRecords, Translator};
 use importer::ports::runs::Runs;
@@ -73,6 +74,10 @@ impl OpenDatabase {
 
     pub fn traces(&self) -> Arc<dyn Traces> {
         Arc::new(self.database.records())
+    }
+
+    pub fn inbox(&self) -> Arc<dyn Inbox> {
+        Arc::new(self.database.notifications())
     }
 
     pub fn inventory(&self) -> Arc<dyn Inventory> {
@@ -282,6 +287,43 @@ pub async fn connect_and_store(
     connect_stored(open, settings, 1.0, clock, customers).await
 }
 
+/// Why a shop was not connected with the tokens of a webhook.
+#[derive(Debug)]
+pub enum NotConnected {
+    Failure(Failure),
+    /// By Salla's numbers: the tokens open another shop than the webhook names.
+    OtherShop {
+        named: i64,
+        opened: i64,
+    },
+}
+
+impl From<Failure> for NotConnected {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+/// As [`connect_and_store`], but only if the tokens are those of the shop with this number
+/// of Salla's.
+pub async fn connect_authorized(
+    open: &OpenDatabase,
+    settings: &SallaSettings,
+    salla_id: i64,
+    clock: Arc<dyn Clock>,
+) -> Result<ConnectedShop, NotConnected> {
+    let customers = shared_customers_budget(open, &settings.app.egress_group, clock.clone());
+    let stored = store(open, settings, 1.0, clock, customers).await?;
+    let shop = stored.platform.shop_info().await?;
+    if shop.salla_id != salla_id {
+        return Err(NotConnected::OtherShop {
+            named: salla_id,
+            opened: shop.salla_id,
+        });
+    }
+    Ok(stored.bind(open, shop).await?)
+}
+
 async fn connect_stored(
     open: &OpenDatabase,
     settings: &SallaSettings,
@@ -289,14 +331,37 @@ async fn connect_stored(
     clock: Arc<dyn Clock>,
     customers: Arc<Budget>,
 ) -> Result<ConnectedShop, Failure> {
+    let stored = store(open, settings, share, clock, customers).await?;
+    let shop = stored.platform.shop_info().await?;
+    stored.bind(open, shop).await
+}
+
+/// Tokens that are stored and not yet known to be a shop's.
+struct StoredTokens {
+    connections: Arc<dyn Connections>,
+    connection: ConnectionId,
+    platform: Arc<SallaClient>,
+}
+
+impl StoredTokens {
+    async fn bind(self, open: &OpenDatabase, shop: ShopInfo) -> Result<ConnectedShop, Failure> {
+        let connected = introduce(open, self.platform, shop).await?;
+        self.connections
+            .bind(self.connection, connected.merchant)
+            .await?;
+        Ok(connected)
+    }
+}
+
+async fn store(
+    open: &OpenDatabase,
+    settings: &SallaSettings,
+    share: f64,
+    clock: Arc<dyn Clock>,
+    customers: Arc<Budget>,
+) -> Result<StoredTokens, Failure> {
     let connections = open.connections()?;
-    let given = Tokens {
-        access: settings.tokens.access.clone(),
-        refresh: settings.tokens.refresh.clone(),
-        expires_at: None,
-        scope: None,
-    };
-    let connection = connections.open(&given).await?;
+    let connection = connections.open(&settings.tokens).await?;
     let tokens = TokenSource::Kept(TokenKeeper::new(KeeperSettings {
         connections: connections.clone(),
         connection: connection.id,
@@ -308,20 +373,29 @@ async fn connect_stored(
         app: settings.app.credentials(),
         clock: clock.clone(),
     }));
+    // Tokens that are new here have asked Salla for nothing yet.
+    let not_before = match connection.merchant {
+        Some(merchant) => {
+            after_the_last_request(&open.database, Some(merchant), clock.as_ref()).await?
+        }
+        None => None,
+    };
     let platform = client(Client {
         tokens,
-        not_before: after_the_last_request(&open.database, None, clock.as_ref()).await?,
+        not_before,
         customers,
         ..Client::new(&settings.app, share, clock)?
     });
-    let connected = meet(open, platform).await?;
-    connections.bind(connection.id, connected.merchant).await?;
-    Ok(connected)
+    Ok(StoredTokens {
+        connections,
+        connection: connection.id,
+        platform,
+    })
 }
 
 /// An exhausted budget allows one request a second (FACTS §6). A process that was
-/// stopped less than a second ago may have used this one up, for the given merchant or
-/// for any.
+/// stopped less than a second ago may have used this one up, for the given merchant or,
+/// where Salla has yet to say whose tokens these are, for any.
 async fn after_the_last_request(
     database: &Database,
     merchant: Option<MerchantId>,
@@ -339,6 +413,14 @@ async fn after_the_last_request(
 /// Asks who the shop is, and makes it known to the database.
 async fn meet(open: &OpenDatabase, platform: Arc<SallaClient>) -> Result<ConnectedShop, Failure> {
     let shop = platform.shop_info().await?;
+    introduce(open, platform, shop).await
+}
+
+async fn introduce(
+    open: &OpenDatabase,
+    platform: Arc<SallaClient>,
+    shop: ShopInfo,
+) -> Result<ConnectedShop, Failure> {
     let merchant = open.runs().ensure_merchant(&shop).await?;
     platform.set_plan(&shop.plan);
     Ok(ConnectedShop {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::failure::Failure;
 use domain::job::NotificationJob;
 use futures::stream::{self, StreamExt as _};
 use tracing::Instrument as _;
@@ -116,7 +117,7 @@ impl NotificationDesk {
                 return retry(delivery);
             }
         };
-        let mut is_told = true;
+        let mut failures = Vec::new();
         for notifier in &self.notifiers {
             let name = notifier.name();
             if !notifier.audience().is_told(notice.kind) || delivered.iter().any(|d| d == name) {
@@ -128,13 +129,26 @@ impl NotificationDesk {
             };
             if let Err(failure) = told {
                 tracing::warn!(channel = name, %failure, run_id = %notice.run, "the channel did not take the notification");
-                is_told = false;
+                failures.push(failure);
             }
         }
-        match is_told {
-            true => Disposition::Done,
-            false => retry(delivery),
-        }
+        after(&failures, delivery)
+    }
+}
+
+/// As long as one failure may pass, the message comes again, and the channels that failed
+/// otherwise are asked once more with it. When none may pass, somebody must act first;
+/// put back then, the message goes to the channels that have not taken it.
+fn after(failures: &[Failure], delivery: &Delivery) -> Disposition {
+    if failures.is_empty() {
+        return Disposition::Done;
+    }
+    if failures.iter().any(Failure::resumes_by_itself) {
+        return retry(delivery);
+    }
+    let reasons: Vec<String> = failures.iter().map(Failure::to_string).collect();
+    Disposition::Bury {
+        why: reasons.join("; "),
     }
 }
 
@@ -152,4 +166,64 @@ fn spread(id: &JobId) -> f64 {
         mixed.wrapping_mul(31).wrapping_add(byte)
     });
     f64::from(mixed) / 256.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::queue::Receipt;
+
+    fn delivery(number: u32, attempt: u32) -> Delivery {
+        Delivery {
+            id: JobId(uuid::Uuid::from_u128(u128::from(number)).to_string()),
+            receipt: Receipt(String::new()),
+            body: String::new(),
+            attempt,
+            sent_at: jiff::Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn wait(number: u32, attempt: u32) -> Duration {
+        match retry(&delivery(number, attempt)) {
+            Disposition::Retry { after } => after,
+            other => panic!("it is tried again, not {other:?}"),
+        }
+    }
+
+    #[test]
+    fn waits_grow_and_differ_from_message_to_message() {
+        for (attempt, seconds) in [(1, 30), (2, 120), (3, 480)] {
+            let least = Duration::from_secs(seconds);
+            let waits: Vec<Duration> = (0..100).map(|number| wait(number, attempt)).collect();
+            let within = |wait: &Duration| (least..least + least / 4).contains(wait);
+            assert!(waits.iter().all(within), "{waits:?}");
+            let distinct: std::collections::HashSet<_> = waits.iter().collect();
+            assert!(distinct.len() > 50, "{} of 100", distinct.len());
+        }
+    }
+
+    #[test]
+    fn only_failures_that_may_pass_bring_a_message_back() {
+        let passing = Failure::Transient {
+            what: "webhook: it answered with status 500".to_owned(),
+        };
+        let lasting = Failure::Broken {
+            what: "webhook: it answered with status 404".to_owned(),
+        };
+        let delivery = delivery(1, 1);
+        let after = |failures: &[Failure]| after(failures, &delivery);
+        assert_eq!(after(&[]), Disposition::Done);
+        for failures in [
+            vec![passing.clone()],
+            vec![passing.clone(), lasting.clone()],
+            vec![lasting.clone(), passing],
+        ] {
+            assert_eq!(after(&failures), retry(&delivery), "{failures:?}");
+        }
+        let why = "webhook: it answered with status 404; webhook: it answered with status 404";
+        let buried = Disposition::Bury {
+            why: why.to_owned(),
+        };
+        assert_eq!(after(&[lasting.clone(), lasting]), buried);
+    }
 }

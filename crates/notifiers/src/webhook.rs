@@ -11,6 +11,7 @@ use domain::failure::Failure;
 use domain::notification::Audience;
 use importer::ports::clock::Clock;
 use importer::ports::notifications::{Alert, Alerts, Notice, Notifier};
+use reqwest::StatusCode;
 use ring::hmac;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
@@ -136,19 +137,38 @@ impl Webhook {
             .body(body);
         match request.send().await {
             Ok(answer) if answer.status().is_success() => Ok(()),
-            Ok(answer) => Err(self.failed(&format!("answered with status {}", answer.status()))),
+            Ok(answer) => Err(self.refused(answer.status())),
             Err(error) if error.is_timeout() => Err(self.failed("did not answer in 10 s")),
             Err(error) if error.is_connect() => Err(self.failed("cannot be reached")),
             Err(_) => Err(self.failed("broke off")),
         }
     }
 
-    fn failed(&self, what: &str) -> Failure {
-        let host = self.url.host_str().unwrap_or("the webhook's host");
-        Failure::Transient {
-            what: format!("{} to {host}: it {what}", self.name),
+    fn refused(&self, status: StatusCode) -> Failure {
+        let what = self.about(&format!("answered with status {status}"));
+        match is_lasting(status) {
+            true => Failure::Broken { what },
+            false => Failure::Transient { what },
         }
     }
+
+    fn failed(&self, what: &str) -> Failure {
+        Failure::Transient {
+            what: self.about(what),
+        }
+    }
+
+    fn about(&self, what: &str) -> String {
+        let host = self.url.host_str().unwrap_or("the webhook's host");
+        format!("{} to {host}: it {what}", self.name)
+    }
+}
+
+/// Whether the same request would be answered the same way until somebody has changed the
+/// address, the secret or the receiver. All that asks for patience is not among these:
+/// 408, 425, 429 and the receiver's own errors.
+fn is_lasting(status: StatusCode) -> bool {
+    status.is_client_error() && !matches!(status.as_u16(), 408 | 425 | 429)
 }
 
 #[async_trait]

@@ -129,6 +129,31 @@ async fn operators_are_told_what_to_type() {
 }
 
 #[tokio::test]
+async fn only_what_patience_may_mend_is_worth_another_try() {
+    let table = [
+        (302, true),
+        (400, false),
+        (401, false),
+        (404, false),
+        (408, true),
+        (410, false),
+        (425, true),
+        (429, true),
+        (500, true),
+        (503, true),
+    ];
+    for (status, passes) in table {
+        let (url, _) = receiver(status).await;
+        let delivery = webhook(url, Audience::Merchant).deliver(&notice()).await;
+        assert_eq!(
+            delivery.unwrap_err().resumes_by_itself(),
+            passes,
+            "{status}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_success_is_a_failure_that_tells_nothing_secret() {
     for status in [302, 400, 410, 500] {
         let (url, seen) = receiver(status).await;

@@ -8,6 +8,8 @@
 //! Salla's JSON. [`SallaClient`] puts this behind the import's
 //! [`Platform`](importer::ports::platform::Platform) port.
 //!
+//! What Salla sends by itself, [`webhook`] reads: changes of records and a shop's tokens.
+//!
 //! Not here: what to fetch and in which order, storing tokens, and any agreement
 //! between processes but those on refresh tokens and on the customers' budget, both
 //! through ports. Time, chance and HTTP clients come in
@@ -30,4 +32,5 @@ mod dates;
 pub mod envelope;
 mod lenient;
 pub mod translate;
+pub mod webhook;
 mod wire;

@@ -27,12 +27,16 @@ fn fingerprint(tokens: &Tokens) -> Vec<u8> {
     sha.finalize().to_vec()
 }
 
+/// Tokens that are given again may come with an end that was not known before; it is
+/// theirs until they are refreshed.
 const INSERT: &str = "
-    INSERT INTO salla_sync.connections
+    INSERT INTO salla_sync.connections AS c
         (id, fingerprint, key_id, access_token, refresh_token, expires_at, scope, state,
          created_at, updated_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, 'ACTIVE', $8, $8)
-    ON CONFLICT (fingerprint) DO NOTHING";
+    ON CONFLICT (fingerprint) DO UPDATE
+        SET expires_at = excluded.expires_at, updated_at = excluded.updated_at
+        WHERE c.version = 1 AND c.expires_at IS NULL AND excluded.expires_at IS NOT NULL";
 
 const BY_FINGERPRINT: &str = select_connection!("WHERE fingerprint = $1");
 

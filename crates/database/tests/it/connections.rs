@@ -65,6 +65,41 @@ async fn the_same_tokens_open_the_same_connection_even_after_a_refresh() {
 }
 
 #[tokio::test]
+async fn an_end_that_becomes_known_is_kept_while_the_tokens_are_the_same() {
+    let (_db, _, connections) = setup().await;
+    let with_end = |expires_at| Tokens {
+        expires_at,
+        ..tokens("a1", Some("r1"))
+    };
+    let (early, late) = (Some(at(100)), Some(at(200)));
+    for (given, kept) in [(None, None), (late, late), (None, late), (early, late)] {
+        let opened = connections.open(&with_end(given)).await.unwrap();
+        assert_eq!((opened.tokens.expires_at, opened.version), (kept, 1));
+    }
+
+    let unknown = tokens("b1", Some("s1"));
+    let unknown = |expires_at| Tokens {
+        expires_at,
+        ..unknown.clone()
+    };
+    let id = connections.open(&unknown(None)).await.unwrap().id;
+    let begun = connections.begin_refresh(id, 1, at(0)).await.unwrap();
+    let importer::ports::connections::BeginRefresh::Granted(intent) = begun else {
+        panic!("{begun:?}");
+    };
+    let renewed = Tokens {
+        expires_at: None,
+        ..tokens("b2", Some("s2"))
+    };
+    connections
+        .complete_refresh(&intent, &renewed)
+        .await
+        .unwrap();
+    let opened = connections.open(&unknown(early)).await.unwrap();
+    assert_eq!(opened.tokens.expires_at, None, "it is that of the old pair");
+}
+
+#[tokio::test]
 async fn a_merchant_has_one_current_connection() {
     let (db, _, connections) = setup().await;
     let runs = db.database().runs();

@@ -1,15 +1,24 @@
 //! What people are told, written once.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use database::testing::TestDatabase;
 use domain::failure::{Disconnection, Failure};
 use domain::job::{NotificationJob, NotificationKind};
 use domain::run::Command;
+use importer::ports::clock::Clock as _;
 use importer::ports::jobs::Jobs as _;
-use importer::ports::notifications::{Notice, Notifications, Recorded};
+use importer::ports::notifications::{Inbox, Notice, Notifications, Recorded};
 use importer::ports::queue::{Queue as _, QueueName};
 use importer::ports::runs::Runs as _;
+use importer::testing::clock::DrivenClock;
+use importer::testing::inbox::{InboxFixture, WhichShop};
+use jiff::Timestamp;
 
 use crate::make::at;
-use crate::shop::{Shop, claim};
+use crate::shop::{Shop, claim, options, range, shop_info};
 
 /// A run that is a job, claimed.
 async fn job() -> Shop {
@@ -41,7 +50,7 @@ fn notice(recorded: Recorded) -> Notice {
 
 async fn sent(shop: &Shop) -> Vec<NotificationJob> {
     let queue = shop.db.database().queue(QueueName::Notifications);
-    let wait = std::time::Duration::ZERO;
+    let wait = Duration::ZERO;
     let deliveries = queue.receive(10, LEASE, wait).await.unwrap();
     deliveries
         .iter()
@@ -49,7 +58,7 @@ async fn sent(shop: &Shop) -> Vec<NotificationJob> {
         .collect()
 }
 
-const LEASE: std::time::Duration = std::time::Duration::from_secs(600);
+const LEASE: Duration = Duration::from_secs(600);
 
 fn broken() -> Failure {
     Failure::Broken {
@@ -212,4 +221,55 @@ async fn what_is_unknown_is_said_to_be() {
     // It has not ended at all.
     let early = record(&shop, NotificationKind::SyncComplete).await;
     assert_eq!(early, Recorded::Outdated);
+}
+
+/// Two shops in a database whose clock the test drives.
+struct Fixture {
+    clock: Arc<DrivenClock>,
+    db: TestDatabase,
+}
+
+async fn fixture() -> Fixture {
+    let start = "2025-06-15T09:00:00Z".parse().unwrap();
+    let clock = Arc::new(DrivenClock::new(start));
+    let db = TestDatabase::with_clock(clock.clone()).await;
+    Fixture { clock, db }
+}
+
+#[async_trait]
+impl InboxFixture for Fixture {
+    fn inbox(&self) -> Arc<dyn Inbox> {
+        Arc::new(self.db.database().notifications())
+    }
+
+    async fn tell(&self, shop: WhichShop) -> Notice {
+        let number = match shop {
+            WhichShop::First => 1,
+            WhichShop::Second => 2,
+        };
+        let (runs, jobs) = (self.db.database().runs(), self.db.database().jobs());
+        let merchant = runs.ensure_merchant(&shop_info(number)).await.unwrap();
+        let run = jobs.start(merchant, &options(), range()).await.unwrap().id;
+        let lease = claim(&runs, run, "a worker").await;
+        runs.fail(lease, &broken(), None).await.unwrap();
+        let job = NotificationJob {
+            kind: NotificationKind::SyncFailed,
+            merchant,
+            run,
+        };
+        let store = self.db.database().notifications();
+        notice(store.record(&job).await.unwrap())
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn pass(&self) {
+        self.clock.advance(Duration::from_secs(1));
+    }
+}
+
+mod contract {
+    importer::inbox_contract!(super::fixture);
 }

@@ -7,13 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use entrypoints::config::{
-    AppSettings, DatabaseSettings, EGRESS_GROUP, GivenTokens, SallaSettings,
-};
+use entrypoints::config::{AppSettings, DatabaseSettings, EGRESS_GROUP, SallaSettings};
 use entrypoints::display::line;
 use entrypoints::wiring;
 use importer::import::{ImportSettings, Importer, Observer, Outcome, import};
 use importer::ports::clock::{Clock, SystemClock};
+use importer::ports::connections::Tokens;
 use importer::ports::runs::RunOptions;
 use importer::progress::Tracker;
 use importer::stop::stop_pair;
@@ -161,9 +160,11 @@ pub(crate) async fn run(
             egress_group: EGRESS_GROUP.to_owned(),
             keys: None,
         },
-        tokens: GivenTokens {
+        tokens: Tokens {
             access: job.address.token.as_str().into(),
             refresh: None,
+            expires_at: None,
+            scope: None,
         },
     };
     let connected = wiring::connect_shop(&open, &salla, 1.0, clock.clone()).await?;

@@ -1,5 +1,7 @@
 //! Workers, runs and queues: what can be typed about imports in the background.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 use domain::run::RunState;
 use importer::ports::queue::QueueName;
@@ -10,9 +12,23 @@ use super::{TokenArgs, parse_share};
 pub struct ConnectArgs {
     #[command(flatten)]
     pub tokens: TokenArgs,
+    #[command(flatten)]
+    pub webhook: WebhookArgs,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct WebhookArgs {
+    /// Take the tokens from this file, `-` for standard input: the body of the webhook
+    /// app.store.authorize, byte for byte as Salla sent it.
+    #[arg(long, value_name = "FILE", conflicts_with = "tokens")]
+    pub from_webhook: Option<PathBuf>,
+    /// The X-Salla-Signature that came with it, to be checked with
+    /// SALLA_WEBHOOK_SECRET.
+    #[arg(long, value_name = "HEX", requires = "from_webhook")]
+    pub signature: Option<String>,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -118,6 +134,40 @@ pub struct RunArgs {
     /// The run's id, or Salla's number of a shop for its latest run.
     #[arg(value_name = "RUN")]
     pub run: String,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum NotificationsCommand {
+    /// List what merchants were told in the app, the latest first.
+    #[command(after_help = "Example:\n  \
+        salla-sync notifications list --shop 1305146709 --unread")]
+    List(InboxArgs),
+    /// Mark notifications as read. What was read before stays as it is.
+    #[command(after_help = "Example:\n  \
+        salla-sync notifications read 0199d0a2-7c1e-7a11-8f00-000000000001")]
+    Read(ReadArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct InboxArgs {
+    /// Only of this shop (Salla's number).
+    #[arg(long, value_name = "SALLA ID")]
+    pub shop: Option<i64>,
+    /// Only what the merchant has not read.
+    #[arg(long)]
+    pub unread: bool,
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub limit: u32,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ReadArgs {
+    /// As `notifications list` shows them.
+    #[arg(value_name = "ID", required = true)]
+    pub ids: Vec<uuid::Uuid>,
 }
 
 #[derive(Clone, Debug, Subcommand)]

@@ -7,27 +7,68 @@ use serde_json::json;
 
 use super::import::failed;
 use crate::cli::{ConnectArgs, DatabaseArgs};
-use crate::config::{DatabaseSettings, Reader, environment};
-use crate::display::{self, line};
-use crate::exit::Exit;
-use crate::wiring;
+use crate::config::{Authorization, DatabaseSettings, Reader, SallaSettings, environment};
+use crate::display::{self, line, note};
+use crate::exit::{Exit, UsageError};
+use crate::wiring::{self, ConnectedShop, NotConnected, OpenDatabase};
+
+/// Where the tokens come from.
+enum Given {
+    ByHand(SallaSettings),
+    Webhook(Authorization),
+}
+
+impl Given {
+    async fn connect(
+        &self,
+        open: &OpenDatabase,
+        clock: Arc<dyn Clock>,
+    ) -> Result<ConnectedShop, NotConnected> {
+        match self {
+            Self::ByHand(salla) => Ok(wiring::connect_and_store(open, salla, clock).await?),
+            Self::Webhook(authorization) => {
+                if !authorization.is_checked {
+                    note(NOT_CHECKED);
+                }
+                let (salla, merchant) = (&authorization.salla, authorization.merchant);
+                wiring::connect_authorized(open, salla, merchant, clock).await
+            }
+        }
+    }
+}
+
+const NOT_CHECKED: &str = "\
+The webhook's signature was not checked: set SALLA_WEBHOOK_SECRET and pass its
+X-Salla-Signature with --signature to be sure that Salla sent it.";
 
 pub async fn run(arguments: ConnectArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
     let mut reader = Reader::new(&environment);
     let settings = reader.database(database);
-    let salla = reader.salla(&arguments.tokens);
+    let given = match &arguments.webhook.from_webhook {
+        Some(body) => reader
+            .authorization(body, arguments.webhook.signature.as_deref())
+            .map(Given::Webhook),
+        None => reader.salla(&arguments.tokens).map(Given::ByHand),
+    };
     let key = reader.encryption_key();
     let is_embedded = matches!(settings, Some(DatabaseSettings::Embedded { .. }));
     if key.is_none() && !is_embedded {
         reader.key_is_missing();
     }
-    let (settings, salla) = reader.finish(settings.zip(salla))?;
+    let (settings, given) = reader.finish(settings.zip(given))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::real());
     let open = wiring::open_database(&settings, key, clock.clone()).await?;
     open.require_current_schema().await?;
-    let connected = match wiring::connect_and_store(&open, &salla, clock).await {
+    let connected = match given.connect(&open, clock).await {
         Ok(connected) => connected,
-        Err(failure) => return Ok(failed(&failure)),
+        Err(NotConnected::Failure(failure)) => return Ok(failed(&failure)),
+        Err(NotConnected::OtherShop { named, opened }) => {
+            return Err(UsageError::one(format!(
+                "the webhook names the shop {named}, but Salla says that its access token opens \
+                 the shop {opened}: neither was connected; give the body as Salla sent it"
+            ))
+            .into());
+        }
     };
     if arguments.json {
         display::json(&json!({

@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use importer::import::Outcome;
 use importer::ports::clock::{Clock, SystemClock};
+use importer::ports::connections::Tokens;
 use importer::ports::runs::RunOptions;
 use salla_simulator::{AppAge, Scenario, Simulator};
 
 use super::import::{Job, report, watch_import};
 use crate::cli::{DatabaseArgs, DemoApp, DemoArgs};
-use crate::config::{
-    AppKeys, AppSettings, DatabaseSettings, EGRESS_GROUP, GivenTokens, SallaSettings,
-};
+use crate::config::{AppKeys, AppSettings, DatabaseSettings, EGRESS_GROUP, SallaSettings};
 use crate::display::{self, line, note};
 use crate::exit::Exit;
 use crate::wiring::{self, OpenDatabase};
@@ -109,9 +108,11 @@ pub fn salla_settings(simulator: &Simulator) -> SallaSettings {
                 client_secret: simulator.client_secret().into(),
             }),
         },
-        tokens: GivenTokens {
+        tokens: Tokens {
             access: simulator.access_token().into(),
             refresh: Some(simulator.refresh_token().into()),
+            expires_at: None,
+            scope: None,
         },
     }
 }

@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod extend;
 pub mod import;
 pub mod migrate;
+pub mod notifications;
 pub mod plan;
 pub mod probe;
 pub mod psql;

@@ -24,7 +24,7 @@ use crate::service::TestService;
 use crate::truth::small;
 
 /// Beyond this a test has gone wrong.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Office {
     pub(crate) service: TestService,
@@ -61,7 +61,7 @@ impl Office {
         jobs.find(run.id).await.unwrap().expect("the run exists")
     }
 
-    fn worker(&self) -> Service {
+    pub(crate) fn worker(&self, channels: Channels) -> Service {
         let settings = ServiceSettings {
             salla: self.service.salla().app,
             jobs: 4,
@@ -70,7 +70,7 @@ impl Office {
                 lease: Duration::from_secs(10),
                 ..self.service.settings.clone()
             },
-            channels: Channels::default(),
+            channels,
         };
         Service::new(&self.service.open, settings, self.service.clock.clone()).unwrap()
     }
@@ -80,7 +80,7 @@ impl Office {
     where
         F: Future<Output = bool>,
     {
-        let worker = self.worker();
+        let worker = self.worker(Channels::default());
         let (handle, stop) = stop_pair();
         let watch = async {
             while !enough().await {
@@ -338,7 +338,7 @@ async fn a_lost_message_is_sent_again() {
 async fn a_run_that_loses_its_workers_again_and_again_is_given_up() {
     let office = Office::open(small(60)).await;
     let run = office.start().await;
-    let sweep = office.worker().sweep;
+    let sweep = office.worker(Channels::default()).sweep;
     for round in 1..=4 {
         for sql in [
             "DELETE FROM salla_sync.queue_messages WHERE queue = 'historical-sync'",
@@ -367,7 +367,7 @@ async fn a_run_that_gets_nowhere_is_reported_once() {
     runs.claim(run.id, "a hanging worker", Duration::from_secs(3_600))
         .await
         .unwrap();
-    let sweep = office.worker().sweep;
+    let sweep = office.worker(Channels::default()).sweep;
     assert!(sweep.once().await.unwrap().stalled.is_empty());
     sqlx::query("UPDATE salla_sync.sync_runs SET progressed_at = now() - interval '20 minutes'")
         .execute(office.service.open.database.pool())

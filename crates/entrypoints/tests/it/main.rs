@@ -1,15 +1,18 @@
 //! The whole service, wired as the program wires it, against the simulator and a
 //! real PostgreSQL.
 
+mod connect;
 mod customers;
 mod drift;
 mod faults;
+mod inbox;
 mod jobs;
 mod logs;
 mod observation;
 mod parts;
 mod probe;
 mod process;
+mod receivers;
 mod repair;
 mod service;
 mod speed;

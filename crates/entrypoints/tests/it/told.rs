@@ -69,7 +69,7 @@ impl Notifier for Moody {
 }
 
 /// An office in which an import has just been completed.
-async fn after_an_import() -> Office {
+pub(crate) async fn after_an_import() -> Office {
     let office = Office::open(small(60)).await;
     office.start().await;
     office.work_until_empty().await;
@@ -77,7 +77,7 @@ async fn after_an_import() -> Office {
 }
 
 /// The desk deals with its queue until nothing is left; waits are not waited for.
-async fn tell(office: &Office, notifiers: Vec<Arc<dyn Notifier>>) {
+pub(crate) async fn tell(office: &Office, notifiers: Vec<Arc<dyn Notifier>>) {
     let queue = office.queue(QueueName::Notifications);
     let desk = NotificationDesk {
         queue: Arc::new(queue.clone()),
@@ -102,7 +102,7 @@ async fn tell(office: &Office, notifiers: Vec<Arc<dyn Notifier>>) {
     }
 }
 
-async fn count(office: &Office, table: &'static str) -> i64 {
+pub(crate) async fn count(office: &Office, table: &'static str) -> i64 {
     let sql = match table {
         "notifications" => "SELECT count(*) FROM salla_sync.notifications",
         _ => "SELECT count(*) FROM salla_sync.notification_deliveries",

@@ -71,7 +71,8 @@ pub enum BeginRefresh {
 pub trait Connections: Send + Sync {
     /// The connection that was opened with these very tokens before, with whatever
     /// tokens it holds by now (the given refresh token may long be spent), or a new
-    /// one. Tokens are recognised by a keyed fingerprint.
+    /// one. Tokens are recognised by a fingerprint. When they end is taken from `given`
+    /// where it was not known.
     async fn open(&self, given: &Tokens) -> Result<Connection, Failure>;
 
     /// Says whose connection it is. Other connections of the merchant stay on

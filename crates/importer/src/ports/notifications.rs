@@ -49,6 +49,33 @@ pub trait Notifications: Send + Sync {
     async fn mark_delivered(&self, notice: Uuid, channel: &str) -> Result<(), Failure>;
 }
 
+/// Which notifications to list.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct InboxFilter {
+    pub merchant: Option<MerchantId>,
+    pub only_unread: bool,
+    pub limit: u32,
+}
+
+/// A notification as the app shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shown {
+    pub notice: Notice,
+    /// When the merchant read it.
+    pub read_at: Option<Timestamp>,
+}
+
+/// What merchants were told in the app, for the app to show.
+#[async_trait]
+pub trait Inbox: Send + Sync {
+    /// The latest first.
+    async fn list(&self, filter: &InboxFilter) -> Result<Vec<Shown>, Failure>;
+
+    /// Marks these as read. May be repeated: what was read before keeps its time. Where
+    /// some do not exist, these are returned and nothing is marked.
+    async fn mark_read(&self, notices: &[Uuid]) -> Result<Vec<Uuid>, Failure>;
+}
+
 /// A channel to people outside the app.
 ///
 /// **Repeated:** a notice comes again when its confirmation was lost; receivers know it
@@ -60,8 +87,10 @@ pub trait Notifier: Send + Sync {
 
     fn audience(&self) -> Audience;
 
-    /// Returns once the other side has confirmed. A failure is tried again later; its
-    /// text holds nothing secret and nothing personal.
+    /// Returns once the other side has confirmed. A failure that
+    /// [passes](Failure::resumes_by_itself) is tried again later; another one goes to the
+    /// dead letters at once, until the other side has been mended. Its text holds nothing
+    /// secret and nothing personal.
     async fn deliver(&self, notice: &Notice) -> Result<(), Failure>;
 }
 

@@ -2,4 +2,5 @@
 
 pub mod budgets;
 pub mod clock;
+pub mod inbox;
 pub mod queue;

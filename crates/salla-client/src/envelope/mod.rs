@@ -12,10 +12,9 @@ mod pagination;
 
 use importer::ports::platform::Pagination;
 use serde::{Deserialize, Deserializer};
-use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use crate::lenient::{Json, List, Object};
+use crate::lenient::{Json, List, NoObject, Object, read_object};
 use error::ErrorBody;
 pub use error::{ApiError, EnvelopeError};
 use pagination::PaginationWire;
@@ -83,16 +82,11 @@ fn parse<'a, D>(body: &'a [u8]) -> Result<Envelope<'a, D>, EnvelopeError>
 where
     D: Deserialize<'a> + Default,
 {
-    let text = std::str::from_utf8(body).map_err(|_| EnvelopeError::NotJson)?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    match serde_json::from_str::<Object<Envelope<'a, D>>>(text) {
-        Ok(Object::Is(envelope)) => Ok(envelope),
-        Ok(_) => Err(EnvelopeError::NotAnEnvelope("the answer is not an object")),
-        Err(error) => Err(match error.classify() {
-            Category::Syntax | Category::Eof | Category::Io => EnvelopeError::NotJson,
-            Category::Data => EnvelopeError::NotAnEnvelope("a member stands twice"),
-        }),
-    }
+    read_object(body).map_err(|why| match why {
+        NoObject::NotJson => EnvelopeError::NotJson,
+        NoObject::Other => EnvelopeError::NotAnEnvelope("the answer is not an object"),
+        NoObject::Twice => EnvelopeError::NotAnEnvelope("a member stands twice"),
+    })
 }
 
 impl<D> Envelope<'_, D> {

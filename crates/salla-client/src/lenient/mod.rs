@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 
 pub(crate) use list::List;
 pub(crate) use number::NumberError;
-pub(crate) use object::Object;
+pub(crate) use object::{NoObject, Object, read_object};
 
 /// The JSON text of one value, or nothing where the key is absent.
 #[derive(Clone, Copy, Default)]

@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::error::Category;
 
 use super::{Kind, odd_scalars, text_or_absent, without_nul};
 
@@ -23,6 +24,29 @@ pub(crate) enum Object<T> {
     Text(String),
     /// Something that no known quirk explains.
     Odd,
+}
+
+/// Why a body cannot be read as an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoObject {
+    NotJson,
+    Other,
+    /// A member stands twice, so that two readers may read two things.
+    Twice,
+}
+
+/// Reads a whole body. Types that do not fit are never an error, as everywhere here.
+pub(crate) fn read_object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, NoObject> {
+    let text = std::str::from_utf8(body).map_err(|_| NoObject::NotJson)?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    match serde_json::from_str::<Object<T>>(text) {
+        Ok(Object::Is(object)) => Ok(object),
+        Ok(_) => Err(NoObject::Other),
+        Err(error) => Err(match error.classify() {
+            Category::Syntax | Category::Eof | Category::Io => NoObject::NotJson,
+            Category::Data => NoObject::Twice,
+        }),
+    }
 }
 
 impl<T> Object<T> {

@@ -10,3 +10,4 @@ mod oddities;
 mod orders;
 mod published;
 mod verdicts;
+mod webhooks;

@@ -87,7 +87,8 @@ async fn find(
     Ok((shop, run))
 }
 
-async fn shop(open: &OpenDatabase, salla_id: i64) -> anyhow::Result<ShopSummary> {
+/// The shop with this number of Salla's.
+pub(super) async fn shop(open: &OpenDatabase, salla_id: i64) -> anyhow::Result<ShopSummary> {
     let shops = open.runs().list().await?;
     let mut shops = shops.into_iter().map(|(shop, _)| shop);
     shops.find(|shop| shop.salla_id == salla_id).ok_or_else(|| {

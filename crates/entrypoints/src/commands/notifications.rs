@@ -1,0 +1,103 @@
+//! `salla-sync notifications`: what merchants were told in the app.
+
+use domain::notification::{Counts, wording};
+use importer::ports::notifications::{InboxFilter, Notice, Shown};
+use serde_json::{Value, json};
+
+use crate::cli::{DatabaseArgs, InboxArgs, NotificationsCommand, ReadArgs};
+use crate::display::table::Table;
+use crate::display::{self, count, line};
+use crate::exit::{Exit, UsageError};
+use crate::wiring::OpenDatabase;
+
+pub async fn run(command: NotificationsCommand, database: &DatabaseArgs) -> anyhow::Result<Exit> {
+    let open = super::open_to_look(database).await?;
+    match command {
+        NotificationsCommand::List(arguments) => list(&open, &arguments).await,
+        NotificationsCommand::Read(arguments) => read(&open, &arguments).await,
+    }
+}
+
+async fn list(open: &OpenDatabase, arguments: &InboxArgs) -> anyhow::Result<Exit> {
+    let merchant = match arguments.shop {
+        Some(salla_id) => Some(super::runs::shop(open, salla_id).await?.merchant),
+        None => None,
+    };
+    let filter = InboxFilter {
+        merchant,
+        only_unread: arguments.unread,
+        limit: arguments.limit,
+    };
+    let shown = open.inbox().list(&filter).await?;
+    if arguments.json {
+        let shown: Vec<Value> = shown.iter().map(as_json).collect();
+        display::json(&shown);
+        return Ok(Exit::Done);
+    }
+    if shown.is_empty() {
+        line("There is no such notification.");
+        return Ok(Exit::Done);
+    }
+    let mut table = Table::new(["id", "shop", "salla id", "ended at", "read at", "what"]);
+    for Shown { notice, read_at } in &shown {
+        table.row([
+            notice.id.to_string(),
+            notice.shop.name.clone(),
+            notice.shop.salla_id.to_string(),
+            notice.ended_at.to_string(),
+            read_at.map(|at| at.to_string()).unwrap_or_default(),
+            notice.kind.as_str().to_owned(),
+        ]);
+    }
+    line(table);
+    Ok(Exit::Done)
+}
+
+/// With the words that the app shows, so that nobody has to write them again.
+fn as_json(shown: &Shown) -> Value {
+    let Notice {
+        id,
+        kind,
+        shop,
+        run,
+        ended_at,
+        progress,
+        failure,
+    } = &shown.notice;
+    let counts = Counts {
+        orders: progress.orders,
+        customers: progress.customers,
+        products: progress.products,
+    };
+    let words = wording(*kind, &shop.name, counts);
+    json!({
+        "id": id,
+        "kind": kind.as_str(),
+        "shop": shop,
+        "run_id": run,
+        "ended_at": ended_at,
+        "read_at": shown.read_at,
+        "title": { "ar": words.title.ar, "en": words.title.en },
+        "body": { "ar": words.body.ar, "en": words.body.en },
+        "progress": progress,
+        "failure": failure,
+    })
+}
+
+async fn read(open: &OpenDatabase, arguments: &ReadArgs) -> anyhow::Result<Exit> {
+    let unknown = open.inbox().mark_read(&arguments.ids).await?;
+    if !unknown.is_empty() {
+        let ids: Vec<String> = unknown.iter().map(ToString::to_string).collect();
+        return Err(UsageError::one(format!(
+            "there is no notification {}, so nothing was marked; `salla-sync notifications list` \
+             shows all",
+            ids.join(" and none ")
+        ))
+        .into());
+    }
+    line(match arguments.ids.len() {
+        1 => "It is read.".to_owned(),
+        many => format!("{} notifications are read.", count(many as u64)),
+    });
+    Ok(Exit::Done)
+}

@@ -1,0 +1,141 @@
+//! From a body to what it means.
+
+use domain::resource::Resource;
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::Event;
+use crate::lenient::{Json, Kind, NoObject, Object, read_object};
+use crate::oauth::read_tokens;
+
+/// Beyond this a name is none of Salla's.
+const LONGEST_NAME: usize = 64;
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct DeliveryWire<'a> {
+    #[serde(borrow)]
+    event: Json<'a>,
+    merchant: Json<'a>,
+    data: Json<'a>,
+}
+
+/// Where the id of a record may stand: in an object of its own beside the id of
+/// something else, such as an entry of an order's history, or at the top.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RecordWire<'a> {
+    #[serde(borrow)]
+    id: Json<'a>,
+    order: Object<IdWire<'a>>,
+    order_id: Json<'a>,
+    product: Object<IdWire<'a>>,
+    product_id: Json<'a>,
+    customer: Object<IdWire<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct IdWire<'a> {
+    #[serde(borrow)]
+    id: Json<'a>,
+}
+
+pub(super) fn read(body: &[u8], now: Timestamp) -> Result<Event, &'static str> {
+    let delivery: DeliveryWire<'_> = read_object(body).map_err(|why| match why {
+        NoObject::NotJson => "it is not JSON, or was cut off",
+        NoObject::Other => "it is not an object",
+        NoObject::Twice => "a member stands twice",
+    })?;
+    let name = delivery.event.text().ok_or("it names no event")?;
+    if !is_name(&name) {
+        return Err("its event has no name of Salla's form");
+    }
+    match &*name {
+        "app.store.authorize" => Ok(Event::StoreAuthorized {
+            merchant: delivery.merchant()?,
+            tokens: read_tokens(delivery.data()?.as_bytes(), now)
+                .ok_or("its data hold no access token")?,
+        }),
+        "app.uninstalled" => Ok(Event::Uninstalled {
+            merchant: delivery.merchant()?,
+        }),
+        name => match resource(name) {
+            Some(resource) => delivery.about(resource, name),
+            None => Ok(Event::Other {
+                event: name.to_owned(),
+            }),
+        },
+    }
+}
+
+/// Names are logged, so they hold nothing but letters, digits and points.
+fn is_name(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_');
+    text.len() <= LONGEST_NAME && text.bytes().all(is_part)
+}
+
+/// What an event is about. New ones are added to orders and products often (FACTS
+/// §3.2), and one record fetched in vain costs less than one change missed.
+fn resource(event: &str) -> Option<Resource> {
+    match event.split_once('.')? {
+        ("order", _) => Some(Resource::Orders),
+        ("product", _) => Some(Resource::Products),
+        // A customer who logs in is the same afterwards.
+        ("customer", "login" | "otp.request") => None,
+        ("customer", _) => Some(Resource::Customers),
+        _ => None,
+    }
+}
+
+impl DeliveryWire<'_> {
+    fn merchant(&self) -> Result<i64, &'static str> {
+        self.merchant.reference().ok_or("it names no merchant")
+    }
+
+    fn data(&self) -> Result<&str, &'static str> {
+        match self.data.kind() {
+            Kind::Object(text) => Ok(text),
+            _ => Err("it has no data"),
+        }
+    }
+
+    fn about(&self, resource: Resource, event: &str) -> Result<Event, &'static str> {
+        let merchant = self.merchant()?;
+        let data: RecordWire<'_> = read_object(self.data()?.as_bytes())
+            .map_err(|_| "a member of its data stands twice")?;
+        let id = data
+            .id_of(resource, event)
+            .ok_or("its data name no record")?;
+        let is_gone = event
+            .split_once('.')
+            .is_some_and(|(_, what)| what == "deleted");
+        Ok(match is_gone {
+            true => Event::RecordDeleted {
+                merchant,
+                resource,
+                id,
+            },
+            false => Event::RecordChanged {
+                merchant,
+                resource,
+                id,
+            },
+        })
+    }
+}
+
+impl RecordWire<'_> {
+    fn id_of(&self, resource: Resource, event: &str) -> Option<i64> {
+        let of = |object: &Object<IdWire<'_>>| object.get().and_then(|wire| wire.id.reference());
+        let own = match resource {
+            Resource::Orders => of(&self.order).or(self.order_id.reference()),
+            Resource::Products => of(&self.product).or(self.product_id.reference()),
+            Resource::Customers => of(&self.customer),
+            Resource::Categories | Resource::OrderStatuses => None,
+        };
+        // `id` is here that of the entry in the order's history.
+        let top = (event != "order.status.updated").then(|| self.id.reference());
+        own.or(top.flatten())
+    }
+}

@@ -122,6 +122,13 @@ pub fn pages(rows: u64, per_page: u32) -> u64 {
     rows.div_ceil(u64::from(per_page.max(1))).max(1)
 }
 
+/// Requests until a list has certainly ended: a full last page says nothing of what comes
+/// after it.
+fn pages_to_the_end(rows: u64, per_page: u32) -> u64 {
+    let is_full = rows > 0 && rows.is_multiple_of(u64::from(per_page.max(1)));
+    pages(rows, per_page) + u64::from(is_full)
+}
+
 /// What the probe learnt about a shop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Probe {
@@ -275,18 +282,22 @@ impl Plan {
 /// Besides the walk, the first and the last page are read again (see
 /// [`crate::certificate::Listing::proof`]).
 fn customer_pages(probe: &Probe, rows: u64) -> u64 {
-    match pages(rows, probe.customers_per_page) {
-        walk if walk > 1 && probe.max_orders.is_none() => walk + 2,
-        walk => walk,
+    let walk = pages(rows, probe.customers_per_page);
+    if probe.max_orders.is_some() {
+        return walk;
     }
+    let ends = if walk > 1 { 2 } else { 0 };
+    pages_to_the_end(rows, probe.customers_per_page) + ends
 }
 
 /// A list of several pages is walked until two walks agree.
 fn walked_until_agreed(probe: &Probe, rows: u64) -> u64 {
-    match pages(rows, probe.products_per_page) {
-        walk if walk > 1 && probe.max_orders.is_none() => 2 * walk,
-        walk => walk,
+    let walk = pages(rows, probe.products_per_page);
+    if probe.max_orders.is_some() {
+        return walk;
     }
+    let walks = if walk > 1 { 2 } else { 1 };
+    walks * pages_to_the_end(rows, probe.products_per_page)
 }
 
 /// What was updated last, and the counts of each window and of the lists that are read
@@ -417,7 +428,7 @@ mod tests {
         };
         let (unknown, counted) = (of(None), of(Some(90_000)));
         assert_eq!(unknown.customer_pages, 0);
-        assert_eq!(counted.requests() - unknown.requests(), 1_502);
+        assert_eq!(counted.requests() - unknown.requests(), 1_503);
         assert!(unknown.floor_seconds() < 600 && counted.floor_seconds() >= 1_800);
         assert_eq!(unknown.expected_pages(Resource::Customers, None), 1);
     }

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use domain::certificate::Certificate;
@@ -27,6 +28,7 @@ use crate::ports::platform::Platform;
 use crate::ports::runs::{Claim, Holder, Run, RunOptions, Runs, StoredWindow};
 use crate::probe::{ProbeRequest, probe};
 use crate::progress::{Phase, Tracker};
+use crate::recent;
 use crate::stop::StopSignal;
 
 /// Windows that are walked side by side.
@@ -359,7 +361,7 @@ async fn close_orders(shop: &Workshop, plan: &Plan) -> Result<(), Failure> {
         return Ok(());
     }
     let stale = closing::look_at_orders_again(shop, plan).await?;
-    order_passes(shop, stale).await?;
+    order_passes(shop, stale, &[]).await?;
     closing::settle_vanished_orders(shop).await
 }
 
@@ -382,10 +384,32 @@ async fn passes(shop: &Workshop, plan: &Plan) -> Result<(), Failure> {
     let newest = usize::min(2, orders.len());
     let mut orders = orders.into_iter();
     walk_all(shop, orders.by_ref().take(newest).collect()).await?;
-    tokio::try_join!(
-        order_passes(shop, orders.collect()),
-        walk_resources(shop, whole)
-    )?;
+    orders_beside_lists(shop, plan, orders.collect(), whole).await
+}
+
+/// Orders that the closing pass asks for in any case are left to it, unless it has to wait
+/// for customers and their budget.
+async fn orders_beside_lists(
+    shop: &Workshop,
+    plan: &Plan,
+    orders: Vec<StoredWindow>,
+    whole: Vec<StoredWindow>,
+) -> Result<(), Failure> {
+    let lists_are_read = AtomicBool::new(false);
+    let left = recent::in_doubt(&plan.probe.recently_updated);
+    let orders = async {
+        order_passes(shop, orders, left).await?;
+        match lists_are_read.load(Ordering::Relaxed) {
+            true => Ok(()),
+            false => details::complete_orders(shop, &[]).await,
+        }
+    };
+    let lists = async {
+        walk_resources(shop, whole).await?;
+        lists_are_read.store(true, Ordering::Relaxed);
+        Ok(())
+    };
+    tokio::try_join!(orders, lists)?;
     Ok(())
 }
 
@@ -400,9 +424,14 @@ fn expect(shop: &Workshop, plan: &Plan, window: &StoredWindow) {
     }
 }
 
-async fn order_passes(shop: &Workshop, windows: Vec<StoredWindow>) -> Result<(), Failure> {
+/// The details of orders that are `left` are not asked for.
+async fn order_passes(
+    shop: &Workshop,
+    windows: Vec<StoredWindow>,
+    left: &[i64],
+) -> Result<(), Failure> {
     walk_all(shop, windows).await?;
-    details::complete_orders(shop).await
+    details::complete_orders(shop, left).await
 }
 
 /// Resources without windows, all at once: customers have a budget of their own and

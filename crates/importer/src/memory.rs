@@ -34,7 +34,7 @@ const IN_FLIGHT: usize = 6_144;
 /// minute is asked for within a few seconds of it: no later minute makes up for the one
 /// request a second that is lost meanwhile. The client's budget and its concurrency
 /// limit decide how many are really sent.
-const MOST_IN_FLIGHT: usize = 64;
+const MOST_IN_FLIGHT: usize = 96;
 
 const LEAST_IN_FLIGHT: usize = 12;
 
@@ -186,13 +186,13 @@ mod tests {
     fn the_more_lines_the_fewer_requests_of_each_are_under_way() {
         let memory = Memory::default();
         let first = memory.share();
-        assert_eq!(first.in_flight(), 64);
+        assert_eq!(first.in_flight(), 96);
         let others: Vec<_> = (1..192).map(|_| memory.share()).collect();
         assert_eq!(first.in_flight(), 32);
         let more: Vec<_> = (0..10_000).map(|_| memory.share()).collect();
         assert_eq!(first.in_flight(), LEAST_IN_FLIGHT);
         drop((others, more));
-        assert_eq!(first.in_flight(), 64);
+        assert_eq!(first.in_flight(), 96);
     }
 
     #[tokio::test]

@@ -11,6 +11,12 @@ use std::collections::{HashMap, HashSet};
 /// updated, and only what comes after them as the former list.
 const DOUBTFUL: usize = 5;
 
+/// The orders that count as updated in any case, unless they are deleted, by the head of
+/// the list as it was.
+pub(crate) fn in_doubt(former: &[i64]) -> &[i64] {
+    &former[..former.len().min(DOUBTFUL)]
+}
+
 /// Reads the present list page by page against the head of the former one.
 #[derive(Debug)]
 pub(crate) struct Recent {

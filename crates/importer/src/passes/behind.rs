@@ -3,6 +3,7 @@
 
 use domain::failure::Failure;
 use domain::plan::MAX_ROWS_PER_WINDOW;
+use domain::resource::Resource;
 
 use super::route::Route;
 use super::walk::{End, Walk};
@@ -28,7 +29,10 @@ impl Walk<'_> {
     /// Reads on behind `last_page` until a page is not full, or repeats the one before
     /// it, as lists do that never end.
     pub(super) async fn look_behind(&mut self, last_page: u32) -> Result<End, Failure> {
-        if self.is_cut_short() || matches!(self.route(), Route::BothEnds { .. }) {
+        let is_read_from_both_ends = matches!(self.route(), Route::BothEnds { .. });
+        // That list has no pages (FACTS §7).
+        let is_all_there = self.window.resource == Resource::OrderStatuses;
+        if self.is_cut_short() || is_read_from_both_ends || is_all_there {
             return Ok(End::Complete);
         }
         // After a restart the last page is not at hand, and looking costs a request.

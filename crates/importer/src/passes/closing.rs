@@ -93,7 +93,7 @@ async fn is_stale_list(shop: &Workshop, window: &StoredWindow) -> Result<bool, F
 pub(crate) async fn settle_vanished_orders(shop: &Workshop) -> Result<(), Failure> {
     let orders = shop.runs.vanished(shop.lease, Resource::Orders).await?;
     shop.landing.ask_again(shop.lease, &orders).await?;
-    details::complete_orders(shop).await
+    details::complete_orders(shop, &[]).await
 }
 
 /// Settles the other records that no list has any more, once orders are settled: they

@@ -1,6 +1,8 @@
 //! The detail pass: completes orders that came without amounts or line items,
 //! newest first.
 //!
+//! What the closing pass will ask for in any case is left to it: once is enough.
+//!
 //! Its checkpoint is the list of pending details itself: an order leaves it in the
 //! transaction that lands its detail.
 
@@ -35,8 +37,8 @@ struct Fetched {
     requests: u64,
 }
 
-/// Completes every pending order of the run.
-pub async fn complete_orders(shop: &Workshop) -> Result<(), Failure> {
+/// Completes every pending order of the run but those that are `left` for later.
+pub async fn complete_orders(shop: &Workshop, left: &[i64]) -> Result<(), Failure> {
     let mut worklist = Worklist::default();
     let mut line = Line::new(
         DETAILS_PER_COMMIT,
@@ -45,7 +47,7 @@ pub async fn complete_orders(shop: &Workshop) -> Result<(), Failure> {
     );
     loop {
         while line.room() > 0
-            && let Some(order_id) = worklist.next(shop).await?
+            && let Some(order_id) = worklist.next(shop, left).await?
         {
             shop.tracker.phase(Phase::Details);
             let (platform, clock) = (shop.platform.clone(), shop.clock.clone());
@@ -75,19 +77,30 @@ struct Worklist {
 }
 
 impl Worklist {
-    async fn next(&mut self, shop: &Workshop) -> Result<Option<i64>, Failure> {
-        if self.waiting.is_empty() && !self.is_read {
-            let pending = shop
-                .landing
-                .pending_details(shop.lease, self.last, CHUNK)
-                .await?;
-            self.is_read = pending.is_empty();
-            self.last = pending.last().copied().or(self.last);
-            self.waiting = pending.into();
+    async fn next(&mut self, shop: &Workshop, left: &[i64]) -> Result<Option<i64>, Failure> {
+        loop {
+            if self.waiting.is_empty() && !self.is_read {
+                self.read_on(shop).await?;
+            }
+            let Some(next) = self.waiting.pop_front() else {
+                return Ok(None);
+            };
+            if !left.contains(&next.order_id) {
+                self.taken += 1;
+                return Ok(Some(next.order_id));
+            }
         }
-        let next = self.waiting.pop_front();
-        self.taken += usize::from(next.is_some());
-        Ok(next.map(|pending| pending.order_id))
+    }
+
+    async fn read_on(&mut self, shop: &Workshop) -> Result<(), Failure> {
+        let landing = shop.landing.as_ref();
+        let pending = landing
+            .pending_details(shop.lease, self.last, CHUNK)
+            .await?;
+        self.is_read = pending.is_empty();
+        self.last = pending.last().copied().or(self.last);
+        self.waiting = pending.into();
+        Ok(())
     }
 }
 

@@ -29,7 +29,7 @@ pub struct ClientSettings {
     pub not_before: Option<Duration>,
     /// From [`customers_budget`](super::customers_budget); one for all shops served from this address.
     pub customers_budget: Arc<Budget>,
-    /// At most so many requests in flight, in 1..=64.
+    /// At most so many requests in flight, in 1..=96.
     pub concurrency: u32,
     /// One for all shops of a process.
     pub memory: Memory,
@@ -59,7 +59,7 @@ impl ClientSettings {
             without_headers: WithoutHeaders::EvenSpacing,
             not_before: None,
             customers_budget,
-            concurrency: 64,
+            concurrency: 96,
             memory: Memory::default(),
             timeout: Duration::from_secs(30),
             retry: RetryPolicy::default(),

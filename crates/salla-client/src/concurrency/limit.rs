@@ -5,6 +5,8 @@ use std::time::Duration;
 use crate::pacing::Class;
 
 const START: f64 = 2.0;
+/// Fewer than the hundred streams that many servers let a connection have.
+const MOST: u32 = 96;
 /// Answers slower than so many times the calmest mean that requests queue.
 const CALM: f64 = 2.0;
 const CROWDED: f64 = 3.0;
@@ -35,7 +37,7 @@ struct Pace {
 
 impl ConcurrencyLimit {
     pub fn new(most: u32) -> Self {
-        let most = f64::from(most.clamp(1, 64));
+        let most = f64::from(most.clamp(1, MOST));
         Self {
             limit: START.min(most),
             most,

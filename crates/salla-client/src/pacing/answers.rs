@@ -94,6 +94,24 @@ impl Pacer {
             self.bare_answers = self.bare_answers.saturating_add(1);
         }
         self.learn(flight, headers, now);
+        self.learn_from_order(flight, headers, now);
+    }
+
+    /// The requests of a window's budget tell by the order in which they were counted how
+    /// late they arrived, once all of their answers are there.
+    fn learn_from_order(&mut self, flight: Flight, headers: &RateHeaders, now: Duration) {
+        let (Knowledge::Window(window), Some(remaining)) = (&self.knowledge, headers.remaining)
+        else {
+            return;
+        };
+        let is_overflow = flight.mode == Mode::Overflow;
+        if let (Some(sent), Age::Same, false) = (flight.sent, window.age_of(headers), is_overflow) {
+            let lateness = &mut self.overflow.lateness;
+            lateness.answered(flight.class, sent, now, remaining);
+        }
+        if window.lowest == 0 && self.flights.is_empty() {
+            self.overflow.lateness.conclude(&self.latency);
+        }
     }
 
     fn encouraged(&mut self, flight: Flight) {
@@ -145,6 +163,7 @@ impl Pacer {
             }
         }
         if let Some(window) = Window::begin(headers, self.settings.prior_limit, now) {
+            self.overflow.lateness.conclude(&self.latency);
             self.open(window, flight, headers, now);
         }
     }

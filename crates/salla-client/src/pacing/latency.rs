@@ -34,6 +34,12 @@ impl Latency {
         excess
     }
 
+    /// How much longer than the fastest an answer took, as far as that is known now.
+    pub(super) fn beyond_the_fastest(&self, class: Class, took: Duration) -> f64 {
+        let floor = self.floors[class.index()].unwrap_or(0.0);
+        (took.as_secs_f64() - floor).max(0.0)
+    }
+
     /// How long a request and its answer may take, by experience.
     pub(super) fn round_trip(&self) -> Duration {
         Duration::from_secs_f64(self.slowest)

@@ -36,6 +36,7 @@ mod gate;
 mod headers;
 mod holds;
 mod latency;
+mod lateness;
 pub(crate) mod line;
 mod listening;
 mod meter;

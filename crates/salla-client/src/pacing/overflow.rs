@@ -7,6 +7,10 @@
 //! went well, and fully again after one that did not. The price of a refusal is thus
 //! paid at most once in tens of thousands of requests.
 //!
+//! Where a burst has shown in which order requests arrive, that tells more and at once
+//! (see `lateness`). After a refusal it is not relied on for as long as the trust in the
+//! bound does not grow.
+//!
 //! A refusal that this cannot explain means that the second was not ours alone (see
 //! `others`) or that this limiter knows no such second. Either way a refusal has to be
 //! paid for: the first one is on credit, and then the seconds are left alone until
@@ -15,9 +19,14 @@
 
 use std::time::Duration;
 
+use super::lateness::Lateness;
+
 const SECOND: f64 = 1.0;
 const LEAST_MARGIN: f64 = 0.02;
 const MOST_MARGIN: f64 = 0.5;
+/// Where requests are known to arrive less than [`LEAST_MARGIN`] late, the margin need not
+/// make up for ways that were not seen.
+const MARGIN_OF_EQUAL_WAYS: f64 = 0.25;
 /// Halves the margin in about 7,000 requests.
 const MARGIN_FADING: f64 = 0.9999;
 
@@ -37,6 +46,9 @@ pub(super) struct Overflow {
     margin: f64,
     /// Which part of a possible delay is waited out.
     caution: f64,
+    /// What the order of arrivals has proven, and whether that is relied on.
+    pub(super) lateness: Lateness,
+    trusts_order: bool,
     /// So many accepted requests until it is lowered.
     until_step: u32,
     /// Accepted requests that no refusal has used up, at most the price of one.
@@ -50,6 +62,8 @@ impl Overflow {
         Self {
             margin: LEAST_MARGIN,
             caution: 1.0,
+            lateness: Lateness::default(),
+            trusts_order: true,
             until_step: CLEAN_REQUESTS_PER_STEP,
             credit: PRICE,
             unexplained: 0,
@@ -67,12 +81,37 @@ impl Overflow {
 
     /// From one arrival to the next.
     pub(super) fn spacing(&self) -> Duration {
-        Duration::from_secs_f64(SECOND + self.margin)
+        let part = match self.ways_are_equal() {
+            true => MARGIN_OF_EQUAL_WAYS,
+            false => 1.0,
+        };
+        Duration::from_secs_f64(SECOND + self.margin * part)
     }
 
     /// How much of `excess` a request may really have been late.
     pub(super) fn delay(&self, excess: f64) -> Duration {
-        Duration::from_secs_f64((excess * self.caution).clamp(0.0, MOST_DELAY))
+        Duration::from_secs_f64(self.believed(excess))
+    }
+
+    fn believed(&self, excess: f64) -> f64 {
+        let possible = match self.trusts_order {
+            true => self.lateness.of(excess),
+            false => excess,
+        };
+        possible.min(excess * self.caution).clamp(0.0, MOST_DELAY)
+    }
+
+    /// The same of a request whose answer was no later than is ordinary.
+    fn least_believed(&self, excess: f64) -> f64 {
+        let proven = self.lateness.proven().filter(|_| self.trusts_order);
+        proven
+            .map_or(excess, |late| late.min(excess))
+            .min(excess * self.caution)
+    }
+
+    fn ways_are_equal(&self) -> bool {
+        let proven = self.lateness.proven().filter(|_| self.trusts_order);
+        proven.is_some_and(|late| late < LEAST_MARGIN)
     }
 
     pub(super) fn longest_delay(&self) -> Duration {
@@ -95,6 +134,7 @@ impl Overflow {
         if self.until_step == 0 {
             self.until_step = CLEAN_REQUESTS_PER_STEP;
             self.caution = (self.caution * STEP).max(LEAST_TRUST_IN_DELAY);
+            self.trusts_order = true;
         }
     }
 
@@ -104,9 +144,11 @@ impl Overflow {
     /// double, until the reason is known.
     pub(super) fn refused(&mut self, excess: f64) -> bool {
         // Half the margin, because the fastest way may be faster than we have seen.
-        let gambled = excess * (1.0 - self.caution) > LEAST_MARGIN / 2.0;
+        let doubt = excess - self.least_believed(excess);
+        let gambled = self.ways_are_equal() || doubt > LEAST_MARGIN / 2.0;
         self.margin = (self.margin * 2.0).min(MOST_MARGIN);
         self.caution = 1.0;
+        self.trusts_order = false;
         self.until_step = FROZEN_REQUESTS;
         self.charge();
         if !gambled {

@@ -1,0 +1,244 @@
+//! How late requests arrive, by the order in which Salla counted them.
+//!
+//! How long an answer took beyond the fastest of its kind bounds how much later than the
+//! fastest its request arrived (see `latency`), but most of it is usually Salla's own
+//! work. A burst tells the two apart, because `Remaining` numbers its requests in the
+//! order in which they were counted:
+//!
+//! * A request that was counted after one that was sent later was held up for longer than
+//!   lies between the two. Where none of hundreds was overtaken, ways are equal.
+//! * Delays that all requests share overtake nobody. But whoever was counted before
+//!   another one arrived no later than that one can have arrived, whose whole way there
+//!   and back is known. Of many, some were answered quickly, so this bounds what they
+//!   share to a few milliseconds.
+//!
+//! Both are looked at where much was sent within a short time, and nothing is concluded
+//! where there was too little of it, or where requests are not counted one by one.
+
+use std::time::Duration;
+
+use super::latency::Latency;
+use super::settings::Class;
+
+/// A request tells something if so many more were sent so soon after it. When it was sent
+/// says nothing about how it fared, so leaving out the others hides nothing.
+const FOLLOWERS: usize = 8;
+const SOON: f64 = 0.06;
+
+/// So many requests that tell something are evidence.
+const ENOUGH: usize = 16;
+
+/// So many times the longest delay that was seen are reckoned with.
+const UNSEEN: f64 = 3.0;
+
+/// Most bounds are loose; this part of them is tight enough to show a common delay.
+const TIGHT: usize = 4;
+
+/// What was seen a minute ago counts so much less.
+const FADING: f64 = 0.8;
+
+/// More tell nothing new.
+const MOST_SAMPLES: usize = 256;
+
+#[derive(Debug, Default)]
+pub(super) struct Lateness {
+    /// Of the present window.
+    samples: Vec<Sample>,
+    proven: Option<Proven>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    class: Class,
+    sent: Duration,
+    took: Duration,
+    remaining: u32,
+}
+
+/// Requests whose answers took up to `excess` seconds longer than the fastest arrived up
+/// to `late` seconds later than the fastest.
+#[derive(Clone, Copy, Debug)]
+struct Proven {
+    excess: f64,
+    late: f64,
+}
+
+/// What is to be seen of one request.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    sent: f64,
+    excess: f64,
+    tells: bool,
+}
+
+impl Lateness {
+    /// An answer to a request within the present window's budget has come.
+    pub(super) fn answered(&mut self, class: Class, sent: Duration, now: Duration, remaining: u32) {
+        if self.samples.len() < MOST_SAMPLES {
+            self.samples.push(Sample {
+                class,
+                sent,
+                took: now.saturating_sub(sent),
+                remaining,
+            });
+        }
+    }
+
+    /// Learns from the answers of a window; those that are not there yet will not count.
+    pub(super) fn conclude(&mut self, latency: &Latency) {
+        let samples = std::mem::take(&mut self.samples);
+        let Some(new) = in_order(samples, latency).and_then(|seen| proof(&seen)) else {
+            return;
+        };
+        let before = self.proven.map_or(0.0, |proven| proven.late * FADING);
+        self.proven = Some(Proven {
+            late: new.late.max(before),
+            ..new
+        });
+    }
+
+    /// How many seconds late a request arrives at most if its answer is not later than is
+    /// ordinary; `None` as long as nothing is proven.
+    pub(super) fn proven(&self) -> Option<f64> {
+        self.proven.map(|proven| proven.late)
+    }
+
+    /// How late a request may have been whose answer took `excess` longer than the
+    /// fastest. What is out of the ordinary is explained by nothing that was seen.
+    pub(super) fn of(&self, excess: f64) -> f64 {
+        match self.proven {
+            Some(proven) if excess <= proven.excess => excess.min(proven.late),
+            _ => excess,
+        }
+    }
+}
+
+/// In the order in which they were counted; `None` if two have the same number.
+fn in_order(mut samples: Vec<Sample>, latency: &Latency) -> Option<Vec<Seen>> {
+    samples.sort_by_key(|sample| std::cmp::Reverse(sample.remaining));
+    let same_number = |two: &[Sample]| two[0].remaining == two[1].remaining;
+    if samples.windows(2).any(same_number) {
+        return None;
+    }
+    let mut sent: Vec<f64> = samples.iter().map(|s| s.sent.as_secs_f64()).collect();
+    sent.sort_by(f64::total_cmp);
+    let seen = samples.iter().map(|sample| Seen {
+        sent: sample.sent.as_secs_f64(),
+        excess: latency.beyond_the_fastest(sample.class, sample.took),
+        tells: has_followers(sample.sent.as_secs_f64(), &sent),
+    });
+    Some(seen.collect())
+}
+
+fn has_followers(moment: f64, sent: &[f64]) -> bool {
+    let after = sent.partition_point(|&other| other <= moment);
+    let soon = sent.partition_point(|&other| other <= moment + SOON);
+    soon - after >= FOLLOWERS
+}
+
+fn proof(seen: &[Seen]) -> Option<Proven> {
+    let telling = || seen.iter().filter(|seen| seen.tells);
+    if telling().count() < ENOUGH {
+        return None;
+    }
+    Some(Proven {
+        excess: telling().map(|seen| seen.excess).fold(0.0, f64::max),
+        late: UNSEEN * longest_overtaken(seen) + shared_delay(seen),
+    })
+}
+
+/// The longest time between a request and one that was sent later and counted before it.
+fn longest_overtaken(seen: &[Seen]) -> f64 {
+    let mut latest_sent = 0.0_f64;
+    let mut longest = 0.0_f64;
+    for request in seen {
+        latest_sent = latest_sent.max(request.sent);
+        if request.tells {
+            longest = longest.max(latest_sent - request.sent);
+        }
+    }
+    longest
+}
+
+/// By how much all of them may have been late.
+fn shared_delay(seen: &[Seen]) -> f64 {
+    let mut arrived_by = f64::INFINITY;
+    let mut bounds = Vec::new();
+    for request in seen.iter().rev() {
+        let bound = request.excess.min(arrived_by - request.sent).max(0.0);
+        arrived_by = arrived_by.min(request.sent + bound);
+        if request.tells {
+            bounds.push(bound);
+        }
+    }
+    bounds.sort_by(f64::total_cmp);
+    bounds.get(bounds.len() / TIGHT).copied().unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    /// A hundred requests, one every five milliseconds. What each takes beyond 100 ms on
+    /// its way there and at work, in milliseconds, is drawn from up to so much.
+    fn burst(way: u64, shared: u64, work: u64) -> (Lateness, Latency) {
+        let mut rng = fastrand::Rng::with_seed(5);
+        let (mut lateness, mut latency) = (Lateness::default(), Latency::default());
+        latency.excess(Class(0), ms(100));
+        let mut requests: Vec<(u64, u64, u64)> = (0..100)
+            .map(|number| {
+                let sent = 1_000 + 5 * number;
+                let arrives = sent + shared + rng.u64(0..=way);
+                (arrives, sent, arrives + 100 + rng.u64(0..=work))
+            })
+            .collect();
+        requests.sort_unstable();
+        for (remaining, (_, sent, answered)) in (0..100).rev().zip(requests) {
+            lateness.answered(Class(0), ms(sent), ms(answered), remaining);
+        }
+        lateness.conclude(&latency);
+        (lateness, latency)
+    }
+
+    #[test]
+    fn where_none_is_overtaken_late_answers_mean_little() {
+        let (lateness, _) = burst(0, 0, 100);
+        assert!(lateness.proven().is_some());
+        assert!(lateness.of(0.09) < 0.015, "{}", lateness.of(0.09));
+        assert_eq!(lateness.of(0.3), 0.3, "nothing like it was seen");
+    }
+
+    #[test]
+    fn delays_on_the_way_are_believed_whether_or_not_they_are_shared() {
+        for (way, shared, work) in [(60, 0, 0), (60, 0, 40), (0, 60, 40)] {
+            let (lateness, _) = burst(way, shared, work);
+            assert!(lateness.of(0.06) > 0.059, "{way} {shared} {work}");
+        }
+    }
+
+    #[test]
+    fn too_few_prove_nothing() {
+        let mut lateness = Lateness::default();
+        for number in 0..20 {
+            let sent = ms(100 * u64::from(number));
+            lateness.answered(Class(0), sent, sent + ms(100), 50 - number);
+        }
+        lateness.conclude(&Latency::default());
+        assert_eq!(lateness.proven(), None, "nobody had a chance to overtake");
+    }
+
+    #[test]
+    fn requests_that_are_not_counted_one_by_one_prove_nothing() {
+        let mut lateness = Lateness::default();
+        for number in 0..100 {
+            let sent = ms(5 * u64::from(number));
+            lateness.answered(Class(0), sent, sent + ms(100), 50 - number / 2);
+        }
+        lateness.conclude(&Latency::default());
+        assert_eq!(lateness.proven(), None);
+    }
+}

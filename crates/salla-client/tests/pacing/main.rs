@@ -4,7 +4,10 @@
 //! time taken in relation to the floor, the least that the limiter allows.
 
 mod limiter;
+mod losses;
 mod properties;
 mod rules;
 mod scenarios;
+mod short;
+mod work;
 mod world;

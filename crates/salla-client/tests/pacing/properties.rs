@@ -27,6 +27,7 @@ prop_compose! {
     ) -> Network {
         Network {
             up: Spread(up, up_jitter),
+            held_up: 0.0,
             work: Spread(work, work_jitter),
             down: Spread(down, 0.01),
         }

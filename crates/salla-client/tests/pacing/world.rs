@@ -4,9 +4,12 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
+use salla_client::concurrency::ConcurrencyLimit;
 use salla_client::pacing::{Class, Outcome, Pacer, PacerSettings, PermitId, RateHeaders, Verdict};
 
 use crate::limiter::{Limiter, Said};
+use crate::losses::Arrival;
+use crate::work::{Import, Work};
 
 /// Seconds: the shortest, and up to how much more.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +18,9 @@ pub(crate) struct Spread(pub(crate) f64, pub(crate) f64);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Network {
     pub(crate) up: Spread,
+    /// Mean of what else a request is held up on its way there, mostly little and now and
+    /// then much.
+    pub(crate) held_up: f64,
     pub(crate) work: Spread,
     pub(crate) down: Spread,
 }
@@ -23,6 +29,7 @@ impl Network {
     pub(crate) fn steady(round_trip: f64) -> Self {
         Self {
             up: Spread(round_trip * 0.2, round_trip * 0.05),
+            held_up: 0.0,
             work: Spread(round_trip * 0.6, 0.0),
             down: Spread(round_trip * 0.2, 0.0),
         }
@@ -44,6 +51,8 @@ pub(crate) struct World {
     pub(crate) settings: PacerSettings,
     pub(crate) network: Network,
     pub(crate) in_flight: usize,
+    /// What there is to do; without it, work without end.
+    pub(crate) import: Option<Import>,
     /// Salla's clock shows this when ours shows zero.
     pub(crate) epoch: f64,
     pub(crate) seconds: f64,
@@ -81,6 +90,7 @@ impl World {
             settings,
             network: Network::steady(0.2),
             in_flight: 32,
+            import: None,
             epoch: 1_750_000_000.37,
             seconds: 2.0 * 3600.0,
             stranger: None,
@@ -98,6 +108,11 @@ impl World {
     }
 
     pub(crate) fn run(self) -> Tally {
+        self.watched().0
+    }
+
+    /// Also tells when each request arrived and what was said to it.
+    pub(crate) fn watched(self) -> (Tally, Vec<Arrival>) {
         Run::new(self).play()
     }
 }
@@ -105,6 +120,7 @@ impl World {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Look,
+    NextStage,
     Arrives(u64),
     Answered(u64),
     Stranger,
@@ -113,6 +129,8 @@ enum Event {
 
 struct Request {
     permit: PermitId,
+    class: Class,
+    sent: f64,
     process: u64,
     said: Option<Said>,
     date: i64,
@@ -128,6 +146,8 @@ struct Run {
     pacer: Pacer,
     requests: HashMap<u64, Request>,
     flying: usize,
+    work: Option<(Work, ConcurrencyLimit)>,
+    arrivals: Vec<Arrival>,
     look_at: Option<f64>,
     tally: Tally,
 }
@@ -145,13 +165,20 @@ impl Run {
             pacer,
             requests: HashMap::new(),
             flying: 0,
+            work: world.import.as_ref().map(|import| {
+                (
+                    Work::of(import),
+                    ConcurrencyLimit::new(import.most_in_flight),
+                )
+            }),
+            arrivals: Vec::new(),
             look_at: None,
             tally: Tally::default(),
             world,
         }
     }
 
-    fn play(mut self) -> Tally {
+    fn play(mut self) -> (Tally, Vec<Arrival>) {
         self.at(0.0, Event::Look);
         for restart in self.world.restarts.clone() {
             self.at(restart, Event::Restart);
@@ -165,12 +192,17 @@ impl Run {
             self.happen(event);
             self.send_what_may_go();
         }
-        self.tally
+        (self.tally, self.arrivals)
     }
 
     fn happen(&mut self, event: Event) {
         match event {
             Event::Look => self.look_at = self.look_at.filter(|&moment| moment > self.now),
+            Event::NextStage => {
+                if let Some((work, _)) = &mut self.work {
+                    work.next_stage();
+                }
+            }
             Event::Arrives(number) => self.arrive(number),
             Event::Answered(number) => self.answer(number),
             Event::Stranger => self.stranger(),
@@ -179,12 +211,21 @@ impl Run {
     }
 
     fn send_what_may_go(&mut self) {
-        while self.flying < self.world.in_flight {
-            match self.pacer.next_permit(self.local(), Class(0)) {
-                Verdict::Go(permit) => self.send(permit),
+        while let Some(class) = self.waiting() {
+            match self.pacer.next_permit(self.local(), class) {
+                Verdict::Go(permit) => self.send(permit, class),
                 Verdict::WaitForResponse => return,
                 Verdict::WaitUntil(moment) => return self.look(moment.as_secs_f64()),
             }
+        }
+    }
+
+    /// What the next request is, if one can be made.
+    fn waiting(&self) -> Option<Class> {
+        match &self.work {
+            None => (self.flying < self.world.in_flight).then_some(Class(0)),
+            Some((work, limit)) if self.flying < limit.current() => work.waiting(),
+            Some(_) => None,
         }
     }
 
@@ -197,24 +238,36 @@ impl Run {
         }
     }
 
-    fn send(&mut self, permit: PermitId) {
+    fn send(&mut self, permit: PermitId, class: Class) {
         self.pacer.on_sent(permit, self.local());
         self.flying += 1;
+        if let Some((work, _)) = &mut self.work {
+            work.sent();
+        }
         let number = self.sequence;
         let request = Request {
             permit,
+            class,
+            sent: self.now,
             process: self.process,
             said: None,
             date: 0,
         };
         self.requests.insert(number, request);
-        let way = self.draw(self.world.network.up);
+        let held_up = -(1.0 - self.rng.f64()).ln() * self.world.network.held_up;
+        let way = self.draw(self.world.network.up) + held_up;
         self.at(self.now + way, Event::Arrives(number));
     }
 
     fn arrive(&mut self, number: u64) {
         let epoch = self.world.epoch + self.now;
         let said = self.world.limiter.arrive(epoch);
+        self.arrivals.push(Arrival {
+            at: self.now,
+            within: said.within,
+            admitted: said.admitted,
+            remaining: said.remaining,
+        });
         if said.admitted {
             self.tally.admitted += 1;
             self.tally.within += u64::from(said.within);
@@ -239,8 +292,9 @@ impl Run {
         if request.process != self.process {
             return;
         }
-        self.flying -= 1;
         let said = request.said.expect("it arrived");
+        self.work_goes_on(&request, said.admitted);
+        self.flying -= 1;
         let headers = RateHeaders {
             limit: self.world.headers.then_some(said.limit),
             remaining: self.world.headers.then_some(said.remaining),
@@ -255,6 +309,18 @@ impl Run {
         };
         self.pacer
             .on_response(request.permit, self.local(), &headers, outcome);
+    }
+
+    fn work_goes_on(&mut self, request: &Request, admitted: bool) {
+        let Some((work, limit)) = &mut self.work else {
+            return;
+        };
+        let took = Duration::from_secs_f64(self.now - request.sent);
+        limit.answered(request.class, took, self.flying);
+        if work.answered(admitted) {
+            let pause = self.world.import.as_ref().map_or(0.0, |i| i.pause);
+            self.at(self.now + pause, Event::NextStage);
+        }
     }
 
     fn stranger(&mut self) {

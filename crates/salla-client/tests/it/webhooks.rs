@@ -82,6 +82,8 @@ fn a_known_signature_is_recognised() {
     );
 }
 
+type Headers<'a> = &'a [(&'static str, &'a str)];
+
 #[test]
 fn only_what_the_secret_signed_is_taken() {
     let good = signature(SECRET, BODY);
@@ -93,7 +95,7 @@ fn only_what_the_secret_signed_is_taken() {
     let name = "x-salla-signature";
     let wrong = Err(WebhookError::WrongSignature);
     let unsigned = Err(WebhookError::NotSigned);
-    let table: &[(&[(&'static str, &str)], Result<(), WebhookError>)] = &[
+    let table: &[(Headers<'_>, Result<(), WebhookError>)] = &[
         (&[(strategy, "Signature"), (name, &good)], Ok(())),
         (&[(strategy, "signature"), (name, &good)], Ok(())),
         (&[(name, &good)], Ok(())),

@@ -27,7 +27,10 @@ impl Walk<'_> {
     /// Reads on behind `last_page` until a page is not full, or repeats the one before
     /// it, as lists do that never end.
     pub(super) async fn look_behind(&mut self, last_page: u32) -> Result<End, Failure> {
-        if self.is_cut_short() || matches!(self.route(), Route::BothEnds { .. }) {
+        if self.is_cut_short()
+            || self.stays_below_the_ceiling()
+            || matches!(self.route(), Route::BothEnds { .. })
+        {
             return Ok(End::Complete);
         }
         // After a restart the last page is not at hand, and looking costs a request.

@@ -10,6 +10,7 @@ use crate::plan::{DetailCase, MAX_ROWS_PER_WINDOW};
 use crate::resource::Resource;
 use crate::run::{RunId, WindowId};
 use crate::shop::MerchantId;
+use crate::slice::Slice;
 use crate::window::DayRange;
 
 /// What the last walk of a window listed: all that decides whether it was read whole.
@@ -19,6 +20,13 @@ pub struct Listing {
     pub resource: Resource,
     /// Absent for resources that are imported whole.
     pub days: Option<DayRange>,
+    /// The part of a list that was too long to be read whole.
+    #[serde(default)]
+    pub slice: Option<Slice>,
+    /// The list was too long: slices were read for it, and what they listed counts as
+    /// listed by it.
+    #[serde(default)]
+    pub is_sliced: bool,
     /// How often the window was walked.
     pub walks: u32,
     /// `total` as Salla's pagination gave it on the last page of the last walk.
@@ -29,8 +37,8 @@ pub struct Listing {
     pub distinct: u64,
     /// Records of the last walk that have no readable id; each is a rejection.
     pub without_id: u64,
-    /// The run was told to stop after so many orders, so this window was not
-    /// walked to its end and proves nothing.
+    /// The run was told to stop after so many orders, or this is a category that is longer
+    /// than Salla shows of it; so this window was not walked to its end and proves nothing.
     pub cut_short: bool,
     /// Pages of the last walk.
     #[serde(default)]
@@ -87,6 +95,14 @@ impl Listing {
     pub fn proof(&self) -> Proof {
         if self.cut_short {
             Proof::CutShort
+        } else if self.is_sliced {
+            // What no slice lists is no small difference, however little it is.
+            match self.walk_is_exact() {
+                true => Proof::Proven,
+                false => Proof::Unproven,
+            }
+        } else if self.may_be_cut_off() {
+            Proof::Unproven
         } else if self.walk_is_exact() && (self.same_as_before || self.one_walk_is_enough())
             || self.grew_under_our_eyes()
         {
@@ -99,6 +115,17 @@ impl Listing {
         } else {
             Proof::Unproven
         }
+    }
+
+    /// A ceiling seems to end the list (FACTS §5): no more rows came than a ceiling lets
+    /// through. One that lies makes `total` end there as well, so that a list of just as
+    /// many rows is not believed either. Orders have days by which they are split.
+    pub fn may_be_cut_off(&self) -> bool {
+        self.resource.can_be_sliced()
+            && !self.is_sliced
+            && !self.cut_short
+            && self.reported >= MAX_ROWS_PER_WINDOW
+            && self.listed() <= MAX_ROWS_PER_WINDOW
     }
 
     /// Salla listed every record that it reported, and did not change its mind in
@@ -203,8 +230,9 @@ pub struct Certificate {
     pub unlisted: u64,
 }
 
-/// The sums of one resource over all its windows. Windows overlap by a day, so
-/// sums over windows may count a record twice; `rows` counts each once.
+/// The sums of one resource over all its windows. Windows overlap by a day, so sums
+/// over windows may count a record twice. Slices are not added: their list counts what
+/// they hold.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ResourceSummary {
     pub reported: u64,
@@ -233,6 +261,10 @@ impl Certificate {
         };
         let of_it = |w: &&WindowCounts| w.listing.resource == resource;
         for w in self.windows.iter().filter(of_it) {
+            sum.balanced &= w.balances();
+            if w.listing.slice.is_some() {
+                continue;
+            }
             sum.reported += w.listing.reported;
             sum.distinct += w.listing.listed();
             sum.loaded += w.loaded;
@@ -240,7 +272,6 @@ impl Certificate {
             sum.gone += w.gone;
             sum.details_needed += w.details_needed;
             sum.details_loaded += w.details_loaded;
-            sum.balanced &= w.balances();
         }
         sum
     }
@@ -249,12 +280,15 @@ impl Certificate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::slice::ProductStatus;
 
     fn listing() -> Listing {
         Listing {
             window: WindowId(1),
             resource: Resource::Orders,
             days: None,
+            slice: None,
+            is_sliced: false,
             walks: 1,
             reported: 100,
             total_was_stable: true,
@@ -373,6 +407,80 @@ mod tests {
                 "{reported} {listed} {same_as_before}"
             );
         }
+    }
+
+    #[test]
+    fn a_list_that_ends_at_the_ceiling_is_not_believed() {
+        let table = [
+            // resource, reported, listed, proof
+            (Resource::Products, 10_000, 10_000, Proof::Unproven),
+            (Resource::Customers, 10_000, 10_000, Proof::Unproven),
+            (Resource::Products, 12_000, 9_960, Proof::Unproven),
+            // No ceiling after all.
+            (Resource::Products, 12_000, 12_000, Proof::Proven),
+            (Resource::Products, 9_999, 9_999, Proof::Proven),
+            // Read from both ends, a day shows more than a ceiling lets through.
+            (Resource::Orders, 10_000, 10_000, Proof::Proven),
+        ];
+        for (resource, reported, listed, proof) in table {
+            let window = Listing {
+                resource,
+                reported,
+                distinct: listed,
+                without_id: 0,
+                same_as_before: true,
+                ..listing()
+            };
+            assert_eq!(window.proof(), proof, "{resource} {reported} {listed}");
+        }
+    }
+
+    #[test]
+    fn slices_prove_their_list_when_nothing_is_left_over() {
+        let table = [
+            (30_000, 30_000, true, Proof::Proven),
+            (10_000, 10_000, true, Proof::Proven),
+            (30_000, 29_999, true, Proof::Unproven),
+            // The number itself was cut off: it cannot say that nothing is missing.
+            (10_000, 30_000, true, Proof::Unproven),
+            (30_000, 30_000, false, Proof::Unproven),
+        ];
+        for (reported, listed, total_was_stable, proof) in table {
+            let window = Listing {
+                resource: Resource::Products,
+                is_sliced: true,
+                reported,
+                total_was_stable,
+                distinct: listed,
+                without_id: 0,
+                same_as_before: true,
+                ..listing()
+            };
+            assert_eq!(window.proof(), proof, "{reported} {listed}");
+        }
+    }
+
+    #[test]
+    fn slices_are_no_part_of_the_sums_but_must_balance() {
+        let of_products = |slice: Option<ProductStatus>| {
+            let mut window = counts();
+            window.listing.resource = Resource::Products;
+            window.listing.slice = slice.map(Slice::Status);
+            window.listing.is_sliced = slice.is_none();
+            window
+        };
+        let whole = of_products(None);
+        let mut slices = ProductStatus::ALL.map(|status| of_products(Some(status)));
+        for slice in &mut slices {
+            slice.listing.same_as_before = true;
+        }
+        let all = [vec![whole], slices.to_vec()].concat();
+        let summary = certificate(all.clone()).summary(Resource::Products);
+        assert_eq!((summary.reported, summary.balanced), (100, true));
+        let mut broken = all;
+        broken[2].loaded -= 1;
+        let summary = certificate(broken).summary(Resource::Products);
+        assert_eq!((summary.loaded, summary.balanced), (95, false));
     }
 
     #[test]

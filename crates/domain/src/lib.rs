@@ -19,5 +19,6 @@ pub mod rejection;
 pub mod resource;
 pub mod run;
 pub mod shop;
+pub mod slice;
 pub mod text;
 pub mod window;

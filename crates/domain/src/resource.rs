@@ -42,6 +42,12 @@ impl Resource {
     pub fn has_windows(self) -> bool {
         self == Self::Orders
     }
+
+    /// Lists that are read whole but may be longer than Salla shows of them, and have
+    /// filters by which they can be read in parts.
+    pub fn can_be_sliced(self) -> bool {
+        matches!(self, Self::Customers | Self::Products)
+    }
 }
 
 impl std::fmt::Display for Resource {

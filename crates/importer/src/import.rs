@@ -1,7 +1,7 @@
 //! The story of a run: find the merchant, claim the run, plan, walk, complete,
 //! certify.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -21,11 +21,13 @@ use tracing::Instrument as _;
 
 use crate::memory::Memory;
 use crate::passes::walk::{Walked, walk_window};
-use crate::passes::{CUSTOMERS_IN_MEMORY, LANDINGS, PAGES_IN_MEMORY, Workshop, closing, details};
+use crate::passes::{
+    CUSTOMERS_IN_MEMORY, LANDINGS, PAGES_IN_MEMORY, Workshop, ceiling, closing, details,
+};
 use crate::ports::clock::Clock;
 use crate::ports::landing::{Landing, RunLease};
 use crate::ports::platform::Platform;
-use crate::ports::runs::{Claim, Holder, Run, RunOptions, Runs, StoredWindow};
+use crate::ports::runs::{Claim, Holder, Part, Run, RunOptions, Runs, StoredWindow};
 use crate::probe::{ProbeRequest, probe};
 use crate::progress::{Phase, Tracker};
 use crate::recent;
@@ -367,7 +369,8 @@ async fn close_orders(shop: &Workshop, plan: &Plan) -> Result<(), Failure> {
 
 async fn close_lists(shop: &Workshop) -> Result<(), Failure> {
     let stale = closing::look_at_lists_again(shop).await?;
-    walk_resources(shop, stale).await
+    walk_resources(shop, stale).await?;
+    ceiling::add_up(shop).await
 }
 
 /// Both passes. The newest orders come first and alone, so that the last month is
@@ -375,7 +378,7 @@ async fn close_lists(shop: &Workshop) -> Result<(), Failure> {
 async fn passes(shop: &Workshop, plan: &Plan) -> Result<(), Failure> {
     shop.tracker.phase(Phase::Headers);
     let windows = shop.runs.windows(shop.lease).await?;
-    for window in &windows {
+    for window in windows.iter().filter(|w| !w.is_sliced) {
         expect(shop, plan, window);
     }
     let (orders, whole): (Vec<_>, Vec<_>) = windows
@@ -414,13 +417,17 @@ async fn orders_beside_lists(
 }
 
 fn expect(shop: &Workshop, plan: &Plan, window: &StoredWindow) {
-    let planned = plan.expected_pages(window.resource, window.days);
+    let planned = match window.slice {
+        // The first page tells.
+        Some(_) => 1,
+        None => plan.expected_pages(window.resource, window.days),
+    };
     let pages = window.total_pages.map_or(planned, u64::from);
     shop.tracker.window_expects(window.id, pages);
     if window.settled {
         shop.tracker
             .window_had(window.id, window.pages_done.len() as u64);
-        shop.tracker.window_settled(window.id, window.days);
+        shop.tracker.window_settled(window.id, window.order_days());
     }
 }
 
@@ -437,18 +444,21 @@ async fn order_passes(
 /// Resources without windows, all at once: customers have a budget of their own and
 /// must not hold up the products.
 async fn walk_resources(shop: &Workshop, windows: Vec<StoredWindow>) -> Result<(), Failure> {
-    let walks = windows
-        .into_iter()
-        .map(|window| walk_all(shop, vec![window]));
+    let mut lists = BTreeMap::<Resource, Vec<StoredWindow>>::new();
+    for window in windows {
+        lists.entry(window.resource).or_default().push(window);
+    }
+    let walks = lists.into_values().map(|windows| walk_all(shop, windows));
     futures::future::try_join_all(walks).await?;
     Ok(())
 }
 
 /// Walks windows in their order, several at once, because each begins and ends with a
-/// request on which the others of that window wait. Halves of a split window take its
+/// request on which the others of that window wait. What a window is split into takes its
 /// place.
 async fn walk_all(shop: &Workshop, windows: Vec<StoredWindow>) -> Result<(), Failure> {
-    let mut waiting: VecDeque<StoredWindow> = windows.into_iter().filter(|w| !w.settled).collect();
+    let unread = |window: &StoredWindow| !window.settled && !window.is_sliced;
+    let mut waiting: VecDeque<StoredWindow> = windows.into_iter().filter(unread).collect();
     let mut walks = FuturesUnordered::new();
     loop {
         while walks.len() < WINDOWS_AT_ONCE
@@ -457,23 +467,24 @@ async fn walk_all(shop: &Workshop, windows: Vec<StoredWindow>) -> Result<(), Fai
             let span = tracing::info_span!(
                 "window",
                 resource = window.resource.as_str(),
-                window = window.days.map(tracing::field::display)
+                window = window.part().map(tracing::field::display)
             );
             walks.push(walk_one(shop, window).instrument(span));
         }
         // Nothing else may be waited for here: a walk that is not polled may hold the
         // very connection that is waited for.
-        let Some(halves) = walks.next().await.transpose()? else {
+        let Some(parts) = walks.next().await.transpose()? else {
             return Ok(());
         };
-        for half in halves.into_iter().rev() {
-            waiting.push_front(half);
+        for part in parts.into_iter().rev() {
+            waiting.push_front(part);
         }
     }
 }
 
-/// Walks a window; returns the halves that took its place, if it had to be split.
+/// Walks a window; returns what took its place, if it had to be split.
 async fn walk_one(shop: &Workshop, window: StoredWindow) -> Result<Vec<StoredWindow>, Failure> {
+    let resource = window.resource;
     match walk_window(shop, window).await? {
         Walked::Settled(listing) => {
             tracing::info!(
@@ -482,26 +493,27 @@ async fn walk_one(shop: &Workshop, window: StoredWindow) -> Result<Vec<StoredWin
             );
             Ok(vec![])
         }
-        Walked::Split(halves) => stored_halves(shop, halves).await,
+        Walked::Split(parts) => stored_parts(shop, resource, parts).await,
     }
 }
 
-/// The halves as the database now holds them, the newer first.
-async fn stored_halves(
+/// The parts as the database now holds them, in their order.
+async fn stored_parts(
     shop: &Workshop,
-    halves: [DayRange; 2],
+    resource: Resource,
+    parts: Vec<Part>,
 ) -> Result<Vec<StoredWindow>, Failure> {
     let windows = shop.runs.windows(shop.lease).await?;
-    let find = |days: DayRange| {
+    let find = |part: Part| {
         windows
             .iter()
-            .find(|w| w.resource == Resource::Orders && w.days == Some(days))
+            .find(|w| w.resource == resource && w.slice == part.slice && w.days == part.days)
             .cloned()
             .ok_or_else(|| Failure::Bug {
-                what: format!("the half {days} of a split window is missing"),
+                what: format!("the part {part:?} of a split window of {resource} is missing"),
             })
     };
-    halves.into_iter().map(find).collect()
+    parts.into_iter().map(find).collect()
 }
 
 /// Shorter waits are part of ordinary pacing.

@@ -120,6 +120,7 @@ pub(crate) fn orders_request(days: DayRange, sort: Sort, page: u32) -> PageReque
     PageRequest {
         resource: Resource::Orders,
         days: Some(days),
+        slice: None,
         page,
         sort,
         expanded: true,

@@ -59,7 +59,8 @@ pub use scenario::{
     AppAge, Block, Ceiling, CeilingHow, ClockSpec, CustomerDates, CustomersLimit, DateFilter,
     Drift, DriftCounts, EmptyLinks, EndlessPages, Fault, FaultRates, FilterZone, ItemLoss,
     ItemProduct, Latency, LifetimeField, Limits, ListManners, Lists, Oauth, Outage, OutageLength,
-    PlanLimits, Quirks, ResourceDrift, RetryAfter, Scenario, ShopState, Temperament, ThrottleBody,
+    PlanLimits, ProductFilters, Quirks, ResourceDrift, RetryAfter, Scenario, ShopState,
+    Temperament, ThrottleBody,
 };
 pub use shop::invalid::{InvalidKind, InvalidRates};
 pub use shop::{

@@ -1,5 +1,6 @@
 //! Where a record was listed, and why it was set aside.
 
+use domain::slice::Slice;
 use domain::window::DayRange;
 use importer::ports::traces::{TracedListing, TracedRejection};
 use jiff_sqlx::{Date, Timestamp};
@@ -9,7 +10,7 @@ use super::traces::Key;
 use crate::failure::Trouble;
 
 const LISTINGS: &str = "
-    SELECT w.day_from, w.day_to, p.walk, p.page, p.landed_at
+    SELECT w.day_from, w.day_to, w.slice, p.walk, p.page, p.landed_at
     FROM salla_sync.sync_runs r
     JOIN salla_sync.sync_windows w ON w.run_id = r.id
     JOIN salla_sync.sync_pages p ON p.window_id = w.id
@@ -22,6 +23,7 @@ const LISTINGS: &str = "
 struct ListingRow {
     day_from: Option<Date>,
     day_to: Option<Date>,
+    slice: Option<String>,
     walk: i32,
     page: i32,
     landed_at: Timestamp,
@@ -42,6 +44,7 @@ pub(super) async fn listings(
             .day_from
             .zip(row.day_to)
             .and_then(|(from, to)| DayRange::new(from.to_jiff(), to.to_jiff())),
+        slice: row.slice.as_deref().and_then(Slice::parse),
         walk: row.walk.cast_unsigned(),
         page: row.page.cast_unsigned(),
         landed_at: row.landed_at.to_jiff(),

@@ -13,9 +13,10 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::failure::Trouble;
 use crate::landing::parse_resource;
-use crate::runs::windows::{days, no_such_window};
+use crate::runs::windows::{days, no_such_window, slice};
 
-/// The pages of the last walk of window `$1`, and what they and the walk before say.
+/// The pages of the last walk of window `$1`, and what they and the walk before say. What
+/// its slices have listed counts as listed by it; their keys begin with its own.
 macro_rules! listed {
     ($rest:literal) => {
         concat!(
@@ -41,8 +42,17 @@ macro_rules! listed {
                     NOT EXISTS (SELECT unnest(ids) FROM pages EXCEPT SELECT unnest(ids) FROM before)
                     AND NOT EXISTS (SELECT unnest(ids) FROM before EXCEPT SELECT unnest(ids) FROM pages)
                 ELSE false END AS same_as_before
+            ), of_slices AS (
+                SELECT p.ids FROM salla_sync.sync_windows w
+                JOIN salla_sync.sync_windows s
+                  ON s.run_id = w.run_id AND s.resource = w.resource AND s.replaced_at IS NULL
+                 AND s.id <> w.id AND starts_with(s.slice, coalesce(w.slice, ''))
+                JOIN salla_sync.sync_pages p ON p.window_id = s.id AND p.walk = s.walk
+                WHERE w.id = $1 AND w.sliced_at IS NOT NULL
             ), listed AS MATERIALIZED (
-                SELECT DISTINCT unnest(ids) AS id FROM pages ORDER BY 1
+                SELECT DISTINCT unnest(ids) AS id
+                FROM (SELECT ids FROM pages UNION ALL SELECT ids FROM of_slices) l
+                ORDER BY 1
             ), listing AS (
                 SELECT walk.*, comparison.*, (SELECT count(*) FROM listed) AS distinct_ids
                 FROM walk CROSS JOIN comparison
@@ -133,6 +143,8 @@ impl Listed {
             window: WindowId(window.id),
             resource: parse_resource(&window.resource)?,
             days: days(window.day_from, window.day_to),
+            slice: slice(window.slice.as_deref())?,
+            is_sliced: window.is_sliced,
             walks: window.walk.cast_unsigned(),
             reported: self.reported.cast_unsigned(),
             total_was_stable: self.total_was_stable,
@@ -164,13 +176,16 @@ pub(crate) struct CountedWindow {
     resource: String,
     day_from: Option<Date>,
     day_to: Option<Date>,
+    slice: Option<String>,
+    is_sliced: bool,
     walk: i32,
     cut_short: bool,
     ends_read_again: bool,
 }
 
 const WINDOWS: &str = "
-    SELECT id, resource::text, day_from, day_to, walk, cut_short, ends_read_again
+    SELECT id, resource::text, day_from, day_to, slice, sliced_at IS NOT NULL AS is_sliced,
+           walk, cut_short, ends_read_again
     FROM salla_sync.sync_windows
     WHERE run_id = $1 AND replaced_at IS NULL AND ($2::bigint IS NULL OR id = $2)
     ORDER BY position";

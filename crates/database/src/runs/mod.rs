@@ -24,7 +24,7 @@ use domain::window::DayRange;
 use importer::metrics;
 use importer::ports::clock::Clock;
 use importer::ports::landing::RunLease;
-use importer::ports::runs::{Claim, Run, RunOptions, Runs, ShopSummary, StoredWindow};
+use importer::ports::runs::{Claim, Part, Run, RunOptions, Runs, ShopSummary, StoredWindow};
 use jiff::Timestamp;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -166,6 +166,19 @@ impl Runs for PostgresRuns {
         let now = self.clock.now();
         persistently(&self.clock, "splitting a window", || {
             windows::split(&self.pool, lease, window, halves, now)
+        })
+        .await
+    }
+
+    async fn slice_window(
+        &self,
+        lease: RunLease,
+        window: WindowId,
+        parts: &[Part],
+    ) -> Result<(), Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "slicing a window", || {
+            windows::slice_window(&self.pool, lease, window, parts, now)
         })
         .await
     }

@@ -4,9 +4,10 @@ use domain::failure::Failure;
 use domain::plan::Plan;
 use domain::resource::Resource;
 use domain::run::WindowId;
+use domain::slice::Slice;
 use domain::window::DayRange;
 use importer::ports::landing::RunLease;
-use importer::ports::runs::StoredWindow;
+use importer::ports::runs::{Part, StoredWindow};
 use jiff::Timestamp;
 use jiff_sqlx::{Date, ToSqlx};
 use sqlx::types::Json;
@@ -19,10 +20,11 @@ use crate::lease::hold;
 const SAVE_PLAN: &str = "UPDATE salla_sync.sync_runs SET plan = $2 WHERE id = $1 AND plan IS NULL";
 
 const CREATE_WINDOWS: &str = "
-    INSERT INTO salla_sync.sync_windows (run_id, position, resource, day_from, day_to)
-    SELECT $1, $2 + r.ordinal::integer, r.resource::salla_sync.resource, r.day_from, r.day_to
-    FROM unnest($3::text[], $4::date[], $5::date[])
-         WITH ORDINALITY AS r(resource, day_from, day_to, ordinal)
+    INSERT INTO salla_sync.sync_windows (run_id, position, resource, day_from, day_to, slice)
+    SELECT $1, $2 + r.ordinal::integer, r.resource::salla_sync.resource, r.day_from, r.day_to,
+           r.slice
+    FROM unnest($3::text[], $4::date[], $5::date[], $6::text[])
+         WITH ORDINALITY AS r(resource, day_from, day_to, slice, ordinal)
     ORDER BY r.ordinal";
 
 pub(crate) async fn save_plan(
@@ -40,7 +42,12 @@ pub(crate) async fn save_plan(
         .await?
         .rows_affected();
     if saved > 0 {
-        create_windows(&mut tx, lease, 0, windows).await?;
+        let whole = |(resource, days): &(Resource, Option<DayRange>)| {
+            let (slice, days) = (None, *days);
+            (*resource, Part { slice, days })
+        };
+        let windows: Vec<_> = windows.iter().map(whole).collect();
+        create_windows(&mut tx, lease, 0, &windows).await?;
     }
     tx.commit().await?;
     Ok(())
@@ -51,15 +58,19 @@ async fn create_windows(
     tx: &mut PgConnection,
     lease: RunLease,
     position: i32,
-    windows: &[(Resource, Option<DayRange>)],
+    windows: &[(Resource, Part)],
 ) -> Result<(), Trouble> {
     let day = |pick: fn(DayRange) -> jiff::civil::Date| -> Vec<Option<Date>> {
-        let days = windows.iter().map(|(_, days)| days.map(pick));
+        let days = windows.iter().map(|(_, part)| part.days.map(pick));
         days.map(|day| day.map(ToSqlx::to_sqlx)).collect()
     };
     let resources: Vec<&str> = windows
         .iter()
         .map(|(resource, _)| resource.as_str())
+        .collect();
+    let slices: Vec<Option<String>> = windows
+        .iter()
+        .map(|(_, part)| part.slice.map(Slice::key))
         .collect();
     sqlx::query(CREATE_WINDOWS)
         .bind(lease.run.0)
@@ -67,6 +78,7 @@ async fn create_windows(
         .bind(resources)
         .bind(day(|days| days.from))
         .bind(day(|days| days.to))
+        .bind(slices)
         .execute(tx)
         .await?;
     Ok(())
@@ -78,6 +90,8 @@ struct WindowRow {
     resource: String,
     day_from: Option<Date>,
     day_to: Option<Date>,
+    slice: Option<String>,
+    is_sliced: bool,
     walk: i32,
     first_total: Option<i64>,
     total_pages: Option<i32>,
@@ -86,7 +100,8 @@ struct WindowRow {
 }
 
 const LIST: &str = "
-    SELECT w.id, w.resource::text, w.day_from, w.day_to, w.walk, w.settled_at IS NOT NULL AS settled,
+    SELECT w.id, w.resource::text, w.day_from, w.day_to, w.slice, w.sliced_at IS NOT NULL AS is_sliced,
+           w.walk, w.settled_at IS NOT NULL AS settled,
            p.first_total, p.total_pages, coalesce(p.pages_done, '{}') AS pages_done
     FROM salla_sync.sync_windows w
     LEFT JOIN LATERAL (
@@ -109,6 +124,8 @@ pub(crate) async fn list(pool: &PgPool, lease: RunLease) -> Result<Vec<StoredWin
             id: WindowId(row.id),
             resource: parse_resource(&row.resource)?,
             days: days(row.day_from, row.day_to),
+            slice: slice(row.slice.as_deref())?,
+            is_sliced: row.is_sliced,
             walk: row.walk.cast_unsigned(),
             first_total: row.first_total.map(i64::cast_unsigned),
             total_pages: row.total_pages.map(i32::cast_unsigned),
@@ -122,6 +139,14 @@ pub(crate) async fn list(pool: &PgPool, lease: RunLease) -> Result<Vec<StoredWin
 pub(crate) fn days(from: Option<Date>, to: Option<Date>) -> Option<DayRange> {
     let (from, to) = from.zip(to)?;
     DayRange::new(from.to_jiff(), to.to_jiff())
+}
+
+pub(crate) fn slice(key: Option<&str>) -> Result<Option<Slice>, Trouble> {
+    let Some(key) = key else { return Ok(None) };
+    let slice = Slice::parse(key).ok_or_else(|| Failure::Bug {
+        what: format!("a window has the slice {key}, which this program does not know"),
+    })?;
+    Ok(Some(slice))
 }
 
 const BEGIN_WALK: &str = "
@@ -149,10 +174,10 @@ pub(crate) async fn begin_walk(
 const REPLACE: &str = "
     UPDATE salla_sync.sync_windows SET replaced_at = $3
     WHERE id = $1 AND run_id = $2 AND replaced_at IS NULL
-    RETURNING position, resource::text";
+    RETURNING position, resource::text, slice";
 
 const MAKE_ROOM: &str = "
-    UPDATE salla_sync.sync_windows SET position = position + 1
+    UPDATE salla_sync.sync_windows SET position = position + $3
     WHERE run_id = $1 AND position > $2";
 
 pub(crate) async fn split(
@@ -164,19 +189,68 @@ pub(crate) async fn split(
 ) -> Result<(), Trouble> {
     let mut tx = pool.begin().await?;
     hold(&mut tx, lease).await?;
-    let replaced: Option<(i32, String)> = sqlx::query_as(REPLACE)
+    let replaced: Option<(i32, String, Option<String>)> = sqlx::query_as(REPLACE)
         .bind(window.0)
         .bind(lease.run.0)
         .bind(now.to_sqlx())
         .fetch_optional(&mut *tx)
         .await?;
     // A window that was replaced before has its halves already.
-    if let Some((position, resource)) = replaced {
-        let make_room = sqlx::query(MAKE_ROOM).bind(lease.run.0).bind(position);
-        make_room.execute(&mut *tx).await?;
-        let resource = parse_resource(&resource)?;
-        let halves = halves.map(|days| (resource, Some(days)));
+    if let Some((position, resource, key)) = replaced {
+        make_room(&mut tx, lease, position, 1).await?;
+        let (resource, slice) = (parse_resource(&resource)?, slice(key.as_deref())?);
+        let halves = halves.map(|days| {
+            let days = Some(days);
+            (resource, Part { slice, days })
+        });
         create_windows(&mut tx, lease, position - 1, &halves).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Moves the windows behind `position` by so many places.
+async fn make_room(
+    tx: &mut PgConnection,
+    lease: RunLease,
+    position: i32,
+    places: i32,
+) -> Result<(), Trouble> {
+    let make_room = sqlx::query(MAKE_ROOM)
+        .bind(lease.run.0)
+        .bind(position)
+        .bind(places);
+    make_room.execute(tx).await?;
+    Ok(())
+}
+
+const SLICE: &str = "
+    UPDATE salla_sync.sync_windows SET sliced_at = $3, settled_at = NULL
+    WHERE id = $1 AND run_id = $2 AND replaced_at IS NULL AND sliced_at IS NULL
+    RETURNING position, resource::text";
+
+pub(crate) async fn slice_window(
+    pool: &PgPool,
+    lease: RunLease,
+    window: WindowId,
+    parts: &[Part],
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    let mut tx = pool.begin().await?;
+    hold(&mut tx, lease).await?;
+    let sliced: Option<(i32, String)> = sqlx::query_as(SLICE)
+        .bind(window.0)
+        .bind(lease.run.0)
+        .bind(now.to_sqlx())
+        .fetch_optional(&mut *tx)
+        .await?;
+    // A window that was sliced before has its slices already.
+    if let Some((position, resource)) = sliced {
+        let resource = parse_resource(&resource)?;
+        let places = i32::try_from(parts.len()).unwrap_or(i32::MAX);
+        make_room(&mut tx, lease, position, places).await?;
+        let parts: Vec<_> = parts.iter().map(|part| (resource, *part)).collect();
+        create_windows(&mut tx, lease, position, &parts).await?;
     }
     tx.commit().await?;
     Ok(())

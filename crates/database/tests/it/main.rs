@@ -25,6 +25,7 @@ mod rejections;
 mod repair;
 mod schema;
 mod shop;
+mod slices;
 mod states;
 mod tls;
 mod traces;

@@ -152,6 +152,7 @@ async fn check_scope(report: &mut Report, client: &dyn Platform, resource: Resou
     let request = PageRequest {
         resource,
         days: None,
+        slice: None,
         page: 1,
         sort: Sort::NewestFirst,
         expanded: false,

@@ -1,8 +1,11 @@
 //! The certificate, as a table.
 
-use domain::certificate::{Certificate, Proof, WindowCounts};
+use std::collections::BTreeSet;
+
+use domain::certificate::{Certificate, Listing, Proof, WindowCounts};
 use domain::plan::MAX_ROWS_PER_WINDOW;
 use domain::resource::Resource;
+use domain::slice::{ProductStatus, Slice};
 use jiff::tz::TimeZone;
 
 use super::table::Table;
@@ -49,12 +52,17 @@ fn windows(certificate: &Certificate) -> Table {
         "walks",
         "",
     ]);
+    let mut summed = BTreeSet::new();
     for w in &certificate.windows {
+        if let Some(status) = of_balanced_category(w) {
+            if summed.insert(status) {
+                table.row(categories(certificate, status));
+            }
+            continue;
+        }
         table.row([
             w.listing.resource.to_string(),
-            w.listing
-                .days
-                .map_or("whole".into(), |days| days.to_string()),
+            window(&w.listing),
             count(w.listing.reported),
             count(w.listing.listed()),
             count(w.loaded),
@@ -69,6 +77,49 @@ fn windows(certificate: &Certificate) -> Table {
     table
 }
 
+/// There may be hundreds of them, and a line each would bury everything else.
+fn of_balanced_category(window: &WindowCounts) -> Option<ProductStatus> {
+    match window.listing.slice {
+        Some(Slice::Category { status, .. }) if window.balances() && !window.listing.cut_short => {
+            Some(status)
+        }
+        _ => None,
+    }
+}
+
+/// The balanced categories of one status in one line.
+fn categories(certificate: &Certificate, status: ProductStatus) -> [String; 11] {
+    let windows = certificate.windows.iter();
+    let of_it = windows.filter(|w| of_balanced_category(w) == Some(status));
+    let sum = |of: fn(&WindowCounts) -> u64| count(of_it.clone().map(of).sum());
+    let walks = of_it.clone().map(|w| w.listing.walks).max();
+    [
+        Resource::Products.to_string(),
+        format!("{}, {} categories", status.as_str(), of_it.clone().count()),
+        sum(|w| w.listing.reported),
+        sum(|w| w.listing.listed()),
+        sum(|w| w.loaded),
+        sum(|w| w.rejected),
+        sum(|w| w.gone),
+        String::new(),
+        String::new(),
+        walks.unwrap_or(0).to_string(),
+        "balanced".to_owned(),
+    ]
+}
+
+fn window(listing: &Listing) -> String {
+    let part = match (listing.slice, listing.days) {
+        (_, Some(days)) => days.to_string(),
+        (Some(slice), None) => slice.to_string(),
+        (None, None) => "whole".to_owned(),
+    };
+    match listing.is_sliced {
+        true => format!("{part}, in slices"),
+        false => part,
+    }
+}
+
 fn details(window: &WindowCounts, number: u64) -> String {
     match window.listing.resource {
         Resource::Orders => count(number),
@@ -81,9 +132,13 @@ fn remark(window: &WindowCounts) -> String {
         return "INCOMPLETE".to_owned();
     }
     match window.listing.proof() {
+        Proof::CutShort if window.listing.slice.is_some() => {
+            "above 10,000 rows, not read to its end".to_owned()
+        }
         Proof::CutShort => "cut short".to_owned(),
         Proof::Proven => "balanced".to_owned(),
         Proof::Settled => format!("settled, Salla says {:+}", window.listing.difference()),
+        Proof::Unproven if window.listing.is_sliced => left_over(&window.listing),
         Proof::Unproven if window.listing.reported >= MAX_ROWS_PER_WINDOW => {
             "CANNOT BE PROVEN: above 10,000 rows".to_owned()
         }
@@ -92,6 +147,21 @@ fn remark(window: &WindowCounts) -> String {
             0 => "CHANGED BETWEEN WALKS".to_owned(),
             difference => format!("DIFFERS BY {difference:+}"),
         },
+    }
+}
+
+/// Why the slices of a list do not prove it.
+fn left_over(listing: &Listing) -> String {
+    match listing.difference() {
+        0 => "CHANGED WHILE READ".to_owned(),
+        missing @ 1.. => format!(
+            "CANNOT BE PROVEN: {} in no slice",
+            count(missing.cast_unsigned())
+        ),
+        more => format!(
+            "CANNOT BE PROVEN: Salla counts {} too few",
+            count(more.unsigned_abs())
+        ),
     }
 }
 
@@ -144,7 +214,8 @@ fn print_rejections(certificate: &Certificate) {
 }
 
 fn verdict(certificate: &Certificate) -> String {
-    if certificate.windows.iter().any(|w| w.listing.cut_short) {
+    let is_first_try = |w: &WindowCounts| w.listing.cut_short && w.listing.slice.is_none();
+    if certificate.windows.iter().any(is_first_try) {
         return "\nThis was a first try with --max-orders: it proves only what it read.".to_owned();
     }
     let settled = certificate
@@ -167,4 +238,71 @@ fn verdict(certificate: &Certificate) -> String {
          that it does not list. Everything that was read is kept.",
         certificate.unbalanced().count()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::run::WindowId;
+
+    use super::*;
+
+    fn products(slice: Option<Slice>, reported: u64, listed: u64) -> WindowCounts {
+        WindowCounts {
+            listing: Listing {
+                window: WindowId(1),
+                resource: Resource::Products,
+                days: None,
+                slice,
+                is_sliced: slice.is_none(),
+                walks: 2,
+                reported,
+                total_was_stable: true,
+                distinct: listed,
+                without_id: 0,
+                cut_short: false,
+                pages: 1,
+                same_as_before: true,
+                ends_read_again: false,
+                total_only_grew: true,
+            },
+            loaded: listed,
+            rejected: 0,
+            gone: 0,
+            details_needed: 0,
+            details_loaded: 0,
+        }
+    }
+
+    #[test]
+    fn a_list_in_slices_says_what_none_of_them_holds() {
+        let table = [
+            (30_000, 30_000, "balanced"),
+            (30_000, 29_950, "CANNOT BE PROVEN: 50 in no slice"),
+            (
+                10_000,
+                30_000,
+                "CANNOT BE PROVEN: Salla counts 20,000 too few",
+            ),
+        ];
+        for (reported, listed, said) in table {
+            let whole = products(None, reported, listed);
+            assert_eq!(remark(&whole), said);
+            assert_eq!(window(&whole.listing), "whole, in slices");
+        }
+    }
+
+    #[test]
+    fn only_categories_that_do_not_balance_have_a_line_of_their_own() {
+        let category = Slice::Category {
+            status: ProductStatus::Sale,
+            category: 7,
+        };
+        let balanced = products(Some(category), 70, 70);
+        assert_eq!(of_balanced_category(&balanced), Some(ProductStatus::Sale));
+        let short = products(Some(category), 70, 60);
+        assert_eq!(of_balanced_category(&short), None);
+        assert_eq!(window(&short.listing), "sale, category 7");
+        let status = products(Some(Slice::Status(ProductStatus::Sale)), 70, 70);
+        assert_eq!(of_balanced_category(&status), None);
+    }
 }

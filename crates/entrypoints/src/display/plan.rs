@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::plan::{Budget, DetailCase, Plan, pages};
+use domain::plan::{Budget, DetailCase, MAX_ROWS_PER_WINDOW, Plan, pages};
 
 use super::table::Table;
 use super::{count, duration, line, note};
@@ -67,7 +67,9 @@ fn text(plan: &Plan) -> String {
         count(plan.closing_requests),
     ]);
     table.row(["total".into(), String::new(), count(plan.requests())]);
-    text + &format!("{table}\n{}\n", floor_sentence(plan)) + customers_sentence(plan)
+    text + &format!("{table}\n{}\n", floor_sentence(plan))
+        + customers_sentence(plan)
+        + ceiling_sentence(plan)
 }
 
 fn customers_sentence(plan: &Plan) -> &'static str {
@@ -79,6 +81,16 @@ fn customers_sentence(plan: &Plan) -> &'static str {
              served from this address, and these are used up. Orders do not wait for them.\n"
         }
     }
+}
+
+/// Whether a list has a ceiling is not known before it is read.
+fn ceiling_sentence(plan: &Plan) -> &'static str {
+    let most = plan.probe.products.max(plan.probe.customers.unwrap_or(0));
+    if most < MAX_ROWS_PER_WINDOW || plan.probe.max_orders.is_some() {
+        return "";
+    }
+    "Salla may show no more than 10,000 rows of a list. Then products or customers are read in \
+     slices, which takes more requests than are counted here.\n"
 }
 
 /// Why it will last as long as it will.
@@ -169,6 +181,14 @@ mod tests {
             max_orders: None,
             recently_updated: vec![],
         })
+    }
+
+    #[test]
+    fn a_list_that_may_be_too_long_is_told_of() {
+        for (customers, told) in [(9_999, false), (10_000, true)] {
+            let text = text(&plan(Some(customers)));
+            assert_eq!(text.contains("in slices"), told, "{text}");
+        }
     }
 
     #[test]

@@ -46,14 +46,15 @@ pub fn print_trace(trace: &Trace) {
         print_source(source);
     }
     for listing in &trace.listed {
-        let days = listing.days.map_or_else(
-            || "the whole list".to_owned(),
-            |days| format!("window {days}"),
-        );
+        let part = match (listing.days, listing.slice) {
+            (Some(days), _) => format!("window {days}"),
+            (None, Some(slice)) => format!("slice {slice}"),
+            (None, None) => "the whole list".to_owned(),
+        };
         entry(
             "listed",
             format!(
-                "page {} of {days}, walk {}, landed {}",
+                "page {} of {part}, walk {}, landed {}",
                 listing.page,
                 listing.walk,
                 moment(listing.landed_at)

@@ -16,7 +16,7 @@ use importer::ports::landing::{
     Changes, Landed, LandedDetail, Landing, PendingDetail, RejectionTally, RunLease, WalkedPage,
 };
 use importer::ports::platform::{Answer, BudgetReading, Page, PageRequest, Platform};
-use importer::ports::runs::{Claim, Run, RunOptions, Runs, ShopSummary, StoredWindow};
+use importer::ports::runs::{Claim, Part, Run, RunOptions, Runs, ShopSummary, StoredWindow};
 use jiff::Timestamp;
 
 use crate::trap::Trap;
@@ -96,6 +96,7 @@ trapped! { Runs:
     windows(lease: RunLease) -> Vec<StoredWindow>;
     begin_walk(lease: RunLease, window: WindowId) -> u32;
     split_window(lease: RunLease, window: WindowId, halves: [DayRange; 2]) -> ();
+    slice_window(lease: RunLease, window: WindowId, parts: &[Part]) -> ();
     listing(lease: RunLease, window: WindowId) -> Listing;
     settle_window(lease: RunLease, window: WindowId, cut_short: bool) -> ();
     record_ends_read_again(lease: RunLease, window: WindowId) -> ();

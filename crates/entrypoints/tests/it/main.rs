@@ -1,6 +1,7 @@
 //! The whole service, wired as the program wires it, against the simulator and a
 //! real PostgreSQL.
 
+mod ceilings;
 mod connect;
 mod customers;
 mod drift;

@@ -32,7 +32,11 @@ impl Walk<'_> {
         let is_read_from_both_ends = matches!(self.route(), Route::BothEnds { .. });
         // That list has no pages (FACTS §7).
         let is_all_there = self.window.resource == Resource::OrderStatuses;
-        if self.is_cut_short() || is_read_from_both_ends || is_all_there {
+        if self.is_cut_short()
+            || self.stays_below_the_ceiling()
+            || is_read_from_both_ends
+            || is_all_there
+        {
             return Ok(End::Complete);
         }
         // After a restart the last page is not at hand, and looking costs a request.

@@ -60,13 +60,17 @@ pub(crate) async fn look_at_orders_again(
 
 /// The lists without windows to walk again.
 pub(crate) async fn look_at_lists_again(shop: &Workshop) -> Result<Vec<StoredWindow>, Failure> {
-    let mut stale = Vec::new();
-    for window in settled_windows(shop).await? {
-        if window.resource != Resource::Orders && is_stale_list(shop, &window).await? {
-            stale.push(begin_anew(shop, window).await?);
-        }
-    }
-    Ok(stale)
+    let windows = settled_windows(shop).await?.into_iter();
+    // Lists that were read in slices are added up afterwards.
+    let lists = windows.filter(|w| w.resource != Resource::Orders && !w.is_sliced);
+    let checks = lists.map(|window| async move {
+        Ok::<_, Failure>(match is_stale_list(shop, &window).await? {
+            true => Some(begin_anew(shop, window).await?),
+            false => None,
+        })
+    });
+    let checked = futures::future::try_join_all(checks).await?;
+    Ok(checked.into_iter().flatten().collect())
 }
 
 async fn settled_windows(shop: &Workshop) -> Result<Vec<StoredWindow>, Failure> {
@@ -104,17 +108,30 @@ pub(crate) async fn settle_vanished_records(
 ) -> Result<(), Failure> {
     let windows = shop.runs.windows(shop.lease).await?;
     for resource in [Resource::Customers, Resource::Products] {
-        let Some(window) = windows.iter().find(|w| w.resource == resource) else {
-            continue;
-        };
-        let listing = shop.runs.listing(shop.lease, window.id).await?;
-        if listing.proof() == Proof::Proven {
+        if is_proven(shop, resource, &windows).await? {
             let gone = shop.runs.vanished(shop.lease, resource).await?;
             let landing = shop.landing.as_ref();
             landing.bury(shop.lease, resource, &gone, as_of).await?;
         }
     }
     shop.landing.clear_leftovers(shop.lease).await
+}
+
+/// Whether a list was read and is proven, and all slices of it but those that may end
+/// anywhere.
+async fn is_proven(
+    shop: &Workshop,
+    resource: Resource,
+    windows: &[StoredWindow],
+) -> Result<bool, Failure> {
+    let of_it: Vec<_> = windows.iter().filter(|w| w.resource == resource).collect();
+    for window in &of_it {
+        let listing = shop.runs.listing(shop.lease, window.id).await?;
+        if !matches!(listing.proof(), Proof::Proven | Proof::CutShort) {
+            return Ok(false);
+        }
+    }
+    Ok(!of_it.is_empty())
 }
 
 struct Changes {
@@ -227,8 +244,10 @@ fn has_new_orders(shop: &Workshop, window: &StoredWindow, changes: &Changes) -> 
 }
 
 async fn total_now(shop: &Workshop, window: &StoredWindow) -> Result<u64, Failure> {
-    let days = window.days.map(|days| shop.reach.of(days));
-    let request = PageRequest::first(window.resource, days);
+    let request = PageRequest {
+        slice: window.slice,
+        ..PageRequest::first(window.resource, shop.days_to_ask(window))
+    };
     let page = shop.platform.list_page(&request).await?;
     Ok(page.pagination.total)
 }

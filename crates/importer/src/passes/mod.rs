@@ -1,8 +1,11 @@
 //! The passes, the heart of the import: [`walk`] reads lists page by page, [`details`]
-//! completes orders one by one, and `closing` catches up with what changed meanwhile.
+//! completes orders one by one, `closing` catches up with what changed meanwhile, and
+//! `ceiling` reads lists in slices that are longer than Salla shows of them.
 
 mod behind;
+pub(crate) mod ceiling;
 pub(crate) mod closing;
+mod created;
 pub mod details;
 mod line;
 mod place;
@@ -14,14 +17,14 @@ use std::sync::Arc;
 use domain::failure::Failure;
 use domain::rejection::RejectionLimit;
 use domain::resource::Resource;
-use domain::window::Reach;
+use domain::window::{DayRange, Reach};
 use tokio::sync::Semaphore;
 
 use crate::memory::Memory;
 use crate::ports::clock::Clock;
 use crate::ports::landing::{Landed, Landing, RunLease};
 use crate::ports::platform::Platform;
-use crate::ports::runs::Runs;
+use crate::ports::runs::{Runs, StoredWindow};
 use crate::progress::Tracker;
 
 /// Pages that are under way at once, from the request until they have landed: one of 60
@@ -64,6 +67,14 @@ impl Workshop {
             Resource::Customers => self.customers_in_memory.clone(),
             _ => self.pages_in_memory.clone(),
         }
+    }
+
+    /// The days to ask for, so that neighbouring windows leave no gap.
+    fn days_to_ask(&self, window: &StoredWindow) -> Option<DayRange> {
+        window.days.map(|days| match window.resource {
+            Resource::Customers => days.widened(created::OVERLAP),
+            _ => self.reach.of(days),
+        })
     }
 
     /// Stops the run when so many records of one kind were set aside that our

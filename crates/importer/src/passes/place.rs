@@ -53,7 +53,7 @@ pub(super) struct FirstPage {
 }
 
 impl FirstPage {
-    /// A list that cannot be cut into windows may have a ceiling above which Salla
+    /// A list that is not cut into windows of days may have a ceiling above which Salla
     /// answers with an error (FACTS §5). That must not end the run before everything
     /// else is read; the certificate shows what is missing.
     pub(super) fn ceiling_hides(self, request: &PageRequest) -> bool {
@@ -82,8 +82,8 @@ impl FirstPage {
         }
     }
 
-    fn per_page(self) -> u32 {
+    pub(super) fn per_page(self) -> u32 {
         let rows = self.total.div_ceil(u64::from(self.total_pages.max(1)));
-        u32::try_from(rows).unwrap_or(u32::MAX)
+        u32::try_from(rows.max(1)).unwrap_or(u32::MAX)
     }
 }

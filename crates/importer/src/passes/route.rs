@@ -73,6 +73,8 @@ mod tests {
             id: WindowId(1),
             resource: Resource::Orders,
             days: Some(DayRange { from: day, to: day }),
+            slice: None,
+            is_sliced: false,
             walk: 1,
             first_total: Some(rows),
             total_pages: Some(rows.div_ceil(per_page) as u32),

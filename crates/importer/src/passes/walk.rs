@@ -23,8 +23,8 @@ use super::route::Route;
 use crate::memory;
 use crate::metrics;
 use crate::ports::landing::{Landed, WalkedPage};
-use crate::ports::platform::{PageRequest, Pagination, Sort};
-use crate::ports::runs::StoredWindow;
+use crate::ports::platform::{Page, PageRequest, Pagination, Sort};
+use crate::ports::runs::{Part, StoredWindow};
 
 /// Pages that are landed in one transaction when they are there together.
 const PAGES_PER_COMMIT: usize = 10;
@@ -34,8 +34,8 @@ const PAGES_PER_COMMIT: usize = 10;
 pub enum Walked {
     /// Walked as often as it may be; the listing says whether that proves it.
     Settled(Box<Listing>),
-    /// Too many rows for one window: replaced by these, the newer first.
-    Split([DayRange; 2]),
+    /// Too many rows for one window: these are walked instead, the newer first.
+    Split(Vec<Part>),
 }
 
 /// How one walk ended.
@@ -44,6 +44,8 @@ pub(super) enum End {
     /// `total` changed under the reader, so this walk can prove nothing any more.
     Moved,
     TooLarge([DayRange; 2]),
+    /// Salla does not show the end of the list.
+    AtCeiling,
 }
 
 /// Walks `window` until its walks prove it, at most `max_walks` times, and settles
@@ -52,15 +54,22 @@ pub async fn walk_window(shop: &Workshop, window: StoredWindow) -> Result<Walked
     let mut walk = Walk::resume(shop, window).await?;
     loop {
         match walk.run().await? {
-            End::TooLarge(halves) => {
-                let id = walk.window.id;
-                shop.runs.split_window(shop.lease, id, halves).await?;
-                shop.tracker.window_is_gone(id);
-                return Ok(Walked::Split(halves));
+            End::TooLarge(halves) => return walk.split(halves).await,
+            End::AtCeiling => {
+                // Without slices the walk goes on, up to where rows are shown.
+                if let Some(slices) = walk.slice().await? {
+                    return Ok(Walked::Split(slices));
+                }
             }
             End::Moved => walk.again().await?,
             End::Complete => {
-                let listing = walk.listing().await?;
+                let mut listing = walk.listing().await?;
+                if listing.may_be_cut_off() && !walk.is_at_ceiling {
+                    if let Some(slices) = walk.slice().await? {
+                        return Ok(Walked::Split(slices));
+                    }
+                    listing.cut_short = walk.is_cut_short();
+                }
                 if walk.is_over(&listing) {
                     return walk.end(listing).await;
                 }
@@ -85,6 +94,8 @@ pub(super) struct Walk<'a> {
     walks_made: u32,
     /// The last page of the route, once it has been read by this process.
     pub(super) last: Option<LastPage>,
+    /// The list has more rows than Salla shows, and no slices help.
+    pub(super) is_at_ceiling: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -103,6 +114,7 @@ impl<'a> Walk<'a> {
             window,
             walks_made: 1,
             last: None,
+            is_at_ceiling: false,
         })
     }
 
@@ -113,10 +125,24 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    async fn split(self, halves: [DayRange; 2]) -> Result<Walked, Failure> {
+        let (shop, window) = (self.shop, self.window);
+        shop.runs
+            .split_window(shop.lease, window.id, halves)
+            .await?;
+        shop.tracker.window_is_gone(window.id);
+        let part = |days| Part {
+            slice: window.slice,
+            days: Some(days),
+        };
+        Ok(Walked::Split(halves.map(part).to_vec()))
+    }
+
     /// The window is proven, or another walk is not permitted or would tell nothing new.
     fn is_over(&self, listing: &Listing) -> bool {
         listing.proof() != Proof::Unproven
             || self.is_the_last()
+            || self.is_at_ceiling
             || (self.walks_made > 1 && listing.is_hopeless())
     }
 
@@ -139,15 +165,19 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Its end need not be read.
     pub(super) fn is_cut_short(&self) -> bool {
-        self.shop.max_orders.is_some()
+        self.shop.max_orders.is_some() || self.may_stay_open()
     }
 
     async fn listing(&mut self) -> Result<Listing, Failure> {
         let shop = self.shop;
         let mut listing = shop.runs.listing(shop.lease, self.window.id).await?;
         listing.cut_short = self.is_cut_short();
-        if listing.resource == Resource::Customers && listing.proof() == Proof::Unproven {
+        if listing.resource == Resource::Customers
+            && listing.proof() == Proof::Unproven
+            && !listing.may_be_cut_off()
+        {
             return self.read_ends_again(listing.cut_short).await;
         }
         Ok(listing)
@@ -182,18 +212,20 @@ impl<'a> Walk<'a> {
                 .await?;
         }
         shop.tracker
-            .window_settled(self.window.id, self.window.days);
+            .window_settled(self.window.id, self.window.order_days());
         Ok(Walked::Settled(Box::new(listing)))
     }
 
     /// One walk: a first page to learn the total, then all the others in flight.
-    async fn run(&mut self) -> Result<End, Failure> {
+    pub(super) async fn run(&mut self) -> Result<End, Failure> {
         let first_missing = match self.window.total_pages {
             None => 1,
-            Some(_) => self.missing(self.route().last()).next().unwrap_or(1),
+            Some(_) => {
+                let last = self.route().last().min(self.reach());
+                self.missing(last).next().unwrap_or(1)
+            }
         };
-        let request = self.request(first_missing);
-        let first = self.shop.platform.list_page(&request);
+        let first = self.ask(first_missing);
         let first = first.instrument(page_span(first_missing));
         // Kept until the page has landed.
         let (first, room) = memory::fetching(first).await;
@@ -208,6 +240,9 @@ impl<'a> Walk<'a> {
         }
         self.window.first_total.get_or_insert(pagination.total);
         self.window.total_pages = Some(pagination.total_pages);
+        if first.records.is_empty() && self.lies_beyond(first_missing) {
+            return Ok(End::AtCeiling);
+        }
         let last_page = self.last_page(pagination);
         self.shop
             .tracker
@@ -218,6 +253,9 @@ impl<'a> Walk<'a> {
         let first = self.place().page(first_missing, first);
         self.land(vec![first]).await?;
         drop(room);
+        if self.ceiling_shows().await? {
+            return Ok(End::AtCeiling);
+        }
         match self.fetch_the_rest(last_page).await? {
             End::Complete => self.look_behind(last_page).await,
             end => Ok(end),
@@ -243,7 +281,7 @@ impl<'a> Walk<'a> {
             let pages = domain::plan::pages(most, pagination.per_page);
             u32::try_from(pages).unwrap_or(u32::MAX)
         });
-        self.route().last().min(wanted)
+        self.route().last().min(wanted).min(self.reach())
     }
 
     fn too_large(&self, pagination: Pagination) -> Option<[DayRange; 2]> {
@@ -262,7 +300,8 @@ impl<'a> Walk<'a> {
         };
         PageRequest {
             resource: self.window.resource,
-            days: self.window.days.map(|days| self.shop.reach.of(days)),
+            days: self.shop.days_to_ask(&self.window),
+            slice: self.window.slice,
             page,
             sort,
             expanded: self.window.resource == Resource::Orders,
@@ -295,26 +334,30 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn fetch(
+    pub(super) fn fetch(
         &self,
         number: u32,
     ) -> impl Future<Output = Result<WalkedPage, Failure>> + Send + use<> {
-        let request = self.request(number);
-        let platform = self.shop.platform.clone();
-        let place = self.place();
-        let first = self.first_page();
-        let fetch = async move {
-            match platform.list_page(&request).await {
-                Err(Failure::Broken { .. }) if first.ceiling_hides(&request) => {
-                    Ok(place.page(number, first.empty(&request)))
-                }
-                result => Ok(place.page(number, result?)),
-            }
-        };
+        let (place, page) = (self.place(), self.ask(number));
+        let fetch = async move { Ok(place.page(number, page.await?)) };
         fetch.instrument(page_span(number))
     }
 
-    fn first_page(&self) -> FirstPage {
+    /// An empty page stands for one that a ceiling refuses.
+    fn ask(&self, number: u32) -> impl Future<Output = Result<Page, Failure>> + Send + use<> {
+        let (request, first) = (self.request(number), self.first_page());
+        let platform = self.shop.platform.clone();
+        async move {
+            match platform.list_page(&request).await {
+                Err(Failure::Broken { .. }) if first.ceiling_hides(&request) => {
+                    Ok(first.empty(&request))
+                }
+                result => result,
+            }
+        }
+    }
+
+    pub(super) fn first_page(&self) -> FirstPage {
         FirstPage {
             total: self.window.first_total.unwrap_or(0),
             total_pages: self.window.total_pages.unwrap_or(1),

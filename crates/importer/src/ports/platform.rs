@@ -8,6 +8,7 @@ use domain::order::{Order, OrderItem, OrderStatus, Version};
 use domain::rejection::{Rejection, RejectionCode};
 use domain::resource::Resource;
 use domain::shop::ShopInfo;
+use domain::slice::Slice;
 use domain::window::DayRange;
 
 /// Salla's API for one shop.
@@ -41,8 +42,11 @@ pub trait Platform: Send + Sync {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageRequest {
     pub resource: Resource,
-    /// Creation days to filter by, both ends as sent; orders only.
+    /// Creation days to filter by, both ends as sent; of orders, and of customers whose
+    /// slice says what their dates mean.
     pub days: Option<DayRange>,
+    /// The part of the list that is asked for; of products and customers.
+    pub slice: Option<Slice>,
     /// From 1.
     pub page: u32,
     pub sort: Sort,
@@ -56,6 +60,7 @@ impl PageRequest {
         Self {
             resource,
             days,
+            slice: None,
             page: 1,
             sort: Sort::OldestFirst,
             expanded: false,

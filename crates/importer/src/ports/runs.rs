@@ -10,6 +10,7 @@ use domain::plan::Plan;
 use domain::resource::Resource;
 use domain::run::{RunId, RunState, WindowId};
 use domain::shop::{MerchantId, ShopInfo};
+use domain::slice::Slice;
 use domain::window::DayRange;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -127,6 +128,13 @@ pub enum Claim {
     Over(Box<Run>),
 }
 
+/// What a window reads of its list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub slice: Option<Slice>,
+    pub days: Option<DayRange>,
+}
+
 /// A window of a run with its checkpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredWindow {
@@ -134,6 +142,10 @@ pub struct StoredWindow {
     pub resource: Resource,
     /// Days of the window itself, without the overlap; `None` for whole resources.
     pub days: Option<DayRange>,
+    /// The part of a list that is too long to be read whole.
+    pub slice: Option<Slice>,
+    /// Slices are read for it, because its list is too long.
+    pub is_sliced: bool,
     /// The walk in progress or the last one made; 0 before the first.
     pub walk: u32,
     /// `total` and page size on the first page of this walk.
@@ -142,6 +154,19 @@ pub struct StoredWindow {
     /// Pages of this walk that have landed, ascending.
     pub pages_done: Vec<u32>,
     pub settled: bool,
+}
+
+impl StoredWindow {
+    /// Its days or its slice, for people; nothing where the list is read whole.
+    pub fn part(&self) -> Option<String> {
+        let days = self.days.map(|days| days.to_string());
+        days.or_else(|| self.slice.map(|slice| slice.to_string()))
+    }
+
+    /// Days of orders; those of customers say nothing about how far back totals go.
+    pub fn order_days(&self) -> Option<DayRange> {
+        self.days.filter(|_| self.resource.has_windows())
+    }
 }
 
 /// Runs of all shops.
@@ -206,13 +231,23 @@ pub trait Runs: Send + Sync {
     /// Begins a new walk of a window from page 1; earlier walks stay on record.
     async fn begin_walk(&self, lease: RunLease, window: WindowId) -> Result<u32, Failure>;
 
-    /// Replaces a window by two halves (newer one first in order); its pages so far
-    /// no longer count, its rows stay.
+    /// Replaces a window by two halves (newer one first in order) of the same slice; its
+    /// pages so far no longer count, its rows stay.
     async fn split_window(
         &self,
         lease: RunLease,
         window: WindowId,
         halves: [DayRange; 2],
+    ) -> Result<(), Failure>;
+
+    /// Puts slices behind a window whose list is longer than Salla shows of it. Unlike
+    /// one that is split it stays, because its `total` is what the slices have to add up
+    /// to; from then on it lists what they list as well. Slices that are there stay.
+    async fn slice_window(
+        &self,
+        lease: RunLease,
+        window: WindowId,
+        parts: &[Part],
     ) -> Result<(), Failure>;
 
     /// What a window's last walk listed. What became of it is counted once, for the

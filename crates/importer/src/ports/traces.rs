@@ -6,6 +6,7 @@ use domain::order::{Completeness, Version};
 use domain::rejection::Rejection;
 use domain::resource::Resource;
 use domain::run::RunState;
+use domain::slice::Slice;
 use domain::window::DayRange;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -57,6 +58,8 @@ pub struct TracedSource {
 pub struct TracedListing {
     /// Without the overlap; `None` where the resource is read whole.
     pub days: Option<DayRange>,
+    /// The part of a list that is too long to be read whole.
+    pub slice: Option<Slice>,
     pub walk: u32,
     pub page: u32,
     pub landed_at: Timestamp,

@@ -6,6 +6,8 @@
     reason = "a test that cannot go on should stop where it is"
 )]
 
+mod catalogue;
+mod ceiling;
 mod customers;
 mod memory;
 mod proof;

@@ -20,7 +20,7 @@ use importer::ports::landing::{
 };
 use importer::ports::platform::{Decoded, Page, Records};
 use importer::ports::runs::{
-    Claim, Holder, RecordedFailure, Run, RunOptions, Runs, ShopSummary, StoredProgress,
+    Claim, Holder, Part, RecordedFailure, Run, RunOptions, Runs, ShopSummary, StoredProgress,
     StoredWindow,
 };
 use jiff::Timestamp;
@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(crate) pending: BTreeSet<(Timestamp, i64)>,
     pub(crate) rejected: BTreeSet<i64>,
     pub(crate) gone: BTreeSet<i64>,
+    /// What has landed of other resources.
+    pub(crate) others: BTreeMap<Resource, BTreeSet<i64>>,
     seen: u64,
     /// What the list said of each order.
     rows: BTreeMap<i64, String>,
@@ -60,6 +62,16 @@ pub(crate) struct Window {
 impl Window {
     fn ids(&self) -> BTreeSet<i64> {
         self.pages.values().flat_map(|p| p.1.clone()).collect()
+    }
+
+    fn is_slice_of(&self, whole: &Self) -> bool {
+        let key = |window: &Self| window.stored.slice.map(domain::slice::Slice::key);
+        let begins = |own: String| own.starts_with(&key(whole).unwrap_or_default());
+        self.stored.id != whole.stored.id
+            && self.stored.resource == whole.stored.resource
+            && !self.replaced
+            && whole.stored.is_sliced
+            && key(self).is_some_and(begins)
     }
 }
 
@@ -124,19 +136,26 @@ impl State {
     }
 
     fn counts(&self, window: &Window) -> WindowCounts {
-        let ids = window.ids();
+        let mut ids = window.ids();
+        let slices = self.windows.iter().filter(|w| w.is_slice_of(window));
+        ids.extend(slices.flat_map(Window::ids));
         let totals: BTreeSet<u64> = window.pages.values().map(|p| p.0).collect();
         let count = |set: &dyn Fn(&i64) -> bool| ids.iter().filter(|id| set(id)).count() as u64;
-        let loaded = count(&|id| self.orders.contains_key(id));
+        let is_of_orders = window.stored.resource == Resource::Orders;
+        let loaded = match self.others.get(&window.stored.resource) {
+            Some(others) => count(&|id| others.contains(id)),
+            None => count(&|id| self.orders.contains_key(id)),
+        };
         let full = count(&|id| {
-            self.orders
-                .get(id)
-                .is_some_and(|(_, c)| *c == Completeness::Full)
+            let order = self.orders.get(id);
+            is_of_orders && order.is_some_and(|(_, c)| *c == Completeness::Full)
         });
         let listing = Listing {
             window: window.stored.id,
             resource: window.stored.resource,
             days: window.stored.days,
+            slice: window.stored.slice,
+            is_sliced: window.stored.is_sliced,
             walks: window.stored.walk,
             reported: window.pages.values().last().map_or(0, |p| p.0),
             total_was_stable: totals.len() <= 1,
@@ -144,7 +163,7 @@ impl State {
             without_id: 0,
             cut_short: window.cut_short,
             pages: window.pages.len() as u32,
-            same_as_before: window.before.as_ref() == Some(&ids),
+            same_as_before: window.before.as_ref() == Some(&window.ids()),
             ends_read_again: window.ends_read_again,
             total_only_grew: false,
         };
@@ -153,7 +172,7 @@ impl State {
             loaded,
             rejected: count(&|id| self.rejected.contains(id)),
             gone: count(&|id| self.gone.contains(id)),
-            details_needed: loaded,
+            details_needed: if is_of_orders { loaded } else { 0 },
             details_loaded: full,
         }
     }
@@ -170,6 +189,10 @@ impl Landing for MemoryStore {
                 for order in orders {
                     ids.extend(state.land_order(order, &mut landed));
                 }
+            } else {
+                ids = page.records.ids();
+                let resource = page.records.resource();
+                state.others.entry(resource).or_default().extend(&ids);
             }
             let window = state.window(page.window);
             assert_eq!(window.stored.walk, page.walk);
@@ -382,7 +405,10 @@ impl Runs for MemoryStore {
         state.run.as_mut().unwrap().plan = Some(plan.clone());
         for (resource, days) in windows {
             let id = state.windows.len() as i64;
-            state.windows.push(new_window(id, *resource, *days));
+            let (slice, days) = (None, *days);
+            state
+                .windows
+                .push(new_window(id, *resource, Part { slice, days }));
         }
         Ok(())
     }
@@ -394,11 +420,10 @@ impl Runs for MemoryStore {
             .map(|w| StoredWindow {
                 pages_done: w.pages.keys().copied().collect(),
                 first_total: w.pages.values().next().map(|p| p.0),
-                total_pages: w
-                    .pages
-                    .values()
-                    .next()
-                    .map(|p| p.0.div_ceil(crate::scripted::PER_PAGE as u64) as u32),
+                total_pages: w.pages.values().next().map(|p| {
+                    let per_page = crate::scripted::per_page(w.stored.resource);
+                    p.0.div_ceil(per_page as u64) as u32
+                }),
                 ..w.stored.clone()
             })
             .collect())
@@ -422,12 +447,31 @@ impl Runs for MemoryStore {
         halves: [DayRange; 2],
     ) -> Result<(), Failure> {
         let mut state = self.locked(lease)?;
-        state.window(window).replaced = true;
-        for days in halves {
+        let replaced = state.window(window);
+        replaced.replaced = true;
+        let (resource, slice) = (replaced.stored.resource, replaced.stored.slice);
+        for days in halves.map(Some) {
             let id = state.windows.len() as i64;
             state
                 .windows
-                .push(new_window(id, Resource::Orders, Some(days)));
+                .push(new_window(id, resource, Part { slice, days }));
+        }
+        Ok(())
+    }
+
+    async fn slice_window(
+        &self,
+        lease: RunLease,
+        window: WindowId,
+        parts: &[Part],
+    ) -> Result<(), Failure> {
+        let mut state = self.locked(lease)?;
+        let sliced = state.window(window);
+        sliced.stored.is_sliced = true;
+        let resource = sliced.stored.resource;
+        for part in parts {
+            let id = state.windows.len() as i64;
+            state.windows.push(new_window(id, resource, *part));
         }
         Ok(())
     }
@@ -520,12 +564,14 @@ impl Runs for MemoryStore {
     }
 }
 
-fn new_window(id: i64, resource: Resource, days: Option<DayRange>) -> Window {
+fn new_window(id: i64, resource: Resource, Part { slice, days }: Part) -> Window {
     Window {
         stored: StoredWindow {
             id: WindowId(id),
             resource,
             days,
+            slice,
+            is_sliced: false,
             walk: 0,
             first_total: None,
             total_pages: None,

@@ -20,7 +20,16 @@ use importer::ports::platform::{
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::catalogue::{self, Catalogue};
+
 pub(crate) const PER_PAGE: usize = 10;
+
+pub(crate) fn per_page(resource: Resource) -> usize {
+    match resource {
+        Resource::Orders => PER_PAGE,
+        _ => catalogue::PER_PAGE,
+    }
+}
 
 /// What the list gives of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +70,7 @@ pub(crate) struct ScriptedShop {
     /// Details that carry no items, so that they must be fetched apart.
     pub(crate) light_details: bool,
     pub(crate) lies: Lies,
+    pub(crate) catalogue: Catalogue,
     /// Orders whose detail is a 404.
     pub(crate) gone: Vec<i64>,
     pub(crate) changes: Mutex<VecDeque<(u64, Change)>>,
@@ -220,8 +230,9 @@ impl Platform for ScriptedShop {
     }
 
     async fn list_page(&self, request: &PageRequest) -> Result<Page, Failure> {
-        self.request(format!("{} page {}", request.resource, request.page))
-            .await?;
+        let slice = request.slice.map(|slice| format!("{slice} "));
+        let list = format!("{} {}", request.resource, slice.unwrap_or_default());
+        self.request(format!("{list}page {}", request.page)).await?;
         if request.resource == Resource::Customers {
             SystemClock::real().sleep(self.customers_wait).await;
         }
@@ -248,18 +259,19 @@ impl Platform for ScriptedShop {
                 });
                 (Records::Orders(rows.collect()), self.claimed(total))
             }
-            Resource::Customers => (Records::Customers(vec![]), 0),
-            Resource::Products => (Records::Products(vec![]), 0),
-            Resource::Categories => (Records::Categories(vec![]), 0),
+            Resource::Customers | Resource::Products | Resource::Categories => {
+                self.catalogue.page(request)?
+            }
             Resource::OrderStatuses => (Records::OrderStatuses(vec![]), 0),
         };
+        let per_page = per_page(request.resource);
         Ok(Page {
             pagination: Pagination {
                 count: records.len() as u32,
                 total: total as u64,
-                per_page: PER_PAGE as u32,
+                per_page: per_page as u32,
                 current_page: request.page,
-                total_pages: total.div_ceil(PER_PAGE) as u32,
+                total_pages: total.div_ceil(per_page) as u32,
             },
             records,
             version: Timestamp::UNIX_EPOCH + SignedDuration::from_secs(self.requests() as i64),

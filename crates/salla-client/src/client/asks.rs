@@ -1,6 +1,8 @@
 //! The import's wishes as Salla's paths and parameters (FACTS §7.1, §8, §9).
 
 use domain::resource::Resource;
+use domain::slice::{DateMeaning, ProductStatus, Slice};
+use domain::window::DayRange;
 use importer::ports::platform::{PageRequest, Sort};
 
 use crate::pacing::Class;
@@ -31,6 +33,8 @@ pub(super) fn list(request: &PageRequest) -> Ask {
     ];
     if request.resource == Resource::Orders {
         query.extend(order_filters(request));
+    } else if let Some(slice) = request.slice {
+        query.extend(slice_filters(slice, request.days));
     }
     Ask {
         what: format!("listing {}, page {}", request.resource, request.page),
@@ -52,7 +56,7 @@ fn place(resource: Resource, expanded: bool) -> (&'static str, Class) {
     }
 }
 
-/// Other lists know neither dates nor an order (FACTS §8, §9).
+/// Other lists have no order, and filters of their own (FACTS §8, §9).
 fn order_filters(request: &PageRequest) -> Vec<(&'static str, String)> {
     let sort = match request.sort {
         Sort::OldestFirst => "created_at-asc",
@@ -68,6 +72,26 @@ fn order_filters(request: &PageRequest) -> Vec<(&'static str, String)> {
         query.push(("expanded", "true".to_owned()));
     }
     query
+}
+
+fn slice_filters(slice: Slice, days: Option<DayRange>) -> Vec<(&'static str, String)> {
+    let status = |status: ProductStatus| ("status", status.as_str().to_owned());
+    match slice {
+        Slice::Status(of) => vec![status(of)],
+        Slice::Category {
+            status: of,
+            category,
+        } => vec![status(of), ("category", category.to_string())],
+        Slice::Created(meaning) => days.map_or(vec![], |days| created_filters(meaning, days)),
+    }
+}
+
+fn created_filters(meaning: DateMeaning, days: DayRange) -> Vec<(&'static str, String)> {
+    let (first, last) = match meaning {
+        DateMeaning::AsNamed => ("date_from", "date_to"),
+        DateMeaning::Swapped => ("date_to", "date_from"),
+    };
+    vec![(first, days.from.to_string()), (last, days.to.to_string())]
 }
 
 pub(super) fn order(order_id: i64) -> Ask {
@@ -118,5 +142,52 @@ pub(super) fn product(id: i64) -> Ask {
         query: Vec::new(),
         class: class::ONE_RECORD,
         customers: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_become_the_filters_of_their_list() {
+        let days = DayRange::new("2025-01-01".parse().unwrap(), "2025-01-31".parse().unwrap());
+        let (first, last) = ("2025-01-01", "2025-01-31");
+        let sale = ProductStatus::Sale;
+        let category = Slice::Category {
+            status: ProductStatus::Out,
+            category: 77,
+        };
+        let table = [
+            (Resource::Products, None, vec![]),
+            (
+                Resource::Products,
+                Some(Slice::Status(sale)),
+                vec![("status", "sale")],
+            ),
+            (
+                Resource::Products,
+                Some(category),
+                vec![("status", "out"), ("category", "77")],
+            ),
+            (
+                Resource::Customers,
+                Some(Slice::Created(DateMeaning::AsNamed)),
+                vec![("date_from", first), ("date_to", last)],
+            ),
+            (
+                Resource::Customers,
+                Some(Slice::Created(DateMeaning::Swapped)),
+                vec![("date_to", first), ("date_from", last)],
+            ),
+        ];
+        for (resource, slice, filters) in table {
+            let ask = list(&PageRequest {
+                slice,
+                ..PageRequest::first(resource, days)
+            });
+            let asked: Vec<_> = ask.query[2..].iter().map(|(k, v)| (*k, &**v)).collect();
+            assert_eq!(asked, filters, "{slice:?}");
+        }
     }
 }

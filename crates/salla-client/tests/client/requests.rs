@@ -18,6 +18,7 @@ fn orders(page: u32) -> PageRequest {
     PageRequest {
         resource: Resource::Orders,
         days: DayRange::new("2025-01-01".parse().unwrap(), "2025-01-31".parse().unwrap()),
+        slice: None,
         page,
         sort: Sort::OldestFirst,
         expanded: true,

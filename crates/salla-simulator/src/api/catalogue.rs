@@ -6,15 +6,21 @@ use super::endpoint::Endpoint;
 use super::paging::{self, List, Page};
 use super::request::{ClientRequest, Query};
 use super::rows::{Rows, page};
+use super::selection::Selections;
 use crate::json::{self, View};
-use crate::scenario::ListManners;
+use crate::scenario::{ListManners, ProductFilters};
 use crate::shop::Product;
+use std::sync::Mutex;
 
 /// `GET /products`, newest first. There is no date filter and no sorting; one
 /// integrator got 422 for asking, and for keywords that are only digits.
-pub(crate) fn list_products(request: &ClientRequest, view: View<'_>) -> Answer {
+pub(crate) fn list_products(
+    request: &ClientRequest,
+    view: View<'_>,
+    selections: &Mutex<Selections>,
+) -> Answer {
     let query = &request.query;
-    let found = match select_products(query, view) {
+    let found = match select_products(query, view, selections) {
         Ok(found) => found,
         Err(refusal) => return refusal,
     };
@@ -36,19 +42,26 @@ pub(crate) fn list_products(request: &ClientRequest, view: View<'_>) -> Answer {
     })
 }
 
-pub(crate) fn select_products(query: &Query, view: View<'_>) -> Result<Rows, Answer> {
+pub(crate) fn select_products(
+    query: &Query,
+    view: View<'_>,
+    selections: &Mutex<Selections>,
+) -> Result<Rows, Answer> {
     if let Some(refusal) = refusal(query) {
         return Err(refusal);
     }
     let book = view.products();
     let own = view.shop.spec.products;
     let rows = Rows::range(0, book.layer.merged(0..own, ALL_TIME), true);
-    let Some(fits) = filter(query, view) else {
+    let Some(filter) = ProductFilter::of(query, view) else {
         return Ok(rows);
     };
-    let fits = |index: &u64| fits(&book.product(*index));
-    let found: Vec<u64> = rows.all(0..rows.len()).filter(fits).collect();
-    Ok(Rows::found(found.into_iter(), false))
+    let find = || {
+        let fits = |index: &u64| filter.admits(&book.product(*index));
+        rows.all(0..rows.len()).filter(fits).collect()
+    };
+    let found = crate::locked(selections).products(&filter, book.layer.version(), find);
+    Ok(Rows::found(found.iter().copied(), false))
 }
 
 fn refusal(query: &Query) -> Option<Answer> {
@@ -62,22 +75,45 @@ fn refusal(query: &Query) -> Option<Answer> {
         .then(|| Answer::invalid_field("keyword", "القيمة المحددة غير صالحة"))
 }
 
-/// What a product must be like, or nothing if all fit.
-fn filter<'a>(query: &'a Query, view: View<'_>) -> Option<impl Fn(&Product) -> bool + use<'a>> {
-    let (status, keyword) = (query.get("status"), query.get("keyword"));
-    let category = query.get("category").map(|id| {
-        id.parse()
-            .ok()
-            .and_then(|id| view.shop.ids.category.index(id))
-    });
-    let any = status.is_some() || keyword.is_some() || category.is_some();
-    any.then_some(move |product: &Product| {
+/// What a product must be like.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ProductFilter {
+    status: Option<String>,
+    keyword: Option<String>,
+    /// `Some(None)`: one that the shop does not have.
+    category: Option<Option<u64>>,
+}
+
+impl ProductFilter {
+    /// Nothing if all fit.
+    fn of(query: &Query, view: View<'_>) -> Option<Self> {
+        let index = |id: &str| view.shop.ids.category.index(id.parse().ok()?);
+        let filter = Self {
+            status: query.get("status").map(str::to_owned),
+            keyword: query.get("keyword").map(str::to_owned),
+            category: query.get("category").map(index),
+        };
+        let filter = match view.scenario.product_filters {
+            ProductFilters::Honoured => filter,
+            ProductFilters::Ignored => Self {
+                status: None,
+                category: None,
+                ..filter
+            },
+        };
+        let any = filter.status.is_some() || filter.keyword.is_some() || filter.category.is_some();
+        any.then_some(filter)
+    }
+
+    fn admits(&self, product: &Product) -> bool {
+        let status = self.status.as_deref();
+        let keyword = self.keyword.as_deref();
         status.is_none_or(|status| product.status == status)
             && keyword.is_none_or(|word| product.name.to_string().contains(word))
-            && category.is_none_or(|category| {
+            && self.category.is_none_or(|category| {
                 category.is_some_and(|index| product.categories.contains(&index))
             })
-    })
+    }
 }
 
 /// `GET /products/{id}`.

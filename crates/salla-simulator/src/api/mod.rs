@@ -35,7 +35,7 @@ pub(crate) fn answer(
         Endpoint::OrderStatuses => orders::list_statuses(view),
         Endpoint::Customers => customers::list(request, view),
         Endpoint::Customer => customers::details(request, view),
-        Endpoint::Products => catalogue::list_products(request, view),
+        Endpoint::Products => catalogue::list_products(request, view, selections),
         Endpoint::Product => catalogue::product_details(request, view),
         Endpoint::ProductVariants => catalogue::list_variants(request, view),
         Endpoint::Categories => catalogue::list_categories(request, view),

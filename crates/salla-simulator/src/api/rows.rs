@@ -91,7 +91,7 @@ pub(crate) fn rows(
 ) -> Result<Rows, Answer> {
     match endpoint {
         Endpoint::Customers => customers::select(query, view),
-        Endpoint::Products => catalogue::select_products(query, view),
+        Endpoint::Products => catalogue::select_products(query, view, selections),
         _ => {
             let filter = OrderFilter::of(query, view)?;
             Ok(crate::locked(selections).select(view, &filter))

@@ -3,12 +3,14 @@
 //! each order once and remembers the result for the next pages.
 
 use super::answer::Answer;
+use super::catalogue::ProductFilter;
 use super::dates::{self, Moments};
 use super::request::Query;
 use super::rows::{Picked, Rows};
 use crate::json::View;
 use crate::shop::{Merged, OrderBook, OrderHead, Original, Overlay};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// The questions whose results are remembered, for each shop.
 const REMEMBERED: usize = 4;
@@ -127,6 +129,8 @@ fn sort(query: &Query) -> Result<(Sort, bool), Answer> {
 #[derive(Debug, Default)]
 pub(crate) struct Selections {
     remembered: VecDeque<(OrderFilter, Picked)>,
+    /// Of products with what their layer's version was.
+    products: VecDeque<(ProductFilter, u64, Arc<[u64]>)>,
 }
 
 impl Selections {
@@ -145,6 +149,24 @@ impl Selections {
         let picked = self.picked(view, filter);
         let merged = changes(view, filter, &picked);
         Rows::picked(picked, merged, filter.descending)
+    }
+
+    /// The products that a filter admits, looked for again once something has changed.
+    pub(crate) fn products(
+        &mut self,
+        filter: &ProductFilter,
+        version: u64,
+        find: impl FnOnce() -> Vec<u64>,
+    ) -> Arc<[u64]> {
+        let mut remembered = self.products.iter();
+        if let Some((.., found)) = remembered.find(|(f, v, _)| f == filter && *v == version) {
+            return found.clone();
+        }
+        let found: Arc<[u64]> = find().into();
+        let remembered = (filter.clone(), version, found.clone());
+        self.products.push_front(remembered);
+        self.products.truncate(REMEMBERED);
+        found
     }
 
     fn picked(&mut self, view: View<'_>, filter: &OrderFilter) -> Picked {

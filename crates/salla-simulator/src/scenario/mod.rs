@@ -17,7 +17,9 @@ pub use limits::{
 };
 pub use lists::{Ceiling, CeilingHow, EndlessPages, ListManners, Lists};
 pub use oauth::{LifetimeField, Oauth, ShopState};
-pub use quirks::{CustomerDates, DateFilter, EmptyLinks, FilterZone, ItemProduct, Quirks};
+pub use quirks::{
+    CustomerDates, DateFilter, EmptyLinks, FilterZone, ItemProduct, ProductFilters, Quirks,
+};
 
 use crate::api::Endpoint;
 use crate::shop::invalid::InvalidRates;
@@ -51,6 +53,7 @@ pub struct Scenario {
     pub empty_links: EmptyLinks,
     pub date_filter: DateFilter,
     pub customer_dates: CustomerDates,
+    pub product_filters: ProductFilters,
     pub lists: Lists,
     pub drift: Drift,
     pub item_loss: ItemLoss,
@@ -83,6 +86,7 @@ impl Default for Scenario {
             empty_links: EmptyLinks::default(),
             date_filter: DateFilter::default(),
             customer_dates: CustomerDates::default(),
+            product_filters: ProductFilters::default(),
             lists: Lists::default(),
             drift: Drift::default(),
             item_loss: ItemLoss::default(),

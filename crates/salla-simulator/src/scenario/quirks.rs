@@ -80,6 +80,16 @@ pub enum CustomerDates {
     Ignored,
 }
 
+/// What `status` and `category` of the product list do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProductFilters {
+    #[default]
+    Honoured,
+    /// They do nothing.
+    Ignored,
+}
+
 /// How an order item names its product. The documented item does not at all;
 /// the full form nests it (docs.salla.dev/5394147e0, /5565737e0).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

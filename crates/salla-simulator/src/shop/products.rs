@@ -251,6 +251,11 @@ impl Shop {
         if self.spec.categories == 0 {
             return Vec::new();
         }
+        // A shop without them is the same to the last letter as before there were any.
+        let share = self.spec.uncategorised_share;
+        if share > 0.0 && draw.chance(share) {
+            return Vec::new();
+        }
         let first = draw.below(self.spec.categories);
         let second = draw.below(self.spec.categories);
         if second == first || draw.chance(0.6) {

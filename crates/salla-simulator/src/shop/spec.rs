@@ -31,6 +31,8 @@ pub struct ShopSpec {
     /// The share of orders without a customer.
     pub guests_share: f64,
     pub custom_statuses: Vec<CustomStatus>,
+    /// The share of products that are in no category.
+    pub uncategorised_share: f64,
 }
 
 impl Default for ShopSpec {
@@ -58,6 +60,7 @@ impl Default for ShopSpec {
                 CustomStatus::new("طلبك بيوصلك قريب", Original::Delivering),
                 CustomStatus::new("وصل الطلب", Original::Completed),
             ],
+            uncategorised_share: 0.0,
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::client::{all_rows, get};
 use crate::reader::{day, moment};
 use salla_simulator::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// An empty shop with one order and one customer around each end of two days
@@ -96,6 +96,81 @@ async fn the_bounds_of_customers_may_be_swapped_or_do_nothing() {
     assert_eq!(count("date_from=2025-04-01").await, 2);
     sim.set(|scenario| scenario.customer_dates = CustomerDates::Ignored);
     assert_eq!(count("date_from=2025-02-01").await, 2);
+}
+
+/// Ids and rows of a list of products.
+async fn products(sim: &Simulator, query: &str) -> Vec<(i64, Value)> {
+    let rows = all_rows(sim, &format!("/products?{query}")).await;
+    let with_id = |row: Value| (row["id"].as_i64().unwrap(), row);
+    rows.into_iter().map(with_id).collect()
+}
+
+#[tokio::test]
+async fn products_are_filtered_by_status_and_category_unless_that_is_ignored() {
+    let scenario = Scenario {
+        shop: ShopSpec {
+            orders: 0,
+            products: 400,
+            categories: 5,
+            uncategorised_share: 0.1,
+            plan: Plan::Unlimited,
+            ..ShopSpec::default()
+        },
+        ..Scenario::default()
+    };
+    let sim = Simulator::start(scenario).await.unwrap();
+    let all = products(&sim, "x=").await;
+    let in_category = |row: &Value, id: &Value| {
+        let categories = row["categories"].as_array().unwrap();
+        categories.iter().any(|category| category["id"] == *id)
+    };
+    let listed = all_rows(&sim, "/categories").await;
+    let mut by_category = BTreeSet::new();
+    for status in ["sale", "out", "hidden"] {
+        let found = products(&sim, &format!("status={status}")).await;
+        let expected = all.iter().filter(|(_, row)| row["status"] == status);
+        let ids = |rows: &[(i64, Value)]| rows.iter().map(|(id, _)| *id).collect::<Vec<_>>();
+        let expected: Vec<i64> = expected.map(|(id, _)| *id).collect();
+        assert_eq!(ids(&found), expected, "{status}");
+        let id = &listed[0]["id"];
+        let query = format!("status={status}&category={id}");
+        let expected = found.iter().filter(|(_, row)| in_category(row, id));
+        let expected: Vec<i64> = expected.map(|(id, _)| *id).collect();
+        assert_eq!(ids(&products(&sim, &query).await), expected, "{query}");
+    }
+    let top = listed.iter().map(|row| &row["id"]);
+    let below = listed
+        .iter()
+        .flat_map(|row| row["sub_categories"].as_array());
+    let below = below.flatten().map(|row| &row["id"]);
+    for id in top.chain(below) {
+        let found = products(&sim, &format!("category={id}")).await;
+        by_category.extend(found.into_iter().map(|(id, _)| id));
+    }
+    let categorised = all.iter().filter(|(_, row)| row["categories"] != json!([]));
+    assert_eq!(by_category.len(), categorised.count());
+    assert!(
+        (340..380).contains(&by_category.len()),
+        "{}",
+        by_category.len()
+    );
+    assert_eq!(
+        products(&sim, "category=1").await.len(),
+        0,
+        "not of this shop"
+    );
+    sim.set(|scenario| scenario.product_filters = ProductFilters::Ignored);
+    assert_eq!(products(&sim, "status=out&category=1").await.len(), 400);
+}
+
+/// What was remembered of a filter is not shown once it is out of date.
+#[tokio::test]
+async fn filtered_products_follow_what_changes() {
+    let sim = start(&[], DateFilter::default()).await;
+    let before = products(&sim, "status=sale").await.len();
+    let gone = products(&sim, "status=sale").await[0].0;
+    assert!(sim.first_shop().delete_product(gone));
+    assert_eq!(products(&sim, "status=sale").await.len(), before - 1);
 }
 
 /// Nobody can know that the label lies, so the truth is what it says.

@@ -1,0 +1,209 @@
+//! Lists that are longer than Salla shows of them.
+//!
+//! A list may have a ceiling, suspected at 10,000 rows (FACTS §5), and only orders can be
+//! split by days and sorted. Products and customers are read whole as long as their rows
+//! come; where they stop coming, the list is read in slices: products by status, and what
+//! is still too long by category; customers by the days of their creation, if their filter
+//! turns out to work. The list's own window stays. At the end its `total` is asked for
+//! again, and it is proven when what its slices have listed adds up to it. What no slice
+//! lists is thus known to be missing, and how much it is.
+
+use std::collections::BTreeSet;
+
+use domain::certificate::{Listing, Proof};
+use domain::failure::Failure;
+use domain::plan::MAX_ROWS_PER_WINDOW;
+use domain::resource::Resource;
+use domain::slice::{ProductStatus, Slice};
+
+use super::Workshop;
+use super::created;
+use super::walk::{Walk, begin_anew};
+use crate::memory;
+use crate::ports::platform::{PageRequest, Records};
+use crate::ports::runs::{Part, StoredWindow};
+
+/// Where none of so many slices is shorter than its list, their filter does nothing.
+const SLICES_TO_TRY: usize = 3;
+
+/// How to read a list of which Salla shows only the beginning; nothing if no filter helps.
+pub(super) async fn parts(shop: &Workshop, window: &StoredWindow) -> Result<Vec<Part>, Failure> {
+    let slices: Vec<Slice> = match (window.resource, window.slice) {
+        (Resource::Customers, None) => return created::parts(shop).await,
+        (Resource::Products, None) => ProductStatus::ALL.map(Slice::Status).to_vec(),
+        (Resource::Products, Some(Slice::Status(status))) => {
+            let categories = categories(shop).await?.into_iter();
+            let of = |category| Slice::Category { status, category };
+            categories.map(of).collect()
+        }
+        _ => vec![],
+    };
+    if !filter_works(shop, window, &slices).await? {
+        return Ok(vec![]);
+    }
+    let part = |slice| Part {
+        slice: Some(slice),
+        days: None,
+    };
+    Ok(slices.into_iter().map(part).collect())
+}
+
+/// A filter that is ignored gives the same list every time.
+async fn filter_works(
+    shop: &Workshop,
+    window: &StoredWindow,
+    slices: &[Slice],
+) -> Result<bool, Failure> {
+    for slice in slices.iter().take(SLICES_TO_TRY) {
+        let request = PageRequest {
+            slice: Some(*slice),
+            ..PageRequest::first(window.resource, None)
+        };
+        match shop.platform.list_page(&request).await {
+            Ok(page) if Some(page.pagination.total) < window.first_total => return Ok(true),
+            Ok(_) => {}
+            Err(Failure::Broken { what }) => {
+                tracing::warn!(%slice, what, "Salla refuses a filter");
+                return Ok(false);
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(false)
+}
+
+/// All categories, those below others included.
+async fn categories(shop: &Workshop) -> Result<BTreeSet<i64>, Failure> {
+    let mut ids = BTreeSet::new();
+    let mut request = PageRequest::first(Resource::Categories, None);
+    loop {
+        let page = shop.platform.list_page(&request).await?;
+        let known = ids.len();
+        if let Records::Categories(categories) = &page.records {
+            let understood = categories.iter().filter_map(|c| c.outcome.as_ref().ok());
+            ids.extend(understood.flat_map(|c| c.with_descendants()).map(|c| c.id));
+        }
+        ids.extend(page.records.ids());
+        if request.page >= page.pagination.total_pages || ids.len() == known {
+            return Ok(ids);
+        }
+        request.page += 1;
+    }
+}
+
+/// Settles the lists that were read in slices, once all slices have been walked.
+pub(crate) async fn add_up(shop: &Workshop) -> Result<(), Failure> {
+    let windows = shop.runs.windows(shop.lease).await?;
+    let (whole, slices): (Vec<_>, Vec<_>) = windows
+        .into_iter()
+        .filter(|window| window.is_sliced)
+        .partition(|window| window.slice.is_none());
+    // The whole list counts what its slices list.
+    for window in slices.into_iter().chain(whole) {
+        let listing = add_up_one(shop, window).await?;
+        tracing::info!(
+            resource = listing.resource.as_str(),
+            reported = listing.reported,
+            listed = listing.listed(),
+            proof = ?listing.proof(),
+            "slices of a list added up"
+        );
+    }
+    Ok(())
+}
+
+/// The first page tells `total` and who has come since. Where the slices leave something
+/// over, it may be among the rows that the list itself shows: products in no category.
+async fn add_up_one(shop: &Workshop, window: StoredWindow) -> Result<Listing, Failure> {
+    let id = window.id;
+    let window = begin_anew(shop, window).await?;
+    let mut walk = Walk::resume(shop, window).await?;
+    walk.read_first_page().await?;
+    let mut listing = shop.runs.listing(shop.lease, id).await?;
+    if listing.proof() == Proof::Unproven && listing.difference() > 0 {
+        walk.run().await?;
+        listing = shop.runs.listing(shop.lease, id).await?;
+    }
+    if listing.proof() != Proof::Unproven {
+        shop.runs.settle_window(shop.lease, id, false).await?;
+    }
+    Ok(listing)
+}
+
+impl Walk<'_> {
+    /// Whether the first page that lies beyond the ceiling is empty. Looking there before
+    /// anything else is read costs nothing where there is no ceiling.
+    pub(super) async fn ceiling_shows(&mut self) -> Result<bool, Failure> {
+        let number = self.last_page_below() + 1;
+        if !self.lies_beyond(number) || self.window.pages_done.contains(&number) {
+            return Ok(false);
+        }
+        // The room is kept until the page has landed.
+        let (page, _room) = memory::fetching(self.fetch(number)).await;
+        let page = page?;
+        if page.records.is_empty() {
+            return Ok(true);
+        }
+        self.land(vec![page]).await?;
+        Ok(false)
+    }
+
+    /// Whether a page that the list should have tells of a ceiling by being empty.
+    pub(super) fn lies_beyond(&self, number: u32) -> bool {
+        self.window.resource.can_be_sliced()
+            && !self.stays_below_the_ceiling()
+            && !self.is_cut_short()
+            && number > self.last_page_below()
+            && Some(number) <= self.window.total_pages
+    }
+
+    /// How far pages are worth asking for.
+    pub(super) fn reach(&self) -> u32 {
+        match self.stays_below_the_ceiling() {
+            true => self.last_page_below(),
+            false => u32::MAX,
+        }
+    }
+
+    /// The page that reaches the ceiling or crosses it.
+    fn last_page_below(&self) -> u32 {
+        let pages = MAX_ROWS_PER_WINDOW.div_ceil(u64::from(self.first_page().per_page()));
+        u32::try_from(pages).unwrap_or(u32::MAX)
+    }
+
+    /// Cuts the list into slices, which take over from this walk; `None` if none are of
+    /// any use.
+    pub(super) async fn slice(&mut self) -> Result<Option<Vec<Part>>, Failure> {
+        self.is_at_ceiling = true;
+        let parts = parts(self.shop, &self.window).await?;
+        if parts.is_empty() {
+            tracing::warn!("the list is longer than Salla shows of it, and no filter parts it");
+            return Ok(None);
+        }
+        let (runs, id) = (&self.shop.runs, self.window.id);
+        runs.slice_window(self.shop.lease, id, &parts).await?;
+        self.shop.tracker.window_is_gone(id);
+        tracing::info!(slices = parts.len(), "a list is read in slices");
+        Ok(Some(parts))
+    }
+
+    /// A category of everything is of no use as a slice, and does no harm: the others may
+    /// hold its products as well, which the sum tells.
+    pub(super) fn may_stay_open(&self) -> bool {
+        self.is_at_ceiling && matches!(self.window.slice, Some(Slice::Category { .. }))
+    }
+
+    pub(super) fn stays_below_the_ceiling(&self) -> bool {
+        self.is_at_ceiling || self.window.is_sliced
+    }
+
+    async fn read_first_page(&mut self) -> Result<(), Failure> {
+        let request = self.request(1);
+        let (page, _room) = memory::fetching(self.shop.platform.list_page(&request)).await;
+        let page = page?;
+        self.window.first_total = Some(page.pagination.total);
+        self.window.total_pages = Some(page.pagination.total_pages);
+        let page = self.place().page(1, page);
+        self.land(vec![page]).await
+    }
+}

@@ -199,6 +199,9 @@ mod tests {
             assert!(waits.iter().all(within), "{waits:?}");
             let distinct: std::collections::HashSet<_> = waits.iter().collect();
             assert!(distinct.len() > 50, "{} of 100", distinct.len());
+            let apart = waits.iter().max().zip(waits.iter().min());
+            let apart = apart.map(|(last, first)| *last - *first);
+            assert!(apart > Some(least / 8), "{apart:?}");
         }
     }
 

@@ -22,7 +22,9 @@ fn signature(secret: &str, body: &str) -> String {
     hex::encode(hmac::sign(&key, body.as_bytes()))
 }
 
-fn headers(values: &[(&'static str, &str)]) -> HeaderMap {
+type Headers<'a> = &'a [(&'static str, &'a str)];
+
+fn headers(values: Headers<'_>) -> HeaderMap {
     let header = |(name, value): &(&'static str, &str)| {
         let value = HeaderValue::from_str(value).unwrap();
         (HeaderName::from_static(name), value)
@@ -30,7 +32,7 @@ fn headers(values: &[(&'static str, &str)]) -> HeaderMap {
     values.iter().map(header).collect()
 }
 
-fn check(values: &[(&'static str, &str)], body: &str) -> Result<(), WebhookError> {
+fn check(values: Headers<'_>, body: &str) -> Result<(), WebhookError> {
     let secret = WebhookSecret::new(&SecretString::from(SECRET)).unwrap();
     receive(&headers(values), body.as_bytes(), &secret, now()).map(|_| ())
 }

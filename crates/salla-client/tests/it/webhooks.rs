@@ -84,8 +84,6 @@ fn a_known_signature_is_recognised() {
     );
 }
 
-type Headers<'a> = &'a [(&'static str, &'a str)];
-
 #[test]
 fn only_what_the_secret_signed_is_taken() {
     let good = signature(SECRET, BODY);

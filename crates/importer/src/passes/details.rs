@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::failure::Failure;
 use domain::order::{Completeness, Version};
@@ -17,7 +18,7 @@ use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 use super::Workshop;
-use super::line::{Line, Step};
+use super::line::{Batches, Line, Step};
 use crate::metrics;
 use crate::ports::clock::Clock;
 use crate::ports::landing::{DetailOutcome, Landed, LandedDetail, PendingDetail};
@@ -26,8 +27,13 @@ use crate::progress::Phase;
 
 /// Orders taken from the worklist at once.
 const CHUNK: u32 = 1_000;
-/// Details that are landed in one transaction when they are there together.
-const DETAILS_PER_COMMIT: usize = 60;
+/// A transaction costs the database as much as ten details. So those that come within a
+/// moment of each other land together: a thousand shops would else keep it busy with
+/// transactions of one order each.
+const BATCHES: Batches = Batches {
+    most: 60,
+    gather: Duration::from_millis(500),
+};
 /// From the request until they have landed; one takes some tens of kilobytes.
 const DETAILS_IN_MEMORY: usize = 256;
 
@@ -40,11 +46,7 @@ struct Fetched {
 /// Completes every pending order of the run but those that are `left` for later.
 pub async fn complete_orders(shop: &Workshop, left: &[i64]) -> Result<(), Failure> {
     let mut worklist = Worklist::default();
-    let mut line = Line::new(
-        DETAILS_PER_COMMIT,
-        Arc::new(Semaphore::new(DETAILS_IN_MEMORY)),
-        shop,
-    );
+    let mut line = Line::new(BATCHES, Arc::new(Semaphore::new(DETAILS_IN_MEMORY)), shop);
     loop {
         while line.room() > 0
             && let Some(order_id) = worklist.next(shop, left).await?

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::failure::Failure;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -11,6 +12,7 @@ use tracing::Instrument as _;
 
 use super::Workshop;
 use crate::memory::{self, Room, Share};
+use crate::ports::clock::Clock;
 
 /// Batches of a run that are landed at once: while the database works on one, the other
 /// is being encoded. More would push each other out of its caches, and be smaller.
@@ -23,7 +25,10 @@ pub(super) struct Line<T, L> {
     fetches: JoinSet<Result<InMemory<T>, Failure>>,
     fetched: Vec<InMemory<T>>,
     landings: JoinSet<Result<L, Failure>>,
-    most_per_commit: usize,
+    batches: Batches,
+    clock: Arc<dyn Clock>,
+    /// When the first of those came that wait for a landing.
+    waiting_since: Duration,
     places: Arc<Semaphore>,
     /// Of all lines of the run.
     landing_turns: Arc<Semaphore>,
@@ -32,6 +37,14 @@ pub(super) struct Line<T, L> {
     share: Share,
     /// Why nothing more is fetched; what was fetched before is landed all the same.
     failure: Option<Failure>,
+}
+
+/// How much is landed together.
+#[derive(Clone, Copy)]
+pub(super) struct Batches {
+    pub(super) most: usize,
+    /// So long what was fetched waits for more, as long as more is under way.
+    pub(super) gather: Duration,
 }
 
 /// What takes memory from the moment it is asked for until it has landed.
@@ -56,12 +69,14 @@ impl<T: Send + 'static, L: Send + 'static> Line<T, L> {
     /// `places` is for so much of this run as may be under way at once, from the request
     /// until it has landed; lines may share it. Thus a slow database does not fill the
     /// memory.
-    pub(super) fn new(most_per_commit: usize, places: Arc<Semaphore>, shop: &Workshop) -> Self {
+    pub(super) fn new(batches: Batches, places: Arc<Semaphore>, shop: &Workshop) -> Self {
         Self {
             fetches: JoinSet::new(),
             fetched: Vec::new(),
             landings: JoinSet::new(),
-            most_per_commit,
+            batches,
+            clock: shop.clock.clone(),
+            waiting_since: Duration::ZERO,
             places,
             landing_turns: shop.landing_turns.clone(),
             turn: None,
@@ -102,6 +117,8 @@ impl<T: Send + 'static, L: Send + 'static> Line<T, L> {
         F: Future<Output = Result<L, Failure>> + Send + 'static,
     {
         self.start_landings(land);
+        let clock = self.clock.clone();
+        let gathering = self.gathering();
         tokio::select! {
             biased;
             Some(landed) = self.landings.join_next() => Ok(Step::Landed(joined(landed)?)),
@@ -110,9 +127,12 @@ impl<T: Send + 'static, L: Send + 'static> Line<T, L> {
                 self.turn = turn.ok();
                 Ok(Step::Fetched)
             }
+            () = clock.sleep(gathering.unwrap_or_default()), if gathering.is_some() => {
+                Ok(Step::Fetched)
+            }
             Some(fetched) = self.fetches.join_next() => {
                 self.receive(joined(fetched));
-                while self.fetched.len() < self.most_per_commit
+                while self.fetched.len() < self.batches.most
                     && let Some(next) = self.fetches.try_join_next()
                 {
                     self.receive(joined(next));
@@ -125,7 +145,12 @@ impl<T: Send + 'static, L: Send + 'static> Line<T, L> {
 
     fn receive(&mut self, fetched: Result<InMemory<T>, Failure>) {
         match fetched {
-            Ok(fetched) => self.fetched.push(fetched),
+            Ok(fetched) => {
+                if self.fetched.is_empty() {
+                    self.waiting_since = self.clock.monotonic();
+                }
+                self.fetched.push(fetched);
+            }
             Err(failure) => {
                 self.fetches = JoinSet::new();
                 self.failure.get_or_insert(failure);
@@ -142,7 +167,7 @@ impl<T: Send + 'static, L: Send + 'static> Line<T, L> {
             let Some(turn) = self.turn.take().or_else(at_once) else {
                 return;
             };
-            let rest = self.fetched.len().min(self.most_per_commit);
+            let rest = self.fetched.len().min(self.batches.most);
             let (batch, space): (Vec<T>, Vec<_>) = self
                 .fetched
                 .drain(..rest)
@@ -161,10 +186,22 @@ impl<T: Send + 'static, L: Send + 'static> Line<T, L> {
     fn wants_to_land(&self) -> bool {
         // A second landing waits for a full batch, or many small ones would take turns
         // where few large ones do.
-        let is_worth_it = self.landings.is_empty()
+        let is_worth_it = self.is_full()
             || self.fetches.is_empty()
-            || self.fetched.len() >= self.most_per_commit;
+            || (self.landings.is_empty() && self.gathering().is_none());
         !self.fetched.is_empty() && is_worth_it
+    }
+
+    fn is_full(&self) -> bool {
+        self.fetched.len() >= self.batches.most
+    }
+
+    /// How long what was fetched still waits for more to land with it.
+    fn gathering(&self) -> Option<Duration> {
+        let until = self.waiting_since + self.batches.gather;
+        let rest = until.saturating_sub(self.clock.monotonic());
+        let waits = !self.fetched.is_empty() && !self.is_full() && !self.fetches.is_empty();
+        (waits && !rest.is_zero()).then_some(rest)
     }
 
     /// Lets the landings end that have begun; what was only fetched is dropped.

@@ -17,7 +17,7 @@ use tracing::{Instrument as _, Span};
 
 use super::Workshop;
 use super::behind::LastPage;
-use super::line::{Line, Step};
+use super::line::{Batches, Line, Step};
 use super::place::{FirstPage, Place};
 use super::route::Route;
 use crate::memory;
@@ -26,8 +26,11 @@ use crate::ports::landing::{Landed, WalkedPage};
 use crate::ports::platform::{Page, PageRequest, Pagination, Sort};
 use crate::ports::runs::{Part, StoredWindow};
 
-/// Pages that are landed in one transaction when they are there together.
-const PAGES_PER_COMMIT: usize = 10;
+/// Pages are large enough to land as soon as they are there.
+const BATCHES: Batches = Batches {
+    most: 10,
+    gather: Duration::ZERO,
+};
 
 /// How a window came out.
 #[derive(Debug)]
@@ -312,7 +315,7 @@ impl<'a> Walk<'a> {
     async fn fetch_the_rest(&mut self, last_page: u32) -> Result<End, Failure> {
         let mut missing = self.missing(last_page);
         let places = self.shop.places_for(self.window.resource);
-        let mut line = Line::new(PAGES_PER_COMMIT, places, self.shop);
+        let mut line = Line::new(BATCHES, places, self.shop);
         loop {
             for number in missing.by_ref().take(line.room()) {
                 line.fetch(self.fetch(number));

@@ -18,7 +18,7 @@ use importer::ports::platform::{Answer, BudgetReading, Page, PageRequest, Platfo
 use crate::concurrency::Concurrency;
 use crate::envelope::{EnvelopeError, split_one};
 use crate::pacing::{Budget, PacerSettings};
-use crate::request::{Ask, Requester, customers_lane, room_lane, store_info};
+use crate::request::{Ask, Requester, customers_lane, store_info};
 use crate::translate;
 pub use settings::ClientSettings;
 
@@ -68,7 +68,6 @@ impl SallaClient {
                 customers_lane: customers_lane(),
                 concurrency: Arc::new(Concurrency::new(settings.concurrency)),
                 memory: settings.memory,
-                room_lane: room_lane(),
                 retry: settings.retry,
                 timeout: settings.timeout,
                 user_agent: settings.user_agent,

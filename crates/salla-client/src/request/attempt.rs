@@ -139,9 +139,8 @@ impl Requester {
     /// permit is for the minute in which it was given.
     async fn permits_and_room(&self, ask: &Ask) -> (Permits, Slot, Room) {
         let mut room = Room::of_this_fetch();
-        let mut lane = None;
         loop {
-            if let Some(room) = room.take() {
+            if let Some(room) = room {
                 let first = async {
                     let slot = self.concurrency.enter_first().await;
                     (slot, self.shop.acquire_first(ask.class).await)
@@ -150,15 +149,12 @@ impl Requester {
                     return (self.permits(shop, None), slot, room);
                 }
             }
-            drop(lane.take());
             let slot = self.concurrency.enter().await;
             let shop = self.shop.acquire(ask.class).await;
             if let Some(room) = self.memory.room_now(ask.size()) {
                 return (self.permits(shop, None), slot, room);
             }
             drop((shop, slot));
-            // Nobody closes it, so there always is a place.
-            lane = self.room_lane.acquire().await.ok();
             room = Some(self.memory.room(ask.size()).await);
         }
     }

@@ -80,7 +80,6 @@ impl Requester {
             customers_lane: self.customers_lane.clone(),
             concurrency: self.concurrency.clone(),
             memory: self.memory.clone(),
-            room_lane: self.room_lane.clone(),
             retry: self.retry,
             timeout: self.timeout,
             user_agent: self.user_agent.clone(),

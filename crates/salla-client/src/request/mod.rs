@@ -45,8 +45,6 @@ pub struct Requester {
     pub concurrency: Arc<Concurrency>,
     /// Shared by all shops of this process.
     pub memory: Memory,
-    /// Held while one of the shop's requests waits for room; see [`room_lane`].
-    pub room_lane: Arc<Semaphore>,
     pub retry: RetryPolicy,
     /// For a whole request, from sending to the last byte of its answer.
     pub timeout: Duration,
@@ -61,12 +59,6 @@ pub struct Requester {
 /// scarce permits are under way to being used.
 pub fn customers_lane() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(2))
-}
-
-/// One request of a shop waits for room, for all of them want the same permits: with room
-/// in hand the others would wait for these, and keep the room from other shops meanwhile.
-pub fn room_lane() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(1))
 }
 
 /// How one try ended that did not end the request.

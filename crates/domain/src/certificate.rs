@@ -230,7 +230,7 @@ pub struct Certificate {
     pub unlisted: u64,
 }
 
-/// The sums of one resource over all its windows. Windows overlap by a day, so sums
+/// The sums of one resource over all its windows. Windows may overlap, so sums
 /// over windows may count a record twice. Slices are not added: their list counts what
 /// they hold.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

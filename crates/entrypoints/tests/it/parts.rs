@@ -60,7 +60,7 @@ async fn going_further_back_reads_only_what_is_older() {
         to: year.to,
     };
     assert_eq!(service.compare_rows(merchant, both).await, [""; 0]);
-    // The windows overlap by a day, and the five updated last are asked for again.
+    // The oldest window asks for the day before it as well.
     let truth = service.simulator.shop();
     let older = truth.truth_orders(gap.from.saturating_sub(1.day()), gap.to);
     let asked = details(&service) - before;

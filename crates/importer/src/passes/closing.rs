@@ -233,8 +233,8 @@ async fn stale_windows(
     Ok(checked.into_iter().flatten().collect())
 }
 
-/// Looks at all days that the walk asked for: what it has listed of a neighbour's day
-/// could not be seen to have vanished.
+/// Looks at all days of which the walk may have listed an order: what it has listed of a
+/// neighbour's day could not be seen to have vanished.
 fn has_new_orders(shop: &Workshop, window: &StoredWindow, changes: &Changes) -> bool {
     changes.days.iter().any(|day| {
         window

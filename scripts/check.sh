@@ -7,6 +7,8 @@ cargo fmt --all --check
 cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 if command -v cargo-deny >/dev/null 2>&1; then
+    # A build fetches only what this platform needs; licences are checked for all.
+    cargo fetch --locked --quiet
     cargo deny --offline check bans licenses sources
 else
     echo "cargo-deny is not installed: dependencies' licences were not checked (cargo install cargo-deny)"

@@ -1,6 +1,6 @@
 //! Customers, from their list and from the orders that name them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::LazyLock;
 
 use domain::customer::Customer;
@@ -62,11 +62,16 @@ pub(crate) async fn land_listed(
     let what = (Resource::Customers, "customer");
     let due = land_simple(place, pages, what, |customer| customer.id).await?;
     let due: Vec<&Customer> = due.into_iter().map(|due| due.record).collect();
-    let ids: Vec<i64> = due.iter().map(|customer| customer.id).collect();
-    let absent = missing(place.tx, &place.run, Resource::Customers, &ids).await?;
+    let absent = match place.new_rows {
+        NewRows::Absent => {
+            let ids: Vec<i64> = due.iter().map(|customer| customer.id).collect();
+            missing(place.tx, &place.run, Resource::Customers, &ids).await?
+        }
+        NewRows::MayExist => HashSet::new(),
+    };
     let (absent, known): (Vec<_>, Vec<_>) = due
         .into_iter()
-        .partition(|c| place.new_rows == NewRows::Absent && absent.contains(&c.id));
+        .partition(|customer| absent.contains(&customer.id));
     let from_list =
         |customers: Vec<_>| CustomerColumns::of(customers.into_iter().map(|c| (c, true)));
     write(place.tx, &place.run, &UPSERT, &from_list(known)).await?;

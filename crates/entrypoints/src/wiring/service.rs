@@ -26,7 +26,10 @@ use salla_client::pacing::Budget;
 use salla_client::tokens::{KeeperSettings, TokenKeeper, TokenSource};
 
 use crate::config::{AppSettings, Channels, WebhookSettings};
-use crate::wiring::{self, Client, OpenDatabase, parse_url};
+use crate::wiring::OpenDatabase;
+use crate::wiring::connecting::{
+    Client, after_the_last_request, client, parse_url, shared_customers_budget,
+};
 
 /// So many attempts in a row may fail without any progress before a run ends FAILED.
 const MOST_ATTEMPTS: u32 = 5;
@@ -150,11 +153,7 @@ impl StoredShops {
             salla: settings.salla.clone(),
             http: http_client()?,
             token_http: token_client()?,
-            customers: wiring::shared_customers_budget(
-                open,
-                &settings.salla.egress_group,
-                clock.clone(),
-            ),
+            customers: shared_customers_budget(open, &settings.salla.egress_group, clock.clone()),
             memory: settings.import.memory.clone(),
             share: settings.import.budget_share,
             clock,
@@ -181,7 +180,7 @@ impl Shops for StoredShops {
             app: self.salla.credentials(),
             clock: self.clock.clone(),
         });
-        let platform = wiring::client(Client {
+        let platform = client(Client {
             api_url: parse_url(&self.salla.api_url)?,
             http: self.http.clone(),
             share: self.share,
@@ -189,12 +188,8 @@ impl Shops for StoredShops {
             tokens: TokenSource::Kept(keeper),
             customers: self.customers.clone(),
             memory: self.memory.clone(),
-            not_before: wiring::after_the_last_request(
-                &self.database,
-                Some(merchant),
-                self.clock.as_ref(),
-            )
-            .await?,
+            not_before: after_the_last_request(&self.database, Some(merchant), self.clock.as_ref())
+                .await?,
         });
         let shop = platform.shop_info().await?;
         platform.set_plan(&shop.plan);

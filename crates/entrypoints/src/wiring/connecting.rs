@@ -1,0 +1,309 @@
+//! Connecting shops: whose tokens they are, what their clients are made of and what they
+//! share with others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use database::{BudgetKey, Database};
+use domain::failure::Failure;
+use domain::shop::{MerchantId, ShopInfo};
+use importer::memory::Memory;
+use importer::ports::budgets::BudgetRules;
+use importer::ports::clock::Clock;
+use importer::ports::connections::{ConnectionId, Connections};
+use importer::ports::platform::Platform as _;
+use salla_client::http::{http_client, token_client};
+use salla_client::oauth::OAuth;
+use salla_client::pacing::Budget;
+use salla_client::tokens::{KeeperSettings, TokenKeeper, TokenSource};
+use salla_client::{ClientSettings, SallaClient, customers_budget};
+use secrecy::SecretString;
+
+use super::OpenDatabase;
+use crate::config::{AppSettings, SallaSettings};
+
+/// A shop that answers, known to the database.
+pub struct ConnectedShop {
+    pub platform: Arc<SallaClient>,
+    pub shop: ShopInfo,
+    pub merchant: MerchantId,
+}
+
+/// Connects with the given tokens, or with those that they were renewed to since. Tokens
+/// that can be renewed are stored.
+pub async fn connect_shop(
+    open: &OpenDatabase,
+    settings: &SallaSettings,
+    share: f64,
+    clock: Arc<dyn Clock>,
+) -> Result<ConnectedShop, Failure> {
+    let customers = shared_customers_budget(open, &settings.app.egress_group, clock.clone());
+    connect_shop_with(open, settings, share, clock, customers).await
+}
+
+/// The same for one of many shops, which share the budget for customers.
+pub async fn connect_shop_with(
+    open: &OpenDatabase,
+    settings: &SallaSettings,
+    share: f64,
+    clock: Arc<dyn Clock>,
+    customers: Arc<Budget>,
+) -> Result<ConnectedShop, Failure> {
+    if settings.tokens.refresh.is_some() {
+        return connect_stored(open, settings, share, clock, customers).await;
+    }
+    let not_before = after_the_last_request(&open.database, None, clock.as_ref()).await?;
+    let tokens = TokenSource::Fixed(settings.tokens.access.clone());
+    let platform = client(Client {
+        tokens,
+        not_before,
+        customers,
+        ..Client::new(&settings.app, share, clock)?
+    });
+    meet(open, platform).await
+}
+
+/// The budget for customers of this process and of all others in the group. One for all
+/// clients of the process: what it takes in one go serves many shops.
+pub fn shared_customers_budget(
+    open: &OpenDatabase,
+    egress_group: &str,
+    clock: Arc<dyn Clock>,
+) -> Arc<Budget> {
+    let key = BudgetKey {
+        egress_group: egress_group.to_owned(),
+        budget: "customers",
+    };
+    let shared = open.database.budget(key, BudgetRules::CUSTOMERS);
+    let seed = seed(clock.as_ref());
+    salla_client::shared_customers_budget(Arc::new(shared), clock, seed)
+}
+
+/// Connects and stores the tokens, whether they can be renewed or not, for workers to
+/// use.
+pub async fn connect_and_store(
+    open: &OpenDatabase,
+    settings: &SallaSettings,
+    clock: Arc<dyn Clock>,
+) -> Result<ConnectedShop, Failure> {
+    let customers = shared_customers_budget(open, &settings.app.egress_group, clock.clone());
+    connect_stored(open, settings, 1.0, clock, customers).await
+}
+
+/// Why a shop was not connected with the tokens of a webhook.
+#[derive(Debug)]
+pub enum NotConnected {
+    Failure(Failure),
+    /// By Salla's numbers: the tokens open another shop than the webhook names.
+    OtherShop {
+        named: i64,
+        opened: i64,
+    },
+}
+
+impl From<Failure> for NotConnected {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+/// As [`connect_and_store`], but only if the tokens are those of the shop with this number
+/// of Salla's.
+pub async fn connect_authorized(
+    open: &OpenDatabase,
+    settings: &SallaSettings,
+    salla_id: i64,
+    clock: Arc<dyn Clock>,
+) -> Result<ConnectedShop, NotConnected> {
+    let customers = shared_customers_budget(open, &settings.app.egress_group, clock.clone());
+    let stored = store(open, settings, 1.0, clock, customers).await?;
+    let shop = stored.platform.shop_info().await?;
+    if shop.salla_id != salla_id {
+        return Err(NotConnected::OtherShop {
+            named: salla_id,
+            opened: shop.salla_id,
+        });
+    }
+    Ok(stored.bind(open, shop).await?)
+}
+
+async fn connect_stored(
+    open: &OpenDatabase,
+    settings: &SallaSettings,
+    share: f64,
+    clock: Arc<dyn Clock>,
+    customers: Arc<Budget>,
+) -> Result<ConnectedShop, Failure> {
+    let stored = store(open, settings, share, clock, customers).await?;
+    let shop = stored.platform.shop_info().await?;
+    stored.bind(open, shop).await
+}
+
+/// Tokens that are stored and not yet known to be a shop's.
+struct StoredTokens {
+    connections: Arc<dyn Connections>,
+    connection: ConnectionId,
+    platform: Arc<SallaClient>,
+}
+
+impl StoredTokens {
+    async fn bind(self, open: &OpenDatabase, shop: ShopInfo) -> Result<ConnectedShop, Failure> {
+        let connected = introduce(open, self.platform, shop).await?;
+        self.connections
+            .bind(self.connection, connected.merchant)
+            .await?;
+        Ok(connected)
+    }
+}
+
+async fn store(
+    open: &OpenDatabase,
+    settings: &SallaSettings,
+    share: f64,
+    clock: Arc<dyn Clock>,
+    customers: Arc<Budget>,
+) -> Result<StoredTokens, Failure> {
+    let connections = open.connections()?;
+    let connection = connections.open(&settings.tokens).await?;
+    let tokens = TokenSource::Kept(TokenKeeper::new(KeeperSettings {
+        connections: connections.clone(),
+        connection: connection.id,
+        oauth: OAuth::new(
+            token_client()?,
+            parse_url(&settings.app.accounts_url)?,
+            clock.clone(),
+        ),
+        app: settings.app.credentials(),
+        clock: clock.clone(),
+    }));
+    // Tokens that are new here have asked Salla for nothing yet.
+    let not_before = match connection.merchant {
+        Some(merchant) => {
+            after_the_last_request(&open.database, Some(merchant), clock.as_ref()).await?
+        }
+        None => None,
+    };
+    let platform = client(Client {
+        tokens,
+        not_before,
+        customers,
+        ..Client::new(&settings.app, share, clock)?
+    });
+    Ok(StoredTokens {
+        connections,
+        connection: connection.id,
+        platform,
+    })
+}
+
+/// An exhausted budget allows one request a second (FACTS §6). A process that was
+/// stopped less than a second ago may have used this one up, for the given merchant or,
+/// where Salla has yet to say whose tokens these are, for any.
+pub(super) async fn after_the_last_request(
+    database: &Database,
+    merchant: Option<MerchantId>,
+    clock: &dyn Clock,
+) -> Result<Option<Duration>, Failure> {
+    let Some(last) = database.last_progress(merchant).await? else {
+        return Ok(None);
+    };
+    let second = Duration::from_secs(1);
+    let since = clock.now().duration_since(last);
+    let since = Duration::try_from(since).unwrap_or_default();
+    Ok((since < second).then(|| clock.monotonic() + (second - since)))
+}
+
+/// Asks who the shop is, and makes it known to the database.
+async fn meet(open: &OpenDatabase, platform: Arc<SallaClient>) -> Result<ConnectedShop, Failure> {
+    let shop = platform.shop_info().await?;
+    introduce(open, platform, shop).await
+}
+
+async fn introduce(
+    open: &OpenDatabase,
+    platform: Arc<SallaClient>,
+    shop: ShopInfo,
+) -> Result<ConnectedShop, Failure> {
+    let merchant = open.runs().ensure_merchant(&shop).await?;
+    platform.set_plan(&shop.plan);
+    Ok(ConnectedShop {
+        platform,
+        shop,
+        merchant,
+    })
+}
+
+/// A client that stores no token and renews none: for commands that only look. Of customers
+/// they ask for a page or two, which is not worth a database.
+pub fn unstored_client(
+    settings: &SallaSettings,
+    share: f64,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<SallaClient>, Failure> {
+    let tokens = TokenSource::Fixed(settings.tokens.access.clone());
+    Ok(client(Client {
+        tokens,
+        ..Client::new(&settings.app, share, clock)?
+    }))
+}
+
+/// What a client of one shop is made of.
+pub(super) struct Client {
+    pub(super) api_url: url::Url,
+    pub(super) http: reqwest::Client,
+    pub(super) share: f64,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) tokens: TokenSource,
+    pub(super) customers: Arc<Budget>,
+    pub(super) memory: Memory,
+    pub(super) not_before: Option<Duration>,
+}
+
+impl Client {
+    /// Without tokens, and with a budget for customers that nobody else knows of.
+    pub(super) fn new(
+        app: &AppSettings,
+        share: f64,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            api_url: parse_url(&app.api_url)?,
+            http: http_client()?,
+            share,
+            tokens: TokenSource::Fixed(SecretString::default()),
+            customers: customers_budget(clock.clone(), seed(clock.as_ref())),
+            memory: Memory::default(),
+            not_before: None,
+            clock,
+        })
+    }
+}
+
+pub(super) fn client(parts: Client) -> Arc<SallaClient> {
+    let rng_seed = seed(parts.clock.as_ref());
+    let mut settings = ClientSettings::new(
+        parts.api_url,
+        parts.http,
+        parts.clock,
+        parts.tokens,
+        parts.customers,
+    );
+    settings.share = parts.share;
+    settings.not_before = parts.not_before;
+    settings.memory = parts.memory;
+    settings.rng_seed = rng_seed;
+    Arc::new(SallaClient::new(settings))
+}
+
+/// Jitter must differ between processes that start together; nothing else hangs on
+/// it.
+fn seed(clock: &dyn Clock) -> u64 {
+    let nanoseconds = clock.now().as_nanosecond();
+    (nanoseconds as u64) ^ (u64::from(std::process::id()) << 32)
+}
+
+pub(super) fn parse_url(text: &str) -> Result<url::Url, Failure> {
+    url::Url::parse(text).map_err(|_| Failure::Bug {
+        what: "an address was accepted although it is no URL".to_owned(),
+    })
+}

@@ -46,6 +46,10 @@ pub struct Listing {
     /// The last two walks listed the same ids.
     #[serde(default)]
     pub same_as_before: bool,
+    /// The walk before listed as many as Salla reported at its end, and the last one listed
+    /// all of them.
+    #[serde(default)]
+    pub contains_before: bool,
     /// The first and the last page were read once more after the walk, and count as
     /// part of it.
     #[serde(default)]
@@ -105,6 +109,7 @@ impl Listing {
             Proof::Unproven
         } else if self.walk_is_exact() && (self.same_as_before || self.one_walk_is_enough())
             || self.grew_under_our_eyes()
+            || self.grew_since_the_walk_before()
         {
             Proof::Proven
         } else if self.same_as_before
@@ -154,6 +159,18 @@ impl Listing {
     fn grew_under_our_eyes(&self) -> bool {
         self.resource == Resource::Customers
             && self.ends_read_again
+            && self.total_only_grew
+            && self.difference() == 0
+    }
+
+    /// In a busy shop an order arrives during every walk of today. What the walk before
+    /// had is all there, so nothing of it was deleted until this walk passed it, and what
+    /// slipped past this walk did not slip past that one. So only an order that has come
+    /// since can be missing, and the closing pass finds it at the head of what was updated
+    /// last.
+    fn grew_since_the_walk_before(&self) -> bool {
+        self.resource == Resource::Orders
+            && self.contains_before
             && self.total_only_grew
             && self.difference() == 0
     }
@@ -297,6 +314,7 @@ mod tests {
             cut_short: false,
             pages: 2,
             same_as_before: false,
+            contains_before: false,
             ends_read_again: false,
             total_only_grew: true,
         }
@@ -541,6 +559,27 @@ mod tests {
         }
         window.same_as_before = true;
         assert_eq!(window.proof(), Proof::Proven);
+    }
+
+    #[test]
+    fn orders_may_arrive_while_their_list_is_read_twice() {
+        let window = Listing {
+            total_was_stable: false,
+            contains_before: true,
+            ..listing()
+        };
+        assert_eq!(window.proof(), Proof::Proven);
+        let broken: [fn(&mut Listing); 4] = [
+            |w| w.resource = Resource::Products,
+            |w| w.contains_before = false,
+            |w| w.total_only_grew = false,
+            |w| w.reported += 1,
+        ];
+        for (index, change) in broken.iter().enumerate() {
+            let mut window = window.clone();
+            change(&mut window);
+            assert_eq!(window.proof(), Proof::Unproven, "case {index}");
+        }
     }
 
     #[test]

@@ -13,8 +13,9 @@ pub const MAX_ROWS_PER_WINDOW: u64 = 10_000;
 /// Records on a page that asks for as many as Salla gives (FACTS §5).
 pub const MOST_PER_PAGE: u32 = 60;
 
-/// The newest window is short, so that the last month is usable within a minute.
-pub const NEWEST_WINDOW_DAYS: u32 = 30;
+/// The newest windows are short, so that the last thirty days are usable within a minute;
+/// of the day before them the next window may list a part.
+pub const NEWEST_WINDOW_DAYS: u32 = 31;
 
 /// How a shop's orders get their line items; depends on the age of the app and is
 /// found out by a probe (DESIGN §3.2).

@@ -22,10 +22,12 @@ pub enum RejectionCode {
     InvalidField,
     /// A number is too large for its column.
     OutOfRange,
+    /// An order is there and its items are not found.
+    MissingItems,
 }
 
 impl RejectionCode {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NotAnObject,
         Self::InvalidJson,
         Self::MissingId,
@@ -36,6 +38,7 @@ impl RejectionCode {
         Self::InvalidQuantity,
         Self::InvalidField,
         Self::OutOfRange,
+        Self::MissingItems,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -50,6 +53,7 @@ impl RejectionCode {
             Self::InvalidQuantity => "invalid_quantity",
             Self::InvalidField => "invalid_field",
             Self::OutOfRange => "out_of_range",
+            Self::MissingItems => "missing_items",
         }
     }
 }

@@ -15,7 +15,7 @@ use domain::run::RunState;
 use domain::shop::ShopInfo;
 use domain::window::DayRange;
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
@@ -32,6 +32,9 @@ use crate::probe::{ProbeRequest, probe};
 use crate::progress::{Phase, Tracker};
 use crate::recent;
 use crate::stop::StopSignal;
+
+/// Salla's clock, which dates orders, and ours may be so far apart.
+const CLOCKS_APART: SignedDuration = SignedDuration::from_mins(5);
 
 /// Windows that are walked side by side.
 const WINDOWS_AT_ONCE: usize = 3;
@@ -273,7 +276,7 @@ async fn run_to_certificate(
     observer.planned(&plan);
     importer.tracker.planned(&plan);
     importer.tracker.resumed(&run.progress);
-    let workshop = workshop(importer, lease, &plan);
+    let workshop = workshop(importer, lease, run, &plan);
     let as_of = tokio::select! {
         biased;
         result = all_passes(&workshop, &plan) => result?,
@@ -324,8 +327,9 @@ async fn plan(
     Ok(plan)
 }
 
-fn workshop(importer: &Importer, lease: RunLease, plan: &Plan) -> Workshop {
+fn workshop(importer: &Importer, lease: RunLease, run: &Run, plan: &Plan) -> Workshop {
     Workshop {
+        began_at: run.started_at.unwrap_or(run.created_at) - CLOCKS_APART,
         platform: importer.platform.clone(),
         landing: importer.landing.clone(),
         runs: importer.runs.clone(),
@@ -368,9 +372,16 @@ async fn close_orders(shop: &Workshop, plan: &Plan) -> Result<(), Failure> {
 }
 
 async fn close_lists(shop: &Workshop) -> Result<(), Failure> {
-    let stale = closing::look_at_lists_again(shop).await?;
-    walk_resources(shop, stale).await?;
-    ceiling::add_up(shop).await
+    for _ in 0..shop.max_walks {
+        let stale = closing::look_at_lists_again(shop).await?;
+        let nothing_new = stale.is_empty();
+        walk_resources(shop, stale).await?;
+        // What does not add up may have changed since its slices were looked at.
+        if ceiling::add_up(shop).await? || nothing_new {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Both passes. The newest orders come first and alone, so that the last month is

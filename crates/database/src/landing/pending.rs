@@ -85,6 +85,29 @@ pub(crate) async fn remove(
     Ok(())
 }
 
+/// What another run has left of the orders that this one has listed is this one's work: a
+/// header that has stayed the same does not put its order on the list once more.
+const ADOPT: &str = "
+    UPDATE salla_sync.pending_details d SET run_id = $1
+    WHERE d.merchant_id = $2 AND d.run_id <> $1
+      AND d.order_id IN (
+          SELECT unnest(p.ids)
+          FROM salla_sync.sync_windows w
+          JOIN salla_sync.sync_pages p ON p.window_id = w.id AND p.walk = w.walk
+          WHERE w.run_id = $1 AND w.replaced_at IS NULL AND w.resource = 'orders')";
+
+async fn adopt(pool: &PgPool, lease: RunLease) -> Result<(), Trouble> {
+    let mut tx = pool.begin().await?;
+    hold(&mut tx, lease).await?;
+    sqlx::query(ADOPT)
+        .bind(lease.run.0)
+        .bind(lease.merchant.0)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(())
+}
+
 /// Compares pairs, so that orders of one second neither repeat nor get lost.
 const LIST: &str = "
     SELECT p.order_id, p.created_at
@@ -100,6 +123,9 @@ pub(crate) async fn list(
     after: Option<PendingDetail>,
     limit: u32,
 ) -> Result<Vec<PendingDetail>, Trouble> {
+    if after.is_none() {
+        adopt(pool, lease).await?;
+    }
     let beyond_all = PendingDetail {
         order_id: i64::MAX,
         created_at: jiff::Timestamp::MAX,

@@ -34,14 +34,21 @@ macro_rules! listed {
                        count(*)::integer AS pages
                 FROM pages
             ), before AS (
-                SELECT p.ids FROM salla_sync.sync_pages p
+                SELECT p.ids, p.page, p.total, p.without_id FROM salla_sync.sync_pages p
                 JOIN salla_sync.sync_windows w ON w.id = p.window_id AND p.walk = w.walk - 1
                 WHERE w.id = $1
             ), comparison AS (
-                SELECT CASE WHEN EXISTS (SELECT FROM before) THEN
-                    NOT EXISTS (SELECT unnest(ids) FROM pages EXCEPT SELECT unnest(ids) FROM before)
-                    AND NOT EXISTS (SELECT unnest(ids) FROM before EXCEPT SELECT unnest(ids) FROM pages)
-                ELSE false END AS same_as_before
+                SELECT CASE WHEN has_all THEN NOT EXISTS (
+                           SELECT unnest(ids) FROM pages EXCEPT SELECT unnest(ids) FROM before)
+                       ELSE false END AS same_as_before,
+                       CASE WHEN has_all THEN (
+                           SELECT (SELECT count(DISTINCT id) FROM before, unnest(ids) AS id)
+                                  + sum(without_id) = (array_agg(total ORDER BY page DESC))[1]
+                           FROM before)
+                       ELSE false END AS contains_before
+                FROM (SELECT CASE WHEN EXISTS (SELECT FROM before) THEN NOT EXISTS (
+                          SELECT unnest(ids) FROM before EXCEPT SELECT unnest(ids) FROM pages)
+                      ELSE false END AS has_all) h
             ), of_slices AS (
                 SELECT p.ids FROM salla_sync.sync_windows w
                 JOIN salla_sync.sync_windows s
@@ -134,6 +141,7 @@ struct Listed {
     without_id: i64,
     pages: i32,
     same_as_before: bool,
+    contains_before: bool,
     distinct_ids: i64,
 }
 
@@ -153,6 +161,7 @@ impl Listed {
             cut_short: window.cut_short,
             pages: self.pages.cast_unsigned(),
             same_as_before: self.same_as_before,
+            contains_before: self.contains_before,
             ends_read_again: window.ends_read_again,
             total_only_grew: self.total_only_grew,
         })

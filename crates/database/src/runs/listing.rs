@@ -49,16 +49,28 @@ macro_rules! less_listed {
     };
 }
 
-const NOT_LISTED: &str = less_listed!("orders", "SELECT unnest($2::bigint[])");
+macro_rules! not_listed {
+    ($resource:literal) => {
+        less_listed!($resource, "SELECT unnest($2::bigint[])")
+    };
+}
 
 pub(crate) async fn not_listed(
     pool: &PgPool,
     lease: RunLease,
-    orders: &[i64],
+    resource: Resource,
+    ids: &[i64],
 ) -> Result<Vec<i64>, Trouble> {
-    let ids = sqlx::query_scalar(NOT_LISTED)
+    let sql = match resource {
+        Resource::Orders => not_listed!("orders"),
+        Resource::Customers => not_listed!("customers"),
+        Resource::Products => not_listed!("products"),
+        Resource::Categories => not_listed!("categories"),
+        Resource::OrderStatuses => not_listed!("order_statuses"),
+    };
+    let ids = sqlx::query_scalar(sql)
         .bind(lease.run.0)
-        .bind(orders)
+        .bind(ids)
         .fetch_all(pool)
         .await?;
     Ok(ids)

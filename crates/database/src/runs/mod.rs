@@ -214,9 +214,14 @@ impl Runs for PostgresRuns {
         .await
     }
 
-    async fn not_listed(&self, lease: RunLease, orders: &[i64]) -> Result<Vec<i64>, Failure> {
+    async fn not_listed(
+        &self,
+        lease: RunLease,
+        resource: Resource,
+        ids: &[i64],
+    ) -> Result<Vec<i64>, Failure> {
         persistently(&self.clock, "comparing orders with the walks", || {
-            listing::not_listed(&self.pool, lease, orders)
+            listing::not_listed(&self.pool, lease, resource, ids)
         })
         .await
     }

@@ -14,16 +14,20 @@ async fn two_walks_are_compared_by_their_ids() {
     let shop = Shop::open().await;
     let window = shop.window(Resource::Orders).await;
     shop.land_orders(1, at(1), &[header(1), header(2)]).await;
-    assert!(!shop.count(Resource::Orders).await.listing.same_as_before);
+    let listing = shop.count(Resource::Orders).await.listing;
+    assert!(!listing.same_as_before && !listing.contains_before);
     shop.runs.begin_walk(shop.lease, window).await.unwrap();
     shop.land_orders(1, at(2), &[header(2), header(1)]).await;
-    assert!(shop.count(Resource::Orders).await.listing.same_as_before);
+    let listing = shop.count(Resource::Orders).await.listing;
+    assert!(listing.same_as_before && listing.contains_before);
     shop.runs.begin_walk(shop.lease, window).await.unwrap();
     shop.land_orders(1, at(3), &[header(1)]).await;
-    assert!(!shop.count(Resource::Orders).await.listing.same_as_before);
+    let listing = shop.count(Resource::Orders).await.listing;
+    assert!(!listing.same_as_before && !listing.contains_before);
     shop.runs.begin_walk(shop.lease, window).await.unwrap();
     shop.land_orders(1, at(4), &[header(1), header(3)]).await;
-    assert!(!shop.count(Resource::Orders).await.listing.same_as_before);
+    let listing = shop.count(Resource::Orders).await.listing;
+    assert!(!listing.same_as_before && listing.contains_before);
 }
 
 #[tokio::test]
@@ -66,7 +70,11 @@ async fn orders_of_the_range_that_no_present_walk_lists_are_found_and_asked_for(
         .unwrap();
     vanished.sort_unstable();
     assert_eq!(vanished, [2, 3]);
-    let not_listed = shop.runs.not_listed(shop.lease, &[1, 3, 4]).await.unwrap();
+    let not_listed = shop
+        .runs
+        .not_listed(shop.lease, Resource::Orders, &[1, 3, 4])
+        .await
+        .unwrap();
     assert_eq!(not_listed.len(), 2, "{not_listed:?}");
 
     shop.landing
@@ -83,6 +91,31 @@ async fn orders_of_the_range_that_no_present_walk_lists_are_found_and_asked_for(
     let certificate = shop.runs.certify(shop.lease, at(4)).await.unwrap();
     assert_eq!((certificate.vanished, certificate.unlisted), (1, 1));
     assert_eq!(certificate.windows[0].listing.proof(), Proof::Proven);
+}
+
+/// Its header is as it was, so nothing but the list of what is pending tells of it.
+#[tokio::test]
+async fn what_another_run_has_left_of_a_listed_order_is_taken_on() {
+    let mut shop = Shop::open().await;
+    shop.land_orders(1, at(1), &[header(1), header(2)]).await;
+    shop.land_detail(at(2), whole(1)).await;
+    shop.land_detail(at(2), whole(2)).await;
+    shop.landing.ask_again(shop.lease, &[1, 2]).await.unwrap();
+    shop.again().await;
+    shop.land_orders(1, at(3), &[header(1)]).await;
+    assert_eq!(shop.pending().await, [1], "2 is not of this run's days");
+    assert!(
+        !shop
+            .count(Resource::Orders)
+            .await
+            .records_are_accounted_for()
+    );
+    shop.land_detail(at(4), whole(1)).await;
+    assert!(
+        shop.count(Resource::Orders)
+            .await
+            .records_are_accounted_for()
+    );
 }
 
 #[tokio::test]

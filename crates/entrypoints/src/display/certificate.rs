@@ -262,6 +262,7 @@ mod tests {
                 cut_short: false,
                 pages: 1,
                 same_as_before: true,
+                contains_before: true,
                 ends_read_again: false,
                 total_only_grew: true,
             },

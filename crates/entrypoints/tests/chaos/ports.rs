@@ -100,7 +100,7 @@ trapped! { Runs:
     listing(lease: RunLease, window: WindowId) -> Listing;
     settle_window(lease: RunLease, window: WindowId, cut_short: bool) -> ();
     record_ends_read_again(lease: RunLease, window: WindowId) -> ();
-    not_listed(lease: RunLease, orders: &[i64]) -> Vec<i64>;
+    not_listed(lease: RunLease, resource: Resource, ids: &[i64]) -> Vec<i64>;
     vanished(lease: RunLease, resource: Resource) -> Vec<i64>;
     report(lease: RunLease, percent: u8, waits_until: Option<Timestamp>) -> ();
     certify(lease: RunLease, as_of: Timestamp) -> Certificate;

@@ -91,13 +91,15 @@ async fn categories(shop: &Workshop) -> Result<BTreeSet<i64>, Failure> {
     }
 }
 
-/// Settles the lists that were read in slices, once all slices have been walked.
-pub(crate) async fn add_up(shop: &Workshop) -> Result<(), Failure> {
+/// Settles the lists that were read in slices, once all slices have been walked. Says
+/// whether each of them adds up.
+pub(crate) async fn add_up(shop: &Workshop) -> Result<bool, Failure> {
     let windows = shop.runs.windows(shop.lease).await?;
     let (whole, slices): (Vec<_>, Vec<_>) = windows
         .into_iter()
         .filter(|window| window.is_sliced)
         .partition(|window| window.slice.is_none());
+    let mut all_add_up = true;
     // The whole list counts what its slices list.
     for window in slices.into_iter().chain(whole) {
         let listing = add_up_one(shop, window).await?;
@@ -108,8 +110,9 @@ pub(crate) async fn add_up(shop: &Workshop) -> Result<(), Failure> {
             proof = ?listing.proof(),
             "slices of a list added up"
         );
+        all_add_up &= listing.proof() != Proof::Unproven;
     }
-    Ok(())
+    Ok(all_add_up)
 }
 
 /// The first page tells `total` and who has come since. Where the slices leave something

@@ -8,7 +8,8 @@
 //!    shows edits, and orders that came to light in the middle of a window, which
 //!    could hide a deletion in an unchanged `total`.
 //! 2. How many records each window and each whole list reports now. Where that differs,
-//!    or an order came to light, it is walked again.
+//!    or an order came to light, it is walked again; so is all of it where the changes
+//!    could not be read to their end.
 //! 3. Orders that the database has and no list has: each is asked for and is either
 //!    there or gone. Products and customers that a proven list no longer has are gone.
 //!
@@ -20,7 +21,7 @@ use domain::certificate::Proof;
 use domain::failure::Failure;
 use domain::instant::riyadh_date;
 use domain::order::{Completeness, Order};
-use domain::plan::Plan;
+use domain::plan::{MAX_ROWS_PER_WINDOW, Plan};
 use domain::resource::Resource;
 use domain::window::Overlap;
 use jiff::Timestamp;
@@ -30,7 +31,7 @@ use super::walk::{Walk, begin_anew};
 use super::{Workshop, details};
 use crate::memory;
 use crate::metrics;
-use crate::ports::platform::{Decoded, Page, PageRequest, Records, Sort};
+use crate::ports::platform::{Decoded, Page, PageRequest, Pagination, Records, Sort};
 use crate::ports::runs::StoredWindow;
 use crate::probe::orders_request;
 use crate::recent::Recent;
@@ -49,8 +50,12 @@ pub(crate) async fn look_at_orders_again(
         .into_iter()
         .filter(|window| window.resource == Resource::Orders);
     let changes = changes(shop, plan).await?;
+    let stale_windows = match changes.are_all_read {
+        true => stale_windows(shop, orders.collect(), &changes).await?,
+        false => orders.collect(),
+    };
     let mut stale = Vec::new();
-    for window in stale_windows(shop, orders.collect(), &changes).await? {
+    for window in stale_windows {
         stale.push(begin_anew(shop, window).await?);
     }
     let landing = shop.landing.as_ref();
@@ -84,13 +89,18 @@ async fn is_stale_list(shop: &Workshop, window: &StoredWindow) -> Result<bool, F
         return Ok(false);
     }
     let listing = shop.runs.listing(shop.lease, window.id).await?;
-    let total = total_now(shop, window).await?;
-    if window.resource == Resource::Customers && total > listing.reported {
+    let page = first_page_now(shop, window).await?;
+    let total = page.pagination.total;
+    // One that is new while another is gone leaves `total` as it was.
+    let (lease, ids) = (shop.lease, page.records.ids());
+    let unlisted = shop.runs.not_listed(lease, window.resource, &ids).await?;
+    let has_new = !unlisted.is_empty();
+    if window.resource == Resource::Customers && (total > listing.reported || has_new) {
         let mut walk = Walk::resume(shop, window.clone()).await?;
         let again = walk.read_ends_again(listing.cut_short).await?;
         return Ok(again.proof() == Proof::Unproven);
     }
-    Ok(total != listing.reported)
+    Ok(has_new || total != listing.reported)
 }
 
 /// Settles orders that no list has any more, once all their windows have been walked.
@@ -135,6 +145,8 @@ async fn is_proven(
 }
 
 struct Changes {
+    /// The list of changes was read to where it began when the run did.
+    are_all_read: bool,
     /// Days on which an order may have come to light after the run began, and thus
     /// may hide in `total` that another one was deleted.
     days: BTreeSet<Date>,
@@ -147,12 +159,19 @@ async fn changes(shop: &Workshop, plan: &Plan) -> Result<Changes, Failure> {
     let mut recent = Recent::since(&plan.probe.recently_updated);
     let mut rows = Vec::new();
     let mut changed = BTreeSet::new();
+    let mut are_all_read = false;
+    let mut listed = 0;
     for number in 1..=MOST_PAGES_OF_CHANGES {
         let days = plan.probe.range.widened(Overlap::EXCLUSIVE);
         let request = orders_request(days, Sort::UpdatedFirst, number);
         // The room is kept until the page has landed and was looked through.
         let (page, _room) = memory::fetching(shop.platform.list_page(&request)).await;
-        let page = page?;
+        let page = match page {
+            // The pages behind a ceiling may be refused (FACTS §5).
+            Err(Failure::Broken { .. }) if listed >= MAX_ROWS_PER_WINDOW => break,
+            page => page?,
+        };
+        listed += page.records.len() as u64;
         let begun = shop.clock.monotonic();
         let news = shop.landing.land_changes(shop.lease, &page).await?;
         let took = shop.clock.monotonic().saturating_sub(begun);
@@ -160,50 +179,77 @@ async fn changes(shop: &Workshop, plan: &Plan) -> Result<Changes, Failure> {
         metrics::rejected(page.records.resource(), page.records.rejections());
         shop.check_rejections(&news.landed).await?;
         recent.read(&page.records.ids());
-        let is_last = is_last(&page);
+        let end = End::of(&page, listed);
         if let Records::Orders(orders) = page.records {
             rows.extend(orders.iter().filter_map(Row::of));
         }
-        if is_last || (news.changed.is_empty() && recent.is_complete()) {
+        are_all_read = end == Some(End::Whole) || (news.changed.is_empty() && recent.is_complete());
+        if are_all_read || end.is_some() {
             break;
         }
         changed.extend(news.changed);
-        if number == MOST_PAGES_OF_CHANGES {
-            tracing::warn!(
-                pages = number,
-                "the list of changes does not end; the rest is not read"
-            );
-        }
+    }
+    if !are_all_read {
+        tracing::warn!(
+            listed,
+            "more has changed than the list of changes shows; all orders are listed again"
+        );
     }
     let updated = recent.updated();
     let all: Vec<i64> = rows.iter().map(|row| row.id).collect();
-    let unlisted = shop.runs.not_listed(shop.lease, &all).await?;
+    let (lease, resource) = (shop.lease, Resource::Orders);
+    let unlisted = shop.runs.not_listed(lease, resource, &all).await?;
     let unlisted: BTreeSet<i64> = unlisted.into_iter().collect();
     let lacks = |row: &&Row| !row.is_whole && updated.contains(&row.id);
-    // An order that differs from what its walk listed was there when it was walked.
+    // An order that differs from what its walk listed was there when it was walked; one of
+    // the run's own time may have come in the middle of that walk.
     let came_to_light = |row: &&Row| {
-        let before_it_was_listed =
-            updated.contains(&row.id) && !recent.was_there(row.id) && !changed.contains(&row.id);
-        unlisted.contains(&row.id) || before_it_was_listed
+        let is_news = updated.contains(&row.id) && !recent.was_there(row.id);
+        let came_late = !changed.contains(&row.id) || row.created_at >= shop.began_at;
+        unlisted.contains(&row.id) || (is_news && came_late)
     };
     Ok(Changes {
+        are_all_read,
         to_ask: rows.iter().filter(lacks).map(|row| row.id).collect(),
         days: rows
             .iter()
             .filter(came_to_light)
-            .map(|row| row.day)
+            .map(|row| riyadh_date(row.created_at))
             .collect(),
     })
 }
 
-fn is_last(page: &Page) -> bool {
-    page.records.is_empty() || page.pagination.current_page >= page.pagination.total_pages
+/// How the list of changes ends with a page.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Whole,
+    /// A ceiling ends it, whatever it says of its length.
+    CutOff,
+}
+
+impl End {
+    /// `listed`: rows up to here. Nothing where the list goes on.
+    fn of(page: &Page, listed: u64) -> Option<Self> {
+        let Pagination {
+            current_page,
+            total_pages,
+            ..
+        } = page.pagination;
+        if page.records.is_empty() && current_page < total_pages {
+            return Some(Self::CutOff);
+        }
+        let is_last = page.records.is_empty() || current_page >= total_pages;
+        is_last.then_some(match listed >= MAX_ROWS_PER_WINDOW {
+            true => Self::CutOff,
+            false => Self::Whole,
+        })
+    }
 }
 
 /// What is kept of an updated order.
 struct Row {
     id: i64,
-    day: Date,
+    created_at: Timestamp,
     is_whole: bool,
 }
 
@@ -212,7 +258,7 @@ impl Row {
         let order = decoded.outcome.as_ref().ok()?;
         Some(Self {
             id: order.id,
-            day: riyadh_date(order.created_at.instant),
+            created_at: order.created_at.instant,
             is_whole: order.completeness() == Completeness::Full,
         })
     }
@@ -226,7 +272,7 @@ async fn stale_windows(
 ) -> Result<Vec<StoredWindow>, Failure> {
     let checks = windows.into_iter().map(|window| async move {
         let is_stale = has_new_orders(shop, &window, changes)
-            || Some(total_now(shop, &window).await?) != window.first_total;
+            || Some(first_page_now(shop, &window).await?.pagination.total) != window.first_total;
         Ok::<_, Failure>(is_stale.then_some(window))
     });
     let checked = futures::future::try_join_all(checks).await?;
@@ -243,11 +289,10 @@ fn has_new_orders(shop: &Workshop, window: &StoredWindow, changes: &Changes) -> 
     })
 }
 
-async fn total_now(shop: &Workshop, window: &StoredWindow) -> Result<u64, Failure> {
+async fn first_page_now(shop: &Workshop, window: &StoredWindow) -> Result<Page, Failure> {
     let request = PageRequest {
         slice: window.slice,
         ..PageRequest::first(window.resource, shop.days_to_ask(window))
     };
-    let page = shop.platform.list_page(&request).await?;
-    Ok(page.pagination.total)
+    shop.platform.list_page(&request).await
 }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::failure::Failure;
-use domain::order::{Completeness, Version};
-use domain::rejection::RejectionCode;
+use domain::order::{Completeness, Order, OrderItem, Version};
+use domain::rejection::{Rejection, RejectionCode};
 use domain::resource::Resource;
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
@@ -113,9 +113,10 @@ async fn fetch(
     order_id: i64,
 ) -> Result<Fetched, Failure> {
     let asked_at = clock.now();
-    let Some(answer) = platform.order_detail(order_id).await? else {
+    let Some(mut answer) = platform.order_detail(order_id).await? else {
         return Ok(gone(order_id, asked_at, 1));
     };
+    set_another_aside(order_id, &mut answer.record);
     let lacks_items = answer
         .record
         .outcome
@@ -125,10 +126,17 @@ async fn fetch(
     let mut items = None;
     if lacks_items {
         requests += 1;
-        match platform.order_items(order_id).await? {
-            Some(answer) => items = Some(answer.record),
-            None => return Ok(gone(order_id, asked_at, requests)),
-        }
+        items = match platform.order_items(order_id).await? {
+            Some(answer) => Some(answer.record),
+            None => {
+                requests += 1;
+                let asked_at = clock.now();
+                if platform.order_detail(order_id).await?.is_none() {
+                    return Ok(gone(order_id, asked_at, requests));
+                }
+                Some(no_items(order_id))
+            }
+        };
     }
     Ok(Fetched {
         detail: LandedDetail {
@@ -141,6 +149,36 @@ async fn fetch(
         },
         requests,
     })
+}
+
+/// Another order under this one's address would leave this one pending for ever.
+fn set_another_aside(order_id: i64, answer: &mut Decoded<Order>) {
+    if answer
+        .outcome
+        .as_ref()
+        .is_ok_and(|order| order.id != order_id)
+    {
+        answer.outcome = Err(Rejection {
+            code: RejectionCode::InvalidId,
+            path: "$.id".to_owned(),
+            message: "Salla gave another order than the one that was asked for".to_owned(),
+            salla_id: Some(order_id),
+        });
+    }
+}
+
+/// An order is there and its items are not. Only an order that is itself not found is
+/// gone; this one is set aside, for nobody knows what was bought.
+fn no_items(order_id: i64) -> Decoded<Vec<OrderItem>> {
+    Decoded {
+        raw: "".into(),
+        outcome: Err(Rejection {
+            code: RejectionCode::MissingItems,
+            path: "$".to_owned(),
+            message: "Salla has the order but answers that it has none of its items".to_owned(),
+            salla_id: Some(order_id),
+        }),
+    }
 }
 
 fn gone(order_id: i64, version: Version, requests: u64) -> Fetched {

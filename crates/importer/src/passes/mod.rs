@@ -18,6 +18,7 @@ use domain::failure::Failure;
 use domain::rejection::RejectionLimit;
 use domain::resource::Resource;
 use domain::window::{DayRange, Reach};
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use crate::memory::Memory;
@@ -51,6 +52,8 @@ pub struct Workshop {
     /// Walks of one window before its difference is shown instead of walked again.
     pub max_walks: u32,
     pub max_orders: Option<u64>,
+    /// When the run was started for the first time, and not later by Salla's clock.
+    pub began_at: Timestamp,
     /// For pages that are under way, of all windows together but those of customers.
     pub pages_in_memory: Arc<Semaphore>,
     /// The same for pages of customers.

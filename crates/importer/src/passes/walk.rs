@@ -32,6 +32,10 @@ const BATCHES: Batches = Batches {
     gather: Duration::ZERO,
 };
 
+/// So many pages at an end of a list may be new: in a shop whose budget many others share,
+/// a list of customers may be read for days.
+const MOST_PAGES_INWARDS: u32 = 50;
+
 /// How a window came out.
 #[derive(Debug)]
 pub enum Walked {
@@ -187,22 +191,41 @@ impl<'a> Walk<'a> {
     }
 
     /// Reads both ends of the list once more, as further pages of the same walk: that
-    /// is where rows are added.
+    /// is where rows are added. Each is read inwards until a page shows a row that the walk
+    /// has.
     pub(super) async fn read_ends_again(&mut self, cut_short: bool) -> Result<Listing, Failure> {
         let shop = self.shop;
-        let behind = self.window.pages_done.iter().max().copied().unwrap_or(0);
-        let mut pages = Vec::new();
         let mut end = 1;
-        for number in [behind + 1, behind + 2] {
-            let page = shop.platform.list_page(&self.request(end)).await?;
-            end = page.pagination.total_pages.max(1);
-            pages.push(self.place().page(number, page));
+        for number in 1..=MOST_PAGES_INWARDS {
+            let (pages, is_met) = self.read_an_end_again(number).await?;
+            end = pages;
+            if is_met || number >= end {
+                break;
+            }
         }
-        self.land(pages).await?;
+        for number in (1..=end).rev().take(MOST_PAGES_INWARDS as usize) {
+            if self.read_an_end_again(number).await?.1 {
+                break;
+            }
+        }
         let (lease, id) = (shop.lease, self.window.id);
         shop.runs.record_ends_read_again(lease, id).await?;
         let again = shop.runs.listing(lease, id).await?;
         Ok(Listing { cut_short, ..again })
+    }
+
+    /// Lands a page as a further one of this walk. Returns how many the list has, and
+    /// whether the walk has met one of its rows before.
+    async fn read_an_end_again(&mut self, number: u32) -> Result<(u32, bool), Failure> {
+        let shop = self.shop;
+        let behind = self.window.pages_done.iter().max().copied().unwrap_or(0);
+        let page = shop.platform.list_page(&self.request(number)).await?;
+        let pages = page.pagination.total_pages.max(1);
+        let (resource, ids) = (self.window.resource, page.records.ids());
+        let new = shop.runs.not_listed(shop.lease, resource, &ids).await?;
+        let page = self.place().page(behind + 1, page);
+        self.land(vec![page]).await?;
+        Ok((pages, new.len() < ids.len() || ids.is_empty()))
     }
 
     /// A window that does not balance stays unsettled, so that starting the run again

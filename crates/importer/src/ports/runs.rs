@@ -271,8 +271,13 @@ pub trait Runs: Send + Sync {
         window: WindowId,
     ) -> Result<(), Failure>;
 
-    /// Those of `orders` that no present walk of the run has listed.
-    async fn not_listed(&self, lease: RunLease, orders: &[i64]) -> Result<Vec<i64>, Failure>;
+    /// Those of `ids` that no present walk of the run has listed.
+    async fn not_listed(
+        &self,
+        lease: RunLease,
+        resource: Resource,
+        ids: &[i64],
+    ) -> Result<Vec<i64>, Failure>;
 
     /// Records that the database has and no present walk of the run has listed: of
     /// orders, those created in the days of the run; of other resources, those that a

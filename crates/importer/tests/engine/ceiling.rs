@@ -65,7 +65,7 @@ fn with_customers(ceiling: Ceiling, filters: Filters) -> Catalogue {
 
 fn shop(catalogue: Catalogue) -> Arc<ScriptedShop> {
     Arc::new(ScriptedShop {
-        catalogue,
+        catalogue: catalogue.into(),
         ..ScriptedShop::with_orders(today(), 2, 2, Shape::Full)
     })
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::certificate::{Certificate, Listing, WindowCounts};
 use domain::failure::Failure;
+use domain::instant::riyadh_midnight;
 use domain::order::{Completeness, Order, Version};
 use domain::plan::Plan;
 use domain::resource::Resource;
@@ -23,7 +24,7 @@ use importer::ports::runs::{
     Claim, Holder, Part, RecordedFailure, Run, RunOptions, Runs, ShopSummary, StoredProgress,
     StoredWindow,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 #[derive(Default)]
@@ -42,7 +43,7 @@ pub(crate) struct State {
     pub(crate) others: BTreeMap<Resource, BTreeSet<i64>>,
     seen: u64,
     /// What the list said of each order.
-    rows: BTreeMap<i64, String>,
+    pub(crate) rows: BTreeMap<i64, String>,
     /// Whether the order landed last differs from what was known.
     last_changed: bool,
 }
@@ -56,6 +57,8 @@ pub(crate) struct Window {
     pub(crate) pages: BTreeMap<u32, (u64, Vec<i64>)>,
     /// What the walk before listed.
     before: Option<BTreeSet<i64>>,
+    /// As many as it reported at its end.
+    before_was_whole: bool,
     ends_read_again: bool,
 }
 
@@ -129,8 +132,9 @@ impl State {
         }
     }
 
-    fn not_listed(&self, ids: impl Iterator<Item = i64>) -> Vec<i64> {
-        let present = self.windows.iter().filter(|w| !w.replaced);
+    fn not_listed(&self, resource: Resource, ids: impl Iterator<Item = i64>) -> Vec<i64> {
+        let of_it = |w: &&Window| !w.replaced && w.stored.resource == resource;
+        let present = self.windows.iter().filter(of_it);
         let listed: BTreeSet<i64> = present.flat_map(Window::ids).collect();
         ids.filter(|id| !listed.contains(id)).collect()
     }
@@ -140,11 +144,13 @@ impl State {
         let slices = self.windows.iter().filter(|w| w.is_slice_of(window));
         ids.extend(slices.flat_map(Window::ids));
         let totals: BTreeSet<u64> = window.pages.values().map(|p| p.0).collect();
+        let first = window.pages.values().next().map(|p| &p.0);
+        let last = window.pages.values().last().map(|p| &p.0);
         let count = |set: &dyn Fn(&i64) -> bool| ids.iter().filter(|id| set(id)).count() as u64;
         let is_of_orders = window.stored.resource == Resource::Orders;
         let loaded = match self.others.get(&window.stored.resource) {
             Some(others) => count(&|id| others.contains(id)),
-            None => count(&|id| self.orders.contains_key(id)),
+            None => count(&|id| self.orders.contains_key(id) && !self.rejected.contains(id)),
         };
         let full = count(&|id| {
             let order = self.orders.get(id);
@@ -164,8 +170,13 @@ impl State {
             cut_short: window.cut_short,
             pages: window.pages.len() as u32,
             same_as_before: window.before.as_ref() == Some(&window.ids()),
+            contains_before: window.before_was_whole
+                && window
+                    .before
+                    .as_ref()
+                    .is_some_and(|before| before.is_subset(&window.ids())),
             ends_read_again: window.ends_read_again,
-            total_only_grew: false,
+            total_only_grew: totals.first() == first && totals.last() == last,
         };
         WindowCounts {
             listing,
@@ -217,6 +228,12 @@ impl Landing for MemoryStore {
                     state.gone.insert(detail.order_id);
                 }
                 DetailOutcome::Found { order, items } => {
+                    let of_items = items.as_ref().and_then(|i| i.outcome.as_ref().err());
+                    if let Some(rejection) = of_items {
+                        landed.rejected += 1;
+                        state.rejected.extend(rejection.salla_id);
+                        continue;
+                    }
                     state.land_order(order, &mut landed);
                     if items.is_some() {
                         let full = (created_at, Completeness::Full);
@@ -333,7 +350,7 @@ impl Runs for MemoryStore {
             state: RunState::Pending,
             options: options.clone(),
             range,
-            created_at: Timestamp::UNIX_EPOCH,
+            created_at: riyadh_midnight(range.to) + SignedDuration::from_hours(12),
             started_at: None,
             completed_at: None,
             is_job: false,
@@ -433,6 +450,8 @@ impl Runs for MemoryStore {
         let mut state = self.locked(lease)?;
         let window = state.window(window);
         window.before = (window.stored.walk > 0).then(|| window.ids());
+        window.before_was_whole =
+            window.pages.values().last().map(|p| p.0) == Some(window.ids().len() as u64);
         window.stored.walk += 1;
         window.stored.settled = false;
         window.ends_read_again = false;
@@ -504,14 +523,20 @@ impl Runs for MemoryStore {
         Ok(())
     }
 
-    async fn not_listed(&self, lease: RunLease, orders: &[i64]) -> Result<Vec<i64>, Failure> {
-        Ok(self.locked(lease)?.not_listed(orders.iter().copied()))
+    async fn not_listed(
+        &self,
+        lease: RunLease,
+        resource: Resource,
+        ids: &[i64],
+    ) -> Result<Vec<i64>, Failure> {
+        let state = self.locked(lease)?;
+        Ok(state.not_listed(resource, ids.iter().copied()))
     }
 
     async fn vanished(&self, lease: RunLease, resource: Resource) -> Result<Vec<i64>, Failure> {
         let state = self.locked(lease)?;
         Ok(match resource {
-            Resource::Orders => state.not_listed(state.orders.keys().copied()),
+            Resource::Orders => state.not_listed(resource, state.orders.keys().copied()),
             _ => vec![],
         })
     }
@@ -535,7 +560,9 @@ impl Runs for MemoryStore {
             month_totals: vec![],
             rejections: vec![],
             vanished: state.gone.len() as u64,
-            unlisted: state.not_listed(state.orders.keys().copied()).len() as u64,
+            unlisted: state
+                .not_listed(Resource::Orders, state.orders.keys().copied())
+                .len() as u64,
         })
     }
 
@@ -582,6 +609,7 @@ fn new_window(id: i64, resource: Resource, Part { slice, days }: Part) -> Window
         cut_short: false,
         pages: BTreeMap::new(),
         before: None,
+        before_was_whole: false,
         ends_read_again: false,
     }
 }

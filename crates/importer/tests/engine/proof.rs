@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use domain::certificate::Proof;
+use domain::certificate::{Proof, WindowCounts};
 use domain::failure::Failure;
 use domain::resource::Resource;
+use domain::slice::ProductStatus;
 use importer::import::Outcome;
 use jiff::SignedDuration;
 
+use crate::catalogue::{ListedCustomer, ListedProduct};
 use crate::memory::MemoryStore;
 use crate::scripted::{Lies, ListedOrder, ScriptedShop, Shape};
 use crate::stories::{completed, run, shop, today};
@@ -74,6 +76,131 @@ async fn orders_that_arrive_and_go_while_all_is_read_are_all_accounted_for() {
         assert_eq!(loaded(&store), listed(&shop), "changes from request {at}");
         assert_eq!(certificate.unlisted, 0);
     }
+}
+
+/// Of the orders of today: a shop where one arrives during every walk has no quiet moment.
+#[tokio::test(start_paused = true)]
+async fn a_day_that_grows_on_every_walk_is_proven() {
+    let (shop, store) = (shop(1, 95, Shape::Full), Arc::<MemoryStore>::default());
+    let known = listed(&shop);
+    for n in 0..60 {
+        shop.change_at(6 + 4 * n, move |orders| {
+            let mut arrival = orders[0].clone();
+            arrival.id = 6_000_000 + n as i64;
+            arrival.created_at +=
+                SignedDuration::from_hours(3) + SignedDuration::from_secs(n as i64);
+            arrival.updated_at = 1 + n;
+            orders.push(arrival);
+        });
+    }
+    let certificate = completed(run(&shop, &store).await);
+    assert!(
+        !shop.changes.lock().unwrap().is_empty(),
+        "the shop was busy to the end"
+    );
+    let today = &certificate.windows[0].listing;
+    assert!(
+        !today.total_was_stable && today.contains_before,
+        "{today:?}"
+    );
+    let loaded = loaded(&store);
+    assert!(known.iter().all(|id| loaded.contains(id)));
+}
+
+/// The deletion hides behind an arrival, and the arrival behind a change of its own.
+#[tokio::test(start_paused = true)]
+async fn a_deletion_behind_an_arrival_that_is_edited_afterwards_is_found() {
+    for at in 9..17 {
+        let (shop, store) = (shop(1, 95, Shape::Full), Arc::<MemoryStore>::default());
+        shop.change_at(at, |orders| {
+            let gone = orders.remove(oldest(orders));
+            let mut arrival = gone;
+            arrival.id = 5_000_000;
+            arrival.created_at += SignedDuration::from_hours(3);
+            arrival.updated_at = 1;
+            orders.push(arrival);
+        });
+        shop.change_at(20, |orders| {
+            let arrival = orders.iter_mut().find(|o| o.id == 5_000_000).unwrap();
+            arrival.updated_at = 2;
+        });
+        completed(run(&shop, &store).await);
+        assert_eq!(loaded(&store), listed(&shop), "changed at request {at}");
+    }
+}
+
+/// More is updated than the list of changes shows: everything is listed again.
+#[tokio::test(start_paused = true)]
+async fn changes_without_end_have_all_orders_listed_again() {
+    let (shop, store) = (shop(21, 100, Shape::Full), Arc::<MemoryStore>::default());
+    shop.change_at(224, |orders| {
+        for (order, moment) in orders.iter_mut().zip(1..) {
+            order.updated_at = moment;
+        }
+    });
+    completed(run(&shop, &store).await);
+    let rows = &store.0.lock().unwrap().rows;
+    assert_eq!(rows.len(), 2_100);
+    let stale = rows.values().filter(|row| row.contains(":0}"));
+    assert_eq!(stale.count(), 0);
+}
+
+/// The list is as long as before and another one than before.
+#[tokio::test(start_paused = true)]
+async fn a_product_that_takes_the_place_of_another_is_found() {
+    let product = |id| ListedProduct {
+        id,
+        status: ProductStatus::Sale,
+        categories: vec![1],
+    };
+    let (shop, store) = (shop(25, 8, Shape::Full), Arc::<MemoryStore>::default());
+    shop.catalogue.lock().unwrap().products = (1..=120).map(product).collect();
+    shop.catalogue.lock().unwrap().categories = 1;
+    shop.change_catalogue_at(38, move |catalogue| {
+        catalogue.products.remove(70);
+        catalogue.products.insert(0, product(500));
+    });
+    completed(run(&shop, &store).await);
+    let state = store.0.lock().unwrap();
+    assert!(state.others[&Resource::Products].contains(&500));
+}
+
+/// More of them than a page holds, before the list is read, meanwhile or afterwards.
+#[tokio::test(start_paused = true)]
+async fn customers_who_sign_up_in_crowds_cost_no_second_walk() {
+    let customer = |id| ListedCustomer { id, day: today() };
+    let mut walked_again = 0;
+    for at in 8..40 {
+        let (shop, store) = (shop(2, 2, Shape::Full), Arc::<MemoryStore>::default());
+        shop.catalogue.lock().unwrap().customers = (1..=300).map(customer).collect();
+        shop.change_catalogue_at(at, move |catalogue| {
+            catalogue
+                .customers
+                .splice(0..0, (1_001..=1_120).map(customer));
+        });
+        let certificate = completed(run(&shop, &store).await);
+        let of_customers = |w: &&WindowCounts| w.listing.resource == Resource::Customers;
+        let customers = certificate.windows.iter().find(of_customers).unwrap();
+        walked_again += u32::from(customers.listing.walks > 1);
+        let known = store.0.lock().unwrap().others[&Resource::Customers].len();
+        let all = shop.catalogue.lock().unwrap().customers.len();
+        assert_eq!(known, all, "signed up at request {at}");
+    }
+    // Those who come between the reading of the one end and of the other.
+    assert!(walked_again <= 1, "{walked_again}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_is_there_without_its_items_is_set_aside() {
+    let mut scripted = ScriptedShop::with_orders(today(), 5, 2, Shape::Header);
+    scripted.light_details = true;
+    let id = scripted.orders.lock().unwrap()[3].id;
+    scripted.without_items = vec![id];
+    let (shop, store) = (Arc::new(scripted), Arc::<MemoryStore>::default());
+    let certificate = completed(run(&shop, &store).await);
+    assert_eq!(certificate.vanished, 0);
+    assert_eq!(certificate.summary(Resource::Orders).rejected, 1);
+    assert_eq!(loaded(&store), listed(&shop), "its header stays");
 }
 
 #[tokio::test(start_paused = true)]

@@ -62,7 +62,7 @@ pub(crate) struct Lies {
 }
 
 /// A change of the shop just before the n-th request is answered.
-type Change = Box<dyn FnOnce(&mut Vec<ListedOrder>) + Send>;
+type Change = Box<dyn FnOnce(&ScriptedShop) + Send>;
 
 #[derive(Default)]
 pub(crate) struct ScriptedShop {
@@ -70,9 +70,11 @@ pub(crate) struct ScriptedShop {
     /// Details that carry no items, so that they must be fetched apart.
     pub(crate) light_details: bool,
     pub(crate) lies: Lies,
-    pub(crate) catalogue: Catalogue,
+    pub(crate) catalogue: Mutex<Catalogue>,
     /// Orders whose detail is a 404.
     pub(crate) gone: Vec<i64>,
+    /// Orders whose items are a 404, though they are there.
+    pub(crate) without_items: Vec<i64>,
     pub(crate) changes: Mutex<VecDeque<(u64, Change)>>,
     /// The request that fails for good, if any.
     pub(crate) fails_at: Mutex<Option<(u64, Failure)>>,
@@ -107,10 +109,24 @@ impl ScriptedShop {
         request: u64,
         change: impl FnOnce(&mut Vec<ListedOrder>) + Send + 'static,
     ) {
-        self.changes
-            .lock()
-            .unwrap()
-            .push_back((request, Box::new(change)));
+        self.at(request, move |shop| {
+            change(&mut shop.orders.lock().unwrap())
+        });
+    }
+
+    pub(crate) fn change_catalogue_at(
+        &self,
+        request: u64,
+        change: impl FnOnce(&mut Catalogue) + Send + 'static,
+    ) {
+        self.at(request, move |shop| {
+            change(&mut shop.catalogue.lock().unwrap());
+        });
+    }
+
+    fn at(&self, request: u64, change: impl FnOnce(&Self) + Send + 'static) {
+        let mut changes = self.changes.lock().unwrap();
+        changes.push_back((request, Box::new(change)));
     }
 
     pub(crate) fn requests(&self) -> u64 {
@@ -134,7 +150,7 @@ impl ScriptedShop {
         let mut changes = self.changes.lock().unwrap();
         while changes.front().is_some_and(|(at, _)| *at <= number) {
             let (_, change) = changes.pop_front().unwrap();
-            change(&mut self.orders.lock().unwrap());
+            change(self);
         }
         Ok(())
     }
@@ -260,7 +276,7 @@ impl Platform for ScriptedShop {
                 (Records::Orders(rows.collect()), self.claimed(total))
             }
             Resource::Customers | Resource::Products | Resource::Categories => {
-                self.catalogue.page(request)?
+                self.catalogue.lock().unwrap().page(request)?
             }
             Resource::OrderStatuses => (Records::OrderStatuses(vec![]), 0),
         };
@@ -292,6 +308,9 @@ impl Platform for ScriptedShop {
 
     async fn order_items(&self, order_id: i64) -> Result<Option<Answer<Vec<OrderItem>>>, Failure> {
         self.request(format!("items of {order_id}")).await?;
+        if self.without_items.contains(&order_id) {
+            return Ok(None);
+        }
         Ok(Some(Answer {
             record: Decoded {
                 raw: "[]".into(),

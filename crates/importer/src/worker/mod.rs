@@ -28,6 +28,10 @@ const POLL: Duration = Duration::from_secs(2);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// So many messages are taken at once; a worker that stops gives them back.
 const MOST_AT_ONCE: usize = 10;
+/// Each import begins with a burst of its shop's budget, and each minute repeats it. Where
+/// many began together, their bursts would fall together ever after, and all of them wait
+/// for the processors.
+const STARTS_APART: Duration = Duration::from_millis(30);
 /// A message comes back so much later than the run's lease runs out, so that whoever
 /// receives it finds the run free.
 const AFTER_THE_LEASE: Duration = Duration::from_secs(2);
@@ -78,7 +82,9 @@ impl Worker {
         while let Some(slot) = free_slot(&slots, stop).await {
             let wanted = slots.available_permits().min(MOST_AT_ONCE - 1) + 1;
             let mut slot = Some(slot);
-            for delivery in self.receive(wanted, stop).await {
+            let deliveries = self.receive(wanted, stop).await;
+            let apart = STARTS_APART * u32::try_from(deliveries.len()).unwrap_or(u32::MAX);
+            for delivery in deliveries {
                 let slot = slot
                     .take()
                     .or_else(|| slots.clone().try_acquire_owned().ok());
@@ -91,6 +97,7 @@ impl Worker {
             while let Some(ended) = running.try_join_next() {
                 report_panic(ended);
             }
+            self.pause(apart, stop).await;
         }
         while let Some(ended) = running.join_next().await {
             report_panic(ended);
@@ -109,12 +116,16 @@ impl Worker {
             Ok(deliveries) => deliveries,
             Err(failure) => {
                 tracing::error!(%failure, "no job could be received; trying again");
-                tokio::select! {
-                    () = stop.requested() => {}
-                    () = self.ports.clock.sleep(PAUSE_AFTER_FAILURE) => {}
-                }
+                self.pause(PAUSE_AFTER_FAILURE, stop).await;
                 vec![]
             }
+        }
+    }
+
+    async fn pause(&self, duration: Duration, stop: &StopSignal) {
+        tokio::select! {
+            () = stop.requested() => {}
+            () = self.ports.clock.sleep(duration) => {}
         }
     }
 

@@ -32,7 +32,8 @@ Exit codes:
   1  the import ended FAILED, or the command could not do its work
   2  wrong usage or settings
   3  interrupted: run the same command again to go on from the checkpoint
-  4  another process is importing this shop, or the import is paused";
+  4  another process is importing this shop, or the import is paused or cancelled
+  130  ended at once by a second Ctrl-C";
 
 #[derive(Args, Debug)]
 pub struct Global {
@@ -176,7 +177,7 @@ pub enum Command {
     #[command(after_help = "Example:\n  DATABASE_URL=postgres://… salla-sync migrate")]
     Migrate(MigrateArgs),
 
-    /// Check settings, database, clock, Salla, token and scopes.
+    /// Check settings, database and clock, and with a token Salla and the scopes.
     #[command(after_help = "Example:\n  \
         SALLA_ACCESS_TOKEN=… DATABASE_URL=postgres://… salla-sync doctor")]
     Doctor(DoctorArgs),

@@ -203,6 +203,12 @@ impl<'a> Reader<'a> {
         );
     }
 
+    /// Whether any token is given, be it of use or not.
+    pub fn has_tokens(&self, arguments: &TokenArgs) -> bool {
+        let mut names = ["SALLA_ACCESS_TOKEN", "SALLA_REFRESH_TOKEN"].into_iter();
+        arguments.tokens.is_some() || names.any(|name| (self.lookup)(name).is_some())
+    }
+
     pub fn salla(&mut self, arguments: &TokenArgs) -> Option<SallaSettings> {
         let tokens = self.tokens(arguments);
         self.with_app(tokens)
@@ -237,6 +243,15 @@ impl<'a> Reader<'a> {
             egress_group: self.egress_group(),
             keys,
         }
+    }
+
+    /// For a worker: one of them alone serves no better than none.
+    pub fn app_keys_are_missing(&mut self) {
+        self.problem(
+            "SALLA_CLIENT_ID and SALLA_CLIENT_SECRET are not both set, but without them a worker \
+             could not renew the shops' tokens; set both (Salla Partners Portal, your app, App \
+             Keys)",
+        );
     }
 
     pub fn channels(&mut self) -> Channels {

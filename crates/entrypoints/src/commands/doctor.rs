@@ -22,7 +22,8 @@ const CLOCK_TOLERANCE_SECONDS: i64 = 30;
 #[derive(Serialize)]
 struct Check {
     what: String,
-    ok: bool,
+    /// `None`: it was not checked.
+    ok: Option<bool>,
     finding: String,
 }
 
@@ -31,18 +32,22 @@ struct Report(Vec<Check>);
 
 impl Report {
     fn good(&mut self, what: &str, finding: impl Into<String>) {
-        self.add(what, true, finding.into());
+        self.add(what, Some(true), finding.into());
     }
 
     fn bad(&mut self, what: &str, finding: impl Into<String>) {
-        self.add(what, false, finding.into());
+        self.add(what, Some(false), finding.into());
+    }
+
+    fn unchecked(&mut self, what: &str, why: &str) {
+        self.add(what, None, format!("not checked: {why}"));
     }
 
     fn failure(&mut self, what: &str, failure: &Failure) {
         self.bad(what, format!("{failure}; {}", failure.advice()));
     }
 
-    fn add(&mut self, what: &str, ok: bool, finding: String) {
+    fn add(&mut self, what: &str, ok: Option<bool>, finding: String) {
         self.0.push(Check {
             what: what.to_owned(),
             ok,
@@ -55,7 +60,13 @@ pub async fn run(arguments: DoctorArgs, database: &DatabaseArgs) -> anyhow::Resu
     let mut report = Report::default();
     let mut reader = Reader::new(&environment);
     let database = reader.database(database);
-    let salla = reader.salla(&arguments.tokens);
+    let has_tokens = reader.has_tokens(&arguments.tokens);
+    let salla = if has_tokens {
+        reader.salla(&arguments.tokens)
+    } else {
+        reader.app();
+        None
+    };
     let key = reader.encryption_key();
     let problems = reader.problems();
     if problems.is_empty() {
@@ -70,9 +81,12 @@ pub async fn run(arguments: DoctorArgs, database: &DatabaseArgs) -> anyhow::Resu
     }
     if let Some(settings) = salla {
         check_salla(&mut report, &settings, clock).await;
+    } else if !has_tokens {
+        let why = "none is given (SALLA_ACCESS_TOKEN, or --tokens FILE)";
+        report.unchecked("token", why);
     }
     print(&report, arguments.json);
-    let healthy = report.0.iter().all(|check| check.ok);
+    let healthy = report.0.iter().all(|check| check.ok != Some(false));
     Ok(if healthy { Exit::Done } else { Exit::Failed })
 }
 
@@ -171,7 +185,11 @@ fn print(report: &Report, json: bool) {
         return display::json(&report.0);
     }
     for check in &report.0 {
-        let mark = if check.ok { "ok " } else { "BAD" };
+        let mark = match check.ok {
+            Some(true) => "ok ",
+            Some(false) => "BAD",
+            None => "-  ",
+        };
         line(format!("  {mark}  {:<22} {}", check.what, check.finding));
     }
 }

@@ -19,6 +19,9 @@ pub async fn run(arguments: WorkArgs, database: &DatabaseArgs) -> anyhow::Result
     let mut reader = Reader::new(&environment);
     let settings = reader.database(database);
     let salla = reader.app();
+    if salla.keys.is_none() {
+        reader.app_keys_are_missing();
+    }
     let channels = reader.channels();
     let key = reader.encryption_key();
     let is_embedded = matches!(settings, Some(DatabaseSettings::Embedded { .. }));

@@ -176,6 +176,54 @@ async fn missing_settings_are_reported_together_with_their_fixes() {
     );
 }
 
+/// Without the app's keys it would work until the first token ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_could_renew_no_token_does_not_start() {
+    let table: [&[&str]; 3] = [&[], &["SALLA_CLIENT_ID"], &["SALLA_CLIENT_SECRET"]];
+    for given in table {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_salla-sync"));
+        command
+            .arg("work")
+            .env_clear()
+            .env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing")
+            .env("SALLA_SYNC_KEY", support::KEY);
+        for name in given {
+            command.env(name, "of the app");
+        }
+        let output = run(command).await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{given:?}: {said}");
+        for name in ["SALLA_CLIENT_ID", "SALLA_CLIENT_SECRET"] {
+            assert!(said.contains(name), "{given:?}: {said}");
+        }
+    }
+}
+
+/// A worker's settings hold no token.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_does_without_a_token_and_minds_a_wrong_one() {
+    let service = present_day(small(60)).await;
+    let mut without = program(&service, &["doctor"]);
+    without
+        .env_remove("SALLA_ACCESS_TOKEN")
+        .env_remove("SALLA_REFRESH_TOKEN");
+    let output = run(without).await;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("not checked") && !said.contains("BAD"),
+        "{said}"
+    );
+    assert_eq!(service.simulator.ledger().requests, 0, "{said}");
+
+    let mut wrong = program(&service, &["doctor"]);
+    wrong.env("SALLA_ACCESS_TOKEN", "ory_at_wrong");
+    let output = run(wrong).await;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("BAD  token"), "{said}");
+}
+
 /// Else somebody waits for traces that never come.
 #[cfg(not(feature = "otel"))]
 #[tokio::test(flavor = "multi_thread")]

@@ -126,8 +126,9 @@ impl Sweep {
                 stalled.owner
             ),
             advice: format!(
-                "salla-sync runs show {run}, look at the worker's log, and restart the worker: the \
-                 run goes on from its checkpoint",
+                "salla-sync runs pause {run}, then salla-sync runs resume {run}: whichever worker \
+                 is free goes on from the checkpoint; if it stalls again, restart the worker that \
+                 salla-sync runs show {run} names",
                 run = stalled.run
             ),
             merchant: Some(stalled.merchant),

@@ -9,7 +9,6 @@ use domain::failure::Failure;
 use entrypoints::cli::Cli;
 
 const RUNBOOK: &str = "docs/runbook.md";
-const PAGES: [&str; 4] = ["README.md", RUNBOOK, "docs/deploy.md", "docs/operate.md"];
 
 /// Described before they were there. Whoever adds one takes it out here.
 const COMING_COMMANDS: &[&str] = &[];
@@ -42,6 +41,14 @@ fn files(folder: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// All pages, by their paths from the root.
+fn pages() -> Vec<String> {
+    let mut pages = files("docs");
+    pages.retain(|path| path.ends_with(".md"));
+    pages.extend(["README.md", "ARCHITECTURE.md"].map(str::to_owned));
+    pages
 }
 
 fn headings(page: &str) -> Vec<&str> {
@@ -92,7 +99,7 @@ fn every_command_that_is_named_exists() {
     let program = Cli::command();
     let mut unknown = Vec::new();
     let others = files("deploy").into_iter();
-    for path in PAGES.map(str::to_owned).into_iter().chain(others) {
+    for path in pages().into_iter().chain(others) {
         let text = read(&path);
         let pieces = if path.ends_with(".md") {
             code(&text)
@@ -159,17 +166,17 @@ fn code(page: &str) -> Vec<&str> {
 
 #[test]
 fn links_lead_somewhere() {
-    for page in PAGES {
-        let text = read(page);
+    for page in pages() {
+        let text = read(&page);
         for link in text.split("](").skip(1) {
             let link = link.split(')').next().unwrap_or_default();
             if link.contains("://") {
                 continue;
             }
             let (file, wanted) = link.split_once('#').unwrap_or((link, ""));
-            let folder = Path::new(page).parent().expect("a page has a folder");
+            let folder = Path::new(&page).parent().expect("a page has a folder");
             let target = match file {
-                "" => PathBuf::from(page),
+                "" => PathBuf::from(&page),
                 file => folder.join(file),
             };
             assert!(root().join(&target).exists(), "{page}: {link}");

@@ -13,7 +13,7 @@ demo: ## Import a simulated shop into a private PostgreSQL: no account, no set-u
 	  cargo build --profile demo --locked --bin salla-sync && \
 	  PG_BIN="$$pg_bin" target/demo/salla-sync demo $(DEMO_ARGS)
 
-test: ## Run everything that CI runs, installing what the tests need
+test: ## Run all tests, installing what they need
 	@scripts/test.sh
 
 check: ## Format, lints, documentation and dependencies: what CI runs before the tests

@@ -25,7 +25,7 @@ enum Command {
 
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  salla-simulator serve --scenario scenarios/rough.toml --orders 5000"
+    after_help = "Example:\n  salla-simulator serve --scenario crates/salla-simulator/scenarios/rough.toml --orders 5000"
 )]
 struct Serve {
     #[arg(long, default_value_t = 8090)]

@@ -20,15 +20,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Pages of a process that are in memory at once; as many as one import may have.
-const PAGES: u32 = 40;
+/// Single records of a process that are in memory at once; one takes some tens of kilobytes.
+const RECORDS: u32 = 1_280;
 
-/// One record takes some tens of kilobytes, a page of 60 whole orders a megabyte or two.
-const RECORDS_PER_PAGE: u32 = 32;
+/// A page of 60 whole orders takes a megabyte or two.
+const RECORDS_PER_PAGE: u32 = 40;
 
 /// Requests of a process that are under way at once, waiting or sent, as long as that is
 /// enough for each line to have [`LEAST_IN_FLIGHT`]. One takes some ten kilobytes.
-const IN_FLIGHT: usize = 6_144;
+const IN_FLIGHT: usize = 4_096;
 
 /// Requests that a single line has under way at most, so that whatever Salla leaves of a
 /// minute is asked for within a few seconds of it: no later minute makes up for the one
@@ -36,7 +36,7 @@ const IN_FLIGHT: usize = 6_144;
 /// limit decide how many are really sent.
 const MOST_IN_FLIGHT: usize = 96;
 
-const LEAST_IN_FLIGHT: usize = 12;
+const LEAST_IN_FLIGHT: usize = 6;
 
 tokio::task_local! {
     /// What the requests of the fetch that is running here have taken.
@@ -55,9 +55,8 @@ struct Shared {
 
 impl Default for Memory {
     fn default() -> Self {
-        let records = PAGES * RECORDS_PER_PAGE;
         Self(Arc::new(Shared {
-            answers: Arc::new(Semaphore::new(records as usize)),
+            answers: Arc::new(Semaphore::new(RECORDS as usize)),
             lines: AtomicUsize::new(0),
         }))
     }
@@ -188,7 +187,7 @@ mod tests {
         let first = memory.share();
         assert_eq!(first.in_flight(), 96);
         let others: Vec<_> = (1..192).map(|_| memory.share()).collect();
-        assert_eq!(first.in_flight(), 32);
+        assert_eq!(first.in_flight(), 21);
         let more: Vec<_> = (0..10_000).map(|_| memory.share()).collect();
         assert_eq!(first.in_flight(), LEAST_IN_FLIGHT);
         drop((others, more));
@@ -209,7 +208,7 @@ mod tests {
     async fn whoever_finds_no_room_waits_until_something_has_landed() {
         let memory = Memory::default();
         let mut rooms = Vec::new();
-        for _ in 0..PAGES {
+        for _ in 0..RECORDS / RECORDS_PER_PAGE {
             let page = fetching(async { memory.room(Size::Page).await.keep() });
             rooms.push(page.await.1);
         }

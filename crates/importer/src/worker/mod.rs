@@ -31,7 +31,7 @@ const MOST_AT_ONCE: usize = 10;
 /// Each import begins with a burst of its shop's budget, and each minute repeats it. Where
 /// many began together, their bursts would fall together ever after, and all of them wait
 /// for the processors.
-const STARTS_APART: Duration = Duration::from_millis(30);
+const STARTS_APART: Duration = Duration::from_millis(60);
 /// A message comes back so much later than the run's lease runs out, so that whoever
 /// receives it finds the run free.
 const AFTER_THE_LEASE: Duration = Duration::from_secs(2);

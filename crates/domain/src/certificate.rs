@@ -537,6 +537,15 @@ mod tests {
         }
     }
 
+    fn each_breaks_the_proof(proven: &Listing, changes: &[fn(&mut Listing)]) {
+        assert_eq!(proven.proof(), Proof::Proven);
+        for (index, change) in changes.iter().enumerate() {
+            let mut window = proven.clone();
+            change(&mut window);
+            assert_eq!(window.proof(), Proof::Unproven, "case {index}");
+        }
+    }
+
     #[test]
     fn customers_may_sign_up_while_their_list_is_read() {
         let mut window = Listing {
@@ -545,18 +554,13 @@ mod tests {
             ends_read_again: true,
             ..listing()
         };
-        assert_eq!(window.proof(), Proof::Proven);
         let broken: [fn(&mut Listing); 4] = [
             |w| w.resource = Resource::Orders,
             |w| w.ends_read_again = false,
             |w| w.total_only_grew = false,
             |w| w.reported += 1,
         ];
-        for (index, change) in broken.iter().enumerate() {
-            let mut window = window.clone();
-            change(&mut window);
-            assert_eq!(window.proof(), Proof::Unproven, "case {index}");
-        }
+        each_breaks_the_proof(&window, &broken);
         window.same_as_before = true;
         assert_eq!(window.proof(), Proof::Proven);
     }
@@ -568,18 +572,13 @@ mod tests {
             contains_before: true,
             ..listing()
         };
-        assert_eq!(window.proof(), Proof::Proven);
         let broken: [fn(&mut Listing); 4] = [
             |w| w.resource = Resource::Products,
             |w| w.contains_before = false,
             |w| w.total_only_grew = false,
             |w| w.reported += 1,
         ];
-        for (index, change) in broken.iter().enumerate() {
-            let mut window = window.clone();
-            change(&mut window);
-            assert_eq!(window.proof(), Proof::Unproven, "case {index}");
-        }
+        each_breaks_the_proof(&window, &broken);
     }
 
     #[test]

@@ -50,12 +50,12 @@ pub(crate) async fn look_at_orders_again(
         .into_iter()
         .filter(|window| window.resource == Resource::Orders);
     let changes = changes(shop, plan).await?;
-    let stale_windows = match changes.are_all_read {
+    let outdated = match changes.are_all_read {
         true => stale_windows(shop, orders.collect(), &changes).await?,
         false => orders.collect(),
     };
     let mut stale = Vec::new();
-    for window in stale_windows {
+    for window in outdated {
         stale.push(begin_anew(shop, window).await?);
     }
     let landing = shop.landing.as_ref();
@@ -154,8 +154,49 @@ struct Changes {
     to_ask: Vec<i64>,
 }
 
-/// Reads and lands what was updated since the run began.
+/// What was updated since the run began, landed, and what it means for the walks.
 async fn changes(shop: &Workshop, plan: &Plan) -> Result<Changes, Failure> {
+    let ChangesRead {
+        recent,
+        rows,
+        changed,
+        are_all_read,
+    } = read_changes(shop, plan).await?;
+    let updated = recent.updated();
+    let all: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    let (lease, resource) = (shop.lease, Resource::Orders);
+    let unlisted = shop.runs.not_listed(lease, resource, &all).await?;
+    let unlisted: BTreeSet<i64> = unlisted.into_iter().collect();
+    let lacks = |row: &&Row| !row.is_whole && updated.contains(&row.id);
+    // An order that differs from what its walk listed was there when it was walked; one of
+    // the run's own time may have come in the middle of that walk.
+    let came_to_light = |row: &&Row| {
+        let is_news = updated.contains(&row.id) && !recent.was_there(row.id);
+        let came_late = !changed.contains(&row.id) || row.created_at >= shop.began_at;
+        unlisted.contains(&row.id) || (is_news && came_late)
+    };
+    Ok(Changes {
+        are_all_read,
+        to_ask: rows.iter().filter(lacks).map(|row| row.id).collect(),
+        days: rows
+            .iter()
+            .filter(came_to_light)
+            .map(|row| riyadh_date(row.created_at))
+            .collect(),
+    })
+}
+
+/// The list of changes as far as it was read.
+struct ChangesRead {
+    recent: Recent,
+    rows: Vec<Row>,
+    /// Orders whose row differs from what their walk listed.
+    changed: BTreeSet<i64>,
+    are_all_read: bool,
+}
+
+/// Reads and lands what was updated since the run began.
+async fn read_changes(shop: &Workshop, plan: &Plan) -> Result<ChangesRead, Failure> {
     let mut recent = Recent::since(&plan.probe.recently_updated);
     let mut rows = Vec::new();
     let mut changed = BTreeSet::new();
@@ -195,27 +236,11 @@ async fn changes(shop: &Workshop, plan: &Plan) -> Result<Changes, Failure> {
             "more has changed than the list of changes shows; all orders are listed again"
         );
     }
-    let updated = recent.updated();
-    let all: Vec<i64> = rows.iter().map(|row| row.id).collect();
-    let (lease, resource) = (shop.lease, Resource::Orders);
-    let unlisted = shop.runs.not_listed(lease, resource, &all).await?;
-    let unlisted: BTreeSet<i64> = unlisted.into_iter().collect();
-    let lacks = |row: &&Row| !row.is_whole && updated.contains(&row.id);
-    // An order that differs from what its walk listed was there when it was walked; one of
-    // the run's own time may have come in the middle of that walk.
-    let came_to_light = |row: &&Row| {
-        let is_news = updated.contains(&row.id) && !recent.was_there(row.id);
-        let came_late = !changed.contains(&row.id) || row.created_at >= shop.began_at;
-        unlisted.contains(&row.id) || (is_news && came_late)
-    };
-    Ok(Changes {
+    Ok(ChangesRead {
+        recent,
+        rows,
+        changed,
         are_all_read,
-        to_ask: rows.iter().filter(lacks).map(|row| row.id).collect(),
-        days: rows
-            .iter()
-            .filter(came_to_light)
-            .map(|row| riyadh_date(row.created_at))
-            .collect(),
     })
 }
 

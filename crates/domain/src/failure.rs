@@ -134,7 +134,7 @@ impl Disconnection {
     fn advice(self) -> &'static str {
         match self {
             Self::NotConnected => {
-                "store the shop's tokens with `salla-sync connect`, then `salla-sync runs restart`"
+                "store the shop's tokens with `salla-sync connect`: its failed runs then go on"
             }
             Self::TokenRejected => {
                 "put a valid token into SALLA_ACCESS_TOKEN (and SALLA_REFRESH_TOKEN with \

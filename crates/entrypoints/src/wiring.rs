@@ -1,5 +1,6 @@
 //! The only place where adapters meet ports.
 
+mod clocks;
 mod connecting;
 pub mod service;
 
@@ -29,6 +30,7 @@ use crate::config::DatabaseSettings;
 use crate::embedded::{self, Embedded};
 use crate::exit::UsageError;
 
+pub use clocks::{clocks_agree, clocks_apart};
 pub use connecting::{
     ConnectedShop, NotConnected, connect_and_store, connect_authorized, connect_shop,
     connect_shop_with, shared_customers_budget, unstored_client,
@@ -100,6 +102,22 @@ impl OpenDatabase {
             .into()),
         }
     }
+
+    /// As [`require_current_schema`](Self::require_current_schema), for what writes
+    /// records: also refuses a clock that is far from the database's.
+    pub async fn require_fit_for_import(&self, clock: &dyn Clock) -> anyhow::Result<()> {
+        self.require_current_schema().await?;
+        let apart = clocks_apart(&self.database, clock).await?;
+        if clocks_agree(apart) {
+            return Ok(());
+        }
+        let seconds = apart.as_secs();
+        Err(UsageError::one(format!(
+            "this machine's clock and PostgreSQL's are {seconds} s apart; records count as new by \
+             when they were read, so set both by NTP and start again"
+        ))
+        .into())
+    }
 }
 
 /// How a process uses its connections.
@@ -156,12 +174,12 @@ pub async fn open_database_with(
         patience: pool.patience,
         ..ConnectSettings::new(url)
     };
-    let database = Database::connect(connect, clock).await?;
     let wrong_key = |reason: String| UsageError::one(format!("SALLA_SYNC_KEY: {reason}"));
     let keyring = key
         .map(|key| Keyring::parse(&key))
         .transpose()
         .map_err(|error| wrong_key(error.to_string()))?;
+    let database = Database::connect(connect, clock).await?;
     if let Some(keyring) = &keyring
         && database.schema_state().await? == SchemaState::UpToDate
     {

@@ -87,6 +87,8 @@ fn read_rejection(translator: &dyn Translator, kept: &KeptRejection) -> Reread {
                 Ok(_) => Reread::Incomplete,
             }
         }
+        // Salla gave no items at all, so there is nothing to read again.
+        Source::OrderItems if kept.raw.is_empty() => Reread::Incomplete,
         Source::OrderItems => match translator.order_items(&kept.raw).outcome {
             Ok(_) => Reread::Incomplete,
             Err(rejection) => Reread::Refused(rejection),

@@ -65,7 +65,10 @@ impl Translator for Prepared {
     fn order_items(&self, raw: &str) -> Decoded<Vec<OrderItem>> {
         Decoded {
             raw: raw.into(),
-            outcome: Ok(vec![]),
+            outcome: match raw {
+                "" => Err(refusal()),
+                _ => Ok(vec![]),
+            },
         }
     }
 }
@@ -185,6 +188,33 @@ async fn half_an_order_stays_set_aside() {
         .one("SELECT count(*) FROM salla_sync.rejected_records WHERE resolved_at IS NULL")
         .await;
     assert_eq!(open, 1, "the next import asks for the order again");
+}
+
+/// Salla gave none, so there is no text to read again and no other reason to find.
+#[tokio::test]
+async fn items_that_were_missing_are_still_missing() {
+    let shop = Shop::open().await;
+    let mut items: Decoded<Vec<OrderItem>> = rejected(None, "");
+    items.outcome = Err(Rejection {
+        code: RejectionCode::MissingItems,
+        ..refusal()
+    });
+    let half = DetailOutcome::Found {
+        order: Box::new(ok(whole(1))),
+        items: Some(items),
+    };
+    shop.land_outcome(1, at(0), half).await;
+    let_go(&shop).await;
+    let replayed = replay_all(&shop, &Prepared::default()).await;
+    let counts = ReplayCounts {
+        incomplete: 1,
+        ..ReplayCounts::default()
+    };
+    assert_eq!(replayed.counts, counts);
+    let (code,): (String,) = shop
+        .one("SELECT code FROM salla_sync.rejected_records WHERE resolved_at IS NULL")
+        .await;
+    assert_eq!(code, "missing_items");
 }
 
 #[tokio::test]

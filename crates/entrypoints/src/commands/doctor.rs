@@ -16,9 +16,6 @@ use crate::display::{self, line};
 use crate::exit::Exit;
 use crate::wiring;
 
-/// Clocks further apart than this make dates and token lifetimes doubtful.
-const CLOCK_TOLERANCE_SECONDS: i64 = 30;
-
 #[derive(Serialize)]
 struct Check {
     what: String,
@@ -117,11 +114,13 @@ async fn check_database(
         }
         Err(failure) => report.failure("tables", &failure),
     }
-    match open.database.now().await {
-        Ok(theirs) => {
-            let apart = theirs.duration_since(clock.now()).as_secs();
-            let finding = format!("this machine and PostgreSQL are {apart} s apart");
-            if apart.abs() <= CLOCK_TOLERANCE_SECONDS {
+    match wiring::clocks_apart(&open.database, clock.as_ref()).await {
+        Ok(apart) => {
+            let finding = format!(
+                "this machine and PostgreSQL are {} s apart",
+                apart.as_secs()
+            );
+            if wiring::clocks_agree(apart) {
                 report.good("clock", finding);
             } else {
                 report.bad("clock", format!("{finding}; set both by NTP"));

@@ -119,7 +119,7 @@ pub async fn make_ready(
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::real());
     let open = wiring::open_database(&database, key, clock.clone()).await?;
-    open.require_current_schema().await?;
+    open.require_fit_for_import(clock.as_ref()).await?;
     let shop = wiring::connect_shop(&open, &salla, share, clock.clone()).await;
     let connected = match shop {
         Ok(connected) => connected,

@@ -33,7 +33,7 @@ pub async fn run(arguments: WorkArgs, database: &DatabaseArgs) -> anyhow::Result
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::real());
     let pool = Pool::of_a_worker(arguments.connections);
     let open = wiring::open_database_with(&settings, key, clock.clone(), pool).await?;
-    open.require_current_schema().await?;
+    open.require_fit_for_import(clock.as_ref()).await?;
     let stop = stop_on_signal();
     let observing = match arguments.listen {
         Some(address) => Some(observe(address, &open, clock.clone()).await?),

@@ -2,6 +2,7 @@
 //! real PostgreSQL.
 
 mod ceilings;
+mod clocks;
 mod connect;
 mod customers;
 mod drift;

@@ -22,7 +22,7 @@ use tracing::Instrument as _;
 use crate::memory::Memory;
 use crate::passes::walk::{Walked, walk_window};
 use crate::passes::{
-    CUSTOMERS_IN_MEMORY, LANDINGS, PAGES_IN_MEMORY, Workshop, ceiling, closing, details,
+    CUSTOMERS_IN_MEMORY, LANDINGS, PAGES_IN_MEMORY, Precedence, Workshop, ceiling, closing, details,
 };
 use crate::ports::clock::Clock;
 use crate::ports::landing::{Landing, RunLease};
@@ -38,6 +38,9 @@ const CLOCKS_APART: SignedDuration = SignedDuration::from_mins(5);
 
 /// Windows that are walked side by side.
 const WINDOWS_AT_ONCE: usize = 3;
+
+/// Today, and the thirty days before it.
+const NEWEST_WINDOWS: usize = 2;
 
 /// Everything an import works with; each member is a port or a plain value.
 #[derive(Clone)]
@@ -367,7 +370,8 @@ async fn close_orders(shop: &Workshop, plan: &Plan) -> Result<(), Failure> {
         return Ok(());
     }
     let stale = closing::look_at_orders_again(shop, plan).await?;
-    order_passes(shop, stale, &[]).await?;
+    walk_all(shop, stale, Precedence::Free).await?;
+    details::complete_orders(shop, &[]).await?;
     closing::settle_vanished_orders(shop).await
 }
 
@@ -375,7 +379,7 @@ async fn close_lists(shop: &Workshop) -> Result<(), Failure> {
     for _ in 0..shop.max_walks {
         let stale = closing::look_at_lists_again(shop).await?;
         let nothing_new = stale.is_empty();
-        walk_resources(shop, stale).await?;
+        walk_resources(shop, stale, Precedence::Free).await?;
         // What does not add up may have changed since its slices were looked at.
         if ceiling::add_up(shop).await? || nothing_new {
             break;
@@ -384,8 +388,8 @@ async fn close_lists(shop: &Workshop) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Both passes. The newest orders come first and alone, so that the last month is
-/// usable early; everything else shares the budget afterwards.
+/// Both passes. The newest orders go ahead, so that the last month is usable early;
+/// everything else shares the budget behind them.
 async fn passes(shop: &Workshop, plan: &Plan) -> Result<(), Failure> {
     shop.tracker.phase(Phase::Headers);
     let windows = shop.runs.windows(shop.lease).await?;
@@ -395,10 +399,9 @@ async fn passes(shop: &Workshop, plan: &Plan) -> Result<(), Failure> {
     let (orders, whole): (Vec<_>, Vec<_>) = windows
         .into_iter()
         .partition(|w| w.resource == Resource::Orders);
-    let newest = usize::min(2, orders.len());
-    let mut orders = orders.into_iter();
-    walk_all(shop, orders.by_ref().take(newest).collect()).await?;
-    orders_beside_lists(shop, plan, orders.collect(), whole).await
+    let mut older = orders;
+    let newest = older.drain(..older.len().min(NEWEST_WINDOWS)).collect();
+    orders_beside_lists(shop, plan, [newest, older], whole).await
 }
 
 /// Orders that the closing pass asks for in any case are left to it, unless it has to wait
@@ -406,20 +409,24 @@ async fn passes(shop: &Workshop, plan: &Plan) -> Result<(), Failure> {
 async fn orders_beside_lists(
     shop: &Workshop,
     plan: &Plan,
-    orders: Vec<StoredWindow>,
+    [newest, older]: [Vec<StoredWindow>; 2],
     whole: Vec<StoredWindow>,
 ) -> Result<(), Failure> {
     let lists_are_read = AtomicBool::new(false);
     let left = recent::in_doubt(&plan.probe.recently_updated);
+    let (ahead, behind) = Precedence::ahead_and_behind();
+    let behind_too = behind.clone();
     let orders = async {
-        order_passes(shop, orders, left).await?;
+        let older = walk_all(shop, older, behind);
+        tokio::try_join!(walk_all(shop, newest, ahead), older)?;
+        details::complete_orders(shop, left).await?;
         match lists_are_read.load(Ordering::Relaxed) {
             true => Ok(()),
             false => details::complete_orders(shop, &[]).await,
         }
     };
     let lists = async {
-        walk_resources(shop, whole).await?;
+        walk_resources(shop, whole, behind_too).await?;
         lists_are_read.store(true, Ordering::Relaxed);
         Ok(())
     };
@@ -442,70 +449,79 @@ fn expect(shop: &Workshop, plan: &Plan, window: &StoredWindow) {
     }
 }
 
-/// The details of orders that are `left` are not asked for.
-async fn order_passes(
-    shop: &Workshop,
-    windows: Vec<StoredWindow>,
-    left: &[i64],
-) -> Result<(), Failure> {
-    walk_all(shop, windows).await?;
-    details::complete_orders(shop, left).await
-}
-
 /// Resources without windows, all at once: customers have a budget of their own and
 /// must not hold up the products.
-async fn walk_resources(shop: &Workshop, windows: Vec<StoredWindow>) -> Result<(), Failure> {
+async fn walk_resources(
+    shop: &Workshop,
+    windows: Vec<StoredWindow>,
+    precedence: Precedence,
+) -> Result<(), Failure> {
     let mut lists = BTreeMap::<Resource, Vec<StoredWindow>>::new();
     for window in windows {
         lists.entry(window.resource).or_default().push(window);
     }
-    let walks = lists.into_values().map(|windows| walk_all(shop, windows));
+    let walks = lists.into_values();
+    let walks = walks.map(|windows| walk_all(shop, windows, precedence.clone()));
     futures::future::try_join_all(walks).await?;
     Ok(())
 }
 
 /// Walks windows in their order, several at once, because each begins and ends with a
 /// request on which the others of that window wait. What a window is split into takes its
-/// place.
-async fn walk_all(shop: &Workshop, windows: Vec<StoredWindow>) -> Result<(), Failure> {
+/// place. `precedence` is that of each.
+async fn walk_all(
+    shop: &Workshop,
+    windows: Vec<StoredWindow>,
+    precedence: Precedence,
+) -> Result<(), Failure> {
     let unread = |window: &StoredWindow| !window.settled && !window.is_sliced;
-    let mut waiting: VecDeque<StoredWindow> = windows.into_iter().filter(unread).collect();
+    let windows = windows.into_iter().filter(unread);
+    let mut waiting: VecDeque<(StoredWindow, Precedence)> =
+        windows.map(|window| (window, precedence.clone())).collect();
+    // From here on only the windows keep others waiting.
+    drop(precedence);
     let mut walks = FuturesUnordered::new();
     loop {
         while walks.len() < WINDOWS_AT_ONCE
-            && let Some(window) = waiting.pop_front()
+            && let Some((window, precedence)) = waiting.pop_front()
         {
             let span = tracing::info_span!(
                 "window",
                 resource = window.resource.as_str(),
                 window = window.part().map(tracing::field::display)
             );
-            walks.push(walk_one(shop, window).instrument(span));
+            walks.push(walk_one(shop, window, precedence).instrument(span));
         }
         // Nothing else may be waited for here: a walk that is not polled may hold the
         // very connection that is waited for.
-        let Some(parts) = walks.next().await.transpose()? else {
+        let Some((parts, precedence)) = walks.next().await.transpose()? else {
             return Ok(());
         };
         for part in parts.into_iter().rev() {
-            waiting.push_front(part);
+            waiting.push_front((part, precedence.clone()));
         }
     }
 }
 
-/// Walks a window; returns what took its place, if it had to be split.
-async fn walk_one(shop: &Workshop, window: StoredWindow) -> Result<Vec<StoredWindow>, Failure> {
+/// Walks a window; returns what took its place, if it had to be split, and its
+/// precedence, which is theirs then.
+async fn walk_one(
+    shop: &Workshop,
+    window: StoredWindow,
+    mut precedence: Precedence,
+) -> Result<(Vec<StoredWindow>, Precedence), Failure> {
     let resource = window.resource;
-    match walk_window(shop, window).await? {
+    let parts = match walk_window(shop, window, &mut precedence).await? {
         Walked::Settled(listing) => {
             tracing::info!(
                 reported = listing.reported, listed = listing.listed(),
                 proof = ?listing.proof(), "window walked"
             );
-            Ok(vec![])
+            vec![]
         }
-        Walked::Split(parts) => stored_parts(shop, resource, parts).await,
-    }
+        Walked::Split(parts) => stored_parts(shop, resource, parts).await?,
+    };
+    Ok((parts, precedence))
 }
 
 /// The parts as the database now holds them, in their order.

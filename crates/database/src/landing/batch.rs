@@ -92,13 +92,20 @@ fn rejected_on<'a>(
     }
 }
 
+/// Records after which other tasks have their turn: a whole batch takes tens of
+/// milliseconds to compress, and requests that are due would leave that much later.
+const WITHOUT_A_BREAK: usize = 20;
+
 /// Hashes and compresses what goes to the version rule.
-pub(crate) fn press<'a, T>(
+pub(crate) async fn press<'a, T>(
     press: &mut Press,
     records: &[Found<'a, T>],
 ) -> Result<Vec<Incoming<&'a T>>, Trouble> {
     let mut pressed = Vec::with_capacity(records.len());
-    for found in records {
+    for (number, found) in records.iter().enumerate() {
+        if number % WITHOUT_A_BREAK == WITHOUT_A_BREAK - 1 {
+            tokio::task::yield_now().await;
+        }
         pressed.push(Incoming {
             id: found.id,
             version: found.version,

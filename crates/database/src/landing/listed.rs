@@ -28,7 +28,7 @@ pub(crate) async fn land_simple<'a, T: Sync>(
     id: fn(&T) -> i64,
 ) -> Result<Vec<Due<'a, T>>, Trouble> {
     let sorted = Sorted::of(pages, kind, id);
-    let incoming = press(&mut place.press, &sorted.records)?;
+    let incoming = press(&mut place.press, &sorted.records).await?;
     let what = (resource, place.new_rows);
     let verdicts = sources::land_listed(place.tx, &place.run, what, &incoming).await?;
     place.tally.count_records(resource, &verdicts);

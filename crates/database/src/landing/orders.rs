@@ -30,7 +30,7 @@ pub(crate) async fn land_listed(
     pages: &PagesOf<'_, Order>,
 ) -> Result<(), Trouble> {
     let sorted = Sorted::of(pages, ORDER_HEADER, |order| order.id);
-    let incoming = press(&mut place.press, &sorted.records)?;
+    let incoming = press(&mut place.press, &sorted.records).await?;
     let (whole, headers): (Vec<_>, Vec<_>) = incoming
         .into_iter()
         .partition(|i| i.record.completeness() == Completeness::Full);

@@ -36,13 +36,12 @@ fn apart(theirs: Timestamp, asked: Timestamp, answered: Timestamp) -> SignedDura
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
 
     #[test]
     fn a_slow_answer_is_no_difference() {
-        let second = |seconds| Timestamp::from_second(1_700_000_000 + seconds).unwrap();
+        let second = |seconds: i64| Timestamp::from_second(1_700_000_000 + seconds).unwrap();
         for (theirs, answered, expected) in [
             (0, 0, 0),
             (50, 100, 0),

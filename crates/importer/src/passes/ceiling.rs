@@ -16,9 +16,9 @@ use domain::plan::MAX_ROWS_PER_WINDOW;
 use domain::resource::Resource;
 use domain::slice::{ProductStatus, Slice};
 
-use super::Workshop;
 use super::created;
 use super::walk::{Walk, begin_anew};
+use super::{Precedence, Workshop};
 use crate::memory;
 use crate::ports::platform::{PageRequest, Records};
 use crate::ports::runs::{Part, StoredWindow};
@@ -124,7 +124,7 @@ async fn add_up_one(shop: &Workshop, window: StoredWindow) -> Result<Listing, Fa
     walk.read_first_page().await?;
     let mut listing = shop.runs.listing(shop.lease, id).await?;
     if listing.proof() == Proof::Unproven && listing.difference() > 0 {
-        walk.run().await?;
+        walk.run(&mut Precedence::Free).await?;
         listing = shop.runs.listing(shop.lease, id).await?;
     }
     if listing.proof() != Proof::Unproven {

@@ -22,7 +22,7 @@ use super::line::{Batches, Line, Step};
 use crate::metrics;
 use crate::ports::clock::Clock;
 use crate::ports::landing::{DetailOutcome, Landed, LandedDetail, PendingDetail};
-use crate::ports::platform::{Decoded, Platform};
+use crate::ports::platform::{Answer, Decoded, Platform};
 use crate::progress::Phase;
 
 /// Orders taken from the worklist at once.
@@ -113,7 +113,7 @@ async fn fetch(
     order_id: i64,
 ) -> Result<Fetched, Failure> {
     let asked_at = clock.now();
-    let Some(mut answer) = platform.order_detail(order_id).await? else {
+    let Some(mut answer) = detail(platform, order_id).await? else {
         return Ok(gone(order_id, asked_at, 1));
     };
     set_another_aside(order_id, &mut answer.record);
@@ -149,6 +149,15 @@ async fn fetch(
         },
         requests,
     })
+}
+
+/// In a place of its own, because thousands of fetches only wait for their answer, each
+/// with room for it.
+async fn detail(
+    platform: &dyn Platform,
+    order_id: i64,
+) -> Result<Option<Box<Answer<Order>>>, Failure> {
+    Ok(platform.order_detail(order_id).await?.map(Box::new))
 }
 
 /// Another order under this one's address would leave this one pending for ever.

@@ -99,6 +99,9 @@ impl<T: Send + 'static, L: Send + 'static> Line<T, L> {
         fetch: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) {
         let places = self.places.clone();
+        // Most fetches only wait, and each layer of futures around one would take as much
+        // memory as the fetch itself.
+        let fetch = Box::pin(fetch);
         self.fetches.spawn(async move {
             // Nobody closes it, so there always is a permit.
             let of_run = places.acquire_owned().await.ok();

@@ -9,6 +9,7 @@ mod created;
 pub mod details;
 mod line;
 mod place;
+mod precedence;
 mod route;
 pub mod walk;
 
@@ -37,6 +38,7 @@ pub const PAGES_IN_MEMORY: usize = 40;
 pub const CUSTOMERS_IN_MEMORY: usize = 8;
 
 pub use line::LANDINGS;
+pub use precedence::Precedence;
 
 /// What both passes work with; one per claimed run.
 #[derive(Clone)]

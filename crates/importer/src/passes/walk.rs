@@ -15,11 +15,11 @@ use domain::resource::Resource;
 use domain::window::DayRange;
 use tracing::{Instrument as _, Span};
 
-use super::Workshop;
 use super::behind::LastPage;
 use super::line::{Batches, Line, Step};
 use super::place::{FirstPage, Place};
 use super::route::Route;
+use super::{Precedence, Workshop};
 use crate::memory;
 use crate::metrics;
 use crate::ports::landing::{Landed, WalkedPage};
@@ -56,11 +56,15 @@ pub(super) enum End {
 }
 
 /// Walks `window` until its walks prove it, at most `max_walks` times, and settles
-/// it.
-pub async fn walk_window(shop: &Workshop, window: StoredWindow) -> Result<Walked, Failure> {
+/// it. `precedence` is over once every page of the first walk has been asked for.
+pub async fn walk_window(
+    shop: &Workshop,
+    window: StoredWindow,
+    precedence: &mut Precedence,
+) -> Result<Walked, Failure> {
     let mut walk = Walk::resume(shop, window).await?;
     loop {
-        match walk.run().await? {
+        match walk.run(precedence).await? {
             End::TooLarge(halves) => return walk.split(halves).await,
             End::AtCeiling => {
                 // Without slices the walk goes on, up to where rows are shown.
@@ -243,7 +247,7 @@ impl<'a> Walk<'a> {
     }
 
     /// One walk: a first page to learn the total, then all the others in flight.
-    pub(super) async fn run(&mut self) -> Result<End, Failure> {
+    pub(super) async fn run(&mut self, precedence: &mut Precedence) -> Result<End, Failure> {
         let first_missing = match self.window.total_pages {
             None => 1,
             Some(_) => {
@@ -282,7 +286,8 @@ impl<'a> Walk<'a> {
         if self.ceiling_shows().await? {
             return Ok(End::AtCeiling);
         }
-        match self.fetch_the_rest(last_page).await? {
+        precedence.come().await;
+        match self.fetch_the_rest(last_page, precedence).await? {
             End::Complete => self.look_behind(last_page).await,
             end => Ok(end),
         }
@@ -335,13 +340,20 @@ impl<'a> Walk<'a> {
     }
 
     /// Keeps fetching while what has arrived is being landed.
-    async fn fetch_the_rest(&mut self, last_page: u32) -> Result<End, Failure> {
-        let mut missing = self.missing(last_page);
+    async fn fetch_the_rest(
+        &mut self,
+        last_page: u32,
+        precedence: &mut Precedence,
+    ) -> Result<End, Failure> {
+        let mut missing = self.missing(last_page).peekable();
         let places = self.shop.places_for(self.window.resource);
         let mut line = Line::new(BATCHES, places, self.shop);
         loop {
             for number in missing.by_ref().take(line.room()) {
                 line.fetch(self.fetch(number));
+            }
+            if missing.peek().is_none() {
+                precedence.over();
             }
             match line.step(|pages| land(self.shop.clone(), pages)).await? {
                 Step::Fetched => {}

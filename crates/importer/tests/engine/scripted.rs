@@ -19,6 +19,7 @@ use importer::ports::platform::{
 };
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
 
 use crate::catalogue::{self, Catalogue};
 
@@ -61,6 +62,9 @@ pub(crate) struct Lies {
     pub(crate) ceiling_hides_the_rest: bool,
 }
 
+/// Whether a page is of the kind.
+type Kind = fn(&PageRequest) -> bool;
+
 /// A change of the shop just before the n-th request is answered.
 type Change = Box<dyn FnOnce(&ScriptedShop) + Send>;
 
@@ -82,6 +86,9 @@ pub(crate) struct ScriptedShop {
     pub(crate) customers_wait: Duration,
     /// From this request on nothing is answered any more.
     pub(crate) hangs_from: Option<u64>,
+    /// Answers to the first kind of page come once one of the second was asked for.
+    pub(crate) answers_wait: Option<[Kind; 2]>,
+    pub(crate) pages: watch::Sender<Vec<PageRequest>>,
     pub(crate) requests: AtomicU64,
     pub(crate) log: Mutex<Vec<String>>,
 }
@@ -249,6 +256,14 @@ impl Platform for ScriptedShop {
         let slice = request.slice.map(|slice| format!("{slice} "));
         let list = format!("{} {}", request.resource, slice.unwrap_or_default());
         self.request(format!("{list}page {}", request.page)).await?;
+        self.pages.send_modify(|pages| pages.push(request.clone()));
+        if let Some([waits, is_awaited]) = self.answers_wait
+            && waits(request)
+        {
+            let mut pages = self.pages.subscribe();
+            let asked = pages.wait_for(|pages| pages.iter().any(is_awaited));
+            asked.await.unwrap();
+        }
         if request.resource == Resource::Customers {
             SystemClock::real().sleep(self.customers_wait).await;
         }

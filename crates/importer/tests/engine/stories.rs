@@ -13,11 +13,12 @@ use domain::run::RunState;
 use importer::import::{ImportSettings, Importer, Outcome, import};
 use importer::memory::Memory;
 use importer::ports::clock::SystemClock;
+use importer::ports::platform::PageRequest;
 use importer::ports::runs::RunOptions;
 use importer::progress::Tracker;
 use importer::stop::stop_pair;
-use jiff::SignedDuration;
 use jiff::civil::Date;
+use jiff::{SignedDuration, ToSpan as _};
 
 use crate::memory::MemoryStore;
 use crate::scripted::{ListedOrder, PER_PAGE, ScriptedShop, Shape, shop_info};
@@ -90,6 +91,52 @@ async fn every_listed_order_is_loaded_and_certified() {
     let certificate = completed(run(&shop, &store).await);
     assert!(certificate.balances());
     assert_eq!(store.0.lock().unwrap().orders.len(), 600);
+}
+
+/// Of the days before the newest thirty-one, behind the first page.
+fn is_an_older_page(request: &PageRequest) -> bool {
+    let first = today() - 30.days();
+    request.page > 1 && request.days.is_some_and(|days| days.to < first)
+}
+
+fn is_a_newest_page(request: &PageRequest) -> bool {
+    let first = today() - 30.days();
+    request.page > 1 && request.days.is_some_and(|days| days.from >= first)
+}
+
+/// Nothing is looked for behind a last page that is not full, so no request of the newest
+/// windows depends on their answers.
+fn leave_last_pages_unfilled(shop: &ScriptedShop, per_day: usize) {
+    let mut orders = shop.orders.lock().unwrap();
+    for days_ago in [25, 5] {
+        orders.remove(days_ago * per_day);
+    }
+}
+
+async fn assert_the_newest_go_ahead(shop: Arc<ScriptedShop>) {
+    completed(run(&shop, &Arc::default()).await);
+    let pages = shop.pages.borrow();
+    let last_of_newest = pages.iter().rposition(is_a_newest_page).unwrap();
+    let first_of_older = pages.iter().position(is_an_older_page).unwrap();
+    assert!(
+        last_of_newest < first_of_older,
+        "{last_of_newest} {first_of_older}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn older_orders_are_asked_for_behind_the_newest_and_do_not_wait_for_them() {
+    let mut shop = ScriptedShop::with_orders(today(), 300, 2, Shape::Full);
+    leave_last_pages_unfilled(&shop, 2);
+    shop.answers_wait = Some([is_a_newest_page, is_an_older_page]);
+    assert_the_newest_go_ahead(Arc::new(shop)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn older_orders_are_asked_for_behind_the_parts_of_a_newest_window_too() {
+    let shop = shop(60, 500, Shape::Full);
+    leave_last_pages_unfilled(&shop, 500);
+    assert_the_newest_go_ahead(shop).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -41,8 +41,10 @@ impl Requester {
         if verdict == Verdict::Gone {
             return Ok(Step::Done(None));
         }
-        let next = self.react(ask, verdict, &attempt.token, journey).await?;
-        Ok(Step::Next(next))
+        // In a place of its own: it is rare, and every request has room for its judgement
+        // while it waits.
+        let reaction = self.react(ask, verdict, &attempt.token, journey);
+        Ok(Step::Next(Box::pin(reaction).await?))
     }
 
     async fn react(

@@ -76,18 +76,14 @@ const CASES: [Case; 7] = [
 
 impl Case {
     fn stages(&self) -> Vec<Stage> {
-        let newest = self.pages / 12;
         let stages = [
             // The shop, its newest orders, and what else is found out before the plan.
             stage(1, 0),
             stage(1, 2),
             stage(6, 5),
-            // First pages of the two newest windows, and the rest of them.
-            stage(2, 2),
-            stage(newest, 2),
-            // First pages of the other window and of four other lists, and the rest.
-            stage(5, 5),
-            stage(self.pages - newest - 3 + 2, 2),
+            // First pages of three windows and of four other lists, and the rest.
+            stage(7, 2),
+            stage(self.pages - 1, 2),
             stage(self.details - self.left, 6),
             // Changes, and the counts of lists and of windows.
             stage(4, 2),

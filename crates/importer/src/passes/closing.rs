@@ -245,7 +245,7 @@ async fn read_changes(shop: &Workshop, plan: &Plan) -> Result<ChangesRead, Failu
 }
 
 /// How the list of changes ends with a page.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Whole,
     /// A ceiling ends it, whatever it says of its length.
@@ -320,4 +320,50 @@ async fn first_page_now(shop: &Workshop, window: &StoredWindow) -> Result<Page, 
         ..PageRequest::first(window.resource, shop.days_to_ask(window))
     };
     shop.platform.list_page(&request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::rejection::{Rejection, RejectionCode};
+
+    fn end(rows: usize, current_page: u32, listed: u64) -> Option<End> {
+        let row = || Decoded {
+            raw: "{}".into(),
+            outcome: Err(Rejection {
+                code: RejectionCode::InvalidId,
+                path: String::new(),
+                message: String::new(),
+                salla_id: None,
+            }),
+        };
+        let page = Page {
+            records: Records::Orders((0..rows).map(|_| row()).collect()),
+            pagination: Pagination {
+                count: rows as u32,
+                total: 10_200,
+                per_page: 60,
+                current_page,
+                total_pages: 170,
+            },
+            version: Timestamp::UNIX_EPOCH,
+        };
+        End::of(&page, listed)
+    }
+
+    #[test]
+    fn a_list_of_changes_is_whole_only_where_nothing_can_hide_behind_its_end() {
+        for (rows, current_page, listed, expected) in [
+            (60, 1, 60, None),
+            (60, 169, 10_140, None),
+            (60, 170, 9_999, Some(End::Whole)),
+            (0, 171, 9_999, Some(End::Whole)),
+            (60, 170, 10_000, Some(End::CutOff)),
+            (0, 171, 10_000, Some(End::CutOff)),
+            (0, 9, 480, Some(End::CutOff)),
+        ] {
+            let found = end(rows, current_page, listed);
+            assert_eq!(found, expected, "{rows} {current_page} {listed}");
+        }
+    }
 }

@@ -35,7 +35,7 @@ fn oldest(orders: &[ListedOrder]) -> usize {
 /// What was updated last gives it away.
 #[tokio::test(start_paused = true)]
 async fn a_deletion_behind_an_unchanged_total_is_found() {
-    for at in 8..24 {
+    for at in 8..33 {
         let (shop, store) = (shop(25, 8, Shape::Full), Arc::<MemoryStore>::default());
         shop.change_at(at, |orders| {
             let gone = orders.remove(oldest(orders));
@@ -110,7 +110,8 @@ async fn a_day_that_grows_on_every_walk_is_proven() {
 /// The deletion hides behind an arrival, and the arrival behind a change of its own.
 #[tokio::test(start_paused = true)]
 async fn a_deletion_behind_an_arrival_that_is_edited_afterwards_is_found() {
-    for at in 9..17 {
+    // The walk of today ends with the 22nd request.
+    for at in 9..23 {
         let (shop, store) = (shop(1, 95, Shape::Full), Arc::<MemoryStore>::default());
         shop.change_at(at, |orders| {
             let gone = orders.remove(oldest(orders));
@@ -120,7 +121,7 @@ async fn a_deletion_behind_an_arrival_that_is_edited_afterwards_is_found() {
             arrival.updated_at = 1;
             orders.push(arrival);
         });
-        shop.change_at(20, |orders| {
+        shop.change_at(23, |orders| {
             let arrival = orders.iter_mut().find(|o| o.id == 5_000_000).unwrap();
             arrival.updated_at = 2;
         });
@@ -143,6 +144,49 @@ async fn changes_without_end_have_all_orders_listed_again() {
     assert_eq!(rows.len(), 2_100);
     let stale = rows.values().filter(|row| row.contains(":0}"));
     assert_eq!(stale.count(), 0);
+}
+
+/// Every order is updated after it was listed, and Salla does not show the end of the list
+/// of changes: it does show that of each window.
+#[tokio::test(start_paused = true)]
+async fn changes_that_a_ceiling_cuts_off_have_all_orders_listed_again() {
+    let mut scripted = ScriptedShop::with_orders(today(), 300, 2, Shape::Full);
+    scripted.lies.ceiling = Some(550);
+    let (shop, store) = (Arc::new(scripted), Arc::<MemoryStore>::default());
+    shop.change_at(73, |orders| {
+        for (order, moment) in orders.iter_mut().zip(1..) {
+            order.updated_at = moment;
+        }
+    });
+    completed(run(&shop, &store).await);
+    let rows = &store.0.lock().unwrap().rows;
+    assert_eq!(rows.len(), 600);
+    let stale = rows.values().filter(|row| row.contains(":0}"));
+    assert_eq!(stale.count(), 0);
+}
+
+/// Nothing is new on the first page, and the list is shorter than before.
+#[tokio::test(start_paused = true)]
+async fn a_product_that_is_deleted_after_its_list_was_read_is_gone() {
+    let product = |id| ListedProduct {
+        id,
+        status: ProductStatus::Sale,
+        categories: vec![1],
+    };
+    let (shop, store) = (shop(25, 8, Shape::Full), Arc::<MemoryStore>::default());
+    shop.catalogue.lock().unwrap().products = (1..=120).map(product).collect();
+    shop.catalogue.lock().unwrap().categories = 1;
+    shop.change_catalogue_at(38, move |catalogue| {
+        catalogue.products.remove(90);
+    });
+    let certificate = completed(run(&shop, &store).await);
+    let of_products = |w: &&WindowCounts| w.listing.resource == Resource::Products;
+    let products = certificate.windows.iter().find(of_products).unwrap();
+    assert_eq!(
+        (products.listing.walks, products.listing.reported),
+        (4, 119),
+        "two walks that agree before it, and two after it"
+    );
 }
 
 /// The list is as long as before and another one than before.

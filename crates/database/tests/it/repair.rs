@@ -172,17 +172,25 @@ async fn a_replayed_record_does_not_overwrite_a_newer_one() {
     assert_eq!(source, "store", "what it does not tell is kept from before");
 }
 
-#[tokio::test]
-async fn half_an_order_stays_set_aside() {
-    let shop = Shop::open().await;
-    let items: Decoded<Vec<OrderItem>> = rejected(None, "[1]");
+/// An order that was understood, with items that were not.
+async fn replay_half_an_order(
+    shop: &Shop,
+    items: Decoded<Vec<OrderItem>>,
+) -> Repaired<ReplayCounts> {
     let half = DetailOutcome::Found {
         order: Box::new(ok(whole(1))),
         items: Some(items),
     };
     shop.land_outcome(1, at(0), half).await;
-    let_go(&shop).await;
-    let replayed = replay_all(&shop, &Prepared::default()).await;
+    let_go(shop).await;
+    replay_all(shop, &Prepared::default()).await
+}
+
+#[tokio::test]
+async fn half_an_order_stays_set_aside() {
+    let shop = Shop::open().await;
+    let items: Decoded<Vec<OrderItem>> = rejected(None, "[1]");
+    let replayed = replay_half_an_order(&shop, items).await;
     assert_eq!(replayed.counts.incomplete, 1);
     let (open,): (i64,) = shop
         .one("SELECT count(*) FROM salla_sync.rejected_records WHERE resolved_at IS NULL")
@@ -199,13 +207,7 @@ async fn items_that_were_missing_are_still_missing() {
         code: RejectionCode::MissingItems,
         ..refusal()
     });
-    let half = DetailOutcome::Found {
-        order: Box::new(ok(whole(1))),
-        items: Some(items),
-    };
-    shop.land_outcome(1, at(0), half).await;
-    let_go(&shop).await;
-    let replayed = replay_all(&shop, &Prepared::default()).await;
+    let replayed = replay_half_an_order(&shop, items).await;
     let counts = ReplayCounts {
         incomplete: 1,
         ..ReplayCounts::default()

@@ -130,20 +130,29 @@ async fn a_deletion_behind_an_arrival_that_is_edited_afterwards_is_found() {
     }
 }
 
-/// More is updated than the list of changes shows: everything is listed again.
-#[tokio::test(start_paused = true)]
-async fn changes_without_end_have_all_orders_listed_again() {
-    let (shop, store) = (shop(21, 100, Shape::Full), Arc::<MemoryStore>::default());
-    shop.change_at(224, |orders| {
+/// At the request that begins the list of changes, when all orders have been listed.
+fn update_all_at(request: u64, shop: &ScriptedShop) {
+    shop.change_at(request, |orders| {
         for (order, moment) in orders.iter_mut().zip(1..) {
             order.updated_at = moment;
         }
     });
-    completed(run(&shop, &store).await);
+}
+
+fn assert_all_are_up_to_date(store: &MemoryStore, orders: usize) {
     let rows = &store.0.lock().unwrap().rows;
-    assert_eq!(rows.len(), 2_100);
+    assert_eq!(rows.len(), orders);
     let stale = rows.values().filter(|row| row.contains(":0}"));
     assert_eq!(stale.count(), 0);
+}
+
+/// More is updated than the list of changes shows: everything is listed again.
+#[tokio::test(start_paused = true)]
+async fn changes_without_end_have_all_orders_listed_again() {
+    let (shop, store) = (shop(21, 100, Shape::Full), Arc::<MemoryStore>::default());
+    update_all_at(224, &shop);
+    completed(run(&shop, &store).await);
+    assert_all_are_up_to_date(&store, 2_100);
 }
 
 /// Every order is updated after it was listed, and Salla does not show the end of the list
@@ -153,29 +162,32 @@ async fn changes_that_a_ceiling_cuts_off_have_all_orders_listed_again() {
     let mut scripted = ScriptedShop::with_orders(today(), 300, 2, Shape::Full);
     scripted.lies.ceiling = Some(550);
     let (shop, store) = (Arc::new(scripted), Arc::<MemoryStore>::default());
-    shop.change_at(73, |orders| {
-        for (order, moment) in orders.iter_mut().zip(1..) {
-            order.updated_at = moment;
-        }
-    });
+    update_all_at(73, &shop);
     completed(run(&shop, &store).await);
-    let rows = &store.0.lock().unwrap().rows;
-    assert_eq!(rows.len(), 600);
-    let stale = rows.values().filter(|row| row.contains(":0}"));
-    assert_eq!(stale.count(), 0);
+    assert_all_are_up_to_date(&store, 600);
+}
+
+fn product(id: i64) -> ListedProduct {
+    ListedProduct {
+        id,
+        status: ProductStatus::Sale,
+        categories: vec![1],
+    }
+}
+
+fn shop_with_products() -> Arc<ScriptedShop> {
+    let shop = shop(25, 8, Shape::Full);
+    let mut catalogue = shop.catalogue.lock().unwrap();
+    catalogue.products = (1..=120).map(product).collect();
+    catalogue.categories = 1;
+    drop(catalogue);
+    shop
 }
 
 /// Nothing is new on the first page, and the list is shorter than before.
 #[tokio::test(start_paused = true)]
 async fn a_product_that_is_deleted_after_its_list_was_read_is_gone() {
-    let product = |id| ListedProduct {
-        id,
-        status: ProductStatus::Sale,
-        categories: vec![1],
-    };
-    let (shop, store) = (shop(25, 8, Shape::Full), Arc::<MemoryStore>::default());
-    shop.catalogue.lock().unwrap().products = (1..=120).map(product).collect();
-    shop.catalogue.lock().unwrap().categories = 1;
+    let (shop, store) = (shop_with_products(), Arc::<MemoryStore>::default());
     shop.change_catalogue_at(38, move |catalogue| {
         catalogue.products.remove(90);
     });
@@ -192,14 +204,7 @@ async fn a_product_that_is_deleted_after_its_list_was_read_is_gone() {
 /// The list is as long as before and another one than before.
 #[tokio::test(start_paused = true)]
 async fn a_product_that_takes_the_place_of_another_is_found() {
-    let product = |id| ListedProduct {
-        id,
-        status: ProductStatus::Sale,
-        categories: vec![1],
-    };
-    let (shop, store) = (shop(25, 8, Shape::Full), Arc::<MemoryStore>::default());
-    shop.catalogue.lock().unwrap().products = (1..=120).map(product).collect();
-    shop.catalogue.lock().unwrap().categories = 1;
+    let (shop, store) = (shop_with_products(), Arc::<MemoryStore>::default());
     shop.change_catalogue_at(38, move |catalogue| {
         catalogue.products.remove(70);
         catalogue.products.insert(0, product(500));

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::pacing::Class;
 
-const START: f64 = 2.0;
+/// The questions that an import begins with go side by side, and a burst is soon at its
+/// height.
+const START: f64 = 16.0;
 /// Fewer than the hundred streams that many servers let a connection have.
 const MOST: u32 = 96;
 /// Answers slower than so many times the calmest mean that requests queue.
@@ -12,8 +14,7 @@ const CALM: f64 = 2.0;
 const CROWDED: f64 = 3.0;
 const SMOOTHING: f64 = 0.1;
 const FORGETTING: f64 = 1.0 / 1024.0;
-/// A mean of fewer answers is no measure of calm, and what came before it was asked
-/// for two at a time.
+/// A mean of fewer answers is no measure of calm.
 const ANSWERS_FOR_A_MEAN: u32 = 4;
 
 /// How many requests in flight are useful, by what their answers took.
@@ -124,6 +125,12 @@ mod tests {
         limit.current()
     }
 
+    fn one_by_one(limit: &mut ConcurrencyLimit) {
+        for _ in 0..ANSWERS_FOR_A_MEAN {
+            limit.answered(Class(0), Duration::from_millis(100), 1);
+        }
+    }
+
     #[test]
     fn it_grows_quickly_where_nothing_queues() {
         let mut limit = ConcurrencyLimit::new(32);
@@ -137,7 +144,9 @@ mod tests {
     #[test]
     fn it_settles_where_more_would_only_queue() {
         for useful in [2, 4, 8] {
-            let settled = settle(&mut ConcurrencyLimit::new(32), useful);
+            let mut limit = ConcurrencyLimit::new(96);
+            one_by_one(&mut limit);
+            let settled = settle(&mut limit, useful);
             assert!(
                 (useful..=useful * 4).contains(&settled),
                 "{useful}: {settled}"
@@ -148,8 +157,8 @@ mod tests {
     #[test]
     fn it_does_not_grow_on_requests_that_come_one_by_one() {
         let mut limit = ConcurrencyLimit::new(32);
-        for _ in 0..1_000 {
-            limit.answered(Class(0), Duration::from_millis(200), 1);
+        for _ in 0..250 {
+            one_by_one(&mut limit);
         }
         assert_eq!(limit.current(), START as usize);
     }

@@ -1,8 +1,14 @@
 //! Raw records: a hash that tells whether the content changed, and the compressed
 //! text for runs that keep it.
 
+use std::io::Read as _;
+use std::sync::LazyLock;
+
 use domain::failure::Failure;
 use twox_hash::XxHash3_128;
+use zstd::bulk::Compressor;
+use zstd::dict::{DecoderDictionary, EncoderDictionary};
+use zstd::stream::read::Decoder;
 
 /// XXH3 with 128 bits: enough to tell two contents of one record apart, and a tenth of
 /// the time of a cryptographic hash. A shop that forges its own records deceives only
@@ -16,6 +22,17 @@ const READING: &[u8] = b"reading 1\n";
 /// The fastest level: it halves the time of the default one and loses little.
 const LEVEL: i32 = 1;
 
+/// What records have in common. Each compressed record names the dictionary it needs, so
+/// this file must never change: a better one is added beside it, for new records
+/// (docs/decisions/0004).
+const DICTIONARY: &[u8] = include_bytes!("../../dictionaries/records-1.zdict");
+
+static FOR_COMPRESSING: LazyLock<EncoderDictionary<'static>> =
+    LazyLock::new(|| EncoderDictionary::copy(DICTIONARY, LEVEL));
+
+static FOR_DECOMPRESSING: LazyLock<DecoderDictionary<'static>> =
+    LazyLock::new(|| DecoderDictionary::copy(DICTIONARY));
+
 pub(crate) struct Content {
     pub(crate) hash: [u8; HASH_BYTES],
     pub(crate) compressed: Option<Vec<u8>>,
@@ -23,13 +40,13 @@ pub(crate) struct Content {
 
 /// Hashes and, where the run keeps raw records, compresses them.
 pub(crate) struct Press {
-    compressor: Option<zstd::bulk::Compressor<'static>>,
+    compressor: Option<Compressor<'static>>,
 }
 
 impl Press {
     pub(crate) fn new(keep_raw: bool) -> Result<Self, Failure> {
         let compressor = keep_raw
-            .then(|| zstd::bulk::Compressor::new(LEVEL))
+            .then(|| Compressor::with_prepared_dictionary(&FOR_COMPRESSING))
             .transpose()
             .map_err(|_| broken())?;
         Ok(Self { compressor })
@@ -67,10 +84,13 @@ impl Press {
     }
 }
 
-/// The raw text of a stored record.
+/// The raw text of a stored record, whether or not it was compressed with the dictionary.
 pub(crate) fn decompress(stored: &[u8]) -> Result<String, Failure> {
-    let bytes = zstd::decode_all(stored).map_err(|_| broken())?;
-    String::from_utf8(bytes).map_err(|_| broken())
+    let mut text = String::new();
+    Decoder::with_prepared_dictionary(stored, &FOR_DECOMPRESSING)
+        .and_then(|mut decoder| decoder.read_to_string(&mut text))
+        .map_err(|_| broken())?;
+    Ok(text)
 }
 
 fn broken() -> Failure {
@@ -81,6 +101,8 @@ fn broken() -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+
     use super::*;
 
     #[test]
@@ -90,6 +112,43 @@ mod tests {
         let stored = content.compressed.unwrap();
         assert!(stored.len() < raw.len());
         assert_eq!(decompress(&stored).unwrap(), raw);
+    }
+
+    #[test]
+    fn what_older_versions_compressed_without_a_dictionary_comes_back_too() {
+        let raw = "{\"name\":\"متجر\"}".repeat(50);
+        let stored = zstd::bulk::compress(raw.as_bytes(), LEVEL).unwrap();
+        assert_eq!(decompress(&stored).unwrap(), raw);
+    }
+
+    const ORDER: &str = concat!(
+        r#"{"id":55,"reference_id":1007,"draft":false,"currency":"SAR","date":{"date":"#,
+        r#""2025-03-01 10:20:30.000000","timezone_type":3,"timezone":"Asia/Riyadh"},"status""#,
+        r#":{"id":566146469,"name":"مكتمل","slug":"completed","customized":null},"amounts":{"#,
+        r#""sub_total":{"amount":100,"currency":"SAR"},"cash_on_delivery":{"amount":0,"#,
+        r#""currency":"SAR"},"total":{"amount":115,"currency":"SAR"}},"items":[]}"#,
+    );
+
+    /// ORDER as it was first compressed with the dictionary.
+    const STORED: &str = concat!(
+        "KLUv/WOPINdagwB9AgADggU/xDg7lXVECVkqy1IylOyeMyjb7HYDE/yg2AWhrEKENKWWpB",
+        "xVbTyGPTZ+1+1lCwLNfrTvv9SjTiuZTflIrWq4HSU/+gUVgVoKtOcG",
+    );
+
+    #[test]
+    fn what_the_dictionary_has_compressed_can_be_read_for_good() {
+        let stored = base64::engine::general_purpose::STANDARD
+            .decode(STORED)
+            .unwrap();
+        assert_eq!(decompress(&stored).unwrap(), ORDER);
+    }
+
+    #[test]
+    fn the_dictionary_saves_more_than_half() {
+        let with = Press::new(true).unwrap().compress(ORDER).unwrap().unwrap();
+        let without = zstd::bulk::compress(ORDER.as_bytes(), LEVEL).unwrap();
+        let sizes = (with.len(), without.len());
+        assert!(with.len() * 2 < without.len(), "{sizes:?}");
     }
 
     #[test]

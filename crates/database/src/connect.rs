@@ -19,7 +19,7 @@ use crate::failure::{database_failure, reason};
 use crate::jobs::PostgresJobs;
 use crate::landing::PostgresLanding;
 use crate::notifications::PostgresNotifications;
-use crate::pooler::keeps_sessions;
+use crate::pooler::{Sessions, sessions};
 use crate::queue::PostgresQueue;
 use crate::records::PostgresRecords;
 use crate::runs::PostgresRuns;
@@ -54,7 +54,10 @@ pub struct ConnectSettings {
     pub url: SecretString,
     /// Shows in `pg_stat_activity`.
     pub application_name: String,
+    /// Fewer if the server has no more left.
     pub max_connections: u32,
+    /// So many more are opened beside the pool, to listen.
+    pub listeners: u32,
     /// For how long a caller waits for a connection, the first one included.
     pub patience: Duration,
 }
@@ -65,6 +68,7 @@ impl ConnectSettings {
             url,
             application_name: "salla-sync".to_owned(),
             max_connections: 8,
+            listeners: 0,
             patience: Duration::from_secs(10),
         }
     }
@@ -106,16 +110,26 @@ impl Database {
         let refused = |error| Failure::Database {
             what: format!("cannot connect to {address}: {}", reason(&error)),
         };
-        if !keeps_sessions(&options, settings.patience)
-            .await
-            .map_err(refused)?
-        {
-            return Err(Failure::Database {
-                what: format!("{address}, {NO_SESSIONS}"),
-            });
+        let sessions = sessions(&options, settings.patience).await;
+        let room = match sessions.map_err(refused)? {
+            Sessions::Kept { room } => room,
+            Sessions::Shared => {
+                return Err(Failure::Database {
+                    what: format!("{address}, {NO_SESSIONS}"),
+                });
+            }
+        };
+        let wanted = settings.max_connections;
+        let room = room.saturating_sub(settings.listeners);
+        if room < wanted {
+            tracing::warn!(
+                wanted,
+                room,
+                "the server has fewer connections left than wanted; going on with those"
+            );
         }
         let pool = PgPoolOptions::new()
-            .max_connections(settings.max_connections)
+            .max_connections(wanted.min(room).max(1))
             .acquire_timeout(settings.patience)
             // Where many imports share few connections, waiting for one is how the
             // database sets the pace, and nothing to warn of.

@@ -29,6 +29,7 @@ mod queue;
 mod reading;
 mod records;
 mod retry;
+mod room;
 mod runs;
 mod server;
 #[cfg(feature = "testing")]

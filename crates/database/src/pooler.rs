@@ -9,21 +9,41 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Executor, PgConnection, PgPool, Row};
 
-/// Whether each connection has a session of its own for as long as it lasts. Leaves
-/// nothing behind in sessions that are not ours.
-pub(crate) async fn keeps_sessions(
+use crate::room::room;
+
+/// Whether each connection has a session of its own for as long as it lasts, and if so,
+/// for how many there is room. Leaves nothing behind in sessions that are not ours.
+pub(crate) async fn sessions(
     options: &PgConnectOptions,
     patience: Duration,
-) -> Result<bool, sqlx::Error> {
+) -> Result<Sessions, sqlx::Error> {
     let pair = PgPoolOptions::new()
         .max_connections(2)
         .acquire_timeout(patience)
         .connect_with(options.clone())
         .await?;
     // Where a pooler has a single session to give, the second one waits for it.
-    let kept = tokio::time::timeout(patience, compare(&pair)).await;
+    let found = tokio::time::timeout(patience, look(&pair)).await;
     pair.close().await;
-    kept.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    found.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sessions {
+    /// One for each connection, and so many of them.
+    Kept {
+        room: u32,
+    },
+    Shared,
+}
+
+async fn look(pair: &PgPool) -> Result<Sessions, sqlx::Error> {
+    if !compare(pair).await? {
+        return Ok(Sessions::Shared);
+    }
+    // The other one of the pair counts as somebody else's, and is about to go.
+    let room = room(&mut *pair.acquire().await?).await? + 1;
+    Ok(Sessions::Kept { room })
 }
 
 /// One connection alone would tell nothing: a pooler that has nothing else to do gives

@@ -124,6 +124,7 @@ impl OpenDatabase {
 #[derive(Clone, Copy, Debug)]
 pub struct Pool {
     connections: u32,
+    listeners: u32,
     /// For how long work waits for a connection.
     patience: Duration,
 }
@@ -132,6 +133,7 @@ impl Pool {
     /// Enough for one import and its display.
     pub const OF_A_COMMAND: Self = Self {
         connections: 8,
+        listeners: 0,
         patience: Duration::from_secs(10),
     };
 
@@ -139,6 +141,7 @@ impl Pool {
     pub fn of_a_worker(connections: u32) -> Self {
         Self {
             connections,
+            listeners: 2,
             patience: Duration::from_secs(60),
         }
     }
@@ -171,6 +174,7 @@ pub async fn open_database_with(
     };
     let connect = ConnectSettings {
         max_connections: pool.connections,
+        listeners: pool.listeners,
         patience: pool.patience,
         ..ConnectSettings::new(url)
     };

@@ -23,6 +23,7 @@ mod reading;
 mod refresh;
 mod rejections;
 mod repair;
+mod room;
 mod schema;
 mod shop;
 mod slices;

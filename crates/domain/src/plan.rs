@@ -1,6 +1,7 @@
 //! What a run will cost before it is begun: windows, requests, and the floor, the
 //! least time that Salla's budget allows for them.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::resource::Resource;
@@ -153,6 +154,11 @@ pub struct Probe {
     /// stands before them at its end has been updated since.
     #[serde(default)]
     pub recently_updated: Vec<i64>,
+    /// When the first of these was updated, if that may have been in the very second in
+    /// which they were asked for. What is updated in that second afterwards may stand
+    /// behind all of them.
+    #[serde(default)]
+    pub last_update: Option<Timestamp>,
 }
 
 impl Probe {
@@ -393,6 +399,7 @@ mod tests {
             budget: budget(120, 1.0),
             max_orders: None,
             recently_updated: vec![],
+            last_update: None,
         }
     }
 

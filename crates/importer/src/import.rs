@@ -15,7 +15,7 @@ use domain::run::RunState;
 use domain::shop::ShopInfo;
 use domain::window::DayRange;
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
@@ -30,11 +30,8 @@ use crate::ports::platform::Platform;
 use crate::ports::runs::{Claim, Holder, Part, Run, RunOptions, Runs, StoredWindow};
 use crate::probe::{ProbeRequest, probe};
 use crate::progress::{Phase, Tracker};
-use crate::recent;
+use crate::recent::{self, CLOCKS_APART};
 use crate::stop::StopSignal;
-
-/// Salla's clock, which dates orders, and ours may be so far apart.
-const CLOCKS_APART: SignedDuration = SignedDuration::from_mins(5);
 
 /// Windows that are walked side by side.
 const WINDOWS_AT_ONCE: usize = 3;

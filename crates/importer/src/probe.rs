@@ -10,10 +10,12 @@ use domain::plan::{Budget, DetailCase, MOST_PER_PAGE, Plan, Probe};
 use domain::resource::Resource;
 use domain::shop::ShopInfo;
 use domain::window::{DayRange, Overlap};
+use jiff::Timestamp;
 use jiff::civil::Date;
 
 use crate::ports::clock::{Clock, within};
 use crate::ports::platform::{Page, PageRequest, Pagination, Platform, Records, Sort};
+use crate::recent;
 
 /// Everything else is known when this begins. All shops behind one address share the
 /// customers' budget, and no order waits for it: the walk's own first page tells their
@@ -48,7 +50,7 @@ pub async fn probe(
     };
     let customers = first_page(platform, Resource::Customers);
     let (rest, customers) = with_little_patience(clock, rest, customers).await?;
-    let (overlap, detail_case, recently_updated, products, categories) = rest;
+    let (overlap, detail_case, (recently_updated, last_update), products, categories) = rest;
     let requests_per_minute = platform
         .budget()
         .limit_per_minute
@@ -70,6 +72,7 @@ pub async fn probe(
         },
         max_orders: wanted.max_orders,
         recently_updated,
+        last_update,
     }))
 }
 
@@ -93,20 +96,21 @@ async fn with_little_patience<P, L>(
     }
 }
 
-/// Where the list of what was updated last begins now; the closing pass reads up to
-/// there.
+/// Where the list of what was updated last begins now, up to where the closing pass reads;
+/// and when its first was updated, if that is not long ago.
 async fn recently_updated(
     platform: &dyn Platform,
     wanted: &ProbeRequest<'_>,
-) -> Result<Vec<i64>, Failure> {
+) -> Result<(Vec<i64>, Option<Timestamp>), Failure> {
     if wanted.max_orders.is_some() {
-        return Ok(vec![]);
+        return Ok((vec![], None));
     }
     let days = wanted.range.widened(Overlap::EXCLUSIVE);
     let page = platform
         .list_page(&orders_request(days, Sort::UpdatedFirst, 1))
         .await?;
-    Ok(page.records.ids())
+    let last_update = recent::last_update(&page);
+    Ok((page.records.ids(), last_update))
 }
 
 async fn newest_orders(platform: &dyn Platform, range: DayRange) -> Result<Page, Failure> {

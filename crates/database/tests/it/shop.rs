@@ -72,6 +72,7 @@ pub(crate) fn plan(max_orders: Option<u64>) -> Plan {
         },
         max_orders,
         recently_updated: vec![],
+        last_update: None,
     })
 }
 

@@ -180,6 +180,7 @@ mod tests {
             },
             max_orders: None,
             recently_updated: vec![],
+            last_update: None,
         })
     }
 

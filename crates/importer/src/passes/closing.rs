@@ -34,7 +34,7 @@ use crate::metrics;
 use crate::ports::platform::{Decoded, Page, PageRequest, Pagination, Records, Sort};
 use crate::ports::runs::StoredWindow;
 use crate::probe::orders_request;
-use crate::recent::Recent;
+use crate::recent::{self, Recent};
 
 /// So many pages of changes are more than any shop makes during an import; a list
 /// that never ends must not be read for ever.
@@ -197,13 +197,14 @@ struct ChangesRead {
 
 /// Reads and lands what was updated since the run began.
 async fn read_changes(shop: &Workshop, plan: &Plan) -> Result<ChangesRead, Failure> {
-    let mut recent = Recent::since(&plan.probe.recently_updated);
+    let probe = &plan.probe;
+    let mut recent = Recent::since(&probe.recently_updated, probe.last_update);
     let mut rows = Vec::new();
     let mut changed = BTreeSet::new();
     let mut are_all_read = false;
     let mut listed = 0;
     for number in 1..=MOST_PAGES_OF_CHANGES {
-        let days = plan.probe.range.widened(Overlap::EXCLUSIVE);
+        let days = probe.range.widened(Overlap::EXCLUSIVE);
         let request = orders_request(days, Sort::UpdatedFirst, number);
         // The room is kept until the page has landed and was looked through.
         let (page, _room) = memory::fetching(shop.platform.list_page(&request)).await;
@@ -219,7 +220,7 @@ async fn read_changes(shop: &Workshop, plan: &Plan) -> Result<ChangesRead, Failu
         metrics::changes_landed(&news.landed, took);
         metrics::rejected(page.records.resource(), page.records.rejections());
         shop.check_rejections(&news.landed).await?;
-        recent.read(&page.records.ids());
+        recent.read(recent::rows(&page.records));
         let end = End::of(&page, listed);
         if let Records::Orders(orders) = page.records {
             rows.extend(orders.iter().filter_map(Row::of));

@@ -167,6 +167,32 @@ async fn changes_that_a_ceiling_cuts_off_have_all_orders_listed_again() {
     assert_all_are_up_to_date(&store, 600);
 }
 
+/// The list of the last updated sorts by seconds, and this order stands at its very end
+/// before and after the edit: a hundred others were updated in the second in which the run
+/// first asked.
+#[tokio::test(start_paused = true)]
+async fn an_edit_in_the_second_in_which_the_run_began_is_found() {
+    // The walks end with the 21st request.
+    for at in 22..26 {
+        let shop = Arc::new(ScriptedShop {
+            says_when: true,
+            ..ScriptedShop::with_orders(today(), 2, 50, Shape::Full)
+        });
+        let store = Arc::<MemoryStore>::default();
+        let edited = shop.orders.lock().unwrap()[99].id;
+        shop.change_at(at, move |orders| {
+            let order = orders.iter_mut().find(|o| o.id == edited).unwrap();
+            order.revision = 1;
+        });
+        completed(run(&shop, &store).await);
+        let row = store.0.lock().unwrap().rows[&edited].clone();
+        assert!(
+            row.contains("\"revision\":1"),
+            "edited at request {at}: {row}"
+        );
+    }
+}
+
 fn product(id: i64) -> ListedProduct {
     ListedProduct {
         id,

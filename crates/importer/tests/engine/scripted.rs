@@ -46,6 +46,8 @@ pub(crate) struct ListedOrder {
     pub(crate) created_at: Timestamp,
     /// Counts the updates of the shop; 0: not since the test began.
     pub(crate) updated_at: u64,
+    /// What is in it.
+    pub(crate) revision: u32,
     pub(crate) shape: Shape,
 }
 
@@ -73,6 +75,8 @@ pub(crate) struct ScriptedShop {
     pub(crate) orders: Mutex<Vec<ListedOrder>>,
     /// Details that carry no items, so that they must be fetched apart.
     pub(crate) light_details: bool,
+    /// Rows say when they were updated, in seconds.
+    pub(crate) says_when: bool,
     pub(crate) lies: Lies,
     pub(crate) catalogue: Mutex<Catalogue>,
     /// Orders whose detail is a 404.
@@ -103,6 +107,7 @@ impl ScriptedShop {
             created_at: midnight - SignedDuration::from_hours(24 * (n / per_day))
                 + SignedDuration::from_secs(10 * 3_600 + n % per_day),
             updated_at: 0,
+            revision: 0,
             shape,
         });
         Self {
@@ -197,6 +202,19 @@ pub(crate) fn shop_info() -> ShopInfo {
     }
 }
 
+/// The moment of an update or a request: a second after the one before.
+fn moment(number: u64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_secs(number as i64)
+}
+
+fn instant(instant: Timestamp) -> SallaInstant {
+    SallaInstant {
+        instant,
+        raw: String::new(),
+        reading: DateReading::Riyadh,
+    }
+}
+
 fn order(listed: &ListedOrder, amounts: bool, items: bool) -> Decoded<Order> {
     if listed.shape == Shape::Broken {
         return Decoded {
@@ -223,15 +241,15 @@ fn order(listed: &ListedOrder, amounts: bool, items: bool) -> Decoded<Order> {
         currency: None,
     };
     Decoded {
-        raw: format!("{{\"updates\":{}}}", listed.updated_at).into(),
+        raw: format!(
+            "{{\"revision\":{},\"updates\":{}}}",
+            listed.revision, listed.updated_at
+        )
+        .into(),
         outcome: Ok(Order {
             id: listed.id,
             reference_id: None,
-            created_at: SallaInstant {
-                instant: listed.created_at,
-                raw: String::new(),
-                reading: DateReading::Riyadh,
-            },
+            created_at: instant(listed.created_at),
             updated_at: None,
             status: None,
             payment_method: None,
@@ -286,7 +304,11 @@ impl Platform for ScriptedShop {
                 let end = (start + PER_PAGE).min(listed.len());
                 let rows = listed[start..end].iter().map(|o| {
                     let full = o.shape == Shape::Full;
-                    order(o, full, full)
+                    let mut row = order(o, full, full);
+                    if let (true, Ok(order)) = (self.says_when, &mut row.outcome) {
+                        order.updated_at = Some(instant(moment(o.updated_at)));
+                    }
+                    row
                 });
                 (Records::Orders(rows.collect()), self.claimed(total))
             }
@@ -305,7 +327,7 @@ impl Platform for ScriptedShop {
                 total_pages: total.div_ceil(per_page) as u32,
             },
             records,
-            version: Timestamp::UNIX_EPOCH + SignedDuration::from_secs(self.requests() as i64),
+            version: moment(self.requests()),
         })
     }
 

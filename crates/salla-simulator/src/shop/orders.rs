@@ -88,13 +88,15 @@ impl Shop {
         let currency = self.currency(&mut draw);
         let status = Original::for_age(age, &mut draw);
         let customer = self.customer_of_order(created_at, &mut draw);
-        let settling = draw.below(10 * DAY_SECONDS as u64) as i64;
+        // Young orders have been settling for as long as they are there.
+        let settled_for = age.clamp(0, 10 * DAY_SECONDS - 1) + 1;
+        let settling = draw.below(settled_for as u64) as i64;
         OrderHead {
             index,
             id: self.ids.order.id(index),
             reference_id: self.reference_id(index),
             created_at,
-            updated_at: (created_at + settling).min(self.now.max(created_at)),
+            updated_at: created_at + settling,
             status,
             custom_status: self.custom_status(status, &mut draw),
             currency,

@@ -1,6 +1,7 @@
-//! The passes, the heart of the import: [`walk`] reads lists page by page, [`details`]
-//! completes orders one by one, `closing` catches up with what changed meanwhile, and
-//! `ceiling` reads lists in slices that are longer than Salla shows of them.
+//! The passes, the heart of the import: `sequence` says what comes when, [`walk`] reads
+//! lists page by page, [`details`] completes orders one by one, `closing` catches up with
+//! what changed meanwhile, and `ceiling` reads lists in slices that are longer than Salla
+//! shows of them.
 
 mod behind;
 pub(crate) mod ceiling;
@@ -11,6 +12,7 @@ mod line;
 mod place;
 mod precedence;
 mod route;
+pub(crate) mod sequence;
 pub mod walk;
 
 use std::sync::Arc;

@@ -15,13 +15,27 @@ use crate::failure::Trouble;
 use crate::landing::parse_resource;
 use crate::runs::windows::{days, no_such_window, slice};
 
+/// Records without id on page `p` that count. A page may come twice: at the end of a list
+/// that never ends, or because both ends are read once more.
+macro_rules! new_without_id {
+    () => {
+        "CASE WHEN p.without_id > 0 AND p.ids <> '{}' AND EXISTS (
+             SELECT FROM salla_sync.sync_pages q
+             WHERE q.window_id = p.window_id AND q.walk = p.walk AND q.page < p.page
+               AND q.ids = p.ids AND q.without_id = p.without_id)
+         THEN 0 ELSE p.without_id END AS without_id"
+    };
+}
+
 /// The pages of the last walk of window `$1`, and what they and the walk before say. What
 /// its slices have listed counts as listed by it; their keys begin with its own.
 macro_rules! listed {
     ($rest:literal) => {
         concat!(
             "WITH pages AS (
-                SELECT p.* FROM salla_sync.sync_pages p
+                SELECT p.ids, p.page, p.total, ",
+            new_without_id!(),
+            " FROM salla_sync.sync_pages p
                 JOIN salla_sync.sync_windows w ON w.id = p.window_id AND w.walk = p.walk
                 WHERE w.id = $1
             ), walk AS (
@@ -34,7 +48,9 @@ macro_rules! listed {
                        count(*)::integer AS pages
                 FROM pages
             ), before AS (
-                SELECT p.ids, p.page, p.total, p.without_id FROM salla_sync.sync_pages p
+                SELECT p.ids, p.page, p.total, ",
+            new_without_id!(),
+            " FROM salla_sync.sync_pages p
                 JOIN salla_sync.sync_windows w ON w.id = p.window_id AND p.walk = w.walk - 1
                 WHERE w.id = $1
             ), comparison AS (

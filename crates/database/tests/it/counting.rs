@@ -63,6 +63,26 @@ async fn every_kind_of_record_is_counted_once() {
     assert!(!counts.records_are_accounted_for(), "a missing row shows");
 }
 
+/// As at the end of a list that never ends, or of one whose ends are read once more.
+#[tokio::test]
+async fn a_record_without_id_on_a_page_that_comes_again_counts_once() {
+    let shop = Shop::open().await;
+    let page = |known: Option<i64>| {
+        let known = known.map(|id| ok(whole(id)));
+        orders(known.into_iter().chain([rejected(None, "?")]).collect())
+    };
+    let pages = [Some(1), Some(2), Some(2), None, None, Some(1)];
+    for (known, number) in pages.into_iter().zip(1..) {
+        shop.land(number, at(number.into()), page(known)).await;
+    }
+    let listing = shop.count(Resource::Orders).await.listing;
+    assert_eq!(
+        (listing.distinct, listing.without_id),
+        (2, 4),
+        "what has no ids at all cannot be told apart"
+    );
+}
+
 #[tokio::test]
 async fn a_total_that_moves_is_seen_and_the_last_page_speaks() {
     let shop = Shop::open().await;

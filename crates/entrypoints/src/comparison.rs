@@ -74,10 +74,13 @@ pub async fn rows(
         }
     }
     let listed = true_customers(truth);
-    // One whom Salla no longer lists is kept while an order refers to him.
-    for order in truth.truth_orders(range.from, range.to) {
-        let behind = order.customer_id.map(|id| id.to_string());
-        if let Some(id) = behind.filter(|id| !listed.contains_key(id)) {
+    // One whom Salla no longer lists is kept while an order refers to him, be it one of
+    // the day before, of which windows and the list of changes show some.
+    let of_orders = truth.truth_orders(range.from, range.to);
+    let mut behind_orders: Vec<i64> = of_orders.filter_map(|order| order.customer_id).collect();
+    behind_orders.extend(customers_of_other_days(pool, merchant, range).await?);
+    for id in behind_orders.iter().map(i64::to_string) {
+        if !listed.contains_key(&id) {
             customers.remove(&id);
         }
     }
@@ -364,6 +367,25 @@ async fn stored_customers(pool: &PgPool, merchant: MerchantId) -> anyhow::Result
         (integer(row, "id"), line)
     })
     .await
+}
+
+/// Customers of orders that lie outside of `range`.
+async fn customers_of_other_days(
+    pool: &PgPool,
+    merchant: MerchantId,
+    range: DayRange,
+) -> anyhow::Result<Vec<i64>> {
+    let ids = sqlx::query_scalar(
+        "SELECT DISTINCT customer_id FROM salla.orders
+         WHERE merchant_id = $1 AND customer_id IS NOT NULL
+           AND riyadh_date NOT BETWEEN $2::date AND $3::date",
+    )
+    .bind(merchant.0)
+    .bind(range.from.to_string())
+    .bind(range.to.to_string())
+    .fetch_all(pool)
+    .await?;
+    Ok(ids)
 }
 
 fn true_categories(truth: &ShopView) -> Rows {

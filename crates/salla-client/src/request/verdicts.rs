@@ -9,8 +9,9 @@ use crate::classify::{Verdict, after_split};
 use crate::envelope::EnvelopeError;
 use crate::tokens::AccessToken;
 
-/// Renewing the token more often than this within one request cannot help.
-const MOST_RENEWALS: u32 = 3;
+/// Renewing the token more often than this within one request cannot help. A request that
+/// is tried again for other reasons may meet the ends of several tokens' lives.
+const MOST_RENEWALS: u32 = 6;
 
 impl Requester {
     /// Decides what an attempt means for the request.

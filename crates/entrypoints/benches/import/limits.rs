@@ -83,9 +83,11 @@ impl Kept {
     }
 }
 
-pub(crate) async fn measure(server: &BenchServer) -> anyhow::Result<Vec<Kept>> {
+/// All cases, or those of one plan.
+pub(crate) async fn measure(server: &BenchServer, plan: Option<&str>) -> anyhow::Result<Vec<Kept>> {
     let mut all = Vec::new();
-    for case in &CASES {
+    let is_wanted = |case: &&Case| plan.is_none_or(|plan| plan == format!("{:?}", case.plan));
+    for case in CASES.iter().filter(is_wanted) {
         all.push(measure_one(server, case).await?);
     }
     Ok(all)

@@ -3,7 +3,8 @@
 //! limits beside the floor that they set.
 //!
 //! `make bench`; `cargo bench -p entrypoints --bench import -- --full` adds a million
-//! orders, `--orders N` changes the size, `--only throughput|pacing|growth` runs a part.
+//! orders, `--orders N` changes the size, `--only throughput|pacing|growth` runs a part,
+//! `--plan Plus` the pacing of one plan's imports.
 //! Numbers of one run can be compared with each other, not with those of another
 //! machine. It reads `/proc`, so it needs Linux.
 
@@ -32,6 +33,7 @@ struct Options {
     orders: u64,
     full: bool,
     only: Option<String>,
+    plan: Option<String>,
 }
 
 impl Options {
@@ -60,6 +62,7 @@ fn options(arguments: &[String]) -> anyhow::Result<Options> {
         orders: 50_000,
         full: false,
         only: None,
+        plan: None,
     };
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
@@ -74,6 +77,10 @@ fn options(arguments: &[String]) -> anyhow::Result<Options> {
             "--only" => {
                 let part = arguments.next().context("--only needs a part")?;
                 options.only = Some(part.clone());
+            }
+            "--plan" => {
+                let plan = arguments.next().context("--plan needs a plan")?;
+                options.plan = Some(plan.clone());
             }
             other => bail!("{other} is no option of this benchmark"),
         }
@@ -96,7 +103,7 @@ async fn measure(options: Options) -> anyhow::Result<()> {
     }
     if options.runs("pacing") {
         line("\nWithin Salla's limits, on scaled time:");
-        report.limits = limits::measure(&server).await?;
+        report.limits = limits::measure(&server, options.plan.as_deref()).await?;
         line(report.limits_table());
     }
     report.save()

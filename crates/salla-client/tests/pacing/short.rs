@@ -54,16 +54,16 @@ const fn case(
 }
 
 const CASES: [Case; 7] = [
-    case("Plus, whole orders", [120, 328], [307, 0, 0], 1.055),
+    case("Plus, whole orders", [120, 328], [307, 0, 0], 1.045),
     case("Plus, details", [120, 734], [14, 700, 5], 1.01),
     case("Plus, details and items", [120, 728], [8, 700, 10], 1.01),
     case(
         "Pro, details and items",
         [360, 1_636],
         [16, 1_600, 10],
-        1.06,
+        1.05,
     ),
-    case("Pro, details", [360, 1_649], [29, 1_600, 5], 1.055),
+    case("Pro, details", [360, 1_649], [29, 1_600, 5], 1.05),
     case(
         "Special, details and items",
         [720, 3_048],
@@ -71,7 +71,7 @@ const CASES: [Case; 7] = [
         1.025,
     ),
     // Each of the first three minutes loses two to four seconds to its burst.
-    case("Special, details", [720, 3_073], [52, 3_000, 5], 1.065),
+    case("Special, details", [720, 3_073], [52, 3_000, 5], 1.06),
 ];
 
 impl Case {

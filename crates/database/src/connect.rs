@@ -120,7 +120,8 @@ impl Database {
             }
         };
         let wanted = settings.max_connections;
-        let room = room.saturating_sub(settings.listeners);
+        // Two were there a moment ago. A listener that gets none costs only promptness.
+        let room = room.saturating_sub(settings.listeners).max(2);
         if room < wanted {
             tracing::warn!(
                 wanted,
@@ -129,7 +130,7 @@ impl Database {
             );
         }
         let pool = PgPoolOptions::new()
-            .max_connections(wanted.min(room).max(1))
+            .max_connections(wanted.min(room))
             .acquire_timeout(settings.patience)
             // Where many imports share few connections, waiting for one is how the
             // database sets the pace, and nothing to warn of.

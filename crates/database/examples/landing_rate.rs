@@ -139,6 +139,7 @@ async fn begin(runs: &dyn Runs, keep_raw: bool) -> (RunLease, WindowId) {
         max_orders: None,
         recently_updated: vec![],
         last_update: None,
+        recent_asked_at: None,
     });
     let windows = [(Resource::Orders, Some(range))];
     runs.save_plan(lease, &plan, &windows).await.unwrap();

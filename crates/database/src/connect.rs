@@ -33,6 +33,9 @@ pub(crate) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     migrations
 });
 
+/// Between two looks for how many connections the server has left.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
+
 const OLDEST_SERVER: i32 = 150_000;
 
 /// A worker that hangs in the middle of a transaction must lose it before its lease
@@ -60,6 +63,9 @@ pub struct ConnectSettings {
     pub listeners: u32,
     /// For how long a caller waits for a connection, the first one included.
     pub patience: Duration,
+    /// Where the server has fewer left than wanted, so long for others to give theirs up: a
+    /// pool keeps its size for life.
+    pub waits_for_room: Duration,
 }
 
 impl ConnectSettings {
@@ -70,6 +76,7 @@ impl ConnectSettings {
             max_connections: 8,
             listeners: 0,
             patience: Duration::from_secs(10),
+            waits_for_room: Duration::ZERO,
         }
     }
 }
@@ -110,25 +117,38 @@ impl Database {
         let refused = |error| Failure::Database {
             what: format!("cannot connect to {address}: {}", reason(&error)),
         };
-        let sessions = sessions(&options, settings.patience).await;
-        let room = match sessions.map_err(refused)? {
-            Sessions::Kept { room } => room,
-            Sessions::Shared => {
-                return Err(Failure::Database {
-                    what: format!("{address}, {NO_SESSIONS}"),
-                });
-            }
-        };
         let wanted = settings.max_connections;
-        // Two were there a moment ago. A listener that gets none costs only promptness.
-        let room = room.saturating_sub(settings.listeners).max(2);
-        if room < wanted {
-            tracing::warn!(
+        let until = clock.monotonic() + settings.waits_for_room;
+        let room = loop {
+            let sessions = sessions(&options, settings.patience).await;
+            let room = match sessions.map_err(&refused)? {
+                Sessions::Kept { room } => room,
+                Sessions::Shared => {
+                    return Err(Failure::Database {
+                        what: format!("{address}, {NO_SESSIONS}"),
+                    });
+                }
+            };
+            // Two were there a moment ago. A listener that gets none costs only promptness.
+            let room = room.saturating_sub(settings.listeners).max(2);
+            if room >= wanted {
+                break room;
+            }
+            if clock.monotonic() >= until {
+                tracing::warn!(
+                    wanted,
+                    room,
+                    "the server has fewer connections left than wanted; going on with those"
+                );
+                break room;
+            }
+            tracing::info!(
                 wanted,
                 room,
-                "the server has fewer connections left than wanted; going on with those"
+                "waiting for connections that others may give up"
             );
-        }
+            clock.sleep(BETWEEN_LOOKS).await;
+        };
         let pool = PgPoolOptions::new()
             .max_connections(wanted.min(room))
             .acquire_timeout(settings.patience)

@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{DetailCase, MAX_ROWS_PER_WINDOW};
+use crate::plan::{DetailCase, MAX_ROWS_PER_WINDOW, SURELY_SHOWN};
 use crate::resource::Resource;
 use crate::run::{RunId, WindowId};
 use crate::shop::MerchantId;
@@ -95,6 +95,15 @@ pub fn settlement_bound(reported: u64) -> u64 {
     (reported / 200).max(3)
 }
 
+/// Sizes of pages that lists are known to come in.
+const PAGE_SIZES: [u64; 4] = [15, 30, 50, 60];
+
+/// Whether a ceiling that shows whole pages only would end a list with this row.
+fn ends_like_a_ceiling(rows: u64) -> bool {
+    let ends = |size| rows == MAX_ROWS_PER_WINDOW / size * size;
+    rows == MAX_ROWS_PER_WINDOW || PAGE_SIZES.into_iter().any(ends)
+}
+
 impl Listing {
     pub fn proof(&self) -> Proof {
         if self.cut_short {
@@ -114,7 +123,7 @@ impl Listing {
             Proof::Proven
         } else if self.same_as_before
             && self.difference().unsigned_abs() <= settlement_bound(self.reported)
-            && self.reported < MAX_ROWS_PER_WINDOW
+            && self.reported < SURELY_SHOWN
         {
             Proof::Settled
         } else {
@@ -123,14 +132,16 @@ impl Listing {
     }
 
     /// A ceiling seems to end the list (FACTS §5): no more rows came than a ceiling lets
-    /// through. One that lies makes `total` end there as well, so that a list of just as
-    /// many rows is not believed either. Orders have days by which they are split.
+    /// through, and fewer than there should be. One that lies makes `total` end there as
+    /// well, so that a list of just as many rows is not believed either. Orders have days by
+    /// which they are split.
     pub fn may_be_cut_off(&self) -> bool {
         self.resource.can_be_sliced()
             && !self.is_sliced
             && !self.cut_short
-            && self.reported >= MAX_ROWS_PER_WINDOW
+            && self.reported >= SURELY_SHOWN
             && self.listed() <= MAX_ROWS_PER_WINDOW
+            && (self.listed() < self.reported || ends_like_a_ceiling(self.reported))
     }
 
     /// Salla listed every record that it reported, and did not change its mind in
@@ -408,6 +419,8 @@ mod tests {
             (100, 97, true, Proof::Settled),
             (100, 96, true, Proof::Unproven),
             (0, 3, true, Proof::Settled),
+            (9_899, 9_890, true, Proof::Settled),
+            (9_975, 9_960, true, Proof::Unproven),
             // A ceiling may be lying: what it hides is not a small difference.
             (10_000, 10_020, true, Proof::Unproven),
         ];
@@ -434,9 +447,13 @@ mod tests {
             (Resource::Products, 10_000, 10_000, Proof::Unproven),
             (Resource::Customers, 10_000, 10_000, Proof::Unproven),
             (Resource::Products, 12_000, 9_960, Proof::Unproven),
+            // It hides the whole page that reaches across it.
+            (Resource::Products, 9_975, 9_960, Proof::Unproven),
+            (Resource::Products, 9_960, 9_960, Proof::Unproven),
             // No ceiling after all.
             (Resource::Products, 12_000, 12_000, Proof::Proven),
             (Resource::Products, 9_999, 9_999, Proof::Proven),
+            (Resource::Products, 9_975, 9_975, Proof::Proven),
             // Read from both ends, a day shows more than a ceiling lets through.
             (Resource::Orders, 10_000, 10_000, Proof::Proven),
         ];

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::failure::Failure;
+use crate::failure::{Disconnection, Failure};
 
 /// How an attempt went, as far as the decision is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,8 @@ pub fn belongs_to_the_dead_letters(failure: &Failure) -> bool {
         | Failure::Bug { .. }
         | Failure::Transient { .. }
         | Failure::Throttled { .. }
-        | Failure::Database { .. } => true,
+        | Failure::Database { .. }
+        | Failure::Disconnected(Disconnection::Forbidden) => true,
         Failure::Disconnected(_)
         | Failure::TooManyRejections { .. }
         | Failure::Unbalanced { .. }
@@ -89,7 +90,6 @@ pub fn belongs_to_the_dead_letters(failure: &Failure) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::Disconnection;
 
     fn attempt(number: u32, made_progress: bool) -> Attempt {
         Attempt {

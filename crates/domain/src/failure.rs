@@ -131,6 +131,29 @@ impl Disconnection {
         }
     }
 
+    /// The same of a job, whose tokens the database keeps.
+    fn advice_on_a_job(self) -> &'static str {
+        match self {
+            Self::NotConnected => self.advice(),
+            Self::TokenRejected | Self::RefreshRefused | Self::RefreshLost => {
+                "have the merchant reinstall the app and store the new tokens with \
+                 `salla-sync connect`: the run then goes on by itself"
+            }
+            Self::ScopeMissing => {
+                "grant the app orders.read, customers.read, products.read and categories.read in \
+                 the Salla Partners Portal, have the merchant accept, and store the new tokens \
+                 with `salla-sync connect`: the run then goes on by itself"
+            }
+            Self::Forbidden => {
+                "check in the Salla Partners Portal that the app may use this API and that this \
+                 machine's address is among the App Trusted IPs, then `salla-sync runs restart RUN`"
+            }
+            Self::ShopInactive => {
+                "have the merchant reactivate the Salla account, then `salla-sync runs restart RUN`"
+            }
+        }
+    }
+
     fn advice(self) -> &'static str {
         match self {
             Self::NotConnected => {
@@ -201,6 +224,30 @@ impl Failure {
             Self::LeaseLost => "see `salla-sync status` for the worker that holds the run",
             Self::Stopped => "run the same command again to go on from the checkpoint",
             Self::Bug { .. } => "please report it with the log; the data stay as they are",
+        }
+    }
+
+    /// What the reader can do about it where the run is a job of a worker.
+    pub fn advice_on_a_job(&self) -> &'static str {
+        match self {
+            Self::Transient { .. } | Self::Throttled { .. } | Self::Stopped => {
+                "nothing is lost; a run that waits goes on by itself, one that FAILED with \
+                 `salla-sync runs restart RUN`"
+            }
+            Self::Disconnected(why) => why.advice_on_a_job(),
+            Self::TooManyRejections { .. } => {
+                "look at `salla-sync rejected` and report it: the raw records are kept, and \
+                 `salla-sync rejected replay` reads them again after an update"
+            }
+            Self::Unbalanced { .. } => {
+                "everything that was read is kept; `salla-sync runs restart RUN` walks these \
+                 windows anew, best when the shop is quieter"
+            }
+            Self::Database { .. } => {
+                "check with `salla-sync doctor` that PostgreSQL can be reached; a run that waits \
+                 goes on by itself, one that FAILED with `salla-sync runs restart RUN`"
+            }
+            Self::Broken { .. } | Self::LeaseLost | Self::Bug { .. } => self.advice(),
         }
     }
 

@@ -69,11 +69,14 @@ impl NotificationKind {
     }
 
     /// What is told of a run that ended FAILED with this failure code: who can help
-    /// decides.
+    /// decides. What the app or this machine may not do, no merchant can mend.
     pub fn of_failure(code: &str) -> Self {
-        match Disconnection::ALL.iter().any(|why| why.code() == code) {
-            true => Self::ReconnectNeeded,
-            false => Self::SyncFailed,
+        let disconnection = Disconnection::ALL
+            .into_iter()
+            .find(|why| why.code() == code);
+        match disconnection {
+            None | Some(Disconnection::Forbidden) => Self::SyncFailed,
+            Some(_) => Self::ReconnectNeeded,
         }
     }
 }

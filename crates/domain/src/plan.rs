@@ -7,9 +7,13 @@ use serde::{Deserialize, Serialize};
 use crate::resource::Resource;
 use crate::window::{DayRange, Overlap, Reach};
 
-/// More rows than this in one window may be cut off by a ceiling on deep paging
-/// (FACTS §5), so such a window is split before it is fetched.
+/// More rows than this in one list may be cut off by a ceiling on deep paging (FACTS §5).
 pub const MAX_ROWS_PER_WINDOW: u64 = 10_000;
+
+/// So many rows are shown even where such a ceiling hides the whole page that reaches across
+/// it, of up to a hundred rows. What is longer is split before it is fetched, or else has to
+/// show that nothing is hidden.
+pub const SURELY_SHOWN: u64 = MAX_ROWS_PER_WINDOW - 100;
 
 /// Records on a page that asks for as many as Salla gives (FACTS §5).
 pub const MOST_PER_PAGE: u32 = 60;
@@ -154,11 +158,12 @@ pub struct Probe {
     /// stands before them at its end has been updated since.
     #[serde(default)]
     pub recently_updated: Vec<i64>,
-    /// When the first of these was updated, if that may have been in the very second in
-    /// which they were asked for. What is updated in that second afterwards may stand
-    /// behind all of them.
+    /// The latest moment at which one of these was updated, where rows tell.
     #[serde(default)]
     pub last_update: Option<Timestamp>,
+    /// When these were asked for. Plans of earlier versions do not say.
+    #[serde(default)]
+    pub recent_asked_at: Option<Timestamp>,
 }
 
 impl Probe {
@@ -400,6 +405,7 @@ mod tests {
             max_orders: None,
             recently_updated: vec![],
             last_update: None,
+            recent_asked_at: None,
         }
     }
 

@@ -15,20 +15,38 @@ pub mod observation;
 pub mod telemetry;
 pub mod wiring;
 
+use std::time::Duration;
+
 use clap::Parser as _;
+use salla_client::tokens::renewals_are_over;
 
 use cli::{Cli, Command};
 use exit::{Exit, UsageError};
 
+/// A token that was presented is answered within half a minute, and storing the new pair
+/// takes no time where the database is there.
+const TOKENS_AT_THE_END: Duration = Duration::from_secs(40);
+
 /// Runs the command line and says how the process should end.
 pub fn run() -> Exit {
     let cli = Cli::parse();
-    let result = telemetry::install(&cli.global.log, cli.global.log_format).and_then(|traces| {
-        // The runtime is gone after this line, and with it all that was in a span.
-        let result = tokio::runtime::Runtime::new()?.block_on(dispatch(cli));
-        traces.flush();
-        result
-    });
+    let result =
+        telemetry::install(&cli.global.log, cli.global.log_format).and_then(|traces| {
+            // The runtime is gone after this line, and with it all that was in a span.
+            let result = tokio::runtime::Runtime::new()?.block_on(async {
+            let result = dispatch(cli).await;
+            if tokio::time::timeout(TOKENS_AT_THE_END, renewals_are_over()).await.is_err() {
+                tracing::error!(
+                    critical = true,
+                    "new tokens of a shop could not be stored before the end; it may have to be \
+                     connected again"
+                );
+            }
+            result
+        });
+            traces.flush();
+            result
+        });
     result.unwrap_or_else(|error| {
         display::error(&error);
         match error.downcast_ref::<UsageError>() {

@@ -127,6 +127,8 @@ pub struct Pool {
     listeners: u32,
     /// For how long work waits for a connection.
     patience: Duration,
+    /// And for how long its start waits for others to give theirs up.
+    waits_for_room: Duration,
 }
 
 impl Pool {
@@ -135,6 +137,7 @@ impl Pool {
         connections: 8,
         listeners: 0,
         patience: Duration::from_secs(10),
+        waits_for_room: Duration::ZERO,
     };
 
     /// Many imports share few connections: waiting for one is no sign of trouble.
@@ -143,6 +146,8 @@ impl Pool {
             connections,
             listeners: 2,
             patience: Duration::from_secs(60),
+            // The worker whose place it takes may still be giving its jobs back.
+            waits_for_room: Duration::from_secs(30),
         }
     }
 }
@@ -176,6 +181,7 @@ pub async fn open_database_with(
         max_connections: pool.connections,
         listeners: pool.listeners,
         patience: pool.patience,
+        waits_for_room: pool.waits_for_room,
         ..ConnectSettings::new(url)
     };
     let wrong_key = |reason: String| UsageError::one(format!("SALLA_SYNC_KEY: {reason}"));

@@ -24,7 +24,7 @@ use crate::ports::platform::Platform;
 use crate::ports::runs::{Claim, Holder, Run, RunOptions, Runs};
 use crate::probe::{ProbeRequest, probe};
 use crate::progress::{Phase, Tracker};
-use crate::recent::CLOCKS_APART;
+use crate::recent::{CLOCKS_APART, MISREAD};
 use crate::stop::StopSignal;
 
 /// Everything an import works with; each member is a port or a plain value.
@@ -317,7 +317,7 @@ async fn plan(
 
 fn workshop(importer: &Importer, lease: RunLease, run: &Run, plan: &Plan) -> Workshop {
     Workshop {
-        began_at: run.started_at.unwrap_or(run.created_at) - CLOCKS_APART,
+        began_at: run.started_at.unwrap_or(run.created_at) - CLOCKS_APART - MISREAD,
         platform: importer.platform.clone(),
         landing: importer.landing.clone(),
         runs: importer.runs.clone(),
@@ -338,22 +338,52 @@ fn workshop(importer: &Importer, lease: RunLease, run: &Run, plan: &Plan) -> Wor
 /// Shorter waits are part of ordinary pacing.
 const WORTH_REPORTING: Duration = Duration::from_secs(10);
 
+/// Where nothing has come for so long while customers wait for their budget, it is they who
+/// are waited for; it is said again every so often.
+const QUIET: Duration = Duration::from_secs(300);
+
+/// What is worth writing down.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    Not,
+    Held,
+    /// For customers, the so manieth time that nothing has come for [`QUIET`].
+    Customers(u64),
+}
+
 /// Keeps the status row fresh; ends only by failing.
 async fn report(importer: &Importer, lease: RunLease) -> Failure {
     let begun = importer.clock.monotonic();
     let mut last = None;
+    let (mut requests, mut came_at) = (0, Duration::ZERO);
     loop {
         importer.clock.sleep(Duration::from_secs(1)).await;
         let elapsed = importer.clock.monotonic().saturating_sub(begun);
-        let held_for = importer.platform.budget().held_for;
-        let percent = importer.tracker.tick(elapsed, held_for).percent();
-        let is_held = held_for >= WORTH_REPORTING;
-        if last == Some((percent, is_held)) {
+        let budget = importer.platform.budget();
+        let progress = importer.tracker.tick(elapsed, budget.held_for);
+        if progress.requests_done != requests {
+            (requests, came_at) = (progress.requests_done, elapsed);
+        }
+        let quiet = (elapsed - came_at).as_secs() / QUIET.as_secs();
+        let waits = if budget.held_for >= WORTH_REPORTING {
+            Waits::Held
+        } else if budget.waits_for_customers && quiet > 0 {
+            Waits::Customers(quiet)
+        } else {
+            Waits::Not
+        };
+        let percent = progress.percent();
+        if last == Some((percent, waits)) {
             continue;
         }
-        let waits_until = is_held.then(|| importer.clock.now() + held_for);
+        let wait = match waits {
+            Waits::Not => None,
+            Waits::Held => Some(budget.held_for),
+            Waits::Customers(_) => Some(QUIET * 2),
+        };
+        let waits_until = wait.map(|wait| importer.clock.now() + wait);
         match importer.runs.report(lease, percent, waits_until).await {
-            Ok(()) => last = Some((percent, is_held)),
+            Ok(()) => last = Some((percent, waits)),
             Err(Failure::LeaseLost) => return Failure::LeaseLost,
             Err(error) => {
                 tracing::debug!(%error, "the progress was not recorded")

@@ -10,12 +10,11 @@ use domain::plan::{Budget, DetailCase, MOST_PER_PAGE, Plan, Probe};
 use domain::resource::Resource;
 use domain::shop::ShopInfo;
 use domain::window::{DayRange, Overlap};
-use jiff::Timestamp;
 use jiff::civil::Date;
 
 use crate::ports::clock::{Clock, within};
 use crate::ports::platform::{Page, PageRequest, Pagination, Platform, Records, Sort};
-use crate::recent;
+use crate::recent::Head;
 
 /// Everything else is known when this begins. All shops behind one address share the
 /// customers' budget, and no order waits for it: the walk's own first page tells their
@@ -50,7 +49,7 @@ pub async fn probe(
     };
     let customers = first_page(platform, Resource::Customers);
     let (rest, customers) = with_little_patience(clock, rest, customers).await?;
-    let (overlap, detail_case, (recently_updated, last_update), products, categories) = rest;
+    let (overlap, detail_case, recent, products, categories) = rest;
     let requests_per_minute = platform
         .budget()
         .limit_per_minute
@@ -71,8 +70,9 @@ pub async fn probe(
             share: wanted.share,
         },
         max_orders: wanted.max_orders,
-        recently_updated,
-        last_update,
+        recently_updated: recent.ids,
+        last_update: recent.last_update,
+        recent_asked_at: recent.asked_at,
     }))
 }
 
@@ -96,21 +96,19 @@ async fn with_little_patience<P, L>(
     }
 }
 
-/// Where the list of what was updated last begins now, up to where the closing pass reads;
-/// and when its first was updated, if that is not long ago.
+/// Where the list of what was updated last begins now, up to where the closing pass reads.
 async fn recently_updated(
     platform: &dyn Platform,
     wanted: &ProbeRequest<'_>,
-) -> Result<(Vec<i64>, Option<Timestamp>), Failure> {
+) -> Result<Head, Failure> {
     if wanted.max_orders.is_some() {
-        return Ok((vec![], None));
+        return Ok(Head::default());
     }
     let days = wanted.range.widened(Overlap::EXCLUSIVE);
     let page = platform
         .list_page(&orders_request(days, Sort::UpdatedFirst, 1))
         .await?;
-    let last_update = recent::last_update(&page);
-    Ok((page.records.ids(), last_update))
+    Ok(Head::of(&page))
 }
 
 async fn newest_orders(platform: &dyn Platform, range: DayRange) -> Result<Page, Failure> {

@@ -84,6 +84,7 @@ struct State {
     progress: Progress,
     windows: HashMap<WindowId, Share>,
     details: Share,
+    requests_per_detail: u64,
     budget: Option<Budget>,
     /// The days of the run.
     range: Option<DayRange>,
@@ -120,6 +121,7 @@ impl Tracker {
     pub fn planned(&self, plan: &Plan) {
         self.change(|s| {
             s.details.expected = plan.detail_requests;
+            s.requests_per_detail = plan.probe.detail_case.requests_per_order();
             s.budget = Some(plan.probe.budget);
             s.range = Some(plan.probe.range);
         });
@@ -181,8 +183,16 @@ impl Tracker {
         });
     }
 
-    pub fn details_expected(&self, remaining_requests: u64) {
-        self.change(|s| s.details.expected = s.details.done + remaining_requests);
+    /// So many orders lack their details now. The others have them from before, be it from
+    /// this run or from another one.
+    pub fn details_left(&self, orders: u64) {
+        self.change(|s| {
+            let left = orders * s.requests_per_detail.max(1);
+            let expected = s.details.expected.max(s.details.done + left);
+            let done = expected - left;
+            s.done_before += done - s.details.done;
+            s.details = Share { expected, done };
+        });
     }
 
     /// Sets the counts that earlier processes reached.
@@ -297,6 +307,25 @@ mod tests {
         tracker.phase(Phase::Done);
         assert_eq!(progress.borrow().percent(), 100);
         assert_eq!(progress.borrow().orders, 240);
+    }
+
+    /// 990 of a thousand orders have their details from before.
+    #[test]
+    fn details_that_are_there_already_neither_wait_nor_flatter_the_pace() {
+        let (tracker, progress) = Tracker::new();
+        tracker.change(|s| (s.details.expected, s.requests_per_detail) = (2_000, 2));
+        tracker.details_left(10);
+        assert_eq!(progress.borrow().requests_done, 1_980);
+        assert_eq!(progress.borrow().percent(), 99);
+        tracker.details_landed(12, &Landed::default());
+        tracker.tick(Duration::from_secs(6), Duration::ZERO);
+        assert_eq!(progress.borrow().eta, Some(Duration::from_secs(4)));
+        tracker.details_left(4);
+        assert_eq!(progress.borrow().requests_done, 1_992);
+        tracker.details_left(20);
+        let progress = progress.borrow();
+        let counts = (progress.requests_done, progress.requests_expected);
+        assert_eq!(counts, (1_992, 2_032), "more than were planned");
     }
 
     #[test]

@@ -1,19 +1,23 @@
 //! Which orders were updated since a list of the last updated ones was read.
 //!
-//! List rows do not say when they were updated (FACTS §8), but the list can be sorted
-//! by it. What was not updated since keeps its order, and everything that was stands
+//! Only whole orders say in a list when they were updated (FACTS §7), but every list can be
+//! sorted by it. What was not updated since keeps its order, and everything that was stands
 //! before it. So the updated ones end where the former list goes on.
 //!
 //! The list knows only seconds. What was updated in the second in which the former list
 //! was read, but after it, may stand anywhere among what was updated in that second. Where
 //! rows say when they were updated, everything of that second counts as updated.
+//!
+//! The former list may be gone, because all of it has been updated again. Then only rows
+//! that say when they were updated tell where the updated ones end.
 
 use std::collections::{HashMap, HashSet};
 
+use domain::order::Order;
+use domain::plan::Probe;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::ports::platform::{Decoded, Page, Records};
-use domain::order::Order;
 
 /// The head of the former list may have been updated again in just its former
 /// sequence, most likely the very first order alone. So many orders of it count as
@@ -30,18 +34,46 @@ pub(crate) fn in_doubt(former: &[i64]) -> &[i64] {
 pub(crate) const CLOCKS_APART: SignedDuration = SignedDuration::from_mins(5);
 
 /// Some of Salla's dates are UTC although they say Riyadh (FACTS §11).
-const MISREAD: SignedDuration = SignedDuration::from_hours(3);
+pub(crate) const MISREAD: SignedDuration = SignedDuration::from_hours(3);
 
-/// When the first order on a page of the last updated was updated, if that may have been in
-/// the second in which the page was asked for.
-pub(crate) fn last_update(page: &Page) -> Option<Timestamp> {
-    let last = rows(&page.records).filter_map(|row| row.updated_at).max()?;
-    let ago = page.version.duration_since(last);
-    let may_be_now = |misread| (ago - misread).abs() <= CLOCKS_APART;
-    let is_now = [SignedDuration::ZERO, MISREAD, -MISREAD]
-        .into_iter()
-        .any(may_be_now);
-    is_now.then_some(last)
+/// The head of the list of the last updated orders, as it was at some time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Head {
+    pub(crate) ids: Vec<i64>,
+    /// The latest moment at which one of them was updated, where rows tell.
+    pub(crate) last_update: Option<Timestamp>,
+    pub(crate) asked_at: Option<Timestamp>,
+}
+
+impl Head {
+    pub(crate) fn of(page: &Page) -> Self {
+        Self {
+            ids: page.records.ids(),
+            last_update: rows(&page.records).filter_map(|row| row.updated_at).max(),
+            asked_at: Some(page.version),
+        }
+    }
+
+    pub(crate) fn planned(probe: &Probe) -> Self {
+        Self {
+            ids: probe.recently_updated.clone(),
+            last_update: probe.last_update,
+            asked_at: probe.recent_asked_at,
+        }
+    }
+
+    /// Whether the last update may have been in the second in which this was asked for, as
+    /// far as the clocks and the zones of Salla's dates can be trusted.
+    fn may_share_its_second(&self) -> bool {
+        let (Some(last), Some(asked_at)) = (self.last_update, self.asked_at) else {
+            return self.last_update.is_some();
+        };
+        let ago = asked_at.duration_since(last);
+        let may_be_now = |misread| (ago - misread).abs() <= CLOCKS_APART;
+        [SignedDuration::ZERO, MISREAD, -MISREAD]
+            .into_iter()
+            .any(may_be_now)
+    }
 }
 
 /// An order as the list of the last updated shows it.
@@ -74,29 +106,38 @@ pub(crate) fn rows(records: &Records) -> impl Iterator<Item = UpdatedRow> {
 pub(crate) struct Recent {
     /// Places in the former list.
     former: HashMap<i64, usize>,
+    last_update: Option<Timestamp>,
+    /// More may have been updated in the second of the last update.
+    shares_second: bool,
     seen: HashSet<i64>,
     /// The present list without repetitions.
     present: Vec<i64>,
-    /// The second in which the former list was read, if something was updated in it.
-    second: Option<Timestamp>,
-    /// Orders that were updated in that second or later.
-    since_second: HashSet<i64>,
+    /// Orders that say that they were updated since.
+    say_so: HashSet<i64>,
     /// The present list has come to orders that were updated before that second.
     is_past_second: bool,
+    /// So many orders of the present list may have been updated since, by its sequence, as
+    /// soon as it showed the former one.
+    before_shown: Option<usize>,
+    /// So many stand before the first one that was certainly updated before the former list
+    /// was read, by what it says.
+    before_former: Option<usize>,
 }
 
 impl Recent {
-    /// `former`: the head of the list as it was, the last updated first. `last_update`: see
-    /// the function of that name.
-    pub(crate) fn since(former: &[i64], last_update: Option<Timestamp>) -> Self {
-        let places = former.iter().enumerate().map(|(place, id)| (*id, place));
+    pub(crate) fn since(former: &Head) -> Self {
+        let places = former.ids.iter().enumerate();
+        let shares_second = former.may_share_its_second();
         Self {
-            former: places.collect(),
+            former: places.map(|(place, id)| (*id, place)).collect(),
+            last_update: former.last_update,
+            shares_second,
             seen: HashSet::new(),
             present: Vec::new(),
-            second: last_update,
-            since_second: HashSet::new(),
-            is_past_second: last_update.is_none(),
+            say_so: HashSet::new(),
+            is_past_second: !shares_second,
+            before_shown: None,
+            before_former: None,
         }
     }
 
@@ -104,37 +145,55 @@ impl Recent {
     pub(crate) fn read(&mut self, page: impl Iterator<Item = UpdatedRow>) {
         let mut oldest = None;
         for row in page {
+            if let (Some(updated_at), Some(last)) = (row.updated_at, self.last_update) {
+                if updated_at > last || (updated_at == last && self.shares_second) {
+                    self.say_so.insert(row.id);
+                }
+                if last.duration_since(updated_at) > MISREAD {
+                    self.before_former.get_or_insert(self.present.len());
+                }
+            }
             if self.seen.insert(row.id) {
                 self.present.push(row.id);
-            }
-            if self.second.is_some() && row.updated_at >= self.second {
-                self.since_second.insert(row.id);
             }
             oldest = row.updated_at.or(oldest);
         }
         // A page that does not say when cannot tell more than the sequence does.
-        self.is_past_second |= oldest.is_none() || oldest < self.second;
+        self.is_past_second |= oldest.is_none() || oldest < self.last_update;
+        self.before_shown = self.before_shown.or(self.by_sequence());
     }
 
     /// Whether the updated ones have certainly all been read: the former list has been
-    /// reached, or has been read past altogether, and so has its second.
+    /// reached, or what was updated before it, and so has its second.
     pub(crate) fn is_complete(&self) -> bool {
-        let (start, end) = self.former_part();
-        let is_reached = end - start > DOUBTFUL;
-        self.is_past_second && (is_reached || self.former.keys().all(|id| self.seen.contains(id)))
+        self.is_past_second && (self.before_shown.is_some() || self.before_former.is_some())
+    }
+
+    /// Whether nothing that follows can tell any more where the updated ones end.
+    pub(crate) fn is_lost(&self) -> bool {
+        let all_are_seen = self.former.keys().all(|id| self.seen.contains(id));
+        self.last_update.is_none() && all_are_seen && self.before_shown.is_none()
     }
 
     /// The orders that may have been updated since. If in doubt they are among them.
     pub(crate) fn updated(&self) -> HashSet<i64> {
-        let (start, end) = self.former_part();
-        let certain = (start + DOUBTFUL).min(end);
-        let by_sequence = self.present[..certain].iter();
-        by_sequence.chain(&self.since_second).copied().collect()
+        // What was read further on may have shown that the sequence is another one; then
+        // rows that say when are believed, and all others are in doubt.
+        let shown_before = self.before_shown.filter(|_| self.last_update.is_some());
+        let number = self
+            .by_sequence()
+            .or(shown_before)
+            .or(self.before_former)
+            .unwrap_or(self.present.len());
+        let first = self.present[..number].iter();
+        first.chain(&self.say_so).copied().collect()
     }
 
-    /// Whether the former list had this order.
-    pub(crate) fn was_there(&self, id: i64) -> bool {
-        self.former.contains_key(&id)
+    /// So many orders of the present list may have been updated since, where its end shows
+    /// the former one.
+    fn by_sequence(&self) -> Option<usize> {
+        let (start, end) = self.former_part();
+        (end - start > DOUBTFUL).then_some(start + DOUBTFUL)
     }
 
     /// Where the present list shows the former one: from its last entry that the
@@ -157,6 +216,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn undated_head(ids: &[i64]) -> Head {
+        Head {
+            ids: ids.to_vec(),
+            ..Head::default()
+        }
+    }
+
     fn undated(ids: &[i64]) -> impl Iterator<Item = UpdatedRow> {
         let row = |id: &i64| UpdatedRow {
             id: *id,
@@ -176,8 +242,11 @@ mod tests {
     #[test]
     fn what_stands_behind_the_former_list_in_its_own_second_was_updated() {
         let former: Vec<i64> = (1..=9).collect();
-        let second = Timestamp::from_second(50).ok();
-        let mut recent = Recent::since(&former, second);
+        let mut recent = Recent::since(&Head {
+            ids: former,
+            last_update: Timestamp::from_second(50).ok(),
+            asked_at: None,
+        });
         recent.read(dated(&[
             (90, 51),
             (1, 50),
@@ -200,8 +269,10 @@ mod tests {
 
     #[test]
     fn rows_that_do_not_say_when_are_told_by_their_sequence() {
-        let former: Vec<i64> = (1..=9).collect();
-        let mut recent = Recent::since(&former, Timestamp::from_second(50).ok());
+        let mut recent = Recent::since(&Head {
+            last_update: Timestamp::from_second(50).ok(),
+            ..undated_head(&[1, 2, 3, 4, 5, 6, 7, 8, 9])
+        });
         recent.read(undated(&[90, 1, 2, 3, 4, 5, 6]));
         assert!(recent.is_complete());
     }
@@ -260,16 +331,15 @@ mod tests {
             (6 * HOUR, false),
             (9 * HOUR, false),
         ] {
-            let found = last_update(&page(10 * HOUR, Some(updated_at)));
-            let expected = is_now.then(|| Timestamp::from_second(updated_at).unwrap());
-            assert_eq!(found, expected, "{updated_at}");
+            let head = Head::of(&page(10 * HOUR, Some(updated_at)));
+            assert_eq!(head.may_share_its_second(), is_now, "{updated_at}");
         }
-        assert_eq!(last_update(&page(10 * HOUR, None)), None);
+        assert!(!Head::of(&page(10 * HOUR, None)).may_share_its_second());
     }
 
     /// What stands before the part of the former list.
     fn before_former(former: &[i64], present: &[i64]) -> Vec<i64> {
-        let mut recent = Recent::since(former, None);
+        let mut recent = Recent::since(&undated_head(former));
         recent.read(undated(present));
         let (start, _) = recent.former_part();
         let mut before = present[..start].to_vec();
@@ -280,7 +350,7 @@ mod tests {
     #[test]
     fn the_head_of_the_former_list_is_in_doubt() {
         let former: Vec<i64> = (1..=9).collect();
-        let mut recent = Recent::since(&former, None);
+        let mut recent = Recent::since(&undated_head(&former));
         recent.read(undated(&former));
         assert_eq!(recent.updated(), (1..=5).collect());
     }
@@ -306,7 +376,7 @@ mod tests {
 
     #[test]
     fn reading_goes_on_until_the_former_list_shows() {
-        let mut recent = Recent::since(&[1, 2, 3, 4, 5, 6, 7], None);
+        let mut recent = Recent::since(&undated_head(&[1, 2, 3, 4, 5, 6, 7]));
         recent.read(undated(&[90, 91, 92]));
         assert!(!recent.is_complete());
         recent.read(undated(&[92, 1, 2, 3]));
@@ -319,17 +389,42 @@ mod tests {
     #[test]
     fn one_more_than_a_handful_in_sequence_is_enough() {
         let former: Vec<i64> = (1..=9).collect();
-        let mut recent = Recent::since(&former, None);
+        let mut recent = Recent::since(&undated_head(&former));
         recent.read(undated(&[90, 1, 2, 3, 4, 5]));
         assert!(!recent.is_complete(), "all of these are in doubt");
         recent.read(undated(&[6]));
         assert!(recent.is_complete());
-        assert!(recent.was_there(6) && !recent.was_there(90));
+    }
+
+    /// All of it was updated again, and 90 before that.
+    #[test]
+    fn a_former_list_that_is_gone_tells_nothing() {
+        let mut recent = Recent::since(&undated_head(&[1, 2, 3, 4, 5, 6, 7]));
+        recent.read(undated(&[7, 6, 5, 4, 3, 2, 1, 90, 80]));
+        assert!(!recent.is_complete() && recent.is_lost());
+        let updated = recent.updated();
+        assert!(
+            updated.contains(&90) && updated.contains(&80),
+            "{updated:?}"
+        );
+        let recent = Recent::since(&Head::default());
+        assert!(!recent.is_complete() && recent.is_lost());
     }
 
     #[test]
-    fn without_a_former_list_nothing_is_awaited() {
-        assert!(Recent::since(&[], None).is_complete());
+    fn rows_that_say_when_stand_in_for_a_former_list_that_is_gone() {
+        const DAY: i64 = 86_400;
+        let mut recent = Recent::since(&Head {
+            ids: (1..=7).collect(),
+            last_update: Timestamp::from_second(DAY).ok(),
+            asked_at: Timestamp::from_second(2 * DAY).ok(),
+        });
+        recent.read(dated(&[(7, DAY + 9), (1, DAY + 8), (90, DAY + 7)]));
+        assert!(!recent.is_complete() && !recent.is_lost());
+        // Salla's dates may be three hours off.
+        recent.read(dated(&[(91, DAY - 3_600), (80, DAY - 4 * 3_600)]));
+        assert!(recent.is_complete());
+        assert_eq!(recent.updated(), [7, 1, 90, 91].into());
     }
 
     proptest! {
@@ -351,7 +446,7 @@ mod tests {
                 present.insert(0, 100 + id);
             }
             present.retain(|id| !deleted.contains(id));
-            let mut recent = Recent::since(&former, None);
+            let mut recent = Recent::since(&undated_head(&former));
             recent.read(undated(&present));
             let updated = recent.updated();
             for id in touched.iter().filter(|id| !deleted.contains(id)) {

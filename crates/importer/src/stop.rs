@@ -1,6 +1,10 @@
 //! A request to stop, seen by everything that works on a run.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
+
+use crate::ports::clock::Clock;
 
 /// The side that asks.
 #[derive(Debug)]
@@ -33,5 +37,11 @@ impl StopSignal {
         if receiver.wait_for(|stop| *stop).await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Returns so long after a stop has been asked for.
+    pub async fn has_lasted(&self, clock: &dyn Clock, duration: Duration) {
+        self.requested().await;
+        clock.sleep(duration).await;
     }
 }

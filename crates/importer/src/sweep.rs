@@ -16,6 +16,9 @@ use crate::stop::StopSignal;
 /// So many dead letters of a queue are told of in one sweep.
 const MOST_LETTERS: u32 = 100;
 
+/// A sweep that a stop finds under way may go on for so long.
+const PATIENCE_AT_THE_END: Duration = Duration::from_secs(5);
+
 pub struct Sweep {
     pub jobs: Arc<dyn Jobs>,
     /// What the queues have given up on, by the name of the queue.
@@ -65,7 +68,13 @@ impl Sweep {
     /// Sweeps until a stop is asked for. Several workers may do so at once.
     pub async fn run(&self, stop: &StopSignal) {
         loop {
-            if let Err(failure) = self.once().await {
+            let swept = tokio::select! {
+                biased;
+                swept = self.once() => swept,
+                // A database that is away must not hold up the end.
+                () = stop.has_lasted(&*self.clock, PATIENCE_AT_THE_END) => return,
+            };
+            if let Err(failure) = swept {
                 tracing::error!(%failure, "the sweep failed; it is tried again");
             }
             tokio::select! {

@@ -21,7 +21,7 @@ pub fn token_client() -> Result<reqwest::Client, Failure> {
     build(builder().pool_max_idle_per_host(0).redirect(Policy::none()))
 }
 
-fn builder() -> reqwest::ClientBuilder {
+pub(crate) fn builder() -> reqwest::ClientBuilder {
     // Fails only if a provider is installed already, and then that one serves.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()

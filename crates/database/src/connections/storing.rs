@@ -76,7 +76,8 @@ const UNMARK_OTHERS: &str = "
     WHERE merchant_id = $2 AND id <> $1 AND is_current";
 
 const MARK: &str = "
-    UPDATE salla_sync.connections SET merchant_id = $2, is_current = true, updated_at = $3
+    UPDATE salla_sync.connections
+    SET merchant_id = $2, is_current = true, updated_at = $3, bound_at = now()
     WHERE id = $1 AND (merchant_id IS DISTINCT FROM $2 OR NOT is_current)";
 
 pub(crate) async fn bind(

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use domain::failure::{Disconnection, Failure};
+use domain::instant::riyadh_date;
 use domain::run::{RunId, RunState};
 use domain::shop::MerchantId;
+use domain::window::DayRange;
 use importer::ports::jobs::{Orphan, Stalled};
 use importer::ports::landing::RunLease;
 use jiff::Timestamp;
@@ -13,8 +15,9 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::failure::Trouble;
-use crate::jobs::send;
-use crate::runs::endings::show;
+use crate::jobs::commands::start;
+use crate::jobs::{overview, send};
+use crate::runs::new_id;
 
 const LOST: &str = "
     SELECT held.id FROM unnest($1::uuid[], $2::bigint[]) AS held (id, fencing)
@@ -83,31 +86,35 @@ pub(crate) async fn send_orphans(
     Ok(orphans)
 }
 
+/// A connection that came after the run's message may not be the one that failed: whoever
+/// works on a run keeps the connection with which it began.
 const RECONNECTED: &str = "
-    UPDATE salla_sync.sync_runs r SET state = 'PENDING', sent_again = 0
-    FROM salla_sync.connections c
+    SELECT r.id FROM salla_sync.sync_runs r
+    JOIN salla_sync.connections c ON c.merchant_id = r.merchant_id AND c.is_current
     WHERE r.is_job AND r.state = 'FAILED' AND r.superseded_at IS NULL
       AND r.failure_code = ANY($1)
-      AND c.merchant_id = r.merchant_id AND c.is_current AND c.state = 'ACTIVE'
-      AND c.created_at > r.ended_at
-    RETURNING r.id, r.merchant_id, r.state, r.months, r.sent_again";
+      AND c.state = 'ACTIVE' AND c.bound_at > coalesce(r.sent_at, r.created_at)";
 
+/// Begins them again as somebody would who asks for the same now.
 pub(crate) async fn send_reconnected(pool: &PgPool, now: Timestamp) -> Result<Vec<RunId>, Trouble> {
     let codes: Vec<&str> = Disconnection::ALL.iter().map(|why| why.code()).collect();
-    let mut tx = pool.begin().await?;
-    let rows: Vec<OrphanRow> = sqlx::query_as(RECONNECTED)
+    let failed: Vec<Uuid> = sqlx::query_scalar(RECONNECTED)
         .bind(codes)
-        .fetch_all(&mut *tx)
+        .fetch_all(pool)
         .await?;
-    let mut runs = Vec::with_capacity(rows.len());
-    for row in rows {
-        let run = RunId(row.id);
-        show(&mut tx, run, now).await?;
-        send(&mut tx, (MerchantId(row.merchant_id), run), row.months, now).await?;
-        runs.push(run);
+    let mut sent = Vec::with_capacity(failed.len());
+    for id in failed {
+        let Some(run) = overview::find(pool, RunId(id)).await? else {
+            continue;
+        };
+        let range = match run.options.only {
+            Some(_) => run.range,
+            None => DayRange::last_months(riyadh_date(now), run.options.months),
+        };
+        let ids = (run.merchant, RunId(new_id(now)));
+        sent.push(start(pool, ids, &run.options, range, now).await?.id);
     }
-    tx.commit().await?;
-    Ok(runs)
+    Ok(sent)
 }
 
 /// Marked in the statement that finds them, so that of several sweeps one reports them.

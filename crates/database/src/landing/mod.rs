@@ -88,6 +88,13 @@ impl Landing for PostgresLanding {
         .await
     }
 
+    async fn count_pending(&self, lease: RunLease) -> Result<u64, Failure> {
+        persistently(&self.clock, "counting orders that lack details", || {
+            pending::count(&self.pool, lease)
+        })
+        .await
+    }
+
     async fn land_changes(&self, lease: RunLease, page: &Page) -> Result<Changes, Failure> {
         let now = self.clock.now();
         persistently(&self.clock, "landing what was updated last", || {

@@ -108,6 +108,18 @@ async fn adopt(pool: &PgPool, lease: RunLease) -> Result<(), Trouble> {
     Ok(())
 }
 
+const COUNT: &str = "
+    SELECT count(*) FROM salla_sync.pending_details WHERE run_id = $1 AND merchant_id = $2";
+
+pub(crate) async fn count(pool: &PgPool, lease: RunLease) -> Result<u64, Trouble> {
+    let count: i64 = sqlx::query_scalar(COUNT)
+        .bind(lease.run.0)
+        .bind(lease.merchant.0)
+        .fetch_one(pool)
+        .await?;
+    Ok(count.cast_unsigned())
+}
+
 /// Compares pairs, so that orders of one second neither repeat nor get lost.
 const LIST: &str = "
     SELECT p.order_id, p.created_at

@@ -89,6 +89,8 @@ static SET_ASIDE: LazyLock<String> = LazyLock::new(|| {
             run_id = excluded.run_id, code = excluded.code, json_path = excluded.json_path,
             message = excluded.message, raw = excluded.raw, version = excluded.version,
             window_id = excluded.window_id, page = excluded.page,
+            first_seen_at = CASE WHEN t.resolved_at IS NULL THEN t.first_seen_at
+                                 ELSE excluded.first_seen_at END,
             last_seen_at = excluded.last_seen_at, resolved_at = excluded.resolved_at
         WHERE t.version <= excluded.version"
     )
@@ -170,15 +172,19 @@ pub(crate) async fn resolve<R>(
 
 /// Rows of lists are measured against what the lists gave, details against the
 /// details that were fetched: in the first minutes of the detail pass the lists would
-/// hide that no detail can be read.
+/// hide that no detail can be read. Details that an earlier run set aside as well do not
+/// count: a later run asks only for what has changed since and for these again, which would
+/// thus be most of what it asks for.
 const TALLY: &str = "
     WITH run AS (
-        SELECT id, order_details FROM salla_sync.sync_runs
+        SELECT id, order_details, coalesce(started_at, created_at) AS began
+        FROM salla_sync.sync_runs
         WHERE id = $1 AND merchant_id = $2 AND fencing = $3
     ), open AS (
         SELECT x.resource, x.code, x.kind IN ('order_detail', 'order_items') AS of_details, count(*) AS count
         FROM salla_sync.rejected_records x JOIN run ON x.run_id = run.id
         WHERE x.resolved_at IS NULL
+          AND (x.kind NOT IN ('order_detail', 'order_items') OR x.first_seen_at >= run.began)
         GROUP BY 1, 2, 3
     ), listed AS (
         SELECT w.resource, sum(cardinality(p.ids) + p.without_id)::bigint AS seen

@@ -19,12 +19,16 @@ use crate::runs::listing::VANISHED_ORDERS;
 /// All counts have to be of the same moment, whatever lands meanwhile.
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
+/// One of two sessions that count may have to wait for the other one, and holds up nobody.
+const WAIT: &str = "SET LOCAL idle_in_transaction_session_timeout = '1h'";
+
 pub(crate) async fn certify(
     pool: &PgPool,
     lease: RunLease,
     as_of: Timestamp,
 ) -> Result<Certificate, Trouble> {
     let mut tx = pool.begin_with(SNAPSHOT).await?;
+    tx.execute(WAIT).await?;
     let subject = subject(&mut tx, lease).await?;
     let mut helper = helper(pool, &mut tx).await?;
     let windows = count_windows(&mut tx, helper.as_deref_mut(), lease).await?;
@@ -69,6 +73,7 @@ async fn helper(
         .await?;
     let same = AssertSqlSafe(format!("SET TRANSACTION SNAPSHOT '{snapshot}'"));
     helper.execute(same).await?;
+    helper.execute(WAIT).await?;
     Ok(Some(helper))
 }
 

@@ -8,7 +8,7 @@ use domain::shop::MerchantId;
 use domain::window::DayRange;
 use importer::ports::landing::RunLease;
 use importer::ports::runs::{Claim, Run, RunOptions};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 
@@ -25,6 +25,9 @@ const OPEN: &str = select_runs!(
     "WHERE r.merchant_id = $1 AND r.state NOT IN ('COMPLETED', 'CANCELLED')
      AND r.superseded_at IS NULL"
 );
+
+/// So long after the last day of a failed run going on with it is what is wanted.
+const STILL_NEW: SignedDuration = SignedDuration::from_hours(24);
 
 /// Why it failed stays to be seen until somebody claims it.
 const REOPEN: &str = "UPDATE salla_sync.sync_runs SET state = 'PENDING' WHERE id = $1";
@@ -76,7 +79,7 @@ pub(crate) async fn create_or_join_in(
         create(tx, (merchant, id), options, range, now).await?;
         return by_id(tx, id).await;
     };
-    if !is_joined(&open, options) {
+    if !is_joined(&open, options, range) {
         let supersede = sqlx::query(SUPERSEDE).bind(open.id.0).bind(now.to_sqlx());
         supersede.execute(&mut *tx).await?;
         create(tx, (merchant, id), options, range, now).await?;
@@ -105,8 +108,8 @@ pub(crate) async fn by_id(tx: &mut PgConnection, run: RunId) -> Result<Run, Trou
 
 /// A run that somebody works on, or that waits for somebody, is joined as it is; a
 /// failed one only by who wants the same, because going on with it is all that the
-/// others could do.
-fn is_joined(open: &Run, wanted: &RunOptions) -> bool {
+/// others could do. One that failed days ago would end with the orders of that day.
+fn is_joined(open: &Run, wanted: &RunOptions, range: DayRange) -> bool {
     match open.state {
         RunState::Pending
         | RunState::InProgress
@@ -114,7 +117,10 @@ fn is_joined(open: &Run, wanted: &RunOptions) -> bool {
         | RunState::Paused
         | RunState::Completed
         | RunState::Cancelled => true,
-        RunState::Failed => open.options.asks_for_the_same(wanted),
+        RunState::Failed => {
+            let reaches_to = open.range.to.saturating_add(STILL_NEW);
+            open.options.asks_for_the_same(wanted) && reaches_to >= range.to
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::landing::parse_resource;
 use crate::runs::windows::{days, no_such_window, slice};
 
 /// Records without id on page `p` that count. A page may come twice: at the end of a list
-/// that never ends, or because both ends are read once more.
+/// that never ends, or because both ends are read once more and nobody signed up meanwhile.
 macro_rules! new_without_id {
     () => {
         "CASE WHEN p.without_id > 0 AND p.ids <> '{}' AND EXISTS (

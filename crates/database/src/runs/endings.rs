@@ -40,7 +40,8 @@ pub(crate) async fn release(pool: &PgPool, lease: RunLease, now: Timestamp) -> R
 const WAIT: &str = "
     UPDATE salla_sync.sync_runs SET
         state = 'WAITING', lease_owner = NULL, lease_until = NULL, waiting_until = $3,
-        failure_code = $4, failure_message = $5, failure_advice = $6
+        failure_code = $4, failure_message = $5,
+        failure_advice = CASE WHEN is_job THEN $7 ELSE $6 END
     WHERE id = $1 AND fencing = $2 AND state = 'IN_PROGRESS'";
 
 pub(crate) async fn wait(
@@ -97,8 +98,9 @@ pub(crate) async fn complete(
 const FAIL: &str = "
     UPDATE salla_sync.sync_runs SET
         state = 'FAILED', certificate = $3, failure_code = $4, failure_message = $5,
-        failure_advice = $6, lease_owner = NULL, lease_until = NULL, waiting_until = NULL,
-        endings = endings + 1, ended_at = $7
+        failure_advice = CASE WHEN is_job THEN $7 ELSE $6 END,
+        lease_owner = NULL, lease_until = NULL, waiting_until = NULL,
+        endings = endings + 1, ended_at = $8
     WHERE id = $1 AND fencing = $2 AND state = 'IN_PROGRESS'";
 
 pub(crate) async fn fail(
@@ -129,9 +131,10 @@ pub(crate) async fn fail(
 
 const GIVE_UP: &str = "
     UPDATE salla_sync.sync_runs SET
-        state = 'FAILED', failure_code = $2, failure_message = $3, failure_advice = $4,
+        state = 'FAILED', failure_code = $2, failure_message = $3,
+        failure_advice = CASE WHEN is_job THEN $5 ELSE $4 END,
         lease_owner = NULL, lease_until = NULL, waiting_until = NULL,
-        endings = endings + 1, ended_at = $5
+        endings = endings + 1, ended_at = $6
     WHERE id = $1 AND (state IN ('PENDING', 'WAITING')
         OR state = 'IN_PROGRESS' AND lease_until < now())";
 
@@ -160,13 +163,14 @@ pub(crate) async fn give_up(
 
 type Statement<'a> = Query<'a, Postgres, PgArguments>;
 
-/// Binds code, message and advice, in this order.
+/// Binds code, message, and the advice on a command and on a job, in this order.
 fn with_failure<'a>(query: Statement<'a>, failure: &Failure) -> Statement<'a> {
-    let recorded = RecordedFailure::from(failure);
+    let [recorded, of_a_job] = [false, true].map(|is_job| RecordedFailure::of(failure, is_job));
     query
         .bind(storable(&recorded.code).into_owned())
         .bind(storable(&recorded.message).into_owned())
         .bind(storable(&recorded.advice).into_owned())
+        .bind(storable(&of_a_job.advice).into_owned())
 }
 
 const JOB: &str = "SELECT merchant_id FROM salla_sync.sync_runs WHERE id = $1 AND is_job";

@@ -5,8 +5,10 @@ use std::time::Duration;
 use database::testing::TestDatabase;
 use domain::failure::Failure;
 use domain::run::RunState;
+use domain::window::DayRange;
 use importer::ports::landing::{Landing, RunLease};
 use importer::ports::runs::{Claim, RunOptions, Runs};
+use jiff::ToSpan as _;
 
 use crate::make::{at, header, ok};
 use crate::shop::{LEASE, Shop, claim, options, orders, range, shop_info};
@@ -288,4 +290,27 @@ async fn a_landing_that_was_frozen_while_copying_does_not_hold_the_run_for_ever(
     let claimed = shop.runs.claim(shop.lease.run, "another", LEASE).await;
     assert!(matches!(claimed, Ok(Claim::Granted(..))), "{claimed:?}");
     assert!(copy.finish().await.is_err(), "its connection was ended");
+}
+
+/// Its days would end where they ended then.
+#[tokio::test]
+async fn a_run_that_failed_days_ago_is_not_gone_on_with() {
+    let db = TestDatabase::create().await;
+    let runs = db.database().runs();
+    let merchant = runs.ensure_merchant(&shop_info(1)).await.unwrap();
+    let wanted = async |days_later: i64| {
+        let to = range().to.saturating_add(days_later.days());
+        let range = DayRange::last_months(to, 12);
+        let run = runs.create_or_join(merchant, &options(), range).await;
+        run.unwrap()
+    };
+    let first = wanted(0).await;
+    let lease = claim(&runs, first.id, "a").await;
+    runs.fail(lease, &broken(), None).await.unwrap();
+    assert_eq!(wanted(1).await.id, first.id, "a night later it is");
+    let lease = claim(&runs, first.id, "a").await;
+    runs.fail(lease, &broken(), None).await.unwrap();
+    let second = wanted(2).await;
+    assert_ne!(second.id, first.id);
+    assert_eq!(second.range.to, wanted(2).await.range.to);
 }

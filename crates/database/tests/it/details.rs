@@ -39,6 +39,8 @@ async fn the_worklist_is_newest_first_and_goes_on_where_it_stopped() {
         seen.extend(next.iter().map(|p| p.order_id));
     }
     assert_eq!(seen, [3, 2, 4, 1]);
+    let counted = shop.landing.count_pending(shop.lease).await.unwrap();
+    assert_eq!(counted, 4);
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ mod pooler;
 mod proof;
 mod queue;
 mod reading;
+mod reconnected;
 mod refresh;
 mod rejections;
 mod repair;

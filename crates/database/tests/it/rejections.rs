@@ -112,6 +112,43 @@ async fn a_header_does_not_resolve_the_rejection_of_a_detail() {
     );
 }
 
+/// A later run asks for little else than these.
+#[tokio::test]
+async fn details_that_an_earlier_run_set_aside_are_not_held_against_a_later_one() {
+    let mut shop = Shop::open().await;
+    let bad = || importer::ports::landing::DetailOutcome::Found {
+        order: Box::new(rejected(Some(2), "{}")),
+        items: None,
+    };
+    shop.land_orders(1, at(0), &[header(2), header(3)]).await;
+    shop.land_outcome(2, at(5), bad()).await;
+    let tally = || async {
+        shop.landing
+            .rejection_tally(shop.lease)
+            .await
+            .unwrap()
+            .len()
+    };
+    assert_eq!(tally().await, 1);
+    shop.again().await;
+    shop.land_orders(1, at(10), &[header(2), header(3)]).await;
+    shop.land_outcome(2, at(15), bad()).await;
+    let tally = || async { shop.landing.rejection_tally(shop.lease).await.unwrap() };
+    assert_eq!(tally().await, []);
+    // One that was understood meanwhile is news.
+    shop.land_outcome(
+        2,
+        at(20),
+        importer::ports::landing::DetailOutcome::Found {
+            order: Box::new(ok(whole(2))),
+            items: None,
+        },
+    )
+    .await;
+    shop.land_outcome(2, at(25), bad()).await;
+    assert_eq!(tally().await.len(), 1);
+}
+
 #[tokio::test]
 async fn the_tally_measures_lists_and_details_apart() {
     let shop = Shop::open().await;

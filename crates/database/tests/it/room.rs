@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use database::testing::TestDatabase;
 use database::{ConnectSettings, Database};
-use importer::ports::clock::SystemClock;
+use importer::ports::clock::{Clock, SystemClock};
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
@@ -48,12 +48,17 @@ impl Limited {
 
     /// How large a pool becomes that wants six connections.
     async fn most_of_a_pool(&self) -> u32 {
+        self.most_of_a_patient_pool(Duration::ZERO, Arc::new(SystemClock::real()))
+            .await
+    }
+
+    async fn most_of_a_patient_pool(&self, waits: Duration, clock: Arc<dyn Clock>) -> u32 {
         let settings = ConnectSettings {
             max_connections: 6,
             patience: Duration::from_secs(20),
+            waits_for_room: waits,
             ..ConnectSettings::new(SecretString::from(self.url()))
         };
-        let clock = Arc::new(SystemClock::real());
         let database = Database::connect(settings, clock).await.unwrap();
         let most = database.pool().options().get_max_connections();
         // All of them are really there.
@@ -78,6 +83,46 @@ async fn a_pool_takes_what_is_left_for_its_role() {
     let other = PgConnection::connect(&limited.url()).await.unwrap();
     assert_eq!(limited.most_of_a_pool().await, 3, "another program has one");
     other.close().await.unwrap();
+    limited.end().await;
+}
+
+/// Whoever waits sees another program go.
+#[derive(Debug)]
+struct OtherGoes {
+    other: tokio::sync::Mutex<Option<PgConnection>>,
+    clock: SystemClock,
+}
+
+#[async_trait::async_trait]
+impl Clock for OtherGoes {
+    fn now(&self) -> jiff::Timestamp {
+        self.clock.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        if let Some(other) = self.other.lock().await.take() {
+            other.close().await.unwrap();
+        }
+        self.clock.sleep(duration).await;
+    }
+}
+
+#[tokio::test]
+async fn a_pool_that_waits_takes_what_others_give_up() {
+    let limited = Limited::to(6).await;
+    let other = PgConnection::connect(&limited.url()).await.unwrap();
+    let clock = OtherGoes {
+        other: Some(other).into(),
+        clock: SystemClock::real(),
+    };
+    let most = limited
+        .most_of_a_patient_pool(Duration::from_secs(20), Arc::new(clock))
+        .await;
+    assert_eq!(most, 6);
     limited.end().await;
 }
 

@@ -73,6 +73,7 @@ pub(crate) fn plan(max_orders: Option<u64>) -> Plan {
         max_orders,
         recently_updated: vec![],
         last_update: None,
+        recent_asked_at: None,
     })
 }
 

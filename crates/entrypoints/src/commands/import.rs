@@ -120,7 +120,12 @@ pub async fn make_ready(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::real());
     let open = wiring::open_database(&database, key, clock.clone()).await?;
     open.require_fit_for_import(clock.as_ref()).await?;
-    let shop = wiring::connect_shop(&open, &salla, share, clock.clone()).await;
+    let shop = wiring::connect_shop(&open, &salla, share, clock.clone());
+    let shop = tokio::select! {
+        shop = shop => shop,
+        // Ending at once could cut off a renewal of the tokens.
+        () = wiring::termination() => Err(Failure::Stopped),
+    };
     let connected = match shop {
         Ok(connected) => connected,
         Err(failure) => return Ok(Err(failure)),

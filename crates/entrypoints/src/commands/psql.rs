@@ -1,6 +1,7 @@
 //! `salla-sync psql`: opens psql on the database, the private one included.
 
 use anyhow::Context as _;
+use percent_encoding::percent_decode_str;
 use secrecy::ExposeSecret as _;
 
 use crate::cli::{DatabaseArgs, PsqlArgs};
@@ -37,13 +38,11 @@ pub async fn run(arguments: PsqlArgs, database: &DatabaseArgs) -> anyhow::Result
 /// can be seen by every user of the machine; the environment cannot.
 fn libpq_environment(url: &str) -> anyhow::Result<Vec<(&'static str, String)>> {
     let url = url::Url::parse(url).context("DATABASE_URL")?;
-    let decoded = |text: &str| {
-        let pairs = format!("x={}", text.replace('+', "%2B"));
-        let mut pairs = url::form_urlencoded::parse(pairs.as_bytes());
-        pairs.next().map(|(_, value)| value.into_owned())
-    };
+    let decoded = |text: &str| Some(percent_decode_str(text).decode_utf8_lossy().into_owned());
+    // An address of IPv6 stands in brackets, and a socket's path is encoded.
+    let host = url.host_str().map(|host| host.trim_matches(['[', ']']));
     let mut variables = vec![
-        ("PGHOST", url.host_str().map(str::to_owned)),
+        ("PGHOST", host.and_then(decoded)),
         ("PGPORT", url.port().map(|port| port.to_string())),
         ("PGUSER", decoded(url.username())),
         ("PGPASSWORD", url.password().and_then(decoded)),
@@ -58,6 +57,11 @@ fn libpq_environment(url: &str) -> anyhow::Result<Vec<(&'static str, String)>> {
             "dbname" => "PGDATABASE",
             "sslmode" => "PGSSLMODE",
             "sslrootcert" => "PGSSLROOTCERT",
+            "sslcert" => "PGSSLCERT",
+            "sslkey" => "PGSSLKEY",
+            "options" => "PGOPTIONS",
+            "application_name" => "PGAPPNAME",
+            "connect_timeout" => "PGCONNECT_TIMEOUT",
             _ => continue,
         };
         variables.push((variable, Some(value.into_owned())));
@@ -84,6 +88,17 @@ mod tests {
         assert_eq!(variables["PGPORT"], "5433");
         assert_eq!(variables["PGDATABASE"], "shop");
         assert_eq!(variables["PGSSLMODE"], "verify-full");
+        let url = "postgres://a%26b:p&w%26@[::1]/x&y?sslcert=/c.pem&sslkey=/k.pem";
+        let variables: HashMap<_, _> = libpq_environment(url).unwrap().into_iter().collect();
+        assert_eq!(variables["PGUSER"], "a&b");
+        assert_eq!(variables["PGPASSWORD"], "p&w&");
+        assert_eq!(variables["PGHOST"], "::1");
+        assert_eq!(variables["PGDATABASE"], "x&y");
+        assert_eq!(variables["PGSSLCERT"], "/c.pem");
+        assert_eq!(variables["PGSSLKEY"], "/k.pem");
+        let url = "postgres://u@%2Fvar%2Frun%2Fpostgresql/shop";
+        let variables: HashMap<_, _> = libpq_environment(url).unwrap().into_iter().collect();
+        assert_eq!(variables["PGHOST"], "/var/run/postgresql");
         let socket = "postgres://postgres@localhost:5432/salla?host=/tmp/pg-1";
         let variables: HashMap<_, _> = libpq_environment(socket).unwrap().into_iter().collect();
         assert_eq!(variables["PGHOST"], "/tmp/pg-1");

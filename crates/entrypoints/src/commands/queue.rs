@@ -2,7 +2,8 @@
 
 use domain::failure::Failure;
 use domain::job::HistoricalSync;
-use domain::run::Command;
+use domain::run::{Command, RunState};
+use importer::ports::jobs::Commanded;
 use importer::ports::queue::{DeadLetter, DeadLetters, Depth, JobId, Queue, QueueName, Redrive};
 use serde_json::{Value, json};
 
@@ -144,50 +145,97 @@ async fn show(open: &OpenDatabase, arguments: &LetterArgs) -> anyhow::Result<Exi
 
 async fn redrive(open: &OpenDatabase, arguments: &RedriveArgs) -> anyhow::Result<Exit> {
     let mut redriven = 0;
+    let mut kept = Vec::new();
     if let Some(id) = &arguments.id {
         let (queue, letter) = find(open, id).await?;
-        restart(open, queue, &letter).await?;
-        let one = Redrive::One(letter.id);
-        redriven += open.database.queue(queue).redrive(one).await?;
+        match redrive_one(open, queue, letter).await? {
+            Ok(put_back) => redriven += put_back,
+            Err(why) => kept.push(why),
+        }
     } else {
         for queue in chosen(arguments.queue.map(|queue| queue.name())) {
-            redriven += redrive_all(open, queue).await?;
+            redriven += redrive_all(open, queue, &mut kept).await?;
         }
     }
     line(format!("{} messages were put back.", count(redriven)));
-    Ok(Exit::Done)
+    for why in &kept {
+        display::note(why);
+    }
+    Ok(match kept.is_empty() {
+        true => Exit::Done,
+        false => Exit::Failed,
+    })
 }
 
 const PAGE: u32 = 500;
 
-async fn redrive_all(open: &OpenDatabase, queue: QueueName) -> Result<u64, Failure> {
+/// Letters that stay are told of in `kept`.
+async fn redrive_all(
+    open: &OpenDatabase,
+    queue: QueueName,
+    kept: &mut Vec<String>,
+) -> Result<u64, Failure> {
     let letters = open.database.queue(queue);
-    let mut after: Option<JobId> = None;
+    if queue != QueueName::HistoricalSync {
+        return letters.redrive(Redrive::All).await;
+    }
+    let (mut redriven, mut after) = (0, None);
     loop {
         let page = letters.list(after.as_ref(), PAGE).await?;
-        for letter in &page {
-            restart(open, queue, letter).await?;
-        }
-        match page.last() {
-            Some(last) => after = Some(last.id.clone()),
-            None => return letters.redrive(Redrive::All).await,
+        let Some(last) = page.last() else {
+            return Ok(redriven);
+        };
+        after = Some(last.id.clone());
+        for letter in page {
+            match redrive_one(open, queue, letter).await? {
+                Ok(put_back) => redriven += put_back,
+                Err(why) => kept.push(why),
+            }
         }
     }
 }
 
-/// The message alone would find a run that is over.
-async fn restart(
+/// Puts a letter back, or says why it stays.
+async fn redrive_one(
     open: &OpenDatabase,
     queue: QueueName,
-    letter: &DeadLetter,
-) -> Result<(), Failure> {
-    if queue != QueueName::HistoricalSync {
-        return Ok(());
+    letter: DeadLetter,
+) -> Result<Result<u64, String>, Failure> {
+    let letters = open.database.queue(queue);
+    let run = match HistoricalSync::parse(&letter.body) {
+        Ok(job) if queue == QueueName::HistoricalSync => job.run,
+        _ => None,
+    };
+    let state = match run {
+        Some(run) => open.jobs().find(run).await?.map(|run| run.state),
+        None => None,
+    };
+    let (Some(run), Some(state)) = (run, state) else {
+        return Ok(Ok(letters.redrive(Redrive::One(letter.id)).await?));
+    };
+    let stays = |why: &str| {
+        let id = &letter.id;
+        Ok(Err(format!(
+            "{id} stays: {why}. `salla-sync queue discard {id}` deletes it."
+        )))
+    };
+    match state {
+        RunState::Completed => stays(&format!("its run {run} is completed")),
+        RunState::Cancelled => stays(&format!(
+            "its run {run} was cancelled; `salla-sync runs restart {run}` goes on with it"
+        )),
+        // The message alone would find a run that is over; beginning it again sends another.
+        RunState::Failed => match open.jobs().command(run, Command::Restart).await? {
+            Commanded::Refused(_, why) => stays(&format!("its run {run} stays FAILED: {why}")),
+            Commanded::Done(_) | Commanded::Nothing(_) | Commanded::Unknown => {
+                letters.discard(&letter.id).await?;
+                Ok(Ok(1))
+            }
+        },
+        RunState::Pending | RunState::InProgress | RunState::Waiting | RunState::Paused => {
+            Ok(Ok(letters.redrive(Redrive::One(letter.id)).await?))
+        }
     }
-    if let Ok(HistoricalSync { run: Some(run), .. }) = HistoricalSync::parse(&letter.body) {
-        open.jobs().command(run, Command::Restart).await?;
-    }
-    Ok(())
 }
 
 async fn discard(open: &OpenDatabase, arguments: &LetterArgs) -> anyhow::Result<Exit> {

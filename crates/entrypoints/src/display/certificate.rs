@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::certificate::{Certificate, Listing, Proof, WindowCounts};
-use domain::plan::MAX_ROWS_PER_WINDOW;
+use domain::plan::SURELY_SHOWN;
 use domain::resource::Resource;
 use domain::slice::{ProductStatus, Slice};
 use jiff::tz::TimeZone;
@@ -139,7 +139,7 @@ fn remark(window: &WindowCounts) -> String {
         Proof::Proven => "balanced".to_owned(),
         Proof::Settled => format!("settled, Salla says {:+}", window.listing.difference()),
         Proof::Unproven if window.listing.is_sliced => left_over(&window.listing),
-        Proof::Unproven if window.listing.reported >= MAX_ROWS_PER_WINDOW => {
+        Proof::Unproven if window.listing.reported >= SURELY_SHOWN => {
             "CANNOT BE PROVEN: above 10,000 rows".to_owned()
         }
         Proof::Unproven if !window.listing.total_was_stable => "CHANGED WHILE READ".to_owned(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::plan::{Budget, DetailCase, MAX_ROWS_PER_WINDOW, Plan, pages};
+use domain::plan::{Budget, DetailCase, Plan, SURELY_SHOWN, pages};
 
 use super::table::Table;
 use super::{count, duration, line, note};
@@ -86,7 +86,7 @@ fn customers_sentence(plan: &Plan) -> &'static str {
 /// Whether a list has a ceiling is not known before it is read.
 fn ceiling_sentence(plan: &Plan) -> &'static str {
     let most = plan.probe.products.max(plan.probe.customers.unwrap_or(0));
-    if most < MAX_ROWS_PER_WINDOW || plan.probe.max_orders.is_some() {
+    if most < SURELY_SHOWN || plan.probe.max_orders.is_some() {
         return "";
     }
     "Salla may show no more than 10,000 rows of a list. Then products or customers are read in \
@@ -181,12 +181,13 @@ mod tests {
             max_orders: None,
             recently_updated: vec![],
             last_update: None,
+            recent_asked_at: None,
         })
     }
 
     #[test]
     fn a_list_that_may_be_too_long_is_told_of() {
-        for (customers, told) in [(9_999, false), (10_000, true)] {
+        for (customers, told) in [(9_899, false), (9_900, true)] {
             let text = text(&plan(Some(customers)));
             assert_eq!(text.contains("in slices"), told, "{text}");
         }

@@ -128,12 +128,18 @@ fn channels(channels: &Channels, clock: &Arc<dyn Clock>) -> Result<Told, Failure
     Ok((notifiers, alerts))
 }
 
+/// With HTTP/2 a client has one connection to Salla, which commonly lets a hundred requests
+/// be in flight. A shop has up to 96, at the height of its burst, and mostly one.
+fn clients_for(jobs: usize) -> usize {
+    jobs.div_ceil(8).clamp(1, 16)
+}
+
 /// [`Shops`] with the tokens that the database keeps.
 struct StoredShops {
     database: Database,
     connections: Arc<dyn Connections>,
     salla: AppSettings,
-    http: reqwest::Client,
+    http: Vec<reqwest::Client>,
     token_http: reqwest::Client,
     customers: Arc<Budget>,
     memory: Memory,
@@ -151,7 +157,9 @@ impl StoredShops {
             database: open.database.clone(),
             connections: open.connections()?,
             salla: settings.salla.clone(),
-            http: http_client()?,
+            http: (0..clients_for(settings.jobs))
+                .map(|_| http_client())
+                .collect::<Result<_, _>>()?,
             token_http: token_client()?,
             customers: shared_customers_budget(open, &settings.salla.egress_group, clock.clone()),
             memory: settings.import.memory.clone(),
@@ -182,7 +190,7 @@ impl Shops for StoredShops {
         });
         let platform = client(Client {
             api_url: parse_url(&self.salla.api_url)?,
-            http: self.http.clone(),
+            http: self.http[merchant.0.as_u128() as usize % self.http.len()].clone(),
             share: self.share,
             clock: self.clock.clone(),
             tokens: TokenSource::Kept(keeper),

@@ -74,6 +74,7 @@ trapped! { Landing:
     land_details(lease: RunLease, details: &[LandedDetail]) -> Landed;
     pending_details(lease: RunLease, after: Option<PendingDetail>, limit: u32)
         -> Vec<PendingDetail>;
+    count_pending(lease: RunLease) -> u64;
     land_changes(lease: RunLease, page: &Page) -> Changes;
     ask_again(lease: RunLease, orders: &[i64]) -> ();
     bury(lease: RunLease, resource: Resource, ids: &[i64], version: Version) -> ();

@@ -19,6 +19,8 @@ use crate::truth::small;
 const MANY: u64 = 30_000;
 /// A little above it, where that is enough.
 const SOME: u64 = 11_000;
+/// Below it, but on a page of sixty that reaches across it.
+const NEARLY: u64 = 9_975;
 
 fn below(how: CeilingHow) -> ListManners {
     ListManners {
@@ -85,6 +87,45 @@ async fn products_above_a_ceiling_of_any_kind_arrive_whole_by_status() {
     }
 }
 
+/// The page that reaches across the ceiling is not shown at all.
+fn whole_pages(manners: &mut ListManners) {
+    if let Some(ceiling) = &mut manners.ceiling {
+        ceiling.whole_pages = true;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_across_the_ceiling_that_is_not_shown_hides_nothing() {
+    for how in [CeilingHow::Empty, CeilingHow::Error, CeilingHow::RepeatLast] {
+        let mut scenario = many_products(NEARLY, how);
+        whole_pages(&mut scenario.lists.products);
+        let service = TestService::start(scenario).await;
+        let certificate = service.import_and_compare().await;
+        assert_eq!(slices(&certificate, Resource::Products).len(), 3, "{how:?}");
+
+        let mut scenario = many_customers(CustomerDates::AsNamed, how);
+        scenario.shop.customers = NEARLY;
+        whole_pages(&mut scenario.lists.customers);
+        let service = TestService::start(scenario).await;
+        let certificate = service.import_and_compare().await;
+        assert!(
+            slices(&certificate, Resource::Customers).len() >= 2,
+            "{how:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_ends_just_below_the_ceiling_is_read_as_any_other() {
+    let mut scenario = many_products(NEARLY, CeilingHow::Error);
+    scenario.shop.customers = NEARLY;
+    let service = TestService::start(scenario).await;
+    let certificate = service.import_and_compare().await;
+    for resource in [Resource::Products, Resource::Customers] {
+        assert_eq!(slices(&certificate, resource).len(), 0, "{resource}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_that_is_stopped_among_its_slices_goes_on() {
     let mut scenario = many_products(SOME, CeilingHow::Empty);
@@ -148,7 +189,9 @@ async fn a_ceiling_that_lies_or_filters_that_do_nothing_are_said_plainly() {
         product_filters: ProductFilters::Ignored,
         ..many_products(SOME, CeilingHow::Empty)
     };
-    for (scenario, loaded) in [(lie, SOME), (ignored, 10_000)] {
+    let mut nearly = many_products(NEARLY, CeilingHow::Lie);
+    whole_pages(&mut nearly.lists.products);
+    for (scenario, loaded) in [(lie, SOME), (ignored, 10_000), (nearly, NEARLY)] {
         let service = TestService::start(scenario).await;
         let certificate = failed(service.import().await.1);
         let mut named = certificate.unbalanced().map(|w| w.listing.resource);

@@ -219,6 +219,15 @@ async fn a_day_above_the_ceiling_is_read_from_both_ends() {
     for how in [CeilingHow::Empty, CeilingHow::Error, CeilingHow::RepeatLast] {
         let service = TestService::start(busy(10_700, how)).await;
         service.import_and_compare().await;
+        // Below the ceiling, but for a page that reaches across it.
+        let mut scenario = busy(9_975, how);
+        if let Some(ceiling) = &mut scenario.lists.orders.ceiling {
+            ceiling.whole_pages = true;
+        }
+        TestService::start(scenario)
+            .await
+            .import_and_compare()
+            .await;
     }
 }
 

@@ -9,6 +9,7 @@ mod drift;
 mod faults;
 mod inbox;
 mod jobs;
+mod letters;
 mod logs;
 mod observation;
 mod parts;

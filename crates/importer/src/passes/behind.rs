@@ -2,7 +2,6 @@
 //! and may lag behind the rows. A full last page is the only hint.
 
 use domain::failure::Failure;
-use domain::plan::MAX_ROWS_PER_WINDOW;
 use domain::resource::Resource;
 
 use super::route::Route;
@@ -44,15 +43,13 @@ impl Walk<'_> {
         let mut number = last_page;
         while before.as_ref().is_none_or(|last| last.is_full) {
             number += 1;
-            let request = self.request(number);
             // The room is kept until the page has landed.
-            let (page, _room) = memory::fetching(self.shop.platform.list_page(&request)).await;
+            let (page, _room) = memory::fetching(self.ask(number)).await;
             let page = page?;
             let pagination = page.pagination;
             let last = LastPage::of(&page.records, pagination);
             let repeats = before.is_some_and(|before| before.ids == last.ids);
-            let beyond = u64::from(number) * u64::from(pagination.per_page) > MAX_ROWS_PER_WINDOW;
-            if last.ids.is_empty() || repeats || beyond {
+            if last.ids.is_empty() || repeats {
                 break;
             }
             let page = self.place().page(number, page);

@@ -134,8 +134,8 @@ async fn add_up_one(shop: &Workshop, window: StoredWindow) -> Result<Listing, Fa
 }
 
 impl Walk<'_> {
-    /// Whether the first page that lies beyond the ceiling is empty. Looking there before
-    /// anything else is read costs nothing where there is no ceiling.
+    /// Whether the first page that reaches across the ceiling lacks rows. Looking there
+    /// before anything else is read costs nothing where there is no ceiling.
     pub(super) async fn ceiling_shows(&mut self) -> Result<bool, Failure> {
         let number = self.last_page_below() + 1;
         if !self.lies_beyond(number) || self.window.pages_done.contains(&number) {
@@ -147,8 +147,11 @@ impl Walk<'_> {
         if page.records.is_empty() {
             return Ok(true);
         }
+        let pagination = page.pagination;
+        let is_cut_off =
+            page.records.len() < pagination.per_page as usize && number < pagination.total_pages;
         self.land(vec![page]).await?;
-        Ok(false)
+        Ok(is_cut_off)
     }
 
     /// Whether a page that the list should have tells of a ceiling by being empty.
@@ -162,15 +165,17 @@ impl Walk<'_> {
 
     /// How far pages are worth asking for.
     pub(super) fn reach(&self) -> u32 {
+        // A part of the page that crosses the ceiling may be shown.
+        let pages = MAX_ROWS_PER_WINDOW.div_ceil(u64::from(self.first_page().per_page()));
         match self.stays_below_the_ceiling() {
-            true => self.last_page_below(),
+            true => u32::try_from(pages).unwrap_or(u32::MAX),
             false => u32::MAX,
         }
     }
 
-    /// The page that reaches the ceiling or crosses it.
+    /// The last page that even a ceiling shows whole.
     fn last_page_below(&self) -> u32 {
-        let pages = MAX_ROWS_PER_WINDOW.div_ceil(u64::from(self.first_page().per_page()));
+        let pages = MAX_ROWS_PER_WINDOW / u64::from(self.first_page().per_page());
         u32::try_from(pages).unwrap_or(u32::MAX)
     }
 

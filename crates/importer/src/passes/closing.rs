@@ -20,25 +20,17 @@ use std::collections::BTreeSet;
 use domain::certificate::Proof;
 use domain::failure::Failure;
 use domain::instant::riyadh_date;
-use domain::order::{Completeness, Order};
-use domain::plan::{MAX_ROWS_PER_WINDOW, Plan};
+use domain::plan::Plan;
 use domain::resource::Resource;
-use domain::window::Overlap;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
+use super::changes::{Read, Row, read};
 use super::walk::{Walk, begin_anew};
 use super::{Workshop, details};
-use crate::memory;
-use crate::metrics;
-use crate::ports::platform::{Decoded, Page, PageRequest, Pagination, Records, Sort};
+use crate::ports::platform::{Page, PageRequest};
 use crate::ports::runs::StoredWindow;
-use crate::probe::orders_request;
-use crate::recent::{self, Recent};
-
-/// So many pages of changes are more than any shop makes during an import; a list
-/// that never ends must not be read for ever.
-const MOST_PAGES_OF_CHANGES: u32 = 200;
+use crate::recent::MISREAD;
 
 /// The windows of orders to walk again.
 pub(crate) async fn look_at_orders_again(
@@ -156,13 +148,12 @@ struct Changes {
 
 /// What was updated since the run began, landed, and what it means for the walks.
 async fn changes(shop: &Workshop, plan: &Plan) -> Result<Changes, Failure> {
-    let ChangesRead {
-        recent,
+    let Read {
         rows,
+        updated,
         changed,
         are_all_read,
-    } = read_changes(shop, plan).await?;
-    let updated = recent.updated();
+    } = read(shop, plan).await?;
     let all: Vec<i64> = rows.iter().map(|row| row.id).collect();
     let (lease, resource) = (shop.lease, Resource::Orders);
     let unlisted = shop.runs.not_listed(lease, resource, &all).await?;
@@ -171,7 +162,8 @@ async fn changes(shop: &Workshop, plan: &Plan) -> Result<Changes, Failure> {
     // An order that differs from what its walk listed was there when it was walked; one of
     // the run's own time may have come in the middle of that walk.
     let came_to_light = |row: &&Row| {
-        let is_news = updated.contains(&row.id) && !recent.was_there(row.id);
+        let was_there = plan.probe.recently_updated.contains(&row.id);
+        let is_news = updated.contains(&row.id) && !was_there;
         let came_late = !changed.contains(&row.id) || row.created_at >= shop.began_at;
         unlisted.contains(&row.id) || (is_news && came_late)
     };
@@ -181,113 +173,18 @@ async fn changes(shop: &Workshop, plan: &Plan) -> Result<Changes, Failure> {
         days: rows
             .iter()
             .filter(came_to_light)
-            .map(|row| riyadh_date(row.created_at))
+            .flat_map(|row| days_of(row.created_at))
             .collect(),
     })
 }
 
-/// The list of changes as far as it was read.
-struct ChangesRead {
-    recent: Recent,
-    rows: Vec<Row>,
-    /// Orders whose row differs from what their walk listed.
-    changed: BTreeSet<i64>,
-    are_all_read: bool,
-}
-
-/// Reads and lands what was updated since the run began.
-async fn read_changes(shop: &Workshop, plan: &Plan) -> Result<ChangesRead, Failure> {
-    let probe = &plan.probe;
-    let mut recent = Recent::since(&probe.recently_updated, probe.last_update);
-    let mut rows = Vec::new();
-    let mut changed = BTreeSet::new();
-    let mut are_all_read = false;
-    let mut listed = 0;
-    for number in 1..=MOST_PAGES_OF_CHANGES {
-        let days = probe.range.widened(Overlap::EXCLUSIVE);
-        let request = orders_request(days, Sort::UpdatedFirst, number);
-        // The room is kept until the page has landed and was looked through.
-        let (page, _room) = memory::fetching(shop.platform.list_page(&request)).await;
-        let page = match page {
-            // The pages behind a ceiling may be refused (FACTS §5).
-            Err(Failure::Broken { .. }) if listed >= MAX_ROWS_PER_WINDOW => break,
-            page => page?,
-        };
-        listed += page.records.len() as u64;
-        let begun = shop.clock.monotonic();
-        let news = shop.landing.land_changes(shop.lease, &page).await?;
-        let took = shop.clock.monotonic().saturating_sub(begun);
-        metrics::changes_landed(&news.landed, took);
-        metrics::rejected(page.records.resource(), page.records.rejections());
-        shop.check_rejections(&news.landed).await?;
-        recent.read(recent::rows(&page.records));
-        let end = End::of(&page, listed);
-        if let Records::Orders(orders) = page.records {
-            rows.extend(orders.iter().filter_map(Row::of));
-        }
-        are_all_read = end == Some(End::Whole) || (news.changed.is_empty() && recent.is_complete());
-        if are_all_read || end.is_some() {
-            break;
-        }
-        changed.extend(news.changed);
-    }
-    if !are_all_read {
-        tracing::warn!(
-            listed,
-            "more has changed than the list of changes shows; all orders are listed again"
-        );
-    }
-    Ok(ChangesRead {
-        recent,
-        rows,
-        changed,
-        are_all_read,
-    })
-}
-
-/// How the list of changes ends with a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    Whole,
-    /// A ceiling ends it, whatever it says of its length.
-    CutOff,
-}
-
-impl End {
-    /// `listed`: rows up to here. Nothing where the list goes on.
-    fn of(page: &Page, listed: u64) -> Option<Self> {
-        let Pagination {
-            current_page,
-            total_pages,
-            ..
-        } = page.pagination;
-        if page.records.is_empty() && current_page < total_pages {
-            return Some(Self::CutOff);
-        }
-        let is_last = page.records.is_empty() || current_page >= total_pages;
-        is_last.then_some(match listed >= MAX_ROWS_PER_WINDOW {
-            true => Self::CutOff,
-            false => Self::Whole,
-        })
-    }
-}
-
-/// What is kept of an updated order.
-struct Row {
-    id: i64,
-    created_at: Timestamp,
-    is_whole: bool,
-}
-
-impl Row {
-    fn of(decoded: &Decoded<Order>) -> Option<Self> {
-        let order = decoded.outcome.as_ref().ok()?;
-        Some(Self {
-            id: order.id,
-            created_at: order.created_at.instant,
-            is_whole: order.completeness() == Completeness::Full,
-        })
-    }
+/// The day of an order, and the next one if its date may be UTC although it says Riyadh.
+fn days_of(created_at: Timestamp) -> impl Iterator<Item = Date> {
+    let misread = created_at.checked_add(MISREAD).ok();
+    [Some(created_at), misread]
+        .into_iter()
+        .flatten()
+        .map(riyadh_date)
 }
 
 /// Windows whose proof is out of date.
@@ -321,50 +218,4 @@ async fn first_page_now(shop: &Workshop, window: &StoredWindow) -> Result<Page, 
         ..PageRequest::first(window.resource, shop.days_to_ask(window))
     };
     shop.platform.list_page(&request).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use domain::rejection::{Rejection, RejectionCode};
-
-    fn end(rows: usize, current_page: u32, listed: u64) -> Option<End> {
-        let row = || Decoded {
-            raw: "{}".into(),
-            outcome: Err(Rejection {
-                code: RejectionCode::InvalidId,
-                path: String::new(),
-                message: String::new(),
-                salla_id: None,
-            }),
-        };
-        let page = Page {
-            records: Records::Orders((0..rows).map(|_| row()).collect()),
-            pagination: Pagination {
-                count: rows as u32,
-                total: 10_200,
-                per_page: 60,
-                current_page,
-                total_pages: 170,
-            },
-            version: Timestamp::UNIX_EPOCH,
-        };
-        End::of(&page, listed)
-    }
-
-    #[test]
-    fn a_list_of_changes_is_whole_only_where_nothing_can_hide_behind_its_end() {
-        for (rows, current_page, listed, expected) in [
-            (60, 1, 60, None),
-            (60, 169, 10_140, None),
-            (60, 170, 9_999, Some(End::Whole)),
-            (0, 171, 9_999, Some(End::Whole)),
-            (60, 170, 10_000, Some(End::CutOff)),
-            (0, 171, 10_000, Some(End::CutOff)),
-            (0, 9, 480, Some(End::CutOff)),
-        ] {
-            let found = end(rows, current_page, listed);
-            assert_eq!(found, expected, "{rows} {current_page} {listed}");
-        }
-    }
 }

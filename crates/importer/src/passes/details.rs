@@ -34,6 +34,11 @@ const BATCHES: Batches = Batches {
     most: 60,
     gather: Duration::from_millis(500),
 };
+/// What is on the list again after so many readings of it is asked for no faster than so.
+/// It may be there because another machine's clock, which was ahead, has said of a detail
+/// that it is newer than ours; that passes.
+const PROMPT_READINGS: u32 = 2;
+const BETWEEN_READINGS: Duration = Duration::from_secs(5);
 /// From the request until they have landed; one takes some tens of kilobytes.
 const DETAILS_IN_MEMORY: usize = 256;
 
@@ -46,6 +51,7 @@ struct Fetched {
 /// Completes every pending order of the run but those that are `left` for later.
 pub async fn complete_orders(shop: &Workshop, left: &[i64]) -> Result<(), Failure> {
     let mut worklist = Worklist::default();
+    let mut readings = 0;
     let mut line = Line::new(BATCHES, Arc::new(Semaphore::new(DETAILS_IN_MEMORY)), shop);
     loop {
         while line.room() > 0
@@ -62,7 +68,13 @@ pub async fn complete_orders(shop: &Workshop, left: &[i64]) -> Result<(), Failur
             Step::Landed(landed) => shop.check_rejections(&landed).await?,
             // The list is newest first, and headers that changed meanwhile may have
             // been put at its head again: look once more from the beginning.
-            Step::Idle if worklist.taken > 0 => worklist = Worklist::default(),
+            Step::Idle if worklist.taken > 0 => {
+                readings += 1;
+                if readings > PROMPT_READINGS {
+                    shop.clock.sleep(BETWEEN_READINGS).await;
+                }
+                worklist = Worklist::default();
+            }
             Step::Idle => return Ok(()),
         }
     }
@@ -99,6 +111,13 @@ impl Worklist {
         let pending = landing
             .pending_details(shop.lease, self.last, CHUNK)
             .await?;
+        if self.last.is_none() {
+            let left = match pending.len() < CHUNK as usize {
+                true => pending.len() as u64,
+                false => landing.count_pending(shop.lease).await?,
+            };
+            shop.tracker.details_left(left);
+        }
         self.is_read = pending.is_empty();
         self.last = pending.last().copied().or(self.last);
         self.waiting = pending.into();

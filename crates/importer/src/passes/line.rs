@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::failure::Failure;
+use futures::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 use tracing::Instrument as _;
@@ -65,6 +66,22 @@ pub(super) enum Step<L> {
     Idle,
 }
 
+/// Stands in the line for a place from now on, and not only from when it is polled: tasks
+/// that are spawned one after the other begin in any order, and whoever has precedence could
+/// find all places taken by those behind.
+fn in_turn(places: Arc<Semaphore>) -> impl Future<Output = Option<OwnedSemaphorePermit>> {
+    let mut place = Box::pin(places.acquire_owned());
+    let at_once = (&mut place).now_or_never();
+    async move {
+        let place = match at_once {
+            Some(place) => place,
+            None => place.await,
+        };
+        // Nobody closes it, so there always is a permit.
+        place.ok()
+    }
+}
+
 impl<T: Send + 'static, L: Send + 'static> Line<T, L> {
     /// `places` is for so much of this run as may be under way at once, from the request
     /// until it has landed; lines may share it. Thus a slow database does not fill the
@@ -98,13 +115,12 @@ impl<T: Send + 'static, L: Send + 'static> Line<T, L> {
         &mut self,
         fetch: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) {
-        let places = self.places.clone();
+        let place = in_turn(self.places.clone());
         // Most fetches only wait, and each layer of futures around one would take as much
         // memory as the fetch itself.
         let fetch = Box::pin(fetch);
         self.fetches.spawn(async move {
-            // Nobody closes it, so there always is a permit.
-            let of_run = places.acquire_owned().await.ok();
+            let of_run = place.await;
             let (value, of_process) = memory::fetching(fetch).await;
             Ok(InMemory {
                 value: value?,
@@ -225,4 +241,28 @@ fn joined<T>(result: Result<Result<T, Failure>, JoinError>) -> Result<T, Failure
             what: format!("a step of a pass ended abnormally: {error}"),
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_place_is_given_to_who_asked_first_whoever_is_polled_first() {
+        let places = Arc::new(Semaphore::new(1));
+        let taken = places.clone().acquire_owned().await;
+        let first = tokio::spawn(in_turn(places.clone()));
+        let second = tokio::spawn(in_turn(places.clone()));
+        let mut third = Box::pin(places.clone().acquire_owned());
+        assert!((&mut third).now_or_never().is_none());
+        drop(taken);
+        let first = first.await.unwrap();
+        assert!(
+            (&mut third).now_or_never().is_none(),
+            "the second is before it"
+        );
+        drop(first);
+        drop(second.await.unwrap());
+        assert!(third.await.is_ok());
+    }
 }

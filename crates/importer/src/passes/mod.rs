@@ -5,6 +5,7 @@
 
 mod behind;
 pub(crate) mod ceiling;
+mod changes;
 pub(crate) mod closing;
 mod created;
 pub mod details;
@@ -56,7 +57,7 @@ pub struct Workshop {
     /// Walks of one window before its difference is shown instead of walked again.
     pub max_walks: u32,
     pub max_orders: Option<u64>,
-    /// When the run was started for the first time, and not later by Salla's clock.
+    /// When the run was started for the first time, and not later by Salla's dates.
     pub began_at: Timestamp,
     /// For pages that are under way, of all windows together but those of customers.
     pub pages_in_memory: Arc<Semaphore>,

@@ -5,7 +5,7 @@
 //! is read from both ends, oldest first up to the middle and newest first from there
 //! on, one page beyond the middle so that both halves must meet.
 
-use domain::plan::MAX_ROWS_PER_WINDOW;
+use domain::plan::{MAX_ROWS_PER_WINDOW, SURELY_SHOWN};
 use domain::resource::Resource;
 
 use crate::ports::platform::Sort;
@@ -23,7 +23,7 @@ impl Route {
         let pages = window.total_pages.unwrap_or(1).max(1);
         let rows = window.first_total.unwrap_or(0);
         let is_one_day = window.days.is_some_and(|days| days.from == days.to);
-        if window.resource != Resource::Orders || !is_one_day || rows < MAX_ROWS_PER_WINDOW {
+        if window.resource != Resource::Orders || !is_one_day || rows < SURELY_SHOWN {
             return Self::OneWay { pages };
         }
         let per_page = rows.div_ceil(u64::from(pages)).max(1);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use domain::certificate::{Listing, Proof};
 use domain::failure::Failure;
-use domain::plan::MAX_ROWS_PER_WINDOW;
+use domain::plan::SURELY_SHOWN;
 use domain::resource::Resource;
 use domain::window::DayRange;
 use tracing::{Instrument as _, Span};
@@ -223,7 +223,7 @@ impl<'a> Walk<'a> {
     async fn read_an_end_again(&mut self, number: u32) -> Result<(u32, bool), Failure> {
         let shop = self.shop;
         let behind = self.window.pages_done.iter().max().copied().unwrap_or(0);
-        let page = shop.platform.list_page(&self.request(number)).await?;
+        let page = self.ask(number).await?;
         let pages = page.pagination.total_pages.max(1);
         let (resource, ids) = (self.window.resource, page.records.ids());
         let new = shop.runs.not_listed(shop.lease, resource, &ids).await?;
@@ -316,7 +316,7 @@ impl<'a> Walk<'a> {
     }
 
     fn too_large(&self, pagination: Pagination) -> Option<[DayRange; 2]> {
-        if pagination.total < MAX_ROWS_PER_WINDOW || self.is_cut_short() {
+        if pagination.total < SURELY_SHOWN || self.is_cut_short() {
             return None;
         }
         let (older, newer) = self.window.days?.split()?;
@@ -382,7 +382,10 @@ impl<'a> Walk<'a> {
     }
 
     /// An empty page stands for one that a ceiling refuses.
-    fn ask(&self, number: u32) -> impl Future<Output = Result<Page, Failure>> + Send + use<> {
+    pub(super) fn ask(
+        &self,
+        number: u32,
+    ) -> impl Future<Output = Result<Page, Failure>> + Send + use<> {
         let (request, first) = (self.request(number), self.first_page());
         let platform = self.shop.platform.clone();
         async move {

@@ -117,6 +117,9 @@ pub trait Landing: Send + Sync {
         limit: u32,
     ) -> Result<Vec<PendingDetail>, Failure>;
 
+    /// How many there are of these.
+    async fn count_pending(&self, lease: RunLease) -> Result<u64, Failure>;
+
     /// Lands orders that were listed outside of any window's walk, as after asking for
     /// what was updated last. There is no checkpoint: asking again is cheap.
     async fn land_changes(&self, lease: RunLease, page: &Page) -> Result<Changes, Failure>;

@@ -75,8 +75,8 @@ pub enum Sort {
     OldestFirst,
     /// `created_at-desc`: for the newest few.
     NewestFirst,
-    /// `updated_at-desc`: for what changed since a run began. Rows do not tell when
-    /// they were updated (FACTS §8).
+    /// `updated_at-desc`: for what changed since a run began. Only whole orders tell when
+    /// they were updated (FACTS §7).
     UpdatedFirst,
 }
 
@@ -201,4 +201,6 @@ pub struct BudgetReading {
     pub token_refreshes: u64,
     /// How long from now on everything is held, because Salla asked to wait.
     pub held_for: std::time::Duration,
+    /// A request waits for its turn in the budget for customers, which many shops share.
+    pub waits_for_customers: bool,
 }

@@ -83,12 +83,17 @@ pub struct RecordedFailure {
     pub advice: String,
 }
 
-impl From<&Failure> for RecordedFailure {
-    fn from(failure: &Failure) -> Self {
+impl RecordedFailure {
+    /// What is to be done depends on whether the run is a job of a worker.
+    pub fn of(failure: &Failure, is_job: bool) -> Self {
+        let advice = match is_job {
+            true => failure.advice_on_a_job(),
+            false => failure.advice(),
+        };
         Self {
             code: failure.code().to_owned(),
             message: failure.to_string(),
-            advice: failure.advice().to_owned(),
+            advice: advice.to_owned(),
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use crate::import::ImportSettings;
-use crate::ports::clock::Clock;
+use crate::ports::clock::{Clock, within};
 use crate::ports::jobs::Jobs;
 use crate::ports::landing::{Landing, RunLease};
 use crate::ports::queue::{Delivery, Queue, Standing};
@@ -30,8 +30,12 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 const MOST_AT_ONCE: usize = 10;
 /// Each import begins with a burst of its shop's budget, and each minute repeats it. Where
 /// many began together, their bursts would fall together ever after, and all of them wait
-/// for the processors.
+/// for the processors. Messages that were received together start together, and the next
+/// ones so much later for each of them.
 const STARTS_APART: Duration = Duration::from_millis(60);
+/// Giving a job back takes a moment, unless the database is away; a lease that is not given
+/// back runs out.
+const GIVING_BACK: Duration = Duration::from_secs(20);
 /// A message comes back so much later than the run's lease runs out, so that whoever
 /// receives it finds the run free.
 const AFTER_THE_LEASE: Duration = Duration::from_secs(2);
@@ -99,20 +103,32 @@ impl Worker {
             }
             self.pause(apart, stop).await;
         }
-        while let Some(ended) = running.join_next().await {
-            report_panic(ended);
+        let giving_back = async {
+            while let Some(ended) = running.join_next().await {
+                report_panic(ended);
+            }
+        };
+        if within(&*self.ports.clock, GIVING_BACK, giving_back)
+            .await
+            .is_none()
+        {
+            tracing::error!(
+                "not all jobs could be given back; they go on elsewhere when their leases end"
+            );
         }
         watching.abort();
     }
 
     async fn receive(&self, most: usize, stop: &StopSignal) -> Vec<Delivery> {
         let most = u32::try_from(most).unwrap_or(u32::MAX);
-        match self
-            .ports
-            .queue
-            .receive(most, self.visibility(), POLL)
-            .await
-        {
+        let receiving = self.ports.queue.receive(most, self.visibility(), POLL);
+        // A database that is away must not hold up the end.
+        let deliveries = tokio::select! {
+            biased;
+            deliveries = receiving => deliveries,
+            () = stop.has_lasted(&*self.ports.clock, POLL * 2) => Ok(vec![]),
+        };
+        match deliveries {
             Ok(deliveries) => deliveries,
             Err(failure) => {
                 tracing::error!(%failure, "no job could be received; trying again");

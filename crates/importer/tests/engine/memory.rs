@@ -268,6 +268,10 @@ impl Landing for MemoryStore {
             .collect())
     }
 
+    async fn count_pending(&self, lease: RunLease) -> Result<u64, Failure> {
+        Ok(self.locked(lease)?.pending.len() as u64)
+    }
+
     async fn land_changes(&self, lease: RunLease, page: &Page) -> Result<Changes, Failure> {
         let mut state = self.locked(lease)?;
         let mut changes = Changes::default();
@@ -407,7 +411,7 @@ impl Runs for MemoryStore {
         let run = state.run.as_mut().unwrap();
         run.state = RunState::Waiting;
         run.waiting_until = Some(until);
-        run.failure = Some(RecordedFailure::from(why));
+        run.failure = Some(RecordedFailure::of(why, false));
         run.holder = None;
         Ok(())
     }
@@ -584,7 +588,7 @@ impl Runs for MemoryStore {
         let mut state = self.locked(lease)?;
         let run = state.run.as_mut().unwrap();
         run.state = RunState::Failed;
-        run.failure = Some(RecordedFailure::from(failure));
+        run.failure = Some(RecordedFailure::of(failure, false));
         run.certificate = certificate.cloned();
         run.holder = None;
         Ok(())

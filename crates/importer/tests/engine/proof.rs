@@ -7,6 +7,7 @@ use domain::failure::Failure;
 use domain::resource::Resource;
 use domain::slice::ProductStatus;
 use importer::import::Outcome;
+use importer::ports::platform::{PageRequest, Sort};
 use jiff::SignedDuration;
 
 use crate::catalogue::{ListedCustomer, ListedProduct};
@@ -165,6 +166,64 @@ async fn changes_that_a_ceiling_cuts_off_have_all_orders_listed_again() {
     update_all_at(73, &shop);
     completed(run(&shop, &store).await);
     assert_all_are_up_to_date(&store, 600);
+}
+
+/// A shop where 35 orders are edited when all have been listed, so that four pages of the
+/// last updated show them: ten of this month, and then those of an older window. The id is
+/// that of the first on the fourth page.
+fn edited_shop() -> (Arc<ScriptedShop>, i64) {
+    let shop = shop(45, 3, Shape::Full);
+    let orders = shop.orders.lock().unwrap();
+    let edited: Vec<i64> = (30..40).chain(96..121).map(|n| orders[n].id).collect();
+    drop(orders);
+    let first_of_page_four = edited[30];
+    // The first such page is the plan's.
+    let begins_closing = |page: &PageRequest| page.sort == Sort::UpdatedFirst && page.page == 1;
+    shop.change_before(2, begins_closing, move |orders| {
+        for (id, moment) in edited.iter().rev().zip(1..) {
+            let order = orders.iter_mut().find(|o| o.id == *id).unwrap();
+            (order.updated_at, order.revision) = (moment, 1);
+        }
+    });
+    (shop, first_of_page_four)
+}
+
+async fn revision_of(order: i64, shop: &Arc<ScriptedShop>) -> String {
+    let store = Arc::<MemoryStore>::default();
+    completed(run(shop, &store).await);
+    assert_eq!(loaded(&store), listed(shop));
+    let state = store.0.lock().unwrap();
+    state.rows[&order].clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_jumps_to_the_head_while_changes_are_read_is_found() {
+    let (shop, id) = edited_shop();
+    shop.change_before(
+        1,
+        |page| page.sort == Sort::UpdatedFirst && page.page == 3,
+        move |orders| {
+            let order = orders.iter_mut().find(|o| o.id == id).unwrap();
+            order.updated_at = 100;
+        },
+    );
+    let row = revision_of(id, &shop).await;
+    assert_eq!(row, r#"{"revision":1,"updates":100}"#);
+}
+
+/// An order of an earlier page, and of another window, is deleted.
+#[tokio::test(start_paused = true)]
+async fn an_order_that_slips_to_a_page_of_changes_that_was_read_is_found() {
+    let (shop, id) = edited_shop();
+    shop.change_before(
+        1,
+        |page| page.sort == Sort::UpdatedFirst && page.page == 4,
+        |orders| {
+            orders.remove(33);
+        },
+    );
+    let row = revision_of(id, &shop).await;
+    assert_eq!(row, r#"{"revision":1,"updates":5}"#);
 }
 
 /// The list of the last updated sorts by seconds, and this order stands at its very end

@@ -84,6 +84,9 @@ pub(crate) struct ScriptedShop {
     /// Orders whose items are a 404, though they are there.
     pub(crate) without_items: Vec<i64>,
     pub(crate) changes: Mutex<VecDeque<(u64, Change)>>,
+    /// Changes just before a page of a kind is answered, and how many of that kind are to
+    /// come first.
+    pub(crate) changes_before: Mutex<Vec<(Kind, u32, Change)>>,
     /// The request that fails for good, if any.
     pub(crate) fails_at: Mutex<Option<(u64, Failure)>>,
     /// How long each request for customers waits for its budget.
@@ -134,6 +137,18 @@ impl ScriptedShop {
         self.at(request, move |shop| {
             change(&mut shop.catalogue.lock().unwrap());
         });
+    }
+
+    /// Of orders, just before the n-th page of a kind is answered.
+    pub(crate) fn change_before(
+        &self,
+        nth: u32,
+        kind: Kind,
+        change: impl FnOnce(&mut Vec<ListedOrder>) + Send + 'static,
+    ) {
+        let change = move |shop: &Self| change(&mut shop.orders.lock().unwrap());
+        let mut changes = self.changes_before.lock().unwrap();
+        changes.push((kind, nth - 1, Box::new(change)));
     }
 
     fn at(&self, request: u64, change: impl FnOnce(&Self) + Send + 'static) {
@@ -274,6 +289,17 @@ impl Platform for ScriptedShop {
         let slice = request.slice.map(|slice| format!("{slice} "));
         let list = format!("{} {}", request.resource, slice.unwrap_or_default());
         self.request(format!("{list}page {}", request.page)).await?;
+        let due: Vec<_> = {
+            let mut changes = self.changes_before.lock().unwrap();
+            let is_due = |(kind, before, _): &mut (Kind, u32, Change)| {
+                let is_one = kind(request);
+                is_one && before.checked_sub(1).map(|left| *before = left).is_none()
+            };
+            changes.extract_if(.., is_due).collect()
+        };
+        for (_, _, change) in due {
+            change(self);
+        }
         self.pages.send_modify(|pages| pages.push(request.clone()));
         if let Some([waits, is_awaited]) = self.answers_wait
             && waits(request)

@@ -28,17 +28,17 @@ const SOON: f64 = 0.06;
 /// So many requests that tell something are evidence.
 const ENOUGH: usize = 16;
 
-/// So many times the longest delay that was seen are reckoned with.
-const UNSEEN: f64 = 3.0;
+/// One request in so many may be later than is reckoned with.
+const RARE: f64 = 1e6;
 
 /// Most bounds are loose; this part of them is tight enough to show a common delay.
-const TIGHT: usize = 4;
+const TIGHT: usize = 8;
 
 /// What was seen a minute ago counts so much less.
 const FADING: f64 = 0.8;
 
-/// More tell nothing new.
-const MOST_SAMPLES: usize = 256;
+/// Those of the largest plan's window.
+const MOST_SAMPLES: usize = 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct Lateness {
@@ -143,8 +143,14 @@ fn proof(seen: &[Seen]) -> Option<Proven> {
     }
     Some(Proven {
         excess: telling().map(|seen| seen.excess).fold(0.0, f64::max),
-        late: UNSEEN * longest_overtaken(seen) + shared_delay(seen),
+        late: beyond_seen(telling().count()) * longest_overtaken(seen) + shared_delay(seen),
     })
+}
+
+/// How many times the longest delay of so many requests is that of the rarest: the longest
+/// of `n` grows with the logarithm of `n` where delays have an exponential tail.
+fn beyond_seen(requests: usize) -> f64 {
+    RARE.ln() / (requests.max(2) as f64).ln()
 }
 
 /// The longest time between a request and one that was sent later and counted before it.

@@ -73,7 +73,7 @@ impl PacerSettings {
 pub struct Class(pub u8);
 
 impl Class {
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 10;
 
     pub(crate) fn index(self) -> usize {
         usize::from(self.0).min(Self::COUNT - 1)

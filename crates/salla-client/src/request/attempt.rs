@@ -1,5 +1,6 @@
 //! One try: from waiting for the budget to a judged answer.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -11,6 +12,7 @@ use importer::ports::clock::within;
 use reqwest::header::{ACCEPT, ACCEPT_LANGUAGE, HeaderMap, USER_AGENT};
 use secrecy::ExposeSecret;
 
+use super::departure::Departure;
 use super::endpoint::endpoint_kind;
 use super::trouble::Trouble;
 use super::{Ask, Requester};
@@ -47,6 +49,7 @@ struct Leave {
 
 /// Leave to send, by every budget that the request costs.
 struct Permits {
+    are_spent: bool,
     shop: Option<Permit>,
     customers: Option<Permit>,
     shop_limit: Option<u32>,
@@ -74,15 +77,15 @@ impl Requester {
             self.tokens.current().await?;
         }
         let Leave {
-            mut permits,
+            permits,
             slot,
             room,
             token,
         } = self.leave_to_send(ask, token).await?;
         let (version, sent) = (self.clock.now(), self.clock.monotonic());
-        permits.sent();
+        let permits = Arc::new(Mutex::new(permits));
         let mut status = None;
-        let exchange = self.exchange(ask, &token, &mut permits, &slot, sent, &mut status);
+        let exchange = self.exchange(ask, &token, &permits, &slot, sent, &mut status);
         // In a place of its own, because most requests of a process only wait.
         let outcome = Box::pin(exchange).await;
         match &outcome {
@@ -177,6 +180,7 @@ impl Requester {
 
     fn permits(&self, shop: Permit, customers: Option<Permit>) -> Permits {
         Permits {
+            are_spent: false,
             shop: Some(shop),
             customers,
             shop_limit: self.shop.limit(),
@@ -188,11 +192,19 @@ impl Requester {
         &self,
         ask: &Ask,
         token: &AccessToken,
-        permits: &mut Permits,
+        permits: &Arc<Mutex<Permits>>,
         slot: &Slot,
         sent: Duration,
         status: &mut Option<(u16, RateHeaders)>,
     ) -> Result<(Verdict, Bytes), Trouble> {
+        let left = {
+            let permits = Arc::downgrade(permits);
+            move || {
+                if let Some(permits) = permits.upgrade() {
+                    lock(&permits).sent();
+                }
+            }
+        };
         let request = self
             .http
             .get(endpoint(&self.api_url, &ask.path))
@@ -200,7 +212,8 @@ impl Requester {
             .bearer_auth(token.secret.expose_secret())
             .header(ACCEPT, "application/json")
             .header(ACCEPT_LANGUAGE, "ar")
-            .header(USER_AGENT, &self.user_agent);
+            .header(USER_AGENT, &self.user_agent)
+            .body(reqwest::Body::wrap(Departure(left)));
         let receiving = self.receive(ask, request, permits, slot, sent);
         let answer = within(&*self.clock, self.timeout, receiving).await;
         let answer = answer.ok_or_else(|| Trouble::passing("no answer in time"))??;
@@ -208,7 +221,7 @@ impl Requester {
         let verdict = classify(answer.status, &answer.headers, &answer.body, now);
         *status = Some((answer.status, self.rate_headers(&answer.headers)));
         // Whether a 403 is a block stands only in its body.
-        permits.answered(self.rate_headers(&answer.headers), outcome_of(&verdict));
+        lock(permits).answered(self.rate_headers(&answer.headers), outcome_of(&verdict));
         self.log(ask, &answer, sent);
         Ok((verdict, answer.body))
     }
@@ -240,7 +253,7 @@ impl Requester {
         &self,
         ask: &Ask,
         request: reqwest::RequestBuilder,
-        permits: &mut Permits,
+        permits: &Arc<Mutex<Permits>>,
         slot: &Slot,
         sent: Duration,
     ) -> Result<Answer, Trouble> {
@@ -256,7 +269,7 @@ impl Requester {
             _ => {}
         }
         if let Some(outcome) = outcome_by_status(status) {
-            permits.answered(self.rate_headers(&headers), outcome);
+            lock(permits).answered(self.rate_headers(&headers), outcome);
         }
         let body = read_body(response).await?;
         Ok(Answer {
@@ -290,7 +303,12 @@ impl Requester {
 }
 
 impl Permits {
+    /// The request leaves now. The client may take it up again on another connection if the
+    /// first one turns out to be closed.
     fn sent(&mut self) {
+        if std::mem::replace(&mut self.are_spent, true) {
+            return;
+        }
         for permit in [&mut self.shop, &mut self.customers].into_iter().flatten() {
             permit.sent();
         }
@@ -353,6 +371,10 @@ fn outcome_of(verdict: &Verdict) -> Outcome {
         Verdict::Blocked { .. } => Outcome::Blocked,
         _ => Outcome::Ok,
     }
+}
+
+fn lock(permits: &Mutex<Permits>) -> MutexGuard<'_, Permits> {
+    permits.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn read_body(mut response: reqwest::Response) -> Result<Bytes, Trouble> {

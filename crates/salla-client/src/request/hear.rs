@@ -29,7 +29,6 @@ impl Requester {
         let mut journey = Journey::new(self.retry);
         let mut throttles = Vec::new();
         loop {
-            let begun = self.clock.monotonic();
             let attempt = self.attempt(ask).instrument(journey.next_attempt()).await?;
             let took = self.clock.monotonic().saturating_sub(attempt.sent);
             if let (Ok((verdict, body)), Some((status, headers))) =
@@ -58,7 +57,7 @@ impl Requester {
                 }
             }
             match self.judge(ask, attempt, &|_| Ok(()), &mut journey).await? {
-                Step::Next(next) => self.prepare(ask, next, took, begun, &mut journey).await?,
+                Step::Next(next) => self.prepare(ask, next, took, &mut journey).await?,
                 Step::Done(_) => {
                     return Err(Failure::Bug {
                         what: format!("{}: a refusal was taken for an answer", ask.what),

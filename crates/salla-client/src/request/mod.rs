@@ -3,6 +3,7 @@
 
 mod ask;
 mod attempt;
+mod departure;
 mod endpoint;
 mod hear;
 mod trouble;
@@ -58,8 +59,10 @@ pub struct Requester {
 /// the line for the customers' budget however many pages it wants, and few of a budget's
 /// scarce permits are under way to being used.
 pub fn customers_lane() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(2))
+    Arc::new(Semaphore::new(LANE))
 }
+
+const LANE: usize = 2;
 
 /// How one try ended that did not end the request.
 enum Next {
@@ -80,7 +83,8 @@ struct Journey {
     /// Requests so far, those that cost no try included.
     sent: u32,
     renewals: u32,
-    held_since: Option<Duration>,
+    /// What refusals have cost in waiting so far.
+    held: Duration,
 }
 
 impl Journey {
@@ -89,7 +93,7 @@ impl Journey {
             tries: Tries::new(retry),
             sent: 0,
             renewals: 0,
-            held_since: None,
+            held: Duration::ZERO,
         }
     }
 
@@ -111,12 +115,11 @@ impl Requester {
     ) -> Result<Option<Fetched<T>>, Failure> {
         let mut journey = Journey::new(self.retry);
         loop {
-            let begun = self.clock.monotonic();
             let attempt = self.attempt(ask).instrument(journey.next_attempt()).await?;
             let took = self.clock.monotonic().saturating_sub(attempt.sent);
             match self.judge(ask, attempt, &read, &mut journey).await? {
                 Step::Done(fetched) => return Ok(fetched),
-                Step::Next(next) => self.prepare(ask, next, took, begun, &mut journey).await?,
+                Step::Next(next) => self.prepare(ask, next, took, &mut journey).await?,
             }
         }
     }
@@ -131,6 +134,7 @@ impl Requester {
             retries: self.retries.load(Ordering::Relaxed),
             token_refreshes: self.tokens.refreshes(),
             held_for: self.shop.held_for(),
+            waits_for_customers: self.customers_lane.available_permits() < LANE,
         }
     }
 
@@ -140,14 +144,13 @@ impl Requester {
         ask: &Ask,
         next: Next,
         took: Duration,
-        begun: Duration,
         journey: &mut Journey,
     ) -> Result<(), Failure> {
         // The answer that took it cannot be used, and waiting may take minutes.
         drop(Room::of_this_fetch());
         match next {
             Next::Again => Ok(()),
-            Next::Throttled => self.stay_patient(begun, journey),
+            Next::Throttled => self.stay_patient(journey),
             Next::Failed(trouble, asked) => {
                 self.retries.fetch_add(1, Ordering::Relaxed);
                 let wait = {
@@ -165,12 +168,12 @@ impl Requester {
         }
     }
 
-    /// The budget itself waits after a 429 or a block; here it is only bounded.
-    fn stay_patient(&self, begun: Duration, journey: &mut Journey) -> Result<(), Failure> {
-        let since = *journey.held_since.get_or_insert(begun);
-        let held = self.clock.monotonic().saturating_sub(since);
+    /// The budget itself waits after a 429 or a block; here it is only bounded. Waiting for
+    /// a turn beside other requests does not count.
+    fn stay_patient(&self, journey: &mut Journey) -> Result<(), Failure> {
         let wait = self.shop.held_for().max(self.customers.held_for());
-        if held + wait > self.retry.throttled {
+        journey.held += wait;
+        if journey.held > self.retry.throttled {
             return Err(Failure::Throttled { wait });
         }
         Ok(())

@@ -86,7 +86,15 @@ impl TokenKeeper {
         T: Send + 'static,
         F: Future<Output = Result<T, Failure>> + Send + 'static,
     {
-        tokio::spawn(work(self.clone()).in_current_span())
+        let (keeper, work) = (self.clone(), work(self.clone()));
+        let to_the_end = async move {
+            let result = work.await;
+            if keeper.memory().begins_storing() {
+                tokio::spawn(async move { keeper.go_on_storing().await }.in_current_span());
+            }
+            result
+        };
+        tokio::spawn(to_the_end.in_current_span())
             .await
             .map_err(|error| Failure::Bug {
                 what: format!("renewing the access token did not end properly: {error}"),
@@ -119,14 +127,22 @@ impl TokenKeeper {
         match self.renew(&connection).await {
             Ok(Renewal::Renewed(newer)) => usable(&newer),
             // The old token still serves; whatever is wrong may be over by the next try.
-            Ok(Renewal::Lost | Renewal::Later(_) | Renewal::InFlight { .. })
-            | Err(Failure::Database { .. }) => {
-                let now = self.settings.clock.monotonic();
-                self.memory().postpone_renewal(now);
-                Ok(token)
+            Ok(Renewal::Lost | Renewal::InFlight { .. }) => Ok(self.later(token)),
+            Ok(Renewal::Later(failure)) | Err(failure @ Failure::Database { .. }) => {
+                tracing::warn!(
+                    %failure, merchant = connection.merchant.map(|m| m.to_string()),
+                    "the access token was not renewed early and still serves; trying again soon"
+                );
+                Ok(self.later(token))
             }
             Err(failure) => Err(failure),
         }
+    }
+
+    fn later(&self, token: AccessToken) -> AccessToken {
+        let now = self.settings.clock.monotonic();
+        self.memory().postpone_renewal(now);
+        token
     }
 
     /// Gets a token other than that of `version`.
@@ -192,9 +208,12 @@ impl TokenKeeper {
         Ok(connection)
     }
 
+    pub(super) fn unstored(&self) -> Option<(RefreshIntent, Tokens)> {
+        self.memory().unstored()
+    }
+
     async fn store_what_is_unstored(&self) -> Result<(), Failure> {
-        let unstored = self.memory().unstored();
-        match unstored {
+        match self.unstored() {
             Some((intent, tokens)) => self.store(&intent, &tokens).await.map(drop),
             None => Ok(()),
         }

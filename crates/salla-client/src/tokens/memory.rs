@@ -21,6 +21,8 @@ pub(super) struct Memory {
     lost: Option<i64>,
     /// New tokens that could not be stored yet, and so must not be used yet.
     unstored: Option<(RefreshIntent, Tokens)>,
+    /// Somebody goes on trying to store them.
+    is_storing: bool,
 }
 
 impl Memory {
@@ -71,11 +73,17 @@ impl Memory {
         self.unstored = Some((intent, tokens));
     }
 
+    /// Whether tokens are left that nobody goes on trying to store; the caller does now.
+    pub(super) fn begins_storing(&mut self) -> bool {
+        self.unstored.is_some() && !std::mem::replace(&mut self.is_storing, true)
+    }
+
     /// The pair that was received is stored, or something newer is.
     pub(super) fn stored(&mut self, connection: Connection, clock: &dyn Clock) {
         let end = connection.tokens.expires_at;
         self.life = end.map(|end| (connection.version, end.duration_since(clock.now())));
         self.unstored = None;
+        self.is_storing = false;
         self.connection = Some(connection);
     }
 }

@@ -4,12 +4,14 @@
 //! merchant reinstalls the app (FACTS §2.4). So a refresh happens early, or after a 401
 //! that says the token is bad, and never because of a scope; one at a time in this
 //! process and, by [`Connections::begin_refresh`], across processes; and the new pair
-//! is stored before anyone uses it. After a lost answer the old access token serves
+//! is stored before anyone uses it. Whoever asked may go away meanwhile, and even the end of
+//! the process waits for it. After a lost answer the old access token serves
 //! until its 401, and then the connection parks.
 //!
 //! [`Connections::begin_refresh`]: importer::ports::connections::Connections::begin_refresh
 
 mod expiry;
+mod finishing;
 mod keeper;
 mod memory;
 mod refresh;
@@ -19,6 +21,7 @@ use std::sync::Arc;
 use domain::failure::{Disconnection, Failure};
 use secrecy::SecretString;
 
+pub use finishing::renewals_are_over;
 pub use keeper::{KeeperSettings, TokenKeeper};
 
 /// Where requests get their access token from.

@@ -9,6 +9,7 @@ use importer::ports::connections::{
 };
 use jiff::Timestamp;
 
+use super::finishing::UnderWay;
 use super::keeper::TokenKeeper;
 use crate::oauth::TokenError;
 
@@ -20,6 +21,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 /// Tries to store a new pair before the caller is told that the database is away.
 const STORE_TRIES: u32 = 5;
+/// Between further ones.
+const BETWEEN_STORES: Duration = Duration::from_secs(30);
 
 /// What came of a refresh.
 pub(super) enum Renewal {
@@ -38,6 +41,7 @@ impl TokenKeeper {
     /// Gets tokens newer than those of `connection`. Errors are final.
     pub(super) async fn renew(&self, connection: &Connection) -> Result<Renewal, Failure> {
         let settings = &self.settings;
+        let _under_way = UnderWay::begin();
         let now = settings.clock.now();
         let begun = settings
             .connections
@@ -104,8 +108,8 @@ impl TokenKeeper {
         }
     }
 
-    /// If the database stays away, the pair is kept in memory and stored before
-    /// anything else is done.
+    /// If the database stays away, the caller is told; the pair is kept in memory, and
+    /// storing it goes on.
     async fn store_patiently(
         &self,
         intent: &RefreshIntent,
@@ -121,7 +125,24 @@ impl TokenKeeper {
             wait *= 2;
             outcome = self.store(intent, tokens).await;
         }
+        if let Err(failure) = &outcome {
+            tracing::error!(
+                critical = true, %failure,
+                "new tokens of the shop cannot be stored; this process keeps them and goes on                  trying, and must not be killed before it has succeeded"
+            );
+        }
         outcome.map(|stored| Renewal::Renewed(Box::new(stored)))
+    }
+
+    /// Stores the pair that could not be stored, whatever becomes of the job that needed it.
+    pub(super) async fn go_on_storing(&self) {
+        let _under_way = UnderWay::begin();
+        while let Some((intent, tokens)) = self.unstored() {
+            self.settings.clock.sleep(BETWEEN_STORES).await;
+            if self.store(&intent, &tokens).await.is_ok() {
+                tracing::info!("the new tokens of the shop are stored");
+            }
+        }
     }
 
     /// What another process, at it since then, has made of it; `None` if it took its

@@ -88,9 +88,13 @@ impl List<'_> {
     /// What the page shows of the list, or nothing beyond a strict ceiling.
     fn shown(&self, seed: u64) -> Option<Shown> {
         let (page, manners) = (self.page, self.manners);
-        let reach = manners
-            .ceiling
-            .map_or(self.total, |ceiling| self.total.min(ceiling.rows));
+        let reach = manners.ceiling.map_or(self.total, |ceiling| {
+            let shown = match ceiling.whole_pages {
+                true => ceiling.rows / page.size * page.size,
+                false => ceiling.rows,
+            };
+            self.total.min(shown)
+        });
         let lies = manners
             .ceiling
             .is_some_and(|ceiling| ceiling.how == CeilingHow::Lie);

@@ -46,6 +46,8 @@ impl Default for ListManners {
 pub struct Ceiling {
     pub rows: u64,
     pub how: CeilingHow,
+    /// A page that reaches across the ceiling is beyond it, instead of ending at it.
+    pub whole_pages: bool,
     /// The status of `CeilingHow::Error`: 422, or 400 with a number as code.
     pub error_status: u16,
 }
@@ -55,13 +57,13 @@ impl Default for Ceiling {
         Self {
             rows: 10_000,
             how: CeilingHow::default(),
+            whole_pages: false,
             error_status: 422,
         }
     }
 }
 
-/// What a page beyond the ceiling is like. A page that reaches across it ends
-/// at it.
+/// What a page beyond the ceiling is like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CeilingHow {

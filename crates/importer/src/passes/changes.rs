@@ -1,0 +1,255 @@
+//! What was updated since the run began, read from the list that is sorted by it.
+//!
+//! That list moves while it is read. An order that is updated again jumps from a page that
+//! is still to come to the head, which has been read; one that is deleted pulls its neighbour
+//! from a page that is still to come to one that has been read. So where the list takes more
+//! than a page, what was updated since its first page was asked for is read as well, and so
+//! on, until the first page shows all of it; and where `total` fell from page to page, the
+//! same is read again.
+
+use std::collections::{BTreeSet, HashSet};
+
+use domain::failure::Failure;
+use domain::order::{Completeness, Order};
+use domain::plan::{Plan, SURELY_SHOWN};
+use domain::window::{DayRange, Overlap};
+use jiff::Timestamp;
+
+use super::Workshop;
+use crate::memory;
+use crate::metrics;
+use crate::ports::platform::{Decoded, Page, Pagination, Records, Sort};
+use crate::probe::orders_request;
+use crate::recent::{self, Head, Recent};
+
+/// So many pages of changes are more than any shop makes during an import; a list
+/// that never ends must not be read for ever.
+const MOST_PAGES: u32 = 200;
+
+/// What was updated while changes were read fits on a page in nearly every shop, so the
+/// second round is mostly the last one.
+const MOST_ROUNDS: u32 = 8;
+
+/// What has been read of the list of changes.
+#[derive(Default)]
+pub(super) struct Read {
+    pub(super) rows: Vec<Row>,
+    /// Orders that may have been updated since the run began.
+    pub(super) updated: HashSet<i64>,
+    /// Orders whose row differs from what their walk listed.
+    pub(super) changed: BTreeSet<i64>,
+    /// The list was read to where it began when the run did.
+    pub(super) are_all_read: bool,
+}
+
+/// What is kept of an updated order.
+pub(super) struct Row {
+    pub(super) id: i64,
+    pub(super) created_at: Timestamp,
+    pub(super) is_whole: bool,
+}
+
+impl Row {
+    fn of(decoded: &Decoded<Order>) -> Option<Self> {
+        let order = decoded.outcome.as_ref().ok()?;
+        Some(Self {
+            id: order.id,
+            created_at: order.created_at.instant,
+            is_whole: order.completeness() == Completeness::Full,
+        })
+    }
+}
+
+/// How a round of reading ended.
+enum Round {
+    /// The first page has shown everything; further ones only confirmed it.
+    Settled,
+    /// All was read; what has been updated since its first page was asked for was not.
+    Since(Head),
+    /// The same, but `total` fell meanwhile, so rows may have slipped past the reader.
+    Moved { head: Head, has_news: bool },
+    /// The list shows no more, though there is more.
+    CutOff,
+}
+
+/// Reads and lands what was updated since the run began.
+pub(super) async fn read(shop: &Workshop, plan: &Plan) -> Result<Read, Failure> {
+    let mut read = Read::default();
+    let mut former = Head::planned(&plan.probe);
+    let mut pages_left = MOST_PAGES;
+    let mut is_read_again = false;
+    for _ in 0..MOST_ROUNDS {
+        match read
+            .round(shop, plan.probe.range, &former, &mut pages_left)
+            .await?
+        {
+            Round::Settled => {
+                read.are_all_read = true;
+                return Ok(read);
+            }
+            // A `total` that is never the same tells nothing; then two readings that agree
+            // have to do.
+            Round::Moved { has_news, .. } if has_news || !is_read_again => is_read_again = true,
+            Round::Since(head) | Round::Moved { head, .. } => {
+                former = head;
+                is_read_again = false;
+            }
+            Round::CutOff => break,
+        }
+    }
+    tracing::warn!(
+        listed = read.rows.len(),
+        "more has changed than the list of changes shows; all orders are listed again"
+    );
+    // Where the updated ones end is not known.
+    read.updated = read.rows.iter().map(|row| row.id).collect();
+    Ok(read)
+}
+
+impl Read {
+    async fn round(
+        &mut self,
+        shop: &Workshop,
+        range: DayRange,
+        former: &Head,
+        pages_left: &mut u32,
+    ) -> Result<Round, Failure> {
+        let mut recent = Recent::since(former);
+        let mut head = Head::default();
+        let (mut is_settled, mut has_news) = (true, false);
+        let (mut listed, mut lowest_total, mut has_moved) = (0, u64::MAX, false);
+        for number in 1.. {
+            let Some(left) = pages_left.checked_sub(1) else {
+                break;
+            };
+            *pages_left = left;
+            let request = orders_request(
+                range.widened(Overlap::EXCLUSIVE),
+                Sort::UpdatedFirst,
+                number,
+            );
+            // The room is kept until the page has landed and was looked through.
+            let (page, _room) = memory::fetching(shop.platform.list_page(&request)).await;
+            let page = match page {
+                // The pages behind a ceiling may be refused (FACTS §5).
+                Err(Failure::Broken { .. }) if listed >= SURELY_SHOWN => break,
+                page => page?,
+            };
+            listed += page.records.len() as u64;
+            has_moved |= number > 1 && page.pagination.total < lowest_total;
+            lowest_total = lowest_total.min(page.pagination.total);
+            let is_news = self.land(shop, &page).await?;
+            has_news |= is_news;
+            recent.read(recent::rows(&page.records));
+            let end = End::of(&page, listed);
+            if number == 1 {
+                head = Head::of(&page);
+                is_settled = end == Some(End::Whole) || recent.is_complete();
+            } else {
+                is_settled &= !is_news;
+            }
+            if let Records::Orders(orders) = page.records {
+                self.rows.extend(orders.iter().filter_map(Row::of));
+            }
+            if end == Some(End::Whole) || (!is_news && recent.is_complete()) {
+                self.updated.extend(recent.updated());
+                return Ok(match (is_settled, has_moved) {
+                    (true, _) => Round::Settled,
+                    (false, true) => Round::Moved { head, has_news },
+                    (false, false) => Round::Since(head),
+                });
+            }
+            if end.is_some() || (!is_news && recent.is_lost()) {
+                break;
+            }
+        }
+        Ok(Round::CutOff)
+    }
+
+    /// Says whether the page has shown anything that differs from what is known.
+    async fn land(&mut self, shop: &Workshop, page: &Page) -> Result<bool, Failure> {
+        let begun = shop.clock.monotonic();
+        let news = shop.landing.land_changes(shop.lease, page).await?;
+        let took = shop.clock.monotonic().saturating_sub(begun);
+        metrics::changes_landed(&news.landed, took);
+        metrics::rejected(page.records.resource(), page.records.rejections());
+        shop.check_rejections(&news.landed).await?;
+        let is_news = !news.changed.is_empty();
+        self.changed.extend(news.changed);
+        Ok(is_news)
+    }
+}
+
+/// How the list of changes ends with a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Whole,
+    /// A ceiling ends it, whatever it says of its length.
+    CutOff,
+}
+
+impl End {
+    /// `listed`: rows up to here. Nothing where the list goes on.
+    fn of(page: &Page, listed: u64) -> Option<Self> {
+        let Pagination {
+            current_page,
+            total_pages,
+            ..
+        } = page.pagination;
+        if page.records.is_empty() && current_page < total_pages {
+            return Some(Self::CutOff);
+        }
+        let is_last = page.records.is_empty() || current_page >= total_pages;
+        is_last.then_some(match listed >= SURELY_SHOWN {
+            true => Self::CutOff,
+            false => Self::Whole,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::rejection::{Rejection, RejectionCode};
+
+    fn end(rows: usize, current_page: u32, listed: u64) -> Option<End> {
+        let row = || Decoded {
+            raw: "{}".into(),
+            outcome: Err(Rejection {
+                code: RejectionCode::InvalidId,
+                path: String::new(),
+                message: String::new(),
+                salla_id: None,
+            }),
+        };
+        let page = Page {
+            records: Records::Orders((0..rows).map(|_| row()).collect()),
+            pagination: Pagination {
+                count: rows as u32,
+                total: 10_200,
+                per_page: 60,
+                current_page,
+                total_pages: 170,
+            },
+            version: Timestamp::UNIX_EPOCH,
+        };
+        End::of(&page, listed)
+    }
+
+    #[test]
+    fn a_list_of_changes_is_whole_only_where_nothing_can_hide_behind_its_end() {
+        for (rows, current_page, listed, expected) in [
+            (60, 1, 60, None),
+            (60, 169, 10_140, None),
+            (60, 170, 9_899, Some(End::Whole)),
+            (0, 171, 9_899, Some(End::Whole)),
+            (60, 170, 9_900, Some(End::CutOff)),
+            (60, 170, 10_000, Some(End::CutOff)),
+            (0, 171, 10_000, Some(End::CutOff)),
+            (0, 9, 480, Some(End::CutOff)),
+        ] {
+            let found = end(rows, current_page, listed);
+            assert_eq!(found, expected, "{rows} {current_page} {listed}");
+        }
+    }
+}

@@ -7,11 +7,21 @@ use reqwest::redirect::{Attempt, Policy};
 
 const CONNECT: Duration = Duration::from_secs(10);
 const MOST_REDIRECTS: usize = 3;
+/// Connections that are kept for the next burst.
+const IDLE: usize = 32;
 
 /// The client for Salla's API. It leaves retrying and the time-out of a request to
 /// the request loop, which has one budget for both.
 pub fn http_client() -> Result<reqwest::Client, Failure> {
-    build(builder().pool_max_idle_per_host(32))
+    build(builder().pool_max_idle_per_host(IDLE))
+}
+
+/// Several of these, for many shops: each has connections of its own, and together they
+/// keep few more that nobody uses than one would.
+pub fn http_clients(number: usize) -> Result<Vec<reqwest::Client>, Failure> {
+    let idle = (2 * IDLE).div_ceil(number.max(1)).min(IDLE);
+    let one = |_| build(builder().pool_max_idle_per_host(idle));
+    (0..number).map(one).collect()
 }
 
 /// The client for `POST /oauth2/token`, whose refresh tokens must never be sent twice

@@ -179,7 +179,8 @@ pub enum QueueCommand {
     Dead(DeadArgs),
     /// Show one dead letter with its body, which holds ids only.
     Show(LetterArgs),
-    /// Put dead letters back on their queue. A run that ended FAILED is restarted.
+    /// Put dead letters back on their queue. A run that ended FAILED is restarted; the
+    /// letter of one that is over otherwise stays.
     #[command(after_help = "Examples:\n  \
         salla-sync queue redrive 0199d0a2-7c1e-7a11-8f00-000000000001\n  \
         salla-sync queue redrive --all --queue notifications")]

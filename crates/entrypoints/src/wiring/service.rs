@@ -20,7 +20,7 @@ use importer::stop::StopSignal;
 use importer::sweep::{Sweep, SweepSettings};
 use importer::worker::{Worker, WorkerPorts, WorkerSettings};
 use notifiers::{Log, Webhook};
-use salla_client::http::{http_client, token_client};
+use salla_client::http::{http_clients, token_client};
 use salla_client::oauth::OAuth;
 use salla_client::pacing::Budget;
 use salla_client::tokens::{KeeperSettings, TokenKeeper, TokenSource};
@@ -157,9 +157,7 @@ impl StoredShops {
             database: open.database.clone(),
             connections: open.connections()?,
             salla: settings.salla.clone(),
-            http: (0..clients_for(settings.jobs))
-                .map(|_| http_client())
-                .collect::<Result<_, _>>()?,
+            http: http_clients(clients_for(settings.jobs))?,
             token_http: token_client()?,
             customers: shared_customers_budget(open, &settings.salla.egress_group, clock.clone()),
             memory: settings.import.memory.clone(),

@@ -117,7 +117,8 @@ impl Read {
         let mut recent = Recent::since(former);
         let mut head = Head::default();
         let (mut is_settled, mut has_news) = (true, false);
-        let (mut listed, mut lowest_total, mut has_moved) = (0, u64::MAX, false);
+        let (mut listed, mut has_moved) = (0, false);
+        let mut total_before: Option<u64> = None;
         for number in 1.. {
             let Some(left) = pages_left.checked_sub(1) else {
                 break;
@@ -136,8 +137,8 @@ impl Read {
                 page => page?,
             };
             listed += page.records.len() as u64;
-            has_moved |= number > 1 && page.pagination.total < lowest_total;
-            lowest_total = lowest_total.min(page.pagination.total);
+            let total = page.pagination.total;
+            has_moved |= total_before.replace(total) > Some(total);
             let is_news = self.land(shop, &page).await?;
             has_news |= is_news;
             recent.read(recent::rows(&page.records));

@@ -297,11 +297,14 @@ impl Landing for MemoryStore {
     async fn bury(
         &self,
         lease: RunLease,
-        _: Resource,
-        _: &[i64],
+        resource: Resource,
+        ids: &[i64],
         _: Version,
     ) -> Result<(), Failure> {
-        self.locked(lease).map(drop)
+        let mut state = self.locked(lease)?;
+        let known = state.others.entry(resource).or_default();
+        known.retain(|id| !ids.contains(id));
+        Ok(())
     }
 
     async fn clear_leftovers(&self, lease: RunLease) -> Result<(), Failure> {
@@ -541,7 +544,10 @@ impl Runs for MemoryStore {
         let state = self.locked(lease)?;
         Ok(match resource {
             Resource::Orders => state.not_listed(resource, state.orders.keys().copied()),
-            _ => vec![],
+            _ => {
+                let known = state.others.get(&resource).into_iter().flatten();
+                state.not_listed(resource, known.copied())
+            }
         })
     }
 

@@ -209,6 +209,10 @@ async fn an_order_that_jumps_to_the_head_while_changes_are_read_is_found() {
     );
     let row = revision_of(id, &shop).await;
     assert_eq!(row, r#"{"revision":1,"updates":100}"#);
+    let pages = shop.pages.borrow();
+    let of_changes = pages.iter().filter(|page| page.sort == Sort::UpdatedFirst);
+    // The plan's; up to one without news; the first again, and one without news.
+    assert_eq!(of_changes.count(), 1 + 5 + 2);
 }
 
 /// An order of an earlier page, and of another window, is deleted.
@@ -224,6 +228,33 @@ async fn an_order_that_slips_to_a_page_of_changes_that_was_read_is_found() {
     );
     let row = revision_of(id, &shop).await;
     assert_eq!(row, r#"{"revision":1,"updates":5}"#);
+}
+
+/// `total` falls during each reading of the changes; two that agree are enough, and only the
+/// window that has lost orders is walked again.
+#[tokio::test(start_paused = true)]
+async fn changes_under_which_orders_go_again_and_again_are_read_twice_and_believed() {
+    let (shop, _) = edited_shop();
+    for nth in 1..=4 {
+        shop.change_before(
+            nth,
+            |page| page.sort == Sort::UpdatedFirst && page.page == 2,
+            |orders| {
+                orders.pop();
+            },
+        );
+    }
+    let store = Arc::<MemoryStore>::default();
+    let certificate = completed(run(&shop, &store).await);
+    assert_eq!(loaded(&store), listed(&shop));
+    let walks: Vec<u32> = certificate
+        .windows
+        .iter()
+        .filter(|w| w.listing.resource == Resource::Orders)
+        .map(|w| w.listing.walks)
+        .collect();
+    assert_eq!(walks[0], 1, "{walks:?}");
+    assert!(walks.last() > Some(&1), "{walks:?}");
 }
 
 /// The list of the last updated sorts by seconds, and this order stands at its very end
@@ -297,6 +328,46 @@ async fn a_product_that_takes_the_place_of_another_is_found() {
     completed(run(&shop, &store).await);
     let state = store.0.lock().unwrap();
     assert!(state.others[&Resource::Products].contains(&500));
+}
+
+/// What an earlier import knows and a proven list does not have is gone; a list that proves
+/// nothing buries nobody.
+#[tokio::test(start_paused = true)]
+async fn only_a_proven_list_buries_what_it_does_not_have() {
+    for is_restless in [false, true] {
+        let (shop, store) = (shop_with_products(), Arc::<MemoryStore>::default());
+        let customer = |id| ListedCustomer { id, day: today() };
+        shop.catalogue.lock().unwrap().customers = (1..=3).map(customer).collect();
+        completed(run(&shop, &store).await);
+        store.0.lock().unwrap().forget_the_run();
+        {
+            let mut catalogue = shop.catalogue.lock().unwrap();
+            catalogue.products.remove(49);
+            catalogue.customers.remove(1);
+        }
+        if is_restless {
+            // No two walks of the products agree.
+            let before = shop.requests();
+            for n in 1..2_000 {
+                shop.change_catalogue_at(before + n, move |catalogue| {
+                    catalogue.products.rotate_left(1);
+                    catalogue.products.pop();
+                    catalogue.products.push(product(1_000 + n as i64));
+                });
+            }
+        }
+        let outcome = run(&shop, &store).await;
+        assert_eq!(
+            matches!(outcome, Outcome::Failed { .. }),
+            is_restless,
+            "{outcome:?}"
+        );
+        let state = store.0.lock().unwrap();
+        let products = &state.others[&Resource::Products];
+        assert_eq!(products.contains(&50), is_restless);
+        let customers = &state.others[&Resource::Customers];
+        assert!(!customers.contains(&2) && customers.contains(&1));
+    }
 }
 
 /// More of them than a page holds, before the list is read, meanwhile or afterwards.

@@ -30,23 +30,16 @@ const TOKENS_AT_THE_END: Duration = Duration::from_secs(40);
 /// Runs the command line and says how the process should end.
 pub fn run() -> Exit {
     let cli = Cli::parse();
-    let result =
-        telemetry::install(&cli.global.log, cli.global.log_format).and_then(|traces| {
-            // The runtime is gone after this line, and with it all that was in a span.
-            let result = tokio::runtime::Runtime::new()?.block_on(async {
+    let result = telemetry::install(&cli.global.log, cli.global.log_format).and_then(|traces| {
+        // The runtime is gone after this line, and with it all that was in a span.
+        let result = tokio::runtime::Runtime::new()?.block_on(async {
             let result = dispatch(cli).await;
-            if tokio::time::timeout(TOKENS_AT_THE_END, renewals_are_over()).await.is_err() {
-                tracing::error!(
-                    critical = true,
-                    "new tokens of a shop could not be stored before the end; it may have to be \
-                     connected again"
-                );
-            }
+            finish_renewals().await;
             result
         });
-            traces.flush();
-            result
-        });
+        traces.flush();
+        result
+    });
     result.unwrap_or_else(|error| {
         display::error(&error);
         match error.downcast_ref::<UsageError>() {
@@ -54,6 +47,17 @@ pub fn run() -> Exit {
             None => Exit::Failed,
         }
     })
+}
+
+async fn finish_renewals() {
+    let over = tokio::time::timeout(TOKENS_AT_THE_END, renewals_are_over()).await;
+    if over.is_err() {
+        tracing::error!(
+            critical = true,
+            "new tokens of a shop could not be stored before the end; it may have to be \
+             connected again"
+        );
+    }
 }
 
 async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {

@@ -121,6 +121,7 @@ fn draw_group(body: &mut String, group: &Group, top: f64) -> f64 {
         "<text x=\"12\" y=\"{top}\" font-weight=\"600\">{}</text>",
         group.title
     );
+    let beyond_the_mark = group.mark.map_or(LABELS, |mark| LABELS + mark * scale);
     let mut y = top + 10.0;
     for bar in &group.bars {
         let middle = y + 13.0;
@@ -137,7 +138,7 @@ fn draw_group(body: &mut String, group: &Group, top: f64) -> f64 {
         let _ = writeln!(
             body,
             "<text x=\"{:.1}\" y=\"{middle}\">{}</text>",
-            x + 6.0,
+            x.max(beyond_the_mark) + 6.0,
             bar.words
         );
         y += ROW;

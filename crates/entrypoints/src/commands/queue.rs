@@ -179,20 +179,23 @@ async fn redrive_all(
     if queue != QueueName::HistoricalSync {
         return letters.redrive(Redrive::All).await;
     }
-    let (mut redriven, mut after) = (0, None);
+    // All are read first: what is put back may fail again at once and be the last letter.
+    let mut all: Vec<DeadLetter> = Vec::new();
     loop {
-        let page = letters.list(after.as_ref(), PAGE).await?;
-        let Some(last) = page.last() else {
-            return Ok(redriven);
-        };
-        after = Some(last.id.clone());
-        for letter in page {
-            match redrive_one(open, queue, letter).await? {
-                Ok(put_back) => redriven += put_back,
-                Err(why) => kept.push(why),
-            }
+        let page = letters.list(all.last().map(|last| &last.id), PAGE).await?;
+        if page.is_empty() {
+            break;
+        }
+        all.extend(page);
+    }
+    let mut redriven = 0;
+    for letter in all {
+        match redrive_one(open, queue, letter).await? {
+            Ok(put_back) => redriven += put_back,
+            Err(why) => kept.push(why),
         }
     }
+    Ok(redriven)
 }
 
 /// Puts a letter back, or says why it stays.

@@ -144,14 +144,15 @@ impl Walk<'_> {
         // The room is kept until the page has landed.
         let (page, _room) = memory::fetching(self.fetch(number)).await;
         let page = page?;
-        if page.records.is_empty() {
-            return Ok(true);
-        }
         let pagination = page.pagination;
         let is_cut_off =
             page.records.len() < pagination.per_page as usize && number < pagination.total_pages;
+        if page.records.is_empty() || is_cut_off {
+            // It does not land, so that a restart looks here again.
+            return Ok(true);
+        }
         self.land(vec![page]).await?;
-        Ok(is_cut_off)
+        Ok(false)
     }
 
     /// Whether a page that the list should have tells of a ceiling by being empty.

@@ -154,6 +154,8 @@ impl Read {
             }
             if end == Some(End::Whole) || (!is_news && recent.is_complete()) {
                 self.updated.extend(recent.updated());
+                // All of one second, of which the first page alone cannot show the end.
+                is_settled |= !has_moved && !has_news && head.ids == former.ids;
                 return Ok(match (is_settled, has_moved) {
                     (true, _) => Round::Settled,
                     (false, true) => Round::Moved { head, has_news },

@@ -230,6 +230,31 @@ async fn an_order_that_slips_to_a_page_of_changes_that_was_read_is_found() {
     assert_eq!(row, r#"{"revision":1,"updates":5}"#);
 }
 
+/// More than a page of orders is updated in one second, and then nothing: no first page can
+/// show the end of them.
+#[tokio::test(start_paused = true)]
+async fn many_orders_of_one_second_are_read_twice_and_believed() {
+    let shop = Arc::new(ScriptedShop {
+        says_when: true,
+        // Each takes a second, and what was updated last was so long ago.
+        requests: 1_000.into(),
+        ..ScriptedShop::with_orders(today(), 45, 3, Shape::Full)
+    });
+    let begins_closing = |page: &PageRequest| page.sort == Sort::UpdatedFirst && page.page == 1;
+    shop.change_before(2, begins_closing, |orders| {
+        for order in &mut orders[90..115] {
+            (order.updated_at, order.revision) = (1_030, 1);
+        }
+    });
+    let store = Arc::<MemoryStore>::default();
+    let certificate = completed(run(&shop, &store).await);
+    assert_eq!(certificate.windows[0].listing.walks, 1);
+    let pages = shop.pages.borrow();
+    let of_changes = pages.iter().filter(|page| page.sort == Sort::UpdatedFirst);
+    let of_changes = of_changes.count();
+    assert!(of_changes <= 1 + 3 * 4, "{of_changes}");
+}
+
 /// `total` falls during each reading of the changes; two that agree are enough, and only the
 /// window that has lost orders is walked again.
 #[tokio::test(start_paused = true)]

@@ -77,6 +77,9 @@ enum Step<T> {
     Next(Next),
 }
 
+/// What a refusal costs at least, so that their number is bounded.
+const LEAST_HOLD: Duration = Duration::from_secs(1);
+
 /// What one request has been through.
 struct Journey {
     tries: Tries,
@@ -150,7 +153,7 @@ impl Requester {
         drop(Room::of_this_fetch());
         match next {
             Next::Again => Ok(()),
-            Next::Throttled => self.stay_patient(journey),
+            Next::Throttled => self.stay_patient(ask, journey),
             Next::Failed(trouble, asked) => {
                 self.retries.fetch_add(1, Ordering::Relaxed);
                 let wait = {
@@ -170,9 +173,14 @@ impl Requester {
 
     /// The budget itself waits after a 429 or a block; here it is only bounded. Waiting for
     /// a turn beside other requests does not count.
-    fn stay_patient(&self, journey: &mut Journey) -> Result<(), Failure> {
-        let wait = self.shop.held_for().max(self.customers.held_for());
-        journey.held += wait;
+    fn stay_patient(&self, ask: &Ask, journey: &mut Journey) -> Result<(), Failure> {
+        let of_customers = match ask.customers {
+            true => self.customers.held_for(),
+            false => Duration::ZERO,
+        };
+        let wait = self.shop.held_for().max(of_customers);
+        // A hold may be over before the answer has been read to its end.
+        journey.held += wait.max(LEAST_HOLD);
         if journey.held > self.retry.throttled {
             return Err(Failure::Throttled { wait });
         }

@@ -10,7 +10,8 @@ use tokio::sync::watch;
 /// Of the whole process, because that is what ends.
 static UNDER_WAY: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::Sender::new(0));
 
-/// A renewal from the decision to present the token until the new pair is stored.
+/// A renewal from the decision to present the token until its answer is there, and a new
+/// pair until it is stored.
 pub(super) struct UnderWay(());
 
 impl UnderWay {

@@ -7,6 +7,7 @@ use importer::ports::connections::{Connection, RefreshIntent, Tokens};
 use jiff::SignedDuration;
 
 use super::expiry::is_due;
+use super::finishing::UnderWay;
 
 /// After an early refresh that did not happen, the next one waits so long.
 const BETWEEN_EARLY_TRIES: Duration = Duration::from_secs(60);
@@ -20,7 +21,7 @@ pub(super) struct Memory {
     /// The version whose refresh token was presented without our seeing an answer.
     lost: Option<i64>,
     /// New tokens that could not be stored yet, and so must not be used yet.
-    unstored: Option<(RefreshIntent, Tokens)>,
+    unstored: Option<(RefreshIntent, Tokens, UnderWay)>,
     /// Somebody goes on trying to store them.
     is_storing: bool,
 }
@@ -66,11 +67,12 @@ impl Memory {
     }
 
     pub(super) fn unstored(&self) -> Option<(RefreshIntent, Tokens)> {
-        self.unstored.clone()
+        let (intent, tokens, _) = self.unstored.as_ref()?;
+        Some((intent.clone(), tokens.clone()))
     }
 
     pub(super) fn received(&mut self, intent: RefreshIntent, tokens: Tokens) {
-        self.unstored = Some((intent, tokens));
+        self.unstored = Some((intent, tokens, UnderWay::begin()));
     }
 
     /// Whether tokens are left that nobody goes on trying to store; the caller does now.

@@ -128,7 +128,8 @@ impl TokenKeeper {
         if let Err(failure) = &outcome {
             tracing::error!(
                 critical = true, %failure,
-                "new tokens of the shop cannot be stored; this process keeps them and goes on                  trying, and must not be killed before it has succeeded"
+                "new tokens of the shop cannot be stored; this process keeps them and goes on \
+                 trying, and must not be killed before it has succeeded"
             );
         }
         outcome.map(|stored| Renewal::Renewed(Box::new(stored)))
@@ -136,7 +137,6 @@ impl TokenKeeper {
 
     /// Stores the pair that could not be stored, whatever becomes of the job that needed it.
     pub(super) async fn go_on_storing(&self) {
-        let _under_way = UnderWay::begin();
         while let Some((intent, tokens)) = self.unstored() {
             self.settings.clock.sleep(BETWEEN_STORES).await;
             if self.store(&intent, &tokens).await.is_ok() {

@@ -100,6 +100,52 @@ pub struct Database {
     clock: Arc<dyn Clock>,
 }
 
+fn refused(options: &PgConnectOptions, error: &sqlx::Error) -> Failure {
+    Failure::Database {
+        what: format!("cannot connect to {}: {}", address(options), reason(error)),
+    }
+}
+
+/// How many connections the pool may have: as many as are wanted, or as the server has left.
+async fn connections(
+    settings: &ConnectSettings,
+    options: &PgConnectOptions,
+    clock: &dyn Clock,
+) -> Result<u32, Failure> {
+    let wanted = settings.max_connections;
+    let until = clock.monotonic() + settings.waits_for_room;
+    loop {
+        let sessions = sessions(options, settings.patience).await;
+        let room = match sessions.map_err(|error| refused(options, &error))? {
+            Sessions::Kept { room } => room,
+            Sessions::Shared => {
+                return Err(Failure::Database {
+                    what: format!("{}, {NO_SESSIONS}", address(options)),
+                });
+            }
+        };
+        // Two were there a moment ago. A listener that gets none costs only promptness.
+        let room = room.saturating_sub(settings.listeners).max(2);
+        if room >= wanted {
+            return Ok(wanted);
+        }
+        if clock.monotonic() >= until {
+            tracing::warn!(
+                wanted,
+                room,
+                "the server has fewer connections left than wanted; going on with those"
+            );
+            return Ok(room);
+        }
+        tracing::info!(
+            wanted,
+            room,
+            "waiting for connections that others may give up"
+        );
+        clock.sleep(BETWEEN_LOOKS).await;
+    }
+}
+
 impl Database {
     pub async fn connect(
         settings: ConnectSettings,
@@ -113,44 +159,9 @@ impl Database {
             // PostgreSQL's default says all digits, and PgBouncer knows no such setting.
             .extra_float_digits(None)
             .disable_statement_logging();
-        let address = address(&options);
-        let refused = |error| Failure::Database {
-            what: format!("cannot connect to {address}: {}", reason(&error)),
-        };
-        let wanted = settings.max_connections;
-        let until = clock.monotonic() + settings.waits_for_room;
-        let room = loop {
-            let sessions = sessions(&options, settings.patience).await;
-            let room = match sessions.map_err(&refused)? {
-                Sessions::Kept { room } => room,
-                Sessions::Shared => {
-                    return Err(Failure::Database {
-                        what: format!("{address}, {NO_SESSIONS}"),
-                    });
-                }
-            };
-            // Two were there a moment ago. A listener that gets none costs only promptness.
-            let room = room.saturating_sub(settings.listeners).max(2);
-            if room >= wanted {
-                break room;
-            }
-            if clock.monotonic() >= until {
-                tracing::warn!(
-                    wanted,
-                    room,
-                    "the server has fewer connections left than wanted; going on with those"
-                );
-                break room;
-            }
-            tracing::info!(
-                wanted,
-                room,
-                "waiting for connections that others may give up"
-            );
-            clock.sleep(BETWEEN_LOOKS).await;
-        };
+        let connections = connections(&settings, &options, &*clock).await?;
         let pool = PgPoolOptions::new()
-            .max_connections(wanted.min(room))
+            .max_connections(connections)
             .acquire_timeout(settings.patience)
             // Where many imports share few connections, waiting for one is how the
             // database sets the pace, and nothing to warn of.
@@ -158,9 +169,9 @@ impl Database {
             .after_connect(|connection, _| {
                 Box::pin(async move { connection.execute(SESSION).await.map(|_| ()) })
             })
-            .connect_with(options)
+            .connect_with(options.clone())
             .await
-            .map_err(refused)?;
+            .map_err(|error| refused(&options, &error))?;
         let database = Self { pool, clock };
         database.check_server().await?;
         Ok(database)

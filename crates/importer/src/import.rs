@@ -347,7 +347,7 @@ const QUIET: Duration = Duration::from_secs(300);
 enum Waits {
     Not,
     Held,
-    /// For customers, the so manieth time that nothing has come for [`QUIET`].
+    /// For customers; nothing has come for so many times [`QUIET`].
     Customers(u64),
 }
 

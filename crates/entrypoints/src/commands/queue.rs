@@ -148,10 +148,7 @@ async fn redrive(open: &OpenDatabase, arguments: &RedriveArgs) -> anyhow::Result
     let mut kept = Vec::new();
     if let Some(id) = &arguments.id {
         let (queue, letter) = find(open, id).await?;
-        match redrive_one(open, queue, letter).await? {
-            Ok(put_back) => redriven += put_back,
-            Err(why) => kept.push(why),
-        }
+        redriven += redrive_each(open, queue, vec![letter], &mut kept).await?;
     } else {
         for queue in chosen(arguments.queue.map(|queue| queue.name())) {
             redriven += redrive_all(open, queue, &mut kept).await?;
@@ -188,8 +185,18 @@ async fn redrive_all(
         }
         all.extend(page);
     }
+    redrive_each(open, queue, all, kept).await
+}
+
+/// Letters that stay are told of in `kept`.
+async fn redrive_each(
+    open: &OpenDatabase,
+    queue: QueueName,
+    letters: Vec<DeadLetter>,
+    kept: &mut Vec<String>,
+) -> Result<u64, Failure> {
     let mut redriven = 0;
-    for letter in all {
+    for letter in letters {
         match redrive_one(open, queue, letter).await? {
             Ok(put_back) => redriven += put_back,
             Err(why) => kept.push(why),

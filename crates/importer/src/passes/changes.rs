@@ -124,17 +124,10 @@ impl Read {
                 break;
             };
             *pages_left = left;
-            let request = orders_request(
-                range.widened(Overlap::EXCLUSIVE),
-                Sort::UpdatedFirst,
-                number,
-            );
             // The room is kept until the page has landed and was looked through.
-            let (page, _room) = memory::fetching(shop.platform.list_page(&request)).await;
-            let page = match page {
-                // The pages behind a ceiling may be refused (FACTS §5).
-                Err(Failure::Broken { .. }) if listed >= SURELY_SHOWN => break,
-                page => page?,
+            let (page, _room) = memory::fetching(page(shop, range, number, listed)).await;
+            let Some(page) = page? else {
+                break;
             };
             listed += page.records.len() as u64;
             let total = page.pagination.total;
@@ -180,6 +173,22 @@ impl Read {
         let is_news = !news.changed.is_empty();
         self.changed.extend(news.changed);
         Ok(is_news)
+    }
+}
+
+/// A page of the list of changes, if Salla shows it; `listed`: rows before it.
+async fn page(
+    shop: &Workshop,
+    range: DayRange,
+    number: u32,
+    listed: u64,
+) -> Result<Option<Page>, Failure> {
+    let days = range.widened(Overlap::EXCLUSIVE);
+    let request = orders_request(days, Sort::UpdatedFirst, number);
+    match shop.platform.list_page(&request).await {
+        // The pages behind a ceiling may be refused (FACTS §5).
+        Err(Failure::Broken { .. }) if listed >= SURELY_SHOWN => Ok(None),
+        page => page.map(Some),
     }
 }
 

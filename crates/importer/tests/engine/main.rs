@@ -8,6 +8,7 @@
 
 mod catalogue;
 mod ceiling;
+mod changes;
 mod customers;
 mod memory;
 mod proof;

@@ -26,6 +26,7 @@ use domain::window::{DayRange, Overlap};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::landing::{Landing, RunLease, WalkedPage};
 use importer::ports::platform::{Decoded, Pagination, Records};
+use importer::ports::processes::Owner;
 use importer::ports::runs::{Claim, RunOptions, Runs};
 use rust_decimal::Decimal;
 
@@ -118,7 +119,11 @@ async fn begin(runs: &dyn Runs, keep_raw: bool) -> (RunLease, WindowId) {
         .await
         .unwrap();
     let lease = Duration::from_secs(600);
-    let Claim::Granted(lease, _) = runs.claim(run.id, "rate", lease).await.unwrap() else {
+    let Claim::Granted(lease, _) = runs
+        .claim(run.id, &Owner::named("rate"), lease)
+        .await
+        .unwrap()
+    else {
         panic!("the run is new");
     };
     let plan = Plan::from_probe(Probe {

@@ -232,9 +232,21 @@ pub struct ImportArgs {
     #[arg(long, default_value = "5%", value_parser = parse_share, value_name = "SHARE")]
     pub rejection_share: f64,
 
+    #[command(flatten)]
+    pub waiting: WaitArgs,
+
     /// Print the certificate as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct WaitArgs {
+    /// End with exit code 4 at once if another process holds the import of this shop.
+    /// Without it a process that is gone is waited for until its lease lapses, a minute
+    /// at most; if it ran on this machine its import is taken over at once.
+    #[arg(long)]
+    pub no_wait: bool,
 }
 
 // What `extend` and `resync` have in common, which both read a part of a shop. (A
@@ -251,6 +263,9 @@ pub struct PartArgs {
     /// Do not keep Salla's raw records beside the rows.
     #[arg(long)]
     pub no_raw: bool,
+
+    #[command(flatten)]
+    pub waiting: WaitArgs,
 
     /// Print the certificate as JSON.
     #[arg(long)]

@@ -2,6 +2,7 @@
 
 mod clocks;
 mod connecting;
+mod processes;
 pub mod service;
 
 use std::path::Path;
@@ -20,6 +21,7 @@ use importer::ports::inventory::Inventory;
 use importer::ports::jobs::Jobs;
 use importer::ports::landing::Landing;
 use importer::ports::notifications::Inbox;
+use importer::ports::processes::Owner;
 use importer::ports::records::{StoredRecords, Translator};
 use importer::ports::runs::Runs;
 use importer::ports::traces::Traces;
@@ -35,6 +37,7 @@ pub use connecting::{
     ConnectedShop, NotConnected, connect_and_store, connect_authorized, connect_shop,
     connect_shop_with, shared_customers_budget, unstored_client,
 };
+pub use processes::LocalProcesses;
 
 /// Another process may take a run over this long after the last heartbeat.
 const LEASE: Duration = Duration::from_secs(60);
@@ -248,7 +251,11 @@ pub fn translator() -> Arc<dyn Translator> {
 /// The settings of an import that uses `share` of Salla's budget.
 pub fn import_settings(share: f64) -> ImportSettings {
     ImportSettings {
-        owner: format!("process {} on {}", std::process::id(), host_name()),
+        owner: Owner {
+            name: format!("process {} on {}", std::process::id(), host_name()),
+            processes: Arc::new(LocalProcesses::new()),
+        },
+        waits_for_lease: true,
         lease: LEASE,
         budget_share: share,
         rejection_limit: RejectionLimit::default(),

@@ -15,13 +15,15 @@ use domain::window::DayRange;
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
+use crate::claim::claim_or_wait;
 use crate::memory::Memory;
 use crate::passes::sequence::read_everything;
 use crate::passes::{CUSTOMERS_IN_MEMORY, LANDINGS, PAGES_IN_MEMORY, Workshop};
 use crate::ports::clock::Clock;
 use crate::ports::landing::{Landing, RunLease};
 use crate::ports::platform::Platform;
-use crate::ports::runs::{Claim, Holder, Run, RunOptions, Runs};
+use crate::ports::processes::Owner;
+use crate::ports::runs::{Claim, Held, Holder, Run, RunOptions, Runs};
 use crate::probe::{ProbeRequest, probe};
 use crate::progress::{Phase, Tracker};
 use crate::recent::{CLOCKS_APART, MISREAD};
@@ -40,8 +42,10 @@ pub struct Importer {
 
 #[derive(Clone, Debug)]
 pub struct ImportSettings {
-    /// Names this process in `status` while it holds a run.
-    pub owner: String,
+    /// This process, as `status` and others that want the run see it.
+    pub owner: Owner,
+    /// Wait for the lease of another process that may be gone, instead of giving up.
+    pub waits_for_lease: bool,
     /// Another process may take the run over once so much time has passed without a
     /// heartbeat.
     pub lease: Duration,
@@ -74,6 +78,8 @@ pub enum Outcome {
 
 /// What happens to a run on its way, for whoever watches.
 pub trait Observer: Send + Sync {
+    /// Another process holds the run, and its lease is waited for.
+    fn waiting(&self, held: &Held);
     /// The run was claimed; `resumed` when it was begun before.
     fn claimed(&self, run: &Run, resumed: bool);
     /// The plan is made and nothing has been fetched yet.
@@ -82,6 +88,7 @@ pub trait Observer: Send + Sync {
 
 /// Nobody watches.
 impl Observer for () {
+    fn waiting(&self, _: &Held) {}
     fn claimed(&self, _: &Run, _: bool) {}
     fn planned(&self, _: &Plan) {}
 }
@@ -113,17 +120,32 @@ pub async fn import(
         .only
         .and_then(|only| only.days)
         .unwrap_or_else(|| DayRange::last_months(today, options.months));
-    let run = runs.create_or_join(merchant, options, range).await?;
-    let settings = &importer.settings;
-    let claim = runs.claim(run.id, &settings.owner, settings.lease).await?;
-    match claim {
-        Claim::Taken(holder) => Ok(Outcome::Taken(holder)),
-        Claim::Over(run) => Ok(over(run)),
-        Claim::Granted(lease, run) => {
-            let span = tracing::info_span!("run", run_id = %run.id, merchant_id = %run.merchant);
-            let worked = work_and_end(importer, shop, lease, &run, observer, &stop);
-            worked.instrument(span).await
+    loop {
+        let run = runs.create_or_join(merchant, options, range).await?;
+        match claim_or_wait(importer, run.id, observer, &stop).await {
+            Err(Failure::Stopped) => return Ok(Outcome::Interrupted(Failure::Stopped)),
+            Err(failure) => return Err(failure),
+            Ok(Claim::Taken(holder)) => return Ok(Outcome::Taken(holder)),
+            // It ended while it was waited for, and what is wanted here is still to be done.
+            Ok(Claim::Over(run)) if leaves_work(&run, options) => {}
+            Ok(Claim::Over(run)) => return Ok(over(run)),
+            Ok(Claim::Granted(lease, run)) => {
+                let (id, merchant) = (run.id, run.merchant);
+                let span = tracing::info_span!("run", run_id = %id, merchant_id = %merchant);
+                let worked = work_and_end(importer, shop, lease, &run, observer, &stop);
+                return worked.instrument(span).await;
+            }
         }
+    }
+}
+
+/// Whether what is wanted is still to be done although this run has ended: it was another
+/// import, or it failed, and starting it again goes on.
+fn leaves_work(ended: &Run, wanted: &RunOptions) -> bool {
+    match ended.state {
+        RunState::Failed => true,
+        RunState::Completed => !ended.options.asks_for_the_same(wanted),
+        _ => false,
     }
 }
 

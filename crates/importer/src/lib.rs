@@ -4,6 +4,7 @@
 //! [`import`] first: it is the story of a run. Its heart is [`passes`]: the header
 //! pass that walks a shop's lists and the detail pass that completes its orders.
 
+mod claim;
 pub mod import;
 pub mod memory;
 pub mod metrics;

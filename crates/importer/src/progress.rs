@@ -33,6 +33,8 @@ pub struct Progress {
     pub eta: Option<Duration>,
     /// How long Salla has asked to wait, from the moment of this snapshot.
     pub held_for: Duration,
+    /// How long the lease of another process lasts, while it is waited for.
+    pub lease_left: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,6 +131,11 @@ impl Tracker {
 
     pub fn phase(&self, phase: Phase) {
         self.change(|s| s.progress.phase = phase);
+    }
+
+    /// `left`: how long another process's lease lasts; `None` when it is no longer waited for.
+    pub fn waits_for_lease(&self, left: Option<Duration>) {
+        self.change(|s| s.progress.lease_left = left);
     }
 
     /// What a window will cost, as planned or as its first page told.

@@ -7,7 +7,8 @@ use domain::run::{RunId, RunState};
 use domain::shop::MerchantId;
 use domain::window::DayRange;
 use importer::ports::landing::RunLease;
-use importer::ports::runs::{Claim, Run, RunOptions};
+use importer::ports::processes::Owner;
+use importer::ports::runs::{Claim, Held, Run, RunOptions};
 use jiff::{SignedDuration, Timestamp};
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
@@ -160,6 +161,8 @@ const CLAIM: &str = "
     UPDATE salla_sync.sync_runs SET
         state = 'IN_PROGRESS', fencing = fencing + 1, lease_owner = $2,
         lease_until = now() + make_interval(secs => $3), started_at = coalesce(started_at, $4),
+        lease_host = $5, lease_pid = $6, lease_process_started = $7,
+        lease_process_fencing = fencing + 1,
         certificate = NULL, failure_code = NULL, failure_message = NULL, failure_advice = NULL,
         waiting_until = NULL, work_at_claim = pages + order_details,
         progressed_at = now(), stall_reported_at = NULL
@@ -168,7 +171,8 @@ const CLAIM: &str = "
 /// A process that was frozen while it copied rows in holds its lock for as long as
 /// its connection lives: PostgreSQL takes it for a slow client, not for an idle one.
 /// Landings take a second, so one that has been waiting for its client for fifteen is
-/// such a process; its lease has run out, or nobody would be claiming.
+/// such a process; its lease has run out, or nobody would be claiming. Whoever waits for a
+/// lease reads meanwhile and does not claim.
 const END_FROZEN: &str = "
     SELECT count(pg_terminate_backend(a.pid))
     FROM pg_stat_activity a
@@ -185,7 +189,7 @@ const MOST_ATTEMPTS: u32 = 10;
 pub(crate) async fn claim(
     pool: &PgPool,
     run: RunId,
-    owner: &str,
+    owner: &Owner,
     lease: Duration,
     now: Timestamp,
 ) -> Result<Claim, Trouble> {
@@ -223,7 +227,7 @@ pub(crate) async fn lock(tx: &mut PgConnection, run: RunId) -> Result<Option<Run
 async fn claim_once(
     pool: &PgPool,
     run: RunId,
-    owner: &str,
+    owner: &Owner,
     lease: Duration,
     now: Timestamp,
 ) -> Result<Claim, Trouble> {
@@ -234,15 +238,15 @@ async fn claim_once(
     if row.is_superseded || !row.state()?.can_be_claimed() {
         return Ok(Claim::Over(Box::new(row.try_into()?)));
     }
-    if let Some(holder) = row.holder() {
-        return Ok(Claim::Taken(holder));
+    match row.held(owner) {
+        Some(held) if !held.is_abandoned => return Ok(Claim::Taken(held.holder)),
+        Some(held) => {
+            let owner = held.holder.owner;
+            tracing::info!(run_id = %run, owner, "the process that held the run is gone");
+        }
+        None => {}
     }
-    let claim = sqlx::query(CLAIM)
-        .bind(run.0)
-        .bind(storable(owner))
-        .bind(lease.as_secs_f64())
-        .bind(now.to_sqlx());
-    claim.execute(&mut *tx).await?;
+    write_claim(&mut tx, run, owner, lease, now).await?;
     show(&mut tx, run, now).await?;
     let row: RunRow = sqlx::query_as(BY_ID)
         .bind(run.0)
@@ -257,6 +261,41 @@ async fn claim_once(
         fencing,
     };
     Ok(Claim::Granted(lease, Box::new(claimed)))
+}
+
+async fn write_claim(
+    tx: &mut PgConnection,
+    run: RunId,
+    owner: &Owner,
+    lease: Duration,
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    let process = owner.processes.this();
+    let process = process.as_ref();
+    let claim = sqlx::query(CLAIM)
+        .bind(run.0)
+        .bind(storable(&owner.name))
+        .bind(lease.as_secs_f64())
+        .bind(now.to_sqlx())
+        .bind(process.map(|process| storable(&process.host)))
+        .bind(process.map(|process| i64::from(process.pid)))
+        .bind(process.map(|process| process.started.cast_signed()));
+    claim.execute(tx).await?;
+    Ok(())
+}
+
+/// Who holds the run. Unlike a claim this neither locks nor waits, so that an import is not
+/// disturbed by those that wait for its end.
+pub(crate) async fn held(
+    pool: &PgPool,
+    run: RunId,
+    owner: &Owner,
+) -> Result<Option<Held>, Trouble> {
+    let row: Option<RunRow> = sqlx::query_as(BY_ID)
+        .bind(run.0)
+        .fetch_optional(pool)
+        .await?;
+    Ok(row.and_then(|row| row.held(owner)))
 }
 
 const EXTEND: &str = "

@@ -24,7 +24,8 @@ use domain::window::DayRange;
 use importer::metrics;
 use importer::ports::clock::Clock;
 use importer::ports::landing::RunLease;
-use importer::ports::runs::{Claim, Part, Run, RunOptions, Runs, ShopSummary, StoredWindow};
+use importer::ports::processes::Owner;
+use importer::ports::runs::{Claim, Held, Part, Run, RunOptions, Runs, ShopSummary, StoredWindow};
 use jiff::Timestamp;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -98,10 +99,17 @@ impl Runs for PostgresRuns {
         .await
     }
 
-    async fn claim(&self, run: RunId, owner: &str, lease: Duration) -> Result<Claim, Failure> {
+    async fn claim(&self, run: RunId, owner: &Owner, lease: Duration) -> Result<Claim, Failure> {
         let now = self.clock.now();
         persistently(&self.clock, "claiming a run", || {
             claims::claim(&self.pool, run, owner, lease, now)
+        })
+        .await
+    }
+
+    async fn held(&self, run: RunId, owner: &Owner) -> Result<Option<Held>, Failure> {
+        persistently(&self.clock, "reading who holds a run", || {
+            claims::held(&self.pool, run, owner)
         })
         .await
     }

@@ -1,12 +1,15 @@
 //! Runs as rows.
 
+use std::time::Duration;
+
 use domain::certificate::Certificate;
 use domain::failure::Failure;
 use domain::plan::Plan;
 use domain::run::{RunId, RunState};
 use domain::shop::MerchantId;
 use domain::window::DayRange;
-use importer::ports::runs::{Holder, Only, RecordedFailure, Run, RunOptions, StoredProgress};
+use importer::ports::processes::{Owner, ProcessId};
+use importer::ports::runs::{Held, Holder, Only, RecordedFailure, Run, RunOptions, StoredProgress};
 use sqlx::PgPool;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -42,6 +45,11 @@ pub(crate) struct RunRow {
     pub(crate) fencing: i64,
     lease_owner: Option<String>,
     lease_until: Option<jiff_sqlx::Timestamp>,
+    lease_left: Option<f64>,
+    /// Of the claim with this fencing number only.
+    lease_host: Option<String>,
+    lease_pid: Option<i64>,
+    lease_process_started: Option<i64>,
     pub(crate) is_held: bool,
     /// Another import was started instead of going on with this one.
     pub(crate) is_superseded: bool,
@@ -63,6 +71,9 @@ macro_rules! select_runs {
              r.range_from, r.range_to, r.created_at, r.started_at, r.completed_at, \
              r.is_job, r.waiting_until, r.ended_at, r.work_at_claim, r.plan, r.certificate, r.failure_code, r.failure_message, r.failure_advice, r.fencing, \
              r.lease_owner, r.lease_until, \
+             extract(epoch FROM r.lease_until - now())::float8 AS lease_left, \
+             CASE WHEN r.lease_process_fencing = r.fencing THEN r.lease_host END AS lease_host, \
+             r.lease_pid, r.lease_process_started, \
              coalesce(r.state = 'IN_PROGRESS' AND r.lease_until > now(), false) AS is_held, \
              r.superseded_at IS NOT NULL AS is_superseded, \
              r.progress_percent, r.orders, r.order_details, r.customers, r.products, r.rejected, \
@@ -189,6 +200,26 @@ impl RunRow {
         Some(Holder {
             owner: self.lease_owner.clone().unwrap_or_default(),
             until: until.to_jiff(),
+        })
+    }
+
+    /// The process that made the present claim, if it left its name.
+    fn process(&self) -> Option<ProcessId> {
+        Some(ProcessId {
+            host: self.lease_host.clone()?,
+            pid: u32::try_from(self.lease_pid?).ok()?,
+            started: self.lease_process_started?.cast_unsigned(),
+        })
+    }
+
+    /// Who holds the run now, as `owner` sees it.
+    pub(crate) fn held(&self, owner: &Owner) -> Option<Held> {
+        let holder = self.holder()?;
+        let process = self.process();
+        Some(Held {
+            holder,
+            lapses_in: Duration::try_from_secs_f64(self.lease_left?).unwrap_or_default(),
+            is_abandoned: process.is_some_and(|process| owner.processes.is_gone(&process)),
         })
     }
 

@@ -1,5 +1,6 @@
 //! Who works on a run.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use database::testing::TestDatabase;
@@ -7,6 +8,7 @@ use domain::failure::Failure;
 use domain::run::RunState;
 use domain::window::DayRange;
 use importer::ports::landing::{Landing, RunLease};
+use importer::ports::processes::{Owner, ProcessId, Processes};
 use importer::ports::runs::{Claim, RunOptions, Runs};
 use jiff::ToSpan as _;
 
@@ -99,8 +101,93 @@ async fn joining_depends_on_the_state() {
         .unwrap();
     assert_ne!(other.id, first.id, "who wants something else begins anew");
     assert_eq!(runs.latest(merchant).await.unwrap().unwrap().id, other.id);
-    let superseded = runs.claim(first.id, "b", LEASE).await.unwrap();
+    let superseded = runs
+        .claim(first.id, &Owner::named("b"), LEASE)
+        .await
+        .unwrap();
     assert!(matches!(superseded, Claim::Over(_)));
+}
+
+/// Knows of some processes that they are gone, and has a name of its own.
+#[derive(Debug)]
+struct Machine {
+    this: ProcessId,
+    gone: Vec<ProcessId>,
+}
+
+impl Processes for Machine {
+    fn this(&self) -> Option<ProcessId> {
+        Some(self.this.clone())
+    }
+
+    fn is_gone(&self, process: &ProcessId) -> bool {
+        self.gone.contains(process)
+    }
+}
+
+fn process(pid: u32) -> ProcessId {
+    ProcessId {
+        host: "vm".to_owned(),
+        pid,
+        started: u64::from(pid) * 10,
+    }
+}
+
+fn owner(pid: u32, gone: &[u32]) -> Owner {
+    Owner {
+        name: format!("process {pid} on vm"),
+        processes: Arc::new(Machine {
+            this: process(pid),
+            gone: gone.iter().copied().map(process).collect(),
+        }),
+    }
+}
+
+#[tokio::test]
+async fn the_run_of_a_process_that_is_gone_is_taken_over_at_once() {
+    let shop = Shop::open().await;
+    let (runs, run) = (&shop.runs, shop.lease.run);
+    let nameless = runs.held(run, &owner(9, &[1, 2, 3])).await.unwrap();
+    assert!(!nameless.unwrap().is_abandoned, "it left no process");
+    runs.release(shop.lease).await.unwrap();
+
+    let Claim::Granted(first, _) = runs.claim(run, &owner(1, &[]), LEASE).await.unwrap() else {
+        panic!("it was released");
+    };
+    let held = runs.held(run, &owner(2, &[3])).await.unwrap().unwrap();
+    assert!(!held.is_abandoned && held.holder.owner == "process 1 on vm");
+    assert!(
+        held.lapses_in <= LEASE && held.lapses_in > LEASE / 2,
+        "{held:?}"
+    );
+    let taken = runs.claim(run, &owner(2, &[3]), LEASE).await.unwrap();
+    assert!(matches!(taken, Claim::Taken(_)));
+
+    assert!(
+        runs.held(run, &owner(2, &[1]))
+            .await
+            .unwrap()
+            .unwrap()
+            .is_abandoned
+    );
+    let taken_over = runs.claim(run, &owner(2, &[1]), LEASE).await.unwrap();
+    assert!(matches!(taken_over, Claim::Granted(..)), "{taken_over:?}");
+    assert_eq!(runs.release(first).await, Err(Failure::LeaseLost));
+}
+
+/// During an upgrade programs of the former version claim runs as well.
+#[tokio::test]
+async fn the_process_of_an_earlier_claim_says_nothing_about_the_present_one() {
+    let shop = Shop::open().await;
+    let (runs, run) = (&shop.runs, shop.lease.run);
+    runs.release(shop.lease).await.unwrap();
+    runs.claim(run, &owner(1, &[]), LEASE).await.unwrap();
+    shop.execute(
+        "UPDATE salla_sync.sync_runs SET fencing = fencing + 1, lease_owner = 'an older version'",
+    )
+    .await;
+    let taken = runs.claim(run, &owner(2, &[1]), LEASE).await.unwrap();
+    assert!(matches!(taken, Claim::Taken(_)), "{taken:?}");
 }
 
 fn broken() -> Failure {
@@ -118,7 +205,10 @@ async fn one_of_many_claims_is_granted() {
         .create_or_join(merchant, &options(), range())
         .await
         .unwrap();
-    let claims = ["a", "b", "c", "d"].map(|owner| runs.claim(run.id, owner, LEASE));
+    let owners = ["a", "b", "c", "d"].map(Owner::named);
+    let claims = owners
+        .each_ref()
+        .map(|owner| runs.claim(run.id, owner, LEASE));
     let [a, b, c, d] = claims;
     let (a, b, c, d) = tokio::join!(a, b, c, d);
     let claims = [a, b, c, d].map(Result::unwrap);
@@ -141,7 +231,10 @@ async fn one_of_many_claims_is_granted() {
 async fn a_lease_that_ran_out_can_be_taken_over_and_the_old_one_writes_nothing() {
     let shop = Shop::open().await;
     assert!(matches!(
-        shop.runs.claim(shop.lease.run, "b", LEASE).await.unwrap(),
+        shop.runs
+            .claim(shop.lease.run, &Owner::named("b"), LEASE)
+            .await
+            .unwrap(),
         Claim::Taken(_)
     ));
     shop.runs
@@ -226,7 +319,11 @@ async fn ending_shows_in_both_places_and_may_be_repeated() {
         .one("SELECT status, progress_percent, completed_at IS NOT NULL FROM salla_sync.merchant_sync_status")
         .await;
     assert_eq!(status, ("COMPLETED".to_owned(), 100, true));
-    let over = shop.runs.claim(run.id, "late", LEASE).await.unwrap();
+    let over = shop
+        .runs
+        .claim(run.id, &Owner::named("late"), LEASE)
+        .await
+        .unwrap();
     assert!(matches!(over, Claim::Over(run) if run.certificate.is_some()));
     let next = shop
         .runs
@@ -256,7 +353,11 @@ async fn a_failed_run_keeps_its_reason_until_it_is_claimed_again() {
     assert_eq!(failed.state, RunState::Failed);
     assert_eq!(failed.failure.unwrap().message, failure.to_string());
     assert!(failed.certificate.is_some());
-    let refused = shop.runs.claim(failed.id, "b", LEASE).await.unwrap();
+    let refused = shop
+        .runs
+        .claim(failed.id, &Owner::named("b"), LEASE)
+        .await
+        .unwrap();
     assert!(matches!(refused, Claim::Over(_)), "it has to be restarted");
     let joined = shop
         .runs
@@ -287,7 +388,10 @@ async fn a_landing_that_was_frozen_while_copying_does_not_hold_the_run_for_ever(
         sqlx::Executor::execute(&mut *frozen, sql).await.unwrap();
     }
     let copy = frozen.copy_in_raw("COPY copied FROM STDIN").await.unwrap();
-    let claimed = shop.runs.claim(shop.lease.run, "another", LEASE).await;
+    let claimed = shop
+        .runs
+        .claim(shop.lease.run, &Owner::named("another"), LEASE)
+        .await;
     assert!(matches!(claimed, Ok(Claim::Granted(..))), "{claimed:?}");
     assert!(copy.finish().await.is_err(), "its connection was ended");
 }

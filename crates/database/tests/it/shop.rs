@@ -15,6 +15,7 @@ use importer::ports::landing::{
     DetailOutcome, Landed, LandedDetail, Landing, RunLease, WalkedPage,
 };
 use importer::ports::platform::{Decoded, Pagination, Records};
+use importer::ports::processes::Owner;
 use importer::ports::runs::{Claim, RunOptions, Runs, StoredWindow};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, FromRow};
@@ -265,7 +266,7 @@ impl Shop {
 }
 
 pub(crate) async fn claim(runs: &PostgresRuns, run: domain::run::RunId, owner: &str) -> RunLease {
-    match runs.claim(run, owner, LEASE).await.unwrap() {
+    match runs.claim(run, &Owner::named(owner), LEASE).await.unwrap() {
         Claim::Granted(lease, _) => lease,
         other => panic!("not granted: {other:?}"),
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use domain::plan::Budget;
 use importer::import::Observer;
 use importer::ports::clock::{Clock, SystemClock};
-use importer::ports::runs::Run;
+use importer::ports::runs::{Held, Run};
 use importer::progress::{Progress, Tracker};
 use jiff::ToSpan as _;
 use salla_simulator::{AppAge, Plan, Simulator};
@@ -185,6 +185,7 @@ struct Planned {
 }
 
 impl Observer for Planned {
+    fn waiting(&self, _: &Held) {}
     fn claimed(&self, _: &Run, _: bool) {}
 
     fn planned(&self, plan: &domain::plan::Plan) {

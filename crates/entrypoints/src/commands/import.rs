@@ -9,7 +9,7 @@ use domain::run::RunState;
 use domain::shop::{MerchantId, ShopInfo};
 use importer::import::{ImportSettings, Importer, Observer, Outcome, import};
 use importer::ports::clock::{Clock, SystemClock};
-use importer::ports::runs::{Only, Run, RunOptions, Runs};
+use importer::ports::runs::{Held, Only, Run, RunOptions, Runs};
 use importer::progress::Tracker;
 use importer::stop::{StopSignal, stop_pair};
 use jiff::civil::Date;
@@ -37,6 +37,7 @@ pub async fn run(arguments: ImportArgs, database: &DatabaseArgs) -> anyhow::Resu
         hint_at_extend(&ready, &options).await?;
     }
     let mut settings = wiring::import_settings(share);
+    settings.waits_for_lease = !arguments.waiting.no_wait;
     settings.rejection_limit = RejectionLimit {
         share: arguments.rejection_share,
         ..RejectionLimit::default()
@@ -86,7 +87,8 @@ impl Ready {
             again: false,
             json: part.json,
         };
-        let settings = wiring::import_settings(part.budget_share);
+        let mut settings = wiring::import_settings(part.budget_share);
+        settings.waits_for_lease = !part.waiting.no_wait;
         self.import(settings, &job).await
     }
 
@@ -217,6 +219,15 @@ struct Narrator<'a> {
 }
 
 impl Observer for Narrator<'_> {
+    fn waiting(&self, held: &Held) {
+        note(format!(
+            "Another process ({}) holds the import of this shop. Waiting until its lease lapses \
+             or it stops, {} at most; --no-wait does not wait.",
+            held.holder.owner,
+            display::duration(held.lapses_in)
+        ));
+    }
+
     fn claimed(&self, run: &Run, resumed: bool) {
         if run.options != *self.wanted {
             note(

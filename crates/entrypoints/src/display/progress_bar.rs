@@ -57,6 +57,12 @@ async fn show_lines(progress: &mut watch::Receiver<Progress>, clock: &dyn Clock)
 }
 
 fn sentence(progress: &Progress) -> String {
+    if let Some(left) = progress.lease_left {
+        return format!(
+            "waiting for the lease of another process: {} at most",
+            duration(left)
+        );
+    }
     let mut text = format!(
         "{}: {} orders",
         progress.phase.as_str(),

@@ -16,7 +16,8 @@ use importer::ports::landing::{
     Changes, Landed, LandedDetail, Landing, PendingDetail, RejectionTally, RunLease, WalkedPage,
 };
 use importer::ports::platform::{Answer, BudgetReading, Page, PageRequest, Platform};
-use importer::ports::runs::{Claim, Part, Run, RunOptions, Runs, ShopSummary, StoredWindow};
+use importer::ports::processes::Owner;
+use importer::ports::runs::{Claim, Held, Part, Run, RunOptions, Runs, ShopSummary, StoredWindow};
 use jiff::Timestamp;
 
 use crate::trap::Trap;
@@ -89,7 +90,8 @@ trapped! { Runs:
     latest(merchant: MerchantId) -> Option<Run>;
     list() -> Vec<(ShopSummary, Option<Run>)>;
     create_or_join(merchant: MerchantId, options: &RunOptions, range: DayRange) -> Run;
-    claim(run: RunId, owner: &str, lease: Duration) -> Claim;
+    claim(run: RunId, owner: &Owner, lease: Duration) -> Claim;
+    held(run: RunId, owner: &Owner) -> Option<Held>;
     extend_lease(lease: RunLease, by: Duration) -> ();
     release(lease: RunLease) -> ();
     wait(lease: RunLease, until: Timestamp, why: &Failure) -> ();

@@ -15,6 +15,7 @@ use entrypoints::wiring;
 use entrypoints::wiring::service::{Service, ServiceSettings};
 use importer::import::ImportSettings;
 use importer::ports::jobs::{Commanded, Jobs as _};
+use importer::ports::processes::Owner;
 use importer::ports::queue::{DeadLetters as _, Queue as _, QueueName};
 use importer::ports::runs::Run;
 use importer::stop::stop_pair;
@@ -66,7 +67,7 @@ impl Office {
             salla: self.service.salla().app,
             jobs: 4,
             import: ImportSettings {
-                owner: "a worker of the test".to_owned(),
+                owner: Owner::named("a worker of the test"),
                 lease: Duration::from_secs(10),
                 ..self.service.settings.clone()
             },
@@ -364,9 +365,13 @@ async fn a_run_that_gets_nowhere_is_reported_once() {
     let office = Office::open(small(60)).await;
     let run = office.start().await;
     let runs = office.service.open.runs();
-    runs.claim(run.id, "a hanging worker", Duration::from_secs(3_600))
-        .await
-        .unwrap();
+    runs.claim(
+        run.id,
+        &Owner::named("a hanging worker"),
+        Duration::from_secs(3_600),
+    )
+    .await
+    .unwrap();
     let sweep = office.worker(Channels::default()).sweep;
     assert!(sweep.once().await.unwrap().stalled.is_empty());
     sqlx::query("UPDATE salla_sync.sync_runs SET progressed_at = now() - interval '20 minutes'")

@@ -8,6 +8,7 @@ use domain::failure::{Disconnection, Failure};
 use domain::job::NotificationKind;
 use domain::run::{Command, RunState};
 use importer::ports::jobs::Jobs as _;
+use importer::ports::processes::Owner;
 use importer::ports::queue::{DeadLetters as _, Disposition, Queue as _, QueueName};
 use importer::ports::runs::{Claim, Run, Runs as _};
 
@@ -28,7 +29,11 @@ async fn buried(office: &Office, failure: &Failure) -> Run {
     let taken = queue.receive(1, hour, Duration::ZERO).await;
     let receipt = taken.unwrap().remove(0).receipt;
     let runs = office.service.open.database.runs();
-    let Claim::Granted(lease, _) = runs.claim(run.id, "a worker", hour).await.unwrap() else {
+    let Claim::Granted(lease, _) = runs
+        .claim(run.id, &Owner::named("a worker"), hour)
+        .await
+        .unwrap()
+    else {
         panic!("nobody else wants the run");
     };
     runs.fail(lease, failure, None).await.unwrap();

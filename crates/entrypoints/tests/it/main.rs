@@ -21,6 +21,7 @@ mod service;
 mod speed;
 #[path = "../support/mod.rs"]
 mod support;
+mod takeover;
 mod told;
 mod trace;
 mod truth;

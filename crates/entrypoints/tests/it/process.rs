@@ -31,7 +31,7 @@ pub(crate) async fn run(command: Command) -> std::process::Output {
         .expect("the program starts")
 }
 
-async fn finish_and_compare(service: &TestService) {
+pub(crate) async fn finish_and_compare(service: &TestService) {
     let output = run(program(service, &["import"])).await;
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
@@ -48,15 +48,8 @@ async fn finish_and_compare(service: &TestService) {
     service.compare(shop.merchant, certificate).await;
 }
 
-/// The lease of the dead runs out, without waiting for it.
-async fn expire_leases(service: &TestService) {
-    sqlx::query("UPDATE salla_sync.sync_runs SET lease_until = now()")
-        .execute(service.open.database.pool())
-        .await
-        .expect("leases can be changed");
-}
-
-/// kill -9 after a seeded number of requests, again and again; then to the end.
+/// kill -9 after a seeded number of requests, again and again; then to the end. Nobody waits
+/// for the lease of the dead.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_is_killed_anywhere_loses_and_doubles_nothing() {
     for (seed, app_age) in [
@@ -82,7 +75,6 @@ async fn a_program_that_is_killed_anywhere_loses_and_doubles_nothing() {
             // Dying while it is being killed is as good.
             drop(child.kill());
             child.wait().expect("it ends");
-            expire_leases(&service).await;
         }
         eprintln!("seed {seed}: killed four times");
         finish_and_compare(&service).await;
@@ -99,10 +91,19 @@ async fn of_two_programs_one_works_and_the_other_says_so() {
     while service.simulator.ledger().requests < 10 {
         tokio::task::yield_now().await;
     }
-    let second = run(program(&service, &["import"])).await;
-    let said = String::from_utf8_lossy(&second.stderr);
-    assert_eq!(second.status.code(), Some(4), "{said}");
-    assert!(said.contains("is importing this shop"), "{said}");
+    for arguments in [
+        &["import", "--no-wait"][..],
+        &["resync", "--resource", "products", "--no-wait"],
+    ] {
+        let second = run(program(&service, arguments)).await;
+        let said = String::from_utf8_lossy(&second.stderr);
+        assert_eq!(second.status.code(), Some(4), "{arguments:?}: {said}");
+        assert!(said.contains("is importing this shop"), "{said}");
+        assert!(
+            said.contains(&format!("process {} on", first.id())),
+            "{said}"
+        );
+    }
     let still_works = first.try_wait().expect("it can be waited for").is_none();
     assert!(still_works, "the second one must not have disturbed it");
     first.kill().expect("it can be ended");

@@ -10,6 +10,7 @@ pub mod jobs;
 pub mod landing;
 pub mod notifications;
 pub mod platform;
+pub mod processes;
 pub mod queue;
 pub mod records;
 pub mod runs;

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::landing::RunLease;
+use super::processes::Owner;
 
 /// What the user chose for a run; fixed when the run is created.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -124,6 +125,16 @@ impl StoredProgress {
     }
 }
 
+/// A run that is held, as somebody sees it who waits for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub holder: Holder,
+    /// When the lease lapses unless it is extended; by the clock that leases go by.
+    pub lapses_in: Duration,
+    /// The process that holds it is gone, so it can be claimed now.
+    pub is_abandoned: bool,
+}
+
 #[derive(Clone, Debug)]
 pub enum Claim {
     Granted(RunLease, Box<Run>),
@@ -209,8 +220,12 @@ pub trait Runs: Send + Sync {
     ) -> Result<Run, Failure>;
 
     /// Claims the run for `owner` for `lease`: at most one holder at a time. Takes
-    /// over when the former lease has run out. The new state is IN_PROGRESS.
-    async fn claim(&self, run: RunId, owner: &str, lease: Duration) -> Result<Claim, Failure>;
+    /// over when the former lease has run out, or when the owner knows that the process
+    /// which holds it is gone. The new state is IN_PROGRESS.
+    async fn claim(&self, run: RunId, owner: &Owner, lease: Duration) -> Result<Claim, Failure>;
+
+    /// Who holds the run now, as `owner` sees it. Reads only and waits for nobody.
+    async fn held(&self, run: RunId, owner: &Owner) -> Result<Option<Held>, Failure>;
 
     /// Prolongs the claim by `lease` from now on.
     async fn extend_lease(&self, lease: RunLease, by: Duration) -> Result<(), Failure>;

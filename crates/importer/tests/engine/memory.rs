@@ -20,8 +20,9 @@ use importer::ports::landing::{
     WalkedPage,
 };
 use importer::ports::platform::{Decoded, Page, Records};
+use importer::ports::processes::Owner;
 use importer::ports::runs::{
-    Claim, Holder, Part, RecordedFailure, Run, RunOptions, Runs, ShopSummary, StoredProgress,
+    Claim, Held, Holder, Part, RecordedFailure, Run, RunOptions, Runs, ShopSummary, StoredProgress,
     StoredWindow,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -376,7 +377,7 @@ impl Runs for MemoryStore {
         Ok(run.clone())
     }
 
-    async fn claim(&self, _: RunId, owner: &str, _: Duration) -> Result<Claim, Failure> {
+    async fn claim(&self, _: RunId, owner: &Owner, _: Duration) -> Result<Claim, Failure> {
         let mut state = self.0.lock().unwrap();
         state.fencing += 1;
         let fencing = state.fencing;
@@ -386,7 +387,7 @@ impl Runs for MemoryStore {
         }
         run.state = RunState::InProgress;
         run.holder = Some(Holder {
-            owner: owner.to_owned(),
+            owner: owner.name.clone(),
             until: Timestamp::UNIX_EPOCH,
         });
         let lease = RunLease {
@@ -395,6 +396,16 @@ impl Runs for MemoryStore {
             fencing,
         };
         Ok(Claim::Granted(lease, Box::new(run.clone())))
+    }
+
+    async fn held(&self, _: RunId, _: &Owner) -> Result<Option<Held>, Failure> {
+        let state = self.0.lock().unwrap();
+        let holder = state.run.as_ref().and_then(|run| run.holder.clone());
+        Ok(holder.map(|holder| Held {
+            holder,
+            lapses_in: Duration::ZERO,
+            is_abandoned: false,
+        }))
     }
 
     async fn extend_lease(&self, lease: RunLease, _: Duration) -> Result<(), Failure> {

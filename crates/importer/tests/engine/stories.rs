@@ -14,6 +14,7 @@ use importer::import::{ImportSettings, Importer, Outcome, import};
 use importer::memory::Memory;
 use importer::ports::clock::SystemClock;
 use importer::ports::platform::PageRequest;
+use importer::ports::processes::Owner;
 use importer::ports::runs::RunOptions;
 use importer::progress::Tracker;
 use importer::stop::stop_pair;
@@ -36,7 +37,8 @@ fn importer(shop: &Arc<ScriptedShop>, store: &Arc<MemoryStore>) -> Importer {
         clock: Arc::new(SystemClock::scaled(noon, 1.0)),
         tracker: Arc::new(Tracker::new().0),
         settings: ImportSettings {
-            owner: "test".into(),
+            owner: Owner::named("test"),
+            waits_for_lease: false,
             lease: Duration::from_secs(60),
             budget_share: 1.0,
             rejection_limit: RejectionLimit::default(),

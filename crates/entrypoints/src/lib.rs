@@ -15,6 +15,7 @@ pub mod observation;
 pub mod telemetry;
 pub mod wiring;
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use clap::Parser as _;
@@ -29,7 +30,10 @@ const TOKENS_AT_THE_END: Duration = Duration::from_secs(40);
 
 /// Runs the command line and says how the process should end.
 pub fn run() -> Exit {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(no_command) => return help(&no_command),
+    };
     let result = telemetry::install(&cli.global.log, cli.global.log_format).and_then(|traces| {
         // The runtime is gone after this line, and with it all that was in a span.
         let result = tokio::runtime::Runtime::new()?.block_on(async {
@@ -40,13 +44,34 @@ pub fn run() -> Exit {
         traces.flush();
         result
     });
-    result.unwrap_or_else(|error| {
+    let exit = result.unwrap_or_else(|error| {
         display::error(&error);
         match error.downcast_ref::<UsageError>() {
             Some(_) => Exit::Usage,
             None => Exit::Failed,
         }
-    })
+    });
+    and_the_result_is_there(exit)
+}
+
+/// Shows the help or the version that was asked for, or what is wrong with the command line.
+fn help(asked: &clap::Error) -> Exit {
+    if let Err(error) = asked.print().and_then(|()| std::io::stdout().flush()) {
+        display::result_not_written(&error);
+    }
+    let exit = match asked.use_stderr() {
+        true => Exit::Usage,
+        false => Exit::Done,
+    };
+    and_the_result_is_there(exit)
+}
+
+/// A command whose result is not where it was to be has not done its work.
+fn and_the_result_is_there(exit: Exit) -> Exit {
+    match exit {
+        Exit::Done if display::is_result_lost() => Exit::Failed,
+        exit => exit,
+    }
 }
 
 async fn finish_renewals() {

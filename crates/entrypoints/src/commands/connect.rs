@@ -8,7 +8,7 @@ use serde_json::json;
 use super::import::failed;
 use crate::cli::{ConnectArgs, DatabaseArgs};
 use crate::config::{Authorization, DatabaseSettings, Reader, SallaSettings, environment};
-use crate::display::{self, line, note};
+use crate::display::{self, line, notes};
 use crate::exit::{Exit, UsageError};
 use crate::wiring::{self, ConnectedShop, NotConnected, OpenDatabase};
 
@@ -28,7 +28,7 @@ impl Given {
             Self::ByHand(salla) => Ok(wiring::connect_and_store(open, salla, clock).await?),
             Self::Webhook(authorization) => {
                 if !authorization.is_checked {
-                    note(NOT_CHECKED);
+                    notes(NOT_CHECKED);
                 }
                 let (salla, merchant) = (&authorization.salla, authorization.merchant);
                 wiring::connect_authorized(open, salla, merchant, clock).await

@@ -13,7 +13,7 @@ use salla_simulator::{AppAge, Scenario, Simulator};
 use super::import::{Job, report, watch_import};
 use crate::cli::{DatabaseArgs, DemoApp, DemoArgs};
 use crate::config::{AppKeys, AppSettings, DatabaseSettings, EGRESS_GROUP, SallaSettings};
-use crate::display::{self, line, note};
+use crate::display::{self, line, lines, note};
 use crate::exit::Exit;
 use crate::wiring::{self, OpenDatabase};
 
@@ -135,7 +135,7 @@ fn tell_what_happened(simulator: &Simulator) {
         .filter(|(status, _)| **status >= 500)
         .map(|(_, count)| count)
         .sum();
-    line(format!(
+    lines(format!(
         "\nOn the way the simulator answered {} requests: {} with a server error, {} not at all, \
          {} with 429 (most in one minute: {}). Tokens were renewed {} times; used ones were presented \
          again {} times.",
@@ -163,7 +163,7 @@ fn conclude(differences: &[String]) -> Exit {
 
 fn say_how_to_look(open: &OpenDatabase, data_dir: &std::path::Path) {
     let Some(server) = &open.embedded else { return };
-    line(format!(
+    lines(format!(
         "\nLook at the data (the private PostgreSQL stays for 15 minutes, the data for good):\n  \
          psql -h {} -U postgres {} -c 'select * from salla.daily_sales order by riyadh_date desc limit 7'\n  \
          target/demo/salla-sync psql --embedded --data-dir {}\n  \

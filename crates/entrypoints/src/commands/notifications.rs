@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{DatabaseArgs, InboxArgs, NotificationsCommand, ReadArgs};
 use crate::display::table::Table;
-use crate::display::{self, count, line};
+use crate::display::{self, count, line, lines};
 use crate::exit::{Exit, UsageError};
 use crate::wiring::OpenDatabase;
 
@@ -49,7 +49,7 @@ async fn list(open: &OpenDatabase, arguments: &InboxArgs) -> anyhow::Result<Exit
             notice.kind.as_str().to_owned(),
         ]);
     }
-    line(table);
+    lines(table);
     Ok(Exit::Done)
 }
 

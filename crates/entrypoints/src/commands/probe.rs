@@ -12,7 +12,7 @@ use salla_client::survey::{MOST_REQUESTS, Survey, survey};
 
 use crate::cli::ProbeArgs;
 use crate::config::{Reader, environment};
-use crate::display::{self, note};
+use crate::display::{self, note, printable};
 use crate::exit::Exit;
 use crate::wiring;
 
@@ -43,13 +43,16 @@ pub async fn run(arguments: ProbeArgs) -> anyhow::Result<Exit> {
         Ok(survey) => survey,
         Err(failure) => return Ok(super::import::failed(&failure)),
     };
-    let report = match arguments.json {
-        true => serde_json::to_string_pretty(&survey).context("writing the report as JSON")?,
-        false => text(&survey),
-    };
     match &arguments.out {
-        None => display::line(report),
+        None if arguments.json => display::json(&survey),
+        None => display::lines(text(&survey)),
         Some(file) => {
+            let report = match arguments.json {
+                true => {
+                    serde_json::to_string_pretty(&survey).context("writing the report as JSON")?
+                }
+                false => text(&survey),
+            };
             std::fs::write(file, report + "\n")
                 .with_context(|| format!("writing the report to {}", file.display()))?;
             note(format!("The report is in {}.", file.display()));
@@ -68,7 +71,9 @@ fn text(survey: &Survey) -> String {
     for finding in &survey.findings {
         report.push_str(&format!(
             "\n{}\n  {}\n  because: {}\n",
-            finding.question, finding.answer, finding.evidence
+            finding.question,
+            printable(&finding.answer),
+            printable(&finding.evidence)
         ));
     }
     report.trim_end().to_owned()

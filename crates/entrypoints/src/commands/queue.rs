@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{DatabaseArgs, DeadArgs, DepthArgs, LetterArgs, QueueCommand, RedriveArgs};
 use crate::display::table::Table;
-use crate::display::{self, count, line};
+use crate::display::{self, count, line, lines};
 use crate::exit::{Exit, UsageError};
 use crate::wiring::OpenDatabase;
 
@@ -58,7 +58,7 @@ async fn depth(open: &OpenDatabase, arguments: &DepthArgs) -> anyhow::Result<Exi
                 .unwrap_or_default(),
         ]);
     }
-    line(table);
+    lines(table);
     Ok(Exit::Done)
 }
 
@@ -105,8 +105,8 @@ async fn dead(open: &OpenDatabase, arguments: &DeadArgs) -> anyhow::Result<Exit>
             letter.reason.clone(),
         ]);
     }
-    line(table);
-    line("\n  salla-sync queue redrive ID   puts a letter back; discard ID deletes it");
+    lines(table);
+    lines("\n  salla-sync queue redrive ID   puts a letter back; discard ID deletes it");
     Ok(Exit::Done)
 }
 

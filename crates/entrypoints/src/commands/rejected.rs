@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{DatabaseArgs, RejectedAction, RejectedArgs};
 use crate::display::table::Table;
-use crate::display::{self, line};
+use crate::display::{self, line, lines};
 use crate::exit::{Exit, UsageError};
 
 pub async fn run(arguments: RejectedArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
@@ -46,10 +46,10 @@ pub async fn run(arguments: RejectedArgs, database: &DatabaseArgs) -> anyhow::Re
             record.message.clone(),
         ]);
     }
-    line(table);
+    lines(table);
     if arguments.raw {
         for record in &rejected {
-            line(&record.raw);
+            line(display::printable_json(&record.raw));
         }
     }
     Ok(Exit::Done)

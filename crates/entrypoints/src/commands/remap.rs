@@ -10,7 +10,7 @@ use super::rejected::resource;
 use crate::cli::{DatabaseArgs, RemapArgs};
 use crate::display::repair::{Progress, held};
 use crate::display::table::Table;
-use crate::display::{self, count, line};
+use crate::display::{self, count, line, lines};
 use crate::exit::Exit;
 use crate::wiring;
 
@@ -64,7 +64,7 @@ fn print(remapped: &[(ShopSummary, Repaired<RemapCounts>)]) {
     if table.is_empty() {
         return line("There is no shop in this database.");
     }
-    line(table);
+    lines(table);
     if remapped
         .iter()
         .all(|(_, r)| r.counts.read == 0 && r.held_by.is_none())

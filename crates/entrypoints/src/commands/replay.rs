@@ -9,7 +9,7 @@ use super::rejected::{code, resource};
 use crate::cli::{DatabaseArgs, ReplayArgs};
 use crate::display::repair::{Progress, held};
 use crate::display::table::Table;
-use crate::display::{self, count, line};
+use crate::display::{self, count, line, lines};
 use crate::exit::Exit;
 use crate::wiring;
 
@@ -74,7 +74,7 @@ fn print(replayed: &[(ShopSummary, Repaired<ReplayCounts>)]) {
     if table.is_empty() {
         return line("There is no shop in this database.");
     }
-    line(table);
+    lines(table);
     let sum = |of: fn(&ReplayCounts) -> u64| replayed.iter().map(|(_, r)| of(&r.counts)).sum();
     let (incomplete, lacking): (u64, u64) = (sum(|c| c.incomplete), sum(|c| c.lack_details));
     if incomplete > 0 {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{DatabaseArgs, StatusArgs};
 use crate::display::table::Table;
-use crate::display::{self, count, line};
+use crate::display::{self, count, line, lines};
 use crate::exit::Exit;
 
 pub async fn run(arguments: StatusArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
@@ -20,19 +20,19 @@ pub async fn run(arguments: StatusArgs, database: &DatabaseArgs) -> anyhow::Resu
         line("Nothing has been imported into this database yet.");
         return Ok(Exit::Done);
     }
-    line(table(&shops));
+    lines(table(&shops));
     for (shop, run) in &shops {
         let Some(run) = run else { continue };
         if let Some(failure) = &run.failure {
-            line(format!(
-                "\n{}: {}.\n  What to do: {}.",
-                shop.name, failure.message, failure.advice
-            ));
+            line("");
+            line(format!("{}: {}.", shop.name, failure.message));
+            line(format!("  What to do: {}.", failure.advice));
         }
         if let Some(certificate) = &run.certificate
             && arguments.certificate
         {
-            line(format!("\n{}", shop.name));
+            line("");
+            line(&shop.name);
             display::certificate::print(certificate);
         }
     }

@@ -9,7 +9,7 @@ use domain::slice::{ProductStatus, Slice};
 use jiff::tz::TimeZone;
 
 use super::table::Table;
-use super::{count, line};
+use super::{count, line, lines};
 
 pub fn print(certificate: &Certificate) {
     let as_of = certificate.as_of.to_zoned(TimeZone::UTC);
@@ -19,11 +19,11 @@ pub fn print(certificate: &Certificate) {
         subject(certificate),
         as_of.strftime("%Y-%m-%d %H:%M:%S UTC")
     ));
-    line(windows(certificate));
+    lines(windows(certificate));
     print_vanished(certificate);
     print_months(certificate);
     print_rejections(certificate);
-    line(verdict(certificate));
+    lines(verdict(certificate));
 }
 
 /// What the run read.
@@ -194,7 +194,7 @@ fn print_months(certificate: &Certificate) {
             format!("{:.2}", month.total),
         ]);
     }
-    line(table);
+    lines(table);
 }
 
 fn print_rejections(certificate: &Certificate) {
@@ -210,7 +210,7 @@ fn print_rejections(certificate: &Certificate) {
             count(rejection.count),
         ]);
     }
-    line(table);
+    lines(table);
 }
 
 fn verdict(certificate: &Certificate) -> String {

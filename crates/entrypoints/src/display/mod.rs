@@ -2,6 +2,7 @@
 
 pub mod certificate;
 pub mod plan;
+mod printable;
 pub mod progress_bar;
 pub mod repair;
 pub mod table;
@@ -9,25 +10,67 @@ pub mod trace;
 pub mod verify;
 
 pub use domain::text::grouped as count;
+pub use printable::{printable, printable_json, printable_lines};
 
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Writes one line to standard output. A reader that went away (`| head`) is no
-/// error worth a message.
+use crate::exit::UsageError;
+
+/// Writes one line to standard output, whatever the text holds.
 pub fn line(text: impl std::fmt::Display) {
-    let mut out = std::io::stdout().lock();
-    if writeln!(out, "{text}").is_err() {
-        tracing::debug!("standard output is closed");
-    }
+    write_result(&printable(&text.to_string()));
+}
+
+/// Writes several lines of our own to standard output. What they hold from outside must be
+/// [`printable`] already, or it could add lines.
+pub fn lines(text: impl std::fmt::Display) {
+    write_result(&printable_lines(&text.to_string()));
 }
 
 /// Writes one line to standard error: what a person should see beside the result.
 pub fn note(text: impl std::fmt::Display) {
-    let mut out = std::io::stderr().lock();
-    if writeln!(out, "{text}").is_err() {
-        tracing::debug!("standard error is closed");
+    write_beside(&printable(&text.to_string()));
+}
+
+/// As [`lines`], to standard error.
+pub fn notes(text: impl std::fmt::Display) {
+    write_beside(&printable_lines(&text.to_string()));
+}
+
+/// A part of the result could not be written.
+static IS_RESULT_LOST: AtomicBool = AtomicBool::new(false);
+
+/// Whether a part of the result is missing on standard output, as on a full disk.
+pub fn is_result_lost() -> bool {
+    IS_RESULT_LOST.load(Ordering::Relaxed)
+}
+
+fn write_result(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let written = writeln!(out, "{text}").and_then(|()| out.flush());
+    if let Err(error) = written {
+        result_not_written(&error);
     }
+}
+
+/// A reader that went away (`| head`) has what it wanted.
+pub fn result_not_written(error: &std::io::Error) {
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        tracing::debug!("nobody reads standard output");
+    } else if !IS_RESULT_LOST.swap(true, Ordering::Relaxed) {
+        note(format!(
+            "salla-sync: writing the result to standard output: {error}. What is there is not \
+             complete."
+        ));
+    }
+}
+
+fn write_beside(text: &str) {
+    let mut out = std::io::stderr().lock();
+    // There is no other place where this could be reported.
+    drop(writeln!(out, "{text}"));
 }
 
 /// Says what is going on: to a person at a terminal, else to the log, whose lines must
@@ -39,24 +82,32 @@ pub fn tell(text: impl std::fmt::Display) {
     }
 }
 
-/// An error with its causes, on one line and without a backtrace.
+/// An error with its causes, on one line and without a backtrace; wrong settings on a line
+/// each.
 pub fn error(error: &anyhow::Error) {
-    note(format!("salla-sync: {error:#}"));
+    let problems = error.downcast_ref().map(|UsageError(problems)| problems);
+    match problems.map(Vec::as_slice) {
+        Some(many @ [_, _, ..]) => {
+            note(format!(
+                "salla-sync: {} settings are missing or wrong:",
+                many.len()
+            ));
+            many.iter().for_each(|one| note(format!("  - {one}")));
+        }
+        _ => note(format!("salla-sync: {error:#}")),
+    }
 }
 
 /// A failure with what the reader can do about it.
 pub fn failure(failure: &domain::failure::Failure) {
-    note(format!(
-        "salla-sync: {failure}.
-  What to do: {}.",
-        failure.advice()
-    ));
+    note(format!("salla-sync: {failure}."));
+    note(format!("  What to do: {}.", failure.advice()));
 }
 
 /// Prints a value as JSON, indented.
 pub fn json(value: &impl serde::Serialize) {
     match serde_json::to_string_pretty(value) {
-        Ok(text) => line(text),
+        Ok(text) => write_result(&text),
         Err(error) => tracing::error!(%error, "the result could not be written as JSON"),
     }
 }

@@ -5,16 +5,16 @@ use std::time::Duration;
 use domain::plan::{Budget, DetailCase, Plan, SURELY_SHOWN, pages};
 
 use super::table::Table;
-use super::{count, duration, line, note};
+use super::{count, duration, line, lines, notes};
 
 /// Prints to standard output, where the plan is the result of a command.
 pub fn print(plan: &Plan) {
-    line(text(plan));
+    lines(text(plan));
 }
 
 /// Prints to standard error, where the result is yet to come.
 pub fn print_to_stderr(plan: &Plan) {
-    note(text(plan));
+    notes(text(plan));
 }
 
 fn text(plan: &Plan) -> String {
@@ -139,7 +139,7 @@ pub fn print_floors(share: f64) {
             table.row([count(orders), case.as_str().into(), plus, pro, special]);
         }
     }
-    line(table);
+    lines(table);
 }
 
 fn both_floors(limit: u32, share: f64, requests: u64) -> String {

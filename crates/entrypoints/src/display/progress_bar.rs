@@ -100,7 +100,10 @@ static LINE: Mutex<()> = Mutex::new(());
 impl Write for LogWriter {
     fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
         let _one_at_a_time = LINE.lock().unwrap_or_else(PoisonError::into_inner);
-        BARS.suspend(|| std::io::stderr().write(text))
+        // A line that cannot be written, as on a full disk, is no reason to end, and there is
+        // no other place where this could be reported.
+        drop(BARS.suspend(|| std::io::stderr().write_all(text)));
+        Ok(text.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

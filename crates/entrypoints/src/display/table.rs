@@ -15,7 +15,8 @@ impl Table {
     }
 
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.to_vec());
+        let printable = |cell: String| super::printable(&cell).into_owned();
+        self.rows.push(cells.map(printable).to_vec());
     }
 
     pub fn is_empty(&self) -> bool {
@@ -74,6 +75,21 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cell_adds_no_line_and_keeps_its_column() {
+        let mut table = Table::new(["shop", "orders"]);
+        table.row(["a\nsalla-sync: all good\u{1b}[2J".into(), "7".into()]);
+        table.row(["b".into(), "12".into()]);
+        let text = table.to_string();
+        assert_eq!(text.lines().count(), 3, "{text}");
+        let ends: Vec<usize> = text.lines().map(str::len).collect();
+        assert!(ends.iter().all(|end| *end == ends[0]), "{text}");
+        assert!(
+            text.contains("a\\nsalla-sync: all good\\u{1b}[2J"),
+            "{text}"
+        );
+    }
 
     #[test]
     fn columns_line_up() {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::table::Table;
-use super::{count, duration, line, note};
+use super::{count, duration, line, lines, note};
 use crate::commands::verify::Cost;
 
 pub fn print_cost(windows: usize, orders: u64, cost: Cost) {
@@ -50,7 +50,7 @@ pub fn print_windows(windows: &[WindowFinding], as_of: Timestamp) {
             meaning(window.meaning),
         ]);
     }
-    line(table);
+    lines(table);
     let missing = windows.iter().filter(|w| w.meaning.is_missing()).count();
     line(match missing {
         0 => "The database has everything that the import listed.".to_owned(),
@@ -87,7 +87,7 @@ fn meaning(meaning: Meaning) -> String {
 
 pub fn print_orders(orders: &[OrderFinding]) {
     let same = orders.iter().filter(|o| o.outcome == OrderOutcome::Same);
-    line(format!(
+    lines(format!(
         "\nOf {} orders compared field by field, {} are the same.",
         count(orders.len() as u64),
         count(same.count() as u64)
@@ -104,6 +104,6 @@ pub fn print_orders(orders: &[OrderFinding]) {
         table.row([order.id.to_string(), finding]);
     }
     if !table.is_empty() {
-        line(table);
+        lines(table);
     }
 }

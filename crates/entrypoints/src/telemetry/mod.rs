@@ -4,6 +4,10 @@
 mod flat_json;
 #[cfg(feature = "otel")]
 mod otel;
+mod printable_fields;
+
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
 
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::EnvFilter;
@@ -15,12 +19,13 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::LogFormat;
-use crate::config::environment;
+use crate::config::{Lookup, environment};
 #[cfg(not(feature = "otel"))]
 use crate::config::{OTLP_ENDPOINT, OTLP_TRACES_ENDPOINT};
 use crate::display::progress_bar;
 use crate::exit::UsageError;
 use flat_json::FlatJson;
+use printable_fields::PrintableFields;
 
 /// Crates whose spans say what a line is about.
 const OURS: [&str; 5] = [
@@ -49,7 +54,11 @@ impl Traces {
 pub fn install(filter: &str, format: LogFormat) -> anyhow::Result<Traces> {
     // Log lines must not tear the progress bar apart.
     let writer = BoxMakeWriter::new(progress_bar::LogWriter);
-    let lines = lines(filter, format, writer)?;
+    let look = Look {
+        format,
+        in_colour: std::io::stderr().is_terminal() && wants_colour(&environment),
+    };
+    let lines = lines(filter, look, writer)?;
     let subscriber = tracing_subscriber::registry().with(lines);
     #[cfg(feature = "otel")]
     {
@@ -74,12 +83,19 @@ pub fn install(filter: &str, format: LogFormat) -> anyhow::Result<Traces> {
     }
 }
 
-/// The layer that writes what passes `filter`.
-fn lines<S>(
-    filter: &str,
+/// How lines look.
+struct Look {
     format: LogFormat,
-    writer: BoxMakeWriter,
-) -> Result<impl Layer<S>, UsageError>
+    in_colour: bool,
+}
+
+/// Whether a person at a terminal has not asked for plain text (<https://no-color.org>).
+fn wants_colour(lookup: Lookup<'_>) -> bool {
+    lookup("NO_COLOR").is_none() && lookup("TERM") != Some(OsString::from("dumb"))
+}
+
+/// The layer that writes what passes `filter`.
+fn lines<S>(filter: &str, look: Look, writer: BoxMakeWriter) -> Result<impl Layer<S>, UsageError>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
@@ -89,8 +105,13 @@ where
         )])
     })?;
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
-    let layer = match format {
-        LogFormat::Text => layer.with_target(false).compact().boxed(),
+    let layer = match look.format {
+        LogFormat::Text => layer
+            .with_ansi(look.in_colour)
+            .with_target(false)
+            .compact()
+            .fmt_fields(PrintableFields)
+            .boxed(),
         LogFormat::Json => layer
             .event_format(FlatJson)
             .fmt_fields(JsonFields::new())

@@ -19,10 +19,15 @@ impl Write for Written {
 }
 
 fn logged(filter: &str, format: LogFormat, log: impl FnOnce()) -> String {
+    let in_colour = false;
+    logged_as(filter, Look { format, in_colour }, log)
+}
+
+fn logged_as(filter: &str, look: Look, log: impl FnOnce()) -> String {
     let written = Written::default();
     let writer = written.clone();
     let writer = BoxMakeWriter::new(move || writer.clone());
-    let lines = lines(filter, format, writer).unwrap();
+    let lines = lines(filter, look, writer).unwrap();
     let subscriber = tracing_subscriber::registry().with(lines);
     tracing::subscriber::with_default(subscriber, log);
     let bytes = written.0.lock().unwrap().clone();
@@ -112,6 +117,38 @@ fn spans_of_others_cost_nothing_unless_they_are_wanted() {
 #[test]
 fn a_wrong_filter_is_a_matter_of_usage() {
     let writer = BoxMakeWriter::new(std::io::sink);
-    let result = lines::<tracing_subscriber::Registry>("a=b=c", LogFormat::Text, writer);
+    let look = Look {
+        format: LogFormat::Text,
+        in_colour: false,
+    };
+    let result = lines::<tracing_subscriber::Registry>("a=b=c", look, writer);
     assert!(result.err().unwrap().to_string().contains("--log"));
+}
+
+#[test]
+fn text_from_outside_stays_on_its_line_and_controls_nothing() {
+    let evil = "bad\n2026-01-01T00:00:00Z  WARN all good\u{1b}[2J\u{202e}";
+    let line = logged("info", LogFormat::Text, || {
+        let _run = tracing::info_span!("run", shop = %evil).entered();
+        tracing::warn!(error = %evil, name = evil, debug = ?evil, "said {evil}");
+    });
+    assert_eq!(line.lines().count(), 1, "{line}");
+    let text = line.trim_end_matches('\n');
+    assert_eq!(crate::display::printable(text), text);
+    assert_eq!(line.matches("all good").count(), 5, "{line}");
+}
+
+#[test]
+fn colours_are_for_people_at_a_terminal() {
+    let line = |in_colour| {
+        let format = LogFormat::Text;
+        logged_as("info", Look { format, in_colour }, || tracing::warn!("hm"))
+    };
+    assert!(line(true).contains("\u{1b}["));
+    assert!(!line(false).contains('\u{1b}'));
+    let wants = |name: &'static str, value: &'static str| {
+        wants_colour(&move |asked: &str| (asked == name).then(|| value.into()))
+    };
+    assert!(wants("TERM", "xterm-256color") && wants("CLICOLOR", "0"));
+    assert!(!wants("NO_COLOR", "1") && !wants("TERM", "dumb"));
 }

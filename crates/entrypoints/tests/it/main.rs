@@ -12,6 +12,7 @@ mod jobs;
 mod letters;
 mod logs;
 mod observation;
+mod output;
 mod parts;
 mod probe;
 mod process;

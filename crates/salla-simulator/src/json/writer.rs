@@ -269,9 +269,19 @@ fn escape_into(out: &mut String, text: &str) {
         match character {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
-            '\u{0}'..='\u{1F}' => out.push(' '),
+            '\u{0}'..='\u{1F}' => {
+                out.push_str("\\u00");
+                push_hex(out, character as u8);
+            }
             _ => out.push(character),
         }
+    }
+}
+
+fn push_hex(out: &mut String, byte: u8) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for digit in [byte >> 4, byte & 15] {
+        out.push(char::from(DIGITS[usize::from(digit)]));
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{ListArgs, ShowArgs};
 use crate::display::table::Table;
-use crate::display::{self, count, line};
+use crate::display::{self, count, line, lines};
 use crate::exit::Exit;
 use crate::wiring::OpenDatabase;
 
@@ -42,7 +42,7 @@ pub(super) async fn list(open: &OpenDatabase, arguments: &ListArgs) -> anyhow::R
             note(run),
         ]);
     }
-    line(table);
+    lines(table);
     Ok(Exit::Done)
 }
 

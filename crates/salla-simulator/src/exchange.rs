@@ -4,7 +4,7 @@
 use crate::accounts;
 use crate::api::{self, Answer, ClientRequest, Endpoint};
 use crate::drift;
-use crate::json::View;
+use crate::json::{Language, View};
 use crate::ledger::Hold;
 use crate::limits::Decision;
 use crate::locked;
@@ -21,6 +21,9 @@ pub(crate) async fn exchange(platform: &Arc<Platform>, request: ClientRequest) -
     let endpoint = request.endpoint();
     let fault = platform.fault(endpoint, &scenario);
     let mut visit = Visit::begin(platform, endpoint, fault);
+    if fault != Some(Fault::Throttle) {
+        visit.presents(accounts::presented(&request));
+    }
     let answer = decide(platform, &scenario, &request, fault, &mut visit);
     platform.clock.sleep(platform.latency(&scenario)).await;
     let answer = suffer(platform, &scenario, answer, fault, endpoint).await?;
@@ -36,7 +39,10 @@ fn decide(
     fault: Option<Fault>,
     visit: &mut Visit,
 ) -> Answer {
-    if fault == Some(Fault::Reset) {
+    if matches!(
+        fault,
+        Some(Fault::Reset | Fault::HangUndone | Fault::HtmlUndone)
+    ) {
         return Answer::empty(500);
     }
     let endpoint = request.endpoint();
@@ -211,7 +217,9 @@ async fn suffer(
     match fault {
         Some(Fault::Reset | Fault::LostAnswer) => None,
         _ if lost => None,
-        Some(Fault::Hang) => std::future::pending().await,
+        Some(Fault::Hang | Fault::HangUndone) => std::future::pending().await,
+        Some(Fault::DoneStatus(status)) => Some(Answer::trouble(status, Language::English)),
+        Some(Fault::DoneHtml(status)) => Some(Answer::html(status, "Just a moment...")),
         Some(Fault::Slow(milliseconds)) => {
             platform
                 .clock
@@ -223,7 +231,7 @@ async fn suffer(
             body: answer.body.slice(..answer.body.len() / 2),
             ..answer
         }),
-        Some(Fault::Html) => Some(Answer {
+        Some(Fault::Html | Fault::HtmlUndone) => Some(Answer {
             headers: answer.headers,
             ..Answer::html(200, "Just a moment...")
         }),

@@ -38,8 +38,14 @@ pub struct LedgerReport {
     /// The same for the temporary block, after its first 403.
     pub sent_while_blocked: u64,
     pub refreshes: u64,
-    /// Used refresh tokens that were presented again. Must be zero.
+    /// Requests that presented a refresh token and were not turned away with a 429.
+    pub refresh_presentations: u64,
+    /// How often the one of them came that came most often.
+    pub max_presentations_of_a_token: u64,
+    /// Used refresh tokens that were presented again.
     pub refresh_reuses: u64,
+    /// Those of them whose first use had been answered with the new pair. Must be zero.
+    pub known_refresh_reuses: u64,
     pub body_bytes: u64,
 }
 
@@ -51,6 +57,7 @@ pub(crate) struct Ledger {
     /// What was answered, and the state of the shop that it told of.
     answered: HashMap<u64, u32>,
     holds: Holds,
+    presented: HashMap<String, u64>,
     under_way: u64,
     /// Since when nothing was under way, and from when there was budget.
     quiet: Option<(i64, i64)>,
@@ -164,8 +171,17 @@ impl Ledger {
         self.report.refreshes += 1;
     }
 
-    pub(crate) fn refresh_reused(&mut self) {
+    pub(crate) fn refresh_presented(&mut self, token: &str) {
+        let times = self.presented.entry(token.to_owned()).or_default();
+        *times += 1;
+        self.report.refresh_presentations += 1;
+        let max = &mut self.report.max_presentations_of_a_token;
+        *max = (*max).max(*times);
+    }
+
+    pub(crate) fn refresh_reused(&mut self, was_answered: bool) {
         self.report.refresh_reuses += 1;
+        self.report.known_refresh_reuses += u64::from(was_answered);
     }
 }
 

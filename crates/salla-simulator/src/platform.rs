@@ -130,6 +130,15 @@ impl Platform {
         state
     }
 
+    /// Another pair of tokens for a shop that is there already.
+    pub(crate) fn consent(&self, shop: &Arc<SimulatedShop>) -> Tokens {
+        let shops = self.shops();
+        let number = shops.iter().position(|known| Arc::ptr_eq(known, shop));
+        let number = number.expect("a handle is given out for shops of this platform only");
+        let oauth = &self.scenario().oauth;
+        locked(&self.grants).consent(number, self.clock.micros(), oauth)
+    }
+
     pub(crate) fn queue_fault(&self, endpoint: Endpoint, fault: Fault) {
         let mut trouble = locked(&self.trouble);
         trouble.queued.entry(endpoint).or_default().push_back(fault);
@@ -152,6 +161,9 @@ impl Platform {
             .and_then(VecDeque::pop_front);
         if queued.is_some() {
             return queued;
+        }
+        if endpoint == Endpoint::OauthToken && scenario.oauth.token_fault.is_some() {
+            return scenario.oauth.token_fault;
         }
         let place = trouble.chance.f64();
         scenario.fault_rates(endpoint).choose(place)

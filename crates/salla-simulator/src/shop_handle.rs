@@ -31,6 +31,13 @@ impl ShopHandle {
         &self.state.tokens.refresh
     }
 
+    /// The merchant installs the app again: an access token and a refresh token that are
+    /// no relatives of the former ones.
+    pub fn install_again(&self) -> (String, String) {
+        let tokens = self.platform.consent(&self.state);
+        (tokens.access, tokens.refresh)
+    }
+
     pub fn view(&self) -> ShopView {
         simulator::view(&self.platform, &self.state)
     }

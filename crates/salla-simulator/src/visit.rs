@@ -21,6 +21,7 @@ pub(crate) struct Visit {
     /// What the answer depended on, as `api::state` has it.
     pub(crate) state: u32,
     pub(crate) hold: Option<Hold>,
+    presented: Option<String>,
 }
 
 impl Visit {
@@ -40,7 +41,15 @@ impl Visit {
             arrives_whole: matches!(fault, None | Some(Fault::Slow(_) | Fault::ExpireToken)),
             state: 0,
             hold: None,
+            presented: None,
         }
+    }
+
+    pub(crate) fn presents(&mut self, refresh_token: Option<String>) {
+        if let Some(token) = &refresh_token {
+            locked(&self.platform.ledger).refresh_presented(token);
+        }
+        self.presented = refresh_token;
     }
 
     pub(crate) fn enter(&mut self, shop: Arc<SimulatedShop>) {
@@ -50,6 +59,9 @@ impl Visit {
 
     pub(crate) fn answered(&mut self, answer: &Answer, request: &ClientRequest) {
         self.answered = true;
+        if let Some(token) = self.presented.as_ref().filter(|_| self.arrives_whole) {
+            locked(&self.platform.grants).answered(token);
+        }
         locked(&self.platform.ledger).answered(answer.status, answer.body.len(), None);
         if let Some(shop) = &self.shop {
             let asked = Asked {

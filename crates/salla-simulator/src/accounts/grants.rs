@@ -42,6 +42,8 @@ struct RefreshToken {
     family: usize,
     expires_at: i64,
     used: bool,
+    /// The pair that it was exchanged for has gone out undamaged.
+    was_answered: bool,
 }
 
 /// What became of a refresh token that was presented.
@@ -49,7 +51,9 @@ struct RefreshToken {
 pub(crate) enum Refresh {
     Renewed(Tokens),
     /// It had been used before; its family is now revoked.
-    Reused,
+    Reused {
+        was_answered: bool,
+    },
     Refused,
 }
 
@@ -97,10 +101,19 @@ impl Grants {
         }
         if presented.used {
             family.revoked = true;
-            return Refresh::Reused;
+            return Refresh::Reused {
+                was_answered: presented.was_answered,
+            };
         }
         presented.used = true;
         Refresh::Renewed(self.issue(number, now, oauth))
+    }
+
+    /// The client has been sent what it presented this token for.
+    pub(crate) fn answered(&mut self, token: &str) {
+        if let Some(presented) = self.refresh.get_mut(token) {
+            presented.was_answered = presented.used;
+        }
     }
 
     /// The shop of a valid access token; each call counts as a request.
@@ -137,6 +150,7 @@ impl Grants {
             family,
             expires_at: now + oauth.refresh_token_seconds * SECOND,
             used: false,
+            was_answered: false,
         };
         self.access.insert(tokens.access.clone(), access);
         self.refresh.insert(tokens.refresh.clone(), refresh);
@@ -169,7 +183,10 @@ mod tests {
         let second = renewed(grants.refresh(&first.refresh, 0, &oauth));
         assert_eq!(grants.shop_of(&first.access, 0, &oauth), Some(0));
         assert_eq!(grants.shop_of(&second.access, 0, &oauth), Some(0));
-        assert_eq!(grants.refresh(&first.refresh, 0, &oauth), Refresh::Reused);
+        let reused = Refresh::Reused {
+            was_answered: false,
+        };
+        assert_eq!(grants.refresh(&first.refresh, 0, &oauth), reused);
         assert_eq!(grants.shop_of(&first.access, 0, &oauth), None);
         assert_eq!(grants.shop_of(&second.access, 0, &oauth), None);
         assert_eq!(grants.refresh(&second.refresh, 0, &oauth), Refresh::Refused);

@@ -4,4 +4,4 @@ mod grants;
 mod oauth;
 
 pub(crate) use grants::{Grants, Tokens};
-pub(crate) use oauth::{CLIENT_ID, CLIENT_SECRET, authorize, token};
+pub(crate) use oauth::{CLIENT_ID, CLIENT_SECRET, authorize, presented, token};

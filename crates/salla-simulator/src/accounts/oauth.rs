@@ -1,7 +1,7 @@
 //! `/oauth2/auth` and `/oauth2/token` (docs.salla.dev/421118m0).
 
 use super::grants::{Grants, Refresh, Tokens};
-use crate::api::{Answer, ClientRequest, Query};
+use crate::api::{Answer, ClientRequest, Endpoint, Query};
 use crate::clock::SECOND;
 use crate::ledger::Ledger;
 use crate::scenario::{LifetimeField, Oauth, Scenario, ShopState};
@@ -89,10 +89,19 @@ pub(crate) fn token(
         Some(tokens) => issued(&tokens, now, &scenario.oauth),
         None => Answer::oauth_error(
             scenario.oauth.invalid_grant_status,
-            "invalid_grant",
+            &scenario.oauth.invalid_grant_code,
             INVALID_GRANT,
         ),
     }
+}
+
+/// The refresh token that a request presents.
+pub(crate) fn presented(request: &ClientRequest) -> Option<String> {
+    if request.endpoint() != Endpoint::OauthToken {
+        return None;
+    }
+    let fields = fields(request)?;
+    fields.get("refresh_token").map(str::to_owned)
 }
 
 fn fields(request: &ClientRequest) -> Option<Query> {
@@ -124,8 +133,8 @@ fn refresh(
             ledger.refreshed();
             Some(tokens)
         }
-        Refresh::Reused => {
-            ledger.refresh_reused();
+        Refresh::Reused { was_answered } => {
+            ledger.refresh_reused(was_answered);
             None
         }
         Refresh::Refused => None,
@@ -133,19 +142,24 @@ fn refresh(
 }
 
 fn issued(tokens: &Tokens, now: i64, oauth: &Oauth) -> Answer {
+    let mut members = vec![format!(r#""access_token":"{}""#, tokens.access)];
+    let lifetime = oauth.lifetime_members.clone();
+    let lifetime = lifetime.unwrap_or_else(|| lifetime_members(now, oauth));
+    members.extend((!lifetime.is_empty()).then_some(lifetime));
+    if !oauth.omit_refresh_token {
+        members.push(format!(r#""refresh_token":"{}""#, tokens.refresh));
+    }
+    members.push(format!(r#""scope":"{}""#, oauth.scopes.join(" ")));
+    members.push(r#""token_type":"bearer""#.to_owned());
+    Answer::json(200, format!("{{{}}}", members.join(",")))
+}
+
+fn lifetime_members(now: i64, oauth: &Oauth) -> String {
     let seconds = oauth.access_token_seconds;
     let (field, value) = match oauth.lifetime_field {
         LifetimeField::ExpiresIn => ("expires_in", seconds),
         LifetimeField::ExpiresSeconds => ("expires", seconds),
         LifetimeField::ExpiresEpoch => ("expires", now / SECOND + seconds),
     };
-    Answer::json(
-        200,
-        format!(
-            r#"{{"access_token":"{}","{field}":{value},"refresh_token":"{}","scope":"{}","token_type":"bearer"}}"#,
-            tokens.access,
-            tokens.refresh,
-            oauth.scopes.join(" "),
-        ),
-    )
+    format!(r#""{field}":{value}"#)
 }

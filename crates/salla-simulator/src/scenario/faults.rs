@@ -27,6 +27,14 @@ pub enum Fault {
     Throttle,
     /// Does what was asked and hangs up before answering.
     LostAnswer,
+    /// Does what was asked, and answers with this status all the same.
+    DoneStatus(u16),
+    /// Does what was asked, and answers with an HTML page and this status.
+    DoneHtml(u16),
+    /// Never answers, and does nothing.
+    HangUndone,
+    /// Sends an HTML page with status 200, and does nothing.
+    HtmlUndone,
     /// Lets the request's access token expire first.
     ExpireToken,
 }

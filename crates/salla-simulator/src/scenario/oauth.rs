@@ -1,5 +1,6 @@
 //! Choices about tokens and the state of shops (docs.salla.dev/421118m0).
 
+use super::Fault;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -10,10 +11,20 @@ pub struct Oauth {
     pub access_token_requests: Option<u64>,
     pub refresh_token_seconds: i64,
     pub lifetime_field: LifetimeField,
+    /// In place of the lifetime of each token answer, as JSON members such as
+    /// `"expires_in":0,"expires":null`; empty for an answer that says nothing of it.
+    pub lifetime_members: Option<String>,
     /// Every refresh is carried out and its answer lost.
     pub lose_refresh_answers: bool,
+    /// What becomes of every request for tokens, while this is set.
+    pub token_fault: Option<Fault>,
+    /// A refresh is answered without the new refresh token.
+    pub omit_refresh_token: bool,
     /// The status of `invalid_grant`: the docs say 401, integrators saw 400.
     pub invalid_grant_status: u16,
+    /// What a spent, expired or unknown token is answered with: Ory Hydra has more than
+    /// one word for it.
+    pub invalid_grant_code: String,
     /// Whether `/oauth2/user/info` wraps its answer in `data`.
     pub user_info_in_data: bool,
     /// What the user has granted; checked at every request.
@@ -27,8 +38,12 @@ impl Default for Oauth {
             access_token_requests: None,
             refresh_token_seconds: 30 * 86_400,
             lifetime_field: LifetimeField::default(),
+            lifetime_members: None,
             lose_refresh_answers: false,
+            token_fault: None,
+            omit_refresh_token: false,
             invalid_grant_status: 401,
+            invalid_grant_code: "invalid_grant".to_owned(),
             user_info_in_data: true,
             scopes: [
                 "settings.read",

@@ -110,6 +110,73 @@ async fn reuse_revokes_the_family_and_the_ledger_tells() {
     );
     let ledger = sim.ledger();
     assert_eq!((ledger.refreshes, ledger.refresh_reuses), (1, 1));
+    assert_eq!(ledger.known_refresh_reuses, 1);
+    assert_eq!(ledger.refresh_presentations, 3);
+    assert_eq!(ledger.max_presentations_of_a_token, 2);
+}
+
+/// What the client cannot know of is told from what it knows.
+#[tokio::test]
+async fn a_token_is_used_or_not_before_an_answer_is_damaged() {
+    let table = [
+        (Fault::Status(503), 0),
+        (Fault::Reset, 0),
+        (Fault::HtmlUndone, 0),
+        (Fault::LostAnswer, 1),
+        (Fault::DoneStatus(503), 1),
+        (Fault::DoneHtml(502), 1),
+        (Fault::Truncate, 1),
+        (Fault::Html, 1),
+    ];
+    for (fault, used) in table {
+        let sim = start(|_| {}).await;
+        sim.queue_fault(Endpoint::OauthToken, fault);
+        let form = refresh_form(&sim, sim.refresh_token());
+        if let Ok(reply) = try_post(&sim, "/oauth2/token", FORM, &form).await {
+            assert!(!reply.text.contains("token_type"), "{fault:?}");
+        }
+        assert_eq!(sim.ledger().refreshes, used, "{fault:?}");
+        let again = refresh(&sim, sim.refresh_token()).await;
+        assert_eq!(again.status, if used == 1 { 401 } else { 200 }, "{fault:?}");
+        let ledger = sim.ledger();
+        assert_eq!(ledger.refresh_reuses, used, "{fault:?}");
+        assert_eq!(ledger.known_refresh_reuses, 0, "{fault:?}");
+        assert_eq!(ledger.max_presentations_of_a_token, 2, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_accounts_host_that_is_away_stays_away_until_it_is_back() {
+    let sim = start(|scenario| scenario.oauth.token_fault = Some(Fault::Status(503))).await;
+    for _ in 0..3 {
+        let refused = refresh(&sim, sim.refresh_token()).await;
+        assert_eq!(refused.status, 503);
+    }
+    assert_eq!(get(&sim, "/store/info").await.status, 200);
+    sim.set(|scenario| scenario.oauth.token_fault = None);
+    assert_eq!(refresh(&sim, sim.refresh_token()).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_token_answer_says_what_it_is_told_to_say() {
+    let sim = start(|scenario| {
+        scenario.oauth.lifetime_members = Some(r#""expires_in":0,"expires":null"#.to_owned());
+        scenario.oauth.omit_refresh_token = true;
+    })
+    .await;
+    let reply = refresh(&sim, sim.refresh_token()).await.json();
+    assert_eq!(reply["expires_in"], 0);
+    assert!(reply["expires"].is_null() && reply.get("refresh_token").is_none());
+
+    let sim = start(|scenario| {
+        scenario.oauth.lifetime_members = Some(String::new());
+        scenario.oauth.invalid_grant_code = "token_inactive".to_owned();
+    })
+    .await;
+    let reply = refresh(&sim, sim.refresh_token()).await.json();
+    assert!(reply.get("expires_in").is_none() && reply.get("expires").is_none());
+    let reuse = refresh(&sim, sim.refresh_token()).await.json();
+    assert_eq!(reuse["error"], "token_inactive");
 }
 
 #[tokio::test]

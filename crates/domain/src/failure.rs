@@ -96,8 +96,8 @@ pub enum Disconnection {
     #[error("Salla refused to refresh the token")]
     RefreshRefused,
     #[error(
-        "the answer to a token refresh was lost: the refresh token may be spent and is not \
-         presented again"
+        "the answer to a token refresh was lost, and presenting the refresh token one last time \
+         brought no new tokens"
     )]
     RefreshLost,
     #[error("the app lacks a scope that this request needs")]

@@ -12,7 +12,7 @@ use domain::failure::{Disconnection, Failure};
 use domain::shop::MerchantId;
 use importer::ports::clock::Clock;
 use importer::ports::connections::{
-    BeginRefresh, Connection, ConnectionId, Connections, RefreshIntent, Tokens,
+    BeginRefresh, Connection, ConnectionId, Connections, Presentation, RefreshIntent, Tokens,
 };
 use jiff::Timestamp;
 use sqlx::PgPool;
@@ -87,8 +87,15 @@ impl Connections for PostgresConnections {
         id: ConnectionId,
         version: i64,
         now: Timestamp,
+        presentation: Presentation,
     ) -> Result<BeginRefresh, Failure> {
-        refresh::begin(&self.pool, &self.keyring, id, version, now)
+        let intent = RefreshIntent {
+            id: new_id(now),
+            connection: id,
+            version,
+            times: 1,
+        };
+        refresh::begin(&self.pool, &self.keyring, intent, now, presentation)
             .await
             .map_err(|trouble| trouble.while_doing("committing to a token refresh"))
     }
@@ -109,6 +116,14 @@ impl Connections for PostgresConnections {
         let now = self.clock.now();
         persistently(&self.clock, "taking back a token refresh", || {
             refresh::abandon(&self.pool, intent, now)
+        })
+        .await
+    }
+
+    async fn lose_refresh(&self, intent: &RefreshIntent) -> Result<(), Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "storing that a refresh got no answer", || {
+            refresh::lose(&self.pool, intent, now)
         })
         .await
     }

@@ -1,49 +1,88 @@
-//! The refresh protocol: at most one process presents a refresh token, once.
+//! The refresh protocol: at most one process presents a refresh token at a time, once, and
+//! one last time where the fate of the first presentation is unknown.
 
 use domain::failure::{Disconnection, Failure};
 use importer::ports::connections::{
-    BeginRefresh, Connection, ConnectionId, ConnectionState, RefreshIntent, Tokens,
+    BETWEEN_EARLY_REFRESHES, BeginRefresh, Connection, ConnectionId, ConnectionState,
+    MAX_PRESENTATIONS, Presentation, RefreshIntent, Tokens,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use jiff_sqlx::ToSqlx;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 use crate::connections::keyring::Keyring;
 use crate::connections::rows::{ConnectionRow, seal, select_connection};
-use crate::connections::storing::load;
+use crate::connections::storing::{load, successor};
 use crate::failure::Trouble;
 
 const LOCK: &str = select_connection!("WHERE id = $1 FOR UPDATE");
 
 const BEGIN: &str = "
     UPDATE salla_sync.connections
-    SET state = 'REFRESHING', refresh_started_at = $2, updated_at = $2
+    SET state = 'REFRESHING', refresh_started_at = $2, refresh_tried_at = $2,
+        refresh_intent = $3, refresh_presentations = $4, refresh_lost_at = NULL, updated_at = $2
     WHERE id = $1";
 
 pub(crate) async fn begin(
     pool: &PgPool,
     keyring: &Keyring,
-    id: ConnectionId,
-    version: i64,
+    intent: RefreshIntent,
     now: Timestamp,
+    presentation: Presentation,
 ) -> Result<BeginRefresh, Trouble> {
+    let id = intent.connection;
     let mut tx = pool.begin().await?;
     let row: ConnectionRow = sqlx::query_as(LOCK).bind(id.0).fetch_one(&mut *tx).await?;
-    if row.version > version {
+    if row.version > intent.version {
         return Ok(BeginRefresh::Superseded(Box::new(row.decrypt(keyring)?)));
     }
-    match row.state()? {
-        ConnectionState::Disconnected { why } => return Err(Failure::Disconnected(why).into()),
-        ConnectionState::Refreshing { since } => return Ok(BeginRefresh::InFlight { since }),
-        ConnectionState::Active => {}
+    if let Some(newer) = successor(&mut tx, keyring, id).await? {
+        return Ok(BeginRefresh::Superseded(Box::new(newer)));
     }
-    let begin = sqlx::query(BEGIN).bind(id.0).bind(now.to_sqlx());
-    begin.execute(&mut *tx).await?;
+    let state = row.state()?;
+    let times = match (state, presentation) {
+        (ConnectionState::Disconnected { why }, _) => return Err(Failure::Disconnected(why).into()),
+        (ConnectionState::Active, Presentation::Early) if is_too_soon(row.tried_at(), now) => {
+            return Ok(BeginRefresh::TooSoon);
+        }
+        (ConnectionState::Active, Presentation::Early | Presentation::Needed) => 1,
+        (ConnectionState::Active, Presentation::Last { seen: None }) => MAX_PRESENTATIONS,
+        (ConnectionState::Refreshing(presented), Presentation::Last { seen })
+            if seen == Some(presented) && presented.times < MAX_PRESENTATIONS =>
+        {
+            MAX_PRESENTATIONS
+        }
+        (ConnectionState::Refreshing(presented), _) => {
+            return Ok(BeginRefresh::InFlight(presented));
+        }
+        // It was taken back meanwhile, so there was none before.
+        (ConnectionState::Active, Presentation::Last { .. }) => 1,
+    };
+    let granted = RefreshIntent { times, ..intent };
+    write_intent(&mut tx, &granted, now).await?;
     tx.commit().await?;
-    Ok(BeginRefresh::Granted(RefreshIntent {
-        connection: id,
-        version: row.version,
-    }))
+    Ok(BeginRefresh::Granted(granted))
+}
+
+async fn write_intent(
+    tx: &mut PgConnection,
+    intent: &RefreshIntent,
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    sqlx::query(BEGIN)
+        .bind(intent.connection.0)
+        .bind(now.to_sqlx())
+        .bind(intent.id)
+        .bind(i16::from(intent.times))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// A moment in the future is another machine's clock that is wrong, and no reason to wait.
+fn is_too_soon(tried_at: Option<Timestamp>, now: Timestamp) -> bool {
+    let between = SignedDuration::try_from(BETWEEN_EARLY_REFRESHES).unwrap_or(SignedDuration::MAX);
+    tried_at.is_some_and(|at| now.duration_since(at).abs() < between)
 }
 
 /// Also where the refresh was given up as lost meanwhile: the pair is here, so it was
@@ -52,7 +91,8 @@ const COMPLETE: &str = "
     UPDATE salla_sync.connections SET
         access_token = $3, refresh_token = $4, key_id = $5, expires_at = $6,
         scope = coalesce($7, scope), version = version + 1, state = 'ACTIVE',
-        refresh_started_at = NULL, disconnected_why = NULL, updated_at = $8
+        refresh_started_at = NULL, refresh_intent = NULL, refresh_presentations = 0,
+        refresh_lost_at = NULL, disconnected_why = NULL, updated_at = $8
     WHERE id = $1 AND version = $2";
 
 pub(crate) async fn complete(
@@ -77,19 +117,50 @@ pub(crate) async fn complete(
     load(pool, keyring, intent.connection).await
 }
 
+/// Back to what it was before the intent: never presented, or once without an answer. By its
+/// own name, so that a repetition after a lost answer takes nobody else's intent back.
 const ABANDON: &str = "
     UPDATE salla_sync.connections
-    SET state = 'ACTIVE', refresh_started_at = NULL, updated_at = $3
-    WHERE id = $1 AND version = $2 AND state = 'REFRESHING'";
+    SET state = CASE WHEN refresh_presentations > 1 THEN 'REFRESHING' ELSE 'ACTIVE' END,
+        refresh_started_at = CASE WHEN refresh_presentations > 1 THEN refresh_started_at END,
+        refresh_lost_at = CASE WHEN refresh_presentations > 1 THEN $4::timestamptz END,
+        refresh_presentations = refresh_presentations - 1,
+        refresh_intent = NULL, updated_at = $4
+    WHERE id = $1 AND version = $2 AND refresh_intent = $3 AND state = 'REFRESHING'";
 
+const LOSE: &str = "
+    UPDATE salla_sync.connections
+    SET refresh_lost_at = $4, updated_at = $4
+    WHERE id = $1 AND version = $2 AND refresh_intent = $3 AND state = 'REFRESHING'";
+
+/// Takes an intent back.
 pub(crate) async fn abandon(
     pool: &PgPool,
     intent: &RefreshIntent,
     now: Timestamp,
 ) -> Result<(), Trouble> {
-    sqlx::query(ABANDON)
+    end(pool, ABANDON, intent, now).await
+}
+
+/// Reports that no answer came.
+pub(crate) async fn lose(
+    pool: &PgPool,
+    intent: &RefreshIntent,
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    end(pool, LOSE, intent, now).await
+}
+
+async fn end(
+    pool: &PgPool,
+    sql: &'static str,
+    intent: &RefreshIntent,
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    sqlx::query(sql)
         .bind(intent.connection.0)
         .bind(intent.version)
+        .bind(intent.id)
         .bind(now.to_sqlx())
         .execute(pool)
         .await?;
@@ -98,7 +169,8 @@ pub(crate) async fn abandon(
 
 const DISCONNECT: &str = "
     UPDATE salla_sync.connections
-    SET state = 'DISCONNECTED', disconnected_why = $3, refresh_started_at = NULL, updated_at = $4
+    SET state = 'DISCONNECTED', disconnected_why = $3, refresh_started_at = NULL,
+        refresh_intent = NULL, updated_at = $4
     WHERE id = $1 AND version = $2";
 
 pub(crate) async fn disconnect(

@@ -2,7 +2,8 @@
 
 use domain::failure::{Disconnection, Failure};
 use domain::shop::MerchantId;
-use importer::ports::connections::{Connection, ConnectionId, ConnectionState, Tokens};
+use importer::ports::connections::{Connection, ConnectionId, ConnectionState, Presented, Tokens};
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::connections::keyring::{KeyMismatch, Keyring, SealedPlace};
@@ -19,6 +20,9 @@ pub(crate) struct ConnectionRow {
     pub(crate) version: i64,
     state: String,
     refresh_started_at: Option<jiff_sqlx::Timestamp>,
+    refresh_presentations: i16,
+    refresh_lost_at: Option<jiff_sqlx::Timestamp>,
+    refresh_tried_at: Option<jiff_sqlx::Timestamp>,
     disconnected_why: Option<String>,
 }
 
@@ -27,7 +31,8 @@ macro_rules! select_connection {
     ($rest:literal) => {
         concat!(
             "SELECT id, merchant_id, key_id, access_token, refresh_token, expires_at, scope, \
-             version, state, refresh_started_at, disconnected_why FROM salla_sync.connections ",
+             version, state, refresh_started_at, refresh_presentations, refresh_lost_at, \
+             refresh_tried_at, disconnected_why FROM salla_sync.connections ",
             $rest
         )
     };
@@ -61,13 +66,22 @@ impl ConnectionRow {
         })
     }
 
+    /// When somebody began a refresh the last time.
+    pub(crate) fn tried_at(&self) -> Option<Timestamp> {
+        self.refresh_tried_at.map(jiff_sqlx::Timestamp::to_jiff)
+    }
+
     pub(crate) fn state(&self) -> Result<ConnectionState, Failure> {
         let why = || parse_disconnection(self.disconnected_why.as_deref()?);
         let state = match (self.state.as_str(), self.refresh_started_at) {
             ("ACTIVE", _) => Some(ConnectionState::Active),
-            ("REFRESHING", Some(since)) => Some(ConnectionState::Refreshing {
+            ("REFRESHING", Some(since)) => Some(ConnectionState::Refreshing(Presented {
                 since: since.to_jiff(),
-            }),
+                // A version of the program that counts nothing presents a token once.
+                times: u8::try_from(self.refresh_presentations)
+                    .map_or(u8::MAX, |times| times.max(1)),
+                is_lost: self.refresh_lost_at.is_some(),
+            })),
             ("DISCONNECTED", _) => why().map(|why| ConnectionState::Disconnected { why }),
             _ => None,
         };

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::connections::keyring::{KeyMismatch, Keyring};
@@ -109,8 +109,33 @@ pub(crate) async fn load(
     keyring: &Keyring,
     id: ConnectionId,
 ) -> Result<Connection, Trouble> {
-    let row: ConnectionRow = sqlx::query_as(BY_ID).bind(id.0).fetch_one(pool).await?;
+    let mut connection = pool.acquire().await?;
+    if let Some(newer) = successor(&mut connection, keyring, id).await? {
+        return Ok(newer);
+    }
+    let row: ConnectionRow = sqlx::query_as(BY_ID)
+        .bind(id.0)
+        .fetch_one(&mut *connection)
+        .await?;
     Ok(row.decrypt(keyring)?)
+}
+
+/// The connection that took the place of another one as its shop's, if it serves.
+const SUCCESSOR: &str = select_connection!(
+    "WHERE is_current AND id <> $1 AND state <> 'DISCONNECTED' AND merchant_id =
+         (SELECT merchant_id FROM salla_sync.connections WHERE id = $1)"
+);
+
+pub(crate) async fn successor(
+    connection: &mut PgConnection,
+    keyring: &Keyring,
+    id: ConnectionId,
+) -> Result<Option<Connection>, Trouble> {
+    let row: Option<ConnectionRow> = sqlx::query_as(SUCCESSOR)
+        .bind(id.0)
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.map(|row| row.decrypt(keyring)).transpose()?)
 }
 
 const OF_MERCHANT: &str = select_connection!("WHERE merchant_id = $1 AND is_current");

@@ -3,7 +3,9 @@
 use database::testing::TestDatabase;
 use database::{KeyCheck, KeyMismatch, Keyring, PostgresConnections};
 use domain::failure::Disconnection;
-use importer::ports::connections::{Connection, ConnectionState, Connections, Tokens};
+use importer::ports::connections::{
+    Connection, ConnectionState, Connections, Presentation, Tokens,
+};
 use importer::ports::runs::Runs;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -45,7 +47,10 @@ async fn the_same_tokens_open_the_same_connection_even_after_a_refresh() {
     assert_eq!(first.tokens.expires_at, given.expires_at);
     assert_eq!(first.tokens.scope, given.scope);
 
-    let begun = connections.begin_refresh(first.id, 1, at(0)).await.unwrap();
+    let begun = connections
+        .begin_refresh(first.id, 1, at(0), Presentation::Needed)
+        .await
+        .unwrap();
     let importer::ports::connections::BeginRefresh::Granted(intent) = begun else {
         panic!("{begun:?}");
     };
@@ -83,7 +88,10 @@ async fn an_end_that_becomes_known_is_kept_while_the_tokens_are_the_same() {
         ..unknown.clone()
     };
     let id = connections.open(&unknown(None)).await.unwrap().id;
-    let begun = connections.begin_refresh(id, 1, at(0)).await.unwrap();
+    let begun = connections
+        .begin_refresh(id, 1, at(0), Presentation::Needed)
+        .await
+        .unwrap();
     let importer::ports::connections::BeginRefresh::Granted(intent) = begun else {
         panic!("{begun:?}");
     };

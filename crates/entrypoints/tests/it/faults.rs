@@ -61,23 +61,6 @@ async fn tokens_that_expire_in_the_middle_are_renewed_and_never_presented_twice(
     assert!(ledger.refreshes >= 3, "{} refreshes", ledger.refreshes);
 }
 
-/// Salla answered the refresh and the answer never came: the token may be spent, so
-/// it is not presented again, and the shop is to be reconnected.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lost_refresh_answer_parks_the_shop() {
-    let mut scenario = fast(40.0, small(400));
-    scenario.oauth.access_token_requests = Some(12);
-    scenario.oauth.lose_refresh_answers = true;
-    let service = TestService::start(scenario).await;
-    let (_, outcome) = service.import().await;
-    let expected = Failure::Disconnected(Disconnection::RefreshLost);
-    assert!(
-        matches!(&outcome, Outcome::Failed { failure, .. } if *failure == expected),
-        "{outcome:?}"
-    );
-    assert_eq!(service.simulator.ledger().refresh_reuses, 0);
-}
-
 /// A missing scope is a 401 too; refreshing on it would burn a token for nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_scope_is_named_and_no_token_is_spent() {

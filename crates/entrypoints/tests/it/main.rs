@@ -17,6 +17,7 @@ mod parts;
 mod probe;
 mod process;
 mod receivers;
+mod refreshes;
 mod repair;
 mod service;
 mod speed;

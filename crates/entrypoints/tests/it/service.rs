@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use database::testing::TestDatabase;
 use domain::certificate::Certificate;
+use domain::failure::Failure;
 use domain::shop::{MerchantId, ShopInfo};
 use domain::window::DayRange;
 use entrypoints::commands::demo::salla_settings;
@@ -76,15 +77,21 @@ impl TestService {
     }
 
     pub(crate) async fn connect(&self) -> Connected {
+        self.connect_with(&self.salla()).await
+    }
+
+    pub(crate) async fn connect_with(&self, salla: &SallaSettings) -> Connected {
+        self.try_to_connect(salla).await.expect("the shop connects")
+    }
+
+    pub(crate) async fn try_to_connect(&self, salla: &SallaSettings) -> Result<Connected, Failure> {
         let share = self.settings.budget_share;
-        let connected = wiring::connect_shop(&self.open, &self.salla(), share, self.clock.clone())
-            .await
-            .expect("the shop connects");
-        Connected {
+        let connected = wiring::connect_shop(&self.open, salla, share, self.clock.clone()).await?;
+        Ok(Connected {
             platform: connected.platform,
             shop: connected.shop,
             merchant: connected.merchant,
-        }
+        })
     }
 
     pub(crate) async fn import(&self) -> (MerchantId, Outcome) {

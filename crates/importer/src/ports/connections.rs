@@ -1,6 +1,8 @@
-//! A shop's tokens. Refresh tokens are single-use: presenting one twice
-//! disconnects the shop until its merchant reinstalls the app (FACTS §2.4), so the
-//! intent to use one is committed before the request is sent.
+//! A shop's tokens. Refresh tokens are single-use: presenting one again after it was used
+//! disconnects the shop until its merchant reinstalls the app, so the intent to use one is
+//! committed before the request is sent.
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::failure::{Disconnection, Failure};
@@ -34,21 +36,54 @@ pub struct Connection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionState {
     Active,
-    /// Somebody has committed to present the refresh token at `since` and has not
-    /// reported back. Until its access token ends the connection still serves.
-    Refreshing {
-        since: Timestamp,
-    },
+    /// The refresh token may have been presented, and nothing came of it yet. Until Salla
+    /// refuses its access token the connection still serves.
+    Refreshing(Presented),
     Disconnected {
         why: Disconnection,
     },
 }
 
-/// Leave to present the refresh token of one version of a connection, once.
+/// What is known of a refresh token that was or is being presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presented {
+    /// When somebody committed to present it, the last time.
+    pub since: Timestamp,
+    /// How often somebody has.
+    pub times: u8,
+    /// Whoever presented it has reported that no answer came. If not, the answer may still
+    /// be under way, or whoever presented it has died.
+    pub is_lost: bool,
+}
+
+/// Why a refresh token is to be presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presentation {
+    /// The access token ends soon. Granted at most once in [`BETWEEN_EARLY_REFRESHES`].
+    Early,
+    /// Salla refuses the access token.
+    Needed,
+    /// Salla refuses the access token, and the fate of the first presentation is unknown:
+    /// the shop would be lost anyway. Granted only if nothing has happened since `seen`.
+    Last { seen: Option<Presented> },
+}
+
+/// So often a refresh token is presented at most: whatever becomes of the last time, the
+/// connection then serves again or is given up.
+pub const MAX_PRESENTATIONS: u8 = 2;
+
+/// No claim about a token's lifetime leads to more refreshes than this.
+pub const BETWEEN_EARLY_REFRESHES: Duration = Duration::from_secs(60);
+
+/// The right to present the refresh token of one version of a connection, once.
 #[derive(Clone, Debug)]
 pub struct RefreshIntent {
+    /// Names this intent: only whoever holds it takes it back.
+    pub id: Uuid,
     pub connection: ConnectionId,
     pub version: i64,
+    /// Which presentation of the token it is, from 1.
+    pub times: u8,
 }
 
 #[derive(Debug)]
@@ -56,11 +91,10 @@ pub enum BeginRefresh {
     Granted(RefreshIntent),
     /// The tokens are newer than the caller's: use these.
     Superseded(Box<Connection>),
-    /// Another process is refreshing since then; look again shortly. If it never
-    /// reports back, the answer was lost.
-    InFlight {
-        since: Timestamp,
-    },
+    /// Another process has presented the token, or is about to.
+    InFlight(Presented),
+    /// An early refresh was tried a moment ago.
+    TooSoon,
 }
 
 /// Tokens at rest, encrypted, shared by all processes.
@@ -79,18 +113,22 @@ pub trait Connections: Send + Sync {
     /// record but no longer count as the merchant's current one.
     async fn bind(&self, id: ConnectionId, merchant: MerchantId) -> Result<(), Failure>;
 
+    /// The connection, or the one that took its place as its shop's and serves: newer tokens
+    /// end every question about older ones.
     async fn load(&self, id: ConnectionId) -> Result<Connection, Failure>;
 
     /// The current connection of a merchant.
     async fn of_merchant(&self, merchant: MerchantId) -> Result<Option<Connection>, Failure>;
 
-    /// Commits the intent to present the refresh token of `version`. At most one
-    /// intent per version is ever granted, unless it was abandoned.
+    /// Commits the intent to present the refresh token of `version`. Of each version at most
+    /// one intent is ever granted, and one last one after that; those that were abandoned do
+    /// not count.
     async fn begin_refresh(
         &self,
         id: ConnectionId,
         version: i64,
         now: Timestamp,
+        presentation: Presentation,
     ) -> Result<BeginRefresh, Failure>;
 
     /// Stores the new pair before anyone uses it. Returns what is stored
@@ -101,8 +139,11 @@ pub trait Connections: Send + Sync {
         tokens: &Tokens,
     ) -> Result<Connection, Failure>;
 
-    /// Takes the intent back; allowed only when not a byte of the request was sent.
+    /// Takes the intent back; allowed only when the token was surely not used.
     async fn abandon_refresh(&self, intent: &RefreshIntent) -> Result<(), Failure>;
+
+    /// Reports that no answer came: nobody has to wait for it any more.
+    async fn lose_refresh(&self, intent: &RefreshIntent) -> Result<(), Failure>;
 
     /// Parks the connection of this version until new tokens are given.
     async fn disconnect(

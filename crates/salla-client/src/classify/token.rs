@@ -1,9 +1,8 @@
-//! Answers of `POST /oauth2/token` (docs.salla.dev/421118m0, FACTS §2.4), which
-//! carry no envelope.
+//! Answers of `POST /oauth2/token`, which carry no envelope.
 //!
-//! Refresh tokens are single-use, so the question is not whether to try again but
-//! whether the token may have been spent. Whether the request was sent at all is
-//! not asked here.
+//! Refresh tokens are single-use, so the question is not whether to try again but what has
+//! become of the token. What is not known for sure counts as unknown: the careful case.
+//! Whether the request was sent at all is not asked here.
 
 use std::time::Duration;
 
@@ -19,16 +18,36 @@ pub enum TokenVerdict {
     /// The body holds an access token.
     Tokens,
     /// The refresh token or code is spent, expired or revoked: the merchant must
-    /// reinstall. Documented as 401, seen as 400.
+    /// reinstall. It is never presented again.
     InvalidGrant,
-    /// The server refused for another reason and issued nothing, for example
-    /// `invalid_client`: the operator must look at the credentials.
-    Refused { code: String },
+    /// The server refused before it looked at the token, which is as good as before: the
+    /// operator must look at the app's credentials.
+    Refused { code: &'static str },
     /// Refused before it was looked at.
     Throttled { retry_after: Option<Duration> },
-    /// The token may be spent although no new one arrived. Never present it again.
+    /// The token may have been used although no new one arrived.
     Lost { status: u16 },
 }
+
+/// What says that the token itself is dead. Ory Hydra, whose tokens Salla's look like, has
+/// several words for it; `invalid_grant` is documented as 401 and was seen as 400.
+const DEAD: [&str; 5] = [
+    "invalid_grant",
+    "token_inactive",
+    "token_expired",
+    "invalid_token",
+    "access_denied",
+];
+
+/// What is refused because of the app or of the form of the request, before any token is
+/// looked at. `invalid_request` is not among these: Hydra answers with it when one token is
+/// presented twice at once.
+const UNTOUCHED: [&str; 4] = [
+    "invalid_client",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+];
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -49,17 +68,18 @@ pub fn classify_token_answer(
             retry_after: retry_after(headers, now),
         };
     }
+    let lost = TokenVerdict::Lost { status };
     let answer: Object<TokenAnswer<'_>> = serde_json::from_slice(body).unwrap_or_default();
-    let answer = answer.get();
-    let error = answer.and_then(|a| a.error.text());
-    match (status, error.as_deref()) {
-        (200..=299, None) if answer.is_some_and(|a| !a.access_token.is_absent()) => {
-            TokenVerdict::Tokens
-        }
-        (400..=499, Some("invalid_grant")) => TokenVerdict::InvalidGrant,
-        (400..=499, Some(code)) => TokenVerdict::Refused {
-            code: code.to_owned(),
-        },
-        _ => TokenVerdict::Lost { status },
+    let Some(answer) = answer.get() else {
+        return lost;
+    };
+    match (status, answer.error.text().as_deref()) {
+        (200..=299, None) if !answer.access_token.is_absent() => TokenVerdict::Tokens,
+        (400..=499, Some(code)) if DEAD.contains(&code) => TokenVerdict::InvalidGrant,
+        (400..=499, Some(code)) => UNTOUCHED
+            .into_iter()
+            .find(|untouched| *untouched == code)
+            .map_or(lost, |code| TokenVerdict::Refused { code }),
+        _ => lost,
     }
 }

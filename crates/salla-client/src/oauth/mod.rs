@@ -40,8 +40,8 @@ pub enum TokenError {
     #[error("Salla's OAuth server refused the token or code as spent, expired or revoked")]
     InvalidGrant,
     #[error("Salla's OAuth server refused the request: {code}")]
-    Refused { code: String },
-    /// What was presented may be spent. It must not be presented again.
+    Refused { code: &'static str },
+    /// What was presented may be spent.
     #[error("the answer of Salla's OAuth server was lost: {what}")]
     Lost { what: String },
 }
@@ -161,6 +161,24 @@ impl OAuth {
         judge(status, &headers, &body, asked_at)
     }
 
+    /// Whether Salla's OAuth server is there, found out without presenting anything that can
+    /// be spent: a refusal of the access token is as good as any other response.
+    pub async fn responds(&self, access_token: &SecretString) -> Result<(), String> {
+        let request = self
+            .http
+            .get(endpoint(&self.accounts_url, "oauth2/user/info"))
+            .header(ACCEPT, "application/json")
+            .bearer_auth(access_token.expose_secret());
+        match within(&*self.clock, self.timeout, request.send()).await {
+            None => Err("no response in time".to_owned()),
+            Some(Err(_)) => Err("there is no connection".to_owned()),
+            Some(Ok(response)) if response.status().is_server_error() => {
+                Err(format!("status {}", response.status().as_u16()))
+            }
+            Some(Ok(_)) => Ok(()),
+        }
+    }
+
     /// `GET /oauth2/user/info` (FACTS §2.6); Salla's own sources disagree on whether
     /// it has an envelope, so both forms are read.
     pub async fn user_info(&self, access_token: &SecretString) -> Result<UserInfo, Failure> {
@@ -223,9 +241,17 @@ fn judge(
     now: Timestamp,
 ) -> Result<Tokens, TokenError> {
     match classify_token_answer(status, headers, body, now) {
-        TokenVerdict::Tokens => read_tokens(body, now).ok_or_else(|| TokenError::Lost {
-            what: "the answer holds no access token".to_owned(),
-        }),
+        TokenVerdict::Tokens => {
+            let tokens = read_tokens(body, now).ok_or_else(|| TokenError::Lost {
+                what: "the answer holds no access token".to_owned(),
+            })?;
+            // What was issued a moment ago is not over, whatever the answer says.
+            let expires_at = tokens.expires_at.filter(|end| *end > now);
+            Ok(Tokens {
+                expires_at,
+                ..tokens
+            })
+        }
         TokenVerdict::InvalidGrant => Err(TokenError::InvalidGrant),
         TokenVerdict::Refused { code } => Err(TokenError::Refused { code }),
         TokenVerdict::Throttled { retry_after } => Err(TokenError::NotSent {

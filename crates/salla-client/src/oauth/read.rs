@@ -24,21 +24,33 @@ struct TokenWire<'a> {
 pub fn read_tokens(body: &[u8], now: Timestamp) -> Option<Tokens> {
     let wire: Object<TokenWire<'_>> = serde_json::from_slice(body).ok()?;
     let wire = wire.get()?;
-    let lifetime = wire.expires_in.or(wire.expires).integer().ok().flatten();
+    let expiries = [wire.expires_in, wire.expires].map(|lifetime| expiry(lifetime, now));
     Some(Tokens {
         access: SecretString::from(wire.access_token.string()?),
         refresh: wire.refresh_token.string().map(SecretString::from),
-        expires_at: lifetime.and_then(|number| expiry(number, now)),
+        // Where the two contradict each other the later one costs least: a token that ends
+        // sooner is replaced once Salla refuses it.
+        expires_at: expiries.into_iter().flatten().max(),
         scope: wire.scope.string(),
     })
 }
 
-/// Salla's sources disagree on the unit: larger numbers can only be dates (FACTS §2.2).
-fn expiry(number: i64, now: Timestamp) -> Option<Timestamp> {
-    if number > 1_000_000_000 {
-        Timestamp::from_second(number).ok()
-    } else {
-        now.checked_add(SignedDuration::from_secs(number)).ok()
+/// From these numbers on a lifetime can only be a date, in seconds and in milliseconds:
+/// Salla's sources disagree on the unit.
+const EPOCH_SECONDS: i64 = 1_000_000_000;
+const EPOCH_MILLISECONDS: i64 = 100 * EPOCH_SECONDS;
+
+/// When a token ends, if that can be made out. No token lives for no time at all.
+fn expiry(lifetime: Json<'_>, now: Timestamp) -> Option<Timestamp> {
+    let text = lifetime.text()?;
+    match lifetime.decimal() {
+        Ok(number) => match i64::try_from(number?.trunc()).ok()? {
+            number if number >= EPOCH_MILLISECONDS => Timestamp::from_millisecond(number).ok(),
+            number if number > EPOCH_SECONDS => Timestamp::from_second(number).ok(),
+            number if number > 0 => now.checked_add(SignedDuration::from_secs(number)).ok(),
+            _ => None,
+        },
+        Err(_) => text.trim().parse().ok(),
     }
 }
 
@@ -101,10 +113,24 @@ mod tests {
         let table = [
             (r#""expires_in":1209599"#, Some(1_751_209_599)),
             (r#""expires":1209599"#, Some(1_751_209_599)),
+            (r#""expires_in":"1209599""#, Some(1_751_209_599)),
+            (r#""expires_in":1209599.75"#, Some(1_751_209_599)),
             (r#""expires":1751000000"#, Some(1_751_000_000)),
             (r#""expires":"1751000000""#, Some(1_751_000_000)),
-            (r#""expires":null"#, None),
-            (r#""scope":"x""#, None),
+            (r#""expires":1751000000000"#, Some(1_751_000_000)),
+            (r#""expires":"2025-06-27T04:53:20Z""#, Some(1_751_000_000)),
+            (
+                r#""expires_in":0,"expires":1751000000"#,
+                Some(1_751_000_000),
+            ),
+            (
+                r#""expires_in":60,"expires":1751000000"#,
+                Some(1_751_000_000),
+            ),
+            (
+                r#""expires_in":1209599,"expires":1740000000"#,
+                Some(1_751_209_599),
+            ),
         ];
         for (member, expected) in table {
             let body = format!(r#"{{"access_token":"a",{member}}}"#);
@@ -114,6 +140,30 @@ mod tests {
                 expected,
                 "{member}"
             );
+        }
+    }
+
+    #[test]
+    fn a_lifetime_that_makes_no_sense_says_nothing() {
+        for member in [
+            r#""expires_in":0"#,
+            r#""expires_in":-1209599"#,
+            r#""expires_in":"0""#,
+            r#""expires_in":0.4"#,
+            r#""expires_in":"soon""#,
+            r#""expires_in":9223372036854775807"#,
+            r#""expires_in":1e300"#,
+            r#""expires_in":true"#,
+            r#""expires_in":[1209599]"#,
+            r#""expires_in":{}"#,
+            r#""expires_in":"","expires":null"#,
+            r#""expires_in":0,"expires":0"#,
+            r#""expires":null"#,
+            r#""scope":"x""#,
+        ] {
+            let body = format!(r#"{{"access_token":"a",{member}}}"#);
+            let tokens = read_tokens(body.as_bytes(), now()).unwrap();
+            assert_eq!(tokens.expires_at, None, "{member}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Holds the tokens of one connection in memory and decides when to renew them.
+//! Holds the tokens of one connection in memory and decides when to refresh them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use domain::failure::{Disconnection, Failure};
 use importer::ports::clock::Clock;
 use importer::ports::connections::{
-    Connection, ConnectionId, ConnectionState, Connections, RefreshIntent, Tokens,
+    Connection, ConnectionId, ConnectionState, Connections, Presentation, RefreshIntent, Tokens,
 };
 
 use tracing::Instrument as _;
 
 use super::AccessToken;
 use super::memory::Memory;
-use super::refresh::Renewal;
+use super::refresh::{Renewal, Replacement};
 use crate::oauth::{AppCredentials, OAuth};
 
 #[derive(Clone)]
@@ -71,8 +71,8 @@ impl TokenKeeper {
     /// Salla answered 401 and meant the token. Afterwards [`Self::current`] gives
     /// another one.
     pub async fn rejected(self: &Arc<Self>, token: &AccessToken) -> Result<(), Failure> {
-        let version = token.version;
-        self.detached(move |keeper| async move { keeper.replace(version).await })
+        let token = token.clone();
+        self.detached(move |keeper| async move { keeper.replace(&token).await })
             .await
     }
 
@@ -105,7 +105,7 @@ impl TokenKeeper {
     pub(super) fn at_hand(&self) -> Option<AccessToken> {
         let memory = self.memory();
         let connection = memory.connection()?;
-        let renew = self.can_refresh(connection) && memory.should_renew(&*self.settings.clock);
+        let renew = self.can_refresh(connection) && memory.should_refresh(&*self.settings.clock);
         // A parked connection is looked up again each time: the merchant may be back.
         usable(connection).ok().filter(|_| !renew)
     }
@@ -124,51 +124,44 @@ impl TokenKeeper {
         if self.at_hand().is_some() {
             return Ok(token);
         }
-        match self.renew(&connection).await {
+        let refreshed = self.refresh(&connection, Presentation::Early).await;
+        let now = self.settings.clock.monotonic();
+        self.memory().postpone_early_refresh(now);
+        match refreshed {
             Ok(Renewal::Renewed(newer)) => usable(&newer),
             // The old token still serves; whatever is wrong may be over by the next try.
-            Ok(Renewal::Lost | Renewal::InFlight { .. }) => Ok(self.later(token)),
+            Ok(Renewal::Lost | Renewal::InFlight | Renewal::TooSoon) => Ok(token),
             Ok(Renewal::Later(failure)) | Err(failure @ Failure::Database { .. }) => {
                 tracing::warn!(
                     %failure, merchant = connection.merchant.map(|m| m.to_string()),
-                    "the access token was not renewed early and still serves; trying again soon"
+                    "the access token was not refreshed early and still serves; trying again soon"
                 );
-                Ok(self.later(token))
+                Ok(token)
             }
             Err(failure) => Err(failure),
         }
     }
 
-    fn later(&self, token: AccessToken) -> AccessToken {
-        let now = self.settings.clock.monotonic();
-        self.memory().postpone_renewal(now);
-        token
-    }
-
-    /// Gets a token other than that of `version`.
-    async fn replace(&self, version: i64) -> Result<(), Failure> {
+    /// Gets another token than this one.
+    async fn replace(&self, rejected: &AccessToken) -> Result<(), Failure> {
         let _turn = self.turn.lock().await;
-        if self.memory().is_newer_than(version) {
+        if self.memory().has_replaced(rejected) {
             return Ok(());
         }
         let connection = self.reload().await?;
         usable(&connection)?;
-        if connection.version > version {
+        if rejected.is_older_than(&connection) {
             return Ok(());
         }
-        let renewal = if !self.can_refresh(&connection) {
+        if !self.can_refresh(&connection) {
             return self
                 .give_up(&connection, Disconnection::TokenRejected)
                 .await;
-        } else if self.memory().is_lost(connection.version) {
-            Renewal::Lost
-        } else {
-            self.renew_now(&connection).await?
-        };
-        match renewal {
-            Renewal::Renewed(_) => Ok(()),
-            Renewal::Later(failure) => Err(failure),
-            Renewal::Lost | Renewal::InFlight { .. } => {
+        }
+        match self.refresh_now(connection).await? {
+            Replacement::Newer => Ok(()),
+            Replacement::Later(failure) => Err(failure),
+            Replacement::Lost(connection) => {
                 self.give_up(&connection, Disconnection::RefreshLost).await
             }
         }
@@ -190,14 +183,14 @@ impl TokenKeeper {
             .await?;
         let stored = connections.load(connection.id).await?;
         self.memory().remember(stored.clone());
-        if stored.version > connection.version && usable(&stored).is_ok() {
+        if AccessToken::of(connection).is_older_than(&stored) && usable(&stored).is_ok() {
             return Ok(stored);
         }
         tracing::warn!(%why, "the connection to the shop is parked");
         Err(why.into())
     }
 
-    async fn reload(&self) -> Result<Connection, Failure> {
+    pub(super) async fn reload(&self) -> Result<Connection, Failure> {
         self.store_what_is_unstored().await?;
         let connection = self
             .settings
@@ -244,10 +237,7 @@ impl TokenKeeper {
 /// A connection that is being refreshed elsewhere still serves (see the port).
 fn usable(connection: &Connection) -> Result<AccessToken, Failure> {
     match connection.state {
-        ConnectionState::Active | ConnectionState::Refreshing { .. } => Ok(AccessToken {
-            secret: connection.tokens.access.clone(),
-            version: connection.version,
-        }),
+        ConnectionState::Active | ConnectionState::Refreshing(_) => Ok(AccessToken::of(connection)),
         ConnectionState::Disconnected { why } => Err(why.into()),
     }
 }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use importer::ports::clock::Clock;
-use importer::ports::connections::{Connection, RefreshIntent, Tokens};
+use importer::ports::connections::{
+    BETWEEN_EARLY_REFRESHES, Connection, ConnectionState, Presented, RefreshIntent, Tokens,
+};
 use jiff::SignedDuration;
 
+use super::AccessToken;
 use super::expiry::is_due;
 use super::finishing::UnderWay;
-
-/// After an early refresh that did not happen, the next one waits so long.
-const BETWEEN_EARLY_TRIES: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
 pub(super) struct Memory {
@@ -18,8 +18,9 @@ pub(super) struct Memory {
     /// How long the tokens of a version live, where this process saw them issued.
     life: Option<(i64, SignedDuration)>,
     early_try_from: Duration,
-    /// The version whose refresh token was presented without our seeing an answer.
-    lost: Option<i64>,
+    /// The version whose refresh token was presented without our seeing an answer, and how
+    /// often.
+    lost: Option<(i64, u8)>,
     /// New tokens that could not be stored yet, and so must not be used yet.
     unstored: Option<(RefreshIntent, Tokens, UnderWay)>,
     /// Somebody goes on trying to store them.
@@ -35,13 +36,14 @@ impl Memory {
         self.connection = Some(connection);
     }
 
-    pub(super) fn is_newer_than(&self, version: i64) -> bool {
+    /// Whether other tokens than this one took its place already.
+    pub(super) fn has_replaced(&self, token: &AccessToken) -> bool {
         let known = self.connection.as_ref();
-        known.is_some_and(|connection| connection.version > version)
+        known.is_some_and(|connection| token.is_older_than(connection))
     }
 
-    /// Whether the tokens in memory are so old that they should be renewed unasked.
-    pub(super) fn should_renew(&self, clock: &dyn Clock) -> bool {
+    /// Whether the tokens in memory are so old that they should be refreshed unasked.
+    pub(super) fn should_refresh(&self, clock: &dyn Clock) -> bool {
         let Some(connection) = &self.connection else {
             return false;
         };
@@ -51,19 +53,37 @@ impl Memory {
             life.map(|life| life.1),
             clock.now(),
         );
-        due && !self.is_lost(connection.version) && clock.monotonic() >= self.early_try_from
+        due && self.lost_times(connection.version) == 0 && clock.monotonic() >= self.early_try_from
     }
 
-    pub(super) fn postpone_renewal(&mut self, now: Duration) {
-        self.early_try_from = now + BETWEEN_EARLY_TRIES;
+    /// An early refresh was tried: whatever came of it, the next one is for later.
+    pub(super) fn postpone_early_refresh(&mut self, now: Duration) {
+        self.early_try_from = now + BETWEEN_EARLY_REFRESHES;
     }
 
-    pub(super) fn is_lost(&self, version: i64) -> bool {
-        self.lost == Some(version)
+    pub(super) fn remember_loss(&mut self, version: i64, times: u8) {
+        self.lost = Some((version, times.max(self.lost_times(version))));
     }
 
-    pub(super) fn remember_loss(&mut self, version: i64) {
-        self.lost = Some(version);
+    fn lost_times(&self, version: i64) -> u8 {
+        let lost = self.lost.filter(|lost| lost.0 == version);
+        lost.map_or(0, |lost| lost.1)
+    }
+
+    /// What is known of the presentations of a connection's refresh token. The row does not
+    /// make this process forget what it did itself.
+    pub(super) fn presented(&self, connection: &Connection) -> PresentedSoFar {
+        let stored = match connection.state {
+            ConnectionState::Refreshing(presented) => Some(presented),
+            ConnectionState::Active | ConnectionState::Disconnected { .. } => None,
+        };
+        let lost = self.lost_times(connection.version);
+        let stored_times = stored.map_or(0, |presented| presented.times);
+        PresentedSoFar {
+            stored,
+            times: stored_times.max(lost),
+            is_lost: lost >= stored_times || stored.is_some_and(|presented| presented.is_lost),
+        }
     }
 
     pub(super) fn unstored(&self) -> Option<(RefreshIntent, Tokens)> {
@@ -88,4 +108,13 @@ impl Memory {
         self.is_storing = false;
         self.connection = Some(connection);
     }
+}
+
+/// What the row and this process together know of a refresh token.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PresentedSoFar {
+    pub(super) stored: Option<Presented>,
+    pub(super) times: u8,
+    /// No answer is to be expected any more.
+    pub(super) is_lost: bool,
 }

@@ -1,12 +1,15 @@
 //! The access token of a shop, kept valid.
 //!
-//! Refresh tokens are single-use: presenting one twice disconnects the shop until its
-//! merchant reinstalls the app (FACTS §2.4). So a refresh happens early, or after a 401
-//! that says the token is bad, and never because of a scope; one at a time in this
-//! process and, by [`Connections::begin_refresh`], across processes; and the new pair
-//! is stored before anyone uses it. Whoever asked may go away meanwhile, and even the end of
-//! the process waits for it. After a lost answer the old access token serves
-//! until its 401, and then the connection parks.
+//! Refresh tokens are single-use: presenting one again after it was used disconnects the
+//! shop until its merchant reinstalls the app. So a refresh happens early, or after a 401
+//! that says the token is bad, and never because of a scope; one at a time in this process
+//! and, by [`Connections::begin_refresh`], across processes; and the new pair is stored
+//! before anyone uses it. Whoever asked may go away meanwhile, and even the end of the
+//! process waits for it.
+//!
+//! Where no answer came, the old access token serves until its 401. Only then, when the shop
+//! would be lost anyway, is the refresh token presented one last time. What is known to be
+//! used is never presented again. docs/decisions/0005-tokens.md has the whole rule.
 //!
 //! [`Connections::begin_refresh`]: importer::ports::connections::Connections::begin_refresh
 
@@ -19,7 +22,9 @@ mod refresh;
 use std::sync::Arc;
 
 use domain::failure::{Disconnection, Failure};
+use importer::ports::connections::{Connection, ConnectionId};
 use secrecy::SecretString;
+use uuid::Uuid;
 
 pub use finishing::renewals_are_over;
 pub use keeper::{KeeperSettings, TokenKeeper};
@@ -36,7 +41,23 @@ pub enum TokenSource {
 #[derive(Clone, Debug)]
 pub struct AccessToken {
     pub secret: SecretString,
-    pub(crate) version: i64,
+    connection: ConnectionId,
+    version: i64,
+}
+
+impl AccessToken {
+    fn of(connection: &Connection) -> Self {
+        Self {
+            secret: connection.tokens.access.clone(),
+            connection: connection.id,
+            version: connection.version,
+        }
+    }
+
+    /// Whether the connection holds other tokens, or another connection took its place.
+    fn is_older_than(&self, connection: &Connection) -> bool {
+        connection.id != self.connection || connection.version > self.version
+    }
 }
 
 impl TokenSource {
@@ -54,6 +75,7 @@ impl TokenSource {
         match self {
             Self::Fixed(secret) => Some(AccessToken {
                 secret: secret.clone(),
+                connection: ConnectionId(Uuid::nil()),
                 version: 0,
             }),
             Self::Kept(keeper) => keeper.at_hand(),

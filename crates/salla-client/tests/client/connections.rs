@@ -6,9 +6,10 @@ use async_trait::async_trait;
 use domain::failure::{Disconnection, Failure};
 use domain::shop::MerchantId;
 use importer::ports::connections::{
-    BeginRefresh, Connection, ConnectionId, ConnectionState, Connections, RefreshIntent, Tokens,
+    BETWEEN_EARLY_REFRESHES, BeginRefresh, Connection, ConnectionId, ConnectionState, Connections,
+    MAX_PRESENTATIONS, Presentation, Presented, RefreshIntent, Tokens,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use uuid::Uuid;
 
@@ -17,6 +18,7 @@ pub(crate) const ID: ConnectionId = ConnectionId(Uuid::nil());
 #[derive(Debug)]
 pub(crate) struct MemoryConnections {
     row: Mutex<Connection>,
+    tried_at: Mutex<Option<Timestamp>>,
     /// So many of the next attempts to store a pair fail.
     pub(crate) outages: Mutex<u32>,
     /// What somebody brings just before the connection is given up.
@@ -42,6 +44,7 @@ impl MemoryConnections {
                 version: 1,
                 state: ConnectionState::Active,
             }),
+            tried_at: Mutex::default(),
             outages: Mutex::new(0),
             brought_late: Mutex::new(None),
         })
@@ -87,19 +90,43 @@ impl Connections for MemoryConnections {
         _: ConnectionId,
         version: i64,
         now: Timestamp,
+        presentation: Presentation,
     ) -> Result<BeginRefresh, Failure> {
         let mut row = self.row.lock().unwrap();
         if row.version > version {
             return Ok(BeginRefresh::Superseded(Box::new(row.clone())));
         }
-        if let ConnectionState::Refreshing { since } = row.state {
-            return Ok(BeginRefresh::InFlight { since });
+        let times = match (row.state, presentation) {
+            (ConnectionState::Disconnected { why }, _) => return Err(why.into()),
+            (ConnectionState::Refreshing(presented), Presentation::Last { seen })
+                if seen == Some(presented) && presented.times < MAX_PRESENTATIONS =>
+            {
+                MAX_PRESENTATIONS
+            }
+            (ConnectionState::Refreshing(presented), _) => {
+                return Ok(BeginRefresh::InFlight(presented));
+            }
+            (ConnectionState::Active, Presentation::Last { seen: None }) => MAX_PRESENTATIONS,
+            (ConnectionState::Active, _) => 1,
+        };
+        let tried_at = self.tried_at.lock().unwrap().replace(now);
+        let between = SignedDuration::try_from(BETWEEN_EARLY_REFRESHES).unwrap();
+        if presentation == Presentation::Early
+            && tried_at.is_some_and(|at| now.duration_since(at) < between)
+        {
+            *self.tried_at.lock().unwrap() = tried_at;
+            return Ok(BeginRefresh::TooSoon);
         }
-        row.state = ConnectionState::Refreshing { since: now };
-        let connection = row.id;
+        row.state = ConnectionState::Refreshing(Presented {
+            since: now,
+            times,
+            is_lost: false,
+        });
         Ok(BeginRefresh::Granted(RefreshIntent {
-            connection,
+            id: Uuid::nil(),
+            connection: row.id,
             version,
+            times,
         }))
     }
 
@@ -126,8 +153,27 @@ impl Connections for MemoryConnections {
 
     async fn abandon_refresh(&self, intent: &RefreshIntent) -> Result<(), Failure> {
         let mut row = self.row.lock().unwrap();
-        if row.version == intent.version {
-            row.state = ConnectionState::Active;
+        if row.version != intent.version {
+            return Ok(());
+        }
+        row.state = match row.state {
+            ConnectionState::Refreshing(presented) if presented.times > 1 => {
+                ConnectionState::Refreshing(Presented {
+                    times: presented.times - 1,
+                    is_lost: true,
+                    ..presented
+                })
+            }
+            _ => ConnectionState::Active,
+        };
+        Ok(())
+    }
+
+    async fn lose_refresh(&self, intent: &RefreshIntent) -> Result<(), Failure> {
+        let mut row = self.row.lock().unwrap();
+        let is_same = row.version == intent.version;
+        if let (true, ConnectionState::Refreshing(presented)) = (is_same, &mut row.state) {
+            presented.is_lost = true;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ mod connections;
 mod customers;
 mod fake_salla;
 mod memory;
+mod presentations;
 mod requests;
 mod survey;
 mod tokens;

@@ -234,9 +234,7 @@ fn retry_after_in_seconds_or_as_a_date() {
 
 #[test]
 fn the_token_endpoint() {
-    let refused = |code: &str| TokenVerdict::Refused {
-        code: code.to_owned(),
-    };
+    let refused = |code| TokenVerdict::Refused { code };
     let table = [
         (
             200,
@@ -272,7 +270,7 @@ fn the_token_endpoint() {
         (
             400,
             r#"{"error":"invalid_request"}"#,
-            refused("invalid_request"),
+            TokenVerdict::Lost { status: 400 },
         ),
         (429, HTML, TokenVerdict::Throttled { retry_after: None }),
         (

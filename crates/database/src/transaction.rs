@@ -1,4 +1,4 @@
-//! A transaction that may be dropped in the middle of a `COPY`.
+//! Transactions that may be dropped in the middle of a `COPY`, and those that must be durable.
 
 use std::ops::{Deref, DerefMut};
 
@@ -6,6 +6,21 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Executor as _, PgConnection, PgPool, Postgres};
 
 use crate::failure::Trouble;
+
+/// A transaction whose commit survives a crash of the server whatever the database, the role
+/// or the server says about `synchronous_commit`: what is sent to Salla afterwards cannot be
+/// undone. A stricter setting stays as it is.
+pub(crate) async fn begin_durable(
+    pool: &PgPool,
+) -> Result<sqlx::Transaction<'static, Postgres>, Trouble> {
+    let mut tx = pool.begin().await?;
+    (&mut *tx).execute(DURABLE).await?;
+    Ok(tx)
+}
+
+const DURABLE: &str = "
+    SELECT set_config('synchronous_commit', 'on', true)
+    WHERE current_setting('synchronous_commit') IN ('off', 'local')";
 
 /// Dropped before its end, it takes its connection with it.
 ///

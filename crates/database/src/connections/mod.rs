@@ -112,6 +112,14 @@ impl Connections for PostgresConnections {
         .await
     }
 
+    async fn restore(&self, known: &Connection, stored: i64) -> Result<Connection, Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "storing tokens that the database lost", || {
+            refresh::restore(&self.pool, &self.keyring, known, stored, now)
+        })
+        .await
+    }
+
     async fn abandon_refresh(&self, intent: &RefreshIntent) -> Result<(), Failure> {
         let now = self.clock.now();
         persistently(&self.clock, "taking back a token refresh", || {

@@ -14,6 +14,7 @@ use crate::connections::keyring::Keyring;
 use crate::connections::rows::{ConnectionRow, seal, select_connection};
 use crate::connections::storing::{load, successor};
 use crate::failure::Trouble;
+use crate::transaction::begin_durable;
 
 const LOCK: &str = select_connection!("WHERE id = $1 FOR UPDATE");
 
@@ -31,10 +32,15 @@ pub(crate) async fn begin(
     presentation: Presentation,
 ) -> Result<BeginRefresh, Trouble> {
     let id = intent.connection;
-    let mut tx = pool.begin().await?;
+    let mut tx = begin_durable(pool).await?;
     let row: ConnectionRow = sqlx::query_as(LOCK).bind(id.0).fetch_one(&mut *tx).await?;
     if row.version > intent.version {
         return Ok(BeginRefresh::Superseded(Box::new(row.decrypt(keyring)?)));
+    }
+    if row.version < intent.version {
+        return Ok(BeginRefresh::Behind {
+            stored: row.version,
+        });
     }
     if let Some(newer) = successor(&mut tx, keyring, id).await? {
         return Ok(BeginRefresh::Superseded(Box::new(newer)));
@@ -86,14 +92,14 @@ fn is_too_soon(tried_at: Option<Timestamp>, now: Timestamp) -> bool {
 }
 
 /// Also where the refresh was given up as lost meanwhile: the pair is here, so it was
-/// not lost.
-const COMPLETE: &str = "
+/// not lost. Whoever writes knows that the pair is newer than all versions up to $2.
+const WRITE: &str = "
     UPDATE salla_sync.connections SET
-        access_token = $3, refresh_token = $4, key_id = $5, expires_at = $6,
-        scope = coalesce($7, scope), version = version + 1, state = 'ACTIVE',
+        access_token = $4, refresh_token = $5, key_id = $6, expires_at = $7,
+        scope = coalesce($8, scope), version = $3, state = 'ACTIVE',
         refresh_started_at = NULL, refresh_intent = NULL, refresh_presentations = 0,
-        refresh_lost_at = NULL, disconnected_why = NULL, updated_at = $8
-    WHERE id = $1 AND version = $2";
+        refresh_lost_at = NULL, disconnected_why = NULL, updated_at = $9
+    WHERE id = $1 AND version <= $2";
 
 pub(crate) async fn complete(
     pool: &PgPool,
@@ -102,19 +108,45 @@ pub(crate) async fn complete(
     tokens: &Tokens,
     now: Timestamp,
 ) -> Result<Connection, Trouble> {
-    let sealed = seal(keyring, intent.connection, tokens)?;
-    sqlx::query(COMPLETE)
-        .bind(intent.connection.0)
-        .bind(intent.version)
+    let versions = (intent.version, intent.version + 1);
+    write(pool, keyring, intent.connection, versions, tokens, now).await
+}
+
+pub(crate) async fn restore(
+    pool: &PgPool,
+    keyring: &Keyring,
+    known: &Connection,
+    stored: i64,
+    now: Timestamp,
+) -> Result<Connection, Trouble> {
+    let versions = (stored.min(known.version - 1), known.version);
+    write(pool, keyring, known.id, versions, &known.tokens, now).await
+}
+
+async fn write(
+    pool: &PgPool,
+    keyring: &Keyring,
+    id: ConnectionId,
+    (over, version): (i64, i64),
+    tokens: &Tokens,
+    now: Timestamp,
+) -> Result<Connection, Trouble> {
+    let sealed = seal(keyring, id, tokens)?;
+    let mut tx = begin_durable(pool).await?;
+    sqlx::query(WRITE)
+        .bind(id.0)
+        .bind(over)
+        .bind(version)
         .bind(sealed.access)
         .bind(sealed.refresh)
         .bind(keyring.current_id())
         .bind(tokens.expires_at.map(ToSqlx::to_sqlx))
         .bind(&tokens.scope)
         .bind(now.to_sqlx())
-        .execute(pool)
+        .execute(&mut *tx)
         .await?;
-    load(pool, keyring, intent.connection).await
+    tx.commit().await?;
+    load(pool, keyring, id).await
 }
 
 /// Back to what it was before the intent: never presented, or once without an answer. By its
@@ -157,13 +189,15 @@ async fn end(
     intent: &RefreshIntent,
     now: Timestamp,
 ) -> Result<(), Trouble> {
+    let mut tx = begin_durable(pool).await?;
     sqlx::query(sql)
         .bind(intent.connection.0)
         .bind(intent.version)
         .bind(intent.id)
         .bind(now.to_sqlx())
-        .execute(pool)
+        .execute(&mut *tx)
         .await?;
+    tx.commit().await?;
     Ok(())
 }
 
@@ -180,12 +214,14 @@ pub(crate) async fn disconnect(
     why: Disconnection,
     now: Timestamp,
 ) -> Result<(), Trouble> {
+    let mut tx = begin_durable(pool).await?;
     sqlx::query(DISCONNECT)
         .bind(id.0)
         .bind(version)
         .bind(why.code())
         .bind(now.to_sqlx())
-        .execute(pool)
+        .execute(&mut *tx)
         .await?;
+    tx.commit().await?;
     Ok(())
 }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::connections::keyring::{KeyMismatch, Keyring};
 use crate::connections::rows::{ConnectionRow, place, seal, select_connection};
 use crate::failure::{Trouble, database_failure};
+use crate::transaction::begin_durable;
 
 /// A plain hash is safe here although the database may be read by others: Salla's
 /// tokens are long random strings, so nobody can find one by trying, and unlike a
@@ -49,6 +50,7 @@ pub(crate) async fn open(
 ) -> Result<Connection, Trouble> {
     let fingerprint = fingerprint(given);
     let sealed = seal(keyring, new_id, given)?;
+    let mut tx = begin_durable(pool).await?;
     sqlx::query(INSERT)
         .bind(new_id.0)
         .bind(&fingerprint)
@@ -58,12 +60,13 @@ pub(crate) async fn open(
         .bind(given.expires_at.map(ToSqlx::to_sqlx))
         .bind(&given.scope)
         .bind(now.to_sqlx())
-        .execute(pool)
+        .execute(&mut *tx)
         .await?;
     let row: ConnectionRow = sqlx::query_as(BY_FINGERPRINT)
         .bind(&fingerprint)
-        .fetch_one(pool)
+        .fetch_one(&mut *tx)
         .await?;
+    tx.commit().await?;
     Ok(row.decrypt(keyring)?)
 }
 
@@ -86,7 +89,7 @@ pub(crate) async fn bind(
     merchant: MerchantId,
     now: Timestamp,
 ) -> Result<(), Trouble> {
-    let mut tx = pool.begin().await?;
+    let mut tx = begin_durable(pool).await?;
     sqlx::query(TAKE_TURNS)
         .bind(merchant.0)
         .execute(&mut *tx)

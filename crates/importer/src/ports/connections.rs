@@ -95,6 +95,10 @@ pub enum BeginRefresh {
     InFlight(Presented),
     /// An early refresh was tried a moment ago.
     TooSoon,
+    /// The row holds an older version than the caller's: the database has gone back.
+    Behind {
+        stored: i64,
+    },
 }
 
 /// Tokens at rest, encrypted, shared by all processes.
@@ -131,13 +135,18 @@ pub trait Connections: Send + Sync {
         presentation: Presentation,
     ) -> Result<BeginRefresh, Failure>;
 
-    /// Stores the new pair before anyone uses it. Returns what is stored
-    /// afterwards, which is newer than the pair if somebody else was faster.
+    /// Stores the new pair before anyone uses it, also over a version older than the
+    /// intent's. Returns what is stored afterwards, which is newer than the pair if somebody
+    /// else was faster.
     async fn complete_refresh(
         &self,
         intent: &RefreshIntent,
         tokens: &Tokens,
     ) -> Result<Connection, Failure>;
+
+    /// Writes tokens again that a row has lost which now holds the older version `stored`.
+    /// Returns what is stored afterwards.
+    async fn restore(&self, known: &Connection, stored: i64) -> Result<Connection, Failure>;
 
     /// Takes the intent back; allowed only when the token was surely not used.
     async fn abandon_refresh(&self, intent: &RefreshIntent) -> Result<(), Failure>;

@@ -130,7 +130,7 @@ impl TokenKeeper {
         match refreshed {
             Ok(Renewal::Renewed(newer)) => usable(&newer),
             // The old token still serves; whatever is wrong may be over by the next try.
-            Ok(Renewal::Lost | Renewal::InFlight | Renewal::TooSoon) => Ok(token),
+            Ok(Renewal::Lost | Renewal::InFlight | Renewal::TooSoon | Renewal::Behind) => Ok(token),
             Ok(Renewal::Later(failure)) | Err(failure @ Failure::Database { .. }) => {
                 tracing::warn!(
                     %failure, merchant = connection.merchant.map(|m| m.to_string()),
@@ -182,7 +182,7 @@ impl TokenKeeper {
             .disconnect(connection.id, connection.version, why)
             .await?;
         let stored = connections.load(connection.id).await?;
-        self.memory().remember(stored.clone());
+        self.memory().remember(stored.clone())?;
         if AccessToken::of(connection).is_older_than(&stored) && usable(&stored).is_ok() {
             return Ok(stored);
         }
@@ -192,12 +192,20 @@ impl TokenKeeper {
 
     pub(super) async fn reload(&self) -> Result<Connection, Failure> {
         self.store_what_is_unstored().await?;
-        let connection = self
-            .settings
-            .connections
-            .load(self.settings.connection)
-            .await?;
-        self.memory().remember(connection.clone());
+        let connections = &self.settings.connections;
+        let mut connection = connections.load(self.settings.connection).await?;
+        let newer = self.memory().newer_than(&connection);
+        if let Some(known) = newer {
+            tracing::error!(
+                stored = connection.version,
+                known = known.version,
+                merchant = known.merchant.map(|m| m.to_string()),
+                "the database has gone back to older tokens of the shop; the newer ones, which \
+                 this process knows, are stored again"
+            );
+            connection = connections.restore(&known, connection.version).await?;
+        }
+        self.memory().remember(connection.clone())?;
         Ok(connection)
     }
 

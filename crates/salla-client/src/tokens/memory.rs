@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::failure::Failure;
 use importer::ports::clock::Clock;
 use importer::ports::connections::{
     BETWEEN_EARLY_REFRESHES, Connection, ConnectionState, Presented, RefreshIntent, Tokens,
@@ -32,8 +33,25 @@ impl Memory {
         self.connection.as_ref()
     }
 
-    pub(super) fn remember(&mut self, connection: Connection) {
+    /// Never goes back behind what it holds: a database that has gone back would have a
+    /// spent token presented again.
+    pub(super) fn remember(&mut self, connection: Connection) -> Result<(), Failure> {
+        if self.newer_than(&connection).is_some() {
+            return Err(Failure::Database {
+                what: "the database has gone back to older tokens of the shop than this process \
+                       holds, and could not be brought forward again"
+                    .to_owned(),
+            });
+        }
         self.connection = Some(connection);
+        Ok(())
+    }
+
+    /// What this process knows of the connection, if that is newer than what is stored.
+    pub(super) fn newer_than(&self, stored: &Connection) -> Option<Connection> {
+        let known = self.connection.as_ref()?;
+        let is_newer = known.id == stored.id && known.version > stored.version;
+        is_newer.then(|| known.clone())
     }
 
     /// Whether other tokens than this one took its place already.

@@ -38,6 +38,8 @@ pub(super) enum Renewal {
     InFlight,
     /// An early refresh was tried a moment ago.
     TooSoon,
+    /// The database has gone back since the connection was loaded.
+    Behind,
     /// No answer came, so the token may be spent.
     Lost,
 }
@@ -67,11 +69,12 @@ impl TokenKeeper {
         match begun {
             BeginRefresh::Granted(intent) => self.present(connection, intent).await,
             BeginRefresh::Superseded(newer) => {
-                self.memory().remember((*newer).clone());
+                self.memory().remember((*newer).clone())?;
                 Ok(Renewal::Renewed(newer))
             }
             BeginRefresh::InFlight(_) => Ok(Renewal::InFlight),
             BeginRefresh::TooSoon => Ok(Renewal::TooSoon),
+            BeginRefresh::Behind { .. } => Ok(Renewal::Behind),
         }
     }
 
@@ -100,7 +103,7 @@ impl TokenKeeper {
             match renewal {
                 Renewal::Renewed(_) => return Ok(Replacement::Newer),
                 Renewal::Later(failure) => return Ok(Replacement::Later(failure)),
-                Renewal::InFlight | Renewal::TooSoon | Renewal::Lost => {}
+                Renewal::InFlight | Renewal::TooSoon | Renewal::Behind | Renewal::Lost => {}
             }
             connection = self.reload().await?;
             if (connection.id, connection.version) != (id, version) {

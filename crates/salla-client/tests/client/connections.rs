@@ -54,6 +54,11 @@ impl MemoryConnections {
         self.row.lock().unwrap().clone()
     }
 
+    /// As a database does that lacks the last commits.
+    pub(crate) fn go_back_to(&self, former: Connection) {
+        *self.row.lock().unwrap() = former;
+    }
+
     pub(crate) fn set_state(&self, state: ConnectionState) {
         self.row.lock().unwrap().state = state;
     }
@@ -95,6 +100,11 @@ impl Connections for MemoryConnections {
         let mut row = self.row.lock().unwrap();
         if row.version > version {
             return Ok(BeginRefresh::Superseded(Box::new(row.clone())));
+        }
+        if row.version < version {
+            return Ok(BeginRefresh::Behind {
+                stored: row.version,
+            });
         }
         let times = match (row.state, presentation) {
             (ConnectionState::Disconnected { why }, _) => return Err(why.into()),
@@ -143,10 +153,21 @@ impl Connections for MemoryConnections {
             });
         }
         let mut row = self.row.lock().unwrap();
-        if row.version == intent.version {
+        if row.version <= intent.version {
             row.tokens = tokens.clone();
-            row.version += 1;
+            row.version = intent.version + 1;
             row.state = ConnectionState::Active;
+        }
+        Ok(row.clone())
+    }
+
+    async fn restore(&self, known: &Connection, stored: i64) -> Result<Connection, Failure> {
+        let mut row = self.row.lock().unwrap();
+        if row.version <= stored {
+            *row = Connection {
+                state: ConnectionState::Active,
+                ..known.clone()
+            };
         }
         Ok(row.clone())
     }

@@ -317,3 +317,55 @@ async fn there_is_one_early_refresh_a_minute_at_most() {
     let refreshes = salla.seen(PATH).len();
     assert!((2..=MINUTES).contains(&refreshes), "{refreshes}");
 }
+
+/// Failing over to a replica that lacks the last commits, or a restore in place.
+#[tokio::test]
+async fn a_process_does_not_forget_the_pair_that_the_database_has_lost() {
+    let salla = FakeSalla::start().await;
+    let body = |number| issues(&format!("a{number}"), &format!("r{number}"));
+    salla.on(PATH, (2..9).map(body));
+    let connections = stored();
+    let keeper = keeper(&salla, &connections);
+    let before = connections.row();
+    rejected(&keeper).await.unwrap();
+    assert_eq!(access(&keeper).await, "a2");
+
+    connections.go_back_to(before.clone());
+    rejected(&keeper).await.unwrap();
+    assert_eq!(access(&keeper).await, "a3");
+    assert_eq!(connections.row().version, 3);
+
+    // A disconnection of former times does not count either.
+    connections.go_back_to(before);
+    let why = Disconnection::RefreshLost;
+    connections.set_state(ConnectionState::Disconnected { why });
+    rejected(&keeper).await.unwrap();
+    assert_eq!(access(&keeper).await, "a4");
+    let presented: Vec<String> = salla.seen(PATH).into_iter().map(|seen| seen.body).collect();
+    for (number, body) in (1..).zip(&presented) {
+        assert!(
+            body.contains(&format!("refresh_token=r{number}&")),
+            "{presented:?}"
+        );
+    }
+    assert_eq!(presented.len(), 3);
+}
+
+/// It may have presented a token of which the database knows nothing any more.
+#[tokio::test]
+async fn a_lost_intent_is_not_granted_anew_to_who_remembers_it() {
+    let salla = FakeSalla::start().await;
+    salla.on(
+        PATH,
+        [Reply::HangsUp, Reply::HangsUp, issues("third", "r3")],
+    );
+    let connections = MemoryConnections::holding(ending_soon());
+    let before = connections.row();
+    let keeper = keeper(&salla, &connections);
+    assert_eq!(access(&keeper).await, "first");
+    for _ in 0..3 {
+        connections.go_back_to(before.clone());
+        assert_eq!(rejected(&keeper).await, Err(LOST));
+    }
+    assert_eq!(salla.seen(PATH).len(), 2);
+}

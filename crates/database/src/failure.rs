@@ -3,13 +3,19 @@
 //! PostgreSQL's own messages may quote values of a record, which are personal data,
 //! so a failure tells only what was being done and the kind of the error.
 
-use domain::failure::Failure;
+use domain::failure::{Disconnection, Failure};
+use uuid::Uuid;
 
 /// What can stop a piece of work inside a transaction.
 #[derive(Debug)]
 pub(crate) enum Trouble {
     Sql(sqlx::Error),
     Failure(Failure),
+    /// A connection that must not be used, and is to be parked.
+    Unfit {
+        connection: Uuid,
+        why: Disconnection,
+    },
 }
 
 impl From<sqlx::Error> for Trouble {
@@ -29,6 +35,7 @@ impl Trouble {
     pub(crate) fn while_doing(self, doing: &str) -> Failure {
         match self {
             Self::Failure(failure) => failure,
+            Self::Unfit { why, .. } => why.into(),
             Self::Sql(error) => database_failure(doing, &error),
         }
     }
@@ -36,7 +43,7 @@ impl Trouble {
     /// A row was there that was taken to be absent.
     pub(crate) fn is_duplicate(&self) -> bool {
         match self {
-            Self::Failure(_) => false,
+            Self::Failure(_) | Self::Unfit { .. } => false,
             Self::Sql(error) => {
                 let code = error.as_database_error().and_then(|db| db.code());
                 code.is_some_and(|code| code == "23505")
@@ -47,7 +54,7 @@ impl Trouble {
     /// Somebody else held a lock for longer than this work wants to wait.
     pub(crate) fn is_lock_timeout(&self) -> bool {
         match self {
-            Self::Failure(_) => false,
+            Self::Failure(_) | Self::Unfit { .. } => false,
             Self::Sql(error) => {
                 let code = error.as_database_error().and_then(|db| db.code());
                 code.is_some_and(|code| code == "55P03")
@@ -58,7 +65,7 @@ impl Trouble {
     /// Whether the same work may succeed if it is simply begun again.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
-            Self::Failure(_) => false,
+            Self::Failure(_) | Self::Unfit { .. } => false,
             Self::Sql(error) => may_pass(error),
         }
     }

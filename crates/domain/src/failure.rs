@@ -106,6 +106,8 @@ pub enum Disconnection {
     Forbidden,
     #[error("the merchant's Salla account or shop is not active")]
     ShopInactive,
+    #[error("the tokens that are stored for this shop open another one; nothing was written")]
+    OtherShop,
 }
 
 impl Disconnection {
@@ -117,6 +119,7 @@ impl Disconnection {
         ScopeMissing,
         Forbidden,
         ShopInactive,
+        OtherShop,
     }
 
     pub fn code(self) -> &'static str {
@@ -128,6 +131,7 @@ impl Disconnection {
             Self::ScopeMissing => "scope_missing",
             Self::Forbidden => "forbidden",
             Self::ShopInactive => "shop_inactive",
+            Self::OtherShop => "other_shop",
         }
     }
 
@@ -150,6 +154,10 @@ impl Disconnection {
             }
             Self::ShopInactive => {
                 "have the merchant reactivate the Salla account, then `salla-sync runs restart RUN`"
+            }
+            Self::OtherShop => {
+                "find out who changed salla_sync.connections or salla_sync.merchants, then store \
+                 the shop's own tokens with `salla-sync connect`: the run then goes on by itself"
             }
         }
     }
@@ -178,6 +186,10 @@ impl Disconnection {
             }
             Self::ShopInactive => {
                 "have the merchant reactivate the Salla account, then start again"
+            }
+            Self::OtherShop => {
+                "find out who changed salla_sync.connections or salla_sync.merchants, then start \
+                 again with the shop's own tokens"
             }
         }
     }

@@ -134,16 +134,33 @@ impl Keyring {
     }
 }
 
-/// Which column of which row a ciphertext belongs to; it opens nowhere else.
+/// What a ciphertext belongs to; it opens nowhere else.
 #[derive(Clone, Copy)]
 pub(crate) struct SealedPlace {
     pub(crate) connection: Uuid,
     pub(crate) column: &'static str,
+    pub(crate) binding: Binding,
+}
+
+/// What beside its row and column a ciphertext is bound to.
+#[derive(Clone, Copy)]
+pub(crate) enum Binding {
+    /// Nothing: what older versions of the program wrote.
+    RowOnly,
+    /// The version of the tokens, and the shop once it is known.
+    Whole { version: i64, salla_id: Option<i64> },
 }
 
 impl SealedPlace {
     fn aad(&self) -> String {
-        format!("salla_sync.connections/{}/{}", self.connection, self.column)
+        let row = format!("salla_sync.connections/{}/{}", self.connection, self.column);
+        match self.binding {
+            Binding::RowOnly => row,
+            Binding::Whole { version, salla_id } => {
+                let shop = salla_id.map_or_else(|| "none".to_owned(), |id| id.to_string());
+                format!("2/{row}/version {version}/shop {shop}")
+            }
+        }
     }
 }
 
@@ -208,6 +225,37 @@ mod tests {
         SealedPlace {
             connection: Uuid::from_u128(7),
             column,
+            binding: Binding::Whole {
+                version: 3,
+                salla_id: Some(9),
+            },
+        }
+    }
+
+    #[test]
+    fn a_token_opens_for_its_own_shop_and_version_only() {
+        let (keyring, _) = Keyring::generate().unwrap();
+        let key = keyring.current_id();
+        let bound = |version, salla_id| SealedPlace {
+            binding: Binding::Whole { version, salla_id },
+            ..place("access_token")
+        };
+        let sealed = keyring
+            .seal(bound(3, Some(9)), &SecretString::from("t"))
+            .unwrap();
+        assert!(keyring.open(bound(3, Some(9)), key, &sealed).is_ok());
+        let row_only = SealedPlace {
+            binding: Binding::RowOnly,
+            ..place("access_token")
+        };
+        for other in [
+            bound(2, Some(9)),
+            bound(3, Some(8)),
+            bound(3, None),
+            row_only,
+        ] {
+            let opened = keyring.open(other, key, &sealed);
+            assert!(matches!(opened, Err(KeyMismatch::Wrong { .. })));
         }
     }
 

@@ -20,6 +20,7 @@ use sqlx::PgPool;
 pub use keyring::{KeyMismatch, Keyring, KeyringError};
 pub use storing::KeyCheck;
 
+use crate::failure::Trouble;
 use crate::retry::persistently;
 use crate::runs::new_id;
 
@@ -40,6 +41,19 @@ impl PostgresConnections {
         }
     }
 
+    /// Does `work`, and parks the connection that it has found unfit for use.
+    async fn parking<T>(
+        &self,
+        work: impl Future<Output = Result<T, Trouble>> + Send,
+    ) -> Result<T, Trouble> {
+        let done = work.await;
+        if let Err(Trouble::Unfit { connection, why }) = &done {
+            tracing::error!(%connection, %why, "a stored connection is parked");
+            refresh::park(&self.pool, *connection, *why, self.clock.now()).await?;
+        }
+        done
+    }
+
     /// For the start: refuses a key that cannot open what is stored, before anything
     /// is written with it. Connections that serve no longer do not count.
     pub async fn check_key(&self) -> Result<(), KeyCheck> {
@@ -53,7 +67,7 @@ impl Connections for PostgresConnections {
         let now = self.clock.now();
         let id = ConnectionId(new_id(now));
         persistently(&self.clock, "storing the connection", || {
-            storing::open(&self.pool, &self.keyring, id, given, now)
+            self.parking(storing::open(&self.pool, &self.keyring, id, given, now))
         })
         .await
     }
@@ -61,21 +75,21 @@ impl Connections for PostgresConnections {
     async fn bind(&self, id: ConnectionId, merchant: MerchantId) -> Result<(), Failure> {
         let now = self.clock.now();
         persistently(&self.clock, "binding the connection to its shop", || {
-            storing::bind(&self.pool, id, merchant, now)
+            self.parking(storing::bind(&self.pool, &self.keyring, id, merchant, now))
         })
         .await
     }
 
     async fn load(&self, id: ConnectionId) -> Result<Connection, Failure> {
         persistently(&self.clock, "reading the connection", || {
-            storing::load(&self.pool, &self.keyring, id)
+            self.parking(storing::load(&self.pool, &self.keyring, id))
         })
         .await
     }
 
     async fn of_merchant(&self, merchant: MerchantId) -> Result<Option<Connection>, Failure> {
         persistently(&self.clock, "reading the shop's connection", || {
-            storing::of_merchant(&self.pool, &self.keyring, merchant)
+            self.parking(storing::of_merchant(&self.pool, &self.keyring, merchant))
         })
         .await
     }
@@ -95,9 +109,15 @@ impl Connections for PostgresConnections {
             version,
             times: 1,
         };
-        refresh::begin(&self.pool, &self.keyring, intent, now, presentation)
-            .await
-            .map_err(|trouble| trouble.while_doing("committing to a token refresh"))
+        self.parking(refresh::begin(
+            &self.pool,
+            &self.keyring,
+            intent,
+            now,
+            presentation,
+        ))
+        .await
+        .map_err(|trouble| trouble.while_doing("committing to a token refresh"))
     }
 
     async fn complete_refresh(
@@ -107,7 +127,13 @@ impl Connections for PostgresConnections {
     ) -> Result<Connection, Failure> {
         let now = self.clock.now();
         persistently(&self.clock, "storing the refreshed tokens", || {
-            refresh::complete(&self.pool, &self.keyring, intent, tokens, now)
+            self.parking(refresh::complete(
+                &self.pool,
+                &self.keyring,
+                intent,
+                tokens,
+                now,
+            ))
         })
         .await
     }
@@ -115,7 +141,13 @@ impl Connections for PostgresConnections {
     async fn restore(&self, known: &Connection, stored: i64) -> Result<Connection, Failure> {
         let now = self.clock.now();
         persistently(&self.clock, "storing tokens that the database lost", || {
-            refresh::restore(&self.pool, &self.keyring, known, stored, now)
+            self.parking(refresh::restore(
+                &self.pool,
+                &self.keyring,
+                known,
+                stored,
+                now,
+            ))
         })
         .await
     }

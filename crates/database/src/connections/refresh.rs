@@ -9,9 +9,10 @@ use importer::ports::connections::{
 use jiff::{SignedDuration, Timestamp};
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
 
 use crate::connections::keyring::Keyring;
-use crate::connections::rows::{ConnectionRow, seal, select_connection};
+use crate::connections::rows::{ConnectionRow, SEAL_FORMAT, seal, select_connection};
 use crate::connections::storing::{load, successor};
 use crate::failure::Trouble;
 use crate::transaction::begin_durable;
@@ -91,12 +92,15 @@ fn is_too_soon(tried_at: Option<Timestamp>, now: Timestamp) -> bool {
     tried_at.is_some_and(|at| now.duration_since(at).abs() < between)
 }
 
+/// The tokens are bound to it, so it must not change meanwhile.
+const SHOP: &str = "SELECT salla_id FROM salla_sync.connections WHERE id = $1 FOR UPDATE";
+
 /// Also where the refresh was given up as lost meanwhile: the pair is here, so it was
 /// not lost. Whoever writes knows that the pair is newer than all versions up to $2.
 const WRITE: &str = "
     UPDATE salla_sync.connections SET
-        access_token = $4, refresh_token = $5, key_id = $6, expires_at = $7,
-        scope = coalesce($8, scope), version = $3, state = 'ACTIVE',
+        access_token = $4, refresh_token = $5, key_id = $6, seal_format = $10,
+        expires_at = $7, scope = coalesce($8, scope), version = $3, state = 'ACTIVE',
         refresh_started_at = NULL, refresh_intent = NULL, refresh_presentations = 0,
         refresh_lost_at = NULL, disconnected_why = NULL, updated_at = $9
     WHERE id = $1 AND version <= $2";
@@ -131,8 +135,12 @@ async fn write(
     tokens: &Tokens,
     now: Timestamp,
 ) -> Result<Connection, Trouble> {
-    let sealed = seal(keyring, id, tokens)?;
     let mut tx = begin_durable(pool).await?;
+    let salla_id: Option<i64> = sqlx::query_scalar(SHOP)
+        .bind(id.0)
+        .fetch_one(&mut *tx)
+        .await?;
+    let sealed = seal(keyring, id, (version, salla_id), tokens)?;
     sqlx::query(WRITE)
         .bind(id.0)
         .bind(over)
@@ -143,6 +151,7 @@ async fn write(
         .bind(tokens.expires_at.map(ToSqlx::to_sqlx))
         .bind(&tokens.scope)
         .bind(now.to_sqlx())
+        .bind(SEAL_FORMAT)
         .execute(&mut *tx)
         .await?;
     tx.commit().await?;
@@ -218,6 +227,30 @@ pub(crate) async fn disconnect(
     sqlx::query(DISCONNECT)
         .bind(id.0)
         .bind(version)
+        .bind(why.code())
+        .bind(now.to_sqlx())
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+const PARK: &str = "
+    UPDATE salla_sync.connections
+    SET state = 'DISCONNECTED', disconnected_why = $2, refresh_started_at = NULL,
+        refresh_intent = NULL, updated_at = $3
+    WHERE id = $1 AND state <> 'DISCONNECTED'";
+
+/// Parks a connection that must not be used, whatever its version.
+pub(crate) async fn park(
+    pool: &PgPool,
+    connection: Uuid,
+    why: Disconnection,
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    let mut tx = begin_durable(pool).await?;
+    sqlx::query(PARK)
+        .bind(connection)
         .bind(why.code())
         .bind(now.to_sqlx())
         .execute(&mut *tx)

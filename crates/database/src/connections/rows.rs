@@ -6,12 +6,17 @@ use importer::ports::connections::{Connection, ConnectionId, ConnectionState, Pr
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::connections::keyring::{KeyMismatch, Keyring, SealedPlace};
+use crate::connections::keyring::{Binding, KeyMismatch, Keyring, SealedPlace};
+use crate::failure::Trouble;
 
 #[derive(sqlx::FromRow)]
 pub(crate) struct ConnectionRow {
-    id: Uuid,
+    pub(crate) id: Uuid,
     merchant_id: Option<Uuid>,
+    /// The number of the shop that `merchant_id` stands for.
+    merchant_salla_id: Option<i64>,
+    pub(crate) salla_id: Option<i64>,
+    seal_format: i16,
     key_id: String,
     access_token: Vec<u8>,
     refresh_token: Option<Vec<u8>>,
@@ -30,40 +35,75 @@ pub(crate) struct ConnectionRow {
 macro_rules! select_connection {
     ($rest:literal) => {
         concat!(
-            "SELECT id, merchant_id, key_id, access_token, refresh_token, expires_at, scope, \
-             version, state, refresh_started_at, refresh_presentations, refresh_lost_at, \
-             refresh_tried_at, disconnected_why FROM salla_sync.connections ",
+            "SELECT id, merchant_id, salla_id, seal_format, key_id, access_token, refresh_token, \
+             expires_at, scope, version, state, refresh_started_at, refresh_presentations, \
+             refresh_lost_at, refresh_tried_at, disconnected_why, \
+             (SELECT m.salla_id FROM salla_sync.merchants m \
+              WHERE m.id = connections.merchant_id) AS merchant_salla_id \
+             FROM salla_sync.connections ",
             $rest
         )
     };
 }
 pub(crate) use select_connection;
 
+/// What is written with [`SEAL_FORMAT`] = 2.
+pub(crate) const SEAL_FORMAT: i16 = 2;
+
 impl ConnectionRow {
-    pub(crate) fn decrypt(self, keyring: &Keyring) -> Result<Connection, Failure> {
+    pub(crate) fn decrypt(self, keyring: &Keyring) -> Result<Connection, Trouble> {
         let state = self.state()?;
-        let open = |column, sealed: &[u8]| {
-            keyring
-                .open(place(self.id, column), &self.key_id, sealed)
-                .map_err(unreadable)
-        };
-        let access = open("access_token", &self.access_token)?;
-        let refresh = self.refresh_token.as_deref();
-        let refresh = refresh
-            .map(|sealed| open("refresh_token", sealed))
-            .transpose()?;
+        if self.names_two_shops() {
+            return Err(self.unfit(state, Disconnection::OtherShop));
+        }
+        let tokens = self.tokens(keyring).map_err(unreadable)?;
         Ok(Connection {
             id: ConnectionId(self.id),
             merchant: self.merchant_id.map(MerchantId),
-            tokens: Tokens {
-                access,
-                refresh,
-                expires_at: self.expires_at.map(jiff_sqlx::Timestamp::to_jiff),
-                scope: self.scope,
-            },
+            salla_id: self.salla_id,
+            tokens,
             version: self.version,
             state,
         })
+    }
+
+    pub(crate) fn tokens(&self, keyring: &Keyring) -> Result<Tokens, KeyMismatch> {
+        let binding = match self.seal_format {
+            SEAL_FORMAT => Binding::Whole {
+                version: self.version,
+                salla_id: self.salla_id,
+            },
+            _ => Binding::RowOnly,
+        };
+        let open = |column, sealed: &[u8]| {
+            keyring.open(place(self.id, column, binding), &self.key_id, sealed)
+        };
+        let refresh = self.refresh_token.as_deref();
+        Ok(Tokens {
+            access: open("access_token", &self.access_token)?,
+            refresh: refresh
+                .map(|sealed| open("refresh_token", sealed))
+                .transpose()?,
+            expires_at: self.expires_at.map(jiff_sqlx::Timestamp::to_jiff),
+            scope: self.scope.clone(),
+        })
+    }
+
+    fn unfit(&self, state: ConnectionState, why: Disconnection) -> Trouble {
+        let why = match state {
+            ConnectionState::Disconnected { why } => why,
+            ConnectionState::Active | ConnectionState::Refreshing(_) => why,
+        };
+        Trouble::Unfit {
+            connection: self.id,
+            why,
+        }
+    }
+
+    /// The tokens are one shop's and the row another one's.
+    pub(crate) fn names_two_shops(&self) -> bool {
+        let both = self.salla_id.zip(self.merchant_salla_id);
+        both.is_some_and(|(tokens, row)| tokens != row)
     }
 
     /// When somebody began a refresh the last time.
@@ -97,8 +137,12 @@ fn parse_disconnection(code: &str) -> Option<Disconnection> {
         .find(|why| why.code() == code)
 }
 
-pub(crate) fn place(connection: Uuid, column: &'static str) -> SealedPlace {
-    SealedPlace { connection, column }
+fn place(connection: Uuid, column: &'static str, binding: Binding) -> SealedPlace {
+    SealedPlace {
+        connection,
+        column,
+        binding,
+    }
 }
 
 fn unreadable(mismatch: KeyMismatch) -> Failure {
@@ -116,12 +160,15 @@ pub(crate) struct SealedTokens {
 pub(crate) fn seal(
     keyring: &Keyring,
     id: ConnectionId,
+    (version, salla_id): (i64, Option<i64>),
     tokens: &Tokens,
 ) -> Result<SealedTokens, Failure> {
+    let binding = Binding::Whole { version, salla_id };
+    let seal = |column, token| keyring.seal(place(id.0, column, binding), token);
     let refresh = tokens.refresh.as_ref();
-    let refresh = refresh.map(|token| keyring.seal(place(id.0, "refresh_token"), token));
+    let refresh = refresh.map(|token| seal("refresh_token", token));
     Ok(SealedTokens {
-        access: keyring.seal(place(id.0, "access_token"), &tokens.access)?,
+        access: seal("access_token", &tokens.access)?,
         refresh: refresh.transpose()?,
     })
 }

@@ -1,6 +1,6 @@
 //! Opening, binding and finding connections.
 
-use domain::failure::Failure;
+use domain::failure::{Disconnection, Failure};
 use domain::shop::MerchantId;
 use importer::ports::connections::{Connection, ConnectionId, Tokens};
 use jiff::Timestamp;
@@ -8,10 +8,9 @@ use jiff_sqlx::ToSqlx;
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
-use uuid::Uuid;
 
 use crate::connections::keyring::{KeyMismatch, Keyring};
-use crate::connections::rows::{ConnectionRow, place, seal, select_connection};
+use crate::connections::rows::{ConnectionRow, SEAL_FORMAT, seal, select_connection};
 use crate::failure::{Trouble, database_failure};
 use crate::transaction::begin_durable;
 
@@ -33,8 +32,8 @@ fn fingerprint(tokens: &Tokens) -> Vec<u8> {
 const INSERT: &str = "
     INSERT INTO salla_sync.connections AS c
         (id, fingerprint, key_id, access_token, refresh_token, expires_at, scope, state,
-         created_at, updated_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, 'ACTIVE', $8, $8)
+         created_at, updated_at, seal_format)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, 'ACTIVE', $8, $8, $9)
     ON CONFLICT (fingerprint) DO UPDATE
         SET expires_at = excluded.expires_at, updated_at = excluded.updated_at
         WHERE c.version = 1 AND c.expires_at IS NULL AND excluded.expires_at IS NOT NULL";
@@ -49,7 +48,7 @@ pub(crate) async fn open(
     now: Timestamp,
 ) -> Result<Connection, Trouble> {
     let fingerprint = fingerprint(given);
-    let sealed = seal(keyring, new_id, given)?;
+    let sealed = seal(keyring, new_id, (1, None), given)?;
     let mut tx = begin_durable(pool).await?;
     sqlx::query(INSERT)
         .bind(new_id.0)
@@ -60,6 +59,7 @@ pub(crate) async fn open(
         .bind(given.expires_at.map(ToSqlx::to_sqlx))
         .bind(&given.scope)
         .bind(now.to_sqlx())
+        .bind(SEAL_FORMAT)
         .execute(&mut *tx)
         .await?;
     let row: ConnectionRow = sqlx::query_as(BY_FINGERPRINT)
@@ -67,7 +67,7 @@ pub(crate) async fn open(
         .fetch_one(&mut *tx)
         .await?;
     tx.commit().await?;
-    Ok(row.decrypt(keyring)?)
+    row.decrypt(keyring)
 }
 
 /// The merchant's row lines up those who bind at once, because each clears the mark
@@ -78,13 +78,20 @@ const UNMARK_OTHERS: &str = "
     UPDATE salla_sync.connections SET is_current = false, updated_at = $3
     WHERE merchant_id = $2 AND id <> $1 AND is_current";
 
+/// The tokens are sealed again, because what they are bound to has changed.
 const MARK: &str = "
     UPDATE salla_sync.connections
-    SET merchant_id = $2, is_current = true, updated_at = $3, bound_at = now()
+    SET merchant_id = $2, is_current = true, updated_at = $3, bound_at = now(), salla_id = $4,
+        access_token = $5, refresh_token = $6, key_id = $7, seal_format = $8
     WHERE id = $1 AND (merchant_id IS DISTINCT FROM $2 OR NOT is_current)";
+
+const LOCK: &str = select_connection!("WHERE id = $1 FOR UPDATE");
+
+const SALLA_ID: &str = "SELECT salla_id FROM salla_sync.merchants WHERE id = $1";
 
 pub(crate) async fn bind(
     pool: &PgPool,
+    keyring: &Keyring,
     id: ConnectionId,
     merchant: MerchantId,
     now: Timestamp,
@@ -94,13 +101,37 @@ pub(crate) async fn bind(
         .bind(merchant.0)
         .execute(&mut *tx)
         .await?;
-    for sql in [UNMARK_OTHERS, MARK] {
-        let mark = sqlx::query(sql)
-            .bind(id.0)
-            .bind(merchant.0)
-            .bind(now.to_sqlx());
-        mark.execute(&mut *tx).await?;
+    let row: ConnectionRow = sqlx::query_as(LOCK).bind(id.0).fetch_one(&mut *tx).await?;
+    let salla_id: i64 = sqlx::query_scalar(SALLA_ID)
+        .bind(merchant.0)
+        .fetch_one(&mut *tx)
+        .await?;
+    if row.salla_id.is_some_and(|bound| bound != salla_id) {
+        return Err(Trouble::Unfit {
+            connection: id.0,
+            why: Disconnection::OtherShop,
+        });
     }
+    let stored = row.decrypt(keyring)?;
+    let bound_to = (stored.version, Some(salla_id));
+    let sealed = seal(keyring, id, bound_to, &stored.tokens)?;
+    sqlx::query(UNMARK_OTHERS)
+        .bind(id.0)
+        .bind(merchant.0)
+        .bind(now.to_sqlx())
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query(MARK)
+        .bind(id.0)
+        .bind(merchant.0)
+        .bind(now.to_sqlx())
+        .bind(salla_id)
+        .bind(sealed.access)
+        .bind(sealed.refresh)
+        .bind(keyring.current_id())
+        .bind(SEAL_FORMAT)
+        .execute(&mut *tx)
+        .await?;
     tx.commit().await?;
     Ok(())
 }
@@ -120,7 +151,7 @@ pub(crate) async fn load(
         .bind(id.0)
         .fetch_one(&mut *connection)
         .await?;
-    Ok(row.decrypt(keyring)?)
+    row.decrypt(keyring)
 }
 
 /// The connection that took the place of another one as its shop's, if it serves.
@@ -138,7 +169,7 @@ pub(crate) async fn successor(
         .bind(id.0)
         .fetch_optional(connection)
         .await?;
-    Ok(row.map(|row| row.decrypt(keyring)).transpose()?)
+    row.map(|row| row.decrypt(keyring)).transpose()
 }
 
 const OF_MERCHANT: &str = select_connection!("WHERE merchant_id = $1 AND is_current");
@@ -152,7 +183,7 @@ pub(crate) async fn of_merchant(
         .bind(merchant.0)
         .fetch_optional(pool)
         .await?;
-    Ok(row.map(|row| row.decrypt(keyring)).transpose()?)
+    row.map(|row| row.decrypt(keyring)).transpose()
 }
 
 /// Why the program must not start with this key.
@@ -165,19 +196,18 @@ pub enum KeyCheck {
 }
 
 /// One row of each key tells whether the key fits.
-const SAMPLES: &str = "
-    SELECT DISTINCT ON (key_id) id, key_id, access_token
-    FROM salla_sync.connections
-    WHERE state <> 'DISCONNECTED'
-    ORDER BY key_id, updated_at DESC";
+const SAMPLES: &str = select_connection!(
+    "WHERE id IN (SELECT DISTINCT ON (key_id) id FROM salla_sync.connections
+         WHERE state <> 'DISCONNECTED' ORDER BY key_id, updated_at DESC)"
+);
 
 pub(crate) async fn check_key(pool: &PgPool, keyring: &Keyring) -> Result<(), KeyCheck> {
-    let samples: Vec<(Uuid, String, Vec<u8>)> = sqlx::query_as(SAMPLES)
+    let samples: Vec<ConnectionRow> = sqlx::query_as(SAMPLES)
         .fetch_all(pool)
         .await
         .map_err(|error| database_failure("looking at the stored connections", &error))?;
-    for (id, key_id, sealed) in samples {
-        keyring.open(place(id, "access_token"), &key_id, &sealed)?;
+    for sample in samples {
+        sample.tokens(keyring)?;
     }
     Ok(())
 }

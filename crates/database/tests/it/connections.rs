@@ -2,7 +2,7 @@
 
 use database::testing::TestDatabase;
 use database::{KeyCheck, KeyMismatch, Keyring, PostgresConnections};
-use domain::failure::Disconnection;
+use domain::failure::{Disconnection, Failure};
 use importer::ports::connections::{
     Connection, ConnectionState, Connections, Presentation, Tokens,
 };
@@ -200,4 +200,66 @@ async fn a_connection_that_does_not_exist_is_an_error() {
 
 fn uuid_of(at: Timestamp) -> uuid::Uuid {
     uuid::Uuid::from_u128(at.as_second().unsigned_abs().into())
+}
+
+const MARK_ALL: &str = "UPDATE salla_sync.connections SET is_current = $1";
+
+/// A wrong UPDATE, two databases that were merged, somebody with write access.
+#[tokio::test]
+async fn tokens_of_another_shop_are_parked_and_nothing_else() {
+    let (db, _, connections) = setup().await;
+    let runs = db.database().runs();
+    let mut ids = Vec::new();
+    for (number, name) in [(1, "one"), (2, "two"), (3, "three")] {
+        let merchant = runs.ensure_merchant(&shop_info(number)).await.unwrap();
+        let opened = connections.open(&tokens(name, Some(name))).await.unwrap();
+        connections.bind(opened.id, merchant).await.unwrap();
+        ids.push((merchant, opened.id));
+    }
+    let bound = connections.of_merchant(ids[0].0).await.unwrap().unwrap();
+    assert_eq!(bound.salla_id, Some(shop_info(1).salla_id));
+    let swap = "
+        UPDATE salla_sync.connections c SET merchant_id = o.merchant_id
+        FROM salla_sync.connections o WHERE (c.id, o.id) IN (($1, $2), ($2, $1))";
+    for (sql, is_current) in [(MARK_ALL, false), (swap, false), (MARK_ALL, true)] {
+        let query = sqlx::query(sql);
+        let query = match sql {
+            MARK_ALL => query.bind(is_current),
+            _ => query.bind(ids[0].1.0).bind(ids[1].1.0),
+        };
+        query.execute(db.pool()).await.unwrap();
+    }
+    let other = Failure::Disconnected(Disconnection::OtherShop);
+    assert_eq!(
+        connections.of_merchant(ids[0].0).await.err(),
+        Some(other.clone())
+    );
+    let begun = connections.begin_refresh(ids[0].1, 1, at(0), Presentation::Needed);
+    assert_eq!(begun.await.err(), Some(other.clone()));
+    connections.of_merchant(ids[2].0).await.unwrap().unwrap();
+    let parked: Vec<Option<String>> = sqlx::query_scalar(
+        "SELECT disconnected_why FROM salla_sync.connections ORDER BY created_at, id",
+    )
+    .fetch_all(db.pool())
+    .await
+    .unwrap();
+    let code = Some("other_shop".to_owned());
+    assert_eq!(parked, [code.clone(), code, None]);
+
+    // Nor does a connection change its shop by being bound.
+    let refused = connections.bind(ids[2].1, ids[0].0).await;
+    assert_eq!(refused.err(), Some(other));
+
+    // Whoever changes the number as well does not get the tokens opened.
+    let id = ids[0].1;
+    sqlx::query(
+        "UPDATE salla_sync.connections SET state = 'ACTIVE', disconnected_why = NULL,
+             salla_id = (SELECT salla_id FROM salla_sync.merchants m WHERE m.id = merchant_id)
+         WHERE id = $1",
+    )
+    .bind(id.0)
+    .execute(db.pool())
+    .await
+    .unwrap();
+    assert!(connections.load(id).await.is_err());
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use database::{BudgetKey, Database};
-use domain::failure::Failure;
+use domain::failure::{Disconnection, Failure};
 use domain::shop::{MerchantId, ShopInfo};
 use importer::memory::Memory;
 use importer::ports::budgets::BudgetRules;
@@ -143,11 +143,40 @@ async fn connect_stored(
 struct StoredTokens {
     connections: Arc<dyn Connections>,
     connection: ConnectionId,
+    /// Whose they are, if that was known before.
+    salla_id: Option<i64>,
     platform: Arc<SallaClient>,
+}
+
+/// Tokens that were one shop's and open another one now are parked, before anything is
+/// written under either: ids recur across shops, and their rows would be mixed.
+pub(super) async fn require_shop(
+    connections: &dyn Connections,
+    id: ConnectionId,
+    expected: Option<i64>,
+    shop: &ShopInfo,
+) -> Result<(), Failure> {
+    if expected.is_none_or(|salla_id| salla_id == shop.salla_id) {
+        return Ok(());
+    }
+    tracing::error!(
+        expected,
+        opened = shop.salla_id,
+        "the stored tokens open another shop; their connection is parked"
+    );
+    let why = Disconnection::OtherShop;
+    // It may have been refreshed by asking.
+    let stored = connections.load(id).await?;
+    if stored.id == id {
+        connections.disconnect(id, stored.version, why).await?;
+    }
+    Err(why.into())
 }
 
 impl StoredTokens {
     async fn bind(self, open: &OpenDatabase, shop: ShopInfo) -> Result<ConnectedShop, Failure> {
+        let connections = self.connections.as_ref();
+        require_shop(connections, self.connection, self.salla_id, &shop).await?;
         let connected = introduce(open, self.platform, shop).await?;
         self.connections
             .bind(self.connection, connected.merchant)
@@ -192,6 +221,7 @@ async fn store(
     Ok(StoredTokens {
         connections,
         connection: connection.id,
+        salla_id: connection.salla_id,
         platform,
     })
 }

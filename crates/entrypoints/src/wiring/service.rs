@@ -28,7 +28,7 @@ use salla_client::tokens::{KeeperSettings, TokenKeeper, TokenSource};
 use crate::config::{AppSettings, Channels, WebhookSettings};
 use crate::wiring::OpenDatabase;
 use crate::wiring::connecting::{
-    Client, after_the_last_request, client, parse_url, shared_customers_budget,
+    Client, after_the_last_request, client, parse_url, require_shop, shared_customers_budget,
 };
 
 /// So many attempts in a row may fail without any progress before a run ends FAILED.
@@ -198,6 +198,8 @@ impl Shops for StoredShops {
                 .await?,
         });
         let shop = platform.shop_info().await?;
+        let connections = self.connections.as_ref();
+        require_shop(connections, connection.id, connection.salla_id, &shop).await?;
         platform.set_plan(&shop.plan);
         Ok(OpenShop { platform, shop })
     }

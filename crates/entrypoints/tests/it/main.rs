@@ -12,6 +12,7 @@ mod jobs;
 mod letters;
 mod logs;
 mod observation;
+mod other_shop;
 mod output;
 mod parts;
 mod probe;

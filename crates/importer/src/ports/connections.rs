@@ -27,6 +27,8 @@ pub struct Tokens {
 pub struct Connection {
     pub id: ConnectionId,
     pub merchant: Option<MerchantId>,
+    /// Salla's number of the shop that the tokens open, once Salla has said.
+    pub salla_id: Option<i64>,
     pub tokens: Tokens,
     /// Grows with every change of the tokens.
     pub version: i64,
@@ -114,7 +116,9 @@ pub trait Connections: Send + Sync {
     async fn open(&self, given: &Tokens) -> Result<Connection, Failure>;
 
     /// Says whose connection it is. Other connections of the merchant stay on
-    /// record but no longer count as the merchant's current one.
+    /// record but no longer count as the merchant's current one. A connection that is
+    /// another shop's already is parked as [`Disconnection::OtherShop`], which is the error
+    /// then; so is one of which the row says two different shops, whoever asks for it.
     async fn bind(&self, id: ConnectionId, merchant: MerchantId) -> Result<(), Failure>;
 
     /// The connection, or the one that took its place as its shop's and serves: newer tokens

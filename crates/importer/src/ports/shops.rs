@@ -26,7 +26,8 @@ impl fmt::Debug for OpenShop {
 
 #[async_trait]
 pub trait Shops: Send + Sync {
-    /// Asks the shop who it is. Without stored tokens this fails with
+    /// Asks the shop who it is. Tokens that open another shop than the merchant's are parked
+    /// as [`domain::failure::Disconnection::OtherShop`] before anything is written. Without stored tokens this fails with
     /// [`domain::failure::Disconnection::NotConnected`].
     async fn open(&self, merchant: MerchantId) -> Result<OpenShop, Failure>;
 }

@@ -40,6 +40,7 @@ impl MemoryConnections {
             row: Mutex::new(Connection {
                 id: ID,
                 merchant: None,
+                salla_id: None,
                 tokens,
                 version: 1,
                 state: ConnectionState::Active,

@@ -108,6 +108,10 @@ pub enum Disconnection {
     ShopInactive,
     #[error("the tokens that are stored for this shop open another one; nothing was written")]
     OtherShop,
+    #[error(
+        "the shop's stored tokens were changed or damaged: their key fits and they do not open"
+    )]
+    TokensDamaged,
 }
 
 impl Disconnection {
@@ -120,6 +124,7 @@ impl Disconnection {
         Forbidden,
         ShopInactive,
         OtherShop,
+        TokensDamaged,
     }
 
     pub fn code(self) -> &'static str {
@@ -132,6 +137,7 @@ impl Disconnection {
             Self::Forbidden => "forbidden",
             Self::ShopInactive => "shop_inactive",
             Self::OtherShop => "other_shop",
+            Self::TokensDamaged => "tokens_damaged",
         }
     }
 
@@ -139,7 +145,10 @@ impl Disconnection {
     fn advice_on_a_job(self) -> &'static str {
         match self {
             Self::NotConnected => self.advice(),
-            Self::TokenRejected | Self::RefreshRefused | Self::RefreshLost => {
+            Self::TokenRejected
+            | Self::RefreshRefused
+            | Self::RefreshLost
+            | Self::TokensDamaged => {
                 "have the merchant reinstall the app and store the new tokens with \
                  `salla-sync connect`: the run then goes on by itself"
             }
@@ -171,7 +180,7 @@ impl Disconnection {
                 "put a valid token into SALLA_ACCESS_TOKEN (and SALLA_REFRESH_TOKEN with \
                  SALLA_CLIENT_ID and SALLA_CLIENT_SECRET to have it renewed) and start again"
             }
-            Self::RefreshRefused | Self::RefreshLost => {
+            Self::RefreshRefused | Self::RefreshLost | Self::TokensDamaged => {
                 "have the merchant reinstall the app, put the new tokens into \
                  SALLA_ACCESS_TOKEN and SALLA_REFRESH_TOKEN and start again"
             }

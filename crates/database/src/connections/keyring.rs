@@ -10,6 +10,9 @@ use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+/// What [`Keyring::seal_check`] seals, and for where.
+const CHECK: &str = "salla_sync.key_checks";
+
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
 
@@ -101,8 +104,11 @@ impl Keyring {
         place: SealedPlace,
         secret: &SecretString,
     ) -> Result<Vec<u8>, Failure> {
+        self.seal_for(&place.aad(), secret)
+    }
+
+    fn seal_for(&self, aad: &str, secret: &SecretString) -> Result<Vec<u8>, Failure> {
         let nonce = random::<NONCE_BYTES>()?;
-        let aad = place.aad();
         let payload = Payload {
             msg: secret.expose_secret().as_bytes(),
             aad: aad.as_bytes(),
@@ -122,15 +128,38 @@ impl Keyring {
         key_id: &str,
         sealed: &[u8],
     ) -> Result<SecretString, KeyMismatch> {
-        let key = std::iter::once(&self.current)
+        let opened = self.key(key_id)?.open(&place.aad(), sealed);
+        opened.ok_or_else(|| KeyMismatch::Wrong {
+            key_id: key_id.to_owned(),
+        })
+    }
+
+    /// A constant under the current key: whether it opens tells a wrong key from a damaged
+    /// row.
+    pub(crate) fn seal_check(&self) -> Result<Vec<u8>, Failure> {
+        self.seal_for(CHECK, &SecretString::from(CHECK))
+    }
+
+    pub(crate) fn open_check(&self, key_id: &str, sealed: &[u8]) -> Result<(), KeyMismatch> {
+        match self.key(key_id)?.open(CHECK, sealed) {
+            Some(_) => Ok(()),
+            None => Err(KeyMismatch::Wrong {
+                key_id: key_id.to_owned(),
+            }),
+        }
+    }
+
+    pub(crate) fn holds(&self, key_id: &str) -> bool {
+        self.key(key_id).is_ok()
+    }
+
+    fn key(&self, key_id: &str) -> Result<&SealingKey, KeyMismatch> {
+        std::iter::once(&self.current)
             .chain(&self.others)
             .find(|key| key.id == key_id)
             .ok_or_else(|| KeyMismatch::Missing {
                 key_id: key_id.to_owned(),
-            })?;
-        key.open(place, sealed).ok_or_else(|| KeyMismatch::Wrong {
-            key_id: key_id.to_owned(),
-        })
+            })
     }
 }
 
@@ -186,9 +215,8 @@ impl SealingKey {
         XChaCha20Poly1305::new(&Key::from(*self.key))
     }
 
-    fn open(&self, place: SealedPlace, sealed: &[u8]) -> Option<SecretString> {
+    fn open(&self, aad: &str, sealed: &[u8]) -> Option<SecretString> {
         let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE_BYTES>()?;
-        let aad = place.aad();
         let payload = Payload {
             msg: ciphertext,
             aad: aad.as_bytes(),

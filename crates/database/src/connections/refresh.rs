@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::connections::keyring::Keyring;
 use crate::connections::rows::{ConnectionRow, SEAL_FORMAT, seal, select_connection};
-use crate::connections::storing::{load, successor};
+use crate::connections::storing::{leave_check, load, successor};
 use crate::failure::Trouble;
 use crate::transaction::begin_durable;
 
@@ -141,6 +141,7 @@ async fn write(
         .fetch_one(&mut *tx)
         .await?;
     let sealed = seal(keyring, id, (version, salla_id), tokens)?;
+    leave_check(&mut tx, keyring).await?;
     sqlx::query(WRITE)
         .bind(id.0)
         .bind(over)

@@ -17,7 +17,7 @@ pub(crate) struct ConnectionRow {
     merchant_salla_id: Option<i64>,
     pub(crate) salla_id: Option<i64>,
     seal_format: i16,
-    key_id: String,
+    pub(crate) key_id: String,
     access_token: Vec<u8>,
     refresh_token: Option<Vec<u8>>,
     expires_at: Option<jiff_sqlx::Timestamp>,
@@ -56,7 +56,14 @@ impl ConnectionRow {
         if self.names_two_shops() {
             return Err(self.unfit(state, Disconnection::OtherShop));
         }
-        let tokens = self.tokens(keyring).map_err(unreadable)?;
+        let tokens = match self.tokens(keyring) {
+            Ok(tokens) => tokens,
+            // The program has started, so the key fits.
+            Err(KeyMismatch::Wrong { .. }) => {
+                return Err(self.unfit(state, Disconnection::TokensDamaged));
+            }
+            Err(missing @ KeyMismatch::Missing { .. }) => return Err(unreadable(missing).into()),
+        };
         Ok(Connection {
             id: ConnectionId(self.id),
             merchant: self.merchant_id.map(MerchantId),

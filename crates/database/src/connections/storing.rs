@@ -1,5 +1,7 @@
 //! Opening, binding and finding connections.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use domain::failure::{Disconnection, Failure};
 use domain::shop::MerchantId;
 use importer::ports::connections::{Connection, ConnectionId, Tokens};
@@ -50,6 +52,7 @@ pub(crate) async fn open(
     let fingerprint = fingerprint(given);
     let sealed = seal(keyring, new_id, (1, None), given)?;
     let mut tx = begin_durable(pool).await?;
+    leave_check(&mut tx, keyring).await?;
     sqlx::query(INSERT)
         .bind(new_id.0)
         .bind(&fingerprint)
@@ -115,6 +118,7 @@ pub(crate) async fn bind(
     let stored = row.decrypt(keyring)?;
     let bound_to = (stored.version, Some(salla_id));
     let sealed = seal(keyring, id, bound_to, &stored.tokens)?;
+    leave_check(&mut tx, keyring).await?;
     sqlx::query(UNMARK_OTHERS)
         .bind(id.0)
         .bind(merchant.0)
@@ -195,19 +199,74 @@ pub enum KeyCheck {
     Database(#[from] Failure),
 }
 
-/// One row of each key tells whether the key fits.
-const SAMPLES: &str = select_connection!(
-    "WHERE id IN (SELECT DISTINCT ON (key_id) id FROM salla_sync.connections
-         WHERE state <> 'DISCONNECTED' ORDER BY key_id, updated_at DESC)"
+/// Keys that were used.
+const CHECKS: &str = "SELECT key_id, sealed FROM salla_sync.key_checks";
+
+/// Connections under keys without a constant: those of older versions of the program.
+const UNCHECKED: &str = select_connection!(
+    "WHERE state <> 'DISCONNECTED' AND key_id NOT IN
+         (SELECT key_id FROM salla_sync.key_checks) ORDER BY updated_at DESC"
 );
 
+const KEYS_IN_USE: &str =
+    "SELECT DISTINCT key_id FROM salla_sync.connections WHERE state <> 'DISCONNECTED'";
+
+const ADD_CHECK: &str = "
+    INSERT INTO salla_sync.key_checks (key_id, sealed) VALUES ($1, $2)
+    ON CONFLICT (key_id) DO NOTHING";
+
+/// Whatever is written with a key leaves its constant.
+pub(crate) async fn leave_check(
+    connection: &mut PgConnection,
+    keyring: &Keyring,
+) -> Result<(), Trouble> {
+    sqlx::query(ADD_CHECK)
+        .bind(keyring.current_id())
+        .bind(keyring.seal_check()?)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 pub(crate) async fn check_key(pool: &PgPool, keyring: &Keyring) -> Result<(), KeyCheck> {
-    let samples: Vec<ConnectionRow> = sqlx::query_as(SAMPLES)
+    let failed = |error| database_failure("looking at the stored connections", &error);
+    let checks: Vec<(String, Vec<u8>)> = sqlx::query_as(CHECKS)
         .fetch_all(pool)
         .await
-        .map_err(|error| database_failure("looking at the stored connections", &error))?;
-    for sample in samples {
-        sample.tokens(keyring)?;
+        .map_err(failed)?;
+    for (key_id, sealed) in checks.iter().filter(|check| keyring.holds(&check.0)) {
+        keyring.open_check(key_id, sealed)?;
     }
-    Ok(())
+    let in_use: Vec<String> = sqlx::query_scalar(KEYS_IN_USE)
+        .fetch_all(pool)
+        .await
+        .map_err(failed)?;
+    if let Some(key_id) = in_use.into_iter().find(|key_id| !keyring.holds(key_id)) {
+        return Err(KeyMismatch::Missing { key_id }.into());
+    }
+    let unchecked: Vec<ConnectionRow> = sqlx::query_as(UNCHECKED)
+        .fetch_all(pool)
+        .await
+        .map_err(failed)?;
+    Ok(one_opens(&unchecked, keyring)?)
+}
+
+/// Without a constant one row of each key that opens shows that the key fits.
+fn one_opens(rows: &[ConnectionRow], keyring: &Keyring) -> Result<(), KeyMismatch> {
+    let mut refused: BTreeMap<&str, KeyMismatch> = BTreeMap::new();
+    let mut fits: BTreeSet<&str> = BTreeSet::new();
+    for row in rows {
+        match row.tokens(keyring) {
+            Ok(_) => {
+                fits.insert(&row.key_id);
+            }
+            Err(mismatch) => {
+                refused.insert(&row.key_id, mismatch);
+            }
+        }
+    }
+    let misfit = refused
+        .into_iter()
+        .find(|(key_id, _)| !fits.contains(key_id));
+    misfit.map_or(Ok(()), |(_, mismatch)| Err(mismatch))
 }

@@ -263,3 +263,43 @@ async fn tokens_of_another_shop_are_parked_and_nothing_else() {
     .unwrap();
     assert!(connections.load(id).await.is_err());
 }
+
+/// One flipped bit stops one shop, and not the program.
+#[tokio::test]
+async fn a_damaged_row_parks_one_shop() {
+    let damages = [
+        "UPDATE salla_sync.connections SET access_token =
+             set_byte(access_token, 30, get_byte(access_token, 30) # 1) WHERE id = $1",
+        "UPDATE salla_sync.connections SET refresh_token = substr(refresh_token, 1, 30)
+             WHERE id = $1",
+        "UPDATE salla_sync.connections SET access_token = refresh_token,
+             refresh_token = access_token WHERE id = $1",
+        "UPDATE salla_sync.connections SET version = version + 1 WHERE id = $1",
+        "UPDATE salla_sync.connections SET access_token = '' WHERE id = $1",
+        "UPDATE salla_sync.connections SET seal_format = 1 WHERE id = $1",
+    ];
+    for damage in damages {
+        let (db, _, connections) = setup().await;
+        let well = connections.open(&tokens("a1", Some("r1"))).await.unwrap();
+        let damaged = connections.open(&tokens("a2", Some("r2"))).await.unwrap();
+        sqlx::query(damage)
+            .bind(damaged.id.0)
+            .execute(db.pool())
+            .await
+            .unwrap();
+        connections.check_key().await.unwrap();
+        let why = Disconnection::TokensDamaged;
+        for _ in 0..2 {
+            let failure = connections.load(damaged.id).await.err();
+            assert_eq!(failure, Some(Failure::Disconnected(why)), "{damage}");
+        }
+        assert_eq!(access(&connections.load(well.id).await.unwrap()), "a1");
+        let parked: Vec<uuid::Uuid> = sqlx::query_scalar(
+            "SELECT id FROM salla_sync.connections WHERE disconnected_why = 'tokens_damaged'",
+        )
+        .fetch_all(db.pool())
+        .await
+        .unwrap();
+        assert_eq!(parked, [damaged.id.0], "{damage}");
+    }
+}

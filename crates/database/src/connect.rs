@@ -1,21 +1,20 @@
-//! The way in: connections, migrations, and what state the schema is in.
+//! The way in: how the program connects.
 
-use std::str::FromStr;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use domain::failure::Failure;
+use domain::failure::{DatabaseCause, Failure};
 use importer::ports::budgets::BudgetRules;
 use importer::ports::clock::Clock;
 use importer::ports::queue::{QueueName, QueueSettings};
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Executor, PgPool};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, PgPool};
 
+use crate::address::Address;
 use crate::budgets::{BudgetKey, PostgresBudget};
 use crate::connections::{Keyring, PostgresConnections};
-use crate::failure::{database_failure, reason};
+use crate::failure::{cause, database_failure, is_starting_up, is_too_many_connections, reason};
 use crate::jobs::PostgresJobs;
 use crate::landing::PostgresLanding;
 use crate::notifications::PostgresNotifications;
@@ -23,34 +22,19 @@ use crate::pooler::{Sessions, sessions};
 use crate::queue::PostgresQueue;
 use crate::records::PostgresRecords;
 use crate::runs::PostgresRuns;
-
-/// Everything that the migrations make lies in two schemas, their own table included:
-/// the database may belong to somebody else.
-pub(crate) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
-    let mut migrations = sqlx::migrate!();
-    migrations.create_schema("salla_sync");
-    migrations.dangerous_set_table_name("salla_sync._sqlx_migrations");
-    migrations
-});
+use crate::session;
 
 /// Between two looks for how many connections the server has left.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
 
 const OLDEST_SERVER: i32 = 150_000;
 
-/// A worker that hangs in the middle of a transaction must lose it before its lease
-/// runs out, or the next one would wait for its locks. Compiling a plan takes longer
-/// than any of our statements. Notices are for people. The last line is for the
-/// first minutes of an import: all our statements look rows up by their keys, but a
-/// plan that was made while the tables were empty would go on scanning them.
-const SESSION: &str = "
-    SET idle_in_transaction_session_timeout = '15s';
-    SET jit = off;
-    SET client_min_messages = warning;
-    SET enable_seqscan = off";
-
 const NO_SESSIONS: &str = "is behind a pooler that gives each transaction another session; use its \
      session mode (PgBouncer: pool_mode = session) or PostgreSQL's own address";
+
+const ONE_CONNECTION: &str = "has a single connection left, and two are needed at once: raise the \
+     CONNECTION LIMIT of the role or the database, max_connections, or the size of the pooler's \
+     pool";
 
 #[derive(Clone, Debug)]
 pub struct ConnectSettings {
@@ -81,18 +65,6 @@ impl ConnectSettings {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SchemaState {
-    UpToDate,
-    /// So many migrations have not been applied.
-    Behind {
-        migrations: usize,
-    },
-    /// A newer or a changed version of this program has been here: its schema cannot
-    /// be trusted to fit.
-    Unknown,
-}
-
 /// A pool of connections to one database.
 #[derive(Clone, Debug)]
 pub struct Database {
@@ -103,6 +75,26 @@ pub struct Database {
 fn refused(options: &PgConnectOptions, error: &sqlx::Error) -> Failure {
     Failure::Database {
         what: format!("cannot connect to {}: {}", address(options), reason(error)),
+        cause: cause(error),
+    }
+}
+
+fn unsuitable(options: &PgConnectOptions, reason: &str) -> Failure {
+    Failure::Database {
+        what: format!("{}, {reason}", address(options)),
+        cause: DatabaseCause::Setup,
+    }
+}
+
+/// For how long the first connection is tried again: not at all, unless the server says that
+/// it will soon accept one.
+fn tries_for(settings: &ConnectSettings, error: &sqlx::Error) -> Duration {
+    if is_starting_up(error) {
+        settings.patience
+    } else if is_too_many_connections(error) {
+        settings.waits_for_room.max(BETWEEN_LOOKS)
+    } else {
+        Duration::ZERO
     }
 }
 
@@ -113,35 +105,39 @@ async fn connections(
     clock: &dyn Clock,
 ) -> Result<u32, Failure> {
     let wanted = settings.max_connections;
-    let until = clock.monotonic() + settings.waits_for_room;
+    let started = clock.monotonic();
     loop {
-        let sessions = sessions(options, settings.patience).await;
-        let room = match sessions.map_err(|error| refused(options, &error))? {
-            Sessions::Kept { room } => room,
-            Sessions::Shared => {
-                return Err(Failure::Database {
-                    what: format!("{}, {NO_SESSIONS}", address(options)),
-                });
+        let waited = clock.monotonic().saturating_sub(started);
+        let (failure, tries_for) = match sessions(options, settings.patience).await {
+            Ok(Sessions::Kept { room }) => {
+                // Two were there a moment ago. A listener that gets none costs only promptness.
+                let room = room.saturating_sub(settings.listeners).max(2);
+                if room >= wanted {
+                    return Ok(wanted);
+                }
+                if waited >= settings.waits_for_room {
+                    tracing::warn!(
+                        wanted,
+                        room,
+                        "the server has fewer connections left than wanted; going on with those"
+                    );
+                    return Ok(room);
+                }
+                tracing::info!(
+                    wanted,
+                    room,
+                    "waiting for connections that others may give up"
+                );
+                clock.sleep(BETWEEN_LOOKS).await;
+                continue;
             }
+            Ok(Sessions::Shared) => (unsuitable(options, NO_SESSIONS), Duration::ZERO),
+            Ok(Sessions::Single) => (unsuitable(options, ONE_CONNECTION), settings.waits_for_room),
+            Err(error) => (refused(options, &error), tries_for(settings, &error)),
         };
-        // Two were there a moment ago. A listener that gets none costs only promptness.
-        let room = room.saturating_sub(settings.listeners).max(2);
-        if room >= wanted {
-            return Ok(wanted);
+        if waited >= tries_for {
+            return Err(failure);
         }
-        if clock.monotonic() >= until {
-            tracing::warn!(
-                wanted,
-                room,
-                "the server has fewer connections left than wanted; going on with those"
-            );
-            return Ok(room);
-        }
-        tracing::info!(
-            wanted,
-            room,
-            "waiting for connections that others may give up"
-        );
         clock.sleep(BETWEEN_LOOKS).await;
     }
 }
@@ -151,24 +147,30 @@ impl Database {
         settings: ConnectSettings,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Failure> {
-        let options = PgConnectOptions::from_str(settings.url.expose_secret())
-            .map_err(|_| Failure::Database {
-                what: "the address of the database is not a PostgreSQL URL".to_owned(),
-            })?
+        let address =
+            Address::parse(settings.url.expose_secret()).map_err(|error| Failure::Database {
+                what: format!("the address of the database {error}"),
+                cause: DatabaseCause::Setup,
+            })?;
+        let options = address
+            .options()
             .application_name(&settings.application_name)
             // PostgreSQL's default says all digits, and PgBouncer knows no such setting.
             .extra_float_digits(None)
             .disable_statement_logging();
+        if address.is_unsecured(&options) {
+            tracing::warn!(
+                "the address of the database names another machine and no sslmode: what is sent \
+                 there may not be encrypted, and nobody checks whom it reaches; add \
+                 sslmode=verify-full, or sslmode=prefer to leave it so"
+            );
+        }
         let connections = connections(&settings, &options, &*clock).await?;
-        let pool = PgPoolOptions::new()
+        let pool = session::pool(settings.patience)
             .max_connections(connections)
-            .acquire_timeout(settings.patience)
             // Where many imports share few connections, waiting for one is how the
             // database sets the pace, and nothing to warn of.
             .acquire_slow_threshold(settings.patience)
-            .after_connect(|connection, _| {
-                Box::pin(async move { connection.execute(SESSION).await.map(|_| ()) })
-            })
             .connect_with(options.clone())
             .await
             .map_err(|error| refused(&options, &error))?;
@@ -187,53 +189,10 @@ impl Database {
             let (major, oldest) = (version / 10_000, OLDEST_SERVER / 10_000);
             return Err(Failure::Database {
                 what: format!("PostgreSQL {oldest} or newer is needed, this is {major}"),
+                cause: DatabaseCause::Setup,
             });
         }
         Ok(())
-    }
-
-    /// Brings the schema up to date. May run in several processes at once.
-    pub async fn migrate(&self) -> Result<(), Failure> {
-        MIGRATIONS
-            .run(&self.pool)
-            .await
-            .map_err(|error| Failure::Database {
-                what: format!(
-                    "the schema could not be brought up to date: {}",
-                    why(&error)
-                ),
-            })
-    }
-
-    pub async fn schema_state(&self) -> Result<SchemaState, Failure> {
-        let failed = |error: sqlx::Error| database_failure("reading the schema's state", &error);
-        let exists: bool =
-            sqlx::query_scalar("SELECT to_regclass('salla_sync._sqlx_migrations') IS NOT NULL")
-                .fetch_one(&self.pool)
-                .await
-                .map_err(failed)?;
-        let applied: Vec<(i64, Vec<u8>)> = if exists {
-            sqlx::query_as("SELECT version, checksum FROM salla_sync._sqlx_migrations")
-                .fetch_all(&self.pool)
-                .await
-                .map_err(failed)?
-        } else {
-            Vec::new()
-        };
-        let known = |(version, checksum): &(i64, Vec<u8>)| {
-            let mut ours = MIGRATIONS.iter();
-            ours.any(|m| m.version == *version && *m.checksum == **checksum)
-        };
-        let migrations = MIGRATIONS.iter().count();
-        Ok(if !applied.iter().all(known) {
-            SchemaState::Unknown
-        } else if applied.len() < migrations {
-            SchemaState::Behind {
-                migrations: migrations - applied.len(),
-            }
-        } else {
-            SchemaState::UpToDate
-        })
     }
 
     pub fn landing(&self) -> PostgresLanding {
@@ -271,6 +230,10 @@ impl Database {
         PostgresBudget::new(self.pool.clone(), self.clock.clone(), key, rules)
     }
 
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
     /// For questions that have no function of their own.
     pub fn pool(&self) -> &PgPool {
         &self.pool
@@ -294,22 +257,4 @@ fn address(options: &PgConnectOptions) -> String {
         options.get_port(),
         options.get_username()
     )
-}
-
-fn why(error: &sqlx::migrate::MigrateError) -> String {
-    use sqlx::migrate::MigrateError;
-    match error {
-        MigrateError::Execute(error) => reason(error),
-        MigrateError::ExecuteMigration(error, version) => {
-            format!("migration {version}: {}", reason(error))
-        }
-        MigrateError::VersionMissing(version) => {
-            format!("migration {version} has been applied but is unknown to this version")
-        }
-        MigrateError::VersionMismatch(version) => {
-            format!("migration {version} has been applied in another form")
-        }
-        MigrateError::Dirty(version) => format!("migration {version} was left half done"),
-        _ => "the migrations cannot be read".to_owned(),
-    }
 }

@@ -3,7 +3,7 @@
 //! PostgreSQL's own messages may quote values of a record, which are personal data,
 //! so a failure tells only what was being done and the kind of the error.
 
-use domain::failure::{Disconnection, Failure};
+use domain::failure::{DatabaseCause, Disconnection, Failure};
 use uuid::Uuid;
 
 /// What can stop a piece of work inside a transaction.
@@ -44,10 +44,7 @@ impl Trouble {
     pub(crate) fn is_duplicate(&self) -> bool {
         match self {
             Self::Failure(_) | Self::Unfit { .. } => false,
-            Self::Sql(error) => {
-                let code = error.as_database_error().and_then(|db| db.code());
-                code.is_some_and(|code| code == "23505")
-            }
+            Self::Sql(error) => has_code(error, "23505"),
         }
     }
 
@@ -55,10 +52,7 @@ impl Trouble {
     pub(crate) fn is_lock_timeout(&self) -> bool {
         match self {
             Self::Failure(_) | Self::Unfit { .. } => false,
-            Self::Sql(error) => {
-                let code = error.as_database_error().and_then(|db| db.code());
-                code.is_some_and(|code| code == "55P03")
-            }
+            Self::Sql(error) => is_lock_timeout(error),
         }
     }
 
@@ -74,8 +68,36 @@ impl Trouble {
 pub(crate) fn database_failure(doing: &str, error: &sqlx::Error) -> Failure {
     Failure::Database {
         what: format!("{doing}: {}", reason(error)),
+        cause: cause(error),
     }
 }
+
+/// What has to happen before the same work can succeed.
+pub(crate) fn cause(error: &sqlx::Error) -> DatabaseCause {
+    match error {
+        sqlx::Error::Database(db) => cause_of_code(&db.code().unwrap_or_default()),
+        sqlx::Error::Io(io) if handshake_error(io).is_some() => DatabaseCause::Setup,
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => DatabaseCause::Unavailable,
+        sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => DatabaseCause::Setup,
+        _ => DatabaseCause::Refused,
+    }
+}
+
+fn cause_of_code(code: &str) -> DatabaseCause {
+    match code {
+        READ_ONLY => DatabaseCause::ReadOnly,
+        "53100" => DatabaseCause::DiskFull,
+        // An account, a right, a database, a table, an encoding.
+        "28000" | "28P01" | "3D000" | "3F000" | "42501" | "42P01" | "42703" | "22P05" => {
+            DatabaseCause::Setup
+        }
+        _ if code_may_pass(code) => DatabaseCause::Unavailable,
+        _ => DatabaseCause::Refused,
+    }
+}
+
+/// A transaction that may not write has tried to.
+const READ_ONLY: &str = "25006";
 
 /// The kind of an error in words that quote nothing.
 pub(crate) fn reason(error: &sqlx::Error) -> String {
@@ -88,21 +110,62 @@ pub(crate) fn reason(error: &sqlx::Error) -> String {
             }
             text
         }
-        sqlx::Error::Io(io) => match io.get_ref().and_then(|inner| inner.downcast_ref()) {
+        sqlx::Error::Io(io) => match handshake_error(io) {
             Some(tls) => handshake(tls),
-            None if io.kind() == std::io::ErrorKind::NotFound => {
-                "there is no such socket of PostgreSQL, or no such file of certificates".to_owned()
-            }
-            None => format!("the connection to PostgreSQL broke ({})", io.kind()),
+            None => connection_error(io),
         },
         // What can be wrong before the handshake, in sqlx's words: it quotes at most the
         // name of a file.
         sqlx::Error::Tls(why) => format!("no TLS connection to PostgreSQL ({why})"),
-        sqlx::Error::PoolTimedOut => "no connection to PostgreSQL became free in time".to_owned(),
+        sqlx::Error::PoolTimedOut => {
+            "no connection to PostgreSQL became free in time: all are in use, or the server no \
+             longer accepts any"
+                .to_owned()
+        }
         sqlx::Error::PoolClosed => "the connections to PostgreSQL are closed".to_owned(),
         sqlx::Error::RowNotFound => "a row that must be there is missing".to_owned(),
         _ => "PostgreSQL answered with something unexpected".to_owned(),
     }
+}
+
+fn handshake_error(error: &std::io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+/// Why there is no connection, or no longer.
+fn connection_error(error: &std::io::Error) -> String {
+    use std::io::ErrorKind as Kind;
+    let reason = match error.kind() {
+        Kind::NotFound => "there is no such socket of PostgreSQL, or no such file of certificates",
+        Kind::ConnectionRefused => {
+            "connection refused: nothing listens there; check host and port, and that PostgreSQL \
+             runs and listens on that address"
+        }
+        Kind::NetworkUnreachable | Kind::HostUnreachable | Kind::AddrNotAvailable => {
+            "network unreachable: this machine has no route to that host (IPv6 only? then this \
+             machine needs IPv6, or the host an IPv4 address)"
+        }
+        Kind::TimedOut => {
+            "no response in time: check host and port, and whether a firewall drops what is sent \
+             there"
+        }
+        Kind::PermissionDenied => {
+            "permission denied: this user may not use that socket, or the machine forbids that \
+             connection"
+        }
+        _ if is_unresolved(error) => {
+            "the name of the host cannot be resolved: check how it is spelled, and DNS"
+        }
+        kind => return format!("the connection to PostgreSQL broke ({kind})"),
+    };
+    reason.to_owned()
+}
+
+/// The standard library has no kind for a name that DNS does not know, only these words.
+fn is_unresolved(error: &std::io::Error) -> bool {
+    let text = error.to_string();
+    text.starts_with("failed to lookup address information")
+        || text.starts_with("could not resolve to any address")
 }
 
 /// Why the server's certificate was not accepted. The texts are of the TLS library and
@@ -133,12 +196,19 @@ fn condition(code: &str) -> &'static str {
         "3F000" | "42P01" | "42703" => "tables are missing or of another version",
         "40001" | "40P01" => "it got into the way of another transaction",
         "42501" => "permission denied",
-        "25006" => "the server is read-only",
+        READ_ONLY => "the database is read-only",
+        "22P05" => "the database's encoding does not have this character; UTF8 is needed",
         "25P03" => "a transaction was idle for too long",
         "53100" => "the disk is full",
         "53200" => "out of memory",
         "53300" => "too many connections",
-        "57014" => "the statement was cancelled",
+        "42P07" | "42710" => "something of that name exists already",
+        "55P03" => "somebody else held a lock for too long",
+        // Our sessions set no such limit, so somebody else has.
+        "57014" => {
+            "the statement was cancelled: by pg_cancel_backend, or by a statement_timeout that a \
+             pooler or proxy in between sets; salla-sync sets it to 0 in its own sessions"
+        }
         "57P01" | "57P02" => "the server is shutting down",
         "57P03" => "the server is starting up",
         _ => match code.get(..2) {
@@ -152,6 +222,33 @@ fn condition(code: &str) -> &'static str {
     }
 }
 
+pub(crate) fn is_too_many_connections(error: &sqlx::Error) -> bool {
+    has_code(error, "53300")
+}
+
+/// The server accepts nobody for a moment, after a start or a crash.
+pub(crate) fn is_starting_up(error: &sqlx::Error) -> bool {
+    has_code(error, "57P03")
+}
+
+/// Somebody's limit or wish ended a statement.
+pub(crate) fn is_cancelled(error: &sqlx::Error) -> bool {
+    has_code(error, "57014")
+}
+
+pub(crate) fn is_deadlock(error: &sqlx::Error) -> bool {
+    has_code(error, "40P01")
+}
+
+pub(crate) fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    has_code(error, "55P03")
+}
+
+fn has_code(error: &sqlx::Error, expected: &str) -> bool {
+    let code = error.as_database_error().and_then(|db| db.code());
+    code.is_some_and(|code| code == expected)
+}
+
 /// Deadlocks, serialization failures, and everything that a server restart does to
 /// its clients.
 fn may_pass(error: &sqlx::Error) -> bool {
@@ -159,13 +256,18 @@ fn may_pass(error: &sqlx::Error) -> bool {
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
         sqlx::Error::Database(db) => {
             let code = db.code().unwrap_or_default();
-            matches!(
-                code.as_ref(),
-                "40001" | "40P01" | "55P03" | "25P03" | "57P01" | "57P02" | "57P03" | "53300"
-            ) || code.starts_with("08")
+            // After a failover the next connection leads to the new primary.
+            code == READ_ONLY || code_may_pass(&code)
         }
         _ => false,
     }
+}
+
+fn code_may_pass(code: &str) -> bool {
+    let known = [
+        "40001", "40P01", "55P03", "25P03", "57P01", "57P02", "57P03", "57P05", "53300",
+    ];
+    known.contains(&code) || code.starts_with("08")
 }
 
 #[cfg(test)]
@@ -187,6 +289,45 @@ mod tests {
     fn every_condition_has_words() {
         for code in ["40P01", "53100", "23505", "08006", "XX000", ""] {
             assert!(!condition(code).is_empty(), "{code}");
+        }
+    }
+
+    #[test]
+    fn who_must_act_depends_on_the_cause() {
+        for (code, expected) in [
+            ("25006", DatabaseCause::ReadOnly),
+            ("53100", DatabaseCause::DiskFull),
+            ("42501", DatabaseCause::Setup),
+            ("22P05", DatabaseCause::Setup),
+            ("57P01", DatabaseCause::Unavailable),
+            ("08006", DatabaseCause::Unavailable),
+            ("57014", DatabaseCause::Refused),
+            ("XX000", DatabaseCause::Refused),
+        ] {
+            assert_eq!(cause_of_code(code), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn each_reason_for_no_connection_has_words_of_its_own() {
+        use std::io::{Error, ErrorKind};
+        let unresolved = "failed to lookup address information: Name or service not known";
+        for (error, part) in [
+            (
+                Error::from(ErrorKind::ConnectionRefused),
+                "connection refused",
+            ),
+            (
+                Error::from(ErrorKind::NetworkUnreachable),
+                "network unreachable",
+            ),
+            (Error::from(ErrorKind::HostUnreachable), "no route"),
+            (Error::from(ErrorKind::TimedOut), "firewall"),
+            (Error::from(ErrorKind::NotFound), "no such socket"),
+            (Error::other(unresolved), "cannot be resolved"),
+        ] {
+            let text = reason(&sqlx::Error::Io(error));
+            assert!(text.contains(part), "{part}: {text}");
         }
     }
 }

@@ -14,15 +14,18 @@
 //! [`Queue`]: importer::ports::queue::Queue
 //! [`SharedBudget`]: importer::ports::budgets::SharedBudget
 
+mod address;
 mod budgets;
 mod columns;
 mod connect;
 mod connections;
 mod copy;
 mod failure;
+mod fitness;
 mod jobs;
 mod landing;
 mod lease;
+mod migrations;
 mod notifications;
 mod pooler;
 mod queue;
@@ -32,16 +35,19 @@ mod retry;
 mod room;
 mod runs;
 mod server;
+mod session;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod text;
 mod transaction;
 
+pub use address::{Address, AddressError};
 pub use budgets::{BudgetKey, PostgresBudget};
-pub use connect::{ConnectSettings, Database, SchemaState};
+pub use connect::{ConnectSettings, Database};
 pub use connections::{KeyCheck, KeyMismatch, Keyring, KeyringError, PostgresConnections};
 pub use jobs::PostgresJobs;
 pub use landing::PostgresLanding;
+pub use migrations::SchemaState;
 pub use notifications::PostgresNotifications;
 pub use queue::PostgresQueue;
 pub use reading::{RawRecord, RejectedFilter, RejectedRecord, TableCount};

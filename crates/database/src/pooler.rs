@@ -6,27 +6,12 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Executor, PgConnection, PgPool, Row};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 
+use crate::failure::{is_cancelled, is_too_many_connections};
 use crate::room::room;
-
-/// Whether each connection has a session of its own for as long as it lasts, and if so,
-/// for how many there is room. Leaves nothing behind in sessions that are not ours.
-pub(crate) async fn sessions(
-    options: &PgConnectOptions,
-    patience: Duration,
-) -> Result<Sessions, sqlx::Error> {
-    let pair = PgPoolOptions::new()
-        .max_connections(2)
-        .acquire_timeout(patience)
-        .connect_with(options.clone())
-        .await?;
-    // Where a pooler has a single session to give, the second one waits for it.
-    let found = tokio::time::timeout(patience, look(&pair)).await;
-    pair.close().await;
-    found.unwrap_or(Err(sqlx::Error::PoolTimedOut))
-}
+use crate::session;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sessions {
@@ -35,30 +20,74 @@ pub(crate) enum Sessions {
         room: u32,
     },
     Shared,
+    /// There is none for a second connection.
+    Single,
 }
 
-async fn look(pair: &PgPool) -> Result<Sessions, sqlx::Error> {
-    if !compare(pair).await? {
+/// Whether each connection has a session of its own for as long as it lasts, and if so,
+/// for how many there is room. Leaves nothing behind in sessions that are not ours.
+///
+/// These connections are made without a pool, which would try again where nothing listens
+/// instead of saying so.
+pub(crate) async fn sessions(
+    options: &PgConnectOptions,
+    timeout: Duration,
+) -> Result<Sessions, sqlx::Error> {
+    let connecting = tokio::time::timeout(timeout, PgConnection::connect_with(options));
+    let mut ours = connecting.await.unwrap_or_else(|_| Err(no_response()))?;
+    let connecting = tokio::time::timeout(timeout, PgConnection::connect_with(options));
+    let mut other = match connecting.await {
+        Ok(Ok(other)) => other,
+        Ok(Err(error)) if !is_too_many_connections(&error) => return Err(error),
+        // Where a pooler has a single session to give, the second connection waits for it.
+        _ => return Ok(Sessions::Single),
+    };
+    let found = tokio::time::timeout(timeout, look(&mut ours, &mut other)).await;
+    // They may be gone already.
+    let _ = tokio::join!(ours.close(), other.close());
+    found.unwrap_or_else(|_| Err(no_response()))
+}
+
+fn no_response() -> sqlx::Error {
+    sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())
+}
+
+async fn look(ours: &mut PgConnection, other: &mut PgConnection) -> Result<Sessions, sqlx::Error> {
+    if !insist_on_comparison(ours, other).await? {
         return Ok(Sessions::Shared);
     }
+    // The session is ours, so it may be set.
+    session::set(ours).await?;
     // The other one of the pair counts as somebody else's, and is about to go.
-    let room = room(&mut *pair.acquire().await?).await? + 1;
+    let room = room(ours).await? + 1;
     Ok(Sessions::Kept { room })
+}
+
+/// A limit that suits other programs may end even these questions, and cannot be lifted in
+/// sessions that may be theirs. They are asked again for as long as the caller waits.
+async fn insist_on_comparison(
+    ours: &mut PgConnection,
+    other: &mut PgConnection,
+) -> Result<bool, sqlx::Error> {
+    loop {
+        match compare(ours, other).await {
+            Err(error) if is_cancelled(&error) => drop(other.execute("ROLLBACK").await),
+            result => return result,
+        }
+    }
 }
 
 /// One connection alone would tell nothing: a pooler that has nothing else to do gives
 /// it the same session again. So a second one takes that session away, if it can be
 /// taken. Before, the first asks twice, for a pooler that hands sessions out in turn.
-async fn compare(pair: &PgPool) -> Result<bool, sqlx::Error> {
-    let mut ours = pair.acquire().await?;
-    let mut other = pair.acquire().await?;
-    let session = session(&mut ours).await?;
-    if self::session(&mut ours).await? != session {
+async fn compare(ours: &mut PgConnection, other: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let session = backend(ours).await?;
+    if backend(ours).await? != session {
         return Ok(false);
     }
     other.execute("BEGIN").await?;
-    let beside = self::session(&mut other).await?;
-    let kept = beside != session && self::session(&mut ours).await? == session;
+    let beside = backend(other).await?;
+    let kept = beside != session && backend(ours).await? == session;
     // Before anything else: the first may need the session that this one holds.
     other.execute("ROLLBACK").await?;
     Ok(kept)
@@ -66,7 +95,7 @@ async fn compare(pair: &PgPool) -> Result<bool, sqlx::Error> {
 
 /// The server's process behind a connection. Not prepared: the statement would outlive
 /// us in somebody else's session.
-async fn session(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
+async fn backend(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
     let row = connection
         .fetch_one(sqlx::raw_sql("SELECT pg_backend_pid()"))
         .await?;

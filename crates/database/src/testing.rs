@@ -14,7 +14,8 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 use tokio::runtime::RuntimeFlavor;
 use url::Url;
 
-use crate::connect::{ConnectSettings, Database, MIGRATIONS};
+use crate::connect::{ConnectSettings, Database};
+use crate::migrations::MIGRATIONS;
 
 /// A migrated, empty database that goes when this value does.
 #[derive(Debug)]

@@ -74,7 +74,7 @@ pub enum Failure {
     Unbalanced { windows: usize, walks: u32 },
     /// The database refuses or has gone.
     #[error("{what}")]
-    Database { what: String },
+    Database { what: String, cause: DatabaseCause },
     /// Another worker holds the run, or took it over: this one must write nothing.
     #[error("another worker holds this run; nothing more was written")]
     LeaseLost,
@@ -84,6 +84,72 @@ pub enum Failure {
     /// The developer must act: an invariant does not hold.
     #[error("{what}")]
     Bug { what: String },
+}
+
+/// What has to happen before the database takes the same work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatabaseCause {
+    /// Nothing but time: it is away, restarting or busy.
+    Unavailable,
+    /// It must take writes again, or another address must be given.
+    ReadOnly,
+    /// Its disk must have space again.
+    DiskFull,
+    /// Somebody must change what the message names: an address, a right, a setting, a version.
+    Setup,
+    /// Nobody knows yet: it refused, and only its log says more.
+    Refused,
+}
+
+impl DatabaseCause {
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Unavailable => {
+                "check with `salla-sync doctor` that PostgreSQL can be reached, then run the same \
+                 command again: it resumes from the checkpoint"
+            }
+            Self::ReadOnly => {
+                "make the database writable or use the address of the primary (`salla-sync doctor` \
+                 says which), then run the same command again: it resumes from the checkpoint"
+            }
+            Self::DiskFull => {
+                "free space on the database's disk, then run the same command again: it resumes \
+                 from the checkpoint"
+            }
+            Self::Setup => {
+                "change what is named here (`salla-sync doctor` checks it), then run the same \
+                 command again: it resumes from the checkpoint"
+            }
+            Self::Refused => {
+                "nothing is lost; look at PostgreSQL's log for this moment, and report it with the \
+                 log of salla-sync if it stays"
+            }
+        }
+    }
+
+    /// The same of a job, which resumes when its next attempt succeeds.
+    fn advice_on_a_job(self) -> &'static str {
+        match self {
+            Self::Unavailable => {
+                "check with `salla-sync doctor` that PostgreSQL can be reached; a run that waits \
+                 resumes by itself, one that FAILED with `salla-sync runs restart RUN`"
+            }
+            Self::ReadOnly => {
+                "make the database writable or use the address of the primary (`salla-sync doctor` \
+                 says which); a run that waits resumes by itself, one that FAILED with \
+                 `salla-sync runs restart RUN`"
+            }
+            Self::DiskFull => {
+                "free space on the database's disk; a run that waits resumes by itself, one that \
+                 FAILED with `salla-sync runs restart RUN`"
+            }
+            Self::Setup => {
+                "change what is named here (`salla-sync doctor` checks it); a run that waits \
+                 resumes by itself, one that FAILED with `salla-sync runs restart RUN`"
+            }
+            Self::Refused => self.advice(),
+        }
+    }
 }
 
 /// Why a shop's connection no longer serves.
@@ -238,10 +304,7 @@ impl Failure {
                 "everything that was read is kept; run the same command again when the shop is \
                  quieter to walk these windows anew"
             }
-            Self::Database { .. } => {
-                "check with `salla-sync doctor` that PostgreSQL can be reached, then run the same \
-                 command again: it goes on from the checkpoint"
-            }
+            Self::Database { cause, .. } => cause.advice(),
             Self::LeaseLost => "see `salla-sync status` for the worker that holds the run",
             Self::Stopped => "run the same command again to go on from the checkpoint",
             Self::Bug { .. } => "please report it with the log; the data stay as they are",
@@ -264,11 +327,16 @@ impl Failure {
                 "everything that was read is kept; `salla-sync runs restart RUN` walks these \
                  windows anew, best when the shop is quieter"
             }
-            Self::Database { .. } => {
-                "check with `salla-sync doctor` that PostgreSQL can be reached; a run that waits \
-                 goes on by itself, one that FAILED with `salla-sync runs restart RUN`"
-            }
+            Self::Database { cause, .. } => cause.advice_on_a_job(),
             Self::Broken { .. } | Self::LeaseLost | Self::Bug { .. } => self.advice(),
+        }
+    }
+
+    /// Whether the same command may succeed later although nobody has changed anything.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Database { cause, .. } => *cause == DatabaseCause::Unavailable,
+            _ => self.resumes_by_itself(),
         }
     }
 
@@ -301,5 +369,27 @@ mod tests {
         assert_eq!(distinct.len(), codes.len(), "{codes:?}");
         assert!(codes.contains(&Failure::LeaseLost.code()));
         assert!(codes.contains(&Failure::from(Disconnection::RefreshLost).code()));
+    }
+
+    #[test]
+    fn advice_on_a_database_fits_the_cause() {
+        let table = [
+            (DatabaseCause::Unavailable, "can be reached", true),
+            (DatabaseCause::ReadOnly, "writable", false),
+            (DatabaseCause::DiskFull, "free space", false),
+            (DatabaseCause::Setup, "what is named", false),
+            (DatabaseCause::Refused, "PostgreSQL's log", false),
+        ];
+        for (cause, part, may_pass) in table {
+            let failure = Failure::Database {
+                what: "storing".to_owned(),
+                cause,
+            };
+            assert!(failure.advice().contains(part), "{cause:?}");
+            assert!(failure.advice_on_a_job().contains(part), "{cause:?}");
+            assert_eq!(failure.may_pass(), may_pass, "{cause:?}");
+            // Whatever it was, the run keeps its checkpoint.
+            assert!(failure.resumes_by_itself(), "{cause:?}");
+        }
     }
 }

@@ -6,6 +6,7 @@ mod given;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use database::Address;
 use importer::ports::connections::Tokens;
 use notifiers::Secret;
 use salla_client::oauth::AppCredentials;
@@ -165,13 +166,13 @@ impl<'a> Reader<'a> {
             return data_dir.map(|data_dir| DatabaseSettings::Embedded { data_dir });
         }
         match self.text("DATABASE_URL") {
-            Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
-                Some(DatabaseSettings::Url(url.into()))
-            }
-            Some(_) => {
-                self.problem("DATABASE_URL is not a postgres:// URL");
-                None
-            }
+            Some(url) => match Address::parse(&url) {
+                Ok(_) => Some(DatabaseSettings::Url(url.into())),
+                Err(error) => {
+                    self.problem(format!("DATABASE_URL {error}"));
+                    None
+                }
+            },
             None => {
                 self.problem(
                     "DATABASE_URL is not set; point it at a PostgreSQL 15 or newer \
@@ -355,12 +356,8 @@ impl DatabaseSettings {
             Self::Embedded { data_dir } => {
                 format!("a private PostgreSQL in {}", data_dir.display())
             }
-            Self::Url(url) => match url::Url::parse(url.expose_secret()) {
-                Ok(url) => format!(
-                    "PostgreSQL at {}{}",
-                    url.host_str().unwrap_or("localhost"),
-                    url.path()
-                ),
+            Self::Url(url) => match Address::parse(url.expose_secret()) {
+                Ok(address) => format!("PostgreSQL at {}", address.place()),
                 Err(_) => "PostgreSQL".to_owned(),
             },
         }

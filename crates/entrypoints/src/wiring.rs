@@ -107,8 +107,10 @@ impl OpenDatabase {
     }
 
     /// As [`require_current_schema`](Self::require_current_schema), for what writes
-    /// records: also refuses a clock that is far from the database's.
+    /// records: also refuses a database that cannot hold Arabic, and a clock that is far from
+    /// the database's.
     pub async fn require_fit_for_import(&self, clock: &dyn Clock) -> anyhow::Result<()> {
+        self.database.require_utf8().await?;
         self.require_current_schema().await?;
         let apart = clocks_apart(&self.database, clock).await?;
         if clocks_agree(apart) {

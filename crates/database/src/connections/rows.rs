@@ -1,6 +1,6 @@
 //! Connections as rows, and what of them is encrypted.
 
-use domain::failure::{Disconnection, Failure};
+use domain::failure::{DatabaseCause, Disconnection, Failure};
 use domain::shop::MerchantId;
 use importer::ports::connections::{Connection, ConnectionId, ConnectionState, Presented, Tokens};
 use jiff::Timestamp;
@@ -134,6 +134,7 @@ impl ConnectionRow {
         };
         state.ok_or_else(|| Failure::Database {
             what: "a connection is in a state that this version does not know".to_owned(),
+            cause: DatabaseCause::Setup,
         })
     }
 }
@@ -155,6 +156,7 @@ fn place(connection: Uuid, column: &'static str, binding: Binding) -> SealedPlac
 fn unreadable(mismatch: KeyMismatch) -> Failure {
     Failure::Database {
         what: mismatch.to_string(),
+        cause: DatabaseCause::Setup,
     }
 }
 

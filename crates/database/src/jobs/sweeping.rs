@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::failure::{Disconnection, Failure};
+use domain::failure::{DatabaseCause, Disconnection, Failure};
 use domain::instant::riyadh_date;
 use domain::run::{RunId, RunState};
 use domain::shop::MerchantId;
@@ -76,6 +76,7 @@ pub(crate) async fn send_orphans(
             merchant: MerchantId(row.merchant_id),
             state: RunState::parse(&row.state).ok_or_else(|| Failure::Database {
                 what: "a run is in a state that this version does not know".to_owned(),
+                cause: DatabaseCause::Setup,
             })?,
             sent_again: row.sent_again.unsigned_abs(),
         };

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use domain::failure::Failure;
+use domain::failure::{DatabaseCause, Failure};
 use domain::order::Version;
 use domain::rejection::{Rejection, RejectionCode};
 use domain::resource::Resource;
@@ -233,5 +233,6 @@ pub(crate) fn parse_code(text: &str) -> Result<RejectionCode, Failure> {
 fn unknown(what: &str, name: &str) -> Failure {
     Failure::Database {
         what: format!("the database holds the {what} {name}, which this version does not know"),
+        cause: DatabaseCause::Setup,
     }
 }

@@ -1,7 +1,7 @@
 //! What the app shows of notifications.
 
 use async_trait::async_trait;
-use domain::failure::Failure;
+use domain::failure::{DatabaseCause, Failure};
 use domain::job::NotificationKind;
 use domain::run::RunId;
 use domain::shop::MerchantId;
@@ -77,6 +77,7 @@ impl ShownRow {
     fn shown(self) -> Result<Shown, Trouble> {
         let kind = NotificationKind::parse(&self.kind).ok_or_else(|| Failure::Database {
             what: "a notification is of a kind that this version does not know".to_owned(),
+            cause: DatabaseCause::Setup,
         })?;
         Ok(Shown {
             notice: Notice {

@@ -11,11 +11,12 @@ use std::time::Duration;
 use importer::ports::clock::Clock;
 use importer::ports::queue::QueueName;
 use sqlx::PgPool;
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::postgres::PgListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::failure::reason;
+use crate::session;
 
 /// One for all queues; what is notified of is the name of one.
 pub(crate) const CHANNEL: &str = "salla_sync_queue";
@@ -79,9 +80,8 @@ impl News {
 
 async fn listen(pool: PgPool, clock: Arc<dyn Clock>, queue: QueueName, news: watch::Sender<()>) {
     // A connection that is held for ever must not be one of those that the work needs.
-    let own = PgPoolOptions::new()
+    let own = session::pool(PATIENCE)
         .max_connections(1)
-        .acquire_timeout(PATIENCE)
         .idle_timeout(None)
         .max_lifetime(None)
         .connect_lazy_with(pool.connect_options().as_ref().clone());

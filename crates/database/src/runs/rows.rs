@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::certificate::Certificate;
-use domain::failure::Failure;
+use domain::failure::{DatabaseCause, Failure};
 use domain::plan::Plan;
 use domain::run::{RunId, RunState};
 use domain::shop::MerchantId;
@@ -191,6 +191,7 @@ impl RunRow {
                 "a run is in the state {}, which this version does not know",
                 self.state
             ),
+            cause: DatabaseCause::Setup,
         })
     }
 

@@ -1,11 +1,7 @@
 //! The schema itself: its state, its comments, and where things lie.
 
-use std::sync::Arc;
-
+use database::SchemaState;
 use database::testing::TestDatabase;
-use database::{ConnectSettings, Database, SchemaState};
-use importer::ports::clock::SystemClock;
-use secrecy::SecretString;
 use sqlx::Executor;
 
 #[tokio::test]
@@ -180,29 +176,4 @@ async fn loaded_data_have_no_foreign_keys() {
     .await
     .unwrap();
     assert_eq!(keys, 0);
-}
-
-#[tokio::test]
-async fn a_failed_connection_says_where_and_hides_the_password() {
-    let clock = Arc::new(SystemClock::real());
-    let connect = |url: &str| {
-        let settings = ConnectSettings {
-            patience: std::time::Duration::from_secs(2),
-            ..ConnectSettings::new(SecretString::from(url))
-        };
-        Database::connect(settings, clock.clone())
-    };
-    let failure = connect("postgres://bob:hunter2@127.0.0.1:1/shops")
-        .await
-        .unwrap_err();
-    let text = failure.to_string();
-    assert!(
-        text.contains("127.0.0.1") && text.contains("shops") && text.contains("bob"),
-        "{text}"
-    );
-    assert!(!text.contains("hunter2"), "{text}");
-    let failure = connect("mysql://bob:hunter2@localhost/shops")
-        .await
-        .unwrap_err();
-    assert!(!failure.to_string().contains("hunter2"));
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use database::SchemaState;
+use database::{Database, SchemaState};
 use domain::failure::Failure;
 use domain::resource::Resource;
 use importer::ports::clock::{Clock, SystemClock};
@@ -98,6 +98,7 @@ async fn check_database(
         Err(error) => return report.bad("database", format!("{error:#}")),
     };
     report.good("database", settings.describe());
+    check_server(report, &open.database).await;
     match open.database.schema_state().await {
         Ok(SchemaState::UpToDate) => report.good("tables", "up to date"),
         Ok(SchemaState::Behind { .. }) => {
@@ -105,6 +106,9 @@ async fn check_database(
                 "tables",
                 "missing or of an older version; run `salla-sync migrate`",
             );
+            if let Err(failure) = open.database.check_migration().await {
+                report.bad("migrate", failure.to_string());
+            }
         }
         Ok(SchemaState::Unknown) => {
             report.bad(
@@ -127,6 +131,29 @@ async fn check_database(
             }
         }
         Err(failure) => report.failure("clock", &failure),
+    }
+}
+
+/// What the server and its administrator have decided. Each of these says what to do.
+async fn check_server(report: &mut Report, database: &Database) {
+    match database.require_utf8().await {
+        Ok(()) => report.good("encoding", "UTF8"),
+        Err(failure) => report.bad("encoding", failure.to_string()),
+    }
+    match database.require_writable().await {
+        Ok(()) => report.good("writes", "are accepted"),
+        Err(failure) => report.bad("writes", failure.to_string()),
+    }
+    match database.foreign_limits().await {
+        Ok(limits) if limits.is_empty() => {}
+        Ok(limits) => report.good(
+            "limits",
+            format!(
+                "{}: not for sessions of salla-sync, which set their own",
+                limits.join(", ")
+            ),
+        ),
+        Err(failure) => report.failure("limits", &failure),
     }
 }
 

@@ -122,6 +122,7 @@ pub async fn make_ready(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::real());
     let open = wiring::open_database(&database, key, clock.clone()).await?;
     open.require_fit_for_import(clock.as_ref()).await?;
+    open.database.require_writable().await?;
     let shop = wiring::connect_shop(&open, &salla, share, clock.clone());
     let shop = tokio::select! {
         shop = shop => shop,
@@ -294,10 +295,7 @@ pub fn report(job: &Job, outcome: Outcome) -> Exit {
             ));
             Exit::Taken
         }
-        Outcome::Interrupted(failure) => {
-            display::failure(&failure);
-            Exit::Interrupted
-        }
+        Outcome::Interrupted(failure) => failed(&failure),
         Outcome::Failed {
             failure,
             certificate,
@@ -343,10 +341,11 @@ fn already_done(job: &Job, run: &Run) {
     }
 }
 
-/// Failures before an import has begun, or of a command that only looks.
+/// A failure that leaves the run as it is, or of a command that only looks: whether the same
+/// command may succeed later by itself.
 pub fn failed(failure: &Failure) -> Exit {
     display::failure(failure);
-    if failure.resumes_by_itself() {
+    if failure.may_pass() {
         Exit::Interrupted
     } else {
         Exit::Failed

@@ -7,7 +7,7 @@ use importer::ports::clock::SystemClock;
 
 use crate::cli::{DatabaseArgs, MigrateArgs};
 use crate::config::{Reader, environment};
-use crate::display::line;
+use crate::display::{line, note};
 use crate::exit::{Exit, UsageError};
 use crate::wiring;
 
@@ -20,14 +20,14 @@ pub async fn run(arguments: MigrateArgs, database: &DatabaseArgs) -> anyhow::Res
     let place = settings.describe();
     match open.database.schema_state().await? {
         SchemaState::UpToDate => line(format!("{place}: the tables are up to date.")),
-        SchemaState::Behind { migrations } if arguments.dry_run => {
-            line(format!(
-                "{place}: {migrations} migration(s) would be applied."
-            ));
+        SchemaState::Behind { .. } if arguments.dry_run => {
+            let migrations = count(open.database.check_migration().await?);
+            line(format!("{place}: {migrations} would be applied."));
         }
         SchemaState::Behind { migrations } => {
-            open.database.migrate().await?;
-            line(format!("{place}: {migrations} migration(s) applied."));
+            let report = |text: &str| note(format!("salla-sync: {text}"));
+            open.database.migrate_reporting(&report).await?;
+            line(format!("{place}: {} applied.", count(migrations)));
         }
         SchemaState::Unknown => {
             let problem =
@@ -36,4 +36,11 @@ pub async fn run(arguments: MigrateArgs, database: &DatabaseArgs) -> anyhow::Res
         }
     }
     Ok(Exit::Done)
+}
+
+fn count(migrations: usize) -> String {
+    match migrations {
+        1 => "1 migration".to_owned(),
+        more => format!("{more} migrations"),
+    }
 }

@@ -34,6 +34,9 @@ pub async fn run(arguments: WorkArgs, database: &DatabaseArgs) -> anyhow::Result
     let pool = Pool::of_a_worker(arguments.connections);
     let open = wiring::open_database_with(&settings, key, clock.clone(), pool).await?;
     open.require_fit_for_import(clock.as_ref()).await?;
+    if let Err(failure) = open.database.require_writable().await {
+        tracing::warn!(%failure, "imports wait until the database takes writes");
+    }
     let stop = stop_on_signal();
     let observing = match arguments.listen {
         Some(address) => Some(observe(address, &open, clock.clone()).await?),

@@ -5,6 +5,7 @@ mod ceilings;
 mod clocks;
 mod connect;
 mod customers;
+mod databases;
 mod drift;
 mod faults;
 mod inbox;

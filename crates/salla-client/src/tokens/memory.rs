@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::failure::Failure;
+use domain::failure::{DatabaseCause, Failure};
 use importer::ports::clock::Clock;
 use importer::ports::connections::{
     BETWEEN_EARLY_REFRESHES, Connection, ConnectionState, Presented, RefreshIntent, Tokens,
@@ -41,6 +41,7 @@ impl Memory {
                 what: "the database has gone back to older tokens of the shop than this process \
                        holds, and could not be brought forward again"
                     .to_owned(),
+                cause: DatabaseCause::Unavailable,
             });
         }
         self.connection = Some(connection);

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use domain::failure::{Disconnection, Failure};
+use domain::failure::{DatabaseCause, Disconnection, Failure};
 use domain::shop::MerchantId;
 use importer::ports::connections::{
     BETWEEN_EARLY_REFRESHES, BeginRefresh, Connection, ConnectionId, ConnectionState, Connections,
@@ -151,6 +151,7 @@ impl Connections for MemoryConnections {
             *outages -= 1;
             return Err(Failure::Database {
                 what: "away".to_owned(),
+                cause: DatabaseCause::Unavailable,
             });
         }
         let mut row = self.row.lock().unwrap();

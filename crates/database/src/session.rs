@@ -1,0 +1,85 @@
+//! What every connection of the program has in common, whatever the server, the database, the
+//! role or the address set.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnection, PgPoolOptions};
+use sqlx::{Connection as _, Executor as _, PgPool};
+
+use crate::failure::is_cancelled;
+
+/// Sets the session, whatever was set before: limits on time that suit other programs would
+/// cancel a landing again and again.
+///
+/// The limit on statements comes first, for it holds for the others here too. A worker that
+/// hangs in the middle of a transaction must lose it before its lease runs out, or the next
+/// one would wait for its locks. `transaction_timeout` is there from PostgreSQL 17 on. All
+/// names in our statements have their schema. Compiling a plan takes longer than any of our
+/// statements. Notices are for people. The last line is for the first minutes of an import:
+/// all our statements look rows up by their keys, but a plan that was made while the tables
+/// were empty would go on scanning them.
+///
+/// What decides where tables lie, and whether anything may be written at all, is left to who
+/// administers the database.
+const SESSION: &str = "
+    SET statement_timeout = 0;
+    SELECT pg_catalog.set_config('transaction_timeout', '0', false)
+        WHERE pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL;
+    SET lock_timeout = 0;
+    SET idle_session_timeout = 0;
+    SET idle_in_transaction_session_timeout = '15s';
+    SET default_transaction_isolation = 'read committed';
+    SET default_transaction_deferrable = off;
+    SET search_path = '';
+    SET client_encoding = 'UTF8';
+    SET TimeZone = 'UTC';
+    SET DateStyle = 'ISO, MDY';
+    SET IntervalStyle = 'postgres';
+    SET bytea_output = 'hex';
+    SET extra_float_digits = 1;
+    SET standard_conforming_strings = on;
+    SET client_min_messages = warning;
+    SET jit = off;
+    SET enable_seqscan = off";
+
+/// Whether a session may write. It may not on a standby, and not where it began while
+/// `default_transaction_read_only` was set.
+const MAY_WRITE: &str = "SELECT pg_catalog.current_setting('transaction_read_only') = 'off'";
+
+/// A pool whose connections are all set up in this way.
+///
+/// A session that may not write never may again, though a new one can: after a failover it is
+/// on the new primary. So each is asked before it is used, in place of sqlx's ping, and one
+/// that is read-only or broken makes room for another.
+pub(crate) fn pool(timeout: Duration) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .acquire_timeout(timeout)
+        .test_before_acquire(false)
+        .before_acquire(|connection, _| Box::pin(async move { Ok(may_write(connection).await) }))
+        .after_connect(|connection, _| Box::pin(set(connection)))
+}
+
+/// A limit that suits other programs may be over before the first line has lifted it.
+const MAX_TRIES: u32 = 50;
+
+pub(crate) async fn set(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    for _ in 1..MAX_TRIES {
+        match connection.execute(SESSION).await {
+            Err(error) if is_cancelled(&error) => {}
+            result => return result.map(|_| ()),
+        }
+    }
+    connection.execute(SESSION).await.map(|_| ())
+}
+
+async fn may_write(connection: &mut PgConnection) -> bool {
+    let asked = sqlx::query_scalar(MAY_WRITE).fetch_one(connection).await;
+    asked.unwrap_or(false)
+}
+
+/// A connection outside the pool, for settings that no other work may find.
+pub(crate) async fn own(pool: &PgPool) -> Result<PgConnection, sqlx::Error> {
+    let mut connection = PgConnection::connect_with(&pool.connect_options()).await?;
+    set(&mut connection).await?;
+    Ok(connection)
+}

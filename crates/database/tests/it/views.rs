@@ -4,6 +4,7 @@ use domain::order::{Order, OrderCustomer};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
+use sqlx::{AssertSqlSafe, Executor as _};
 
 use crate::make::{at, customer, header, instant, item, money, status, text, whole};
 use crate::shop::Shop;
@@ -128,4 +129,53 @@ proptest! {
             assert_eq!(stored, expected);
         });
     }
+}
+
+/// Views of the catalogue, so that none that comes later is forgotten.
+const VIEWS: &str = "
+    SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname IN ('salla', 'salla_sync') AND c.relkind = 'v' ORDER BY 1";
+
+const TABLES: &str = "
+    SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname IN ('salla', 'salla_sync') AND c.relkind IN ('r', 'p')";
+
+#[tokio::test]
+async fn no_view_shows_what_row_level_security_hides() {
+    let shop = shop_with_sales().await;
+    let pool = shop.db.pool();
+    let count = async |view: &str| -> i64 {
+        let sql = AssertSqlSafe(format!("SELECT count(*) FROM {view}"));
+        sqlx::query_scalar(sql).fetch_one(pool).await.unwrap()
+    };
+    assert!(count("salla.sales").await > 0);
+    let tenant = format!("tenant_{}", uuid::Uuid::now_v7().simple());
+    let tell = async |sql: String| pool.execute(AssertSqlSafe(sql)).await.unwrap();
+    tell(format!(
+        "CREATE ROLE {tenant}; GRANT USAGE ON SCHEMA salla, salla_sync TO {tenant};
+         GRANT SELECT ON ALL TABLES IN SCHEMA salla, salla_sync TO {tenant}"
+    ))
+    .await;
+    let tables: Vec<String> = sqlx::query_scalar(TABLES).fetch_all(pool).await.unwrap();
+    for table in tables {
+        tell(format!("ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")).await;
+    }
+    let views: Vec<String> = sqlx::query_scalar(VIEWS).fetch_all(pool).await.unwrap();
+    assert!(views.len() >= 5, "{views:?}");
+    for view in views {
+        let options = "SELECT reloptions::text FROM pg_class WHERE oid = $1::regclass";
+        let options = sqlx::query_scalar(options).bind(&view);
+        let options: Option<String> = options.fetch_one(pool).await.unwrap();
+        let says_so = options.is_some_and(|options| options.contains("security_invoker=true"));
+        assert!(says_so, "{view} needs security_invoker");
+        let mut tx = pool.begin().await.unwrap();
+        let role = AssertSqlSafe(format!("SET LOCAL ROLE {tenant}"));
+        tx.execute(role).await.unwrap();
+        let sql = AssertSqlSafe(format!("SELECT count(*) FROM {view}"));
+        let rows: i64 = sqlx::query_scalar(sql).fetch_one(&mut *tx).await.unwrap();
+        assert_eq!(rows, 0, "{view}");
+    }
+    tell(format!("DROP OWNED BY {tenant}; DROP ROLE {tenant}")).await;
 }

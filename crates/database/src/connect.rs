@@ -230,6 +230,18 @@ impl Database {
         PostgresBudget::new(self.pool.clone(), self.clock.clone(), key, rules)
     }
 
+    /// The same database through connections of its own, for what must not wait behind
+    /// imports. They are made when they are needed.
+    pub fn beside(&self, connections: u32) -> Self {
+        let pool = session::pool(self.pool.options().get_acquire_timeout())
+            .max_connections(connections)
+            .connect_lazy_with(self.pool.connect_options().as_ref().clone());
+        Self {
+            pool,
+            clock: self.clock.clone(),
+        }
+    }
+
     pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.clock
     }

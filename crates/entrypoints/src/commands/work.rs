@@ -61,12 +61,12 @@ pub async fn run(arguments: WorkArgs, database: &DatabaseArgs) -> anyhow::Result
     // Until here it could be asked how far the giving back is.
     if let Some((stopped, served)) = observing {
         stopped.stop();
-        served.await??;
+        served.await?;
     }
     Ok(Exit::Done)
 }
 
-type Observing = (StopHandle, JoinHandle<anyhow::Result<()>>);
+type Observing = (StopHandle, JoinHandle<()>);
 
 async fn observe(
     address: SocketAddr,

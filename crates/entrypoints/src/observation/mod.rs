@@ -4,6 +4,7 @@
 //! Nothing here changes anything, and nothing tells of a merchant. The address is for
 //! the inside of a network: there is neither TLS nor a password.
 
+mod connections;
 mod scrape;
 
 use std::net::SocketAddr;
@@ -11,22 +12,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::Router;
-use axum::extract::State;
+use axum::extract::Request;
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::response::{IntoResponse, Response};
 use database::{Database, SchemaState};
-use importer::metrics;
+use hyper::body::Incoming;
+use importer::metrics::{self, Snapshot};
 use importer::ports::clock::{Clock, within};
 use importer::ports::queue::QueueName;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 
 use crate::exit::UsageError;
 
 /// Who asks gives up after ten seconds, as Prometheus does by default.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// For how long what was read serves all who ask.
+const NUMBERS_LAST: Duration = Duration::from_secs(5);
+const READINESS_LASTS: Duration = Duration::from_secs(1);
+/// To the database: one for the numbers, and one to say whether it is ready.
+const CONNECTIONS: u32 = 2;
 /// Measurements wait in memory for the next scrape, which may never come.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -92,16 +98,22 @@ impl Observation {
         database: Database,
         clock: Arc<dyn Clock>,
         stop: impl Future<Output = ()> + Send + 'static,
-    ) -> anyhow::Result<()> {
+    ) {
         tracing::info!(address = %self.address, "observed under /metrics, /healthz and /readyz");
-        let observed = Observed {
+        let observed = Arc::new(Observed {
             recorded: recorded.0.clone(),
-            database,
+            database: database.beside(CONNECTIONS),
             clock: clock.clone(),
+            numbers: Kept::new(),
+            readiness: Kept::new(),
+        });
+        let respond = move |request: Request<Incoming>| {
+            let observed = observed.clone();
+            async move { observed.respond(request.uri().path()).await }
         };
-        let served = axum::serve(self.listener, router(observed)).with_graceful_shutdown(stop);
+        let served = connections::serve(self.listener, clock.as_ref(), respond, stop);
         tokio::select! {
-            served = served => served.context("the address of /metrics is no longer served"),
+            () = served => {}
             never = keep_up(&recorded.0, clock.as_ref()) => match never {},
         }
     }
@@ -114,53 +126,91 @@ async fn keep_up(recorded: &PrometheusHandle, clock: &dyn Clock) -> std::convert
     }
 }
 
-#[derive(Clone)]
+/// What is asked, and what has been read to respond to it.
 struct Observed {
     recorded: PrometheusHandle,
     database: Database,
     clock: Arc<dyn Clock>,
+    numbers: Kept<Option<Snapshot>>,
+    readiness: Kept<Result<(), String>>,
 }
 
-fn router(observed: Observed) -> Router {
-    Router::new()
-        .route("/metrics", get(show_metrics))
-        .route("/healthz", get(|| async { "alive\n" }))
-        .route("/readyz", get(ready))
-        .with_state(observed)
-}
+/// What was read from the database last. Whoever asks while it is being read waits for the
+/// same reading, so any number of clients costs the database one.
+struct Kept<T>(Mutex<Option<(Duration, T)>>);
 
-async fn show_metrics(State(observed): State<Observed>) -> impl IntoResponse {
-    let Observed {
-        recorded,
-        database,
-        clock,
-    } = observed;
-    let snapshot = within(clock.as_ref(), PATIENCE, scrape::snapshot(&database)).await;
-    match snapshot {
-        Some(Ok(snapshot)) => metrics::show(Some(&snapshot), &QueueName::ALL),
-        Some(Err(failure)) => {
-            tracing::warn!(%failure, "runs and queues could not be read for /metrics");
-            metrics::show(None, &QueueName::ALL);
+impl<T: Clone> Kept<T> {
+    fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    async fn get(&self, clock: &dyn Clock, lasts: Duration, read: impl Future<Output = T>) -> T {
+        let mut kept = self.0.lock().await;
+        if let Some((at, value)) = &*kept
+            && clock.monotonic().saturating_sub(*at) < lasts
+        {
+            return value.clone();
         }
-        None => {
-            tracing::warn!("the database did not answer /metrics in time");
-            metrics::show(None, &QueueName::ALL);
+        let value = read.await;
+        *kept = Some((clock.monotonic(), value.clone()));
+        value
+    }
+}
+
+impl Observed {
+    async fn respond(&self, path: &str) -> Response {
+        match path {
+            "/healthz" => "alive\n".into_response(),
+            "/readyz" => self.ready().await.into_response(),
+            "/metrics" => self.show_metrics().await.into_response(),
+            _ => StatusCode::NOT_FOUND.into_response(),
         }
     }
-    ([(header::CONTENT_TYPE, PROMETHEUS_TEXT)], recorded.render())
-}
 
-async fn ready(State(observed): State<Observed>) -> (StatusCode, String) {
-    let asked = observed.database.schema_state();
-    let state = within(observed.clock.as_ref(), PATIENCE, asked).await;
-    let problem = match state {
-        Some(Ok(SchemaState::UpToDate)) => return (StatusCode::OK, "ready\n".to_owned()),
-        Some(Ok(SchemaState::Behind { migrations })) => {
-            format!("{migrations} migrations are missing: run `salla-sync migrate`")
+    async fn show_metrics(&self) -> impl IntoResponse + use<> {
+        let clock = self.clock.as_ref();
+        let read = self.read_numbers();
+        let snapshot = self.numbers.get(clock, NUMBERS_LAST, read).await;
+        metrics::show(snapshot.as_ref(), &QueueName::ALL);
+        (
+            [(header::CONTENT_TYPE, PROMETHEUS_TEXT)],
+            self.recorded.render(),
+        )
+    }
+
+    async fn read_numbers(&self) -> Option<Snapshot> {
+        let snapshot = scrape::snapshot(&self.database);
+        match within(self.clock.as_ref(), PATIENCE, snapshot).await {
+            Some(Ok(snapshot)) => return Some(snapshot),
+            Some(Err(failure)) => {
+                tracing::warn!(%failure, "runs and queues could not be read for /metrics");
+            }
+            None => tracing::warn!("the database did not answer /metrics in time"),
         }
-        Some(Ok(SchemaState::Unknown)) => "a newer version has upgraded the database".to_owned(),
-        Some(Err(failure)) => failure.to_string(),
-        None => "the database does not answer".to_owned(),
-    };
-    (StatusCode::SERVICE_UNAVAILABLE, format!("{problem}\n"))
+        None
+    }
+
+    async fn ready(&self) -> (StatusCode, String) {
+        let clock = self.clock.as_ref();
+        let read = self.read_readiness();
+        match self.readiness.get(clock, READINESS_LASTS, read).await {
+            Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+            Err(problem) => (StatusCode::SERVICE_UNAVAILABLE, format!("{problem}\n")),
+        }
+    }
+
+    async fn read_readiness(&self) -> Result<(), String> {
+        let asked = self.database.schema_state();
+        match within(self.clock.as_ref(), PATIENCE, asked).await {
+            Some(Ok(SchemaState::UpToDate)) => Ok(()),
+            Some(Ok(SchemaState::Behind { migrations })) => Err(format!(
+                "{migrations} migrations are missing: run `salla-sync migrate`"
+            )),
+            Some(Ok(SchemaState::Unknown)) => {
+                Err("a newer version has upgraded the database".to_owned())
+            }
+            Some(Err(failure)) => Err(failure.to_string()),
+            None => Err("the database does not answer".to_owned()),
+        }
+    }
 }

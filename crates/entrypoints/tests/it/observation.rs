@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use database::Database;
+use database::testing::TestDatabase;
 use entrypoints::observation::{Observation, Recorded, record_metrics};
 use importer::metrics;
 use importer::ports::clock::SystemClock;
@@ -14,6 +15,9 @@ use importer::ports::queue::{Queue as _, QueueName};
 use importer::stop::{StopHandle, stop_pair};
 use salla_client::http::http_client;
 use salla_simulator::InvalidRates;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
 
@@ -33,7 +37,7 @@ struct Observer {
     address: SocketAddr,
     http: reqwest::Client,
     stop: StopHandle,
-    served: JoinHandle<anyhow::Result<()>>,
+    served: JoinHandle<()>,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -147,7 +151,7 @@ async fn a_scrape_tells_what_an_import_has_done() {
     everything_is_declared(&text);
 
     observer.stop.stop();
-    observer.served.await.unwrap().unwrap();
+    observer.served.await.unwrap();
     Observation::bind(observer.address)
         .await
         .expect("the address is free again");
@@ -177,17 +181,104 @@ async fn readiness_follows_the_database_and_life_does_not() {
     let forget = "DELETE FROM salla_sync._sqlx_migrations
         WHERE version = (SELECT max(version) FROM salla_sync._sqlx_migrations)";
     sqlx::query(forget).execute(database.pool()).await.unwrap();
+    // What was read a moment ago still serves.
+    while observer.get("/readyz").await.0 == 200 {
+        tokio::task::yield_now().await;
+    }
     let (status, problem) = observer.get("/readyz").await;
     assert_eq!(status, 503);
     assert!(problem.contains("salla-sync migrate"), "{problem}");
 
-    database.close().await;
+    take_away(&service.database).await;
+    while observer
+        .get("/readyz")
+        .await
+        .1
+        .contains("salla-sync migrate")
+    {
+        tokio::task::yield_now().await;
+    }
     assert_eq!(observer.get("/readyz").await.0, 503);
     assert_eq!(observer.get("/healthz").await, (200, "alive\n".to_owned()));
     let text = observer.metrics().await;
     assert_eq!(value(&text, "salla_sync_database_up"), 0.0);
     assert!(value(&text, r#"salla_sync_runs{state="FAILED"}"#).is_nan());
     assert_eq!(observer.get("/elsewhere").await.0, 404);
+}
+
+/// Nobody gets a connection to the database any more.
+async fn take_away(database: &TestDatabase) {
+    let options = database.pool().connect_options();
+    let name = options.get_database().unwrap();
+    let mut url = url::Url::parse(&database.url()).unwrap();
+    url.set_path("postgres");
+    let mut server = sqlx::PgConnection::connect(url.as_str()).await.unwrap();
+    for sql in [
+        format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"),
+        format!(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+             WHERE datname = '{name}'"
+        ),
+    ] {
+        server.execute(AssertSqlSafe(sql)).await.unwrap();
+    }
+}
+
+/// A probe that gets no response has a healthy worker restarted.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_never_end_and_imports_that_take_all_connections_hide_nothing() {
+    let service = TestService::start(small(1)).await;
+    let database = &service.open.database;
+    let observer = Observer::of(database).await;
+    let mut half = Vec::new();
+    for number in 0..1_000 {
+        let mut stream = TcpStream::connect(observer.address).await.unwrap();
+        let begun = match number % 3 {
+            0 => "",
+            1 => "GET /metrics HTTP/1.1\r\n",
+            _ => "GET /healthz HTTP/1.1\r\nHost: worker\r\nX: ",
+        };
+        // The oldest ones are closed meanwhile.
+        drop(stream.write_all(begun.as_bytes()).await);
+        half.push(stream);
+    }
+    let mut busy = Vec::new();
+    for _ in 0..database.pool().options().get_max_connections() {
+        busy.push(database.pool().acquire().await.unwrap());
+    }
+    let limit = Duration::from_secs(10);
+    let look = async {
+        assert_eq!(observer.get("/healthz").await, (200, "alive\n".to_owned()));
+        assert_eq!(observer.get("/readyz").await.0, 200);
+        let text = observer.metrics().await;
+        assert_eq!(value(&text, "salla_sync_database_up"), 1.0);
+    };
+    tokio::time::timeout(limit, look)
+        .await
+        .expect("it responds at once");
+    drop(half);
+    observer.stop.stop();
+    observer.served.await.unwrap();
+}
+
+/// Each scrape counts all messages, which may be many.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_who_ask_at_once_cost_the_database_one_reading() {
+    let service = TestService::start(small(1)).await;
+    let database = &service.open.database;
+    let observer = Observer::of(database).await;
+    let queue = database.queue(QueueName::Notifications);
+    let series = r#"salla_sync_queue_messages{queue="notifications",state="ready"}"#;
+    let before = value(&observer.metrics().await, series);
+    queue.send("{}", Duration::ZERO).await.unwrap();
+    let scrapes = (0..24).map(|_| observer.metrics());
+    for text in futures::future::join_all(scrapes).await {
+        assert_eq!(value(&text, series), before, "the reading of a moment ago");
+    }
+    // The next reading has it.
+    while value(&observer.metrics().await, series) == before {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

@@ -25,3 +25,23 @@ CREATE TABLE salla_sync.key_checks (
 COMMENT ON TABLE salla_sync.key_checks IS 'A constant sealed with each key of SALLA_SYNC_KEY that was used.';
 COMMENT ON COLUMN salla_sync.key_checks.key_id IS 'The key''s name.';
 COMMENT ON COLUMN salla_sync.key_checks.sealed IS 'XChaCha20-Poly1305: 24 bytes of nonce, then the ciphertext.';
+
+-- Every refresh token that was ever stored is known by its hash: given again, alone or with
+-- another access token, it leads to its connection and is never presented as a new one.
+CREATE TABLE salla_sync.refresh_tokens (
+    hash          bytea PRIMARY KEY,
+    connection_id uuid NOT NULL REFERENCES salla_sync.connections ON DELETE CASCADE,
+    stored_at     timestamptz NOT NULL
+);
+CREATE INDEX refresh_tokens_by_connection ON salla_sync.refresh_tokens (connection_id);
+COMMENT ON TABLE salla_sync.refresh_tokens IS 'Every refresh token that was ever stored, by its hash.';
+COMMENT ON COLUMN salla_sync.refresh_tokens.hash IS
+    'SHA-256. Salla''s tokens are long random strings, so nobody finds one by trying.';
+COMMENT ON COLUMN salla_sync.refresh_tokens.connection_id IS 'The connection that it belongs to, whatever tokens that holds by now.';
+COMMENT ON COLUMN salla_sync.refresh_tokens.stored_at IS 'When it was stored first.';
+
+-- When Salla gave the tokens to the app, where that was said: an older delivery that comes
+-- late, or again, does not take the place of a newer one.
+ALTER TABLE salla_sync.connections ADD COLUMN authorized_at timestamptz;
+COMMENT ON COLUMN salla_sync.connections.authorized_at IS
+    'When the merchant authorized the app, as the webhook said that brought the tokens.';

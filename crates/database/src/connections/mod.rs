@@ -12,12 +12,13 @@ use domain::failure::{Disconnection, Failure};
 use domain::shop::MerchantId;
 use importer::ports::clock::Clock;
 use importer::ports::connections::{
-    BeginRefresh, Connection, ConnectionId, Connections, Presentation, RefreshIntent, Tokens,
+    BeginRefresh, Bound, Connection, ConnectionId, Connections, Presentation, RefreshIntent, Tokens,
 };
 use jiff::Timestamp;
 use sqlx::PgPool;
 
 pub use keyring::{KeyMismatch, Keyring, KeyringError};
+use storing::BindTo;
 pub use storing::KeyCheck;
 
 use crate::failure::Trouble;
@@ -72,10 +73,19 @@ impl Connections for PostgresConnections {
         .await
     }
 
-    async fn bind(&self, id: ConnectionId, merchant: MerchantId) -> Result<(), Failure> {
+    async fn bind(
+        &self,
+        id: ConnectionId,
+        merchant: MerchantId,
+        authorized_at: Option<Timestamp>,
+    ) -> Result<Bound, Failure> {
         let now = self.clock.now();
+        let to = BindTo {
+            merchant,
+            authorized_at,
+        };
         persistently(&self.clock, "binding the connection to its shop", || {
-            self.parking(storing::bind(&self.pool, &self.keyring, id, merchant, now))
+            self.parking(storing::bind(&self.pool, &self.keyring, id, to, now))
         })
         .await
     }

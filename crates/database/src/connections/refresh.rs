@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::connections::keyring::Keyring;
 use crate::connections::rows::{ConnectionRow, SEAL_FORMAT, seal, select_connection};
-use crate::connections::storing::{leave_check, load, successor};
+use crate::connections::storing::{leave_check, load, remember_refresh, successor};
 use crate::failure::Trouble;
 use crate::transaction::begin_durable;
 
@@ -65,6 +65,8 @@ pub(crate) async fn begin(
         // It was taken back meanwhile, so there was none before.
         (ConnectionState::Active, Presentation::Last { .. }) => 1,
     };
+    let stored = row.decrypt(keyring)?;
+    remember_refresh(&mut tx, id, &stored.tokens, now).await?;
     let granted = RefreshIntent { times, ..intent };
     write_intent(&mut tx, &granted, now).await?;
     tx.commit().await?;
@@ -142,6 +144,7 @@ async fn write(
         .await?;
     let sealed = seal(keyring, id, (version, salla_id), tokens)?;
     leave_check(&mut tx, keyring).await?;
+    remember_refresh(&mut tx, id, tokens, now).await?;
     sqlx::query(WRITE)
         .bind(id.0)
         .bind(over)

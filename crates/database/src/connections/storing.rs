@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::failure::{Disconnection, Failure};
 use domain::shop::MerchantId;
-use importer::ports::connections::{Connection, ConnectionId, Tokens};
+use importer::ports::connections::{Bound, Connection, ConnectionId, Tokens};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
 
@@ -42,6 +42,48 @@ const INSERT: &str = "
 
 const BY_FINGERPRINT: &str = select_connection!("WHERE fingerprint = $1");
 
+/// The connection that ever held this refresh token.
+const BY_REFRESH_TOKEN: &str = select_connection!(
+    "WHERE id = (SELECT connection_id FROM salla_sync.refresh_tokens WHERE hash = $1)"
+);
+
+const ADD_REFRESH_TOKEN: &str = "
+    INSERT INTO salla_sync.refresh_tokens (hash, connection_id, stored_at) VALUES ($1, $2, $3)
+    ON CONFLICT (hash) DO NOTHING";
+
+fn refresh_hash(token: &SecretString) -> Vec<u8> {
+    let mut sha = Sha256::new_with_prefix(b"salla-sync refresh token 1\n");
+    sha.update(token.expose_secret());
+    sha.finalize().to_vec()
+}
+
+/// Remembers the refresh token of a connection for ever.
+pub(crate) async fn remember_refresh(
+    connection: &mut PgConnection,
+    id: ConnectionId,
+    tokens: &Tokens,
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    let Some(token) = &tokens.refresh else {
+        return Ok(());
+    };
+    sqlx::query(ADD_REFRESH_TOKEN)
+        .bind(refresh_hash(token))
+        .bind(id.0)
+        .bind(now.to_sqlx())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn holder_of(
+    connection: &mut PgConnection,
+    token: &SecretString,
+) -> Result<Option<ConnectionRow>, Trouble> {
+    let found = sqlx::query_as(BY_REFRESH_TOKEN).bind(refresh_hash(token));
+    Ok(found.fetch_optional(connection).await?)
+}
+
 pub(crate) async fn open(
     pool: &PgPool,
     keyring: &Keyring,
@@ -69,8 +111,23 @@ pub(crate) async fn open(
         .bind(&fingerprint)
         .fetch_one(&mut *tx)
         .await?;
-    tx.commit().await?;
-    row.decrypt(keyring)
+    remember_refresh(&mut tx, ConnectionId(row.id), given, now).await?;
+    // A former connection may have held the refresh token, or another one that is opened at
+    // this moment: then nothing is stored here.
+    let holder = match &given.refresh {
+        Some(token) => holder_of(&mut tx, token).await?,
+        None => None,
+    };
+    match holder.filter(|holder| holder.id != row.id) {
+        Some(holder) => {
+            tx.rollback().await?;
+            holder.decrypt(keyring)
+        }
+        None => {
+            tx.commit().await?;
+            row.decrypt(keyring)
+        }
+    }
 }
 
 /// The merchant's row lines up those who bind at once, because each clears the mark
@@ -82,31 +139,79 @@ const UNMARK_OTHERS: &str = "
     WHERE merchant_id = $2 AND id <> $1 AND is_current";
 
 /// The tokens are sealed again, because what they are bound to has changed.
-const MARK: &str = "
+const BIND: &str = "
     UPDATE salla_sync.connections
-    SET merchant_id = $2, is_current = true, updated_at = $3, bound_at = now(), salla_id = $4,
-        access_token = $5, refresh_token = $6, key_id = $7, seal_format = $8
-    WHERE id = $1 AND (merchant_id IS DISTINCT FROM $2 OR NOT is_current)";
+    SET merchant_id = $2, updated_at = $3, salla_id = $4, access_token = $5,
+        refresh_token = $6, key_id = $7, seal_format = $8,
+        authorized_at = coalesce($9, authorized_at)
+    WHERE id = $1";
+
+const MARK: &str = "
+    UPDATE salla_sync.connections SET is_current = true, updated_at = $2, bound_at = now()
+    WHERE id = $1 AND NOT is_current";
+
+/// Whether the merchant's current connection serves and is newer than this one.
+const HAS_NEWER: &str = "
+    SELECT EXISTS (SELECT FROM salla_sync.connections c
+        JOIN salla_sync.connections o ON o.merchant_id = c.merchant_id AND o.is_current
+        WHERE c.id = $1 AND o.id <> c.id AND o.state <> 'DISCONNECTED'
+          AND CASE WHEN o.authorized_at IS NULL OR c.authorized_at IS NULL
+                   THEN (o.created_at, o.id) > (c.created_at, c.id)
+                   ELSE o.authorized_at > c.authorized_at END)";
 
 const LOCK: &str = select_connection!("WHERE id = $1 FOR UPDATE");
 
 const SALLA_ID: &str = "SELECT salla_id FROM salla_sync.merchants WHERE id = $1";
 
+/// Whose a connection becomes.
+#[derive(Clone, Copy)]
+pub(crate) struct BindTo {
+    pub(crate) merchant: MerchantId,
+    pub(crate) authorized_at: Option<Timestamp>,
+}
+
 pub(crate) async fn bind(
     pool: &PgPool,
     keyring: &Keyring,
     id: ConnectionId,
-    merchant: MerchantId,
+    to: BindTo,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<Bound, Trouble> {
+    let merchant = to.merchant.0;
     let mut tx = begin_durable(pool).await?;
     sqlx::query(TAKE_TURNS)
-        .bind(merchant.0)
+        .bind(merchant)
         .execute(&mut *tx)
         .await?;
+    seal_again(&mut tx, keyring, id, to, now).await?;
+    let has_newer: bool = sqlx::query_scalar(HAS_NEWER)
+        .bind(id.0)
+        .fetch_one(&mut *tx)
+        .await?;
+    if !has_newer {
+        let unmark = sqlx::query(UNMARK_OTHERS).bind(id.0).bind(merchant);
+        unmark.bind(now.to_sqlx()).execute(&mut *tx).await?;
+        let mark = sqlx::query(MARK).bind(id.0).bind(now.to_sqlx());
+        mark.execute(&mut *tx).await?;
+    }
+    tx.commit().await?;
+    Ok(match has_newer {
+        true => Bound::Older,
+        false => Bound::Current,
+    })
+}
+
+/// Binds the tokens to their shop, if they are no other's.
+async fn seal_again(
+    tx: &mut PgConnection,
+    keyring: &Keyring,
+    id: ConnectionId,
+    to: BindTo,
+    now: Timestamp,
+) -> Result<(), Trouble> {
     let row: ConnectionRow = sqlx::query_as(LOCK).bind(id.0).fetch_one(&mut *tx).await?;
     let salla_id: i64 = sqlx::query_scalar(SALLA_ID)
-        .bind(merchant.0)
+        .bind(to.merchant.0)
         .fetch_one(&mut *tx)
         .await?;
     if row.salla_id.is_some_and(|bound| bound != salla_id) {
@@ -118,25 +223,19 @@ pub(crate) async fn bind(
     let stored = row.decrypt(keyring)?;
     let bound_to = (stored.version, Some(salla_id));
     let sealed = seal(keyring, id, bound_to, &stored.tokens)?;
-    leave_check(&mut tx, keyring).await?;
-    sqlx::query(UNMARK_OTHERS)
+    leave_check(tx, keyring).await?;
+    sqlx::query(BIND)
         .bind(id.0)
-        .bind(merchant.0)
-        .bind(now.to_sqlx())
-        .execute(&mut *tx)
-        .await?;
-    sqlx::query(MARK)
-        .bind(id.0)
-        .bind(merchant.0)
+        .bind(to.merchant.0)
         .bind(now.to_sqlx())
         .bind(salla_id)
         .bind(sealed.access)
         .bind(sealed.refresh)
         .bind(keyring.current_id())
         .bind(SEAL_FORMAT)
-        .execute(&mut *tx)
+        .bind(to.authorized_at.map(ToSqlx::to_sqlx))
+        .execute(tx)
         .await?;
-    tx.commit().await?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use database::testing::TestDatabase;
 use database::{KeyCheck, KeyMismatch, Keyring, PostgresConnections};
 use domain::failure::{Disconnection, Failure};
 use importer::ports::connections::{
-    Connection, ConnectionState, Connections, Presentation, Tokens,
+    BeginRefresh, Bound, Connection, ConnectionState, Connections, Presentation, Tokens,
 };
 use importer::ports::runs::Runs;
 use jiff::Timestamp;
@@ -117,17 +117,17 @@ async fn a_merchant_has_one_current_connection() {
     let old = connections.open(&tokens("old", None)).await.unwrap();
     let new = connections.open(&tokens("new", None)).await.unwrap();
     assert_eq!(old.merchant, None);
-    connections.bind(old.id, merchant).await.unwrap();
-    connections.bind(new.id, merchant).await.unwrap();
-    connections.bind(new.id, merchant).await.unwrap();
+    connections.bind(old.id, merchant, None).await.unwrap();
+    connections.bind(new.id, merchant, None).await.unwrap();
+    connections.bind(new.id, merchant, None).await.unwrap();
     let current = connections.of_merchant(merchant).await.unwrap().unwrap();
     assert_eq!((current.id, current.merchant), (new.id, Some(merchant)));
     assert!(connections.of_merchant(stranger).await.unwrap().is_none());
     let (a, b) = tokio::join!(
-        connections.bind(old.id, merchant),
-        connections.bind(new.id, merchant)
+        connections.bind(old.id, merchant, None),
+        connections.bind(new.id, merchant, None)
     );
-    assert_eq!((a, b), (Ok(()), Ok(())));
+    assert_eq!((a, b), (Ok(Bound::Older), Ok(Bound::Current)));
     let current: i64 =
         sqlx::query_scalar("SELECT count(*) FROM salla_sync.connections WHERE is_current")
             .fetch_one(db.pool())
@@ -213,7 +213,7 @@ async fn tokens_of_another_shop_are_parked_and_nothing_else() {
     for (number, name) in [(1, "one"), (2, "two"), (3, "three")] {
         let merchant = runs.ensure_merchant(&shop_info(number)).await.unwrap();
         let opened = connections.open(&tokens(name, Some(name))).await.unwrap();
-        connections.bind(opened.id, merchant).await.unwrap();
+        connections.bind(opened.id, merchant, None).await.unwrap();
         ids.push((merchant, opened.id));
     }
     let bound = connections.of_merchant(ids[0].0).await.unwrap().unwrap();
@@ -247,7 +247,7 @@ async fn tokens_of_another_shop_are_parked_and_nothing_else() {
     assert_eq!(parked, [code.clone(), code, None]);
 
     // Nor does a connection change its shop by being bound.
-    let refused = connections.bind(ids[2].1, ids[0].0).await;
+    let refused = connections.bind(ids[2].1, ids[0].0, None).await;
     assert_eq!(refused.err(), Some(other));
 
     // Whoever changes the number as well does not get the tokens opened.
@@ -302,4 +302,80 @@ async fn a_damaged_row_parks_one_shop() {
         .unwrap();
         assert_eq!(parked, [damaged.id.0], "{damage}");
     }
+}
+
+/// With one stale variable in the environment, for example.
+#[tokio::test]
+async fn a_refresh_token_that_was_ever_stored_leads_to_its_connection() {
+    let (db, _, connections) = setup().await;
+    let first = connections.open(&tokens("a1", Some("r1"))).await.unwrap();
+    let begun = connections.begin_refresh(first.id, 1, at(0), Presentation::Needed);
+    let BeginRefresh::Granted(intent) = begun.await.unwrap() else {
+        panic!("it is granted");
+    };
+    let second = tokens("a2", Some("r2"));
+    connections
+        .complete_refresh(&intent, &second)
+        .await
+        .unwrap();
+    for given in [
+        tokens("a9", Some("r1")),
+        tokens("a9", Some("r2")),
+        tokens("a2", Some("r2")),
+        tokens("a2", Some("r1")),
+    ] {
+        let opened = connections.open(&given).await.unwrap();
+        assert_eq!((opened.id, access(&opened)), (first.id, "a2"));
+    }
+    assert_ne!(
+        connections.open(&tokens("a9", None)).await.unwrap().id,
+        first.id
+    );
+
+    // At once, with different access tokens.
+    let (one, two) = (tokens("b1", Some("s")), tokens("b2", Some("s")));
+    let (one, two) = tokio::join!(connections.open(&one), connections.open(&two));
+    assert_eq!(one.unwrap().id, two.unwrap().id);
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM salla_sync.connections")
+        .fetch_one(db.pool())
+        .await
+        .unwrap();
+    assert_eq!(rows, 3);
+}
+
+/// A delivery that comes late, or again.
+#[tokio::test]
+async fn an_older_authorization_does_not_take_the_place_of_a_newer_one() {
+    let (db, _, connections) = setup().await;
+    let runs = db.database().runs();
+    let merchant = runs.ensure_merchant(&shop_info(1)).await.unwrap();
+    let bind = |id, authorized_at| connections.bind(id, merchant, authorized_at);
+    let newer = connections
+        .open(&tokens("newer", Some("r2")))
+        .await
+        .unwrap();
+    bind(newer.id, Some(at(200))).await.unwrap();
+    // Stored later, authorized earlier.
+    let older = connections
+        .open(&tokens("older", Some("r1")))
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        assert_eq!(bind(older.id, Some(at(100))).await, Ok(Bound::Older));
+    }
+    assert_eq!(bind(newer.id, None).await, Ok(Bound::Current));
+    let current = connections.of_merchant(merchant).await.unwrap().unwrap();
+    assert_eq!(access(&current), "newer");
+    assert_eq!(access(&connections.load(older.id).await.unwrap()), "newer");
+
+    // By hand, later than both: nobody knows when Salla gave these.
+    let by_hand = connections.open(&tokens("hand", Some("r3"))).await.unwrap();
+    assert_eq!(bind(by_hand.id, None).await, Ok(Bound::Current));
+    assert_eq!(bind(newer.id, Some(at(200))).await, Ok(Bound::Older));
+
+    // What serves no longer makes room, whatever its age.
+    let why = Disconnection::RefreshRefused;
+    connections.disconnect(by_hand.id, 1, why).await.unwrap();
+    assert_eq!(bind(older.id, Some(at(100))).await, Ok(Bound::Current));
+    assert_eq!(bind(newer.id, Some(at(200))).await, Ok(Bound::Current));
 }

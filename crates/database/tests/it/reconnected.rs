@@ -32,7 +32,7 @@ impl Office {
         let connections = self.db.database().connections(keyring);
         let connection = connections.open(&tokens(access, None)).await.unwrap();
         connections
-            .bind(connection.id, self.merchant)
+            .bind(connection.id, self.merchant, None)
             .await
             .unwrap();
     }

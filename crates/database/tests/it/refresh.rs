@@ -298,12 +298,12 @@ async fn newer_tokens_of_the_shop_end_the_matter() {
     let shop = db.database().runs().ensure_merchant(&shop_info(1)).await;
     let shop = shop.unwrap();
     let old = connections.open(&tokens("old", Some("r1"))).await.unwrap();
-    connections.bind(old.id, shop).await.unwrap();
+    connections.bind(old.id, shop, None).await.unwrap();
     let first = connections.begin_refresh(old.id, 1, at(0), Presentation::Needed);
     let first = granted(first.await.unwrap());
     connections.lose_refresh(&first).await.unwrap();
     let new = connections.open(&tokens("new", Some("r9"))).await.unwrap();
-    connections.bind(new.id, shop).await.unwrap();
+    connections.bind(new.id, shop, None).await.unwrap();
 
     let loaded = connections.load(old.id).await.unwrap();
     assert_eq!((loaded.id, access(&loaded)), (new.id, "new"));

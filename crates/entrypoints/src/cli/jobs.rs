@@ -29,6 +29,9 @@ pub struct WebhookArgs {
     /// SALLA_WEBHOOK_SECRET.
     #[arg(long, value_name = "HEX", requires = "from_webhook")]
     pub signature: Option<String>,
+    /// Take the body without its signature although SALLA_WEBHOOK_SECRET is set.
+    #[arg(long, requires = "from_webhook", conflicts_with = "signature")]
+    pub unsigned: bool,
 }
 
 #[derive(Args, Clone, Debug)]

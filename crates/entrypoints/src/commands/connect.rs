@@ -31,7 +31,8 @@ impl Given {
                     notes(NOT_CHECKED);
                 }
                 let (salla, merchant) = (&authorization.salla, authorization.merchant);
-                wiring::connect_authorized(open, salla, merchant, clock).await
+                let authorized_at = authorization.authorized_at;
+                wiring::connect_authorized(open, salla, merchant, authorized_at, clock).await
             }
         }
     }
@@ -41,12 +42,19 @@ const NOT_CHECKED: &str = "\
 The webhook's signature was not checked: set SALLA_WEBHOOK_SECRET and pass its
 X-Salla-Signature with --signature to be sure that Salla sent it.";
 
+const NEWER: &str = "\
+Newer tokens of this shop are stored and serve: those are used, and these are not.";
+
 pub async fn run(arguments: ConnectArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
     let mut reader = Reader::new(&environment);
     let settings = reader.database(database);
     let given = match &arguments.webhook.from_webhook {
         Some(body) => reader
-            .authorization(body, arguments.webhook.signature.as_deref())
+            .authorization(
+                body,
+                arguments.webhook.signature.as_deref(),
+                arguments.webhook.unsigned,
+            )
             .map(Given::Webhook),
         None => reader.salla(&arguments.tokens).map(Given::ByHand),
     };
@@ -70,6 +78,9 @@ pub async fn run(arguments: ConnectArgs, database: &DatabaseArgs) -> anyhow::Res
             .into());
         }
     };
+    if connected.has_newer {
+        notes(NEWER);
+    }
     if arguments.json {
         display::json(&json!({
             "merchant_id": connected.merchant,

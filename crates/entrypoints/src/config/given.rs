@@ -22,6 +22,8 @@ pub struct Authorization {
     pub salla: SallaSettings,
     /// Salla's number of the shop that the webhook names.
     pub merchant: i64,
+    /// When the merchant authorized the app, as the webhook says.
+    pub authorized_at: Option<Timestamp>,
     /// Whether its signature was looked at, and fits.
     pub is_checked: bool,
 }
@@ -76,8 +78,14 @@ impl Reader<'_> {
     }
 
     /// The tokens in the body of `app.store.authorize`. With a signature it has to be
-    /// Salla's.
-    pub fn authorization(&mut self, path: &Path, signature: Option<&str>) -> Option<Authorization> {
+    /// Salla's; without one it is taken where nothing is there to check it with, or where
+    /// that is wanted.
+    pub fn authorization(
+        &mut self,
+        path: &Path,
+        signature: Option<&str>,
+        unsigned: bool,
+    ) -> Option<Authorization> {
         let secret = self.text(SECRET).map(SecretString::from);
         let secret = secret.as_ref().and_then(WebhookSecret::new);
         if signature.is_some() && secret.is_none() {
@@ -87,16 +95,28 @@ impl Reader<'_> {
             ));
             return None;
         }
+        if signature.is_none() && secret.is_some() && !unsigned {
+            self.problem(format!(
+                "{SECRET} is set and the webhook comes without its signature: give its \
+                 X-Salla-Signature with --signature, or --unsigned to take it from whoever sent it"
+            ));
+            return None;
+        }
         let (body, received_at) = self.contents("webhook", path)?;
         let read = match signature.zip(secret.as_ref()) {
             Some((hex, secret)) => receive(hex, &body, secret, received_at),
             None => webhook::read(&body, received_at),
         };
         let problem = match read {
-            Ok(Event::StoreAuthorized { merchant, tokens }) => {
+            Ok(Event::StoreAuthorized {
+                merchant,
+                tokens,
+                created_at,
+            }) => {
                 return Some(Authorization {
                     salla: self.with_app(Some(tokens))?,
                     merchant,
+                    authorized_at: created_at,
                     is_checked: signature.is_some(),
                 });
             }

@@ -10,8 +10,9 @@ use domain::shop::{MerchantId, ShopInfo};
 use importer::memory::Memory;
 use importer::ports::budgets::BudgetRules;
 use importer::ports::clock::Clock;
-use importer::ports::connections::{ConnectionId, Connections};
+use importer::ports::connections::{Bound, ConnectionId, Connections};
 use importer::ports::platform::Platform as _;
+use jiff::Timestamp;
 use salla_client::http::{http_client, token_client};
 use salla_client::oauth::OAuth;
 use salla_client::pacing::Budget;
@@ -27,6 +28,8 @@ pub struct ConnectedShop {
     pub platform: Arc<SallaClient>,
     pub shop: ShopInfo,
     pub merchant: MerchantId,
+    /// Newer tokens of the shop are stored than those that were given, and are used.
+    pub has_newer: bool,
 }
 
 /// Connects with the given tokens, or with those that they were renewed to since. Tokens
@@ -108,11 +111,12 @@ impl From<Failure> for NotConnected {
 }
 
 /// As [`connect_and_store`], but only if the tokens are those of the shop with this number
-/// of Salla's.
+/// of Salla's. An older authorization does not take the place of a newer one.
 pub async fn connect_authorized(
     open: &OpenDatabase,
     settings: &SallaSettings,
     salla_id: i64,
+    authorized_at: Option<Timestamp>,
     clock: Arc<dyn Clock>,
 ) -> Result<ConnectedShop, NotConnected> {
     let customers = shared_customers_budget(open, &settings.app.egress_group, clock.clone());
@@ -124,7 +128,7 @@ pub async fn connect_authorized(
             opened: shop.salla_id,
         });
     }
-    Ok(stored.bind(open, shop).await?)
+    Ok(stored.bind(open, shop, authorized_at).await?)
 }
 
 async fn connect_stored(
@@ -136,7 +140,7 @@ async fn connect_stored(
 ) -> Result<ConnectedShop, Failure> {
     let stored = store(open, settings, share, clock, customers).await?;
     let shop = stored.platform.shop_info().await?;
-    stored.bind(open, shop).await
+    stored.bind(open, shop, None).await
 }
 
 /// Tokens that are stored and not yet known to be a shop's.
@@ -174,14 +178,23 @@ pub(super) async fn require_shop(
 }
 
 impl StoredTokens {
-    async fn bind(self, open: &OpenDatabase, shop: ShopInfo) -> Result<ConnectedShop, Failure> {
+    async fn bind(
+        self,
+        open: &OpenDatabase,
+        shop: ShopInfo,
+        authorized_at: Option<Timestamp>,
+    ) -> Result<ConnectedShop, Failure> {
         let connections = self.connections.as_ref();
         require_shop(connections, self.connection, self.salla_id, &shop).await?;
         let connected = introduce(open, self.platform, shop).await?;
-        self.connections
-            .bind(self.connection, connected.merchant)
+        let bound = self
+            .connections
+            .bind(self.connection, connected.merchant, authorized_at)
             .await?;
-        Ok(connected)
+        Ok(ConnectedShop {
+            has_newer: bound == Bound::Older,
+            ..connected
+        })
     }
 }
 
@@ -260,6 +273,7 @@ async fn introduce(
         platform,
         shop,
         merchant,
+        has_newer: false,
     })
 }
 

@@ -101,8 +101,17 @@ async fn the_body_of_the_webhook_connects_the_shop_that_it_names() {
     assert!(!text.contains("was not checked"), "{text}");
     assert_eq!(saved.connected().await, [(merchant, Some(END))]);
 
-    // Again and without a signature: the same, and it says so.
+    // Again and without a signature: refused where it could be checked, unless that is what
+    // was asked for.
     let output = saved.webhook(&body, &[], SECRET).await;
+    let text = said(&saved, &output);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("--unsigned"), "{text}");
+    let output = saved.webhook(&body, &["--unsigned"], SECRET).await;
+    let text = said(&saved, &output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("was not checked"), "{text}");
+    let output = saved.webhook(&body, &[], "").await;
     let text = said(&saved, &output);
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(text.contains("was not checked"), "{text}");

@@ -103,15 +103,23 @@ pub enum BeginRefresh {
     },
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// It is the merchant's current connection.
+    Current,
+    /// The merchant has a newer one, which serves.
+    Older,
+}
+
 /// Tokens at rest, encrypted, shared by all processes.
 ///
 /// All changes compare and swap on `version`, so a late answer never overwrites
 /// newer tokens.
 #[async_trait]
 pub trait Connections: Send + Sync {
-    /// The connection that was opened with these very tokens before, with whatever
-    /// tokens it holds by now (the given refresh token may long be spent), or a new
-    /// one. Tokens are recognised by a fingerprint. When they end is taken from `given`
+    /// The connection that was opened with these very tokens before, or that ever held this
+    /// refresh token, with whatever tokens it holds by now (the given refresh token may long
+    /// be spent), or a new one. Tokens are recognised by their hashes. When they end is taken from `given`
     /// where it was not known.
     async fn open(&self, given: &Tokens) -> Result<Connection, Failure>;
 
@@ -119,7 +127,15 @@ pub trait Connections: Send + Sync {
     /// record but no longer count as the merchant's current one. A connection that is
     /// another shop's already is parked as [`Disconnection::OtherShop`], which is the error
     /// then; so is one of which the row says two different shops, whoever asks for it.
-    async fn bind(&self, id: ConnectionId, merchant: MerchantId) -> Result<(), Failure>;
+    ///
+    /// The current one stays if it serves and is newer: by when they were authorized, where
+    /// Salla has said so of both, and otherwise by when they were first stored.
+    async fn bind(
+        &self,
+        id: ConnectionId,
+        merchant: MerchantId,
+        authorized_at: Option<Timestamp>,
+    ) -> Result<Bound, Failure>;
 
     /// The connection, or the one that took its place as its shop's and serves: newer tokens
     /// end every question about older ones.

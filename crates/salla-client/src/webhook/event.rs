@@ -17,6 +17,7 @@ struct DeliveryWire<'a> {
     #[serde(borrow)]
     event: Json<'a>,
     merchant: Json<'a>,
+    created_at: Json<'a>,
     data: Json<'a>,
 }
 
@@ -56,6 +57,7 @@ pub(super) fn read(body: &[u8], now: Timestamp) -> Result<Event, &'static str> {
             merchant: delivery.merchant()?,
             tokens: read_tokens(delivery.data()?.as_bytes(), now)
                 .ok_or("its data hold no access token")?,
+            created_at: delivery.created_at(),
         }),
         "app.uninstalled" => Ok(Event::Uninstalled {
             merchant: delivery.merchant()?,
@@ -91,6 +93,11 @@ fn resource(event: &str) -> Option<Resource> {
 impl DeliveryWire<'_> {
     fn merchant(&self) -> Result<i64, &'static str> {
         self.merchant.reference().ok_or("it names no merchant")
+    }
+
+    fn created_at(&self) -> Option<Timestamp> {
+        let created_at = crate::dates::instant(self.created_at).ok().flatten();
+        created_at.map(|at| at.instant)
     }
 
     fn data(&self) -> Result<&str, &'static str> {

@@ -23,7 +23,12 @@ pub use secret::{SIGNATURE, WebhookSecret};
 pub enum Event {
     /// The app was installed or updated: these tokens are the shop's from now on. They
     /// are sent once; Salla does not repeat them (FACTS §2.5).
-    StoreAuthorized { merchant: i64, tokens: Tokens },
+    StoreAuthorized {
+        merchant: i64,
+        tokens: Tokens,
+        /// When that happened, where it can be made out.
+        created_at: Option<Timestamp>,
+    },
     /// The shop's tokens have ended.
     Uninstalled { merchant: i64 },
     /// The record was created or is another one now.

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use domain::failure::{DatabaseCause, Disconnection, Failure};
 use domain::shop::MerchantId;
 use importer::ports::connections::{
-    BETWEEN_EARLY_REFRESHES, BeginRefresh, Connection, ConnectionId, ConnectionState, Connections,
-    MAX_PRESENTATIONS, Presentation, Presented, RefreshIntent, Tokens,
+    BETWEEN_EARLY_REFRESHES, BeginRefresh, Bound, Connection, ConnectionId, ConnectionState,
+    Connections, MAX_PRESENTATIONS, Presentation, Presented, RefreshIntent, Tokens,
 };
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
@@ -79,8 +79,13 @@ impl Connections for MemoryConnections {
         Ok(self.row())
     }
 
-    async fn bind(&self, _: ConnectionId, _: MerchantId) -> Result<(), Failure> {
-        Ok(())
+    async fn bind(
+        &self,
+        _: ConnectionId,
+        _: MerchantId,
+        _: Option<Timestamp>,
+    ) -> Result<Bound, Failure> {
+        Ok(Bound::Current)
     }
 
     async fn load(&self, _: ConnectionId) -> Result<Connection, Failure> {

@@ -40,7 +40,9 @@ fn check(values: Headers<'_>, body: &str) -> Result<(), WebhookError> {
 /// What an event says, in a line.
 fn said(body: &str) -> String {
     match read(body.as_bytes(), now()) {
-        Ok(Event::StoreAuthorized { merchant, tokens }) => {
+        Ok(Event::StoreAuthorized {
+            merchant, tokens, ..
+        }) => {
             format!("{merchant} gives {}", tokens_said(&tokens))
         }
         Ok(Event::Uninstalled { merchant }) => format!("{merchant} leaves"),

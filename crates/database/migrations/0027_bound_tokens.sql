@@ -45,3 +45,24 @@ COMMENT ON COLUMN salla_sync.refresh_tokens.stored_at IS 'When it was stored fir
 ALTER TABLE salla_sync.connections ADD COLUMN authorized_at timestamptz;
 COMMENT ON COLUMN salla_sync.connections.authorized_at IS
     'When the merchant authorized the app, as the webhook said that brought the tokens.';
+
+-- A copy of the database, a restored backup or a replica that was promoted holds tokens that
+-- the original may have refreshed since. So a connection has a home, and elsewhere nothing is
+-- refreshed until somebody has said that the original is gone. Where the server does not say
+-- who it is, nothing is compared.
+CREATE FUNCTION salla_sync.home() RETURNS text LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN concat_ws('/',
+        (SELECT system_identifier FROM pg_control_system()),
+        substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8),
+        (SELECT oid FROM pg_database WHERE datname = current_database()));
+EXCEPTION WHEN insufficient_privilege OR undefined_function THEN
+    RETURN NULL;
+END $$;
+GRANT EXECUTE ON FUNCTION salla_sync.home() TO PUBLIC;
+COMMENT ON FUNCTION salla_sync.home() IS 'Which database this is: system identifier, timeline, database.';
+
+ALTER TABLE salla_sync.connections ADD COLUMN home text;
+UPDATE salla_sync.connections SET home = salla_sync.home();
+COMMENT ON COLUMN salla_sync.connections.home IS
+    'The database in which these tokens may be refreshed, as salla_sync.home() says; `salla-sync connections adopt` changes it.';

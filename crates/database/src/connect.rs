@@ -13,7 +13,7 @@ use sqlx::{ConnectOptions, PgPool};
 
 use crate::address::Address;
 use crate::budgets::{BudgetKey, PostgresBudget};
-use crate::connections::{Keyring, PostgresConnections};
+use crate::connections::{Adopted, Keyring, PostgresConnections, adopt};
 use crate::failure::{cause, database_failure, is_starting_up, is_too_many_connections, reason};
 use crate::jobs::PostgresJobs;
 use crate::landing::PostgresLanding;
@@ -217,6 +217,14 @@ impl Database {
 
     pub fn connections(&self, keyring: Keyring) -> PostgresConnections {
         PostgresConnections::new(self.pool.clone(), self.clock.clone(), keyring)
+    }
+
+    /// Makes this database the home of tokens that came here with a copy of another one, and
+    /// says of which shops; with `dry_run` only the latter.
+    pub async fn adopt_connections(&self, dry_run: bool) -> Result<Vec<Adopted>, Failure> {
+        adopt(&self.pool, dry_run)
+            .await
+            .map_err(|trouble| trouble.while_doing("adopting the stored connections"))
     }
 
     /// The queue of this name, with the settings that suit it.

@@ -44,7 +44,7 @@ mod transaction;
 pub use address::{Address, AddressError};
 pub use budgets::{BudgetKey, PostgresBudget};
 pub use connect::{ConnectSettings, Database};
-pub use connections::{KeyCheck, KeyMismatch, Keyring, KeyringError, PostgresConnections};
+pub use connections::{Adopted, KeyCheck, KeyMismatch, Keyring, KeyringError, PostgresConnections};
 pub use jobs::PostgresJobs;
 pub use landing::PostgresLanding;
 pub use migrations::SchemaState;

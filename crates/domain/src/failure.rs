@@ -178,6 +178,11 @@ pub enum Disconnection {
         "the shop's stored tokens were changed or damaged: their key fits and they do not open"
     )]
     TokensDamaged,
+    #[error(
+        "the shop's tokens belong to another database: this one is a copy, was restored or has \
+         taken over, so nothing is refreshed"
+    )]
+    NotAdopted,
 }
 
 impl Disconnection {
@@ -191,6 +196,7 @@ impl Disconnection {
         ShopInactive,
         OtherShop,
         TokensDamaged,
+        NotAdopted,
     }
 
     pub fn code(self) -> &'static str {
@@ -204,6 +210,7 @@ impl Disconnection {
             Self::ShopInactive => "shop_inactive",
             Self::OtherShop => "other_shop",
             Self::TokensDamaged => "tokens_damaged",
+            Self::NotAdopted => "not_adopted",
         }
     }
 
@@ -229,6 +236,10 @@ impl Disconnection {
             }
             Self::ShopInactive => {
                 "have the merchant reactivate the Salla account, then `salla-sync runs restart RUN`"
+            }
+            Self::NotAdopted => {
+                "make sure that nothing works with the original database any more, then \
+                 `salla-sync connections adopt`: its failed runs then go on"
             }
             Self::OtherShop => {
                 "find out who changed salla_sync.connections or salla_sync.merchants, then store \
@@ -261,6 +272,10 @@ impl Disconnection {
             }
             Self::ShopInactive => {
                 "have the merchant reactivate the Salla account, then start again"
+            }
+            Self::NotAdopted => {
+                "make sure that nothing works with the original database any more, then \
+                 `salla-sync connections adopt`, and start again"
             }
             Self::OtherShop => {
                 "find out who changed salla_sync.connections or salla_sync.merchants, then start \

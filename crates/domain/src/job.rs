@@ -75,7 +75,7 @@ impl NotificationKind {
             .into_iter()
             .find(|why| why.code() == code);
         match disconnection {
-            None | Some(Disconnection::Forbidden) => Self::SyncFailed,
+            None | Some(Disconnection::Forbidden | Disconnection::NotAdopted) => Self::SyncFailed,
             Some(_) => Self::ReconnectNeeded,
         }
     }

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use jobs::{
-    ConnectArgs, DeadArgs, DepthArgs, InboxArgs, LetterArgs, ListArgs, NotificationsCommand,
-    QueueCommand, ReadArgs, RedriveArgs, RunArgs, RunsCommand, ShowArgs, StartArgs,
-    StartExtensionArgs, WebhookArgs, WorkArgs,
+    AdoptArgs, ConnectArgs, ConnectionsCommand, DeadArgs, DepthArgs, InboxArgs, LetterArgs,
+    ListArgs, NotificationsCommand, QueueCommand, ReadArgs, RedriveArgs, RunArgs, RunsCommand,
+    ShowArgs, StartArgs, StartExtensionArgs, WebhookArgs, WorkArgs,
 };
 
 #[derive(Debug, Parser)]
@@ -172,6 +172,10 @@ pub enum Command {
     /// List what merchants were told in the app, and mark it as read.
     #[command(subcommand)]
     Notifications(NotificationsCommand),
+
+    /// Decide about stored tokens.
+    #[command(subcommand)]
+    Connections(ConnectionsCommand),
 
     /// Create or upgrade salla-sync's tables.
     #[command(after_help = "Example:\n  DATABASE_URL=postgres://… salla-sync migrate")]

@@ -1,5 +1,6 @@
 //! A shop's tokens at rest, and who may present the refresh token.
 
+mod adopting;
 mod keyring;
 mod refresh;
 mod rows;
@@ -17,6 +18,8 @@ use importer::ports::connections::{
 use jiff::Timestamp;
 use sqlx::PgPool;
 
+pub use adopting::Adopted;
+pub(crate) use adopting::adopt;
 pub use keyring::{KeyMismatch, Keyring, KeyringError};
 use storing::BindTo;
 pub use storing::KeyCheck;

@@ -19,9 +19,13 @@ use crate::transaction::begin_durable;
 
 const LOCK: &str = select_connection!("WHERE id = $1 FOR UPDATE");
 
+/// Where nobody can say, nothing is known to be elsewhere.
+const IS_ELSEWHERE: &str =
+    "SELECT coalesce(home <> salla_sync.home(), false) FROM salla_sync.connections WHERE id = $1";
+
 const BEGIN: &str = "
     UPDATE salla_sync.connections
-    SET state = 'REFRESHING', refresh_started_at = $2, refresh_tried_at = $2,
+    SET home = coalesce(home, salla_sync.home()), state = 'REFRESHING', refresh_started_at = $2, refresh_tried_at = $2,
         refresh_intent = $3, refresh_presentations = $4, refresh_lost_at = NULL, updated_at = $2
     WHERE id = $1";
 
@@ -65,6 +69,13 @@ pub(crate) async fn begin(
         // It was taken back meanwhile, so there was none before.
         (ConnectionState::Active, Presentation::Last { .. }) => 1,
     };
+    let is_elsewhere: bool = sqlx::query_scalar(IS_ELSEWHERE)
+        .bind(id.0)
+        .fetch_one(&mut *tx)
+        .await?;
+    if is_elsewhere {
+        return Ok(BeginRefresh::NotAdopted);
+    }
     let stored = row.decrypt(keyring)?;
     remember_refresh(&mut tx, id, &stored.tokens, now).await?;
     let granted = RefreshIntent { times, ..intent };

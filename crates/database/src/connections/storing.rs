@@ -34,8 +34,8 @@ fn fingerprint(tokens: &Tokens) -> Vec<u8> {
 const INSERT: &str = "
     INSERT INTO salla_sync.connections AS c
         (id, fingerprint, key_id, access_token, refresh_token, expires_at, scope, state,
-         created_at, updated_at, seal_format)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, 'ACTIVE', $8, $8, $9)
+         created_at, updated_at, seal_format, home)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, 'ACTIVE', $8, $8, $9, salla_sync.home())
     ON CONFLICT (fingerprint) DO UPDATE
         SET expires_at = excluded.expires_at, updated_at = excluded.updated_at
         WHERE c.version = 1 AND c.expires_at IS NULL AND excluded.expires_at IS NOT NULL";

@@ -441,3 +441,52 @@ const BACK: &str = "
 async fn go_back(db: &TestDatabase, sql: &'static str) {
     sqlx::query(sql).execute(db.pool()).await.unwrap();
 }
+
+/// A copy, a restored backup, a replica that was promoted.
+#[tokio::test]
+async fn nothing_is_refreshed_in_another_database_until_it_is_adopted() {
+    let (db, _, connections) = setup().await;
+    let opened = connections.open(&tokens("a1", Some("r1"))).await.unwrap();
+    let other = connections.open(&tokens("b1", Some("s1"))).await.unwrap();
+    let begin = |id| connections.begin_refresh(id, 1, at(0), Presentation::Needed);
+    let home: String = sqlx::query_scalar("SELECT salla_sync.home()")
+        .fetch_one(db.pool())
+        .await
+        .unwrap();
+    let parts: Vec<&str> = home.split('/').collect();
+    assert!(
+        parts.len() == 3 && parts.iter().all(|part| !part.is_empty()),
+        "{home}"
+    );
+    // Another system, another timeline, another database of the same server.
+    for elsewhere in [
+        format!("1{home}"),
+        format!("{}/000000FF/{}", parts[0], parts[2]),
+        format!("{home}1"),
+    ] {
+        sqlx::query("UPDATE salla_sync.connections SET home = $2 WHERE id = $1")
+            .bind(opened.id.0)
+            .bind(&elsewhere)
+            .execute(db.pool())
+            .await
+            .unwrap();
+        let begun = begin(opened.id).await.unwrap();
+        assert!(matches!(begun, BeginRefresh::NotAdopted), "{begun:?}");
+        let state = connections.load(opened.id).await.unwrap().state;
+        assert_eq!(state, ConnectionState::Active, "{elsewhere}");
+    }
+    let elsewhere = db.database().adopt_connections(true).await.unwrap();
+    assert_eq!(elsewhere.len(), 1);
+    let begun = begin(opened.id).await.unwrap();
+    assert!(
+        matches!(begun, BeginRefresh::NotAdopted),
+        "a dry run: {begun:?}"
+    );
+    assert_eq!(
+        db.database().adopt_connections(false).await.unwrap(),
+        elsewhere
+    );
+    assert_eq!(db.database().adopt_connections(false).await.unwrap(), []);
+    granted(begin(opened.id).await.unwrap());
+    granted(begin(other.id).await.unwrap());
+}

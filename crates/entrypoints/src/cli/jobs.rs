@@ -34,6 +34,26 @@ pub struct WebhookArgs {
     pub unsigned: bool,
 }
 
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConnectionsCommand {
+    /// Let this database refresh tokens that came here with a copy of another one: after a
+    /// restore, a move or a failover.
+    #[command(after_help = "Example:\n  salla-sync connections adopt --dry-run\n\n\
+        Before: make sure that nothing works with the original database any more. A token\n\
+        that both refresh disconnects its shop.")]
+    Adopt(AdoptArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct AdoptArgs {
+    /// Say which shops it would be, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
 #[derive(Args, Clone, Debug)]
 pub struct WorkArgs {
     /// Imports at once. Each is bounded by Salla's limits for its shop, so many go side

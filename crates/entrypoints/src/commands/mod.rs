@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub mod connect;
+pub mod connections;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod doctor;

@@ -97,6 +97,8 @@ pub enum BeginRefresh {
     InFlight(Presented),
     /// An early refresh was tried a moment ago.
     TooSoon,
+    /// The tokens belong to another database, which may have refreshed them since.
+    NotAdopted,
     /// The row holds an older version than the caller's: the database has gone back.
     Behind {
         stored: i64,

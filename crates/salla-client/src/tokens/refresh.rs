@@ -74,6 +74,7 @@ impl TokenKeeper {
             }
             BeginRefresh::InFlight(_) => Ok(Renewal::InFlight),
             BeginRefresh::TooSoon => Ok(Renewal::TooSoon),
+            BeginRefresh::NotAdopted => Ok(Renewal::Later(Disconnection::NotAdopted.into())),
             BeginRefresh::Behind { .. } => Ok(Renewal::Behind),
         }
     }

@@ -3,6 +3,9 @@
 
 use domain::failure::{Disconnection, Failure};
 use importer::import::Outcome;
+use importer::ports::connections::{BeginRefresh, ConnectionState, Presentation};
+use salla_client::http::token_client;
+use salla_client::oauth::OAuth;
 use salla_simulator::{Endpoint, Fault, LedgerReport, Scenario};
 
 use crate::service::{TestService, completed};
@@ -180,4 +183,64 @@ async fn an_answer_without_a_refresh_token_leaves_none_to_present() {
     let ledger = service.simulator.ledger();
     assert_eq!(ledger.refresh_presentations, 1);
     assert_never_known(&ledger);
+}
+
+/// Where a process has died in the middle of a refresh.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Died {
+    BeforeSending,
+    AfterTheUse,
+    BeforeSendingTheLastTime,
+}
+
+/// The next process takes over, and cannot know how far the dead one has come.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_dies_leaves_one_last_presentation() {
+    for died in [
+        Died::BeforeSending,
+        Died::AfterTheUse,
+        Died::BeforeSendingTheLastTime,
+    ] {
+        let service = TestService::start(expiring()).await;
+        let connections = service.open.connections().unwrap();
+        let salla = service.salla();
+        let id = connections.open(&salla.tokens).await.unwrap().id;
+        let mut presentation = Presentation::Needed;
+        loop {
+            let now = service.clock.now();
+            let begun = connections.begin_refresh(id, 1, now, presentation).await;
+            assert!(matches!(begun, Ok(BeginRefresh::Granted(_))), "{begun:?}");
+            let ConnectionState::Refreshing(seen) = connections.load(id).await.unwrap().state
+            else {
+                panic!("it is under way");
+            };
+            if died != Died::BeforeSendingTheLastTime || seen.times == 2 {
+                break;
+            }
+            presentation = Presentation::Last { seen: Some(seen) };
+        }
+        if died == Died::AfterTheUse {
+            let url = salla.app.accounts_url.parse().unwrap();
+            let oauth = OAuth::new(token_client().unwrap(), url, service.clock.clone());
+            let (app, token) = (salla.app.credentials(), salla.tokens.refresh.clone());
+            oauth.refresh(&app.unwrap(), &token.unwrap()).await.unwrap();
+        }
+
+        let outcome = import(&service).await;
+        let lost = Failure::Disconnected(Disconnection::RefreshLost);
+        let ledger = service.simulator.ledger();
+        match died {
+            Died::BeforeSending => {
+                completed(outcome);
+                assert_eq!(ledger.refresh_reuses, 0);
+            }
+            Died::AfterTheUse | Died::BeforeSendingTheLastTime => assert!(
+                matches!(&outcome, Outcome::Failed { failure, .. } if *failure == lost),
+                "{died:?}: {outcome:?}"
+            ),
+        }
+        let presented = ledger.max_presentations_of_a_token;
+        let expected = [1, 2, 0][died as usize];
+        assert_eq!(presented, expected, "{died:?}");
+    }
 }

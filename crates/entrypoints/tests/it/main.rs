@@ -1,6 +1,7 @@
 //! The whole service, wired as the program wires it, against the simulator and a
 //! real PostgreSQL.
 
+mod adoption;
 mod ceilings;
 mod clocks;
 mod connect;

@@ -1,7 +1,6 @@
-//! The server itself: its clock, and making and dropping databases in it.
+//! The server itself: making and dropping databases in it.
 
 use domain::failure::Failure;
-use jiff::Timestamp;
 use sqlx::AssertSqlSafe;
 
 use crate::connect::Database;
@@ -11,15 +10,6 @@ use crate::failure::database_failure;
 const DUPLICATE_DATABASE: &str = "42P04";
 
 impl Database {
-    /// The server's time of day.
-    pub async fn now(&self) -> Result<Timestamp, Failure> {
-        let now: jiff_sqlx::Timestamp = sqlx::query_scalar("SELECT clock_timestamp()")
-            .fetch_one(self.pool())
-            .await
-            .map_err(|error| database_failure("asking PostgreSQL for the time", &error))?;
-        Ok(now.to_jiff())
-    }
-
     /// Makes a database unless it exists. `name` is an identifier of our own, never
     /// input.
     pub async fn create_database(&self, name: &'static str) -> Result<(), Failure> {

@@ -34,6 +34,9 @@ pub enum Decision {
 const FIRST_WAIT: Duration = Duration::from_secs(30);
 const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
 
+/// Often enough that a run goes on soon after the clock was set right.
+const UNTIL_CLOCKS_ARE_SET: Duration = Duration::from_secs(60);
+
 /// Decides by who must act (DESIGN §6). Waits are without jitter.
 pub fn decide(failure: &Failure, attempt: Attempt) -> Decision {
     match failure {
@@ -64,6 +67,11 @@ pub fn decide(failure: &Failure, attempt: Attempt) -> Decision {
                 counts: true,
             }
         }
+        // It is over once somebody has set the clock, and no attempt helps before.
+        Failure::ClocksApart { .. } => Decision::Wait {
+            by: UNTIL_CLOCKS_ARE_SET,
+            counts: false,
+        },
         Failure::LeaseLost => Decision::LookAgain,
         Failure::Stopped => Decision::GiveBack,
     }
@@ -82,6 +90,7 @@ pub fn belongs_to_the_dead_letters(failure: &Failure) -> bool {
         Failure::Disconnected(_)
         | Failure::TooManyRejections { .. }
         | Failure::Unbalanced { .. }
+        | Failure::ClocksApart { .. }
         | Failure::LeaseLost
         | Failure::Stopped => false,
     }
@@ -132,6 +141,11 @@ mod tests {
         assert_eq!(decide(&throttled, attempt(5, false)), free(wait));
         let soon = free(Duration::from_secs(30));
         assert_eq!(decide(&transient(), attempt(5, true)), soon);
+        let apart = Failure::ClocksApart {
+            what: "this machine's clock is wrong".to_owned(),
+        };
+        let a_minute = free(Duration::from_secs(60));
+        assert_eq!(decide(&apart, attempt(5, false)), a_minute);
     }
 
     #[test]

@@ -75,6 +75,10 @@ pub enum Failure {
     /// The database refuses or has gone.
     #[error("{what}")]
     Database { what: String, cause: DatabaseCause },
+    /// The operator must act: this machine's clock, the database's and Salla's differ, so
+    /// that older records could be taken for newer ones.
+    #[error("{what}")]
+    ClocksApart { what: String },
     /// Another worker holds the run, or took it over: this one must write nothing.
     #[error("another worker holds this run; nothing more was written")]
     LeaseLost,
@@ -293,6 +297,7 @@ impl Failure {
         Self::TooManyRejections { .. } => "too_many_rejections",
         Self::Unbalanced { .. } => "unbalanced",
         Self::Database { .. } => "database",
+        Self::ClocksApart { .. } => "clocks_apart",
         Self::LeaseLost => "lease_lost",
         Self::Stopped => "stopped",
         Self::Bug { .. } => "bug",
@@ -320,6 +325,10 @@ impl Failure {
                  quieter to walk these windows anew"
             }
             Self::Database { cause, .. } => cause.advice(),
+            Self::ClocksApart { .. } => {
+                "nothing was changed; set the clocks by NTP, look with `salla-sync doctor`, and run \
+                 the same command again"
+            }
             Self::LeaseLost => "see `salla-sync status` for the worker that holds the run",
             Self::Stopped => "run the same command again to go on from the checkpoint",
             Self::Bug { .. } => "please report it with the log; the data stay as they are",
@@ -343,6 +352,10 @@ impl Failure {
                  windows anew, best when the shop is quieter"
             }
             Self::Database { cause, .. } => cause.advice_on_a_job(),
+            Self::ClocksApart { .. } => {
+                "nothing was changed; set the clocks by NTP and look with `salla-sync doctor`: the \
+                 run goes on by itself"
+            }
             Self::Broken { .. } | Self::LeaseLost | Self::Bug { .. } => self.advice(),
         }
     }
@@ -362,6 +375,7 @@ impl Failure {
             Self::Transient { .. }
             | Self::Throttled { .. }
             | Self::Database { .. }
+            | Self::ClocksApart { .. }
             | Self::LeaseLost
             | Self::Stopped => true,
             Self::Disconnected(_)

@@ -1,6 +1,5 @@
 //! The only place where adapters meet ports.
 
-mod clocks;
 mod connecting;
 mod processes;
 pub mod service;
@@ -13,6 +12,7 @@ use anyhow::Context as _;
 use database::{ConnectSettings, Database, KeyCheck, Keyring, SchemaState};
 use domain::failure::Failure;
 use domain::rejection::RejectionLimit;
+use importer::clocks::{self, Agreement};
 use importer::import::ImportSettings;
 use importer::memory::Memory;
 use importer::ports::clock::Clock;
@@ -21,6 +21,7 @@ use importer::ports::inventory::Inventory;
 use importer::ports::jobs::Jobs;
 use importer::ports::landing::Landing;
 use importer::ports::notifications::Inbox;
+use importer::ports::platform::Platform;
 use importer::ports::processes::Owner;
 use importer::ports::records::{StoredRecords, Translator};
 use importer::ports::runs::Runs;
@@ -32,7 +33,6 @@ use crate::config::DatabaseSettings;
 use crate::embedded::{self, Embedded};
 use crate::exit::UsageError;
 
-pub use clocks::{clocks_agree, clocks_apart};
 pub use connecting::{
     ConnectedShop, NotConnected, connect_and_store, connect_authorized, connect_shop,
     connect_shop_with, shared_customers_budget, unstored_client,
@@ -112,16 +112,21 @@ impl OpenDatabase {
     pub async fn require_fit_for_import(&self, clock: &dyn Clock) -> anyhow::Result<()> {
         self.database.require_utf8().await?;
         self.require_current_schema().await?;
-        let apart = clocks_apart(&self.database, clock).await?;
-        if clocks_agree(apart) {
-            return Ok(());
+        self.require_agreeing_clocks(None, clock).await
+    }
+
+    /// The same of all three clocks, once Salla has said what time it is.
+    pub async fn require_agreeing_clocks(
+        &self,
+        platform: Option<&dyn Platform>,
+        clock: &dyn Clock,
+    ) -> anyhow::Result<()> {
+        let offsets = clocks::offsets(self.runs().as_ref(), platform, clock).await?;
+        match offsets.map(|offsets| offsets.agreement()) {
+            Some(Agreement::Apart(reason)) => Err(UsageError::one(reason).into()),
+            // What is only doubtful is said where the run begins.
+            Some(Agreement::Agreed | Agreement::Doubtful(_)) | None => Ok(()),
         }
-        let seconds = apart.as_secs();
-        Err(UsageError::one(format!(
-            "this machine's clock and PostgreSQL's are {seconds} s apart; records count as new by \
-             when they were read, so set both by NTP and start again"
-        ))
-        .into())
     }
 }
 

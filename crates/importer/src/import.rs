@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 use crate::claim::claim_or_wait;
+use crate::clocks;
 use crate::memory::Memory;
 use crate::passes::sequence::read_everything;
 use crate::passes::{CUSTOMERS_IN_MEMORY, LANDINGS, PAGES_IN_MEMORY, Workshop};
@@ -282,6 +283,8 @@ async fn run_to_certificate(
     run: &Run,
     observer: &dyn Observer,
 ) -> Result<Certificate, Failure> {
+    let (platform, clock) = (importer.platform.as_ref(), importer.clock.as_ref());
+    clocks::ensure_agreement(importer.runs.as_ref(), platform, clock).await?;
     let plan = plan(importer, shop, lease, run).await?;
     observer.planned(&plan);
     importer.tracker.planned(&plan);
@@ -354,6 +357,7 @@ fn workshop(importer: &Importer, lease: RunLease, run: &Run, plan: &Plan) -> Wor
         customers_in_memory: Arc::new(Semaphore::new(CUSTOMERS_IN_MEMORY)),
         landing_turns: Arc::new(Semaphore::new(LANDINGS)),
         memory: importer.settings.memory.clone(),
+        from_future: Arc::default(),
     }
 }
 

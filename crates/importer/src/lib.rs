@@ -5,6 +5,7 @@
 //! pass that walks a shop's lists and the detail pass that completes its orders.
 
 mod claim;
+pub mod clocks;
 pub mod import;
 pub mod memory;
 pub mod metrics;

@@ -105,9 +105,11 @@ async fn read(peer: SocketAddr, request: Request<Incoming>) -> Result<ClientRequ
 }
 
 fn response(platform: &Platform, answer: Answer) -> Response<Full<Bytes>> {
-    let date = platform
-        .clock
-        .now()
+    let ahead = jiff::SignedDuration::from_secs(platform.scenario().date_ahead_seconds);
+    let now = platform.clock.now();
+    let date = now
+        .checked_add(ahead)
+        .unwrap_or(now)
         .strftime("%a, %d %b %Y %H:%M:%S GMT")
         .to_string();
     let mut response = Response::builder()

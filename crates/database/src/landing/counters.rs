@@ -47,6 +47,7 @@ impl Tally {
 
     /// Each run counts a record once, however often it meets it.
     pub(crate) fn count_records(&mut self, resource: Resource, verdicts: &[Verdict]) {
+        self.count_future(verdicts);
         let first = verdicts.iter().filter(|v| v.first_of_run()).count() as i64;
         match resource {
             Resource::Orders => {
@@ -60,12 +61,18 @@ impl Tally {
         }
     }
 
+    fn count_future(&mut self, verdicts: &[Verdict]) {
+        let of_future = verdicts.iter().filter(|v| v.was_of_the_future());
+        self.landed.from_future += of_future.count() as u64;
+    }
+
     pub(crate) fn count_details(&mut self, verdicts: &[Verdict]) {
         let first = verdicts.iter().filter(|v| v.first_details_of_run());
         self.order_details += first.count() as i64;
     }
 
     pub(crate) fn discount_gone(&mut self, verdicts: &[Verdict]) {
+        self.count_future(verdicts);
         self.orders -= verdicts.iter().filter(|v| v.first_of_run()).count() as i64;
         let with_details = verdicts.iter().filter(|v| v.first_details_of_run());
         self.order_details -= with_details.count() as i64;

@@ -18,6 +18,7 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::columns::{Columns, add, columns, rows_from_arrays};
 use crate::failure::Trouble;
+use crate::future::falsely_newer;
 use crate::landing::sources::Incoming;
 use crate::lease::HeldRun;
 use crate::text::storable;
@@ -81,9 +82,9 @@ static SET_ASIDE: LazyLock<String> = LazyLock::new(|| {
                (SELECT $4 FROM salla_sync.source_records s
                 WHERE s.merchant_id = $1 AND s.resource = $3::text::salla_sync.resource
                   AND s.salla_id = r.salla_id
-                  AND (s.detail_version > r.version
+                  AND (s.detail_version > r.version AND NOT {false_detail}
                        OR r.kind NOT IN ('order_detail', 'order_items')
-                          AND s.list_version > r.version))
+                          AND s.list_version > r.version AND NOT {false_list}))
         FROM {rows}
         ON CONFLICT (merchant_id, kind, record_key) DO UPDATE SET
             run_id = excluded.run_id, code = excluded.code, json_path = excluded.json_path,
@@ -92,7 +93,10 @@ static SET_ASIDE: LazyLock<String> = LazyLock::new(|| {
             first_seen_at = CASE WHEN t.resolved_at IS NULL THEN t.first_seen_at
                                  ELSE excluded.first_seen_at END,
             last_seen_at = excluded.last_seen_at, resolved_at = excluded.resolved_at
-        WHERE t.version <= excluded.version"
+        WHERE t.version <= excluded.version OR {false_known}",
+        false_detail = falsely_newer!("s.detail_version", "r.version"),
+        false_list = falsely_newer!("s.list_version", "r.version"),
+        false_known = falsely_newer!("t.version", "excluded.version"),
     )
 });
 
@@ -130,7 +134,8 @@ pub(crate) async fn set_aside(
     Ok(newest.len() as u64)
 }
 
-const RESOLVE: &str = "
+const RESOLVE: &str = concat!(
+    "
     UPDATE salla_sync.rejected_records t SET resolved_at = $1
     WHERE t.id = ANY (ARRAY(
         SELECT x.id
@@ -139,9 +144,13 @@ const RESOLVE: &str = "
             SELECT x.id FROM salla_sync.rejected_records x
             WHERE x.merchant_id = $2 AND x.resource = $3::text::salla_sync.resource
               AND x.salla_id = r.salla_id AND x.resolved_at IS NULL
-              AND x.kind = ANY($4) AND x.version <= r.version
+              AND x.kind = ANY($4)
+              AND (x.version <= r.version OR ",
+    falsely_newer!("x.version", "r.version"),
+    ")
             OFFSET 0) x))
-      AND t.resolved_at IS NULL";
+      AND t.resolved_at IS NULL"
+);
 
 /// Closes the rejections of records that have loaded now; tells whether there were
 /// any.

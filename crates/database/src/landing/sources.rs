@@ -11,6 +11,7 @@ use sqlx::PgConnection;
 
 use crate::columns::add;
 use crate::failure::Trouble;
+use crate::future::falsely_newer;
 use crate::landing::new_sources;
 use crate::landing::pages::NewRows;
 use crate::landing::raw::Content;
@@ -78,20 +79,35 @@ impl Verdict {
     pub(crate) fn is_new(&self) -> bool {
         self.effect & 4 != 0
     }
+    /// What was known of it said that it was read in the future.
+    pub(crate) fn was_of_the_future(&self) -> bool {
+        self.effect & 16 != 0
+    }
     pub(crate) fn first_details_of_run(&self) -> bool {
         self.effect & 8 != 0
     }
 }
 
 /// Rows of lists. The raw text stays where the content is the same.
-const LAND_LISTED: &str = "
+///
+/// Versions that lie in the future end up just before this one, in the order in which they
+/// were: details that had been fetched for a header are not fetched again because of it.
+const LAND_LISTED: &str = concat!(
+    "
     INSERT INTO salla_sync.source_records AS s
         (merchant_id, resource, salla_id, list_version, list_since, list_hash, list_raw, list_run, effect)
     SELECT $1, $2::text::salla_sync.resource, r.id, r.version, r.version, r.hash, r.raw, $3, 7
     FROM unnest($4::bigint[], $5::timestamptz[], $6::bytea[], $7::bytea[]) AS r(id, version, hash, raw)
     ON CONFLICT (merchant_id, resource, salla_id) DO UPDATE SET
         list_version = excluded.list_version,
-        list_since = CASE WHEN s.list_hash = excluded.list_hash THEN s.list_since ELSE excluded.list_since END,
+        list_since = CASE
+            WHEN s.list_hash IS DISTINCT FROM excluded.list_hash THEN excluded.list_since
+            WHEN NOT ", falsely_newer!("s.list_since", "excluded.list_version"), " THEN s.list_since
+            WHEN s.list_since > s.detail_version THEN excluded.list_since
+            ELSE excluded.list_since - interval '1 microsecond' END,
+        detail_version = CASE
+            WHEN ", falsely_newer!("s.detail_version", "excluded.list_version"), " THEN excluded.list_version - interval '1 microsecond'
+            ELSE s.detail_version END,
         list_hash = excluded.list_hash,
         list_raw = CASE WHEN s.list_hash = excluded.list_hash
                         THEN coalesce(s.list_raw, excluded.list_raw) ELSE excluded.list_raw END,
@@ -99,20 +115,31 @@ const LAND_LISTED: &str = "
         gone_at = NULL,
         effect = CASE WHEN s.list_hash = excluded.list_hash THEN 0 ELSE 1 END
                | CASE WHEN excluded.list_run IN (s.list_run, s.detail_run) THEN 0 ELSE 2 END
-    WHERE (s.list_version IS NULL OR s.list_version <= excluded.list_version)
-      AND (s.gone_at IS NULL OR s.gone_at < excluded.list_version)
+               | CASE WHEN ", falsely_newer!("greatest(s.list_version, s.list_since, s.detail_version, s.gone_at)", "excluded.list_version"), " THEN 16 ELSE 0 END
+    WHERE (s.list_version IS NULL OR s.list_version <= excluded.list_version
+           OR ", falsely_newer!("s.list_version", "excluded.list_version"), ")
+      AND (s.gone_at IS NULL OR s.gone_at < excluded.list_version
+           OR ", falsely_newer!("s.gone_at", "excluded.list_version"), ")
     RETURNING salla_id, effect,
         coalesce(detail_version > list_version, false) AS below_other,
-        detail_version IS NULL OR list_since > detail_version AS lacks_details";
+        detail_version IS NULL OR list_since > detail_version AS lacks_details"
+);
 
-/// Whole orders.
-const LAND_WHOLE: &str = "
+/// Whole orders. Nothing that a list gave before is newer, even if it says so.
+const LAND_WHOLE: &str = concat!(
+    "
     INSERT INTO salla_sync.source_records AS s
         (merchant_id, resource, salla_id, detail_version, detail_hash, detail_raw, items_raw, detail_run, effect)
     SELECT $1, 'orders', r.id, r.version, r.hash, r.raw, r.items_raw, $2, 15
     FROM unnest($3::bigint[], $4::timestamptz[], $5::bytea[], $6::bytea[], $7::bytea[])
          AS r(id, version, hash, raw, items_raw)
     ON CONFLICT (merchant_id, resource, salla_id) DO UPDATE SET
+        list_version = CASE
+            WHEN ", falsely_newer!("s.list_version", "excluded.detail_version"), " THEN excluded.detail_version - interval '1 microsecond'
+            ELSE s.list_version END,
+        list_since = CASE
+            WHEN ", falsely_newer!("s.list_since", "excluded.detail_version"), " THEN excluded.detail_version - interval '1 microsecond'
+            ELSE s.list_since END,
         detail_version = excluded.detail_version,
         detail_hash = excluded.detail_hash,
         detail_raw = CASE WHEN s.detail_hash = excluded.detail_hash
@@ -124,11 +151,15 @@ const LAND_WHOLE: &str = "
         effect = CASE WHEN s.detail_hash = excluded.detail_hash THEN 0 ELSE 1 END
                | CASE WHEN excluded.detail_run IN (s.list_run, s.detail_run) THEN 0 ELSE 2 END
                | CASE WHEN excluded.detail_run = s.detail_run THEN 0 ELSE 8 END
-    WHERE (s.detail_version IS NULL OR s.detail_version <= excluded.detail_version)
-      AND (s.gone_at IS NULL OR s.gone_at < excluded.detail_version)
+               | CASE WHEN ", falsely_newer!("greatest(s.list_version, s.list_since, s.detail_version, s.gone_at)", "excluded.detail_version"), " THEN 16 ELSE 0 END
+    WHERE (s.detail_version IS NULL OR s.detail_version <= excluded.detail_version
+           OR ", falsely_newer!("s.detail_version", "excluded.detail_version"), ")
+      AND (s.gone_at IS NULL OR s.gone_at < excluded.detail_version
+           OR ", falsely_newer!("s.gone_at", "excluded.detail_version"), ")
     RETURNING salla_id, effect,
         coalesce(list_version > detail_version, false) AS below_other,
-        coalesce(list_since > detail_version, false) AS lacks_details";
+        coalesce(list_since > detail_version, false) AS lacks_details"
+);
 
 pub(crate) async fn land_listed<R>(
     tx: &mut PgConnection,
@@ -215,20 +246,28 @@ impl<'a> SourceColumns<'a> {
 }
 
 /// Records that Salla no longer has. Newer records win over the news.
-const LAND_GONE: &str = "
+const LAND_GONE: &str = concat!(
+    "
     INSERT INTO salla_sync.source_records AS s (merchant_id, resource, salla_id, gone_at, gone_run, effect)
     SELECT $1, $5::text::salla_sync.resource, r.id, r.version, $2, 4
     FROM unnest($3::bigint[], $4::timestamptz[]) AS r(id, version)
     ON CONFLICT (merchant_id, resource, salla_id) DO UPDATE SET
         gone_at = excluded.gone_at, gone_run = excluded.gone_run,
+        list_version = CASE WHEN ", falsely_newer!("s.list_version", "excluded.gone_at"), " THEN excluded.gone_at ELSE s.list_version END,
+        list_since = CASE WHEN ", falsely_newer!("s.list_since", "excluded.gone_at"), " THEN excluded.gone_at ELSE s.list_since END,
         list_hash = NULL, list_raw = NULL, list_run = NULL,
         detail_version = NULL, detail_hash = NULL, detail_raw = NULL, items_raw = NULL, detail_run = NULL,
         effect = CASE WHEN $2 IN (s.list_run, s.detail_run) THEN 2 ELSE 0 END
                | CASE WHEN s.detail_run = $2 THEN 8 ELSE 0 END
-    WHERE (s.list_version IS NULL OR s.list_version <= excluded.gone_at)
-      AND (s.detail_version IS NULL OR s.detail_version <= excluded.gone_at)
-      AND (s.gone_at IS NULL OR s.gone_at < excluded.gone_at)
-    RETURNING salla_id, effect, false AS below_other, false AS lacks_details";
+               | CASE WHEN ", falsely_newer!("greatest(s.list_version, s.list_since, s.detail_version, s.gone_at)", "excluded.gone_at"), " THEN 16 ELSE 0 END
+    WHERE (s.list_version IS NULL OR s.list_version <= excluded.gone_at
+           OR ", falsely_newer!("s.list_version", "excluded.gone_at"), ")
+      AND (s.detail_version IS NULL OR s.detail_version <= excluded.gone_at
+           OR ", falsely_newer!("s.detail_version", "excluded.gone_at"), ")
+      AND (s.gone_at IS NULL OR s.gone_at < excluded.gone_at
+           OR ", falsely_newer!("s.gone_at", "excluded.gone_at"), ")
+    RETURNING salla_id, effect, false AS below_other, false AS lacks_details"
+);
 
 /// For a record that has gone, "first" in the verdict means that the run had counted
 /// it.

@@ -8,7 +8,7 @@ use domain::shop::MerchantId;
 use domain::window::DayRange;
 use importer::ports::landing::RunLease;
 use importer::ports::processes::Owner;
-use importer::ports::runs::{Claim, Held, Run, RunOptions};
+use importer::ports::runs::{Claim, DatabaseClock, Held, Run, RunOptions};
 use jiff::{SignedDuration, Timestamp};
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
@@ -313,4 +313,25 @@ pub(crate) async fn extend(pool: &PgPool, lease: RunLease, by: Duration) -> Resu
         0 => Err(Failure::LeaseLost.into()),
         _ => Ok(()),
     }
+}
+
+/// Through a socket there are no addresses, and through one of this machine's own both are
+/// the same.
+const CLOCK: &str = "
+    SELECT clock_timestamp(), inet_client_addr() IS NOT DISTINCT FROM inet_server_addr()";
+
+/// Where a test has given the database another clock, it is found by the database's own search
+/// path.
+const BY_ITS_OWN_NAMES: &str = "SET LOCAL search_path TO DEFAULT";
+
+pub(crate) async fn clock(pool: &PgPool) -> Result<DatabaseClock, Trouble> {
+    let mut tx = pool.begin().await?;
+    sqlx::query(BY_ITS_OWN_NAMES).execute(&mut *tx).await?;
+    let (now, one_machine): (jiff_sqlx::Timestamp, bool) =
+        sqlx::query_as(CLOCK).fetch_one(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(DatabaseClock {
+        now: now.to_jiff(),
+        one_machine,
+    })
 }

@@ -25,7 +25,9 @@ use importer::metrics;
 use importer::ports::clock::Clock;
 use importer::ports::landing::RunLease;
 use importer::ports::processes::Owner;
-use importer::ports::runs::{Claim, Held, Part, Run, RunOptions, Runs, ShopSummary, StoredWindow};
+use importer::ports::runs::{
+    Claim, DatabaseClock, Held, Part, Run, RunOptions, Runs, ShopSummary, StoredWindow,
+};
 use jiff::Timestamp;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -51,6 +53,13 @@ impl PostgresRuns {
 
 #[async_trait]
 impl Runs for PostgresRuns {
+    async fn database_clock(&self) -> Result<DatabaseClock, Failure> {
+        persistently(&self.clock, "asking PostgreSQL for the time", || {
+            claims::clock(&self.pool)
+        })
+        .await
+    }
+
     async fn ensure_merchant(&self, shop: &ShopInfo) -> Result<MerchantId, Failure> {
         let now = self.clock.now();
         let id = new_id(now);

@@ -33,6 +33,7 @@ async fn a_whole_order_fills_all_tables() {
         loaded: 2,
         rejected: 0,
         repeated_pages: 0,
+        from_future: 0,
     };
     assert_eq!(landed, expected);
     type Row = (

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use database::{Database, SchemaState};
 use domain::failure::Failure;
 use domain::resource::Resource;
+use importer::clocks::{self, Agreement};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::platform::{PageRequest, Platform, Sort};
+use salla_client::SallaClient;
 use serde::Serialize;
 
 use crate::cli::{DatabaseArgs, DoctorArgs};
 use crate::config::{DatabaseSettings, Reader, SallaSettings, environment};
 use crate::display::{self, line};
 use crate::exit::Exit;
-use crate::wiring;
+use crate::wiring::{self, OpenDatabase};
 
 #[derive(Serialize)]
 struct Check {
@@ -73,12 +75,22 @@ pub async fn run(arguments: DoctorArgs, database: &DatabaseArgs) -> anyhow::Resu
         .into_iter()
         .for_each(|problem| report.bad("settings", problem));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::real());
-    if let Some(settings) = database {
-        check_database(&mut report, &settings, key, clock.clone()).await;
+    let open = match database {
+        Some(settings) => check_database(&mut report, &settings, key, clock.clone()).await,
+        None => None,
+    };
+    let salla_client = match salla {
+        Some(settings) => check_salla(&mut report, &settings, clock.clone()).await,
+        None => None,
+    };
+    if let Some(open) = &open {
+        let platform = salla_client
+            .as_deref()
+            .map(|client| client as &dyn Platform);
+        check_clocks(&mut report, open, platform, clock.as_ref()).await;
+        check_versions(&mut report, open).await;
     }
-    if let Some(settings) = salla {
-        check_salla(&mut report, &settings, clock).await;
-    } else if !has_tokens {
+    if !has_tokens {
         let why = "none is given (SALLA_ACCESS_TOKEN, or --tokens FILE)";
         report.unchecked("token", why);
     }
@@ -92,10 +104,13 @@ async fn check_database(
     settings: &DatabaseSettings,
     key: Option<secrecy::SecretString>,
     clock: Arc<dyn Clock>,
-) {
-    let open = match wiring::open_database(settings, key, clock.clone()).await {
+) -> Option<OpenDatabase> {
+    let open = match wiring::open_database(settings, key, clock).await {
         Ok(open) => open,
-        Err(error) => return report.bad("database", format!("{error:#}")),
+        Err(error) => {
+            report.bad("database", format!("{error:#}"));
+            return None;
+        }
     };
     report.good("database", settings.describe());
     check_server(report, &open.database).await;
@@ -118,19 +133,34 @@ async fn check_database(
         }
         Err(failure) => report.failure("tables", &failure),
     }
-    match wiring::clocks_apart(&open.database, clock.as_ref()).await {
-        Ok(apart) => {
-            let finding = format!(
-                "this machine and PostgreSQL are {} s apart",
-                apart.as_secs()
-            );
-            if wiring::clocks_agree(apart) {
-                report.good("clock", finding);
-            } else {
-                report.bad("clock", format!("{finding}; set both by NTP"));
-            }
-        }
-        Err(failure) => report.failure("clock", &failure),
+    Some(open)
+}
+
+/// All clocks that could be asked.
+async fn check_clocks(
+    report: &mut Report,
+    open: &OpenDatabase,
+    platform: Option<&dyn Platform>,
+    clock: &dyn Clock,
+) {
+    let offsets = match clocks::offsets(open.runs().as_ref(), platform, clock).await {
+        Ok(Some(offsets)) => offsets,
+        Ok(None) => return,
+        Err(failure) => return report.failure("clock", &failure),
+    };
+    let salla = offsets.salla.map_or_else(
+        || "Salla's was not asked".to_owned(),
+        |offset| format!("Salla's is {} s off", offset.as_secs()),
+    );
+    match offsets.agreement() {
+        Agreement::Agreed => report.good(
+            "clock",
+            format!(
+                "this machine and PostgreSQL are {} s apart; {salla}",
+                offsets.database.as_secs()
+            ),
+        ),
+        Agreement::Doubtful(reason) | Agreement::Apart(reason) => report.bad("clock", reason),
     }
 }
 
@@ -157,10 +187,35 @@ async fn check_server(report: &mut Report, database: &Database) {
     }
 }
 
-async fn check_salla(report: &mut Report, settings: &SallaSettings, clock: Arc<dyn Clock>) {
+/// Rows that were read while a clock was ahead.
+async fn check_versions(report: &mut Report, open: &OpenDatabase) {
+    if !matches!(
+        open.database.schema_state().await,
+        Ok(SchemaState::UpToDate)
+    ) {
+        return report.unchecked("versions", "the tables are not up to date");
+    }
+    match open.database.future_versions(None).await {
+        Ok(found) => match display::future_versions(&found) {
+            None => report.good("versions", "none lies in the future"),
+            Some(warning) => report.bad("versions", warning),
+        },
+        Err(failure) => report.failure("versions", &failure),
+    }
+}
+
+/// The client, where the token opens a shop.
+async fn check_salla(
+    report: &mut Report,
+    settings: &SallaSettings,
+    clock: Arc<dyn Clock>,
+) -> Option<Arc<SallaClient>> {
     let client = match wiring::unstored_client(settings, 1.0, clock) {
         Ok(client) => client,
-        Err(failure) => return report.failure("client", &failure),
+        Err(failure) => {
+            report.failure("client", &failure);
+            return None;
+        }
     };
     match client.shop_info().await {
         Ok(shop) => report.good(
@@ -172,7 +227,10 @@ async fn check_salla(report: &mut Report, settings: &SallaSettings, clock: Arc<d
                 settings.app.api_url
             ),
         ),
-        Err(failure) => return report.failure("token", &failure),
+        Err(failure) => {
+            report.failure("token", &failure);
+            return Some(client);
+        }
     }
     let scopes = [
         (Resource::Orders, "scope orders.read"),
@@ -186,6 +244,7 @@ async fn check_salla(report: &mut Report, settings: &SallaSettings, clock: Arc<d
     if let Some(limit) = client.budget().limit_per_minute {
         report.good("budget", format!("{limit} requests a minute"));
     }
+    Some(client)
 }
 
 async fn check_scope(report: &mut Report, client: &dyn Platform, resource: Resource, what: &str) {

@@ -133,6 +133,8 @@ pub async fn make_ready(
         Ok(connected) => connected,
         Err(failure) => return Ok(Err(failure)),
     };
+    open.require_agreeing_clocks(Some(connected.platform.as_ref()), clock.as_ref())
+        .await?;
     note(format!(
         "Importing {} (plan {}) into {}.",
         connected.shop.name,

@@ -40,6 +40,12 @@ pub async fn run(arguments: VerifyArgs, database: &DatabaseArgs) -> anyhow::Resu
     };
     client.set_plan(&shop.plan);
     let run = imported(&open, shop.salla_id).await?;
+    let future = open.database.future_versions(Some(run.run.merchant)).await;
+    match future.as_ref().map(display::future_versions) {
+        Ok(Some(warning)) => note(warning),
+        Ok(None) => {}
+        Err(failure) => return Ok(super::import::failed(failure)),
+    }
     match compare(&open, client.as_ref(), &run, &arguments).await {
         Ok(compared) => Ok(report(&run, &compared, &arguments)),
         Err(failure) => Ok(super::import::failed(&failure)),

@@ -16,6 +16,8 @@ use std::io::{IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use database::FutureVersions;
+
 use crate::exit::UsageError;
 
 /// Writes one line to standard output, whatever the text holds.
@@ -120,6 +122,20 @@ pub fn duration(duration: Duration) -> String {
         (0, m, s) => format!("{m}m {s:02}s"),
         (h, m, _) => format!("{h}h {m:02}m"),
     }
+}
+
+/// What to make of records whose version lies in the future.
+pub fn future_versions(found: &FutureVersions) -> Option<String> {
+    (found.records > 0).then(|| {
+        format!(
+            "{} record(s) of {} shop(s) say that they were read in the future, by up to {}: a \
+             clock was ahead when they were read. Nothing is lost: whatever is read next takes \
+             their place, as by `salla-sync import --again` or `salla-sync resync`",
+            count(found.records),
+            count(found.merchants),
+            duration(found.ahead),
+        )
+    })
 }
 
 #[cfg(test)]

@@ -17,8 +17,10 @@ use importer::ports::landing::{
 };
 use importer::ports::platform::{Answer, BudgetReading, Page, PageRequest, Platform};
 use importer::ports::processes::Owner;
-use importer::ports::runs::{Claim, Held, Part, Run, RunOptions, Runs, ShopSummary, StoredWindow};
-use jiff::Timestamp;
+use importer::ports::runs::{
+    Claim, DatabaseClock, Held, Part, Run, RunOptions, Runs, ShopSummary, StoredWindow,
+};
+use jiff::{SignedDuration, Timestamp};
 
 use crate::trap::Trap;
 
@@ -56,6 +58,10 @@ impl Platform for Trapped<dyn Platform> {
     fn budget(&self) -> BudgetReading {
         self.port.budget()
     }
+
+    fn clock_offset(&self) -> Option<SignedDuration> {
+        self.port.clock_offset()
+    }
 }
 
 /// Methods that do nothing but pass a call through the trap of their own name.
@@ -84,6 +90,7 @@ trapped! { Landing:
 }
 
 trapped! { Runs:
+    database_clock() -> DatabaseClock;
     ensure_merchant(shop: &ShopInfo) -> MerchantId;
     latest_of_everything(merchant: MerchantId) -> Option<Run>;
     completed_days(merchant: MerchantId) -> Vec<DayRange>;

@@ -17,6 +17,7 @@ pub(crate) mod sequence;
 pub mod walk;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::failure::Failure;
 use domain::rejection::RejectionLimit;
@@ -67,9 +68,30 @@ pub struct Workshop {
     pub landing_turns: Arc<Semaphore>,
     /// Of all runs of the process.
     pub memory: Memory,
+    /// Records so far whose version lay in the future.
+    pub from_future: Arc<AtomicU64>,
 }
 
 impl Workshop {
+    /// Says each time that their number has doubled that records were read while a clock was
+    /// ahead.
+    fn report_future(&self, landed: &Landed) {
+        if landed.from_future == 0 {
+            return;
+        }
+        let before = self
+            .from_future
+            .fetch_add(landed.from_future, Ordering::Relaxed);
+        let records = before + landed.from_future;
+        if before.checked_ilog2() < records.checked_ilog2() {
+            tracing::warn!(
+                records,
+                "versions that lay in the future were replaced: a clock was ahead when they were \
+                 read"
+            );
+        }
+    }
+
     fn places_for(&self, resource: Resource) -> Arc<Semaphore> {
         match resource {
             Resource::Customers => self.customers_in_memory.clone(),
@@ -88,6 +110,7 @@ impl Workshop {
     /// Stops the run when so many records of one kind were set aside that our
     /// reading is probably wrong.
     async fn check_rejections(&self, landed: &Landed) -> Result<(), Failure> {
+        self.report_future(landed);
         if landed.rejected == 0 {
             return Ok(());
         }

@@ -62,6 +62,9 @@ pub struct Landed {
     pub rejected: u64,
     /// Pages of the batch that had been landed before and were left as they are.
     pub repeated_pages: u64,
+    /// Records of which something was known that says that it was read in the future; what
+    /// has been read now took its place.
+    pub from_future: u64,
 }
 
 /// What a commit outside of any walk did.

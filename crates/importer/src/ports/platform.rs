@@ -10,6 +10,7 @@ use domain::resource::Resource;
 use domain::shop::ShopInfo;
 use domain::slice::Slice;
 use domain::window::DayRange;
+use jiff::SignedDuration;
 
 /// Salla's API for one shop.
 ///
@@ -37,6 +38,10 @@ pub trait Platform: Send + Sync {
 
     /// What the answers so far have taught about the budget.
     fn budget(&self) -> BudgetReading;
+
+    /// Salla's clock minus this process's: the least that the responses so far allow,
+    /// `None` where none has said what time it is.
+    fn clock_offset(&self) -> Option<SignedDuration>;
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -185,6 +185,14 @@ impl StoredWindow {
     }
 }
 
+/// What time it is at the database.
+#[derive(Clone, Copy, Debug)]
+pub struct DatabaseClock {
+    pub now: Timestamp,
+    /// Its server runs on this machine, so that both have one clock.
+    pub one_machine: bool,
+}
+
 /// Runs of all shops.
 ///
 /// Every write that takes a [`RunLease`] checks its fencing number in the same
@@ -192,6 +200,9 @@ impl StoredWindow {
 /// again since. All calls may be repeated.
 #[async_trait]
 pub trait Runs: Send + Sync {
+    /// The clock that leases go by.
+    async fn database_clock(&self) -> Result<DatabaseClock, Failure>;
+
     /// The merchant behind a shop, created on first sight and its name, plan and so
     /// on brought up to date.
     async fn ensure_merchant(&self, shop: &ShopInfo) -> Result<MerchantId, Failure>;

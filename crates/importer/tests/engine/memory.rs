@@ -22,8 +22,8 @@ use importer::ports::landing::{
 use importer::ports::platform::{Decoded, Page, Records};
 use importer::ports::processes::Owner;
 use importer::ports::runs::{
-    Claim, Held, Holder, Part, RecordedFailure, Run, RunOptions, Runs, ShopSummary, StoredProgress,
-    StoredWindow,
+    Claim, DatabaseClock, Held, Holder, Part, RecordedFailure, Run, RunOptions, Runs, ShopSummary,
+    StoredProgress, StoredWindow,
 };
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -325,6 +325,13 @@ impl Landing for MemoryStore {
 
 #[async_trait]
 impl Runs for MemoryStore {
+    async fn database_clock(&self) -> Result<DatabaseClock, Failure> {
+        Ok(DatabaseClock {
+            now: Timestamp::UNIX_EPOCH,
+            one_machine: true,
+        })
+    }
+
     async fn ensure_merchant(&self, _: &ShopInfo) -> Result<MerchantId, Failure> {
         Ok(MerchantId(Uuid::nil()))
     }

@@ -389,4 +389,8 @@ impl Platform for ScriptedShop {
             ..BudgetReading::default()
         }
     }
+
+    fn clock_offset(&self) -> Option<SignedDuration> {
+        None
+    }
 }

@@ -14,6 +14,7 @@ use domain::shop::{ShopInfo, ShopPlan};
 use importer::ports::budgets::SharedBudget;
 use importer::ports::clock::Clock;
 use importer::ports::platform::{Answer, BudgetReading, Page, PageRequest, Platform};
+use jiff::SignedDuration;
 
 use crate::concurrency::Concurrency;
 use crate::envelope::{EnvelopeError, split_one};
@@ -145,6 +146,10 @@ impl Platform for SallaClient {
 
     fn budget(&self) -> BudgetReading {
         self.requester.reading()
+    }
+
+    fn clock_offset(&self) -> Option<SignedDuration> {
+        self.requester.shop.clock_offset()
     }
 }
 

@@ -79,6 +79,7 @@ impl Pacer {
     fn tell_the_time(&mut self, headers: &RateHeaders, sent: Duration, now: Duration) {
         if let Some(date) = headers.date_epoch {
             self.server_clock.observe(date, sent, now);
+            self.dates.observe(date, sent, now);
         }
         if let Some(reset) = headers.reset_epoch {
             // The reset may be cut to seconds, hence the one more.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use importer::ports::budgets::SharedBudget;
 use importer::ports::clock::Clock;
+use jiff::SignedDuration;
 use tokio::sync::Notify;
 
 use super::flight::{PermitId, Verdict};
@@ -136,6 +137,12 @@ impl Budget {
         let now = self.clock.monotonic();
         let until = self.pacer().held_until(now);
         until.map_or(Duration::ZERO, |until| until - now)
+    }
+
+    /// Salla's clock minus ours, as [`Pacer::clock_offset`] has it.
+    pub fn clock_offset(&self) -> Option<SignedDuration> {
+        let pacer = self.pacer();
+        pacer.clock_offset(self.clock.now(), self.clock.monotonic())
     }
 
     /// Waits until nothing is held after a 429 or a block.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::flight::{Flight, Knowledge, Mode, PermitId, Verdict};
 use super::gap::Gap;
 use super::holds::Holds;
@@ -36,6 +38,8 @@ pub struct Pacer {
     pub(super) known_limit: Option<u32>,
     pub(super) own: OwnRequests,
     pub(super) server_clock: ServerClock,
+    /// The same by what `Date` alone says: where it is wrong, resets refute it.
+    pub(super) dates: ServerClock,
     pub(super) latency: Latency,
     pub(super) overflow: Overflow,
     pub(super) holds: Holds,
@@ -62,6 +66,7 @@ impl Pacer {
             known_limit: None,
             own: OwnRequests::new(settings.counted_window()),
             server_clock: ServerClock::default(),
+            dates: ServerClock::default(),
             latency: Latency::default(),
             overflow: Overflow::new(),
             holds: Holds::new(settings.not_before, rng),
@@ -103,6 +108,14 @@ impl Pacer {
     /// Replaces the documented limit, for instance once the shop's plan is known.
     pub fn set_prior_limit(&mut self, limit: Option<u32>) {
         self.settings.prior_limit = limit;
+    }
+
+    /// Salla's clock minus one that shows `shown` now: the least that its responses allow.
+    pub fn clock_offset(&self, shown: Timestamp, now: Duration) -> Option<SignedDuration> {
+        let seconds = shown.as_nanosecond() as f64 / 1e9;
+        let (low, high) = self.dates.ahead_of(seconds, now)?;
+        let nearest = if low > 0.0 { low } else { high.min(0.0) };
+        SignedDuration::try_from_secs_f64(nearest).ok()
     }
 
     /// Until when everything is held after a refusal.

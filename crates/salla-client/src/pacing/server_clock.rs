@@ -62,6 +62,14 @@ impl ServerClock {
         Duration::try_from_secs_f64(local.max(0.0)).ok()
     }
 
+    /// By how much Salla's clock is at least ahead of one that shows `shown` seconds since
+    /// 1970 now, and at most; `None` as long as no response has said what time it is.
+    pub(super) fn ahead_of(&self, shown: f64, now: Duration) -> Option<(f64, f64)> {
+        let bounds = self.bounds?.widened(now);
+        let ours = shown - now.as_secs_f64();
+        Some((bounds.low - ours, bounds.high - ours))
+    }
+
     fn intersect(&mut self, sample: Bounds) {
         let known = self.bounds.map_or(sample, |b| b.widened(sample.at));
         let both = Bounds {
@@ -133,6 +141,20 @@ mod tests {
         clock.observe(1_760_000_000, at(2.0), at(2.1));
         assert_eq!(clock.certainly_at(1_760_000_060, at(3.0)), None);
         assert!(clock.certainly_at(1_760_000_060, at(303.0)).is_some());
+    }
+
+    #[test]
+    fn a_date_says_how_far_the_clocks_are_apart() {
+        let mut clock = ServerClock::default();
+        assert_eq!(clock.ahead_of(OFFSET, at(1.0)), None);
+        answer(&mut clock, 1.0);
+        for ahead in [0.0, 10_800.0, -172_800.0] {
+            let (low, high) = clock.ahead_of(OFFSET + 1.1 - ahead, at(1.1)).unwrap();
+            assert!(
+                low <= ahead && ahead <= high && high - low < 1.2,
+                "{low}..{high}"
+            );
+        }
     }
 
     #[test]

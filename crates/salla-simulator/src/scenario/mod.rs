@@ -41,6 +41,9 @@ pub struct Scenario {
     /// Further shops of the same platform.
     pub shops: Vec<ShopSpec>,
     pub clock: ClockSpec,
+    /// How far the `Date` header is ahead of the clock, as if somebody's clock were
+    /// wrong; nothing else follows it.
+    pub date_ahead_seconds: i64,
     pub app_age: AppAge,
     pub plan_limits: PlanLimits,
     pub limits: Limits,
@@ -76,6 +79,7 @@ impl Default for Scenario {
             shop: ShopSpec::default(),
             shops: Vec::new(),
             clock: ClockSpec::default(),
+            date_ahead_seconds: 0,
             app_age: AppAge::default(),
             plan_limits: PlanLimits::default(),
             limits: Limits::default(),

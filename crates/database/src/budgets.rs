@@ -1,7 +1,8 @@
 //! A budget that processes share, as rows that age out.
 //!
 //! All times are the database's: behind one address there may be machines whose clocks
-//! differ, and whoever runs ahead would hand out permits before they are due. Where the
+//! differ, and whoever runs ahead would hand out permits before they are due. What lies further
+//! in the future than anything may was written while that clock was ahead. Where the
 //! given clock runs faster than the wall's, as in a simulation, durations are converted.
 
 use std::sync::Arc;
@@ -131,6 +132,7 @@ async fn lock(tx: &mut PgConnection, key: &BudgetKey) -> Result<Held, Trouble> {
          ON CONFLICT (egress_group, budget) DO UPDATE SET refused_until = b.refused_until
          RETURNING clock_timestamp(),
              CASE WHEN b.refused_until > clock_timestamp()
+                   AND b.refused_until <= clock_timestamp() + interval '30 hours'
                   THEN extract(epoch FROM b.refused_until - clock_timestamp())::float8
                   ELSE 0 END",
     )
@@ -158,11 +160,14 @@ async fn standing(
     let key = &budget.key;
     sqlx::query(
         "DELETE FROM salla_sync.budget_grants
-         WHERE egress_group = $1 AND budget = $2 AND counted_until <= $3",
+         WHERE egress_group = $1 AND budget = $2
+           AND (counted_until <= $3
+                OR counted_until > $3 + make_interval(secs => $4) + interval '1 minute')",
     )
     .bind(&key.egress_group)
     .bind(key.budget)
     .bind(now.to_sqlx())
+    .bind(budget.in_database(budget.rules.counted_for()))
     .execute(&mut *tx)
     .await?;
     let (all, own, free_in, others): (i64, i64, Option<f64>, i64) = sqlx::query_as(
@@ -171,7 +176,8 @@ async fn standing(
              extract(epoch FROM min(g.counted_until) - $4)::float8,
              (SELECT count(*) FROM salla_sync.budget_takers t
               WHERE t.egress_group = $1 AND t.budget = $2 AND t.taker <> $3
-                AND t.asked_at > $4 - make_interval(secs => $5))
+                AND t.asked_at > $4 - make_interval(secs => $5)
+                AND t.asked_at <= $4 + interval '1 minute')
          FROM salla_sync.budget_grants g
          WHERE g.egress_group = $1 AND g.budget = $2",
     )
@@ -200,7 +206,6 @@ async fn hand_out(
     permits: u32,
     now: Timestamp,
 ) -> Result<(), Trouble> {
-    let counted_for = budget.rules.usable_for + budget.rules.window;
     sqlx::query(
         "INSERT INTO salla_sync.budget_grants
              (id, egress_group, budget, taker, permits, counted_until)
@@ -212,7 +217,7 @@ async fn hand_out(
     .bind(budget.taker)
     .bind(i32::try_from(permits).unwrap_or(i32::MAX))
     .bind(now.to_sqlx())
-    .bind(budget.in_database(counted_for))
+    .bind(budget.in_database(budget.rules.counted_for()))
     .execute(tx)
     .await?;
     Ok(())
@@ -232,7 +237,8 @@ async fn remember_hunger(
     } else {
         "DELETE FROM salla_sync.budget_takers
          WHERE egress_group = $1 AND budget = $2
-           AND (taker = $3 OR asked_at < $4 - interval '1 hour')"
+           AND (taker = $3 OR asked_at < $4 - interval '1 hour'
+                OR asked_at > $4 + interval '1 minute')"
     };
     sqlx::query(statement)
         .bind(&budget.key.egress_group)
@@ -273,7 +279,10 @@ async fn hold(pool: &PgPool, key: &BudgetKey, seconds: f64) -> Result<(), Troubl
         "INSERT INTO salla_sync.shared_budgets AS b (egress_group, budget, refused_until)
          VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
          ON CONFLICT (egress_group, budget) DO UPDATE
-         SET refused_until = greatest(b.refused_until, excluded.refused_until)",
+         SET refused_until = CASE
+             WHEN b.refused_until <= clock_timestamp() + interval '30 hours'
+             THEN greatest(b.refused_until, excluded.refused_until)
+             ELSE excluded.refused_until END",
     )
     .bind(&key.egress_group)
     .bind(key.budget)

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use domain::failure::Failure;
 use domain::shop::MerchantId;
+use jiff::SignedDuration;
 
 use crate::connect::Database;
 use crate::failure::database_failure;
@@ -41,6 +42,19 @@ macro_rules! falsely_newer {
     };
 }
 pub(crate) use falsely_newer;
+
+/// Whether the lease of a run named `r` lasts, as SQL. Leases are of minutes, so one that ends in
+/// more than two hours was given by a clock that was ahead.
+macro_rules! lease_lasts {
+    () => {
+        "(r.lease_until > now() AND r.lease_until <= now() + interval '2 hours')"
+    };
+}
+pub(crate) use lease_lasts;
+
+/// Nothing is made to wait longer: Salla may ask for a day, and what comes back together is
+/// spread over a fifth more.
+pub(crate) const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(30);
 
 /// Records whose version lies in the future.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,10 +11,11 @@ use importer::ports::jobs::{Orphan, Stalled};
 use importer::ports::landing::RunLease;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::failure::Trouble;
+use crate::future::{LONGEST_WAIT, lease_lasts};
 use crate::jobs::commands::start;
 use crate::jobs::{overview, send};
 use crate::runs::new_id;
@@ -43,8 +44,10 @@ const ORPHANS: &str = "
     WHERE r.is_job AND r.superseded_at IS NULL
       AND (r.state = 'PENDING'
            OR r.state = 'IN_PROGRESS' AND r.lease_until < now() - make_interval(secs => $1)
+           OR r.state = 'IN_PROGRESS' AND r.lease_until > now() + interval '2 hours'
            OR r.state = 'WAITING' AND r.waiting_until < $2 - make_interval(secs => $1))
-      AND coalesce(r.sent_at, '-infinity') < now() - make_interval(secs => $1)
+      AND (coalesce(r.sent_at, '-infinity') < now() - make_interval(secs => $1)
+           OR r.sent_at > now() + make_interval(secs => $1))
       AND NOT EXISTS (SELECT FROM salla_sync.queue_messages m
                       WHERE m.queue = 'historical-sync' AND strpos(m.body, r.id::text) > 0)
     RETURNING r.id, r.merchant_id, r.state, r.months, r.sent_again";
@@ -58,12 +61,40 @@ struct OrphanRow {
     sent_again: i32,
 }
 
+/// What was put off by a clock that was ahead is due now: else it would wait until the right
+/// clock has caught up.
+const RECALL: &[&str] = &[
+    "UPDATE salla_sync.queue_messages SET visible_at = $1
+     WHERE queue = ANY (ARRAY['historical-sync', 'notifications']) AND visible_at > $2",
+    "UPDATE salla_sync.sync_runs SET waiting_until = $1
+     WHERE is_job AND state = 'WAITING' AND superseded_at IS NULL AND waiting_until > $2",
+];
+
+async fn recall(tx: &mut PgConnection, now: Timestamp) -> Result<(), Trouble> {
+    for sql in RECALL {
+        let recalled = sqlx::query(*sql)
+            .bind(now.to_sqlx())
+            .bind((now + LONGEST_WAIT).to_sqlx())
+            .execute(&mut *tx)
+            .await?
+            .rows_affected();
+        if recalled > 0 {
+            tracing::warn!(
+                recalled,
+                "waits that no right clock can have begun are over: a clock was ahead"
+            );
+        }
+    }
+    Ok(())
+}
+
 pub(crate) async fn send_orphans(
     pool: &PgPool,
     grace: Duration,
     now: Timestamp,
 ) -> Result<Vec<Orphan>, Trouble> {
     let mut tx = pool.begin().await?;
+    recall(&mut tx, now).await?;
     let rows: Vec<OrphanRow> = sqlx::query_as(ORPHANS)
         .bind(grace.as_secs_f64())
         .bind(now.to_sqlx())
@@ -119,14 +150,18 @@ pub(crate) async fn send_reconnected(pool: &PgPool, now: Timestamp) -> Result<Ve
 }
 
 /// Marked in the statement that finds them, so that of several sweeps one reports them.
-const STALLED: &str = "
+const STALLED: &str = concat!(
+    "
     UPDATE salla_sync.sync_runs r SET stall_reported_at = now()
     WHERE r.is_job AND r.superseded_at IS NULL
-      AND r.state = 'IN_PROGRESS' AND r.lease_until > now() AND r.stall_reported_at IS NULL
+      AND r.state = 'IN_PROGRESS' AND ",
+    lease_lasts!(),
+    " AND r.stall_reported_at IS NULL
       AND r.progressed_at < now() - make_interval(secs => $1)
       AND coalesce(r.waiting_until, '-infinity') < $2
     RETURNING r.id, r.merchant_id, r.lease_owner,
-        extract(epoch FROM now() - r.progressed_at)::float8 AS idle";
+        extract(epoch FROM now() - r.progressed_at)::float8 AS idle"
+);
 
 #[derive(sqlx::FromRow)]
 struct StalledRow {

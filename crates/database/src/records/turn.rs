@@ -10,18 +10,21 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::failure::Trouble;
+use crate::future::lease_lasts;
 use crate::lease::HeldRun;
 
 /// Nobody can begin a run of the shop until the transaction ends …
 const NO_NEW_RUN: &str = "SELECT FROM salla_sync.merchants WHERE id = $1 FOR NO KEY UPDATE";
 
 /// … nor claim one that is there: a claim locks its run FOR UPDATE.
-const NO_CLAIM: &str = "
-    SELECT r.lease_owner, r.lease_until,
-           coalesce(r.state = 'IN_PROGRESS' AND r.lease_until > now(), false) AS is_held
+const NO_CLAIM: &str = concat!(
+    "SELECT r.lease_owner, r.lease_until, coalesce(r.state = 'IN_PROGRESS' AND ",
+    lease_lasts!(),
+    ", false) AS is_held
     FROM salla_sync.sync_runs r
     WHERE r.merchant_id = $1 AND r.state <> 'COMPLETED' AND r.superseded_at IS NULL
-    FOR KEY SHARE OF r";
+    FOR KEY SHARE OF r"
+);
 
 #[derive(sqlx::FromRow)]
 struct OpenRun {

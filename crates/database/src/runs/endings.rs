@@ -17,6 +17,7 @@ use sqlx::{PgConnection, PgPool, Postgres};
 use uuid::Uuid;
 
 use crate::failure::Trouble;
+use crate::future::lease_lasts;
 use crate::queue::{body, send_now};
 use crate::text::storable;
 
@@ -129,14 +130,18 @@ pub(crate) async fn fail(
     Ok(())
 }
 
-const GIVE_UP: &str = "
-    UPDATE salla_sync.sync_runs SET
+const GIVE_UP: &str = concat!(
+    "
+    UPDATE salla_sync.sync_runs r SET
         state = 'FAILED', failure_code = $2, failure_message = $3,
         failure_advice = CASE WHEN is_job THEN $5 ELSE $4 END,
         lease_owner = NULL, lease_until = NULL, waiting_until = NULL,
         endings = endings + 1, ended_at = $6
     WHERE id = $1 AND (state IN ('PENDING', 'WAITING')
-        OR state = 'IN_PROGRESS' AND lease_until < now())";
+        OR state = 'IN_PROGRESS' AND NOT ",
+    lease_lasts!(),
+    ")"
+);
 
 /// Ends a run FAILED that nobody holds.
 pub(crate) async fn give_up(

@@ -74,7 +74,9 @@ macro_rules! select_runs {
              extract(epoch FROM r.lease_until - now())::float8 AS lease_left, \
              CASE WHEN r.lease_process_fencing = r.fencing THEN r.lease_host END AS lease_host, \
              r.lease_pid, r.lease_process_started, \
-             coalesce(r.state = 'IN_PROGRESS' AND r.lease_until > now(), false) AS is_held, \
+             coalesce(r.state = 'IN_PROGRESS' AND ",
+            $crate::future::lease_lasts!(),
+            ", false) AS is_held, \
              r.superseded_at IS NOT NULL AS is_superseded, \
              r.progress_percent, r.orders, r.order_details, r.customers, r.products, r.rejected, \
              r.pages FROM salla_sync.sync_runs r ",

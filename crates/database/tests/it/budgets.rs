@@ -188,3 +188,21 @@ async fn takers_at_once_never_get_more_than_the_limit() {
     let kept: u32 = tasks.join_all().await.iter().sum();
     assert_eq!(kept, 500);
 }
+
+/// The database's clock was two days ahead for a while.
+#[tokio::test]
+async fn what_was_written_in_the_future_holds_nobody_up() {
+    let db = TestDatabase::create().await;
+    let (budget, dead) = (taker(&db), taker(&db));
+    assert_eq!(take_all(&dead, 1_000).await, 500);
+    budget.refused(Duration::from_secs(60)).await.unwrap();
+    pass(&db, -2 * 86_400).await;
+    assert_eq!(take_all(&budget, 1_000).await, 500);
+    budget.refused(Duration::from_secs(60)).await.unwrap();
+    assert_eq!(
+        pause(budget.take(1).await.unwrap()),
+        BudgetRules::LONGEST_PAUSE
+    );
+    pass(&db, 616).await;
+    assert_eq!(permits(budget.take(1).await.unwrap()), 1);
+}

@@ -1,10 +1,16 @@
-//! Versions that lie in the future: a clock was ahead when they were written.
+//! Times that lie in the future: a clock was ahead when they were written.
 
+use std::time::Duration;
+
+use domain::failure::Failure;
 use domain::order::{Order, Version};
 use domain::resource::Resource;
 use importer::ports::clock::{Clock, SystemClock};
+use importer::ports::jobs::Jobs;
 use importer::ports::landing::{DetailOutcome, Landing};
 use importer::ports::platform::Records;
+use importer::ports::queue::{Queue, QueueName};
+use importer::ports::runs::Runs;
 use jiff::SignedDuration;
 
 use crate::make::{at, customer, header, item, ok, rejected, status, whole};
@@ -243,4 +249,63 @@ async fn what_comes_from_the_future_itself_replaces_nothing_newer() {
     assert_eq!(row(&shop, 1).await.0, "under_review");
     shop.land_orders(3, hours(6), &[whole(1)]).await;
     assert_eq!(row(&shop, 1).await.0, "completed");
+}
+
+#[tokio::test]
+async fn a_lease_of_the_future_has_run_out() {
+    let shop = Shop::open().await;
+    for (lasts, is_held) in [("10 minutes", true), ("3 hours", false), ("2 days", false)] {
+        shop.execute(&format!(
+            "UPDATE salla_sync.sync_runs SET lease_until = now() + interval '{lasts}'"
+        ))
+        .await;
+        let run = shop.runs.latest(shop.merchant).await.unwrap().unwrap();
+        assert_eq!(run.holder.is_some(), is_held, "{lasts}");
+    }
+    let taken = crate::shop::claim(&shop.runs, shop.lease.run, "another").await;
+    assert_eq!(taken.fencing, shop.lease.fencing + 1);
+}
+
+/// A message that was put off, the run that waits with it, and one whose worker died.
+#[tokio::test]
+async fn what_was_put_off_by_a_clock_that_was_ahead_is_due() {
+    let shop = Shop::open().await;
+    let database = shop.db.database();
+    let (jobs, queue) = (database.jobs(), database.queue(QueueName::HistoricalSync));
+    let grace = Duration::from_secs(30);
+    jobs.adopt(shop.lease.run).await.unwrap();
+    let failure = Failure::Throttled {
+        wait: Duration::from_secs(60),
+    };
+    let two_days = now() + SignedDuration::from_hours(48);
+    shop.runs
+        .wait(shop.lease, two_days, &failure)
+        .await
+        .unwrap();
+    let body = format!("{{\"run\":\"{}\"}}", shop.lease.run);
+    queue
+        .send(&body, Duration::from_secs(48 * 3_600))
+        .await
+        .unwrap();
+    queue
+        .send("{}", Duration::from_secs(24 * 3_600))
+        .await
+        .unwrap();
+    let is_due = async || {
+        let depth = queue.depth().await.unwrap();
+        (depth.ready, depth.delayed)
+    };
+    assert_eq!(is_due().await, (0, 2));
+    assert_eq!(jobs.send_orphans(grace).await.unwrap().len(), 0);
+    assert_eq!(is_due().await, (1, 1), "a day is what Salla may ask for");
+    let run = shop.runs.latest(shop.merchant).await.unwrap().unwrap();
+    assert!(run.waiting_until.unwrap() <= now());
+
+    shop.execute("DELETE FROM salla_sync.queue_messages").await;
+    shop.execute(
+        "UPDATE salla_sync.sync_runs SET state = 'IN_PROGRESS', waiting_until = NULL,
+             lease_until = now() + interval '2 days', sent_at = now() + interval '2 days'",
+    )
+    .await;
+    assert_eq!(jobs.send_orphans(grace).await.unwrap().len(), 1);
 }

@@ -82,6 +82,11 @@ impl BudgetRules {
     /// For so long after asking in vain a process counts as one that wants some.
     pub const HUNGER: Duration = Duration::from_secs(30);
 
+    /// For how long a permit counts from the moment of asking, if it is used as late as it may.
+    pub fn counted_for(&self) -> Duration {
+        self.usable_for + self.window
+    }
+
     /// How many of `wanted` permits are given.
     pub fn share_out(&self, wanted: u32, counted: Counted) -> u32 {
         let free = self.limit.saturating_sub(counted.all);

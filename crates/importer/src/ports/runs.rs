@@ -230,7 +230,7 @@ pub trait Runs: Send + Sync {
         range: DayRange,
     ) -> Result<Run, Failure>;
 
-    /// Claims the run for `owner` for `lease`: at most one holder at a time. Takes
+    /// Claims the run for `owner` for `lease`, an hour at most: at most one holder at a time. Takes
     /// over when the former lease has run out, or when the owner knows that the process
     /// which holds it is gone. The new state is IN_PROGRESS.
     async fn claim(&self, run: RunId, owner: &Owner, lease: Duration) -> Result<Claim, Failure>;

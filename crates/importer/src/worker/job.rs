@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use tracing::Instrument as _;
 
 use super::{PAUSE_AFTER_FAILURE, Worker};
+use crate::clocks::TOLERANCE;
 use crate::import::{Importer, Outcome, end, holding, work};
 use crate::ports::landing::RunLease;
 use crate::ports::queue::{Delivery, Disposition};
@@ -114,7 +115,9 @@ impl Worker {
                     return Ok(Wanted::Senseless("unknown merchant".to_owned()));
                 }
                 let latest = self.ports.runs.latest_of_everything(job.merchant).await?;
-                if latest.is_some_and(|run| satisfies(&run, job, delivery.sent_at)) {
+                if latest.is_some_and(|run| {
+                    satisfies(&run, job, delivery.sent_at, self.ports.clock.now())
+                }) {
                     return Ok(Wanted::Satisfied);
                 }
                 self.start_or_join(job).await?
@@ -312,8 +315,12 @@ fn went_on(run: &Run) -> bool {
 /// A message without a run is satisfied by what was finished after it was sent, and by
 /// what failed or was cancelled after that: another delivery of it must not begin
 /// everything again.
-fn satisfies(run: &Run, job: &HistoricalSync, sent_at: Timestamp) -> bool {
-    let ended_since = run.ended_at.is_some_and(|at| at >= sent_at);
+fn satisfies(run: &Run, job: &HistoricalSync, sent_at: Timestamp, now: Timestamp) -> bool {
+    // An end in the future was recorded while a clock was ahead and says nothing.
+    let by_now = now + TOLERANCE;
+    let ended_since = run
+        .ended_at
+        .is_some_and(|at| (sent_at..=by_now).contains(&at));
     match run.state {
         RunState::Completed => ended_since && run.options.months >= job.months,
         RunState::Failed => ended_since,

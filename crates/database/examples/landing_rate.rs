@@ -145,6 +145,7 @@ async fn begin(runs: &dyn Runs, keep_raw: bool) -> (RunLease, WindowId) {
         recently_updated: vec![],
         last_update: None,
         recent_asked_at: None,
+        ceiling: domain::ceiling::Ceiling::UNKNOWN,
     });
     let windows = [(Resource::Orders, Some(range))];
     runs.save_plan(lease, &plan, &windows).await.unwrap();

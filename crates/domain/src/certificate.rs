@@ -6,7 +6,8 @@ use jiff::civil::Date;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{DetailCase, MAX_ROWS_PER_WINDOW, SURELY_SHOWN};
+use crate::ceiling::Ceiling;
+use crate::plan::DetailCase;
 use crate::resource::Resource;
 use crate::run::{RunId, WindowId};
 use crate::shop::MerchantId;
@@ -57,6 +58,9 @@ pub struct Listing {
     /// `total` never fell below that of the first page, nor rose above `reported`.
     #[serde(default)]
     pub total_only_grew: bool,
+    /// Where lists of this shop stop.
+    #[serde(default)]
+    pub ceiling: Ceiling,
 }
 
 /// What a window listed and what became of it, as the database holds them.
@@ -95,15 +99,6 @@ pub fn settlement_bound(reported: u64) -> u64 {
     (reported / 200).max(3)
 }
 
-/// Sizes of pages that lists are known to come in.
-const PAGE_SIZES: [u64; 4] = [15, 30, 50, 60];
-
-/// Whether a ceiling that shows whole pages only would end a list with this row.
-fn ends_like_a_ceiling(rows: u64) -> bool {
-    let ends = |size| rows == MAX_ROWS_PER_WINDOW / size * size;
-    rows == MAX_ROWS_PER_WINDOW || PAGE_SIZES.into_iter().any(ends)
-}
-
 impl Listing {
     pub fn proof(&self) -> Proof {
         if self.cut_short {
@@ -123,7 +118,7 @@ impl Listing {
             Proof::Proven
         } else if self.same_as_before
             && self.difference().unsigned_abs() <= settlement_bound(self.reported)
-            && self.reported < SURELY_SHOWN
+            && !self.ceiling.may_hide(self.reported)
         {
             Proof::Settled
         } else {
@@ -131,17 +126,31 @@ impl Listing {
         }
     }
 
-    /// A ceiling seems to end the list (FACTS §5): no more rows came than a ceiling lets
-    /// through, and fewer than there should be. One that lies makes `total` end there as
-    /// well, so that a list of just as many rows is not believed either. Orders have days by
-    /// which they are split.
+    /// The ceiling seems to end the list: it is longer than the ceiling surely shows, and
+    /// fewer rows came than there should be. Where the ceiling limits `total` as well, a list
+    /// of just as many rows is not believed either. Orders have days by which they are split.
     pub fn may_be_cut_off(&self) -> bool {
+        let (ceiling, listed) = (self.ceiling, self.listed());
+        let stops_early = ceiling.may_hide(self.reported)
+            && listed < self.reported
+            && (ceiling.learned().is_some() || listed <= ceiling.rows());
+        let may_be_limited = listed == self.reported && ceiling.may_limit_total(self.reported);
         self.resource.can_be_sliced()
             && !self.is_sliced
             && !self.cut_short
-            && self.reported >= SURELY_SHOWN
-            && self.listed() <= MAX_ROWS_PER_WINDOW
-            && (self.listed() < self.reported || ends_like_a_ceiling(self.reported))
+            && (stops_early || may_be_limited)
+    }
+
+    /// An undated list that shows less than its `total` has its ceiling where it stops. A
+    /// `total` may also be off by a few; that is told apart by how far it is off, and by
+    /// whether the list stops at a number that is as round as a limit.
+    pub fn stops_like_at_a_ceiling(&self) -> bool {
+        let missing = self.difference();
+        self.resource.can_be_sliced()
+            && self.total_was_stable
+            && missing > 0
+            && (missing.unsigned_abs() > settlement_bound(self.reported)
+                || self.ceiling.is_worth_a_check(self.listed()))
     }
 
     /// Salla listed every record that it reported, and did not change its mind in
@@ -214,6 +223,70 @@ impl WindowCounts {
     pub fn balances(&self) -> bool {
         self.listing.proof() != Proof::Unproven && self.records_are_accounted_for()
     }
+
+    /// Why the window does not balance; of no meaning where it does.
+    fn imbalance(&self) -> Imbalance {
+        let listing = &self.listing;
+        if listing.proof() != Proof::Unproven {
+            Imbalance::Records
+        } else if listing.is_sliced || listing.ceiling.may_hide(listing.reported) {
+            Imbalance::Hidden
+        } else if listing.same_as_before {
+            Imbalance::Total
+        } else {
+            Imbalance::Moving
+        }
+    }
+}
+
+/// Why windows do not balance. The reader can do something else about each, so that the
+/// first that applies to any window is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Imbalance {
+    /// What was listed is not in the database as it was listed.
+    Records,
+    /// Salla hides the end of a list, and no filter divides it any further.
+    Hidden,
+    /// Salla's count of a list and the list itself differ every time.
+    Total,
+    /// The list changed on every scan.
+    Moving,
+}
+
+impl Imbalance {
+    /// What the reader can do about it.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Records => {
+                "everything that was read is kept; `salla-sync verify` names what is missing, \
+                 and `salla-sync import --again` reads it again"
+            }
+            Self::Hidden => {
+                "everything that Salla shows is kept, and reading it again shows no more; the \
+                 certificate names the list and how many records it hides (products in no \
+                 category can be given one)"
+            }
+            Self::Total => {
+                "everything that Salla lists is kept, and reading it again changes nothing \
+                 until Salla counts right: report the list to Salla with the certificate"
+            }
+            Self::Moving => {
+                "everything that was read is kept; run the same command again when the shop \
+                 is quieter: only these windows are read again"
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Imbalance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Records => "what Salla listed is not all in the database",
+            Self::Hidden => "Salla does not show the end of a list, and no filter divides it",
+            Self::Total => "Salla counts other records than it lists, on every scan",
+            Self::Moving => "the list changed on every scan",
+        })
+    }
 }
 
 /// Loaded orders of one Riyadh month in one currency; those with an open rejection
@@ -282,6 +355,11 @@ impl Certificate {
         self.windows.iter().filter(|w| !w.balances())
     }
 
+    /// Why the certificate does not balance, if it does not.
+    pub fn imbalance(&self) -> Option<Imbalance> {
+        self.unbalanced().map(WindowCounts::imbalance).min()
+    }
+
     pub fn summary(&self, resource: Resource) -> ResourceSummary {
         let mut sum = ResourceSummary {
             balanced: true,
@@ -328,6 +406,7 @@ mod tests {
             contains_before: false,
             ends_read_again: false,
             total_only_grew: true,
+            ceiling: Ceiling::UNKNOWN,
         }
     }
 

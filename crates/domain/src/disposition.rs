@@ -99,6 +99,7 @@ pub fn belongs_to_the_dead_letters(failure: &Failure) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::certificate::Imbalance;
 
     fn attempt(number: u32, made_progress: bool) -> Attempt {
         Attempt {
@@ -154,7 +155,7 @@ mod tests {
             Failure::Disconnected(Disconnection::RefreshRefused),
             Failure::Unbalanced {
                 windows: 1,
-                walks: 4,
+                cause: Imbalance::Moving,
             },
             Failure::Bug {
                 what: "an invariant does not hold".to_owned(),

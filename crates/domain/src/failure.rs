@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::certificate::Imbalance;
+
 /// Writes `ALL` from names of variants. A variant that is not among them does not
 /// compile.
 macro_rules! all {
@@ -68,10 +70,9 @@ pub enum Failure {
         count: u64,
         seen: u64,
     },
-    /// Salla's list and the database still differ after the permitted number of
-    /// walks.
-    #[error("{windows} window(s) do not balance after {walks} walks")]
-    Unbalanced { windows: usize, walks: u32 },
+    /// Salla's lists could not be shown to be in the database whole.
+    #[error("{windows} window(s) do not balance: {cause}")]
+    Unbalanced { windows: usize, cause: Imbalance },
     /// The database refuses or has gone.
     #[error("{what}")]
     Database { what: String, cause: DatabaseCause },
@@ -320,10 +321,7 @@ impl Failure {
                 "look at `salla-sync rejected`; if the records are really bad, start again with a \
                  higher --rejection-share, otherwise report it: the raw records are kept"
             }
-            Self::Unbalanced { .. } => {
-                "everything that was read is kept; run the same command again when the shop is \
-                 quieter to walk these windows anew"
-            }
+            Self::Unbalanced { cause, .. } => cause.advice(),
             Self::Database { cause, .. } => cause.advice(),
             Self::ClocksApart { .. } => {
                 "nothing was changed; set the clocks by NTP, look with `salla-sync doctor`, and run \
@@ -347,10 +345,14 @@ impl Failure {
                 "look at `salla-sync rejected` and report it: the raw records are kept, and \
                  `salla-sync rejected replay` reads them again after an update"
             }
-            Self::Unbalanced { .. } => {
-                "everything that was read is kept; `salla-sync runs restart RUN` walks these \
-                 windows anew, best when the shop is quieter"
+            Self::Unbalanced {
+                cause: Imbalance::Moving,
+                ..
+            } => {
+                "everything that was read is kept; `salla-sync runs restart RUN` reads only \
+                 these windows again, best when the shop is quieter"
             }
+            Self::Unbalanced { .. } => self.advice(),
             Self::Database { cause, .. } => cause.advice_on_a_job(),
             Self::ClocksApart { .. } => {
                 "nothing was changed; set the clocks by NTP and look with `salla-sync doctor`: the \

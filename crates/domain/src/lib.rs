@@ -5,6 +5,7 @@
 //! knows nothing of Salla's JSON; `salla-client` turns that into these types.
 
 pub mod catalogue;
+pub mod ceiling;
 pub mod certificate;
 pub mod customer;
 pub mod disposition;

@@ -4,16 +4,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::ceiling::Ceiling;
 use crate::resource::Resource;
 use crate::window::{DayRange, Overlap, Reach};
-
-/// More rows than this in one list may be cut off by a ceiling on deep paging (FACTS §5).
-pub const MAX_ROWS_PER_WINDOW: u64 = 10_000;
-
-/// So many rows are shown even where such a ceiling hides the whole page that reaches across
-/// it, of up to a hundred rows. What is longer is split before it is fetched, or else has to
-/// show that nothing is hidden.
-pub const SURELY_SHOWN: u64 = MAX_ROWS_PER_WINDOW - 100;
 
 /// Records on a page that asks for as many as Salla gives (FACTS §5).
 pub const MOST_PER_PAGE: u32 = 60;
@@ -164,6 +157,9 @@ pub struct Probe {
     /// When these were asked for. Plans of earlier versions do not say.
     #[serde(default)]
     pub recent_asked_at: Option<Timestamp>,
+    /// Where earlier imports have found that lists of this shop stop.
+    #[serde(default)]
+    pub ceiling: Ceiling,
 }
 
 impl Probe {
@@ -198,7 +194,7 @@ impl Plan {
         // Sized by the average density of the whole range, with room for a season that is
         // half as busy again; a window that holds still more is split when its first page
         // tells, which costs a request that no plan has counted.
-        let rows_per_window = MAX_ROWS_PER_WINDOW * 7 / 10;
+        let rows_per_window = (probe.ceiling.rows() * 7 / 10).max(1);
         let window_days = (rows_per_window * days)
             .checked_div(probe.orders)
             .unwrap_or(days)
@@ -406,6 +402,7 @@ mod tests {
             recently_updated: vec![],
             last_update: None,
             recent_asked_at: None,
+            ceiling: Ceiling::UNKNOWN,
         }
     }
 
@@ -460,12 +457,20 @@ mod tests {
 
     #[test]
     fn no_planned_window_expects_more_rows_than_the_ceiling() {
-        for orders in [1_000, 50_000, 500_000, 3_000_000] {
-            let plan = Plan::from_probe(probe(orders, DetailCase::Expanded));
+        for (orders, ceiling) in [
+            (1_000, Ceiling::UNKNOWN),
+            (50_000, Ceiling::UNKNOWN),
+            (3_000_000, Ceiling::UNKNOWN),
+            (2_212, Ceiling::of(1_000)),
+            (30_000, Ceiling::of(500)),
+        ] {
+            let mut probe = probe(orders, DetailCase::Expanded);
+            probe.ceiling = ceiling;
+            let plan = Plan::from_probe(probe);
             let days = u64::from(plan.probe.range.days());
             for window in &plan.windows {
                 let expected = orders * u64::from(window.days()) / days;
-                assert!(expected <= MAX_ROWS_PER_WINDOW, "{orders}: {window}");
+                assert!(expected <= ceiling.rows(), "{orders}: {window}");
             }
         }
     }

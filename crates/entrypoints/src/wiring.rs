@@ -41,7 +41,6 @@ pub use processes::LocalProcesses;
 
 /// Another process may take a run over this long after the last heartbeat.
 const LEASE: Duration = Duration::from_secs(60);
-const MAX_WALKS: u32 = 4;
 
 /// A database that answers, and the private server behind it, if that is what it is.
 pub struct OpenDatabase {
@@ -266,7 +265,6 @@ pub fn import_settings(share: f64) -> ImportSettings {
         lease: LEASE,
         budget_share: share,
         rejection_limit: RejectionLimit::default(),
-        max_walks: MAX_WALKS,
         memory: Memory::default(),
     }
 }

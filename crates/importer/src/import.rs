@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::ceiling::Ceiling;
 use domain::certificate::Certificate;
 use domain::failure::Failure;
 use domain::plan::Plan;
@@ -19,7 +20,7 @@ use crate::claim::claim_or_wait;
 use crate::clocks;
 use crate::memory::Memory;
 use crate::passes::sequence::read_everything;
-use crate::passes::{CUSTOMERS_IN_MEMORY, LANDINGS, PAGES_IN_MEMORY, Workshop};
+use crate::passes::{CUSTOMERS_IN_MEMORY, LANDINGS, PAGES_IN_MEMORY, SharedCeiling, Workshop};
 use crate::ports::clock::Clock;
 use crate::ports::landing::{Landing, RunLease};
 use crate::ports::platform::Platform;
@@ -53,7 +54,6 @@ pub struct ImportSettings {
     /// Share of Salla's budget that this import may use, in (0, 1].
     pub budget_share: f64,
     pub rejection_limit: RejectionLimit,
-    pub max_walks: u32,
     /// One for all imports of a process; where there are many, their clients share it.
     pub memory: Memory,
 }
@@ -211,14 +211,14 @@ pub(crate) async fn end(
     lease: RunLease,
     certificate: Certificate,
 ) -> Result<Outcome, Failure> {
-    if certificate.balances() {
+    let Some(cause) = certificate.imbalance() else {
         importer.runs.complete(lease, &certificate).await?;
         importer.tracker.phase(Phase::Done);
         return Ok(Outcome::Completed(Box::new(certificate)));
-    }
+    };
     let failure = Failure::Unbalanced {
         windows: certificate.unbalanced().count(),
-        walks: importer.settings.max_walks,
+        cause,
     };
     importer
         .runs
@@ -289,7 +289,8 @@ async fn run_to_certificate(
     observer.planned(&plan);
     importer.tracker.planned(&plan);
     importer.tracker.resumed(&run.progress);
-    let workshop = workshop(importer, lease, run, &plan);
+    let ceiling = importer.runs.ceiling(lease.merchant).await?;
+    let workshop = workshop(importer, lease, run, &plan, ceiling);
     let as_of = tokio::select! {
         biased;
         result = read_everything(&workshop, &plan) => result?,
@@ -314,6 +315,7 @@ async fn plan(
         range: run.range,
         share: importer.settings.budget_share,
         max_orders: run.options.max_orders,
+        ceiling: importer.runs.ceiling(lease.merchant).await?,
     };
     let plan = probe(importer.platform.as_ref(), importer.clock.as_ref(), &wanted).await?;
     let only = run.options.only.map(|only| only.resource);
@@ -340,7 +342,13 @@ async fn plan(
     Ok(plan)
 }
 
-fn workshop(importer: &Importer, lease: RunLease, run: &Run, plan: &Plan) -> Workshop {
+fn workshop(
+    importer: &Importer,
+    lease: RunLease,
+    run: &Run,
+    plan: &Plan,
+    ceiling: Ceiling,
+) -> Workshop {
     Workshop {
         began_at: run.started_at.unwrap_or(run.created_at) - CLOCKS_APART - MISREAD,
         platform: importer.platform.clone(),
@@ -351,7 +359,7 @@ fn workshop(importer: &Importer, lease: RunLease, run: &Run, plan: &Plan) -> Wor
         lease,
         reach: plan.probe.reach(),
         rejection_limit: importer.settings.rejection_limit,
-        max_walks: importer.settings.max_walks,
+        ceiling: SharedCeiling::new(ceiling),
         max_orders: plan.probe.max_orders,
         pages_in_memory: Arc::new(Semaphore::new(PAGES_IN_MEMORY)),
         customers_in_memory: Arc::new(Semaphore::new(CUSTOMERS_IN_MEMORY)),

@@ -4,6 +4,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use domain::ceiling::Ceiling;
 use domain::failure::Failure;
 use domain::order::{Completeness, Order};
 use domain::plan::{Budget, DetailCase, MOST_PER_PAGE, Plan, Probe};
@@ -28,6 +29,7 @@ pub struct ProbeRequest<'a> {
     pub range: DayRange,
     pub share: f64,
     pub max_orders: Option<u64>,
+    pub ceiling: Ceiling,
 }
 
 /// Asks for counts, the detail case and the meaning of date filters, and plans.
@@ -73,6 +75,7 @@ pub async fn probe(
         recently_updated: recent.ids,
         last_update: recent.last_update,
         recent_asked_at: recent.asked_at,
+        ceiling: wanted.ceiling,
     }))
 }
 

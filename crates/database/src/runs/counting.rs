@@ -13,6 +13,7 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::failure::Trouble;
 use crate::landing::parse_resource;
+use crate::runs::merchants::ceiling_of;
 use crate::runs::windows::{days, no_such_window, slice};
 
 /// Records without id on page `p` that count. A page may come twice: at the end of a list
@@ -180,6 +181,7 @@ impl Listed {
             contains_before: self.contains_before,
             ends_read_again: window.ends_read_again,
             total_only_grew: self.total_only_grew,
+            ceiling: ceiling_of(window.list_ceiling),
         })
     }
 }
@@ -206,14 +208,18 @@ pub(crate) struct CountedWindow {
     walk: i32,
     cut_short: bool,
     ends_read_again: bool,
+    list_ceiling: Option<i64>,
 }
 
 const WINDOWS: &str = "
-    SELECT id, resource::text, day_from, day_to, slice, sliced_at IS NOT NULL AS is_sliced,
-           walk, cut_short, ends_read_again
-    FROM salla_sync.sync_windows
-    WHERE run_id = $1 AND replaced_at IS NULL AND ($2::bigint IS NULL OR id = $2)
-    ORDER BY position";
+    SELECT w.id, w.resource::text, w.day_from, w.day_to, w.slice,
+           w.sliced_at IS NOT NULL AS is_sliced, w.walk, w.cut_short, w.ends_read_again,
+           m.list_ceiling
+    FROM salla_sync.sync_windows w
+    JOIN salla_sync.sync_runs r ON r.id = w.run_id
+    JOIN salla_sync.merchants m ON m.id = r.merchant_id
+    WHERE w.run_id = $1 AND w.replaced_at IS NULL AND ($2::bigint IS NULL OR w.id = $2)
+    ORDER BY w.position";
 
 pub(crate) async fn listing(
     pool: &PgPool,

@@ -3,6 +3,8 @@
 use domain::resource::Resource;
 use domain::run::WindowId;
 use importer::ports::landing::RunLease;
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 
 use crate::failure::Trouble;
@@ -27,6 +29,69 @@ pub(crate) async fn record_ends_read_again(
         .await?;
     if recorded.rows_affected() == 0 {
         return Err(no_such_window("marked").into());
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Pages that follow each other from the first one on, until `total` changes.
+const LISTED: &str = "
+    SELECT p.ids, p.without_id
+    FROM (SELECT p.page, p.ids, p.without_id, row_number() OVER pages AS number,
+                 bool_and(p.total = f.total) OVER pages AS is_stable
+          FROM salla_sync.sync_windows w
+          JOIN salla_sync.sync_pages p ON p.window_id = w.id AND p.walk = w.walk
+          JOIN salla_sync.sync_pages f
+            ON f.window_id = w.id AND f.walk = w.walk AND f.page = 1
+          WHERE w.id = $1 AND w.run_id = $2 AND w.replaced_at IS NULL
+          WINDOW pages AS (ORDER BY p.page)) p
+    WHERE p.page = p.number AND p.is_stable
+    ORDER BY p.page";
+
+pub(crate) async fn listed(
+    pool: &PgPool,
+    lease: RunLease,
+    window: WindowId,
+) -> Result<Vec<i64>, Trouble> {
+    let pages: Vec<(Vec<i64>, i32)> = sqlx::query_as(LISTED)
+        .bind(window.0)
+        .bind(lease.run.0)
+        .fetch_all(pool)
+        .await?;
+    let has_places = pages.iter().all(|(_, without_id)| *without_id == 0);
+    let ids = pages.into_iter().flat_map(|(ids, _)| ids);
+    Ok(ids.filter(|_| has_places).collect())
+}
+
+/// As a page of its own behind the first, which has landed.
+const CARRY_OVER: &str = "
+    INSERT INTO salla_sync.sync_pages
+        (window_id, walk, page, total, per_page, total_pages, ids, without_id, landed_at)
+    SELECT p.window_id, p.walk, 2, p.total, p.per_page, p.total_pages,
+           ($3::bigint[])[cardinality(p.ids) + 1:], 0, $4
+    FROM salla_sync.sync_windows w
+    JOIN salla_sync.sync_pages p ON p.window_id = w.id AND p.walk = w.walk AND p.page = 1
+    WHERE w.id = $1 AND w.run_id = $2 AND w.replaced_at IS NULL
+    ON CONFLICT (window_id, walk, page) DO UPDATE SET ids = excluded.ids";
+
+pub(crate) async fn carry_over(
+    pool: &PgPool,
+    lease: RunLease,
+    window: WindowId,
+    ids: &[i64],
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    let mut tx = pool.begin().await?;
+    hold(&mut tx, lease).await?;
+    let carried = sqlx::query(CARRY_OVER)
+        .bind(window.0)
+        .bind(lease.run.0)
+        .bind(ids)
+        .bind(now.to_sqlx())
+        .execute(&mut *tx)
+        .await?;
+    if carried.rows_affected() == 0 {
+        return Err(no_such_window("carried over").into());
     }
     tx.commit().await?;
     Ok(())

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
+use domain::ceiling::Ceiling;
 use domain::shop::{MerchantId, ShopInfo};
+use importer::ports::landing::RunLease;
 use importer::ports::runs::{Run, ShopSummary};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
@@ -10,6 +12,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::failure::Trouble;
+use crate::lease::hold;
 use crate::runs::rows::{RunRow, select_runs};
 use crate::text::{optional, storable};
 
@@ -24,6 +27,39 @@ const ENSURE: &str = "
         currency = coalesce(excluded.currency, m.currency),
         domain = coalesce(excluded.domain, m.domain), updated_at = excluded.updated_at
     RETURNING id";
+
+const CEILING: &str = "SELECT list_ceiling FROM salla_sync.merchants WHERE id = $1";
+
+pub(crate) async fn ceiling(pool: &PgPool, merchant: MerchantId) -> Result<Ceiling, Trouble> {
+    let rows: Option<Option<i64>> = sqlx::query_scalar(CEILING)
+        .bind(merchant.0)
+        .fetch_optional(pool)
+        .await?;
+    Ok(ceiling_of(rows.flatten()))
+}
+
+pub(crate) fn ceiling_of(rows: Option<i64>) -> Ceiling {
+    rows.map_or(Ceiling::UNKNOWN, |rows| Ceiling::of(rows.cast_unsigned()))
+}
+
+const LEARN_CEILING: &str = "
+    UPDATE salla_sync.merchants SET list_ceiling = least(list_ceiling, $2) WHERE id = $1";
+
+pub(crate) async fn learn_ceiling(
+    pool: &PgPool,
+    lease: RunLease,
+    ceiling: Ceiling,
+) -> Result<(), Trouble> {
+    let mut tx = pool.begin().await?;
+    hold(&mut tx, lease).await?;
+    sqlx::query(LEARN_CEILING)
+        .bind(lease.merchant.0)
+        .bind(ceiling.learned().map(u64::cast_signed))
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(())
+}
 
 pub(crate) async fn ensure(
     pool: &PgPool,

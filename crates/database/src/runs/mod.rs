@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::ceiling::Ceiling;
 use domain::certificate::{Certificate, Listing};
 use domain::failure::Failure;
 use domain::plan::Plan;
@@ -104,6 +105,20 @@ impl Runs for PostgresRuns {
         let id = RunId(new_id(now));
         persistently(&self.clock, "creating a run", || {
             claims::create_or_join(&self.pool, (merchant, id), options, range, now)
+        })
+        .await
+    }
+
+    async fn ceiling(&self, merchant: MerchantId) -> Result<Ceiling, Failure> {
+        persistently(&self.clock, "reading where lists stop", || {
+            merchants::ceiling(&self.pool, merchant)
+        })
+        .await
+    }
+
+    async fn learn_ceiling(&self, lease: RunLease, ceiling: Ceiling) -> Result<(), Failure> {
+        persistently(&self.clock, "storing where lists stop", || {
+            merchants::learn_ceiling(&self.pool, lease, ceiling)
         })
         .await
     }
@@ -203,6 +218,26 @@ impl Runs for PostgresRuns {
     async fn listing(&self, lease: RunLease, window: WindowId) -> Result<Listing, Failure> {
         persistently(&self.clock, "counting what a window listed", || {
             counting::listing(&self.pool, lease, window)
+        })
+        .await
+    }
+
+    async fn listed(&self, lease: RunLease, window: WindowId) -> Result<Vec<i64>, Failure> {
+        persistently(&self.clock, "reading what a window listed", || {
+            listing::listed(&self.pool, lease, window)
+        })
+        .await
+    }
+
+    async fn carry_over(
+        &self,
+        lease: RunLease,
+        window: WindowId,
+        ids: &[i64],
+    ) -> Result<(), Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "carrying over what a window lists", || {
+            listing::carry_over(&self.pool, lease, window, ids, now)
         })
         .await
     }

@@ -111,7 +111,7 @@ async fn a_first_try_answers_only_for_what_it_listed() {
             shop.lease,
             &domain::failure::Failure::Unbalanced {
                 windows: 4,
-                walks: 3,
+                cause: domain::certificate::Imbalance::Moving,
             },
             Some(&certificate),
         )

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use database::testing::TestDatabase;
+use domain::certificate::Imbalance;
 use domain::failure::Failure;
 use domain::run::RunState;
 use domain::window::DayRange;
@@ -343,7 +344,7 @@ async fn a_failed_run_keeps_its_reason_until_it_is_claimed_again() {
     let certificate = shop.runs.certify(shop.lease, at(60)).await.unwrap();
     let failure = Failure::Unbalanced {
         windows: 1,
-        walks: 3,
+        cause: Imbalance::Moving,
     };
     shop.runs
         .fail(shop.lease, &failure, Some(&certificate))

@@ -75,6 +75,7 @@ pub(crate) fn plan(max_orders: Option<u64>) -> Plan {
         recently_updated: vec![],
         last_update: None,
         recent_asked_at: None,
+        ceiling: domain::ceiling::Ceiling::UNKNOWN,
     })
 }
 

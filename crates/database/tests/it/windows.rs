@@ -1,12 +1,14 @@
 //! Plans, windows and their walks.
 
+use domain::ceiling::Ceiling;
+use domain::certificate::Proof;
 use domain::resource::Resource;
 use domain::window::DayRange;
 use importer::ports::landing::{Landing, WalkedPage};
 use importer::ports::platform::Pagination;
 use importer::ports::runs::{Runs, StoredWindow};
 
-use crate::make::{at, header, ok};
+use crate::make::{at, header, ok, rejected};
 use crate::shop::{Shop, orders, plan, range};
 
 async fn orders_windows(shop: &Shop) -> Vec<StoredWindow> {
@@ -118,6 +120,97 @@ async fn halves_take_the_place_of_their_window_once() {
     let days: Vec<Option<DayRange>> = windows.iter().map(|w| w.days).collect();
     assert_eq!(days, [Some(newer), Some(middle), Some(oldest)]);
     assert!(shop.runs.begin_walk(shop.lease, second).await.is_err());
+}
+
+/// Lands page `number` of a list with `total` rows.
+async fn land_listed(shop: &Shop, walk: u32, number: u32, total: u64, ids: &[i64]) {
+    let records = ids.iter().map(|id| ok(header(*id))).collect();
+    let page = shop.page(number, at(0), orders(records)).await;
+    let page = with_total(page, walk, total);
+    shop.landing.land_pages(shop.lease, &[page]).await.unwrap();
+}
+
+#[tokio::test]
+async fn rows_are_listed_in_their_sequence_as_far_as_total_holds() {
+    let shop = Shop::open().await;
+    let window = orders_windows(&shop).await.remove(0).id;
+    let listed = async || shop.runs.listed(shop.lease, window).await.unwrap();
+    const NOTHING: [i64; 0] = [];
+    assert_eq!(listed().await, NOTHING);
+    land_listed(&shop, 1, 2, 9, &[4, 8]).await;
+    assert_eq!(listed().await, NOTHING, "the first page is not there yet");
+    land_listed(&shop, 1, 1, 9, &[7, 1]).await;
+    assert_eq!(listed().await, [7, 1, 4, 8]);
+    land_listed(&shop, 1, 4, 9, &[5]).await;
+    assert_eq!(
+        listed().await,
+        [7, 1, 4, 8],
+        "the third page is not there yet"
+    );
+    land_listed(&shop, 1, 3, 8, &[6, 2]).await;
+    assert_eq!(
+        listed().await,
+        [7, 1, 4, 8],
+        "the list changed before the third page"
+    );
+
+    let walk = shop.runs.begin_walk(shop.lease, window).await.unwrap();
+    assert_eq!(listed().await, NOTHING);
+    let nameless = vec![ok(header(3)), rejected(None, "{}")];
+    let page = shop.page(1, at(0), orders(nameless)).await;
+    let page = with_total(page, walk, 2);
+    shop.landing.land_pages(shop.lease, &[page]).await.unwrap();
+    assert_eq!(
+        listed().await,
+        NOTHING,
+        "the place of a record without id is unknown"
+    );
+}
+
+#[tokio::test]
+async fn rows_that_are_carried_over_count_as_listed() {
+    let shop = Shop::open().await;
+    let window = orders_windows(&shop).await.remove(0).id;
+    land_listed(&shop, 1, 1, 5, &[7, 1]).await;
+    for _ in 0..2 {
+        let ids = [7, 1, 4, 8, 5];
+        shop.runs
+            .carry_over(shop.lease, window, &ids)
+            .await
+            .unwrap();
+    }
+    let listing = shop.runs.listing(shop.lease, window).await.unwrap();
+    assert_eq!((listing.reported, listing.distinct), (5, 5));
+    assert_eq!(listing.proof(), Proof::Proven);
+    let listed = shop.runs.listed(shop.lease, window).await.unwrap();
+    assert_eq!(listed, [7, 1, 4, 8, 5]);
+    let unknown = shop.runs.not_listed(shop.lease, Resource::Orders, &[8, 9]);
+    assert_eq!(unknown.await.unwrap(), [9]);
+
+    let other = Shop::open().await;
+    let unread = orders_windows(&other).await.remove(0).id;
+    let refused = other.runs.carry_over(other.lease, unread, &[1]).await;
+    assert!(refused.is_err(), "its first page has not landed");
+}
+
+#[tokio::test]
+async fn the_lowest_ceiling_is_remembered_for_the_next_run() {
+    let mut shop = Shop::open().await;
+    let known = async |shop: &Shop| shop.runs.ceiling(shop.merchant).await.unwrap();
+    assert_eq!(known(&shop).await, Ceiling::UNKNOWN);
+    for (rows, lowest) in [(1_000, 1_000), (5_000, 1_000), (960, 960)] {
+        let ceiling = Ceiling::of(rows);
+        shop.runs.learn_ceiling(shop.lease, ceiling).await.unwrap();
+        assert_eq!(known(&shop).await.learned(), Some(lowest));
+    }
+    let window = shop.window(Resource::Products).await;
+    let listing = shop.runs.listing(shop.lease, window).await.unwrap();
+    assert_eq!(listing.ceiling, Ceiling::of(960));
+    let former = shop.lease;
+    shop.again().await;
+    let late = shop.runs.learn_ceiling(former, Ceiling::of(10)).await;
+    assert_eq!(late.unwrap_err().code(), "lease_lost");
+    assert_eq!(known(&shop).await, Ceiling::of(960));
 }
 
 #[tokio::test]

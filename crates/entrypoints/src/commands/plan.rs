@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use domain::ceiling::Ceiling;
 use domain::window::DayRange;
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::platform::Platform as _;
@@ -31,6 +32,8 @@ pub async fn run(arguments: PlanArgs) -> anyhow::Result<Exit> {
         range: DayRange::last_months(today, arguments.depth.months),
         share,
         max_orders: arguments.depth.max_orders,
+        // Without a database nothing is remembered.
+        ceiling: Ceiling::UNKNOWN,
     };
     let plan = match probe(client.as_ref(), clock.as_ref(), &wanted).await {
         Ok(plan) => plan,

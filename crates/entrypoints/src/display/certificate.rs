@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use domain::certificate::{Certificate, Listing, Proof, WindowCounts};
-use domain::plan::SURELY_SHOWN;
 use domain::resource::Resource;
 use domain::slice::{ProductStatus, Slice};
 use jiff::tz::TimeZone;
@@ -133,14 +132,16 @@ fn remark(window: &WindowCounts) -> String {
     }
     match window.listing.proof() {
         Proof::CutShort if window.listing.slice.is_some() => {
-            "above 10,000 rows, not read to its end".to_owned()
+            let shown = count(window.listing.ceiling.rows());
+            format!("above {shown} rows, not read to its end")
         }
         Proof::CutShort => "cut short".to_owned(),
         Proof::Proven => "balanced".to_owned(),
         Proof::Settled => format!("settled, Salla says {:+}", window.listing.difference()),
         Proof::Unproven if window.listing.is_sliced => left_over(&window.listing),
-        Proof::Unproven if window.listing.reported >= SURELY_SHOWN => {
-            "CANNOT BE PROVEN: above 10,000 rows".to_owned()
+        Proof::Unproven if window.listing.ceiling.may_hide(window.listing.reported) => {
+            let shown = count(window.listing.ceiling.rows());
+            format!("CANNOT BE PROVEN: above {shown} rows")
         }
         Proof::Unproven if !window.listing.total_was_stable => "CHANGED WHILE READ".to_owned(),
         Proof::Unproven => match window.listing.difference() {
@@ -242,6 +243,7 @@ fn verdict(certificate: &Certificate) -> String {
 
 #[cfg(test)]
 mod tests {
+    use domain::ceiling::Ceiling;
     use domain::run::WindowId;
 
     use super::*;
@@ -265,6 +267,7 @@ mod tests {
                 contains_before: true,
                 ends_read_again: false,
                 total_only_grew: true,
+                ceiling: Ceiling::UNKNOWN,
             },
             loaded: listed,
             rejected: 0,

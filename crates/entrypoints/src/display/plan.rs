@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::plan::{Budget, DetailCase, Plan, SURELY_SHOWN, pages};
+use domain::plan::{Budget, DetailCase, Plan, pages};
 
 use super::table::Table;
 use super::{count, duration, line, lines, notes};
@@ -69,7 +69,7 @@ fn text(plan: &Plan) -> String {
     table.row(["total".into(), String::new(), count(plan.requests())]);
     text + &format!("{table}\n{}\n", floor_sentence(plan))
         + customers_sentence(plan)
-        + ceiling_sentence(plan)
+        + &ceiling_sentence(plan)
 }
 
 fn customers_sentence(plan: &Plan) -> &'static str {
@@ -84,13 +84,17 @@ fn customers_sentence(plan: &Plan) -> &'static str {
 }
 
 /// Whether a list has a ceiling is not known before it is read.
-fn ceiling_sentence(plan: &Plan) -> &'static str {
-    let most = plan.probe.products.max(plan.probe.customers.unwrap_or(0));
-    if most < SURELY_SHOWN || plan.probe.max_orders.is_some() {
-        return "";
+fn ceiling_sentence(plan: &Plan) -> String {
+    let (ceiling, probe) = (plan.probe.ceiling, &plan.probe);
+    let longest = probe.products.max(probe.customers.unwrap_or(0));
+    if !ceiling.may_hide(longest) || probe.max_orders.is_some() {
+        return String::new();
     }
-    "Salla may show no more than 10,000 rows of a list. Then products or customers are read in \
-     slices, which takes more requests than are counted here.\n"
+    format!(
+        "Salla may show no more than {} rows of a list. Then products or customers are read in \
+         slices, which takes more requests than are counted here.\n",
+        count(ceiling.rows())
+    )
 }
 
 /// Why it will last as long as it will.
@@ -182,6 +186,7 @@ mod tests {
             recently_updated: vec![],
             last_update: None,
             recent_asked_at: None,
+            ceiling: domain::ceiling::Ceiling::UNKNOWN,
         })
     }
 

@@ -46,6 +46,10 @@ impl Plan {
         let lies = drift == DriftEnd::Still || draw.chance(0.2);
         if lies && draw.chance(0.3) {
             scenario.lists = salla::lists(&mut draw);
+            // What a list hides of a day that is longer than twice the ceiling, it hides.
+            if scenario.shop.busy_day.is_some() {
+                scenario.lists.orders.ceiling = None;
+            }
         }
         if drift == DriftEnd::Still && draw.chance(0.06) {
             scenario.lists.orders.total_off = FAR_OFF + draw.between(0, 50) as i64;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::ceiling::Ceiling;
 use domain::certificate::{Certificate, Listing};
 use domain::failure::Failure;
 use domain::order::{Order, OrderItem, Version};
@@ -97,6 +98,8 @@ trapped! { Runs:
     latest(merchant: MerchantId) -> Option<Run>;
     list() -> Vec<(ShopSummary, Option<Run>)>;
     create_or_join(merchant: MerchantId, options: &RunOptions, range: DayRange) -> Run;
+    ceiling(merchant: MerchantId) -> Ceiling;
+    learn_ceiling(lease: RunLease, ceiling: Ceiling) -> ();
     claim(run: RunId, owner: &Owner, lease: Duration) -> Claim;
     held(run: RunId, owner: &Owner) -> Option<Held>;
     extend_lease(lease: RunLease, by: Duration) -> ();
@@ -108,6 +111,8 @@ trapped! { Runs:
     split_window(lease: RunLease, window: WindowId, halves: [DayRange; 2]) -> ();
     slice_window(lease: RunLease, window: WindowId, parts: &[Part]) -> ();
     listing(lease: RunLease, window: WindowId) -> Listing;
+    listed(lease: RunLease, window: WindowId) -> Vec<i64>;
+    carry_over(lease: RunLease, window: WindowId, ids: &[i64]) -> ();
     settle_window(lease: RunLease, window: WindowId, cut_short: bool) -> ();
     record_ends_read_again(lease: RunLease, window: WindowId) -> ();
     not_listed(lease: RunLease, resource: Resource, ids: &[i64]) -> Vec<i64>;

@@ -1,11 +1,11 @@
 //! How a drawn Salla treats its readers: shop, limits, faults, lies and drift.
 
 use salla_simulator::{
-    AppAge, Block, BusyDay, Currency, CurrencyShare, CustomerDates, CustomersLimit, DateFilter,
-    Drift, DriftCounts, EmptyLinks, EndlessPages, Fault, FaultRates, FilterZone, InvalidRates,
-    ItemLoss, ItemProduct, Latency, LifetimeField, Limits, ListManners, Lists, Oauth, Outage,
-    OutageLength, Plan as SallaPlan, Quirks, ResourceDrift, RetryAfter, Scenario, ShopSpec,
-    Temperament, ThrottleBody,
+    AppAge, Block, BusyDay, Ceiling, CeilingHow, Currency, CurrencyShare, CustomerDates,
+    CustomersLimit, DateFilter, Drift, DriftCounts, EmptyLinks, EndlessPages, Fault, FaultRates,
+    FilterZone, InvalidRates, ItemLoss, ItemProduct, Latency, LifetimeField, Limits, ListManners,
+    Lists, Oauth, Outage, OutageLength, Plan as SallaPlan, Quirks, ResourceDrift, RetryAfter,
+    Scenario, ShopSpec, Temperament, ThrottleBody,
 };
 
 use crate::draw::Draw;
@@ -203,7 +203,7 @@ fn faults(draw: &mut Draw) -> FaultRates {
 
 /// Lies that two walks which agree may settle.
 pub(crate) fn lists(draw: &mut Draw) -> Lists {
-    let mut manners = || {
+    let manners = |draw: &mut Draw| {
         let off = draw.between(0, 6) as i64 - 3;
         let jitter = draw.between(0, 3 - off.unsigned_abs()) as u32;
         ListManners {
@@ -219,10 +219,24 @@ pub(crate) fn lists(draw: &mut Draw) -> Lists {
             ]),
         }
     };
+    let orders = ListManners {
+        ceiling: draw.chance(0.15).then(|| ceiling(draw)),
+        ..manners(draw)
+    };
     Lists {
-        orders: manners(),
-        customers: manners(),
-        products: manners(),
+        orders,
+        customers: manners(draw),
+        products: manners(draw),
+    }
+}
+
+/// Of any height and manner, but one that no filter helps against.
+fn ceiling(draw: &mut Draw) -> Ceiling {
+    Ceiling {
+        rows: draw.between(200, 1_500),
+        how: draw.pick(&[CeilingHow::Empty, CeilingHow::Error, CeilingHow::RepeatLast]),
+        whole_pages: draw.chance(0.5),
+        ..Ceiling::default()
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) enum Moment {
 }
 
 /// Calls with how often an import makes them, so that most points are reached.
-const CALLS: [(&str, u64); 22] = [
+const CALLS: [(&str, u64); 26] = [
     ("list_page", 40),
     ("order_detail", 40),
     ("order_items", 40),
@@ -62,6 +62,10 @@ const CALLS: [(&str, u64); 22] = [
     ("windows", 3),
     ("begin_walk", 8),
     ("listing", 8),
+    ("split_window", 6),
+    ("listed", 4),
+    ("carry_over", 4),
+    ("learn_ceiling", 1),
     ("settle_window", 8),
     ("record_ends_read_again", 1),
     ("not_listed", 1),

@@ -1,27 +1,74 @@
 //! Lists that are longer than Salla shows of them.
 //!
-//! A list may have a ceiling, suspected at 10,000 rows (FACTS §5), and only orders can be
-//! split by days and sorted. Products and customers are read whole as long as their rows
-//! come; where they stop coming, the list is read in slices: products by status, and what
-//! is still too long by category; customers by the days of their creation, if their filter
-//! turns out to work. The list's own window stays. At the end its `total` is asked for
-//! again, and it is proven when what its slices have listed adds up to it. What no slice
-//! lists is thus known to be missing, and how much it is.
+//! A list that stops showing rows before its `total` has its ceiling there: it may show
+//! empty pages, refuse them or repeat one. Where that is, the shop's lists tell, and it is
+//! remembered. Windows of orders are halved until they fit. A day that does not is read from
+//! both ends. Products and customers have no days by which they could be listed: they are
+//! read in slices, products by status, and what is still too long by category; customers by
+//! the days of their creation, if their filter turns out to work. The list's own window
+//! stays. At the end its `total` is asked for again, and it is proven when what its slices
+//! have listed adds up to it. What no slice lists is thus known to be missing, and how much
+//! it is.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use domain::ceiling::Ceiling;
 use domain::certificate::{Listing, Proof};
 use domain::failure::Failure;
-use domain::plan::MAX_ROWS_PER_WINDOW;
 use domain::resource::Resource;
 use domain::slice::{ProductStatus, Slice};
 
 use super::created;
-use super::walk::{Walk, begin_anew};
+use super::route::Route;
+use super::walk::{Walk, Walked, begin_anew};
 use super::{Precedence, Workshop};
 use crate::memory;
-use crate::ports::platform::{PageRequest, Records};
+use crate::ports::platform::{PageRequest, Records, Sort};
 use crate::ports::runs::{Part, StoredWindow};
+
+/// Where the shop's lists stop, for all windows of a run.
+#[derive(Clone, Debug)]
+pub struct SharedCeiling(Arc<Mutex<Ceiling>>);
+
+impl SharedCeiling {
+    pub fn new(ceiling: Ceiling) -> Self {
+        Self(Arc::new(Mutex::new(ceiling)))
+    }
+
+    pub(super) fn get(&self) -> Ceiling {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns whether that is news.
+    fn lower(&self, ceiling: Ceiling) -> bool {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = *known;
+        *known = before.min(ceiling);
+        *known != before
+    }
+}
+
+impl Workshop {
+    /// A list has stopped after `rows` rows.
+    pub(super) async fn learn_ceiling(&self, rows: u64) -> Result<(), Failure> {
+        let ceiling = Ceiling::of(rows);
+        if self.ceiling.lower(ceiling) {
+            tracing::warn!(rows, "Salla shows no more rows of a list");
+            self.runs.learn_ceiling(self.lease, ceiling).await?;
+        }
+        Ok(())
+    }
+}
+
+/// How a window comes to fit below the ceiling.
+pub(super) enum Fit {
+    Parts(Walked),
+    /// Scanned again from both ends.
+    Rescan,
+    /// Nothing divides it: it is read as far as rows are shown.
+    AsFarAsShown,
+}
 
 /// Where none of so many slices is shorter than its list, their filter does nothing.
 const SLICES_TO_TRY: usize = 3;
@@ -149,25 +196,104 @@ impl Walk<'_> {
             page.records.len() < pagination.per_page as usize && number < pagination.total_pages;
         if page.records.is_empty() || is_cut_off {
             // It does not land, so that a restart looks here again.
+            let before = u64::from(number - 1) * u64::from(pagination.per_page);
+            let rows = before + page.records.len() as u64;
+            self.shop.learn_ceiling(rows).await?;
             return Ok(true);
         }
         self.land(vec![page]).await?;
         Ok(false)
     }
 
-    /// Whether a page that the list should have tells of a ceiling by being empty.
-    pub(super) fn lies_beyond(&self, number: u32) -> bool {
-        self.window.resource.can_be_sliced()
+    /// Whether a page that Salla does not show tells of a ceiling that can be met.
+    pub(super) fn may_show_ceiling(&self) -> bool {
+        let resource = self.window.resource;
+        (resource.has_windows() || resource.can_be_sliced())
             && !self.stays_below_the_ceiling()
             && !self.is_cut_short()
+            && matches!(self.route(), Route::OneWay { .. })
+    }
+
+    /// Whether the page may be hidden, as far as the ceiling is known, though the list
+    /// should have it.
+    fn lies_beyond(&self, number: u32) -> bool {
+        self.window.resource.can_be_sliced()
+            && self.may_show_ceiling()
             && number > self.last_page_below()
             && Some(number) <= self.window.total_pages
+    }
+
+    /// Whether a scan that was read to its end has met the ceiling.
+    pub(super) async fn stops_at_ceiling(&mut self, listing: &Listing) -> Result<bool, Failure> {
+        if !self.may_show_ceiling() {
+            return Ok(false);
+        }
+        let stops = match self.window.resource {
+            Resource::Orders => self.hides_newest(listing).await?,
+            _ => {
+                let is_sure = listing.same_as_before && listing.stops_like_at_a_ceiling();
+                listing.may_be_cut_off() || is_sure
+            }
+        };
+        // An undated list that is just as long as a limit may still turn out to be whole.
+        if stops && (self.window.resource == Resource::Orders || listing.difference() > 0) {
+            self.shop.learn_ceiling(listing.listed()).await?;
+        }
+        Ok(stops)
+    }
+
+    /// A `total` that is off and a ceiling look the same from the oldest order on. From the
+    /// newest on they do not. So a list that shows fewer than its `total` is looked at from
+    /// there, and one whose `total` is as round as a limit.
+    async fn hides_newest(&mut self, listing: &Listing) -> Result<bool, Failure> {
+        let ceiling = self.shop.ceiling.get();
+        let may_stop_early = match listing.difference() {
+            0 => ceiling.is_worth_a_check(listing.reported),
+            difference => difference > 0,
+        };
+        if !listing.total_was_stable || !may_stop_early {
+            return Ok(false);
+        }
+        let request = PageRequest {
+            sort: Sort::NewestFirst,
+            ..self.request(1)
+        };
+        let page = self.shop.platform.list_page(&request).await?;
+        if page.pagination.total != listing.reported {
+            return Ok(false);
+        }
+        let (lease, id) = (self.shop.lease, self.window.id);
+        let listed: BTreeSet<i64> = self
+            .shop
+            .runs
+            .listed(lease, id)
+            .await?
+            .into_iter()
+            .collect();
+        let newest = page.records.ids();
+        Ok(newest.iter().any(|id| !listed.contains(id)))
+    }
+
+    /// Divides the list, so that the ceiling hides nothing of its parts.
+    pub(super) async fn cut_to_fit(&mut self) -> Result<Fit, Failure> {
+        if let Some(halves) = self.halves() {
+            return Ok(Fit::Parts(self.split(halves).await?));
+        }
+        if matches!(self.route(), Route::BothEnds { .. }) {
+            self.again().await?;
+            return Ok(Fit::Rescan);
+        }
+        let slices = self.slice().await?;
+        Ok(slices.map_or(Fit::AsFarAsShown, |parts| {
+            Fit::Parts(Walked::Split(parts, None))
+        }))
     }
 
     /// How far pages are worth asking for.
     pub(super) fn reach(&self) -> u32 {
         // A part of the page that crosses the ceiling may be shown.
-        let pages = MAX_ROWS_PER_WINDOW.div_ceil(u64::from(self.first_page().per_page()));
+        let rows = self.shop.ceiling.get().rows();
+        let pages = rows.div_ceil(u64::from(self.first_page().per_page()));
         match self.stays_below_the_ceiling() {
             true => u32::try_from(pages).unwrap_or(u32::MAX),
             false => u32::MAX,
@@ -176,7 +302,7 @@ impl Walk<'_> {
 
     /// The last page that even a ceiling shows whole.
     fn last_page_below(&self) -> u32 {
-        let pages = MAX_ROWS_PER_WINDOW / u64::from(self.first_page().per_page());
+        let pages = self.shop.ceiling.get().rows() / u64::from(self.first_page().per_page());
         u32::try_from(pages).unwrap_or(u32::MAX)
     }
 

@@ -9,9 +9,11 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use domain::ceiling::Ceiling;
+use domain::certificate::settlement_bound;
 use domain::failure::Failure;
 use domain::order::{Completeness, Order};
-use domain::plan::{Plan, SURELY_SHOWN};
+use domain::plan::Plan;
 use domain::window::{DayRange, Overlap};
 use jiff::Timestamp;
 
@@ -117,7 +119,8 @@ impl Read {
         let mut recent = Recent::since(former);
         let mut head = Head::default();
         let (mut is_settled, mut has_news) = (true, false);
-        let (mut listed, mut has_moved) = (0, false);
+        let mut seen = BTreeSet::new();
+        let mut has_moved = false;
         let mut total_before: Option<u64> = None;
         for number in 1.. {
             let Some(left) = pages_left.checked_sub(1) else {
@@ -125,17 +128,17 @@ impl Read {
             };
             *pages_left = left;
             // The room is kept until the page has landed and was looked through.
-            let (page, _room) = memory::fetching(page(shop, range, number, listed)).await;
+            let (page, _room) = memory::fetching(page(shop, range, number)).await;
             let Some(page) = page? else {
                 break;
             };
-            listed += page.records.len() as u64;
+            seen.extend(page.records.ids());
             let total = page.pagination.total;
             has_moved |= total_before.replace(total) > Some(total);
             let is_news = self.land(shop, &page).await?;
             has_news |= is_news;
             recent.read(recent::rows(&page.records));
-            let end = End::of(&page, listed);
+            let end = End::of(&page, seen.len() as u64, shop.ceiling.get());
             if number == 1 {
                 head = Head::of(&page);
                 is_settled = end == Some(End::Whole) || recent.is_complete();
@@ -176,18 +179,13 @@ impl Read {
     }
 }
 
-/// A page of the list of changes, if Salla shows it; `listed`: rows before it.
-async fn page(
-    shop: &Workshop,
-    range: DayRange,
-    number: u32,
-    listed: u64,
-) -> Result<Option<Page>, Failure> {
+/// A page of the list of changes, if Salla shows it.
+async fn page(shop: &Workshop, range: DayRange, number: u32) -> Result<Option<Page>, Failure> {
     let days = range.widened(Overlap::EXCLUSIVE);
     let request = orders_request(days, Sort::UpdatedFirst, number);
     match shop.platform.list_page(&request).await {
-        // The pages behind a ceiling may be refused (FACTS §5).
-        Err(Failure::Broken { .. }) if listed >= SURELY_SHOWN => Ok(None),
+        // The pages behind a ceiling may be refused.
+        Err(Failure::Broken { .. }) if number > 1 => Ok(None),
         page => page.map(Some),
     }
 }
@@ -201,8 +199,8 @@ enum End {
 }
 
 impl End {
-    /// `listed`: rows up to here. Nothing where the list goes on.
-    fn of(page: &Page, listed: u64) -> Option<Self> {
+    /// `listed`: different rows up to here. Nothing where the list goes on.
+    fn of(page: &Page, listed: u64, ceiling: Ceiling) -> Option<Self> {
         let Pagination {
             current_page,
             total_pages,
@@ -212,7 +210,9 @@ impl End {
             return Some(Self::CutOff);
         }
         let is_last = page.records.is_empty() || current_page >= total_pages;
-        is_last.then_some(match listed >= SURELY_SHOWN {
+        let total = page.pagination.total;
+        let stops_early = total.saturating_sub(listed) > settlement_bound(total);
+        is_last.then_some(match stops_early || ceiling.may_hide(listed) {
             true => Self::CutOff,
             false => Self::Whole,
         })
@@ -224,7 +224,7 @@ mod tests {
     use super::*;
     use domain::rejection::{Rejection, RejectionCode};
 
-    fn end(rows: usize, current_page: u32, listed: u64) -> Option<End> {
+    fn end(rows: usize, current_page: u32, listed: u64, total: u64) -> Option<End> {
         let row = || Decoded {
             raw: "{}".into(),
             outcome: Err(Rejection {
@@ -238,29 +238,31 @@ mod tests {
             records: Records::Orders((0..rows).map(|_| row()).collect()),
             pagination: Pagination {
                 count: rows as u32,
-                total: 10_200,
+                total,
                 per_page: 60,
                 current_page,
                 total_pages: 170,
             },
             version: Timestamp::UNIX_EPOCH,
         };
-        End::of(&page, listed)
+        End::of(&page, listed, Ceiling::UNKNOWN)
     }
 
     #[test]
     fn a_list_of_changes_is_whole_only_where_nothing_can_hide_behind_its_end() {
-        for (rows, current_page, listed, expected) in [
-            (60, 1, 60, None),
-            (60, 169, 10_140, None),
-            (60, 170, 9_899, Some(End::Whole)),
-            (0, 171, 9_899, Some(End::Whole)),
-            (60, 170, 9_900, Some(End::CutOff)),
-            (60, 170, 10_000, Some(End::CutOff)),
-            (0, 171, 10_000, Some(End::CutOff)),
-            (0, 9, 480, Some(End::CutOff)),
+        for (rows, current_page, listed, total, expected) in [
+            (60, 1, 60, 10_200, None),
+            (60, 169, 10_140, 10_200, None),
+            (60, 170, 9_899, 9_899, Some(End::Whole)),
+            (0, 171, 9_899, 9_902, Some(End::Whole)),
+            (60, 170, 9_900, 9_900, Some(End::CutOff)),
+            (60, 170, 10_000, 10_200, Some(End::CutOff)),
+            (0, 171, 10_000, 10_200, Some(End::CutOff)),
+            (0, 9, 480, 10_200, Some(End::CutOff)),
+            // One page came again and again.
+            (60, 170, 1_020, 10_200, Some(End::CutOff)),
         ] {
-            let found = end(rows, current_page, listed);
+            let found = end(rows, current_page, listed, total);
             assert_eq!(found, expected, "{rows} {current_page} {listed}");
         }
     }

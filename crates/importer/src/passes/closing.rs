@@ -16,6 +16,7 @@
 //! The certificate is true as of the moment at which the first of these was asked.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use domain::certificate::Proof;
 use domain::failure::Failure;
@@ -26,17 +27,24 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::changes::{Read, Row, read};
+use super::known::KnownRows;
 use super::walk::{Walk, begin_anew};
 use super::{Workshop, details};
 use crate::ports::platform::{Page, PageRequest};
 use crate::ports::runs::StoredWindow;
 use crate::recent::MISREAD;
 
+/// A window to walk again, and what its rows were where only a part of it has to be.
+pub(crate) struct Stale {
+    pub(crate) window: StoredWindow,
+    pub(crate) known: Option<Arc<KnownRows>>,
+}
+
 /// The windows of orders to walk again.
 pub(crate) async fn look_at_orders_again(
     shop: &Workshop,
     plan: &Plan,
-) -> Result<Vec<StoredWindow>, Failure> {
+) -> Result<Vec<Stale>, Failure> {
     let windows = settled_windows(shop).await?;
     let orders = windows
         .into_iter()
@@ -48,7 +56,13 @@ pub(crate) async fn look_at_orders_again(
     };
     let mut stale = Vec::new();
     for window in outdated {
-        stale.push(begin_anew(shop, window).await?);
+        let known = match changes.are_all_read {
+            true => shop.runs.listed(shop.lease, window.id).await?,
+            false => vec![],
+        };
+        let known = KnownRows::new(known, changes.days.clone()).map(Arc::new);
+        let window = begin_anew(shop, window).await?;
+        stale.push(Stale { window, known });
     }
     let landing = shop.landing.as_ref();
     landing.ask_again(shop.lease, &changes.to_ask).await?;

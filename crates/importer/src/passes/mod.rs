@@ -9,12 +9,13 @@ mod changes;
 pub(crate) mod closing;
 mod created;
 pub mod details;
+pub(crate) mod known;
 mod line;
 mod place;
 mod precedence;
 mod route;
 pub(crate) mod sequence;
-pub mod walk;
+pub(crate) mod walk;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,6 +42,7 @@ pub const PAGES_IN_MEMORY: usize = 40;
 /// minutes, because they wait for a budget that many shops share. They are small.
 pub const CUSTOMERS_IN_MEMORY: usize = 8;
 
+pub use ceiling::SharedCeiling;
 pub use line::LANDINGS;
 pub use precedence::Precedence;
 
@@ -55,8 +57,8 @@ pub struct Workshop {
     pub lease: RunLease,
     pub reach: Reach,
     pub rejection_limit: RejectionLimit,
-    /// Walks of one window before its difference is shown instead of walked again.
-    pub max_walks: u32,
+    /// Where the shop's lists stop.
+    pub ceiling: SharedCeiling,
     pub max_orders: Option<u64>,
     /// When the run was started for the first time, and not later by Salla's dates.
     pub began_at: Timestamp,

@@ -1,7 +1,6 @@
 //! Where a page belongs, and what stands for one that Salla refuses.
 
 use domain::order::Version;
-use domain::plan::SURELY_SHOWN;
 use domain::resource::Resource;
 use domain::run::WindowId;
 
@@ -53,15 +52,6 @@ pub(super) struct FirstPage {
 }
 
 impl FirstPage {
-    /// A list that is not cut into windows of days may have a ceiling above which Salla
-    /// answers with an error (FACTS §5), perhaps for the whole page that reaches across it.
-    /// That must not end the run before everything else is read; the certificate shows what
-    /// is missing.
-    pub(super) fn ceiling_hides(self, request: &PageRequest) -> bool {
-        let last_row = u64::from(request.page) * u64::from(self.per_page());
-        request.resource != Resource::Orders && last_row > SURELY_SHOWN
-    }
-
     /// The page that stands for a refused one.
     pub(super) fn empty(self, request: &PageRequest) -> Page {
         Page {

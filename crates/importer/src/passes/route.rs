@@ -1,11 +1,11 @@
 //! Which request stands for which page of a walk.
 //!
 //! Normally page 3 is page 3. A single day that holds more orders than a list may
-//! show (FACTS §5 suspects a ceiling at 10,000 rows) cannot be split any further; it
+//! show cannot be split any further; it
 //! is read from both ends, oldest first up to the middle and newest first from there
 //! on, one page beyond the middle so that both halves must meet.
 
-use domain::plan::{MAX_ROWS_PER_WINDOW, SURELY_SHOWN};
+use domain::ceiling::Ceiling;
 use domain::resource::Resource;
 
 use crate::ports::platform::Sort;
@@ -19,17 +19,17 @@ pub(super) enum Route {
 
 impl Route {
     /// As far as the first page of the present walk has told.
-    pub(super) fn of(window: &StoredWindow) -> Self {
+    pub(super) fn of(window: &StoredWindow, ceiling: Ceiling) -> Self {
         let pages = window.total_pages.unwrap_or(1).max(1);
         let rows = window.first_total.unwrap_or(0);
         let is_one_day = window.days.is_some_and(|days| days.from == days.to);
-        if window.resource != Resource::Orders || !is_one_day || rows < SURELY_SHOWN {
+        if window.resource != Resource::Orders || !is_one_day || !ceiling.may_end(rows) {
             return Self::OneWay { pages };
         }
         let per_page = rows.div_ceil(u64::from(pages)).max(1);
         Self::BothEnds {
             pages,
-            reach: u32::try_from(MAX_ROWS_PER_WINDOW / per_page).unwrap_or(u32::MAX),
+            reach: u32::try_from((ceiling.rows() / per_page).max(1)).unwrap_or(u32::MAX),
         }
     }
 
@@ -85,7 +85,7 @@ mod tests {
 
     /// The rows, counted from the oldest, that a walk lists.
     fn listed(rows: u64, per_page: u64) -> BTreeSet<u64> {
-        let route = Route::of(&window(rows, per_page));
+        let route = Route::of(&window(rows, per_page), Ceiling::UNKNOWN);
         let mut listed = BTreeSet::new();
         for number in (1..=route.last()).filter(|n| route.reaches(*n)) {
             let (page, sort) = route.request(number);
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn the_halves_overlap_so_that_a_hidden_middle_cannot_balance() {
         // Salla says 10,000 and has 12,000: what is listed must not come to 10,000.
-        let route = Route::of(&window(10_000, 50));
+        let route = Route::of(&window(10_000, 50), Ceiling::UNKNOWN);
         let rows: u32 = (1..=route.last()).map(|_| 50).sum();
         assert_eq!(rows, 10_050);
     }

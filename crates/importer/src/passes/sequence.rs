@@ -2,6 +2,7 @@
 //! what changed meanwhile.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use domain::failure::Failure;
@@ -11,6 +12,7 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use jiff::Timestamp;
 use tracing::Instrument as _;
 
+use super::known::KnownRows;
 use super::walk::{Walked, walk_window};
 use super::{Precedence, Workshop, ceiling, closing, details};
 use crate::ports::runs::{Part, StoredWindow};
@@ -19,6 +21,10 @@ use crate::recent;
 
 /// Windows that are walked side by side.
 const WINDOWS_AT_ONCE: usize = 3;
+
+/// A list that changed since it was scanned is scanned again, and may have changed once
+/// more by then. What has changed after the last of these rounds is left to the next run.
+const MAX_ROUNDS: u32 = 8;
 
 /// Today, and the thirty days before it.
 const NEWEST_WINDOWS: usize = 2;
@@ -43,13 +49,13 @@ async fn close_orders(shop: &Workshop, plan: &Plan) -> Result<(), Failure> {
         return Ok(());
     }
     let stale = closing::look_at_orders_again(shop, plan).await?;
-    walk_all(shop, stale, Precedence::Free).await?;
+    walk_again(shop, stale).await?;
     details::complete_orders(shop, &[]).await?;
     closing::settle_vanished_orders(shop).await
 }
 
 async fn close_lists(shop: &Workshop) -> Result<(), Failure> {
-    for _ in 0..shop.max_walks {
+    for _ in 0..MAX_ROUNDS {
         let stale = closing::look_at_lists_again(shop).await?;
         let nothing_new = stale.is_empty();
         walk_resources(shop, stale, Precedence::Free).await?;
@@ -149,52 +155,67 @@ async fn walk_all(
 ) -> Result<(), Failure> {
     let unread = |window: &StoredWindow| !window.settled && !window.is_sliced;
     let windows = windows.into_iter().filter(unread);
-    let mut waiting: VecDeque<(StoredWindow, Precedence)> =
-        windows.map(|window| (window, precedence.clone())).collect();
+    let unread = windows.map(|window| (window, None, precedence.clone()));
+    let unread = unread.collect();
     // From here on only the windows keep others waiting.
     drop(precedence);
+    walk_waiting(shop, unread).await
+}
+
+/// Walks windows again of which some rows are known.
+async fn walk_again(shop: &Workshop, windows: Vec<closing::Stale>) -> Result<(), Failure> {
+    let waiting = windows
+        .into_iter()
+        .map(|stale| (stale.window, stale.known, Precedence::Free));
+    walk_waiting(shop, waiting.collect()).await
+}
+
+type Waiting = (StoredWindow, Option<Arc<KnownRows>>, Precedence);
+
+async fn walk_waiting(shop: &Workshop, mut waiting: VecDeque<Waiting>) -> Result<(), Failure> {
     let mut walks = FuturesUnordered::new();
     loop {
         while walks.len() < WINDOWS_AT_ONCE
-            && let Some((window, precedence)) = waiting.pop_front()
+            && let Some((window, known, precedence)) = waiting.pop_front()
         {
             let span = tracing::info_span!(
                 "window",
                 resource = window.resource.as_str(),
                 window = window.part().map(tracing::field::display)
             );
-            walks.push(walk_one(shop, window, precedence).instrument(span));
+            walks.push(walk_one(shop, window, known, precedence).instrument(span));
         }
         // Nothing else may be waited for here: a walk that is not polled may hold the
         // very connection that is waited for.
-        let Some((parts, precedence)) = walks.next().await.transpose()? else {
+        let Some((parts, known, precedence)) = walks.next().await.transpose()? else {
             return Ok(());
         };
         for part in parts.into_iter().rev() {
-            waiting.push_front((part, precedence.clone()));
+            waiting.push_front((part, known.clone(), precedence.clone()));
         }
     }
 }
 
-/// Walks a window; returns what took its place, if it had to be split, and its
-/// precedence, which is theirs then.
+/// Walks a window; returns what took its place, if it had to be split, what is known of
+/// it, and its precedence, which is theirs then.
 async fn walk_one(
     shop: &Workshop,
     window: StoredWindow,
+    known: Option<Arc<KnownRows>>,
     mut precedence: Precedence,
-) -> Result<(Vec<StoredWindow>, Precedence), Failure> {
+) -> Result<(Vec<StoredWindow>, Option<Arc<KnownRows>>, Precedence), Failure> {
     let resource = window.resource;
-    let parts = match walk_window(shop, window, &mut precedence).await? {
+    let (parts, known) = match walk_window(shop, window, known, &mut precedence).await? {
         Walked::Settled(listing) => {
             tracing::info!(
                 reported = listing.reported, listed = listing.listed(),
                 proof = ?listing.proof(), "window walked"
             );
-            vec![]
+            (vec![], None)
         }
-        Walked::Split(parts) => stored_parts(shop, resource, parts).await?,
+        Walked::Split(parts, known) => (stored_parts(shop, resource, parts).await?, known),
     };
-    Ok((parts, precedence))
+    Ok((parts, known, precedence))
 }
 
 /// The parts as the database now holds them, in their order.

@@ -3,19 +3,24 @@
 //!
 //! Equal counts alone prove nothing, because rows move while we read. A window is
 //! proven by a *stable walk*: `total` is the same on every page of one walk, and
-//! that walk's distinct ids equal it (DESIGN §3.4; the rules are
-//! [`Listing::proof`]).
+//! that walk's distinct ids equal it (the rules are [`Listing::proof`]). A window that moved
+//! is halved, and so on down to one that a single page shows, which cannot move while it is
+//! read. So every window comes to an end, at a cost that grows with the changes and not with
+//! the shop.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::certificate::{Listing, Proof};
 use domain::failure::Failure;
-use domain::plan::SURELY_SHOWN;
 use domain::resource::Resource;
 use domain::window::DayRange;
 use tracing::{Instrument as _, Span};
 
 use super::behind::LastPage;
+use super::ceiling::Fit;
+use super::known::KnownRows;
 use super::line::{Batches, Line, Step};
 use super::place::{FirstPage, Place};
 use super::route::Route;
@@ -36,13 +41,18 @@ const BATCHES: Batches = Batches {
 /// a list of customers may be read for days.
 const MOST_PAGES_INWARDS: u32 = 50;
 
+/// How often a list that cannot be divided is scanned. Only such lists can move for ever:
+/// undated ones, and a day of several pages.
+const MAX_SCANS: u32 = 8;
+
 /// How a window came out.
 #[derive(Debug)]
-pub enum Walked {
+pub(crate) enum Walked {
     /// Walked as often as it may be; the listing says whether that proves it.
     Settled(Box<Listing>),
-    /// Too many rows for one window: these are walked instead, the newer first.
-    Split(Vec<Part>),
+    /// Too many rows for one window, or too many changes: these are walked instead, the
+    /// newer first. What is known of their rows need not be read again.
+    Split(Vec<Part>, Option<Arc<KnownRows>>),
 }
 
 /// How one walk ended.
@@ -55,31 +65,41 @@ pub(super) enum End {
     AtCeiling,
 }
 
-/// Walks `window` until its walks prove it, at most `max_walks` times, and settles
-/// it. `precedence` is over once every page of the first walk has been asked for.
-pub async fn walk_window(
+/// Walks `window` until its walks prove it and settles it, unless it has to be divided.
+/// `precedence` is over once every page of the first walk has been asked for.
+pub(crate) async fn walk_window(
     shop: &Workshop,
     window: StoredWindow,
+    known: Option<Arc<KnownRows>>,
     precedence: &mut Precedence,
 ) -> Result<Walked, Failure> {
     let mut walk = Walk::resume(shop, window).await?;
+    walk.known.clone_from(&known);
+    let mut to_compare = known;
     loop {
-        match walk.run(precedence).await? {
+        let end = match to_compare.take() {
+            Some(known) => walk.compare(&known, precedence).await?,
+            None => walk.run(precedence).await?,
+        };
+        match end {
             End::TooLarge(halves) => return walk.split(halves).await,
             End::AtCeiling => {
-                // Without slices the walk goes on, up to where rows are shown.
-                if let Some(slices) = walk.slice().await? {
-                    return Ok(Walked::Split(slices));
+                if let Fit::Parts(parts) = walk.cut_to_fit().await? {
+                    return Ok(parts);
                 }
             }
-            End::Moved => walk.again().await?,
+            End::Moved => match walk.halves() {
+                Some(halves) => return walk.split(halves).await,
+                None => walk.again().await?,
+            },
             End::Complete => {
                 let mut listing = walk.listing().await?;
-                if listing.may_be_cut_off() && !walk.is_at_ceiling {
-                    if let Some(slices) = walk.slice().await? {
-                        return Ok(Walked::Split(slices));
+                if walk.stops_at_ceiling(&listing).await? {
+                    match walk.cut_to_fit().await? {
+                        Fit::Parts(parts) => return Ok(parts),
+                        Fit::Rescan => continue,
+                        Fit::AsFarAsShown => listing = walk.listing().await?,
                     }
-                    listing.cut_short = walk.is_cut_short();
                 }
                 if walk.is_over(&listing) {
                     return walk.end(listing).await;
@@ -88,9 +108,15 @@ pub async fn walk_window(
                     walk = walk.window.walk,
                     reported = listing.reported,
                     listed = listing.listed(),
-                    "one walk does not prove this window; walking it again"
+                    "one scan does not prove this window"
                 );
-                walk.again().await?;
+                match walk.halves() {
+                    // A `total` that only is off is the same on the next scan.
+                    Some(halves) if !listing.total_was_stable || walk.walks_made > 1 => {
+                        return walk.split(halves).await;
+                    }
+                    _ => walk.again().await?,
+                }
             }
         }
     }
@@ -107,6 +133,8 @@ pub(super) struct Walk<'a> {
     pub(super) last: Option<LastPage>,
     /// The list has more rows than Salla shows, and no slices help.
     pub(super) is_at_ceiling: bool,
+    /// What an earlier scan has listed of the window.
+    known: Option<Arc<KnownRows>>,
 }
 
 impl<'a> Walk<'a> {
@@ -126,18 +154,27 @@ impl<'a> Walk<'a> {
             walks_made: 1,
             last: None,
             is_at_ceiling: false,
+            known: None,
         })
     }
 
-    async fn again(&mut self) -> Result<(), Failure> {
+    pub(super) async fn again(&mut self) -> Result<(), Failure> {
         self.window = begin_anew(self.shop, self.window.clone()).await?;
         self.walks_made += 1;
         self.last = None;
         Ok(())
     }
 
-    async fn split(self, halves: [DayRange; 2]) -> Result<Walked, Failure> {
-        let (shop, window) = (self.shop, self.window);
+    pub(super) async fn split(&self, halves: [DayRange; 2]) -> Result<Walked, Failure> {
+        let (shop, window) = (self.shop, &self.window);
+        let known = match self.known.clone() {
+            Some(known) => Some(known),
+            None if window.resource == Resource::Orders && window.pages_done.len() > 1 => {
+                let ids = shop.runs.listed(shop.lease, window.id).await?;
+                KnownRows::new(ids, BTreeSet::new()).map(Arc::new)
+            }
+            None => None,
+        };
         shop.runs
             .split_window(shop.lease, window.id, halves)
             .await?;
@@ -146,7 +183,7 @@ impl<'a> Walk<'a> {
             slice: window.slice,
             days: Some(days),
         };
-        Ok(Walked::Split(halves.map(part).to_vec()))
+        Ok(Walked::Split(halves.map(part).to_vec(), known))
     }
 
     /// The window is proven, or another walk is not permitted or would tell nothing new.
@@ -158,13 +195,27 @@ impl<'a> Walk<'a> {
     }
 
     fn is_the_last(&self) -> bool {
-        self.walks_made >= self.shop.max_walks
+        self.walks_made >= MAX_SCANS
     }
 
-    /// A walk that has been disturbed is given up early, but the last two are read to
-    /// their ends, because two that agree may settle the window.
+    /// The halves of the window, the newer one first, unless a single page shows all of it
+    /// or it has no days to be divided by.
+    pub(super) fn halves(&self) -> Option<[DayRange; 2]> {
+        let (older, newer) = self.window.days?.split()?;
+        let is_one_page = self.window.total_pages.is_some_and(|pages| pages <= 1);
+        (!is_one_page && !self.is_cut_short()).then_some([newer, older])
+    }
+
+    /// A scan that has been disturbed is given up early where something else may come of it:
+    /// halves, or a quieter moment. But of a day two scans in a row are read to their ends,
+    /// because the second may contain the first, and of an undated list the last two,
+    /// because two that agree may settle it.
     pub(super) fn may_be_given_up(&self) -> bool {
-        self.walks_made + 2 <= self.shop.max_walks
+        let scans = match self.window.resource {
+            Resource::Orders => 1,
+            _ => MAX_SCANS - 2,
+        };
+        self.halves().is_some() || self.walks_made <= scans
     }
 
     /// Whether a `total` shows that rows may have slipped past the reader. Customers
@@ -270,7 +321,9 @@ impl<'a> Walk<'a> {
         }
         self.window.first_total.get_or_insert(pagination.total);
         self.window.total_pages = Some(pagination.total_pages);
-        if first.records.is_empty() && self.lies_beyond(first_missing) {
+        let first = self.place().page(first_missing, first);
+        if let Some(rows) = hidden_behind(&first).filter(|_| self.may_show_ceiling()) {
+            self.shop.learn_ceiling(rows).await?;
             return Ok(End::AtCeiling);
         }
         let last_page = self.last_page(pagination);
@@ -280,7 +333,6 @@ impl<'a> Walk<'a> {
         if first_missing == last_page {
             self.last = Some(LastPage::of(&first.records, pagination));
         }
-        let first = self.place().page(first_missing, first);
         self.land(vec![first]).await?;
         drop(room);
         if self.ceiling_shows().await? {
@@ -295,7 +347,7 @@ impl<'a> Walk<'a> {
 
     /// Which request stands for which page of this walk.
     pub(super) fn route(&self) -> Route {
-        Route::of(&self.window)
+        Route::of(&self.window, self.shop.ceiling.get())
     }
 
     /// Pages of this walk up to `last` that have not landed, ascending.
@@ -316,11 +368,8 @@ impl<'a> Walk<'a> {
     }
 
     fn too_large(&self, pagination: Pagination) -> Option<[DayRange; 2]> {
-        if pagination.total < SURELY_SHOWN || self.is_cut_short() {
-            return None;
-        }
-        let (older, newer) = self.window.days?.split()?;
-        Some([newer, older])
+        let is_too_large = self.shop.ceiling.get().may_hide(pagination.total);
+        self.halves().filter(|_| is_too_large)
     }
 
     pub(super) fn request(&self, number: u32) -> PageRequest {
@@ -360,7 +409,12 @@ impl<'a> Walk<'a> {
                 Step::Idle => return Ok(End::Complete),
                 Step::Landed(batch) => {
                     let moved = batch.pages.iter().any(|p| self.is_disturbed_by(p.total));
+                    let hidden = batch.pages.iter().filter_map(|p| p.hidden_behind).min();
                     self.remember(batch, last_page).await?;
+                    if let Some(rows) = hidden.filter(|_| self.may_show_ceiling()) {
+                        self.shop.learn_ceiling(rows).await?;
+                        return Ok(End::AtCeiling);
+                    }
                     if moved && self.may_be_given_up() {
                         for batch in line.finish_landings().await? {
                             self.remember(batch, last_page).await?;
@@ -390,7 +444,10 @@ impl<'a> Walk<'a> {
         let platform = self.shop.platform.clone();
         async move {
             match platform.list_page(&request).await {
-                Err(Failure::Broken { .. }) if first.ceiling_hides(&request) => {
+                // Above its ceiling, or behind its end, a list may answer with an error; that
+                // must not end the run before everything else is read.
+                Err(Failure::Broken { what }) if request.page > 1 => {
+                    tracing::warn!(page = request.page, what, "Salla refuses a page");
                     Ok(first.empty(&request))
                 }
                 result => result,
@@ -451,9 +508,19 @@ struct LandedPage {
     number: u32,
     total: u64,
     last: LastPage,
+    /// Rows before it, if Salla hides the page although the list goes on.
+    hidden_behind: Option<u64>,
 }
 
-fn page_span(number: u32) -> Span {
+/// How many rows come before a page of which Salla shows nothing although it is not the
+/// last one.
+fn hidden_behind(page: &WalkedPage) -> Option<u64> {
+    let (before, pagination) = (page.page.saturating_sub(1), page.pagination);
+    let is_hidden = page.records.is_empty() && before > 0 && page.page < pagination.total_pages;
+    is_hidden.then(|| u64::from(before) * u64::from(pagination.per_page))
+}
+
+pub(super) fn page_span(number: u32) -> Span {
     tracing::info_span!("page", page = number)
 }
 
@@ -466,6 +533,7 @@ async fn land(shop: Workshop, pages: Vec<WalkedPage>) -> Result<Batch, Failure> 
         number: page.page,
         total: page.pagination.total,
         last: LastPage::of(&page.records, page.pagination),
+        hidden_behind: hidden_behind(page),
     });
     Ok(Batch {
         landed,

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::ceiling::Ceiling;
 use domain::certificate::{Certificate, Listing};
 use domain::failure::Failure;
 use domain::plan::Plan;
@@ -230,6 +231,12 @@ pub trait Runs: Send + Sync {
         range: DayRange,
     ) -> Result<Run, Failure>;
 
+    /// Where lists of the merchant's shop stop, as far as its imports have found out.
+    async fn ceiling(&self, merchant: MerchantId) -> Result<Ceiling, Failure>;
+
+    /// Remembers where a list of the shop has stopped; the lowest number remains.
+    async fn learn_ceiling(&self, lease: RunLease, ceiling: Ceiling) -> Result<(), Failure>;
+
     /// Claims the run for `owner` for `lease`, an hour at most: at most one holder at a time. Takes
     /// over when the former lease has run out, or when the owner knows that the process
     /// which holds it is gone. The new state is IN_PROGRESS.
@@ -284,6 +291,20 @@ pub trait Runs: Send + Sync {
     /// What a window's last walk listed. What became of it is counted once, for the
     /// certificate. Reads only.
     async fn listing(&self, lease: RunLease, window: WindowId) -> Result<Listing, Failure>;
+
+    /// The ids of a window's last scan in the sequence in which Salla listed them, from the
+    /// first page on as far as pages follow each other and `total` is the same. Nothing if
+    /// one of these pages has a record without id. Reads only.
+    async fn listed(&self, lease: RunLease, window: WindowId) -> Result<Vec<i64>, Failure>;
+
+    /// Notes that the window still lists `ids`, in this sequence, as an earlier scan has
+    /// found: what its first page does not have counts as listed by the present scan.
+    async fn carry_over(
+        &self,
+        lease: RunLease,
+        window: WindowId,
+        ids: &[i64],
+    ) -> Result<(), Failure>;
 
     /// Marks a window as walked and proven (or given up on), so that a resumed run
     /// does not walk it again. `cut_short`: the walk ended early on purpose.

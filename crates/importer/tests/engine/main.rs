@@ -11,6 +11,7 @@ mod ceiling;
 mod changes;
 mod customers;
 mod memory;
+mod moving;
 mod proof;
 mod scripted;
 mod stories;

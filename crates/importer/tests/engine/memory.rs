@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::ceiling::Ceiling;
 use domain::certificate::{Certificate, Listing, WindowCounts};
 use domain::failure::Failure;
 use domain::instant::riyadh_midnight;
@@ -47,6 +48,7 @@ pub(crate) struct State {
     pub(crate) rows: BTreeMap<i64, String>,
     /// Whether the order landed last differs from what was known.
     last_changed: bool,
+    pub(crate) ceiling: Ceiling,
 }
 
 #[derive(Clone)]
@@ -178,6 +180,7 @@ impl State {
                     .is_some_and(|before| before.is_subset(&window.ids())),
             ends_read_again: window.ends_read_again,
             total_only_grew: totals.first() == first && totals.last() == last,
+            ceiling: self.ceiling,
         };
         WindowCounts {
             listing,
@@ -382,6 +385,39 @@ impl Runs for MemoryStore {
             run.state = RunState::Pending;
         }
         Ok(run.clone())
+    }
+
+    async fn ceiling(&self, _: MerchantId) -> Result<Ceiling, Failure> {
+        Ok(self.0.lock().unwrap().ceiling)
+    }
+
+    async fn learn_ceiling(&self, lease: RunLease, ceiling: Ceiling) -> Result<(), Failure> {
+        let mut state = self.locked(lease)?;
+        state.ceiling = state.ceiling.min(ceiling);
+        Ok(())
+    }
+
+    async fn listed(&self, lease: RunLease, window: WindowId) -> Result<Vec<i64>, Failure> {
+        let mut state = self.locked(lease)?;
+        let pages = &state.window(window).pages;
+        let first = pages.values().next().map(|p| p.0);
+        let in_turn = (1..)
+            .zip(pages)
+            .take_while(|(number, (page, (total, _)))| number == *page && Some(*total) == first);
+        Ok(in_turn.flat_map(|(_, (_, (_, ids)))| ids.clone()).collect())
+    }
+
+    async fn carry_over(
+        &self,
+        lease: RunLease,
+        window: WindowId,
+        ids: &[i64],
+    ) -> Result<(), Failure> {
+        let mut state = self.locked(lease)?;
+        let pages = &mut state.window(window).pages;
+        let (total, first) = pages[&1].clone();
+        pages.insert(2, (total, ids[first.len()..].to_vec()));
+        Ok(())
     }
 
     async fn claim(&self, _: RunId, owner: &Owner, _: Duration) -> Result<Claim, Failure> {

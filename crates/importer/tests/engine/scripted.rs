@@ -51,6 +51,15 @@ pub(crate) struct ListedOrder {
     pub(crate) shape: Shape,
 }
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Beyond {
+    #[default]
+    Empty,
+    Refused,
+    RepeatsLast,
+    RepeatsFirst,
+}
+
 /// What the list says that is not so.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Lies {
@@ -60,6 +69,8 @@ pub(crate) struct Lies {
     pub(crate) repeats_last_page: bool,
     /// Rows beyond are not listed.
     pub(crate) ceiling: Option<usize>,
+    /// What a page beyond the ceiling is like.
+    pub(crate) beyond: Beyond,
     /// `total` does not count them either.
     pub(crate) ceiling_hides_the_rest: bool,
 }
@@ -322,9 +333,18 @@ impl Platform for ScriptedShop {
                     }
                 }
                 let last = listed.len().div_ceil(PER_PAGE).max(1);
+                let is_beyond = self.lies.ceiling.is_some() && request.page as usize > last;
                 let page = match request.page as usize {
                     page if self.lies.repeats_last_page => page.min(last),
-                    page => page,
+                    page if !is_beyond => page,
+                    page => match self.lies.beyond {
+                        Beyond::Empty => page,
+                        Beyond::RepeatsLast => last,
+                        Beyond::RepeatsFirst => 1,
+                        Beyond::Refused => {
+                            return Err(Failure::Broken { what: "422".into() });
+                        }
+                    },
                 };
                 let start = ((page - 1) * PER_PAGE).min(listed.len());
                 let end = (start + PER_PAGE).min(listed.len());

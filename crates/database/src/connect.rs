@@ -158,13 +158,6 @@ impl Database {
             // PostgreSQL's default says all digits, and PgBouncer knows no such setting.
             .extra_float_digits(None)
             .disable_statement_logging();
-        if address.is_unsecured(&options) {
-            tracing::warn!(
-                "the address of the database names another machine and no sslmode: what is sent \
-                 there may not be encrypted, and nobody checks whom it reaches; add \
-                 sslmode=verify-full, or sslmode=prefer to leave it so"
-            );
-        }
         let connections = connections(&settings, &options, &*clock).await?;
         let pool = session::pool(settings.patience)
             .max_connections(connections)
@@ -176,6 +169,13 @@ impl Database {
             .map_err(|error| refused(&options, &error))?;
         let database = Self { pool, clock };
         database.check_server().await?;
+        if address.is_unsecured(&options) {
+            tracing::warn!(
+                "the address of the database names another machine and no sslmode: what is sent \
+                 there may not be encrypted, and nobody checks whom it reaches; add \
+                 sslmode=verify-full, or sslmode=prefer to leave it so"
+            );
+        }
         Ok(database)
     }
 

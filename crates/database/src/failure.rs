@@ -202,7 +202,7 @@ fn condition(code: &str) -> &'static str {
         "53100" => "the disk is full",
         "53200" => "out of memory",
         "53300" => "too many connections",
-        "42P07" | "42710" => "something of that name exists already",
+        "42P07" | "42710" | "42723" => "something of that name exists already",
         "55P03" => "somebody else held a lock for too long",
         // Our sessions set no such limit, so somebody else has.
         "57014" => {

@@ -51,7 +51,9 @@ pub(crate) fn read(data_dir: &Path) -> Result<Option<PidFile>, Error> {
 fn parse(text: &str) -> Option<PidFile> {
     let mut lines = text.lines();
     let pid = lines.next()?.trim().parse().ok()?;
-    let ready = lines.nth(6).is_some_and(|state| state.trim() == "ready");
+    let state = lines.nth(6).map(str::trim);
+    // A standby accepts connections too.
+    let ready = matches!(state, Some("ready" | "standby"));
     Some(PidFile { pid, ready })
 }
 
@@ -91,10 +93,12 @@ mod tests {
     fn the_pid_file_is_read_line_by_line() {
         let full = "4711\n/data\n1700000000\n5432\n/tmp/socket\n\n 5432001 3\nready   \n";
         let starting = full.replace("ready   ", "starting");
+        let standby = full.replace("ready   ", "standby ");
         let early = "4711\n/data\n1700000000\n";
         let file = |ready| Some(PidFile { pid: 4711, ready });
         for (text, expected) in [
             (full, file(true)),
+            (&standby, file(true)),
             (&starting, file(false)),
             (early, file(false)),
             ("", None),

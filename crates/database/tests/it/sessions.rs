@@ -1,8 +1,10 @@
 //! Sessions are what we need, whatever a server, a database or a role sets.
 
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt, chown};
 use std::time::Duration;
 
 use database::testing::TestDatabase;
+use embedded_postgres::{Durability, Lifetime, Search, Server, Settings, Wanted, find_programs};
 use importer::ports::queue::{Queue as _, QueueName};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
@@ -154,6 +156,47 @@ async fn a_session_that_may_not_write_makes_room_for_one_that_may() {
         database.close().await;
         administered.end().await;
     }
+}
+
+/// A failover under one address: the sessions began while the server was a standby.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_is_told_and_serves_once_it_is_the_primary() {
+    const WRITE: &str = "CREATE TABLE public.written ()";
+    let folder = tempfile::tempdir().unwrap();
+    // Root's server runs as somebody else.
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let search = Search::from_lookup(|name| std::env::var_os(name));
+    let programs = find_programs(&search, &Wanted::Any).unwrap();
+    let settings = Settings {
+        durability: Durability::Throwaway,
+        lifetime: Lifetime::ShutDownWithUs,
+        ..Settings::new(folder.path().join("db"), programs)
+    };
+    let start = || tokio::task::block_in_place(|| Server::start(settings.clone()).unwrap());
+    let primary = start();
+    let signal = primary.data_dir().join("standby.signal");
+    let owner = std::fs::metadata(primary.data_dir()).unwrap();
+    tokio::task::block_in_place(|| primary.stop().unwrap());
+    std::fs::write(&signal, "").unwrap();
+    chown(&signal, Some(owner.uid()), Some(owner.gid())).unwrap();
+    let standby = start();
+    let database = connect(&standby.url("postgres")).await.unwrap();
+    let refused = database.require_writable().await.unwrap_err().to_string();
+    assert!(
+        refused.contains("is a standby") && refused.contains("primary"),
+        "{refused}"
+    );
+    let error = database.pool().execute(WRITE).await.unwrap_err();
+    assert_eq!(error.as_database_error().unwrap().code().unwrap(), "25006");
+    database
+        .pool()
+        .execute("SELECT pg_promote()")
+        .await
+        .unwrap();
+    database.require_writable().await.unwrap();
+    database.pool().execute(WRITE).await.unwrap();
+    database.close().await;
+    tokio::task::block_in_place(|| standby.stop().unwrap());
 }
 
 /// The sessions of a transaction that is under way end with it, not in the middle of it.

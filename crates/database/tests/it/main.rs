@@ -13,6 +13,7 @@ mod connecting;
 mod connections;
 mod counting;
 mod details;
+mod forgotten;
 mod future;
 mod landing_orders;
 mod make;

@@ -8,6 +8,7 @@ mod read;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use domain::failure::Failure;
 use importer::ports::clock::{Clock, within};
 use importer::ports::connections::Tokens;
@@ -64,6 +65,9 @@ pub struct OAuth {
 }
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Tokens and persons take a few hundred bytes.
+const MAX_BYTES: usize = 1 << 20;
 
 /// Where the merchant's browser goes to consent. Scopes are joined by a space, as
 /// documented, and `offline_access` is added: without it no refresh token is issued.
@@ -206,7 +210,7 @@ impl OAuth {
 
 async fn answer_to(
     request: reqwest::RequestBuilder,
-) -> Result<(u16, HeaderMap, bytes::Bytes), TokenError> {
+) -> Result<(u16, HeaderMap, Bytes), TokenError> {
     let response = request.send().await.map_err(|error| {
         if error.is_connect() || error.is_builder() {
             TokenError::NotSent {
@@ -218,8 +222,21 @@ async fn answer_to(
         }
     })?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let body = response.bytes().await.map_err(|error| lost(&error))?;
+    let body = body_of(response).await?;
     Ok((status, headers, body))
+}
+
+async fn body_of(mut response: reqwest::Response) -> Result<Bytes, TokenError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| lost(&error))? {
+        if body.len() + chunk.len() > MAX_BYTES {
+            return Err(TokenError::Lost {
+                what: "the answer is longer than 1 MiB".to_owned(),
+            });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
 }
 
 /// The error's own text would hold the address.

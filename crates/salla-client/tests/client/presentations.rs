@@ -47,6 +47,11 @@ fn unknown_fates() -> Vec<Reply> {
     ] {
         fates.push(says(status, &format!(r#"{{"error":"{code}"}}"#)));
     }
+    let long = "x".repeat(2 << 20);
+    fates.push(says(
+        200,
+        &format!(r#"{{"access_token":"x","scope":"{long}"}}"#),
+    ));
     fates.push(says(200, r#"{"access_token":null,"refresh_token":"r2"}"#));
     fates.push(says(200, r#"{"access_token":"x","refresh_token":"r2""#));
     fates

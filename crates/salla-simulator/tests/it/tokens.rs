@@ -158,7 +158,7 @@ async fn an_accounts_host_that_is_away_stays_away_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_token_answer_says_what_it_is_told_to_say() {
+async fn a_token_answer_follows_the_scenario() {
     let sim = start(|scenario| {
         scenario.oauth.lifetime_members = Some(r#""expires_in":0,"expires":null"#.to_owned());
         scenario.oauth.omit_refresh_token = true;

@@ -159,7 +159,7 @@ impl Database {
             .extra_float_digits(None)
             .disable_statement_logging();
         let connections = connections(&settings, &options, &*clock).await?;
-        let pool = session::pool(settings.patience)
+        let pool = session::pool(settings.patience, &options)
             .max_connections(connections)
             // Where many imports share few connections, waiting for one is how the
             // database sets the pace, and nothing to warn of.
@@ -241,9 +241,12 @@ impl Database {
     /// The same database through connections of its own, for what must not wait behind
     /// imports. They are made when they are needed.
     pub fn beside(&self, connections: u32) -> Self {
-        let pool = session::pool(self.pool.options().get_acquire_timeout())
-            .max_connections(connections)
-            .connect_lazy_with(self.pool.connect_options().as_ref().clone());
+        let pool = session::pool(
+            self.pool.options().get_acquire_timeout(),
+            &self.pool.connect_options(),
+        )
+        .max_connections(connections)
+        .connect_lazy_with(self.pool.connect_options().as_ref().clone());
         Self {
             pool,
             clock: self.clock.clone(),

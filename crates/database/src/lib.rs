@@ -37,6 +37,7 @@ mod room;
 mod runs;
 mod server;
 mod session;
+mod sockets;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod text;

@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnection, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{Connection as _, Executor as _, PgPool};
 
 use crate::failure::is_cancelled;
+use crate::retry::{is_alive, may_have_frozen, promptly};
+use crate::runs::claims::end_frozen;
+use crate::sockets;
 
 /// Sets the session, whatever was set before: limits on time that suit other programs would
 /// cancel a landing again and again.
@@ -49,14 +52,43 @@ const MAY_WRITE: &str = "SELECT pg_catalog.current_setting('transaction_read_onl
 /// A pool whose connections are all set up in this way.
 ///
 /// A session that may not write never may again, though a new one can: after a failover it is
-/// on the new primary. So each is asked before it is used, in place of sqlx's ping, and one
-/// that is read-only or broken makes room for another.
-pub(crate) fn pool(timeout: Duration) -> PgPoolOptions {
+/// on the new primary. So each is asked before it is used, in place of sqlx's ping, which waits
+/// for ever, and one that is read-only, broken or frozen makes room for another.
+pub(crate) fn pool(timeout: Duration, options: &PgConnectOptions) -> PgPoolOptions {
+    let tcp_port = options.get_socket().is_none().then(|| options.get_port());
     PgPoolOptions::new()
         .acquire_timeout(timeout)
         .test_before_acquire(false)
-        .before_acquire(|connection, _| Box::pin(async move { Ok(may_write(connection).await) }))
-        .after_connect(|connection, _| Box::pin(set(connection)))
+        .before_acquire(|connection, _| Box::pin(promptly(is_fit(connection))))
+        .after_release(|connection, _| Box::pin(is_alive(connection)))
+        .after_connect(move |connection, _| {
+            if let Some(port) = tcp_port {
+                sockets::prepare(port);
+            }
+            Box::pin(async move {
+                set(connection).await?;
+                end_what_was_given_up(connection).await
+            })
+        })
+}
+
+async fn is_fit(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    if !may_write(connection).await {
+        return Ok(false);
+    }
+    end_what_was_given_up(connection).await?;
+    Ok(true)
+}
+
+/// The server does not see that the other end of a connection is frozen: a landing that was
+/// given up in the middle of its COPY keeps its locks, and what takes its place would wait for
+/// them.
+async fn end_what_was_given_up(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    if may_have_frozen() {
+        let ended = end_frozen(connection).await?;
+        tracing::debug!(ended, "landings that were given up");
+    }
+    Ok(())
 }
 
 /// A limit that suits other programs may be over before the first line has lifted it.

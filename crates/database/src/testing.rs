@@ -3,6 +3,10 @@
 //!
 //! There is no third way: without either, a test fails and says what is lacking.
 
+mod freezing;
+
+pub use freezing::FreezingProxy;
+
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 

@@ -154,7 +154,8 @@ impl Pool {
         Self {
             connections,
             listeners: 2,
-            patience: Duration::from_secs(60),
+            // Less than the time after which work is begun again.
+            patience: Duration::from_secs(20),
             // The worker whose place it takes may still be giving its jobs back.
             waits_for_room: Duration::from_secs(30),
         }

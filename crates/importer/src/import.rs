@@ -23,11 +23,11 @@ use crate::passes::sequence::read_everything;
 use crate::passes::{CUSTOMERS_IN_MEMORY, LANDINGS, PAGES_IN_MEMORY, SharedCeiling, Workshop};
 use crate::ports::clock::Clock;
 use crate::ports::landing::{Landing, RunLease};
-use crate::ports::platform::Platform;
+use crate::ports::platform::{BudgetReading, Platform};
 use crate::ports::processes::Owner;
 use crate::ports::runs::{Claim, Held, Holder, Run, RunOptions, Runs};
 use crate::probe::{ProbeRequest, probe};
-use crate::progress::{Phase, Tracker};
+use crate::progress::{Phase, Progress, Tracker};
 use crate::recent::{CLOCKS_APART, MISREAD};
 use crate::stop::StopSignal;
 
@@ -385,16 +385,54 @@ enum Waits {
     Customers(u64),
 }
 
+/// An import in which nothing moves for so long, and which waits for nothing, gives its run
+/// up: the process that takes it over begins with new connections. Longer than any work of the
+/// database may take.
+const STANDSTILL: Duration = Duration::from_secs(30 * 60);
+
+/// Whether anything has happened since.
+#[derive(Default)]
+struct Motion {
+    /// Requests that were sent or tried again, requests done, and rejected records.
+    counts: [u64; 4],
+    at: Duration,
+}
+
+impl Motion {
+    fn stands_still(&mut self, progress: &Progress, budget: &BudgetReading) -> bool {
+        let counts = [
+            budget.requests,
+            budget.retries,
+            progress.requests_done,
+            progress.rejected,
+        ];
+        let waits = !budget.held_for.is_zero() || budget.waits_for_customers;
+        if waits || self.counts != counts {
+            (self.counts, self.at) = (counts, progress.elapsed);
+        }
+        progress.elapsed.saturating_sub(self.at) >= STANDSTILL
+    }
+}
+
 /// Keeps the status row fresh; ends only by failing.
 async fn report(importer: &Importer, lease: RunLease) -> Failure {
     let begun = importer.clock.monotonic();
     let mut last = None;
     let (mut requests, mut came_at) = (0, Duration::ZERO);
+    let mut motion = Motion::default();
     loop {
         importer.clock.sleep(Duration::from_secs(1)).await;
         let elapsed = importer.clock.monotonic().saturating_sub(begun);
         let budget = importer.platform.budget();
         let progress = importer.tracker.tick(elapsed, budget.held_for);
+        if motion.stands_still(&progress, &budget) {
+            return Failure::Transient {
+                what: format!(
+                    "nothing was requested and nothing has landed for {} minutes",
+                    STANDSTILL.as_secs() / 60
+                ),
+            };
+        }
         if progress.requests_done != requests {
             (requests, came_at) = (progress.requests_done, elapsed);
         }

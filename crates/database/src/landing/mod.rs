@@ -37,7 +37,7 @@ use importer::ports::landing::{
 use importer::ports::platform::Page;
 use sqlx::PgPool;
 
-use crate::retry::persistently;
+use crate::retry::{persistently, persistently_at_length};
 
 pub(crate) use rejections::{parse_code, parse_resource};
 
@@ -89,7 +89,7 @@ impl Landing for PostgresLanding {
     }
 
     async fn count_pending(&self, lease: RunLease) -> Result<u64, Failure> {
-        persistently(&self.clock, "counting orders that lack details", || {
+        persistently_at_length(&self.clock, "counting orders that lack details", || {
             pending::count(&self.pool, lease)
         })
         .await
@@ -125,7 +125,7 @@ impl Landing for PostgresLanding {
 
     async fn clear_leftovers(&self, lease: RunLease) -> Result<(), Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "clearing what vanished records left", || {
+        persistently_at_length(&self.clock, "clearing what vanished records left", || {
             vanished::clear_leftovers(&self.pool, lease, now)
         })
         .await

@@ -80,7 +80,7 @@ impl News {
 
 async fn listen(pool: PgPool, clock: Arc<dyn Clock>, queue: QueueName, news: watch::Sender<()>) {
     // A connection that is held for ever must not be one of those that the work needs.
-    let own = session::pool(PATIENCE)
+    let own = session::pool(PATIENCE, &pool.connect_options())
         .max_connections(1)
         .idle_timeout(None)
         .max_lifetime(None)

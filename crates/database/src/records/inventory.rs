@@ -18,13 +18,13 @@ use sqlx::{PgConnection, PgPool};
 use super::PostgresRecords;
 use super::order_rows::OrderRow;
 use crate::failure::Trouble;
-use crate::retry::persistently;
+use crate::retry::persistently_at_length;
 use crate::runs::counting::count_windows;
 
 #[async_trait]
 impl Inventory for PostgresRecords {
     async fn count_windows(&self, run: &Run) -> Result<Vec<WindowCounts>, Failure> {
-        persistently(&self.clock, "counting the windows of a run", || {
+        persistently_at_length(&self.clock, "counting the windows of a run", || {
             count(&self.pool, run)
         })
         .await
@@ -37,7 +37,7 @@ impl Inventory for PostgresRecords {
         seed: u64,
         most: u32,
     ) -> Result<Vec<Order>, Failure> {
-        persistently(&self.clock, "drawing a sample of orders", || {
+        persistently_at_length(&self.clock, "drawing a sample of orders", || {
             sample(&self.pool, merchant, days, seed, most)
         })
         .await

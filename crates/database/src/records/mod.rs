@@ -26,7 +26,7 @@ use importer::ports::records::{
 use sqlx::PgPool;
 
 use crate::landing::pages::outside_walks;
-use crate::retry::persistently;
+use crate::retry::{persistently, persistently_at_length};
 
 /// A page with this record alone: versions differ from one record to the next.
 fn alone(record: &Records, version: Version) -> WalkedPage {
@@ -60,7 +60,7 @@ impl StoredRecords for PostgresRecords {
         merchant: MerchantId,
         choice: RejectionChoice,
     ) -> Result<u64, Failure> {
-        persistently(&self.clock, "counting rejections", || {
+        persistently_at_length(&self.clock, "counting rejections", || {
             rejected::count(&self.pool, merchant, choice)
         })
         .await
@@ -85,14 +85,14 @@ impl StoredRecords for PostgresRecords {
         reread: Vec<(KeptRejection, Reread)>,
     ) -> Result<Turn<ReplayCounts>, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "landing rejections again", || {
+        persistently_at_length(&self.clock, "landing rejections again", || {
             rejected::land(&self.pool, merchant, &reread, now)
         })
         .await
     }
 
     async fn count_kept(&self, merchant: MerchantId, resource: Resource) -> Result<u64, Failure> {
-        persistently(&self.clock, "counting kept records", || {
+        persistently_at_length(&self.clock, "counting kept records", || {
             kept::count(&self.pool, merchant, resource)
         })
         .await
@@ -118,7 +118,7 @@ impl StoredRecords for PostgresRecords {
         reread: Vec<RereadRecord>,
     ) -> Result<Turn<RemapCounts>, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "landing kept records again", || {
+        persistently_at_length(&self.clock, "landing kept records again", || {
             again::land(&self.pool, merchant, resource, &reread, now)
         })
         .await

@@ -181,6 +181,11 @@ const END_FROZEN: &str = "
       AND a.pid <> pg_backend_pid() AND a.state = 'active' AND a.wait_event = 'ClientRead'
       AND a.query_start < now() - interval '15 seconds'";
 
+/// How many it has ended.
+pub(crate) async fn end_frozen(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(END_FROZEN).fetch_one(connection).await
+}
+
 const MOST_PATIENCE: &str = "SET LOCAL lock_timeout = '6s'";
 
 /// So often may the lock be missed: a minute in all.
@@ -208,7 +213,7 @@ where
     for _ in 1..MOST_ATTEMPTS {
         match work().await {
             Err(trouble) if trouble.is_lock_timeout() => {
-                let ended: i64 = sqlx::query_scalar(END_FROZEN).fetch_one(pool).await?;
+                let ended = end_frozen(&mut *pool.acquire().await?).await?;
                 tracing::warn!(run_id = %run, ended, "the run is locked by a landing that does not end");
             }
             result => return result,

@@ -33,7 +33,7 @@ use jiff::Timestamp;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::retry::persistently;
+use crate::retry::{persistently, persistently_at_length};
 pub use states::RunStates;
 
 /// [`Runs`] on PostgreSQL.
@@ -216,7 +216,7 @@ impl Runs for PostgresRuns {
     }
 
     async fn listing(&self, lease: RunLease, window: WindowId) -> Result<Listing, Failure> {
-        persistently(&self.clock, "counting what a window listed", || {
+        persistently_at_length(&self.clock, "counting what a window listed", || {
             counting::listing(&self.pool, lease, window)
         })
         .await
@@ -272,14 +272,14 @@ impl Runs for PostgresRuns {
         resource: Resource,
         ids: &[i64],
     ) -> Result<Vec<i64>, Failure> {
-        persistently(&self.clock, "comparing orders with the walks", || {
+        persistently_at_length(&self.clock, "comparing orders with the walks", || {
             listing::not_listed(&self.pool, lease, resource, ids)
         })
         .await
     }
 
     async fn vanished(&self, lease: RunLease, resource: Resource) -> Result<Vec<i64>, Failure> {
-        persistently(&self.clock, "looking for what is no longer listed", || {
+        persistently_at_length(&self.clock, "looking for what is no longer listed", || {
             listing::vanished(&self.pool, lease, resource)
         })
         .await
@@ -299,7 +299,7 @@ impl Runs for PostgresRuns {
     }
 
     async fn certify(&self, lease: RunLease, as_of: Timestamp) -> Result<Certificate, Failure> {
-        persistently(&self.clock, "certifying a run", || {
+        persistently_at_length(&self.clock, "certifying a run", || {
             certificate::certify(&self.pool, lease, as_of)
         })
         .await

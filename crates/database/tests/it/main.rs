@@ -14,6 +14,7 @@ mod connections;
 mod counting;
 mod details;
 mod forgotten;
+mod freezing;
 mod future;
 mod landing_orders;
 mod make;

@@ -9,6 +9,7 @@ mod customers;
 mod databases;
 mod drift;
 mod faults;
+mod frozen;
 mod inbox;
 mod jobs;
 mod letters;

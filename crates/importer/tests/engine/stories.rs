@@ -431,3 +431,18 @@ async fn an_empty_shop_completes() {
     let certificate = completed(run(&shop, &store).await);
     assert!(certificate.balances());
 }
+
+/// A request that never returns, or a database that never answers.
+#[tokio::test(start_paused = true)]
+async fn an_import_in_which_nothing_moves_gives_its_run_up() {
+    let mut scripted = ScriptedShop::with_orders(today(), 60, 5, Shape::Full);
+    scripted.hangs_from = Some(9);
+    let (shop, store) = (Arc::new(scripted), Arc::<MemoryStore>::default());
+    let outcome = run(&shop, &store).await;
+    let Outcome::Interrupted(failure @ Failure::Transient { .. }) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert!(failure.to_string().contains("for 30 minutes"), "{failure}");
+    let run = store.0.lock().unwrap().run.clone().unwrap();
+    assert_eq!((run.state, run.holder), (RunState::Pending, None));
+}

@@ -73,8 +73,9 @@ impl<A: Columns, B: Columns> Columns for (A, B) {
 }
 
 /// Numbers as PostgreSQL's text form of an array.
-pub(crate) fn array_literal(numbers: &[i64]) -> String {
-    let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
+pub(crate) fn array_literal(numbers: impl IntoIterator<Item = Option<i64>>) -> String {
+    let number = |number: Option<i64>| number.map_or("NULL".to_owned(), |n| n.to_string());
+    let numbers: Vec<String> = numbers.into_iter().map(number).collect();
     format!("{{{}}}", numbers.join(","))
 }
 

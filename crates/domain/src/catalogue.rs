@@ -29,7 +29,8 @@ pub struct Product {
     pub url: Option<String>,
     pub updated_at: Option<SallaInstant>,
     pub variants: Vec<ProductVariant>,
-    pub category_ids: Vec<i64>,
+    /// One for each entry that Salla lists; `None` where an entry names no category.
+    pub category_ids: Vec<Option<i64>>,
 }
 
 /// A variant ("SKU"). Its option references may dangle in Salla's own samples, so
@@ -45,7 +46,8 @@ pub struct ProductVariant {
     pub cost_price: Option<Decimal>,
     pub stock_quantity: Option<Decimal>,
     pub unlimited_quantity: Option<bool>,
-    pub option_value_ids: Vec<i64>,
+    /// One for each entry that Salla lists; `None` where an entry names no value.
+    pub option_value_ids: Vec<Option<i64>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

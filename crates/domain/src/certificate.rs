@@ -76,6 +76,51 @@ pub struct WindowCounts {
     pub gone: u64,
     pub details_needed: u64,
     pub details_loaded: u64,
+    /// What the loaded records hold.
+    #[serde(default)]
+    pub inside: InsideCounts,
+}
+
+/// What is inside the loaded records: as Salla sent it, against the rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InsideCounts {
+    /// Line items of orders, variants of products.
+    pub lines: EntryCounts,
+    /// Discounts of orders, categories of products.
+    pub others: EntryCounts,
+    /// The sums of the orders' totals.
+    pub totals: Vec<CurrencyTotal>,
+    /// Records whose entries or total are not those that Salla sent.
+    pub differing: u64,
+}
+
+/// Entries of lists inside records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryCounts {
+    /// As Salla sent them, before anything was written.
+    pub listed: u64,
+    /// Rows.
+    pub held: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CurrencyTotal {
+    pub currency: String,
+    /// As Salla sent it.
+    pub read: Decimal,
+    /// As the rows have it.
+    pub held: Decimal,
+}
+
+impl InsideCounts {
+    /// The rows hold what Salla sent. The sums follow from the records; they are there to be
+    /// read, and a difference in them alone would be a mistake of ours.
+    pub fn balances(&self) -> bool {
+        self.differing == 0
+            && self.lines.listed == self.lines.held
+            && self.others.listed == self.others.held
+            && self.totals.iter().all(|total| total.read == total.held)
+    }
 }
 
 /// How far the walks of a window prove that it was read whole (DESIGN §3.4).
@@ -213,11 +258,12 @@ impl Listing {
 }
 
 impl WindowCounts {
-    /// Every record that was listed is loaded, rejected or gone, and has its
-    /// details.
+    /// Every record that was listed is loaded, rejected or gone, has its details, and
+    /// holds what Salla sent of it.
     pub fn records_are_accounted_for(&self) -> bool {
         self.listing.listed() == self.loaded + self.rejected + self.gone
             && self.details_needed == self.details_loaded
+            && self.inside.balances()
     }
 
     pub fn balances(&self) -> bool {
@@ -343,6 +389,10 @@ pub struct ResourceSummary {
     pub gone: u64,
     pub details_needed: u64,
     pub details_loaded: u64,
+    #[serde(default)]
+    pub lines_listed: u64,
+    #[serde(default)]
+    pub lines_held: u64,
     pub balanced: bool,
 }
 
@@ -378,6 +428,8 @@ impl Certificate {
             sum.gone += w.gone;
             sum.details_needed += w.details_needed;
             sum.details_loaded += w.details_loaded;
+            sum.lines_listed += w.inside.lines.listed;
+            sum.lines_held += w.inside.lines.held;
         }
         sum
     }
@@ -418,19 +470,38 @@ mod tests {
             gone: 1,
             details_needed: 95,
             details_loaded: 95,
+            inside: InsideCounts {
+                lines: EntryCounts {
+                    listed: 200,
+                    held: 200,
+                },
+                others: EntryCounts { listed: 9, held: 9 },
+                totals: vec![CurrencyTotal {
+                    currency: "SAR".to_owned(),
+                    read: Decimal::TEN,
+                    held: Decimal::TEN,
+                }],
+                differing: 0,
+            },
         }
     }
 
     #[test]
     fn a_window_balances_only_when_every_clause_holds() {
         assert!(counts().balances());
-        let broken: [fn(&mut WindowCounts); 6] = [
+        let broken: [fn(&mut WindowCounts); 12] = [
             |w| w.listing.reported = 101,
             |w| w.listing.reported = 99,
             |w| w.listing.total_was_stable = false,
             |w| w.loaded = 94,
             |w| w.rejected = 5,
             |w| w.details_loaded = 94,
+            |w| w.inside.lines.held = 199,
+            |w| w.inside.lines.held = 201,
+            |w| w.inside.others.held = 8,
+            |w| w.inside.totals[0].held = Decimal::ONE,
+            |w| w.inside.totals[0].read = Decimal::ONE,
+            |w| w.inside.differing = 1,
         ];
         for (index, change) in broken.iter().enumerate() {
             let mut window = counts();
@@ -454,6 +525,15 @@ mod tests {
             vanished: 0,
             unlisted: 0,
         }
+    }
+
+    #[test]
+    fn a_certificate_of_an_earlier_version_can_be_read() {
+        let mut json = serde_json::to_value(counts()).unwrap();
+        assert!(json.as_object_mut().unwrap().remove("inside").is_some());
+        let window: WindowCounts = serde_json::from_value(json).unwrap();
+        assert_eq!(window.inside, InsideCounts::default());
+        assert!(window.balances());
     }
 
     #[test]
@@ -481,6 +561,8 @@ mod tests {
             gone: 2,
             details_needed: 190,
             details_loaded: 190,
+            lines_listed: 400,
+            lines_held: 400,
             balanced: true,
         };
         assert_eq!(summary, expected);

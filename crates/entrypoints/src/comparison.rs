@@ -154,7 +154,7 @@ fn true_orders(truth: &ShopView, range: DayRange) -> (Rows, Rows) {
             amounts.map(number).join(" ")
         );
         orders.insert(o.id.to_string(), line);
-        for i in &o.items {
+        for (place, i) in (1..).zip(&o.items) {
             let amounts = [
                 Decimal::from(i.quantity),
                 i.unit_price,
@@ -163,13 +163,14 @@ fn true_orders(truth: &ShopView, range: DayRange) -> (Rows, Rows) {
                 i.total,
             ];
             let line = format!(
-                "{} {} {} {}",
+                "{} {} {} {} {}",
+                i.id,
                 optional(i.product_id),
                 i.sku,
                 i.name,
                 amounts.map(number).join(" ")
             );
-            items.insert(format!("{}/{}", o.id, i.id), line);
+            items.insert(format!("{}/{place}", o.id), line);
         }
     }
     (orders, items)
@@ -266,14 +267,15 @@ async fn stored_items(
     stored(pool, SQL, merchant, Some(range), |row| {
         let amounts = ["quantity", "unit_price", "discount", "tax_amount", "total"];
         let line = format!(
-            "{} {} {} {}",
+            "{} {} {} {} {}",
+            integer(row, "id"),
             integer(row, "product_id"),
             text(row, "sku"),
             text(row, "name"),
             amounts.map(|column| numeric(row, column)).join(" ")
         );
-        let key = format!("{}/{}", integer(row, "order_id"), integer(row, "id"));
-        (key, line)
+        let place = row.get::<i32, _>("position");
+        (format!("{}/{place}", integer(row, "order_id")), line)
     })
     .await
 }
@@ -281,8 +283,6 @@ async fn stored_items(
 fn true_products(truth: &ShopView) -> (Rows, Rows) {
     let (mut products, mut variants) = (Rows::new(), Rows::new());
     for p in truth.truth_products() {
-        let mut categories = p.category_ids.clone();
-        categories.sort_unstable();
         let line = format!(
             "{} {} {} {} {} {} {:?}",
             p.sku,
@@ -292,12 +292,12 @@ fn true_products(truth: &ShopView) -> (Rows, Rows) {
             number(p.price),
             p.quantity
                 .map_or_else(|| "unlimited".to_owned(), |q| q.to_string()),
-            categories
+            p.category_ids
         );
         products.insert(p.id.to_string(), line);
-        for v in &p.variants {
-            let line = format!("{} {} {}", v.sku, number(v.price), v.stock);
-            variants.insert(format!("{}/{}", p.id, v.id), line);
+        for (place, v) in (1..).zip(&p.variants) {
+            let line = format!("{} {} {} {}", v.id, v.sku, number(v.price), v.stock);
+            variants.insert(format!("{}/{place}", p.id), line);
         }
     }
     (products, variants)
@@ -305,7 +305,7 @@ fn true_products(truth: &ShopView) -> (Rows, Rows) {
 
 async fn stored_products(pool: &PgPool, merchant: MerchantId) -> anyhow::Result<Rows> {
     const SQL: &str =
-        "SELECT p.*, (SELECT coalesce(array_agg(c.category_id ORDER BY c.category_id), '{}')
+        "SELECT p.*, (SELECT coalesce(array_agg(c.category_id ORDER BY c.position), '{}')
                   FROM salla.product_categories c
                  WHERE c.merchant_id = p.merchant_id AND c.product_id = p.id) AS categories
           FROM salla.products p WHERE p.merchant_id = $1";
@@ -333,13 +333,14 @@ async fn stored_variants(pool: &PgPool, merchant: MerchantId) -> anyhow::Result<
     const SQL: &str = "SELECT * FROM salla.product_variants WHERE merchant_id = $1";
     stored(pool, SQL, merchant, None, |row| {
         let line = format!(
-            "{} {} {}",
+            "{} {} {} {}",
+            integer(row, "id"),
             text(row, "sku"),
             numeric(row, "price"),
             numeric(row, "stock_quantity")
         );
-        let key = format!("{}/{}", integer(row, "product_id"), integer(row, "id"));
-        (key, line)
+        let place = row.get::<i32, _>("position");
+        (format!("{}/{place}", integer(row, "product_id")), line)
     })
     .await
 }

@@ -44,6 +44,9 @@ pub enum Meaning {
     DeletedSince(u64),
     /// The import listed them, and they are neither loaded nor set aside nor gone.
     Lost(u64),
+    /// All are here, and of so many records the lists inside or the total are not what the
+    /// import read.
+    Altered(u64),
     /// More than when these days were read, though they were over: drafts that became
     /// orders, or orders that were restored. The database lacks them.
     Lacking(u64),
@@ -56,7 +59,7 @@ impl Meaning {
     /// explain.
     pub fn is_missing(self) -> bool {
         match self {
-            Self::Lost(_) | Self::Lacking(_) => true,
+            Self::Lost(_) | Self::Altered(_) | Self::Lacking(_) => true,
             Self::Fits | Self::ArrivedSince(_) | Self::DeletedSince(_) | Self::CutShort => false,
         }
     }
@@ -97,6 +100,8 @@ fn compare(window: &WindowCounts, platform_now: u64, as_of: Timestamp) -> Window
         Meaning::CutShort
     } else if lost > 0 {
         Meaning::Lost(lost)
+    } else if window.inside.differing > 0 {
+        Meaning::Altered(window.inside.differing)
     } else if platform_now == held {
         Meaning::Fits
     } else if platform_now < held {
@@ -232,6 +237,10 @@ mod tests {
         let mut cut_short = counts(10, 0);
         cut_short.listing.cut_short = true;
         assert_eq!(compare(&cut_short, 100, over).meaning, Meaning::CutShort);
+        let mut altered = counts(98, 0);
+        altered.inside.differing = 3;
+        let found = compare(&altered, 100, over).meaning;
+        assert_eq!((found, found.is_missing()), (Meaning::Altered(3), true));
         let mut whole = counts(98, 0);
         whole.listing.days = None;
         assert_eq!(compare(&whole, 101, over).meaning, Meaning::ArrivedSince(1));

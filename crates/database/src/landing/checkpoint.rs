@@ -122,7 +122,7 @@ fn listed(page: &WalkedPage) -> Listed<'_> {
     let without_id = page.records.len() - ids.len();
     Listed {
         page,
-        ids: array_literal(&ids),
+        ids: array_literal(ids.iter().copied().map(Some)),
         without_id: i32::try_from(without_id).unwrap_or(i32::MAX),
     }
 }

@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 
 use crate::failure::Trouble;
 use crate::landing::batch::{Sorted, press};
+use crate::landing::contents::Holds;
 use crate::landing::pages::{PagesOf, Workplace};
 use crate::landing::rejections::{resolve, set_aside};
 use crate::landing::sources::{self, Incoming, Verdict};
@@ -21,7 +22,7 @@ pub(crate) struct Due<'a, T> {
 }
 
 /// Lands records that only lists give, and returns those to write, sorted by id.
-pub(crate) async fn land_simple<'a, T: Sync>(
+pub(crate) async fn land_simple<'a, T: Holds + Sync>(
     place: &mut Workplace<'_>,
     pages: &PagesOf<'a, T>,
     (resource, kind): (Resource, &'static str),
@@ -48,19 +49,22 @@ pub(crate) async fn land_simple<'a, T: Sync>(
     due(place, resource, &incoming, &verdicts).await
 }
 
+/// A run compares each record with its rows once, whether or not it changed: what somebody
+/// altered or deleted there is put back. What is as it should be, is not written.
 async fn due<'a, T: Sync>(
     place: &mut Workplace<'_>,
     resource: Resource,
     incoming: &[Incoming<&'a T>],
     verdicts: &[Verdict],
 ) -> Result<Vec<Due<'a, T>>, Trouble> {
-    let unchanged = verdicts.iter().filter(|v| !v.changed());
-    let unchanged: Vec<i64> = unchanged.map(|v| v.salla_id).collect();
-    let missing = missing(place.tx, &place.run, resource, &unchanged).await?;
+    let is_due = |v: &Verdict| v.changed() || v.first_of_run();
+    let others = verdicts.iter().filter(|v| !is_due(v));
+    let others: Vec<i64> = others.map(|v| v.salla_id).collect();
+    let missing = missing(place.tx, &place.run, resource, &others).await?;
     let verdicts = by_id(verdicts);
     let due = incoming.iter().filter_map(|record| {
         let verdict = verdicts.get(&record.id)?;
-        (verdict.changed() || missing.contains(&record.id)).then_some(Due {
+        (is_due(verdict) || missing.contains(&record.id)).then_some(Due {
             record: record.record,
             is_new: verdict.is_new(),
         })
@@ -102,38 +106,61 @@ pub(crate) async fn missing(
         Resource::Categories => missing_in!("salla.categories"),
         Resource::OrderStatuses => missing_in!("salla.order_statuses"),
     };
-    ids_found(tx, run, sql, ids).await
-}
-
-const INCOMPLETE_ORDERS: &str = "
-    SELECT r.id FROM unnest($2::bigint[]) AS r(id)
-    LEFT JOIN LATERAL (SELECT t.has_items FROM salla.orders t
-                       WHERE t.merchant_id = $1 AND t.id = r.id LIMIT 1) t ON true
-    WHERE t.has_items IS NOT TRUE";
-
-/// Whole orders whose row is missing, or was put back from a list row alone, although
-/// nothing changed.
-pub(crate) async fn incomplete_orders(
-    tx: &mut PgConnection,
-    run: &HeldRun,
-    ids: &[i64],
-) -> Result<HashSet<i64>, Trouble> {
-    if ids.is_empty() {
-        return Ok(HashSet::new());
-    }
-    ids_found(tx, run, INCOMPLETE_ORDERS, ids).await
-}
-
-async fn ids_found(
-    tx: &mut PgConnection,
-    run: &HeldRun,
-    sql: &'static str,
-    ids: &[i64],
-) -> Result<HashSet<i64>, Trouble> {
     let found: Vec<i64> = sqlx::query_scalar(sql)
         .bind(run.merchant.0)
         .bind(ids)
         .fetch_all(tx)
         .await?;
     Ok(found.into_iter().collect())
+}
+
+/// What is wrong with the rows of an order that did not change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Damage {
+    /// There is no row.
+    Missing,
+    /// Line items, discounts or the total are not what Salla sent; or a version that did not
+    /// count them has read the order.
+    Inside,
+}
+
+const DAMAGED_ORDERS: &str = "
+    SELECT r.id, t.id IS NULL AS is_missing
+    FROM unnest($2::bigint[]) AS r(id)
+    LEFT JOIN LATERAL (
+        SELECT t.id, t.has_items, t.total, t.currency FROM salla.orders t
+        WHERE t.merchant_id = $1 AND t.id = r.id LIMIT 1) t ON true
+    LEFT JOIN LATERAL (
+        SELECT s.lines, s.other_entries, s.total, s.currency FROM salla_sync.source_records s
+        WHERE s.merchant_id = $1 AND s.resource = 'orders' AND s.salla_id = r.id LIMIT 1) s ON true
+    WHERE t.has_items IS NOT TRUE
+       OR s.lines IS DISTINCT FROM (
+              SELECT count(*) FROM salla.order_items i
+              WHERE i.merchant_id = $1 AND i.order_id = r.id)
+       OR s.other_entries IS DISTINCT FROM (
+              SELECT count(*) FROM salla.order_discounts d
+              WHERE d.merchant_id = $1 AND d.order_id = r.id)
+       OR s.total IS NOT NULL AND (s.total, s.currency) IS DISTINCT FROM (t.total, t.currency)";
+
+/// Orders whose rows are not what Salla sent, although nothing changed. One that was put
+/// back from a list row alone is among them.
+pub(crate) async fn damaged_orders(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    ids: &[i64],
+) -> Result<HashMap<i64, Damage>, Trouble> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows: Vec<(i64, bool)> = sqlx::query_as(DAMAGED_ORDERS)
+        .bind(run.merchant.0)
+        .bind(ids)
+        .fetch_all(tx)
+        .await?;
+    let damage = |is_missing| match is_missing {
+        true => Damage::Missing,
+        false => Damage::Inside,
+    };
+    let damaged = rows.into_iter().map(|(id, missing)| (id, damage(missing)));
+    Ok(damaged.collect())
 }

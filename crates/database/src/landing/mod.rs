@@ -8,9 +8,11 @@
 mod batch;
 mod catalogue;
 mod checkpoint;
+mod contents;
 pub(crate) mod counters;
 mod customers;
 pub(crate) mod details;
+mod entries;
 mod listed;
 mod new_sources;
 mod order_columns;

@@ -5,16 +5,18 @@ use std::sync::LazyLock;
 
 use domain::resource::Resource;
 use jiff_sqlx::{Timestamp, ToSqlx};
+use rust_decimal::Decimal;
 use sqlx::PgConnection;
 
 use crate::columns::columns;
 use crate::copy::{copy, copy_into};
 use crate::failure::Trouble;
+use crate::landing::contents::Holds;
 use crate::landing::sources::{Incoming, Verdict};
 use crate::lease::HeldRun;
+use crate::text::OptionalText;
 
 /// A row of `source_records` to be, without the record itself.
-#[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
     resource: Resource,
     id: i64,
@@ -23,10 +25,14 @@ pub(crate) struct Source<'a> {
     raw: Option<&'a [u8]>,
     items_raw: Option<&'a [u8]>,
     run: i64,
+    lines: Option<i32>,
+    other_entries: Option<i32>,
+    total: Option<Decimal>,
+    currency: OptionalText<'a>,
 }
 
 columns! {
-    struct ListedColumns<'a> from Source<'a> {
+    struct ListedColumns<'a> from &'a Source<'a> {
         resource: &'static str, "text" = |s| s.resource.as_str();
         salla_id: i64, "bigint" = |s| s.id;
         list_version: Timestamp, "timestamptz" = |s| s.version;
@@ -35,11 +41,15 @@ columns! {
         list_raw: Option<&'a [u8]>, "bytea" = |s| s.raw;
         list_run: i64, "bigint" = |s| s.run;
         effect: i16, "smallint" = |_| Verdict::NEW;
+        lines: Option<i32>, "integer" = |s| s.lines;
+        other_entries: Option<i32>, "integer" = |s| s.other_entries;
+        total: Option<Decimal>, "numeric" = |s| s.total;
+        currency: OptionalText<'a>, "text" = |s| s.currency.clone();
     }
 }
 
 columns! {
-    struct WholeColumns<'a> from Source<'a> {
+    struct WholeColumns<'a> from &'a Source<'a> {
         resource: &'static str, "text" = |s| s.resource.as_str();
         salla_id: i64, "bigint" = |s| s.id;
         detail_version: Timestamp, "timestamptz" = |s| s.version;
@@ -48,6 +58,10 @@ columns! {
         items_raw: Option<&'a [u8]>, "bytea" = |s| s.items_raw;
         detail_run: i64, "bigint" = |s| s.run;
         effect: i16, "smallint" = |_| Verdict::NEW_WHOLE;
+        lines: Option<i32>, "integer" = |s| s.lines;
+        other_entries: Option<i32>, "integer" = |s| s.other_entries;
+        total: Option<Decimal>, "numeric" = |s| s.total;
+        currency: OptionalText<'a>, "text" = |s| s.currency.clone();
     }
 }
 
@@ -89,43 +103,52 @@ pub(crate) async fn none_is_known<R>(
 }
 
 /// Rows of lists, sorted by id.
-pub(crate) async fn copy_listed<R>(
+pub(crate) async fn copy_listed<R: Holds>(
     tx: &mut PgConnection,
     run: &HeldRun,
     resource: Resource,
     records: &[Incoming<R>],
 ) -> Result<Vec<Verdict>, Trouble> {
-    let rows = ListedColumns::of(sources(run, resource, records));
+    let sources = sources(run, resource, records);
+    let rows = ListedColumns::of(&sources);
     copy(tx, run, &COPY_LISTED, &rows).await?;
     Ok(verdicts(records, Verdict::NEW))
 }
 
 /// Whole orders, sorted by id.
-pub(crate) async fn copy_whole<R>(
+pub(crate) async fn copy_whole<R: Holds>(
     tx: &mut PgConnection,
     run: &HeldRun,
     records: &[Incoming<R>],
 ) -> Result<Vec<Verdict>, Trouble> {
-    let rows = WholeColumns::of(sources(run, Resource::Orders, records));
+    let sources = sources(run, Resource::Orders, records);
+    let rows = WholeColumns::of(&sources);
     copy(tx, run, &COPY_WHOLE, &rows).await?;
     Ok(verdicts(records, Verdict::NEW_WHOLE))
 }
 
-fn sources<'a, R>(
+fn sources<'a, R: Holds>(
     run: &HeldRun,
     resource: Resource,
     records: &'a [Incoming<R>],
-) -> impl Iterator<Item = Source<'a>> {
-    let run = run.number;
-    records.iter().map(move |record| Source {
-        resource,
-        id: record.id,
-        version: record.version.to_sqlx(),
-        hash: record.content.hash.as_slice(),
-        raw: record.content.compressed.as_deref(),
-        items_raw: record.items_raw.as_deref(),
-        run,
-    })
+) -> Vec<Source<'a>> {
+    let source = |record: &'a Incoming<R>| {
+        let contents = record.record.contents();
+        Source {
+            resource,
+            id: record.id,
+            version: record.version.to_sqlx(),
+            hash: record.content.hash.as_slice(),
+            raw: record.content.compressed.as_deref(),
+            items_raw: record.items_raw.as_deref(),
+            run: run.number,
+            lines: contents.lines,
+            other_entries: contents.other_entries,
+            total: contents.total,
+            currency: contents.currency,
+        }
+    };
+    records.iter().map(source).collect()
 }
 
 fn verdicts<R>(records: &[Incoming<R>], effect: i16) -> Vec<Verdict> {

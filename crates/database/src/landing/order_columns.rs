@@ -67,7 +67,7 @@ fn amounts(order: &Order) -> Option<&OrderAmounts> {
 }
 
 /// Salla names the currency beside each amount; the order's own comes first.
-fn currency(order: &Order) -> OptionalText<'_> {
+pub(crate) fn currency(order: &Order) -> OptionalText<'_> {
     let of_total = || order.total.as_ref().and_then(|m| optional(&m.currency));
     optional(&order.currency).or_else(of_total)
 }

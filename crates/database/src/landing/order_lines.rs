@@ -1,17 +1,16 @@
-//! The parts of an order that are rows of their own: line items and discounts. They
-//! are replaced as a set when the order's content changed.
+//! The lists inside an order: line items and discounts. Each entry is a row, known by its
+//! place in the order, because Salla's ids may come twice.
 
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use domain::order::{OrderDiscount, OrderItem};
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
-use sqlx::postgres::PgArguments;
 
-use crate::columns::{add, columns, upsert, write};
+use crate::columns::{columns, upsert, write};
 use crate::copy::{copy, copy_into};
 use crate::failure::Trouble;
+use crate::landing::entries::{place_all, remove_behind, remove_behind_in};
 use crate::landing::orders::WholeOrder;
 use crate::lease::HeldRun;
 use crate::text::{OptionalText, optional, storable};
@@ -54,25 +53,14 @@ static COPY_DISCOUNTS: LazyLock<String> =
     LazyLock::new(|| copy_into::<DiscountColumns<'_>>("salla.order_discounts"));
 
 static UPSERT_ITEMS: LazyLock<String> =
-    LazyLock::new(|| upsert::<ItemColumns<'_>>("salla.order_items", &["order_id", "id"]));
+    LazyLock::new(|| upsert::<ItemColumns<'_>>("salla.order_items", &["order_id", "position"]));
 
 static UPSERT_DISCOUNTS: LazyLock<String> = LazyLock::new(|| {
     upsert::<DiscountColumns<'_>>("salla.order_discounts", &["order_id", "position"])
 });
 
-/// Lines that the orders no longer have. Those they still have are updated in place,
-/// so that a change of the status alone touches no line.
-const REMOVE_OTHER_ITEMS: &str = "
-    DELETE FROM salla.order_items t
-    WHERE t.merchant_id = $1 AND t.order_id = ANY($2)
-      AND (t.order_id, t.id) NOT IN (SELECT k.order_id, k.id
-          FROM unnest($3::bigint[], $4::bigint[]) AS k(order_id, id))";
-
-const REMOVE_OTHER_DISCOUNTS: &str = "
-    DELETE FROM salla.order_discounts t
-    WHERE t.merchant_id = $1 AND t.order_id = ANY($2)
-      AND (t.order_id, t.position) NOT IN (SELECT k.order_id, k.position
-          FROM unnest($3::bigint[], $4::integer[]) AS k(order_id, position))";
+const REMOVE_ITEMS: &str = remove_behind_in!("salla.order_items", "order_id");
+const REMOVE_DISCOUNTS: &str = remove_behind_in!("salla.order_discounts", "order_id");
 
 /// Writes the lines of orders that have none so far.
 pub(crate) async fn copy_lines(
@@ -86,7 +74,8 @@ pub(crate) async fn copy_lines(
     copy(tx, run, &COPY_DISCOUNTS, &discounts).await
 }
 
-/// Makes the lines of `orders` what the orders say.
+/// Makes the lines of `orders` what the orders say. Those that stay as they are, are not
+/// written, so that a change of the status alone touches no line.
 pub(crate) async fn replace(
     tx: &mut PgConnection,
     run: &HeldRun,
@@ -95,18 +84,19 @@ pub(crate) async fn replace(
     if orders.is_empty() {
         return Ok(());
     }
-    let items = items(orders);
-    let keys: (Vec<i64>, Vec<i64>) = items.iter().map(|(order, _, i)| (*order, i.id)).unzip();
-    let with_items = orders.iter().filter(|whole| whole.items.is_some());
-    let with_items: Vec<i64> = with_items.map(|whole| whole.order.id).collect();
-    remove_others(tx, run, REMOVE_OTHER_ITEMS, &with_items, keys).await?;
-    write(tx, run, &UPSERT_ITEMS, &ItemColumns::of(items)).await?;
+    let with_items = orders.iter().filter_map(|whole| {
+        let items = whole.items?;
+        Some((whole.order.id, items.len()))
+    });
+    remove_behind(tx, run, REMOVE_ITEMS, with_items).await?;
+    write(tx, run, &UPSERT_ITEMS, &ItemColumns::of(items(orders))).await?;
 
-    let discounts = discounts(orders);
-    let keys: (Vec<i64>, Vec<i32>) = discounts.iter().map(|(order, p, _)| (*order, *p)).unzip();
-    let ids: Vec<i64> = orders.iter().map(|whole| whole.order.id).collect();
-    remove_others(tx, run, REMOVE_OTHER_DISCOUNTS, &ids, keys).await?;
-    write(tx, run, &UPSERT_DISCOUNTS, &DiscountColumns::of(discounts)).await
+    let counts = orders
+        .iter()
+        .map(|whole| (whole.order.id, whole.discounts().len()));
+    remove_behind(tx, run, REMOVE_DISCOUNTS, counts).await?;
+    let discounts = DiscountColumns::of(discounts(orders));
+    write(tx, run, &UPSERT_DISCOUNTS, &discounts).await
 }
 
 const REMOVE_ALL_ITEMS: &str =
@@ -126,52 +116,15 @@ pub(crate) async fn remove_all(
     Ok(())
 }
 
-/// All lines, sorted by key. An id that comes twice in one order is the same line
-/// sent twice.
 fn items<'a>(orders: &[WholeOrder<'a>]) -> Vec<(i64, i32, &'a OrderItem)> {
-    let mut lines = Vec::with_capacity(orders.len() * 4);
-    for whole in orders {
-        let mut by_id = BTreeMap::new();
-        for (position, item) in (1..).zip(whole.items.unwrap_or_default()) {
-            by_id
-                .entry(item.id)
-                .or_insert((whole.order.id, position, item));
-        }
-        lines.extend(by_id.into_values());
-    }
-    lines
+    let of = |whole: &WholeOrder<'a>| (whole.order.id, whole.items.unwrap_or_default());
+    place_all(orders.iter().map(of))
 }
 
 fn discounts<'a>(orders: &[WholeOrder<'a>]) -> Vec<(i64, i32, &'a OrderDiscount)> {
-    let of = |whole: &WholeOrder<'a>| {
-        let id = whole.order.id;
-        let discounts = whole
-            .order
-            .amounts
-            .as_ref()
-            .map_or(&[][..], |a| &a.discounts);
-        (1..)
-            .zip(discounts)
-            .map(move |(position, discount)| (id, position, discount))
-    };
-    orders.iter().flat_map(of).collect()
-}
-
-async fn remove_others<K>(
-    tx: &mut PgConnection,
-    run: &HeldRun,
-    sql: &'static str,
-    orders: &[i64],
-    (order_ids, keys): (Vec<i64>, Vec<K>),
-) -> Result<(), Trouble>
-where
-    for<'t> Vec<K>: sqlx::Encode<'t, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
-{
-    let mut arguments = PgArguments::default();
-    add(&mut arguments, run.merchant.0)?;
-    add(&mut arguments, orders)?;
-    add(&mut arguments, order_ids)?;
-    add(&mut arguments, keys)?;
-    sqlx::query_with(sql, arguments).execute(tx).await?;
-    Ok(())
+    place_all(
+        orders
+            .iter()
+            .map(|whole| (whole.order.id, whole.discounts())),
+    )
 }

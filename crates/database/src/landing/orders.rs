@@ -3,13 +3,13 @@
 //! A header tells status and total; a whole order tells everything. Either may be the
 //! newer word on what both tell.
 
-use domain::order::{Completeness, Order, OrderItem};
+use domain::order::{Completeness, Order, OrderDiscount, OrderItem};
 use domain::resource::Resource;
 use importer::ports::landing::PendingDetail;
 
 use crate::failure::Trouble;
 use crate::landing::batch::{Sorted, press};
-use crate::landing::listed::{by_id, incomplete_orders, missing};
+use crate::landing::listed::{Damage, by_id, damaged_orders};
 use crate::landing::order_columns::{
     copy_whole, upsert_below_header, upsert_headers, upsert_whole,
 };
@@ -23,6 +23,13 @@ use crate::landing::{customers, order_lines, pending};
 pub(crate) struct WholeOrder<'a> {
     pub(crate) order: &'a Order,
     pub(crate) items: Option<&'a [OrderItem]>,
+}
+
+impl<'a> WholeOrder<'a> {
+    pub(crate) fn discounts(&self) -> &'a [OrderDiscount] {
+        let amounts = self.order.amounts.as_ref();
+        amounts.map_or(&[], |amounts| &amounts.discounts)
+    }
 }
 
 pub(crate) async fn land_listed(
@@ -70,7 +77,7 @@ async fn land_headers(
         .filter(|v| !news(v))
         .map(|v| v.salla_id)
         .collect();
-    let missing = missing(place.tx, &run, resource, &no_news).await?;
+    let damaged = damaged_orders(place.tx, &run, &no_news).await?;
     let verdicts = by_id(&verdicts);
     let mut due = Vec::new();
     let mut lacking = Vec::new();
@@ -78,11 +85,11 @@ async fn land_headers(
         let Some(verdict) = verdicts.get(&header.id) else {
             continue;
         };
-        let is_missing = missing.contains(&header.id);
-        if news(verdict) || is_missing {
+        let damage = damaged.get(&header.id).copied();
+        if news(verdict) || damage == Some(Damage::Missing) {
             due.push(header.record);
         }
-        if verdict.lacks_details || is_missing {
+        if verdict.lacks_details || damage.is_some() {
             lacking.push(PendingDetail {
                 order_id: header.id,
                 created_at: header.record.created_at.instant,
@@ -125,22 +132,23 @@ pub(crate) async fn land_whole(
     Ok(())
 }
 
-/// Writes the rows of the orders whose content is new, or whose row is missing or
-/// incomplete.
+/// Writes the rows of the orders whose content is new, which the run meets for the first
+/// time, or whose rows are not what Salla sent.
 async fn write_rows(
     place: &mut Workplace<'_>,
     orders: &[Incoming<WholeOrder<'_>>],
     verdicts: &[Verdict],
 ) -> Result<(), Trouble> {
     let run = place.run;
-    let unchanged = verdicts.iter().filter(|v| !v.changed());
-    let unchanged: Vec<i64> = unchanged.map(|v| v.salla_id).collect();
-    let missing = incomplete_orders(place.tx, &run, &unchanged).await?;
+    let is_due = |v: &Verdict| v.changed() || v.first_details_of_run();
+    let others = verdicts.iter().filter(|v| !is_due(v));
+    let others: Vec<i64> = others.map(|v| v.salla_id).collect();
+    let damaged = damaged_orders(place.tx, &run, &others).await?;
     let verdicts = by_id(verdicts);
     let mut due = Due::default();
     for order in orders {
         if let Some(verdict) = verdicts.get(&order.id)
-            && (verdict.changed() || missing.contains(&order.id))
+            && (is_due(verdict) || damaged.contains_key(&order.id))
         {
             due.add(order.record, verdict, place.new_rows);
         }

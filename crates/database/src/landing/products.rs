@@ -1,6 +1,5 @@
 //! Products, with their variants and categories.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use domain::catalogue::{Product, ProductVariant};
@@ -12,6 +11,7 @@ use sqlx::PgConnection;
 
 use crate::columns::{array_literal, columns, instant, upsert, write};
 use crate::failure::Trouble;
+use crate::landing::entries::{place_all, remove_behind, remove_behind_in};
 use crate::landing::listed::{Due, land_simple};
 use crate::landing::pages::{PagesOf, Workplace};
 use crate::lease::HeldRun;
@@ -59,7 +59,16 @@ columns! {
         cost_price: Option<Decimal>, "numeric" = |(_, _, v)| v.cost_price;
         stock_quantity: Option<Decimal>, "numeric" = |(_, _, v)| v.stock_quantity;
         unlimited_quantity: Option<bool>, "boolean" = |(_, _, v)| v.unlimited_quantity;
-        option_value_ids: String, "bigint[]" = |(_, _, v)| array_literal(&v.option_value_ids);
+        option_value_ids: String, "bigint[]" = |(_, _, v)| array_literal(v.option_value_ids.iter().copied());
+    }
+}
+
+columns! {
+    /// A category with the product that is in it, and its place in the product's list.
+    struct CategoryColumns<'a> from (i64, i32, &'a Option<i64>) {
+        product_id: i64, "bigint" = |(product_id, _, _)| product_id;
+        position: i32, "integer" = |(_, position, _)| position;
+        category_id: Option<i64>, "bigint" = |(_, _, category)| *category;
     }
 }
 
@@ -77,26 +86,16 @@ fn currency(prices: [&Option<Money>; 3]) -> OptionalText<'_> {
 static UPSERT_PRODUCTS: LazyLock<String> =
     LazyLock::new(|| upsert::<ProductColumns<'_>>("salla.products", &["id"]));
 
-static UPSERT_VARIANTS: LazyLock<String> =
-    LazyLock::new(|| upsert::<VariantColumns<'_>>("salla.product_variants", &["product_id", "id"]));
+static UPSERT_VARIANTS: LazyLock<String> = LazyLock::new(|| {
+    upsert::<VariantColumns<'_>>("salla.product_variants", &["product_id", "position"])
+});
 
-const INSERT_CATEGORIES: &str = "
-    INSERT INTO salla.product_categories (merchant_id, product_id, category_id)
-    SELECT $1, r.product_id, r.category_id
-    FROM unnest($2::bigint[], $3::bigint[]) AS r(product_id, category_id)
-    ON CONFLICT DO NOTHING";
+static UPSERT_CATEGORIES: LazyLock<String> = LazyLock::new(|| {
+    upsert::<CategoryColumns<'_>>("salla.product_categories", &["product_id", "position"])
+});
 
-const REMOVE_OTHER_VARIANTS: &str = "
-    DELETE FROM salla.product_variants t
-    WHERE t.merchant_id = $1 AND t.product_id = ANY($2)
-      AND (t.product_id, t.id) NOT IN (SELECT k.product_id, k.id
-          FROM unnest($3::bigint[], $4::bigint[]) AS k(product_id, id))";
-
-const REMOVE_OTHER_CATEGORIES: &str = "
-    DELETE FROM salla.product_categories t
-    WHERE t.merchant_id = $1 AND t.product_id = ANY($2)
-      AND (t.product_id, t.category_id) NOT IN (SELECT k.product_id, k.id
-          FROM unnest($3::bigint[], $4::bigint[]) AS k(product_id, id))";
+const REMOVE_VARIANTS: &str = remove_behind_in!("salla.product_variants", "product_id");
+const REMOVE_CATEGORIES: &str = remove_behind_in!("salla.product_categories", "product_id");
 
 pub(crate) async fn land_listed(
     place: &mut Workplace<'_>,
@@ -107,80 +106,27 @@ pub(crate) async fn land_listed(
     if due.is_empty() {
         return Ok(());
     }
-    let run = place.run;
     let products = ProductColumns::of(due.iter().map(|due| due.record));
-    write(place.tx, &run, &UPSERT_PRODUCTS, &products).await?;
-    let known: Vec<i64> = due
-        .iter()
-        .filter(|d| !d.is_new)
-        .map(|d| d.record.id)
-        .collect();
-    replace_variants(place.tx, &run, &due, &known).await?;
-    replace_categories(place.tx, &run, &due, &known).await
+    write(place.tx, &place.run, &UPSERT_PRODUCTS, &products).await?;
+    replace_entries(place.tx, &place.run, &due).await
 }
 
-async fn replace_variants(
+/// Makes the variants and categories of the products what the products say.
+async fn replace_entries(
     tx: &mut PgConnection,
     run: &HeldRun,
     due: &[Due<'_, Product>],
-    known: &[i64],
 ) -> Result<(), Trouble> {
-    let mut variants = BTreeMap::new();
-    for product in due.iter().map(|due| due.record) {
-        for (position, variant) in (1..).zip(&product.variants) {
-            let line = (product.id, position, variant);
-            variants.entry((product.id, variant.id)).or_insert(line);
-        }
-    }
-    let keys = variants.keys().copied().unzip();
-    remove_others(tx, run, REMOVE_OTHER_VARIANTS, known, keys).await?;
-    let variants = VariantColumns::of(variants.into_values());
-    write(tx, run, &UPSERT_VARIANTS, &variants).await
-}
+    let known = || due.iter().filter(|due| !due.is_new).map(|due| due.record);
+    let variants = known().map(|product| (product.id, product.variants.len()));
+    remove_behind(tx, run, REMOVE_VARIANTS, variants).await?;
+    let categories = known().map(|product| (product.id, product.category_ids.len()));
+    remove_behind(tx, run, REMOVE_CATEGORIES, categories).await?;
 
-async fn replace_categories(
-    tx: &mut PgConnection,
-    run: &HeldRun,
-    due: &[Due<'_, Product>],
-    known: &[i64],
-) -> Result<(), Trouble> {
-    let of = |product: &Product| {
-        let id = product.id;
-        product
-            .category_ids
-            .clone()
-            .into_iter()
-            .map(move |category| (id, category))
-    };
-    let pairs: BTreeSet<(i64, i64)> = due.iter().flat_map(|due| of(due.record)).collect();
-    let (products, categories): (Vec<i64>, Vec<i64>) = pairs.into_iter().unzip();
-    let keys = (products.clone(), categories.clone());
-    remove_others(tx, run, REMOVE_OTHER_CATEGORIES, known, keys).await?;
-    sqlx::query(INSERT_CATEGORIES)
-        .bind(run.merchant.0)
-        .bind(products)
-        .bind(categories)
-        .execute(tx)
-        .await?;
-    Ok(())
-}
-
-async fn remove_others(
-    tx: &mut PgConnection,
-    run: &HeldRun,
-    sql: &'static str,
-    known: &[i64],
-    (products, keys): (Vec<i64>, Vec<i64>),
-) -> Result<(), Trouble> {
-    if known.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(sql)
-        .bind(run.merchant.0)
-        .bind(known)
-        .bind(products)
-        .bind(keys)
-        .execute(tx)
-        .await?;
-    Ok(())
+    let products = || due.iter().map(|due| due.record);
+    let variants = place_all(products().map(|product| (product.id, &product.variants[..])));
+    write(tx, run, &UPSERT_VARIANTS, &VariantColumns::of(variants)).await?;
+    let categories = place_all(products().map(|product| (product.id, &product.category_ids[..])));
+    let categories = CategoryColumns::of(categories);
+    write(tx, run, &UPSERT_CATEGORIES, &categories).await
 }

@@ -7,15 +7,19 @@
 use domain::order::Version;
 use domain::resource::Resource;
 use jiff_sqlx::ToSqlx;
+use rust_decimal::Decimal;
 use sqlx::PgConnection;
+use sqlx::postgres::PgArguments;
 
-use crate::columns::add;
+use crate::columns::{Columns as _, add, columns};
 use crate::failure::Trouble;
 use crate::future::falsely_newer;
+use crate::landing::contents::{Contents, Holds};
 use crate::landing::new_sources;
 use crate::landing::pages::NewRows;
 use crate::landing::raw::Content;
 use crate::lease::HeldRun;
+use crate::text::OptionalText;
 
 /// A record as it stands before the version rule.
 pub(crate) struct Incoming<R> {
@@ -88,6 +92,28 @@ impl Verdict {
     }
 }
 
+/// `$column` of an order's total as its row has it after a list row: a row that is not
+/// written, because it says nothing new or lies below a newer detail, changes nothing.
+macro_rules! listed_total {
+    ($column:literal) => {
+        concat!(
+            $column,
+            " = CASE
+            WHEN s.list_hash = excluded.list_hash AND NOT $12
+              OR CASE WHEN $12 THEN s.detail_version >= s.list_since
+                      ELSE s.detail_version > excluded.list_version AND NOT ", falsely_newer!("s.detail_version", "excluded.list_version"), " END
+            THEN s.",
+            $column,
+            "
+            ELSE coalesce(excluded.",
+            $column,
+            ", CASE WHEN s.detail_version IS NOT NULL THEN s.",
+            $column,
+            " END) END"
+        )
+    };
+}
+
 /// Rows of lists. The raw text stays where the content is the same.
 ///
 /// Versions that lie in the future end up just before this one, in the order in which they
@@ -95,9 +121,13 @@ impl Verdict {
 const LAND_LISTED: &str = concat!(
     "
     INSERT INTO salla_sync.source_records AS s
-        (merchant_id, resource, salla_id, list_version, list_since, list_hash, list_raw, list_run, effect)
-    SELECT $1, $2::text::salla_sync.resource, r.id, r.version, r.version, r.hash, r.raw, $3, 7
-    FROM unnest($4::bigint[], $5::timestamptz[], $6::bytea[], $7::bytea[]) AS r(id, version, hash, raw)
+        (merchant_id, resource, salla_id, list_version, list_since, list_hash, list_raw, list_run, effect,
+         lines, other_entries, total, currency)
+    SELECT $1, $2::text::salla_sync.resource, r.id, r.version, r.version, r.hash, r.raw, $3, 7,
+           r.lines, r.other_entries, r.total, r.currency
+    FROM unnest($4::bigint[], $5::timestamptz[], $6::bytea[], $7::bytea[], $8::integer[],
+                $9::integer[], $10::numeric[], $11::text[])
+         AS r(id, version, hash, raw, lines, other_entries, total, currency)
     ON CONFLICT (merchant_id, resource, salla_id) DO UPDATE SET
         list_version = excluded.list_version,
         list_since = CASE
@@ -113,6 +143,10 @@ const LAND_LISTED: &str = concat!(
                         THEN coalesce(s.list_raw, excluded.list_raw) ELSE excluded.list_raw END,
         list_run = excluded.list_run,
         gone_at = NULL,
+        lines = coalesce(excluded.lines, s.lines),
+        other_entries = coalesce(excluded.other_entries, s.other_entries),
+        ", listed_total!("total"), ",
+        ", listed_total!("currency"), ",
         effect = CASE WHEN s.list_hash = excluded.list_hash THEN 0 ELSE 1 END
                | CASE WHEN excluded.list_run IN (s.list_run, s.detail_run) THEN 0 ELSE 2 END
                | CASE WHEN ", falsely_newer!("greatest(s.list_version, s.list_since, s.detail_version, s.gone_at)", "excluded.list_version"), " THEN 16 ELSE 0 END
@@ -125,14 +159,33 @@ const LAND_LISTED: &str = concat!(
         detail_version IS NULL OR list_since > detail_version AS lacks_details"
 );
 
+/// `$column` of an order's total as its row has it after the whole order.
+macro_rules! whole_total {
+    ($column:literal) => {
+        concat!(
+            $column, " = CASE
+            WHEN s.detail_hash = excluded.detail_hash AND s.detail_run = excluded.detail_run AND NOT $12
+            THEN s.", $column, "
+            WHEN CASE WHEN $12
+                 THEN s.list_since > excluded.detail_version AND NOT ", falsely_newer!("s.list_since", "excluded.detail_version"), "
+                 ELSE s.list_version > excluded.detail_version AND NOT ", falsely_newer!("s.list_version", "excluded.detail_version"), " END
+            THEN coalesce(s.", $column, ", excluded.", $column, ")
+            ELSE excluded.", $column, " END"
+        )
+    };
+}
+
 /// Whole orders. Nothing that a list gave before is newer, even if it says so.
 const LAND_WHOLE: &str = concat!(
     "
     INSERT INTO salla_sync.source_records AS s
-        (merchant_id, resource, salla_id, detail_version, detail_hash, detail_raw, items_raw, detail_run, effect)
-    SELECT $1, 'orders', r.id, r.version, r.hash, r.raw, r.items_raw, $2, 15
-    FROM unnest($3::bigint[], $4::timestamptz[], $5::bytea[], $6::bytea[], $7::bytea[])
-         AS r(id, version, hash, raw, items_raw)
+        (merchant_id, resource, salla_id, detail_version, detail_hash, detail_raw, items_raw, detail_run, effect,
+         lines, other_entries, total, currency)
+    SELECT $1, 'orders', r.id, r.version, r.hash, r.raw, r.items_raw, $2, 15,
+           r.lines, r.other_entries, r.total, r.currency
+    FROM unnest($3::bigint[], $4::timestamptz[], $5::bytea[], $6::bytea[], $7::bytea[], $8::integer[],
+                $9::integer[], $10::numeric[], $11::text[])
+         AS r(id, version, hash, raw, items_raw, lines, other_entries, total, currency)
     ON CONFLICT (merchant_id, resource, salla_id) DO UPDATE SET
         list_version = CASE
             WHEN ", falsely_newer!("s.list_version", "excluded.detail_version"), " THEN excluded.detail_version - interval '1 microsecond'
@@ -148,6 +201,10 @@ const LAND_WHOLE: &str = concat!(
                          THEN coalesce(s.items_raw, excluded.items_raw) ELSE excluded.items_raw END,
         detail_run = excluded.detail_run,
         gone_at = NULL,
+        lines = excluded.lines,
+        other_entries = excluded.other_entries,
+        ", whole_total!("total"), ",
+        ", whole_total!("currency"), ",
         effect = CASE WHEN s.detail_hash = excluded.detail_hash THEN 0 ELSE 1 END
                | CASE WHEN excluded.detail_run IN (s.list_run, s.detail_run) THEN 0 ELSE 2 END
                | CASE WHEN excluded.detail_run = s.detail_run THEN 0 ELSE 8 END
@@ -161,7 +218,7 @@ const LAND_WHOLE: &str = concat!(
         coalesce(list_since > detail_version, false) AS lacks_details"
 );
 
-pub(crate) async fn land_listed<R>(
+pub(crate) async fn land_listed<R: Holds>(
     tx: &mut PgConnection,
     run: &HeldRun,
     (resource, new_rows): (Resource, NewRows),
@@ -172,20 +229,24 @@ pub(crate) async fn land_listed<R>(
         return new_sources::copy_listed(tx, run, resource, records).await;
     }
     let columns = SourceColumns::of(records);
-    let verdicts = sqlx::query_as(LAND_LISTED)
-        .bind(run.merchant.0)
-        .bind(resource.as_str())
-        .bind(run.number)
-        .bind(columns.ids)
-        .bind(columns.versions)
-        .bind(columns.hashes)
-        .bind(columns.raws)
+    let contents = contents(records);
+    let mut arguments = PgArguments::default();
+    add(&mut arguments, run.merchant.0)?;
+    add(&mut arguments, resource.as_str())?;
+    add(&mut arguments, run.number)?;
+    add(&mut arguments, columns.ids)?;
+    add(&mut arguments, columns.versions)?;
+    add(&mut arguments, columns.hashes)?;
+    add(&mut arguments, columns.raws)?;
+    ContentColumns::of(&contents).bind(&mut arguments)?;
+    add(&mut arguments, run.rewrites)?;
+    let verdicts = sqlx::query_as_with(LAND_LISTED, arguments)
         .fetch_all(tx)
         .await?;
     Ok(judged(run, verdicts, |v| !v.lacks_details))
 }
 
-pub(crate) async fn land_whole<R>(
+pub(crate) async fn land_whole<R: Holds>(
     tx: &mut PgConnection,
     run: &HeldRun,
     new_rows: NewRows,
@@ -197,14 +258,18 @@ pub(crate) async fn land_whole<R>(
         return new_sources::copy_whole(tx, run, records).await;
     }
     let columns = SourceColumns::of(records);
-    let verdicts = sqlx::query_as(LAND_WHOLE)
-        .bind(run.merchant.0)
-        .bind(run.number)
-        .bind(columns.ids)
-        .bind(columns.versions)
-        .bind(columns.hashes)
-        .bind(columns.raws)
-        .bind(columns.items_raws)
+    let contents = contents(records);
+    let mut arguments = PgArguments::default();
+    add(&mut arguments, run.merchant.0)?;
+    add(&mut arguments, run.number)?;
+    add(&mut arguments, columns.ids)?;
+    add(&mut arguments, columns.versions)?;
+    add(&mut arguments, columns.hashes)?;
+    add(&mut arguments, columns.raws)?;
+    add(&mut arguments, columns.items_raws)?;
+    ContentColumns::of(&contents).bind(&mut arguments)?;
+    add(&mut arguments, run.rewrites)?;
+    let verdicts = sqlx::query_as_with(LAND_WHOLE, arguments)
         .fetch_all(tx)
         .await?;
     Ok(judged(run, verdicts, |v| v.lacks_details))
@@ -220,6 +285,19 @@ fn judged(run: &HeldRun, mut verdicts: Vec<Verdict>, below: fn(&Verdict) -> bool
         }
     }
     verdicts
+}
+
+columns! {
+    struct ContentColumns<'a> from &'a Contents<'a> {
+        lines: Option<i32>, "integer" = |c| c.lines;
+        other_entries: Option<i32>, "integer" = |c| c.other_entries;
+        total: Option<Decimal>, "numeric" = |c| c.total;
+        currency: OptionalText<'a>, "text" = |c| c.currency.clone();
+    }
+}
+
+fn contents<R: Holds>(records: &[Incoming<R>]) -> Vec<Contents<'_>> {
+    records.iter().map(|r| r.record.contents()).collect()
 }
 
 struct SourceColumns<'a> {
@@ -257,6 +335,7 @@ const LAND_GONE: &str = concat!(
         list_since = CASE WHEN ", falsely_newer!("s.list_since", "excluded.gone_at"), " THEN excluded.gone_at ELSE s.list_since END,
         list_hash = NULL, list_raw = NULL, list_run = NULL,
         detail_version = NULL, detail_hash = NULL, detail_raw = NULL, items_raw = NULL, detail_run = NULL,
+        lines = NULL, other_entries = NULL, total = NULL, currency = NULL,
         effect = CASE WHEN $2 IN (s.list_run, s.detail_run) THEN 2 ELSE 0 END
                | CASE WHEN s.detail_run = $2 THEN 8 ELSE 0 END
                | CASE WHEN ", falsely_newer!("greatest(s.list_version, s.list_since, s.detail_version, s.gone_at)", "excluded.gone_at"), " THEN 16 ELSE 0 END
@@ -313,7 +392,7 @@ pub(crate) async fn count_loaded<R>(
             .map(|r| r.id)
             .filter(|id| passed.binary_search(id).is_err())
             .collect();
-        let mut arguments = sqlx::postgres::PgArguments::default();
+        let mut arguments = PgArguments::default();
         add(&mut arguments, run.merchant.0)?;
         add(&mut arguments, resource.as_str())?;
         add(&mut arguments, others)?;

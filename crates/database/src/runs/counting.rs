@@ -4,11 +4,12 @@ use std::iter::Enumerate;
 use std::slice::Iter;
 use std::sync::{Mutex, PoisonError};
 
-use domain::certificate::{Listing, WindowCounts};
+use domain::certificate::{CurrencyTotal, EntryCounts, InsideCounts, Listing, WindowCounts};
 use domain::resource::Resource;
 use domain::run::WindowId;
 use importer::ports::landing::RunLease;
 use jiff_sqlx::Date;
+use rust_decimal::Decimal;
 use sqlx::{PgConnection, PgPool};
 
 use crate::failure::Trouble;
@@ -92,13 +93,17 @@ const LISTING: &str = listed!("SELECT * FROM listing");
 /// because then something of the record lacks even if an older row is there; then the
 /// row; then the tombstone. An id without any is missing, and the sums show it.
 ///
+/// What a loaded record holds is compared record by record, because a line too many in one
+/// order must not make up for one that another order lacks. `$inside` names what was read
+/// and what is held; where nothing was counted, the record does not take part.
+///
 /// The lateral look-ups with a limit keep the planner from joining whole tables: in
 /// the first minutes of an import its statistics still call them empty. Tombstones only
-/// matter to ids without a row, so elsewhere they are looked up for those alone; of an
-/// order the same look-up also tells of its details. In the order of ids neighbours in
-/// the index are looked up one after the other.
+/// matter to ids without a row, so for records that hold nothing they are looked up for
+/// those alone; the same look-up also says what was read, and of an order's details. In the
+/// order of ids neighbors in the index are looked up one after the other.
 macro_rules! judge {
-    ($table:literal, $asks_source:literal, $has_details:literal) => {
+    ($table:literal, $asks_source:literal, $has_details:literal, $inside:expr) => {
         concat!(
             listed!(
                 ", judged AS MATERIALIZED (
@@ -110,6 +115,7 @@ macro_rules! judge {
                            t.id IS NOT NULL AS is_present,
                            s.gone_at IS NOT NULL AS is_gone, "
             ),
+            $inside,
             $has_details,
             " AS has_details
                 FROM listed l
@@ -123,16 +129,50 @@ macro_rules! judge {
             $asks_source,
             " AND s.merchant_id = $2 AND s.resource = $3::text::salla_sync.resource
                       AND s.salla_id = l.id LIMIT 1) s ON true
+            ), loaded AS (
+                SELECT * FROM judged WHERE is_present AND NOT is_rejected
             ), verdicts AS (
                 SELECT count(*) FILTER (WHERE is_rejected) AS rejected,
-                       count(*) FILTER (WHERE is_present AND NOT is_rejected) AS loaded,
-                       count(*) FILTER (WHERE is_present AND NOT is_rejected AND has_details)
-                           AS with_details,
                        count(*) FILTER (WHERE is_gone AND NOT is_present AND NOT is_rejected) AS gone
                 FROM judged
+            ), inside AS (
+                SELECT count(*) AS loaded,
+                       count(*) FILTER (WHERE has_details) AS with_details,
+                       coalesce(sum(lines), 0)::bigint AS lines_listed,
+                       coalesce(sum(lines_held) FILTER (WHERE lines IS NOT NULL), 0)::bigint
+                           AS lines_held,
+                       coalesce(sum(others), 0)::bigint AS others_listed,
+                       coalesce(sum(others_held) FILTER (WHERE others IS NOT NULL), 0)::bigint
+                           AS others_held,
+                       count(*) FILTER (WHERE lines <> lines_held OR others <> others_held
+                           OR total IS NOT NULL
+                              AND (total, currency) IS DISTINCT FROM (total_held, currency_held))
+                           AS differing
+                FROM loaded
+            ), totals AS (
+                SELECT currency, sum(read) AS read, sum(held) AS held
+                FROM (SELECT coalesce(currency, '?') AS currency, total AS read, 0 AS held
+                      FROM loaded WHERE total IS NOT NULL
+                      UNION ALL
+                      SELECT coalesce(currency_held, '?'), 0, coalesce(total_held, 0)
+                      FROM loaded WHERE total IS NOT NULL) both_sides
+                GROUP BY currency
             )
-            SELECT listing.*, verdicts.* FROM listing CROSS JOIN verdicts"
+            SELECT listing.*, verdicts.*, inside.*,
+                   ARRAY(SELECT currency FROM totals ORDER BY currency) AS currencies,
+                   ARRAY(SELECT read FROM totals ORDER BY currency) AS totals_read,
+                   ARRAY(SELECT held FROM totals ORDER BY currency) AS totals_held
+            FROM listing CROSS JOIN verdicts CROSS JOIN inside"
         )
+    };
+}
+
+/// Of records without lists inside.
+macro_rules! nothing_inside {
+    () => {
+        "NULL::integer AS lines, 0 AS lines_held, NULL::integer AS others, 0 AS others_held,
+         NULL::numeric AS total, NULL::numeric AS total_held,
+         NULL::text AS currency, NULL::text AS currency_held, "
     };
 }
 
@@ -143,12 +183,43 @@ const ORDERS: &str = judge!(
     "true",
     "t.has_items AND s.detail_version IS NOT NULL
          AND NOT EXISTS (SELECT FROM salla_sync.pending_details p
-                         WHERE p.merchant_id = $2 AND p.order_id = l.id)"
+                         WHERE p.merchant_id = $2 AND p.order_id = l.id)",
+    "s.lines, s.other_entries AS others, s.total, s.currency,
+     (SELECT count(*) FROM salla.order_items i
+      WHERE i.merchant_id = $2 AND i.order_id = l.id) AS lines_held,
+     (SELECT count(*) FROM salla.order_discounts d
+      WHERE d.merchant_id = $2 AND d.order_id = l.id) AS others_held,
+     t.total AS total_held, t.currency AS currency_held, "
 );
-const CUSTOMERS: &str = judge!("salla.customers", "t.id IS NULL", "false");
-const PRODUCTS: &str = judge!("salla.products", "t.id IS NULL", "false");
-const CATEGORIES: &str = judge!("salla.categories", "t.id IS NULL", "false");
-const ORDER_STATUSES: &str = judge!("salla.order_statuses", "t.id IS NULL", "false");
+const CUSTOMERS: &str = judge!(
+    "salla.customers",
+    "t.id IS NULL",
+    "false",
+    nothing_inside!()
+);
+const PRODUCTS: &str = judge!(
+    "salla.products",
+    "true",
+    "false",
+    "s.lines, s.other_entries AS others, NULL::numeric AS total, NULL::text AS currency,
+     (SELECT count(*) FROM salla.product_variants v
+      WHERE v.merchant_id = $2 AND v.product_id = l.id) AS lines_held,
+     (SELECT count(*) FROM salla.product_categories c
+      WHERE c.merchant_id = $2 AND c.product_id = l.id) AS others_held,
+     NULL::numeric AS total_held, NULL::text AS currency_held, "
+);
+const CATEGORIES: &str = judge!(
+    "salla.categories",
+    "t.id IS NULL",
+    "false",
+    nothing_inside!()
+);
+const ORDER_STATUSES: &str = judge!(
+    "salla.order_statuses",
+    "t.id IS NULL",
+    "false",
+    nothing_inside!()
+);
 
 #[derive(sqlx::FromRow)]
 struct Listed {
@@ -194,6 +265,43 @@ struct Judged {
     loaded: i64,
     with_details: i64,
     gone: i64,
+    #[sqlx(flatten)]
+    inside: Inside,
+}
+
+#[derive(sqlx::FromRow)]
+struct Inside {
+    lines_listed: i64,
+    lines_held: i64,
+    others_listed: i64,
+    others_held: i64,
+    differing: i64,
+    currencies: Vec<String>,
+    totals_read: Vec<Decimal>,
+    totals_held: Vec<Decimal>,
+}
+
+impl From<Inside> for InsideCounts {
+    fn from(inside: Inside) -> Self {
+        let entries = |listed: i64, held: i64| EntryCounts {
+            listed: listed.cast_unsigned(),
+            held: held.cast_unsigned(),
+        };
+        let sums = inside.totals_read.into_iter().zip(inside.totals_held);
+        let totals = inside.currencies.into_iter().zip(sums);
+        Self {
+            lines: entries(inside.lines_listed, inside.lines_held),
+            others: entries(inside.others_listed, inside.others_held),
+            totals: totals
+                .map(|(currency, (read, held))| CurrencyTotal {
+                    currency,
+                    read,
+                    held,
+                })
+                .collect(),
+            differing: inside.differing.cast_unsigned(),
+        }
+    }
 }
 
 /// A window as far as counting needs it.
@@ -318,5 +426,6 @@ async fn count(
             0
         },
         details_loaded: judged.with_details.cast_unsigned(),
+        inside: judged.inside.into(),
     })
 }

@@ -8,7 +8,7 @@ use importer::ports::platform::Records;
 use crate::make::{at, customer, money, ok, text, whole};
 use crate::shop::Shop;
 
-fn product(id: i64) -> Product {
+pub(crate) fn product(id: i64) -> Product {
     Product {
         id,
         sku: text("SKU-77"),
@@ -30,11 +30,11 @@ fn product(id: i64) -> Product {
         url: None,
         updated_at: None,
         variants: vec![variant(1), variant(2)],
-        category_ids: vec![5, 6, 5],
+        category_ids: vec![Some(5), Some(6), Some(5)],
     }
 }
 
-fn variant(id: i64) -> ProductVariant {
+pub(crate) fn variant(id: i64) -> ProductVariant {
     ProductVariant {
         id,
         sku: None,
@@ -45,11 +45,11 @@ fn variant(id: i64) -> ProductVariant {
         cost_price: None,
         stock_quantity: None,
         unlimited_quantity: None,
-        option_value_ids: vec![11, 12],
+        option_value_ids: vec![Some(11), Some(12)],
     }
 }
 
-async fn land_products(shop: &Shop, page: u32, seconds: i64, products: Vec<Product>) {
+pub(crate) async fn land_products(shop: &Shop, page: u32, seconds: i64, products: Vec<Product>) {
     let records = products.into_iter().map(ok).collect();
     shop.land(page, at(seconds), Records::Products(records))
         .await;
@@ -63,11 +63,11 @@ async fn products_come_with_variants_and_categories() {
         .one("SELECT p.currency, v.option_value_ids FROM salla.products p JOIN salla.product_variants v ON v.product_id = p.id WHERE v.id = 2")
         .await;
     assert_eq!((currency.as_str(), options), ("SAR", vec![11, 12]));
-    assert_eq!(shop.rows("salla.product_categories").await, 2);
+    assert_eq!(shop.rows("salla.product_categories").await, 3);
 
     let mut changed = product(77);
     changed.variants = vec![variant(2), variant(3)];
-    changed.category_ids = vec![7];
+    changed.category_ids = vec![Some(7)];
     land_products(&shop, 2, 10, vec![changed]).await;
     let variants: Vec<(i64, i32)> = shop
         .all("SELECT id, position FROM salla.product_variants ORDER BY id")

@@ -186,6 +186,7 @@ async fn headers_and_details_may_come_in_any_order() {
     let detail = Order {
         status: status("completed"),
         payment_method: None,
+        total: money(11_000),
         ..whole(1)
     };
     let new_header = Order {
@@ -219,6 +220,8 @@ async fn headers_and_details_may_come_in_any_order() {
         let (row,): (String,) = shop
             .one("SELECT (to_jsonb(o) - 'merchant_id')::text FROM salla.orders o")
             .await;
+        let inside = shop.count(Resource::Orders).await.inside;
+        assert!(inside.balances(), "{order:?}: {inside:?}");
         seen.push((order, row, shop.pending().await));
     }
     for (order, row, pending) in &seen {

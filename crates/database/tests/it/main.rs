@@ -16,6 +16,7 @@ mod details;
 mod forgotten;
 mod freezing;
 mod future;
+mod inside;
 mod landing_orders;
 mod make;
 mod migrating;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::certificate::{Certificate, Listing, Proof, WindowCounts};
+use domain::certificate::{Certificate, EntryCounts, Listing, Proof, WindowCounts};
 use domain::resource::Resource;
 use domain::slice::{ProductStatus, Slice};
 use jiff::tz::TimeZone;
@@ -19,6 +19,7 @@ pub fn print(certificate: &Certificate) {
         as_of.strftime("%Y-%m-%d %H:%M:%S UTC")
     ));
     lines(windows(certificate));
+    print_inside(certificate);
     print_vanished(certificate);
     print_months(certificate);
     print_rejections(certificate);
@@ -48,6 +49,7 @@ fn windows(certificate: &Certificate) -> Table {
         "gone",
         "details needed",
         "details loaded",
+        "lines",
         "walks",
         "",
     ]);
@@ -69,6 +71,7 @@ fn windows(certificate: &Certificate) -> Table {
             count(w.gone),
             details(w, w.details_needed),
             details(w, w.details_loaded),
+            entry_counts(w.listing.resource, w.inside.lines),
             w.listing.walks.to_string(),
             remark(w),
         ]);
@@ -87,11 +90,16 @@ fn of_balanced_category(window: &WindowCounts) -> Option<ProductStatus> {
 }
 
 /// The balanced categories of one status in one line.
-fn categories(certificate: &Certificate, status: ProductStatus) -> [String; 11] {
+fn categories(certificate: &Certificate, status: ProductStatus) -> [String; 12] {
     let windows = certificate.windows.iter();
     let of_it = windows.filter(|w| of_balanced_category(w) == Some(status));
     let sum = |of: fn(&WindowCounts) -> u64| count(of_it.clone().map(of).sum());
     let walks = of_it.clone().map(|w| w.listing.walks).max();
+    let of_lines = |of: fn(&WindowCounts) -> u64| of_it.clone().map(of).sum();
+    let inside = EntryCounts {
+        listed: of_lines(|w| w.inside.lines.listed),
+        held: of_lines(|w| w.inside.lines.held),
+    };
     [
         Resource::Products.to_string(),
         format!("{}, {} categories", status.as_str(), of_it.clone().count()),
@@ -102,6 +110,7 @@ fn categories(certificate: &Certificate, status: ProductStatus) -> [String; 11] 
         sum(|w| w.gone),
         String::new(),
         String::new(),
+        entry_counts(Resource::Products, inside),
         walks.unwrap_or(0).to_string(),
         "balanced".to_owned(),
     ]
@@ -126,7 +135,24 @@ fn details(window: &WindowCounts, number: u64) -> String {
     }
 }
 
+/// Line items of orders and variants of products.
+fn entry_counts(resource: Resource, lines: EntryCounts) -> String {
+    match resource {
+        Resource::Orders | Resource::Products if lines.listed == lines.held => count(lines.held),
+        Resource::Orders | Resource::Products => {
+            format!("{} of {}", count(lines.held), count(lines.listed))
+        }
+        Resource::Customers | Resource::Categories | Resource::OrderStatuses => String::new(),
+    }
+}
+
 fn remark(window: &WindowCounts) -> String {
+    if window.listing.proof() != Proof::Unproven && !window.inside.balances() {
+        return format!(
+            "INCOMPLETE: {} differ inside",
+            count(window.inside.differing)
+        );
+    }
     if window.listing.proof() != Proof::Unproven && !window.records_are_accounted_for() {
         return "INCOMPLETE".to_owned();
     }
@@ -163,6 +189,32 @@ fn left_over(listing: &Listing) -> String {
             "CANNOT BE PROVEN: Salla counts {} too few",
             count(more.unsigned_abs())
         ),
+    }
+}
+
+/// Where the rows inside records are not what Salla sent.
+fn print_inside(certificate: &Certificate) {
+    for w in certificate.windows.iter().filter(|w| !w.inside.balances()) {
+        let others = w.inside.others;
+        if others.listed != others.held {
+            line(format!(
+                "{} {}: {} of {} discounts or categories are in the database.",
+                w.listing.resource,
+                window(&w.listing),
+                count(others.held),
+                count(others.listed)
+            ));
+        }
+        for total in w.inside.totals.iter().filter(|t| t.read != t.held) {
+            line(format!(
+                "{} {}: the totals in {} add up to {} and should be {}.",
+                w.listing.resource,
+                window(&w.listing),
+                total.currency,
+                total.held,
+                total.read
+            ));
+        }
     }
 }
 
@@ -234,6 +286,18 @@ fn verdict(certificate: &Certificate) -> String {
                 gone."
             .to_owned();
     }
+    let inside = certificate
+        .windows
+        .iter()
+        .filter(|w| w.listing.slice.is_none());
+    let differing: u64 = inside.map(|w| w.inside.differing).sum();
+    if differing > 0 {
+        return format!(
+            "\n{} record(s) have rows that are not what Salla sent: `salla-sync import --again` \
+             puts them back.",
+            count(differing)
+        );
+    }
     format!(
         "\n{} window(s) do not balance: Salla's list changed on every walk, or reports records \
          that it does not list. Everything that was read is kept.",
@@ -244,6 +308,7 @@ fn verdict(certificate: &Certificate) -> String {
 #[cfg(test)]
 mod tests {
     use domain::ceiling::Ceiling;
+    use domain::certificate::InsideCounts;
     use domain::run::WindowId;
 
     use super::*;
@@ -274,6 +339,7 @@ mod tests {
             gone: 0,
             details_needed: 0,
             details_loaded: 0,
+            inside: InsideCounts::default(),
         }
     }
 

@@ -77,6 +77,10 @@ fn meaning(meaning: Meaning) -> String {
         Meaning::Lost(records) => {
             format!("MISSING: {} were listed and are not here", count(records))
         }
+        Meaning::Altered(records) => format!(
+            "ALTERED: {} hold something else than was read",
+            count(records)
+        ),
         Meaning::Lacking(records) => format!(
             "MISSING: {} appeared on days that were over",
             count(records)

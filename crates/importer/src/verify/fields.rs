@@ -58,7 +58,10 @@ pub(super) fn that_differ(stored: &Order, told: &Order) -> Vec<&'static str> {
     note("exchange_rate", contradicts(&rate(stored), &rate(told)));
     differ.extend(amounts_that_differ(&stored.amounts, &told.amounts));
     if let Some(theirs) = &told.items
-        && stored.items.as_deref().map(by_id) != Some(by_id(theirs))
+        && !stored
+            .items
+            .as_deref()
+            .is_some_and(|ours| are_the_same(ours, theirs))
     {
         differ.push("items");
     }
@@ -99,10 +102,12 @@ fn amounts_that_differ(
     differ
 }
 
-/// Lines in the order of their ids, each once: a line that is sent twice is one line.
-fn by_id(items: &[OrderItem]) -> Vec<&OrderItem> {
-    let mut items: Vec<&OrderItem> = items.iter().collect();
-    items.sort_by_key(|item| item.id);
-    items.dedup_by_key(|item| item.id);
-    items
+/// The same lines, in whatever order. Two that are equal are two.
+fn are_the_same(ours: &[OrderItem], theirs: &[OrderItem]) -> bool {
+    let mut left: Vec<&OrderItem> = ours.iter().collect();
+    let found = theirs.iter().all(|item| {
+        let place = left.iter().position(|ours| *ours == item);
+        place.map(|place| left.swap_remove(place)).is_some()
+    });
+    found && left.is_empty()
 }

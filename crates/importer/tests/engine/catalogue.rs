@@ -200,6 +200,6 @@ fn product(listed: &ListedProduct) -> Product {
         url: None,
         updated_at: None,
         variants: vec![],
-        category_ids: listed.categories.clone(),
+        category_ids: listed.categories.iter().copied().map(Some).collect(),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::ceiling::Ceiling;
-use domain::certificate::{Certificate, Listing, WindowCounts};
+use domain::certificate::{Certificate, InsideCounts, Listing, WindowCounts};
 use domain::failure::Failure;
 use domain::instant::riyadh_midnight;
 use domain::order::{Completeness, Order, Version};
@@ -189,6 +189,7 @@ impl State {
             gone: count(&|id| self.gone.contains(id)),
             details_needed: if is_of_orders { loaded } else { 0 },
             details_loaded: full,
+            inside: InsideCounts::default(),
         }
     }
 }

@@ -104,11 +104,16 @@ pub(super) fn order(order_id: i64) -> Ask {
     }
 }
 
-pub(super) fn order_items(order_id: i64) -> Ask {
+/// `page` counts from 1; Salla documents no other one.
+pub(super) fn order_items(order_id: i64, page: usize) -> Ask {
+    let mut query = vec![("order_id", order_id.to_string())];
+    if page > 1 {
+        query.push(("page", page.to_string()));
+    }
     Ask {
         what: format!("asking for the items of order {order_id}"),
         path: "orders/items".to_owned(),
-        query: vec![("order_id", order_id.to_string())],
+        query,
         class: class::ORDER_ITEMS,
         customers: false,
     }

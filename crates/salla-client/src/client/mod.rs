@@ -17,10 +17,10 @@ use importer::ports::platform::{Answer, BudgetReading, Page, PageRequest, Platfo
 use jiff::SignedDuration;
 
 use crate::concurrency::Concurrency;
-use crate::envelope::{EnvelopeError, split_one};
+use crate::envelope::{EnvelopeError, split_one, split_one_page};
 use crate::pacing::{Budget, PacerSettings};
 use crate::request::{Ask, Requester, customers_lane, store_info};
-use crate::translate;
+use crate::translate::{self, ItemPage};
 pub use settings::ClientSettings;
 
 /// The budget of `/customers*`, which Salla counts by IP address (FACTS §6).
@@ -137,11 +137,24 @@ impl Platform for SallaClient {
     }
 
     async fn order_items(&self, order_id: i64) -> Result<Option<Answer<Vec<OrderItem>>>, Failure> {
-        let ask = asks::order_items(order_id);
-        self.one(&ask, |body| {
-            Ok(translate::decode(split_one(body)?, translate::order_items))
-        })
-        .await
+        let mut pages = Vec::new();
+        let mut version = None;
+        loop {
+            let ask = asks::order_items(order_id, pages.len() + 1);
+            let read = |body: &[u8]| split_one_page(body).map(ItemPage::new);
+            let Some(fetched) = self.requester.get(&ask, read).await? else {
+                return Ok(None);
+            };
+            let version = *version.get_or_insert(fetched.version);
+            let page = fetched.value;
+            let is_last =
+                page.is_empty() || page.pagination.total_pages as usize <= pages.len() + 1;
+            pages.push(page);
+            if is_last {
+                let record = translate::items_of_pages(&pages);
+                return Ok(Some(Answer { record, version }));
+            }
+        }
     }
 
     fn budget(&self) -> BudgetReading {

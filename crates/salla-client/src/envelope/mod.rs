@@ -43,6 +43,15 @@ pub fn split_one(body: &[u8]) -> Result<&RawValue, EnvelopeError> {
     data.ok_or(EnvelopeError::NotAnEnvelope("there is no data"))
 }
 
+/// The same, with what the answer says of further pages.
+pub fn split_one_page(body: &[u8]) -> Result<(&RawValue, Pagination), EnvelopeError> {
+    let envelope: Envelope<'_, Data<'_>> = open(body)?;
+    let pagination = pagination::read(&envelope.pagination, 0)?;
+    let data = envelope.data.0;
+    let data = data.ok_or(EnvelopeError::NotAnEnvelope("there is no data"))?;
+    Ok((data, pagination))
+}
+
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a, D: Deserialize<'de> + Default"))]
 struct Envelope<'a, D> {

@@ -1,5 +1,7 @@
 //! Products, their variants, and categories.
 
+use std::collections::BTreeMap;
+
 use domain::catalogue::{Category, Product, ProductVariant};
 use domain::rejection::Rejection;
 use serde_json::value::RawValue;
@@ -16,7 +18,7 @@ pub fn product(raw: &RawValue) -> Result<Product, Rejection> {
 
 /// A category (FACTS §10).
 pub fn category(raw: &RawValue) -> Result<Category, Rejection> {
-    record(raw, |wire: &wire::Category<'_>| wire.id, build_category)
+    record(raw, |wire: &wire::Category<'_>| wire.id, build_tree)
 }
 
 pub(super) fn products(body: &[u8]) -> Option<Listed<Product>> {
@@ -24,7 +26,7 @@ pub(super) fn products(body: &[u8]) -> Option<Listed<Product>> {
 }
 
 pub(super) fn categories(body: &[u8]) -> Option<Listed<Category>> {
-    records_in_one_go(body, |wire: &wire::Category<'_>| wire.id, build_category)
+    records_in_one_go(body, |wire: &wire::Category<'_>| wire.id, build_tree)
 }
 
 fn build_product(id: i64, wire: &wire::Product<'_>) -> Result<Product, Defect> {
@@ -51,24 +53,34 @@ fn build_product(id: i64, wire: &wire::Product<'_>) -> Result<Product, Defect> {
         url: wire.url.or(shop_url).string(),
         updated_at: read::optional_instant(wire.updated_at),
         variants: variants(&wire.skus).at("skus")?,
-        category_ids: category_ids(&wire.categories),
+        category_ids: category_ids(&wire.categories).at("categories")?,
     })
 }
 
 fn variants(wire: &List<Object<wire::Sku<'_>>>) -> Result<Vec<ProductVariant>, Defect> {
-    if matches!(wire, List::Odd) {
-        return Err(read::invalid_field("the variants are not a list"));
-    }
-    let rows = wire.rows().iter().enumerate();
+    let rows = entries(wire, "the variants are not a list")?;
+    let rows = rows.iter().enumerate();
     rows.map(|(index, row)| variant(row).at_index(index))
         .collect()
+}
+
+/// The entries of a list; something else in its place is not an empty list.
+fn entries<'w, T>(wire: &'w List<T>, problem: &'static str) -> Result<&'w [T], Defect> {
+    match wire {
+        List::Odd => Err(read::invalid_field(problem)),
+        List::Missing | List::Empty | List::Of(_) => Ok(wire.rows()),
+    }
 }
 
 fn variant(row: &Object<wire::Sku<'_>>) -> Result<ProductVariant, Defect> {
     let Some(wire) = row.get() else {
         return Err(read::invalid_field("the variant is not an object"));
     };
-    let option_values = wire.related_option_values.rows().iter();
+    let option_values = entries(
+        &wire.related_option_values,
+        "the option values are not a list",
+    )
+    .at("related_option_values")?;
     Ok(ProductVariant {
         id: read::id(wire.id).at("id")?,
         sku: wire.sku.string(),
@@ -79,23 +91,35 @@ fn variant(row: &Object<wire::Sku<'_>>) -> Result<ProductVariant, Defect> {
         cost_price: read::amount(wire.cost_price).at("cost_price")?,
         stock_quantity: read::quantity(wire.stock_quantity).at("stock_quantity")?,
         unlimited_quantity: wire.unlimited_quantity.flag(),
-        option_value_ids: option_values.filter_map(|id| id.reference()).collect(),
+        option_value_ids: option_values.iter().map(|id| id.reference()).collect(),
     })
 }
 
-/// Whole categories or bare ids; one that cannot be read is left out, as it says
-/// nothing about the product itself.
-fn category_ids(wire: &List<Json<'_>>) -> Vec<i64> {
-    wire.rows()
-        .iter()
-        .filter_map(|category| match category.kind() {
-            Kind::Object(object) => {
-                let reference: wire::Reference<'_> = serde_json::from_str(object).ok()?;
-                reference.id.reference()
-            }
-            _ => category.reference(),
-        })
-        .collect()
+/// Whole categories or bare ids. An entry that names none is an entry all the same.
+fn category_ids(wire: &List<Json<'_>>) -> Result<Vec<Option<i64>>, Defect> {
+    let id = |category: &Json<'_>| match category.kind() {
+        Kind::Object(object) => {
+            let reference: wire::Reference<'_> = serde_json::from_str(object).ok()?;
+            reference.id.reference()
+        }
+        _ => category.reference(),
+    };
+    let rows = entries(wire, "the categories are not a list")?;
+    Ok(rows.iter().map(id).collect())
+}
+
+/// A category with all below it, each of which becomes a row under its own id: two that
+/// share one must be the same.
+fn build_tree(id: i64, wire: &wire::Category<'_>) -> Result<Category, Defect> {
+    let tree = build_category(id, wire)?;
+    let mut by_id = BTreeMap::new();
+    for category in tree.with_descendants() {
+        if *by_id.entry(category.id).or_insert(category) != category {
+            let problem = read::invalid_field("two different categories have the same id");
+            return Err(problem.at("sub_categories"));
+        }
+    }
+    Ok(tree)
 }
 
 fn build_category(id: i64, wire: &wire::Category<'_>) -> Result<Category, Defect> {
@@ -111,7 +135,8 @@ fn build_category(id: i64, wire: &wire::Category<'_>) -> Result<Category, Defect
 }
 
 fn sub_categories(wire: &wire::Category<'_>) -> Result<Vec<Category>, Defect> {
-    let rows = wire.sub_categories.rows().iter().enumerate();
+    let rows = entries(&wire.sub_categories, "the categories are not a list")?;
+    let rows = rows.iter().enumerate();
     rows.map(|(index, row)| sub_category(row).at_index(index))
         .collect()
 }

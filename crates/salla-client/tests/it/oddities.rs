@@ -300,10 +300,96 @@ fn what_rejects_a_product() {
             Code::InvalidAmount,
             "$.skus[0].price.amount",
         ),
+        (
+            r#"{"id":5,"skus":[{"id":1},null]}"#,
+            Code::InvalidField,
+            "$.skus[1]",
+        ),
+        (
+            r#"{"id":5,"skus":{"first":{"id":1}}}"#,
+            Code::InvalidField,
+            "$.skus",
+        ),
+        (
+            r#"{"id":5,"categories":{"id":7}}"#,
+            Code::InvalidField,
+            "$.categories",
+        ),
+        (
+            r#"{"id":5,"categories":"all"}"#,
+            Code::InvalidField,
+            "$.categories",
+        ),
+        (
+            r#"{"id":5,"skus":[{"id":1,"related_option_values":7}]}"#,
+            Code::InvalidField,
+            "$.skus[0].related_option_values",
+        ),
     ];
     for (json, code, path) in table {
         check(Resource::Products, json, code, path, Some(5));
     }
+}
+
+#[test]
+fn what_rejects_a_category() {
+    let table = [
+        (
+            r#"{"id":5,"sub_categories":7}"#,
+            Code::InvalidField,
+            "$.sub_categories",
+        ),
+        (
+            r#"{"id":5,"sub_categories":[{"id":6},null]}"#,
+            Code::InvalidField,
+            "$.sub_categories[1]",
+        ),
+        (
+            r#"{"id":5,"sub_categories":[{"id":6,"name":"a"},{"id":6,"name":"b"}]}"#,
+            Code::InvalidField,
+            "$.sub_categories",
+        ),
+        (
+            r#"{"id":5,"sub_categories":[{"id":6,"sub_categories":[{"id":5,"name":"b"}]}]}"#,
+            Code::InvalidField,
+            "$.sub_categories",
+        ),
+    ];
+    for (json, code, path) in table {
+        check(Resource::Categories, json, code, path, Some(5));
+    }
+    let same = r#"{"id":5,"sub_categories":[{"id":6,"name":"a"},{"id":6,"name":"a"}]}"#;
+    assert_eq!(rejection(Resource::Categories, same), None);
+}
+
+/// An entry is an entry, whether or not it names something and however often.
+#[test]
+fn entries_of_a_product_are_all_kept() {
+    let product = r#"{"id":5,"categories":[{"id":7},null,7,"x",{"id":7}],"skus":[
+        {"id":1,"sku":"a","related_option_values":[3,null,"3",{}]},{"id":1,"sku":"b"},{"id":1,"sku":"b"}]}"#;
+    let product = translate::product(&raw(product)).unwrap();
+    assert_eq!(
+        product.category_ids,
+        [Some(7), None, Some(7), None, Some(7)]
+    );
+    let variants: Vec<_> = product
+        .variants
+        .iter()
+        .map(|v| (v.id, v.sku.as_deref()))
+        .collect();
+    assert_eq!(variants, [(1, Some("a")), (1, Some("b")), (1, Some("b"))]);
+    assert_eq!(
+        product.variants[0].option_value_ids,
+        [Some(3), None, Some(3), None]
+    );
+}
+
+#[test]
+fn lines_with_one_id_are_all_kept() {
+    let items = r#"[{"id":1,"name":"a","quantity":1},{"id":1,"name":"b","quantity":2},{"id":1,"name":"b","quantity":2}]"#;
+    let items = translate::order_items(&raw(items)).unwrap();
+    let names: Vec<_> = items.iter().map(|item| item.name.as_str()).collect();
+    assert_eq!(names, ["a", "b", "b"]);
 }
 
 #[test]

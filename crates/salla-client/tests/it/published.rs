@@ -281,12 +281,12 @@ fn products() {
                 (1_672_932_878, decimal("50"))
             );
             assert_eq!(products[0].variants[0].stock_quantity, decimal("12"));
-            assert_eq!(products[0].category_ids, Vec::<i64>::new());
+            assert_eq!(products[0].category_ids, []);
             assert_eq!(
                 products[1].price.as_ref().unwrap().amount,
                 decimal("79").unwrap()
             );
-            assert_eq!(products[1].category_ids, [1_032_561_074]);
+            assert_eq!(products[1].category_ids, [Some(1_032_561_074)]);
             assert_eq!(
                 (products[1].brand_id, &products[1].brand_name),
                 (None, &None)
@@ -316,7 +316,10 @@ fn products() {
             (variant.cost_price, &variant.sale_price),
             (decimal("0"), &None)
         );
-        assert_eq!(variant.option_value_ids, [369_375_517, 410_377_234]);
+        assert_eq!(
+            variant.option_value_ids,
+            [Some(369_375_517), Some(410_377_234)]
+        );
     });
 }
 

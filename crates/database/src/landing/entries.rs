@@ -1,0 +1,60 @@
+//! Lists inside a record, as rows of their own. An entry is known by its place in the list:
+//! two entries with the same id are two entries.
+
+use sqlx::PgConnection;
+
+use crate::failure::Trouble;
+use crate::lease::HeldRun;
+
+/// All entries of the lists, each with its parent and its place, from 1.
+pub(crate) fn place_all<'a, T>(
+    lists: impl IntoIterator<Item = (i64, &'a [T])>,
+) -> Vec<(i64, i32, &'a T)> {
+    let mut placed = Vec::new();
+    for (parent, entries) in lists {
+        let entries = (1..).zip(entries);
+        placed.extend(entries.map(|(place, entry)| (parent, place, entry)));
+    }
+    placed
+}
+
+/// Removes rows of `$table` that lie behind the last entry of their parent `$parent`.
+macro_rules! remove_behind_in {
+    ($table:literal, $parent:literal) => {
+        concat!(
+            "DELETE FROM ",
+            $table,
+            " t USING unnest($2::bigint[], $3::integer[]) AS r(parent, entries)
+             WHERE t.merchant_id = $1 AND t.",
+            $parent,
+            " = r.parent AND t.position > r.entries"
+        )
+    };
+}
+pub(crate) use remove_behind_in;
+
+/// Runs a statement of [`remove_behind_in!`] for parents with so many entries each.
+pub(crate) async fn remove_behind(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    sql: &'static str,
+    counts: impl Iterator<Item = (i64, usize)>,
+) -> Result<(), Trouble> {
+    let counts = counts.map(|(parent, entries)| (parent, count(entries)));
+    let (parents, entries): (Vec<i64>, Vec<i32>) = counts.unzip();
+    if parents.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(sql)
+        .bind(run.merchant.0)
+        .bind(parents)
+        .bind(entries)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// The number of entries as a column holds it.
+pub(crate) fn count(entries: usize) -> i32 {
+    i32::try_from(entries).unwrap_or(i32::MAX)
+}

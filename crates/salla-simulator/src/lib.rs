@@ -64,7 +64,7 @@ pub use scenario::{
 };
 pub use shop::invalid::{InvalidKind, InvalidRates};
 pub use shop::{
-    BusyDay, Currency, CurrencyShare, CustomStatus, DEFAULT_NOW, Original, Plan, ShopSpec,
+    BusyDay, Currency, CurrencyShare, CustomStatus, DEFAULT_NOW, Original, Plan, Repeats, ShopSpec,
 };
 pub use shop_handle::ShopHandle;
 pub use simulator::Simulator;

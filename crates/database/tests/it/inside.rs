@@ -236,3 +236,45 @@ async fn reading_everything_again_writes_no_row() {
     let (after,): (String,) = shop.one(rows).await;
     assert_eq!(after, before);
 }
+
+/// As a version before wrote them, where one line of each id was kept and its place is that
+/// which it had in the list.
+#[tokio::test]
+async fn rows_of_an_earlier_version_get_places_without_gaps() {
+    let shop = Shop::open().await;
+    shop.land_orders(1, at(0), &[whole(1)]).await;
+    land_products(&shop, 1, 0, vec![product(77)]).await;
+    shop.execute(
+        "ALTER TABLE salla.order_items DROP CONSTRAINT order_items_pkey;
+         ALTER TABLE salla.order_items ADD PRIMARY KEY (merchant_id, order_id, id);
+         UPDATE salla.order_items SET position = position * 3;
+         ALTER TABLE salla.product_variants DROP CONSTRAINT product_variants_pkey;
+         ALTER TABLE salla.product_variants ADD PRIMARY KEY (merchant_id, product_id, id);
+         UPDATE salla.product_variants SET position = 4 - position;
+         DELETE FROM salla.product_categories WHERE position = 3;
+         ALTER TABLE salla.product_categories DROP CONSTRAINT product_categories_pkey;
+         ALTER TABLE salla.product_categories DROP COLUMN position;
+         ALTER TABLE salla.product_categories ADD PRIMARY KEY (merchant_id, product_id, category_id);
+         ALTER TABLE salla_sync.source_records DROP COLUMN lines, DROP COLUMN other_entries,
+             DROP COLUMN total, DROP COLUMN currency;
+         DELETE FROM salla_sync._sqlx_migrations WHERE version = 17",
+    )
+    .await;
+    shop.db.database().migrate().await.unwrap();
+    let lines: Vec<(i64, i32)> = shop
+        .all("SELECT id, position FROM salla.order_items ORDER BY position")
+        .await;
+    assert_eq!(lines, [(11, 1), (12, 2)]);
+    let variants: Vec<(i64, i32)> = shop
+        .all("SELECT id, position FROM salla.product_variants ORDER BY position")
+        .await;
+    assert_eq!(variants, [(2, 1), (1, 2)]);
+    let categories: Vec<(Option<i64>, i32)> = shop
+        .all("SELECT category_id, position FROM salla.product_categories ORDER BY position")
+        .await;
+    assert_eq!(categories, [(Some(5), 1), (Some(6), 2)]);
+    assert!(
+        shop.count(Resource::Orders).await.balances(),
+        "nothing was counted"
+    );
+}

@@ -256,7 +256,7 @@ impl Shop {
     }
 
     pub(crate) async fn execute(&self, sql: &str) {
-        let query = sqlx::query(AssertSqlSafe(sql.to_owned()));
+        let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
         query.execute(self.db.pool()).await.unwrap();
     }
 

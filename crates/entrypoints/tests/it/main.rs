@@ -11,6 +11,7 @@ mod drift;
 mod faults;
 mod frozen;
 mod inbox;
+mod inside;
 mod jobs;
 mod letters;
 mod logs;

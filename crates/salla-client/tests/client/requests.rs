@@ -134,6 +134,63 @@ async fn an_order_that_is_gone_is_no_failure() {
     assert_eq!(salla.seen("/orders/items")[0].query, "order_id=5");
 }
 
+/// A page of the items of order 5.
+fn items(rows: &str, page: u32, pages: u32, total: u32) -> Reply {
+    let body = format!(
+        r#"{{"status":200,"success":true,"data":[{rows}],"pagination":{{"count":1,"total":{total},
+            "perPage":2,"currentPage":{page},"totalPages":{pages},"links":[]}}}}"#
+    );
+    Reply::Says(200, &[], body)
+}
+
+const LINE: &str = r#"{"id":1,"name":"a","quantity":1}"#;
+const OTHER: &str = r#"{"id":1,"name":"b","quantity":2}"#;
+
+#[tokio::test]
+async fn items_on_several_pages_are_one_list() {
+    let salla = FakeSalla::start().await;
+    let two = format!("{LINE},{OTHER}");
+    salla.on(
+        "/orders/items",
+        [items(&two, 1, 2, 3), items(OTHER, 2, 2, 3)],
+    );
+    let answer = salla.client().order_items(5).await.unwrap().unwrap();
+    let read = answer.record.outcome.unwrap();
+    let names: Vec<_> = read.iter().map(|item| item.name.as_str()).collect();
+    assert_eq!(names, ["a", "b", "b"]);
+    assert_eq!(&*answer.record.raw, format!("[{LINE},{OTHER},{OTHER}]"));
+    let queries: Vec<_> = salla
+        .seen("/orders/items")
+        .into_iter()
+        .map(|seen| seen.query)
+        .collect();
+    assert_eq!(queries, ["order_id=5", "order_id=5&page=2"]);
+}
+
+/// With a line missing, or another one in its place, the order would be wrong.
+#[tokio::test]
+async fn items_that_are_not_all_there_are_no_list() {
+    let two = format!("{LINE},{OTHER}");
+    let table = [
+        // The one page holds fewer than there are.
+        vec![items(LINE, 1, 1, 2)],
+        // The page is not looked at: each is the first.
+        vec![items(&two, 1, 2, 3), items(&two, 1, 2, 3)],
+        // The last page is empty.
+        vec![items(&two, 1, 9, 3), items("", 2, 9, 3)],
+        // A bad entry on the last page.
+        vec![items(&two, 1, 2, 3), items("null", 2, 2, 3)],
+    ];
+    for pages in table {
+        let salla = FakeSalla::start().await;
+        let asked = pages.len();
+        salla.on("/orders/items", pages);
+        let answer = salla.client().order_items(5).await.unwrap().unwrap();
+        assert!(answer.record.outcome.is_err(), "{answer:?}");
+        assert_eq!(salla.seen("/orders/items").len(), asked);
+    }
+}
+
 #[tokio::test]
 async fn what_salla_does_not_accept_is_not_repeated() {
     let salla = FakeSalla::start().await;

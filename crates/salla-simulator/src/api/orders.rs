@@ -2,12 +2,13 @@
 
 use super::answer::Answer;
 use super::endpoint::Endpoint;
-use super::paging::{self, List};
+use super::paging::{self, List, Page};
 use super::request::ClientRequest;
 use super::rows::{page, rows};
 use super::selection::{Selections, statuses};
 use crate::json::{self, OrderForm, View};
-use crate::scenario::AppAge;
+use crate::scenario::{AppAge, ListManners};
+use crate::shop::Order;
 use std::sync::Mutex;
 
 /// `GET /orders` (docs.salla.dev/5394146e0).
@@ -79,7 +80,8 @@ pub(crate) fn details(request: &ClientRequest, view: View<'_>) -> Answer {
     Answer::json(200, body)
 }
 
-/// `GET /orders/items?order_id=`, which is not paged (docs.salla.dev/5565737e0).
+/// `GET /orders/items?order_id=`, which the documentation does not page
+/// (docs.salla.dev/5565737e0).
 pub(crate) fn items(request: &ClientRequest, view: View<'_>) -> Answer {
     let Some(id) = request.query.number("order_id") else {
         return Answer::invalid_field("order_id", "حقل رقم الطلب مطلوب");
@@ -88,6 +90,9 @@ pub(crate) fn items(request: &ClientRequest, view: View<'_>) -> Answer {
         return Answer::gone();
     };
     let order = view.order(index);
+    if let Some(most) = view.scenario.items_page_cap {
+        return page_of_items(request, view, &order, most);
+    }
     let body = paging::envelope(view, |json| {
         view.begin_order(json, &order.head);
         json.list(0..order.items.len(), |json, place| {
@@ -95,6 +100,20 @@ pub(crate) fn items(request: &ClientRequest, view: View<'_>) -> Answer {
         });
     });
     Answer::json(200, body)
+}
+
+fn page_of_items(request: &ClientRequest, view: View<'_>, order: &Order, most: u64) -> Answer {
+    let list = List {
+        page: Page::of(&request.query, most, most),
+        total: order.items.len() as u64,
+        path: "/admin/v2/orders/items",
+        row_bytes: 2_000,
+        manners: ListManners::default(),
+    };
+    paging::list(view, &list, |json, place| {
+        view.begin_order(json, &order.head);
+        json::item(json, view, order, place as usize);
+    })
 }
 
 /// `GET /orders/statuses`, which is not paged.

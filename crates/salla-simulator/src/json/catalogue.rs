@@ -30,9 +30,15 @@ pub(crate) fn product(json: &mut Json, view: View<'_>, product: &Product) {
     stock(json, product);
     presentation(json, product);
     options(json, view, product);
-    json.array("skus", 0..product.variant_count(), |json, number| {
-        variant(json, view, product, &product.variant(number));
-    });
+    let variants = (0..product.variant_count()).map(Some);
+    json.array(
+        "skus",
+        variants.chain([None]),
+        |json, number| match number {
+            Some(number) => variant(json, view, product, &product.variant(number)),
+            None => json.odd_entry(),
+        },
+    );
     json.array("categories", &product.categories, |json, index| {
         category_of_product(json, view, &view.shop.category(*index));
     });

@@ -11,6 +11,9 @@ pub(crate) fn item(json: &mut Json, view: View<'_>, order: &Order, place: usize)
     let item = &order.items[place];
     let currency = order.head.currency;
     let grams = item.product.grams;
+    if place == 0 {
+        json.odd_entry();
+    }
     json.open();
     json.int("id", item.id);
     json.display("name", item.product.name);

@@ -86,6 +86,13 @@ impl Json {
         self.out.push(']');
     }
 
+    /// An entry that is no object, where the record is broken in this way.
+    pub(crate) fn odd_entry(&mut self) {
+        if self.broken == Some(InvalidKind::EntryNotAnObject) {
+            self.text_value("entry");
+        }
+    }
+
     /// Text that is JSON already.
     pub(crate) fn raw(&mut self, key: &str, json: &str) {
         self.key(key);

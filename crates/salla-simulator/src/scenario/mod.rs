@@ -62,6 +62,8 @@ pub struct Scenario {
     pub item_loss: ItemLoss,
     pub outages: Vec<Outage>,
     pub item_product: ItemProduct,
+    /// The most items that `/orders/items` gives at once. Salla documents no pages there.
+    pub items_page_cap: Option<u64>,
     pub quirks: Quirks,
     pub invalid: InvalidRates,
     pub latency: Latency,
@@ -96,6 +98,7 @@ impl Default for Scenario {
             item_loss: ItemLoss::default(),
             outages: Vec::new(),
             item_product: ItemProduct::default(),
+            items_page_cap: None,
             quirks: Quirks::default(),
             invalid: InvalidRates::default(),
             latency: Latency::default(),

@@ -19,6 +19,7 @@ pub(crate) enum Stream {
     Quirk = 11,
     Drift = 12,
     TotalJitter = 13,
+    RepeatedEntries = 14,
 }
 
 /// A stream of choices (SplitMix64).

@@ -30,10 +30,12 @@ pub enum InvalidKind {
     QuantityNotANumber,
     /// A string stands where the record should be.
     NotAnObject,
+    /// One of its items or variants is a string.
+    EntryNotAnObject,
 }
 
 impl InvalidKind {
-    pub const OF_ORDERS: [Self; 7] = [
+    pub const OF_ORDERS: [Self; 8] = [
         Self::DateUnparsable,
         Self::AmountNotANumber,
         Self::IdMissing,
@@ -41,6 +43,7 @@ impl InvalidKind {
         Self::IdNegative,
         Self::QuantityNotANumber,
         Self::NotAnObject,
+        Self::EntryNotAnObject,
     ];
     pub const OF_CUSTOMERS: [Self; 4] = [
         Self::IdMissing,
@@ -48,12 +51,13 @@ impl InvalidKind {
         Self::IdNegative,
         Self::NotAnObject,
     ];
-    pub const OF_PRODUCTS: [Self; 5] = [
+    pub const OF_PRODUCTS: [Self; 6] = [
         Self::AmountNotANumber,
         Self::IdMissing,
         Self::IdNotANumber,
         Self::IdNegative,
         Self::NotAnObject,
+        Self::EntryNotAnObject,
     ];
 }
 

@@ -32,7 +32,7 @@ pub(crate) use orders::{Item, Order, OrderHead};
 pub(crate) use overlay::Overlay;
 pub(crate) use products::{Category, Product, ProductBook, Variant};
 pub(crate) use scramble::{IdSpace, Scramble};
-pub use spec::{BusyDay, CurrencyShare, CustomStatus, DEFAULT_NOW, Plan, ShopSpec};
+pub use spec::{BusyDay, CurrencyShare, CustomStatus, DEFAULT_NOW, Plan, Repeats, ShopSpec};
 pub use statuses::Original;
 pub(crate) use words::{CITIES, COURIERS};
 
@@ -74,6 +74,25 @@ impl Shop {
             ids: Ids::new(seed),
             now,
             spec,
+        }
+    }
+}
+
+/// What of a record's lists comes more than once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Repeated {
+    pub(crate) id: bool,
+    pub(crate) copy: bool,
+}
+
+impl Shop {
+    /// `record` is unique among orders and products.
+    pub(crate) fn repeated(&self, record: u64) -> Repeated {
+        let repeats = self.spec.repeats;
+        let mut draw = Draw::of(self.spec.seed, Stream::RepeatedEntries, record);
+        Repeated {
+            id: draw.chance(repeats.ids),
+            copy: draw.chance(repeats.copies),
         }
     }
 }

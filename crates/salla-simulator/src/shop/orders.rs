@@ -137,12 +137,13 @@ impl Shop {
         let cash_on_delivery = cash_on_delivery(&head, &mut draw);
         let courier = draw.below(COURIERS.len() as u64) as usize;
         let count = draw.weighted(&[(45, 1), (25, 2), (14, 3), (8, 4), (5, 5), (3, 6)]);
-        let items: Vec<Item> = (0..count)
+        let mut items: Vec<Item> = (0..count)
             .map(|place| {
                 let extra = if place == 0 { extra } else { 0 };
                 self.item(head.index, place, terms, extra, &mut draw)
             })
             .collect();
+        self.repeat_items(head.index, &mut items);
         let mut order = Order {
             head,
             sub_total: items.iter().map(|item| item.total).sum(),
@@ -158,6 +159,17 @@ impl Shop {
         };
         order.add_up(terms);
         order
+    }
+
+    /// The same article may stand in an order twice.
+    fn repeat_items(&self, order: u64, items: &mut Vec<Item>) {
+        let repeated = self.repeated(order);
+        if repeated.id && items.len() > 1 {
+            items[1].id = items[0].id;
+        }
+        if repeated.copy {
+            items.extend(items.last().cloned());
+        }
     }
 
     fn item(&self, order: u64, place: u64, terms: Terms, extra: u32, draw: &mut Draw) -> Item {

@@ -32,6 +32,8 @@ pub(crate) struct Product {
     pub(crate) sold: u64,
     pub(crate) categories: Vec<u64>,
     pub(crate) updated_at: i64,
+    /// The second variant has the id of the first.
+    pub(crate) repeats_variant_id: bool,
 }
 
 impl Product {
@@ -56,9 +58,13 @@ impl Product {
     pub(crate) fn variant(&self, number: u64) -> Variant {
         let sizes = self.sizes.max(1);
         let (color, size) = (number / sizes, number % sizes);
+        let slot = match number {
+            1 if self.repeats_variant_id => 0,
+            number => number,
+        };
         Variant {
             number,
-            slot: self.index * VARIANT_SLOTS + number,
+            slot: self.index * VARIANT_SLOTS + slot,
             color: (self.colors > 0).then_some(color),
             size: (self.sizes > 0).then_some(size),
             price: self.price + Money::units(5 * size as i64),
@@ -174,7 +180,8 @@ impl Shop {
     pub(crate) fn product(&self, index: u64) -> Product {
         let mut draw = Draw::of(self.spec.seed, Stream::Product, index);
         let (colors, sizes) = option_counts(&mut draw);
-        Product {
+        let repeated = self.repeated(!index);
+        let mut product = Product {
             index,
             id: self.ids.product.id(index),
             name: ProductName {
@@ -200,7 +207,14 @@ impl Shop {
             sold: draw.below(2_000),
             categories: self.categories_of_product(&mut draw),
             updated_at: self.now - draw.below(400 * DAY_SECONDS as u64) as i64,
+            repeats_variant_id: repeated.id,
+        };
+        if repeated.copy {
+            product
+                .categories
+                .extend(product.categories.first().copied());
         }
+        product
     }
 
     /// The product behind an item of an order: for old orders it may be gone.

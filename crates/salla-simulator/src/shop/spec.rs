@@ -33,6 +33,20 @@ pub struct ShopSpec {
     pub custom_statuses: Vec<CustomStatus>,
     /// The share of products that are in no category.
     pub uncategorised_share: f64,
+    pub repeats: Repeats,
+}
+
+/// Entries that come more than once in a list inside a record: an order's items, a
+/// product's variants and categories.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Repeats {
+    /// The share of records whose second item or variant has the id of the first, and
+    /// nothing else of it.
+    pub ids: f64,
+    /// The share of records whose last item or first category comes twice, the same to
+    /// the last letter.
+    pub copies: f64,
 }
 
 impl Default for ShopSpec {
@@ -61,6 +75,7 @@ impl Default for ShopSpec {
                 CustomStatus::new("وصل الطلب", Original::Completed),
             ],
             uncategorised_share: 0.0,
+            repeats: Repeats::default(),
         }
     }
 }

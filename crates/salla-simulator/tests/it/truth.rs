@@ -302,17 +302,21 @@ fn read_product(row: &Value) -> Option<TruthProduct> {
             .iter()
             .map(|category| category["id"].as_i64().unwrap())
             .collect(),
-        variants: row["skus"].as_array()?.iter().map(read_variant).collect(),
+        variants: row["skus"]
+            .as_array()?
+            .iter()
+            .map(read_variant)
+            .collect::<Option<_>>()?,
     })
 }
 
-fn read_variant(sku: &Value) -> TruthVariant {
-    TruthVariant {
-        id: sku["id"].as_i64().unwrap(),
-        sku: sku["sku"].as_str().unwrap().to_owned(),
-        price: amount(&sku["price"]).unwrap(),
-        stock: decimal(&sku["stock_quantity"]).unwrap().try_into().unwrap(),
-    }
+fn read_variant(sku: &Value) -> Option<TruthVariant> {
+    Some(TruthVariant {
+        id: sku["id"].as_i64()?,
+        sku: sku["sku"].as_str()?.to_owned(),
+        price: amount(&sku["price"])?,
+        stock: decimal(&sku["stock_quantity"])?.try_into().ok()?,
+    })
 }
 
 #[tokio::test]

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::ceiling::Ceiling;
-use domain::certificate::Certificate;
+use domain::certificate::{Certificate, Proof};
 use domain::failure::Failure;
 use domain::plan::Plan;
 use domain::rejection::RejectionLimit;
 use domain::resource::Resource;
-use domain::run::RunState;
+use domain::run::{RunState, WindowId};
 use domain::shop::ShopInfo;
 use domain::window::DayRange;
 use tokio::sync::Semaphore;
@@ -19,7 +19,7 @@ use tracing::Instrument as _;
 use crate::claim::claim_or_wait;
 use crate::clocks;
 use crate::memory::Memory;
-use crate::passes::sequence::read_everything;
+use crate::passes::sequence::{read_again, read_everything};
 use crate::passes::{CUSTOMERS_IN_MEMORY, LANDINGS, PAGES_IN_MEMORY, SharedCeiling, Workshop};
 use crate::ports::clock::Clock;
 use crate::ports::landing::{Landing, RunLease};
@@ -296,7 +296,27 @@ async fn run_to_certificate(
         result = read_everything(&workshop, &plan) => result?,
         failure = report(importer, lease) => return Err(failure),
     };
+    let certificate = importer.runs.certify(lease, as_of).await?;
+    let altered = altered_windows(&certificate);
+    if altered.is_empty() {
+        return Ok(certificate);
+    }
+    // Somebody changed rows while the run went on, or after it had failed.
+    tokio::select! {
+        biased;
+        result = read_again(&workshop, &altered) => result?,
+        failure = report(importer, lease) => return Err(failure),
+    };
     importer.runs.certify(lease, as_of).await
+}
+
+/// Windows that were read whole, and whose rows are not what was read.
+fn altered_windows(certificate: &Certificate) -> Vec<WindowId> {
+    let altered = certificate.unbalanced().filter(|window| {
+        let listing = &window.listing;
+        !listing.is_sliced && matches!(listing.proof(), Proof::Proven | Proof::Settled)
+    });
+    altered.map(|window| window.listing.window).collect()
 }
 
 /// The plan of the run: the one it was begun with, or a new one from a probe.

@@ -88,8 +88,25 @@ macro_rules! missing_in {
     };
 }
 
-/// Ids whose row is missing although nothing changed, because somebody deleted it:
-/// importing again puts it back.
+/// Products whose row, variants or categories are not all there.
+const DAMAGED_PRODUCTS: &str = "
+    SELECT r.id FROM unnest($2::bigint[]) AS r(id)
+    LEFT JOIN LATERAL (
+        SELECT t.id FROM salla.products t
+        WHERE t.merchant_id = $1 AND t.id = r.id LIMIT 1) t ON true
+    LEFT JOIN LATERAL (
+        SELECT s.lines, s.other_entries FROM salla_sync.source_records s
+        WHERE s.merchant_id = $1 AND s.resource = 'products' AND s.salla_id = r.id LIMIT 1) s ON true
+    WHERE t.id IS NULL
+       OR s.lines IS DISTINCT FROM (
+              SELECT count(*) FROM salla.product_variants v
+              WHERE v.merchant_id = $1 AND v.product_id = r.id)
+       OR s.other_entries IS DISTINCT FROM (
+              SELECT count(*) FROM salla.product_categories c
+              WHERE c.merchant_id = $1 AND c.product_id = r.id)";
+
+/// Ids whose rows are missing although nothing changed, because somebody deleted them:
+/// meeting the record again puts them back.
 pub(crate) async fn missing(
     tx: &mut PgConnection,
     run: &HeldRun,
@@ -102,7 +119,7 @@ pub(crate) async fn missing(
     let sql = match resource {
         Resource::Orders => missing_in!("salla.orders"),
         Resource::Customers => missing_in!("salla.customers"),
-        Resource::Products => missing_in!("salla.products"),
+        Resource::Products => DAMAGED_PRODUCTS,
         Resource::Categories => missing_in!("salla.categories"),
         Resource::OrderStatuses => missing_in!("salla.order_statuses"),
     };

@@ -183,8 +183,9 @@ fn report(imported: &Imported, compared: &Compared, arguments: &VerifyArgs) -> E
     match missing || wrong > 0 {
         true => {
             note(
-                "What to do: `salla-sync import --again` reads the shop anew; it changes only what \
-                 differs.",
+                "What to do: `salla-sync import --again` reads the shop again; it changes only what \
+                 differs. An order of which a field differs is written again by `salla-sync remap` \
+                 where its raw record is kept.",
             );
             Exit::Failed
         }

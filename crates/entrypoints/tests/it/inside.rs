@@ -148,6 +148,56 @@ async fn rows_that_are_taken_away_before_the_end_fail_the_run() {
     }
 }
 
+/// Somebody's trigger, which leaves out the first lines that are written.
+const FORGETFUL: &str = "
+    CREATE SEQUENCE public.written;
+    CREATE FUNCTION public.forget() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF nextval('public.written') <= 20 THEN RETURN NULL; END IF;
+            RETURN NEW;
+        END $$;
+    CREATE TRIGGER forget BEFORE INSERT ON salla.order_items
+        FOR EACH ROW EXECUTE FUNCTION public.forget();
+    CREATE TRIGGER forget BEFORE INSERT ON salla.product_variants
+        FOR EACH ROW EXECUTE FUNCTION public.forget()";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_reads_again_what_did_not_stay() {
+    for app_age in AGES {
+        let service = TestService::start(Scenario {
+            app_age,
+            ..small(100)
+        })
+        .await;
+        let pool = service.open.database.pool();
+        sqlx::raw_sql(FORGETFUL).execute(pool).await.unwrap();
+        service.import_and_compare().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_rows_do_not_stay_does_not_complete() {
+    let service = TestService::start(small(100)).await;
+    let pool = service.open.database.pool();
+    let always = FORGETFUL.replace("<= 20", "> 0");
+    sqlx::raw_sql(AssertSqlSafe(always))
+        .execute(pool)
+        .await
+        .unwrap();
+    let (_, outcome) = service.import().await;
+    let Outcome::Failed {
+        failure,
+        certificate,
+    } = outcome
+    else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(failure.code(), "unbalanced");
+    let lines = lines(&certificate.expect("it was counted"), Resource::Orders);
+    assert!(lines.listed > 100, "{lines:?}");
+    assert_eq!(lines.held, 0);
+}
+
 /// The certificate of a repeated import vouches for rows that are there, because it has put
 /// them back.
 #[tokio::test(flavor = "multi_thread")]

@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use domain::failure::Failure;
 use domain::plan::Plan;
 use domain::resource::Resource;
+use domain::run::WindowId;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use jiff::Timestamp;
 use tracing::Instrument as _;
 
 use super::known::KnownRows;
-use super::walk::{Walked, walk_window};
+use super::walk::{Walked, begin_anew, walk_window};
 use super::{Precedence, Workshop, ceiling, closing, details};
 use crate::ports::runs::{Part, StoredWindow};
 use crate::progress::Phase;
@@ -42,6 +43,18 @@ pub(crate) async fn read_everything(shop: &Workshop, plan: &Plan) -> Result<Time
     tokio::try_join!(close_orders(shop, plan), close_lists(shop))?;
     closing::settle_vanished_records(shop, as_of).await?;
     Ok(as_of)
+}
+
+/// Scans windows once more, for their rows and not for the list. What the landing finds to
+/// differ from its record is written, or fetched if the list does not hold it.
+pub(crate) async fn read_again(shop: &Workshop, windows: &[WindowId]) -> Result<(), Failure> {
+    let stored = shop.runs.windows(shop.lease).await?;
+    let mut again = Vec::new();
+    for window in stored.into_iter().filter(|w| windows.contains(&w.id)) {
+        again.push(begin_anew(shop, window).await?);
+    }
+    walk_resources(shop, again, Precedence::Free).await?;
+    details::complete_orders(shop, &[]).await
 }
 
 async fn close_orders(shop: &Workshop, plan: &Plan) -> Result<(), Failure> {

@@ -101,7 +101,9 @@ macro_rules! listed_total {
             " = CASE
             WHEN s.list_hash = excluded.list_hash AND NOT $12
               OR CASE WHEN $12 THEN s.detail_version >= s.list_since
-                      ELSE s.detail_version > excluded.list_version AND NOT ", falsely_newer!("s.detail_version", "excluded.list_version"), " END
+                      ELSE s.detail_version > excluded.list_version AND NOT ",
+            falsely_newer!("s.detail_version", "excluded.list_version"),
+            " END
             THEN s.",
             $column,
             "

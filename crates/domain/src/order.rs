@@ -57,9 +57,11 @@ pub struct OrderAmounts {
 }
 
 impl OrderAmounts {
-    /// The sum of all discounts, in the currency of the order.
-    pub fn discount_total(&self) -> Decimal {
-        self.discounts.iter().filter_map(|d| d.amount).sum()
+    /// The sum of all discounts, in the currency of the order; nothing where no number
+    /// here holds it.
+    pub fn discount_total(&self) -> Option<Decimal> {
+        let mut amounts = self.discounts.iter().filter_map(|d| d.amount);
+        amounts.try_fold(Decimal::ZERO, Decimal::checked_add)
     }
 }
 

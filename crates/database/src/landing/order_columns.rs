@@ -48,7 +48,7 @@ columns! {
         subtotal: Option<Decimal>, "numeric" = |(o, _)| amounts(o).and_then(|a| a.subtotal);
         shipping: Option<Decimal>, "numeric" = |(o, _)| amounts(o).and_then(|a| a.shipping);
         cash_on_delivery: Option<Decimal>, "numeric" = |(o, _)| amounts(o).and_then(|a| a.cash_on_delivery);
-        discount: Option<Decimal>, "numeric" = |(o, _)| amounts(o).map(OrderAmounts::discount_total);
+        discount: Option<Decimal>, "numeric" = |(o, _)| amounts(o).and_then(OrderAmounts::discount_total);
         tax_percent: Option<Decimal>, "numeric" = |(o, _)| amounts(o).and_then(|a| a.tax_percent);
         tax_amount: Option<Decimal>, "numeric" = |(o, _)| amounts(o).and_then(|a| a.tax);
         has_amounts: bool, "boolean" = |(o, _)| o.amounts.is_some();

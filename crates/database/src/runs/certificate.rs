@@ -159,7 +159,7 @@ const MONTH_TOTALS: &str = "
     SELECT date_trunc('month', o.riyadh_date)::date AS month,
            coalesce(o.currency, '?') AS currency,
            count(*) AS orders,
-           coalesce(sum(o.total), 0) AS total
+           coalesce(sum(o.total), 0)::text AS total
     FROM salla.orders o
     WHERE o.merchant_id = $1 AND o.riyadh_date BETWEEN $2 AND $3
       AND o.id NOT IN (SELECT x.salla_id FROM salla_sync.rejected_records x
@@ -178,7 +178,7 @@ async fn month_totals(
     lease: RunLease,
     subject: &Subject,
 ) -> Result<Vec<MonthTotal>, Trouble> {
-    let rows: Vec<(Date, String, i64, Decimal)> = sqlx::query_as(MONTH_TOTALS)
+    let rows: Vec<(Date, String, i64, String)> = sqlx::query_as(MONTH_TOTALS)
         .bind(lease.merchant.0)
         .bind(subject.range_from)
         .bind(subject.range_to)
@@ -192,9 +192,19 @@ async fn month_totals(
             month: month.to_jiff(),
             currency,
             orders: orders.cast_unsigned(),
-            total,
+            total: sum(&total),
         });
     Ok(totals.collect())
+}
+
+/// Each amount is held exactly; their sum may have more digits than we hold. It is for
+/// people, so the last of them are rounded, and no amount can keep a run from its end.
+fn sum(digits: &str) -> Decimal {
+    let largest = match digits.starts_with('-') {
+        true => Decimal::MIN,
+        false => Decimal::MAX,
+    };
+    digits.parse().unwrap_or(largest)
 }
 
 const REJECTIONS: &str = "

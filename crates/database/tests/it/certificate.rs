@@ -136,3 +136,24 @@ async fn a_first_try_answers_only_for_what_it_listed() {
     );
     assert!(certificate.windows[0].listing.cut_short);
 }
+
+/// One record never stops a shop: each amount fits its column, their sum no number of ours.
+#[tokio::test]
+async fn a_month_of_enormous_totals_is_certified() {
+    let shop = Shop::open().await;
+    let enormous = |id, total| {
+        let mut order = placed(id, "2025-06-02T10:00:00Z", "SAR");
+        order.total = Some(domain::money::Money::new(total, "SAR"));
+        ok(order)
+    };
+    let tiny = Decimal::new(1, 28);
+    let records = vec![
+        enormous(1, Decimal::MAX),
+        enormous(2, Decimal::MAX),
+        enormous(3, tiny),
+    ];
+    shop.land(1, at(0), orders(records)).await;
+    let certificate = shop.runs.certify(shop.lease, at(60)).await.unwrap();
+    let totals = certificate.month_totals;
+    assert_eq!((totals[0].orders, totals[0].total), (3, Decimal::MAX));
+}

@@ -9,6 +9,7 @@
 //!
 //! Numbers are read from their text: no amount ever passes through a float.
 
+mod double;
 mod list;
 pub(crate) mod number;
 mod object;

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use rust_decimal::Decimal;
 
+use super::double;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NumberError {
     NotANumber,
@@ -13,22 +15,38 @@ pub(crate) enum NumberError {
 
 /// Reads `-12`, `12.50`, `1.5e3` or `١٢٫٥٠`. Thousands separators are refused:
 /// nothing in Salla's material shows one, and `1,500` could mean two things.
+///
+/// What PHP wrote from a double with more digits than one holds is read as the decimal
+/// that was meant: see [`double`].
 pub(crate) fn decimal(text: &str) -> Result<Decimal, NumberError> {
     let text = western_digits(text.trim());
     let (base, exponent) = match text.split_once(['e', 'E']) {
         None => (text.as_ref(), None),
         Some((base, exponent)) => (base, Some(exponent)),
     };
-    if !is_plain_number(base) {
+    if !is_plain_number(base) || !exponent.is_none_or(is_exponent) {
         return Err(NumberError::NotANumber);
     }
-    let base_value = Decimal::from_str_exact(base).map_err(|_| NumberError::TooLarge)?;
-    match exponent {
-        None => Ok(base_value),
-        Some(exponent) if !is_exponent(exponent) => Err(NumberError::NotANumber),
-        Some(_) if base_value.is_zero() => Ok(base_value),
-        Some(_) => Decimal::from_scientific(&text).map_err(|_| NumberError::TooLarge),
+    let exact = exact(&text, base, exponent.is_some());
+    // A whole number is none of PHP's doubles, but one of its integers.
+    let is_whole = exponent.is_none() && !base.contains('.');
+    if is_whole || base.len() <= double::DIGITS {
+        return exact;
     }
+    match double::shortest(&text) {
+        Some(short) if short.was_meant || exact.is_err() => {
+            Decimal::from_scientific(&short.text).map_err(|_| NumberError::TooLarge)
+        }
+        _ => exact,
+    }
+}
+
+fn exact(text: &str, base: &str, has_exponent: bool) -> Result<Decimal, NumberError> {
+    let base = Decimal::from_str_exact(base).map_err(|_| NumberError::TooLarge)?;
+    if !has_exponent || base.is_zero() {
+        return Ok(base);
+    }
+    Decimal::from_scientific(text).map_err(|_| NumberError::TooLarge)
 }
 
 pub(crate) fn integer(text: &str) -> Result<i64, NumberError> {
@@ -140,7 +158,88 @@ mod tests {
         }
     }
 
+    /// What a setting of PHP's adds is taken away again; what anybody else wrote stays.
+    #[test]
+    fn the_digits_of_a_double_are_read_as_the_decimal_that_was_meant() {
+        let table = [
+            ("67.200000000000003", "67.2"),
+            ("67.2000000000000028421709430404007434844970703125", "67.2"),
+            (
+                "-67.2000000000000028421709430404007434844970703125",
+                "-67.2",
+            ),
+            ("1.1499999999999999", "1.15"),
+            (
+                "0.050000000000000002775557561562891351059079170227050781",
+                "0.05",
+            ),
+            ("1.0000000000000001e-5", "0.00001"),
+            ("10000000000000000905969664.0", "10000000000000000000000000"),
+            ("٦٧٫٢٠٠٠٠٠٠٠٠٠٠٠٠٠٣", "67.2"),
+            ("302.50000000000000000000000000000000000", "302.5"),
+            // Computed, not typed: no shorter decimal is the same double.
+            ("0.30000000000000004", "0.30000000000000004"),
+            (
+                "0.3000000000000000444089209850062616169452667236328125",
+                "0.30000000000000004",
+            ),
+            // Not what a double looks like.
+            ("3.7500000000000001", "3.7500000000000001"),
+            (
+                "0.1234567890123456789012345678",
+                "0.1234567890123456789012345678",
+            ),
+            ("67.2000000000000029", "67.2000000000000029"),
+            ("12345678901234567.50", "12345678901234567.50"),
+            // Integers of PHP are exact.
+            ("123456789012345008", "123456789012345008"),
+            ("-0.0", "0"),
+        ];
+        for (text, expected) in table {
+            let read = decimal(text).unwrap();
+            assert_eq!(read, expected.parse::<Decimal>().unwrap(), "{text}");
+        }
+        let too_large = [
+            "67.20000000000000284217094304040074348449707031251",
+            "1.4210854715202004e-14",
+            "123456789012345678901234567890.5",
+            "1e400",
+        ];
+        for text in too_large {
+            assert_eq!(decimal(text), Err(NumberError::TooLarge), "{text}");
+        }
+        let endless = format!("0.{}", "1".repeat(200_000));
+        assert_eq!(decimal(&endless), Err(NumberError::TooLarge));
+    }
+
+    /// A decimal of at most 15 digits, as PHP shows the double that it keeps it in.
+    fn as_php_writes(value: Decimal, precision: usize) -> String {
+        let float: f64 = value.to_string().parse().unwrap();
+        let written = format!("{float:.*e}", precision - 1);
+        let exponent: i32 = written.split_once('e').unwrap().1.parse().unwrap();
+        if !(-5..17).contains(&exponent) {
+            return written;
+        }
+        let decimals = usize::try_from(precision as i32 - 1 - exponent).unwrap_or(0);
+        let plain = format!("{float:.decimals$}");
+        match plain.contains('.') {
+            true => plain.trim_end_matches('0').trim_end_matches('.').to_owned(),
+            false => plain,
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_php_writes_of_a_decimal_is_that_decimal(
+            mantissa in -999_999_999_999_999_i64..=999_999_999_999_999, scale in 0_u32..=15,
+        ) {
+            let value = Decimal::new(mantissa, scale);
+            for precision in [17, 18, 25, 54, 100] {
+                let written = as_php_writes(value, precision);
+                prop_assert_eq!(decimal(&written), Ok(value), "{}", written);
+            }
+        }
+
         #[test]
         fn decimals_survive_exactly(mantissa: i64, scale in 0u32..=28) {
             let value = Decimal::from_i128_with_scale(i128::from(mantissa), scale);

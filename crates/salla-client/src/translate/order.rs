@@ -112,14 +112,21 @@ fn amounts(wire: &Object<wire::Amounts<'_>>) -> Result<Option<OrderAmounts>, Def
         }
     };
     let (tax_percent, tax) = read::tax(wire.tax).at("tax")?;
-    Ok(Some(OrderAmounts {
+    let amounts = OrderAmounts {
         subtotal: read::amount(wire.sub_total).at("sub_total")?,
         shipping: read::amount(wire.shipping_cost).at("shipping_cost")?,
         cash_on_delivery: read::amount(wire.cash_on_delivery).at("cash_on_delivery")?,
         tax_percent,
         tax,
         discounts: discounts(&wire.discounts).at("discounts")?,
-    }))
+    };
+    match amounts.discount_total() {
+        Some(_) => Ok(Some(amounts)),
+        None => Err(read::too_many_digits(
+            "the discounts have a sum of more digits than can be kept exactly",
+        )
+        .at("discounts")),
+    }
 }
 
 fn discounts(wire: &List<Object<wire::Discount<'_>>>) -> Result<Vec<OrderDiscount>, Defect> {

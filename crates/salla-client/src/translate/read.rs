@@ -36,10 +36,9 @@ pub(super) fn quantity(json: Json<'_>) -> Result<Option<Decimal>, Defect> {
             RejectionCode::InvalidQuantity,
             "the quantity is not a number",
         ),
-        NumberError::TooLarge => Defect::new(
-            RejectionCode::OutOfRange,
-            "the quantity has more digits than can be kept exactly",
-        ),
+        NumberError::TooLarge => {
+            too_many_digits("the quantity has more digits than can be kept exactly")
+        }
     })
 }
 
@@ -73,10 +72,9 @@ fn bare_amount(json: Json<'_>) -> Result<Option<Decimal>, Defect> {
         NumberError::NotANumber => {
             Defect::new(RejectionCode::InvalidAmount, "the amount is not a number")
         }
-        NumberError::TooLarge => Defect::new(
-            RejectionCode::OutOfRange,
-            "the amount has more digits than can be kept exactly",
-        ),
+        NumberError::TooLarge => {
+            too_many_digits("the amount has more digits than can be kept exactly")
+        }
     })
 }
 
@@ -118,6 +116,10 @@ pub(super) fn required_instant(json: Json<'_>) -> Result<SallaInstant, Defect> {
             "the date is in none of the known forms or does not exist",
         )),
     }
+}
+
+pub(super) fn too_many_digits(message: &'static str) -> Defect {
+    Defect::new(RejectionCode::OutOfRange, message)
 }
 
 pub(super) fn invalid_field(message: &'static str) -> Defect {

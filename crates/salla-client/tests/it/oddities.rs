@@ -168,6 +168,12 @@ fn what_rejects_an_order() {
         (discounts, "7", Code::InvalidField, "$.amounts.discounts"),
         (
             discounts,
+            r#"[{"discount":79228162514264337593543950335},{"discount":1}]"#,
+            Code::OutOfRange,
+            "$.amounts.discounts",
+        ),
+        (
+            discounts,
             "[{},7]",
             Code::InvalidField,
             "$.amounts.discounts[1]",

@@ -119,9 +119,11 @@ fn money_in_every_form() {
         (r#""12.50""#, decimal("12.50")),
         ("1.25e1", decimal("12.5")),
         ("-3", decimal("-3")),
+        // As PHP writes the double nearest to 0.1, and as nothing writes any.
+        ("0.1000000000000000055511151231", decimal("0.1")),
         (
-            "0.1000000000000000055511151231",
-            decimal("0.1000000000000000055511151231"),
+            "0.1000000000000000055511151239",
+            decimal("0.1000000000000000055511151239"),
         ),
         ("{}", None),
         ("[]", None),
@@ -231,4 +233,81 @@ fn text_that_no_database_takes() {
     assert_eq!(item(r#""name":"a\ud800b""#).name, "");
     let status = order(r#""status":"a\u0000b""#).status.unwrap();
     assert_eq!(status.name.as_deref(), Some("a\u{fffd}b"));
+}
+
+/// PHP's settings know no difference between fields.
+#[test]
+fn long_floats_are_read_in_every_field() {
+    for long in [
+        "67.200000000000003",
+        "67.2000000000000028421709430404007434844970703125",
+        r#""67.2000000000000028421709430404007434844970703125""#,
+    ] {
+        let expected = decimal("67.2");
+        let order = order(&format!(
+            r#""exchange_rate":{{"exchange_currency":"USD","rate":{long}}},"amounts":{{
+                "sub_total":{{"amount":{long}}},"shipping_cost":{{"amount":{long}}},
+                "cash_on_delivery":{long},"total":{{"amount":{long}}},
+                "tax":{{"percent":{long},"amount":{{"amount":{long}}}}},
+                "discounts":[{{"discount":{long},"discounted_shipping":{long}}}]}}"#
+        ));
+        let amounts = order.amounts.unwrap();
+        let discount = &amounts.discounts[0];
+        let read = [
+            order.total.map(|total| total.amount),
+            order.exchange_rate.unwrap().rate,
+            amounts.subtotal,
+            amounts.shipping,
+            amounts.cash_on_delivery,
+            amounts.tax_percent,
+            amounts.tax,
+            amounts.discount_total(),
+            discount.shipping_amount,
+        ];
+        assert_eq!(read, [expected; 9], "{long}");
+
+        let items = format!(
+            r#"[{{"id":1,"quantity":{long},"amounts":{{"price_without_tax":{{"amount":{long}}},
+                "total_discount":{{"amount":{long}}},"total":{{"amount":{long}}},
+                "tax":{{"percent":{long},"amount":{long}}}}}}}]"#
+        );
+        let items = translate::order_items(&RawValue::from_string(items).unwrap()).unwrap();
+        let item = &items[0];
+        let read = [
+            Some(item.quantity),
+            item.unit_price,
+            item.discount,
+            item.total,
+            item.tax_percent,
+            item.tax,
+        ];
+        assert_eq!(read, [expected; 6], "{long}");
+
+        let money = format!(r#"{{"amount":{long}}}"#);
+        let prices = format!(
+            r#""price":{money},"regular_price":{money},"sale_price":{money},"cost_price":{long}"#
+        );
+        let product = format!(
+            r#"{{"id":5,{prices},"quantity":{long},"sold_quantity":{long},"weight":{long},
+                "skus":[{{"id":6,{prices},"stock_quantity":{long}}}]}}"#
+        );
+        let product = translate::product(&RawValue::from_string(product).unwrap()).unwrap();
+        let variant = &product.variants[0];
+        let amount = |money: &Option<domain::money::Money>| money.as_ref().map(|m| m.amount);
+        let read = [
+            amount(&product.price),
+            amount(&product.regular_price),
+            amount(&product.sale_price),
+            product.cost_price,
+            product.quantity,
+            product.sold_quantity,
+            product.weight,
+            amount(&variant.price),
+            amount(&variant.regular_price),
+            amount(&variant.sale_price),
+            variant.cost_price,
+            variant.stock_quantity,
+        ];
+        assert_eq!(read, [expected; 12], "{long}");
+    }
 }

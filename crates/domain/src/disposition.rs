@@ -50,13 +50,15 @@ pub fn decide(failure: &Failure, attempt: Attempt) -> Decision {
             by: *wait,
             counts: false,
         },
-        Failure::Transient { .. } | Failure::Database { .. } if attempt.made_progress => {
+        Failure::Transient { .. } | Failure::NotJson { .. } | Failure::Database { .. }
+            if attempt.made_progress =>
+        {
             Decision::Wait {
                 by: FIRST_WAIT,
                 counts: false,
             }
         }
-        Failure::Transient { .. } | Failure::Database { .. } => {
+        Failure::Transient { .. } | Failure::NotJson { .. } | Failure::Database { .. } => {
             if attempt.number >= attempt.most {
                 return Decision::Fail;
             }
@@ -83,6 +85,7 @@ pub fn belongs_to_the_dead_letters(failure: &Failure) -> bool {
     match failure {
         Failure::Broken { .. }
         | Failure::Bug { .. }
+        | Failure::NotJson { .. }
         | Failure::Transient { .. }
         | Failure::Throttled { .. }
         | Failure::Database { .. }
@@ -132,6 +135,23 @@ mod tests {
             made_progress: false,
         };
         assert_eq!(decide(&transient(), last), wait(3_600));
+    }
+
+    /// Whoever writes pages of maintenance under status 200 is done with it some day; an
+    /// answer that stays as it is, is no passing trouble.
+    #[test]
+    fn an_answer_that_is_no_json_is_tried_again_and_then_a_dead_letter() {
+        let failure = Failure::NotJson {
+            what: "listing orders, page 3: the answer is not JSON".to_owned(),
+        };
+        let first = Decision::Wait {
+            by: Duration::from_secs(30),
+            counts: true,
+        };
+        assert_eq!(decide(&failure, attempt(1, false)), first);
+        assert_eq!(decide(&failure, attempt(5, false)), Decision::Fail);
+        assert!(belongs_to_the_dead_letters(&failure));
+        assert_eq!(failure.code(), "not_json");
     }
 
     #[test]

@@ -58,6 +58,10 @@ pub enum Failure {
     /// The operator must act: Salla's answers do not follow their contract.
     #[error("{what}")]
     Broken { what: String },
+    /// The operator must act if it stays: one answer is no JSON, however often it is
+    /// asked for. A page of maintenance passes, a damaged one does not.
+    #[error("{what}")]
+    NotJson { what: String },
     /// The operator must act: so many records of one kind were rejected that our
     /// reading, and not the shop, is probably wrong.
     #[error(
@@ -295,6 +299,7 @@ impl Failure {
         Self::Transient { .. } => "transient",
         Self::Throttled { .. } => "throttled",
         Self::Broken { .. } => "broken",
+        Self::NotJson { .. } => "not_json",
         Self::TooManyRejections { .. } => "too_many_rejections",
         Self::Unbalanced { .. } => "unbalanced",
         Self::Database { .. } => "database",
@@ -316,6 +321,10 @@ impl Failure {
             Self::Disconnected(why) => why.advice(),
             Self::Broken { .. } => {
                 "nothing is lost; run `salla-sync doctor`, and report it with the log if it stays"
+            }
+            Self::NotJson { .. } => {
+                "nothing is lost; run the same command again later, and if it stops at the same \
+                 answer, report to Salla which one it is: nothing of it can be read"
             }
             Self::TooManyRejections { .. } => {
                 "look at `salla-sync rejected`; if the records are really bad, start again with a \
@@ -341,6 +350,11 @@ impl Failure {
                  `salla-sync runs restart RUN`"
             }
             Self::Disconnected(why) => why.advice_on_a_job(),
+            Self::NotJson { .. } => {
+                "nothing is lost; a run that waits goes on by itself, one that FAILED with \
+                 `salla-sync runs restart RUN`; if it stops at the same answer, report to Salla \
+                 which one it is"
+            }
             Self::TooManyRejections { .. } => {
                 "look at `salla-sync rejected` and report it: the raw records are kept, and \
                  `salla-sync rejected replay` reads them again after an update"
@@ -382,6 +396,7 @@ impl Failure {
             | Self::Stopped => true,
             Self::Disconnected(_)
             | Self::Broken { .. }
+            | Self::NotJson { .. }
             | Self::TooManyRejections { .. }
             | Self::Unbalanced { .. }
             | Self::Bug { .. } => false,

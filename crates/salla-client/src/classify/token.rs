@@ -11,7 +11,7 @@ use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
 use super::retry_after;
-use crate::lenient::{Json, Object};
+use crate::lenient::{Json, read_object, readable};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenVerdict {
@@ -69,8 +69,8 @@ pub fn classify_token_answer(
         };
     }
     let lost = TokenVerdict::Lost { status };
-    let answer: Object<TokenAnswer<'_>> = serde_json::from_slice(body).unwrap_or_default();
-    let Some(answer) = answer.get() else {
+    let body = readable(body);
+    let Ok(answer) = read_object::<TokenAnswer<'_>>(&body) else {
         return lost;
     };
     match (status, answer.error.text().as_deref()) {

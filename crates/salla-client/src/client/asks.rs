@@ -37,12 +37,27 @@ pub(super) fn list(request: &PageRequest) -> Ask {
         query.extend(slice_filters(slice, request.days));
     }
     Ask {
-        what: format!("listing {}, page {}", request.resource, request.page),
+        what: description(request),
         path: path.to_owned(),
         query,
         class,
         customers: request.resource == Resource::Customers,
     }
+}
+
+/// "listing orders of 2025-01-01 to 2025-01-31, page 3": enough to ask for the page by hand.
+fn description(request: &PageRequest) -> String {
+    let days = request.days;
+    let days = days.map_or_else(String::new, |days| {
+        format!(" of {} to {}", days.from, days.to)
+    });
+    let slice = request
+        .slice
+        .map_or_else(String::new, |slice| format!(" in {}", slice.key()));
+    format!(
+        "listing {}{slice}{days}, page {}",
+        request.resource, request.page
+    )
 }
 
 fn place(resource: Resource, expanded: bool) -> (&'static str, Class) {

@@ -13,9 +13,10 @@ use domain::order::{Order, OrderItem};
 use domain::shop::{ShopInfo, ShopPlan};
 use importer::ports::budgets::SharedBudget;
 use importer::ports::clock::Clock;
-use importer::ports::platform::{Answer, BudgetReading, Page, PageRequest, Platform};
+use importer::ports::platform::{Answer, BudgetReading, Decoded, Page, PageRequest, Platform};
 use jiff::SignedDuration;
 
+use crate::classify::looks_like_json;
 use crate::concurrency::Concurrency;
 use crate::envelope::{EnvelopeError, split_one, split_one_page};
 use crate::pacing::{Budget, PacerSettings};
@@ -167,12 +168,16 @@ impl Platform for SallaClient {
 }
 
 impl SallaClient {
+    /// One record; one that is no JSON however often it is asked for is rejected, so that
+    /// it cannot stop the others. What does not even begin like JSON was written by
+    /// somebody else, and says nothing about the record.
     async fn one<T>(
         &self,
         ask: &Ask,
-        read: impl Fn(&[u8]) -> Result<importer::ports::platform::Decoded<T>, EnvelopeError> + Sync,
+        read: impl Fn(&[u8]) -> Result<Decoded<T>, EnvelopeError> + Sync,
     ) -> Result<Option<Answer<T>>, Failure> {
-        let fetched = self.requester.get(ask, read).await?;
+        let reject = |body: &[u8]| looks_like_json(body).then(|| translate::unreadable(body));
+        let fetched = self.requester.get_or_reject(ask, read, reject).await?;
         Ok(fetched.map(|fetched| Answer {
             record: fetched.value,
             version: fetched.version,

@@ -45,7 +45,7 @@ pub(crate) fn instant(json: Json<'_>) -> Result<Option<SallaInstant>, NotADate> 
         Kind::Text(text) => read(text.into_owned(), None).map(Some),
         Kind::Number(digits) => read(digits.to_owned(), None).map(Some),
         Kind::Object(object) => from_object(object),
-        Kind::Flag(_) | Kind::List | Kind::Undecodable => Err(NotADate),
+        Kind::Flag(_) | Kind::List => Err(NotADate),
     }
 }
 

@@ -14,7 +14,7 @@ use importer::ports::platform::Pagination;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::lenient::{Json, List, NoObject, Object, read_object};
+use crate::lenient::{Json, List, NoObject, Object, read_object, readable};
 use error::ErrorBody;
 pub use error::{ApiError, EnvelopeError};
 use pagination::PaginationWire;
@@ -121,7 +121,8 @@ impl ApiError {
     /// What an answer with an error status says; `None` where it is not a JSON
     /// object. A bare OAuth error counts as well.
     pub fn parse(body: &[u8]) -> Option<Self> {
-        let envelope = parse::<Data<'_>>(body).ok()?;
+        let body = readable(body);
+        let envelope = parse::<Data<'_>>(&body).ok()?;
         Some(envelope.into_error())
     }
 }

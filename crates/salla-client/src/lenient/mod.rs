@@ -11,8 +11,10 @@
 
 mod double;
 mod list;
+mod mend;
 pub(crate) mod number;
 mod object;
+mod rows;
 
 use std::borrow::Cow;
 
@@ -21,6 +23,7 @@ use serde::de::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 pub(crate) use list::List;
+pub(crate) use mend::{mend, readable};
 pub(crate) use number::NumberError;
 pub(crate) use object::{NoObject, Object, read_object};
 
@@ -41,8 +44,6 @@ pub(crate) enum Kind<'a> {
     Object(&'a str),
     /// An array with elements.
     List,
-    /// A string whose escapes make no text.
-    Undecodable,
 }
 
 impl<'a> Json<'a> {
@@ -139,17 +140,18 @@ fn is_hollow(json: &str) -> bool {
     json.len() >= 2 && json[1..json.len() - 1].trim_ascii().is_empty()
 }
 
+/// Escapes that make no text, such as half of a pair of surrogates, become U+FFFD: the
+/// rest of the text is worth keeping.
 fn string(json: &str) -> Kind<'_> {
-    let Some(inner) = json.get(1..json.len().saturating_sub(1)) else {
-        return Kind::Undecodable;
-    };
+    let inner = json
+        .get(1..json.len().saturating_sub(1))
+        .unwrap_or_default();
     if !inner.contains('\\') {
         return text_or_absent(Cow::Borrowed(inner));
     }
-    match serde_json::from_str::<String>(json) {
-        Ok(text) => text_or_absent(Cow::Owned(without_nul(text))),
-        Err(_) => Kind::Undecodable,
-    }
+    let text =
+        serde_json::from_str::<String>(json).or_else(|_| serde_json::from_str(&mend::mended(json)));
+    text_or_absent(Cow::Owned(without_nul(text.unwrap_or_default())))
 }
 
 fn text_or_absent(text: Cow<'_, str>) -> Kind<'_> {

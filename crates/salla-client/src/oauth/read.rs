@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::UserInfo;
-use crate::lenient::{Json, Object};
+use crate::lenient::{Json, Object, read_object, readable};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -22,17 +22,24 @@ struct TokenWire<'a> {
 
 /// Reads a token answer or the `data` of `app.store.authorize`, received at `now`.
 pub fn read_tokens(body: &[u8], now: Timestamp) -> Option<Tokens> {
-    let wire: Object<TokenWire<'_>> = serde_json::from_slice(body).ok()?;
-    let wire = wire.get()?;
+    let body = readable(body);
+    let wire: TokenWire<'_> = read_object(&body).ok()?;
     let expiries = [wire.expires_in, wire.expires].map(|lifetime| expiry(lifetime, now));
     Some(Tokens {
-        access: SecretString::from(wire.access_token.string()?),
-        refresh: wire.refresh_token.string().map(SecretString::from),
+        access: token(wire.access_token)?,
+        refresh: token(wire.refresh_token),
         // Where the two contradict each other the later one costs least: a token that ends
         // sooner is replaced once Salla refuses it.
         expires_at: expiries.into_iter().flatten().max(),
         scope: wire.scope.string(),
     })
+}
+
+/// What cannot stand in a header is no token: one with a damaged byte serves nobody.
+fn token(json: Json<'_>) -> Option<SecretString> {
+    let text = json.string()?;
+    let is_token = text.bytes().all(|byte| byte.is_ascii_graphic());
+    is_token.then(|| SecretString::from(text))
 }
 
 /// From these numbers on a lifetime can only be a date, in seconds and in milliseconds:
@@ -84,8 +91,8 @@ struct MerchantWire<'a> {
 }
 
 pub(super) fn read_user_info(body: &[u8]) -> Option<UserInfo> {
-    let wire: Object<PersonWire<'_>> = serde_json::from_slice(body).ok()?;
-    let person = wire.get()?;
+    let body = readable(body);
+    let person: PersonWire<'_> = read_object(&body).ok()?;
     let wrapped = person.data.get();
     let merchant = wrapped
         .and_then(|data| data.merchant.get().or(data.store.get()))
@@ -173,6 +180,29 @@ mod tests {
         assert!(read_tokens(b"[]", now()).is_none());
         let tokens = read_tokens(br#"{"access_token":"a","refresh_token":"r"}"#, now()).unwrap();
         assert_eq!(tokens.refresh.unwrap().expose_secret(), "r");
+    }
+
+    /// A refresh token is spent by then: it must not be lost with a byte of something else.
+    #[test]
+    fn a_stray_byte_beside_the_tokens_costs_neither() {
+        let body =
+            b"\xef\xbb\xbf{\"access_token\":\"a\",\"refresh_token\":\"r\",\"scope\":\"\xd8\x01\"}";
+        let headers = reqwest::header::HeaderMap::new();
+        let verdict = crate::classify::classify_token_answer(200, &headers, body, now());
+        assert_eq!(verdict, crate::classify::TokenVerdict::Tokens);
+        let tokens = read_tokens(body, now()).unwrap();
+        assert_eq!(tokens.access.expose_secret(), "a");
+        assert_eq!(tokens.refresh.unwrap().expose_secret(), "r");
+        let info = read_user_info(b"{\"merchant\":{\"id\":7,\"name\":\"\xd8\"}}").unwrap();
+        assert_eq!(info.merchant_id, 7);
+    }
+
+    #[test]
+    fn a_damaged_token_is_none() {
+        for token in ["a\\u0000b", "a b", "\\ud800", "a\\nb", "\u{fffd}"] {
+            let body = format!(r#"{{"access_token":"{token}","refresh_token":"r"}}"#);
+            assert!(read_tokens(body.as_bytes(), now()).is_none(), "{token}");
+        }
     }
 
     #[test]

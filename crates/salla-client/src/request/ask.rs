@@ -8,7 +8,7 @@ use crate::pacing::Class;
 /// One question to Salla.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// For logs and failures: "listing orders, page 3". Holds no personal data.
+    /// For logs and failures: "listing orders of 2025-01-01 to 2025-01-31, page 3". Holds no personal data.
     pub what: String,
     pub path: String,
     pub query: Vec<(&'static str, String)>,

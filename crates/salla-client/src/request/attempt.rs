@@ -14,7 +14,7 @@ use secrecy::ExposeSecret;
 
 use super::departure::Departure;
 use super::endpoint::endpoint_kind;
-use super::trouble::Trouble;
+use super::trouble::{self, Trouble};
 use super::{Ask, Requester};
 use crate::classify::{Verdict, classify, retry_after};
 use crate::concurrency::Slot;
@@ -29,6 +29,8 @@ pub(super) struct Attempt {
     pub(super) outcome: Result<(Verdict, Bytes), Trouble>,
     /// Absent where no answer came.
     pub(super) status: Option<(u16, RateHeaders)>,
+    /// Of the answer, as far as it may be repeated.
+    pub(super) content_type: String,
     pub(super) token: AccessToken,
     /// When the request was sent: the version of whatever it returned.
     pub(super) version: Version,
@@ -85,7 +87,9 @@ impl Requester {
         let (version, sent) = (self.clock.now(), self.clock.monotonic());
         let permits = Arc::new(Mutex::new(permits));
         let mut status = None;
-        let exchange = self.exchange(ask, &token, &permits, &slot, sent, &mut status);
+        let mut content_type = String::new();
+        let answered = (&mut status, &mut content_type);
+        let exchange = self.exchange(ask, &token, &permits, &slot, sent, answered);
         // In a place of its own, because most requests of a process only wait.
         let outcome = Box::pin(exchange).await;
         match &outcome {
@@ -97,6 +101,7 @@ impl Requester {
         Ok(Attempt {
             outcome,
             status,
+            content_type,
             token,
             version,
             sent,
@@ -195,7 +200,7 @@ impl Requester {
         permits: &Arc<Mutex<Permits>>,
         slot: &Slot,
         sent: Duration,
-        status: &mut Option<(u16, RateHeaders)>,
+        (status, content_type): (&mut Option<(u16, RateHeaders)>, &mut String),
     ) -> Result<(Verdict, Bytes), Trouble> {
         let left = {
             let permits = Arc::downgrade(permits);
@@ -220,6 +225,7 @@ impl Requester {
         let now = self.clock.now();
         let verdict = classify(answer.status, &answer.headers, &answer.body, now);
         *status = Some((answer.status, self.rate_headers(&answer.headers)));
+        *content_type = trouble::content_type(&answer.headers);
         // Whether a 403 is a block stands only in its body.
         lock(permits).answered(self.rate_headers(&answer.headers), outcome_of(&verdict));
         self.log(ask, &answer, sent);

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use domain::failure::Failure;
 use importer::memory::{Memory, Room};
 use importer::ports::clock::Clock;
@@ -72,6 +73,16 @@ enum Next {
     Throttled,
 }
 
+impl Next {
+    /// The body that is no JSON, where that is what went wrong.
+    fn unread(&self) -> Option<Bytes> {
+        match self {
+            Self::Failed(Trouble::NotJson { body, .. }, _) => Some(body.clone()),
+            Self::Failed(..) | Self::Again | Self::Throttled => None,
+        }
+    }
+}
+
 enum Step<T> {
     Done(Option<Fetched<T>>),
     Next(Next),
@@ -116,14 +127,35 @@ impl Requester {
         ask: &Ask,
         read: impl Fn(&[u8]) -> Result<T, EnvelopeError> + Sync,
     ) -> Result<Option<Fetched<T>>, Failure> {
+        self.get_or_reject(ask, read, |_| None).await
+    }
+
+    /// The same for an answer that need not be understood: of a body that is no JSON
+    /// however often it is asked for, `reject` may make what stands for it.
+    pub async fn get_or_reject<T>(
+        &self,
+        ask: &Ask,
+        read: impl Fn(&[u8]) -> Result<T, EnvelopeError> + Sync,
+        reject: impl Fn(&[u8]) -> Option<T> + Sync,
+    ) -> Result<Option<Fetched<T>>, Failure> {
         let mut journey = Journey::new(self.retry);
         loop {
             let attempt = self.attempt(ask).instrument(journey.next_attempt()).await?;
             let took = self.clock.monotonic().saturating_sub(attempt.sent);
-            match self.judge(ask, attempt, &read, &mut journey).await? {
+            let version = attempt.version;
+            let next = match self.judge(ask, attempt, &read, &mut journey).await? {
                 Step::Done(fetched) => return Ok(fetched),
-                Step::Next(next) => self.prepare(ask, next, took, &mut journey).await?,
-            }
+                Step::Next(next) => next,
+            };
+            let unread = next.unread();
+            let failure = match self.prepare(ask, next, took, &mut journey).await {
+                Ok(()) => continue,
+                Err(failure) => failure,
+            };
+            return match unread.and_then(|body| reject(&body)) {
+                Some(value) => Ok(Some(Fetched { value, version })),
+                None => Err(failure),
+            };
         }
     }
 

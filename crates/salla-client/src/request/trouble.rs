@@ -1,6 +1,8 @@
 //! What went wrong with a try, and the sentence for whoever reads it in the end.
 
+use bytes::Bytes;
 use domain::failure::Failure;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
 /// Why a try failed that may be repeated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -11,6 +13,13 @@ pub(super) enum Trouble {
     /// JSON, but not what Salla documents.
     #[error("{0}")]
     Broken(String),
+    /// No JSON, or half of it.
+    #[error("the answer (status {status}, {content_type}) is not JSON, or was cut off")]
+    NotJson {
+        status: u16,
+        content_type: String,
+        body: Bytes,
+    },
 }
 
 impl Trouble {
@@ -36,12 +45,29 @@ impl Trouble {
     }
 }
 
-/// "listing orders, page 3: Salla answered with status 503 (8 tries)".
+/// "listing orders of 2025-01-01 to 2025-01-31, page 3: Salla answered with status 503 (8 tries)".
 pub(super) fn tell(what: &str, trouble: Trouble, tries: u32) -> Failure {
     let what = format!("{what}: {trouble} ({tries} tries)");
     match trouble {
         Trouble::Passing(_) => Failure::Transient { what },
         Trouble::Broken(_) => Failure::Broken { what },
+        Trouble::NotJson { .. } => Failure::NotJson { what },
+    }
+}
+
+/// The name of a media type; anything else that a server may send is not repeated.
+pub(super) fn content_type(headers: &HeaderMap) -> String {
+    let value = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let name = value.and_then(|value| value.split(|byte| *byte == b';').next());
+    let name = name.map(|name| String::from_utf8_lossy(name.trim_ascii()));
+    let is_name = |text: &str| {
+        let is_sign = |byte: u8| byte.is_ascii_alphanumeric() || b"/+.-".contains(&byte);
+        (1..=64).contains(&text.len()) && text.bytes().all(is_sign)
+    };
+    match name {
+        None => "without content type".to_owned(),
+        Some(name) if is_name(&name) => name.into_owned(),
+        Some(_) => "with an unreadable content type".to_owned(),
     }
 }
 

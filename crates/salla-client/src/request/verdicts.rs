@@ -5,13 +5,34 @@ use domain::failure::{Disconnection, Failure};
 use super::attempt::Attempt;
 use super::trouble::{self, Trouble};
 use super::{Ask, Fetched, Journey, Next, Requester, STORE_INFO, Step, store_info};
-use crate::classify::{Verdict, after_split};
+use crate::classify::{RetryReason, Verdict, after_split};
 use crate::envelope::EnvelopeError;
+use crate::lenient::mend;
 use crate::tokens::AccessToken;
 
 /// Renewing the token more often than this within one request cannot help. A request that
 /// is tried again for other reasons may meet the ends of several tokens' lives.
 const MOST_RENEWALS: u32 = 6;
+
+/// Reads a body; one that is no JSON because of a few bytes is mended first, since it
+/// would come again as it is.
+fn read_or_mend<T>(
+    ask: &Ask,
+    body: &[u8],
+    read: &impl Fn(&[u8]) -> Result<T, EnvelopeError>,
+) -> Result<T, EnvelopeError> {
+    let refused = match read(body) {
+        Err(EnvelopeError::NotJson) => EnvelopeError::NotJson,
+        done => return done,
+    };
+    let mended = mend(body).ok_or(refused)?;
+    let value = read(mended.as_bytes())?;
+    tracing::warn!(
+        what = ask.what,
+        "the answer holds bytes that are no JSON; they were replaced, and the rest was read"
+    );
+    Ok(value)
+}
 
 impl Requester {
     /// Decides what an attempt means for the request.
@@ -22,9 +43,9 @@ impl Requester {
         read: &impl Fn(&[u8]) -> Result<T, EnvelopeError>,
         journey: &mut Journey,
     ) -> Result<Step<T>, Failure> {
-        let verdict = match attempt.outcome {
+        let (verdict, body) = match attempt.outcome {
             Err(trouble) => return Ok(Step::Next(Next::Failed(trouble, None))),
-            Ok((Verdict::Success, body)) => match read(&body) {
+            Ok((Verdict::Success, body)) => match read_or_mend(ask, &body, read) {
                 Ok(value) => {
                     let version = attempt.version;
                     return Ok(Step::Done(Some(Fetched { value, version })));
@@ -34,13 +55,25 @@ impl Requester {
                     Verdict::Broken { what } => {
                         return Ok(Step::Next(Next::Failed(Trouble::Broken(what), None)));
                     }
-                    verdict => verdict,
+                    verdict => (verdict, body),
                 },
             },
-            Ok((verdict, _)) => verdict,
+            Ok(judged) => judged,
         };
-        if verdict == Verdict::Gone {
-            return Ok(Step::Done(None));
+        match verdict {
+            Verdict::Gone => return Ok(Step::Done(None)),
+            Verdict::RetryLater {
+                why: RetryReason::NotJson,
+                retry_after,
+            } => {
+                let trouble = Trouble::NotJson {
+                    status: attempt.status.map_or(0, |(status, _)| status),
+                    content_type: attempt.content_type,
+                    body,
+                };
+                return Ok(Step::Next(Next::Failed(trouble, retry_after)));
+            }
+            _ => {}
         }
         // In a place of its own: it is rare, and every request has room for its judgement
         // while it waits.

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::Finding;
 use crate::envelope::split_list;
+use crate::lenient::readable;
 use crate::pacing::{Class, RateHeaders};
 use crate::request::{Ask, Requester};
 use crate::translate;
@@ -107,7 +108,9 @@ impl<'a> Surveyor<'a> {
         self.asked += 1;
         let heard = match requester.hear(&ask).await {
             Ok(heard) => heard,
-            Err(Failure::Transient { .. } | Failure::Broken { .. }) => return Ok(None),
+            Err(Failure::Transient { .. } | Failure::NotJson { .. } | Failure::Broken { .. }) => {
+                return Ok(None);
+            }
             // The token serves, only not for this.
             Err(Failure::Disconnected(Disconnection::ScopeMissing | Disconnection::Forbidden)) => {
                 return Ok(Some(Told::refusal()));
@@ -115,7 +118,8 @@ impl<'a> Surveyor<'a> {
             Err(failure) => return Err(failure),
         };
         self.throttles.extend(&heard.throttles);
-        let (rows, pagination) = match split_list(&heard.body) {
+        let body = readable(&heard.body);
+        let (rows, pagination) = match split_list(&body) {
             Ok((rows, pagination)) => (rows, Some(pagination)),
             Err(_) => (Vec::new(), None),
         };
@@ -126,7 +130,7 @@ impl<'a> Surveyor<'a> {
         Ok(Some(Told {
             status: heard.status,
             headers: heard.headers,
-            json: serde_json::from_slice(&heard.body).unwrap_or_default(),
+            json: serde_json::from_slice(&body).unwrap_or_default(),
             pagination,
             orders: orders
                 .filter_map(|row| translate::order(row).ok())

@@ -32,7 +32,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::envelope::{EnvelopeError, one_go, split_list};
-use crate::lenient::{Json, Object};
+use crate::lenient::{Json, Object, mend};
 use crate::wire;
 use defect::{At, Defect};
 
@@ -94,11 +94,31 @@ pub fn decode_list(resource: Resource, rows: Vec<&RawValue>) -> Records {
 /// Decodes one record and keeps its raw text beside it.
 pub fn decode<T>(
     raw: &RawValue,
-    translate: impl FnOnce(&RawValue) -> Result<T, Rejection>,
+    translate: impl Fn(&RawValue) -> Result<T, Rejection>,
 ) -> Decoded<T> {
+    let outcome = translate(raw).or_else(|rejection| {
+        if rejection.code != RejectionCode::InvalidJson {
+            return Err(rejection);
+        }
+        // It may be JSON with an escape that makes no text.
+        let mended = mend(raw.get().as_bytes()).unwrap_or_default();
+        match serde_json::from_str::<&RawValue>(&mended) {
+            Ok(mended) => translate(mended),
+            Err(_) => Err(rejection),
+        }
+    });
     Decoded {
         raw: raw.get().into(),
-        outcome: translate(raw),
+        outcome,
+    }
+}
+
+/// A record whose answer is no JSON.
+pub(crate) fn unreadable<T>(body: &[u8]) -> Decoded<T> {
+    let message = "the answer is not JSON, or was cut off, however often it is asked for";
+    Decoded {
+        raw: String::from_utf8_lossy(body).into(),
+        outcome: Err(Defect::new(RejectionCode::InvalidJson, message).reject(None)),
     }
 }
 
@@ -134,12 +154,23 @@ fn understand<'a, W, T>(
     id_of: fn(&W) -> Json<'a>,
     build: fn(i64, &W) -> Result<T, Defect>,
 ) -> Result<T, Rejection> {
-    let Object::Is(wire) = wire else {
-        return Err(Defect::new(
-            RejectionCode::NotAnObject,
-            "the record is not a JSON object",
-        )
-        .reject(None));
+    let wire = match wire {
+        Object::Is(wire) => wire,
+        // How a row comes that is no JSON; see `lenient::rows`.
+        Object::Text(text) if text.starts_with('{') => {
+            return Err(Defect::new(
+                RejectionCode::InvalidJson,
+                "the record is not JSON; its text is kept as a JSON string",
+            )
+            .reject(None));
+        }
+        _ => {
+            return Err(Defect::new(
+                RejectionCode::NotAnObject,
+                "the record is not a JSON object",
+            )
+            .reject(None));
+        }
     };
     let id = read::id(id_of(&wire))
         .at("id")

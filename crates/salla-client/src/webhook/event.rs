@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::Event;
-use crate::lenient::{Json, Kind, NoObject, Object, read_object};
+use crate::lenient::{Json, Kind, NoObject, Object, read_object, readable};
 use crate::oauth::read_tokens;
 
 /// Beyond this a name is none of Salla's.
@@ -43,7 +43,8 @@ struct IdWire<'a> {
 }
 
 pub(super) fn read(body: &[u8], now: Timestamp) -> Result<Event, &'static str> {
-    let delivery: DeliveryWire<'_> = read_object(body).map_err(|why| match why {
+    let body = readable(body);
+    let delivery: DeliveryWire<'_> = read_object(&body).map_err(|why| match why {
         NoObject::NotJson => "it is not JSON, or was cut off",
         NoObject::Other => "it is not an object",
         NoObject::Twice => "a member stands twice",

@@ -22,6 +22,8 @@ pub(crate) const SCALE: f64 = 100.0;
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
     Says(u16, &'static [(&'static str, &'static str)], String),
+    /// Status 200 and these bytes.
+    Sends(Vec<u8>),
     /// The headers come, and half of the body.
     CutOff,
     /// Nothing ever comes.
@@ -155,6 +157,7 @@ async fn render(reply: Reply) -> Response {
             }
             response.body(Body::from(body)).unwrap()
         }
+        Reply::Sends(bytes) => Response::new(Body::from(bytes)),
         Reply::CutOff => {
             let half = Ok(Bytes::from_static(b"{\"status\":200,\"succ"));
             let end = Err(std::io::Error::other("cut off"));

@@ -8,6 +8,7 @@
 mod budget;
 mod connections;
 mod customers;
+mod damaged;
 mod fake_salla;
 mod memory;
 mod presentations;

@@ -98,7 +98,9 @@ async fn after_eight_tries_the_failure_says_what_was_being_done() {
     let salla = FakeSalla::start().await;
     salla.on("/orders", [error(503, "later")]);
     let failure = salla.client().list_page(&orders(3)).await.unwrap_err();
-    let what = "listing orders, page 3: Salla answered with status 503 (8 tries)".to_owned();
+    let what = "listing orders of 2025-01-01 to 2025-01-31, page 3: Salla answered with status \
+                503 (8 tries)"
+        .to_owned();
     assert_eq!(failure, Failure::Transient { what });
     assert_eq!(salla.seen("/orders").len(), 8);
 }

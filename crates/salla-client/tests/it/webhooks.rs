@@ -314,3 +314,23 @@ fn the_published_deliveries_are_understood() {
         }
     }
 }
+
+/// The signature is that of the bytes as they came, and one of them being no text changes
+/// nothing about the record that is named.
+#[test]
+fn a_damaged_body_is_checked_as_it_came() {
+    let body =
+        b"{\"event\":\"order.updated\",\"merchant\":7,\"data\":{\"id\":5,\"note\":\"\xd8\x01\"}}";
+    let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
+    let signature = hex::encode(hmac::sign(&key, body));
+    let secret = WebhookSecret::new(&SecretString::from(SECRET)).unwrap();
+    let headers = headers(&[("x-salla-signature", &signature)]);
+    let event = receive(&headers, body, &secret, now()).unwrap();
+    assert!(
+        matches!(event, Event::RecordChanged { id: 5, .. }),
+        "{event:?}"
+    );
+    let text = String::from_utf8_lossy(body);
+    let replaced = receive(&headers, text.as_bytes(), &secret, now());
+    assert_eq!(replaced.unwrap_err(), WebhookError::WrongSignature);
+}

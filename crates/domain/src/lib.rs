@@ -16,6 +16,7 @@ pub mod money;
 pub mod notification;
 pub mod order;
 pub mod plan;
+pub mod plausible;
 pub mod rejection;
 pub mod resource;
 pub mod run;

@@ -251,8 +251,8 @@ async fn embedded_server(
 }
 
 /// Reads kept texts as Salla's answers are read.
-pub fn translator() -> Arc<dyn Translator> {
-    Arc::new(StoredTexts)
+pub fn translator(clock: &dyn Clock) -> Arc<dyn Translator> {
+    Arc::new(StoredTexts { now: clock.now() })
 }
 
 /// The settings of an import that uses `share` of Salla's budget.

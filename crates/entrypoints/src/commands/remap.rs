@@ -1,6 +1,7 @@
 //! `salla-sync remap`: every kept raw record, read again.
 
 use domain::resource::Resource;
+use importer::ports::clock::SystemClock;
 use importer::ports::records::RemapCounts;
 use importer::ports::runs::ShopSummary;
 use importer::repair::{Repair, Repaired, remap};
@@ -20,7 +21,7 @@ pub async fn run(arguments: RemapArgs, database: &DatabaseArgs) -> anyhow::Resul
         None => Resource::ALL.to_vec(),
     };
     let open = super::open_to_look(database).await?;
-    let (records, translator) = (open.records(), wiring::translator());
+    let (records, translator) = (open.records(), wiring::translator(&SystemClock::real()));
     let mut remapped = Vec::new();
     for (shop, _) in open.runs().list().await? {
         let progress = Progress::of("kept records read again", &shop);

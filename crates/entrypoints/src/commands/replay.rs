@@ -1,5 +1,6 @@
 //! `salla-sync rejected replay`: rejected records, read again.
 
+use importer::ports::clock::SystemClock;
 use importer::ports::records::{RejectionChoice, ReplayCounts};
 use importer::ports::runs::ShopSummary;
 use importer::repair::{Repair, Repaired, replay};
@@ -19,7 +20,7 @@ pub async fn run(arguments: ReplayArgs, database: &DatabaseArgs) -> anyhow::Resu
         code: arguments.code.as_deref().map(code).transpose()?,
     };
     let open = super::open_to_look(database).await?;
-    let (records, translator) = (open.records(), wiring::translator());
+    let (records, translator) = (open.records(), wiring::translator(&SystemClock::real()));
     let mut replayed = Vec::new();
     for (shop, _) in open.runs().list().await? {
         let progress = Progress::of("rejected records read again", &shop);

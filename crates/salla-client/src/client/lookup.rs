@@ -32,7 +32,8 @@ impl SallaClient {
             Ok(translate::decode(split_one(body)?, translate::order))
         });
         if let Some(fetched) = by_id.await? {
-            return Ok(Some(order(&fetched.value)));
+            let found = translate::with_plausible_dates(fetched.value, fetched.version);
+            return Ok(Some(order(&found)));
         }
         let ask = asks::order_by_reference(number);
         let listed = self.requester.get(&ask, |body| {

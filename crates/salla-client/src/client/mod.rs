@@ -21,7 +21,7 @@ use crate::concurrency::Concurrency;
 use crate::envelope::{EnvelopeError, split_one, split_one_page};
 use crate::pacing::{Budget, PacerSettings};
 use crate::request::{Ask, Requester, customers_lane, store_info};
-use crate::translate::{self, ItemPage};
+use crate::translate::{self, Dated, ItemPage};
 pub use settings::ClientSettings;
 
 /// The budget of `/customers*`, which Salla counts by IP address (FACTS §6).
@@ -123,7 +123,7 @@ impl Platform for SallaClient {
         })?;
         let (records, pagination) = fetched.value;
         Ok(Page {
-            records,
+            records: translate::with_plausible_dates_of_list(records, fetched.version),
             pagination,
             version: fetched.version,
         })
@@ -171,7 +171,7 @@ impl SallaClient {
     /// One record; one that is no JSON however often it is asked for is rejected, so that
     /// it cannot stop the others. What does not even begin like JSON was written by
     /// somebody else, and says nothing about the record.
-    async fn one<T>(
+    async fn one<T: Dated>(
         &self,
         ask: &Ask,
         read: impl Fn(&[u8]) -> Result<Decoded<T>, EnvelopeError> + Sync,
@@ -179,7 +179,7 @@ impl SallaClient {
         let reject = |body: &[u8]| looks_like_json(body).then(|| translate::unreadable(body));
         let fetched = self.requester.get_or_reject(ask, read, reject).await?;
         Ok(fetched.map(|fetched| Answer {
-            record: fetched.value,
+            record: translate::with_plausible_dates(fetched.value, fetched.version),
             version: fetched.version,
         }))
     }

@@ -13,6 +13,7 @@ mod defect;
 mod item;
 mod item_pages;
 mod order;
+mod plausible;
 mod read;
 mod shop;
 mod stored;
@@ -22,6 +23,7 @@ pub use customer::customer;
 pub use item::order_items;
 pub use item_pages::{ItemPage, items_of_pages};
 pub use order::{order, order_status};
+pub(crate) use plausible::{Dated, with_plausible_dates, with_plausible_dates_of_list};
 pub use shop::shop_info;
 pub use stored::StoredTexts;
 

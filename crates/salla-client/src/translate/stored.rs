@@ -5,28 +5,36 @@ use domain::rejection::{Rejection, RejectionCode};
 use domain::resource::Resource;
 use importer::ports::platform::{Decoded, Records};
 use importer::ports::records::Translator;
+use jiff::Timestamp;
 use serde_json::value::RawValue;
 
 use super::defect::Defect;
-use super::{category, customer, decode, order, order_items, order_status, product};
+use super::{
+    category, customer, decode, order, order_items, order_status, product, with_plausible_dates,
+    with_plausible_dates_of_list,
+};
 
 /// The translation of answers, applied to single texts.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct StoredTexts;
+#[derive(Clone, Copy, Debug)]
+pub struct StoredTexts {
+    /// No record can be younger.
+    pub now: Timestamp,
+}
 
 impl Translator for StoredTexts {
     fn list_row(&self, resource: Resource, raw: &str) -> Records {
-        match resource {
+        let records = match resource {
             Resource::Orders => Records::Orders(vec![read(raw, order)]),
             Resource::Customers => Records::Customers(vec![read(raw, customer)]),
             Resource::Products => Records::Products(vec![read(raw, product)]),
             Resource::Categories => Records::Categories(vec![read(raw, category)]),
             Resource::OrderStatuses => Records::OrderStatuses(vec![read(raw, order_status)]),
-        }
+        };
+        with_plausible_dates_of_list(records, self.now)
     }
 
     fn order(&self, raw: &str) -> Decoded<Order> {
-        read(raw, order)
+        with_plausible_dates(read(raw, order), self.now)
     }
 
     fn order_items(&self, raw: &str) -> Decoded<Vec<OrderItem>> {
@@ -51,6 +59,25 @@ fn read<T>(text: &str, translate: fn(&RawValue) -> Result<T, Rejection>) -> Deco
 mod tests {
     use super::*;
 
+    const AT_PRESENT: StoredTexts = StoredTexts {
+        now: Timestamp::constant(1_750_000_000, 0),
+    };
+
+    #[test]
+    fn a_kept_text_with_a_date_that_cannot_be_true_is_refused() {
+        let row = r#"{"id":7,"date":"2055-06-01 10:00:00"}"#;
+        for read in [AT_PRESENT.order(row), {
+            let Records::Orders(mut listed) = AT_PRESENT.list_row(Resource::Orders, row) else {
+                panic!("orders were asked for");
+            };
+            listed.remove(0)
+        }] {
+            let rejection = read.outcome.unwrap_err();
+            assert_eq!(rejection.code, RejectionCode::InvalidDate);
+            assert_eq!(rejection.salla_id, Some(7));
+        }
+    }
+
     #[test]
     fn a_kept_text_reads_like_the_row_of_a_list() {
         let row = r#"{"id":7,"date":{"date":"2025-06-01 10:00:00.000000"}}"#;
@@ -58,7 +85,7 @@ mod tests {
         let Records::Orders(listed) = super::super::decode_list(Resource::Orders, vec![raw]) else {
             panic!("orders were asked for");
         };
-        let Records::Orders(stored) = StoredTexts.list_row(Resource::Orders, row) else {
+        let Records::Orders(stored) = AT_PRESENT.list_row(Resource::Orders, row) else {
             panic!("orders were asked for");
         };
         assert_eq!(listed[0].outcome, stored[0].outcome);
@@ -67,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_text_that_is_no_json_is_refused_with_a_reason() {
-        let read = StoredTexts.order("not json").outcome.unwrap_err();
+        let read = AT_PRESENT.order("not json").outcome.unwrap_err();
         assert_eq!(read.code, RejectionCode::InvalidJson);
     }
 }

@@ -9,6 +9,7 @@ mod budget;
 mod connections;
 mod customers;
 mod damaged;
+mod dates;
 mod fake_salla;
 mod memory;
 mod presentations;

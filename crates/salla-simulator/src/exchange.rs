@@ -113,7 +113,7 @@ fn decide_api(
         let now = platform.clock.now().as_second();
         drift::after_answer(&shop, scenario, request, served + 1, now);
     }
-    answer.with(headers)
+    answer.damaged(scenario.quirks.damaged_texts).with(headers)
 }
 
 /// The answer of a fault that has a status.

@@ -3,9 +3,9 @@
 use salla_simulator::{
     AppAge, Block, BusyDay, Ceiling, CeilingHow, Currency, CurrencyShare, CustomerDates,
     CustomersLimit, DateFilter, Drift, DriftCounts, EmptyLinks, EndlessPages, Fault, FaultRates,
-    FilterZone, InvalidRates, ItemLoss, ItemProduct, Latency, LifetimeField, Limits, ListManners,
-    Lists, Oauth, Outage, OutageLength, Plan as SallaPlan, Quirks, ResourceDrift, RetryAfter,
-    Scenario, ShopSpec, Temperament, ThrottleBody,
+    FilterZone, FloatDigits, InvalidRates, ItemLoss, ItemProduct, Latency, LifetimeField, Limits,
+    ListManners, Lists, Oauth, Outage, OutageLength, Plan as SallaPlan, Quirks, ResourceDrift,
+    RetryAfter, Scenario, ShopSpec, Temperament, ThrottleBody,
 };
 
 use crate::draw::Draw;
@@ -178,6 +178,13 @@ fn quirks(draw: &mut Draw) -> Quirks {
         literal_null: draw.share(0.3),
         date_forms: draw.share(0.4),
         utc_labelled_dates: draw.chance(0.2),
+        float_digits: draw.pick(&[
+            FloatDigits::Shortest,
+            FloatDigits::Seventeen,
+            FloatDigits::All,
+        ]),
+        // A damaged text is another one than the truth's.
+        damaged_texts: None,
     }
 }
 

@@ -6,6 +6,7 @@ mod ceilings;
 mod clocks;
 mod connect;
 mod customers;
+mod damaged;
 mod databases;
 mod drift;
 mod faults;

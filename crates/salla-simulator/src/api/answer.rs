@@ -2,6 +2,7 @@
 //! (docs.salla.dev/421123m0).
 
 use crate::json::Language;
+use crate::scenario::TextDamage;
 use bytes::Bytes;
 
 #[derive(Clone, Debug)]
@@ -50,6 +51,20 @@ impl Answer {
             content_type: TEXT,
             ..Self::json(status, line)
         }
+    }
+
+    /// The same with a damaged name, the first one there is.
+    pub(crate) fn damaged(mut self, damage: Option<TextDamage>) -> Self {
+        const NAME: &[u8] = b"name\":\"";
+        let found = self
+            .body
+            .windows(NAME.len())
+            .position(|bytes| bytes == NAME);
+        if let (Some(damage), Some(at)) = (damage, found) {
+            let (before, after) = self.body.split_at(at + NAME.len());
+            self.body = [before, damage.bytes(), after].concat().into();
+        }
+        self
     }
 
     pub(crate) fn empty(status: u16) -> Self {

@@ -2,7 +2,7 @@
 
 use super::order_parts::Thumbnail;
 use super::view::View;
-use super::writer::{Json, push_money};
+use super::writer::Json;
 use crate::shop::invalid::InvalidKind;
 use crate::shop::{Category, Currency, Money, OptionKind, Product, Variant};
 
@@ -140,8 +140,7 @@ fn presentation(json: &mut Json, product: &Product) {
     );
     json.int("views", product.sold as i64 * 7);
     json.bool("require_shipping", product.kind == "product");
-    json.key("weight");
-    push_money(&mut json.out, Money(i64::from(product.grams)));
+    json.fraction("weight", Money(i64::from(product.grams)));
     json.text("weight_type", "kg");
     json.bool("with_tax", true);
     json.display("main_image", Thumbnail(product.index));
@@ -221,8 +220,7 @@ pub(crate) fn variant(json: &mut Json, view: View<'_>, product: &Product, varian
         variant.values(),
         |json, (kind, value)| json.int_value(ids.option_value_of(product.index, kind, value)),
     );
-    json.key("weight");
-    push_money(&mut json.out, Money(i64::from(product.grams)));
+    json.fraction("weight", Money(i64::from(product.grams)));
     json.text("weight_type", "kg");
     json.bool("is_user_subscribed_to_sku", false);
     json.bool("is_default", variant.number == 0);

@@ -3,7 +3,7 @@
 
 use super::order_parts::{Thumbnail, receiver};
 use super::view::View;
-use super::writer::{Json, push_money};
+use super::writer::Json;
 use crate::shop::{CITIES, COURIERS, Currency, Money, Order};
 
 pub(super) fn shipping(json: &mut Json, view: View<'_>, order: &Order) {
@@ -119,8 +119,7 @@ fn packages(json: &mut Json, order: &Order) {
 
 fn weight(json: &mut Json, key: &str, grams: u32) {
     json.object(key, |json| {
-        json.key("value");
-        push_money(&mut json.out, Money(i64::from(grams)));
+        json.fraction("value", Money(i64::from(grams)));
         json.text("units", "kg");
     });
 }

@@ -20,8 +20,7 @@ pub(crate) fn item(json: &mut Json, view: View<'_>, order: &Order, place: usize)
     json.display("sku", item.sku());
     json.quantity(item.quantity, place == 0);
     json.text("currency", currency.code());
-    json.key("weight");
-    super::writer::push_money(&mut json.out, Money(i64::from(grams)));
+    json.fraction("weight", Money(i64::from(grams)));
     json.key("weight_label");
     weight_label(json, grams);
     json.text("weight_type", "kg");

@@ -1,7 +1,7 @@
 //! Decides which field of which record is odd. With all chances at zero it
 //! costs one comparison per field.
 
-use crate::scenario::Quirks;
+use crate::scenario::{FloatDigits, Quirks};
 use crate::shop::{Draw, Stream};
 
 #[derive(Debug)]
@@ -29,6 +29,8 @@ impl Oddity {
     pub(crate) fn new(quirks: Quirks) -> Self {
         let none = Quirks {
             utc_labelled_dates: quirks.utc_labelled_dates,
+            float_digits: quirks.float_digits,
+            damaged_texts: quirks.damaged_texts,
             ..Quirks::default()
         };
         Self {
@@ -76,6 +78,10 @@ impl Oddity {
             1 => Dating::IsoUtc,
             _ => Dating::Epoch,
         }
+    }
+
+    pub(crate) fn float_digits(&self) -> FloatDigits {
+        self.quirks.float_digits
     }
 
     pub(crate) fn utc_labelled(&self) -> bool {

@@ -4,7 +4,7 @@
 //! byte, so that callers only name keys and values.
 
 use super::oddity::{Dating, Emptiness, Oddity};
-use crate::scenario::Quirks;
+use crate::scenario::{FloatDigits, Quirks};
 use crate::shop::invalid::InvalidKind;
 use crate::shop::{Currency, Money, riyadh};
 use std::fmt::{Display, Write};
@@ -162,8 +162,15 @@ impl Json {
     pub(crate) fn money(&mut self, key: &str, amount: Money, currency: Currency) {
         self.key(key);
         self.out.push_str("{\"amount\":");
-        self.loose_number(|out| push_money(out, amount));
+        let digits = self.oddity.float_digits();
+        self.loose_number(|out| push_amount(out, amount, digits));
         self.close_money(currency);
+    }
+
+    /// A number with a fraction that is no money.
+    pub(crate) fn fraction(&mut self, key: &str, value: Money) {
+        self.key(key);
+        push_amount(&mut self.out, value, self.oddity.float_digits());
     }
 
     /// The amount that a broken record spoils.
@@ -196,9 +203,22 @@ impl Json {
 
     /// The creation date, which a broken record spoils.
     pub(crate) fn main_date(&mut self, key: &str, epoch_seconds: i64) {
-        if self.broken == Some(InvalidKind::DateUnparsable) {
+        let no_date = match self.broken {
+            Some(InvalidKind::DateUnparsable) => Some("2025-13-45 99:61:00"),
+            Some(InvalidKind::DateImplausible) => {
+                let dates = [
+                    "1970-01-01 03:00:00",
+                    "-0001-11-30 00:00:00",
+                    "9999-12-31 23:59:59",
+                ];
+                Some(dates[epoch_seconds.unsigned_abs() as usize % dates.len()])
+            }
+            _ => None,
+        };
+        if let Some(no_date) = no_date {
             self.key(key);
-            self.out.push_str("{\"date\":\"2025-13-45 99:61:00");
+            self.out.push_str("{\"date\":\"");
+            self.out.push_str(no_date);
             self.out.push_str(RIYADH);
         } else if self.oddity.utc_labelled() {
             self.date(key, epoch_seconds - 3 * 3600);
@@ -310,6 +330,23 @@ pub(crate) fn push_int(out: &mut String, value: i64) {
     push_ascii(out, &digits[start..]);
 }
 
+/// An amount as PHP writes the float that it keeps it in.
+fn push_amount(out: &mut String, amount: Money, digits: FloatDigits) {
+    let is_whole = amount.0 % 1000 == 0;
+    let float = amount.0 as f64 / 1000.0;
+    let written = match digits {
+        _ if is_whole => return push_money(out, amount),
+        FloatDigits::Shortest => return push_money(out, amount),
+        FloatDigits::Seventeen => {
+            let before_the_point = float.abs().log10().floor() as i32 + 1;
+            format!("{float:.*}", (17 - before_the_point).max(0) as usize)
+        }
+        // A double has fewer binary digits behind its point, so this is exact.
+        FloatDigits::All => format!("{float:.100}"),
+    };
+    out.push_str(written.trim_end_matches('0'));
+}
+
 /// An amount without trailing zeros: `55`, `302.5`, `13.04`.
 pub(crate) fn push_money(out: &mut String, amount: Money) {
     if amount.0 < 0 {
@@ -387,6 +424,30 @@ mod tests {
         assert_eq!(money(12_345), "12.345");
         assert_eq!(money(-1_005), "-1.005");
         assert_eq!(money(50), "0.05");
+    }
+
+    #[test]
+    fn amounts_are_as_long_as_php_writes_them() {
+        let written = |thousandths, digits| {
+            let mut out = String::new();
+            push_amount(&mut out, Money(thousandths), digits);
+            out
+        };
+        assert_eq!(
+            written(67_200, FloatDigits::Seventeen),
+            "67.200000000000003"
+        );
+        assert_eq!(written(50, FloatDigits::Seventeen), "0.050000000000000003");
+        assert_eq!(
+            written(-1_005, FloatDigits::Seventeen),
+            "-1.0049999999999999"
+        );
+        assert_eq!(
+            written(67_200, FloatDigits::All),
+            "67.2000000000000028421709430404007434844970703125"
+        );
+        assert_eq!(written(302_500, FloatDigits::All), "302.5");
+        assert_eq!(written(55_000, FloatDigits::All), "55");
     }
 
     #[test]

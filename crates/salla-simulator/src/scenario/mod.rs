@@ -18,7 +18,8 @@ pub use limits::{
 pub use lists::{Ceiling, CeilingHow, EndlessPages, ListManners, Lists};
 pub use oauth::{LifetimeField, Oauth, ShopState};
 pub use quirks::{
-    CustomerDates, DateFilter, EmptyLinks, FilterZone, ItemProduct, ProductFilters, Quirks,
+    CustomerDates, DateFilter, EmptyLinks, FilterZone, FloatDigits, ItemProduct, ProductFilters,
+    Quirks, TextDamage,
 };
 
 use crate::api::Endpoint;

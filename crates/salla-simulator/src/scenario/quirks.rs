@@ -25,6 +25,51 @@ pub struct Quirks {
     /// midnight and three is listed under a day on which, by its date, it was
     /// not placed.
     pub utc_labelled_dates: bool,
+    /// How many digits a fraction has, which is one setting for all of PHP.
+    pub float_digits: FloatDigits,
+    /// A byte in one text of each answer that has a name in it.
+    pub damaged_texts: Option<TextDamage>,
+}
+
+/// PHP's `serialize_precision`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FloatDigits {
+    /// -1: `67.2`.
+    #[default]
+    Shortest,
+    /// 17: `67.200000000000003`.
+    Seventeen,
+    /// 100: every binary digit, `67.2000000000000028421709430404007434844970703125`.
+    All,
+}
+
+/// What stands at the beginning of a text and makes the whole answer no JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TextDamage {
+    /// A byte that is no UTF-8.
+    StrayByte,
+    /// A character of Latin-1.
+    Latin1,
+    /// A control character that is not escaped.
+    RawControl,
+    /// U+0000, which is not escaped either.
+    RawNul,
+    /// An escape that JSON does not know.
+    UnknownEscape,
+}
+
+impl TextDamage {
+    pub(crate) fn bytes(self) -> &'static [u8] {
+        match self {
+            Self::StrayByte => b"\xd8",
+            Self::Latin1 => b"\xe9t\xe9",
+            Self::RawControl => b"\x1b",
+            Self::RawNul => b"\x00",
+            Self::UnknownEscape => br"\x41",
+        }
+    }
 }
 
 /// What `pagination.links` is when there is no other page.

@@ -21,6 +21,8 @@ pub struct InvalidRates {
 pub enum InvalidKind {
     /// `date.date` is no date. Orders only.
     DateUnparsable,
+    /// `date.date` is a date on which no shop of Salla's took an order. Orders only.
+    DateImplausible,
     /// An order's total or a product's price is `"abc"`.
     AmountNotANumber,
     IdMissing,
@@ -35,8 +37,9 @@ pub enum InvalidKind {
 }
 
 impl InvalidKind {
-    pub const OF_ORDERS: [Self; 8] = [
+    pub const OF_ORDERS: [Self; 9] = [
         Self::DateUnparsable,
+        Self::DateImplausible,
         Self::AmountNotANumber,
         Self::IdMissing,
         Self::IdNotANumber,

@@ -33,13 +33,17 @@ pub(crate) fn id(value: &Value) -> Option<i64> {
 
 /// The moment in epoch seconds, from any of the forms of a date.
 pub(crate) fn moment(value: &Value) -> Option<i64> {
-    match value {
+    let moment = match value {
         Value::Number(number) => number.as_i64(),
         Value::String(text) => instant(text).or_else(|| riyadh(text)),
         Value::Object(object) => riyadh(object.get("date")?.as_str()?),
         _ => None,
-    }
+    };
+    moment.filter(|moment| CENTURY.contains(moment))
 }
+
+/// No shop of this platform is older, and none of these tests lives longer.
+const CENTURY: std::ops::Range<i64> = 946_684_800..4_102_444_800;
 
 fn instant(text: &str) -> Option<i64> {
     text.parse::<Timestamp>().ok().map(Timestamp::as_second)

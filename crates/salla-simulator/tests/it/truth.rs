@@ -124,7 +124,7 @@ async fn decodable_oddities_do_not_change_the_truth() {
             empty_forms: 0.4,
             literal_null: 0.4,
             date_forms: 0.4,
-            utc_labelled_dates: false,
+            ..Quirks::default()
         };
         let sim = Simulator::start(odd).await.unwrap();
         expanded_lists_agree(&sim).await;

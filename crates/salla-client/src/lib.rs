@@ -31,6 +31,7 @@ pub mod classify;
 mod dates;
 pub mod envelope;
 mod lenient;
+mod outside;
 pub mod translate;
 pub mod webhook;
 mod wire;

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 
 use crate::envelope::{ApiError, EnvelopeError};
+use crate::outside::{readable, readable_list};
 pub use retry_after::retry_after;
 pub use token::{TokenVerdict, classify_token_answer};
 
@@ -106,9 +107,9 @@ fn judge(status: u16, error: Option<ApiError>, wait: Option<Duration>) -> Verdic
         (403, _) => Verdict::Blocked { retry_after: wait },
         (404 | 410, Some(error)) if is_from_salla(&error) => Verdict::Gone,
         (400 | 422, Some(error)) => Verdict::Invalid {
-            code: error.code,
+            code: error.code.as_deref().map(readable).map(str::to_owned),
             message: error.message,
-            fields: error.fields,
+            fields: readable_list(&error.fields),
         },
         (400 | 404 | 410 | 422, None) => not_json(wait),
         (_, error) => unexpected(status, error),
@@ -124,7 +125,7 @@ fn is_from_salla(error: &ApiError) -> bool {
 fn unexpected(status: u16, error: Option<ApiError>) -> Verdict {
     let code = error.and_then(|error| error.code);
     let code = code
-        .map(|code| format!(", code {code}"))
+        .map(|code| format!(", code {}", readable(&code)))
         .unwrap_or_default();
     Verdict::Broken {
         what: format!("Salla answered with the unexpected status {status}{code}"),

@@ -4,6 +4,7 @@
 
 use super::Verdict;
 use crate::envelope::ApiError;
+use crate::outside::readable;
 
 /// "The access token should have access to one of those scopes: orders.read".
 const SCOPE: &[&str] = &["scope"];
@@ -56,6 +57,6 @@ fn scopes(message: &str) -> Vec<String> {
     list.split([',', ' ', '،'])
         .map(|scope| scope.trim_matches(['.', '"', '\'', '[', ']']))
         .filter(|scope| !scope.is_empty())
-        .map(str::to_owned)
+        .map(|scope| readable(scope).to_owned())
         .collect()
 }

@@ -5,6 +5,7 @@ use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 
 use crate::lenient::{Json, Object};
+use crate::outside::{readable, readable_list};
 
 /// Longer messages are cut: they end up in log lines.
 const MESSAGE_CHARS: usize = 300;
@@ -76,10 +77,10 @@ impl std::fmt::Display for ApiError {
             write!(f, ", status {status}")?;
         }
         if let Some(code) = &self.code {
-            write!(f, ", code {code}")?;
+            write!(f, ", code {}", readable(code))?;
         }
         if !self.fields.is_empty() {
-            write!(f, ", about {}", self.fields.join(", "))?;
+            write!(f, ", about {}", readable_list(&self.fields).join(", "))?;
         }
         Ok(())
     }

@@ -189,8 +189,8 @@ async fn start_all(simulator: &Simulator, database: &TestDatabase) {
         async move {
             let salla = SallaSettings {
                 app: AppSettings {
-                    api_url: simulator.api_url(),
-                    accounts_url: simulator.accounts_url(),
+                    api_url: simulator.api_url().parse().unwrap(),
+                    accounts_url: simulator.accounts_url().parse().unwrap(),
                     egress_group: "default".to_owned(),
                     keys: Some(AppKeys {
                         client_id: simulator.client_id().to_owned(),

@@ -1,7 +1,9 @@
 //! Settings from the environment, read in one place. What is missing or wrong is
 //! reported together, each with its fix.
 
+mod address;
 mod given;
+mod token;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,11 +13,15 @@ use importer::ports::connections::Tokens;
 use notifiers::Secret;
 use salla_client::oauth::AppCredentials;
 use secrecy::{ExposeSecret as _, SecretString};
+use url::Url;
 
 use crate::cli::{DatabaseArgs, TokenArgs};
 use crate::exit::UsageError;
 
+pub use address::api_path_hint;
+use address::http_url;
 pub use given::Authorization;
+use token::Kind;
 
 pub const API_URL: &str = "https://api.salla.dev/admin/v2";
 pub const ACCOUNTS_URL: &str = "https://accounts.salla.sa";
@@ -36,8 +42,8 @@ pub fn environment(name: &str) -> Option<OsString> {
 /// Where Salla is, and which app this is.
 #[derive(Clone, Debug)]
 pub struct AppSettings {
-    pub api_url: String,
-    pub accounts_url: String,
+    pub api_url: Url,
+    pub accounts_url: Url,
     /// Names the address that requests to Salla come from. Salla counts requests for
     /// customers by address, so processes that share one have to name the same group, and
     /// those behind different addresses different ones.
@@ -69,7 +75,7 @@ pub struct Channels {
 
 #[derive(Clone)]
 pub struct WebhookSettings {
-    pub url: url::Url,
+    pub url: Url,
     pub secret: Secret,
 }
 
@@ -133,7 +139,9 @@ impl<'a> Reader<'a> {
 
     fn text(&mut self, name: &str) -> Option<String> {
         match (self.lookup)(name)?.into_string() {
-            Ok(text) => Some(text.trim().to_owned()).filter(|t| !t.is_empty()),
+            // Some editors begin a text with a mark.
+            Ok(text) => Some(text.trim_start_matches('\u{feff}').trim().to_owned())
+                .filter(|text| !text.is_empty()),
             Err(_) => {
                 self.problem(format!("{name} is not UTF-8 text"));
                 None
@@ -141,14 +149,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn url(&mut self, name: &str, default: &str) -> String {
-        let text = self.text(name).unwrap_or_else(|| default.to_owned());
-        if http_url(&text).is_none() {
-            self.problem(format!(
-                "{name} is not an http(s) URL; leave it unset for the real Salla ({default})"
-            ));
+    /// A name or secret that a file of settings may have left in quotes.
+    fn unquoted(&mut self, name: &str) -> Option<String> {
+        let text = self.text(name)?;
+        let is_quoted = |quote| text.starts_with(quote) && text.ends_with(quote);
+        if is_quoted('"') || is_quoted('\'') {
+            self.problem(format!("{name} is in quotes; give the value without them"));
+            return None;
         }
-        text.trim_end_matches('/').to_owned()
+        Some(text)
     }
 
     /// The database: `--embedded`, or `DATABASE_URL`; never a silent fallback.
@@ -216,34 +225,51 @@ impl<'a> Reader<'a> {
     }
 
     fn with_app(&mut self, tokens: Option<Tokens>) -> Option<SallaSettings> {
-        let app = self.app();
+        let keys = self.app_keys();
+        let has_keys = keys.is_some();
+        let app = self.app_with(keys);
         let tokens = tokens?;
-        if tokens.refresh.is_some() && app.keys.is_none() {
+        if tokens.refresh.is_some() && !has_keys {
             self.problem(
                 "a refresh token is given but SALLA_CLIENT_ID and SALLA_CLIENT_SECRET are not; \
                  set both (Salla Partners Portal, your app, App Keys), or give no refresh token",
             );
         }
-        Some(SallaSettings { app, tokens })
+        Some(SallaSettings { app: app?, tokens })
     }
 
-    pub fn app(&mut self) -> AppSettings {
-        let api_url = self.url("SALLA_API_URL", API_URL);
-        let accounts_url = self.url("SALLA_ACCOUNTS_URL", ACCOUNTS_URL);
-        let client_id = self.text("SALLA_CLIENT_ID");
-        let client_secret = self.text("SALLA_CLIENT_SECRET");
-        let keys = client_id
-            .zip(client_secret)
-            .map(|(client_id, client_secret)| AppKeys {
-                client_id,
-                client_secret: client_secret.into(),
-            });
-        AppSettings {
+    pub fn app(&mut self) -> Option<AppSettings> {
+        let keys = self.app_keys();
+        self.app_with(keys)
+    }
+
+    fn app_keys(&mut self) -> Option<AppKeys> {
+        let client_id = self.unquoted("SALLA_CLIENT_ID");
+        let client_secret = self.unquoted("SALLA_CLIENT_SECRET");
+        let (client_id, client_secret) = client_id.zip(client_secret)?;
+        Some(AppKeys {
+            client_id,
+            client_secret: client_secret.into(),
+        })
+    }
+
+    fn app_with(&mut self, keys: Option<AppKeys>) -> Option<AppSettings> {
+        let (api, accounts) = ("SALLA_API_URL", "SALLA_ACCOUNTS_URL");
+        let api_url = self.salla_url(api, API_URL);
+        let accounts_url = self.salla_url(accounts, ACCOUNTS_URL);
+        let egress_group = self.egress_group();
+        let (api_url, accounts_url) = (api_url?, accounts_url?);
+        self.must_be_reachable(api, &api_url);
+        // Only for renewing tokens.
+        if keys.is_some() {
+            self.must_be_reachable(accounts, &accounts_url);
+        }
+        Some(AppSettings {
             api_url,
             accounts_url,
-            egress_group: self.egress_group(),
+            egress_group,
             keys,
-        }
+        })
     }
 
     /// For a worker: one of them alone serves no better than none.
@@ -267,7 +293,7 @@ impl<'a> Reader<'a> {
 
     /// Where spans are sent, if anywhere: settings that all programs with OpenTelemetry
     /// share, and their meaning.
-    pub fn traces_endpoint(&mut self) -> Option<url::Url> {
+    pub fn traces_endpoint(&mut self) -> Option<Url> {
         let of_traces = self.text(OTLP_TRACES_ENDPOINT);
         let (name, text) = match of_traces {
             Some(text) => (OTLP_TRACES_ENDPOINT, text),
@@ -283,6 +309,9 @@ impl<'a> Reader<'a> {
                 "{name} is not an http(s) URL, such as http://127.0.0.1:4318; leave it unset \
                  to send no traces"
             ));
+        }
+        if let Some(url) = &url {
+            self.must_be_reachable(name, url);
         }
         url
     }
@@ -300,8 +329,9 @@ impl<'a> Reader<'a> {
             return None;
         };
         let url = http_url(&url);
-        if url.is_none() {
-            self.problem(format!("{url_name} is not an http(s) URL"));
+        match &url {
+            Some(url) => self.must_be_reachable(url_name, url),
+            None => self.problem(format!("{url_name} is not an http(s) URL")),
         }
         let Some(secret) = self.text(secret_name) else {
             self.problem(format!(
@@ -335,18 +365,17 @@ impl<'a> Reader<'a> {
                  --tokens FILE, - for standard input)",
             );
         }
-        Some(Tokens {
+        let tokens = Tokens {
             refresh: self.text("SALLA_REFRESH_TOKEN").map(SecretString::from),
             access: access?.into(),
             expires_at: None,
             scope: None,
+        };
+        self.checked(tokens, |kind| match kind {
+            Kind::Access => "SALLA_ACCESS_TOKEN".to_owned(),
+            Kind::Refresh => "SALLA_REFRESH_TOKEN".to_owned(),
         })
     }
-}
-
-fn http_url(text: &str) -> Option<url::Url> {
-    let url = url::Url::parse(text).ok();
-    url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 
 impl DatabaseSettings {
@@ -416,7 +445,7 @@ mod tests {
         let database = reader.database(&NOT_EMBEDDED).unwrap();
         let salla = reader.salla(&NO_FILE).unwrap();
         reader.finish(Some(())).unwrap();
-        assert_eq!(salla.app.api_url, API_URL);
+        assert_eq!(salla.app.api_url.as_str(), API_URL);
         assert_eq!(salla.app.egress_group, "default");
         assert_eq!(salla.tokens.access.expose_secret(), "a");
         assert_eq!(database.describe(), "PostgreSQL at db.example/shop");

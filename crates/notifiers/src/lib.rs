@@ -8,4 +8,4 @@ mod webhook;
 mod words;
 
 pub use log::Log;
-pub use webhook::{Secret, SecretError, Webhook};
+pub use webhook::{Route, Secret, SecretError, Webhook};

@@ -79,7 +79,18 @@ pub struct Webhook {
     url: Url,
     secret: Secret,
     http: reqwest::Client,
+    /// The proxy on the way to it, in words.
+    way: Option<String>,
     clock: Arc<dyn Clock>,
+}
+
+/// How a receiver is reached.
+#[derive(Debug)]
+pub struct Route {
+    /// With what all clients of the program have in common.
+    pub client: reqwest::ClientBuilder,
+    /// The proxy on the way, in words.
+    pub way: Option<String>,
 }
 
 impl std::fmt::Debug for Webhook {
@@ -97,11 +108,11 @@ impl Webhook {
         audience: Audience,
         url: Url,
         secret: Secret,
+        route: Route,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Failure> {
-        // Fails only if a provider is installed already, and then that one serves.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
+        let http = route
+            .client
             .timeout(TIMEOUT)
             // A signed body is for one receiver and not for where it points to.
             .redirect(reqwest::redirect::Policy::none())
@@ -120,6 +131,7 @@ impl Webhook {
             url,
             secret,
             http,
+            way: route.way,
             clock,
         })
     }
@@ -160,7 +172,9 @@ impl Webhook {
 
     fn about(&self, what: &str) -> String {
         let host = self.url.host_str().unwrap_or("the webhook's host");
-        format!("{} to {host}: it {what}", self.name)
+        let way = self.way.as_ref().map(|way| format!(" {way}"));
+        let way = way.unwrap_or_default();
+        format!("{} to {host}{way}: it {what}", self.name)
     }
 }
 

@@ -16,7 +16,7 @@ use domain::shop::MerchantId;
 use importer::ports::clock::SystemClock;
 use importer::ports::notifications::{Alert, Alerts as _, Notice, Notifier as _};
 use importer::ports::runs::{RecordedFailure, ShopSummary, StoredProgress};
-use notifiers::{Secret, Webhook};
+use notifiers::{Route, Secret, Webhook};
 use uuid::Uuid;
 
 const KEY: &[u8; 32] = b"a key of thirty-two bytes, known";
@@ -43,7 +43,13 @@ async fn receiver(status: u16) -> (url::Url, Seen) {
 fn webhook(url: url::Url, audience: Audience) -> Webhook {
     let secret = format!("whsec_{}", STANDARD.encode(KEY)).into();
     let secret = Secret::parse(&secret).unwrap();
-    Webhook::new(audience, url, secret, Arc::new(SystemClock::real())).unwrap()
+    // Fails only if a provider is installed already, and then that one serves.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let route = Route {
+        client: reqwest::Client::builder().no_proxy(),
+        way: None,
+    };
+    Webhook::new(audience, url, secret, route, Arc::new(SystemClock::real())).unwrap()
 }
 
 fn notice() -> Notice {

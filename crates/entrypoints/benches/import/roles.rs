@@ -155,8 +155,8 @@ pub(crate) async fn run(
     let open = wiring::open_database(&settings, None, clock.clone()).await?;
     let salla = SallaSettings {
         app: AppSettings {
-            api_url: job.address.api_url.clone(),
-            accounts_url: job.address.accounts_url.clone(),
+            api_url: job.address.api_url.parse()?,
+            accounts_url: job.address.accounts_url.parse()?,
             egress_group: EGRESS_GROUP.to_owned(),
             keys: None,
         },

@@ -9,6 +9,7 @@ use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::connections::Tokens;
 use importer::ports::runs::RunOptions;
 use salla_simulator::{AppAge, Scenario, Simulator};
+use url::Url;
 
 use super::import::{Job, report, watch_import};
 use crate::cli::{DatabaseArgs, DemoApp, DemoArgs};
@@ -100,8 +101,8 @@ fn scenario(arguments: &DemoArgs) -> anyhow::Result<Scenario> {
 pub fn salla_settings(simulator: &Simulator) -> SallaSettings {
     SallaSettings {
         app: AppSettings {
-            api_url: simulator.api_url(),
-            accounts_url: simulator.accounts_url(),
+            api_url: address(&simulator.api_url()),
+            accounts_url: address(&simulator.accounts_url()),
             egress_group: EGRESS_GROUP.to_owned(),
             keys: Some(AppKeys {
                 client_id: simulator.client_id().to_owned(),
@@ -115,6 +116,11 @@ pub fn salla_settings(simulator: &Simulator) -> SallaSettings {
             scope: None,
         },
     }
+}
+
+/// Of the simulator, which is on this machine.
+fn address(text: &str) -> Url {
+    Url::parse(text).expect("the simulator says where it is")
 }
 
 fn introduce(arguments: &DemoArgs, scenario: &Scenario) {

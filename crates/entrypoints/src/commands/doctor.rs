@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use database::{Database, SchemaState};
-use domain::failure::Failure;
+use domain::failure::{Disconnection, Failure};
 use domain::resource::Resource;
 use importer::clocks::{self, Agreement};
 use importer::ports::clock::{Clock, SystemClock};
@@ -13,7 +13,7 @@ use salla_client::SallaClient;
 use serde::Serialize;
 
 use crate::cli::{DatabaseArgs, DoctorArgs};
-use crate::config::{DatabaseSettings, Reader, SallaSettings, environment};
+use crate::config::{DatabaseSettings, Reader, SallaSettings, api_path_hint, environment};
 use crate::display::{self, line};
 use crate::exit::Exit;
 use crate::wiring::{self, OpenDatabase};
@@ -79,6 +79,7 @@ pub async fn run(arguments: DoctorArgs, database: &DatabaseArgs) -> anyhow::Resu
         Some(settings) => check_database(&mut report, &settings, key, clock.clone()).await,
         None => None,
     };
+    let is_salla_set = salla.is_some();
     let salla_client = match salla {
         Some(settings) => check_salla(&mut report, &settings, clock.clone()).await,
         None => None,
@@ -90,8 +91,11 @@ pub async fn run(arguments: DoctorArgs, database: &DatabaseArgs) -> anyhow::Resu
         check_clocks(&mut report, open, platform, clock.as_ref()).await;
         check_versions(&mut report, open).await;
     }
-    if !has_tokens {
-        let why = "none is given (SALLA_ACCESS_TOKEN, or --tokens FILE)";
+    if !has_tokens || !is_salla_set {
+        let why = match has_tokens {
+            true => "what is set for Salla is wrong",
+            false => "none is given (SALLA_ACCESS_TOKEN, or --tokens FILE)",
+        };
         report.unchecked("token", why);
     }
     print(&report, arguments.json);
@@ -228,7 +232,7 @@ async fn check_salla(
             ),
         ),
         Err(failure) => {
-            report.failure("token", &failure);
+            token_failed(report, settings, &failure);
             return Some(client);
         }
     }
@@ -245,6 +249,24 @@ async fn check_salla(
         report.good("budget", format!("{limit} requests a minute"));
     }
     Some(client)
+}
+
+fn token_failed(report: &mut Report, settings: &SallaSettings, failure: &Failure) {
+    let is_rejected = *failure == Failure::from(Disconnection::TokenRejected);
+    if is_rejected && settings.tokens.refresh.is_some() {
+        return report.bad(
+            "token",
+            "Salla rejects the access token, which may have expired; doctor leaves the refresh \
+             token alone, the next import presents it",
+        );
+    }
+    let asked = &settings.app.api_url;
+    let finding = format!(
+        "{failure} (asked {asked}{}); {}",
+        api_path_hint(asked),
+        failure.advice()
+    );
+    report.bad("token", finding);
 }
 
 async fn check_scope(report: &mut Report, client: &dyn Platform, resource: Resource, what: &str) {

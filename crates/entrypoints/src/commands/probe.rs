@@ -38,7 +38,7 @@ pub async fn run(arguments: ProbeArgs) -> anyhow::Result<Exit> {
          at Salla or here.",
         display::duration(Duration::from_secs(budget.floor_seconds(MOST_REQUESTS)))
     ));
-    let accounts = url::Url::parse(&settings.app.accounts_url).context("SALLA_ACCOUNTS_URL")?;
+    let accounts = settings.app.accounts_url.clone();
     let survey = match survey(client.as_ref(), accounts).await {
         Ok(survey) => survey,
         Err(failure) => return Ok(super::import::failed(&failure)),

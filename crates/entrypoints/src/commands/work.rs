@@ -19,7 +19,7 @@ pub async fn run(arguments: WorkArgs, database: &DatabaseArgs) -> anyhow::Result
     let mut reader = Reader::new(&environment);
     let settings = reader.database(database);
     let salla = reader.app();
-    if salla.keys.is_none() {
+    if salla.as_ref().is_some_and(|salla| salla.keys.is_none()) {
         reader.app_keys_are_missing();
     }
     let channels = reader.channels();
@@ -28,7 +28,7 @@ pub async fn run(arguments: WorkArgs, database: &DatabaseArgs) -> anyhow::Result
     if key.is_none() && !is_embedded {
         reader.key_is_missing();
     }
-    let settings = reader.finish(settings)?;
+    let (settings, salla) = reader.finish(settings.zip(salla))?;
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::real());
     let pool = Pool::of_a_worker(arguments.connections);

@@ -1,20 +1,22 @@
 //! Tokens that are given as a file: a token, Salla's answer with a pair of them, or the
 //! webhook that brings them to an app.
 
-use std::io::Read as _;
+use std::io::Read;
 use std::path::Path;
 
 use importer::ports::clock::{Clock as _, SystemClock};
 use importer::ports::connections::Tokens;
 use jiff::Timestamp;
 use reqwest::header::{HeaderMap, HeaderValue};
-use salla_client::oauth::read_tokens;
 use salla_client::webhook::{self, Event, SIGNATURE, WebhookError, WebhookSecret};
 use secrecy::SecretString;
 
+use super::token::{self, Kind};
 use super::{Reader, SallaSettings};
 
 const SECRET: &str = "SALLA_WEBHOOK_SECRET";
+/// No token and no webhook comes near this.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// What the webhook `app.store.authorize` gave.
 #[derive(Clone, Debug)]
@@ -33,42 +35,39 @@ pub struct Authorization {
 fn contents(path: &Path) -> std::io::Result<(Vec<u8>, Timestamp)> {
     let now = SystemClock::real().now();
     if path == Path::new("-") {
-        let mut body = Vec::new();
-        return std::io::stdin().read_to_end(&mut body).map(|_| (body, now));
+        return Ok((read_to_end(std::io::stdin().lock())?, now));
     }
     let written = std::fs::metadata(path)?.modified();
     let written = written.ok().and_then(|at| Timestamp::try_from(at).ok());
-    Ok((std::fs::read(path)?, written.unwrap_or(now)))
+    Ok((
+        read_to_end(std::fs::File::open(path)?)?,
+        written.unwrap_or(now),
+    ))
 }
 
-/// A bare token, or Salla's token answer as it is.
-fn parse_tokens(text: &[u8], received_at: Timestamp) -> Option<Tokens> {
-    let text = text.trim_ascii();
-    if text.starts_with(b"{") {
-        return read_tokens(text, received_at);
+fn read_to_end(source: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    source.take(MAX_BYTES + 1).read_to_end(&mut body)?;
+    if body.len() as u64 > MAX_BYTES {
+        return Err(std::io::Error::other("it is longer than 1 MiB"));
     }
-    let token = std::str::from_utf8(text).ok()?;
-    let is_one_word = !token.is_empty() && !token.contains(char::is_whitespace);
-    is_one_word.then(|| Tokens {
-        access: token.into(),
-        refresh: None,
-        expires_at: None,
-        scope: None,
-    })
+    Ok(body)
 }
 
 impl Reader<'_> {
     pub(super) fn token_file(&mut self, path: &Path) -> Option<Tokens> {
         let (text, received_at) = self.contents("token file", path)?;
-        let tokens = parse_tokens(&text, received_at);
-        if tokens.is_none() {
-            self.problem(format!(
-                "the token file {} holds neither a single token nor JSON with access_token; the \
-                 body of a webhook is for `salla-sync connect --from-webhook`",
-                path.display()
-            ));
+        let file = path.display();
+        match token::parse(&text, received_at) {
+            Ok(tokens) => self.checked(tokens, |kind| match kind {
+                Kind::Access => format!("the access token in the token file {file}"),
+                Kind::Refresh => format!("the refresh token in the token file {file}"),
+            }),
+            Err(problem) => {
+                self.problem(format!("the token file {file} {problem}"));
+                None
+            }
         }
-        tokens
     }
 
     fn contents(&mut self, what: &str, path: &Path) -> Option<(Vec<u8>, Timestamp)> {
@@ -113,8 +112,12 @@ impl Reader<'_> {
                 tokens,
                 created_at,
             }) => {
+                let tokens = self.checked(tokens, |kind| match kind {
+                    Kind::Access => "the access token in the webhook".to_owned(),
+                    Kind::Refresh => "the refresh token in the webhook".to_owned(),
+                });
                 return Some(Authorization {
-                    salla: self.with_app(Some(tokens))?,
+                    salla: self.with_app(tokens)?,
                     merchant,
                     authorized_at: created_at,
                     is_checked: signature.is_some(),
@@ -142,39 +145,12 @@ fn receive(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use secrecy::ExposeSecret as _;
 
     #[test]
-    fn token_files_hold_a_token_or_sallas_answer() {
-        let received_at = Timestamp::from_second(1_750_000_000).unwrap();
-        let table = [
-            ("ory_at_x\n", Some(("ory_at_x", None, None))),
-            (
-                r#"{"access_token":"a","refresh_token":"r","expires":1751000000}"#,
-                Some(("a", Some("r"), Some(1_751_000_000))),
-            ),
-            (
-                r#"{"access_token":"a","expires_in":1209599}"#,
-                Some(("a", None, Some(1_751_209_599))),
-            ),
-            ("two words", None),
-            ("", None),
-            ("{}", None),
-            (
-                r#"{"event":"app.store.authorize","data":{"access_token":"a"}}"#,
-                None,
-            ),
-        ];
-        for (text, expected) in table {
-            let tokens = parse_tokens(text.as_bytes(), received_at);
-            let found = tokens.as_ref().map(|tokens| {
-                (
-                    tokens.access.expose_secret(),
-                    tokens.refresh.as_ref().map(SecretString::expose_secret),
-                    tokens.expires_at.map(Timestamp::as_second),
-                )
-            });
-            assert_eq!(found, expected, "{text}");
-        }
+    fn files_without_end_are_not_read_to_it() {
+        let error = contents(Path::new("/dev/zero")).unwrap_err();
+        assert!(error.to_string().contains("longer than"), "{error}");
+        assert!(contents(Path::new("/")).is_err());
+        assert_eq!(contents(Path::new("/dev/null")).unwrap().0, b"");
     }
 }

@@ -14,6 +14,7 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::resource::EnvResourceDetector;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
 use reqwest::redirect::Policy;
+use salla_client::http::base_builder;
 use tracing::Subscriber;
 use tracing_subscriber::layer::Layer;
 use tracing_subscriber::registry::LookupSpan;
@@ -89,9 +90,7 @@ fn resource(service_name: Option<String>) -> Resource {
 /// runtime. So a collector that is slow or gone never holds up an import: spans that find
 /// the buffer full are dropped.
 fn exporter(endpoint: &Url) -> anyhow::Result<Telling> {
-    // Fails only if a provider is installed already, and then that one serves.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::blocking::Client::builder()
+    let client = reqwest::blocking::ClientBuilder::from(base_builder())
         .timeout(TIMEOUT)
         // Headers may carry a password, which is for one receiver.
         .redirect(Policy::none())

@@ -19,8 +19,8 @@ use importer::ports::shops::{OpenShop, Shops};
 use importer::stop::StopSignal;
 use importer::sweep::{Sweep, SweepSettings};
 use importer::worker::{Worker, WorkerPorts, WorkerSettings};
-use notifiers::{Log, Webhook};
-use salla_client::http::{http_clients, token_client};
+use notifiers::{Log, Route, Webhook};
+use salla_client::http::{base_builder, http_clients, token_client, way_to};
 use salla_client::oauth::OAuth;
 use salla_client::pacing::Budget;
 use salla_client::tokens::{KeeperSettings, TokenKeeper, TokenSource};
@@ -28,7 +28,7 @@ use salla_client::tokens::{KeeperSettings, TokenKeeper, TokenSource};
 use crate::config::{AppSettings, Channels, WebhookSettings};
 use crate::wiring::OpenDatabase;
 use crate::wiring::connecting::{
-    Client, after_the_last_request, client, parse_url, require_shop, shared_customers_budget,
+    Client, after_the_last_request, client, require_shop, shared_customers_budget,
 };
 
 /// So many attempts in a row may fail without any progress before a run ends FAILED.
@@ -115,7 +115,11 @@ fn channels(channels: &Channels, clock: &Arc<dyn Clock>) -> Result<Told, Failure
     let mut alerts: Vec<Arc<dyn Alerts>> = vec![Arc::new(Log)];
     let webhook = |address: &WebhookSettings, audience| {
         let (url, secret) = (address.url.clone(), address.secret.clone());
-        Webhook::new(audience, url, secret, clock.clone()).map(Arc::new)
+        let route = Route {
+            client: base_builder(),
+            way: way_to(&url).map(|way| way.to_string()),
+        };
+        Webhook::new(audience, url, secret, route, clock.clone()).map(Arc::new)
     };
     if let Some(address) = &channels.merchants {
         notifiers.push(webhook(address, Audience::Merchant)?);
@@ -178,7 +182,7 @@ impl Shops for StoredShops {
         if let ConnectionState::Disconnected { why } = connection.state {
             return Err(why.into());
         }
-        let accounts_url = parse_url(&self.salla.accounts_url)?;
+        let accounts_url = self.salla.accounts_url.clone();
         let keeper = TokenKeeper::new(KeeperSettings {
             connections: self.connections.clone(),
             connection: connection.id,
@@ -187,7 +191,7 @@ impl Shops for StoredShops {
             clock: self.clock.clone(),
         });
         let platform = client(Client {
-            api_url: parse_url(&self.salla.api_url)?,
+            api_url: self.salla.api_url.clone(),
             http: self.http[merchant.0.as_u128() as usize % self.http.len()].clone(),
             share: self.share,
             clock: self.clock.clone(),

@@ -26,6 +26,7 @@ mod receivers;
 mod refreshes;
 mod repair;
 mod service;
+mod settings;
 mod speed;
 #[path = "../support/mod.rs"]
 mod support;

@@ -172,7 +172,7 @@ async fn a_log_in_a_file_has_no_colours() {
     let service = present_day(small(40)).await;
     for arguments in [
         &["--log", "info", "import"][..],
-        &["--log", "debug", "status"],
+        &["--log", "debug", "import", "--again"],
     ] {
         let output = run(program(&service, arguments)).await;
         let said = String::from_utf8_lossy(&output.stderr);

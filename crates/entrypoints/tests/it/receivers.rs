@@ -15,7 +15,7 @@ use importer::notifications::NotificationDesk;
 use importer::ports::queue::{DeadLetters as _, Depth, Queue as _, QueueName};
 use importer::stop::stop_pair;
 use importer::testing::clock::DrivenClock;
-use notifiers::{Secret, Webhook};
+use notifiers::{Route, Secret, Webhook};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -104,7 +104,11 @@ async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Strin
 /// The desk as the service has it, with one receiver and a clock that the test drives.
 fn desk(office: &Office, receiver: &Receiver, clock: &Arc<DrivenClock>) -> NotificationDesk {
     let WebhookSettings { url, secret } = receiver.settings();
-    let webhook = Webhook::new(Audience::Merchant, url, secret, clock.clone()).unwrap();
+    let route = Route {
+        client: salla_client::http::base_builder(),
+        way: None,
+    };
+    let webhook = Webhook::new(Audience::Merchant, url, secret, route, clock.clone()).unwrap();
     NotificationDesk {
         queue: Arc::new(office.queue(QueueName::Notifications)),
         store: Arc::new(office.service.open.database.notifications()),

@@ -220,7 +220,7 @@ async fn a_process_that_dies_leaves_one_last_presentation() {
             presentation = Presentation::Last { seen: Some(seen) };
         }
         if died == Died::AfterTheUse {
-            let url = salla.app.accounts_url.parse().unwrap();
+            let url = salla.app.accounts_url.clone();
             let oauth = OAuth::new(token_client().unwrap(), url, service.clock.clone());
             let (app, token) = (salla.app.credentials(), salla.tokens.refresh.clone());
             oauth.refresh(&app.unwrap(), &token.unwrap()).await.unwrap();

@@ -4,6 +4,8 @@ use bytes::Bytes;
 use domain::failure::Failure;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
+use crate::http;
+
 /// Why a try failed that may be repeated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Trouble {
@@ -33,16 +35,24 @@ impl Trouble {
 
     /// The error's own text would hold the address with its query.
     pub(super) fn of_connection(error: &reqwest::Error) -> Self {
-        Self::passing(if error.is_timeout() {
-            "no connection in time"
-        } else if error.is_connect() {
-            "there is no connection to Salla"
-        } else if error.is_body() || error.is_decode() {
-            "the answer was cut off"
-        } else {
-            "the connection was cut"
-        })
+        let way = error.url().and_then(http::way_to);
+        Self::Passing(no_connection(error, way.as_ref()))
     }
+}
+
+fn no_connection(error: &reqwest::Error, way: Option<&http::Way>) -> String {
+    let what = if error.is_timeout() {
+        "no connection in time"
+    } else if error.is_connect() {
+        "there is no connection to Salla"
+    } else if error.is_body() || error.is_decode() {
+        "the answer was cut off"
+    } else {
+        "the connection was cut"
+    };
+    let way = way.map(|way| format!(" {way}")).unwrap_or_default();
+    let reason = http::reason(error).map(|reason| format!(": {reason}"));
+    format!("{what}{way}{}", reason.unwrap_or_default())
 }
 
 /// "listing orders of 2025-01-01 to 2025-01-31, page 3: Salla answered with status 503 (8 tries)".
@@ -79,5 +89,29 @@ pub(super) fn invalid(what: &str, code: Option<String>, fields: &[String]) -> Fa
     };
     Failure::Broken {
         what: format!("{what}: Salla does not accept the request{code}{about}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_in_the_way_is_named() {
+        let client = http::http_client().unwrap();
+        let error = client.get("http://127.0.0.1:1/orders?token=secret");
+        let error = error.send().await.unwrap_err();
+        let refused = "there is no connection to Salla: connection refused";
+        assert_eq!(no_connection(&error, None), refused);
+        assert_eq!(Trouble::of_connection(&error).to_string(), refused);
+        let way = http::Way {
+            address: "proxy.example:3128".to_owned(),
+            variable: "HTTPS_PROXY",
+        };
+        assert_eq!(
+            no_connection(&error, Some(&way)),
+            "there is no connection to Salla through the proxy proxy.example:3128 (HTTPS_PROXY): \
+             connection refused"
+        );
     }
 }

@@ -20,6 +20,7 @@ pub(crate) enum Stream {
     Drift = 12,
     TotalJitter = 13,
     RepeatedEntries = 14,
+    LongSku = 15,
 }
 
 /// A stream of choices (SplitMix64).

@@ -9,7 +9,7 @@ use super::merged::Spot;
 use super::money::Money;
 use super::riyadh::DAY_SECONDS;
 use super::words::{CATEGORIES, PRODUCT_ADJECTIVES, PRODUCT_NOUNS};
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// Room for every variant of a product in the numbering of variants.
 const VARIANT_SLOTS: u64 = 16;
@@ -34,6 +34,7 @@ pub(crate) struct Product {
     pub(crate) updated_at: i64,
     /// The second variant has the id of the first.
     pub(crate) repeats_variant_id: bool,
+    pub(crate) has_long_sku: bool,
 }
 
 impl Product {
@@ -41,6 +42,7 @@ impl Product {
         Sku {
             product: self.index,
             variant: None,
+            is_long: self.has_long_sku,
         }
     }
 
@@ -72,6 +74,7 @@ impl Product {
             sku: Sku {
                 product: self.index,
                 variant: Some(number),
+                is_long: self.has_long_sku,
             },
         }
     }
@@ -94,13 +97,26 @@ pub(crate) struct Variant {
 pub(crate) struct Sku {
     pub(crate) product: u64,
     pub(crate) variant: Option<u64>,
+    pub(crate) is_long: bool,
 }
+
+/// Of a long SKU.
+const LETTERS: u64 = 4_000;
 
 impl fmt::Display for Sku {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SKU-{:06}", self.product + 1)?;
-        self.variant
-            .map_or(Ok(()), |number| write!(f, "-{}", number + 1))
+        if let Some(number) = self.variant {
+            write!(f, "-{}", number + 1)?;
+        }
+        if self.is_long {
+            // By chance, so that nothing makes them much shorter.
+            let mut draw = Draw::of(self.product, Stream::LongSku, 0);
+            for _ in 0..LETTERS {
+                f.write_char(char::from(b'#' + draw.below(57) as u8))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -208,6 +224,7 @@ impl Shop {
             categories: self.categories_of_product(&mut draw),
             updated_at: self.now - draw.below(400 * DAY_SECONDS as u64) as i64,
             repeats_variant_id: repeated.id,
+            has_long_sku: index < self.spec.long_skus,
         };
         if repeated.copy {
             product

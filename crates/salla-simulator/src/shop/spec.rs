@@ -33,6 +33,9 @@ pub struct ShopSpec {
     pub custom_statuses: Vec<CustomStatus>,
     /// The share of products that are in no category.
     pub uncategorised_share: f64,
+    /// So many products, the oldest, have a SKU of 4,000 random characters, and so have
+    /// the order items that name them.
+    pub long_skus: u64,
     pub repeats: Repeats,
 }
 
@@ -76,6 +79,7 @@ impl Default for ShopSpec {
             ],
             uncategorised_share: 0.0,
             repeats: Repeats::default(),
+            long_skus: 0,
         }
     }
 }

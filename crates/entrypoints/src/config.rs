@@ -26,6 +26,9 @@ use token::Kind;
 pub const API_URL: &str = "https://api.salla.dev/admin/v2";
 pub const ACCOUNTS_URL: &str = "https://accounts.salla.sa";
 pub const EGRESS_GROUP: &str = "default";
+/// The group is part of keys in the database, whose indexes take entries of a few hundred
+/// bytes.
+const EGRESS_GROUP_BYTES: usize = 200;
 /// Where a collector takes traces, as it is.
 pub const OTLP_TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 /// Where a collector takes everything, below a path for each kind.
@@ -351,6 +354,15 @@ impl<'a> Reader<'a> {
 
     pub fn egress_group(&mut self) -> String {
         let group = self.text("SALLA_SYNC_EGRESS_GROUP");
+        if group
+            .as_ref()
+            .is_some_and(|group| group.len() > EGRESS_GROUP_BYTES)
+        {
+            self.problem(format!(
+                "SALLA_SYNC_EGRESS_GROUP has more than {EGRESS_GROUP_BYTES} bytes; give the group \
+                 a shorter name"
+            ));
+        }
         group.unwrap_or_else(|| EGRESS_GROUP.to_owned())
     }
 
@@ -450,6 +462,20 @@ mod tests {
         assert_eq!(salla.tokens.access.expose_secret(), "a");
         assert_eq!(database.describe(), "PostgreSQL at db.example/shop");
         assert!(!format!("{database:?}{salla:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_group_of_any_length_is_refused_before_the_database_refuses_it() {
+        let name = "r".repeat(201);
+        let variables = [("SALLA_SYNC_EGRESS_GROUP", name.as_str())];
+        let environment = with(&variables);
+        let mut reader = Reader::new(&environment);
+        reader.egress_group();
+        let problems = reader.problems();
+        assert!(
+            problems[0].contains("SALLA_SYNC_EGRESS_GROUP"),
+            "{problems:?}"
+        );
     }
 
     #[test]

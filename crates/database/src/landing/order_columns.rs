@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use domain::order::{Order, OrderAmounts, OrderCustomer, StatusRef};
-use jiff_sqlx::Timestamp;
+use jiff_sqlx::{Date, Timestamp, ToSqlx};
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
 
@@ -23,6 +23,7 @@ columns! {
         created_at: Timestamp, "timestamptz" = |o| instant(&o.created_at);
         created_at_raw: std::borrow::Cow<'a, str>, "text" = |o| storable(&o.created_at.raw);
         created_at_reading: &'static str, "text" = |o| o.created_at.reading.as_str();
+        riyadh_date: Date, "date" = |o| o.created_at.riyadh_date().to_sqlx();
         updated_at: Option<Timestamp>, "timestamptz" = |o| o.updated_at.as_ref().map(instant);
         updated_at_raw: OptionalText<'a>, "text" = |o| o.updated_at.as_ref().map(|at| storable(&at.raw));
         updated_at_reading: Option<&'static str>, "text" = |o| o.updated_at.as_ref().map(|at| at.reading.as_str());
@@ -73,7 +74,13 @@ pub(crate) fn currency(order: &Order) -> OptionalText<'_> {
 }
 
 /// The columns that no header leaves out.
-const ALWAYS_THERE: [&str; 4] = ["id", "created_at", "created_at_raw", "created_at_reading"];
+const ALWAYS_THERE: [&str; 5] = [
+    "id",
+    "created_at",
+    "created_at_raw",
+    "created_at_reading",
+    "riyadh_date",
+];
 
 /// A header over what is there: it never clears what a detail filled, because where
 /// a header says nothing it cannot tell. Details themselves stay untouched.

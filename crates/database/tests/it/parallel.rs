@@ -230,8 +230,10 @@ async fn a_landing_that_is_dropped_among_its_rows_leaves_no_answers() {
     other.execute("BEGIN").await.unwrap();
     other
         .execute(
-            "INSERT INTO salla.orders (merchant_id, id, created_at, created_at_raw, created_at_reading)
-             SELECT merchant_id, 300, created_at, created_at_raw, created_at_reading FROM salla.orders",
+            "INSERT INTO salla.orders
+                 (merchant_id, id, created_at, created_at_raw, created_at_reading, riyadh_date)
+             SELECT merchant_id, 300, created_at, created_at_raw, created_at_reading, riyadh_date
+             FROM salla.orders",
         )
         .await
         .unwrap();

@@ -46,6 +46,77 @@ async fn the_state_tells_old_from_unknown() {
     assert_eq!(database.schema_state().await, Ok(behind));
 }
 
+/// Names and hashes that the program makes itself, names of keys, and the egress group, a
+/// setting whose length is checked.
+const BOUNDED: &[&str] = &[
+    "budget_grants.budget",
+    "budget_grants.egress_group",
+    "budget_takers.budget",
+    "budget_takers.egress_group",
+    "connections.fingerprint",
+    "dead_letters.queue",
+    "key_checks.key_id",
+    "notification_deliveries.channel",
+    "queue_messages.queue",
+    "refresh_tokens.hash",
+    "rejected_records.kind",
+    "rejected_records.record_key",
+    "shared_budgets.budget",
+    "shared_budgets.egress_group",
+    "sync_runs.state",
+];
+
+/// Columns of texts that an index holds whole and in order: a B-tree refuses entries of
+/// more than 2,704 bytes, and with it the row.
+const WHOLE_TEXTS: &str = "
+    SELECT DISTINCT c.relname || '.' || a.attname
+    FROM pg_index i
+    JOIN pg_class x ON x.oid = i.indexrelid
+    JOIN pg_am m ON m.oid = x.relam AND m.amname <> 'hash'
+    JOIN pg_class c ON c.oid = i.indrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname IN ('salla', 'salla_sync')
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
+    JOIN pg_type t ON t.oid = a.atttypid AND (t.typcategory = 'S' OR t.typlen = -1 AND t.typname IN ('bytea', 'jsonb'))
+    WHERE c.relname <> '_sqlx_migrations'
+    ORDER BY 1";
+
+#[tokio::test]
+async fn no_index_holds_a_text_of_any_length() {
+    let db = TestDatabase::create().await;
+    let whole: Vec<String> = sqlx::query_scalar(WHOLE_TEXTS)
+        .fetch_all(db.pool())
+        .await
+        .unwrap();
+    assert_eq!(whole, BOUNDED);
+}
+
+/// Logical replication publishes no generated column before PostgreSQL 18, and neither
+/// updates nor deletes of a table without a key.
+#[tokio::test]
+async fn whoever_follows_the_tables_gets_every_column_and_every_change() {
+    let db = TestDatabase::create().await;
+    let generated: Vec<String> = sqlx::query_scalar(
+        "SELECT c.relname || '.' || a.attname
+         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+         JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname = 'salla' AND a.attgenerated <> ''",
+    )
+    .fetch_all(db.pool())
+    .await
+    .unwrap();
+    assert_eq!(generated, Vec::<String>::new());
+    let without_key: Vec<String> = sqlx::query_scalar(
+        "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname IN ('salla', 'salla_sync') AND c.relkind IN ('r', 'p')
+           AND (c.relreplident <> 'd'
+                OR NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary))",
+    )
+    .fetch_all(db.pool())
+    .await
+    .unwrap();
+    assert_eq!(without_key, Vec::<String>::new());
+}
+
 #[tokio::test]
 async fn nothing_lies_outside_the_two_schemas() {
     let db = TestDatabase::create().await;

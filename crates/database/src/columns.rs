@@ -9,6 +9,7 @@ use sqlx::{Arguments, PgConnection};
 use crate::copy::CopyRows;
 use crate::failure::Trouble;
 use crate::lease::HeldRun;
+use crate::refusal::{FailedWrite, is_misfit};
 
 /// A column's name and the type of one of its values.
 #[derive(Clone, Copy, Debug)]
@@ -166,8 +167,36 @@ pub(crate) async fn write<C: Columns>(
     let mut arguments = PgArguments::default();
     add(&mut arguments, run.merchant.0)?;
     rows.bind(&mut arguments)?;
-    sqlx::query_with(sql, arguments).execute(tx).await?;
-    Ok(())
+    let written = sqlx::query_with(sql, arguments).execute(tx).await;
+    match written {
+        Ok(_) => Ok(()),
+        Err(error) if is_misfit(&error) => Err(failed_write(error, sql, rows)?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The rows once more, to find out which of their values the table does not take.
+fn failed_write<C: Columns>(
+    error: sqlx::Error,
+    insert: &'static str,
+    rows: &C,
+) -> Result<Trouble, Trouble> {
+    let table = insert.split_whitespace().nth(2).unwrap_or_default();
+    let mut arguments = PgArguments::default();
+    rows.bind(&mut arguments)?;
+    Ok(Trouble::Write(Box::new(FailedWrite {
+        error,
+        misfits: format!(
+            "SELECT DISTINCT split_part('{table}', '.', 2) || '.' || a.attname
+             FROM (SELECT to_jsonb(r) AS fields FROM {rows}) AS r
+             JOIN pg_attribute a ON a.attrelid = '{table}'::regclass AND a.attnum > 0
+             WHERE NOT pg_input_is_valid(r.fields ->> a.attname,
+                                         format_type(a.atttypid, a.atttypmod))
+             ORDER BY 1",
+            rows = rows_from_arrays(1, &C::columns()),
+        ),
+        arguments,
+    })))
 }
 
 /// `INSERT INTO table (merchant_id, …) SELECT $1, … FROM unnest($2, …)`: the part

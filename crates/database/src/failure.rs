@@ -6,10 +6,14 @@
 use domain::failure::{DatabaseCause, Disconnection, Failure};
 use uuid::Uuid;
 
+use crate::refusal::FailedWrite;
+
 /// What can stop a piece of work inside a transaction.
 #[derive(Debug)]
 pub(crate) enum Trouble {
     Sql(sqlx::Error),
+    /// Rows that could not be written, with what it takes to look into it.
+    Write(Box<FailedWrite>),
     Failure(Failure),
     /// A connection that must not be used, and is to be parked.
     Unfit {
@@ -37,31 +41,27 @@ impl Trouble {
             Self::Failure(failure) => failure,
             Self::Unfit { why, .. } => why.into(),
             Self::Sql(error) => database_failure(doing, &error),
+            Self::Write(write) => database_failure(doing, &write.error),
         }
     }
 
-    /// A row was there that was taken to be absent.
-    pub(crate) fn is_duplicate(&self) -> bool {
+    /// What PostgreSQL said, if it said anything.
+    pub(crate) fn sql(&self) -> Option<&sqlx::Error> {
         match self {
-            Self::Failure(_) | Self::Unfit { .. } => false,
-            Self::Sql(error) => has_code(error, "23505"),
+            Self::Failure(_) | Self::Unfit { .. } => None,
+            Self::Sql(error) => Some(error),
+            Self::Write(write) => Some(&write.error),
         }
     }
 
     /// Somebody else held a lock for longer than this work wants to wait.
     pub(crate) fn is_lock_timeout(&self) -> bool {
-        match self {
-            Self::Failure(_) | Self::Unfit { .. } => false,
-            Self::Sql(error) => is_lock_timeout(error),
-        }
+        self.sql().is_some_and(is_lock_timeout)
     }
 
     /// Whether the same work may succeed if it is simply begun again.
     pub(crate) fn may_pass(&self) -> bool {
-        match self {
-            Self::Failure(_) | Self::Unfit { .. } => false,
-            Self::Sql(error) => may_pass(error),
-        }
+        self.sql().is_some_and(may_pass)
     }
 }
 
@@ -123,6 +123,7 @@ pub(crate) fn reason(error: &sqlx::Error) -> String {
                 .to_owned()
         }
         sqlx::Error::PoolClosed => "the connections to PostgreSQL are closed".to_owned(),
+        sqlx::Error::Encode(_) => "a value cannot be sent to PostgreSQL".to_owned(),
         sqlx::Error::RowNotFound => "a row that must be there is missing".to_owned(),
         _ => "PostgreSQL answered with something unexpected".to_owned(),
     }
@@ -216,7 +217,9 @@ fn condition(code: &str) -> &'static str {
             Some("22") => "a value does not fit its column",
             Some("23") => "a constraint does not hold",
             Some("53") => "not enough resources",
+            Some("54") => "a limit of PostgreSQL is exceeded",
             Some("58") => "a system error",
+            Some("P0" | "38" | "39" | "45") => "a trigger or function raised it",
             _ => "see the server's log",
         },
     }

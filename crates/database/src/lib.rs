@@ -32,6 +32,7 @@ mod pooler;
 mod queue;
 mod reading;
 mod records;
+mod refusal;
 mod retry;
 mod room;
 mod runs;

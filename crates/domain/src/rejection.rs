@@ -24,10 +24,13 @@ pub enum RejectionCode {
     OutOfRange,
     /// An order is there and its items are not found.
     MissingItems,
+    /// The record was understood and the database does not take it: a constraint, the
+    /// limit of an index, a column's type, or a trigger.
+    RefusedByDatabase,
 }
 
 impl RejectionCode {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NotAnObject,
         Self::InvalidJson,
         Self::MissingId,
@@ -39,6 +42,7 @@ impl RejectionCode {
         Self::InvalidField,
         Self::OutOfRange,
         Self::MissingItems,
+        Self::RefusedByDatabase,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -54,6 +58,7 @@ impl RejectionCode {
             Self::InvalidField => "invalid_field",
             Self::OutOfRange => "out_of_range",
             Self::MissingItems => "missing_items",
+            Self::RefusedByDatabase => "refused_by_database",
         }
     }
 }
@@ -68,7 +73,8 @@ impl std::fmt::Display for RejectionCode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
     pub code: RejectionCode,
-    /// JSON path inside the record, for example `$.items[2].quantity`.
+    /// JSON path inside the record, for example `$.items[2].quantity`; of a record that
+    /// the database refused, its table and column, for example `products.sku`.
     pub path: String,
     /// A sentence for the operator. It never quotes the offending value, which may
     /// be personal data; the raw record is kept in the database beside it.

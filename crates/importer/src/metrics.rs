@@ -316,6 +316,11 @@ pub fn rejected(resource: Resource, codes: impl IntoIterator<Item = RejectionCod
     }
 }
 
+/// Records that were understood and that the database did not take.
+pub fn refused(resource: Resource, landed: &Landed) {
+    rejections(resource, RejectionCode::RefusedByDatabase).increment(landed.refused);
+}
+
 fn rejections(resource: Resource, code: RejectionCode) -> metrics::Counter {
     counter!(
         ROWS_REJECTED.name,

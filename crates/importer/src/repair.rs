@@ -67,8 +67,12 @@ pub async fn replay(
 }
 
 /// A detail is landed only with its items: as long as half of an order is missing it
-/// stays set aside, and the next run asks for it again.
+/// stays set aside, and the next run asks for it again. Without a text there is nothing
+/// to read: Salla gave no items at all, or the database refused what no text is about.
 fn read_rejection(translator: &dyn Translator, kept: &KeptRejection) -> Reread {
+    if kept.raw.is_empty() {
+        return Reread::Incomplete;
+    }
     match kept.source {
         Source::ListRow(resource) => {
             let row = translator.list_row(resource, &kept.raw);
@@ -87,8 +91,6 @@ fn read_rejection(translator: &dyn Translator, kept: &KeptRejection) -> Reread {
                 Ok(_) => Reread::Incomplete,
             }
         }
-        // Salla gave no items at all, so there is nothing to read again.
-        Source::OrderItems if kept.raw.is_empty() => Reread::Incomplete,
         Source::OrderItems => match translator.order_items(&kept.raw).outcome {
             Ok(_) => Reread::Incomplete,
             Err(rejection) => Reread::Refused(rejection),

@@ -3,15 +3,42 @@
 
 use std::collections::BTreeMap;
 
+use domain::failure::Failure;
 use domain::order::Version;
 use domain::rejection::Rejection;
+use domain::resource::Resource;
 use importer::ports::landing::WalkedPage;
-use importer::ports::platform::Decoded;
+use importer::ports::platform::{Decoded, Records};
 
 use crate::failure::Trouble;
+use crate::landing::isolation::Lands;
+use crate::landing::pages::Workplace;
 use crate::landing::raw::Press;
-use crate::landing::rejections::{Origin, Rejected};
+use crate::landing::rejections::{Origin, Rejected, list_kind};
 use crate::landing::sources::Incoming;
+
+/// A kind of record that lists give.
+pub(crate) trait ListRecord: Sized + Sync {
+    const RESOURCE: Resource;
+
+    fn id(&self) -> i64;
+
+    fn among(records: &Records) -> Option<&Vec<Decoded<Self>>>;
+
+    /// Lands records of different ids, sorted by id.
+    fn land(
+        place: &mut Workplace<'_>,
+        records: &[Found<'_, Self>],
+    ) -> impl Future<Output = Result<(), Trouble>> + Send;
+}
+
+impl<T: ListRecord> Lands for Found<'_, T> {
+    const IS_WHOLE: bool = true;
+
+    async fn land(place: &mut Workplace<'_>, records: &[Self]) -> Result<(), Trouble> {
+        T::land(place, records).await
+    }
+}
 
 /// The understood records of one kind on some pages, and what was rejected there.
 pub(crate) struct Sorted<'a, T> {
@@ -23,43 +50,58 @@ pub(crate) struct Sorted<'a, T> {
 pub(crate) struct Found<'a, T> {
     pub(crate) id: i64,
     pub(crate) version: Version,
+    origin: Option<Origin>,
     pub(crate) raw: &'a str,
     pub(crate) record: &'a T,
 }
 
-impl<'a, T> Sorted<'a, T> {
+impl<'a, T: ListRecord> Sorted<'a, T> {
     /// Pages overlap, so an id may come twice: the newest version stays, of equal
     /// ones the last. A statement could not write the same row twice. Sorting by id
     /// makes parallel batches take their locks in the same order.
-    pub(crate) fn of(
-        pages: &[(&'a WalkedPage, &'a [Decoded<T>])],
-        kind: &'static str,
-        id: fn(&T) -> i64,
-    ) -> Self {
+    pub(crate) fn of(pages: &[&'a WalkedPage]) -> Result<Self, Failure> {
         let mut newest: BTreeMap<i64, Found<'a, T>> = BTreeMap::new();
         let mut rejected = Vec::new();
-        for (page, records) in pages {
-            let version = page.version;
-            for decoded in *records {
+        for page in pages {
+            let records = T::among(&page.records).ok_or_else(|| Failure::Bug {
+                what: "pages of different resources were to land together".to_owned(),
+            })?;
+            for decoded in records {
                 match &decoded.outcome {
                     Ok(record) => {
                         let found = Found {
-                            id: id(record),
-                            version,
+                            id: record.id(),
+                            version: page.version,
+                            origin: origin(page),
                             raw: &decoded.raw,
                             record,
                         };
                         keep_newest(&mut newest, found);
                     }
                     Err(rejection) => {
+                        let kind = list_kind(T::RESOURCE);
                         rejected.push(rejected_on(page, kind, rejection, &decoded.raw));
                     }
                 }
             }
         }
-        Self {
+        Ok(Self {
             records: newest.into_values().collect(),
             rejected,
+        })
+    }
+}
+
+impl<'a, T: ListRecord> Found<'a, T> {
+    /// The record as one that is rejected after all.
+    pub(crate) fn rejected<'r>(&'r self, rejection: &'r Rejection) -> Rejected<'r> {
+        Rejected {
+            kind: list_kind(T::RESOURCE),
+            rejection,
+            salla_id: Some(self.id),
+            raw: self.raw,
+            version: self.version,
+            origin: self.origin,
         }
     }
 }
@@ -85,11 +127,15 @@ fn rejected_on<'a>(
         salla_id: rejection.salla_id,
         raw,
         version: page.version,
-        origin: (page.walk > 0).then_some(Origin {
-            window: page.window,
-            page: page.page,
-        }),
+        origin: origin(page),
     }
+}
+
+fn origin(page: &WalkedPage) -> Option<Origin> {
+    (page.walk > 0).then_some(Origin {
+        window: page.window,
+        page: page.page,
+    })
 }
 
 /// Records after which other tasks have their turn: a whole batch takes tens of

@@ -6,12 +6,14 @@ use std::sync::LazyLock;
 use domain::catalogue::Category;
 use domain::order::OrderStatus;
 use domain::resource::Resource;
+use importer::ports::platform::{Decoded, Records};
 use jiff_sqlx::Timestamp;
 
 use crate::columns::{columns, instant, upsert, write};
 use crate::failure::Trouble;
+use crate::landing::batch::{Found, ListRecord};
 use crate::landing::listed::land_simple;
-use crate::landing::pages::{PagesOf, Workplace};
+use crate::landing::pages::Workplace;
 use crate::text::{OptionalText, optional, storable};
 
 columns! {
@@ -44,28 +46,50 @@ static UPSERT_CATEGORIES: LazyLock<String> =
 static UPSERT_STATUSES: LazyLock<String> =
     LazyLock::new(|| upsert::<StatusColumns<'_>>("salla.order_statuses", &["id"]));
 
-pub(crate) async fn land_categories(
-    place: &mut Workplace<'_>,
-    pages: &PagesOf<'_, Category>,
-) -> Result<(), Trouble> {
-    let what = (Resource::Categories, "category");
-    let due = land_simple(place, pages, what, |category| category.id).await?;
-    // Two lists may hold the same category at different places; one row each.
-    let rows: BTreeMap<i64, &Category> = due
-        .iter()
-        .flat_map(|due| due.record.with_descendants())
-        .map(|category| (category.id, category))
-        .collect();
-    let rows = CategoryColumns::of(rows.into_values());
-    write(place.tx, &place.run, &UPSERT_CATEGORIES, &rows).await
+impl ListRecord for Category {
+    const RESOURCE: Resource = Resource::Categories;
+
+    fn id(&self) -> i64 {
+        self.id
+    }
+
+    fn among(records: &Records) -> Option<&Vec<Decoded<Self>>> {
+        match records {
+            Records::Categories(records) => Some(records),
+            _ => None,
+        }
+    }
+
+    async fn land(place: &mut Workplace<'_>, found: &[Found<'_, Self>]) -> Result<(), Trouble> {
+        let due = land_simple(place, found).await?;
+        // Two lists may hold the same category at different places; one row each.
+        let rows: BTreeMap<i64, &Category> = due
+            .iter()
+            .flat_map(|due| due.record.with_descendants())
+            .map(|category| (category.id, category))
+            .collect();
+        let rows = CategoryColumns::of(rows.into_values());
+        write(place.tx, &place.run, &UPSERT_CATEGORIES, &rows).await
+    }
 }
 
-pub(crate) async fn land_statuses(
-    place: &mut Workplace<'_>,
-    pages: &PagesOf<'_, OrderStatus>,
-) -> Result<(), Trouble> {
-    let what = (Resource::OrderStatuses, "order_status");
-    let due = land_simple(place, pages, what, |status| status.id).await?;
-    let rows = StatusColumns::of(due.iter().map(|due| due.record));
-    write(place.tx, &place.run, &UPSERT_STATUSES, &rows).await
+impl ListRecord for OrderStatus {
+    const RESOURCE: Resource = Resource::OrderStatuses;
+
+    fn id(&self) -> i64 {
+        self.id
+    }
+
+    fn among(records: &Records) -> Option<&Vec<Decoded<Self>>> {
+        match records {
+            Records::OrderStatuses(records) => Some(records),
+            _ => None,
+        }
+    }
+
+    async fn land(place: &mut Workplace<'_>, found: &[Found<'_, Self>]) -> Result<(), Trouble> {
+        let due = land_simple(place, found).await?;
+        let rows = StatusColumns::of(due.iter().map(|due| due.record));
+        write(place.tx, &place.run, &UPSERT_STATUSES, &rows).await
+    }
 }

@@ -1,5 +1,6 @@
 //! Exact progress, written with the rows it counts.
 
+use domain::rejection::Rejection;
 use domain::resource::Resource;
 use importer::ports::landing::Landed;
 use jiff::Timestamp;
@@ -13,7 +14,7 @@ use crate::landing::sources::Verdict;
 use crate::lease::HeldRun;
 
 /// What one landing adds to the run's counters.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Tally {
     pub(crate) landed: Landed,
     orders: i64,
@@ -23,8 +24,19 @@ pub(crate) struct Tally {
     pages: i64,
     /// Orders whose content is not what was known.
     pub(crate) changed: Vec<i64>,
+    pub(crate) refused_customers: Vec<RefusedCustomer>,
+    /// Kinds and ids of the records that the database did not take.
+    pub(crate) refused: Vec<(&'static str, i64)>,
     /// Rejections were added or resolved, so they have to be counted anew.
     rejections_changed: bool,
+}
+
+/// A customer that an order names and the database does not take. The order has landed.
+#[derive(Clone)]
+pub(crate) struct RefusedCustomer {
+    pub(crate) order_id: i64,
+    pub(crate) customer_id: i64,
+    pub(crate) rejection: Rejection,
 }
 
 /// Where a landing was, for `last_processed_cursor`.
@@ -78,8 +90,15 @@ impl Tally {
         self.order_details -= with_details.count() as i64;
     }
 
-    pub(crate) fn count_rejected(&mut self, rejected: u64) {
+    /// `refused` of them by the database.
+    pub(crate) fn count_rejected(
+        &mut self,
+        rejected: u64,
+        refused: impl Iterator<Item = (&'static str, i64)>,
+    ) {
         self.landed.rejected += rejected;
+        self.refused.extend(refused);
+        self.landed.refused = self.refused.len() as u64;
         self.rejections_changed |= rejected > 0;
     }
 

@@ -6,15 +6,18 @@ use std::sync::LazyLock;
 use domain::customer::Customer;
 use domain::order::{Order, OrderCustomer};
 use domain::resource::Resource;
+use importer::ports::platform::{Decoded, Records};
 use jiff_sqlx::{Date, Timestamp, ToSqlx};
-use sqlx::PgConnection;
 
 use crate::columns::{columns, insert, instant, upsert, write};
 use crate::copy::{copy, copy_into};
 use crate::failure::Trouble;
+use crate::landing::batch::{Found, ListRecord};
+use crate::landing::counters::RefusedCustomer;
+use crate::landing::isolation::{Lands, land_each};
 use crate::landing::listed::{land_simple, missing};
-use crate::landing::pages::{NewRows, PagesOf, Workplace};
-use crate::lease::HeldRun;
+use crate::landing::pages::{NewRows, Workplace};
+use crate::landing::rejections::resolve_by_row;
 use crate::text::{OptionalText, optional, storable};
 
 columns! {
@@ -55,44 +58,90 @@ static INSERT_ABSENT: LazyLock<String> = LazyLock::new(|| {
     format!("{insert} ON CONFLICT (merchant_id, id) DO NOTHING")
 });
 
-pub(crate) async fn land_listed(
-    place: &mut Workplace<'_>,
-    pages: &PagesOf<'_, Customer>,
-) -> Result<(), Trouble> {
-    let what = (Resource::Customers, "customer");
-    let due = land_simple(place, pages, what, |customer| customer.id).await?;
-    let due: Vec<&Customer> = due.into_iter().map(|due| due.record).collect();
-    let absent = match place.new_rows {
-        NewRows::Absent => {
-            let ids: Vec<i64> = due.iter().map(|customer| customer.id).collect();
-            missing(place.tx, &place.run, Resource::Customers, &ids).await?
+impl ListRecord for Customer {
+    const RESOURCE: Resource = Resource::Customers;
+
+    fn id(&self) -> i64 {
+        self.id
+    }
+
+    fn among(records: &Records) -> Option<&Vec<Decoded<Self>>> {
+        match records {
+            Records::Customers(records) => Some(records),
+            _ => None,
         }
-        NewRows::MayExist => HashSet::new(),
-    };
-    let (absent, known): (Vec<_>, Vec<_>) = due
-        .into_iter()
-        .partition(|customer| absent.contains(&customer.id));
-    let from_list =
-        |customers: Vec<_>| CustomerColumns::of(customers.into_iter().map(|c| (c, true)));
-    write(place.tx, &place.run, &UPSERT, &from_list(known)).await?;
-    copy(place.tx, &place.run, &COPY, &from_list(absent)).await
+    }
+
+    async fn land(place: &mut Workplace<'_>, found: &[Found<'_, Self>]) -> Result<(), Trouble> {
+        let due = land_simple(place, found).await?;
+        let due: Vec<&Customer> = due.into_iter().map(|due| due.record).collect();
+        let absent = match place.new_rows {
+            NewRows::Absent => {
+                let ids: Vec<i64> = due.iter().map(|customer| customer.id).collect();
+                missing(place.tx, &place.run, Resource::Customers, &ids).await?
+            }
+            NewRows::MayExist => HashSet::new(),
+        };
+        let (absent, known): (Vec<_>, Vec<_>) = due
+            .into_iter()
+            .partition(|customer| absent.contains(&customer.id));
+        let from_list =
+            |customers: Vec<_>| CustomerColumns::of(customers.into_iter().map(|c| (c, true)));
+        write(place.tx, &place.run, &UPSERT, &from_list(known)).await?;
+        copy(place.tx, &place.run, &COPY, &from_list(absent)).await
+    }
+}
+
+/// A customer as an order names it.
+struct Named<'a> {
+    order_id: i64,
+    customer: &'a Customer,
 }
 
 /// Puts the customers of orders where there are none yet. Most are there already, and
-/// looking them up costs a tenth of offering them all to an `INSERT`.
+/// looking them up costs a tenth of offering them all to an `INSERT`. An order does not
+/// suffer for its customer: one that the database refuses is a rejection of its own.
 pub(crate) async fn insert_absent(
-    tx: &mut PgConnection,
-    run: &HeldRun,
+    place: &mut Workplace<'_>,
     orders: &[&Order],
 ) -> Result<(), Trouble> {
     let known = orders.iter().filter_map(|order| match &order.customer {
-        Some(OrderCustomer::Known(customer)) => Some((customer.id, customer.as_ref())),
+        Some(OrderCustomer::Known(customer)) => Some((
+            customer.id,
+            Named {
+                order_id: order.id,
+                customer,
+            },
+        )),
         Some(OrderCustomer::Guest) | None => None,
     });
-    let mut by_id: BTreeMap<i64, &Customer> = known.collect();
+    let mut by_id: BTreeMap<i64, Named<'_>> = known.collect();
     let ids: Vec<i64> = by_id.keys().copied().collect();
-    let absent = missing(tx, run, Resource::Customers, &ids).await?;
+    let absent = missing(place.tx, &place.run, Resource::Customers, &ids).await?;
     by_id.retain(|id, _| absent.contains(id));
-    let customers = by_id.into_values().map(|customer| (customer, false));
-    write(tx, run, &INSERT_ABSENT, &CustomerColumns::of(customers)).await
+    let customers: Vec<Named<'_>> = by_id.into_values().collect();
+    let refused = land_each(place, &customers).await?;
+    let refused = refused
+        .into_iter()
+        .map(|(named, rejection)| RefusedCustomer {
+            order_id: named.order_id,
+            customer_id: named.customer.id,
+            rejection,
+        });
+    place.tally.refused_customers.extend(refused);
+    Ok(())
+}
+
+impl Lands for Named<'_> {
+    // A deferred constraint may concern the order as well.
+    const IS_WHOLE: bool = false;
+
+    async fn land(place: &mut Workplace<'_>, named: &[Self]) -> Result<(), Trouble> {
+        let customers = CustomerColumns::of(named.iter().map(|named| (named.customer, false)));
+        write(place.tx, &place.run, &INSERT_ABSENT, &customers).await?;
+        let ids: Vec<i64> = named.iter().map(|named| named.customer.id).collect();
+        let resolved = resolve_by_row(place, Resource::Customers, &ids).await?;
+        place.tally.rejections_resolved(resolved);
+        Ok(())
+    }
 }

@@ -12,10 +12,13 @@ use sqlx::PgPool;
 
 use crate::failure::Trouble;
 use crate::landing::counters::{Cursor, record};
+use crate::landing::isolation::{Care, Lands, land_each};
 use crate::landing::orders::{WholeOrder, land_whole};
 use crate::landing::pages::{NewRows, Workplace};
 use crate::landing::raw::Press;
-use crate::landing::rejections::{ORDER_DETAIL, ORDER_ITEMS, Rejected, set_aside};
+use crate::landing::rejections::{
+    ORDER_DETAIL, ORDER_ITEMS, Rejected, reject, reject_customers, resolve_by_row,
+};
 use crate::landing::sources::{Incoming, land_gone};
 use crate::landing::{order_lines, pending};
 use crate::lease::hold;
@@ -25,13 +28,14 @@ pub(crate) async fn land(
     lease: RunLease,
     details: &[LandedDetail],
     now: Timestamp,
+    care: Care,
 ) -> Result<Landed, Trouble> {
     let Some(last) = details.last() else {
         return Ok(Landed::default());
     };
     let mut tx = pool.begin().await?;
     let run = hold(&mut tx, lease).await?;
-    let mut place = Workplace::new(&mut tx, run, now, NewRows::MayExist)?;
+    let mut place = Workplace::new(&mut tx, run, now, NewRows::MayExist, care)?;
     land_outcomes(&mut place, details).await?;
     let cursor = Cursor {
         resource: "order_details",
@@ -50,11 +54,16 @@ pub(crate) async fn land_outcomes(
     place: &mut Workplace<'_>,
     details: &[LandedDetail],
 ) -> Result<(), Trouble> {
-    let sorted = sort(details);
-    let whole = press_whole(&mut place.press, &sorted.found)?;
-    land_whole(place, &whole).await?;
-    bury(place, &sorted.gone).await?;
-    set_details_aside(place, &sorted.rejected).await
+    let Sorted { known, rejected } = sort(details);
+    let refused = land_each(place, &known).await?;
+    let refused = refused.iter().map(|(known, why)| known.rejected(why));
+    let rejected: Vec<Rejected<'_>> = rejected.into_iter().chain(refused).collect();
+    reject_details(place, &rejected).await?;
+    reject_customers(place, |order_id| {
+        let known = known.iter().find(|known| known.order_id() == order_id);
+        known.map(Known::version)
+    })
+    .await
 }
 
 /// A detail that was understood, with its items and the text they came in.
@@ -65,31 +74,84 @@ struct Found<'a> {
     whole: WholeOrder<'a>,
 }
 
-#[derive(Default)]
+/// What is known of an order now.
+enum Known<'a> {
+    Found(Found<'a>),
+    Gone(i64, Version),
+}
+
+impl<'a> Known<'a> {
+    fn order_id(&self) -> i64 {
+        match self {
+            Self::Found(found) => found.whole.order.id,
+            Self::Gone(order_id, _) => *order_id,
+        }
+    }
+
+    fn version(&self) -> Version {
+        match self {
+            Self::Found(found) => found.version,
+            Self::Gone(_, version) => *version,
+        }
+    }
+
+    fn rejected<'r>(&'r self, rejection: &'r Rejection) -> Rejected<'r> {
+        Rejected {
+            kind: ORDER_DETAIL,
+            rejection,
+            salla_id: Some(self.order_id()),
+            raw: match self {
+                Self::Found(found) => found.raw,
+                Self::Gone(..) => "",
+            },
+            version: self.version(),
+            origin: None,
+        }
+    }
+}
+
+impl Lands for Known<'_> {
+    const IS_WHOLE: bool = true;
+
+    async fn land(place: &mut Workplace<'_>, known: &[Self]) -> Result<(), Trouble> {
+        let (mut found, mut gone) = (Vec::new(), Vec::new());
+        for known in known {
+            match known {
+                Known::Found(detail) => found.push(detail),
+                Known::Gone(order_id, version) => gone.push((*order_id, *version)),
+            }
+        }
+        let whole = press_whole(&mut place.press, &found)?;
+        land_whole(place, &whole).await?;
+        bury(place, &gone).await
+    }
+}
+
+/// What is known is sorted by id, the orders that are gone behind the others.
 struct Sorted<'a> {
-    /// By id, the newest of each.
-    found: BTreeMap<i64, Found<'a>>,
-    gone: BTreeMap<i64, Version>,
+    known: Vec<Known<'a>>,
     rejected: Vec<Rejected<'a>>,
 }
 
 fn sort(details: &[LandedDetail]) -> Sorted<'_> {
-    let mut sorted = Sorted::default();
+    let mut newest: BTreeMap<i64, Found<'_>> = BTreeMap::new();
+    let mut gone: BTreeMap<i64, Version> = BTreeMap::new();
+    let mut rejected = Vec::new();
     for detail in details {
         match &detail.outcome {
             DetailOutcome::Gone => {
-                let known = sorted.gone.entry(detail.order_id).or_insert(detail.version);
+                let known = gone.entry(detail.order_id).or_insert(detail.version);
                 *known = detail.version.max(*known);
             }
             DetailOutcome::Found { order, items } => match understood(order, items.as_ref()) {
                 Ok((order, items)) => {
                     let found = found(detail.version, order, items);
-                    let older = sorted.found.get(&found.whole.order.id);
+                    let older = newest.get(&found.whole.order.id);
                     if older.is_none_or(|known| known.version <= found.version) {
-                        sorted.found.insert(found.whole.order.id, found);
+                        newest.insert(found.whole.order.id, found);
                     }
                 }
-                Err((kind, rejection, raw)) => sorted.rejected.push(Rejected {
+                Err((kind, rejection, raw)) => rejected.push(Rejected {
                     kind,
                     rejection,
                     // We asked for this very order, whatever the answer says.
@@ -101,7 +163,14 @@ fn sort(details: &[LandedDetail]) -> Sorted<'_> {
             },
         }
     }
-    sorted
+    let found = newest.into_values().map(Known::Found);
+    let gone = gone
+        .into_iter()
+        .map(|(id, version)| Known::Gone(id, version));
+    Sorted {
+        known: found.chain(gone).collect(),
+        rejected,
+    }
 }
 
 type Understood<'a> = ((&'a Order, &'a str), Option<(&'a [OrderItem], &'a str)>);
@@ -144,10 +213,10 @@ fn found<'a>(
 
 fn press_whole<'a>(
     press: &mut Press,
-    found: &BTreeMap<i64, Found<'a>>,
+    found: &[&Found<'a>],
 ) -> Result<Vec<Incoming<WholeOrder<'a>>>, Trouble> {
     let mut pressed = Vec::with_capacity(found.len());
-    for (id, found) in found {
+    for found in found {
         let (content, items_raw) = match found.items_raw {
             None => (press.content(found.raw)?, None),
             Some(items) => (
@@ -156,7 +225,7 @@ fn press_whole<'a>(
             ),
         };
         pressed.push(Incoming {
-            id: *id,
+            id: found.whole.order.id,
             version: found.version,
             content,
             items_raw,
@@ -169,12 +238,11 @@ fn press_whole<'a>(
 const REMOVE_ORDERS: &str = "DELETE FROM salla.orders WHERE merchant_id = $1 AND id = ANY($2)";
 
 /// Takes away the orders that Salla no longer has, unless something newer is known.
-async fn bury(place: &mut Workplace<'_>, gone: &BTreeMap<i64, Version>) -> Result<(), Trouble> {
+async fn bury(place: &mut Workplace<'_>, gone: &[(i64, Version)]) -> Result<(), Trouble> {
     if gone.is_empty() {
         return Ok(());
     }
-    let gone: Vec<(i64, Version)> = gone.iter().map(|(id, version)| (*id, *version)).collect();
-    let verdicts = land_gone(place.tx, &place.run, Resource::Orders, &gone).await?;
+    let verdicts = land_gone(place.tx, &place.run, Resource::Orders, gone).await?;
     place.tally.discount_gone(&verdicts);
     let ids: Vec<i64> = verdicts.iter().map(|v| v.salla_id).collect();
     sqlx::query(REMOVE_ORDERS)
@@ -183,18 +251,17 @@ async fn bury(place: &mut Workplace<'_>, gone: &BTreeMap<i64, Version>) -> Resul
         .execute(&mut *place.tx)
         .await?;
     order_lines::remove_all(place.tx, &place.run, &ids).await?;
+    let resolved = resolve_by_row(place, Resource::Orders, &ids).await?;
+    place.tally.rejections_resolved(resolved);
     pending::remove(place.tx, &place.run, &ids).await
 }
 
-/// A rejected detail takes the order off the worklist; its header's row stays.
-async fn set_details_aside(
+/// A rejected detail takes the order off the worklist; the row of its summary stays.
+async fn reject_details(
     place: &mut Workplace<'_>,
     rejected: &[Rejected<'_>],
 ) -> Result<(), Trouble> {
     let ids: Vec<i64> = rejected.iter().filter_map(|r| r.salla_id).collect();
     pending::remove(place.tx, &place.run, &ids).await?;
-    let resource = Resource::Orders;
-    let count = set_aside(place.tx, &place.run, resource, rejected, place.now).await?;
-    place.tally.count_rejected(count);
-    Ok(())
+    reject(place, Resource::Orders, rejected).await
 }

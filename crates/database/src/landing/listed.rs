@@ -1,5 +1,5 @@
 //! What landing a list does the same way for every kind of record: the version rule,
-//! the counters and the rejections. The typed rows are the caller's.
+//! the counters and the rejections that are resolved. The typed rows are the caller's.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,10 +7,10 @@ use domain::resource::Resource;
 use sqlx::PgConnection;
 
 use crate::failure::Trouble;
-use crate::landing::batch::{Sorted, press};
+use crate::landing::batch::{Found, ListRecord, press};
 use crate::landing::contents::Holds;
-use crate::landing::pages::{PagesOf, Workplace};
-use crate::landing::rejections::{resolve, set_aside};
+use crate::landing::pages::Workplace;
+use crate::landing::rejections::{list_kind, resolve};
 use crate::landing::sources::{self, Incoming, Verdict};
 use crate::lease::HeldRun;
 
@@ -22,30 +22,21 @@ pub(crate) struct Due<'a, T> {
 }
 
 /// Lands records that only lists give, and returns those to write, sorted by id.
-pub(crate) async fn land_simple<'a, T: Holds + Sync>(
+pub(crate) async fn land_simple<'a, T: ListRecord + Holds + Sync>(
     place: &mut Workplace<'_>,
-    pages: &PagesOf<'a, T>,
-    (resource, kind): (Resource, &'static str),
-    id: fn(&T) -> i64,
+    records: &[Found<'a, T>],
 ) -> Result<Vec<Due<'a, T>>, Trouble> {
-    let sorted = Sorted::of(pages, kind, id);
-    let incoming = press(&mut place.press, &sorted.records).await?;
+    let resource = T::RESOURCE;
+    let incoming = press(&mut place.press, records).await?;
     let what = (resource, place.new_rows);
     let verdicts = sources::land_listed(place.tx, &place.run, what, &incoming).await?;
     place.tally.count_records(resource, &verdicts);
     place.tally.landed.loaded +=
         sources::count_loaded(place.tx, &place.run, resource, &incoming, &verdicts).await?;
-    let resolved = resolve(
-        place.tx,
-        &place.run,
-        (resource, &[kind]),
-        &incoming,
-        place.now,
-    )
-    .await?;
+    let kinds = [list_kind(resource)];
+    let what = (resource, kinds.as_slice());
+    let resolved = resolve(place.tx, &place.run, what, &incoming, place.now).await?;
     place.tally.rejections_resolved(resolved);
-    let rejected = set_aside(place.tx, &place.run, resource, &sorted.rejected, place.now).await?;
-    place.tally.count_rejected(rejected);
     due(place, resource, &incoming, &verdicts).await
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod counters;
 mod customers;
 pub(crate) mod details;
 mod entries;
+pub(crate) mod isolation;
 mod listed;
 mod new_sources;
 mod order_columns;
@@ -39,6 +40,7 @@ use importer::ports::landing::{
 use importer::ports::platform::Page;
 use sqlx::PgPool;
 
+use crate::landing::isolation::rejecting;
 use crate::retry::{persistently, persistently_at_length};
 
 pub(crate) use rejections::{parse_code, parse_resource};
@@ -61,7 +63,7 @@ impl Landing for PostgresLanding {
     async fn land_pages(&self, lease: RunLease, pages: &[WalkedPage]) -> Result<Landed, Failure> {
         let now = self.clock.now();
         persistently(&self.clock, "landing a list page", || {
-            pages::land(&self.pool, lease, pages, now)
+            rejecting(move |care| pages::land(&self.pool, lease, pages, now, care))
         })
         .await
     }
@@ -73,7 +75,7 @@ impl Landing for PostgresLanding {
     ) -> Result<Landed, Failure> {
         let now = self.clock.now();
         persistently(&self.clock, "landing order details", || {
-            details::land(&self.pool, lease, details, now)
+            rejecting(move |care| details::land(&self.pool, lease, details, now, care))
         })
         .await
     }
@@ -100,7 +102,7 @@ impl Landing for PostgresLanding {
     async fn land_changes(&self, lease: RunLease, page: &Page) -> Result<Changes, Failure> {
         let now = self.clock.now();
         persistently(&self.clock, "landing what was updated last", || {
-            pages::land_changes(&self.pool, lease, page, now)
+            rejecting(move |care| pages::land_changes(&self.pool, lease, page, now, care))
         })
         .await
     }
@@ -119,8 +121,11 @@ impl Landing for PostgresLanding {
         ids: &[i64],
         version: Version,
     ) -> Result<(), Failure> {
+        let now = self.clock.now();
         persistently(&self.clock, "removing what Salla no longer lists", || {
-            vanished::bury(&self.pool, lease, resource, ids, version)
+            rejecting(move |care| {
+                vanished::bury(&self.pool, lease, (resource, ids), version, now, care)
+            })
         })
         .await
     }
@@ -128,7 +133,7 @@ impl Landing for PostgresLanding {
     async fn clear_leftovers(&self, lease: RunLease) -> Result<(), Failure> {
         let now = self.clock.now();
         persistently_at_length(&self.clock, "clearing what vanished records left", || {
-            vanished::clear_leftovers(&self.pool, lease, now)
+            rejecting(move |care| vanished::clear_leftovers(&self.pool, lease, now, care))
         })
         .await
     }

@@ -6,15 +6,16 @@
 use domain::order::{Completeness, Order, OrderDiscount, OrderItem};
 use domain::resource::Resource;
 use importer::ports::landing::PendingDetail;
+use importer::ports::platform::{Decoded, Records};
 
 use crate::failure::Trouble;
-use crate::landing::batch::{Sorted, press};
+use crate::landing::batch::{Found, ListRecord, press};
 use crate::landing::listed::{Damage, by_id, damaged_orders};
 use crate::landing::order_columns::{
     copy_whole, upsert_below_header, upsert_headers, upsert_whole,
 };
-use crate::landing::pages::{NewRows, PagesOf, Workplace};
-use crate::landing::rejections::{ORDER_DETAIL, ORDER_HEADER, ORDER_ITEMS, resolve, set_aside};
+use crate::landing::pages::{NewRows, Workplace};
+use crate::landing::rejections::{ORDER_DETAIL, ORDER_HEADER, ORDER_ITEMS, resolve};
 use crate::landing::sources::{self, Incoming, Verdict};
 use crate::landing::{customers, order_lines, pending};
 
@@ -32,22 +33,29 @@ impl<'a> WholeOrder<'a> {
     }
 }
 
-pub(crate) async fn land_listed(
-    place: &mut Workplace<'_>,
-    pages: &PagesOf<'_, Order>,
-) -> Result<(), Trouble> {
-    let sorted = Sorted::of(pages, ORDER_HEADER, |order| order.id);
-    let incoming = press(&mut place.press, &sorted.records).await?;
-    let (whole, headers): (Vec<_>, Vec<_>) = incoming
-        .into_iter()
-        .partition(|i| i.record.completeness() == Completeness::Full);
-    land_headers(place, &headers).await?;
-    let whole: Vec<_> = whole.into_iter().map(with_its_items).collect();
-    land_whole(place, &whole).await?;
-    let resource = Resource::Orders;
-    let rejected = set_aside(place.tx, &place.run, resource, &sorted.rejected, place.now).await?;
-    place.tally.count_rejected(rejected);
-    Ok(())
+impl ListRecord for Order {
+    const RESOURCE: Resource = Resource::Orders;
+
+    fn id(&self) -> i64 {
+        self.id
+    }
+
+    fn among(records: &Records) -> Option<&Vec<Decoded<Self>>> {
+        match records {
+            Records::Orders(records) => Some(records),
+            _ => None,
+        }
+    }
+
+    async fn land(place: &mut Workplace<'_>, found: &[Found<'_, Self>]) -> Result<(), Trouble> {
+        let incoming = press(&mut place.press, found).await?;
+        let (whole, headers): (Vec<_>, Vec<_>) = incoming
+            .into_iter()
+            .partition(|i| i.record.completeness() == Completeness::Full);
+        land_headers(place, &headers).await?;
+        let whole: Vec<_> = whole.into_iter().map(with_its_items).collect();
+        land_whole(place, &whole).await
+    }
 }
 
 fn with_its_items(incoming: Incoming<&Order>) -> Incoming<WholeOrder<'_>> {
@@ -97,7 +105,7 @@ async fn land_headers(
         }
     }
     upsert_headers(place.tx, &run, &due).await?;
-    customers::insert_absent(place.tx, &run, &due).await?;
+    customers::insert_absent(place, &due).await?;
     pending::add(place.tx, &run, &lacking).await?;
     let kinds = (resource, [ORDER_HEADER].as_slice());
     let resolved = resolve(place.tx, &run, kinds, headers, place.now).await?;
@@ -164,7 +172,7 @@ async fn write_rows(
         .chain(&known)
         .map(|whole| whole.order)
         .collect();
-    customers::insert_absent(place.tx, &run, &orders).await
+    customers::insert_absent(place, &orders).await
 }
 
 /// Orders to write, by how; each list sorted by id.

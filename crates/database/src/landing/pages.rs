@@ -1,19 +1,22 @@
 //! Landing whole list pages.
 
-use domain::failure::Failure;
-use domain::order::Version;
+use domain::catalogue::{Category, Product};
+use domain::customer::Customer;
+use domain::order::{Order, OrderStatus, Version};
 use domain::resource::Resource;
 use domain::run::WindowId;
 use importer::ports::landing::{Changes, Landed, RunLease, WalkedPage};
-use importer::ports::platform::{Decoded, Page, Pagination, Records};
+use importer::ports::platform::{Page, Pagination, Records};
 use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool};
 
 use crate::failure::Trouble;
+use crate::landing::batch::{ListRecord, Sorted};
 use crate::landing::checkpoint::remember;
 use crate::landing::counters::{Cursor, Tally, record};
+use crate::landing::isolation::{Care, land_each};
 use crate::landing::raw::Press;
-use crate::landing::{catalogue, customers, orders, products};
+use crate::landing::rejections::{Rejected, reject, reject_customers};
 use crate::lease::{HeldRun, hold};
 use crate::transaction::CopyTransaction;
 
@@ -25,6 +28,7 @@ pub(crate) struct Workplace<'t> {
     pub(crate) tally: Tally,
     pub(crate) now: Timestamp,
     pub(crate) new_rows: NewRows,
+    pub(crate) care: Care,
 }
 
 impl<'t> Workplace<'t> {
@@ -33,6 +37,7 @@ impl<'t> Workplace<'t> {
         run: HeldRun,
         now: Timestamp,
         new_rows: NewRows,
+        care: Care,
     ) -> Result<Self, Trouble> {
         Ok(Self {
             press: Press::new(run.keep_raw)?,
@@ -41,6 +46,7 @@ impl<'t> Workplace<'t> {
             run,
             now,
             new_rows,
+            care,
         })
     }
 }
@@ -60,27 +66,13 @@ pub(crate) async fn land(
     lease: RunLease,
     pages: &[WalkedPage],
     now: Timestamp,
-) -> Result<Landed, Trouble> {
-    match land_once(pool, lease, pages, now, NewRows::Absent).await {
-        Err(trouble) if trouble.is_duplicate() => {
-            land_once(pool, lease, pages, now, NewRows::MayExist).await
-        }
-        result => result,
-    }
-}
-
-async fn land_once(
-    pool: &PgPool,
-    lease: RunLease,
-    pages: &[WalkedPage],
-    now: Timestamp,
-    new_rows: NewRows,
+    care: Care,
 ) -> Result<Landed, Trouble> {
     let Some(resource) = pages.first().map(|page| page.records.resource()) else {
         return Ok(Landed::default());
     };
     let mut tx = CopyTransaction::begin(pool).await?;
-    let landed = land_within(&mut tx, lease, (resource, pages), now, new_rows).await;
+    let landed = land_within(&mut tx, lease, (resource, pages), now, care).await;
     tx.end(landed).await
 }
 
@@ -89,10 +81,15 @@ async fn land_within(
     lease: RunLease,
     (resource, pages): (Resource, &[WalkedPage]),
     now: Timestamp,
-    new_rows: NewRows,
+    care: Care,
 ) -> Result<Landed, Trouble> {
     let run = hold(tx, lease).await?;
-    let mut place = Workplace::new(tx, run, now, new_rows)?;
+    let new_rows = match care {
+        Care::Together => NewRows::Absent,
+        // A row that was there may be all that was refused.
+        Care::Apart => NewRows::MayExist,
+    };
+    let mut place = Workplace::new(tx, run, now, new_rows, care)?;
     let fresh = remember(&mut place, pages).await?;
     place
         .tally
@@ -128,10 +125,11 @@ pub(crate) async fn land_changes(
     lease: RunLease,
     page: &Page,
     now: Timestamp,
+    care: Care,
 ) -> Result<Changes, Trouble> {
     let mut tx = pool.begin().await?;
     let run = hold(&mut tx, lease).await?;
-    let mut place = Workplace::new(&mut tx, run, now, NewRows::MayExist)?;
+    let mut place = Workplace::new(&mut tx, run, now, NewRows::MayExist, care)?;
     let page = outside_walks(page.records.clone(), page.version, page.pagination);
     let cursor = Cursor {
         resource: Resource::Orders.as_str(),
@@ -155,57 +153,27 @@ pub(crate) async fn land_records(
     pages: &[&WalkedPage],
 ) -> Result<(), Trouble> {
     match resource {
-        Resource::Orders => {
-            let pages = of_kind(pages, |records| match records {
-                Records::Orders(records) => Some(records),
-                _ => None,
-            })?;
-            orders::land_listed(place, &pages).await
-        }
-        Resource::Customers => {
-            let pages = of_kind(pages, |records| match records {
-                Records::Customers(records) => Some(records),
-                _ => None,
-            })?;
-            customers::land_listed(place, &pages).await
-        }
-        Resource::Products => {
-            let pages = of_kind(pages, |records| match records {
-                Records::Products(records) => Some(records),
-                _ => None,
-            })?;
-            products::land_listed(place, &pages).await
-        }
-        Resource::Categories => {
-            let pages = of_kind(pages, |records| match records {
-                Records::Categories(records) => Some(records),
-                _ => None,
-            })?;
-            catalogue::land_categories(place, &pages).await
-        }
-        Resource::OrderStatuses => {
-            let pages = of_kind(pages, |records| match records {
-                Records::OrderStatuses(records) => Some(records),
-                _ => None,
-            })?;
-            catalogue::land_statuses(place, &pages).await
-        }
+        Resource::Orders => land_kind::<Order>(place, pages).await,
+        Resource::Customers => land_kind::<Customer>(place, pages).await,
+        Resource::Products => land_kind::<Product>(place, pages).await,
+        Resource::Categories => land_kind::<Category>(place, pages).await,
+        Resource::OrderStatuses => land_kind::<OrderStatus>(place, pages).await,
     }
 }
 
-/// The pages with their records, all of one kind.
-pub(crate) type PagesOf<'a, T> = Vec<(&'a WalkedPage, &'a [Decoded<T>])>;
-
-fn of_kind<'a, T>(
-    pages: &[&'a WalkedPage],
-    records: fn(&'a Records) -> Option<&'a Vec<Decoded<T>>>,
-) -> Result<PagesOf<'a, T>, Trouble> {
-    let mut found = Vec::with_capacity(pages.len());
-    for page in pages {
-        let records = records(&page.records).ok_or_else(|| Failure::Bug {
-            what: "pages of different resources were to land together".to_owned(),
-        })?;
-        found.push((*page, records.as_slice()));
-    }
-    Ok(found)
+/// Rejections come last: by then it is known what has loaded.
+async fn land_kind<T: ListRecord>(
+    place: &mut Workplace<'_>,
+    pages: &[&WalkedPage],
+) -> Result<(), Trouble> {
+    let Sorted { records, rejected } = Sorted::<T>::of(pages)?;
+    let refused = land_each(place, &records).await?;
+    let refused = refused.iter().map(|(found, why)| found.rejected(why));
+    let rejected: Vec<Rejected<'_>> = rejected.into_iter().chain(refused).collect();
+    reject(place, T::RESOURCE, &rejected).await?;
+    reject_customers(place, |order_id| {
+        let at = records.binary_search_by_key(&order_id, |found| found.id);
+        Some(records.get(at.ok()?)?.version)
+    })
+    .await
 }

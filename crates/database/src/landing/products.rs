@@ -5,15 +5,17 @@ use std::sync::LazyLock;
 use domain::catalogue::{Product, ProductVariant};
 use domain::money::Money;
 use domain::resource::Resource;
+use importer::ports::platform::{Decoded, Records};
 use jiff_sqlx::Timestamp;
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
 
 use crate::columns::{array_literal, columns, instant, upsert, write};
 use crate::failure::Trouble;
+use crate::landing::batch::{Found, ListRecord};
 use crate::landing::entries::{place_all, remove_behind, remove_behind_in};
 use crate::landing::listed::{Due, land_simple};
-use crate::landing::pages::{PagesOf, Workplace};
+use crate::landing::pages::Workplace;
 use crate::lease::HeldRun;
 use crate::text::{OptionalText, optional, storable};
 
@@ -97,18 +99,29 @@ static UPSERT_CATEGORIES: LazyLock<String> = LazyLock::new(|| {
 const REMOVE_VARIANTS: &str = remove_behind_in!("salla.product_variants", "product_id");
 const REMOVE_CATEGORIES: &str = remove_behind_in!("salla.product_categories", "product_id");
 
-pub(crate) async fn land_listed(
-    place: &mut Workplace<'_>,
-    pages: &PagesOf<'_, Product>,
-) -> Result<(), Trouble> {
-    let what = (Resource::Products, "product");
-    let due = land_simple(place, pages, what, |product| product.id).await?;
-    if due.is_empty() {
-        return Ok(());
+impl ListRecord for Product {
+    const RESOURCE: Resource = Resource::Products;
+
+    fn id(&self) -> i64 {
+        self.id
     }
-    let products = ProductColumns::of(due.iter().map(|due| due.record));
-    write(place.tx, &place.run, &UPSERT_PRODUCTS, &products).await?;
-    replace_entries(place.tx, &place.run, &due).await
+
+    fn among(records: &Records) -> Option<&Vec<Decoded<Self>>> {
+        match records {
+            Records::Products(records) => Some(records),
+            _ => None,
+        }
+    }
+
+    async fn land(place: &mut Workplace<'_>, found: &[Found<'_, Self>]) -> Result<(), Trouble> {
+        let due = land_simple(place, found).await?;
+        if due.is_empty() {
+            return Ok(());
+        }
+        let products = ProductColumns::of(due.iter().map(|due| due.record));
+        write(place.tx, &place.run, &UPSERT_PRODUCTS, &products).await?;
+        replace_entries(place.tx, &place.run, &due).await
+    }
 }
 
 /// Makes the variants and categories of the products what the products say.

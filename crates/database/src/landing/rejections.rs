@@ -19,6 +19,7 @@ use sqlx::{PgConnection, PgPool};
 use crate::columns::{Columns, add, columns, rows_from_arrays};
 use crate::failure::Trouble;
 use crate::future::falsely_newer;
+use crate::landing::pages::Workplace;
 use crate::landing::sources::Incoming;
 use crate::lease::HeldRun;
 use crate::text::storable;
@@ -26,6 +27,17 @@ use crate::text::storable;
 pub(crate) const ORDER_HEADER: &str = "order_header";
 pub(crate) const ORDER_DETAIL: &str = "order_detail";
 pub(crate) const ORDER_ITEMS: &str = "order_items";
+
+/// The kind of a rejected list row.
+pub(crate) fn list_kind(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Orders => ORDER_HEADER,
+        Resource::Customers => "customer",
+        Resource::Products => "product",
+        Resource::Categories => "category",
+        Resource::OrderStatuses => "order_status",
+    }
+}
 
 /// Where in a walk a record was met.
 #[derive(Clone, Copy)]
@@ -38,6 +50,7 @@ pub(crate) struct Rejected<'a> {
     pub(crate) kind: &'static str,
     pub(crate) rejection: &'a Rejection,
     pub(crate) salla_id: Option<i64>,
+    /// Empty where the record has no text of its own, as a customer in an order.
     pub(crate) raw: &'a str,
     pub(crate) version: Version,
     pub(crate) origin: Option<Origin>,
@@ -70,7 +83,8 @@ columns! {
 }
 
 /// A record that has loaded from a newer answer already is only put on record: it
-/// lacks nothing.
+/// lacks nothing. A refusal without a text leaves a rejection alone that has one: only
+/// that one can be read again. The same text keeps the page it came from.
 static SET_ASIDE: LazyLock<String> = LazyLock::new(|| {
     let rows = rows_from_arrays(5, &RejectedColumns::columns());
     format!(
@@ -89,11 +103,18 @@ static SET_ASIDE: LazyLock<String> = LazyLock::new(|| {
         ON CONFLICT (merchant_id, kind, record_key) DO UPDATE SET
             run_id = excluded.run_id, code = excluded.code, json_path = excluded.json_path,
             message = excluded.message, raw = excluded.raw, version = excluded.version,
-            window_id = excluded.window_id, page = excluded.page,
+            window_id = CASE WHEN t.version = excluded.version
+                             THEN coalesce(excluded.window_id, t.window_id)
+                             ELSE excluded.window_id END,
+            page = CASE WHEN t.version = excluded.version THEN coalesce(excluded.page, t.page)
+                        ELSE excluded.page END,
             first_seen_at = CASE WHEN t.resolved_at IS NULL THEN t.first_seen_at
                                  ELSE excluded.first_seen_at END,
             last_seen_at = excluded.last_seen_at, resolved_at = excluded.resolved_at
-        WHERE t.version <= excluded.version OR {false_known}",
+        WHERE (t.version <= excluded.version OR {false_known})
+          AND NOT (excluded.code = '{refused}' AND excluded.raw = ''
+                   AND t.raw <> '' AND t.resolved_at IS NULL)",
+        refused = RejectionCode::RefusedByDatabase.as_str(),
         false_detail = falsely_newer!("s.detail_version", "r.version"),
         false_list = falsely_newer!("s.list_version", "r.version"),
         false_known = falsely_newer!("t.version", "excluded.version"),
@@ -101,7 +122,7 @@ static SET_ASIDE: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Keeps rejected records; returns how many different ones there were.
-pub(crate) async fn set_aside(
+async fn set_aside(
     tx: &mut PgConnection,
     run: &HeldRun,
     resource: Resource,
@@ -132,6 +153,47 @@ pub(crate) async fn set_aside(
         .execute(tx)
         .await?;
     Ok(newest.len() as u64)
+}
+
+/// Rejects customers that the database did not take from orders. `version` is that of
+/// an order.
+pub(crate) async fn reject_customers(
+    place: &mut Workplace<'_>,
+    version: impl Fn(i64) -> Option<Version>,
+) -> Result<(), Trouble> {
+    let customers = std::mem::take(&mut place.tally.refused_customers);
+    let rejected: Vec<Rejected<'_>> = customers
+        .iter()
+        .filter_map(|customer| {
+            Some(Rejected {
+                kind: list_kind(Resource::Customers),
+                rejection: &customer.rejection,
+                salla_id: Some(customer.customer_id),
+                raw: "",
+                version: version(customer.order_id)?,
+                origin: None,
+            })
+        })
+        .collect();
+    let resource = Resource::Customers;
+    let count = set_aside(place.tx, &place.run, resource, &rejected, place.now).await?;
+    place.tally.count_rejected(count, std::iter::empty());
+    Ok(())
+}
+
+/// Keeps rejected records and counts them.
+pub(crate) async fn reject(
+    place: &mut Workplace<'_>,
+    resource: Resource,
+    rejected: &[Rejected<'_>],
+) -> Result<(), Trouble> {
+    let count = set_aside(place.tx, &place.run, resource, rejected, place.now).await?;
+    let refused = rejected
+        .iter()
+        .filter(|r| r.rejection.code == RejectionCode::RefusedByDatabase);
+    let refused = refused.filter_map(|r| Some((r.kind, r.salla_id?)));
+    place.tally.count_rejected(count, refused);
+    Ok(())
 }
 
 const RESOLVE: &str = concat!(
@@ -179,11 +241,38 @@ pub(crate) async fn resolve<R>(
     Ok(resolved > 0)
 }
 
+const RESOLVE_BY_ROW: &str = "
+    UPDATE salla_sync.rejected_records x SET resolved_at = $1
+    WHERE x.merchant_id = $2 AND x.resource = $3::text::salla_sync.resource
+      AND x.salla_id = ANY ($4) AND x.resolved_at IS NULL AND x.raw = ''";
+
+/// Closes the rejections of records that were refused without a text of their own, and
+/// of which the database has taken now what it refused; tells whether there were any.
+pub(crate) async fn resolve_by_row(
+    place: &mut Workplace<'_>,
+    resource: Resource,
+    ids: &[i64],
+) -> Result<bool, Trouble> {
+    if !place.run.has_open_rejections || ids.is_empty() {
+        return Ok(false);
+    }
+    let resolved = sqlx::query(RESOLVE_BY_ROW)
+        .bind(place.now.to_sqlx())
+        .bind(place.run.merchant.0)
+        .bind(resource.as_str())
+        .bind(ids)
+        .execute(&mut *place.tx)
+        .await?
+        .rows_affected();
+    Ok(resolved > 0)
+}
+
 /// Rows of lists are measured against what the lists gave, details against the
 /// details that were fetched: in the first minutes of the detail pass the lists would
 /// hide that no detail can be read. Details that an earlier run set aside as well do not
 /// count: a later run asks only for what has changed since and for these again, which would
-/// thus be most of what it asks for.
+/// thus be most of what it asks for. Customers that no list gave have nothing to be
+/// measured against.
 const TALLY: &str = "
     WITH run AS (
         SELECT id, order_details, coalesce(started_at, created_at) AS began
@@ -194,6 +283,7 @@ const TALLY: &str = "
         FROM salla_sync.rejected_records x JOIN run ON x.run_id = run.id
         WHERE x.resolved_at IS NULL
           AND (x.kind NOT IN ('order_detail', 'order_items') OR x.first_seen_at >= run.began)
+          AND NOT (x.resource = 'customers' AND x.window_id IS NULL)
         GROUP BY 1, 2, 3
     ), listed AS (
         SELECT w.resource, sum(cardinality(p.ids) + p.without_id)::bigint AS seen

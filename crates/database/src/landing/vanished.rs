@@ -9,7 +9,10 @@ use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 
 use crate::failure::Trouble;
-use crate::landing::counters::{Tally, record_beside};
+use crate::landing::counters::record_beside;
+use crate::landing::isolation::{Care, Lands, land_each};
+use crate::landing::pages::{NewRows, Workplace};
+use crate::landing::rejections::{Rejected, list_kind, reject, resolve_by_row};
 use crate::landing::sources::land_gone;
 use crate::lease::hold;
 
@@ -29,36 +32,91 @@ const REMOVE_PRODUCTS: &[&str] = &[
     "DELETE FROM salla.product_categories WHERE merchant_id = $1 AND product_id = ANY($2)",
 ];
 
+/// A record that a list no longer has.
+struct Vanished {
+    id: i64,
+    resource: Resource,
+    version: Version,
+}
+
+impl Lands for Vanished {
+    const IS_WHOLE: bool = true;
+
+    async fn land(place: &mut Workplace<'_>, vanished: &[Self]) -> Result<(), Trouble> {
+        let Some(first) = vanished.first() else {
+            return Ok(());
+        };
+        let gone: Vec<(i64, Version)> = vanished.iter().map(|v| (v.id, v.version)).collect();
+        let verdicts = land_gone(place.tx, &place.run, first.resource, &gone).await?;
+        let ids: Vec<i64> = verdicts.iter().map(|v| v.salla_id).collect();
+        for sql in removals(first.resource)? {
+            let delete = sqlx::query(*sql).bind(place.run.merchant.0).bind(&ids);
+            delete.execute(&mut *place.tx).await?;
+        }
+        let resolved = resolve_by_row(place, first.resource, &ids).await?;
+        place.tally.rejections_resolved(resolved);
+        Ok(())
+    }
+}
+
+fn removals(resource: Resource) -> Result<&'static [&'static str], Failure> {
+    match resource {
+        Resource::Customers => Ok(REMOVE_CUSTOMERS),
+        Resource::Products => Ok(REMOVE_PRODUCTS),
+        Resource::Orders | Resource::Categories | Resource::OrderStatuses => Err(Failure::Bug {
+            what: format!("{resource} were to be buried without having been asked for"),
+        }),
+    }
+}
+
 pub(crate) async fn bury(
     pool: &PgPool,
     lease: RunLease,
-    resource: Resource,
-    ids: &[i64],
+    (resource, ids): (Resource, &[i64]),
     version: Version,
+    now: Timestamp,
+    care: Care,
 ) -> Result<(), Trouble> {
-    let remove = match resource {
-        Resource::Customers => REMOVE_CUSTOMERS,
-        Resource::Products => REMOVE_PRODUCTS,
-        Resource::Orders | Resource::Categories | Resource::OrderStatuses => {
-            let what = format!("{resource} were to be buried without having been asked for");
-            return Err(Failure::Bug { what }.into());
-        }
-    };
     let mut ids = ids.to_vec();
     ids.sort_unstable();
-    let gone: Vec<(i64, Version)> = ids.iter().map(|id| (*id, version)).collect();
+    let vanished = ids.into_iter().map(|id| Vanished {
+        id,
+        resource,
+        version,
+    });
+    let vanished: Vec<Vanished> = vanished.collect();
     let mut tx = pool.begin().await?;
     let run = hold(&mut tx, lease).await?;
-    let verdicts = land_gone(&mut tx, &run, resource, &gone).await?;
-    let ids: Vec<i64> = verdicts.iter().map(|v| v.salla_id).collect();
-    for sql in remove {
-        let delete = sqlx::query(*sql).bind(run.merchant.0).bind(&ids);
-        delete.execute(&mut *tx).await?;
-    }
+    let mut place = Workplace::new(&mut tx, run, now, NewRows::MayExist, care)?;
+    land_vanished(&mut place, resource, &vanished).await?;
+    record_beside(place.tx, &place.run, &place.tally, now).await?;
     tx.commit().await?;
     Ok(())
 }
 
+/// What the database does not let go of stays, with a rejection that says why.
+async fn land_vanished(
+    place: &mut Workplace<'_>,
+    resource: Resource,
+    vanished: &[Vanished],
+) -> Result<(), Trouble> {
+    let refused = land_each(place, vanished).await?;
+    let rejected: Vec<Rejected<'_>> = refused
+        .iter()
+        .map(|(vanished, rejection)| Rejected {
+            kind: list_kind(resource),
+            rejection,
+            salla_id: Some(vanished.id),
+            raw: "",
+            version: vanished.version,
+            origin: None,
+        })
+        .collect();
+    reject(place, resource, &rejected).await
+}
+
+/// A refusal without a text, of a customer that an order names or of a row that could not
+/// be removed, stays open as long as that is so: no list would show it.
 const CLOSE_REJECTIONS: &str = "
     WITH unlisted AS (
         SELECT x.resource, x.salla_id FROM salla_sync.rejected_records x
@@ -73,36 +131,68 @@ const CLOSE_REJECTIONS: &str = "
     FROM unlisted u
     WHERE x.run_id = $1 AND x.resolved_at IS NULL
       AND x.resource = u.resource AND x.salla_id = u.salla_id
+      AND NOT (x.code = 'refused_by_database' AND x.raw = '' AND (
+          x.resource = 'customers' AND EXISTS (
+              SELECT FROM salla.orders o
+              WHERE o.merchant_id = x.merchant_id AND o.customer_id = x.salla_id)
+          OR x.resource = 'customers' AND EXISTS (
+              SELECT FROM salla.customers c
+              WHERE c.merchant_id = x.merchant_id AND c.id = x.salla_id)
+          OR x.resource = 'products' AND EXISTS (
+              SELECT FROM salla.products p
+              WHERE p.merchant_id = x.merchant_id AND p.id = x.salla_id)))
       AND NOT EXISTS (SELECT FROM salla.orders o
                       WHERE x.resource = 'orders' AND o.merchant_id = x.merchant_id
                         AND o.id = x.salla_id)";
 
-const REMOVE_FORGOTTEN_CUSTOMERS: &str = "
-    DELETE FROM salla.customers c
+const FORGOTTEN_CUSTOMERS: &str = "
+    SELECT c.id FROM salla.customers c
     WHERE c.merchant_id = $1 AND NOT c.from_list
       AND NOT EXISTS (SELECT FROM salla.orders o
-                      WHERE o.merchant_id = $1 AND o.customer_id = c.id)";
+                      WHERE o.merchant_id = $1 AND o.customer_id = c.id)
+    ORDER BY c.id";
+
+const REMOVE_FORGOTTEN: &str =
+    "DELETE FROM salla.customers WHERE merchant_id = $1 AND id = ANY ($2)";
+
+/// A customer of whom only orders have told that are gone. One that the database does not
+/// let go of may stay: it is not missing anywhere.
+struct Forgotten(i64);
+
+impl Lands for Forgotten {
+    const IS_WHOLE: bool = true;
+
+    async fn land(place: &mut Workplace<'_>, forgotten: &[Self]) -> Result<(), Trouble> {
+        let ids: Vec<i64> = forgotten.iter().map(|customer| customer.0).collect();
+        let remove = sqlx::query(REMOVE_FORGOTTEN).bind(place.run.merchant.0);
+        remove.bind(&ids).execute(&mut *place.tx).await?;
+        Ok(())
+    }
+}
 
 pub(crate) async fn clear_leftovers(
     pool: &PgPool,
     lease: RunLease,
     now: Timestamp,
+    care: Care,
 ) -> Result<(), Trouble> {
     let mut tx = pool.begin().await?;
     let run = hold(&mut tx, lease).await?;
+    let mut place = Workplace::new(&mut tx, run, now, NewRows::MayExist, care)?;
     let closed = sqlx::query(CLOSE_REJECTIONS)
         .bind(lease.run.0)
         .bind(now.to_sqlx())
-        .execute(&mut *tx)
+        .execute(&mut *place.tx)
         .await?
         .rows_affected();
-    sqlx::query(REMOVE_FORGOTTEN_CUSTOMERS)
+    place.tally.rejections_resolved(closed > 0);
+    let forgotten: Vec<i64> = sqlx::query_scalar(FORGOTTEN_CUSTOMERS)
         .bind(lease.merchant.0)
-        .execute(&mut *tx)
+        .fetch_all(&mut *place.tx)
         .await?;
-    let mut tally = Tally::default();
-    tally.rejections_resolved(closed > 0);
-    record_beside(&mut tx, &run, &tally, now).await?;
+    let forgotten: Vec<Forgotten> = forgotten.into_iter().map(Forgotten).collect();
+    land_each(&mut place, &forgotten).await?;
+    record_beside(place.tx, &place.run, &place.tally, now).await?;
     tx.commit().await?;
     Ok(())
 }

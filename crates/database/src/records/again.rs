@@ -14,9 +14,10 @@ use sqlx::{PgConnection, PgPool};
 use crate::failure::Trouble;
 use crate::landing::counters::record_beside;
 use crate::landing::details::land_outcomes;
+use crate::landing::isolation::Care;
 use crate::landing::pages::{NewRows, Workplace, land_records};
 use crate::landing::raw::Press;
-use crate::landing::rejections::{ORDER_DETAIL, ORDER_HEADER, ORDER_ITEMS, Rejected, set_aside};
+use crate::landing::rejections::{ORDER_DETAIL, ORDER_ITEMS, Rejected, list_kind, reject};
 use crate::lease::HeldRun;
 use crate::records::{alone, turn};
 
@@ -26,6 +27,7 @@ pub(crate) async fn land(
     resource: Resource,
     batch: &[RereadRecord],
     now: Timestamp,
+    care: Care,
 ) -> Result<Turn<RemapCounts>, Trouble> {
     let mut tx = pool.begin().await?;
     if let Some(holder) = turn::take(&mut tx, merchant).await? {
@@ -40,7 +42,8 @@ pub(crate) async fn land(
             keep_raw: false,
             ..run
         };
-        refused += land_of_run(&mut tx, run, resource, batch, now).await?;
+        let mut place = Workplace::new(&mut tx, run, now, NewRows::MayExist, care)?;
+        refused += land_of_run(&mut place, resource, batch).await?;
     }
     let counts = RemapCounts {
         read: batch.len() as u64,
@@ -103,14 +106,13 @@ async fn adopt_hashes(
     Ok(())
 }
 
-/// What this run met last of the records; returns how many are not understood now.
+/// What the run met last of the records; returns how many are rejected now.
 async fn land_of_run(
-    tx: &mut PgConnection,
-    run: HeldRun,
+    place: &mut Workplace<'_>,
     resource: Resource,
     batch: &[RereadRecord],
-    now: Timestamp,
 ) -> Result<u64, Trouble> {
+    let run = place.run;
     let mut pages = Vec::new();
     let mut details = Vec::new();
     let mut refused = Vec::new();
@@ -135,16 +137,14 @@ async fn land_of_run(
     if pages.is_empty() && details.is_empty() && refused.is_empty() {
         return Ok(0);
     }
-    let mut place = Workplace::new(tx, run, now, NewRows::MayExist)?;
     if !pages.is_empty() {
         let pages: Vec<&WalkedPage> = pages.iter().collect();
-        land_records(&mut place, resource, &pages).await?;
+        land_records(place, resource, &pages).await?;
     }
-    land_outcomes(&mut place, &details).await?;
-    let count = set_aside(place.tx, &place.run, resource, &refused, now).await?;
-    place.tally.count_rejected(count);
-    record_beside(place.tx, &place.run, &place.tally, now).await?;
-    Ok(count)
+    land_outcomes(place, &details).await?;
+    reject(place, resource, &refused).await?;
+    record_beside(place.tx, &run, &place.tally, place.now).await?;
+    Ok(place.tally.landed.rejected)
 }
 
 fn detail_refusal(detail: &RereadDetail) -> Option<(&Rejection, &'static str)> {
@@ -187,25 +187,16 @@ fn rejected<'a>(
     }
 }
 
-fn list_kind(resource: Resource) -> &'static str {
-    match resource {
-        Resource::Orders => ORDER_HEADER,
-        Resource::Customers => "customer",
-        Resource::Products => "product",
-        Resource::Categories => "category",
-        Resource::OrderStatuses => "order_status",
-    }
-}
-
-/// Records with rows that this transaction wrote. Lines that were only taken away do not
-/// show.
+/// Records with rows that this transaction wrote, behind a savepoint or not: the ids of
+/// its subtransactions follow its own, and nobody else writes these rows meanwhile. Lines
+/// that were only taken away do not show.
 macro_rules! written {
     ($($table:literal . $key:literal),+) => {
         concat!(
             "SELECT count(DISTINCT id) FROM (SELECT NULL::bigint AS id WHERE false",
             $(
                 " UNION ALL SELECT ", $key, " FROM ", $table, " WHERE merchant_id = $1 AND ", $key,
-                " = ANY($2) AND xmin = pg_current_xact_id()::xid",
+                " = ANY($2) AND age(xmin) <= age(pg_current_xact_id()::xid)",
             )+
             ") AS written"
         )

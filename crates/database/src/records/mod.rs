@@ -25,6 +25,7 @@ use importer::ports::records::{
 };
 use sqlx::PgPool;
 
+use crate::landing::isolation::rejecting;
 use crate::landing::pages::outside_walks;
 use crate::retry::{persistently, persistently_at_length};
 
@@ -86,7 +87,7 @@ impl StoredRecords for PostgresRecords {
     ) -> Result<Turn<ReplayCounts>, Failure> {
         let now = self.clock.now();
         persistently_at_length(&self.clock, "landing rejections again", || {
-            rejected::land(&self.pool, merchant, &reread, now)
+            rejecting(|care| rejected::land(&self.pool, merchant, &reread, now, care))
         })
         .await
     }
@@ -119,7 +120,7 @@ impl StoredRecords for PostgresRecords {
     ) -> Result<Turn<RemapCounts>, Failure> {
         let now = self.clock.now();
         persistently_at_length(&self.clock, "landing kept records again", || {
-            again::land(&self.pool, merchant, resource, &reread, now)
+            rejecting(|care| again::land(&self.pool, merchant, resource, &reread, now, care))
         })
         .await
     }

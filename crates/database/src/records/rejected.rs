@@ -20,10 +20,10 @@ use uuid::Uuid;
 use crate::failure::Trouble;
 use crate::landing::counters::record_beside;
 use crate::landing::details::land_outcomes;
+use crate::landing::isolation::Care;
 use crate::landing::pages::{NewRows, Workplace, land_records};
 use crate::landing::parse_resource;
-use crate::landing::rejections::{ORDER_DETAIL, ORDER_ITEMS};
-use crate::lease::HeldRun;
+use crate::landing::rejections::{ORDER_DETAIL, ORDER_ITEMS, list_kind};
 use crate::records::{alone, turn};
 use crate::text::storable;
 
@@ -119,6 +119,7 @@ pub(crate) async fn land(
     merchant: MerchantId,
     batch: &RereadBatch,
     now: Timestamp,
+    care: Care,
 ) -> Result<Turn<ReplayCounts>, Trouble> {
     let mut tx = pool.begin().await?;
     if let Some(holder) = turn::take(&mut tx, merchant).await? {
@@ -127,53 +128,66 @@ pub(crate) async fn land(
     let mut counts = refuse_again(&mut tx, batch).await?;
     for run in turn::runs(&mut tx, merchant).await?.into_values() {
         let of_run = batch.iter().filter(|(kept, _)| kept.run == run.lease.run);
-        counts.loaded += land_of_run(&mut tx, run, of_run, now).await?;
+        let mut place = Workplace::new(&mut tx, run, now, NewRows::MayExist, care)?;
+        let (loaded, refused) = land_of_run(&mut place, of_run).await?;
+        counts.loaded += loaded;
+        counts.refused += refused;
     }
     counts.lack_details = lack_details(&mut tx, merchant, batch).await?;
     tx.commit().await?;
     Ok(Turn::Done(counts))
 }
 
+/// Returns how many have loaded, and how many the database did not take.
 async fn land_of_run(
-    tx: &mut PgConnection,
-    run: HeldRun,
+    place: &mut Workplace<'_>,
     batch: impl Iterator<Item = &(KeptRejection, Reread)>,
-    now: Timestamp,
-) -> Result<u64, Trouble> {
+) -> Result<(u64, u64), Trouble> {
     let mut rows: BTreeMap<Resource, Vec<WalkedPage>> = BTreeMap::new();
     let mut details = Vec::new();
-    let mut closed = Vec::new();
+    let mut understood = Vec::new();
     for (kept, reread) in batch {
-        match reread {
-            Reread::Row(record) => rows
-                .entry(record.resource())
-                .or_default()
-                .push(alone(record, kept.version)),
-            Reread::Detail(order) => details.extend(kept.salla_id.map(|order_id| LandedDetail {
-                order_id,
-                version: kept.version,
-                outcome: DetailOutcome::Found {
-                    order: order.clone(),
-                    items: None,
-                },
-            })),
+        let record = match reread {
+            Reread::Row(record) => {
+                let resource = record.resource();
+                let page = alone(record, kept.version);
+                rows.entry(resource).or_default().push(page);
+                (list_kind(resource), record.ids().first().copied())
+            }
+            Reread::Detail(order) => {
+                details.extend(kept.salla_id.map(|order_id| LandedDetail {
+                    order_id,
+                    version: kept.version,
+                    outcome: DetailOutcome::Found {
+                        order: order.clone(),
+                        items: None,
+                    },
+                }));
+                (ORDER_DETAIL, kept.salla_id)
+            }
             Reread::Incomplete | Reread::Refused(_) => continue,
-        }
-        closed.push(kept.number);
+        };
+        understood.push((kept.number, record));
     }
-    if closed.is_empty() {
-        return Ok(0);
+    if understood.is_empty() {
+        return Ok((0, 0));
     }
-    let mut place = Workplace::new(tx, run, now, NewRows::MayExist)?;
     for (resource, pages) in &rows {
         let pages: Vec<&WalkedPage> = pages.iter().collect();
-        land_records(&mut place, *resource, &pages).await?;
+        land_records(place, *resource, &pages).await?;
     }
-    land_outcomes(&mut place, &details).await?;
-    close(place.tx, &closed, now).await?;
+    land_outcomes(place, &details).await?;
+    let refused = &place.tally.refused;
+    let is_refused = |(kind, id): (&'static str, Option<i64>)| {
+        id.is_some_and(|id| refused.contains(&(kind, id)))
+    };
+    let loaded = understood.iter().filter(|(_, record)| !is_refused(*record));
+    let loaded: Vec<i64> = loaded.map(|(number, _)| *number).collect();
+    close(place.tx, &loaded, place.now).await?;
     place.tally.rejections_resolved(true);
-    record_beside(place.tx, &place.run, &place.tally, now).await?;
-    Ok(closed.len() as u64)
+    record_beside(place.tx, &place.run, &place.tally, place.now).await?;
+    let refused = understood.len() - loaded.len();
+    Ok((loaded.len() as u64, refused as u64))
 }
 
 /// By its own number, since a rejection without an id is not found by it.

@@ -28,6 +28,8 @@ mod queue;
 mod reading;
 mod reconnected;
 mod refresh;
+mod refusals;
+mod refused_details;
 mod rejections;
 mod repair;
 mod room;

@@ -18,12 +18,12 @@ use crate::shop::{Shop, orders};
 /// Reads a text as the record that a test has prepared for it, else refuses it for
 /// another reason than `rejected` does.
 #[derive(Default)]
-struct Prepared {
+pub(crate) struct Prepared {
     orders: Mutex<Vec<(String, Order)>>,
 }
 
 impl Prepared {
-    fn reads(self, raw: &str, order: Order) -> Self {
+    pub(crate) fn reads(self, raw: &str, order: Order) -> Self {
         self.orders.lock().unwrap().push((raw.to_owned(), order));
         self
     }
@@ -96,7 +96,7 @@ async fn remap_orders(shop: &Shop, translator: &Prepared) -> Repaired<RemapCount
         .unwrap()
 }
 
-async fn let_go(shop: &Shop) {
+pub(crate) async fn let_go(shop: &Shop) {
     shop.runs
         .fail(shop.lease, &Failure::Stopped, None)
         .await

@@ -24,6 +24,7 @@ mod probe;
 mod process;
 mod receivers;
 mod refreshes;
+mod refusals;
 mod repair;
 mod service;
 mod settings;

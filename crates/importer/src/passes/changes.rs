@@ -172,6 +172,7 @@ impl Read {
         let took = shop.clock.monotonic().saturating_sub(begun);
         metrics::changes_landed(&news.landed, took);
         metrics::rejected(page.records.resource(), page.records.rejections());
+        metrics::refused(page.records.resource(), &news.landed);
         shop.check_rejections(&news.landed).await?;
         let is_news = !news.changed.is_empty();
         self.changed.extend(news.changed);

@@ -228,6 +228,7 @@ async fn land(shop: Workshop, fetched: Vec<Fetched>) -> Result<Landed, Failure> 
     let took = shop.clock.monotonic().saturating_sub(begun);
     metrics::details_landed(&landed, took);
     metrics::rejected(Resource::Orders, details.iter().filter_map(rejection));
+    metrics::refused(Resource::Orders, &landed);
     tracing::debug!(
         details = details.len(),
         loaded = landed.loaded,

@@ -547,6 +547,7 @@ fn count(pages: &[WalkedPage], landed: &Landed, took: Duration) {
     for page in pages {
         metrics::rejected(page.records.resource(), page.records.rejections());
     }
+    metrics::refused(first.records.resource(), landed);
     tracing::debug!(
         pages = pages.len(),
         loaded = landed.loaded,

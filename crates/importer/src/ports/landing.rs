@@ -60,6 +60,8 @@ pub struct Landed {
     /// Records understood and now in their table, changed or not.
     pub loaded: u64,
     pub rejected: u64,
+    /// Of those: records that were understood and that the database does not take.
+    pub refused: u64,
     /// Pages of the batch that had been landed before and were left as they are.
     pub repeated_pages: u64,
     /// Records of which something was known that says that it was read in the future; what
@@ -96,6 +98,8 @@ pub struct RejectionTally {
 /// * The same batch twice leaves the same rows and counts nothing twice.
 /// * An older version never overwrites a newer one, and a header never clears what
 ///   a detail filled; an unchanged row is not rewritten.
+/// * A record that the database does not take, whatever its reason, is rejected as
+///   `refused_by_database`; its neighbors land.
 /// * Calls may run in parallel, for the same run too.
 /// * Deadlocks and lost connections are retried inside; what remains is a `Failure`
 ///   after which the caller may repeat the call.

@@ -55,7 +55,7 @@ pub enum Reread {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReplayCounts {
     pub loaded: u64,
-    /// Still not understood.
+    /// Still not understood, or not taken by the database.
     pub refused: u64,
     /// Of those: how many for another reason or at another place than before.
     pub reason_changed: u64,
@@ -105,7 +105,8 @@ pub struct RemapCounts {
     pub read: u64,
     /// Records of which at least one row is another than before.
     pub changed: u64,
-    /// Records that loaded before and are no longer understood; their rows stay.
+    /// Records that loaded before and are no longer understood, or no longer taken by
+    /// the database; their rows stay.
     pub refused: u64,
 }
 
@@ -141,7 +142,8 @@ pub trait StoredRecords: Send + Sync {
     ) -> Result<Vec<KeptRejection>, Failure>;
 
     /// Lands what is understood now under the version it came with, closes its
-    /// rejection, and puts the new reason on record for what is not.
+    /// rejection, and puts the new reason on record for what is not, or what the
+    /// database does not take.
     async fn land_rejections(
         &self,
         merchant: MerchantId,

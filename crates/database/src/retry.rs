@@ -81,6 +81,13 @@ where
         .map_err(|trouble| trouble.while_doing(doing))
 }
 
+/// For work on some hundred rows inside work that may take minutes.
+pub(crate) async fn shortly<T>(
+    work: impl Future<Output = Result<T, Trouble>> + Send,
+) -> Result<T, Trouble> {
+    within(LIMIT, work).await
+}
+
 /// Work that is given up takes its connection with it; see [`is_alive`].
 async fn within<T>(
     limit: Duration,

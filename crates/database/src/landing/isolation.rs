@@ -12,6 +12,7 @@ use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 use crate::failure::Trouble;
 use crate::landing::pages::Workplace;
 use crate::refusal::{Refusal, TableName};
+use crate::retry::shortly;
 
 /// How a batch is landed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,13 +24,14 @@ pub(crate) enum Care {
 }
 
 /// Does `work` together, and if the database refuses a record of it, apart. What it
-/// refuses of the checkpoint or of a rejection itself fails the second time as well.
+/// refuses of the checkpoint or of a rejection itself fails the second time as well. Record by
+/// record takes its time, so that it belongs into work that may take long.
 pub(crate) async fn rejecting<T, W, F>(mut work: W) -> Result<T, Trouble>
 where
     W: FnMut(Care) -> F + Send,
     F: Future<Output = Result<T, Trouble>> + Send,
 {
-    match work(Care::Together).await {
+    match shortly(work(Care::Together)).await {
         Err(trouble) if trouble.is_refusal() => work(Care::Apart).await,
         result => result,
     }

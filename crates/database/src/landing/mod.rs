@@ -62,7 +62,7 @@ impl PostgresLanding {
 impl Landing for PostgresLanding {
     async fn land_pages(&self, lease: RunLease, pages: &[WalkedPage]) -> Result<Landed, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "landing a list page", || {
+        persistently_at_length(&self.clock, "landing a list page", || {
             rejecting(move |care| pages::land(&self.pool, lease, pages, now, care))
         })
         .await
@@ -74,7 +74,7 @@ impl Landing for PostgresLanding {
         details: &[LandedDetail],
     ) -> Result<Landed, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "landing order details", || {
+        persistently_at_length(&self.clock, "landing order details", || {
             rejecting(move |care| details::land(&self.pool, lease, details, now, care))
         })
         .await
@@ -101,7 +101,7 @@ impl Landing for PostgresLanding {
 
     async fn land_changes(&self, lease: RunLease, page: &Page) -> Result<Changes, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "landing what was updated last", || {
+        persistently_at_length(&self.clock, "landing what was updated last", || {
             rejecting(move |care| pages::land_changes(&self.pool, lease, page, now, care))
         })
         .await
@@ -122,7 +122,7 @@ impl Landing for PostgresLanding {
         version: Version,
     ) -> Result<(), Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "removing what Salla no longer lists", || {
+        persistently_at_length(&self.clock, "removing what Salla no longer lists", || {
             rejecting(move |care| {
                 vanished::bury(&self.pool, lease, (resource, ids), version, now, care)
             })

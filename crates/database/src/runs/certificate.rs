@@ -199,7 +199,7 @@ async fn month_totals(
 
 /// Each amount is held exactly; their sum may have more digits than we hold. It is for
 /// people, so the last of them are rounded, and no amount can keep a run from its end.
-fn sum(digits: &str) -> Decimal {
+pub(crate) fn sum(digits: &str) -> Decimal {
     let largest = match digits.starts_with('-') {
         true => Decimal::MIN,
         false => Decimal::MAX,

@@ -9,11 +9,11 @@ use domain::resource::Resource;
 use domain::run::WindowId;
 use importer::ports::landing::RunLease;
 use jiff_sqlx::Date;
-use rust_decimal::Decimal;
 use sqlx::{PgConnection, PgPool};
 
 use crate::failure::Trouble;
 use crate::landing::parse_resource;
+use crate::runs::certificate::sum;
 use crate::runs::merchants::ceiling_of;
 use crate::runs::windows::{days, no_such_window, slice};
 
@@ -150,7 +150,7 @@ macro_rules! judge {
                            AS differing
                 FROM loaded
             ), totals AS (
-                SELECT currency, sum(read) AS read, sum(held) AS held
+                SELECT currency, sum(read)::text AS read, sum(held)::text AS held
                 FROM (SELECT coalesce(currency, '?') AS currency, total AS read, 0 AS held
                       FROM loaded WHERE total IS NOT NULL
                       UNION ALL
@@ -277,8 +277,8 @@ struct Inside {
     others_held: i64,
     differing: i64,
     currencies: Vec<String>,
-    totals_read: Vec<Decimal>,
-    totals_held: Vec<Decimal>,
+    totals_read: Vec<String>,
+    totals_held: Vec<String>,
 }
 
 impl From<Inside> for InsideCounts {
@@ -295,8 +295,8 @@ impl From<Inside> for InsideCounts {
             totals: totals
                 .map(|(currency, (read, held))| CurrencyTotal {
                     currency,
-                    read,
-                    held,
+                    read: sum(&read),
+                    held: sum(&held),
                 })
                 .collect(),
             differing: inside.differing.cast_unsigned(),

@@ -37,7 +37,7 @@ impl Route {
     pub(super) fn last(self) -> u32 {
         match self {
             Self::OneWay { pages } => pages,
-            Self::BothEnds { pages, .. } => pages + 1,
+            Self::BothEnds { pages, .. } => pages.saturating_add(1),
         }
     }
 

@@ -4,8 +4,8 @@ use salla_simulator::{
     AppAge, Block, BusyDay, Ceiling, CeilingHow, Currency, CurrencyShare, CustomerDates,
     CustomersLimit, DateFilter, Drift, DriftCounts, EmptyLinks, EndlessPages, Fault, FaultRates,
     FilterZone, FloatDigits, InvalidRates, ItemLoss, ItemProduct, Latency, LifetimeField, Limits,
-    ListManners, Lists, Oauth, Outage, OutageLength, Plan as SallaPlan, Quirks, ResourceDrift,
-    RetryAfter, Scenario, ShopSpec, Temperament, ThrottleBody,
+    ListManners, Lists, Oauth, Outage, OutageLength, Plan as SallaPlan, Quirks, Repeats,
+    ResourceDrift, RetryAfter, Scenario, ShopSpec, Temperament, ThrottleBody,
 };
 
 use crate::draw::Draw;
@@ -92,6 +92,11 @@ fn shop(draw: &mut Draw, app_age: AppAge) -> ShopSpec {
         }),
         deleted_products_share: draw.share(0.2),
         guests_share: draw.share(0.2),
+        repeats: draw.maybe(0.3, |draw| Repeats {
+            ids: draw.share(0.2),
+            copies: draw.share(0.2),
+        }),
+        long_skus: if draw.chance(0.1) { 3 } else { 0 },
         ..ShopSpec::default()
     }
 }
@@ -126,6 +131,7 @@ fn oauth(draw: &mut Draw) -> Oauth {
             LifetimeField::ExpiresEpoch,
         ]),
         invalid_grant_status: draw.pick(&[400, 401]),
+        lifetime_members: draw.chance(0.1).then(|| r#""expires_in":0"#.to_owned()),
         user_info_in_data: draw.chance(0.5),
         ..Oauth::default()
     }

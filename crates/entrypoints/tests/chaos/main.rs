@@ -27,7 +27,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use plan::Plan;
 
 /// No case takes nearly so long; one that does is stuck.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The seeds of every run of the tests: short ones of most kinds of trouble.
 const FIXED: [u64; 12] = [0, 1, 3, 4, 5, 8, 10, 13, 17, 20, 42, 64];

@@ -93,7 +93,7 @@ impl Landing for PostgresLanding {
     }
 
     async fn count_pending(&self, lease: RunLease) -> Result<u64, Failure> {
-        persistently_at_length(&self.clock, "counting orders that lack details", || {
+        persistently(&self.clock, "counting orders that lack details", || {
             pending::count(&self.pool, lease)
         })
         .await

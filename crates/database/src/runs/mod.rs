@@ -216,7 +216,7 @@ impl Runs for PostgresRuns {
     }
 
     async fn listing(&self, lease: RunLease, window: WindowId) -> Result<Listing, Failure> {
-        persistently_at_length(&self.clock, "counting what a window listed", || {
+        persistently(&self.clock, "counting what a window listed", || {
             counting::listing(&self.pool, lease, window)
         })
         .await
@@ -272,7 +272,7 @@ impl Runs for PostgresRuns {
         resource: Resource,
         ids: &[i64],
     ) -> Result<Vec<i64>, Failure> {
-        persistently_at_length(&self.clock, "comparing orders with the walks", || {
+        persistently(&self.clock, "comparing orders with the walks", || {
             listing::not_listed(&self.pool, lease, resource, ids)
         })
         .await

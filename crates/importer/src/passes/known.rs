@@ -14,6 +14,7 @@ use domain::window::Reach;
 use jiff::civil::Date;
 
 use super::Precedence;
+use super::behind::LastPage;
 use super::walk::{End, Walk, page_span};
 use crate::memory;
 use crate::ports::platform::{PageRequest, Sort};
@@ -84,10 +85,12 @@ impl Walk<'_> {
         self.window.first_total = Some(pagination.total);
         self.window.total_pages = Some(pagination.total_pages);
         let oldest = page.records.ids();
+        let last = LastPage::of(&page.records, pagination);
         let page = self.place().page(1, page);
         self.land(vec![page]).await?;
         drop(room);
         if pagination.total_pages <= 1 {
+            self.last = Some(last);
             return self.look_behind(1).await;
         }
         if pagination.total_pages < MIN_PAGES {

@@ -1,4 +1,4 @@
-//! The passes, the heart of the import: `sequence` says what comes when, [`walk`] reads
+//! The passes, the heart of the import: `sequence` says what comes when, `walk` reads
 //! lists page by page, [`details`] completes orders one by one, `closing` catches up with
 //! what changed meanwhile, and `ceiling` reads lists in slices that are longer than Salla
 //! shows of them.

@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-PG_BIN = $$(scripts/get-postgres.sh | tail -n 1)
+FIND_PG_BIN = $$(scripts/get-postgres.sh | tail -n 1)
 
 .PHONY: help demo test check bench chaos fuzz
 
@@ -9,7 +9,7 @@ help: ## List the targets
 
 demo: ## Import a simulated shop into a private PostgreSQL: no account, no set-up
 	@scripts/need.sh cargo cc
-	@pg_bin="$(PG_BIN)" && test -n "$$pg_bin" && \
+	@pg_bin="$(FIND_PG_BIN)" && test -n "$$pg_bin" && \
 	  cargo build --profile demo --locked --bin salla-sync && \
 	  PG_BIN="$$pg_bin" target/demo/salla-sync demo $(DEMO_ARGS)
 

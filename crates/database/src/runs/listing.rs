@@ -36,8 +36,8 @@ pub(crate) async fn record_ends_read_again(
 
 /// Pages that follow each other from the first one on, until `total` changes.
 const LISTED: &str = "
-    SELECT p.ids, p.without_id
-    FROM (SELECT p.page, p.ids, p.without_id, row_number() OVER pages AS number,
+    SELECT p.ids
+    FROM (SELECT p.page, p.ids, row_number() OVER pages AS number,
                  bool_and(p.total = f.total) OVER pages AS is_stable
           FROM salla_sync.sync_windows w
           JOIN salla_sync.sync_pages p ON p.window_id = w.id AND p.walk = w.walk
@@ -53,14 +53,12 @@ pub(crate) async fn listed(
     lease: RunLease,
     window: WindowId,
 ) -> Result<Vec<i64>, Trouble> {
-    let pages: Vec<(Vec<i64>, i32)> = sqlx::query_as(LISTED)
+    let pages: Vec<Vec<i64>> = sqlx::query_scalar(LISTED)
         .bind(window.0)
         .bind(lease.run.0)
         .fetch_all(pool)
         .await?;
-    let has_places = pages.iter().all(|(_, without_id)| *without_id == 0);
-    let ids = pages.into_iter().flat_map(|(ids, _)| ids);
-    Ok(ids.filter(|_| has_places).collect())
+    Ok(pages.concat())
 }
 
 /// As a page of its own behind the first, which has landed.

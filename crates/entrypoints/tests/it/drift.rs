@@ -133,6 +133,19 @@ async fn a_total_that_is_off_by_a_few_is_settled_and_shown() {
     }
 }
 
+/// The newest orders, too, are known by their ids.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_total_that_is_off_is_no_ceiling_where_records_have_no_id() {
+    let mut scenario = small(600);
+    scenario.lists.orders.total_off = 2;
+    scenario.invalid.orders = 0.04;
+    let service = TestService::start(scenario).await;
+    let certificate = service.import_and_compare().await;
+    let mut windows = certificate.windows.iter();
+    assert!(windows.any(|w| w.listing.without_id > 0), "{certificate:?}");
+    assert_eq!(certificate.windows[0].listing.ceiling.learned(), None);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_total_that_is_far_off_ends_the_run_failed_with_the_windows_named() {
     let service = TestService::start(Scenario {

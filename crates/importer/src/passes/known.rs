@@ -43,7 +43,8 @@ impl KnownRows {
     }
 
     /// The rows from those of the oldest page to those of the newest, which come newest
-    /// first, if they are as many as `total` says.
+    /// first, if they are as many as `total` says. A record without id between them counts
+    /// in `total` only, so that nothing is known there.
     fn between(&self, oldest: &[i64], newest: &[i64], total: u64) -> Option<&[i64]> {
         let from = *self.places.get(oldest.first()?)?;
         let rows = self.ids.get(from..)?.get(..usize::try_from(total).ok()?)?;

@@ -138,6 +138,16 @@ async fn complete(plan: &Plan, service: &Service, again: bool) -> Result<End, St
                 }
                 failure
             }
+            // The same command goes on once the page of maintenance has gone.
+            Ok(Outcome::Failed {
+                failure: failure @ Failure::NotJson { .. },
+                ..
+            })
+            | Err(failure @ Failure::NotJson { .. })
+                if plan.may_answer_in_html() =>
+            {
+                failure
+            }
             Ok(Outcome::Interrupted(failure)) | Err(failure) if failure.resumes_by_itself() => {
                 failure
             }

@@ -1,7 +1,7 @@
 //! One case of chaos: a shop, how Salla treats its readers, and what befalls the
 //! importer. All of it follows from one seed.
 
-use salla_simulator::{AppAge, ClockSpec, Drift, Lists, Scenario};
+use salla_simulator::{AppAge, ClockSpec, Drift, Fault, Lists, Scenario};
 
 use crate::draw::Draw;
 use crate::salla;
@@ -92,6 +92,12 @@ impl Plan {
     /// rightly parks the shop.
     pub(crate) fn may_lose_a_refresh(&self) -> bool {
         self.trouble != Trouble::None && self.scenario.oauth.access_token_requests.is_some()
+    }
+
+    /// Whether a whole outage is a page of maintenance under status 200.
+    pub(crate) fn may_answer_in_html(&self) -> bool {
+        let outages = &self.scenario.outages;
+        outages.iter().any(|outage| outage.how == Fault::Html)
     }
 
     /// What an import of so many months asks for at the least, roughly.

@@ -67,7 +67,12 @@ async fn a_whole_order_of_a_list_names_the_column_that_is_too_narrow() {
     shop.land_orders(1, at(0), &[whole(1), expensive(2), whole(3)])
         .await;
     let [(id, path, message)] = <[_; 1]>::try_from(refused(&shop).await).unwrap();
-    assert_eq!((id, path.as_str()), (2, "order_items.unit_price"));
+    // PostgreSQL 15 cannot say which value does not fit.
+    let (tells,): (bool,) = shop
+        .one("SELECT to_regproc('pg_catalog.pg_input_is_valid') IS NOT NULL")
+        .await;
+    let column = if tells { "order_items.unit_price" } else { "$" };
+    assert_eq!((id, path.as_str()), (2, column));
     assert!(message.contains("22003"), "{message}");
     assert_eq!(shop.rows("salla.orders").await, 2);
     assert_eq!(shop.rows("salla.order_items").await, 4);

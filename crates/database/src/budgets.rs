@@ -1,7 +1,7 @@
 //! A budget that processes share, as rows that age out.
 //!
 //! All times are the database's: behind one address there may be machines whose clocks
-//! differ, and whoever runs ahead would hand out permits before they are due. What lies further
+//! differ, and the one that runs ahead would hand out permits before they are due. What lies further
 //! in the future than anything may was written while that clock was ahead. Where the
 //! given clock runs faster than the wall's, as in a simulation, durations are converted.
 

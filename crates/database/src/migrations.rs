@@ -30,7 +30,7 @@ const TABLE: &str = "salla_sync._sqlx_migrations";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SchemaState {
     UpToDate,
-    /// So many migrations have not been applied.
+    /// This many migrations have not been applied.
     Behind {
         migrations: usize,
     },

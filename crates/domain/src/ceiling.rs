@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// A connector of another shop system found lists that stop here; a first guess.
 const FIRST_GUESS: u64 = 10_000;
 
-/// So many rows are shown even where such a ceiling hides the whole page that reaches across
+/// This many rows are shown even where such a ceiling hides the whole page that reaches across
 /// it, of up to a hundred rows.
 const SURELY_SHOWN: u64 = FIRST_GUESS - 101;
 
@@ -48,12 +48,12 @@ impl Ceiling {
         self.0.unwrap_or(FIRST_GUESS)
     }
 
-    /// Whether Salla may hide the end of a list of so many rows.
+    /// Whether Salla may hide the end of a list of that many rows.
     pub fn may_hide(self, total: u64) -> bool {
         total > self.0.unwrap_or(SURELY_SHOWN)
     }
 
-    /// Whether a list of so many rows may end at the ceiling or go on behind it.
+    /// Whether a list of that many rows may end at the ceiling or go on behind it.
     pub fn may_end(self, total: u64) -> bool {
         self.may_hide(total) || self.0 == Some(total)
     }

@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(decide(&transient(), last), wait(3_600));
     }
 
-    /// Whoever writes pages of maintenance under status 200 is done with it some day; an
+    /// The one that writes pages of maintenance under status 200 is done with it some day; an
     /// answer that stays as it is, is no passing trouble.
     #[test]
     fn an_answer_that_is_no_json_is_tried_again_and_then_a_dead_letter() {

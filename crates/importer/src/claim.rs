@@ -13,7 +13,7 @@ use crate::stop::StopSignal;
 /// A run that is released is noticed within this time.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// Claims the run, or waits for the lease of whoever holds it and claims it then. Only one
+/// Claims the run, or waits for the lease of the one that holds it and claims it then. Only one
 /// lease is waited for: a process that extends it lives, and may work on the run for hours.
 pub(crate) async fn claim_or_wait(
     importer: &Importer,

@@ -67,7 +67,7 @@ pub async fn replay(
 }
 
 /// A detail is landed only with its items: as long as half of an order is missing it
-/// stays set aside, and the next run asks for it again. Without a text there is nothing
+/// stays rejected, and the next run asks for it again. Without a text there is nothing
 /// to read: Salla gave no items at all, or the database refused what no text is about.
 fn read_rejection(translator: &dyn Translator, kept: &KeptRejection) -> Reread {
     if kept.raw.is_empty() {

@@ -44,7 +44,7 @@ pub enum Meaning {
     DeletedSince(u64),
     /// The import listed them, and they are neither loaded nor set aside nor gone.
     Lost(u64),
-    /// All are here, and of so many records the lists inside or the total are not what the
+    /// All are here, and of that many records the lists inside or the total are not what the
     /// import read.
     Altered(u64),
     /// More than when these days were read, though they were over: drafts that became

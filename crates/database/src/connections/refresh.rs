@@ -109,7 +109,7 @@ fn is_too_soon(tried_at: Option<Timestamp>, now: Timestamp) -> bool {
 const SHOP: &str = "SELECT salla_id FROM salla_sync.connections WHERE id = $1 FOR UPDATE";
 
 /// Also where the refresh was given up as lost meanwhile: the pair is here, so it was
-/// not lost. Whoever writes knows that the pair is newer than all versions up to $2.
+/// not lost. The one that writes knows that the pair is newer than all versions up to $2.
 const WRITE: &str = "
     UPDATE salla_sync.connections SET
         access_token = $4, refresh_token = $5, key_id = $6, seal_format = $10,

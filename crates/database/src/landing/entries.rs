@@ -33,7 +33,7 @@ macro_rules! remove_behind_in {
 }
 pub(crate) use remove_behind_in;
 
-/// Runs a statement of [`remove_behind_in!`] for parents with so many entries each.
+/// Runs a statement of [`remove_behind_in!`] for parents with that many entries each.
 pub(crate) async fn remove_behind(
     tx: &mut PgConnection,
     run: &HeldRun,

@@ -1,4 +1,4 @@
-//! Steps of a migration that may have to wait for a lock. Everybody else waits behind whoever
+//! Steps of a migration that may have to wait for a lock. Everybody else waits behind the one that
 //! waits for a table's lock, so each try is short, and the migration stands back in between.
 
 use std::time::Duration;

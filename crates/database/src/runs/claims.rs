@@ -171,7 +171,7 @@ const CLAIM: &str = "
 /// A process that was frozen while it copied rows in holds its lock for as long as
 /// its connection lives: PostgreSQL takes it for a slow client, not for an idle one.
 /// Landings take a second, so one that has been waiting for its client for fifteen is
-/// such a process; its lease has run out, or nobody would be claiming. Whoever waits for a
+/// such a process; its lease has run out, or nobody would be claiming. The one that waits for a
 /// lease reads meanwhile and does not claim.
 const END_FROZEN: &str = "
     SELECT count(pg_terminate_backend(a.pid))

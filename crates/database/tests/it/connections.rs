@@ -250,7 +250,7 @@ async fn tokens_of_another_shop_are_parked_and_nothing_else() {
     let refused = connections.bind(ids[2].1, ids[0].0, None).await;
     assert_eq!(refused.err(), Some(other));
 
-    // Whoever changes the number as well does not get the tokens opened.
+    // The one that changes the number as well does not get the tokens opened.
     let id = ids[0].1;
     sqlx::query(
         "UPDATE salla_sync.connections SET state = 'ACTIVE', disconnected_why = NULL,

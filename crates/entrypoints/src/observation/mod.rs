@@ -135,7 +135,7 @@ struct Observed {
     readiness: Kept<Result<(), String>>,
 }
 
-/// What was read from the database last. Whoever asks while it is being read waits for the
+/// What was read from the database last. The one that asks while it is being read waits for the
 /// same reading, so any number of clients costs the database one.
 struct Kept<T>(Mutex<Option<(Duration, T)>>);
 

@@ -1,5 +1,5 @@
 //! Nothing inside a record vanishes: what a list holds twice is there twice, what cannot be
-//! read is set aside with all of its record, and a certificate does not pass over rows that
+//! read is rejected with all of its record, and a certificate does not pass over rows that
 //! somebody took away.
 
 use domain::certificate::{Certificate, EntryCounts};

@@ -205,7 +205,7 @@ impl Walk<'_> {
         Ok(false)
     }
 
-    /// Whether a page that Salla does not show tells of a ceiling that can be met.
+    /// Whether a page that Salla does not show shows a ceiling that can be met.
     pub(super) fn may_show_ceiling(&self) -> bool {
         let resource = self.window.resource;
         (resource.has_windows() || resource.can_be_sliced())

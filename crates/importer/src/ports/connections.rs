@@ -53,8 +53,8 @@ pub struct Presented {
     pub since: Timestamp,
     /// How often somebody has.
     pub times: u8,
-    /// Whoever presented it has reported that no answer came. If not, the answer may still
-    /// be under way, or whoever presented it has died.
+    /// The one that presented it has reported that no answer came. If not, the answer may still
+    /// be under way, or the one that presented it has died.
     pub is_lost: bool,
 }
 
@@ -80,7 +80,7 @@ pub const BETWEEN_EARLY_REFRESHES: Duration = Duration::from_secs(60);
 /// The right to present the refresh token of one version of a connection, once.
 #[derive(Clone, Debug)]
 pub struct RefreshIntent {
-    /// Names this intent: only whoever holds it takes it back.
+    /// Names this intent: only the one that holds it takes it back.
     pub id: Uuid,
     pub connection: ConnectionId,
     pub version: i64,

@@ -7,7 +7,7 @@
 //! ever. A decimal of up to 15 digits survives the way through a double, so it can be
 //! told from its digits.
 
-/// So many digits of a decimal survive in a double, whichever they are.
+/// This many digits of a decimal survive in a double, whichever they are.
 pub(super) const DIGITS: usize = 15;
 
 /// The longest double has 767 digits.

@@ -4,7 +4,7 @@
 //! shop until its merchant reinstalls the app. So a refresh happens early, or after a 401
 //! that says the token is bad, and never because of a scope; one at a time in this process
 //! and, by [`Connections::begin_refresh`], across processes; and the new pair is stored
-//! before anyone uses it. Whoever asked may go away meanwhile, and even the end of the
+//! before anyone uses it. The one that asked may go away meanwhile, and even the end of the
 //! process waits for it.
 //!
 //! Where no answer came, the old access token serves until its 401. Only then, when the shop

@@ -234,7 +234,7 @@ impl TokenKeeper {
         }
     }
 
-    /// Waits until the row is no longer as it was `seen`, or until whoever presents the token
+    /// Waits until the row is no longer as it was `seen`, or until the one that presents the token
     /// must have died.
     async fn wait_for_the_other(
         &self,

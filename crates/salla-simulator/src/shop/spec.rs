@@ -33,7 +33,7 @@ pub struct ShopSpec {
     pub custom_statuses: Vec<CustomStatus>,
     /// The share of products that are in no category.
     pub uncategorised_share: f64,
-    /// So many products, the oldest, have a SKU of 4,000 random characters, and so have
+    /// This many products, the oldest, have a SKU of 4,000 random characters, and so have
     /// the order items that name them.
     pub long_skus: u64,
     pub repeats: Repeats,

@@ -42,17 +42,17 @@ pub(crate) fn ceiling_of(rows: Option<i64>) -> Ceiling {
     rows.map_or(Ceiling::UNKNOWN, |rows| Ceiling::of(rows.cast_unsigned()))
 }
 
-const LEARN_CEILING: &str = "
-    UPDATE salla_sync.merchants SET list_ceiling = least(list_ceiling, $2) WHERE id = $1";
+const REMEMBER_CEILING: &str = "
+    UPDATE salla_sync.merchants SET list_ceiling = $2 WHERE id = $1";
 
-pub(crate) async fn learn_ceiling(
+pub(crate) async fn remember_ceiling(
     pool: &PgPool,
     lease: RunLease,
     ceiling: Ceiling,
 ) -> Result<(), Trouble> {
     let mut tx = pool.begin().await?;
     hold(&mut tx, lease).await?;
-    sqlx::query(LEARN_CEILING)
+    sqlx::query(REMEMBER_CEILING)
         .bind(lease.merchant.0)
         .bind(ceiling.learned().map(u64::cast_signed))
         .execute(&mut *tx)

@@ -116,9 +116,9 @@ impl Runs for PostgresRuns {
         .await
     }
 
-    async fn learn_ceiling(&self, lease: RunLease, ceiling: Ceiling) -> Result<(), Failure> {
+    async fn remember_ceiling(&self, lease: RunLease, ceiling: Ceiling) -> Result<(), Failure> {
         persistently(&self.clock, "storing where lists stop", || {
-            merchants::learn_ceiling(&self.pool, lease, ceiling)
+            merchants::remember_ceiling(&self.pool, lease, ceiling)
         })
         .await
     }

@@ -190,23 +190,29 @@ async fn rows_that_are_carried_over_count_as_listed() {
 }
 
 #[tokio::test]
-async fn the_lowest_ceiling_is_remembered_for_the_next_run() {
+async fn the_last_ceiling_is_remembered_for_the_next_run() {
     let mut shop = Shop::open().await;
     let known = async |shop: &Shop| shop.runs.ceiling(shop.merchant).await.unwrap();
     assert_eq!(known(&shop).await, Ceiling::UNKNOWN);
-    for (rows, lowest) in [(1_000, 1_000), (5_000, 1_000), (960, 960)] {
+    for rows in [1_000, 5_000, 960] {
         let ceiling = Ceiling::of(rows);
-        shop.runs.learn_ceiling(shop.lease, ceiling).await.unwrap();
-        assert_eq!(known(&shop).await.learned(), Some(lowest));
+        shop.runs
+            .remember_ceiling(shop.lease, ceiling)
+            .await
+            .unwrap();
+        assert_eq!(known(&shop).await.learned(), Some(rows));
     }
     let window = shop.window(Resource::Products).await;
     let listing = shop.runs.listing(shop.lease, window).await.unwrap();
     assert_eq!(listing.ceiling, Ceiling::of(960));
     let former = shop.lease;
     shop.again().await;
-    let late = shop.runs.learn_ceiling(former, Ceiling::of(10)).await;
+    let late = shop.runs.remember_ceiling(former, Ceiling::of(10)).await;
     assert_eq!(late.unwrap_err().code(), "lease_lost");
     assert_eq!(known(&shop).await, Ceiling::of(960));
+    let none = shop.runs.remember_ceiling(shop.lease, Ceiling::UNKNOWN);
+    none.await.unwrap();
+    assert_eq!(known(&shop).await, Ceiling::UNKNOWN);
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ mod throughput;
 mod usage;
 
 use anyhow::{Context as _, bail};
-use entrypoints::display::line;
+use entrypoints::display::lines;
 
 use crate::report::Report;
 use crate::server::BenchServer;
@@ -92,19 +92,19 @@ async fn measure(options: Options) -> anyhow::Result<()> {
     let server = BenchServer::start()?;
     let mut report = Report::default();
     if options.runs("throughput") {
-        line("Whole orders as fast as they come, simulator without limits:");
+        lines("Whole orders as fast as they come, simulator without limits:");
         report.throughput = throughput::measure(&server, options.orders).await?;
-        line(report.throughput_table());
+        lines(report.throughput_table());
     }
     if options.runs("growth") {
-        line("\nThe cost of an order as the shop grows:");
+        lines("\nThe cost of an order as the shop grows:");
         report.growth = growth::measure(&server, options.full).await?;
-        line(report.growth_table());
+        lines(report.growth_table());
     }
     if options.runs("pacing") {
-        line("\nWithin Salla's limits, on scaled time:");
+        lines("\nWithin Salla's limits, on scaled time:");
         report.limits = limits::measure(&server, options.plan.as_deref()).await?;
-        line(report.limits_table());
+        lines(report.limits_table());
     }
     report.save()
 }

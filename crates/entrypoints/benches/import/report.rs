@@ -114,11 +114,11 @@ impl Report {
             self.complete(serde_json::from_str(&former).unwrap_or_default());
         }
         std::fs::write(&file, serde_json::to_string_pretty(&self)?)?;
-        line("\nThe numbers are in target/bench/results.json.");
+        lines("\nThe numbers are in target/bench/results.json.");
         if !(self.throughput.is_empty() || self.growth.is_empty() || self.limits.is_empty()) {
             let chart = root.join("docs/performance.svg");
             std::fs::write(&chart, chart::draw(&self)).context("writing the chart")?;
-            line("The chart is docs/performance.svg.");
+            lines("The chart is docs/performance.svg.");
         }
         Ok(())
     }

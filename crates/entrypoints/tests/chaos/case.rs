@@ -1,6 +1,7 @@
 //! One case from its beginning to its verdict.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use database::testing::TestDatabase;
 use domain::failure::{Disconnection, Failure};
@@ -13,6 +14,9 @@ use crate::service::{Place, Service};
 use crate::trap::Trap;
 use crate::trouble::Trouble;
 use crate::verdict;
+
+/// No case takes nearly so long; one that does is stuck.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// So often an import is begun again before it is said that it never ends.
 const STARTS: u32 = 14;
@@ -36,7 +40,8 @@ pub(crate) async fn run(plan: &Plan) -> Result<End, String> {
         _ => Place::Shared(TestDatabase::create().await),
     };
     let service = Service::start(plan, place).await;
-    let result = suffer(plan, &service).await;
+    let ended = tokio::time::timeout(PATIENCE, suffer(plan, &service)).await;
+    let result = ended.unwrap_or_else(|_| Err("it is stuck".to_owned()));
     result.map_err(|what| {
         let drift = service.simulator.first_shop().drift_events();
         let ledger = service.simulator.ledger();

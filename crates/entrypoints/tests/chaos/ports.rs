@@ -99,7 +99,7 @@ trapped! { Runs:
     list() -> Vec<(ShopSummary, Option<Run>)>;
     create_or_join(merchant: MerchantId, options: &RunOptions, range: DayRange) -> Run;
     ceiling(merchant: MerchantId) -> Ceiling;
-    learn_ceiling(lease: RunLease, ceiling: Ceiling) -> ();
+    remember_ceiling(lease: RunLease, ceiling: Ceiling) -> ();
     claim(run: RunId, owner: &Owner, lease: Duration) -> Claim;
     held(run: RunId, owner: &Owner) -> Option<Held>;
     extend_lease(lease: RunLease, by: Duration) -> ();

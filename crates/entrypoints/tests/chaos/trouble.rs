@@ -65,7 +65,7 @@ const CALLS: [(&str, u64); 26] = [
     ("split_window", 6),
     ("listed", 4),
     ("carry_over", 4),
-    ("learn_ceiling", 1),
+    ("remember_ceiling", 1),
     ("settle_window", 8),
     ("record_ends_read_again", 1),
     ("not_listed", 1),

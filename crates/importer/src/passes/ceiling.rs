@@ -47,6 +47,10 @@ impl SharedCeiling {
         *known = before.min(ceiling);
         *known != before
     }
+
+    fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Ceiling::UNKNOWN;
+    }
 }
 
 impl Workshop {
@@ -55,9 +59,21 @@ impl Workshop {
         let ceiling = Ceiling::of(rows);
         if self.ceiling.lower(ceiling) {
             tracing::warn!(rows, "Salla shows no more rows of a list");
-            self.runs.learn_ceiling(self.lease, ceiling).await?;
+            self.runs.remember_ceiling(self.lease, ceiling).await?;
         }
         Ok(())
+    }
+
+    /// A list has shown rows beyond the ceiling: what taught it was something else, or
+    /// Salla shows more by now.
+    async fn forget_ceiling(&self) -> Result<(), Failure> {
+        tracing::warn!(
+            rows = self.ceiling.get().rows(),
+            "Salla shows rows beyond the ceiling"
+        );
+        self.ceiling.forget();
+        let lease = self.lease;
+        self.runs.remember_ceiling(lease, Ceiling::UNKNOWN).await
     }
 }
 
@@ -69,6 +85,9 @@ pub(super) enum Fit {
     /// Nothing divides it: it is read as far as rows are shown.
     AsFarAsShown,
 }
+
+/// A shop that moves can show the picture of a ceiling once, but hardly each time.
+const LOOKS: u32 = 2;
 
 /// Where none of so many slices is shorter than its list, their filter does nothing.
 const SLICES_TO_TRY: usize = 3;
@@ -254,24 +273,62 @@ impl Walk<'_> {
         if !listing.total_was_stable || !may_stop_early {
             return Ok(false);
         }
+        let (lease, id) = (self.shop.lease, self.window.id);
+        let listed = self.shop.runs.listed(lease, id).await?;
+        let listed: BTreeSet<i64> = listed.into_iter().collect();
+        for _ in 0..LOOKS {
+            if !self.ends_differ(listing.reported, &listed).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether the list, newest first, shows orders that were not listed and that its other
+    /// end hides. An order that came while another one went is shown at both.
+    async fn ends_differ(
+        &mut self,
+        reported: u64,
+        listed: &BTreeSet<i64>,
+    ) -> Result<bool, Failure> {
         let request = PageRequest {
             sort: Sort::NewestFirst,
             ..self.request(1)
         };
         let page = self.shop.platform.list_page(&request).await?;
-        if page.pagination.total != listing.reported {
+        let mut hidden = page.records.ids();
+        let newest = hidden.first().copied();
+        hidden.retain(|id| !listed.contains(id));
+        if page.pagination.total != reported || hidden.is_empty() {
             return Ok(false);
         }
-        let (lease, id) = (self.shop.lease, self.window.id);
-        let listed: BTreeSet<i64> = self
-            .shop
-            .runs
-            .listed(lease, id)
-            .await?
-            .into_iter()
-            .collect();
-        let newest = page.records.ids();
-        Ok(newest.iter().any(|id| !listed.contains(id)))
+        let (page, _room) = memory::fetching(self.ask(page.pagination.total_pages)).await;
+        let page = page?;
+        let shown = page.records.ids();
+        let is_shown = |id: &i64| Some(*id) == newest || hidden.contains(id);
+        Ok(page.pagination.total == reported && !shown.iter().any(is_shown))
+    }
+
+    /// Whether a day that cannot be divided was cut off by a ceiling that is none: the list
+    /// shows rows beyond it. The ceiling is forgotten then.
+    pub(super) async fn ceiling_is_none(&mut self) -> Result<bool, Failure> {
+        let Route::BothEnds { reach, .. } = Route::of(&self.window, self.ceiling) else {
+            return Ok(false);
+        };
+        match (self.ceiling.learned(), self.shop.ceiling.get().learned()) {
+            (None, _) => return Ok(false),
+            // Another window has found out.
+            (Some(_), None) => return Ok(true),
+            (Some(_), Some(_)) => {}
+        }
+        let (page, _room) = memory::fetching(self.ask(reach.saturating_add(1))).await;
+        let (lease, ids) = (self.shop.lease, page?.records.ids());
+        let listed = self.shop.runs.listed(lease, self.window.id).await?;
+        let shows_more = ids.iter().any(|id| !listed.contains(id));
+        if shows_more {
+            self.shop.forget_ceiling().await?;
+        }
+        Ok(shows_more)
     }
 
     /// Divides the list, so that the ceiling hides nothing of its parts.

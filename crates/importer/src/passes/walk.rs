@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::ceiling::Ceiling;
 use domain::certificate::{Listing, Proof};
 use domain::failure::Failure;
 use domain::resource::Resource;
@@ -102,6 +103,10 @@ pub(crate) async fn walk_window(
                     }
                 }
                 if walk.is_over(&listing) {
+                    if listing.proof() == Proof::Unproven && walk.ceiling_is_none().await? {
+                        walk.again().await?;
+                        continue;
+                    }
                     return walk.end(listing).await;
                 }
                 tracing::info!(
@@ -135,6 +140,8 @@ pub(super) struct Walk<'a> {
     pub(super) is_at_ceiling: bool,
     /// What an earlier scan has listed of the window.
     known: Option<Arc<KnownRows>>,
+    /// What the present scan began with.
+    pub(super) ceiling: Ceiling,
 }
 
 impl<'a> Walk<'a> {
@@ -155,6 +162,7 @@ impl<'a> Walk<'a> {
             last: None,
             is_at_ceiling: false,
             known: None,
+            ceiling: shop.ceiling.get(),
         })
     }
 
@@ -162,6 +170,7 @@ impl<'a> Walk<'a> {
         self.window = begin_anew(self.shop, self.window.clone()).await?;
         self.walks_made += 1;
         self.last = None;
+        self.ceiling = self.shop.ceiling.get();
         Ok(())
     }
 

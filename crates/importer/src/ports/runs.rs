@@ -234,8 +234,8 @@ pub trait Runs: Send + Sync {
     /// Where lists of the merchant's shop stop, as far as its imports have found out.
     async fn ceiling(&self, merchant: MerchantId) -> Result<Ceiling, Failure>;
 
-    /// Remembers where a list of the shop has stopped; the lowest number remains.
-    async fn learn_ceiling(&self, lease: RunLease, ceiling: Ceiling) -> Result<(), Failure>;
+    /// Remembers where lists of the shop stop, in place of what was remembered before.
+    async fn remember_ceiling(&self, lease: RunLease, ceiling: Ceiling) -> Result<(), Failure>;
 
     /// Claims the run for `owner` for `lease`, an hour at most: at most one holder at a time. Takes
     /// over when the former lease has run out, or when the owner knows that the process

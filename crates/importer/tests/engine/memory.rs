@@ -392,9 +392,8 @@ impl Runs for MemoryStore {
         Ok(self.0.lock().unwrap().ceiling)
     }
 
-    async fn learn_ceiling(&self, lease: RunLease, ceiling: Ceiling) -> Result<(), Failure> {
-        let mut state = self.locked(lease)?;
-        state.ceiling = state.ceiling.min(ceiling);
+    async fn remember_ceiling(&self, lease: RunLease, ceiling: Ceiling) -> Result<(), Failure> {
+        self.locked(lease)?.ceiling = ceiling;
         Ok(())
     }
 

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use domain::ceiling::Ceiling;
 use domain::certificate::Certificate;
+use domain::instant::riyadh_date;
 use domain::resource::Resource;
 use jiff::SignedDuration;
 
@@ -211,6 +213,49 @@ async fn a_day_above_a_low_ceiling_is_read_from_both_ends() {
         let store = Arc::<MemoryStore>::default();
         completed(run(&shop, &store).await);
         assert_all_are_there(&store, &shop, &format!("{beyond:?}"));
+    }
+}
+
+/// A newest order that comes while another one goes leaves `total` as it was, and looks like one
+/// that a ceiling hides.
+#[tokio::test(start_paused = true)]
+async fn orders_that_come_and_go_in_pairs_are_no_ceiling() {
+    for every in [3, 5, 7, 11] {
+        let (shop, store) = (
+            shop(DAYS, PER_DAY, Shape::Full),
+            Arc::<MemoryStore>::default(),
+        );
+        let month_ago = today().checked_sub(jiff::Span::new().days(31)).unwrap();
+        for n in 0..40 {
+            shop.change_at(8 + every * n, move |orders| {
+                let is_older = |o: &&ListedOrder| riyadh_date(o.created_at) < month_ago;
+                let newest = orders.iter().filter(is_older).max_by_key(|o| o.created_at);
+                let mut order = newest.unwrap().clone();
+                order.id = 7_000_000 + n as i64;
+                order.created_at += SignedDuration::from_secs(7);
+                order.updated_at = 1 + n;
+                orders.push(order);
+                delete(orders, n);
+            });
+        }
+        completed(run(&shop, &store).await);
+        assert_all_are_there(&store, &shop, &format!("every {every}"));
+        let learned = store.0.lock().unwrap().ceiling;
+        assert_eq!(learned, Ceiling::UNKNOWN, "every {every}");
+    }
+}
+
+/// What is remembered of a list is not the truth for ever.
+#[tokio::test(start_paused = true)]
+async fn a_ceiling_that_is_none_is_forgotten() {
+    for remembered in [10, 30, 70] {
+        let store = Arc::<MemoryStore>::default();
+        store.0.lock().unwrap().ceiling = Ceiling::of(remembered);
+        let shop = shop(3, 150, Shape::Full);
+        completed(run(&shop, &store).await);
+        assert_all_are_there(&store, &shop, &format!("{remembered}"));
+        let learned = store.0.lock().unwrap().ceiling;
+        assert_eq!(learned, Ceiling::UNKNOWN, "{remembered}");
     }
 }
 

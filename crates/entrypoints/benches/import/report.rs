@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use entrypoints::display::{count, line, table::Table};
+use entrypoints::display::{count, lines, table::Table};
 use serde::{Deserialize, Serialize};
 
 use crate::chart;

@@ -1,14 +1,16 @@
 //! Under which user PostgreSQL runs. It refuses to run as root.
 //!
-//! Root hands the server to the user `postgres`, else to `nobody`, and on Linux
-//! else to itself in a user namespace, where root is not called root. The last
-//! one also works when the data lies in a folder that only root may enter.
+//! Root hands the server to the user `postgres`, and on Linux else to itself in a
+//! user namespace, where root is not called root. That also works when the data
+//! lies in a folder that only root may enter. `nobody` is the last choice: other
+//! programs run as that user too, and could look into the server.
 
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::children;
 use crate::error::Error;
 #[cfg(target_os = "linux")]
 use crate::namespace;
@@ -23,9 +25,6 @@ pub(crate) enum Account {
     #[cfg(target_os = "linux")]
     Namespace,
 }
-
-/// Variables that would change what `initdb` and `postgres` do.
-const DISTRACTIONS: [&str; 5] = ["PGDATA", "PGPORT", "PGHOST", "PGUSER", "PGOPTIONS"];
 
 impl Account {
     /// An existing data directory stays with its owner.
@@ -54,14 +53,14 @@ impl Account {
         if Owner::ourselves().uid != 0 {
             return Ok(Account::Ourselves);
         }
-        ["postgres", "nobody"]
+        let named = |name| user(name).map(Account::User);
+        [named("postgres"), Self::namespace(), named("nobody")]
             .into_iter()
-            .filter_map(|name| user(name).map(Account::User))
-            .chain(Self::namespace())
+            .flatten()
             .find(|account| account.can_run(programs, places))
             .ok_or_else(|| Error::NoAccount {
                 reason: format!(
-                    "neither the user \"postgres\" nor \"nobody\" nor a user namespace can reach both {} and {}",
+                    "neither the user \"postgres\" nor a user namespace nor the user \"nobody\" can reach both {} and {}",
                     programs.program("postgres").display(),
                     places.parent.display()
                 ),
@@ -92,14 +91,11 @@ impl Account {
     /// A command that will run under this account, in English and without
     /// anything to say on our terminal.
     pub(crate) fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
+        let mut command = children::command(program, &[]);
         command
             .current_dir("/")
             .stdin(Stdio::null())
             .env("LC_ALL", "C");
-        for name in DISTRACTIONS {
-            command.env_remove(name);
-        }
         match self {
             Account::Ourselves => {}
             Account::User(owner) => {

@@ -1,8 +1,9 @@
 //! What the programs in a folder are, and whether they run at all.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
+use crate::children;
 use crate::programs::Programs;
 
 /// Runs both programs: a file of the right name may be a shim that fails, or a
@@ -23,7 +24,7 @@ pub(crate) fn inspect(bin: &Path) -> Result<Programs, String> {
 }
 
 fn ask_version(program: &Path) -> Result<String, String> {
-    let answer = Command::new(program)
+    let answer = children::command(program, &[])
         .arg("--version")
         .env("LC_ALL", "C")
         .stdin(Stdio::null())

@@ -25,11 +25,13 @@
 //! could not do so: the server then goes on and the next start attaches to it.
 //!
 //! What it refuses to do: it does not download PostgreSQL (the script
-//! `scripts/get-postgres.sh` does), does not read the environment, does not
-//! upgrade a data directory to another major version, does not listen on TCP,
-//! and is not asynchronous: every call blocks, a first start for seconds.
+//! `scripts/get-postgres.sh` does), reads nothing from the environment but what
+//! its [children] are given, does not upgrade a data directory to another major
+//! version, does not listen on TCP, and is not asynchronous: every call blocks, a
+//! first start for seconds.
 
 mod account;
+pub mod children;
 mod cluster;
 mod error;
 mod inspection;

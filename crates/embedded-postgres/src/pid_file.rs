@@ -76,7 +76,7 @@ pub(crate) fn is_alive(pid: Pid, _data_dir: &Path) -> bool {
     if unsafe { libc::kill(pid, 0) } != 0 {
         return false;
     }
-    let answer = std::process::Command::new("ps")
+    let answer = crate::children::command("ps", &[])
         .args(["-o", "stat=", "-o", "comm=", "-p", &pid.to_string()])
         .output();
     answer.is_ok_and(|answer| {

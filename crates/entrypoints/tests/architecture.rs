@@ -1,6 +1,7 @@
 //! Holds the floor plan of ARCHITECTURE.md: arrows between crates go down only.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
@@ -85,4 +86,37 @@ fn the_simulator_stands_apart() {
         });
         assert!(!names_it, "{} ships with the simulator", package.name);
     }
+}
+
+/// What a child process inherits is decided there, see `embedded_postgres::children`.
+const CHILDREN: &str = "embedded-postgres/src/children.rs";
+
+#[test]
+fn child_processes_are_started_in_one_place() {
+    let mut starts = Vec::new();
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut folders = vec![crates.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("sources can be read") {
+            let path = entry.expect("sources can be read").path();
+            let within = path.strip_prefix(&crates).expect("it is below the crates");
+            let is_source = within
+                .components()
+                .nth(1)
+                .is_none_or(|c| c.as_os_str() == "src");
+            if path.is_dir() && is_source {
+                folders.push(path);
+            } else if is_source && path.extension().is_some_and(|kind| kind == "rs") {
+                let text = std::fs::read_to_string(&path).expect("sources can be read");
+                // Tests begin their own children.
+                let shipped = text.split("#[cfg(test)]").next().unwrap_or_default();
+                if shipped.contains("Command::new(") && !within.ends_with(CHILDREN) {
+                    starts.push(within.display().to_string());
+                }
+            }
+        }
+    }
+    assert!(starts.is_empty(), "use children::command in {starts:?}");
+    let there = std::fs::read_to_string(crates.join(CHILDREN)).expect("it is there");
+    assert!(there.contains("Command::new("), "it is elsewhere now");
 }

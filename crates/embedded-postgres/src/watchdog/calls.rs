@@ -9,7 +9,8 @@ use std::ptr;
 use crate::pid_file::Pid;
 
 /// The parent's standard streams, if kept open, would make a test runner
-/// wait for us; its locks, if kept open, would count as ours.
+/// wait for us; its locks, if kept open, would count as ours; its environment
+/// holds secrets.
 pub(super) fn forget_the_parent(kept: [RawFd; 3]) {
     // SAFETY: plain system calls; no descriptor closed here is used again.
     unsafe {
@@ -18,7 +19,12 @@ pub(super) fn forget_the_parent(kept: [RawFd; 3]) {
         libc::signal(libc::SIGINT, libc::SIG_IGN);
         libc::signal(libc::SIGTERM, libc::SIG_DFL);
         #[cfg(target_os = "linux")]
-        libc::prctl(libc::PR_SET_NAME, c"pg-watchdog".as_ptr());
+        {
+            libc::prctl(libc::PR_SET_NAME, c"pg-watchdog".as_ptr());
+            erase_environment();
+            // What remains of the parent's memory is nobody's business either.
+            libc::prctl(libc::PR_SET_DUMPABLE, 0);
+        }
         let nothing = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);
         for stream in 0..3 {
             libc::dup2(nothing, stream);
@@ -26,6 +32,27 @@ pub(super) fn forget_the_parent(kept: [RawFd; 3]) {
         let limit = libc::sysconf(libc::_SC_OPEN_MAX).clamp(256, 65_536);
         for descriptor in (3..limit as RawFd).filter(|each| !kept.contains(each)) {
             libc::close(descriptor);
+        }
+    }
+}
+
+/// A fork shows in `/proc` the environment that its parent was started with, from memory that
+/// is now its own.
+///
+/// # Safety
+/// No other thread may read the environment meanwhile: the fork has one thread.
+#[cfg(target_os = "linux")]
+unsafe fn erase_environment() {
+    // The crate libc names it for the C library of GNU only.
+    unsafe extern "C" {
+        static mut environ: *mut *mut libc::c_char;
+    }
+    // SAFETY: an array of strings that end with a zero, itself ending with a null.
+    unsafe {
+        let mut entry = environ;
+        while !entry.is_null() && !(*entry).is_null() {
+            ptr::write_bytes(*entry, 0, libc::strlen(*entry));
+            entry = entry.add(1);
         }
     }
 }
@@ -88,10 +115,15 @@ pub(super) fn read_pid(file: &CStr) -> Option<Pid> {
 /// `rm` does what a loop of system calls would do, and takes our place.
 pub(super) fn rename_and_remove(folder: &CStr, aside: &CStr) {
     let arguments = [c"rm".as_ptr(), c"-rf".as_ptr(), aside.as_ptr(), ptr::null()];
-    // SAFETY: strings end with a zero and the array with a null.
+    let environment = [ptr::null()];
+    // SAFETY: strings end with a zero and both arrays with a null.
     unsafe {
         if libc::rename(folder.as_ptr(), aside.as_ptr()) == 0 {
-            libc::execv(c"/bin/rm".as_ptr(), arguments.as_ptr());
+            libc::execve(
+                c"/bin/rm".as_ptr(),
+                arguments.as_ptr(),
+                environment.as_ptr(),
+            );
         }
     }
 }

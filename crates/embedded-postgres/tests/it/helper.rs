@@ -67,7 +67,35 @@ impl Holder {
     }
 
     pub(crate) fn spawn(task: &str, place: &Path) -> Child {
-        Command::new(std::env::current_exe().unwrap())
+        Self::spawn_with(task, place, &[])
+    }
+
+    pub(crate) fn spawn_with(task: &str, place: &Path, variables: &[(&str, &str)]) -> Child {
+        let mut command = Self::command(task, place);
+        command.envs(variables.iter().copied()).spawn().unwrap()
+    }
+
+    /// As root in a container, who may not look into other users' processes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn spawn_confined(task: &str, place: &Path) -> Child {
+        use std::os::unix::process::CommandExt;
+
+        const CAP_SYS_PTRACE: libc::c_ulong = 19;
+        let mut command = Self::command(task, place);
+        // SAFETY: a system call that takes no pointers. It is refused to others than root,
+        // who have no such right in the first place.
+        unsafe {
+            command.pre_exec(|| {
+                libc::prctl(libc::PR_CAPBSET_DROP, CAP_SYS_PTRACE, 0, 0, 0);
+                Ok(())
+            });
+        }
+        command.spawn().unwrap()
+    }
+
+    fn command(task: &str, place: &Path) -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
             .args([
                 "--exact",
                 "helper::hold_a_server",
@@ -76,9 +104,8 @@ impl Holder {
             ])
             .env("HOLDER_TASK", task)
             .env("HOLDER_PLACE", place)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap()
+            .stdout(Stdio::piped());
+        command
     }
 
     pub(crate) fn wait_until_ready(mut process: Child) -> Self {
@@ -94,6 +121,10 @@ impl Holder {
             server_pid: pid.parse().unwrap(),
             attached: attached == "true",
         }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     pub(crate) fn kill(mut self) {

@@ -6,6 +6,7 @@
     reason = "helpers of tests are tests, which the lint knows only by their attribute"
 )]
 
+mod children;
 mod client;
 mod crash;
 mod helper;

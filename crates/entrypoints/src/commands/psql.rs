@@ -9,6 +9,33 @@ use crate::config::{DatabaseSettings, Reader, environment};
 use crate::embedded::Embedded;
 use crate::exit::Exit;
 
+/// What psql and libpq read, and what the pager, the editor and the shell that psql starts
+/// need. Nothing else of our environment is given to them.
+const VARIABLES: [&str; 22] = [
+    "PG*",
+    "PSQL*",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "TMPDIR",
+    "TERM",
+    "TERMINFO*",
+    "COLORTERM",
+    "COLUMNS",
+    "LINES",
+    "INPUTRC",
+    "PAGER",
+    "LESS*",
+    "EDITOR",
+    "VISUAL",
+    "NO_COLOR",
+    "KRB5*",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "OPENSSL_CONF",
+];
+
 pub async fn run(arguments: PsqlArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
     let mut reader = Reader::new(&environment);
     let settings = reader.database(database);
@@ -20,7 +47,8 @@ pub async fn run(arguments: PsqlArgs, database: &DatabaseArgs) -> anyhow::Result
         }
     };
     let address = Address::parse(&url).context("the address of the database")?;
-    let status = tokio::process::Command::new("psql")
+    let psql = embedded_postgres::children::command("psql", &VARIABLES);
+    let status = tokio::process::Command::from(psql)
         .envs(address.libpq_environment())
         .args(&arguments.arguments)
         .status()

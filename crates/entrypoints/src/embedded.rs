@@ -1,7 +1,6 @@
 //! The private PostgreSQL of `demo` and `--embedded`, with its key file.
 
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use embedded_postgres::{Lifetime, Search, Server, Settings, Wanted, find_program
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::config::environment;
+use crate::secret_files::{self, SecretFileError};
 
 /// The demo's server stays so long after its last user, so that one can look at the
 /// data.
@@ -64,27 +64,26 @@ impl Embedded {
 }
 
 /// The key that tokens are encrypted with: read from its file, which is made (0600)
-/// on first use. Only the embedded mode makes keys by itself.
+/// on first use and must stay nobody else's. Only the embedded mode makes keys by itself.
 pub fn key(
     data_dir: &Path,
     generate: impl FnOnce() -> anyhow::Result<SecretString>,
 ) -> anyhow::Result<SecretString> {
     let path = data_dir.join("tokens.key");
-    match std::fs::read_to_string(&path) {
-        Ok(text) => return Ok(text.trim().to_owned().into()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => {
-            return Err(error).with_context(|| format!("reading the key file {}", path.display()));
+    let reading = || format!("reading the key file {}", path.display());
+    match secret_files::open_own(&path) {
+        Ok(mut file) => {
+            let mut text = String::new();
+            file.read_to_string(&mut text).with_context(reading)?;
+            return Ok(text.trim().to_owned().into());
         }
+        Err(SecretFileError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(reading),
     }
     let key = generate()?;
     let making = || -> std::io::Result<()> {
         std::fs::create_dir_all(data_dir)?;
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)?;
+        let mut file = secret_files::create_own(&path)?;
         writeln!(file, "{}", key.expose_secret())?;
         file.sync_all()
     };
@@ -107,5 +106,26 @@ mod tests {
         let file = folder.path().join("tokens.key");
         let mode = std::fs::metadata(file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    /// Somebody who may write there could have tokens encrypted with a key that he knows.
+    #[test]
+    fn a_key_that_somebody_else_could_have_put_there_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, elsewhere) = (folder.path().join("tokens.key"), folder.path().join("key"));
+        std::fs::write(&elsewhere, "k1:known").unwrap();
+        let is_refused = |expected: &str| {
+            let error = key(folder.path(), || unreachable!("there is a file")).unwrap_err();
+            let text = format!("{error:#}");
+            assert!(text.contains("tokens.key: "), "{text}");
+            assert!(text.contains(expected), "{text}");
+            assert!(!text.contains("known"), "{text}");
+        };
+        std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+        is_refused("it is a link");
+        std::fs::remove_file(&file).unwrap();
+        std::fs::rename(&elsewhere, &file).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
+        is_refused("chmod 600");
     }
 }

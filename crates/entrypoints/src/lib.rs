@@ -13,6 +13,7 @@ pub mod embedded;
 pub mod exit;
 pub mod observation;
 pub mod telemetry;
+pub mod secret_files;
 pub mod wiring;
 
 use std::io::Write as _;

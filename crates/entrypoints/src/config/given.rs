@@ -13,6 +13,7 @@ use secrecy::SecretString;
 
 use super::token::{self, Kind};
 use super::{Reader, SallaSettings};
+use crate::secret_files::{self, SecretFileError};
 
 const SECRET: &str = "SALLA_WEBHOOK_SECRET";
 /// No token and no webhook comes near this.
@@ -32,17 +33,15 @@ pub struct Authorization {
 
 /// A file as it is, `-` for standard input, and when what it holds was received: what
 /// lives for so many seconds does so from then on.
-fn contents(path: &Path) -> std::io::Result<(Vec<u8>, Timestamp)> {
+fn contents(path: &Path) -> Result<(Vec<u8>, Timestamp), SecretFileError> {
     let now = SystemClock::real().now();
     if path == Path::new("-") {
         return Ok((read_to_end(std::io::stdin().lock())?, now));
     }
-    let written = std::fs::metadata(path)?.modified();
+    let file = secret_files::open_named(path)?;
+    let written = file.metadata()?.modified();
     let written = written.ok().and_then(|at| Timestamp::try_from(at).ok());
-    Ok((
-        read_to_end(std::fs::File::open(path)?)?,
-        written.unwrap_or(now),
-    ))
+    Ok((read_to_end(file)?, written.unwrap_or(now)))
 }
 
 fn read_to_end(source: impl Read) -> std::io::Result<Vec<u8>> {

@@ -9,11 +9,12 @@ pub mod commands;
 pub mod comparison;
 pub mod config;
 pub mod display;
+pub mod dumps;
 pub mod embedded;
 pub mod exit;
 pub mod observation;
-pub mod telemetry;
 pub mod secret_files;
+pub mod telemetry;
 pub mod wiring;
 
 use std::io::Write as _;
@@ -31,11 +32,15 @@ const TOKENS_AT_THE_END: Duration = Duration::from_secs(40);
 
 /// Runs the command line and says how the process should end.
 pub fn run() -> Exit {
+    let dumps = dumps::forbid();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(no_command) => return help(&no_command),
     };
     let result = telemetry::install(&cli.global.log, cli.global.log_format).and_then(|traces| {
+        if let Err(error) = dumps {
+            tracing::warn!(%error, "a crash could write this process's memory, tokens included, to a file");
+        }
         // The runtime is gone after this line, and with it all that was in a span.
         let result = tokio::runtime::Runtime::new()?.block_on(async {
             let result = dispatch(cli).await;

@@ -112,6 +112,17 @@ pub enum AddressError {
          require, verify-ca and verify-full; {ENCODE}"
     )]
     SslMode,
+    #[error(
+        "names another machine and does not say whether the way there has to be secured: add \
+         sslmode=verify-full to it (and sslrootcert=FILE, unless a public authority vouches for \
+         the server), or sslmode=disable if nobody can listen on the way"
+    )]
+    Unsecured,
+    #[error(
+        "names another machine, and PGSSLMODE, which says how the way there is secured, is none \
+         of disable, allow, prefer, require, verify-ca and verify-full"
+    )]
+    SslModeVariable,
     #[error("has options that are no settings (-c%20name%3Dvalue); {ENCODE}")]
     Options,
     #[error("asks for {0}, which is not supported; leave it out. In any case, {ENCODE}")]
@@ -251,23 +262,32 @@ impl Address {
             .collect()
     }
 
-    /// Whether the way leads over a network and nobody has said how far it has to be secured.
-    pub(crate) fn is_unsecured(&self, options: &PgConnectOptions) -> bool {
-        let host = options.get_host();
-        let is_here = options.get_socket().is_some()
-            || host.starts_with('/')
-            || host == "localhost"
-            || host
-                .parse()
-                .is_ok_and(|address: IpAddr| address.is_loopback());
-        !is_here && self.get("sslmode").is_none() && !is_set("PGSSLMODE")
+    /// The way to another machine must be said to be secured, or not to be: nothing is sent
+    /// unencrypted, or to who cannot be told from another, without a word for it.
+    pub fn check_security(&self) -> Result<(), AddressError> {
+        let is_said = self.get("sslmode").is_some();
+        if is_said || is_here(&self.options_without_password()) {
+            return Ok(());
+        }
+        let mode = std::env::var_os("PGSSLMODE").unwrap_or_default();
+        match PgSslMode::from_str(&mode.to_string_lossy()) {
+            Ok(_) => Ok(()),
+            Err(_) if mode.is_empty() => Err(AddressError::Unsecured),
+            // sqlx would take it for no word at all.
+            Err(_) => Err(AddressError::SslModeVariable),
+        }
+    }
+
+    fn options_without_password(&self) -> PgConnectOptions {
+        let options = PgConnectOptions::new_without_pgpass();
+        let given = self.0.iter();
+        given.fold(options, |options, (name, value)| {
+            with(options, name, value.expose_secret())
+        })
     }
 
     pub(crate) fn options(&self) -> PgConnectOptions {
-        let mut options = PgConnectOptions::new_without_pgpass();
-        for (name, value) in &self.0 {
-            options = with(options, name, value.expose_secret());
-        }
+        let mut options = self.options_without_password();
         if self.get("password").is_none() && !is_set("PGPASSWORD") {
             let file = self.get("passfile").map(Path::new);
             if let Some(password) = passfile::password(&options, file) {
@@ -276,6 +296,19 @@ impl Address {
         }
         options
     }
+}
+
+/// Whether the way to the server does not leave this machine.
+fn is_here(options: &PgConnectOptions) -> bool {
+    let host = options.get_host();
+    let is_own = |address: IpAddr| {
+        let address = address.to_canonical();
+        address.is_loopback() || address.is_unspecified()
+    };
+    options.get_socket().is_some()
+        || host.starts_with('/')
+        || host.eq_ignore_ascii_case("localhost")
+        || host.parse().is_ok_and(is_own)
 }
 
 fn with(options: PgConnectOptions, name: &str, value: &str) -> PgConnectOptions {

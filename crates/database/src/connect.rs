@@ -147,8 +147,10 @@ impl Database {
         settings: ConnectSettings,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Failure> {
-        let address =
-            Address::parse(settings.url.expose_secret()).map_err(|error| Failure::Database {
+        let address = Address::parse(settings.url.expose_secret());
+        let address = address
+            .and_then(|address| address.check_security().map(|()| address))
+            .map_err(|error| Failure::Database {
                 what: format!("the address of the database {error}"),
                 cause: DatabaseCause::Setup,
             })?;
@@ -169,13 +171,6 @@ impl Database {
             .map_err(|error| refused(&options, &error))?;
         let database = Self { pool, clock };
         database.check_server().await?;
-        if address.is_unsecured(&options) {
-            tracing::warn!(
-                "the address of the database names another machine and no sslmode: what is sent \
-                 there may not be encrypted, and nobody checks whom it reaches; add \
-                 sslmode=verify-full, or sslmode=prefer to leave it so"
-            );
-        }
         Ok(database)
     }
 

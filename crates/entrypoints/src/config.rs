@@ -178,8 +178,8 @@ impl<'a> Reader<'a> {
             return data_dir.map(|data_dir| DatabaseSettings::Embedded { data_dir });
         }
         match self.text("DATABASE_URL") {
-            Some(url) => match Address::parse(&url) {
-                Ok(_) => Some(DatabaseSettings::Url(url.into())),
+            Some(url) => match Address::parse(&url).and_then(|url| url.check_security()) {
+                Ok(()) => Some(DatabaseSettings::Url(url.into())),
                 Err(error) => {
                     self.problem(format!("DATABASE_URL {error}"));
                     None
@@ -451,7 +451,10 @@ mod tests {
     fn an_access_token_alone_is_enough_for_the_real_salla() {
         let environment = with(&[
             ("SALLA_ACCESS_TOKEN", " a "),
-            ("DATABASE_URL", "postgres://u:secret@db.example/shop"),
+            (
+                "DATABASE_URL",
+                "postgres://u:secret@db.example/shop?sslmode=verify-full",
+            ),
         ]);
         let mut reader = Reader::new(&environment);
         let database = reader.database(&NOT_EMBEDDED).unwrap();
@@ -462,6 +465,31 @@ mod tests {
         assert_eq!(salla.tokens.access.expose_secret(), "a");
         assert_eq!(database.describe(), "PostgreSQL at db.example/shop");
         assert!(!format!("{database:?}{salla:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_database_on_another_machine_needs_a_word_for_how_it_is_secured() {
+        let read = |url| {
+            let values = [("DATABASE_URL", url)];
+            let environment = with(&values);
+            let mut reader = Reader::new(&environment);
+            let settings = reader.database(&NOT_EMBEDDED);
+            reader.finish(settings).map_err(|error| error.to_string())
+        };
+        let error = read("postgres://u:secret@db.example/shop").unwrap_err();
+        for part in [
+            "DATABASE_URL names another machine",
+            "sslmode=verify-full",
+            "sslmode=disable",
+        ] {
+            assert!(error.contains(part), "{part} is missing from: {error}");
+        }
+        assert!(
+            !error.contains("secret") && !error.contains("db.example"),
+            "{error}"
+        );
+        assert!(read("postgres://u:secret@db.example/shop?sslmode=disable").is_ok());
+        assert!(read("postgres://u:secret@127.0.0.1/shop").is_ok());
     }
 
     #[test]

@@ -210,21 +210,34 @@ fn no_character_of_a_password_ends_up_elsewhere() {
 }
 
 #[test]
-fn an_unsecured_way_over_a_network_is_seen() {
+fn the_way_to_another_machine_needs_a_word_for_how_it_is_secured() {
+    let unsecured = Err(AddressError::Unsecured);
     for (url, expected) in [
-        ("postgres://u@db.example/shop", true),
-        ("postgres://u@10.0.0.7/shop", true),
-        ("postgres://u@[2001:db8::1]/shop", true),
-        ("postgres://u@localhost/shop?host=db.example", true),
-        ("postgres://u@db.example/shop?sslmode=verify-full", false),
-        ("postgres://u@db.example/shop?sslmode=prefer", false),
-        ("postgres://u@localhost/shop", false),
-        ("postgres://u@127.0.0.2/shop", false),
-        ("postgres://u@[::1]/shop", false),
-        ("postgres://u@db.example/shop?host=/run/postgresql", false),
+        ("postgres://u@db.example/shop", unsecured),
+        ("postgres://u@db/shop", unsecured),
+        ("postgres://u@10.0.0.7/shop", unsecured),
+        ("postgres://u@192.168.1.4:6432/shop", unsecured),
+        ("postgres://u@[2001:db8::1]/shop", unsecured),
+        ("postgres://u@[fe80::1%25eth0]/shop", unsecured),
+        ("postgres://u@localhost.example/shop", unsecured),
+        ("postgres://u@localhost/shop?host=db.example", unsecured),
+        ("postgres://u@localhost/shop?hostaddr=10.0.0.7", unsecured),
+        ("postgres://u@db.example/shop?sslmode=", unsecured),
+        ("postgres://u@db.example/shop?sslmode=verify-full", Ok(())),
+        ("postgres://u@db.example/shop?sslmode=require", Ok(())),
+        ("postgres://u@db.example/shop?sslmode=prefer", Ok(())),
+        ("postgres://u@db.example/shop?sslmode=disable", Ok(())),
+        ("postgres://u@localhost/shop", Ok(())),
+        ("postgres://u@LocalHost/shop", Ok(())),
+        ("postgres://u@127.0.0.2/shop", Ok(())),
+        ("postgres://u@[::1]/shop", Ok(())),
+        ("postgres://u@[::ffff:127.0.0.1]/shop", Ok(())),
+        ("postgres://u@db.example/shop?host=/run/postgresql", Ok(())),
+        ("postgres://u@%2Frun%2Fpostgresql/shop", Ok(())),
+        ("postgres://u@db.example/shop?hostaddr=127.0.0.1", Ok(())),
     ] {
         let address = Address::parse(url).unwrap();
-        assert_eq!(address.is_unsecured(&address.options()), expected, "{url}");
+        assert_eq!(address.check_security(), expected, "{url}");
     }
 }
 

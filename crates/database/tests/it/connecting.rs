@@ -39,7 +39,7 @@ async fn each_reason_is_told_at_once() {
             vec!["::1", "shops"],
         ),
         (
-            "postgres://bob:hunter2@nonexistent.invalid/shops",
+            "postgres://bob:hunter2@nonexistent.invalid/shops?sslmode=prefer",
             vec!["cannot be resolved", "nonexistent.invalid"],
         ),
         (

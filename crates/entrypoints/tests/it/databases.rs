@@ -110,7 +110,10 @@ async fn a_file_of_passwords_is_not_logged() {
 async fn a_database_that_cannot_be_reached_is_told_with_the_cause() {
     for (url, cause) in [
         ("postgres://a:x@127.0.0.1:1/d", "connection refused"),
-        ("postgres://a:x@nonexistent.invalid/d", "cannot be resolved"),
+        (
+            "postgres://a:x@nonexistent.invalid/d?sslmode=disable",
+            "cannot be resolved",
+        ),
     ] {
         for command in ["status", "doctor", "work", "migrate"] {
             let output = with_address(url, &[command]).await;

@@ -47,7 +47,9 @@ mod transaction;
 pub use address::{Address, AddressError};
 pub use budgets::{BudgetKey, PostgresBudget};
 pub use connect::{ConnectSettings, Database};
-pub use connections::{Adopted, KeyCheck, KeyMismatch, Keyring, KeyringError, PostgresConnections};
+pub use connections::{
+    Adopted, KeyCheck, KeyMismatch, Keyring, KeyringError, PostgresConnections, Retried,
+};
 pub use future::FutureVersions;
 pub use jobs::PostgresJobs;
 pub use landing::PostgresLanding;

@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use jobs::{
     AdoptArgs, ConnectArgs, ConnectionsCommand, DeadArgs, DepthArgs, InboxArgs, LetterArgs,
-    ListArgs, NotificationsCommand, QueueCommand, ReadArgs, RedriveArgs, RunArgs, RunsCommand,
-    ShowArgs, StartArgs, StartExtensionArgs, WebhookArgs, WorkArgs,
+    ListArgs, NotificationsCommand, QueueCommand, ReadArgs, RedriveArgs, RetryArgs, RunArgs,
+    RunsCommand, ShowArgs, StartArgs, StartExtensionArgs, WebhookArgs, WorkArgs,
 };
 
 #[derive(Debug, Parser)]

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use database::{ConnectSettings, Database, KeyCheck, Keyring, SchemaState};
+use database::{
+    ConnectSettings, Database, KeyCheck, Keyring, PostgresConnections, Retried, SchemaState,
+};
 use domain::failure::Failure;
 use domain::rejection::RejectionLimit;
 use importer::clocks::{self, Agreement};
@@ -64,10 +66,19 @@ impl OpenDatabase {
 
     /// The stored tokens, which only the key opens.
     pub fn connections(&self) -> Result<Arc<dyn Connections>, Failure> {
+        Ok(Arc::new(self.stored_connections()?))
+    }
+
+    fn stored_connections(&self) -> Result<PostgresConnections, Failure> {
         let keyring = self.keyring.clone().ok_or_else(|| Failure::Bug {
             what: "stored tokens are needed but there is no key".to_owned(),
         })?;
-        Ok(Arc::new(self.database.connections(keyring)))
+        Ok(self.database.connections(keyring))
+    }
+
+    /// Lets a shop's refresh token of unknown fate be presented one last time.
+    pub async fn retry_connection(&self, salla_id: i64) -> Result<Retried, Failure> {
+        self.stored_connections()?.retry(salla_id).await
     }
 
     pub fn records(&self) -> Arc<dyn StoredRecords> {

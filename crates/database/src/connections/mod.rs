@@ -3,6 +3,7 @@
 mod adopting;
 mod keyring;
 mod refresh;
+mod retrying;
 mod rows;
 mod storing;
 
@@ -21,6 +22,7 @@ use sqlx::PgPool;
 pub use adopting::Adopted;
 pub(crate) use adopting::adopt;
 pub use keyring::{KeyMismatch, Keyring, KeyringError};
+pub use retrying::Retried;
 use storing::BindTo;
 pub use storing::KeyCheck;
 
@@ -56,6 +58,16 @@ impl PostgresConnections {
             refresh::park(&self.pool, *connection, *why, self.clock.now()).await?;
         }
         done
+    }
+
+    /// Lets the refresh token of a shop that was given up as `refresh_lost` be presented one
+    /// last time, where it has not been.
+    pub async fn retry(&self, salla_id: i64) -> Result<Retried, Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "letting a refresh be tried again", || {
+            self.parking(retrying::retry(&self.pool, &self.keyring, salla_id, now))
+        })
+        .await
     }
 
     /// For the start: refuses a key that cannot open what is stored, before anything

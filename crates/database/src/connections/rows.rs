@@ -118,6 +118,11 @@ impl ConnectionRow {
         self.refresh_tried_at.map(jiff_sqlx::Timestamp::to_jiff)
     }
 
+    /// How often the refresh token may have been presented.
+    pub(crate) fn presentations(&self) -> i16 {
+        self.refresh_presentations
+    }
+
     pub(crate) fn state(&self) -> Result<ConnectionState, Failure> {
         let why = || parse_disconnection(self.disconnected_why.as_deref()?);
         let state = match (self.state.as_str(), self.refresh_started_at) {

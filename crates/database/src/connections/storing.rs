@@ -76,6 +76,24 @@ pub(crate) async fn remember_refresh(
     Ok(())
 }
 
+const NEWEST_REFRESH_TOKEN: &str = "
+    SELECT hash FROM salla_sync.refresh_tokens WHERE connection_id = $1
+    ORDER BY stored_at DESC LIMIT 1";
+
+/// Whether nothing is known of a token that took this one's place. Older versions of the
+/// program have kept no account.
+pub(crate) async fn is_newest_refresh(
+    connection: &mut PgConnection,
+    id: ConnectionId,
+    token: &SecretString,
+) -> Result<bool, Trouble> {
+    let newest: Option<Vec<u8>> = sqlx::query_scalar(NEWEST_REFRESH_TOKEN)
+        .bind(id.0)
+        .fetch_optional(connection)
+        .await?;
+    Ok(newest.is_none_or(|newest| newest == refresh_hash(token)))
+}
+
 async fn holder_of(
     connection: &mut PgConnection,
     token: &SecretString,

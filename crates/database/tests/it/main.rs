@@ -32,6 +32,7 @@ mod refusals;
 mod refused_details;
 mod rejections;
 mod repair;
+mod retrying;
 mod room;
 mod schema;
 mod servers;

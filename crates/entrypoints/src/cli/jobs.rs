@@ -42,6 +42,24 @@ pub enum ConnectionsCommand {
         Before: make sure that nothing works with the original database any more. A token\n\
         that both refresh disconnects its shop.")]
     Adopt(AdoptArgs),
+    /// Try the tokens of a shop once more that was given up as refresh_lost: nobody knows
+    /// whether its refresh token was used.
+    #[command(after_help = "Example:\n  salla-sync connections retry 1305146709\n\n\
+        The token is presented one last time, once Salla refuses the access token. If it was\n\
+        used before, by this database or by another one, Salla revokes what came of it: be\n\
+        sure that nobody works with newer tokens of the shop. Never presented are tokens that\n\
+        Salla has called dead, that are known to be used, or that had their last time.")]
+    Retry(RetryArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct RetryArgs {
+    /// Salla's number of the shop.
+    #[arg(value_name = "SHOP")]
+    pub shop: i64,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args, Clone, Debug)]

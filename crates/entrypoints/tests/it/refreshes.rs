@@ -8,6 +8,7 @@ use salla_client::http::token_client;
 use salla_client::oauth::OAuth;
 use salla_simulator::{Endpoint, Fault, LedgerReport, Scenario};
 
+use crate::process::{program, run};
 use crate::service::{TestService, completed};
 use crate::truth::small;
 
@@ -243,4 +244,44 @@ async fn a_process_that_dies_leaves_one_last_presentation() {
         let expected = [1, 2, 0][died as usize];
         assert_eq!(presented, expected, "{died:?}");
     }
+}
+
+/// As docs/operate.md has it for a restored backup, and then somebody types that the tokens
+/// are to be tried all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shop_that_was_given_up_may_be_tried_one_last_time() {
+    let service = TestService::start(fast(100.0, small(100))).await;
+    service.connect().await;
+    let give_up = "UPDATE salla_sync.connections
+        SET state = 'DISCONNECTED', disconnected_why = 'refresh_lost', refresh_started_at = NULL";
+    let pool = service.open.database.pool();
+    sqlx::query(give_up)
+        .execute(pool)
+        .await
+        .expect("it can be given up");
+    let lost = Failure::Disconnected(Disconnection::RefreshLost);
+    let refused = service.try_to_connect(&service.salla()).await;
+    assert_eq!(refused.err(), Some(lost));
+
+    let shop = service.simulator.merchant_id().to_string();
+    let retry = async |expected: &str, code| {
+        let arguments = ["connections", "retry", &shop, "--json"];
+        let output = run(program(&service, &arguments)).await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        let report: serde_json::Value =
+            serde_json::from_slice(&output.stdout).expect("it prints JSON");
+        assert_eq!(report["result"], expected, "{report}");
+    };
+    retry("granted", 0).await;
+    retry("serves", 0).await;
+    // The old access token serves as long as Salla takes it.
+    service.connect().await;
+    assert_eq!(service.simulator.ledger().refresh_presentations, 0);
+    let simulator = &service.simulator;
+    simulator.queue_fault(Endpoint::StoreInfo, Fault::ExpireToken);
+    service.import_and_compare().await;
+    let ledger = service.simulator.ledger();
+    assert_eq!((ledger.refresh_presentations, ledger.refreshes), (1, 1));
+    assert_never_known(&ledger);
 }

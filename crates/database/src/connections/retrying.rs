@@ -1,0 +1,131 @@
+//! "Try it all the same": a refresh token whose fate nobody knows, of a shop that was given up.
+
+use domain::failure::Disconnection;
+use importer::ports::connections::{ConnectionState, MAX_PRESENTATIONS};
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use sqlx::{PgConnection, PgPool};
+
+use crate::connections::keyring::Keyring;
+use crate::connections::rows::{ConnectionRow, select_connection};
+use crate::connections::storing::is_newest_refresh;
+use crate::failure::Trouble;
+use crate::transaction::begin_durable;
+
+/// What became of the wish to present a shop's refresh token all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retried {
+    /// The next process that works for the shop presents it one last time, once Salla
+    /// refuses the access token.
+    Granted,
+    /// The connection serves. If its refresh token is in doubt, the last presentation comes by
+    /// itself.
+    Serves,
+    /// The token is known to be of no use, or was not what the shop was given up for.
+    Refused(Disconnection),
+    /// It has had its last presentation.
+    Exhausted,
+    /// It was used, or there is none.
+    Spent,
+    /// Nothing is stored for this shop.
+    Unknown,
+}
+
+const OF_SHOP: &str = select_connection!(
+    "WHERE is_current AND merchant_id =
+         (SELECT id FROM salla_sync.merchants WHERE salla_id = $1) FOR UPDATE"
+);
+
+/// As after a first presentation without an answer; runs that failed for want of the
+/// connection go on.
+const RETRY: &str = "
+    UPDATE salla_sync.connections
+    SET state = 'REFRESHING', disconnected_why = NULL, refresh_started_at = $2,
+        refresh_lost_at = $2, refresh_presentations = $3, refresh_intent = NULL,
+        updated_at = $2, bound_at = now()
+    WHERE id = $1";
+
+pub(crate) async fn retry(
+    pool: &PgPool,
+    keyring: &Keyring,
+    salla_id: i64,
+    now: Timestamp,
+) -> Result<Retried, Trouble> {
+    let mut tx = begin_durable(pool).await?;
+    let row: Option<ConnectionRow> = sqlx::query_as(OF_SHOP)
+        .bind(salla_id)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some(row) = row else {
+        return Ok(Retried::Unknown);
+    };
+    let (id, times) = (row.id, row.presentations());
+    let (state, is_usable) = read(&mut tx, keyring, row).await?;
+    let retried = decide(state, times, is_usable);
+    if retried == Retried::Granted {
+        sqlx::query(RETRY)
+            .bind(id)
+            .bind(now.to_sqlx())
+            .bind(i16::from(MAX_PRESENTATIONS) - 1)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+    }
+    Ok(retried)
+}
+
+/// In which state the connection is, and whether its refresh token could still serve.
+async fn read(
+    tx: &mut PgConnection,
+    keyring: &Keyring,
+    row: ConnectionRow,
+) -> Result<(ConnectionState, bool), Trouble> {
+    let stored = row.decrypt(keyring)?;
+    let is_usable = match &stored.tokens.refresh {
+        Some(token) => is_newest_refresh(tx, stored.id, token).await?,
+        None => false,
+    };
+    Ok((stored.state, is_usable))
+}
+
+fn decide(state: ConnectionState, times: i16, is_usable: bool) -> Retried {
+    match state {
+        ConnectionState::Active | ConnectionState::Refreshing(_) => Retried::Serves,
+        ConnectionState::Disconnected {
+            why: Disconnection::RefreshLost,
+        } => match is_usable {
+            false => Retried::Spent,
+            true if times >= i16::from(MAX_PRESENTATIONS) => Retried::Exhausted,
+            true => Retried::Granted,
+        },
+        ConnectionState::Disconnected { why } => Retried::Refused(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_token_in_doubt_is_tried_again() {
+        let lost = ConnectionState::Disconnected {
+            why: Disconnection::RefreshLost,
+        };
+        for (state, times, is_usable, expected) in [
+            (lost, 0, true, Retried::Granted),
+            (lost, 1, true, Retried::Granted),
+            (lost, 2, true, Retried::Exhausted),
+            (lost, 0, false, Retried::Spent),
+            (lost, 2, false, Retried::Spent),
+            (ConnectionState::Active, 0, true, Retried::Serves),
+        ] {
+            let found = decide(state, times, is_usable);
+            assert_eq!(found, expected, "{state:?} {times} {is_usable}");
+        }
+        for why in Disconnection::ALL {
+            let state = ConnectionState::Disconnected { why };
+            let is_granted = decide(state, 0, true) == Retried::Granted;
+            assert_eq!(is_granted, why == Disconnection::RefreshLost, "{why:?}");
+        }
+    }
+}

@@ -13,7 +13,7 @@ use sqlx::{ConnectOptions, PgPool};
 
 use crate::address::Address;
 use crate::budgets::{BudgetKey, PostgresBudget};
-use crate::connections::{Adopted, Keyring, PostgresConnections, adopt};
+use crate::connections::{Adopted, Keyring, PostgresConnections, adopt, foreign};
 use crate::failure::{cause, database_failure, is_starting_up, is_too_many_connections, reason};
 use crate::jobs::PostgresJobs;
 use crate::landing::PostgresLanding;
@@ -220,6 +220,13 @@ impl Database {
         adopt(&self.pool, dry_run)
             .await
             .map_err(|trouble| trouble.while_doing("adopting the stored connections"))
+    }
+
+    /// Whose tokens are at home in another database, so that none is refreshed here.
+    pub async fn foreign_connections(&self) -> Result<Vec<Adopted>, Failure> {
+        foreign(&self.pool)
+            .await
+            .map_err(|trouble| trouble.while_doing("looking where tokens are at home"))
     }
 
     /// The queue of this name, with the settings that suit it.

@@ -21,6 +21,17 @@ const ADOPT: &str = "
     WHERE c.id = o.id AND c.state <> 'DISCONNECTED' AND c.home <> salla_sync.home()
     RETURNING c.salla_id, m.name";
 
+/// Those that [`ADOPT`] would change.
+const FOREIGN: &str = "
+    SELECT c.salla_id, m.name
+    FROM salla_sync.connections c LEFT JOIN salla_sync.merchants m ON m.id = c.merchant_id
+    WHERE c.state <> 'DISCONNECTED' AND c.home <> salla_sync.home()
+    ORDER BY m.name, c.salla_id";
+
+pub(crate) async fn foreign(pool: &PgPool) -> Result<Vec<Adopted>, Trouble> {
+    Ok(sqlx::query_as(FOREIGN).fetch_all(pool).await?)
+}
+
 pub(crate) async fn adopt(pool: &PgPool, dry_run: bool) -> Result<Vec<Adopted>, Trouble> {
     let mut tx = begin_durable(pool).await?;
     let adopted = sqlx::query_as(ADOPT).fetch_all(&mut *tx).await?;

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use sqlx::PgPool;
 
 pub use adopting::Adopted;
-pub(crate) use adopting::adopt;
+pub(crate) use adopting::{adopt, foreign};
 pub use keyring::{KeyMismatch, Keyring, KeyringError};
 pub use retrying::Retried;
 use storing::BindTo;

@@ -12,6 +12,7 @@ use importer::ports::platform::{PageRequest, Platform, Sort};
 use salla_client::SallaClient;
 use serde::Serialize;
 
+use super::connections::named;
 use crate::cli::{DatabaseArgs, DoctorArgs};
 use crate::config::{DatabaseSettings, Reader, SallaSettings, api_path_hint, environment};
 use crate::display::{self, line};
@@ -90,6 +91,7 @@ pub async fn run(arguments: DoctorArgs, database: &DatabaseArgs) -> anyhow::Resu
             .map(|client| client as &dyn Platform);
         check_clocks(&mut report, open, platform, clock.as_ref()).await;
         check_versions(&mut report, open).await;
+        check_homes(&mut report, open).await;
     }
     if !has_tokens || !is_salla_set {
         let why = match has_tokens {
@@ -191,12 +193,49 @@ async fn check_server(report: &mut Report, database: &Database) {
     }
 }
 
+/// At most this many shops are named.
+const MAX_NAMED: usize = 5;
+
+/// Tokens that came here with a copy, a backup or a failover.
+async fn check_homes(report: &mut Report, open: &OpenDatabase) {
+    let database = &open.database;
+    if !has_tables(open).await || database.require_writable().await.is_err() {
+        let why = "the tables are not up to date, or not writable";
+        return report.unchecked("connections", why);
+    }
+    let foreign = match database.foreign_connections().await {
+        Ok(foreign) => foreign,
+        Err(failure) => return report.failure("connections", &failure),
+    };
+    if foreign.is_empty() {
+        return report.good("connections", "none was copied from another database");
+    }
+    let names: Vec<String> = foreign.iter().take(MAX_NAMED).map(named).collect();
+    let more = match foreign.len().saturating_sub(MAX_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    report.bad(
+        "connections",
+        format!(
+            "the tokens of {} connection(s) came with a copy of another database, so none of them \
+             is refreshed here: {}{more}; if this database has taken the other one's place and \
+             nothing works with that any more, type `salla-sync connections adopt`, otherwise \
+             leave it so",
+            foreign.len(),
+            names.join(", ")
+        ),
+    );
+}
+
+async fn has_tables(open: &OpenDatabase) -> bool {
+    let state = open.database.schema_state().await;
+    matches!(state, Ok(SchemaState::UpToDate))
+}
+
 /// Rows that were read while a clock was ahead.
 async fn check_versions(report: &mut Report, open: &OpenDatabase) {
-    if !matches!(
-        open.database.schema_state().await,
-        Ok(SchemaState::UpToDate)
-    ) {
+    if !has_tables(open).await {
         return report.unchecked("versions", "the tables are not up to date");
     }
     match open.database.future_versions(None).await {

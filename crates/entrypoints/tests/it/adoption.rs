@@ -25,6 +25,11 @@ async fn adopt(service: &TestService, more: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).expect("it prints JSON")
 }
 
+async fn doctor(service: &TestService) -> String {
+    let output = run(program(service, &["doctor"])).await;
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_refreshes_nothing_until_it_is_adopted() {
     let mut scenario = small(100);
@@ -51,10 +56,18 @@ async fn a_copy_refreshes_nothing_until_it_is_adopted() {
     assert_eq!(service.simulator.ledger().refresh_presentations, 0);
 
     let salla_id = service.simulator.merchant_id();
+    let doctor = doctor(&service).await;
+    assert!(
+        doctor.contains("type `salla-sync connections adopt`"),
+        "{doctor}"
+    );
+    assert!(doctor.contains(&format!("({salla_id})")), "{doctor}");
     let shop = |report: &Value| report["adopted"][0]["salla_id"].as_i64();
     assert_eq!(shop(&adopt(&service, &["--dry-run"]).await), Some(salla_id));
     assert_eq!(shop(&adopt(&service, &[]).await), Some(salla_id));
     assert_eq!(shop(&adopt(&service, &[]).await), None);
+    let doctor = self::doctor(&service).await;
+    assert!(!doctor.contains("connections adopt"), "{doctor}");
     let (_, outcome) = service.import().await;
     assert!(
         matches!(outcome, Outcome::AlreadyCompleted(_)),

@@ -20,7 +20,9 @@ use crate::sockets;
 /// names in our statements have their schema. Compiling a plan takes longer than any of our
 /// statements. Notices are for people. The last line is for the first minutes of an import:
 /// all our statements look rows up by their keys, but a plan that was made while the tables
-/// were empty would go on scanning them.
+/// were empty would go on scanning them. What we send is not written into the server's log with
+/// an error, whatever the server is set to; that each statement's values are written there is
+/// only for a superuser to forbid.
 ///
 /// What decides where tables lie, and whether anything may be written at all, is left to who
 /// administers the database.
@@ -42,6 +44,7 @@ const SESSION: &str = "
     SET extra_float_digits = 1;
     SET standard_conforming_strings = on;
     SET client_min_messages = warning;
+    SET log_parameter_max_length_on_error = 0;
     SET jit = off;
     SET enable_seqscan = off";
 

@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use crate::servers::{Administered, connect};
 
 /// What other programs may want, and what our sessions have all the same.
-const SETTINGS: [(&str, &str, &str); 15] = [
+const SETTINGS: [(&str, &str, &str); 16] = [
     ("statement_timeout", "1ms", "0"),
     ("lock_timeout", "1ms", "0"),
     ("idle_session_timeout", "50ms", "0"),
@@ -31,6 +31,7 @@ const SETTINGS: [(&str, &str, &str); 15] = [
     ("extra_float_digits", "-10", "1"),
     ("standard_conforming_strings", "off", "on"),
     ("client_min_messages", "debug5", "warning"),
+    ("log_parameter_max_length_on_error", "-1", "0"),
 ];
 
 #[tokio::test]

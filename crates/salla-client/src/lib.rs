@@ -15,6 +15,8 @@
 //! through ports. Time, chance and HTTP clients come in
 //! from outside.
 
+#![forbid(unsafe_code)]
+
 mod client;
 pub mod concurrency;
 pub mod http;

@@ -31,6 +31,8 @@
 //! is built from Salla's public documentation alone, stores no record, and
 //! knows no real time outside of `clock`.
 
+#![forbid(unsafe_code)]
+
 mod accounts;
 mod api;
 mod changes;

@@ -1,5 +1,7 @@
 //! The simulator as a program, for demos and for trying things out by hand.
 
+#![forbid(unsafe_code)]
+
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use salla_simulator::{Plan, Scenario, Simulator};

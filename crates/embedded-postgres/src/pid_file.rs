@@ -61,8 +61,11 @@ fn parse(text: &str) -> Option<PidFile> {
 /// number of a dead server does not. A zombie works nowhere.
 #[cfg(target_os = "linux")]
 pub(crate) fn is_alive(pid: Pid, data_dir: &Path) -> bool {
-    let Ok(workplace) = fs::read_link(format!("/proc/{pid}/cwd")) else {
-        return false;
+    let workplace = match fs::read_link(format!("/proc/{pid}/cwd")) {
+        Ok(workplace) => workplace,
+        // Root in a container may often not look into processes of other users.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => return is_a_postgres(pid),
+        Err(_) => return false,
     };
     let mut removed = data_dir.as_os_str().to_owned();
     removed.push(" (deleted)");
@@ -82,6 +85,19 @@ pub(crate) fn is_alive(pid: Pid, _data_dir: &Path) -> bool {
     answer.is_ok_and(|answer| {
         let line = String::from_utf8_lossy(&answer.stdout);
         line.contains("postgres") && !line.trim_start().starts_with('Z')
+/// Alive and called so, as everybody may see.
+#[cfg(target_os = "linux")]
+fn is_a_postgres(pid: Pid) -> bool {
+    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else {
+        return false;
+    };
+    let value = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.map(str::trim)
+    };
+    value("Name:") == Some("postgres") && value("State:").is_some_and(|s| !s.starts_with('Z'))
+}
+
     })
 }
 

@@ -42,8 +42,13 @@ pub(crate) fn open(
     leftovers: Leftovers,
     afterwards: Afterwards,
 ) -> Result<Opened, Error> {
-    let places = Places::of(&settings.data_dir)?;
+    let mut places = Places::of(&settings.data_dir)?;
     let _turn = locks::take_turn(&places)?;
+    // Others may have been started with other settings than ours.
+    places.socket_dir = match pid_file::current_socket_dir(&places.data_dir)? {
+        Some(folder) => folder,
+        None => socket_dir::choose(&settings.runtime_dirs, &places),
+    };
     let users = locks::join(&places)?;
     cluster::check(&places, &settings.programs)?;
     // Before the server, which would be left behind if we were killed between.

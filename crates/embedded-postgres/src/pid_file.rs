@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
@@ -14,12 +14,20 @@ pub(crate) struct PidFile {
     pub(crate) pid: Pid,
     /// It takes connections.
     pub(crate) ready: bool,
+    /// The folder of its socket, once it has one.
+    pub(crate) socket_dir: Option<PathBuf>,
 }
 
 /// The process that serves this data directory at the moment, starting or not.
 pub(crate) fn current_pid(data_dir: &Path) -> Result<Option<Pid>, Error> {
     let pid = read(data_dir)?.map(|file| file.pid);
     Ok(pid.filter(|pid| is_alive(*pid, data_dir)))
+}
+
+/// Where the server that is running has its socket.
+pub(crate) fn current_socket_dir(data_dir: &Path) -> Result<Option<PathBuf>, Error> {
+    let file = read(data_dir)?.filter(|file| is_alive(file.pid, data_dir));
+    Ok(file.and_then(|file| file.socket_dir))
 }
 
 /// After a crash the file stays, and its number may by now be that of another
@@ -46,15 +54,20 @@ pub(crate) fn read(data_dir: &Path) -> Result<Option<PidFile>, Error> {
     }
 }
 
-/// The first line is the process, the eighth the state: the same that
-/// `pg_ctl --wait` goes by.
+/// The first line is the process, the fifth the socket's folder, the eighth the state: the
+/// same that `pg_ctl --wait` goes by.
 fn parse(text: &str) -> Option<PidFile> {
-    let mut lines = text.lines();
-    let pid = lines.next()?.trim().parse().ok()?;
-    let state = lines.nth(6).map(str::trim);
+    let lines: Vec<&str> = text.lines().collect();
+    let line = |number: usize| lines.get(number - 1).copied();
+    let pid = line(1)?.trim().parse().ok()?;
+    let folder = line(5).filter(|folder| folder.starts_with('/'));
     // A standby accepts connections too.
-    let ready = matches!(state, Some("ready" | "standby"));
-    Some(PidFile { pid, ready })
+    let ready = matches!(line(8).map(str::trim), Some("ready" | "standby"));
+    Some(PidFile {
+        pid,
+        ready,
+        socket_dir: folder.map(PathBuf::from),
+    })
 }
 
 /// A server works in its data directory; another process that was given the
@@ -72,19 +85,6 @@ pub(crate) fn is_alive(pid: Pid, data_dir: &Path) -> bool {
     workplace == data_dir || workplace.as_os_str() == removed
 }
 
-/// Without `/proc` the name has to do: alive, not a zombie, called postgres.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn is_alive(pid: Pid, _data_dir: &Path) -> bool {
-    // SAFETY: signal 0 only asks whether the process exists.
-    if unsafe { libc::kill(pid, 0) } != 0 {
-        return false;
-    }
-    let answer = crate::children::command("ps", &[])
-        .args(["-o", "stat=", "-o", "comm=", "-p", &pid.to_string()])
-        .output();
-    answer.is_ok_and(|answer| {
-        let line = String::from_utf8_lossy(&answer.stdout);
-        line.contains("postgres") && !line.trim_start().starts_with('Z')
 /// Alive and called so, as everybody may see.
 #[cfg(target_os = "linux")]
 fn is_a_postgres(pid: Pid) -> bool {
@@ -98,6 +98,19 @@ fn is_a_postgres(pid: Pid) -> bool {
     value("Name:") == Some("postgres") && value("State:").is_some_and(|s| !s.starts_with('Z'))
 }
 
+/// Without `/proc` the name has to do: alive, not a zombie, called postgres.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn is_alive(pid: Pid, _data_dir: &Path) -> bool {
+    // SAFETY: signal 0 only asks whether the process exists.
+    if unsafe { libc::kill(pid, 0) } != 0 {
+        return false;
+    }
+    let answer = crate::children::command("ps", &[])
+        .args(["-o", "stat=", "-o", "comm=", "-p", &pid.to_string()])
+        .output();
+    answer.is_ok_and(|answer| {
+        let line = String::from_utf8_lossy(&answer.stdout);
+        line.contains("postgres") && !line.trim_start().starts_with('Z')
     })
 }
 
@@ -111,12 +124,19 @@ mod tests {
         let starting = full.replace("ready   ", "starting");
         let standby = full.replace("ready   ", "standby ");
         let early = "4711\n/data\n1700000000\n";
-        let file = |ready| Some(PidFile { pid: 4711, ready });
+        let with = |ready, folder: Option<&str>| {
+            Some(PidFile {
+                pid: 4711,
+                ready,
+                socket_dir: folder.map(PathBuf::from),
+            })
+        };
+        let file = |ready| with(ready, Some("/tmp/socket"));
         for (text, expected) in [
             (full, file(true)),
             (&standby, file(true)),
             (&starting, file(false)),
-            (early, file(false)),
+            (early, with(false, None)),
             ("", None),
         ] {
             assert_eq!(parse(text), expected, "{text:?}");

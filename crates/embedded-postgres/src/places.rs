@@ -19,6 +19,7 @@ pub(crate) struct Places {
     pub(crate) start_lock: PathBuf,
     pub(crate) users_lock: PathBuf,
     pub(crate) watchdog_lock: PathBuf,
+    /// Where the server that runs has it, or where the next one will.
     pub(crate) socket_dir: PathBuf,
 }
 
@@ -53,10 +54,15 @@ impl Places {
             start_lock: beside(".start.lock"),
             users_lock: beside(".users.lock"),
             watchdog_lock: beside(".watchdog.lock"),
-            socket_dir: socket_dir(&data_dir),
+            socket_dir: Path::new("/tmp").join(socket_dir_name(&data_dir)),
             parent,
             data_dir,
         })
+    }
+
+    /// The name of the socket's folder, wherever that lies.
+    pub(crate) fn socket_dir_name(&self) -> String {
+        socket_dir_name(&self.data_dir)
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -70,11 +76,11 @@ impl Places {
 }
 
 /// A socket's path may have 108 bytes (104 on macOS), which a data directory
-/// deep in somebody's home exceeds; so the socket lies in a short place that
-/// every process computes from the data directory's path.
-fn socket_dir(data_dir: &Path) -> PathBuf {
+/// deep in somebody's home exceeds; so the socket lies in a short place, under a
+/// name that every process computes from the data directory's path.
+fn socket_dir_name(data_dir: &Path) -> String {
     let hash = fnv1a(data_dir.as_os_str().as_bytes());
-    PathBuf::from(format!("/tmp/salla-sync-pg-{hash:016x}"))
+    format!("salla-sync-pg-{hash:016x}")
 }
 
 /// The standard library's hasher may change between its versions, and two

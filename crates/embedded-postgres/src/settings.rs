@@ -36,6 +36,10 @@ pub struct Settings {
     pub programs: Programs,
     pub durability: Durability,
     pub lifetime: Lifetime,
+    /// Where the socket's folder may lie, best first: folders of ours in which nobody else
+    /// can take its name before us. What does not serve is passed over, and the folder for
+    /// temporary files comes last.
+    pub runtime_dirs: Vec<PathBuf>,
     /// More server settings, as in `postgresql.conf`. They count for the
     /// process that starts the server; who attaches gets the starter's.
     pub extra: Vec<(String, String)>,
@@ -49,6 +53,7 @@ impl Settings {
             programs,
             durability: Durability::Durable,
             lifetime: Lifetime::ShutDownWithUs,
+            runtime_dirs: Vec::new(),
             extra: Vec::new(),
         }
     }

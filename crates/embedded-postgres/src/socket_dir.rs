@@ -7,11 +7,47 @@
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::owner::Owner;
 use crate::places::Places;
+
+/// The names of the socket and of its folder take 45 bytes more, and a path may have 103.
+const MAX_BYTES: usize = 48;
+
+/// In `/tmp` anybody may have the name before us, and keep us from starting.
+///
+/// Root's server runs as another user, who has to pass through the folder.
+pub(crate) fn choose(candidates: &[PathBuf], places: &Places) -> PathBuf {
+    let us = Owner::ourselves();
+    let serves = |candidate: &&PathBuf| {
+        let Ok(found) = fs::metadata(candidate) else {
+            return false;
+        };
+        let is_ours_alone = found.uid() == us.uid && found.mode() & 0o022 == 0;
+        let is_passable = us.uid != 0 || found.mode() & 0o001 != 0;
+        candidate.is_absolute()
+            && candidate.as_os_str().len() <= MAX_BYTES
+            && found.is_dir()
+            && is_ours_alone
+            && is_passable
+            && takes(&candidate.join(places.socket_dir_name()))
+    };
+    let best = candidates.iter().find(serves);
+    best.map_or_else(
+        || places.socket_dir.clone(),
+        |folder| folder.join(places.socket_dir_name()),
+    )
+}
+
+/// Tried rather than computed, for a whole file system may be closed to writers.
+fn takes(folder: &Path) -> bool {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Ok(()) => fs::remove_dir(folder).is_ok(),
+        Err(error) => error.kind() == ErrorKind::AlreadyExists,
+    }
+}
 
 /// Makes the folder if there is none, and refuses one that somebody else made
 /// in the shared temporary folder to listen to our clients.
@@ -54,6 +90,39 @@ mod tests {
 
     fn us() -> Owner {
         Owner::ourselves()
+    }
+
+    #[test]
+    fn a_folder_of_ours_comes_before_the_one_for_temporary_files() {
+        let place = tempfile::tempdir_in("/tmp").unwrap();
+        let places = Places::of(&place.path().join("db")).unwrap();
+        let folder = |name: &str, mode| {
+            let folder = place.path().join(name);
+            fs::create_dir(&folder).unwrap();
+            fs::set_permissions(&folder, Permissions::from_mode(mode)).unwrap();
+            folder
+        };
+        let (good, open) = (folder("good", 0o755), folder("open", 0o777));
+        let closed = folder("closed", 0o700);
+        let deep = folder(&"x".repeat(60), 0o755);
+        let name = places.socket_dir_name();
+        let unfit = [
+            PathBuf::from("relative"),
+            // Root's, and closed to root.
+            PathBuf::from("/proc"),
+            place.path().join("none"),
+            open,
+            deep,
+        ];
+        assert_eq!(choose(&unfit, &places), Path::new("/tmp").join(&name));
+        let several = [unfit.to_vec(), vec![good.clone()]].concat();
+        assert_eq!(choose(&several, &places), good.join(&name));
+        // Root's server has to pass through it as another user.
+        let expected = match us().uid {
+            0 => Path::new("/tmp").join(&name),
+            _ => closed.join(&name),
+        };
+        assert_eq!(choose(&[closed], &places), expected);
     }
 
     #[test]

@@ -23,10 +23,11 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::locks;
 use crate::opening::Afterwards;
+use crate::pid_file::Pid;
 use crate::places::Places;
 use calls::{
     answers, forget_the_parent, is_still_at, read_pid, rename_and_remove, sleep_a_second,
-    socket_address, try_lock, unlock,
+    socket_address, try_lock, unlock, works_in,
 };
 
 const FAST_STOP_SECONDS: u32 = 20;
@@ -54,6 +55,7 @@ struct Watch {
     start_lock_path: CString,
     idle_seconds: u32,
     pid_file: CString,
+    data_dir: CString,
     socket: libc::sockaddr_un,
     socket_files: [CString; 2],
     socket_dir: CString,
@@ -92,6 +94,7 @@ impl Watch {
             start_lock_path: c_string(&places.start_lock)?,
             idle_seconds: idle.as_secs().try_into().unwrap_or(u32::MAX),
             pid_file: c_string(&places.data_dir.join("postmaster.pid"))?,
+            data_dir: c_string(&places.data_dir)?,
             socket: socket_address(&c_string(&places.socket())?),
             socket_files: [
                 c_string(&places.socket())?,
@@ -178,13 +181,8 @@ impl Watch {
             (libc::SIGQUIT, IMMEDIATE_STOP_SECONDS),
         ] {
             for second in 0..seconds {
-                // A number in a file may be stale; a server that answers is not.
-                let Some(pid) = answers(&self.socket)
-                    .then(|| read_pid(&self.pid_file))
-                    .flatten()
-                else {
-                    return;
-                };
+                let pid = read_pid(&self.pid_file).filter(|pid| self.is_server(*pid));
+                let Some(pid) = pid else { return };
                 if second == 0 {
                     // SAFETY: takes no pointers.
                     unsafe { libc::kill(pid, signal) };
@@ -192,6 +190,13 @@ impl Watch {
                 sleep_a_second();
             }
         }
+    }
+
+    /// A number in a file may be stale; a server that works in its directory is not, even if
+    /// its socket is gone, or somewhere else than that of our starter. Where nobody may look
+    /// at where it works, one that answers is none either.
+    fn is_server(&self, pid: Pid) -> bool {
+        works_in(pid, &self.data_dir) || answers(&self.socket)
     }
 
     /// The same as `socket_dir::remove`.

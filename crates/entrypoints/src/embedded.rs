@@ -1,7 +1,7 @@
 //! The private PostgreSQL of `demo` and `--embedded`, with its key file.
 
 use std::io::{Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,6 +14,9 @@ use crate::secret_files::{self, SecretFileError};
 /// The demo's server stays so long after its last user, so that one can look at the
 /// data.
 const STAYS_FOR: Duration = Duration::from_secs(15 * 60);
+
+/// Where programs of root's keep their sockets.
+const RUN: &str = "/run";
 
 /// The database that is made inside the private server.
 const DATABASE: &str = "salla";
@@ -38,6 +41,9 @@ impl Embedded {
         let programs = find_programs(&search, &wanted)?;
         let mut settings = Settings::new(&cluster, programs);
         settings.lifetime = Lifetime::StopWhenIdle(STAYS_FOR);
+        // The second is root's own.
+        let of_the_session = environment("XDG_RUNTIME_DIR").map(PathBuf::from);
+        settings.runtime_dirs = of_the_session.into_iter().chain([RUN.into()]).collect();
         std::fs::create_dir_all(data_dir)
             .with_context(|| format!("making the folder {}", data_dir.display()))?;
         let server = Server::start(settings).with_context(|| {

@@ -95,6 +95,40 @@ pub(super) fn answers(socket: &libc::sockaddr_un) -> bool {
     }
 }
 
+/// Whether a process works in this folder, as a server does in its data directory.
+#[cfg(target_os = "linux")]
+pub(super) fn works_in(pid: Pid, folder: &CStr) -> bool {
+    // "/proc/", up to ten digits, "/cwd" and a zero.
+    let mut link = [0_u8; 24];
+    let (before, after) = (b"/proc/", b"/cwd");
+    link[..before.len()].copy_from_slice(before);
+    let mut end = before.len();
+    let mut unit = 1_000_000_000;
+    while unit > 0 {
+        if pid >= unit {
+            link[end] = b'0' + (pid / unit % 10) as u8;
+            end += 1;
+        }
+        unit /= 10;
+    }
+    link[end..end + after.len()].copy_from_slice(after);
+    let mut found = [0_u8; libc::PATH_MAX as usize];
+    // SAFETY: the link's name ends with a zero, and at most the buffer's length is written.
+    let length = unsafe {
+        let found = found.as_mut_ptr().cast();
+        libc::readlink(link.as_ptr().cast(), found, libc::PATH_MAX as usize)
+    };
+    let found = usize::try_from(length)
+        .ok()
+        .and_then(|length| found.get(..length));
+    found == Some(folder.to_bytes())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn works_in(_pid: Pid, _folder: &CStr) -> bool {
+    false
+}
+
 pub(super) fn read_pid(file: &CStr) -> Option<Pid> {
     let mut text = [0_u8; 16];
     // SAFETY: at most the buffer's length is read into it.
@@ -137,4 +171,22 @@ pub(super) fn socket_address(path: &CStr) -> libc::sockaddr_un {
         *to = *from as libc::c_char;
     }
     address
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::ffi::CString;
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+
+    #[test]
+    fn where_a_process_works_is_seen() {
+        let folder = std::env::current_dir().unwrap();
+        let folder = CString::new(folder.as_os_str().as_bytes()).unwrap();
+        let us = std::process::id() as Pid;
+        assert!(works_in(us, &folder));
+        assert!(!works_in(us, c"/nowhere"));
+        assert!(!works_in(Pid::MAX, &folder), "there is no such process");
+    }
 }

@@ -195,3 +195,51 @@ fn a_server_that_outlives_us_holds_nothing_of_ours_open() {
     assert!(ended.is_ok(), "the server keeps our pipe open");
     drop(server);
 }
+
+/// Of two programs one was started in a session and one was not: they meet all the same.
+#[test]
+fn the_socket_lies_where_its_starter_wanted_it() {
+    let place = passable_folder();
+    let data_dir = place.path().join("db");
+    let first = Server::start(Settings {
+        runtime_dirs: vec![place.path().to_owned()],
+        ..settings(&data_dir)
+    })
+    .unwrap();
+    assert!(first.socket_dir().starts_with(place.path()));
+    let second = Server::start(settings(&data_dir)).unwrap();
+    assert_eq!(second.socket_dir(), first.socket_dir());
+    assert_eq!(Client::connect(&second).ask_one("select 1"), "1");
+    let folder = first.socket_dir().to_owned();
+    drop((first, second));
+    assert!(!folder.exists(), "the socket's folder was left behind");
+}
+
+/// The folder of a session goes with the session.
+#[test]
+fn a_watched_server_whose_socket_is_gone_is_stopped_all_the_same() {
+    let place = passable_folder();
+    let data_dir = place.path().join("db");
+    let server = Server::start(Settings {
+        lifetime: Lifetime::StopWhenIdle(std::time::Duration::from_secs(1)),
+        ..settings(&data_dir)
+    })
+    .unwrap();
+    let pid = server.pid();
+    fs::remove_dir_all(server.socket_dir()).unwrap();
+    drop(server);
+    eventually("the server is stopped", || !kill(pid, 0));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_is_found_by_root_who_may_not_look_into_it() {
+    let place = passable_folder();
+    let data_dir = place.path().join("db");
+    let server = Server::start(settings(&data_dir)).unwrap();
+    let confined = Holder::spawn_confined("private", &data_dir);
+    let confined = Holder::wait_until_ready(confined);
+    assert!(confined.attached);
+    assert_eq!(confined.server_pid, server.pid());
+    confined.kill();
+}

@@ -47,7 +47,7 @@ fn files(folder: &str) -> Vec<String> {
 fn pages() -> Vec<String> {
     let mut pages = files("docs");
     pages.retain(|path| path.ends_with(".md"));
-    pages.extend(["README.md", "ARCHITECTURE.md"].map(str::to_owned));
+    pages.extend(["README.md", "ARCHITECTURE.md", "SECURITY.md"].map(str::to_owned));
     pages
 }
 

@@ -42,6 +42,7 @@ pub fn decide(failure: &Failure, attempt: Attempt) -> Decision {
     match failure {
         Failure::Disconnected(_)
         | Failure::Broken { .. }
+        | Failure::TooLarge { .. }
         | Failure::TooManyRejections { .. }
         | Failure::Unbalanced { .. }
         | Failure::Bug { .. } => Decision::Fail,
@@ -86,6 +87,7 @@ pub fn belongs_to_the_dead_letters(failure: &Failure) -> bool {
         Failure::Broken { .. }
         | Failure::Bug { .. }
         | Failure::NotJson { .. }
+        | Failure::TooLarge { .. }
         | Failure::Transient { .. }
         | Failure::Throttled { .. }
         | Failure::Database { .. }

@@ -62,6 +62,10 @@ pub enum Failure {
     /// asked for. A page of maintenance passes, a damaged one does not.
     #[error("{what}")]
     NotJson { what: String },
+    /// The operator must act: an answer is longer than any that is read, and cannot be had
+    /// in parts.
+    #[error("{what}")]
+    TooLarge { what: String },
     /// The operator must act: so many records of one kind were rejected that our
     /// reading, and not the shop, is probably wrong.
     #[error(
@@ -300,6 +304,7 @@ impl Failure {
         Self::Throttled { .. } => "throttled",
         Self::Broken { .. } => "broken",
         Self::NotJson { .. } => "not_json",
+        Self::TooLarge { .. } => "too_large",
         Self::TooManyRejections { .. } => "too_many_rejections",
         Self::Unbalanced { .. } => "unbalanced",
         Self::Database { .. } => "database",
@@ -325,6 +330,10 @@ impl Failure {
             Self::NotJson { .. } => {
                 "nothing is lost; run the same command again later, and if it stops at the same \
                  answer, report to Salla which one it is: nothing of it can be read"
+            }
+            Self::TooLarge { .. } => {
+                "nothing is lost; report to Salla which answer it is: nothing that a shop sells \
+                 makes one so long"
             }
             Self::TooManyRejections { .. } => {
                 "look at `salla-sync rejected`; if the records are really bad, start again with a \
@@ -372,7 +381,9 @@ impl Failure {
                 "nothing was changed; set the clocks by NTP and look with `salla-sync doctor`: the \
                  run goes on by itself"
             }
-            Self::Broken { .. } | Self::LeaseLost | Self::Bug { .. } => self.advice(),
+            Self::Broken { .. } | Self::TooLarge { .. } | Self::LeaseLost | Self::Bug { .. } => {
+                self.advice()
+            }
         }
     }
 
@@ -397,6 +408,7 @@ impl Failure {
             Self::Disconnected(_)
             | Self::Broken { .. }
             | Self::NotJson { .. }
+            | Self::TooLarge { .. }
             | Self::TooManyRejections { .. }
             | Self::Unbalanced { .. }
             | Self::Bug { .. } => false,

@@ -24,13 +24,15 @@ pub enum RejectionCode {
     OutOfRange,
     /// An order is there and its items are not found.
     MissingItems,
+    /// The record alone is longer than any answer that is read.
+    TooLarge,
     /// The record was understood and the database does not take it: a constraint, the
     /// limit of an index, a column's type, or a trigger.
     RefusedByDatabase,
 }
 
 impl RejectionCode {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::NotAnObject,
         Self::InvalidJson,
         Self::MissingId,
@@ -42,6 +44,7 @@ impl RejectionCode {
         Self::InvalidField,
         Self::OutOfRange,
         Self::MissingItems,
+        Self::TooLarge,
         Self::RefusedByDatabase,
     ];
 
@@ -58,6 +61,7 @@ impl RejectionCode {
             Self::InvalidField => "invalid_field",
             Self::OutOfRange => "out_of_range",
             Self::MissingItems => "missing_items",
+            Self::TooLarge => "too_large",
             Self::RefusedByDatabase => "refused_by_database",
         }
     }

@@ -21,6 +21,7 @@ use crate::clocks;
 use crate::memory::Memory;
 use crate::passes::sequence::{read_again, read_everything};
 use crate::passes::{CUSTOMERS_IN_MEMORY, LANDINGS, PAGES_IN_MEMORY, SharedCeiling, Workshop};
+use crate::portions::Portions;
 use crate::ports::clock::Clock;
 use crate::ports::landing::{Landing, RunLease};
 use crate::ports::platform::{BudgetReading, Platform};
@@ -380,6 +381,7 @@ fn workshop(
         reach: plan.probe.reach(),
         rejection_limit: importer.settings.rejection_limit,
         ceiling: SharedCeiling::new(ceiling),
+        portions: Portions::default(),
         max_orders: plan.probe.max_orders,
         pages_in_memory: Arc::new(Semaphore::new(PAGES_IN_MEMORY)),
         customers_in_memory: Arc::new(Semaphore::new(CUSTOMERS_IN_MEMORY)),

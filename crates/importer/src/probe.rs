@@ -13,6 +13,8 @@ use domain::shop::ShopInfo;
 use domain::window::{DayRange, Overlap};
 use jiff::civil::Date;
 
+use crate::memory::Room;
+use crate::portions::beginning;
 use crate::ports::clock::{Clock, within};
 use crate::ports::platform::{Page, PageRequest, Pagination, Platform, Records, Sort};
 use crate::recent::Head;
@@ -38,8 +40,9 @@ pub async fn probe(
     clock: &dyn Clock,
     wanted: &ProbeRequest<'_>,
 ) -> Result<Plan, Failure> {
-    let newest = newest_orders(platform, wanted.range).await?;
+    let (newest, room) = newest_orders(platform, wanted.range).await?;
     let (orders, sample) = (newest.pagination, Sample::of(newest, wanted.range));
+    drop(room);
     let rest = async {
         tokio::try_join!(
             overlap(platform, &sample),
@@ -108,17 +111,14 @@ async fn recently_updated(
         return Ok(Head::default());
     }
     let days = wanted.range.widened(Overlap::EXCLUSIVE);
-    let page = platform
-        .list_page(&orders_request(days, Sort::UpdatedFirst, 1))
-        .await?;
+    let request = orders_request(days, Sort::UpdatedFirst, 1);
+    let (page, _room) = beginning(platform, request).await?;
     Ok(Head::of(&page))
 }
 
-async fn newest_orders(platform: &dyn Platform, range: DayRange) -> Result<Page, Failure> {
+async fn newest_orders(platform: &dyn Platform, range: DayRange) -> Result<(Page, Room), Failure> {
     let days = range.widened(Overlap::EXCLUSIVE);
-    platform
-        .list_page(&orders_request(days, Sort::NewestFirst, 1))
-        .await
+    beginning(platform, orders_request(days, Sort::NewestFirst, 1)).await
 }
 
 pub(crate) fn orders_request(days: DayRange, sort: Sort, page: u32) -> PageRequest {
@@ -127,6 +127,7 @@ pub(crate) fn orders_request(days: DayRange, sort: Sort, page: u32) -> PageReque
         days: Some(days),
         slice: None,
         page,
+        per_page: MOST_PER_PAGE,
         sort,
         expanded: true,
     }
@@ -167,9 +168,8 @@ async fn overlap(platform: &dyn Platform, sample: &Sample) -> Result<Overlap, Fa
         return Ok(Overlap::EXCLUSIVE);
     };
     let only = DayRange { from: day, to: day };
-    let page = platform
-        .list_page(&orders_request(only, Sort::NewestFirst, 1))
-        .await?;
+    let request = orders_request(only, Sort::NewestFirst, 1);
+    let (page, _room) = beginning(platform, request).await?;
     // The rows and not `total`, which may be off by a few.
     Ok(match page.records.is_empty() {
         true => Overlap::EXCLUSIVE,
@@ -198,9 +198,7 @@ async fn detail_case(platform: &dyn Platform, sample: &Sample) -> Result<DetailC
 }
 
 async fn first_page(platform: &dyn Platform, resource: Resource) -> Result<Pagination, Failure> {
-    let page = platform
-        .list_page(&PageRequest::first(resource, None))
-        .await?;
+    let (page, _room) = beginning(platform, PageRequest::first(resource, None)).await?;
     Ok(page.pagination)
 }
 

@@ -17,6 +17,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
+use crate::portions::beginning;
 use crate::ports::platform::{PageRequest, Platform};
 
 /// The platform's adapter decides what is really sent at once.
@@ -87,7 +88,7 @@ pub async fn verify_windows(
     let asking = whole.into_iter().map(|window| async move {
         let days = window.listing.days.map(|days| reach.of(days));
         let request = PageRequest::first(window.listing.resource, days);
-        let page = platform.list_page(&request).await?;
+        let (page, _room) = beginning(platform, request).await?;
         Ok(compare(window, page.pagination.total, as_of))
     });
     stream::iter(asking).buffered(IN_FLIGHT).try_collect().await

@@ -113,7 +113,9 @@ fn decide_api(
         let now = platform.clock.now().as_second();
         drift::after_answer(&shop, scenario, request, served + 1, now);
     }
-    answer.damaged(scenario.quirks.damaged_texts).with(headers)
+    let quirks = scenario.quirks;
+    let answer = answer.damaged(quirks).compressed(quirks.gzip);
+    answer.with(headers)
 }
 
 /// The answer of a fault that has a status.

@@ -59,10 +59,10 @@ pub use drift::{DriftEvent, DriftKind};
 pub use ledger::LedgerReport;
 pub use scenario::{
     AppAge, Block, Ceiling, CeilingHow, ClockSpec, CustomerDates, CustomersLimit, DateFilter,
-    Drift, DriftCounts, EmptyLinks, EndlessPages, Fault, FaultRates, FilterZone, FloatDigits,
-    ItemLoss, ItemProduct, Latency, LifetimeField, Limits, ListManners, Lists, Oauth, Outage,
-    OutageLength, PlanLimits, ProductFilters, Quirks, ResourceDrift, RetryAfter, Scenario,
-    ShopState, Temperament, TextDamage, ThrottleBody,
+    Drift, DriftCounts, EmptyLinks, EndlessPages, Fault, FaultRates, Filling, FilterZone,
+    FloatDigits, ItemLoss, ItemProduct, Latency, LifetimeField, Limits, ListManners, Lists,
+    LongRecords, Oauth, Outage, OutageLength, PlanLimits, ProductFilters, Quirks, ResourceDrift,
+    RetryAfter, Scenario, ShopState, Temperament, TextDamage, ThrottleBody,
 };
 pub use shop::invalid::{InvalidKind, InvalidRates};
 pub use shop::{

@@ -58,11 +58,12 @@ pub(crate) struct Rejected<'a> {
 
 impl Rejected<'_> {
     /// A record without a readable id is known by its text, so that meeting it again
-    /// adds nothing.
+    /// adds nothing; one without a text as well by what is said of it.
     fn key(&self) -> String {
-        match self.salla_id {
-            Some(id) => id.to_string(),
-            None => format!("sha256:{:x}", Sha256::digest(self.raw)),
+        match (self.salla_id, self.raw) {
+            (Some(id), _) => id.to_string(),
+            (None, "") => format!("sha256:{:x}", Sha256::digest(&self.rejection.message)),
+            (None, raw) => format!("sha256:{:x}", Sha256::digest(raw)),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use database::{Database, SchemaState};
 use domain::failure::{Disconnection, Failure};
+use domain::plan::MOST_PER_PAGE;
 use domain::resource::Resource;
 use importer::clocks::{self, Agreement};
 use importer::ports::clock::{Clock, SystemClock};
@@ -314,6 +315,7 @@ async fn check_scope(report: &mut Report, client: &dyn Platform, resource: Resou
         days: None,
         slice: None,
         page: 1,
+        per_page: MOST_PER_PAGE,
         sort: Sort::NewestFirst,
         expanded: false,
     };

@@ -16,6 +16,7 @@ mod inside;
 mod jobs;
 mod letters;
 mod logs;
+mod memory;
 mod observation;
 mod other_shop;
 mod output;

@@ -24,6 +24,7 @@ use super::route::Route;
 use super::walk::{Walk, Walked, begin_anew};
 use super::{Precedence, Workshop};
 use crate::memory;
+use crate::portions::{beginning, smaller};
 use crate::ports::platform::{PageRequest, Records, Sort};
 use crate::ports::runs::{Part, StoredWindow};
 
@@ -125,7 +126,8 @@ async fn filter_works(
             slice: Some(*slice),
             ..PageRequest::first(window.resource, None)
         };
-        match shop.platform.list_page(&request).await {
+        let page = beginning(&*shop.platform, request).await;
+        match page.map(|(page, _room)| page) {
             Ok(page) if Some(page.pagination.total) < window.first_total => return Ok(true),
             Ok(_) => {}
             Err(Failure::Broken { what }) => {
@@ -143,7 +145,16 @@ async fn categories(shop: &Workshop) -> Result<BTreeSet<i64>, Failure> {
     let mut ids = BTreeSet::new();
     let mut request = PageRequest::first(Resource::Categories, None);
     loop {
-        let page = shop.platform.list_page(&request).await?;
+        let (page, _room) = memory::fetching(shop.platform.list_page(&request)).await;
+        let page = match (page, smaller(request.per_page)) {
+            (Err(Failure::TooLarge { .. }), Some(portion)) => {
+                request.per_page = portion;
+                request.page = 1;
+                ids.clear();
+                continue;
+            }
+            (page, _) => page?,
+        };
         let known = ids.len();
         if let Records::Categories(categories) = &page.records {
             let understood = categories.iter().filter_map(|c| c.outcome.as_ref().ok());
@@ -187,12 +198,14 @@ async fn add_up_one(shop: &Workshop, window: StoredWindow) -> Result<Listing, Fa
     let id = window.id;
     let window = begin_anew(shop, window).await?;
     let mut walk = Walk::resume(shop, window).await?;
-    walk.read_first_page().await?;
-    let mut listing = shop.runs.listing(shop.lease, id).await?;
-    if listing.proof() == Proof::Unproven && listing.difference() > 0 {
-        walk.run(&mut Precedence::Free).await?;
-        listing = shop.runs.listing(shop.lease, id).await?;
-    }
+    let listing = loop {
+        match walk.add_up().await {
+            Err(Failure::TooLarge { .. }) if walk.takes_smaller_portions() => {
+                walk.again().await?;
+            }
+            listing => break listing?,
+        }
+    };
     if listing.proof() != Proof::Unproven {
         shop.runs.settle_window(shop.lease, id, false).await?;
     }
@@ -200,6 +213,17 @@ async fn add_up_one(shop: &Workshop, window: StoredWindow) -> Result<Listing, Fa
 }
 
 impl Walk<'_> {
+    async fn add_up(&mut self) -> Result<Listing, Failure> {
+        let (shop, id) = (self.shop, self.window.id);
+        self.read_first_page().await?;
+        let listing = shop.runs.listing(shop.lease, id).await?;
+        if listing.proof() == Proof::Unproven && listing.difference() > 0 {
+            self.run(&mut Precedence::Free).await?;
+            return shop.runs.listing(shop.lease, id).await;
+        }
+        Ok(listing)
+    }
+
     /// Whether the first page that reaches across the ceiling lacks rows. Looking there
     /// before anything else is read costs nothing where there is no ceiling.
     pub(super) async fn ceiling_shows(&mut self) -> Result<bool, Failure> {
@@ -295,14 +319,17 @@ impl Walk<'_> {
             sort: Sort::NewestFirst,
             ..self.request(1)
         };
-        let page = self.shop.platform.list_page(&request).await?;
+        let (page, room) = memory::fetching(self.shop.platform.list_page(&request)).await;
+        let page = page?;
         let mut hidden = page.records.ids();
         let newest = hidden.first().copied();
         hidden.retain(|id| !listed.contains(id));
         if page.pagination.total != reported || hidden.is_empty() {
             return Ok(false);
         }
-        let (page, _room) = memory::fetching(self.ask(page.pagination.total_pages)).await;
+        let last = page.pagination.total_pages;
+        drop((page, room));
+        let (page, _room) = memory::fetching(self.ask(last)).await;
         let page = page?;
         let shown = page.records.ids();
         let is_shown = |id: &i64| Some(*id) == newest || hidden.contains(id);
@@ -390,8 +417,7 @@ impl Walk<'_> {
     }
 
     async fn read_first_page(&mut self) -> Result<(), Failure> {
-        let request = self.request(1);
-        let (page, _room) = memory::fetching(self.shop.platform.list_page(&request)).await;
+        let (page, _room) = memory::fetching(self.ask(1)).await;
         let page = page?;
         self.window.first_total = Some(page.pagination.total);
         self.window.total_pages = Some(page.pagination.total_pages);

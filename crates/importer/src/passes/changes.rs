@@ -14,13 +14,15 @@ use domain::certificate::settlement_bound;
 use domain::failure::Failure;
 use domain::order::{Completeness, Order};
 use domain::plan::Plan;
+use domain::resource::Resource;
 use domain::window::{DayRange, Overlap};
 use jiff::Timestamp;
 
 use super::Workshop;
 use crate::memory;
 use crate::metrics;
-use crate::ports::platform::{Decoded, Page, Pagination, Records, Sort};
+use crate::portions::smaller;
+use crate::ports::platform::{Decoded, Page, PageRequest, Pagination, Records, Sort};
 use crate::probe::orders_request;
 use crate::recent::{self, Head, Recent};
 
@@ -33,7 +35,6 @@ const MOST_PAGES: u32 = 200;
 const MOST_ROUNDS: u32 = 8;
 
 /// What has been read of the list of changes.
-#[derive(Default)]
 pub(super) struct Read {
     pub(super) rows: Vec<Row>,
     /// Orders that may have been updated since the run began.
@@ -42,6 +43,7 @@ pub(super) struct Read {
     pub(super) changed: BTreeSet<i64>,
     /// The list was read to where it began when the run did.
     pub(super) are_all_read: bool,
+    per_page: u32,
 }
 
 /// What is kept of an updated order.
@@ -72,11 +74,19 @@ enum Round {
     Moved { head: Head, has_news: bool },
     /// The list shows no more, though there is more.
     CutOff,
+    /// A page was longer than any answer that is read; the next ones are smaller.
+    TooLarge,
 }
 
 /// Reads and lands what was updated since the run began.
 pub(super) async fn read(shop: &Workshop, plan: &Plan) -> Result<Read, Failure> {
-    let mut read = Read::default();
+    let mut read = Read {
+        rows: Vec::new(),
+        updated: HashSet::new(),
+        changed: BTreeSet::new(),
+        are_all_read: false,
+        per_page: shop.portions.of(Resource::Orders),
+    };
     let mut former = Head::planned(&plan.probe);
     let mut pages_left = MOST_PAGES;
     let mut is_read_again = false;
@@ -97,6 +107,7 @@ pub(super) async fn read(shop: &Workshop, plan: &Plan) -> Result<Read, Failure> 
                 is_read_again = false;
             }
             Round::CutOff => break,
+            Round::TooLarge => {}
         }
     }
     tracing::warn!(
@@ -128,8 +139,16 @@ impl Read {
             };
             *pages_left = left;
             // The room is kept until the page has landed and was looked through.
-            let (page, _room) = memory::fetching(page(shop, range, number)).await;
-            let Some(page) = page? else {
+            let (page, _room) = memory::fetching(page(shop, range, number, self.per_page)).await;
+            let page = match (page, smaller(self.per_page)) {
+                (Err(Failure::TooLarge { .. }), Some(portion)) => {
+                    self.per_page = portion;
+                    return Ok(Round::TooLarge);
+                }
+                (Err(Failure::TooLarge { .. }), None) => None,
+                (page, _) => page?,
+            };
+            let Some(page) = page else {
                 break;
             };
             seen.extend(page.records.ids());
@@ -181,9 +200,17 @@ impl Read {
 }
 
 /// A page of the list of changes, if Salla shows it.
-async fn page(shop: &Workshop, range: DayRange, number: u32) -> Result<Option<Page>, Failure> {
+async fn page(
+    shop: &Workshop,
+    range: DayRange,
+    number: u32,
+    per_page: u32,
+) -> Result<Option<Page>, Failure> {
     let days = range.widened(Overlap::EXCLUSIVE);
-    let request = orders_request(days, Sort::UpdatedFirst, number);
+    let request = PageRequest {
+        per_page,
+        ..orders_request(days, Sort::UpdatedFirst, number)
+    };
     match shop.platform.list_page(&request).await {
         // The pages behind a ceiling may be refused.
         Err(Failure::Broken { .. }) if number > 1 => Ok(None),

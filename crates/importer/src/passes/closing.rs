@@ -30,7 +30,8 @@ use super::changes::{Read, Row, read};
 use super::known::KnownRows;
 use super::walk::{Walk, begin_anew};
 use super::{Workshop, details};
-use crate::ports::platform::{Page, PageRequest};
+use crate::portions::beginning;
+use crate::ports::platform::PageRequest;
 use crate::ports::runs::StoredWindow;
 use crate::recent::MISREAD;
 
@@ -95,16 +96,17 @@ async fn is_stale_list(shop: &Workshop, window: &StoredWindow) -> Result<bool, F
         return Ok(false);
     }
     let listing = shop.runs.listing(shop.lease, window.id).await?;
-    let page = first_page_now(shop, window).await?;
-    let total = page.pagination.total;
+    let (total, ids) = first_page_now(shop, window).await?;
     // One that is new while another is gone leaves `total` as it was.
-    let (lease, ids) = (shop.lease, page.records.ids());
+    let lease = shop.lease;
     let unlisted = shop.runs.not_listed(lease, window.resource, &ids).await?;
     let has_new = !unlisted.is_empty();
     if window.resource == Resource::Customers && (total > listing.reported || has_new) {
         let mut walk = Walk::resume(shop, window.clone()).await?;
-        let again = walk.read_ends_again(listing.cut_short).await?;
-        return Ok(again.proof() == Proof::Unproven);
+        return match walk.read_ends_again(listing.cut_short).await {
+            Err(Failure::TooLarge { .. }) if walk.takes_smaller_portions() => Ok(true),
+            again => Ok(again?.proof() == Proof::Unproven),
+        };
     }
     Ok(has_new || total != listing.reported)
 }
@@ -167,6 +169,7 @@ async fn changes(shop: &Workshop, plan: &Plan) -> Result<Changes, Failure> {
         updated,
         changed,
         are_all_read,
+        ..
     } = read(shop, plan).await?;
     let all: Vec<i64> = rows.iter().map(|row| row.id).collect();
     let (lease, resource) = (shop.lease, Resource::Orders);
@@ -209,7 +212,7 @@ async fn stale_windows(
 ) -> Result<Vec<StoredWindow>, Failure> {
     let checks = windows.into_iter().map(|window| async move {
         let is_stale = has_new_orders(shop, &window, changes)
-            || Some(first_page_now(shop, &window).await?.pagination.total) != window.first_total;
+            || Some(first_page_now(shop, &window).await?.0) != window.first_total;
         Ok::<_, Failure>(is_stale.then_some(window))
     });
     let checked = futures::future::try_join_all(checks).await?;
@@ -226,10 +229,15 @@ fn has_new_orders(shop: &Workshop, window: &StoredWindow, changes: &Changes) -> 
     })
 }
 
-async fn first_page_now(shop: &Workshop, window: &StoredWindow) -> Result<Page, Failure> {
+/// `total` and the ids that the list begins with.
+async fn first_page_now(
+    shop: &Workshop,
+    window: &StoredWindow,
+) -> Result<(u64, Vec<i64>), Failure> {
     let request = PageRequest {
         slice: window.slice,
         ..PageRequest::first(window.resource, shop.days_to_ask(window))
     };
-    shop.platform.list_page(&request).await
+    let (page, _room) = beginning(&*shop.platform, request).await?;
+    Ok((page.pagination.total, page.records.ids()))
 }

@@ -14,6 +14,7 @@ use jiff::ToSpan as _;
 use jiff::civil::{Date, date};
 
 use super::Workshop;
+use crate::portions::beginning;
 use crate::ports::platform::{PageRequest, Records};
 use crate::ports::runs::Part;
 
@@ -85,7 +86,8 @@ async fn is_listed(
         slice: Some(Slice::Created(meaning)),
         ..PageRequest::first(Resource::Customers, Some(days))
     };
-    match shop.platform.list_page(&request).await {
+    let page = beginning(&*shop.platform, request).await;
+    match page.map(|(page, _room)| page) {
         Ok(page) => Ok(Some(page.records.ids().contains(&id))),
         Err(Failure::Broken { what }) => {
             tracing::warn!(what, "Salla refuses the dates of customers");

@@ -17,6 +17,7 @@ use super::Precedence;
 use super::behind::LastPage;
 use super::walk::{End, Walk, page_span};
 use crate::memory;
+use crate::portions::beginning;
 use crate::ports::platform::{PageRequest, Sort};
 use crate::ports::runs::StoredWindow;
 use tracing::Instrument as _;
@@ -101,8 +102,9 @@ impl Walk<'_> {
             sort: Sort::NewestFirst,
             ..self.request(1)
         };
-        let newest = self.shop.platform.list_page(&request).await?;
+        let (newest, room) = beginning(&*self.shop.platform, request).await?;
         let (total, newest) = (newest.pagination.total, newest.records.ids());
+        drop(room);
         if total == pagination.total
             && !known.has_moved(&self.window, self.shop.reach)
             && let Some(rows) = known.between(&oldest, &newest, total)

@@ -28,6 +28,7 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use crate::memory::Memory;
+use crate::portions::Portions;
 use crate::ports::clock::Clock;
 use crate::ports::landing::{Landed, Landing, RunLease};
 use crate::ports::platform::Platform;
@@ -59,6 +60,8 @@ pub struct Workshop {
     pub rejection_limit: RejectionLimit,
     /// Where the shop's lists stop.
     pub ceiling: SharedCeiling,
+    /// How many rows of its lists fit into an answer.
+    pub portions: Portions,
     pub max_orders: Option<u64>,
     /// When the run was started for the first time, and not later by Salla's dates.
     pub began_at: Timestamp,

@@ -62,14 +62,18 @@ impl FirstPage {
                 Resource::Categories => Records::Categories(vec![]),
                 Resource::OrderStatuses => Records::OrderStatuses(vec![]),
             },
-            pagination: Pagination {
-                count: 0,
-                total: self.total,
-                per_page: self.per_page(),
-                current_page: request.page,
-                total_pages: self.total_pages,
-            },
+            pagination: self.pagination(request),
             version: self.asked_at,
+        }
+    }
+
+    pub(super) fn pagination(self, request: &PageRequest) -> Pagination {
+        Pagination {
+            count: 0,
+            total: self.total,
+            per_page: self.per_page(),
+            current_page: request.page,
+            total_pages: self.total_pages,
         }
     }
 

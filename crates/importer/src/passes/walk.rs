@@ -28,6 +28,7 @@ use super::route::Route;
 use super::{Precedence, Workshop};
 use crate::memory;
 use crate::metrics;
+use crate::portions;
 use crate::ports::landing::{Landed, WalkedPage};
 use crate::ports::platform::{Page, PageRequest, Pagination, Sort};
 use crate::ports::runs::{Part, StoredWindow};
@@ -78,49 +79,68 @@ pub(crate) async fn walk_window(
     walk.known.clone_from(&known);
     let mut to_compare = known;
     loop {
-        let end = match to_compare.take() {
-            Some(known) => walk.compare(&known, precedence).await?,
-            None => walk.run(precedence).await?,
-        };
-        match end {
-            End::TooLarge(halves) => return walk.split(halves).await,
-            End::AtCeiling => {
-                if let Fit::Parts(parts) = walk.cut_to_fit().await? {
-                    return Ok(parts);
-                }
+        match walk.until_settled(&mut to_compare, precedence).await {
+            Err(Failure::TooLarge { what }) if walk.takes_smaller_portions() => {
+                tracing::info!(what, "the list is read again in smaller portions");
+                walk.again().await?;
             }
-            End::Moved => match walk.halves() {
-                Some(halves) => return walk.split(halves).await,
-                None => walk.again().await?,
-            },
-            End::Complete => {
-                let mut listing = walk.listing().await?;
-                if walk.stops_at_ceiling(&listing).await? {
-                    match walk.cut_to_fit().await? {
-                        Fit::Parts(parts) => return Ok(parts),
-                        Fit::Rescan => continue,
-                        Fit::AsFarAsShown => listing = walk.listing().await?,
+            walked => return walked,
+        }
+    }
+}
+
+impl Walk<'_> {
+    async fn until_settled(
+        &mut self,
+        to_compare: &mut Option<Arc<KnownRows>>,
+        precedence: &mut Precedence,
+    ) -> Result<Walked, Failure> {
+        let walk = self;
+        loop {
+            let end = match to_compare.take() {
+                Some(known) => walk.compare(&known, precedence).await?,
+                None => walk.run(precedence).await?,
+            };
+            match end {
+                End::TooLarge(halves) => return walk.split(halves).await,
+                End::AtCeiling => {
+                    if let Fit::Parts(parts) = walk.cut_to_fit().await? {
+                        return Ok(parts);
                     }
                 }
-                if walk.is_over(&listing) {
-                    if listing.proof() == Proof::Unproven && walk.ceiling_is_none().await? {
-                        walk.again().await?;
-                        continue;
+                End::Moved => match walk.halves() {
+                    Some(halves) => return walk.split(halves).await,
+                    None => walk.again().await?,
+                },
+                End::Complete => {
+                    let mut listing = walk.listing().await?;
+                    if walk.stops_at_ceiling(&listing).await? {
+                        match walk.cut_to_fit().await? {
+                            Fit::Parts(parts) => return Ok(parts),
+                            Fit::Rescan => continue,
+                            Fit::AsFarAsShown => listing = walk.listing().await?,
+                        }
                     }
-                    return walk.end(listing).await;
-                }
-                tracing::info!(
-                    walk = walk.window.walk,
-                    reported = listing.reported,
-                    listed = listing.listed(),
-                    "one scan does not prove this window"
-                );
-                match walk.halves() {
-                    // A `total` that only is off is the same on the next scan.
-                    Some(halves) if !listing.total_was_stable || walk.walks_made > 1 => {
-                        return walk.split(halves).await;
+                    if walk.is_over(&listing) {
+                        if listing.proof() == Proof::Unproven && walk.ceiling_is_none().await? {
+                            walk.again().await?;
+                            continue;
+                        }
+                        return walk.end(listing).await;
                     }
-                    _ => walk.again().await?,
+                    tracing::info!(
+                        walk = walk.window.walk,
+                        reported = listing.reported,
+                        listed = listing.listed(),
+                        "one scan does not prove this window"
+                    );
+                    match walk.halves() {
+                        // A `total` that only is off is the same on the next scan.
+                        Some(halves) if !listing.total_was_stable || walk.walks_made > 1 => {
+                            return walk.split(halves).await;
+                        }
+                        _ => walk.again().await?,
+                    }
                 }
             }
         }
@@ -142,6 +162,8 @@ pub(super) struct Walk<'a> {
     known: Option<Arc<KnownRows>>,
     /// What the present scan began with.
     pub(super) ceiling: Ceiling,
+    /// What the pages of this scan are asked for with: their numbers mean nothing else.
+    pub(super) per_page: u32,
 }
 
 impl<'a> Walk<'a> {
@@ -153,6 +175,10 @@ impl<'a> Walk<'a> {
         if window.walk == 0 {
             window.walk = shop.runs.begin_walk(shop.lease, window.id).await?;
         }
+        let per_page = match (window.first_total, window.total_pages) {
+            (Some(total), Some(pages)) => portions::of_scan(total, pages),
+            _ => shop.portions.of(window.resource),
+        };
         shop.tracker
             .window_had(window.id, window.pages_done.len() as u64);
         Ok(Self {
@@ -163,6 +189,7 @@ impl<'a> Walk<'a> {
             is_at_ceiling: false,
             known: None,
             ceiling: shop.ceiling.get(),
+            per_page,
         })
     }
 
@@ -171,7 +198,15 @@ impl<'a> Walk<'a> {
         self.walks_made += 1;
         self.last = None;
         self.ceiling = self.shop.ceiling.get();
+        self.per_page = self.shop.portions.of(self.window.resource);
         Ok(())
+    }
+
+    /// From now on, if a page can be smaller than those of this scan.
+    pub(super) fn takes_smaller_portions(&self) -> bool {
+        self.shop
+            .portions
+            .lower(self.window.resource, self.per_page)
     }
 
     pub(super) async fn split(&self, halves: [DayRange; 2]) -> Result<Walked, Failure> {
@@ -294,7 +329,7 @@ impl<'a> Walk<'a> {
 
     /// A window that does not balance stays unsettled, so that starting the run again
     /// walks it again.
-    async fn end(self, listing: Listing) -> Result<Walked, Failure> {
+    async fn end(&self, listing: Listing) -> Result<Walked, Failure> {
         let shop = self.shop;
         if listing.proof() != Proof::Unproven {
             shop.runs
@@ -392,6 +427,7 @@ impl<'a> Walk<'a> {
             days: self.shop.days_to_ask(&self.window),
             slice: self.window.slice,
             page,
+            per_page: self.per_page,
             sort,
             expanded: self.window.resource == Resource::Orders,
         }
@@ -451,6 +487,8 @@ impl<'a> Walk<'a> {
     ) -> impl Future<Output = Result<Page, Failure>> + Send + use<> {
         let (request, first) = (self.request(number), self.first_page());
         let platform = self.shop.platform.clone();
+        let known = self.window.first_total.map(|_| first.pagination(&request));
+        let known = (known, first.asked_at);
         async move {
             match platform.list_page(&request).await {
                 // Above its ceiling, or behind its end, a list may answer with an error; that
@@ -458,6 +496,9 @@ impl<'a> Walk<'a> {
                 Err(Failure::Broken { what }) if request.page > 1 => {
                     tracing::warn!(page = request.page, what, "Salla refuses a page");
                     Ok(first.empty(&request))
+                }
+                Err(failure @ Failure::TooLarge { .. }) if request.per_page == 1 => {
+                    portions::too_large(&*platform, &request, known, failure).await
                 }
                 result => result,
             }

@@ -5,6 +5,7 @@ use domain::catalogue::{Category, Product};
 use domain::customer::Customer;
 use domain::failure::Failure;
 use domain::order::{Order, OrderItem, OrderStatus, Version};
+use domain::plan::MOST_PER_PAGE;
 use domain::rejection::{Rejection, RejectionCode};
 use domain::resource::Resource;
 use domain::shop::ShopInfo;
@@ -26,10 +27,12 @@ pub trait Platform: Send + Sync {
 
     /// One page of a list. The page may hold fewer or more rows than another one,
     /// repeat rows of another one, and miss rows that moved meanwhile; only a stable
-    /// walk proves anything. A page past the end is an empty page.
+    /// walk proves anything. A page past the end is an empty page. One that is longer than
+    /// any answer that is read is [`Failure::TooLarge`]: then fewer rows may be asked for.
     async fn list_page(&self, request: &PageRequest) -> Result<Page, Failure>;
 
-    /// `GET /orders/{id}`. `None`: Salla no longer has the order (404).
+    /// `GET /orders/{id}`. `None`: Salla no longer has the order (404). An order that is
+    /// longer than any answer that is read is rejected.
     async fn order_detail(&self, order_id: i64) -> Result<Option<Answer<Order>>, Failure>;
 
     /// `GET /orders/items`. `None`: Salla no longer has the order (404). One bad item
@@ -54,6 +57,8 @@ pub struct PageRequest {
     pub slice: Option<Slice>,
     /// From 1.
     pub page: u32,
+    /// So many rows are asked for; Salla may give fewer.
+    pub per_page: u32,
     pub sort: Sort,
     /// Ask for whole orders; harmless where Salla ignores it.
     pub expanded: bool,
@@ -67,6 +72,7 @@ impl PageRequest {
             days,
             slice: None,
             page: 1,
+            per_page: MOST_PER_PAGE,
             sort: Sort::OldestFirst,
             expanded: false,
         }

@@ -1,5 +1,6 @@
 //! The import's wishes as Salla's paths and parameters (FACTS §7.1, §8, §9).
 
+use domain::plan::MOST_PER_PAGE;
 use domain::resource::Resource;
 use domain::slice::{DateMeaning, ProductStatus, Slice};
 use domain::window::DayRange;
@@ -7,9 +8,6 @@ use importer::ports::platform::{PageRequest, Sort};
 
 use crate::pacing::Class;
 use crate::request::Ask;
-
-/// The most that Salla documents (FACTS §5); it gives fewer where it likes.
-const PER_PAGE: &str = "60";
 
 /// Kinds of request by how long their answers take.
 mod class {
@@ -28,7 +26,7 @@ mod class {
 pub(super) fn list(request: &PageRequest) -> Ask {
     let (path, class) = place(request.resource, request.expanded);
     let mut query = vec![
-        ("per_page", PER_PAGE.to_owned()),
+        ("per_page", request.per_page.to_string()),
         ("page", request.page.to_string()),
     ];
     if request.resource == Resource::Orders {
@@ -54,8 +52,12 @@ fn description(request: &PageRequest) -> String {
     let slice = request
         .slice
         .map_or_else(String::new, |slice| format!(" in {}", slice.key()));
+    let of = match request.per_page {
+        MOST_PER_PAGE => String::new(),
+        rows => format!(" of {rows} each"),
+    };
     format!(
-        "listing {}{slice}{days}, page {}",
+        "listing {}{slice}{days}, page {}{of}",
         request.resource, request.page
     )
 }

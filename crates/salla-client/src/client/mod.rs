@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use domain::failure::Failure;
-use domain::order::{Order, OrderItem};
+use domain::order::{Order, OrderItem, Version};
 use domain::shop::{ShopInfo, ShopPlan};
 use importer::ports::budgets::SharedBudget;
 use importer::ports::clock::Clock;
@@ -20,7 +20,7 @@ use crate::classify::looks_like_json;
 use crate::concurrency::Concurrency;
 use crate::envelope::{EnvelopeError, split_one, split_one_page};
 use crate::pacing::{Budget, PacerSettings};
-use crate::request::{Ask, Requester, customers_lane, store_info};
+use crate::request::{Ask, Requester, UsualSizes, customers_lane, store_info};
 use crate::translate::{self, Dated, ItemPage};
 pub use settings::ClientSettings;
 
@@ -70,6 +70,7 @@ impl SallaClient {
                 customers_lane: customers_lane(),
                 concurrency: Arc::new(Concurrency::new(settings.concurrency)),
                 memory: settings.memory,
+                usual_sizes: UsualSizes::default(),
                 retry: settings.retry,
                 timeout: settings.timeout,
                 user_agent: settings.user_agent,
@@ -130,14 +131,45 @@ impl Platform for SallaClient {
     }
 
     async fn order_detail(&self, order_id: i64) -> Result<Option<Answer<Order>>, Failure> {
-        let ask = asks::order(order_id);
-        self.one(&ask, |body| {
+        let (ask, asked_at) = (asks::order(order_id), self.requester.clock.now());
+        let answer = self.one(&ask, |body| {
             Ok(translate::decode(split_one(body)?, translate::order))
-        })
-        .await
+        });
+        or_too_large(answer.await, order_id, asked_at)
     }
 
     async fn order_items(&self, order_id: i64) -> Result<Option<Answer<Vec<OrderItem>>>, Failure> {
+        let asked_at = self.requester.clock.now();
+        or_too_large(self.items(order_id).await, order_id, asked_at)
+    }
+
+    fn budget(&self) -> BudgetReading {
+        self.requester.reading()
+    }
+
+    fn clock_offset(&self) -> Option<SignedDuration> {
+        self.requester.shop.clock_offset()
+    }
+}
+
+/// What is longer than any answer that is read is rejected, so that it cannot stop the others.
+fn or_too_large<T>(
+    answer: Result<Option<Answer<T>>, Failure>,
+    order_id: i64,
+    version: Version,
+) -> Result<Option<Answer<T>>, Failure> {
+    match answer {
+        Err(Failure::TooLarge { what }) => {
+            tracing::warn!(order_id, what, "an order is set aside");
+            let record = translate::too_large(order_id);
+            Ok(Some(Answer { record, version }))
+        }
+        answer => answer,
+    }
+}
+
+impl SallaClient {
+    async fn items(&self, order_id: i64) -> Result<Option<Answer<Vec<OrderItem>>>, Failure> {
         let mut pages = Vec::new();
         let mut version = None;
         loop {
@@ -158,16 +190,6 @@ impl Platform for SallaClient {
         }
     }
 
-    fn budget(&self) -> BudgetReading {
-        self.requester.reading()
-    }
-
-    fn clock_offset(&self) -> Option<SignedDuration> {
-        self.requester.shop.clock_offset()
-    }
-}
-
-impl SallaClient {
     /// One record; one that is no JSON however often it is asked for is rejected, so that
     /// it cannot stop the others. What does not even begin like JSON was written by
     /// somebody else, and says nothing about the record.

@@ -21,6 +21,7 @@ impl Ask {
     /// What the answer may take in memory. Only lists have pages.
     pub(crate) fn size(&self) -> Size {
         match self.query.iter().any(|(name, _)| *name == "page") {
+            _ if self.customers => Size::Customers,
             true => Size::Page,
             false => Size::Record,
         }

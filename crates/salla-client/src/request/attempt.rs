@@ -3,15 +3,16 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use domain::failure::Failure;
 use domain::order::Version;
-use importer::memory::Room;
+use importer::memory::{Need, Room};
 use importer::metrics;
 use importer::ports::clock::within;
 use reqwest::header::{ACCEPT, ACCEPT_LANGUAGE, HeaderMap, USER_AGENT};
 use secrecy::ExposeSecret;
 
+use super::body::Reader;
 use super::departure::Departure;
 use super::endpoint::endpoint_kind;
 use super::trouble::{self, Trouble};
@@ -21,9 +22,6 @@ use crate::concurrency::Slot;
 use crate::oauth::endpoint;
 use crate::pacing::{Outcome, Permit, RateHeaders};
 use crate::tokens::AccessToken;
-
-/// No answer of Salla's comes near this; it only keeps a run-away one from memory.
-const MOST_BYTES: usize = 64 << 20;
 
 pub(super) struct Attempt {
     pub(super) outcome: Result<(Verdict, Bytes), Trouble>,
@@ -64,14 +62,15 @@ struct Answer {
 }
 
 impl Requester {
-    pub(super) async fn attempt(&self, ask: &Ask) -> Result<Attempt, Failure> {
-        self.attempt_with(ask, None).await
+    pub(super) async fn attempt(&self, ask: &Ask, need: Need) -> Result<Attempt, Failure> {
+        self.attempt_with(ask, need, None).await
     }
 
     /// Tries once; with the given token, or with the current one.
     pub(super) async fn attempt_with(
         &self,
         ask: &Ask,
+        need: Need,
         token: Option<&AccessToken>,
     ) -> Result<Attempt, Failure> {
         if token.is_none() {
@@ -81,21 +80,30 @@ impl Requester {
         let Leave {
             permits,
             slot,
-            room,
+            mut room,
             token,
-        } = self.leave_to_send(ask, token).await?;
+        } = self.leave_to_send(ask, need, token).await?;
         let (version, sent) = (self.clock.now(), self.clock.monotonic());
         let permits = Arc::new(Mutex::new(permits));
         let mut status = None;
         let mut content_type = String::new();
         let answered = (&mut status, &mut content_type);
-        let exchange = self.exchange(ask, &token, &permits, &slot, sent, answered);
+        let place = (&slot, &mut room);
+        let exchange = self.exchange(ask, &token, &permits, place, sent, answered);
         // In a place of its own, because most requests of a process only wait.
         let outcome = Box::pin(exchange).await;
         match &outcome {
-            Ok((Verdict::Success, _)) => room.keep(),
-            Ok(_) => drop(room),
-            Err(_) => slot.failed(),
+            Ok((Verdict::Success, body)) => {
+                self.usual_sizes.note(ask.class, body.len());
+                room.keep();
+            }
+            Ok(_) => keep_in_hand(room),
+            Err(trouble) => {
+                if !matches!(trouble, Trouble::Outgrown | Trouble::TooLarge(_)) {
+                    slot.failed();
+                }
+                keep_in_hand(room);
+            }
         }
         self.count(ask, &outcome, status.map(|(status, _)| status), sent);
         Ok(Attempt {
@@ -113,18 +121,20 @@ impl Requester {
     async fn leave_to_send(
         &self,
         ask: &Ask,
+        need: Need,
         token: Option<&AccessToken>,
     ) -> Result<Leave, Failure> {
         let mut renewed = None;
         loop {
             let (permits, slot, room) = match ask.customers {
-                true => self.permits_for_customers(ask).await,
-                false => self.permits_and_room(ask).await,
+                true => self.permits_for_customers(ask, need).await,
+                false => self.permits_and_room(ask, need).await,
             };
             let at_hand = token.cloned().or_else(|| self.tokens.at_hand());
             let Some(token) = at_hand.or_else(|| renewed.take()) else {
                 // Renewing takes a request, and others could use what is held here.
-                drop((permits, slot, room));
+                drop((permits, slot));
+                keep_in_hand(room);
                 renewed = Some(self.tokens.current().await?);
                 continue;
             };
@@ -142,28 +152,31 @@ impl Requester {
 
     /// Neither room nor a permit is held while the other is waited for long. Whoever has
     /// room goes before the others of its shop, but gives it back if the shop's budget is
-    /// spent, because other shops' may not be. Whoever has leave to send and finds no room
-    /// gives that and its place in flight back: those who have room may need both, and a
-    /// permit is for the minute in which it was given.
-    async fn permits_and_room(&self, ask: &Ask) -> (Permits, Slot, Room) {
+    /// spent, because other shops' may not be; only what is in hand stays. Whoever has leave
+    /// to send and finds no room gives that and its place in flight back: those who have room
+    /// may need both, and a permit is for the minute in which it was given.
+    async fn permits_and_room(&self, ask: &Ask, need: Need) -> (Permits, Slot, Room) {
         let mut room = Room::of_this_fetch();
         loop {
-            if let Some(room) = room {
+            if let Some(enough) = room.take_if(|room| room.is_enough(need)) {
                 let first = async {
                     let slot = self.concurrency.enter_first().await;
                     (slot, self.shop.acquire_first(ask.class).await)
                 };
                 if let Some((slot, shop)) = within(&*self.clock, WITH_ROOM, first).await {
-                    return (self.permits(shop, None), slot, room);
+                    return (self.permits(shop, None), slot, enough);
                 }
+                room = enough.without_answer();
             }
             let slot = self.concurrency.enter().await;
             let shop = self.shop.acquire(ask.class).await;
-            if let Some(room) = self.memory.room_now(ask.size()) {
-                return (self.permits(shop, None), slot, room);
-            }
+            let held = room.take().unwrap_or_else(Room::none);
+            let held = match self.memory.enough_now(held, need) {
+                Ok(enough) => return (self.permits(shop, None), slot, enough),
+                Err(held) => held,
+            };
             drop((shop, slot));
-            room = Some(self.memory.room(ask.size()).await);
+            room = Some(self.memory.enough(held, need).await);
         }
     }
 
@@ -171,16 +184,22 @@ impl Requester {
     /// need, and what it gave is used soon: a shop that may send nothing does not ask for
     /// it, and with it in hand the shop's line is not waited for to its end.
     ///
-    /// Their pages take no room: they are small, their budget lets only 500 through in ten
-    /// minutes, and room must not be kept while a shop waits for its next minute.
-    async fn permits_for_customers(&self, ask: &Ask) -> (Permits, Slot, Room) {
+    /// Their pages take no room as long as they are small: their budget lets only 500 through
+    /// in ten minutes, and room must not be kept while a shop waits for its next minute. One
+    /// that is not small and finds no room is asked for again with room of its own, of which
+    /// there is as much as one of them takes.
+    async fn permits_for_customers(&self, ask: &Ask, need: Need) -> (Permits, Slot, Room) {
+        let room = match need.is_greatest() {
+            true => self.memory.for_customers().await,
+            false => Room::none(),
+        };
         // Nobody closes it, so there always is a place.
         let _place = self.customers_lane.acquire().await.ok();
         self.shop.until_not_held().await;
         let customers = self.customers.acquire(ask.class).await;
         let slot = self.concurrency.enter_past_the_line().await;
         let shop = self.shop.acquire_past_the_line(ask.class).await;
-        (self.permits(shop, Some(customers)), slot, Room::none())
+        (self.permits(shop, Some(customers)), slot, room)
     }
 
     fn permits(&self, shop: Permit, customers: Option<Permit>) -> Permits {
@@ -198,7 +217,7 @@ impl Requester {
         ask: &Ask,
         token: &AccessToken,
         permits: &Arc<Mutex<Permits>>,
-        slot: &Slot,
+        place: (&Slot, &mut Room),
         sent: Duration,
         (status, content_type): (&mut Option<(u16, RateHeaders)>, &mut String),
     ) -> Result<(Verdict, Bytes), Trouble> {
@@ -219,7 +238,7 @@ impl Requester {
             .header(ACCEPT_LANGUAGE, "ar")
             .header(USER_AGENT, &self.user_agent)
             .body(reqwest::Body::wrap(Departure(left)));
-        let receiving = self.receive(ask, request, permits, slot, sent);
+        let receiving = self.receive(ask, request, permits, place, sent);
         let answer = within(&*self.clock, self.timeout, receiving).await;
         let answer = answer.ok_or_else(|| Trouble::passing("no answer in time"))??;
         let now = self.clock.now();
@@ -260,7 +279,7 @@ impl Requester {
         ask: &Ask,
         request: reqwest::RequestBuilder,
         permits: &Arc<Mutex<Permits>>,
-        slot: &Slot,
+        (slot, room): (&Slot, &mut Room),
         sent: Duration,
     ) -> Result<Answer, Trouble> {
         let response = request
@@ -277,7 +296,12 @@ impl Requester {
         if let Some(outcome) = outcome_by_status(status) {
             lock(permits).answered(self.rate_headers(&headers), outcome);
         }
-        let body = read_body(response).await?;
+        let reader = Reader {
+            memory: &self.memory,
+            room,
+            size: ask.size(),
+        };
+        let body = reader.read(response).await?;
         Ok(Answer {
             status,
             headers,
@@ -379,26 +403,13 @@ fn outcome_of(verdict: &Verdict) -> Outcome {
     }
 }
 
-fn lock(permits: &Mutex<Permits>) -> MutexGuard<'_, Permits> {
-    permits.lock().unwrap_or_else(PoisonError::into_inner)
+/// Leaves the fetch what its earlier answers take.
+fn keep_in_hand(room: Room) {
+    if let Some(room) = room.without_answer() {
+        room.keep();
+    }
 }
 
-async fn read_body(mut response: reqwest::Response) -> Result<Bytes, Trouble> {
-    let announced = response.content_length().unwrap_or(0);
-    // A page's usual size, so that it is not moved while it grows.
-    let expected = usize::try_from(announced).unwrap_or(0).min(1 << 20);
-    let mut body = BytesMut::with_capacity(expected);
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|_| Trouble::passing("the answer was cut off"))?
-    {
-        if body.len() + chunk.len() > MOST_BYTES {
-            return Err(Trouble::Broken(
-                "the answer is longer than 64 MiB".to_owned(),
-            ));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
+fn lock(permits: &Mutex<Permits>) -> MutexGuard<'_, Permits> {
+    permits.lock().unwrap_or_else(PoisonError::into_inner)
 }

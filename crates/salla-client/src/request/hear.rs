@@ -8,7 +8,7 @@ use domain::failure::Failure;
 use tracing::Instrument as _;
 use url::Url;
 
-use super::{Ask, Journey, Requester, Step};
+use super::{Ask, Journey, Requester, Step, UsualSizes};
 use crate::classify::Verdict;
 use crate::pacing::RateHeaders;
 
@@ -29,7 +29,8 @@ impl Requester {
         let mut journey = Journey::new(self.retry);
         let mut throttles = Vec::new();
         loop {
-            let attempt = self.attempt(ask).instrument(journey.next_attempt()).await?;
+            let attempt = self.attempt(ask, self.need(ask, &journey));
+            let attempt = attempt.instrument(journey.next_attempt()).await?;
             let took = self.clock.monotonic().saturating_sub(attempt.sent);
             if let (Ok((verdict, body)), Some((status, headers))) =
                 (&attempt.outcome, attempt.status)
@@ -57,7 +58,10 @@ impl Requester {
                 }
             }
             match self.judge(ask, attempt, &|_| Ok(()), &mut journey).await? {
-                Step::Next(next) => self.prepare(ask, next, took, &mut journey).await?,
+                Step::Next(next) => {
+                    let prepared = self.prepare(ask, next, took, &mut journey).await;
+                    prepared.map_err(|(failure, _)| failure)?;
+                }
                 Step::Done(_) => {
                     return Err(Failure::Bug {
                         what: format!("{}: a refusal was taken for an answer", ask.what),
@@ -79,6 +83,7 @@ impl Requester {
             customers_lane: self.customers_lane.clone(),
             concurrency: self.concurrency.clone(),
             memory: self.memory.clone(),
+            usual_sizes: UsualSizes::default(),
             retry: self.retry,
             timeout: self.timeout,
             user_agent: self.user_agent.clone(),

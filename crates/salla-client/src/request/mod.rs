@@ -3,6 +3,7 @@
 
 mod ask;
 mod attempt;
+mod body;
 mod departure;
 mod endpoint;
 mod hear;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::failure::Failure;
-use importer::memory::{Memory, Room};
+use importer::memory::{self, Memory, Need, Room};
 use importer::ports::clock::Clock;
 use importer::ports::platform::BudgetReading;
 use tokio::sync::Semaphore;
@@ -28,6 +29,7 @@ use crate::pacing::Budget;
 use crate::retry::{RetryPolicy, Tries};
 use crate::tokens::TokenSource;
 pub use ask::{Ask, Fetched, STORE_INFO, store_info};
+pub use body::UsualSizes;
 pub use hear::Heard;
 use trouble::{Trouble, tell};
 
@@ -47,6 +49,7 @@ pub struct Requester {
     pub concurrency: Arc<Concurrency>,
     /// Shared by all shops of this process.
     pub memory: Memory,
+    pub usual_sizes: UsualSizes,
     pub retry: RetryPolicy,
     /// For a whole request, from sending to the last byte of its answer.
     pub timeout: Duration,
@@ -73,16 +76,6 @@ enum Next {
     Throttled,
 }
 
-impl Next {
-    /// The body that is no JSON, where that is what went wrong.
-    fn unread(&self) -> Option<Bytes> {
-        match self {
-            Self::Failed(Trouble::NotJson { body, .. }, _) => Some(body.clone()),
-            Self::Failed(..) | Self::Again | Self::Throttled => None,
-        }
-    }
-}
-
 enum Step<T> {
     Done(Option<Fetched<T>>),
     Next(Next),
@@ -99,7 +92,12 @@ struct Journey {
     renewals: u32,
     /// What refusals have cost in waiting so far.
     held: Duration,
+    /// An answer has outgrown its room.
+    has_outgrown: bool,
 }
+
+/// Why a request ends, and the body that is no JSON, where that is what went wrong.
+type Ending = (Failure, Option<Bytes>);
 
 impl Journey {
     fn new(retry: RetryPolicy) -> Self {
@@ -108,6 +106,7 @@ impl Journey {
             sent: 0,
             renewals: 0,
             held: Duration::ZERO,
+            has_outgrown: false,
         }
     }
 
@@ -138,24 +137,47 @@ impl Requester {
         read: impl Fn(&[u8]) -> Result<T, EnvelopeError> + Sync,
         reject: impl Fn(&[u8]) -> Option<T> + Sync,
     ) -> Result<Option<Fetched<T>>, Failure> {
+        // What an answer takes stays taken until it has been read.
+        if !memory::is_fetching() {
+            let got = Box::pin(memory::fetching(self.ask_until_answered(ask, read, reject)));
+            return got.await.0;
+        }
+        self.ask_until_answered(ask, read, reject).await
+    }
+
+    async fn ask_until_answered<T>(
+        &self,
+        ask: &Ask,
+        read: impl Fn(&[u8]) -> Result<T, EnvelopeError> + Sync,
+        reject: impl Fn(&[u8]) -> Option<T> + Sync,
+    ) -> Result<Option<Fetched<T>>, Failure> {
         let mut journey = Journey::new(self.retry);
+        Room::answer_is_in_hand();
         loop {
-            let attempt = self.attempt(ask).instrument(journey.next_attempt()).await?;
+            let need = self.need(ask, &journey);
+            let attempt = self.attempt(ask, need);
+            let attempt = attempt.instrument(journey.next_attempt()).await?;
             let took = self.clock.monotonic().saturating_sub(attempt.sent);
             let version = attempt.version;
             let next = match self.judge(ask, attempt, &read, &mut journey).await? {
                 Step::Done(fetched) => return Ok(fetched),
                 Step::Next(next) => next,
             };
-            let unread = next.unread();
-            let failure = match self.prepare(ask, next, took, &mut journey).await {
+            let (failure, unread) = match self.prepare(ask, next, took, &mut journey).await {
                 Ok(()) => continue,
-                Err(failure) => failure,
+                Err(ending) => ending,
             };
             return match unread.and_then(|body| reject(&body)) {
                 Some(value) => Ok(Some(Fetched { value, version })),
                 None => Err(failure),
             };
+        }
+    }
+
+    fn need(&self, ask: &Ask, journey: &Journey) -> Need {
+        match journey.has_outgrown {
+            true => Need::greatest(ask.size()),
+            false => Need::usual(ask.size(), self.usual_sizes.of(ask.class)),
         }
     }
 
@@ -180,12 +202,23 @@ impl Requester {
         next: Next,
         took: Duration,
         journey: &mut Journey,
-    ) -> Result<(), Failure> {
-        // The answer that took it cannot be used, and waiting may take minutes.
-        drop(Room::of_this_fetch());
+    ) -> Result<(), Ending> {
+        if !matches!(next, Next::Failed(Trouble::NotJson { .. }, _)) {
+            Room::forget_answer();
+        }
         match next {
             Next::Again => Ok(()),
-            Next::Throttled => self.stay_patient(ask, journey),
+            Next::Throttled => {
+                let patient = self.stay_patient(ask, journey);
+                patient.map_err(|failure| (failure, None))
+            }
+            Next::Failed(Trouble::Outgrown, _) if !journey.has_outgrown => {
+                journey.has_outgrown = true;
+                Ok(())
+            }
+            Next::Failed(trouble @ Trouble::TooLarge(_), _) => {
+                Err((tell(&ask.what, trouble, journey.sent), None))
+            }
             Next::Failed(trouble, asked) => {
                 self.retries.fetch_add(1, Ordering::Relaxed);
                 let wait = {
@@ -194,9 +227,13 @@ impl Requester {
                 };
                 let failed = journey.tries.failed();
                 let Some(wait) = wait else {
-                    return Err(tell(&ask.what, trouble, failed));
+                    let unread = trouble.unread();
+                    return Err((tell(&ask.what, trouble, failed), unread));
                 };
                 tracing::debug!(what = ask.what, %trouble, failed, ?wait, "trying again");
+                // The answer cannot be used, and waiting may take minutes.
+                drop(trouble);
+                Room::forget_answer();
                 self.clock.sleep(wait).await;
                 Ok(())
             }

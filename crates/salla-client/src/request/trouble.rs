@@ -15,6 +15,15 @@ pub(super) enum Trouble {
     /// JSON, but not what Salla documents.
     #[error("{0}")]
     Broken(String),
+    /// The answer needs more room than is free, and has to be asked for again with it.
+    #[error("there was no room for the answer")]
+    Outgrown,
+    /// No room is enough for it.
+    #[error(
+        "the answer is longer than {} MiB, or is made of more values than fit into memory",
+        .0 >> 20
+    )]
+    TooLarge(usize),
     /// No JSON, or half of it.
     #[error("the answer (status {status}, {content_type}) is not JSON, or was cut off")]
     NotJson {
@@ -27,6 +36,14 @@ pub(super) enum Trouble {
 impl Trouble {
     pub(super) fn passing(what: &str) -> Self {
         Self::Passing(what.to_owned())
+    }
+
+    /// The body that is no JSON, where that is what went wrong.
+    pub(super) fn unread(&self) -> Option<Bytes> {
+        match self {
+            Self::NotJson { body, .. } => Some(body.clone()),
+            _ => None,
+        }
     }
 
     pub(super) fn unexplained_401() -> Self {
@@ -59,7 +76,8 @@ fn no_connection(error: &reqwest::Error, way: Option<&http::Way>) -> String {
 pub(super) fn tell(what: &str, trouble: Trouble, tries: u32) -> Failure {
     let what = format!("{what}: {trouble} ({tries} tries)");
     match trouble {
-        Trouble::Passing(_) => Failure::Transient { what },
+        Trouble::Passing(_) | Trouble::Outgrown => Failure::Transient { what },
+        Trouble::TooLarge(_) => Failure::TooLarge { what },
         Trouble::Broken(_) => Failure::Broken { what },
         Trouble::NotJson { .. } => Failure::NotJson { what },
     }

@@ -1,6 +1,7 @@
 //! What an answer means for the request that asked for it.
 
 use domain::failure::{Disconnection, Failure};
+use importer::memory::Need;
 
 use super::attempt::Attempt;
 use super::trouble::{self, Trouble};
@@ -135,7 +136,9 @@ impl Requester {
         if ask.path == STORE_INFO {
             return self.renew(token, journey).await;
         }
-        let probe = self.attempt_with(&store_info(), Some(token)).await?;
+        let probe = store_info();
+        let need = Need::usual(probe.size(), 0);
+        let probe = self.attempt_with(&probe, need, Some(token)).await?;
         match probe.outcome {
             Ok((Verdict::Success, _)) => Err(Disconnection::ScopeMissing.into()),
             Ok((Verdict::TokenRejected | Verdict::Unauthorised401Unknown, _)) => {

@@ -124,6 +124,15 @@ pub(crate) fn unreadable<T>(body: &[u8]) -> Decoded<T> {
     }
 }
 
+/// An order whose answer is longer than any that is read.
+pub(crate) fn too_large<T>(order_id: i64) -> Decoded<T> {
+    let message = "the answer is longer than any that is read, so nothing of it is kept";
+    Decoded {
+        raw: "".into(),
+        outcome: Err(Defect::new(RejectionCode::TooLarge, message).reject(Some(order_id))),
+    }
+}
+
 fn decode_all<T>(
     rows: Vec<&RawValue>,
     translate: fn(&RawValue) -> Result<T, Rejection>,

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::failure::Failure;
+use domain::rejection::RejectionCode;
 use domain::resource::Resource;
-use importer::memory::{Size, fetching};
+use importer::memory::{MAX_BYTES, MAX_CUSTOMER_BYTES, Memory, Room, Size, fetching};
 use importer::ports::platform::{PageRequest, Platform as _};
 use salla_client::SallaClient;
 use salla_client::tokens::TokenSource;
@@ -18,7 +20,7 @@ const LIST: &str = r#"{"status":200,"success":true,"data":[],
 
 /// Long beside the milliseconds that each of these requests takes, and only waited for
 /// where one of them waits for ever.
-const FOR_EVER: Duration = Duration::from_secs(20);
+const FOR_EVER: Duration = Duration::from_secs(120);
 
 #[tokio::test]
 async fn who_waits_for_room_holds_nothing_that_those_who_have_room_need() {
@@ -60,4 +62,151 @@ async fn who_waits_for_room_holds_nothing_that_those_who_have_room_need() {
     drop(others);
     let page = tokio::time::timeout(FOR_EVER, tasks.join_next()).await;
     page.unwrap().unwrap().unwrap().unwrap();
+}
+
+/// A list whose one row is so long.
+fn list_of(bytes: usize) -> String {
+    let filling = "x".repeat(bytes);
+    format!(
+        r#"{{"status":200,"success":true,"data":[{{"id":1,"filling":"{filling}"}}],
+        "pagination":{{"count":1,"total":1,"perPage":60,"currentPage":1,"totalPages":1}}}}"#
+    )
+}
+
+fn order_of(bytes: usize) -> String {
+    let filling = "x".repeat(bytes);
+    format!(r#"{{"status":200,"success":true,"data":{{"id":5,"filling":"{filling}"}}}}"#)
+}
+
+fn all_that_is_left(memory: &Memory) -> Vec<Room> {
+    let pages = std::iter::from_fn(|| memory.room_now(Size::Page));
+    let mut rooms: Vec<Room> = pages.collect();
+    rooms.extend(std::iter::from_fn(|| memory.room_now(Size::Record)));
+    rooms
+}
+
+fn pages_left(memory: &Memory) -> usize {
+    let rooms: Vec<Room> = std::iter::from_fn(|| memory.room_now(Size::Page)).collect();
+    rooms.len()
+}
+
+fn connect(salla: &FakeSalla) -> (Arc<SallaClient>, Memory) {
+    let settings = salla.settings(TokenSource::Fixed(SecretString::from("first")));
+    let memory = settings.memory.clone();
+    (Arc::new(SallaClient::new(settings)), memory)
+}
+
+/// With a room for a usual page it is begun, and given up; with room enough asked for again.
+#[tokio::test]
+async fn an_answer_that_outgrows_its_room_is_asked_for_again_once_there_is_more() {
+    let salla = FakeSalla::start().await;
+    salla.on("/products", [Reply::Says(200, &[], list_of(3 << 20))]);
+    salla.on("/customers", [Reply::Says(200, &[], list_of(1 << 20))]);
+    let (client, memory) = connect(&salla);
+    let mut others = all_that_is_left(&memory);
+    // One page's worth.
+    others.remove(0);
+    let first = PageRequest::first(Resource::Products, None);
+    let asking = {
+        let client = client.clone();
+        tokio::spawn(async move { fetching(client.list_page(&first)).await })
+    };
+    let seen = async {
+        while salla.seen("/products").is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(FOR_EVER, seen).await.unwrap();
+    // A page of customers waits for nobody.
+    let customers = PageRequest::first(Resource::Customers, None);
+    let page = tokio::time::timeout(FOR_EVER, client.list_page(&customers)).await;
+    assert_eq!(page.unwrap().unwrap().records.len(), 1);
+    assert_eq!(salla.seen("/customers").len(), 2);
+    assert!(!asking.is_finished());
+    drop(others);
+    let (page, room) = tokio::time::timeout(FOR_EVER, asking)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(page.unwrap().records.len(), 1);
+    assert_eq!(salla.seen("/products").len(), 2);
+    let left = all_that_is_left(&memory).len();
+    drop(room);
+    assert!(
+        left < all_that_is_left(&memory).len(),
+        "it keeps what it weighs"
+    );
+}
+
+#[tokio::test]
+async fn what_is_longer_than_any_answer_is_not_read_and_says_which_it_is() {
+    let salla = FakeSalla::start().await;
+    salla.on("/products", [Reply::Says(200, &[], list_of(MAX_BYTES))]);
+    salla.on(
+        "/customers",
+        [Reply::Says(200, &[], list_of(MAX_CUSTOMER_BYTES))],
+    );
+    salla.on(
+        "/categories",
+        [Reply::Says(200, &[], "1,".repeat(MAX_BYTES / 2))],
+    );
+    let (client, memory) = connect(&salla);
+    for (resource, mib) in [
+        (Resource::Products, 8),
+        (Resource::Customers, 2),
+        // Short as a text, but not as values.
+        (Resource::Categories, 8),
+    ] {
+        let request = PageRequest {
+            per_page: 4,
+            ..PageRequest::first(resource, None)
+        };
+        let failure = client.list_page(&request).await.unwrap_err();
+        let what = format!(
+            "listing {resource}, page 1 of 4 each: the answer is longer than {mib} MiB, or is made \
+             of more values than fit into memory (1 tries)"
+        );
+        assert_eq!(failure, Failure::TooLarge { what });
+    }
+    assert_eq!(
+        all_that_is_left(&memory).len(),
+        32,
+        "nothing is kept of them"
+    );
+}
+
+#[tokio::test]
+async fn an_order_that_is_longer_than_any_answer_is_set_aside() {
+    let salla = FakeSalla::start().await;
+    salla.on("/orders/5", [Reply::Says(200, &[], order_of(MAX_BYTES))]);
+    salla.on(
+        "/orders/items",
+        [Reply::Says(200, &[], order_of(MAX_BYTES))],
+    );
+    let (client, _) = connect(&salla);
+    let detail = client.order_detail(5).await.unwrap().unwrap().record;
+    let items = client.order_items(5).await.unwrap().unwrap().record;
+    let rejections = [detail.outcome.unwrap_err(), items.outcome.unwrap_err()];
+    for rejection in rejections {
+        assert_eq!(rejection.code, RejectionCode::TooLarge);
+        assert_eq!(rejection.salla_id, Some(5));
+    }
+}
+
+/// Somebody between us and Salla says at great length that something is wrong.
+#[tokio::test]
+async fn of_a_long_error_only_the_beginning_is_read() {
+    let salla = FakeSalla::start().await;
+    let long = "<html>".to_owned() + &"x".repeat(2 * MAX_BYTES);
+    salla.on(
+        "/products",
+        [
+            Reply::Says(502, &[], long),
+            Reply::Says(200, &[], LIST.to_owned()),
+        ],
+    );
+    let (client, memory) = connect(&salla);
+    let first = PageRequest::first(Resource::Products, None);
+    client.list_page(&first).await.unwrap();
+    assert_eq!(pages_left(&memory), 32);
 }

@@ -20,6 +20,7 @@ fn orders(page: u32) -> PageRequest {
         days: DayRange::new("2025-01-01".parse().unwrap(), "2025-01-31".parse().unwrap()),
         slice: None,
         page,
+        per_page: 60,
         sort: Sort::OldestFirst,
         expanded: true,
     }

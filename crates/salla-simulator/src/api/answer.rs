@@ -2,8 +2,11 @@
 //! (docs.salla.dev/421123m0).
 
 use crate::json::Language;
-use crate::scenario::TextDamage;
+use crate::scenario::Quirks;
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::io::Write as _;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
@@ -53,16 +56,45 @@ impl Answer {
         }
     }
 
-    /// The same with a damaged name, the first one there is.
-    pub(crate) fn damaged(mut self, damage: Option<TextDamage>) -> Self {
-        const NAME: &[u8] = b"name\":\"";
+    /// The same with a damaged text: the first name there is, or a member of the first record
+    /// of which nobody knows.
+    pub(crate) fn damaged(mut self, quirks: Quirks) -> Self {
+        let begin: &[u8] = match quirks.damage_spares_names {
+            false => b"name\":\"",
+            true => b"{\"id\":",
+        };
         let found = self
             .body
-            .windows(NAME.len())
-            .position(|bytes| bytes == NAME);
-        if let (Some(damage), Some(at)) = (damage, found) {
-            let (before, after) = self.body.split_at(at + NAME.len());
-            self.body = [before, damage.bytes(), after].concat().into();
+            .windows(begin.len())
+            .position(|bytes| bytes == begin);
+        let (Some(damage), Some(at)) = (quirks.damaged_texts, found) else {
+            return self;
+        };
+        let (before, after) = self.body.split_at(at + begin.len());
+        self.body = match quirks.damage_spares_names {
+            false => [before, damage.bytes(), after].concat().into(),
+            true => {
+                let before = &before[..at + 1];
+                let remark = [b"\"remark\":\"", damage.bytes(), b"\","].concat();
+                [before, &remark, b"\"id\":", after].concat().into()
+            }
+        };
+        self
+    }
+
+    /// The same as a server sends it that compresses what it can.
+    pub(crate) fn compressed(mut self, gzip: bool) -> Self {
+        if !gzip || self.status != 200 {
+            return self;
+        }
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        let written = encoder
+            .write_all(&self.body)
+            .and_then(|()| encoder.finish());
+        // Nothing that is written to memory fails.
+        if let Ok(body) = written {
+            self.body = body.into();
+            self.headers.push(("content-encoding", "gzip".to_owned()));
         }
         self
     }

@@ -3,6 +3,7 @@
 mod catalogue;
 mod customer;
 mod delivery;
+mod filling;
 mod item;
 mod oddity;
 mod order;

@@ -1,7 +1,7 @@
 //! Decides which field of which record is odd. With all chances at zero it
 //! costs one comparison per field.
 
-use crate::scenario::{FloatDigits, Quirks};
+use crate::scenario::{FloatDigits, LongRecords, Quirks};
 use crate::shop::{Draw, Stream};
 
 #[derive(Debug)]
@@ -31,6 +31,9 @@ impl Oddity {
             utc_labelled_dates: quirks.utc_labelled_dates,
             float_digits: quirks.float_digits,
             damaged_texts: quirks.damaged_texts,
+            damage_spares_names: quirks.damage_spares_names,
+            long_records: quirks.long_records,
+            gzip: quirks.gzip,
             ..Quirks::default()
         };
         Self {
@@ -44,6 +47,11 @@ impl Oddity {
         if self.any {
             self.draw = Draw::of(seed, Stream::Quirk, index);
         }
+    }
+
+    pub(crate) fn long_record(&self, id: i64) -> Option<LongRecords> {
+        let is_one = |long: &LongRecords| id.unsigned_abs().is_multiple_of(long.one_of.max(1));
+        self.quirks.long_records.filter(is_one)
     }
 
     pub(crate) fn string_number(&mut self) -> bool {

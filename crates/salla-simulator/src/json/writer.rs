@@ -191,6 +191,10 @@ impl Json {
             Some(InvalidKind::IdNegative) => self.int("id", -id),
             _ => self.int("id", id),
         }
+        if let Some(long) = self.oddity.long_record(id) {
+            self.key("filling");
+            long.write(&mut self.out);
+        }
     }
 
     pub(crate) fn quantity(&mut self, quantity: u32, first: bool) {

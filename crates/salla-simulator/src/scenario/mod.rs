@@ -18,8 +18,8 @@ pub use limits::{
 pub use lists::{Ceiling, CeilingHow, EndlessPages, ListManners, Lists};
 pub use oauth::{LifetimeField, Oauth, ShopState};
 pub use quirks::{
-    CustomerDates, DateFilter, EmptyLinks, FilterZone, FloatDigits, ItemProduct, ProductFilters,
-    Quirks, TextDamage,
+    CustomerDates, DateFilter, EmptyLinks, Filling, FilterZone, FloatDigits, ItemProduct,
+    LongRecords, ProductFilters, Quirks, TextDamage,
 };
 
 use crate::api::Endpoint;

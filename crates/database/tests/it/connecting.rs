@@ -17,7 +17,7 @@ async fn refusal(url: &str) -> String {
         ..ConnectSettings::new(SecretString::from(url))
     };
     let connecting = Database::connect(settings, Arc::new(SystemClock::real()));
-    let limit = Duration::from_secs(60);
+    let limit = Duration::from_secs(120);
     let refused = tokio::time::timeout(limit, connecting)
         .await
         .expect("it ends by itself");

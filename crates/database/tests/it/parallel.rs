@@ -53,8 +53,12 @@ async fn parallel_landings_of_the_same_orders_agree() {
 
 /// Waits until a landing waits for a lock that `sql` tells of.
 async fn until_somebody_waits(connection: &mut PgConnection) {
+    until_so_many_wait(connection, 1).await;
+}
+
+async fn until_so_many_wait(connection: &mut PgConnection, number: i64) {
     let clock = SystemClock::real();
-    for _ in 0..200 {
+    for _ in 0..2_400 {
         // Within a transaction PostgreSQL shows what it saw at the first look.
         connection
             .execute("SELECT pg_stat_clear_snapshot()")
@@ -66,7 +70,7 @@ async fn until_somebody_waits(connection: &mut PgConnection) {
         .fetch_one(&mut *connection)
         .await
         .unwrap();
-        if waiting > 0 {
+        if waiting >= number {
             return;
         }
         clock.sleep(Duration::from_millis(25)).await;
@@ -152,7 +156,7 @@ async fn a_takeover_waits_for_the_landing_in_flight() {
     until_somebody_waits(&mut other).await;
     let runs = shop.runs.clone();
     let claim = tokio::spawn(async move { crate::shop::claim(&runs, lease.run, "b").await });
-    SystemClock::real().sleep(Duration::from_millis(200)).await;
+    until_so_many_wait(&mut other, 2).await;
     assert!(!claim.is_finished(), "the landing holds the run");
     other.execute("COMMIT").await.unwrap();
     assert_eq!(landed.await.unwrap().unwrap().loaded, 2);

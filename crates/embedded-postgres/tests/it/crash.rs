@@ -5,7 +5,7 @@ use std::fs;
 use embedded_postgres::{Departure, Server, Settings};
 
 use crate::client::Client;
-use crate::helper::{eventually, kill, passable_folder, programs, settings};
+use crate::helper::{Process, passable_folder, programs, settings};
 
 #[test]
 fn a_killed_server_recovers_what_was_committed() {
@@ -15,9 +15,9 @@ fn a_killed_server_recovers_what_was_committed() {
     let mut client = Client::connect(&server);
     client.ask("create table kept (n int)");
     client.ask("insert into kept select generate_series(1, 1000)");
-    let dead = server.pid();
-    assert!(kill(dead, libc::SIGKILL));
-    eventually("the process is gone", || !kill(dead, 0));
+    let dead = Process::of(&server);
+    dead.signal(libc::SIGKILL);
+    dead.ends();
 
     // The first user has not left: a crash must not make it the last obstacle.
     let successor = Server::start(Settings::new(&data_dir, programs())).unwrap();

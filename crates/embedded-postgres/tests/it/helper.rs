@@ -39,25 +39,70 @@ pub(crate) fn passable_folder() -> TempDir {
     place
 }
 
-pub(crate) fn kill(pid: i32, signal: i32) -> bool {
-    // SAFETY: takes no pointers.
-    unsafe { libc::kill(pid, signal) == 0 }
+/// A server's process. It may end by itself at any moment, and another one that has got its
+/// number since is not taken for it.
+pub(crate) struct Process {
+    pid: i32,
+    began: Option<String>,
 }
 
+impl Process {
+    pub(crate) fn of(server: &Server) -> Self {
+        Self::with_pid(server.pid())
+    }
+
+    fn with_pid(pid: i32) -> Self {
+        Self {
+            pid,
+            began: began(pid),
+        }
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        // SAFETY: takes no pointers.
+        let exists = unsafe { libc::kill(self.pid, 0) == 0 };
+        exists && began(self.pid) == self.began
+    }
+
+    /// Sends a signal, unless it is gone already.
+    pub(crate) fn signal(&self, signal: i32) {
+        if self.is_alive() {
+            // SAFETY: takes no pointers.
+            unsafe { libc::kill(self.pid, signal) };
+        }
+    }
+
+    pub(crate) fn ends(&self) {
+        eventually("the process is gone", || !self.is_alive());
+    }
+}
+
+/// When a process began, where the system says so.
+fn began(pid: i32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    Some(fields.split_whitespace().nth(19)?.to_owned())
+}
+
+/// Waits for what has to come, however busy the machine is.
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..1500 {
+    for _ in 0..6_000 {
         if holds() {
             return;
         }
         thread::sleep(Duration::from_millis(20));
     }
-    panic!("still not after 30 s: {what}");
+    panic!("still not after 120 s: {what}");
 }
 
 /// A process that holds a server until it is killed.
 pub(crate) struct Holder {
     process: Child,
-    pub(crate) server_pid: i32,
+    pub(crate) server: Process,
     pub(crate) attached: bool,
 }
 
@@ -118,7 +163,7 @@ impl Holder {
         let (pid, attached) = report.split_once(' ').unwrap();
         Self {
             process,
-            server_pid: pid.parse().unwrap(),
+            server: Process::with_pid(pid.parse().unwrap()),
             attached: attached == "true",
         }
     }
@@ -127,9 +172,11 @@ impl Holder {
         self.process.id()
     }
 
-    pub(crate) fn kill(mut self) {
+    /// Gives the server that it leaves behind.
+    pub(crate) fn kill(mut self) -> Process {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
+        self.server
     }
 }
 

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use embedded_postgres::{Departure, Lifetime, Server, Settings, made_by};
 
 use crate::client::Client;
-use crate::helper::{Holder, eventually, kill, passable_folder, programs, settings};
+use crate::helper::{Holder, Process, passable_folder, programs, settings};
 
 #[test]
 fn a_durable_server_is_made_used_stopped_and_found_again() {
@@ -69,11 +69,11 @@ fn the_last_user_stops_it() {
     let second = Server::start(settings(&data_dir)).unwrap();
     assert!(second.attached());
     assert_eq!(first.pid(), second.pid());
-    let pid = first.pid();
+    let process = Process::of(&first);
     assert_eq!(first.leave().unwrap(), Departure::StillInUse);
     assert_eq!(Client::connect(&second).ask_one("select 1"), "1");
     assert_eq!(second.leave().unwrap(), Departure::Stopped);
-    eventually("the process is buried", || !kill(pid, 0));
+    process.ends();
 }
 
 #[test]
@@ -93,11 +93,10 @@ fn a_killed_last_user_leaves_it_to_the_next() {
     let place = passable_folder();
     let data_dir = place.path().join("db");
     let only = Holder::start("private", &data_dir);
-    let pid = only.server_pid;
-    only.kill();
+    let left = only.kill();
     let next = Server::start(settings(&data_dir)).unwrap();
     assert!(next.attached());
-    assert_eq!(next.pid(), pid);
+    assert_eq!(next.pid(), left.pid());
     assert_eq!(next.leave().unwrap(), Departure::Stopped);
 }
 
@@ -114,9 +113,11 @@ fn starters_at_the_same_moment_yield_one_server() {
     assert!(
         holders
             .iter()
-            .all(|holder| holder.server_pid == holders[0].server_pid)
+            .all(|holder| holder.server.pid() == holders[0].server.pid())
     );
-    holders.into_iter().for_each(Holder::kill);
+    for holder in holders {
+        holder.kill();
+    }
     assert_eq!(
         Server::start(settings(&data_dir)).unwrap().leave().unwrap(),
         Departure::Stopped
@@ -132,12 +133,12 @@ fn an_outliving_server_is_stopped_by_name() {
         ..settings(&data_dir)
     };
     let server = Server::start(outliving.clone()).unwrap();
-    let pid = server.pid();
+    let process = Process::of(&server);
     assert_eq!(server.leave().unwrap(), Departure::LeftRunning);
     let again = Server::start(outliving).unwrap();
     assert!(again.attached());
     again.stop().unwrap();
-    eventually("the process is gone", || !kill(pid, 0));
+    process.ends();
 }
 
 #[test]
@@ -170,10 +171,10 @@ fn files_removed_under_a_server_are_not_made_again() {
     let place = passable_folder();
     let folder = place.path().join("state");
     let server = Server::start(settings(&folder.join("db"))).unwrap();
-    let pid = server.pid();
+    let process = Process::of(&server);
     fs::remove_dir_all(&folder).unwrap();
     drop(server);
-    eventually("the process is gone", || !kill(pid, 0));
+    process.ends();
     assert!(!folder.exists());
 }
 
@@ -191,7 +192,7 @@ fn a_server_that_outlives_us_holds_nothing_of_ours_open() {
     drop(theirs);
     let (told, ended) = std::sync::mpsc::channel();
     std::thread::spawn(move || told.send(ours.read_to_end(&mut Vec::new())));
-    let ended = ended.recv_timeout(std::time::Duration::from_secs(10));
+    let ended = ended.recv_timeout(std::time::Duration::from_secs(120));
     assert!(ended.is_ok(), "the server keeps our pipe open");
     drop(server);
 }

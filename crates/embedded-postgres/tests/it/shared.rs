@@ -1,6 +1,6 @@
 //! The server for all tests, and the watchdog that ends it.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -8,10 +8,23 @@ use std::time::Duration;
 use embedded_postgres::{Server, Wanted};
 
 use crate::client::Client;
-use crate::helper::{Holder, eventually, kill, passable_folder, search, settings};
+use crate::helper::{Holder, Process, eventually, passable_folder, search, settings};
 
 fn is_empty(folder: &Path) -> bool {
     fs::read_dir(folder).unwrap().next().is_none()
+}
+
+/// What the watchdog of the one cluster in a folder holds as long as it lives.
+fn watchdog_lock(place: &Path) -> File {
+    let clusters = fs::read_dir(place).unwrap();
+    let mut files = clusters.flat_map(|cluster| fs::read_dir(cluster.unwrap().path()).unwrap());
+    let lock = files.find_map(|file| {
+        let path = file.unwrap().path();
+        path.to_str()?.ends_with(".watchdog.lock").then_some(path)
+    });
+    let lock = File::open(lock.expect("there is a watchdog")).unwrap();
+    assert!(lock.try_lock().is_err(), "it lives");
+    lock
 }
 
 #[test]
@@ -24,32 +37,35 @@ fn many_processes_share_one_and_nothing_stays_behind() {
         .into_iter()
         .map(Holder::wait_until_ready)
         .collect();
-    let pid = holders[0].server_pid;
-    assert!(holders.iter().all(|holder| holder.server_pid == pid));
+    let pid = holders[0].server.pid();
+    assert!(holders.iter().all(|holder| holder.server.pid() == pid));
     assert_eq!(holders.iter().filter(|holder| !holder.attached).count(), 1);
 
     // Longer than the watchdog's patience: it must see the users.
     thread::sleep(Duration::from_secs(4));
-    assert!(kill(pid, 0), "stopped while in use");
-    holders.into_iter().for_each(Holder::kill);
-    eventually("the server is stopped", || !kill(pid, 0));
+    assert!(holders[0].server.is_alive(), "stopped while in use");
+    for left in holders.into_iter().map(Holder::kill) {
+        left.ends();
+    }
     eventually("its files are removed", || is_empty(place.path()));
 }
 
 #[test]
 fn a_pause_shorter_than_the_watchdogs_patience_keeps_it() {
     let place = passable_folder();
-    let idle = Duration::from_secs(5);
+    // Much longer than the pause, which a busy machine makes longer.
+    let idle = Duration::from_secs(12);
     let open = || Server::shared_until_idle(&search(), &Wanted::Any, place.path(), idle).unwrap();
     let first = open();
-    let pid = first.pid();
+    let process = Process::of(&first);
     drop(first);
+    // The watchdog looks every second.
     thread::sleep(Duration::from_secs(2));
     let second = open();
     assert!(second.attached());
     assert_eq!(Client::connect(&second).ask_one("show fsync"), "off");
     drop(second);
-    eventually("the server is stopped", || !kill(pid, 0));
+    process.ends();
     eventually("its files are removed", || is_empty(place.path()));
     // The next run begins anew.
     let third = open();
@@ -65,8 +81,9 @@ fn a_crashed_throwaway_cluster_is_thrown_away() {
     let open = || Server::shared_until_idle(&search(), &Wanted::Any, place.path(), idle).unwrap();
     let first = open();
     Client::connect(&first).ask("create table gone (n int)");
-    assert!(kill(first.pid(), libc::SIGKILL));
-    eventually("the process is gone", || !kill(first.pid(), 0));
+    let process = Process::of(&first);
+    process.signal(libc::SIGKILL);
+    process.ends();
     let second = open();
     let left =
         Client::connect(&second).ask_one("select count(*) from pg_tables where tablename = 'gone'");
@@ -80,9 +97,7 @@ fn a_watched_server_stops_and_keeps_its_files() {
     let place = passable_folder();
     let data_dir = place.path().join("db");
     let only = Holder::start("watched", &data_dir);
-    let pid = only.server_pid;
-    only.kill();
-    eventually("the server is stopped", || !kill(pid, 0));
+    only.kill().ends();
     let next = Server::start(settings(&data_dir)).unwrap();
     assert!(!next.attached());
 }
@@ -95,14 +110,19 @@ fn a_watchdog_whose_files_were_replaced_spares_the_successor() {
         Server::shared_until_idle(&search(), &Wanted::Any, place.path(), idle).unwrap()
     };
     let first = open(2);
+    let its_watchdog = watchdog_lock(place.path());
     for entry in fs::read_dir(place.path()).unwrap() {
         fs::remove_dir_all(entry.unwrap().path()).unwrap();
     }
-    assert!(kill(first.pid(), libc::SIGQUIT));
-    eventually("the process is gone", || !kill(first.pid(), 0));
+    // A server without files ends by itself, sooner or later.
+    let process = Process::of(&first);
+    process.signal(libc::SIGQUIT);
+    process.ends();
     drop(first);
     let second = open(1);
-    thread::sleep(Duration::from_secs(5));
+    eventually("the first watchdog has ended", || {
+        its_watchdog.try_lock().is_ok()
+    });
     assert_eq!(Client::connect(&second).ask_one("select 1"), "1");
     drop(second);
     eventually("its files are removed", || is_empty(place.path()));

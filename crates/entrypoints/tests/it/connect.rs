@@ -191,7 +191,7 @@ async fn just_imported() -> (TestService, Arc<DrivenClock>) {
     (service, clock)
 }
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shop_does_not_wait_for_the_last_request_of_another() {

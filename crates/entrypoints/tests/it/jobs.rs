@@ -25,7 +25,7 @@ use crate::service::TestService;
 use crate::truth::small;
 
 /// Beyond this a test has gone wrong.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 
 pub(crate) struct Office {
     pub(crate) service: TestService,

@@ -228,6 +228,18 @@ mod tests {
         }
     }
 
+    /// One decimal of many is by chance what PHP would show of a double.
+    fn has_the_digits_of_a_double(value: Decimal) -> bool {
+        let digits = |text: &str| {
+            let base = text.split('e').next().unwrap();
+            let digits: String = base.chars().filter(char::is_ascii_digit).collect();
+            digits.trim_matches('0').to_owned()
+        };
+        let text = value.to_string();
+        let (own, float) = (digits(&text), text.parse::<f64>().unwrap());
+        own.len() > double::DIGITS && digits(&format!("{float:.*e}", own.len() - 1)) == own
+    }
+
     proptest! {
         #[test]
         fn what_php_writes_of_a_decimal_is_that_decimal(
@@ -243,6 +255,7 @@ mod tests {
         #[test]
         fn decimals_survive_exactly(mantissa: i64, scale in 0u32..=28) {
             let value = Decimal::from_i128_with_scale(i128::from(mantissa), scale);
+            prop_assume!(!has_the_digits_of_a_double(value));
             let read = decimal(&value.to_string()).unwrap();
             prop_assert_eq!(read, value);
             prop_assert_eq!(read.scale(), value.scale());

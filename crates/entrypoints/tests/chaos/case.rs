@@ -3,23 +3,38 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use database::testing::TestDatabase;
+use database::testing::{FreezingProxy, TestDatabase};
 use domain::failure::{Disconnection, Failure};
 use importer::import::Outcome;
 
+use crate::forgotten;
 use crate::plan::{DriftEnd, Plan};
 use crate::program;
 use crate::server::OwnServer;
 use crate::service::{Place, Service};
 use crate::trap::Trap;
 use crate::trouble::Trouble;
+use crate::twins;
 use crate::verdict;
 
 /// No case takes nearly so long; one that does is stuck.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// So often an import is begun again before it is said that it never ends.
-const STARTS: u32 = 14;
+const STARTS: u32 = 20;
+
+/// So often a merchant installs the app again whose tokens were lost.
+const RECONNECTIONS: u32 = 4;
+
+/// The shop that a case is about.
+pub(crate) const FIRST: usize = 0;
+
+/// What becomes of a connection where the accounts host answers anything.
+macro_rules! PARKED {
+    () => {
+        Disconnection::RefreshLost | Disconnection::RefreshRefused | Disconnection::TokenRejected
+    };
+}
 
 /// What came of a case that went well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +52,11 @@ pub(crate) async fn run(plan: &Plan) -> Result<End, String> {
     let place = match &plan.trouble {
         Trouble::Restart { .. } => Place::Own(Box::new(OwnServer::start(60).await)),
         Trouble::Starvation { .. } => Place::Own(Box::new(OwnServer::start(12).await)),
+        Trouble::FrozenConnections(_) => {
+            let database = TestDatabase::create().await;
+            let proxy = FreezingProxy::before(&database.url()).await;
+            Place::Behind(database, proxy)
+        }
         _ => Place::Shared(TestDatabase::create().await),
     };
     let service = Service::start(plan, place).await;
@@ -64,6 +84,15 @@ async fn suffer(plan: &Plan, service: &Service) -> Result<End, String> {
         Trouble::Freeze(after) => return program::freeze(plan, service, *after).await,
         Trouble::Cuts(moments) => cuts(service, moments).await,
         Trouble::Restart { after, immediately } => restart(service, *after, *immediately).await,
+        Trouble::FrozenConnections(after) => twins::freeze_connections(service, *after).await,
+        Trouble::TwoAtOnce { after, takes_over } => {
+            twins::two_at_once(service, *after, *takes_over).await;
+        }
+        Trouble::Neighbour => return twins::neighbour(plan, service).await,
+        Trouble::ConnectionSetBack(after) => forgotten::set_back(service, *after).await,
+        Trouble::ClockSteps { after, seconds } => {
+            meanwhile(service, *after, || service.step_clock(*seconds)).await;
+        }
         Trouble::Starvation { connections } => {
             let Place::Own(server) = &service.place else {
                 unreachable!("starvation has a server of its own")
@@ -117,22 +146,48 @@ pub(crate) async fn finish(plan: &Plan, service: &Service) -> Result<End, String
 
 /// Starts the import again and again until it completes or has good reason not to.
 async fn complete(plan: &Plan, service: &Service, again: bool) -> Result<End, String> {
+    complete_shop(plan, service, FIRST, again).await
+}
+
+pub(crate) async fn complete_shop(
+    plan: &Plan,
+    service: &Service,
+    shop: usize,
+    again: bool,
+) -> Result<End, String> {
     let mut seen = Vec::new();
     let mut again = again;
+    let mut reconnected = 0;
     for _ in 0..STARTS {
         service.expire_leases().await;
-        let outcome = service.import(Arc::new(Trap::at(None)), again).await;
+        let outcome = service
+            .import_shop(shop, Arc::new(Trap::at(None)), again)
+            .await;
         seen.push(match outcome {
             Ok(Outcome::Completed(_)) => return Ok(End::Equal),
             Ok(Outcome::AlreadyCompleted(_)) if !again => return Ok(End::Equal),
+            // Rightly parked; the merchant installs the app again.
             Ok(Outcome::Failed {
-                failure: Failure::Disconnected(Disconnection::RefreshLost),
+                failure: failure @ Failure::Disconnected(PARKED!()),
                 ..
             })
-            | Err(Failure::Disconnected(Disconnection::RefreshLost))
+            | Err(failure @ Failure::Disconnected(PARKED!()))
                 if plan.may_lose_a_refresh() =>
             {
-                return Ok(End::Parked);
+                if reconnected == RECONNECTIONS {
+                    return Ok(End::Parked);
+                }
+                reconnected += 1;
+                service.install_again(shop);
+                failure
+            }
+            // Somebody sets the clock.
+            Ok(Outcome::Interrupted(failure @ Failure::ClocksApart { .. }))
+            | Err(failure @ Failure::ClocksApart { .. }) => {
+                service
+                    .simulator
+                    .set(|scenario| scenario.date_ahead_seconds = 0);
+                failure
             }
             Ok(Outcome::Failed {
                 failure: failure @ Failure::Unbalanced { .. },
@@ -210,6 +265,19 @@ pub(crate) async fn requests_arrived(service: &Service, more: u64) {
     let until = service.simulator.api_requests() + more;
     while service.simulator.api_requests() < until {
         tokio::task::yield_now().await;
+    }
+}
+
+/// Does something once so many requests of an import have arrived, and lets it end.
+pub(crate) async fn meanwhile(service: &Service, after: u64, what: impl FnOnce()) {
+    let doing = async {
+        requests_arrived(service, after).await;
+        what();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        _ = service.import(Arc::new(Trap::at(None)), false) => {}
+        () = doing => {}
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod case;
 mod draw;
+mod forgotten;
 mod plan;
 mod ports;
 mod program;
@@ -18,6 +19,7 @@ mod service;
 mod support;
 mod trap;
 mod trouble;
+mod twins;
 mod verdict;
 mod workers;
 

@@ -42,6 +42,13 @@ impl Plan {
             5..=7 => DriftEnd::Early,
             _ => DriftEnd::Never,
         };
+        if trouble == Trouble::Neighbour {
+            scenario.shops = vec![salla::neighbour(&mut draw)];
+        }
+        if matches!(trouble, Trouble::ConnectionSetBack(_)) {
+            let requests = draw.between(20, 80);
+            scenario.oauth.access_token_requests = Some(requests);
+        }
         scenario.drift = salla::drift(&mut draw, &scenario, months, drift);
         let lies = drift == DriftEnd::Still || draw.chance(0.2);
         if lies && draw.chance(0.3) {
@@ -88,10 +95,11 @@ impl Plan {
         self.scenario.drift.orders.silent_inserts
     }
 
-    /// Whether a crash may fall between a refresh and the storing of its answer, which
-    /// rightly parks the shop.
+    /// Whether tokens are refreshed at all: then a crash may fall between a refresh and the
+    /// storing of its answer, or the answer be lost or tell nothing, which rightly parks the
+    /// shop.
     pub(crate) fn may_lose_a_refresh(&self) -> bool {
-        self.trouble != Trouble::None && self.scenario.oauth.access_token_requests.is_some()
+        self.scenario.oauth.access_token_requests.is_some()
     }
 
     /// Whether a whole outage is a page of maintenance under status 200.

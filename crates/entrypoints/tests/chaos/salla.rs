@@ -2,10 +2,11 @@
 
 use salla_simulator::{
     AppAge, Block, BusyDay, Ceiling, CeilingHow, Currency, CurrencyShare, CustomerDates,
-    CustomersLimit, DateFilter, Drift, DriftCounts, EmptyLinks, EndlessPages, Fault, FaultRates,
-    FilterZone, FloatDigits, InvalidRates, ItemLoss, ItemProduct, Latency, LifetimeField, Limits,
-    ListManners, Lists, Oauth, Outage, OutageLength, Plan as SallaPlan, Quirks, Repeats,
-    ResourceDrift, RetryAfter, Scenario, ShopSpec, Temperament, ThrottleBody,
+    CustomersLimit, DateFilter, Drift, DriftCounts, EmptyLinks, EndlessPages, Endpoint, Fault,
+    FaultRates, FilterZone, FloatDigits, InvalidRates, ItemLoss, ItemProduct, Latency,
+    LifetimeField, Limits, ListManners, Lists, Oauth, Outage, OutageLength, Plan as SallaPlan,
+    Quirks, Repeats, ResourceDrift, RetryAfter, Scenario, ShopSpec, Temperament, TextDamage,
+    ThrottleBody,
 };
 
 use crate::draw::Draw;
@@ -51,7 +52,52 @@ pub(crate) fn scenario(draw: &mut Draw) -> Scenario {
             jitter_ms: draw.mostly_small(400),
         },
         faults: draw.maybe(0.6, faults),
+        endpoint_faults: draw.maybe(0.5, |draw| {
+            [(Endpoint::OauthToken, token_faults(draw))].into()
+        }),
+        date_ahead_seconds: draw.maybe(0.2, date_ahead),
         ..Scenario::default()
+    }
+}
+
+/// What the accounts host answers with, having done what it was asked for or not.
+fn token_faults(draw: &mut Draw) -> FaultRates {
+    let mut rate = || draw.share(0.12);
+    FaultRates {
+        status_500: rate(),
+        status_503: rate(),
+        status_504: rate(),
+        empty_502: rate(),
+        text_503: rate(),
+        reset: rate(),
+        lost_answer: rate(),
+        truncate: rate(),
+        html: rate(),
+        throttle: rate(),
+        hang: rate() / 4.0,
+        done_503: rate(),
+        done_html: rate(),
+        ..FaultRates::default()
+    }
+}
+
+/// A little, as clocks are, and so much that somebody has to set one.
+fn date_ahead(draw: &mut Draw) -> i64 {
+    match draw.chance(0.8) {
+        true => draw.between(0, 16) as i64 - 8,
+        false => draw.pick(&[-600, 600]),
+    }
+}
+
+/// Another shop of the same platform.
+pub(crate) fn neighbour(draw: &mut Draw) -> ShopSpec {
+    ShopSpec {
+        seed: draw.seed(),
+        orders: draw.between(0, 300),
+        customers: draw.between(0, 80),
+        products: draw.between(0, 60),
+        plan: SallaPlan::Unlimited,
+        ..ShopSpec::default()
     }
 }
 
@@ -132,7 +178,25 @@ fn oauth(draw: &mut Draw) -> Oauth {
             LifetimeField::ExpiresEpoch,
         ]),
         invalid_grant_status: draw.pick(&[400, 401]),
-        lifetime_members: draw.chance(0.1).then(|| r#""expires_in":0"#.to_owned()),
+        invalid_grant_code: draw
+            .pick(&[
+                "invalid_grant",
+                "invalid_grant",
+                "token_inactive",
+                "invalid_request",
+            ])
+            .to_owned(),
+        omit_refresh_token: draw.chance(0.05),
+        lifetime_members: draw.chance(0.2).then(|| {
+            let members = [
+                r#""expires_in":0"#,
+                r#""expires_in":-1,"expires":null"#,
+                r#""expires_in":"soon""#,
+                r#""expires":1"#,
+                "",
+            ];
+            draw.pick(&members).to_owned()
+        }),
         user_info_in_data: draw.chance(0.5),
         ..Oauth::default()
     }
@@ -190,8 +254,18 @@ fn quirks(draw: &mut Draw) -> Quirks {
             FloatDigits::Seventeen,
             FloatDigits::All,
         ]),
-        // A damaged text is another one than the truth's.
-        damaged_texts: None,
+        damaged_texts: draw.chance(0.3).then(|| {
+            draw.pick(&[
+                TextDamage::StrayByte,
+                TextDamage::Latin1,
+                TextDamage::RawControl,
+                TextDamage::RawNul,
+                TextDamage::UnknownEscape,
+            ])
+        }),
+        // A damaged name is another one than the truth's.
+        damage_spares_names: true,
+        ..Quirks::default()
     }
 }
 
@@ -212,6 +286,7 @@ fn faults(draw: &mut Draw) -> FaultRates {
         hang: rate() / 10.0,
         slow: rate(),
         slow_ms: 2_000,
+        ..FaultRates::default()
     }
 }
 
@@ -292,6 +367,10 @@ pub(crate) fn let_waiting_be_short(scenario: &mut Scenario) {
     scenario.limits.customers.enabled = false;
     scenario.limits.other_app_per_minute = 0;
     scenario.outages.clear();
+    for faults in scenario.endpoint_faults.values_mut() {
+        faults.hang = 0.0;
+        faults.throttle = 0.0;
+    }
     scenario.faults = FaultRates {
         status_503: scenario.faults.status_503 / 4.0,
         reset: scenario.faults.reset / 4.0,

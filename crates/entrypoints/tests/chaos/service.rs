@@ -1,11 +1,12 @@
 //! A service under chaos: a simulator and a database, and imports that each begin as
 //! a new process would.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use database::testing::TestDatabase;
+use database::testing::{FreezingProxy, TestDatabase};
 use domain::certificate::Certificate;
 use domain::failure::Failure;
 use domain::shop::MerchantId;
@@ -19,14 +20,17 @@ use importer::ports::queue::{Queue as _, QueueName};
 use importer::ports::runs::{Run, RunOptions};
 use importer::progress::Tracker;
 use importer::stop::stop_pair;
+use jiff::SignedDuration;
 use salla_simulator::{ResourceDrift, Scenario, Simulator};
 use sqlx::PgPool;
 
+use crate::case::FIRST;
 use crate::plan::{FAR_OFF, Plan};
 use crate::ports::Trapped;
 use crate::server::OwnServer;
 use crate::support::KEY;
 use crate::trap::Trap;
+use crate::trouble::Trouble;
 
 pub(crate) struct Service {
     pub(crate) simulator: Simulator,
@@ -34,6 +38,10 @@ pub(crate) struct Service {
     clock: Arc<dyn Clock>,
     options: RunOptions,
     starts: AtomicU64,
+    /// How far the machine's clock was set, in seconds.
+    stepped: Arc<AtomicI64>,
+    /// The tokens of shops that have installed the app again.
+    reinstalled: Mutex<HashMap<usize, (String, String)>>,
 }
 
 fn ordinary_options() -> RunOptions {
@@ -48,6 +56,7 @@ fn ordinary_options() -> RunOptions {
 /// Where the database is.
 pub(crate) enum Place {
     Shared(TestDatabase),
+    Behind(TestDatabase, FreezingProxy),
     Own(Box<OwnServer>),
 }
 
@@ -55,6 +64,7 @@ impl Place {
     pub(crate) fn url(&self) -> String {
         match self {
             Self::Shared(database) => database.url(),
+            Self::Behind(_, proxy) => proxy.url(),
             Self::Own(server) => server.url(),
         }
     }
@@ -62,7 +72,7 @@ impl Place {
     /// For looking from outside while imports work.
     pub(crate) fn pool(&self) -> &PgPool {
         match self {
-            Self::Shared(database) => database.pool(),
+            Self::Shared(database) | Self::Behind(database, _) => database.pool(),
             Self::Own(server) => server.pool(),
         }
     }
@@ -75,7 +85,21 @@ impl Service {
             keep_raw: plan.keep_raw,
             ..ordinary_options()
         };
-        Self::with(plan.scenario.clone(), options, place).await
+        let mut service = Self::with(plan.scenario.clone(), options, place).await;
+        if matches!(plan.trouble, Trouble::ClockSteps { .. }) {
+            let (machine, stepped) = (SystemClock::real(), service.stepped.clone());
+            let machine = move || {
+                let seconds = stepped.load(Ordering::Relaxed);
+                machine.now() + SignedDuration::from_secs(seconds)
+            };
+            service.clock = Arc::new(SystemClock::following(machine));
+        }
+        service
+    }
+
+    /// Somebody sets the clock of the machine on which the import runs.
+    pub(crate) fn step_clock(&self, seconds: i64) {
+        self.stepped.fetch_add(seconds, Ordering::Relaxed);
     }
 
     /// An ordinary import of this shop.
@@ -92,13 +116,15 @@ impl Service {
             place,
             starts: AtomicU64::new(0),
             options,
+            stepped: Arc::default(),
+            reinstalled: Mutex::default(),
         }
     }
 
     /// Connects the shop and starts its import for workers to take on.
     pub(crate) async fn start_as_a_job(&self) -> Run {
         let open = self.open().await.unwrap();
-        let salla = self.salla();
+        let salla = self.salla(FIRST);
         let connected = wiring::connect_and_store(&open, &salla, self.clock.clone());
         let merchant = connected.await.unwrap().merchant;
         let today = domain::instant::riyadh_date(self.clock.now());
@@ -116,9 +142,18 @@ impl Service {
 
     /// One start of the program, as the program would do it.
     pub(crate) async fn import(&self, trap: Arc<Trap>, again: bool) -> Result<Outcome, Failure> {
+        self.import_shop(FIRST, trap, again).await
+    }
+
+    pub(crate) async fn import_shop(
+        &self,
+        shop: usize,
+        trap: Arc<Trap>,
+        again: bool,
+    ) -> Result<Outcome, Failure> {
         self.starts.fetch_add(1, Ordering::Relaxed);
         let open = self.open().await?;
-        let outcome = self.import_with(&open, trap, again).await;
+        let outcome = self.import_with(&open, self.salla(shop), trap, again).await;
         open.database.close().await;
         outcome
     }
@@ -138,6 +173,7 @@ impl Service {
     async fn import_with(
         &self,
         open: &OpenDatabase,
+        salla: SallaSettings,
         trap: Arc<Trap>,
         again: bool,
     ) -> Result<Outcome, Failure> {
@@ -146,7 +182,6 @@ impl Service {
             lease: Duration::from_secs(3_600),
             ..wiring::import_settings(1.0)
         };
-        let salla = self.salla();
         let connected =
             wiring::connect_shop(open, &salla, settings.budget_share, self.clock.clone()).await?;
         let importer = Importer {
@@ -195,8 +230,26 @@ impl Service {
         self.options.keep_raw
     }
 
-    fn salla(&self) -> SallaSettings {
-        salla_settings(&self.simulator)
+    /// What whoever imports this shop is given.
+    fn salla(&self, shop: usize) -> SallaSettings {
+        let mut settings = salla_settings(&self.simulator);
+        let tokens = match self.reinstalled.lock().unwrap().get(&shop) {
+            Some(tokens) => tokens.clone(),
+            None => {
+                let shop = &self.simulator.shops()[shop];
+                let (access, refresh) = (shop.access_token(), shop.refresh_token());
+                (access.to_owned(), refresh.to_owned())
+            }
+        };
+        settings.tokens.access = tokens.0.into();
+        settings.tokens.refresh = Some(tokens.1.into());
+        settings
+    }
+
+    /// The merchant installs the app again, which gives new tokens.
+    pub(crate) fn install_again(&self, shop: usize) {
+        let tokens = self.simulator.shops()[shop].install_again();
+        self.reinstalled.lock().unwrap().insert(shop, tokens);
     }
 
     /// The lease of the dead runs out, without waiting for it.
@@ -209,9 +262,16 @@ impl Service {
 
     /// The merchant and the certificate of the run that completed.
     pub(crate) async fn certificate(&self) -> Option<(MerchantId, Certificate)> {
+        self.certificate_of(FIRST).await
+    }
+
+    pub(crate) async fn certificate_of(&self, shop: usize) -> Option<(MerchantId, Certificate)> {
         let open = self.open().await.unwrap();
+        let salla_id = self.simulator.shops()[shop].merchant_id();
         let runs = open.runs().list().await.unwrap();
-        let (shop, run) = runs.into_iter().next()?;
+        let (shop, run) = runs
+            .into_iter()
+            .find(|(shop, _)| shop.salla_id == salla_id)?;
         Some((shop.merchant, run?.certificate?))
     }
 }

@@ -25,6 +25,25 @@ pub(crate) enum Trouble {
     Starvation {
         connections: u32,
     },
+    /// All connections to the database stay open after so many requests, and nothing passes
+    /// any more.
+    FrozenConnections(u64),
+    /// Another import is begun after so many requests, and the lease of the first, which goes
+    /// on, counts as over if it `takes_over`.
+    TwoAtOnce {
+        after: u64,
+        takes_over: bool,
+    },
+    /// A second shop is imported into the same database at the same time.
+    Neighbour,
+    /// After so many requests the stored connection is as it was at the beginning, as after a
+    /// failover that has lost what was committed last.
+    ConnectionSetBack(u64),
+    /// The clock of the machine is set by so many seconds after so many requests.
+    ClockSteps {
+        after: u64,
+        seconds: i64,
+    },
 }
 
 /// A moment of a call to a port.
@@ -93,7 +112,7 @@ impl Trouble {
             let count = draw.between(1, most);
             (0..count).map(|_| draw.between(1, 80)).collect()
         };
-        match draw.between(0, 99) {
+        match draw.between(0, 131) {
             0..25 => Self::None,
             25..60 => {
                 let count = draw.between(1, 4);
@@ -107,8 +126,19 @@ impl Trouble {
                 after: draw.between(3, 60),
                 immediately: draw.chance(0.5),
             },
-            _ => Self::Starvation {
+            97..100 => Self::Starvation {
                 connections: draw.between(1, 3) as u32,
+            },
+            100..103 => Self::FrozenConnections(draw.between(3, 60)),
+            103..113 => Self::TwoAtOnce {
+                after: draw.between(0, 60),
+                takes_over: draw.chance(0.7),
+            },
+            113..118 => Self::Neighbour,
+            118..127 => Self::ConnectionSetBack(draw.between(10, 150)),
+            _ => Self::ClockSteps {
+                after: draw.between(3, 60),
+                seconds: draw.between(0, 50) as i64 - 25,
             },
         }
     }
@@ -116,8 +146,15 @@ impl Trouble {
     /// Whether a process or a server is part of it, whose time nobody can speed up.
     pub(crate) fn needs_real_time(&self) -> bool {
         match self {
-            Self::None | Self::Crashes(_) | Self::Zombie(_) => false,
-            Self::Kills(_)
+            Self::None
+            | Self::Crashes(_)
+            | Self::Zombie(_)
+            | Self::TwoAtOnce { .. }
+            | Self::Neighbour
+            | Self::ConnectionSetBack(_) => false,
+            Self::FrozenConnections(_)
+            | Self::ClockSteps { .. }
+            | Self::Kills(_)
             | Self::Freeze(_)
             | Self::Cuts(_)
             | Self::Restart { .. }
@@ -128,9 +165,13 @@ impl Trouble {
     /// How often something may have been fetched and not landed.
     pub(crate) fn interruptions(&self) -> u64 {
         match self {
-            Self::None => 0,
+            Self::None | Self::Neighbour | Self::ConnectionSetBack(_) => 0,
             Self::Crashes(points) => points.len() as u64,
-            Self::Zombie(_) | Self::Freeze(_) => 2,
+            Self::Zombie(_)
+            | Self::Freeze(_)
+            | Self::TwoAtOnce { .. }
+            | Self::FrozenConnections(_)
+            | Self::ClockSteps { .. } => 2,
             Self::Kills(moments) | Self::Cuts(moments) => moments.len() as u64,
             Self::Restart { .. } => 2,
             Self::Starvation { .. } => 4,

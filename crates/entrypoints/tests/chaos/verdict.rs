@@ -3,6 +3,7 @@
 use entrypoints::comparison;
 use sqlx::AssertSqlSafe;
 
+use crate::case::FIRST;
 use crate::plan::{DriftEnd, Plan};
 use crate::service::Service;
 use salla_simulator::{InvalidKind, ItemLoss, Lists, Resource};
@@ -38,10 +39,18 @@ fn judged(differences: Vec<String>) -> Result<(), String> {
 }
 
 async fn differences(plan: &Plan, service: &Service) -> Result<Vec<String>, String> {
-    let Some((merchant, certificate)) = service.certificate().await else {
+    differences_of(plan, service, FIRST).await
+}
+
+pub(crate) async fn differences_of(
+    plan: &Plan,
+    service: &Service,
+    shop: usize,
+) -> Result<Vec<String>, String> {
+    let Some((merchant, certificate)) = service.certificate_of(shop).await else {
         return Err("there is no certificate".to_owned());
     };
-    let truth = service.simulator.shop();
+    let truth = service.simulator.shops()[shop].view();
     let pool = service.place.pool();
     let differences = comparison::differences(pool, merchant, &certificate, &truth).await;
     let mut differences = differences.map_err(|error| format!("{error:#}"))?;
@@ -74,9 +83,14 @@ pub(crate) fn ledger(plan: &Plan, service: &Service) -> Result<(), String> {
     if ledger.refresh_reuses > 0 && !plan.may_lose_a_refresh() {
         return Err("a spent refresh token was presented again".to_owned());
     }
+    if ledger.known_refresh_reuses > 0 {
+        return Err("a refresh token was presented again whose use was known".to_owned());
+    }
     if ledger.max_presentations_of_a_token > 2 {
         return Err("a refresh token was presented more than once again".to_owned());
     }
+    // Of this shop alone.
+    let ledger = service.simulator.first_shop().ledger();
     let details: u64 = ledger.repeated_details.values().sum();
     let starts = service.starts();
     let interruptions = plan.trouble.interruptions() + starts - 1;

@@ -35,6 +35,7 @@ async fn a_rough_ride_ends_with_the_same_tables() {
                     empty_502: 0.01,
                     status_504: 0.01,
                     text_503: 0.01,
+                    ..FaultRates::default()
                 },
                 ..small(500)
             },

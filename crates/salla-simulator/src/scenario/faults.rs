@@ -72,6 +72,10 @@ pub struct FaultRates {
     pub slow: f64,
     /// How long a slow answer takes, in simulated milliseconds.
     pub slow_ms: u64,
+    /// Does what was asked, and answers 503 all the same.
+    pub done_503: f64,
+    /// Does what was asked, and answers with an HTML page and status 200.
+    pub done_html: f64,
 }
 
 impl FaultRates {
@@ -91,6 +95,8 @@ impl FaultRates {
             (self.throttle, Fault::Throttle),
             (self.hang, Fault::Hang),
             (self.slow, Fault::Slow(self.slow_ms)),
+            (self.done_503, Fault::DoneStatus(503)),
+            (self.done_html, Fault::DoneHtml(200)),
         ];
         for (rate, fault) in table {
             if place < rate {

@@ -66,13 +66,14 @@ pub use scenario::{
 };
 pub use shop::invalid::{InvalidKind, InvalidRates};
 pub use shop::{
-    BusyDay, Currency, CurrencyShare, CustomStatus, DEFAULT_NOW, Original, Plan, Repeats, ShopSpec,
+    BusyDay, Currency, CurrencyShare, CustomStatus, DEFAULT_NOW, Gaps, Original, Plan, Repeats,
+    ShopSpec,
 };
 pub use shop_handle::ShopHandle;
 pub use simulator::Simulator;
 pub use truth::{
-    MonthTotal, Resource, ShopView, Truth, TruthCategory, TruthCustomer, TruthItem, TruthOrder,
-    TruthProduct, TruthRejection, TruthStatus, TruthVariant,
+    MonthTotal, Resource, ShopView, Truth, TruthCategory, TruthCustomer, TruthGaps, TruthItem,
+    TruthOrder, TruthProduct, TruthRejection, TruthStatus, TruthVariant,
 };
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -18,7 +18,7 @@ pub(crate) fn item(json: &mut Json, view: View<'_>, order: &Order, place: usize)
     json.int("id", item.id);
     json.display("name", item.product.name);
     json.display("sku", item.sku());
-    json.quantity(item.quantity, place == 0);
+    json.quantity(item.wire_quantity(), place == 0);
     json.text("currency", currency.code());
     json.fraction("weight", Money(i64::from(grams)));
     json.key("weight_label");
@@ -55,6 +55,7 @@ fn item_amounts(json: &mut Json, order: &Order, item: &Item) {
 fn product_of_item(json: &mut Json, view: View<'_>, item: &Item, currency: Currency) {
     match view.scenario.item_product {
         ItemProduct::Absent => {}
+        _ if item.is_unnamed => {}
         ItemProduct::IdOnly if item.product_deleted => json.raw("product_id", "null"),
         ItemProduct::IdOnly => json.int("product_id", item.product.id),
         ItemProduct::Nested if item.product_deleted => json.raw("product", "null"),

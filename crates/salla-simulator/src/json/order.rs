@@ -44,8 +44,8 @@ fn row(json: &mut Json, view: View<'_>, order: &Order, with_items: bool) {
     let head = &order.head;
     json.record_id(head.id);
     json.int("reference_id", head.reference_id);
-    json.main_money("total", order.total, head.currency);
-    exchange_rate(json, head.currency);
+    order_total(json, order);
+    exchange_rate(json, head);
     json.main_date("date", head.created_at);
     status(json, view, head);
     can_cancel_and_reorder(json, head.status);
@@ -63,7 +63,7 @@ fn row(json: &mut Json, view: View<'_>, order: &Order, with_items: bool) {
             |json, (place, item)| {
                 json.open();
                 json.display("name", item.product.name);
-                json.quantity(item.quantity, place == 0);
+                json.quantity(item.wire_quantity(), place == 0);
                 json.display("thumbnail", Thumbnail(item.product.index));
                 json.close();
             },
@@ -121,7 +121,7 @@ fn full(json: &mut Json, view: View<'_>, order: &Order, with_items: bool) {
     json.nothing("receipt_image");
     json.text("currency", head.currency.code());
     amounts(json, order);
-    exchange_rate(json, head.currency);
+    exchange_rate(json, head);
     shipping(json, view, order);
     shipments(json, view, order);
     closing_flags(json, order);

@@ -19,8 +19,9 @@ impl fmt::Display for Thumbnail {
     }
 }
 
-pub(super) fn exchange_rate(json: &mut Json, currency: Currency) {
-    if currency != Currency::Sar {
+pub(super) fn exchange_rate(json: &mut Json, head: &OrderHead) {
+    let currency = head.currency;
+    if currency != Currency::Sar && !head.untold.rate {
         json.object("exchange_rate", |json| {
             json.text("base_currency", "SAR");
             json.text("exchange_currency", currency.code());
@@ -32,9 +33,13 @@ pub(super) fn exchange_rate(json: &mut Json, currency: Currency) {
 /// `status.id` is the original's; `customized` is the shop's own or nothing.
 pub(super) fn status(json: &mut Json, view: View<'_>, head: &OrderHead) {
     json.object("status", |json| {
-        json.int("id", head.status.id());
+        if !head.untold.status_id {
+            json.int("id", head.status.id());
+        }
         json.text("name", view.status_name(head.status));
-        json.text("slug", head.status.slug());
+        if !head.untold.slug {
+            json.text("slug", head.status.slug());
+        }
         match head.custom_status {
             Some(place) => json.object("customized", |json| {
                 json.int("id", view.shop.ids.custom_status.id(place as u64));
@@ -100,8 +105,15 @@ pub(super) fn amounts(json: &mut Json, order: &Order) {
         json.array("discounts", order.coupon, |json, code| {
             discount(json, order, code)
         });
-        json.main_money("total", order.total, currency);
+        order_total(json, order);
     });
+}
+
+pub(super) fn order_total(json: &mut Json, order: &Order) {
+    match order.head.untold.total {
+        true => json.raw("total", "null"),
+        false => json.main_money("total", order.total, order.head.currency),
+    }
 }
 
 /// `discount` is a string although every other amount is a number.

@@ -84,7 +84,9 @@ pub(crate) fn order_status(
             json.int("id", view.shop.ids.custom_status.id(place as u64));
             json.text("name", &view.shop.spec.custom_statuses[place].name);
             json.text("type", "custom");
-            json.text("slug", original.slug());
+            if !view.shop.spec.gaps.custom_slugs {
+                json.text("slug", original.slug());
+            }
             for key in ["original", "parent"] {
                 json.object(key, |json| {
                     json.int("id", original.id());

@@ -197,11 +197,11 @@ impl Json {
         }
     }
 
-    pub(crate) fn quantity(&mut self, quantity: u32, first: bool) {
+    pub(crate) fn quantity(&mut self, quantity: i64, first: bool) {
         if first && self.broken == Some(InvalidKind::QuantityNotANumber) {
             self.text("quantity", "x");
         } else {
-            self.loose_int("quantity", i64::from(quantity));
+            self.loose_int("quantity", quantity);
         }
     }
 

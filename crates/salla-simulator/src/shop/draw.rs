@@ -21,6 +21,7 @@ pub(crate) enum Stream {
     TotalJitter = 13,
     RepeatedEntries = 14,
     LongSku = 15,
+    Gap = 16,
 }
 
 /// A stream of choices (SplitMix64).

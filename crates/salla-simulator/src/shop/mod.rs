@@ -32,7 +32,7 @@ pub(crate) use orders::{Item, Order, OrderHead};
 pub(crate) use overlay::Overlay;
 pub(crate) use products::{Category, Product, ProductBook, Variant};
 pub(crate) use scramble::{IdSpace, Scramble};
-pub use spec::{BusyDay, CurrencyShare, CustomStatus, DEFAULT_NOW, Plan, Repeats, ShopSpec};
+pub use spec::{BusyDay, CurrencyShare, CustomStatus, DEFAULT_NOW, Gaps, Plan, Repeats, ShopSpec};
 pub use statuses::Original;
 pub(crate) use words::{CITIES, COURIERS};
 

@@ -28,6 +28,16 @@ pub(crate) struct OrderHead {
     pub(crate) currency: Currency,
     pub(crate) payment_method: &'static str,
     pub(crate) customer: Option<u64>,
+    pub(crate) untold: Untold,
+}
+
+/// What the wire does not tell of an order (see `Gaps`).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Untold {
+    pub(crate) slug: bool,
+    pub(crate) status_id: bool,
+    pub(crate) total: bool,
+    pub(crate) rate: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -51,6 +61,10 @@ pub(crate) struct Item {
     pub(crate) slot: u64,
     pub(crate) product: Product,
     pub(crate) product_deleted: bool,
+    /// The wire does not name the product.
+    pub(crate) is_unnamed: bool,
+    /// The wire has the quantity as a negative number.
+    pub(crate) is_returned: bool,
     pub(crate) variant: Option<Variant>,
     pub(crate) quantity: u32,
     pub(crate) unit_price: Money,
@@ -61,6 +75,15 @@ pub(crate) struct Item {
 }
 
 impl Item {
+    pub(crate) fn wire_quantity(&self) -> i64 {
+        let quantity = i64::from(self.quantity);
+        if self.is_returned {
+            -quantity
+        } else {
+            quantity
+        }
+    }
+
     pub(crate) fn sku(&self) -> super::products::Sku {
         self.variant
             .as_ref()
@@ -102,6 +125,19 @@ impl Shop {
             currency,
             payment_method: payment_method(status, currency, &mut draw),
             customer,
+            untold: self.untold(index),
+        }
+    }
+
+    fn untold(&self, order: u64) -> Untold {
+        let gaps = self.spec.gaps;
+        let mut draw = Draw::of(self.spec.seed, Stream::Gap, order);
+        let slug = draw.chance(gaps.slugs);
+        Untold {
+            slug,
+            status_id: draw.chance(gaps.status_ids) && slug,
+            total: draw.chance(gaps.totals),
+            rate: draw.chance(gaps.rates),
         }
     }
 
@@ -184,10 +220,14 @@ impl Shop {
         let total = unit_price.times(quantity);
         let discount = total.percent(terms.discount_percent, terms.currency);
         let slot = order * ITEM_SLOTS + place;
+        let gaps = self.spec.gaps;
+        let mut gap = Draw::of(self.spec.seed, Stream::Gap, !slot);
         Item {
             id: self.ids.item.id(slot),
             slot,
             product_deleted: self.is_deleted_product(product.index),
+            is_unnamed: gap.chance(gaps.products),
+            is_returned: gap.chance(gaps.returns),
             product,
             variant,
             quantity,

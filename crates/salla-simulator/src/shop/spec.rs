@@ -37,6 +37,7 @@ pub struct ShopSpec {
     /// the order items that name them.
     pub long_skus: u64,
     pub repeats: Repeats,
+    pub gaps: Gaps,
 }
 
 /// Entries that come more than once in a list inside a record: an order's items, a
@@ -50,6 +51,27 @@ pub struct Repeats {
     /// The share of records whose last item or first category comes twice, the same to
     /// the last letter.
     pub copies: f64,
+}
+
+/// What orders leave unsaid or say the other way round, as shares. What was meant can be
+/// learned elsewhere, or is known to be missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Gaps {
+    /// Orders whose status has no slug.
+    pub slugs: f64,
+    /// Of those, the ones whose status has no id either.
+    pub status_ids: f64,
+    /// The shop's own statuses are listed without a slug.
+    pub custom_slugs: bool,
+    /// Orders whose total is null.
+    pub totals: f64,
+    /// Orders in a foreign currency without an exchange rate.
+    pub rates: f64,
+    /// Items that do not name their product although the shop has it.
+    pub products: f64,
+    /// Items with a negative quantity.
+    pub returns: f64,
 }
 
 impl Default for ShopSpec {
@@ -79,6 +101,7 @@ impl Default for ShopSpec {
             ],
             uncategorised_share: 0.0,
             repeats: Repeats::default(),
+            gaps: Gaps::default(),
             long_skus: 0,
         }
     }

@@ -208,6 +208,12 @@ impl ShopView {
             tax: order.tax.decimal(),
             total: order.total.decimal(),
             items: order.items.iter().map(truth_item).collect(),
+            gaps: TruthGaps {
+                slug: head.untold.slug,
+                status_id: head.untold.status_id,
+                total: head.untold.total,
+                rate: head.untold.rate,
+            },
         }
     }
 
@@ -264,10 +270,11 @@ impl ShopView {
 fn truth_item(item: &Item) -> TruthItem {
     TruthItem {
         id: item.id,
-        product_id: (!item.product_deleted).then_some(item.product.id),
+        product_id: (!item.product_deleted && !item.is_unnamed).then_some(item.product.id),
+        sold_product_id: item.product.id,
         sku: item.sku().to_string(),
         name: item.product.name.to_string(),
-        quantity: item.quantity,
+        quantity: item.wire_quantity(),
         unit_price: item.unit_price.decimal(),
         discount: item.discount.decimal(),
         tax: item.tax.decimal(),

@@ -48,16 +48,29 @@ pub struct TruthOrder {
     pub tax: Decimal,
     pub total: Decimal,
     pub items: Vec<TruthItem>,
+    pub gaps: TruthGaps,
+}
+
+/// What the wire does not tell of an order, although it is as the truth says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TruthGaps {
+    pub slug: bool,
+    pub status_id: bool,
+    pub total: bool,
+    pub rate: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TruthItem {
     pub id: i64,
-    /// Nothing if the product has been deleted since.
+    /// The product as the wire names it: nothing if it has been deleted since.
     pub product_id: Option<i64>,
+    /// The product that was sold, whether or not it is named and still there.
+    pub sold_product_id: i64,
     pub sku: String,
     pub name: String,
-    pub quantity: u32,
+    /// Negative for a return.
+    pub quantity: i64,
     pub unit_price: Decimal,
     pub discount: Decimal,
     pub tax: Decimal,

@@ -34,10 +34,16 @@ fn scenario(app_age: AppAge) -> Scenario {
 
 fn all_orders(sim: &Simulator) -> BTreeMap<i64, TruthOrder> {
     let orders = sim.shop();
-    let orders: Vec<_> = orders
-        .truth_orders(day("2000-01-01"), day("2100-01-01"))
-        .collect();
-    orders.into_iter().map(|order| (order.id, order)).collect()
+    let orders = orders.truth_orders(day("2000-01-01"), day("2100-01-01"));
+    orders
+        .map(|mut order| {
+            // The wire does not tell what was sold where it names no product.
+            for item in &mut order.items {
+                item.sold_product_id = item.product_id.unwrap_or_default();
+            }
+            (order.id, order)
+        })
+        .collect()
 }
 
 /// Reads a full order with its items; nothing if it must be refused.
@@ -74,6 +80,7 @@ fn read_order(order: &Value, items: &Value) -> Option<TruthOrder> {
             .iter()
             .map(read_item)
             .collect::<Option<_>>()?,
+        gaps: TruthGaps::default(),
     })
 }
 
@@ -82,6 +89,7 @@ fn read_item(item: &Value) -> Option<TruthItem> {
     Some(TruthItem {
         id: item["id"].as_i64()?,
         product_id: item["product"]["id"].as_i64(),
+        sold_product_id: item["product"]["id"].as_i64().unwrap_or_default(),
         sku: item["sku"].as_str()?.to_owned(),
         name: item["name"].as_str()?.to_owned(),
         quantity: decimal(&item["quantity"])?.try_into().ok()?,

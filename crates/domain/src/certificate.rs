@@ -343,8 +343,11 @@ pub struct MonthTotal {
     pub month: Date,
     pub currency: String,
     pub orders: u64,
-    /// Sum of the order totals.
+    /// Sum of the order totals, with the currency's digits.
     pub total: Decimal,
+    /// Orders of which Salla gave no total.
+    #[serde(default)]
+    pub without_total: u64,
 }
 
 /// Open rejections of one kind.

@@ -26,3 +26,53 @@ pub struct ExchangeRate {
     pub exchange_currency: Option<String>,
     pub rate: Option<Decimal>,
 }
+
+/// How many digits after the point an amount of the currency has, by ISO 4217.
+pub fn digits(currency: &str) -> u32 {
+    match currency {
+        "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
+        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX"
+        | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
+        _ => 2,
+    }
+}
+
+/// The amount with its currency's digits; more where it has more, so that nothing is cut.
+pub fn with_digits(amount: Decimal, currency: &str) -> Decimal {
+    let mut amount = amount.normalize();
+    let digits = digits(currency);
+    if amount.scale() < digits {
+        amount.rescale(digits);
+    }
+    amount
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_amount_has_its_currency_s_digits_and_is_never_cut() {
+        let table = [
+            ("17.4", "SAR", "17.40"),
+            ("57.440", "SAR", "57.44"),
+            ("57.445", "SAR", "57.445"),
+            ("159.827", "KWD", "159.827"),
+            ("27.3", "OMR", "27.300"),
+            ("0", "BHD", "0.000"),
+            ("-2.19", "TND", "-2.190"),
+            ("1200.0", "JPY", "1200"),
+            ("1200.5", "JPY", "1200.5"),
+            ("5", "?", "5.00"),
+            (
+                "79228162514264337593543950335",
+                "KWD",
+                "79228162514264337593543950335",
+            ),
+        ];
+        for (amount, currency, shown) in table {
+            let amount = with_digits(amount.parse().unwrap(), currency);
+            assert_eq!(amount.to_string(), shown, "{currency}");
+        }
+    }
+}

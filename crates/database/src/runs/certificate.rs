@@ -2,6 +2,7 @@
 
 use domain::certificate::{Certificate, MonthTotal, RejectionCount};
 use domain::failure::Failure;
+use domain::money::with_digits;
 use domain::plan::Plan;
 use domain::window::DayRange;
 use importer::ports::landing::RunLease;
@@ -159,7 +160,8 @@ const MONTH_TOTALS: &str = "
     SELECT date_trunc('month', o.riyadh_date)::date AS month,
            coalesce(o.currency, '?') AS currency,
            count(*) AS orders,
-           coalesce(sum(o.total), 0)::text AS total
+           coalesce(sum(o.total), 0)::text AS total,
+           count(*) FILTER (WHERE o.total IS NULL) AS without_total
     FROM salla.orders o
     WHERE o.merchant_id = $1 AND o.riyadh_date BETWEEN $2 AND $3
       AND o.id NOT IN (SELECT x.salla_id FROM salla_sync.rejected_records x
@@ -178,7 +180,7 @@ async fn month_totals(
     lease: RunLease,
     subject: &Subject,
 ) -> Result<Vec<MonthTotal>, Trouble> {
-    let rows: Vec<(Date, String, i64, String)> = sqlx::query_as(MONTH_TOTALS)
+    let rows: Vec<(Date, String, i64, String, i64)> = sqlx::query_as(MONTH_TOTALS)
         .bind(lease.merchant.0)
         .bind(subject.range_from)
         .bind(subject.range_to)
@@ -186,14 +188,16 @@ async fn month_totals(
         .bind(subject.max_orders.is_some())
         .fetch_all(tx)
         .await?;
-    let totals = rows
-        .into_iter()
-        .map(|(month, currency, orders, total)| MonthTotal {
-            month: month.to_jiff(),
-            currency,
-            orders: orders.cast_unsigned(),
-            total: sum(&total),
-        });
+    let totals =
+        rows.into_iter().map(
+            |(month, currency, orders, total, without_total)| MonthTotal {
+                month: month.to_jiff(),
+                total: with_digits(sum(&total), &currency),
+                currency,
+                orders: orders.cast_unsigned(),
+                without_total: without_total.cast_unsigned(),
+            },
+        );
     Ok(totals.collect())
 }
 

@@ -5,6 +5,7 @@ use std::slice::Iter;
 use std::sync::{Mutex, PoisonError};
 
 use domain::certificate::{CurrencyTotal, EntryCounts, InsideCounts, Listing, WindowCounts};
+use domain::money::with_digits;
 use domain::resource::Resource;
 use domain::run::WindowId;
 use importer::ports::landing::RunLease;
@@ -294,9 +295,9 @@ impl From<Inside> for InsideCounts {
             others: entries(inside.others_listed, inside.others_held),
             totals: totals
                 .map(|(currency, (read, held))| CurrencyTotal {
+                    read: with_digits(sum(&read), &currency),
+                    held: with_digits(sum(&held), &currency),
                     currency,
-                    read: sum(&read),
-                    held: sum(&held),
                 })
                 .collect(),
             differing: inside.differing.cast_unsigned(),

@@ -25,6 +25,7 @@ fn month(month: &str, currency: &str, orders: u64, cents: i64) -> MonthTotal {
         currency: currency.to_owned(),
         orders,
         total: Decimal::new(cents, 2),
+        without_total: 0,
     }
 }
 

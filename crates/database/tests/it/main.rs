@@ -40,6 +40,7 @@ mod sessions;
 mod shop;
 mod slices;
 mod states;
+mod sums;
 mod tls;
 mod traces;
 mod views;

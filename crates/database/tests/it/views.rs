@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use rust_decimal::Decimal;
 use sqlx::{AssertSqlSafe, Executor as _};
 
-use crate::make::{at, customer, header, instant, item, money, status, text, whole};
+use crate::make::{at, customer, header, instant, money, status, text, whole};
 use crate::shop::Shop;
 
 fn sale(id: i64, at: &str, slug: &str, buyer: i64, cents: i64) -> Order {
@@ -40,47 +40,29 @@ async fn shop_with_sales() -> Shop {
 #[tokio::test]
 async fn daily_sales_leave_out_what_was_not_sold() {
     let shop = shop_with_sales().await;
-    type Row = (String, String, i64, Decimal, i64);
-    let rows: Vec<Row> = shop
-        .all("SELECT riyadh_date::text, currency, orders, gross_total, orders_without_amounts FROM salla.daily_sales ORDER BY 1, 2")
-        .await;
-    let row = |day: &str, currency: &str, orders, cents, without| {
-        let total = Decimal::new(cents, 2);
+    type Row = (String, String, i64, Option<Decimal>, i64);
+    let rows = async |view: &str| -> Vec<Row> {
+        let sql = format!(
+            "SELECT riyadh_date::text, currency, orders, gross_total, orders_without_amounts
+             FROM {view} ORDER BY 1, 2"
+        );
+        shop.all(&sql).await
+    };
+    let row = |day: &str, currency: &str, orders, cents: Option<i64>, without| {
+        let total = cents.map(|cents| Decimal::new(cents, 2));
         (day.to_owned(), currency.to_owned(), orders, total, without)
     };
-    let expected = [
-        row("2025-06-01", "SAR", 1, 10_000, 0),
-        row("2025-06-02", "SAR", 2, 25_000, 0),
-        row("2025-06-03", "AED", 1, 700, 0),
-        row("2025-06-10", "SAR", 1, 11_500, 1),
+    let riyals = [
+        row("2025-06-01", "SAR", 1, Some(10_000), 0),
+        row("2025-06-02", "SAR", 2, Some(25_000), 0),
     ];
-    assert_eq!(rows, expected);
-}
-
-#[tokio::test]
-async fn product_sales_group_by_product_or_sku_or_name() {
-    let shop = Shop::open().await;
-    let mut order = whole(1);
-    let mut by_sku = item(12);
-    by_sku.product_id = None;
-    by_sku.name = "قميص".to_owned();
-    let mut by_name = by_sku.clone();
-    by_name.id = 13;
-    by_name.sku = None;
-    order.items = Some(vec![item(11), by_sku, by_name]);
-    shop.land_orders(1, at(0), &[order, whole(2)]).await;
-    type Row = (Option<i64>, Option<String>, String, i64, Decimal, Decimal);
-    let rows: Vec<Row> = shop
-        .all("SELECT product_id, sku, name, orders, quantity, total FROM salla.product_sales ORDER BY product_id, sku")
-        .await;
-    let (two, fifty) = (Decimal::new(2, 0), Decimal::new(5_000, 2));
-    let six = (Decimal::new(6, 0), Decimal::new(15_000, 2));
-    let expected = [
-        (Some(77), None, "عباية سوداء".to_owned(), 2, six.0, six.1),
-        (None, text("SKU-77"), "قميص".to_owned(), 1, two, fifty),
-        (None, None, "قميص".to_owned(), 1, two, fifty),
-    ];
-    assert_eq!(rows, expected);
+    let summary = [row("2025-06-10", "SAR", 1, Some(11_500), 1)];
+    let dirhams = [row("2025-06-03", "AED", 1, Some(700), 0)];
+    let by_currency = [&riyals[..], &dirhams, &summary].concat();
+    assert_eq!(rows("salla.daily_sales_by_currency").await, by_currency);
+    let not_converted = [row("2025-06-03", "SAR", 1, None, 0)];
+    let expected = [&riyals[..], &not_converted, &summary].concat();
+    assert_eq!(rows("salla.daily_sales").await, expected);
 }
 
 #[tokio::test]

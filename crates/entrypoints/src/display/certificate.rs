@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::certificate::{Certificate, EntryCounts, Listing, Proof, WindowCounts};
+use domain::money::with_digits;
 use domain::resource::Resource;
 use domain::slice::{ProductStatus, Slice};
 use jiff::tz::TimeZone;
@@ -211,8 +212,8 @@ fn print_inside(certificate: &Certificate) {
                 w.listing.resource,
                 window(&w.listing),
                 total.currency,
-                total.held,
-                total.read
+                with_digits(total.held, &total.currency),
+                with_digits(total.read, &total.currency)
             ));
         }
     }
@@ -244,10 +245,21 @@ fn print_months(certificate: &Certificate) {
             month.month.strftime("%Y-%m").to_string(),
             month.currency.clone(),
             count(month.orders),
-            format!("{:.2}", month.total),
+            with_digits(month.total, &month.currency).to_string(),
         ]);
     }
     lines(table);
+    let without: u64 = certificate
+        .month_totals
+        .iter()
+        .map(|m| m.without_total)
+        .sum();
+    if without > 0 {
+        line(format!(
+            "{} order(s) have no total, because Salla gives none; the sums lack them.",
+            count(without)
+        ));
+    }
 }
 
 fn print_rejections(certificate: &Certificate) {

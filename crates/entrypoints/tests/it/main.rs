@@ -37,3 +37,4 @@ mod told;
 mod trace;
 mod truth;
 mod verify;
+mod views;

@@ -5,7 +5,6 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use domain::plan::{Budget, Plan};
-use domain::resource::Resource;
 use domain::run::WindowId;
 use domain::window::DayRange;
 use jiff::ToSpan as _;
@@ -159,16 +158,10 @@ impl Tracker {
         });
     }
 
-    pub fn pages_landed(&self, window: WindowId, resource: Resource, pages: u64, landed: &Landed) {
+    pub fn pages_landed(&self, window: WindowId, pages: u64, landed: &Landed) {
         self.change(|s| {
             s.windows.entry(window).or_default().done += pages;
-            s.progress.rejected += landed.rejected;
-            match resource {
-                Resource::Orders => s.progress.orders += landed.loaded,
-                Resource::Customers => s.progress.customers += landed.loaded,
-                Resource::Products => s.progress.products += landed.loaded,
-                Resource::Categories | Resource::OrderStatuses => {}
-            }
+            s.count(landed);
         });
     }
 
@@ -185,8 +178,7 @@ impl Tracker {
     pub fn details_landed(&self, requests: u64, landed: &Landed) {
         self.change(|s| {
             s.details.done += requests;
-            s.progress.order_details += landed.loaded;
-            s.progress.rejected += landed.rejected;
+            s.count(landed);
         });
     }
 
@@ -225,6 +217,20 @@ impl Tracker {
 }
 
 impl State {
+    /// Rows of pages that are read twice are counted once. Landings end in any order, and the
+    /// counts never run backwards because of it.
+    fn count(&mut self, landed: &Landed) {
+        let Some(counted) = landed.counted else {
+            return;
+        };
+        let progress = &mut self.progress;
+        progress.orders = progress.orders.max(counted.orders);
+        progress.order_details = progress.order_details.max(counted.order_details);
+        progress.customers = progress.customers.max(counted.customers);
+        progress.products = progress.products.max(counted.products);
+        progress.rejected = counted.rejected;
+    }
+
     fn refresh(&mut self) {
         let done: u64 = self.windows.values().map(|w| w.done).sum::<u64>() + self.details.done;
         let expected: u64 = self
@@ -278,6 +284,7 @@ fn complete_since(range: DayRange, settled: &[DayRange]) -> Option<Date> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ports::landing::Counted;
 
     #[test]
     fn totals_are_complete_as_far_as_windows_follow_each_other() {
@@ -301,13 +308,18 @@ mod tests {
     fn the_percentage_reaches_a_hundred_only_at_the_end() {
         let (tracker, progress) = Tracker::new();
         tracker.window_expects(WindowId(1), 4);
-        let landed = Landed {
-            loaded: 60,
-            ..Landed::default()
-        };
         let mut seen = Vec::new();
-        for _ in 0..4 {
-            tracker.pages_landed(WindowId(1), Resource::Orders, 1, &landed);
+        // The last page brings what the one before it brought.
+        for orders in [60, 120, 240, 240] {
+            let landed = Landed {
+                loaded: 60,
+                counted: Some(Counted {
+                    orders,
+                    ..Counted::default()
+                }),
+                ..Landed::default()
+            };
+            tracker.pages_landed(WindowId(1), 1, &landed);
             seen.push(progress.borrow().percent());
         }
         assert_eq!(seen, [25, 50, 75, 99]);
@@ -346,7 +358,7 @@ mod tests {
         });
         tracker.window_expects(WindowId(1), 419);
         let landed = Landed::default();
-        tracker.pages_landed(WindowId(1), Resource::Orders, 120, &landed);
+        tracker.pages_landed(WindowId(1), 120, &landed);
         tracker.tick(Duration::from_secs(3), Duration::ZERO);
         // 299 requests are left: at 40 a second they would take 8 seconds, but the
         // budget allows 179 a minute.

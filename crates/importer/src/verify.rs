@@ -6,7 +6,6 @@
 
 mod fields;
 
-use domain::certificate::WindowCounts;
 use domain::failure::Failure;
 use domain::order::Order;
 use domain::resource::Resource;
@@ -18,6 +17,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::portions::beginning;
+use crate::ports::inventory::HeldWindow;
 use crate::ports::platform::{PageRequest, Platform};
 
 /// The platform's adapter decides what is really sent at once.
@@ -30,7 +30,7 @@ pub struct WindowFinding {
     /// Without the overlap; `None` where the resource is read whole.
     pub days: Option<DayRange>,
     pub platform_now: u64,
-    /// Loaded, or set aside with a reason.
+    /// Rows, whichever run brought them, and records that are rejected with a reason.
     pub held: u64,
     #[serde(flatten)]
     pub meaning: Meaning,
@@ -77,26 +77,29 @@ impl WindowFinding {
 /// hold. `as_of` is when the import was certified.
 pub async fn verify_windows(
     platform: &dyn Platform,
-    windows: &[WindowCounts],
+    windows: &[HeldWindow],
     reach: Reach,
     as_of: Timestamp,
 ) -> Result<Vec<WindowFinding>, Failure> {
     let whole: Vec<_> = windows
         .iter()
-        .filter(|w| w.listing.slice.is_none())
+        .filter(|w| w.counts.listing.slice.is_none())
         .collect();
     let asking = whole.into_iter().map(|window| async move {
-        let days = window.listing.days.map(|days| reach.of(days));
-        let request = PageRequest::first(window.listing.resource, days);
+        let listing = &window.counts.listing;
+        let days = listing.days.map(|days| reach.of(days));
+        let request = PageRequest::first(listing.resource, days);
         let (page, _room) = beginning(platform, request).await?;
         Ok(compare(window, page.pagination.total, as_of))
     });
     stream::iter(asking).buffered(IN_FLIGHT).try_collect().await
 }
 
-fn compare(window: &WindowCounts, platform_now: u64, as_of: Timestamp) -> WindowFinding {
+fn compare(held: &HeldWindow, platform_now: u64, as_of: Timestamp) -> WindowFinding {
+    let (window, beside) = (&held.counts, held.beside);
     let held = window.loaded + window.rejected;
     let lost = window.listing.listed().saturating_sub(held + window.gone);
+    let held = held + beside;
     let meaning = if window.listing.cut_short {
         Meaning::CutShort
     } else if lost > 0 {
@@ -201,12 +204,13 @@ async fn verify_order(platform: &dyn Platform, stored: &Order) -> Result<OrderOu
 
 #[cfg(test)]
 mod tests {
+    use domain::certificate::WindowCounts;
 
     use super::*;
 
     #[test]
     fn each_difference_has_its_meaning() {
-        let counts = |loaded, gone| {
+        let counts = |loaded, gone| -> HeldWindow {
             let zero = r#"{"window":1,"resource":"orders","days":null,"walks":1,"reported":100,
                 "total_was_stable":true,"distinct":99,"without_id":1,"loaded":0,"rejected":2,
                 "gone":0,"details_needed":0,"details_loaded":0,"cut_short":false}"#;
@@ -214,7 +218,7 @@ mod tests {
             counts.listing.days =
                 DayRange::new("2025-06-01".parse().unwrap(), "2025-06-14".parse().unwrap());
             (counts.loaded, counts.gone) = (loaded, gone);
-            counts
+            HeldWindow { counts, beside: 0 }
         };
         let at = |text: &str| -> Timestamp { text.parse().unwrap() };
         let open = at("2025-06-14T20:00:00Z");
@@ -231,19 +235,28 @@ mod tests {
             (counts(97, 0), 100, over, Meaning::Lost(1)),
             (counts(97, 0), 99, over, Meaning::Lost(1)),
         ];
+        // Seven orders that another run has read since.
+        let mut beside = counts(98, 0);
+        beside.beside = 7;
+        let found = compare(&beside, 107, open);
+        assert_eq!((found.held, found.meaning), (107, Meaning::Fits));
+        assert_eq!(
+            compare(&beside, 109, open).meaning,
+            Meaning::ArrivedSince(2)
+        );
         for (window, platform_now, as_of, meaning) in table {
             let found = compare(&window, platform_now, as_of);
             assert_eq!(found.meaning, meaning, "{platform_now} {as_of}");
         }
         let mut cut_short = counts(10, 0);
-        cut_short.listing.cut_short = true;
+        cut_short.counts.listing.cut_short = true;
         assert_eq!(compare(&cut_short, 100, over).meaning, Meaning::CutShort);
         let mut altered = counts(98, 0);
-        altered.inside.differing = 3;
+        altered.counts.inside.differing = 3;
         let found = compare(&altered, 100, over).meaning;
         assert_eq!((found, found.is_missing()), (Meaning::Altered(3), true));
         let mut whole = counts(98, 0);
-        whole.listing.days = None;
+        whole.counts.listing.days = None;
         assert_eq!(compare(&whole, 101, over).meaning, Meaning::ArrivedSince(1));
     }
 }

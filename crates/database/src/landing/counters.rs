@@ -2,7 +2,7 @@
 
 use domain::rejection::Rejection;
 use domain::resource::Resource;
-use importer::ports::landing::Landed;
+use importer::ports::landing::{Counted, Landed};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use serde::Serialize;
@@ -135,15 +135,30 @@ struct Counters {
     pages: i64,
 }
 
+impl Counters {
+    fn counted(&self) -> Counted {
+        let count = |rows: i64| u64::try_from(rows).unwrap_or(0);
+        Counted {
+            orders: count(self.orders),
+            order_details: count(self.order_details),
+            customers: count(self.customers),
+            products: count(self.products),
+            rejected: count(self.rejected),
+        }
+    }
+}
+
 /// The last step of a landing.
 pub(crate) async fn record(
     tx: &mut PgConnection,
     run: &HeldRun,
-    tally: &Tally,
+    tally: &mut Tally,
     cursor: Cursor,
     now: Timestamp,
 ) -> Result<(), Trouble> {
-    count(tx, run, tally, Some(cursor), now).await
+    let counted = count(tx, run, tally, Some(cursor), now).await?;
+    tally.landed.counted = Some(counted);
+    Ok(())
 }
 
 /// For what lands beside the walks: the cursor stays where the run is.
@@ -153,7 +168,8 @@ pub(crate) async fn record_beside(
     tally: &Tally,
     now: Timestamp,
 ) -> Result<(), Trouble> {
-    count(tx, run, tally, None, now).await
+    count(tx, run, tally, None, now).await?;
+    Ok(())
 }
 
 async fn count(
@@ -162,7 +178,7 @@ async fn count(
     tally: &Tally,
     cursor: Option<Cursor>,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<Counted, Trouble> {
     let now_at: Counters = sqlx::query_as(COUNT)
         .bind(run.lease.run.0)
         .bind(tally.orders)
@@ -186,5 +202,5 @@ async fn count(
         .bind(run.lease.run.0)
         .execute(tx)
         .await?;
-    Ok(())
+    Ok(now_at.counted())
 }

@@ -43,7 +43,7 @@ pub(crate) async fn land(
         page: None,
         order_id: Some(last.order_id),
     };
-    record(place.tx, &place.run, &place.tally, cursor, now).await?;
+    record(place.tx, &place.run, &mut place.tally, cursor, now).await?;
     let landed = place.tally.landed;
     tx.commit().await?;
     Ok(landed)

@@ -98,7 +98,7 @@ async fn land_within(
         let cursor = last.cursor(resource);
         let fresh: Vec<&WalkedPage> = fresh.iter().map(|f| f.page).collect();
         land_records(&mut place, resource, &fresh).await?;
-        record(place.tx, &place.run, &place.tally, cursor, now).await?;
+        record(place.tx, &place.run, &mut place.tally, cursor, now).await?;
     }
     Ok(place.tally.landed)
 }
@@ -138,7 +138,7 @@ pub(crate) async fn land_changes(
         order_id: None,
     };
     land_records(&mut place, Resource::Orders, &[&page]).await?;
-    record(place.tx, &place.run, &place.tally, cursor, now).await?;
+    record(place.tx, &place.run, &mut place.tally, cursor, now).await?;
     let Tally {
         landed, changed, ..
     } = place.tally;

@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use domain::certificate::WindowCounts;
 use domain::failure::Failure;
 use domain::order::{Order, OrderDiscount, OrderItem};
 use domain::shop::MerchantId;
 use domain::window::DayRange;
-use importer::ports::inventory::Inventory;
+use importer::ports::inventory::{HeldWindow, Inventory, ShopRows};
 use importer::ports::landing::RunLease;
 use importer::ports::runs::Run;
 use jiff_sqlx::ToSqlx;
@@ -23,9 +22,16 @@ use crate::runs::counting::count_windows;
 
 #[async_trait]
 impl Inventory for PostgresRecords {
-    async fn count_windows(&self, run: &Run) -> Result<Vec<WindowCounts>, Failure> {
+    async fn count_windows(&self, run: &Run) -> Result<Vec<HeldWindow>, Failure> {
         persistently_at_length(&self.clock, "counting the windows of a run", || {
             count(&self.pool, run)
+        })
+        .await
+    }
+
+    async fn count_rows(&self) -> Result<HashMap<MerchantId, ShopRows>, Failure> {
+        persistently_at_length(&self.clock, "counting the rows of all shops", || {
+            count_rows(&self.pool)
         })
         .await
     }
@@ -47,7 +53,7 @@ impl Inventory for PostgresRecords {
 /// All counts have to be of the same moment.
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
-async fn count(pool: &PgPool, run: &Run) -> Result<Vec<WindowCounts>, Trouble> {
+async fn count(pool: &PgPool, run: &Run) -> Result<Vec<HeldWindow>, Trouble> {
     let mut tx = pool.begin_with(SNAPSHOT).await?;
     // Counting only reads, so it needs no claim.
     let unclaimed = RunLease {
@@ -56,8 +62,79 @@ async fn count(pool: &PgPool, run: &Run) -> Result<Vec<WindowCounts>, Trouble> {
         fencing: 0,
     };
     let counts = count_windows(&mut tx, None, unclaimed).await?;
+    let beside: Vec<(i64, i64)> = sqlx::query_as(BESIDE)
+        .bind(run.id.0)
+        .bind(run.merchant.0)
+        .fetch_all(&mut *tx)
+        .await?;
     tx.commit().await?;
-    Ok(counts)
+    let beside: HashMap<i64, i64> = beside.into_iter().collect();
+    let held = counts.into_iter().map(|counts| HeldWindow {
+        beside: beside
+            .get(&counts.listing.window.0)
+            .map_or(0, |rows| rows.cast_unsigned()),
+        counts,
+    });
+    Ok(held.collect())
+}
+
+/// Rows of each window that no window of the run has listed. An order belongs to the window
+/// of its day; everything else to the window of its whole list.
+const BESIDE: &str = "
+    WITH windows AS (
+        SELECT w.id, w.resource, w.day_from, w.day_to, w.slice, w.walk
+        FROM salla_sync.sync_windows w WHERE w.run_id = $1 AND w.replaced_at IS NULL
+    ), listed AS (
+        SELECT DISTINCT w.resource, unnest(p.ids) AS id
+        FROM windows w
+        JOIN salla_sync.sync_pages p ON p.window_id = w.id AND p.walk = w.walk
+    ), held AS (
+        SELECT 'orders'::salla_sync.resource AS resource, o.id, o.riyadh_date AS day
+        FROM salla.orders o WHERE o.merchant_id = $2
+        UNION ALL
+        SELECT 'customers', c.id, NULL FROM salla.customers c
+        WHERE c.merchant_id = $2 AND c.from_list
+        UNION ALL
+        SELECT 'products', p.id, NULL FROM salla.products p WHERE p.merchant_id = $2
+        UNION ALL
+        SELECT 'order_statuses', s.id, NULL FROM salla.order_statuses s WHERE s.merchant_id = $2
+    ), beside AS (
+        SELECT h.resource, h.day FROM held h
+        WHERE NOT EXISTS (
+            SELECT FROM listed l WHERE l.resource = h.resource AND l.id = h.id)
+    )
+    SELECT w.id, count(*) FROM windows w
+    JOIN beside b ON b.resource = w.resource
+     AND (w.day_from IS NULL OR b.day BETWEEN w.day_from AND w.day_to)
+    WHERE w.slice IS NULL
+    GROUP BY w.id";
+
+const ROWS: &str = "
+    SELECT m.id, coalesce(o.orders, 0), coalesce(o.with_items, 0),
+           (SELECT count(*) FROM salla.customers c WHERE c.merchant_id = m.id),
+           (SELECT count(*) FROM salla.products p WHERE p.merchant_id = m.id),
+           (SELECT count(*) FROM salla_sync.rejected_records x
+            WHERE x.merchant_id = m.id AND x.resolved_at IS NULL)
+    FROM salla_sync.merchants m
+    LEFT JOIN (SELECT merchant_id, count(*) AS orders, count(*) FILTER (WHERE has_items) AS with_items
+               FROM salla.orders GROUP BY merchant_id) o ON o.merchant_id = m.id";
+
+async fn count_rows(pool: &PgPool) -> Result<HashMap<MerchantId, ShopRows>, Trouble> {
+    let rows: Vec<(uuid::Uuid, i64, i64, i64, i64, i64)> =
+        sqlx::query_as(ROWS).fetch_all(pool).await?;
+    let shops = rows.into_iter().map(
+        |(merchant, orders, orders_with_items, customers, products, rejected)| {
+            let rows = ShopRows {
+                orders: orders.cast_unsigned(),
+                orders_with_items: orders_with_items.cast_unsigned(),
+                customers: customers.cast_unsigned(),
+                products: products.cast_unsigned(),
+                rejected: rejected.cast_unsigned(),
+            };
+            (MerchantId(merchant), rows)
+        },
+    );
+    Ok(shops.collect())
 }
 
 /// Ordered by a hash of the id and the seed: the same draw every time, and no order is

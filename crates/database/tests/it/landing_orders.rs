@@ -3,7 +3,8 @@
 use domain::money::ExchangeRate;
 use domain::order::{Order, OrderCustomer};
 use domain::resource::Resource;
-use importer::ports::landing::{Landed, Landing};
+use importer::ports::landing::{Counted, Landed, Landing};
+use importer::ports::platform::Records;
 use rust_decimal::Decimal;
 
 use crate::make::{at, decimal, header, item, money, status, text, whole};
@@ -349,4 +350,22 @@ async fn a_detail_that_names_no_exchange_rate_leaves_the_one_of_the_list() {
         .one("SELECT exchange_rate, exchange_target_currency FROM salla.orders")
         .await;
     assert_eq!((rate, target.as_str()), (4.into(), "USD"));
+}
+
+/// Lists are read twice, and pages come twice: what people are shown counts records.
+#[tokio::test]
+async fn a_record_that_comes_twice_is_counted_once() {
+    let shop = Shop::open().await;
+    for page in 1..=3 {
+        let orders = [whole(1), whole(2)].map(crate::make::ok).into();
+        let page = shop.page(page, at(i64::from(page)), Records::Orders(orders));
+        let page = page.await;
+        let landed = shop.landing.land_pages(shop.lease, &[page]).await.unwrap();
+        let expected = Counted {
+            orders: 2,
+            order_details: 2,
+            ..Counted::default()
+        };
+        assert_eq!((landed.loaded, landed.counted), (2, Some(expected)));
+    }
 }

@@ -1,5 +1,6 @@
 //! `salla-sync status`: the imports in this database.
 
+use importer::ports::inventory::ShopRows;
 use importer::ports::runs::{Run, ShopSummary};
 use serde_json::{Value, json};
 
@@ -11,8 +12,17 @@ use crate::exit::Exit;
 pub async fn run(arguments: StatusArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
     let open = super::open_to_look(database).await?;
     let shops = open.runs().list().await?;
+    let mut rows = open.inventory().count_rows().await?;
+    let shops: Vec<Shop> = shops
+        .into_iter()
+        .map(|(shop, run)| Shop {
+            rows: rows.remove(&shop.merchant).unwrap_or_default(),
+            shop,
+            run,
+        })
+        .collect();
     if arguments.json {
-        let shops: Vec<Value> = shops.iter().map(|(shop, run)| as_json(shop, run)).collect();
+        let shops: Vec<Value> = shops.iter().map(as_json).collect();
         display::json(&shops);
         return Ok(Exit::Done);
     }
@@ -21,7 +31,7 @@ pub async fn run(arguments: StatusArgs, database: &DatabaseArgs) -> anyhow::Resu
         return Ok(Exit::Done);
     }
     lines(table(&shops));
-    for (shop, run) in &shops {
+    for Shop { shop, run, .. } in &shops {
         let Some(run) = run else { continue };
         if let Some(failure) = &run.failure {
             line("");
@@ -39,7 +49,14 @@ pub async fn run(arguments: StatusArgs, database: &DatabaseArgs) -> anyhow::Resu
     Ok(Exit::Done)
 }
 
-fn table(shops: &[(ShopSummary, Option<Run>)]) -> Table {
+/// A shop, its latest run, and what the database holds of it, whatever runs brought that.
+struct Shop {
+    shop: ShopSummary,
+    run: Option<Run>,
+    rows: ShopRows,
+}
+
+fn table(shops: &[Shop]) -> Table {
     let mut table = Table::new([
         "shop",
         "salla id",
@@ -47,15 +64,14 @@ fn table(shops: &[(ShopSummary, Option<Run>)]) -> Table {
         "state",
         "%",
         "orders",
-        "completed",
+        "with items",
         "customers",
         "products",
         "set aside",
         "orders of",
         "worker",
     ]);
-    for (shop, run) in shops {
-        let number = |of: fn(&Run) -> u64| run.as_ref().map(|r| count(of(r))).unwrap_or_default();
+    for Shop { shop, run, rows } in shops {
         let text = |of: fn(&Run) -> String| run.as_ref().map(of).unwrap_or_default();
         table.row([
             shop.name.clone(),
@@ -63,11 +79,11 @@ fn table(shops: &[(ShopSummary, Option<Run>)]) -> Table {
             shop.plan.clone(),
             text(|r| r.state.to_string()),
             text(|r| r.progress.percent.to_string()),
-            number(|r| r.progress.orders),
-            number(|r| r.progress.order_details),
-            number(|r| r.progress.customers),
-            number(|r| r.progress.products),
-            number(|r| r.progress.rejected),
+            count(rows.orders),
+            count(rows.orders_with_items),
+            count(rows.customers),
+            count(rows.products),
+            count(rows.rejected),
             text(part),
             text(|r| {
                 r.holder
@@ -89,9 +105,10 @@ fn part(run: &Run) -> String {
     }
 }
 
-fn as_json(shop: &ShopSummary, run: &Option<Run>) -> Value {
+fn as_json(Shop { shop, run, rows }: &Shop) -> Value {
     json!({
         "shop": shop,
+        "database": rows,
         "run": run.as_ref().map(|run| json!({
             "id": run.id,
             "state": run.state,

@@ -162,3 +162,71 @@ async fn without_an_import_there_is_nothing_to_compare() {
     assert_eq!(output.status.code(), Some(2), "{errors}");
     assert!(errors.contains("run `salla-sync import`"), "{errors}");
 }
+
+async fn count(service: &TestService, sql: &'static str) -> u64 {
+    let count: i64 = sqlx::query_scalar(sql)
+        .fetch_one(service.open.database.pool())
+        .await
+        .expect("rows can be counted");
+    count.cast_unsigned()
+}
+
+/// What `verify` and `status` say of a table is what the table holds, and both say the same.
+async fn counts_are_those_of_the_tables(service: &TestService) {
+    let (report, code) = json(service, &["verify", "--json"]).await;
+    assert_eq!(code, 0, "{report:#}");
+    let all = report["windows"].as_array().expect("there are windows");
+    assert_eq!(windows(&report, "fits").len(), all.len(), "{report:#}");
+    let held = |resource: &str| -> u64 {
+        let of_it = all.iter().filter(|w| w["resource"] == resource);
+        of_it.filter_map(|w| w["held"].as_u64()).sum()
+    };
+    let (status, _) = json(service, &["status", "--json"]).await;
+    let shown = |name: &str| status[0]["database"][name].as_u64();
+    let orders = count(service, "SELECT count(*) FROM salla.orders").await;
+    assert_eq!(held("orders"), orders);
+    assert_eq!(shown("orders"), Some(orders));
+    assert_eq!(shown("orders_with_items"), Some(orders));
+    for resource in ["customers", "products"] {
+        let sql = match resource {
+            "customers" => "SELECT count(*) FROM salla.customers",
+            _ => "SELECT count(*) FROM salla.products",
+        };
+        let rows = count(service, sql).await;
+        assert_eq!(
+            (held(resource), shown(resource)),
+            (rows, Some(rows)),
+            "{resource}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_is_counted_whichever_run_brought_its_rows() {
+    let service = imported(small(300)).await;
+    counts_are_those_of_the_tables(&service).await;
+    let shop = service.simulator.first_shop();
+    for _ in 0..7 {
+        shop.insert_order(present());
+    }
+    let (report, _) = json(&service, &["verify", "--json"]).await;
+    assert_eq!(windows(&report, "arrived_since")[0]["records"], 7);
+    // In Riyadh, which is three hours ahead of UTC.
+    let today = present() + jiff::SignedDuration::from_hours(3);
+    let today = today.strftime("%Y-%m-%d").to_string();
+    let today = [
+        "resync",
+        "--resource",
+        "orders",
+        "--from",
+        &today,
+        "--to",
+        &today,
+    ];
+    let output = run(program(&service, &today)).await;
+    assert!(output.status.success(), "{output:?}");
+    counts_are_those_of_the_tables(&service).await;
+    let output = run(program(&service, &["import", "--again"])).await;
+    assert!(output.status.success(), "{output:?}");
+    counts_are_those_of_the_tables(&service).await;
+}

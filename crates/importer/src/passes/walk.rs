@@ -530,12 +530,8 @@ impl<'a> Walk<'a> {
     /// Takes note of pages that have landed.
     async fn remember(&mut self, batch: Batch, last_page: u32) -> Result<(), Failure> {
         let shop = self.shop;
-        shop.tracker.pages_landed(
-            self.window.id,
-            self.window.resource,
-            batch.pages.len() as u64,
-            &batch.landed,
-        );
+        shop.tracker
+            .pages_landed(self.window.id, batch.pages.len() as u64, &batch.landed);
         for page in batch.pages {
             if !self.window.pages_done.contains(&page.number) {
                 self.window.pages_done.push(page.number);

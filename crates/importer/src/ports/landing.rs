@@ -67,6 +67,18 @@ pub struct Landed {
     /// Records of which something was known that says that it was read in the future; what
     /// has been read now took its place.
     pub from_future: u64,
+    /// What the run has loaded with this commit and those before it.
+    pub counted: Option<Counted>,
+}
+
+/// Different records that a run has loaded, however often it met them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    pub orders: u64,
+    pub order_details: u64,
+    pub customers: u64,
+    pub products: u64,
+    pub rejected: u64,
 }
 
 /// What a commit outside of any walk did.

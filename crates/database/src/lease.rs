@@ -16,6 +16,8 @@ pub(crate) struct HeldRun {
     pub(crate) keep_raw: bool,
     /// Spares a batch the search for rejections that it might resolve.
     pub(crate) has_open_rejections: bool,
+    /// Spares a batch the search for rows that somebody else changed.
+    pub(crate) has_altered_records: bool,
     /// Rows are to be written although the texts are the same, because they are read
     /// in another way now.
     pub(crate) rewrites: bool,
@@ -26,15 +28,20 @@ struct HeldRow {
     number: i64,
     keep_raw: bool,
     has_open_rejections: bool,
+    has_altered_records: bool,
 }
 
 /// Holds the run's key against a claim until the transaction ends. A key-share lock
 /// is enough: it keeps out the FOR UPDATE of a claim and lets heartbeats and the
-/// counters of parallel landings pass, which a share lock would deadlock with.
+/// counters of parallel landings pass, which a share lock would deadlock with. What the
+/// transaction writes to salla is no alteration by somebody else.
 const HOLD: &str = "
     SELECT r.number, r.keep_raw,
         EXISTS (SELECT FROM salla_sync.rejected_records x
-                WHERE x.merchant_id = r.merchant_id AND x.resolved_at IS NULL) AS has_open_rejections
+                WHERE x.merchant_id = r.merchant_id AND x.resolved_at IS NULL) AS has_open_rejections,
+        EXISTS (SELECT FROM salla_sync.altered_records a
+                WHERE a.merchant_id = r.merchant_id) AS has_altered_records,
+        set_config('salla_sync.landing', 'on', true)
     FROM salla_sync.sync_runs r
     WHERE r.id = $1 AND r.merchant_id = $2 AND r.fencing = $3 AND r.state = 'IN_PROGRESS'
     FOR KEY SHARE OF r";
@@ -53,6 +60,7 @@ pub(crate) async fn hold(tx: &mut PgConnection, lease: RunLease) -> Result<HeldR
         number: row.number,
         keep_raw: row.keep_raw,
         has_open_rejections: row.has_open_rejections,
+        has_altered_records: row.has_altered_records,
         rewrites: false,
     })
 }

@@ -180,6 +180,9 @@ async fn apply(
     migrations: &[Migration],
 ) -> Result<(), MigrateError> {
     let mut transaction = connection.begin().await?;
+    // What a migration does to rows is no alteration by somebody else.
+    let landing = "SELECT set_config('salla_sync.landing', 'on', true)";
+    transaction.execute(landing).await?;
     for schema in schemas {
         let create = format!("CREATE SCHEMA IF NOT EXISTS {schema}");
         transaction.execute(AssertSqlSafe(create)).await?;

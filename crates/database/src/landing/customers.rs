@@ -12,6 +12,7 @@ use jiff_sqlx::{Date, Timestamp, ToSqlx};
 use crate::columns::{columns, insert, instant, upsert, write};
 use crate::copy::{copy, copy_into};
 use crate::failure::Trouble;
+use crate::landing::alterations::remove_altered_customers;
 use crate::landing::batch::{Found, ListRecord};
 use crate::landing::counters::RefusedCustomer;
 use crate::landing::isolation::{Lands, land_each};
@@ -117,6 +118,7 @@ pub(crate) async fn insert_absent(
     });
     let mut by_id: BTreeMap<i64, Named<'_>> = known.collect();
     let ids: Vec<i64> = by_id.keys().copied().collect();
+    remove_altered_customers(place.tx, &place.run, &ids).await?;
     let absent = missing(place.tx, &place.run, Resource::Customers, &ids).await?;
     by_id.retain(|id, _| absent.contains(id));
     let customers: Vec<Named<'_>> = by_id.into_values().collect();

@@ -13,7 +13,7 @@ use sqlx::PgPool;
 use crate::failure::Trouble;
 use crate::landing::counters::{Cursor, record};
 use crate::landing::isolation::{Care, Lands, land_each};
-use crate::landing::orders::{WholeOrder, land_whole};
+use crate::landing::orders::{ReadFrom, WholeOrder, land_whole};
 use crate::landing::pages::{NewRows, Workplace};
 use crate::landing::raw::Press;
 use crate::landing::rejections::{
@@ -122,7 +122,7 @@ impl Lands for Known<'_> {
             }
         }
         let whole = press_whole(&mut place.press, &found)?;
-        land_whole(place, &whole).await?;
+        land_whole(place, &whole, ReadFrom::Details).await?;
         bury(place, &gone).await
     }
 }

@@ -7,6 +7,7 @@ use domain::resource::Resource;
 use sqlx::PgConnection;
 
 use crate::failure::Trouble;
+use crate::landing::alterations::{altered, mended};
 use crate::landing::batch::{Found, ListRecord, press};
 use crate::landing::contents::Holds;
 use crate::landing::pages::Workplace;
@@ -48,10 +49,14 @@ async fn due<'a, T: Sync>(
     incoming: &[Incoming<&'a T>],
     verdicts: &[Verdict],
 ) -> Result<Vec<Due<'a, T>>, Trouble> {
-    let is_due = |v: &Verdict| v.changed() || v.first_of_run();
+    let met: Vec<i64> = verdicts.iter().map(|v| v.salla_id).collect();
+    let altered = altered(place.tx, &place.run, resource, &met).await?;
+    let is_due = |v: &Verdict| v.changed() || v.first_of_run() || altered.contains(&v.salla_id);
     let others = verdicts.iter().filter(|v| !is_due(v));
     let others: Vec<i64> = others.map(|v| v.salla_id).collect();
     let missing = missing(place.tx, &place.run, resource, &others).await?;
+    let altered_ids: Vec<i64> = altered.iter().copied().collect();
+    mended(place.tx, &place.run, resource, &altered_ids).await?;
     let verdicts = by_id(verdicts);
     let due = incoming.iter().filter_map(|record| {
         let verdict = verdicts.get(&record.id)?;

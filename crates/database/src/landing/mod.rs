@@ -10,6 +10,7 @@
 //! copies the new ones. Two landings may so wait for each other. PostgreSQL ends one of
 //! them, which is then done again as a whole.
 
+mod alterations;
 mod batch;
 mod catalogue;
 mod checkpoint;

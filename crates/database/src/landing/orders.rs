@@ -9,6 +9,7 @@ use importer::ports::landing::PendingDetail;
 use importer::ports::platform::{Decoded, Records};
 
 use crate::failure::Trouble;
+use crate::landing::alterations::{altered, clear_untold, mended};
 use crate::landing::batch::{Found, ListRecord, press};
 use crate::landing::listed::{Damage, by_id, damaged_orders};
 use crate::landing::order_columns::{
@@ -54,8 +55,16 @@ impl ListRecord for Order {
             .partition(|i| i.record.completeness() == Completeness::Full);
         land_headers(place, &headers).await?;
         let whole: Vec<_> = whole.into_iter().map(with_its_items).collect();
-        land_whole(place, &whole).await
+        land_whole(place, &whole, ReadFrom::List).await
     }
+}
+
+/// A list tells of an order all that was told of it; a request for its details may leave out
+/// what the list had told before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadFrom {
+    List,
+    Details,
 }
 
 fn with_its_items(incoming: Incoming<&Order>) -> Incoming<WholeOrder<'_>> {
@@ -86,6 +95,8 @@ async fn land_headers(
         .map(|v| v.salla_id)
         .collect();
     let damaged = damaged_orders(place.tx, &run, &no_news).await?;
+    let met: Vec<i64> = verdicts.iter().map(|v| v.salla_id).collect();
+    let altered = altered(place.tx, &run, resource, &met).await?;
     let verdicts = by_id(&verdicts);
     let mut due = Vec::new();
     let mut lacking = Vec::new();
@@ -94,16 +105,20 @@ async fn land_headers(
             continue;
         };
         let damage = damaged.get(&header.id).copied();
-        if news(verdict) || damage == Some(Damage::Missing) {
+        let is_altered = altered.contains(&header.id);
+        if news(verdict) || damage == Some(Damage::Missing) || is_altered {
             due.push(header.record);
         }
-        if verdict.lacks_details || damage.is_some() {
+        if verdict.lacks_details || damage.is_some() || is_altered {
             lacking.push(PendingDetail {
                 order_id: header.id,
                 created_at: header.record.created_at.instant,
             });
         }
     }
+    // They stay altered until their details have been read again as well.
+    let altered: Vec<i64> = altered.into_iter().collect();
+    clear_untold(place.tx, &run, &altered).await?;
     upsert_headers(place.tx, &run, &due).await?;
     customers::insert_absent(place, &due).await?;
     pending::add(place.tx, &run, &lacking).await?;
@@ -117,6 +132,7 @@ async fn land_headers(
 pub(crate) async fn land_whole(
     place: &mut Workplace<'_>,
     orders: &[Incoming<WholeOrder<'_>>],
+    from: ReadFrom,
 ) -> Result<(), Trouble> {
     if orders.is_empty() {
         return Ok(());
@@ -127,7 +143,7 @@ pub(crate) async fn land_whole(
     place.tally.count_details(&verdicts);
     place.tally.landed.loaded +=
         sources::count_loaded(place.tx, &run, resource, orders, &verdicts).await?;
-    write_rows(place, orders, &verdicts).await?;
+    write_rows(place, orders, &verdicts, from).await?;
     let complete = verdicts.iter().filter(|v| !v.lacks_details);
     let complete: Vec<i64> = complete.map(|v| v.salla_id).collect();
     pending::remove(place.tx, &run, &complete).await?;
@@ -146,9 +162,13 @@ async fn write_rows(
     place: &mut Workplace<'_>,
     orders: &[Incoming<WholeOrder<'_>>],
     verdicts: &[Verdict],
+    from: ReadFrom,
 ) -> Result<(), Trouble> {
     let run = place.run;
-    let is_due = |v: &Verdict| v.changed() || v.first_details_of_run();
+    let met: Vec<i64> = verdicts.iter().map(|v| v.salla_id).collect();
+    let altered = altered(place.tx, &run, Resource::Orders, &met).await?;
+    let is_due =
+        |v: &Verdict| v.changed() || v.first_details_of_run() || altered.contains(&v.salla_id);
     let others = verdicts.iter().filter(|v| !is_due(v));
     let others: Vec<i64> = others.map(|v| v.salla_id).collect();
     let damaged = damaged_orders(place.tx, &run, &others).await?;
@@ -161,6 +181,11 @@ async fn write_rows(
             due.add(order.record, verdict, place.new_rows);
         }
     }
+    let altered: Vec<i64> = altered.into_iter().collect();
+    if from == ReadFrom::List {
+        clear_untold(place.tx, &run, &altered).await?;
+    }
+    mended(place.tx, &run, Resource::Orders, &altered).await?;
     copy_whole(place.tx, &run, &due.absent).await?;
     order_lines::copy_lines(place.tx, &run, &due.absent).await?;
     upsert_whole(place.tx, &run, &due.newest).await?;

@@ -13,8 +13,11 @@ use crate::failure::Trouble;
 use crate::future::lease_lasts;
 use crate::lease::HeldRun;
 
-/// Nobody can begin a run of the shop until the transaction ends …
-const NO_NEW_RUN: &str = "SELECT FROM salla_sync.merchants WHERE id = $1 FOR NO KEY UPDATE";
+/// Nobody can begin a run of the shop until the transaction ends, and what it writes to salla is
+/// no alteration by somebody else …
+const NO_NEW_RUN: &str = "
+    SELECT set_config('salla_sync.landing', 'on', true)
+    FROM salla_sync.merchants WHERE id = $1 FOR NO KEY UPDATE";
 
 /// … nor claim one that is there: a claim locks its run FOR UPDATE.
 const NO_CLAIM: &str = concat!(
@@ -85,6 +88,7 @@ pub(crate) async fn runs(
             number: run.number,
             keep_raw: run.keep_raw,
             has_open_rejections: true,
+            has_altered_records: true,
             rewrites: false,
         };
         (run.number, held)

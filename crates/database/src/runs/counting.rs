@@ -113,6 +113,9 @@ macro_rules! judge {
                                       AND x.resource = $3::text::salla_sync.resource
                                       AND x.salla_id IS NOT NULL
                                       AND x.resolved_at IS NULL) AS is_rejected,
+                           l.id IN (SELECT a.salla_id FROM salla_sync.altered_records a
+                                    WHERE a.merchant_id = $2
+                                      AND a.resource = $3::text::salla_sync.resource) AS is_altered,
                            t.id IS NOT NULL AS is_present,
                            s.gone_at IS NOT NULL AS is_gone, "
             ),
@@ -145,7 +148,7 @@ macro_rules! judge {
                        coalesce(sum(others), 0)::bigint AS others_listed,
                        coalesce(sum(others_held) FILTER (WHERE others IS NOT NULL), 0)::bigint
                            AS others_held,
-                       count(*) FILTER (WHERE lines <> lines_held OR others <> others_held
+                       count(*) FILTER (WHERE is_altered OR lines <> lines_held OR others <> others_held
                            OR total IS NOT NULL
                               AND (total, currency) IS DISTINCT FROM (total_held, currency_held))
                            AS differing

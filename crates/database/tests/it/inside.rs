@@ -245,7 +245,8 @@ async fn rows_of_an_earlier_version_get_places_without_gaps() {
     shop.land_orders(1, at(0), &[whole(1)]).await;
     land_products(&shop, 1, 0, vec![product(77)]).await;
     shop.execute(
-        "ALTER TABLE salla.order_items DROP CONSTRAINT order_items_pkey;
+        "SELECT set_config('salla_sync.landing', 'on', true);
+         ALTER TABLE salla.order_items DROP CONSTRAINT order_items_pkey;
          ALTER TABLE salla.order_items ADD PRIMARY KEY (merchant_id, order_id, id);
          UPDATE salla.order_items SET position = position * 3;
          ALTER TABLE salla.product_variants DROP CONSTRAINT product_variants_pkey;

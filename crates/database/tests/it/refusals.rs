@@ -11,7 +11,7 @@ use importer::ports::platform::Records;
 
 use crate::catalogue::product;
 use crate::make::{at, customer, header, ok, rejected, text, whole};
-use crate::shop::{Shop, orders};
+use crate::shop::{Shop, orders, without_counts};
 
 /// Texts that do not get shorter when PostgreSQL compresses them.
 pub(crate) fn long_text(seed: u64) -> String {
@@ -139,7 +139,7 @@ async fn two_culprits_among_many_pages_cost_themselves() {
         );
     }
     let done = shop.landing.land_pages(shop.lease, &pages).await.unwrap();
-    assert_eq!(done, landed(98, 2));
+    assert_eq!(without_counts(done), landed(98, 2));
     let refused = refused(&shop).await;
     let places: Vec<_> = refused
         .iter()
@@ -384,6 +384,6 @@ async fn a_crash_while_culprits_are_sought_leaves_nothing() {
     }
     holder.rollback().await.unwrap();
     let done = shop.landing.land_pages(lease, &pages).await.unwrap();
-    assert_eq!(done, landed(4, 1));
+    assert_eq!(without_counts(done), landed(4, 1));
     assert_eq!(ids(&shop, "salla.customers").await, [1, 2, 4, 5]);
 }

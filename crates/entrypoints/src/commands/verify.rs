@@ -183,10 +183,15 @@ fn report(imported: &Imported, compared: &Compared, arguments: &VerifyArgs) -> E
     match missing || wrong > 0 {
         true => {
             note(
-                "What to do: `salla-sync import --again` reads the shop again; it changes only what \
-                 differs. An order of which a field differs is written again by `salla-sync remap` \
-                 where its raw record is kept.",
+                "What to do: `salla-sync import --again` reads the shop again and puts back what is \
+                 missing or was changed here; it writes only what differs.",
             );
+            if wrong > 0 && imported.run.options.keep_raw {
+                note(
+                    "An order of which a field differs, although nobody changed its rows, is \
+                     written again from its raw record by `salla-sync remap`.",
+                );
+            }
             Exit::Failed
         }
         false => Exit::Done,

@@ -2,6 +2,7 @@
 //! real PostgreSQL.
 
 mod adoption;
+mod altered;
 mod ceilings;
 mod clocks;
 mod connect;

@@ -1,7 +1,8 @@
 //! `Landing` and `Runs` in memory, for one merchant. Only as much as the stories
 //! need; the promises of the ports are tested on the PostgreSQL adapters.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -49,7 +50,12 @@ pub(crate) struct State {
     /// Whether the order landed last differs from what was known.
     last_changed: bool,
     pub(crate) ceiling: Ceiling,
+    /// What was last found to be listed, and by which windows.
+    listed: RefCell<Option<(Listed, HashSet<i64>)>>,
 }
+
+/// The windows of a list, with what tells each of them from what it was before.
+type Listed = (Resource, Vec<(WindowId, u32, i64)>);
 
 #[derive(Clone)]
 pub(crate) struct Window {
@@ -68,6 +74,15 @@ pub(crate) struct Window {
 impl Window {
     fn ids(&self) -> BTreeSet<i64> {
         self.pages.values().flat_map(|p| p.1.clone()).collect()
+    }
+
+    fn mark(&self) -> (WindowId, u32, i64) {
+        let ids = |(page, (_, ids)): (&u32, &(u64, Vec<i64>))| {
+            let sum = ids.iter().fold(0, |sum: i64, id| sum.wrapping_add(*id));
+            sum.wrapping_mul(i64::from(*page))
+        };
+        let sum = self.pages.iter().map(ids).fold(0, i64::wrapping_add);
+        (self.stored.id, self.stored.walk, sum)
     }
 
     fn is_slice_of(&self, whole: &Self) -> bool {
@@ -137,8 +152,14 @@ impl State {
 
     fn not_listed(&self, resource: Resource, ids: impl Iterator<Item = i64>) -> Vec<i64> {
         let of_it = |w: &&Window| !w.replaced && w.stored.resource == resource;
-        let present = self.windows.iter().filter(of_it);
-        let listed: BTreeSet<i64> = present.flat_map(Window::ids).collect();
+        let present = || self.windows.iter().filter(of_it);
+        // A list in hundreds of slices is asked for as often, and has not changed meanwhile.
+        let key: Listed = (resource, present().map(Window::mark).collect());
+        let mut known = self.listed.borrow_mut();
+        if known.as_ref().is_none_or(|(of, _)| *of != key) {
+            *known = Some((key, present().flat_map(Window::ids).collect()));
+        }
+        let listed = known.as_ref().map(|(_, listed)| listed).unwrap();
         ids.filter(|id| !listed.contains(id)).collect()
     }
 

@@ -60,7 +60,7 @@ pub(crate) async fn run(plan: &Plan) -> Result<End, String> {
         _ => Place::Shared(TestDatabase::create().await),
     };
     let service = Service::start(plan, place).await;
-    let ended = tokio::time::timeout(PATIENCE, suffer(plan, &service)).await;
+    let ended = tokio::time::timeout(PATIENCE, Box::pin(suffer(plan, &service))).await;
     let result = ended.unwrap_or_else(|_| Err("it is stuck".to_owned()));
     result.map_err(|what| {
         let drift = service.simulator.first_shop().drift_events();
@@ -146,7 +146,7 @@ pub(crate) async fn finish(plan: &Plan, service: &Service) -> Result<End, String
 
 /// Starts the import again and again until it completes or has good reason not to.
 async fn complete(plan: &Plan, service: &Service, again: bool) -> Result<End, String> {
-    complete_shop(plan, service, FIRST, again).await
+    Box::pin(complete_shop(plan, service, FIRST, again)).await
 }
 
 pub(crate) async fn complete_shop(

@@ -153,7 +153,8 @@ impl Service {
     ) -> Result<Outcome, Failure> {
         self.starts.fetch_add(1, Ordering::Relaxed);
         let open = self.open().await?;
-        let outcome = self.import_with(&open, self.salla(shop), trap, again).await;
+        // In a place of its own: a case holds several of them, and a thread's stack is small.
+        let outcome = Box::pin(self.import_with(&open, self.salla(shop), trap, again)).await;
         open.database.close().await;
         outcome
     }

@@ -37,8 +37,8 @@ pub(crate) async fn two_at_once(service: &Service, after: u64, takes_over: bool)
 /// Ids recur across shops, so that a row under the wrong merchant shows.
 pub(crate) async fn neighbour(plan: &Plan, service: &Service) -> Result<End, String> {
     let (end, other) = tokio::join!(
-        finish(plan, service),
-        complete_shop(plan, service, SECOND, false)
+        Box::pin(finish(plan, service)),
+        Box::pin(complete_shop(plan, service, SECOND, false))
     );
     let (end, other) = (end?, other?);
     if end == End::Equal {

@@ -51,7 +51,7 @@ impl Process {
         Self::with_pid(server.pid())
     }
 
-    fn with_pid(pid: i32) -> Self {
+    pub(crate) fn with_pid(pid: i32) -> Self {
         Self {
             pid,
             began: began(pid),

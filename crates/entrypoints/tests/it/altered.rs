@@ -97,8 +97,13 @@ fn differences(before: &[String], after: &[String]) -> Vec<String> {
 /// How many records of the resource are not what was read.
 async fn differing(service: &TestService, merchant: MerchantId, resource: Resource) -> u64 {
     let run = service.open.runs().latest_of_everything(merchant).await;
-    let run = run.unwrap().expect("there is a run");
-    let windows = service.open.inventory().count_windows(&run).await.unwrap();
+    let run = run.expect("the run can be read").expect("there is a run");
+    let windows = service
+        .open
+        .inventory()
+        .count_windows(&run)
+        .await
+        .expect("the windows can be counted");
     let windows = windows.iter().map(|window| &window.counts);
     let of_it = windows.filter(|counts| counts.listing.resource == resource);
     of_it

@@ -54,7 +54,7 @@ fn odd_shop(seed: u64, app_age: AppAge) -> Scenario {
             date_forms: 0.2,
             utc_labelled_dates: seed.is_multiple_of(2),
             float_digits: FloatDigits::Seventeen,
-            damaged_texts: None,
+            ..Quirks::default()
         },
         item_product: if seed.is_multiple_of(3) {
             ItemProduct::IdOnly
@@ -162,7 +162,7 @@ fn in_riyals(amount: Decimal, order: &TruthOrder) -> Option<Decimal> {
         "USD" => "0.266592",
         other => panic!("{other}"),
     };
-    let rate: Decimal = rate.parse().unwrap();
+    let rate: Decimal = rate.parse().expect("a rate is a number");
     let riyals = (amount / rate).round_dp_with_strategy(2, RoundingStrategy::MidpointAwayFromZero);
     (!order.gaps.rate).then_some(riyals)
 }

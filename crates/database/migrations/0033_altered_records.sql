@@ -19,9 +19,21 @@ CREATE FUNCTION salla_sync.note_altered_row() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     changed salla_sync.resource := TG_ARGV[0]::salla_sync.resource;
+    noted bigint := (to_jsonb(OLD) ->> TG_ARGV[1])::bigint;
+    above bigint;
 BEGIN
+    -- Salla lists a category inside the one above it, so that this is the record to read again.
+    IF changed = 'categories' THEN
+        above := (to_jsonb(OLD) ->> 'parent_id')::bigint;
+        FOR step IN 1..9 LOOP
+            EXIT WHEN above IS NULL;
+            noted := above;
+            SELECT c.parent_id INTO above FROM salla.categories c
+            WHERE c.merchant_id = OLD.merchant_id AND c.id = noted;
+        END LOOP;
+    END IF;
     INSERT INTO salla_sync.altered_records (merchant_id, resource, salla_id)
-    VALUES (OLD.merchant_id, changed, (to_jsonb(OLD) ->> TG_ARGV[1])::bigint)
+    VALUES (OLD.merchant_id, changed, noted)
     ON CONFLICT DO NOTHING;
     IF TG_OP = 'UPDATE' AND to_jsonb(NEW) ->> TG_ARGV[1] <> to_jsonb(OLD) ->> TG_ARGV[1] THEN
         INSERT INTO salla_sync.altered_records (merchant_id, resource, salla_id)

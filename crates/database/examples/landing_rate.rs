@@ -142,6 +142,8 @@ async fn begin(runs: &dyn Runs, keep_raw: bool) -> (RunLease, WindowId) {
             share: 1.0,
         },
         max_orders: None,
+        is_quiet: false,
+        requests: 0,
         recently_updated: vec![],
         last_update: None,
         recent_asked_at: None,

@@ -15,6 +15,9 @@ pub const MOST_PER_PAGE: u32 = 60;
 /// of the day before them the next window may list a part.
 pub const NEWEST_WINDOW_DAYS: u32 = 31;
 
+/// Customers, products and categories.
+const LISTS_COUNTED: u64 = 3;
+
 /// How a shop's orders get their line items; depends on the age of the app and is
 /// found out by a probe (DESIGN §3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,6 +150,12 @@ pub struct Probe {
     /// For a first try (`--max-orders`): only so many rows of each list, orders newest
     /// first.
     pub max_orders: Option<u64>,
+    /// No order of the last two days is among those that were updated last.
+    #[serde(default)]
+    pub is_quiet: bool,
+    /// Requests that it took to learn this and that no scan has a use for.
+    #[serde(default)]
+    pub requests: u64,
     /// The orders that were updated last when the run began, newest first: whatever
     /// stands before them at its end has been updated since.
     #[serde(default)]
@@ -162,7 +171,40 @@ pub struct Probe {
     pub ceiling: Ceiling,
 }
 
+/// Which windows a plan begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Newest {
+    /// Today, then the rest of the month.
+    Today,
+    /// Hardly an order arrives during an import, and a window for today would be a page with
+    /// little or nothing on it.
+    Month,
+}
+
+impl Newest {
+    /// Fewer orders a day are few.
+    const MIN_ORDERS_A_DAY: u64 = 5;
+
+    /// `is_quiet`: there are none of the last days, as far as a page can tell.
+    pub fn of(is_quiet: bool, orders: u64, range: DayRange) -> Self {
+        let are_few = orders < Self::MIN_ORDERS_A_DAY * u64::from(range.days());
+        match is_quiet && are_few {
+            true => Self::Month,
+            false => Self::Today,
+        }
+    }
+}
+
 impl Probe {
+    fn newest_windows(&self) -> Newest {
+        Newest::of(self.is_quiet, self.orders, self.range)
+    }
+
+    /// A first try is one, and so are orders that one page shows.
+    pub fn is_one_window(&self) -> bool {
+        self.max_orders.is_some() || self.orders <= u64::from(self.orders_per_page)
+    }
+
     pub fn reach(&self) -> Reach {
         Reach {
             range: self.range,
@@ -200,32 +242,38 @@ impl Plan {
             .unwrap_or(days)
             .clamp(1, days);
         let window_days = u32::try_from(window_days).unwrap_or(u32::MAX);
-        let windows = if probe.max_orders.is_some() {
+        let windows = if probe.is_one_window() {
             vec![probe.range]
         } else {
-            windows(&probe.range, window_days)
+            let newest = probe.newest_windows();
+            windows(&probe.range, newest, window_days)
         };
         let limited = |rows: u64| probe.max_orders.map_or(rows, |most| most.min(rows));
         let orders = limited(probe.orders);
         let reach = probe.reach();
         let asked_days: u64 = windows.iter().map(|w| u64::from(reach.of(*w).days())).sum();
         let overlap_days = asked_days.saturating_sub(days);
-        let overlap_rows = if probe.max_orders.is_some() {
+        let overlap_rows = if probe.is_one_window() {
             0
         } else {
             probe.orders * overlap_days / days.max(1)
         };
-        let order_pages = pages(orders + overlap_rows, probe.orders_per_page)
-            + (windows.len() as u64).saturating_sub(1) / 2;
+        let of_windows = windows.len() as u64;
+        let half_full = of_windows.saturating_sub(1) / 2;
+        let order_pages = pages(orders + overlap_rows, probe.orders_per_page) + half_full;
+        let order_pages = order_pages.max(of_windows);
         Self {
             order_pages,
             detail_requests: orders * probe.detail_case.requests_per_order(),
             customer_pages: probe
                 .customers
-                .map_or(0, |rows| customer_pages(&probe, limited(rows))),
-            product_pages: walked_until_agreed(&probe, limited(probe.products)),
-            other_requests: 1 + pages(probe.categories, MOST_PER_PAGE),
-            closing_requests: closing_requests(&probe, windows.len() as u64),
+                .map_or(0, |rows| scan(&probe, rows, probe.customers_per_page)),
+            product_pages: scan(&probe, probe.products, probe.products_per_page),
+            other_requests: 1 + scan(&probe, probe.categories, MOST_PER_PAGE),
+            closing_requests: Resource::ALL
+                .into_iter()
+                .map(|resource| closing_requests(&probe, resource))
+                .sum(),
             windows,
             probe,
         }
@@ -237,7 +285,7 @@ impl Plan {
         Self {
             order_pages: of(Resource::Orders, self.order_pages),
             detail_requests: of(Resource::Orders, self.detail_requests),
-            closing_requests: of(Resource::Orders, self.closing_requests),
+            closing_requests: closing_requests(&self.probe, resource),
             customer_pages: of(Resource::Customers, self.customer_pages),
             product_pages: of(Resource::Products, self.product_pages),
             other_requests: match resource {
@@ -249,17 +297,41 @@ impl Plan {
                 Resource::Orders => self.windows,
                 _ => vec![],
             },
-            probe: self.probe,
+            probe: Probe {
+                // Planning has counted the other lists as well.
+                requests: self.probe.requests + LISTS_COUNTED,
+                ..self.probe
+            },
         }
     }
 
+    /// All requests of an import, from the first one on.
     pub fn requests(&self) -> u64 {
-        self.order_pages
+        self.probe.requests
+            + self.order_pages
             + self.detail_requests
             + self.customer_pages
             + self.product_pages
             + self.other_requests
             + self.closing_requests
+    }
+
+    /// The requests without which nobody can read the shop: one scan of each list, and the
+    /// details.
+    pub fn necessary_requests(&self) -> u64 {
+        let probe = &self.probe;
+        let list = |rows: u64, per_page| {
+            pages(probe.max_orders.map_or(rows, |most| most.min(rows)), per_page)
+        };
+        let statuses = 1;
+        list(probe.orders, probe.orders_per_page)
+            + self.detail_requests
+            + probe
+                .customers
+                .map_or(0, |rows| list(rows, probe.customers_per_page))
+            + list(probe.products, probe.products_per_page)
+            + list(probe.categories, MOST_PER_PAGE)
+            + statuses
     }
 
     /// How many pages one window will take, as far as the probe can tell.
@@ -287,40 +359,36 @@ impl Plan {
     }
 }
 
-/// Besides the walk, the first and the last page are read again (see
-/// [`crate::certificate::Listing::proof`]).
-fn customer_pages(probe: &Probe, rows: u64) -> u64 {
-    let walk = pages(rows, probe.customers_per_page);
-    if probe.max_orders.is_some() {
-        return walk;
-    }
-    let ends = if walk > 1 { 2 } else { 0 };
-    pages_to_the_end(rows, probe.customers_per_page) + ends
-}
-
-/// A list of several pages is walked until two walks agree.
-fn walked_until_agreed(probe: &Probe, rows: u64) -> u64 {
-    let walk = pages(rows, probe.products_per_page);
-    if probe.max_orders.is_some() {
-        return walk;
-    }
-    let walks = if walk > 1 { 2 } else { 1 };
-    walks * pages_to_the_end(rows, probe.products_per_page)
-}
-
-/// What was updated last, and the counts of each window and of the lists that are read
-/// whole.
-fn closing_requests(probe: &Probe, windows: u64) -> u64 {
+/// One scan of a list, as far as it is wanted.
+fn scan(probe: &Probe, rows: u64, per_page: u32) -> u64 {
     match probe.max_orders {
-        Some(_) => 0,
-        None => 1 + windows + 3,
+        Some(most) => pages(most.min(rows), per_page),
+        None => pages_to_the_end(rows, per_page),
     }
 }
 
-/// Today is a window of its own, because orders still arrive in it: a short walk
-/// soon finds a quiet moment, and all the other windows hold still. The rest of the
-/// newest month comes next.
-fn windows(range: &DayRange, days: u32) -> Vec<DayRange> {
+/// What was updated last, which also counts the orders; and the ends of the lists that are
+/// read whole (see [`crate::certificate::Listing::proof`]). A list that one page shows has
+/// one end, and so has that of the customers, whose newest come first.
+fn closing_requests(probe: &Probe, resource: Resource) -> u64 {
+    let ends = |rows: u64, per_page: u32| pages(rows, per_page).min(2);
+    match resource {
+        _ if probe.max_orders.is_some() => 0,
+        Resource::Orders => 1,
+        Resource::Customers => u64::from(probe.customers.is_some()),
+        Resource::Products => ends(probe.products, probe.products_per_page),
+        Resource::Categories => ends(probe.categories, MOST_PER_PAGE),
+        Resource::OrderStatuses => 0,
+    }
+}
+
+/// Today is a window of its own where orders still arrive in it: a short walk soon finds a
+/// quiet moment, and all the other windows hold still. The rest of the newest month comes
+/// next.
+fn windows(range: &DayRange, newest: Newest, days: u32) -> Vec<DayRange> {
+    if newest == Newest::Month {
+        return range.windows_newest_first(NEWEST_WINDOW_DAYS, days);
+    }
     let today = DayRange {
         from: range.to,
         to: range.to,
@@ -399,6 +467,8 @@ mod tests {
             overlap: Overlap::INCLUSIVE,
             budget: budget(120, 1.0),
             max_orders: None,
+            is_quiet: false,
+            requests: 0,
             recently_updated: vec![],
             last_update: None,
             recent_asked_at: None,
@@ -424,7 +494,7 @@ mod tests {
     #[test]
     fn an_empty_shop_still_has_a_plan() {
         let plan = Plan::from_probe(probe(0, DetailCase::Details));
-        assert_eq!(plan.windows.len(), 3);
+        assert_eq!(plan.windows.len(), 1);
         assert_eq!(plan.detail_requests, 0);
         assert!(plan.requests() >= 3);
     }
@@ -439,7 +509,8 @@ mod tests {
         };
         let (unknown, counted) = (of(None), of(Some(90_000)));
         assert_eq!(unknown.customer_pages, 0);
-        assert_eq!(counted.requests() - unknown.requests(), 1_503);
+        // 1,500 full pages, one behind them, and one end.
+        assert_eq!(counted.requests() - unknown.requests(), 1_502);
         assert!(unknown.floor_seconds() < 600 && counted.floor_seconds() >= 1_800);
         assert_eq!(unknown.expected_pages(Resource::Customers, None), 1);
     }

@@ -21,6 +21,7 @@ use crate::clocks;
 use crate::memory::Memory;
 use crate::passes::sequence::{read_again, read_everything};
 use crate::passes::{CUSTOMERS_IN_MEMORY, LANDINGS, PAGES_IN_MEMORY, SharedCeiling, Workshop};
+use crate::planned::PlannedPages;
 use crate::portions::Portions;
 use crate::ports::clock::Clock;
 use crate::ports::landing::{Landing, RunLease};
@@ -286,12 +287,19 @@ async fn run_to_certificate(
 ) -> Result<Certificate, Failure> {
     let (platform, clock) = (importer.platform.as_ref(), importer.clock.as_ref());
     clocks::ensure_agreement(importer.runs.as_ref(), platform, clock).await?;
-    let plan = plan(importer, shop, lease, run).await?;
+    let planned = match run.options.only {
+        Some(_) => PlannedPages::default(),
+        None => PlannedPages::within(importer.settings.memory.clone()),
+    };
+    let plan = plan(importer, shop, lease, run, &planned).await?;
     observer.planned(&plan);
     importer.tracker.planned(&plan);
     importer.tracker.resumed(&run.progress);
     let ceiling = importer.runs.ceiling(lease.merchant).await?;
-    let workshop = workshop(importer, lease, run, &plan, ceiling);
+    let workshop = Workshop {
+        planned,
+        ..workshop(importer, lease, run, &plan, ceiling)
+    };
     let as_of = tokio::select! {
         biased;
         result = read_everything(&workshop, &plan) => result?,
@@ -326,6 +334,7 @@ async fn plan(
     shop: &ShopInfo,
     lease: RunLease,
     run: &Run,
+    planned: &PlannedPages,
 ) -> Result<Plan, Failure> {
     if let Some(plan) = &run.plan {
         return Ok(plan.clone());
@@ -338,7 +347,8 @@ async fn plan(
         max_orders: run.options.max_orders,
         ceiling: importer.runs.ceiling(lease.merchant).await?,
     };
-    let plan = probe(importer.platform.as_ref(), importer.clock.as_ref(), &wanted).await?;
+    let (platform, clock) = (importer.platform.as_ref(), importer.clock.as_ref());
+    let plan = probe(platform, clock, &wanted, planned).await?;
     let only = run.options.only.map(|only| only.resource);
     let plan = match only {
         Some(resource) => plan.only(resource),
@@ -383,6 +393,7 @@ fn workshop(
         ceiling: SharedCeiling::new(ceiling),
         portions: Portions::default(),
         max_orders: plan.probe.max_orders,
+        planned: PlannedPages::default(),
         pages_in_memory: Arc::new(Semaphore::new(PAGES_IN_MEMORY)),
         customers_in_memory: Arc::new(Semaphore::new(CUSTOMERS_IN_MEMORY)),
         landing_turns: Arc::new(Semaphore::new(LANDINGS)),

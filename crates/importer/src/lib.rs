@@ -13,6 +13,7 @@ pub mod memory;
 pub mod metrics;
 pub mod notifications;
 pub mod passes;
+pub mod planned;
 mod portions;
 pub mod ports;
 pub mod probe;

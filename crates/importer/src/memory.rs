@@ -172,6 +172,12 @@ impl Memory {
         }
     }
 
+    /// Whether half of the room is free. Then something may be kept until later, and whoever
+    /// waits for room still gets on.
+    pub fn has_plenty(&self) -> bool {
+        self.0.answers.available_permits() >= ROOM as usize / 2
+    }
+
     /// To be asked by each line for as long as it lasts.
     pub fn share(&self) -> Share {
         self.0.lines.fetch_add(1, Ordering::Relaxed);

@@ -7,13 +7,15 @@ use std::time::Duration;
 use domain::ceiling::Ceiling;
 use domain::failure::Failure;
 use domain::order::{Completeness, Order};
-use domain::plan::{Budget, DetailCase, MOST_PER_PAGE, Plan, Probe};
+use domain::plan::{Budget, DetailCase, MOST_PER_PAGE, Newest, Plan, Probe};
 use domain::resource::Resource;
 use domain::shop::ShopInfo;
 use domain::window::{DayRange, Overlap};
+use jiff::ToSpan as _;
 use jiff::civil::Date;
 
 use crate::memory::Room;
+use crate::planned::PlannedPages;
 use crate::portions::beginning;
 use crate::ports::clock::{Clock, within};
 use crate::ports::platform::{Page, PageRequest, Pagination, Platform, Records, Sort};
@@ -23,6 +25,9 @@ use crate::recent::Head;
 /// customers' budget, and no order waits for it: the walk's own first page tells their
 /// number as well.
 const PATIENCE_WITH_CUSTOMERS: Duration = Duration::from_secs(2);
+
+/// Who the shop is, and a page of its orders.
+const REQUESTS_OF_EVERY_PLAN: u64 = 2;
 
 /// What the user wants and the shop itself says.
 #[derive(Clone, Debug)]
@@ -34,27 +39,30 @@ pub struct ProbeRequest<'a> {
     pub ceiling: Ceiling,
 }
 
-/// Asks for counts, the detail case and the meaning of date filters, and plans.
+/// Asks for counts, the detail case and the meaning of date filters, and plans. What the
+/// import reads again in just this way is kept for it in `pages`.
 pub async fn probe(
     platform: &dyn Platform,
     clock: &dyn Clock,
     wanted: &ProbeRequest<'_>,
+    pages: &PlannedPages,
 ) -> Result<Plan, Failure> {
-    let (newest, room) = newest_orders(platform, wanted.range).await?;
-    let (orders, sample) = (newest.pagination, Sample::of(newest, wanted.range));
+    let (page, room) = orders_to_try(platform, wanted).await?;
+    let (orders, recent) = (page.pagination, recently_updated(&page, wanted));
+    let sample = Sample::of(page, wanted.range);
     drop(room);
     let rest = async {
         tokio::try_join!(
-            overlap(platform, &sample),
+            overlap(platform, wanted, (&sample, orders), pages),
             detail_case(platform, &sample),
-            recently_updated(platform, wanted),
-            first_page(platform, Resource::Products),
-            first_page(platform, Resource::Categories),
+            first_page(platform, Resource::Products, pages),
+            first_page(platform, Resource::Categories, pages),
         )
     };
-    let customers = first_page(platform, Resource::Customers);
+    let customers = first_page(platform, Resource::Customers, pages);
     let (rest, customers) = with_little_patience(clock, rest, customers).await?;
-    let (overlap, detail_case, recent, products, categories) = rest;
+    let ((overlap, days_tried), detail_case, products, categories) = rest;
+    let details_tried = u64::from(detail_case != DetailCase::Expanded);
     let requests_per_minute = platform
         .budget()
         .limit_per_minute
@@ -75,6 +83,8 @@ pub async fn probe(
             share: wanted.share,
         },
         max_orders: wanted.max_orders,
+        is_quiet: sample.is_quiet,
+        requests: REQUESTS_OF_EVERY_PLAN + days_tried + details_tried,
         recently_updated: recent.ids,
         last_update: recent.last_update,
         recent_asked_at: recent.asked_at,
@@ -103,22 +113,25 @@ async fn with_little_patience<P, L>(
 }
 
 /// Where the list of what was updated last begins now, up to where the closing pass reads.
-async fn recently_updated(
-    platform: &dyn Platform,
-    wanted: &ProbeRequest<'_>,
-) -> Result<Head, Failure> {
-    if wanted.max_orders.is_some() {
-        return Ok(Head::default());
+fn recently_updated(page: &Page, wanted: &ProbeRequest<'_>) -> Head {
+    match wanted.max_orders {
+        Some(_) => Head::default(),
+        None => Head::of(page),
     }
-    let days = wanted.range.widened(Overlap::EXCLUSIVE);
-    let request = orders_request(days, Sort::UpdatedFirst, 1);
-    let (page, _room) = beginning(platform, request).await?;
-    Ok(Head::of(&page))
 }
 
-async fn newest_orders(platform: &dyn Platform, range: DayRange) -> Result<(Page, Room), Failure> {
-    let days = range.widened(Overlap::EXCLUSIVE);
-    beginning(platform, orders_request(days, Sort::NewestFirst, 1)).await
+/// The orders that were updated last, whose number and rows say all else that is wanted. A
+/// first try has no closing pass.
+async fn orders_to_try(
+    platform: &dyn Platform,
+    wanted: &ProbeRequest<'_>,
+) -> Result<(Page, Room), Failure> {
+    let sort = match wanted.max_orders {
+        Some(_) => Sort::NewestFirst,
+        None => Sort::UpdatedFirst,
+    };
+    let days = wanted.range.widened(Overlap::EXCLUSIVE);
+    beginning(platform, orders_request(days, sort, 1)).await
 }
 
 pub(crate) fn orders_request(days: DayRange, sort: Sort, page: u32) -> PageRequest {
@@ -140,6 +153,8 @@ struct Sample {
     /// midnight could belong to another day if the filter's days are UTC's, and would
     /// prove nothing.
     clear_day: Option<Date>,
+    /// None of them was placed on the last two days.
+    is_quiet: bool,
 }
 
 impl Sample {
@@ -148,8 +163,13 @@ impl Sample {
             return Self {
                 newest: None,
                 clear_day: None,
+                is_quiet: true,
             };
         };
+        let understood = orders.iter().filter_map(|o| o.outcome.as_ref().ok());
+        let mut days = understood.map(|order| order.created_at.riyadh_date());
+        let yesterday = range.to.saturating_sub(1.day());
+        let is_quiet = days.all(|day| day < yesterday);
         let mut orders = orders.into_iter().filter_map(|o| o.outcome.ok()).peekable();
         let newest = orders.peek().cloned();
         let clear_day = orders.find_map(|order| {
@@ -157,24 +177,60 @@ impl Sample {
             let is_clear = (4..=20).contains(&local.hour()) && range.contains(local.date());
             is_clear.then(|| order.created_at.riyadh_date())
         });
-        Self { newest, clear_day }
+        Self {
+            newest,
+            clear_day,
+            is_quiet,
+        }
     }
 }
 
 /// A day that holds an order, asked for alone, must not come back empty unless an
-/// end of the filter is exclusive.
-async fn overlap(platform: &dyn Platform, sample: &Sample) -> Result<Overlap, Failure> {
-    let Some(day) = sample.clear_day else {
-        return Ok(Overlap::EXCLUSIVE);
-    };
-    let only = DayRange { from: day, to: day };
-    let request = orders_request(only, Sort::NewestFirst, 1);
-    let (page, _room) = beginning(platform, request).await?;
+/// end of the filter is exclusive. Where the last day is a window of its own it is tried
+/// first, because that window begins with just this page. Returns as well how many requests were made
+/// that no scan has a use for.
+async fn overlap(
+    platform: &dyn Platform,
+    wanted: &ProbeRequest<'_>,
+    (sample, orders): (&Sample, Pagination),
+    pages: &PlannedPages,
+) -> Result<(Overlap, u64), Failure> {
+    let is_one_page = orders.total <= u64::from(page_size(orders));
+    if is_one_page && wanted.max_orders.is_none() {
+        // A single window has no neighbor to leave a gap to.
+        return Ok((Overlap::EXCLUSIVE, 0));
+    }
     // The rows and not `total`, which may be off by a few.
-    Ok(match page.records.is_empty() {
-        true => Overlap::EXCLUSIVE,
-        false => Overlap::INCLUSIVE,
-    })
+    let shows_orders = |page: &Page| !page.records.is_empty();
+    let last = wanted.range.to;
+    let of_window = wanted.max_orders.is_none()
+        && wanted.range.from < last
+        && Newest::of(sample.is_quiet, orders.total, wanted.range) == Newest::Today;
+    let window = orders_request(one_day(last), Sort::OldestFirst, 1);
+    if of_window
+        && pages
+            .read(platform, window.clone(), shows_orders)
+            .await?
+    {
+        return Ok((Overlap::INCLUSIVE, 0));
+    }
+    let (is_inclusive, tried) = match sample.clear_day {
+        Some(day) if day != last || !of_window => {
+            let request = orders_request(one_day(day), Sort::NewestFirst, 1);
+            let (page, _room) = beginning(platform, request).await?;
+            (shows_orders(&page), 1)
+        }
+        _ => (false, 0),
+    };
+    if is_inclusive {
+        return Ok((Overlap::INCLUSIVE, tried));
+    }
+    pages.forget(&window);
+    Ok((Overlap::EXCLUSIVE, tried + u64::from(of_window)))
+}
+
+fn one_day(day: Date) -> DayRange {
+    DayRange { from: day, to: day }
 }
 
 /// An empty shop tells nothing; then the list alone is taken to be enough. That is
@@ -197,9 +253,13 @@ async fn detail_case(platform: &dyn Platform, sample: &Sample) -> Result<DetailC
     })
 }
 
-async fn first_page(platform: &dyn Platform, resource: Resource) -> Result<Pagination, Failure> {
-    let (page, _room) = beginning(platform, PageRequest::first(resource, None)).await?;
-    Ok(page.pagination)
+async fn first_page(
+    platform: &dyn Platform,
+    resource: Resource,
+    pages: &PlannedPages,
+) -> Result<Pagination, Failure> {
+    let request = PageRequest::first(resource, None);
+    pages.read(platform, request, |page| page.pagination).await
 }
 
 fn page_size(pagination: Pagination) -> u32 {

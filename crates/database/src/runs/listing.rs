@@ -95,6 +95,38 @@ pub(crate) async fn carry_over(
     Ok(())
 }
 
+/// Null where a window was not walked to its end, or lists another number than it reports.
+const LISTED_ORDERS: &str = "
+    WITH listed AS MATERIALIZED (
+        SELECT w.id AS window_id, unnest(p.ids) AS id
+        FROM salla_sync.sync_windows w
+        JOIN salla_sync.sync_pages p ON p.window_id = w.id AND p.walk = w.walk
+        WHERE w.run_id = $1 AND w.replaced_at IS NULL AND w.resource = 'orders'
+    ), counted AS (
+        SELECT window_id, count(DISTINCT id) AS listed FROM listed GROUP BY window_id
+    )
+    SELECT CASE WHEN bool_and(w.settled_at IS NOT NULL AND NOT w.cut_short
+                              AND last.total = coalesce(c.listed, 0))
+           THEN (SELECT count(DISTINCT id) FROM listed) END
+    FROM salla_sync.sync_windows w
+    LEFT JOIN counted c ON c.window_id = w.id
+    LEFT JOIN LATERAL (
+        SELECT p.total FROM salla_sync.sync_pages p
+        WHERE p.window_id = w.id AND p.walk = w.walk
+        ORDER BY p.page DESC LIMIT 1) last ON true
+    WHERE w.run_id = $1 AND w.replaced_at IS NULL AND w.resource = 'orders'";
+
+pub(crate) async fn listed_orders(
+    pool: &PgPool,
+    lease: RunLease,
+) -> Result<Option<u64>, Trouble> {
+    let listed: Option<i64> = sqlx::query_scalar(LISTED_ORDERS)
+        .bind(lease.run.0)
+        .fetch_one(pool)
+        .await?;
+    Ok(listed.map(i64::cast_unsigned))
+}
+
 /// The ids of all present walks of one resource of run `$1`. EXCEPT sorts or hashes
 /// them once, however many they are.
 macro_rules! less_listed {

@@ -266,6 +266,13 @@ impl Runs for PostgresRuns {
         .await
     }
 
+    async fn listed_orders(&self, lease: RunLease) -> Result<Option<u64>, Failure> {
+        persistently(&self.clock, "counting the orders that were listed", || {
+            listing::listed_orders(&self.pool, lease)
+        })
+        .await
+    }
+
     async fn not_listed(
         &self,
         lease: RunLease,

@@ -72,6 +72,8 @@ pub(crate) fn plan(max_orders: Option<u64>) -> Plan {
             share: 0.5,
         },
         max_orders,
+        is_quiet: false,
+        requests: 0,
         recently_updated: vec![],
         last_update: None,
         recent_asked_at: None,

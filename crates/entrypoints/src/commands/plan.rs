@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use domain::ceiling::Ceiling;
 use domain::window::DayRange;
+use importer::planned::PlannedPages;
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::platform::Platform as _;
 use importer::probe::{ProbeRequest, probe};
@@ -35,7 +36,7 @@ pub async fn run(arguments: PlanArgs) -> anyhow::Result<Exit> {
         // Without a database nothing is remembered.
         ceiling: Ceiling::UNKNOWN,
     };
-    let plan = match probe(client.as_ref(), clock.as_ref(), &wanted).await {
+    let plan = match probe(client.as_ref(), clock.as_ref(), &wanted, &PlannedPages::default()).await {
         Ok(plan) => plan,
         Err(failure) => return Ok(super::import::failed(&failure)),
     };
@@ -43,6 +44,7 @@ pub async fn run(arguments: PlanArgs) -> anyhow::Result<Exit> {
         display::json(&json!({
             "plan": plan,
             "requests": plan.requests(),
+            "necessary_requests": plan.necessary_requests(),
             "floor_seconds": plan.floor_seconds(),
         }));
         return Ok(Exit::Done);

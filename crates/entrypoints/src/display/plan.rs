@@ -61,6 +61,7 @@ fn text(plan: &Plan) -> String {
         count(plan.product_pages),
     ]);
     table.row(["other".into(), String::new(), count(plan.other_requests)]);
+    table.row(["planning".into(), String::new(), count(probe.requests)]);
     table.row([
         "closing check".into(),
         String::new(),
@@ -183,6 +184,8 @@ mod tests {
                 share: 1.0,
             },
             max_orders: None,
+            is_quiet: false,
+            requests: 0,
             recently_updated: vec![],
             last_update: None,
             recent_asked_at: None,

@@ -115,6 +115,7 @@ trapped! { Runs:
     carry_over(lease: RunLease, window: WindowId, ids: &[i64]) -> ();
     settle_window(lease: RunLease, window: WindowId, cut_short: bool) -> ();
     record_ends_read_again(lease: RunLease, window: WindowId) -> ();
+    listed_orders(lease: RunLease) -> Option<u64>;
     not_listed(lease: RunLease, resource: Resource, ids: &[i64]) -> Vec<i64>;
     vanished(lease: RunLease, resource: Resource) -> Vec<i64>;
     report(lease: RunLease, percent: u8, waits_until: Option<Timestamp>) -> ();

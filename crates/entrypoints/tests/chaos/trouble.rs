@@ -64,7 +64,7 @@ pub(crate) enum Moment {
 }
 
 /// Calls with how often an import makes them, so that most points are reached.
-const CALLS: [(&str, u64); 26] = [
+const CALLS: [(&str, u64); 27] = [
     ("list_page", 40),
     ("order_detail", 40),
     ("order_items", 40),
@@ -87,6 +87,7 @@ const CALLS: [(&str, u64); 26] = [
     ("remember_ceiling", 1),
     ("settle_window", 8),
     ("record_ends_read_again", 1),
+    ("listed_orders", 1),
     ("not_listed", 1),
     ("vanished", 3),
     ("certify", 1),

@@ -28,6 +28,7 @@ mod receivers;
 mod refreshes;
 mod refusals;
 mod repair;
+mod requests;
 mod service;
 mod settings;
 mod speed;

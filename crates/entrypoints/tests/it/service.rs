@@ -13,7 +13,7 @@ use entrypoints::commands::demo::salla_settings;
 use entrypoints::comparison;
 use entrypoints::config::{DatabaseSettings, SallaSettings};
 use entrypoints::wiring::{self, OpenDatabase};
-use importer::import::{ImportSettings, Importer, Outcome, import};
+use importer::import::{ImportSettings, Importer, Observer, Outcome, import};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::platform::Platform;
 use importer::ports::runs::RunOptions;
@@ -106,6 +106,15 @@ impl TestService {
     }
 
     pub(crate) async fn import_with(&self, connected: Connected, stop: StopSignal) -> Outcome {
+        self.import_watched(connected, &(), stop).await
+    }
+
+    pub(crate) async fn import_watched(
+        &self,
+        connected: Connected,
+        observer: &dyn Observer,
+        stop: StopSignal,
+    ) -> Outcome {
         let importer = Importer {
             platform: connected.platform,
             landing: self.open.landing(),
@@ -114,7 +123,8 @@ impl TestService {
             tracker: Arc::new(Tracker::new().0),
             settings: self.settings.clone(),
         };
-        import(&importer, &connected.shop, &self.options, false, &(), stop)
+        let (shop, options) = (&connected.shop, &self.options);
+        import(&importer, shop, options, false, observer, stop)
             .await
             .expect("the database answers")
     }

@@ -15,7 +15,7 @@ use domain::failure::Failure;
 use domain::order::{Completeness, Order};
 use domain::plan::Plan;
 use domain::resource::Resource;
-use domain::window::{DayRange, Overlap};
+use domain::window::DayRange;
 use jiff::Timestamp;
 
 use super::Workshop;
@@ -44,6 +44,8 @@ pub(super) struct Read {
     /// The list was read to where it began when the run did.
     pub(super) are_all_read: bool,
     per_page: u32,
+    /// How many orders the whole list had when its first page showed all changes.
+    pub(super) total: Option<u64>,
 }
 
 /// What is kept of an updated order.
@@ -86,6 +88,7 @@ pub(super) async fn read(shop: &Workshop, plan: &Plan) -> Result<Read, Failure> 
         changed: BTreeSet::new(),
         are_all_read: false,
         per_page: shop.portions.of(Resource::Orders),
+        total: None,
     };
     let mut former = Head::planned(&plan.probe);
     let mut pages_left = MOST_PAGES;
@@ -160,6 +163,7 @@ impl Read {
             let end = End::of(&page, seen.len() as u64, shop.ceiling.get());
             if number == 1 {
                 head = Head::of(&page);
+                self.total = Some(total);
                 is_settled = end == Some(End::Whole) || recent.is_complete();
             } else {
                 is_settled &= !is_news;
@@ -206,10 +210,10 @@ async fn page(
     number: u32,
     per_page: u32,
 ) -> Result<Option<Page>, Failure> {
-    let days = range.widened(Overlap::EXCLUSIVE);
+    // Just the days that the windows ask for together, so that `total` can be compared.
     let request = PageRequest {
         per_page,
-        ..orders_request(days, Sort::UpdatedFirst, number)
+        ..orders_request(shop.reach.of(range), Sort::UpdatedFirst, number)
     };
     match shop.platform.list_page(&request).await {
         // The pages behind a ceiling may be refused.

@@ -7,9 +7,10 @@
 //! 1. What was updated last, read up to where that list began when the run did. It
 //!    shows edits, and orders that came to light in the middle of a window, which
 //!    could hide a deletion in an unchanged `total`.
-//! 2. How many records each window and each whole list reports now. Where that differs,
-//!    or an order came to light, it is walked again; so is all of it where the changes
-//!    could not be read to their end.
+//! 2. How many orders Salla reports now, in all, and where that is another number, for each
+//!    window; and what the ends of each whole list show. What differs, or where an order came
+//!    to light, is walked again; so is all of it where the changes could not be read to their
+//!    end.
 //! 3. Orders that the database has and no list has: each is asked for and is either
 //!    there or gone. Products and customers that a proven list no longer has are gone.
 //!
@@ -52,6 +53,10 @@ pub(crate) async fn look_at_orders_again(
         .filter(|window| window.resource == Resource::Orders);
     let changes = changes(shop, plan).await?;
     let outdated = match changes.are_all_read {
+        true if nothing_is_gone(shop, &changes).await? => {
+            let is_new = |window: &StoredWindow| has_new_orders(shop, window, &changes);
+            orders.filter(is_new).collect()
+        }
         true => stale_windows(shop, orders.collect(), &changes).await?,
         false => orders.collect(),
     };
@@ -92,10 +97,15 @@ async fn settled_windows(shop: &Workshop) -> Result<Vec<StoredWindow>, Failure> 
 
 /// Whether a list that was read whole has to be read again.
 async fn is_stale_list(shop: &Workshop, window: &StoredWindow) -> Result<bool, Failure> {
+    let listing = shop.runs.listing(shop.lease, window.id).await?;
+    if listing.lacks_only_its_ends() {
+        let mut walk = Walk::resume(shop, window.clone()).await?;
+        let again = walk.read_ends_again(listing.cut_short).await?;
+        return Ok(again.proof() == Proof::Unproven);
+    }
     if window.resource == Resource::OrderStatuses {
         return Ok(false);
     }
-    let listing = shop.runs.listing(shop.lease, window.id).await?;
     let (total, ids) = first_page_now(shop, window).await?;
     // One that is new while another is gone leaves `total` as it was.
     let lease = shop.lease;
@@ -160,6 +170,10 @@ struct Changes {
     days: BTreeSet<Date>,
     /// Orders whose list row says less than their details.
     to_ask: Vec<i64>,
+    /// How many orders Salla now counts, of all days of the run together.
+    total: Option<u64>,
+    /// Of the orders that were updated, those that no walk has listed.
+    unlisted: u64,
 }
 
 /// What was updated since the run began, landed, and what it means for the walks.
@@ -169,6 +183,7 @@ async fn changes(shop: &Workshop, plan: &Plan) -> Result<Changes, Failure> {
         updated,
         changed,
         are_all_read,
+        total,
         ..
     } = read(shop, plan).await?;
     let all: Vec<i64> = rows.iter().map(|row| row.id).collect();
@@ -186,6 +201,8 @@ async fn changes(shop: &Workshop, plan: &Plan) -> Result<Changes, Failure> {
     };
     Ok(Changes {
         are_all_read,
+        total,
+        unlisted: unlisted.len() as u64,
         to_ask: rows.iter().filter(lacks).map(|row| row.id).collect(),
         days: rows
             .iter()
@@ -202,6 +219,17 @@ fn days_of(created_at: Timestamp) -> impl Iterator<Item = Date> {
         .into_iter()
         .flatten()
         .map(riyadh_date)
+}
+
+/// Whether Salla now counts just the orders that were listed and those that have come since.
+/// All that have come are known, so none of the others can be gone. This takes no request for
+/// each window. Where Salla's numbers do not fit its lists they say nothing.
+async fn nothing_is_gone(shop: &Workshop, changes: &Changes) -> Result<bool, Failure> {
+    let Some(total) = changes.total else {
+        return Ok(false);
+    };
+    let listed = shop.runs.listed_orders(shop.lease).await?;
+    Ok(listed.is_some_and(|listed| listed + changes.unlisted == total))
 }
 
 /// Windows whose proof is out of date.

@@ -9,6 +9,7 @@ mod changes;
 pub(crate) mod closing;
 mod created;
 pub mod details;
+mod ends;
 pub(crate) mod known;
 mod line;
 mod place;
@@ -28,6 +29,7 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use crate::memory::Memory;
+use crate::planned::PlannedPages;
 use crate::portions::Portions;
 use crate::ports::clock::Clock;
 use crate::ports::landing::{Landed, Landing, RunLease};
@@ -63,6 +65,8 @@ pub struct Workshop {
     /// How many rows of its lists fit into an answer.
     pub portions: Portions,
     pub max_orders: Option<u64>,
+    /// What planning has read already.
+    pub planned: PlannedPages,
     /// When the run was started for the first time, and not later by Salla's dates.
     pub began_at: Timestamp,
     /// For pages that are under way, of all windows together but those of customers.

@@ -3,19 +3,21 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use domain::failure::Failure;
-use domain::plan::Plan;
+use domain::plan::{NEWEST_WINDOW_DAYS, Plan};
 use domain::resource::Resource;
 use domain::run::WindowId;
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use jiff::Timestamp;
+use jiff::{Timestamp, ToSpan as _};
+use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use super::known::KnownRows;
 use super::walk::{Walked, begin_anew, walk_window};
 use super::{Precedence, Workshop, ceiling, closing, details};
+use crate::ports::clock::within;
 use crate::ports::runs::{Part, StoredWindow};
 use crate::progress::Phase;
 use crate::recent;
@@ -27,8 +29,8 @@ const WINDOWS_AT_ONCE: usize = 3;
 /// more by then. What has changed after the last of these rounds is left to the next run.
 const MAX_ROUNDS: u32 = 8;
 
-/// Today, and the thirty days before it.
-const NEWEST_WINDOWS: usize = 2;
+/// How long orders wait for the lists beside them before they are completed without them.
+const PATIENCE_WITH_LISTS: Duration = Duration::from_secs(2);
 
 /// Reads everything, then catches up with what changed meanwhile; returns the moment
 /// as of which the database is true.
@@ -91,20 +93,21 @@ async fn passes(shop: &Workshop, plan: &Plan) -> Result<(), Failure> {
     let (orders, whole): (Vec<_>, Vec<_>) = windows
         .into_iter()
         .partition(|w| w.resource == Resource::Orders);
-    let mut older = orders;
-    let newest = older.drain(..older.len().min(NEWEST_WINDOWS)).collect();
+    let first_day = shop.reach.range.to - i64::from(NEWEST_WINDOW_DAYS - 1).days();
+    let is_newest = |w: &StoredWindow| w.days.is_some_and(|days| days.from >= first_day);
+    let (newest, older) = orders.into_iter().partition(is_newest);
     orders_beside_lists(shop, plan, [newest, older], whole).await
 }
 
 /// Orders that the closing pass asks for in any case are left to it, unless it has to wait
-/// for customers and their budget.
+/// long for customers and their budget.
 async fn orders_beside_lists(
     shop: &Workshop,
     plan: &Plan,
     [newest, older]: [Vec<StoredWindow>; 2],
     whole: Vec<StoredWindow>,
 ) -> Result<(), Failure> {
-    let lists_are_read = AtomicBool::new(false);
+    let (reading, mut read) = watch::channel(());
     let left = recent::in_doubt(&plan.probe.recently_updated);
     let (ahead, behind) = Precedence::ahead_and_behind();
     let behind_too = behind.clone();
@@ -112,14 +115,15 @@ async fn orders_beside_lists(
         let older = walk_all(shop, older, behind);
         tokio::try_join!(walk_all(shop, newest, ahead), older)?;
         details::complete_orders(shop, left).await?;
-        match lists_are_read.load(Ordering::Relaxed) {
-            true => Ok(()),
-            false => details::complete_orders(shop, &[]).await,
+        // Nothing is ever sent.
+        match within(shop.clock.as_ref(), PATIENCE_WITH_LISTS, read.changed()).await {
+            Some(_) => Ok(()),
+            None => details::complete_orders(shop, &[]).await,
         }
     };
     let lists = async {
         walk_resources(shop, whole, behind_too).await?;
-        lists_are_read.store(true, Ordering::Relaxed);
+        drop(reading);
         Ok(())
     };
     tokio::try_join!(orders, lists)?;

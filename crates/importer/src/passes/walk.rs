@@ -26,7 +26,7 @@ use super::line::{Batches, Line, Step};
 use super::place::{FirstPage, Place};
 use super::route::Route;
 use super::{Precedence, Workshop};
-use crate::memory;
+use crate::memory::{self, Room};
 use crate::metrics;
 use crate::portions;
 use crate::ports::landing::{Landed, WalkedPage};
@@ -38,10 +38,6 @@ const BATCHES: Batches = Batches {
     most: 10,
     gather: Duration::ZERO,
 };
-
-/// So many pages at an end of a list may be new: in a shop whose budget many others share,
-/// a list of customers may be read for days.
-const MOST_PAGES_INWARDS: u32 = 50;
 
 /// How often a list that cannot be divided is scanned. Only such lists can move for ever:
 /// undated ones, and a day of several pages.
@@ -233,6 +229,7 @@ impl<'a> Walk<'a> {
     /// The window is proven, or another walk is not permitted or would tell nothing new.
     fn is_over(&self, listing: &Listing) -> bool {
         listing.proof() != Proof::Unproven
+            || listing.lacks_only_its_ends()
             || self.is_the_last()
             || self.is_at_ceiling
             || (self.walks_made > 1 && listing.is_hopeless())
@@ -280,58 +277,23 @@ impl<'a> Walk<'a> {
         let shop = self.shop;
         let mut listing = shop.runs.listing(shop.lease, self.window.id).await?;
         listing.cut_short = self.is_cut_short();
-        if listing.resource == Resource::Customers
+        let may_have_grown = listing.resource == Resource::Customers
             && listing.proof() == Proof::Unproven
-            && !listing.may_be_cut_off()
-        {
+            && !listing.may_be_cut_off();
+        // What a first scan lists is looked at again when all else is read. A list that
+        // had to be scanned again may move once more by then.
+        let is_left_to_the_end = self.window.walk == 1 && listing.walk_is_exact();
+        if !is_left_to_the_end && (may_have_grown || listing.lacks_only_its_ends()) {
             return self.read_ends_again(listing.cut_short).await;
         }
         Ok(listing)
-    }
-
-    /// Reads both ends of the list once more, as further pages of the same walk: that
-    /// is where rows are added. Each is read inwards until a page shows a row that the walk
-    /// has.
-    pub(super) async fn read_ends_again(&mut self, cut_short: bool) -> Result<Listing, Failure> {
-        let shop = self.shop;
-        let mut end = 1;
-        for number in 1..=MOST_PAGES_INWARDS {
-            let (pages, is_met) = self.read_an_end_again(number).await?;
-            end = pages;
-            if is_met || number >= end {
-                break;
-            }
-        }
-        for number in (1..=end).rev().take(MOST_PAGES_INWARDS as usize) {
-            if self.read_an_end_again(number).await?.1 {
-                break;
-            }
-        }
-        let (lease, id) = (shop.lease, self.window.id);
-        shop.runs.record_ends_read_again(lease, id).await?;
-        let again = shop.runs.listing(lease, id).await?;
-        Ok(Listing { cut_short, ..again })
-    }
-
-    /// Lands a page as a further one of this walk. Returns how many the list has, and
-    /// whether the walk has met one of its rows before.
-    async fn read_an_end_again(&mut self, number: u32) -> Result<(u32, bool), Failure> {
-        let shop = self.shop;
-        let behind = self.window.pages_done.iter().max().copied().unwrap_or(0);
-        let page = self.ask(number).await?;
-        let pages = page.pagination.total_pages.max(1);
-        let (resource, ids) = (self.window.resource, page.records.ids());
-        let new = shop.runs.not_listed(shop.lease, resource, &ids).await?;
-        let page = self.place().page(behind + 1, page);
-        self.land(vec![page]).await?;
-        Ok((pages, new.len() < ids.len() || ids.is_empty()))
     }
 
     /// A window that does not balance stays unsettled, so that starting the run again
     /// walks it again.
     async fn end(&self, listing: Listing) -> Result<Walked, Failure> {
         let shop = self.shop;
-        if listing.proof() != Proof::Unproven {
+        if listing.proof() != Proof::Unproven || listing.lacks_only_its_ends() {
             shop.runs
                 .settle_window(shop.lease, self.window.id, listing.cut_short)
                 .await?;
@@ -350,11 +312,16 @@ impl<'a> Walk<'a> {
                 self.missing(last).next().unwrap_or(1)
             }
         };
-        let first = self.ask(first_missing);
-        let first = first.instrument(page_span(first_missing));
-        // Kept until the page has landed.
-        let (first, room) = memory::fetching(first).await;
-        let first = first?;
+        let (first, room) = match self.planned(first_missing) {
+            Some((page, room)) => (page, room),
+            None => {
+                let first = self.ask(first_missing);
+                let first = first.instrument(page_span(first_missing));
+                // Kept until the page has landed.
+                let (first, room) = memory::fetching(first).await;
+                (first?, room)
+            }
+        };
         let pagination = first.pagination;
         if let Some(halves) = self.too_large(pagination) {
             return Ok(End::TooLarge(halves));
@@ -382,11 +349,18 @@ impl<'a> Walk<'a> {
         if self.ceiling_shows().await? {
             return Ok(End::AtCeiling);
         }
+        self.read_last_page_first(last_page).await?;
         precedence.come().await;
         match self.fetch_the_rest(last_page, precedence).await? {
             End::Complete => self.look_behind(last_page).await,
             end => Ok(end),
         }
+    }
+
+    /// The page if planning has read it already, once.
+    fn planned(&self, number: u32) -> Option<(Page, Room)> {
+        let request = (self.window.walk == 1).then(|| self.request(number))?;
+        self.shop.planned.take(&request)
     }
 
     /// Which request stands for which page of this walk.
@@ -417,10 +391,9 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn request(&self, number: u32) -> PageRequest {
-        let (page, sort) = if self.is_cut_short() {
-            (number, Sort::NewestFirst)
-        } else {
-            self.route().request(number)
+        let (page, sort) = match self.window.resource {
+            Resource::Orders if self.is_cut_short() => (number, Sort::NewestFirst),
+            _ => self.route().request(number),
         };
         PageRequest {
             resource: self.window.resource,

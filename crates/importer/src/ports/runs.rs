@@ -323,6 +323,10 @@ pub trait Runs: Send + Sync {
         window: WindowId,
     ) -> Result<(), Failure>;
 
+    /// How many different orders the present walks of the run have listed, if each window
+    /// was walked and has listed just as many as it reported. Reads only.
+    async fn listed_orders(&self, lease: RunLease) -> Result<Option<u64>, Failure>;
+
     /// Those of `ids` that no present walk of the run has listed.
     async fn not_listed(
         &self,

@@ -605,6 +605,18 @@ impl Runs for MemoryStore {
         Ok(())
     }
 
+    async fn listed_orders(&self, lease: RunLease) -> Result<Option<u64>, Failure> {
+        let state = self.locked(lease)?;
+        let of_orders = |w: &&Window| !w.replaced && w.stored.resource == Resource::Orders;
+        let windows: Vec<&Window> = state.windows.iter().filter(of_orders).collect();
+        let is_exact = |w: &&Window| {
+            let reported = w.pages.values().last().map(|(total, _)| *total);
+            w.stored.settled && !w.cut_short && reported == Some(w.ids().len() as u64)
+        };
+        let listed: BTreeSet<i64> = windows.iter().flat_map(|w| w.ids()).collect();
+        Ok(windows.iter().all(is_exact).then_some(listed.len() as u64))
+    }
+
     async fn not_listed(
         &self,
         lease: RunLease,

@@ -7,6 +7,7 @@ use domain::failure::Failure;
 use domain::resource::Resource;
 use domain::slice::ProductStatus;
 use importer::import::Outcome;
+use importer::ports::platform::Sort;
 use jiff::SignedDuration;
 
 use crate::catalogue::{ListedCustomer, ListedProduct};
@@ -24,6 +25,20 @@ pub(crate) fn listed(shop: &ScriptedShop) -> Vec<i64> {
     ids
 }
 
+/// The request with which the list of changes begins, by which time all orders have been
+/// listed. In a shop whose lists give whole orders there are no other requests than pages.
+fn changes_begin(shop: &ScriptedShop) -> u64 {
+    let pages = shop.pages.borrow();
+    let by_update = pages.iter().zip(1..).filter(|(p, _)| p.sort == Sort::UpdatedFirst);
+    by_update.map(|(_, number)| number).nth(1).unwrap()
+}
+
+/// The same of an import in which nothing changes.
+async fn changes_begin_undisturbed(shop: &Arc<ScriptedShop>) -> u64 {
+    completed(run(shop, &Arc::default()).await);
+    changes_begin(shop)
+}
+
 fn oldest(orders: &[ListedOrder]) -> usize {
     (0..orders.len())
         .min_by_key(|i| orders[*i].created_at)
@@ -35,7 +50,8 @@ fn oldest(orders: &[ListedOrder]) -> usize {
 /// What was updated last gives it away.
 #[tokio::test(start_paused = true)]
 async fn a_deletion_behind_an_unchanged_total_is_found() {
-    for at in 8..33 {
+    let end = changes_begin_undisturbed(&shop(25, 8, Shape::Full)).await;
+    for at in 6..=end {
         let (shop, store) = (shop(25, 8, Shape::Full), Arc::<MemoryStore>::default());
         shop.change_at(at, |orders| {
             let gone = orders.remove(oldest(orders));
@@ -110,8 +126,8 @@ async fn a_day_that_grows_on_every_walk_is_proven() {
 /// The deletion hides behind an arrival, and the arrival behind a change of its own.
 #[tokio::test(start_paused = true)]
 async fn a_deletion_behind_an_arrival_that_is_edited_afterwards_is_found() {
-    // The walk of today ends with the 22nd request.
-    for at in 9..23 {
+    let end = changes_begin_undisturbed(&shop(1, 95, Shape::Full)).await;
+    for at in 7..end {
         let (shop, store) = (shop(1, 95, Shape::Full), Arc::<MemoryStore>::default());
         shop.change_at(at, |orders| {
             let gone = orders.remove(oldest(orders));
@@ -121,7 +137,7 @@ async fn a_deletion_behind_an_arrival_that_is_edited_afterwards_is_found() {
             arrival.updated_at = 1;
             orders.push(arrival);
         });
-        shop.change_at(23, |orders| {
+        shop.change_at(end, |orders| {
             let arrival = orders.iter_mut().find(|o| o.id == 5_000_000).unwrap();
             arrival.updated_at = 2;
         });
@@ -149,8 +165,9 @@ fn assert_all_are_up_to_date(store: &MemoryStore, orders: usize) {
 /// More is updated than the list of changes shows: everything is listed again.
 #[tokio::test(start_paused = true)]
 async fn changes_without_end_have_all_orders_listed_again() {
+    let begins = changes_begin_undisturbed(&shop(21, 100, Shape::Full)).await;
     let (shop, store) = (shop(21, 100, Shape::Full), Arc::<MemoryStore>::default());
-    update_all_at(224, &shop);
+    update_all_at(begins, &shop);
     completed(run(&shop, &store).await);
     assert_all_are_up_to_date(&store, 2_100);
 }
@@ -159,10 +176,14 @@ async fn changes_without_end_have_all_orders_listed_again() {
 /// of changes: it does show that of each window.
 #[tokio::test(start_paused = true)]
 async fn changes_that_a_ceiling_cuts_off_have_all_orders_listed_again() {
-    let mut scripted = ScriptedShop::with_orders(today(), 300, 2, Shape::Full);
-    scripted.lies.ceiling = Some(550);
-    let (shop, store) = (Arc::new(scripted), Arc::<MemoryStore>::default());
-    update_all_at(73, &shop);
+    let shop = || {
+        let mut scripted = ScriptedShop::with_orders(today(), 300, 2, Shape::Full);
+        scripted.lies.ceiling = Some(550);
+        Arc::new(scripted)
+    };
+    let begins = changes_begin_undisturbed(&shop()).await;
+    let (shop, store) = (shop(), Arc::<MemoryStore>::default());
+    update_all_at(begins, &shop);
     completed(run(&shop, &store).await);
     assert_all_are_up_to_date(&store, 600);
 }
@@ -172,12 +193,15 @@ async fn changes_that_a_ceiling_cuts_off_have_all_orders_listed_again() {
 /// first asked.
 #[tokio::test(start_paused = true)]
 async fn an_edit_in_the_second_in_which_the_run_began_is_found() {
-    // The walks end with the 21st request.
-    for at in 22..26 {
-        let shop = Arc::new(ScriptedShop {
+    let shop = || {
+        Arc::new(ScriptedShop {
             says_when: true,
             ..ScriptedShop::with_orders(today(), 2, 50, Shape::Full)
-        });
+        })
+    };
+    let begins = changes_begin_undisturbed(&shop()).await;
+    for at in begins - 2..=begins {
+        let shop = shop();
         let store = Arc::<MemoryStore>::default();
         let edited = shop.orders.lock().unwrap()[99].id;
         shop.change_at(at, move |orders| {
@@ -210,11 +234,25 @@ fn shop_with_products() -> Arc<ScriptedShop> {
     shop
 }
 
+/// The request with which the ends of the products are read again.
+async fn ends_begin_undisturbed() -> u64 {
+    let shop = shop_with_products();
+    completed(run(&shop, &Arc::default()).await);
+    first_pages_of_products(&shop)[1]
+}
+
+fn first_pages_of_products(shop: &ScriptedShop) -> Vec<u64> {
+    let log = shop.log.lock().unwrap();
+    let pages = log.iter().zip(1..);
+    let first = pages.filter(|(what, _)| *what == "products page 1");
+    first.map(|(_, number)| number).collect()
+}
+
 /// Nothing is new on the first page, and the list is shorter than before.
 #[tokio::test(start_paused = true)]
 async fn a_product_that_is_deleted_after_its_list_was_read_is_gone() {
     let (shop, store) = (shop_with_products(), Arc::<MemoryStore>::default());
-    shop.change_catalogue_at(38, move |catalogue| {
+    shop.change_catalogue_at(ends_begin_undisturbed().await, move |catalogue| {
         catalogue.products.remove(90);
     });
     let certificate = completed(run(&shop, &store).await);
@@ -222,8 +260,8 @@ async fn a_product_that_is_deleted_after_its_list_was_read_is_gone() {
     let products = certificate.windows.iter().find(of_products).unwrap();
     assert_eq!(
         (products.listing.walks, products.listing.reported),
-        (4, 119),
-        "two walks that agree before it, and two after it"
+        (2, 119),
+        "a scan before it and one after it"
     );
 }
 
@@ -231,13 +269,36 @@ async fn a_product_that_is_deleted_after_its_list_was_read_is_gone() {
 #[tokio::test(start_paused = true)]
 async fn a_product_that_takes_the_place_of_another_is_found() {
     let (shop, store) = (shop_with_products(), Arc::<MemoryStore>::default());
-    shop.change_catalogue_at(38, move |catalogue| {
+    shop.change_catalogue_at(ends_begin_undisturbed().await, move |catalogue| {
         catalogue.products.remove(70);
         catalogue.products.insert(0, product(500));
     });
     completed(run(&shop, &store).await);
     let state = store.0.lock().unwrap();
     assert!(state.others[&Resource::Products].contains(&500));
+}
+
+/// At either end, whenever it happens up to the moment in which the ends are read again.
+#[tokio::test(start_paused = true)]
+async fn a_product_that_comes_while_another_goes_is_found() {
+    let mut found = 0;
+    for (at, at_front) in (3..60).flat_map(|at| [(at, true), (at, false)]) {
+        let (shop, store) = (shop_with_products(), Arc::<MemoryStore>::default());
+        shop.change_catalogue_at(at, move |catalogue| {
+            catalogue.products.remove(70);
+            let place = if at_front { 0 } else { catalogue.products.len() };
+            catalogue.products.insert(place, product(500));
+        });
+        completed(run(&shop, &store).await);
+        if at <= first_pages_of_products(&shop)[1] {
+            let state = store.0.lock().unwrap();
+            let products = shop.catalogue.lock().unwrap();
+            let listed = products.products.iter().map(|product| product.id).collect();
+            assert_eq!(state.others[&Resource::Products], listed, "{at} {at_front}");
+            found += 1;
+        }
+    }
+    assert!(found > 30, "{found}");
 }
 
 /// What an earlier import knows and a proven list does not have is gone; a list that proves

@@ -406,8 +406,8 @@ async fn a_first_try_reads_the_newest_orders_and_no_more() {
     let state = store.0.lock().unwrap();
     assert_eq!(state.orders.len(), 25);
     let pages = 25usize.div_ceil(PER_PAGE) as u64;
-    // The probe takes five requests and the other lists one each.
-    assert_eq!(shop.requests(), pages + 5 + 4);
+    // Planning takes five requests, three of which are pages of other lists. Statuses take one.
+    assert_eq!(shop.requests(), pages + 5 + 1);
 }
 
 #[tokio::test(start_paused = true)]

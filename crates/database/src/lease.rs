@@ -24,7 +24,7 @@ pub(crate) struct HeldRun {
 }
 
 #[derive(sqlx::FromRow)]
-struct HeldRow {
+pub(crate) struct HeldRow {
     number: i64,
     keep_raw: bool,
     has_open_rejections: bool,
@@ -35,32 +35,43 @@ struct HeldRow {
 /// is enough: it keeps out the FOR UPDATE of a claim and lets heartbeats and the
 /// counters of parallel landings pass, which a share lock would deadlock with. What the
 /// transaction writes to salla is no alteration by somebody else.
-const HOLD: &str = "
-    SELECT r.number, r.keep_raw,
-        EXISTS (SELECT FROM salla_sync.rejected_records x
-                WHERE x.merchant_id = r.merchant_id AND x.resolved_at IS NULL) AS has_open_rejections,
-        EXISTS (SELECT FROM salla_sync.altered_records a
-                WHERE a.merchant_id = r.merchant_id) AS has_altered_records,
-        set_config('salla_sync.landing', 'on', true)
-    FROM salla_sync.sync_runs r
-    WHERE r.id = $1 AND r.merchant_id = $2 AND r.fencing = $3 AND r.state = 'IN_PROGRESS'
-    FOR KEY SHARE OF r";
+macro_rules! held_run {
+    () => {
+        "SELECT r.number, r.keep_raw,
+             EXISTS (SELECT FROM salla_sync.rejected_records x
+                     WHERE x.merchant_id = r.merchant_id AND x.resolved_at IS NULL)
+                 AS has_open_rejections,
+             EXISTS (SELECT FROM salla_sync.altered_records a
+                     WHERE a.merchant_id = r.merchant_id) AS has_altered_records,
+             set_config('salla_sync.landing', 'on', true)
+         FROM salla_sync.sync_runs r
+         WHERE r.id = $1 AND r.merchant_id = $2 AND r.fencing = $3 AND r.state = 'IN_PROGRESS'
+         FOR KEY SHARE OF r"
+    };
+}
+pub(crate) use held_run;
 
 pub(crate) async fn hold(tx: &mut PgConnection, lease: RunLease) -> Result<HeldRun, Trouble> {
-    let row: Option<HeldRow> = sqlx::query_as(HOLD)
+    let row: Option<HeldRow> = sqlx::query_as(held_run!())
         .bind(lease.run.0)
         .bind(lease.merchant.0)
         .bind(lease.fencing)
         .fetch_optional(tx)
         .await?;
     let row = row.ok_or(Failure::LeaseLost)?;
-    Ok(HeldRun {
-        lease,
-        merchant: lease.merchant,
-        number: row.number,
-        keep_raw: row.keep_raw,
-        has_open_rejections: row.has_open_rejections,
-        has_altered_records: row.has_altered_records,
-        rewrites: false,
-    })
+    Ok(row.held(lease))
+}
+
+impl HeldRow {
+    pub(crate) fn held(&self, lease: RunLease) -> HeldRun {
+        HeldRun {
+            lease,
+            merchant: lease.merchant,
+            number: self.number,
+            keep_raw: self.keep_raw,
+            has_open_rejections: self.has_open_rejections,
+            has_altered_records: self.has_altered_records,
+            rewrites: false,
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! What every connection of the program has in common, whatever the server, the database, the
 //! role or the address set.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
@@ -52,24 +54,40 @@ const SESSION: &str = "
 /// `default_transaction_read_only` was set.
 const MAY_WRITE: &str = "SELECT pg_catalog.current_setting('transaction_read_only') = 'off'";
 
+/// Shorter than the waits after which work that has failed is begun again for the last times.
+const A_MOMENT: Duration = Duration::from_millis(500);
+
 /// A pool whose connections are all set up in this way.
 ///
 /// A session that may not write never may again, though a new one can: after a failover it is
 /// on the new primary. So each is asked before it is used, in place of sqlx's ping, which waits
-/// for ever, and one that is read-only, broken or frozen makes room for another.
+/// for ever, and one that is read-only, broken or frozen makes room for another. In a busy pool
+/// that would be one more wait for the server in each landing; so where all sessions could write
+/// when they began, one that was used a moment ago is not asked.
 pub(crate) fn pool(timeout: Duration, options: &PgConnectOptions) -> PgPoolOptions {
     let tcp_port = options.get_socket().is_none().then(|| options.get_port());
+    let one_is_read_only = Arc::new(AtomicBool::new(false));
+    let may_be_read_only = one_is_read_only.clone();
     PgPoolOptions::new()
         .acquire_timeout(timeout)
         .test_before_acquire(false)
-        .before_acquire(|connection, _| Box::pin(promptly(is_fit(connection))))
+        .before_acquire(move |connection, metadata| {
+            let is_known_to_be_fit = metadata.idle_for < A_MOMENT
+                && !may_have_frozen()
+                && !may_be_read_only.load(Ordering::Relaxed);
+            Box::pin(async move { Ok(is_known_to_be_fit || promptly(is_fit(connection)).await?) })
+        })
         .after_release(|connection, _| Box::pin(is_alive(connection)))
         .after_connect(move |connection, _| {
             if let Some(port) = tcp_port {
                 sockets::prepare(port);
             }
+            let one_is_read_only = one_is_read_only.clone();
             Box::pin(async move {
                 set(connection).await?;
+                if !may_write(connection).await {
+                    one_is_read_only.store(true, Ordering::Relaxed);
+                }
                 end_what_was_given_up(connection).await
             })
         })

@@ -4,14 +4,16 @@ use std::sync::LazyLock;
 
 use domain::failure::Failure;
 use domain::resource::Resource;
-use importer::ports::landing::WalkedPage;
+use importer::ports::landing::{RunLease, WalkedPage};
+use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
+use sqlx::PgConnection;
 use sqlx::postgres::PgArguments;
 
 use crate::columns::{Columns, add, array_literal, columns, rows_from_arrays};
 use crate::failure::Trouble;
 use crate::landing::counters::Cursor;
-use crate::landing::pages::Workplace;
+use crate::lease::{HeldRow, HeldRun, held_run};
 
 /// A page that had not landed before.
 pub(crate) struct Fresh<'a> {
@@ -51,70 +53,111 @@ pub(crate) struct Listed<'a> {
     without_id: i32,
 }
 
-/// A page that has landed before is left as it is, and so are its records: this is
-/// what makes a batch repeatable.
-static REMEMBER: LazyLock<String> = LazyLock::new(|| {
-    let rows = rows_from_arrays(3, &PageColumns::columns());
+/// Holds the run, then puts pages on record: one wait for the server instead of three. A page
+/// that has landed before is left as it is, and so are its records: this is what makes a batch
+/// repeatable.
+///
+/// Whether anything is known of the records takes one look-up by key for each id, until one is
+/// found. Another landing may add one of them in the meantime; then adding it once more fails
+/// like any row that was taken to be absent.
+static BEGIN_PAGES: LazyLock<String> = LazyLock::new(|| {
+    let rows = rows_from_arrays(7, &PageColumns::columns());
     format!(
-        "WITH landed AS (
+        "WITH held AS MATERIALIZED (
+            {hold}
+        ), landed AS (
             INSERT INTO salla_sync.sync_pages
                 (window_id, walk, page, total, per_page, total_pages, without_id, ids, landed_at)
             SELECT r.window_id, r.walk, r.page, r.total, r.per_page, r.total_pages, r.without_id,
-                   r.ids::bigint[], $1
-            FROM {rows}
+                   r.ids::bigint[], $4
+            FROM held, {rows}
             ON CONFLICT (window_id, walk, page) DO NOTHING
             RETURNING window_id, walk, page
         )
-        SELECT l.window_id, l.walk, l.page, w.run_id = $2 AS is_ours,
-               to_char(w.day_from, 'YYYY-MM-DD..') || to_char(w.day_to, 'YYYY-MM-DD') AS days
-        FROM landed l JOIN salla_sync.sync_windows w ON w.id = l.window_id
-        ORDER BY l.window_id, l.walk, l.page"
+        SELECT h.number, h.keep_raw, h.has_open_rejections, h.has_altered_records,
+               EXISTS (
+                   SELECT FROM unnest($6::bigint[]) AS k(id)
+                   CROSS JOIN LATERAL (
+                       SELECT FROM salla_sync.source_records s
+                       WHERE s.merchant_id = $2 AND s.salla_id = k.id
+                         AND s.resource = $5::text::salla_sync.resource
+                       LIMIT 1) s) AS any_is_known,
+               l.window_id, l.walk, l.page, l.run_id = $1 AS is_ours, l.days
+        FROM held h LEFT JOIN (
+            SELECT l.*, w.run_id,
+                   to_char(w.day_from, 'YYYY-MM-DD..') || to_char(w.day_to, 'YYYY-MM-DD') AS days
+            FROM landed l JOIN salla_sync.sync_windows w ON w.id = l.window_id) l ON true
+        ORDER BY l.window_id, l.walk, l.page",
+        hold = held_run!(),
     )
 });
 
 #[derive(sqlx::FromRow)]
-struct Remembered {
-    window_id: i64,
-    walk: i32,
-    page: i32,
-    is_ours: bool,
+struct Begun {
+    #[sqlx(flatten)]
+    held: HeldRow,
+    any_is_known: bool,
+    /// A page, unless all of them had landed before.
+    window_id: Option<i64>,
+    walk: Option<i32>,
+    page: Option<i32>,
+    is_ours: Option<bool>,
     days: Option<String>,
 }
 
-/// Puts pages on record; returns those that had not landed before, in their order.
-pub(crate) async fn remember<'a>(
-    place: &mut Workplace<'_>,
-    pages: &'a [WalkedPage],
-) -> Result<Vec<Fresh<'a>>, Trouble> {
+/// How a landing of pages begins.
+pub(crate) struct Beginning<'a> {
+    pub(crate) run: HeldRun,
+    /// Pages that had not landed before, in their order.
+    pub(crate) fresh: Vec<Fresh<'a>>,
+    /// Something is known of a record on the pages.
+    pub(crate) any_is_known: bool,
+}
+
+pub(crate) async fn begin_pages<'a>(
+    tx: &mut PgConnection,
+    lease: RunLease,
+    (resource, pages): (Resource, &'a [WalkedPage]),
+    now: Timestamp,
+) -> Result<Beginning<'a>, Trouble> {
     let listed: Vec<Listed<'_>> = pages.iter().map(listed).collect();
-    let columns = PageColumns::of(&listed);
+    let ids: Vec<i64> = pages.iter().flat_map(|page| page.records.ids()).collect();
     let mut arguments = PgArguments::default();
-    add(&mut arguments, place.now.to_sqlx())?;
-    add(&mut arguments, place.run.lease.run.0)?;
-    columns.bind(&mut arguments)?;
-    let rows: Vec<Remembered> = sqlx::query_as_with(REMEMBER.as_str(), arguments)
-        .fetch_all(&mut *place.tx)
+    add(&mut arguments, lease.run.0)?;
+    add(&mut arguments, lease.merchant.0)?;
+    add(&mut arguments, lease.fencing)?;
+    add(&mut arguments, now.to_sqlx())?;
+    add(&mut arguments, resource.as_str())?;
+    add(&mut arguments, ids)?;
+    PageColumns::of(&listed).bind(&mut arguments)?;
+    let rows: Vec<Begun> = sqlx::query_as_with(BEGIN_PAGES.as_str(), arguments)
+        .fetch_all(tx)
         .await?;
-    let mut fresh = Vec::with_capacity(rows.len());
-    for row in rows {
-        let key = (
-            row.window_id,
-            row.walk.cast_unsigned(),
-            row.page.cast_unsigned(),
-        );
+    let first = rows.first().ok_or(Failure::LeaseLost)?;
+    let (run, any_is_known) = (first.held.held(lease), first.any_is_known);
+    let fresh = rows.into_iter().filter_map(|row| row.fresh(pages));
+    Ok(Beginning {
+        run,
+        fresh: fresh.collect::<Result<_, _>>()?,
+        any_is_known,
+    })
+}
+
+impl Begun {
+    fn fresh(self, pages: &[WalkedPage]) -> Option<Result<Fresh<'_>, Failure>> {
+        let (walk, page) = (self.walk?.cast_unsigned(), self.page?.cast_unsigned());
+        let key = (self.window_id?, walk, page);
         let page = pages.iter().find(|p| (p.window.0, p.walk, p.page) == key);
-        let (Some(page), true) = (page, row.is_ours) else {
-            return Err(Failure::Bug {
+        Some(match (page, self.is_ours) {
+            (Some(page), Some(true)) => Ok(Fresh {
+                page,
+                days: self.days,
+            }),
+            _ => Err(Failure::Bug {
                 what: "a page was to land in a window of another run".to_owned(),
-            }
-            .into());
-        };
-        fresh.push(Fresh {
-            page,
-            days: row.days,
-        });
+            }),
+        })
     }
-    Ok(fresh)
 }
 
 fn listed(page: &WalkedPage) -> Listed<'_> {

@@ -107,23 +107,27 @@ impl Tally {
     }
 }
 
+/// The run first, where landings wait for each other.
 const COUNT: &str = "
-    UPDATE salla_sync.sync_runs r SET
-        orders = r.orders + $2, order_details = r.order_details + $3,
-        customers = r.customers + $4, products = r.products + $5, pages = r.pages + $6,
-        rejected = CASE WHEN $7 THEN
-            (SELECT count(*) FROM salla_sync.rejected_records x
-             WHERE x.run_id = r.id AND x.resolved_at IS NULL)
-            ELSE r.rejected END,
-        progressed_at = now(), stall_reported_at = NULL, sent_again = 0
-    WHERE r.id = $1
-    RETURNING r.orders, r.order_details, r.customers, r.products, r.rejected, r.pages";
-
-const SHOW: &str = "
-    UPDATE salla_sync.merchant_sync_status SET
-        orders = $2, order_details = $3, customers = $4, products = $5, rejected = $6, pages = $7,
-        last_processed_cursor = coalesce($8, last_processed_cursor), updated_at = $9
-    WHERE merchant_id = $1 AND run_id = $10";
+    WITH counted AS (
+        UPDATE salla_sync.sync_runs r SET
+            orders = r.orders + $2, order_details = r.order_details + $3,
+            customers = r.customers + $4, products = r.products + $5, pages = r.pages + $6,
+            rejected = CASE WHEN $7 THEN
+                (SELECT count(*) FROM salla_sync.rejected_records x
+                 WHERE x.run_id = r.id AND x.resolved_at IS NULL)
+                ELSE r.rejected END,
+            progressed_at = now(), stall_reported_at = NULL, sent_again = 0
+        WHERE r.id = $1
+        RETURNING r.orders, r.order_details, r.customers, r.products, r.rejected, r.pages
+    ), shown AS (
+        UPDATE salla_sync.merchant_sync_status s SET
+            orders = c.orders, order_details = c.order_details, customers = c.customers,
+            products = c.products, rejected = c.rejected, pages = c.pages,
+            last_processed_cursor = coalesce($8, s.last_processed_cursor), updated_at = $9
+        FROM counted c
+        WHERE s.merchant_id = $10 AND s.run_id = $1)
+    SELECT orders, order_details, customers, products, rejected FROM counted";
 
 #[derive(sqlx::FromRow)]
 struct Counters {
@@ -132,7 +136,6 @@ struct Counters {
     customers: i64,
     products: i64,
     rejected: i64,
-    pages: i64,
 }
 
 impl Counters {
@@ -187,20 +190,10 @@ async fn count(
         .bind(tally.products)
         .bind(tally.pages)
         .bind(tally.rejections_changed)
-        .fetch_one(&mut *tx)
-        .await?;
-    sqlx::query(SHOW)
-        .bind(run.merchant.0)
-        .bind(now_at.orders)
-        .bind(now_at.order_details)
-        .bind(now_at.customers)
-        .bind(now_at.products)
-        .bind(now_at.rejected)
-        .bind(now_at.pages)
         .bind(cursor.map(Json))
         .bind(now.to_sqlx())
-        .bind(run.lease.run.0)
-        .execute(tx)
+        .bind(run.merchant.0)
+        .fetch_one(tx)
         .await?;
     Ok(now_at.counted())
 }

@@ -77,7 +77,7 @@ impl ListRecord for Customer {
         let due = land_simple(place, found).await?;
         let due: Vec<&Customer> = due.into_iter().map(|due| due.record).collect();
         let absent = match place.new_rows {
-            NewRows::Absent => {
+            NewRows::Absent | NewRows::AbsentForAll => {
                 let ids: Vec<i64> = due.iter().map(|customer| customer.id).collect();
                 missing(place.tx, &place.run, Resource::Customers, &ids).await?
             }

@@ -71,37 +71,6 @@ static COPY_LISTED: LazyLock<String> =
 static COPY_WHOLE: LazyLock<String> =
     LazyLock::new(|| copy_into::<WholeColumns<'_>>("salla_sync.source_records"));
 
-/// One look-up by key for each id, until one is found.
-const ANY_IS_KNOWN: &str = "
-    SELECT EXISTS (
-        SELECT FROM unnest($3::bigint[]) AS r(id)
-        CROSS JOIN LATERAL (
-            SELECT FROM salla_sync.source_records s
-            WHERE s.merchant_id = $1 AND s.resource = $2::text::salla_sync.resource
-              AND s.salla_id = r.id
-            LIMIT 1) s)";
-
-/// Whether nothing is known of any of the records, so that there is no version to
-/// compare and no row to lock. All or none: a batch that locked known rows first and
-/// added new ones then would not take its locks in the order of ids. Another landing
-/// may add one of them in the meantime; then adding it once more fails like any row
-/// that was taken to be absent.
-pub(crate) async fn none_is_known<R>(
-    tx: &mut PgConnection,
-    run: &HeldRun,
-    resource: Resource,
-    records: &[Incoming<R>],
-) -> Result<bool, Trouble> {
-    let ids: Vec<i64> = records.iter().map(|r| r.id).collect();
-    let any: bool = sqlx::query_scalar(ANY_IS_KNOWN)
-        .bind(run.merchant.0)
-        .bind(resource.as_str())
-        .bind(ids)
-        .fetch_one(tx)
-        .await?;
-    Ok(!any)
-}
-
 /// Rows of lists, sorted by id.
 pub(crate) async fn copy_listed<R: Holds>(
     tx: &mut PgConnection,

@@ -144,7 +144,8 @@ pub(crate) async fn land_whole(
     place.tally.landed.loaded +=
         sources::count_loaded(place.tx, &run, resource, orders, &verdicts).await?;
     write_rows(place, orders, &verdicts, from).await?;
-    let complete = verdicts.iter().filter(|v| !v.lacks_details);
+    // Nothing was due for an order of which nothing was known.
+    let complete = verdicts.iter().filter(|v| !v.lacks_details && !v.is_new());
     let complete: Vec<i64> = complete.map(|v| v.salla_id).collect();
     pending::remove(place.tx, &run, &complete).await?;
     let kinds = (
@@ -210,7 +211,7 @@ struct Due<'a> {
 
 impl<'a> Due<'a> {
     fn add(&mut self, order: WholeOrder<'a>, verdict: &Verdict, new_rows: NewRows) {
-        if verdict.is_new() && new_rows == NewRows::Absent {
+        if verdict.is_new() && new_rows != NewRows::MayExist {
             self.absent.push(order);
         } else if verdict.below_other {
             self.below_header.push(order);

@@ -12,7 +12,7 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::failure::Trouble;
 use crate::landing::batch::{ListRecord, Sorted};
-use crate::landing::checkpoint::remember;
+use crate::landing::checkpoint::{Beginning, begin_pages};
 use crate::landing::counters::{Cursor, Tally, record};
 use crate::landing::isolation::{Care, land_each};
 use crate::landing::raw::Press;
@@ -57,6 +57,10 @@ pub(crate) enum NewRows {
     /// Nobody but us writes these tables, so the rows are not there; copying them
     /// in without looking costs half as much.
     Absent,
+    /// The same, and no record of the batch was known: there is no version to compare and no
+    /// row to lock. All or none: a batch that locked known rows first and added new ones then
+    /// would not take its locks in the order of ids.
+    AbsentForAll,
     /// Somebody has put rows there by hand.
     MayExist,
 }
@@ -83,14 +87,18 @@ async fn land_within(
     now: Timestamp,
     care: Care,
 ) -> Result<Landed, Trouble> {
-    let run = hold(tx, lease).await?;
+    let Beginning {
+        run,
+        fresh,
+        any_is_known,
+    } = begin_pages(tx, lease, (resource, pages), now).await?;
     let new_rows = match care {
-        Care::Together => NewRows::Absent,
+        Care::Together if any_is_known => NewRows::Absent,
+        Care::Together => NewRows::AbsentForAll,
         // A row that was there may be all that was refused.
         Care::Apart => NewRows::MayExist,
     };
     let mut place = Workplace::new(tx, run, now, new_rows, care)?;
-    let fresh = remember(&mut place, pages).await?;
     place
         .tally
         .count_pages(fresh.len(), pages.len() - fresh.len());

@@ -226,8 +226,7 @@ pub(crate) async fn land_listed<R: Holds>(
     (resource, new_rows): (Resource, NewRows),
     records: &[Incoming<R>],
 ) -> Result<Vec<Verdict>, Trouble> {
-    if new_rows == NewRows::Absent && new_sources::none_is_known(tx, run, resource, records).await?
-    {
+    if new_rows == NewRows::AbsentForAll {
         return new_sources::copy_listed(tx, run, resource, records).await;
     }
     let columns = SourceColumns::of(records);
@@ -254,9 +253,7 @@ pub(crate) async fn land_whole<R: Holds>(
     new_rows: NewRows,
     records: &[Incoming<R>],
 ) -> Result<Vec<Verdict>, Trouble> {
-    let resource = Resource::Orders;
-    if new_rows == NewRows::Absent && new_sources::none_is_known(tx, run, resource, records).await?
-    {
+    if new_rows == NewRows::AbsentForAll {
         return new_sources::copy_whole(tx, run, records).await;
     }
     let columns = SourceColumns::of(records);

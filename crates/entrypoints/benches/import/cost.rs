@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::network::Way;
 use crate::roles::{Address, Job, Role, Spent};
 use crate::server::BenchServer;
 use crate::usage::{self, Cpu};
@@ -75,10 +76,11 @@ impl Before {
     }
 }
 
-/// Imports a shop into a new database, which stays until the next one.
+/// Imports a shop into a new database over a way to it; the database stays until the next
+/// one.
 pub(crate) async fn of_import(
     server: &BenchServer,
-    name: &str,
+    (name, way): (&str, &Way),
     scenario: &salla_simulator::Scenario,
     keep_raw: bool,
 ) -> anyhow::Result<(Cost, String)> {
@@ -88,7 +90,7 @@ pub(crate) async fn of_import(
     let address: Address = simulator.answer().await?;
     let job = Job {
         address,
-        database_url: database_url.clone(),
+        database_url: server.url_over(way, DATABASE),
         keep_raw,
     };
     let mut importer = Role::start(crate::roles::IMPORT, &job).await?;

@@ -2,6 +2,7 @@
 //! memory stays what it is.
 
 use crate::cost::{Cost, of_import};
+use crate::network::Way;
 use crate::server::BenchServer;
 use crate::shops;
 
@@ -16,7 +17,8 @@ pub(crate) async fn measure(server: &BenchServer, full: bool) -> anyhow::Result<
     for orders in SIZES.into_iter().chain(full.then_some(LARGEST)) {
         let customers = (orders / 10).min(MOST_CUSTOMERS);
         let scenario = shops::unlimited(orders, customers, orders / 100);
-        let (cost, _) = of_import(server, "import, typed", &scenario, false).await?;
+        let typed = ("import, typed", &Way::Socket);
+        let (cost, _) = of_import(server, typed, &scenario, false).await?;
         costs.push(cost);
     }
     Ok(costs)

@@ -1,12 +1,11 @@
 //! Whole imports within Salla's limits, on scaled time, beside the floor: the least
-//! time that the limits allow for the requests that were really needed.
+//! time that the limits allow for the requests that are necessary.
 //!
 //! The time is that of the simulator's clock from the first request to the last one,
 //! since each of them spends the budget. Simulator and importer share a process and so
 //! a clock; the simulator has threads of its own, because Salla does not wait for what the
 //! importer's are busy with.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -68,7 +67,7 @@ pub(crate) struct Kept {
     pub(crate) plan: String,
     pub(crate) what: String,
     pub(crate) scale: f64,
-    /// What the plan and the probe before it need, with exact counts.
+    /// One scan of each list, and the details: nobody could do with less.
     pub(crate) necessary: u64,
     pub(crate) sent: u64,
     pub(crate) floor_seconds: u64,
@@ -102,16 +101,12 @@ async fn measure_one(server: &BenchServer, case: &Case) -> anyhow::Result<Kept> 
     scenario.latency.fixed_ms = 150;
     scenario.latency.jitter_ms = 100;
     let threads = Threads::new()?;
-    let simulator = Arc::new(threads.spawn(Simulator::start(scenario)).await??);
+    let simulator = threads.spawn(Simulator::start(scenario)).await??;
     let address = Address::of(&simulator);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::scaled(address.now, case.scale));
     let (tracker, progress) = Tracker::new();
     let newest = tokio::spawn(newest_days(progress, clock.clone(), address.now));
-    let planned = Planned {
-        simulator: simulator.clone(),
-        before: AtomicU64::new(0),
-        requests: OnceLock::new(),
-    };
+    let planned = Planned::default();
     let job = Job {
         address,
         database_url,
@@ -119,9 +114,7 @@ async fn measure_one(server: &BenchServer, case: &Case) -> anyhow::Result<Kept> 
     };
     run(&job, clock, Arc::new(tracker), &planned).await?;
     let ledger = simulator.ledger();
-    let needed = planned.requests.get().copied().unwrap_or_default()
-        + planned.before.load(Ordering::Relaxed);
-    let necessary = needed.min(ledger.requests);
+    let necessary = planned.0.get().copied().unwrap_or_default();
     let budget = Budget {
         requests_per_minute: Some(case.limit),
         share: 1.0,
@@ -177,21 +170,16 @@ fn what(app_age: AppAge) -> &'static str {
     }
 }
 
-/// Remembers what the plan asked for, and how many requests were made before it.
-struct Planned {
-    simulator: Arc<Simulator>,
-    before: AtomicU64,
-    requests: OnceLock<u64>,
-}
+/// Remembers how many requests are necessary.
+#[derive(Default)]
+struct Planned(OnceLock<u64>);
 
 impl Observer for Planned {
     fn waiting(&self, _: &Held) {}
     fn claimed(&self, _: &Run, _: bool) {}
 
     fn planned(&self, plan: &domain::plan::Plan) {
-        let before = self.simulator.ledger().requests;
-        self.before.store(before, Ordering::Relaxed);
-        let _ = self.requests.set(plan.requests());
+        let _ = self.0.set(plan.necessary_requests());
     }
 }
 

@@ -3,7 +3,8 @@
 //! limits beside the floor that they set.
 //!
 //! `make bench`; `cargo bench -p entrypoints --bench import -- --full` adds a million
-//! orders, `--orders N` changes the size, `--only throughput|pacing|growth` runs a part,
+//! orders, `--orders N` changes the size, `--only throughput|network|pacing|growth`
+//! runs a part,
 //! `--plan Plus` the pacing of one plan's imports.
 //! Numbers of one run can be compared with each other, not with those of another
 //! machine. It reads `/proc`, so it needs Linux.
@@ -13,6 +14,8 @@ mod cost;
 mod download;
 mod growth;
 mod limits;
+mod link;
+mod network;
 mod plain_copy;
 mod report;
 mod roles;
@@ -95,6 +98,11 @@ async fn measure(options: Options) -> anyhow::Result<()> {
         lines("Whole orders as fast as they come, simulator without limits:");
         report.throughput = throughput::measure(&server, options.orders).await?;
         lines(report.throughput_table());
+    }
+    if options.runs("network") {
+        line("\nThe same over the ways to a database:");
+        report.network = network::measure(&server, options.orders).await?;
+        line(report.network_table());
     }
     if options.runs("growth") {
         lines("\nThe cost of an order as the shop grows:");

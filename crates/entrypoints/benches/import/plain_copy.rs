@@ -1,11 +1,15 @@
 //! One COPY of the typed rows that an import left, into the same tables of an empty
 //! database: what the rows alone cost PostgreSQL, indexes included.
 
+use std::sync::Arc;
+
+use database::{ConnectSettings, Database};
 use importer::ports::clock::{Clock as _, SystemClock};
 use sqlx::postgres::PgPoolCopyExt as _;
-use sqlx::{Connection as _, PgConnection, PgPool};
+use sqlx::PgPool;
 
 use crate::cost::{Before, Cost};
+use crate::network::Way;
 use crate::roles::Spent;
 use crate::server::BenchServer;
 use crate::usage::{self, Cpu};
@@ -34,29 +38,32 @@ struct Rows {
 /// `database_url` is where an import of `orders` has landed.
 pub(crate) async fn measure(
     server: &BenchServer,
+    way: &Way,
     database_url: &str,
     orders: u64,
 ) -> anyhow::Result<Cost> {
     let rows = read(database_url).await?;
-    let empty = server.new_database(DATABASE).await?;
+    server.new_database(DATABASE).await?;
+    // As the import connects, or its last message would wait for an acknowledgement.
+    let settings = ConnectSettings::new(server.url_over(way, DATABASE).into());
+    let database = Database::connect(settings, Arc::new(SystemClock::real())).await?;
     let before = Before::now(server)?;
     let own = usage::of_ourselves()?;
     let clock = SystemClock::real();
     let begun = clock.monotonic();
-    let mut connection = PgConnection::connect(&empty).await?;
-    let mut tx = connection.begin().await?;
+    let mut tx = database.pool().begin().await?;
     for table in &rows {
         let mut copy = tx.copy_in_raw(&table.into).await?;
         copy.send(table.binary.as_slice()).await?;
         copy.finish().await?;
     }
     tx.commit().await?;
-    connection.close().await?;
     let spent = Spent {
         seconds: (clock.monotonic() - begun).as_secs_f64(),
         cpu: usage::of_ourselves()? - own,
         peak_mb: 0.0,
     };
+    database.close().await;
     let cost = before.cost(server, ("one COPY of the rows", orders), spent, Cpu(0.0))?;
     server.drop_database(DATABASE).await?;
     Ok(cost)

@@ -9,10 +9,13 @@ use serde::{Deserialize, Serialize};
 use crate::chart;
 use crate::cost::Cost;
 use crate::limits::Kept;
+use crate::network::Reached;
 
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Report {
     pub(crate) throughput: Vec<Cost>,
+    #[serde(default)]
+    pub(crate) network: Vec<Reached>,
     pub(crate) growth: Vec<Cost>,
     pub(crate) limits: Vec<Kept>,
 }
@@ -42,6 +45,32 @@ impl Report {
                 per_order(cost.simulator_cpu),
                 format!("{:.0}", cost.peak_mb),
                 format!("{:.1}", cost.others_cpu),
+            ]);
+        }
+        table.to_string()
+    }
+
+    pub(crate) fn network_table(&self) -> String {
+        let mut table = Table::new([
+            "",
+            "import s",
+            "/ first",
+            "COPY s",
+            "import / COPY",
+            "round trips",
+            "others' CPU s",
+        ]);
+        let first = self.network.first().map_or(1.0, |way| way.import.seconds);
+        for way in &self.network {
+            let (import, copy) = (way.import.seconds, way.copy.seconds);
+            table.row([
+                way.import.name.clone(),
+                format!("{import:.2}"),
+                format!("{:.2}", import / first),
+                format!("{copy:.2}"),
+                format!("{:.2}", import / copy),
+                way.round_trips.map_or_else(|| "-".to_owned(), count),
+                format!("{:.1}", way.import.others_cpu),
             ]);
         }
         table.to_string()
@@ -126,6 +155,9 @@ impl Report {
     fn complete(&mut self, former: Self) {
         if self.throughput.is_empty() {
             self.throughput = former.throughput;
+        }
+        if self.network.is_empty() {
+            self.network = former.network;
         }
         if self.growth.is_empty() {
             self.growth = former.growth;

@@ -219,7 +219,9 @@ impl Listing {
             ends_read_again: true,
             ..self.clone()
         };
-        self.proof() == Proof::Unproven && self.walk_is_exact() && with_ends.proof() == Proof::Proven
+        self.proof() == Proof::Unproven
+            && self.walk_is_exact()
+            && with_ends.proof() == Proof::Proven
     }
 
     /// Customers sign up while their list is read, in a large shop on every walk. They

@@ -150,7 +150,7 @@ pub struct Probe {
     /// For a first try (`--max-orders`): only so many rows of each list, orders newest
     /// first.
     pub max_orders: Option<u64>,
-    /// No order of the last two days is among those that were updated last.
+    /// No order of the last day is among those that were updated last.
     #[serde(default)]
     pub is_quiet: bool,
     /// Requests that it took to learn this and that no scan has a use for.
@@ -185,7 +185,7 @@ impl Newest {
     /// Fewer orders a day are few.
     const MIN_ORDERS_A_DAY: u64 = 5;
 
-    /// `is_quiet`: there are none of the last days, as far as a page can tell.
+    /// `is_quiet`: there are none of the last day, as far as a page can tell.
     pub fn of(is_quiet: bool, orders: u64, range: DayRange) -> Self {
         let are_few = orders < Self::MIN_ORDERS_A_DAY * u64::from(range.days());
         match is_quiet && are_few {
@@ -321,7 +321,10 @@ impl Plan {
     pub fn necessary_requests(&self) -> u64 {
         let probe = &self.probe;
         let list = |rows: u64, per_page| {
-            pages(probe.max_orders.map_or(rows, |most| most.min(rows)), per_page)
+            pages(
+                probe.max_orders.map_or(rows, |most| most.min(rows)),
+                per_page,
+            )
         };
         let statuses = 1;
         list(probe.orders, probe.orders_per_page)

@@ -11,7 +11,6 @@ use domain::plan::{Budget, DetailCase, MOST_PER_PAGE, Newest, Plan, Probe};
 use domain::resource::Resource;
 use domain::shop::ShopInfo;
 use domain::window::{DayRange, Overlap};
-use jiff::ToSpan as _;
 use jiff::civil::Date;
 
 use crate::memory::Room;
@@ -153,7 +152,7 @@ struct Sample {
     /// midnight could belong to another day if the filter's days are UTC's, and would
     /// prove nothing.
     clear_day: Option<Date>,
-    /// None of them was placed on the last two days.
+    /// None of them was placed on the last day.
     is_quiet: bool,
 }
 
@@ -168,8 +167,7 @@ impl Sample {
         };
         let understood = orders.iter().filter_map(|o| o.outcome.as_ref().ok());
         let mut days = understood.map(|order| order.created_at.riyadh_date());
-        let yesterday = range.to.saturating_sub(1.day());
-        let is_quiet = days.all(|day| day < yesterday);
+        let is_quiet = days.all(|day| day < range.to);
         let mut orders = orders.into_iter().filter_map(|o| o.outcome.ok()).peekable();
         let newest = orders.peek().cloned();
         let clear_day = orders.find_map(|order| {
@@ -207,11 +205,7 @@ async fn overlap(
         && wanted.range.from < last
         && Newest::of(sample.is_quiet, orders.total, wanted.range) == Newest::Today;
     let window = orders_request(one_day(last), Sort::OldestFirst, 1);
-    if of_window
-        && pages
-            .read(platform, window.clone(), shows_orders)
-            .await?
-    {
+    if of_window && pages.read(platform, window.clone(), shows_orders).await? {
         return Ok((Overlap::INCLUSIVE, 0));
     }
     let (is_inclusive, tried) = match sample.clear_day {

@@ -116,10 +116,7 @@ const LISTED_ORDERS: &str = "
         ORDER BY p.page DESC LIMIT 1) last ON true
     WHERE w.run_id = $1 AND w.replaced_at IS NULL AND w.resource = 'orders'";
 
-pub(crate) async fn listed_orders(
-    pool: &PgPool,
-    lease: RunLease,
-) -> Result<Option<u64>, Trouble> {
+pub(crate) async fn listed_orders(pool: &PgPool, lease: RunLease) -> Result<Option<u64>, Trouble> {
     let listed: Option<i64> = sqlx::query_scalar(LISTED_ORDERS)
         .bind(lease.run.0)
         .fetch_one(pool)

@@ -74,7 +74,8 @@ pub(crate) async fn measure(server: &BenchServer, orders: u64) -> anyhow::Result
 async fn one_round(server: &BenchServer, way: &Way, orders: u64) -> anyhow::Result<Reached> {
     let scenario = shops::unlimited(orders, CUSTOMERS, PRODUCTS);
     let before = way.round_trips();
-    let (import, database_url) = of_import(server, (way.name().as_str(), way), &scenario, false).await?;
+    let (import, database_url) =
+        of_import(server, (way.name().as_str(), way), &scenario, false).await?;
     let round_trips = way
         .round_trips()
         .zip(before)

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use database::{ConnectSettings, Database};
 use importer::ports::clock::{Clock as _, SystemClock};
-use sqlx::postgres::PgPoolCopyExt as _;
 use sqlx::PgPool;
+use sqlx::postgres::PgPoolCopyExt as _;
 
 use crate::cost::{Before, Cost};
 use crate::network::Way;

@@ -36,7 +36,14 @@ pub async fn run(arguments: PlanArgs) -> anyhow::Result<Exit> {
         // Without a database nothing is remembered.
         ceiling: Ceiling::UNKNOWN,
     };
-    let plan = match probe(client.as_ref(), clock.as_ref(), &wanted, &PlannedPages::default()).await {
+    let plan = match probe(
+        client.as_ref(),
+        clock.as_ref(),
+        &wanted,
+        &PlannedPages::default(),
+    )
+    .await
+    {
         Ok(plan) => plan,
         Err(failure) => return Ok(super::import::failed(&failure)),
     };

@@ -29,7 +29,10 @@ pub(crate) fn listed(shop: &ScriptedShop) -> Vec<i64> {
 /// listed. In a shop whose lists give whole orders there are no other requests than pages.
 fn changes_begin(shop: &ScriptedShop) -> u64 {
     let pages = shop.pages.borrow();
-    let by_update = pages.iter().zip(1..).filter(|(p, _)| p.sort == Sort::UpdatedFirst);
+    let by_update = pages
+        .iter()
+        .zip(1..)
+        .filter(|(p, _)| p.sort == Sort::UpdatedFirst);
     by_update.map(|(_, number)| number).nth(1).unwrap()
 }
 
@@ -286,7 +289,11 @@ async fn a_product_that_comes_while_another_goes_is_found() {
         let (shop, store) = (shop_with_products(), Arc::<MemoryStore>::default());
         shop.change_catalogue_at(at, move |catalogue| {
             catalogue.products.remove(70);
-            let place = if at_front { 0 } else { catalogue.products.len() };
+            let place = if at_front {
+                0
+            } else {
+                catalogue.products.len()
+            };
             catalogue.products.insert(place, product(500));
         });
         completed(run(&shop, &store).await);

@@ -46,7 +46,8 @@ fn neither_the_server_nor_its_watchdog_has_our_secrets() {
 
     let processes = processes();
     let of = |wanted: u32| processes.iter().find(|(pid, ..)| *pid == wanted);
-    let (_, _, variables) = of(holder.server.pid().cast_unsigned()).expect("root may look into the server");
+    let (_, _, variables) =
+        of(holder.server.pid().cast_unsigned()).expect("root may look into the server");
     let inherited = |name: &str| variables.iter().any(|each| each.starts_with(name));
     for name in ["PATH=", "LC_ALL=C", "TZ=Asia/Riyadh"] {
         assert!(inherited(name), "{name} is missing: {variables:?}");

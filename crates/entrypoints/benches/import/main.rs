@@ -100,9 +100,9 @@ async fn measure(options: Options) -> anyhow::Result<()> {
         lines(report.throughput_table());
     }
     if options.runs("network") {
-        line("\nThe same over the ways to a database:");
+        lines("\nThe same over the ways to a database:");
         report.network = network::measure(&server, options.orders).await?;
-        line(report.network_table());
+        lines(report.network_table());
     }
     if options.runs("growth") {
         lines("\nThe cost of an order as the shop grows:");

@@ -72,7 +72,7 @@ impl Observer for Planned {
     fn claimed(&self, _: &Run, _: bool) {}
 
     fn planned(&self, plan: &Plan) {
-        *self.0.lock().unwrap() = Some(plan.clone());
+        *self.0.lock().expect("nobody panics with it") = Some(plan.clone());
     }
 }
 
@@ -99,14 +99,9 @@ async fn beyond(case: Case, scenario: Scenario) -> (i64, i64) {
         + pages(listed(Categories), 60)
         + 1;
     let ledger = service.simulator.ledger();
-    let plan = planned.0.lock().unwrap().take().unwrap();
+    let plan = planned.0.into_inner().ok().flatten();
+    let plan = plan.expect("the run was planned");
     let sent = ledger.requests.cast_signed();
-    println!(
-        "{case:?}: {sent} sent, {necessary} necessary ({} by the plan), {} planned: {:?}",
-        plan.necessary_requests(),
-        plan.requests(),
-        ledger.by_endpoint
-    );
     assert_eq!(ledger.by_endpoint[&Endpoint::StoreInfo], 1);
     (
         sent - necessary.cast_signed(),

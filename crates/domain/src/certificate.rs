@@ -61,6 +61,12 @@ pub struct Listing {
     /// Where lists of this shop stop.
     #[serde(default)]
     pub ceiling: Ceiling,
+    /// When the scan began: edits that Salla does not list are known as of then.
+    #[serde(default)]
+    pub read_at: Option<Timestamp>,
+    /// When the list was brought up to date by what had come and gone since the scan.
+    #[serde(default)]
+    pub carried_at: Option<Timestamp>,
 }
 
 /// What a window listed and what became of it, as the database holds them.
@@ -469,6 +475,8 @@ mod tests {
             ends_read_again: false,
             total_only_grew: true,
             ceiling: Ceiling::UNKNOWN,
+            read_at: None,
+            carried_at: None,
         }
     }
 

@@ -119,8 +119,8 @@ impl RunState {
                 Step::Refused("it is paused; `runs resume` goes on from its checkpoint")
             }
             (_, Self::Completed) => Step::Refused(
-                "it is completed; `runs start --again` reads everything again, `runs extend` what \
-                 is older",
+                "it is completed; `runs start` reads what has changed since, `runs extend` what is \
+                 older as well, `runs start --again` everything",
             ),
             (Command::Pause, Self::Cancelled) => {
                 Step::Refused("it is cancelled; `runs restart` goes on from its checkpoint")

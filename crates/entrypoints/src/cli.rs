@@ -28,7 +28,7 @@ pub struct Cli {
 
 pub const EXIT_CODES: &str = "\
 Exit codes:
-  0  done (also: it was done before)
+  0  done: all that was asked for is there
   1  the import ended FAILED, or the command could not do its work
   2  wrong usage or settings
   3  interrupted: run the same command again to go on from the checkpoint
@@ -81,14 +81,18 @@ pub enum Command {
     #[command(after_help = "Example:\n  salla-sync demo --orders 20000")]
     Demo(DemoArgs),
 
-    /// Import a shop's history, or go on with an import that was interrupted.
+    /// Import a shop's history, go on with an import that was interrupted, or read what has
+    /// changed since one that is complete.
     #[command(after_help = "Example:\n  \
         SALLA_ACCESS_TOKEN=… DATABASE_URL=postgres://… salla-sync import --months 12\n\n\
+        The same command again keeps the shop true, from cron for example:\n  \
+        0 * * * *  salla-sync import --months 12 --tokens /etc/salla-sync/tokens.json\n\n\
         For a first try:\n  \
         SALLA_ACCESS_TOKEN=… salla-sync import --embedded --max-orders 200")]
     Import(ImportArgs),
 
-    /// Go further back than the finished imports did; what is there is not read again.
+    /// Go further back than the finished imports did, and read what has changed since; what
+    /// is there is not read again.
     #[command(after_help = "Example:\n  \
         SALLA_ACCESS_TOKEN=… DATABASE_URL=postgres://… salla-sync extend --months 24")]
     Extend(ExtendArgs),
@@ -224,9 +228,14 @@ pub struct ImportArgs {
     #[command(flatten)]
     pub tokens: TokenArgs,
 
-    /// Import anew although the same import was finished before.
+    /// Read everything again although it is there, instead of what has changed since.
     #[arg(long)]
     pub again: bool,
+
+    /// Read all customers and products again as well: Salla does not list their edits.
+    /// New and deleted ones are found without it.
+    #[arg(long, conflicts_with = "again")]
+    pub refresh_lists: bool,
 
     /// Do not keep Salla's raw records beside the rows.
     #[arg(long)]

@@ -11,7 +11,7 @@ use domain::plan::Plan;
 use domain::rejection::RejectionLimit;
 use domain::resource::Resource;
 use domain::run::{RunState, WindowId};
-use domain::shop::ShopInfo;
+use domain::shop::{MerchantId, ShopInfo};
 use domain::window::DayRange;
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
@@ -19,6 +19,7 @@ use tracing::Instrument as _;
 use crate::claim::claim_or_wait;
 use crate::clocks;
 use crate::memory::Memory;
+use crate::passes::catching_up::catch_up;
 use crate::passes::sequence::{read_again, read_everything};
 use crate::passes::{CUSTOMERS_IN_MEMORY, LANDINGS, PAGES_IN_MEMORY, SharedCeiling, Workshop};
 use crate::planned::PlannedPages;
@@ -28,6 +29,7 @@ use crate::ports::landing::{Landing, RunLease};
 use crate::ports::platform::{BudgetReading, Platform};
 use crate::ports::processes::Owner;
 use crate::ports::runs::{Claim, Held, Holder, Run, RunOptions, Runs};
+use crate::catching_up;
 use crate::probe::{ProbeRequest, probe};
 use crate::progress::{Phase, Progress, Tracker};
 use crate::recent::{CLOCKS_APART, MISREAD};
@@ -65,8 +67,6 @@ pub struct ImportSettings {
 #[derive(Debug)]
 pub enum Outcome {
     Completed(Box<Certificate>),
-    /// This very import was finished before; nothing was done.
-    AlreadyCompleted(Box<Run>),
     /// Somebody has paused or cancelled the run.
     Halted(Box<Run>),
     /// Another process holds the run.
@@ -87,6 +87,8 @@ pub trait Observer: Send + Sync {
     fn claimed(&self, run: &Run, resumed: bool);
     /// The plan is made and nothing has been fetched yet.
     fn planned(&self, plan: &Plan);
+    /// A run that was begun earlier is complete, and it was for less than what is wanted now.
+    fn goes_on(&self, _: &Run, _: &Certificate) {}
 }
 
 /// Nobody watches.
@@ -96,10 +98,27 @@ impl Observer for () {
     fn planned(&self, _: &Plan) {}
 }
 
-/// Imports `options.months` of `shop`, or goes on with the run that is not over.
+/// How much of a shop whose history is there is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reading {
+    /// What has changed since.
+    #[default]
+    Changes,
+    /// That, and customers and products whole, whose edits Salla does not list.
+    ChangesAndLists,
+    Everything,
+}
+
+/// So many runs one command may work on: one of somebody else, one that was begun for less, and
+/// its own; and once more if midnight passes.
+const MOST_RUNS: u32 = 6;
+
+/// Imports `options.months` of `shop`, or brings it up to date where they are there. What was
+/// begun for less is finished first where that is of use, and the rest is read after it: it ends
+/// `Completed` only if all that was asked for is there.
 ///
-/// `again` starts a new run although the same one was finished before. An `Err`
-/// means that the database could not be asked for the state of the run.
+/// `again` reads everything although it is there. An `Err` means that the database could not be
+/// asked for the state of the run.
 pub async fn import(
     importer: &Importer,
     shop: &ShopInfo,
@@ -108,55 +127,102 @@ pub async fn import(
     observer: &dyn Observer,
     stop: StopSignal,
 ) -> Result<Outcome, Failure> {
-    let runs = importer.runs.as_ref();
-    let merchant = runs.ensure_merchant(shop).await?;
-    if !again
-        && options.only.is_none()
-        && let Some(run) = runs.latest_of_everything(merchant).await?
-        && run.state == RunState::Completed
-        && run.options.asks_for_the_same(options)
-    {
-        return Ok(Outcome::AlreadyCompleted(Box::new(run)));
-    }
-    let today = domain::instant::riyadh_date(importer.clock.now());
-    let range = options
-        .only
-        .and_then(|only| only.days)
-        .unwrap_or_else(|| DayRange::last_months(today, options.months));
-    loop {
-        let run = runs.create_or_join(merchant, options, range).await?;
-        match claim_or_wait(importer, run.id, observer, &stop).await {
+    let reading = match again {
+        true => Reading::Everything,
+        false => Reading::Changes,
+    };
+    import_as(importer, shop, options, reading, observer, stop).await
+}
+
+/// The same, for whoever wants the lists read whole as well.
+pub async fn import_as(
+    importer: &Importer,
+    shop: &ShopInfo,
+    options: &RunOptions,
+    reading: Reading,
+    observer: &dyn Observer,
+    stop: StopSignal,
+) -> Result<Outcome, Failure> {
+    let merchant = importer.runs.ensure_merchant(shop).await?;
+    for _ in 0..MOST_RUNS {
+        let run = begin(importer, merchant, options, reading).await?;
+        let worked = match claim_or_wait(importer, run.id, observer, &stop).await {
             Err(Failure::Stopped) => return Ok(Outcome::Interrupted(Failure::Stopped)),
             Err(failure) => return Err(failure),
             Ok(Claim::Taken(holder)) => return Ok(Outcome::Taken(holder)),
-            // It ended while it was waited for, and what is wanted here is still to be done.
-            Ok(Claim::Over(run)) if leaves_work(&run, options) => {}
-            Ok(Claim::Over(run)) => return Ok(over(run)),
+            // It ended while it was waited for.
+            Ok(Claim::Over(run)) => match halted(run) {
+                Some(halted) => return Ok(halted),
+                None => continue,
+            },
             Ok(Claim::Granted(lease, run)) => {
                 let (id, merchant) = (run.id, run.merchant);
                 let span = tracing::info_span!("run", run_id = %id, merchant_id = %merchant);
                 let worked = work_and_end(importer, shop, lease, &run, observer, &stop);
-                return worked.instrument(span).await;
+                (worked.instrument(span).await?, run)
             }
+        };
+        match worked {
+            (Outcome::Completed(certificate), run) if !is_enough(importer, &run, options, reading) => {
+                observer.goes_on(&run, &certificate);
+            }
+            (outcome, _) => return Ok(outcome),
         }
     }
+    Ok(Outcome::Interrupted(Failure::Transient {
+        what: format!("after {MOST_RUNS} runs of this shop what was asked for is not all there"),
+    }))
 }
 
-/// Whether what is wanted is still to be done although this run has ended: it was another
-/// import, or it failed, and starting it again goes on.
-fn leaves_work(ended: &Run, wanted: &RunOptions) -> bool {
-    match ended.state {
-        RunState::Failed => true,
-        RunState::Completed => !ended.options.asks_for_the_same(wanted),
-        _ => false,
+/// The run that does what is wanted, or the one that is not over.
+async fn begin(
+    importer: &Importer,
+    merchant: MerchantId,
+    options: &RunOptions,
+    reading: Reading,
+) -> Result<Run, Failure> {
+    let runs = importer.runs.as_ref();
+    let now = importer.clock.now();
+    let refreshes_lists = reading == Reading::ChangesAndLists;
+    if reading != Reading::Everything
+        && let Some(wanted) =
+            catching_up::wanted(runs, merchant, options, refreshes_lists, now).await?
+    {
+        let (options, range) = (&wanted.options, wanted.range);
+        let run = runs.create_or_join_catch_up(merchant, options, range, wanted.catch_up);
+        return run.await;
     }
+    let range = options
+        .only
+        .and_then(|only| only.days)
+        .unwrap_or_else(|| DayRange::last_months(domain::instant::riyadh_date(now), options.months));
+    runs.create_or_join(merchant, options, range).await
 }
 
-fn over(run: Box<Run>) -> Outcome {
-    match run.state {
-        RunState::Paused | RunState::Cancelled => Outcome::Halted(run),
-        _ => Outcome::AlreadyCompleted(run),
+/// Whether all that is wanted is there once this run is complete. A run that was begun earlier
+/// may have been for less, or for days that end before today.
+fn is_enough(importer: &Importer, run: &Run, wanted: &RunOptions, reading: Reading) -> bool {
+    let is_first_try = |options: &RunOptions| options.max_orders.is_some();
+    let is_everything = run.options.only.is_none() && !is_first_try(&run.options);
+    if is_first_try(wanted) {
+        return is_everything || run.options.asks_for_the_same(wanted);
     }
+    if wanted.only.is_some() {
+        return run.options.asks_for_the_same(wanted);
+    }
+    let today = domain::instant::riyadh_date(importer.clock.now());
+    let range = DayRange::last_months(today, wanted.months);
+    let is_read = match (reading, run.catches_up) {
+        (Reading::Everything, catch_up) => catch_up.is_none(),
+        (Reading::ChangesAndLists, Some(catch_up)) => catch_up.refreshes_lists,
+        (Reading::ChangesAndLists, None) | (Reading::Changes, _) => true,
+    };
+    is_everything && is_read && run.range.from <= range.from && run.range.to >= range.to
+}
+
+/// The run, if somebody has stopped it.
+fn halted(run: Box<Run>) -> Option<Outcome> {
+    matches!(run.state, RunState::Paused | RunState::Cancelled).then_some(Outcome::Halted(run))
 }
 
 async fn work_and_end(
@@ -239,10 +305,8 @@ async fn interrupt(
 ) -> Result<Outcome, Failure> {
     if failure == Failure::LeaseLost {
         let latest = importer.runs.latest(lease.merchant).await?;
-        return Ok(match latest.map(|run| over(Box::new(run))) {
-            Some(halted @ Outcome::Halted(_)) => halted,
-            _ => Outcome::Interrupted(failure),
-        });
+        let halted = latest.and_then(|run| halted(Box::new(run)));
+        return Ok(halted.unwrap_or(Outcome::Interrupted(failure)));
     }
     if failure.resumes_by_itself() {
         // The run goes on from its checkpoint even if it cannot be released now:
@@ -292,7 +356,9 @@ async fn run_to_certificate(
         None => PlannedPages::within(importer.settings.memory.clone()),
     };
     let plan = plan(importer, shop, lease, run, &planned).await?;
-    observer.planned(&plan);
+    if run.catches_up.is_none() {
+        observer.planned(&plan);
+    }
     importer.tracker.planned(&plan);
     importer.tracker.resumed(&run.progress);
     let ceiling = importer.runs.ceiling(lease.merchant).await?;
@@ -300,9 +366,15 @@ async fn run_to_certificate(
         planned,
         ..workshop(importer, lease, run, &plan, ceiling)
     };
+    let read = async {
+        match run.catches_up {
+            Some(_) => catch_up(&workshop, &plan).await,
+            None => read_everything(&workshop, &plan).await,
+        }
+    };
     let as_of = tokio::select! {
         biased;
-        result = read_everything(&workshop, &plan) => result?,
+        result = read => result?,
         failure = report(importer, lease) => return Err(failure),
     };
     let certificate = importer.runs.certify(lease, as_of).await?;
@@ -338,6 +410,10 @@ async fn plan(
 ) -> Result<Plan, Failure> {
     if let Some(plan) = &run.plan {
         return Ok(plan.clone());
+    }
+    if let Some(catch_up) = run.catches_up {
+        let share = importer.settings.budget_share;
+        return catching_up::plan(importer.runs.as_ref(), lease, run, catch_up, share).await;
     }
     importer.tracker.phase(Phase::Probing);
     let wanted = ProbeRequest {

@@ -6,8 +6,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod catching_up;
 mod claim;
 pub mod clocks;
+pub mod freshness;
 pub mod import;
 pub mod memory;
 pub mod metrics;

@@ -18,6 +18,7 @@ use domain::plan::Probe;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::ports::platform::{Decoded, Page, Records};
+use crate::ports::runs::ChangeHead;
 
 /// The head of the former list may have been updated again in just its former
 /// sequence, most likely the very first order alone. So many orders of it count as
@@ -54,6 +55,14 @@ impl Head {
         }
     }
 
+    pub(crate) fn stored(&self) -> ChangeHead {
+        ChangeHead {
+            ids: self.ids.clone(),
+            last_update: self.last_update,
+            asked_at: self.asked_at,
+        }
+    }
+
     pub(crate) fn planned(probe: &Probe) -> Self {
         Self {
             ids: probe.recently_updated.clone(),
@@ -64,7 +73,7 @@ impl Head {
 
     /// Whether the last update may have been in the second in which this was asked for, as
     /// far as the clocks and the zones of Salla's dates can be trusted.
-    fn may_share_its_second(&self) -> bool {
+    pub(crate) fn may_share_its_second(&self) -> bool {
         let (Some(last), Some(asked_at)) = (self.last_update, self.asked_at) else {
             return self.last_update.is_some();
         };
@@ -187,6 +196,15 @@ impl Recent {
             .unwrap_or(self.present.len());
         let first = self.present[..number].iter();
         first.chain(&self.say_so).copied().collect()
+    }
+
+    /// Those of them that stand where they stood, if the sequence shows where that is.
+    pub(crate) fn in_doubt(&self) -> &[i64] {
+        let (start, end) = self.former_part();
+        match self.by_sequence() {
+            Some(_) => &self.present[start..end.min(start + DOUBTFUL)],
+            None => &[],
+        }
     }
 
     /// So many orders of the present list may have been updated since, where its end shows

@@ -4,7 +4,7 @@ use domain::run::{Command, RunId, RunState, Step};
 use domain::shop::MerchantId;
 use domain::window::DayRange;
 use importer::ports::jobs::Commanded;
-use importer::ports::runs::{Run, RunOptions};
+use importer::ports::runs::{CatchUp, Run, RunOptions};
 use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool};
 
@@ -20,10 +20,11 @@ pub(crate) async fn start(
     ids: (MerchantId, RunId),
     options: &RunOptions,
     range: DayRange,
+    catch_up: Option<CatchUp>,
     now: Timestamp,
 ) -> Result<Run, Trouble> {
     let mut tx = pool.begin().await?;
-    let run = create_or_join_in(&mut tx, ids, options, range, now).await?;
+    let run = create_or_join_in(&mut tx, ids, options, range, catch_up, now).await?;
     let needs_no_message = run.holder.is_some()
         || run.state == RunState::Paused
         || is_on_its_way(&mut tx, run.id).await?;
@@ -81,6 +82,14 @@ const ANOTHER_IS_OPEN: &str = "
                    WHERE merchant_id = $1 AND id <> $2
                      AND state NOT IN ('COMPLETED', 'CANCELLED') AND superseded_at IS NULL)";
 
+/// The windows of a run that catches up have gone to the one that was complete after it.
+const WAS_OVERTAKEN: &str = "
+    SELECT EXISTS (SELECT FROM salla_sync.sync_runs r
+                   JOIN salla_sync.sync_runs later
+                     ON later.merchant_id = r.merchant_id AND later.number > r.number
+                    AND later.since_run = r.since_run
+                   WHERE r.id = $1)";
+
 async fn command_once(
     pool: &PgPool,
     id: RunId,
@@ -120,6 +129,16 @@ async fn command_once(
                 "another run of this shop is not over; see `runs list`",
             ));
         }
+    }
+    let was_overtaken: bool = sqlx::query_scalar(WAS_OVERTAKEN)
+        .bind(id.0)
+        .fetch_one(&mut *tx)
+        .await?;
+    if next == RunState::Pending && was_overtaken {
+        return Ok(Commanded::Refused(
+            run,
+            "a later run has taken over what it had read; `runs start` reads what has changed since",
+        ));
     }
     let change = sqlx::query(CHANGE).bind(id.0).bind(next.as_str());
     change.execute(&mut *tx).await?;

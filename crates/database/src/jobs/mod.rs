@@ -1,6 +1,7 @@
 //! Runs as jobs: sent, steered, and found again.
 
 mod commands;
+mod freshness;
 pub(crate) mod overview;
 mod sweeping;
 
@@ -18,7 +19,7 @@ use importer::ports::clock::Clock;
 use importer::ports::jobs::{Commanded, Jobs, Orphan, RunFilter, Stalled};
 use importer::ports::landing::RunLease;
 use importer::ports::queue::QueueName;
-use importer::ports::runs::{Run, RunOptions, ShopSummary};
+use importer::ports::runs::{CatchUp, Run, RunOptions, ShopSummary};
 use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool};
 
@@ -51,7 +52,23 @@ impl Jobs for PostgresJobs {
         let now = self.clock.now();
         let id = RunId(new_id(now));
         persistently(&self.clock, "starting a run", || {
-            commands::start(&self.pool, (merchant, id), options, range, now)
+            commands::start(&self.pool, (merchant, id), options, range, None, now)
+        })
+        .await
+    }
+
+    async fn start_catching_up(
+        &self,
+        merchant: MerchantId,
+        options: &RunOptions,
+        range: DayRange,
+        catch_up: CatchUp,
+    ) -> Result<Run, Failure> {
+        let now = self.clock.now();
+        let id = RunId(new_id(now));
+        let since = Some(catch_up);
+        persistently(&self.clock, "starting a run that catches up", || {
+            commands::start(&self.pool, (merchant, id), options, range, since, now)
         })
         .await
     }
@@ -111,6 +128,14 @@ impl Jobs for PostgresJobs {
         let now = self.clock.now();
         persistently(&self.clock, "sending runs of reconnected shops", || {
             sweeping::send_reconnected(&self.pool, now)
+        })
+        .await
+    }
+
+    async fn take_due(&self, every: Duration, most: u32) -> Result<Vec<MerchantId>, Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "looking for shops that are due", || {
+            freshness::take_due(&self.pool, every, most, now)
         })
         .await
     }

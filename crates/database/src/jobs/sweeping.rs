@@ -141,10 +141,14 @@ pub(crate) async fn send_reconnected(pool: &PgPool, now: Timestamp) -> Result<Ve
         };
         let range = match run.options.only {
             Some(_) => run.range,
+            None if run.catches_up.is_some() => DayRange {
+                to: riyadh_date(now).max(run.range.to),
+                ..run.range
+            },
             None => DayRange::last_months(riyadh_date(now), run.options.months),
         };
         let ids = (run.merchant, RunId(new_id(now)));
-        sent.push(start(pool, ids, &run.options, range, now).await?.id);
+        sent.push(start(pool, ids, &run.options, range, run.catches_up, now).await?.id);
     }
     Ok(sent)
 }

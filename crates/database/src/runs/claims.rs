@@ -8,7 +8,7 @@ use domain::shop::MerchantId;
 use domain::window::DayRange;
 use importer::ports::landing::RunLease;
 use importer::ports::processes::Owner;
-use importer::ports::runs::{Claim, DatabaseClock, Held, Run, RunOptions};
+use importer::ports::runs::{CatchUp, Claim, DatabaseClock, Held, Run, RunOptions};
 use jiff::{SignedDuration, Timestamp};
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
@@ -38,8 +38,8 @@ const SUPERSEDE: &str = "UPDATE salla_sync.sync_runs SET superseded_at = $2 WHER
 const CREATE: &str = "
     INSERT INTO salla_sync.sync_runs
         (id, merchant_id, state, months, max_orders, keep_raw, range_from, range_to, created_at,
-         only_resource)
-    VALUES ($1, $2, 'PENDING', $3, $4, $5, $6, $7, $8, $9::text::salla_sync.resource)";
+         only_resource, since_run, refreshes_lists)
+    VALUES ($1, $2, 'PENDING', $3, $4, $5, $6, $7, $8, $9::text::salla_sync.resource, $10, $11)";
 
 const SHOW_CREATED: &str = "
     INSERT INTO salla_sync.merchant_sync_status (merchant_id, run_id, status, updated_at)
@@ -56,10 +56,11 @@ pub(crate) async fn create_or_join(
     (merchant, id): (MerchantId, RunId),
     options: &RunOptions,
     range: DayRange,
+    catch_up: Option<CatchUp>,
     now: Timestamp,
 ) -> Result<Run, Trouble> {
     let mut tx = pool.begin().await?;
-    let run = create_or_join_in(&mut tx, (merchant, id), options, range, now).await?;
+    let run = create_or_join_in(&mut tx, (merchant, id), options, range, catch_up, now).await?;
     tx.commit().await?;
     Ok(run)
 }
@@ -69,6 +70,7 @@ pub(crate) async fn create_or_join_in(
     (merchant, id): (MerchantId, RunId),
     options: &RunOptions,
     range: DayRange,
+    catch_up: Option<CatchUp>,
     now: Timestamp,
 ) -> Result<Run, Trouble> {
     take_turns(tx, merchant).await?;
@@ -77,13 +79,13 @@ pub(crate) async fn create_or_join_in(
         .fetch_optional(&mut *tx)
         .await?;
     let Some(open) = open.map(Run::try_from).transpose()? else {
-        create(tx, (merchant, id), options, range, now).await?;
+        create(tx, (merchant, id), options, range, catch_up, now).await?;
         return by_id(tx, id).await;
     };
-    if !is_joined(&open, options, range) {
+    if !is_joined(&open, options, range, catch_up) {
         let supersede = sqlx::query(SUPERSEDE).bind(open.id.0).bind(now.to_sqlx());
         supersede.execute(&mut *tx).await?;
-        create(tx, (merchant, id), options, range, now).await?;
+        create(tx, (merchant, id), options, range, catch_up, now).await?;
         return by_id(tx, id).await;
     }
     if open.state == RunState::Failed {
@@ -109,9 +111,17 @@ pub(crate) async fn by_id(tx: &mut PgConnection, run: RunId) -> Result<Run, Trou
 
 /// A run that somebody works on, or that waits for somebody, is joined as it is; a
 /// failed one only by who wants the same, because going on with it is all that the
-/// others could do. One that failed days ago would end with the orders of that day.
-fn is_joined(open: &Run, wanted: &RunOptions, range: DayRange) -> bool {
+/// others could do. One that failed days ago would end with the orders of that day, and one
+/// that reads what has changed is not what reads everything. A first try on which nobody works
+/// is not finished when all orders are wanted: its rows stay.
+fn is_joined(open: &Run, wanted: &RunOptions, range: DayRange, catch_up: Option<CatchUp>) -> bool {
+    let is_a_try = open.options.max_orders.is_some() && wanted.max_orders.is_none();
     match open.state {
+        RunState::Pending | RunState::InProgress | RunState::Waiting
+            if is_a_try && open.holder.is_none() =>
+        {
+            false
+        }
         RunState::Pending
         | RunState::InProgress
         | RunState::Waiting
@@ -120,7 +130,9 @@ fn is_joined(open: &Run, wanted: &RunOptions, range: DayRange) -> bool {
         | RunState::Cancelled => true,
         RunState::Failed => {
             let reaches_to = open.range.to.saturating_add(STILL_NEW);
-            open.options.asks_for_the_same(wanted) && reaches_to >= range.to
+            open.options.asks_for_the_same(wanted)
+                && reaches_to >= range.to
+                && (catch_up.is_some() || open.catches_up.is_none())
         }
     }
 }
@@ -130,6 +142,7 @@ async fn create(
     (merchant, id): (MerchantId, RunId),
     options: &RunOptions,
     range: DayRange,
+    catch_up: Option<CatchUp>,
     now: Timestamp,
 ) -> Result<(), Trouble> {
     sqlx::query(CREATE)
@@ -142,6 +155,8 @@ async fn create(
         .bind(range.to.to_sqlx())
         .bind(now.to_sqlx())
         .bind(options.only.map(|only| only.resource.as_str()))
+        .bind(catch_up.map(|catch_up| catch_up.since.0))
+        .bind(catch_up.is_some_and(|catch_up| catch_up.refreshes_lists))
         .execute(&mut *tx)
         .await?;
     sqlx::query(SHOW_CREATED)

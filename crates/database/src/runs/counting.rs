@@ -257,6 +257,8 @@ impl Listed {
             ends_read_again: window.ends_read_again,
             total_only_grew: self.total_only_grew,
             ceiling: ceiling_of(window.list_ceiling),
+            read_at: window.read_at.map(jiff_sqlx::Timestamp::to_jiff),
+            carried_at: window.carried_at.map(jiff_sqlx::Timestamp::to_jiff),
         })
     }
 }
@@ -321,12 +323,14 @@ pub(crate) struct CountedWindow {
     cut_short: bool,
     ends_read_again: bool,
     list_ceiling: Option<i64>,
+    read_at: Option<jiff_sqlx::Timestamp>,
+    carried_at: Option<jiff_sqlx::Timestamp>,
 }
 
 const WINDOWS: &str = "
     SELECT w.id, w.resource::text, w.day_from, w.day_to, w.slice,
            w.sliced_at IS NOT NULL AS is_sliced, w.walk, w.cut_short, w.ends_read_again,
-           m.list_ceiling
+           m.list_ceiling, w.read_at, w.carried_at
     FROM salla_sync.sync_windows w
     JOIN salla_sync.sync_runs r ON r.id = w.run_id
     JOIN salla_sync.merchants m ON m.id = r.merchant_id

@@ -178,7 +178,13 @@ fn with_failure<'a>(query: Statement<'a>, failure: &Failure) -> Statement<'a> {
         .bind(storable(&of_a_job.advice).into_owned())
 }
 
-const JOB: &str = "SELECT merchant_id FROM salla_sync.sync_runs WHERE id = $1 AND is_job";
+/// A run that only reads what has changed, as every hour, is no news when it is complete, and
+/// where it fails the first time is. One that goes further back is an import.
+const JOB: &str = "
+    SELECT r.merchant_id FROM salla_sync.sync_runs r
+    LEFT JOIN salla_sync.sync_runs s ON s.id = r.since_run
+    WHERE r.id = $1 AND r.is_job
+      AND (s.id IS NULL OR r.range_from < s.range_from OR NOT $2 AND r.endings <= 1)";
 
 /// Sends the message that notifies of the end of a job, as part of the transaction that
 /// ends it.
@@ -190,6 +196,7 @@ async fn notify(
 ) -> Result<(), Trouble> {
     let merchant: Option<Uuid> = sqlx::query_scalar(JOB)
         .bind(run.0)
+        .bind(kind == NotificationKind::SyncComplete)
         .fetch_optional(&mut *tx)
         .await?;
     let Some(merchant) = merchant.map(MerchantId) else {

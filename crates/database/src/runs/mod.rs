@@ -1,5 +1,6 @@
 //! The life of runs.
 
+mod catching_up;
 mod certificate;
 pub(crate) mod claims;
 pub(crate) mod counting;
@@ -27,7 +28,8 @@ use importer::ports::clock::Clock;
 use importer::ports::landing::RunLease;
 use importer::ports::processes::Owner;
 use importer::ports::runs::{
-    Claim, DatabaseClock, Held, Part, Run, RunOptions, Runs, ShopSummary, StoredWindow,
+    CarriedList, CatchUp, ChangeHead, Claim, DatabaseClock, Finished, Held, OrderMoments, Part, Run,
+    RunOptions, Runs, ShopSummary, StoredWindow, WindowList,
 };
 use jiff::Timestamp;
 use sqlx::PgPool;
@@ -104,7 +106,89 @@ impl Runs for PostgresRuns {
         let now = self.clock.now();
         let id = RunId(new_id(now));
         persistently(&self.clock, "creating a run", || {
-            claims::create_or_join(&self.pool, (merchant, id), options, range, now)
+            claims::create_or_join(&self.pool, (merchant, id), options, range, None, now)
+        })
+        .await
+    }
+
+    async fn latest_finished(&self, merchant: MerchantId) -> Result<Option<Finished>, Failure> {
+        persistently(&self.clock, "reading the latest finished run", || {
+            catching_up::latest_finished(&self.pool, merchant)
+        })
+        .await
+    }
+
+    async fn create_or_join_catch_up(
+        &self,
+        merchant: MerchantId,
+        options: &RunOptions,
+        range: DayRange,
+        catch_up: CatchUp,
+    ) -> Result<Run, Failure> {
+        let now = self.clock.now();
+        let id = RunId(new_id(now));
+        let since = Some(catch_up);
+        persistently(&self.clock, "creating a run that catches up", || {
+            claims::create_or_join(&self.pool, (merchant, id), options, range, since, now)
+        })
+        .await
+    }
+
+    async fn take_over(&self, lease: RunLease, since: RunId) -> Result<(), Failure> {
+        persistently_at_length(&self.clock, "taking over what a run has listed", || {
+            catching_up::take_over(&self.pool, lease, since)
+        })
+        .await
+    }
+
+    async fn stretch_window(
+        &self,
+        lease: RunLease,
+        window: WindowId,
+        days: DayRange,
+    ) -> Result<(), Failure> {
+        persistently(&self.clock, "stretching a window", || {
+            catching_up::stretch(&self.pool, lease, window, days)
+        })
+        .await
+    }
+
+    async fn window_list(&self, lease: RunLease, window: WindowId) -> Result<WindowList, Failure> {
+        persistently(&self.clock, "reading what a window lists", || {
+            catching_up::window_list(&self.pool, lease, window)
+        })
+        .await
+    }
+
+    async fn carry_list(&self, lease: RunLease, list: &CarriedList) -> Result<(), Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "carrying on what a window lists", || {
+            catching_up::carry(&self.pool, lease, list, now)
+        })
+        .await
+    }
+
+    async fn count_listed(&self, lease: RunLease, resource: Resource) -> Result<u64, Failure> {
+        persistently(&self.clock, "counting what is listed", || {
+            catching_up::count_listed(&self.pool, lease, resource)
+        })
+        .await
+    }
+
+    async fn save_change_head(&self, lease: RunLease, head: &ChangeHead) -> Result<(), Failure> {
+        persistently(&self.clock, "storing where changes begin", || {
+            catching_up::save_head(&self.pool, lease, head)
+        })
+        .await
+    }
+
+    async fn order_moments(
+        &self,
+        lease: RunLease,
+        ids: &[i64],
+    ) -> Result<Vec<OrderMoments>, Failure> {
+        persistently(&self.clock, "reading when orders were updated", || {
+            catching_up::order_moments(&self.pool, lease, ids)
         })
         .await
     }
@@ -183,8 +267,9 @@ impl Runs for PostgresRuns {
     }
 
     async fn begin_walk(&self, lease: RunLease, window: WindowId) -> Result<u32, Failure> {
+        let now = self.clock.now();
         persistently(&self.clock, "beginning a walk", || {
-            windows::begin_walk(&self.pool, lease, window)
+            windows::begin_walk(&self.pool, lease, window, now)
         })
         .await
     }

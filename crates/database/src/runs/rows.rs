@@ -9,7 +9,9 @@ use domain::run::{RunId, RunState};
 use domain::shop::MerchantId;
 use domain::window::DayRange;
 use importer::ports::processes::{Owner, ProcessId};
-use importer::ports::runs::{Held, Holder, Only, RecordedFailure, Run, RunOptions, StoredProgress};
+use importer::ports::runs::{
+    CatchUp, ChangeHead, Held, Holder, Only, RecordedFailure, Run, RunOptions, StoredProgress,
+};
 use sqlx::PgPool;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -60,6 +62,9 @@ pub(crate) struct RunRow {
     products: i64,
     rejected: i64,
     pages: i64,
+    since_run: Option<Uuid>,
+    refreshes_lists: bool,
+    change_head: Option<Json<ChangeHead>>,
 }
 
 /// The columns of [`RunRow`], of a run named `r`.
@@ -79,7 +84,7 @@ macro_rules! select_runs {
             ", false) AS is_held, \
              r.superseded_at IS NOT NULL AS is_superseded, \
              r.progress_percent, r.orders, r.order_details, r.customers, r.products, r.rejected, \
-             r.pages FROM salla_sync.sync_runs r ",
+             r.pages, r.since_run, r.refreshes_lists, r.change_head FROM salla_sync.sync_runs r ",
             $rest
         )
     };
@@ -182,6 +187,11 @@ impl TryFrom<RunRow> for Run {
             certificate: row.certificate.map(|json| json.0),
             holder,
             progress,
+            catches_up: row.since_run.map(|since| CatchUp {
+                since: RunId(since),
+                refreshes_lists: row.refreshes_lists,
+            }),
+            change_head: row.change_head.map(|json| json.0),
         })
     }
 }

@@ -19,6 +19,9 @@ use crate::lease::hold;
 
 const SAVE_PLAN: &str = "UPDATE salla_sync.sync_runs SET plan = $2 WHERE id = $1 AND plan IS NULL";
 
+const LAST_POSITION: &str =
+    "SELECT coalesce(max(position), 0) FROM salla_sync.sync_windows WHERE run_id = $1";
+
 const CREATE_WINDOWS: &str = "
     INSERT INTO salla_sync.sync_windows (run_id, position, resource, day_from, day_to, slice)
     SELECT $1, $2 + r.ordinal::integer, r.resource::salla_sync.resource, r.day_from, r.day_to,
@@ -47,7 +50,12 @@ pub(crate) async fn save_plan(
             (*resource, Part { slice, days })
         };
         let windows: Vec<_> = windows.iter().map(whole).collect();
-        create_windows(&mut tx, lease, 0, &windows).await?;
+        // Those that it has taken over from another run come first.
+        let position = sqlx::query_scalar(LAST_POSITION)
+            .bind(lease.run.0)
+            .fetch_one(&mut *tx)
+            .await?;
+        create_windows(&mut tx, lease, position, &windows).await?;
     }
     tx.commit().await?;
     Ok(())
@@ -150,7 +158,8 @@ pub(crate) fn slice(key: Option<&str>) -> Result<Option<Slice>, Trouble> {
 }
 
 const BEGIN_WALK: &str = "
-    UPDATE salla_sync.sync_windows SET walk = walk + 1, settled_at = NULL, ends_read_again = false
+    UPDATE salla_sync.sync_windows SET
+        walk = walk + 1, settled_at = NULL, ends_read_again = false, read_at = $3, carried_at = NULL
     WHERE id = $1 AND run_id = $2 AND replaced_at IS NULL
     RETURNING walk";
 
@@ -158,12 +167,14 @@ pub(crate) async fn begin_walk(
     pool: &PgPool,
     lease: RunLease,
     window: WindowId,
+    now: Timestamp,
 ) -> Result<u32, Trouble> {
     let mut tx = pool.begin().await?;
     hold(&mut tx, lease).await?;
     let walk: Option<i32> = sqlx::query_scalar(BEGIN_WALK)
         .bind(window.0)
         .bind(lease.run.0)
+        .bind(now.to_sqlx())
         .fetch_optional(&mut *tx)
         .await?;
     let walk = walk.ok_or_else(|| no_such_window("walked"))?;

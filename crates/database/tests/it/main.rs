@@ -15,6 +15,7 @@ mod counting;
 mod details;
 mod forgotten;
 mod freezing;
+mod freshness;
 mod future;
 mod inside;
 mod landing_orders;

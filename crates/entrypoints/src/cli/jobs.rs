@@ -1,6 +1,7 @@
 //! Workers, runs and queues: what can be typed about imports in the background.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use domain::run::RunState;
@@ -84,6 +85,12 @@ pub struct WorkArgs {
     #[arg(long, default_value = "100%", value_parser = parse_share, value_name = "SHARE")]
     pub budget_share: f64,
 
+    /// Bring every connected shop whose history is there up to date once in this time, for
+    /// example 1h or 30m: new, changed and deleted orders, customers and products. Each shop
+    /// has its own moment in it.
+    #[arg(long, env = "SALLA_SYNC_KEEP_FRESH", value_name = "TIME", value_parser = parse_period)]
+    pub keep_fresh: Option<Duration>,
+
     /// Answer /metrics, /healthz and /readyz on this address.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<std::net::SocketAddr>,
@@ -96,7 +103,8 @@ pub struct WorkArgs {
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum RunsCommand {
-    /// Start a shop's import, or join the one that is not over.
+    /// Start a shop's import, or join the one that is not over; where its history is there,
+    /// read what has changed since.
     #[command(after_help = "Example:\n  salla-sync runs start --shop 1305146709 --months 24")]
     Start(StartArgs),
     /// List runs, the latest first.
@@ -125,9 +133,12 @@ pub struct StartArgs {
     /// How many months of orders: 12 or 24.
     #[arg(long, default_value = "12", value_parser = parse_depth)]
     pub months: u16,
-    /// Read everything again although the same import was finished before.
+    /// Read everything again although it is there, instead of what has changed since.
     #[arg(long)]
     pub again: bool,
+    /// Read all customers and products again as well: Salla does not list their edits.
+    #[arg(long, conflicts_with = "again")]
+    pub refresh_lists: bool,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -302,4 +313,15 @@ fn parse_state(text: &str) -> Result<RunState, String> {
         let known = RunState::ALL.map(|state| state.as_str().to_lowercase());
         format!("give one of {}", known.join(", "))
     })
+}
+
+/// Less would ask Salla for what cannot have changed much, at a dozen requests each time.
+const SHORTEST_PERIOD: Duration = Duration::from_secs(60);
+
+fn parse_period(text: &str) -> Result<Duration, String> {
+    let period = text.parse::<jiff::SignedDuration>().ok();
+    period
+        .and_then(|period| Duration::try_from(period).ok())
+        .filter(|period| *period >= SHORTEST_PERIOD)
+        .ok_or_else(|| "give a time of at least a minute, such as 30m, 1h or 24h".to_owned())
 }

@@ -55,7 +55,7 @@ pub async fn run(arguments: DemoArgs, database: &DatabaseArgs) -> anyhow::Result
             keep_raw: true,
             only: None,
         },
-        again: false,
+        reading: importer::import::Reading::Changes,
         json: arguments.json,
     };
     let merchant = connected.merchant;

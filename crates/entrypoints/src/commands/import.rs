@@ -2,22 +2,23 @@
 
 use std::sync::Arc;
 
+use domain::certificate::Certificate;
 use domain::failure::Failure;
 use domain::plan::Plan;
 use domain::rejection::RejectionLimit;
 use domain::run::RunState;
 use domain::shop::{MerchantId, ShopInfo};
-use importer::import::{ImportSettings, Importer, Observer, Outcome, import};
+use importer::import::{ImportSettings, Importer, Observer, Outcome, Reading, import_as};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::runs::{Held, Only, Run, RunOptions, Runs};
 use importer::progress::Tracker;
 use importer::stop::{StopSignal, stop_pair};
-use jiff::civil::Date;
 use salla_client::SallaClient;
+use serde_json::json;
 
 use crate::cli::{DatabaseArgs, ImportArgs, PartArgs, TokenArgs};
 use crate::config::{Reader, environment};
-use crate::display::{self, line, note, tell};
+use crate::display::{self, note, tell};
 use crate::exit::Exit;
 use crate::wiring::{self, OpenDatabase};
 
@@ -33,9 +34,6 @@ pub async fn run(arguments: ImportArgs, database: &DatabaseArgs) -> anyhow::Resu
         keep_raw: !arguments.no_raw,
         only: None,
     };
-    if !arguments.again {
-        hint_at_extend(&ready, &options).await?;
-    }
     let mut settings = wiring::import_settings(share);
     settings.waits_for_lease = !arguments.waiting.no_wait;
     settings.rejection_limit = RejectionLimit {
@@ -45,7 +43,11 @@ pub async fn run(arguments: ImportArgs, database: &DatabaseArgs) -> anyhow::Resu
     let job = Job {
         shop: ready.shop.clone(),
         options,
-        again: arguments.again,
+        reading: match (arguments.again, arguments.refresh_lists) {
+            (true, _) => Reading::Everything,
+            (false, true) => Reading::ChangesAndLists,
+            (false, false) => Reading::Changes,
+        },
         json: arguments.json,
     };
     ready.import(settings, &job).await
@@ -65,14 +67,10 @@ impl Ready {
         self.open.runs()
     }
 
-    pub fn today(&self) -> Date {
-        domain::instant::riyadh_date(self.clock.now())
-    }
-
-    /// Reads a part of the shop, with this command's usual settings.
+    /// Reads a part of the shop, or everything, with this command's usual settings.
     pub async fn import_part(
         self,
-        only: Only,
+        only: Option<Only>,
         months: u16,
         part: &PartArgs,
     ) -> anyhow::Result<Exit> {
@@ -82,9 +80,9 @@ impl Ready {
                 months,
                 max_orders: None,
                 keep_raw: !part.no_raw,
-                only: Some(only),
+                only,
             },
-            again: false,
+            reading: Reading::Changes,
             json: part.json,
         };
         let mut settings = wiring::import_settings(part.budget_share);
@@ -150,30 +148,11 @@ pub async fn make_ready(
     }))
 }
 
-/// Going further back does not need to read again what is there.
-async fn hint_at_extend(ready: &Ready, wanted: &RunOptions) -> anyhow::Result<()> {
-    let latest = ready.runs().latest_of_everything(ready.merchant).await?;
-    let is_deeper = |run: &Run| {
-        run.state == RunState::Completed
-            && run.options.max_orders.is_none()
-            && wanted.max_orders.is_none()
-            && run.options.months < wanted.months
-    };
-    if latest.is_some_and(|run| is_deeper(&run)) {
-        note(format!(
-            "A shorter import of this shop was finished before. This one reads everything again; \
-             `salla-sync extend --months {}` would read only what is older.",
-            wanted.months
-        ));
-    }
-    Ok(())
-}
-
 /// What to import.
 pub struct Job {
     pub shop: ShopInfo,
     pub options: RunOptions,
-    pub again: bool,
+    pub reading: Reading,
     pub json: bool,
 }
 
@@ -199,11 +178,11 @@ pub async fn watch_import(
         display::progress_bar::show(progress, &wall).await;
     });
     let stop = stop_on_signal();
-    let result = import(
+    let result = import_as(
         &importer,
         &job.shop,
         &job.options,
-        job.again,
+        job.reading,
         &Narrator {
             wanted: &job.options,
         },
@@ -232,11 +211,14 @@ impl Observer for Narrator<'_> {
     }
 
     fn claimed(&self, run: &Run, resumed: bool) {
-        if run.options != *self.wanted {
+        if !run.options.asks_for_the_same(self.wanted) && run.catches_up.is_none() {
             note(
-                "An import with other settings was begun before and is finished first, as it was \
-                 begun; run the same command again afterwards for what you asked now.",
+                "An import with other settings was begun before. It is finished first; what you \
+                 ask for now is read after it.",
             );
+        }
+        if run.catches_up.is_some() {
+            note("The history of this shop is there: reading what has changed since.");
         }
         if resumed {
             note(format!(
@@ -250,6 +232,14 @@ impl Observer for Narrator<'_> {
 
     fn planned(&self, plan: &Plan) {
         display::plan::print_to_stderr(plan);
+    }
+
+    fn goes_on(&self, run: &Run, certificate: &Certificate) {
+        note(format!(
+            "Run {} is complete: orders from {} to {}. Going on with the rest of what you asked \
+             for.",
+            run.id, certificate.range.from, certificate.range.to
+        ));
     }
 }
 
@@ -273,11 +263,8 @@ pub fn report(job: &Job, outcome: Outcome) -> Exit {
             print_certificate(job, &certificate);
             Exit::Done
         }
-        Outcome::AlreadyCompleted(run) => {
-            already_done(job, &run);
-            Exit::Done
-        }
         Outcome::Halted(run) => {
+            print_missing(job, "halted", &format!("the import of this shop is {}", run.state));
             note(format!(
                 "The import of this shop is {} (run {id}). Go on with `salla-sync runs {} {id}`.",
                 run.state,
@@ -290,6 +277,7 @@ pub fn report(job: &Job, outcome: Outcome) -> Exit {
             Exit::Taken
         }
         Outcome::Taken(holder) => {
+            print_missing(job, "taken", &format!("{} is importing this shop", holder.owner));
             note(format!(
                 "Another process ({}) is importing this shop; its lease lasts until {}. See \
                  `salla-sync status`.",
@@ -297,13 +285,17 @@ pub fn report(job: &Job, outcome: Outcome) -> Exit {
             ));
             Exit::Taken
         }
-        Outcome::Interrupted(failure) => failed(&failure),
+        Outcome::Interrupted(failure) => {
+            print_missing(job, failure.code(), &failure.to_string());
+            failed(&failure)
+        }
         Outcome::Failed {
             failure,
             certificate,
         } => {
-            if let Some(certificate) = certificate {
-                print_certificate(job, &certificate);
+            match certificate {
+                Some(certificate) => print_certificate(job, &certificate),
+                None => print_missing(job, failure.code(), &failure.to_string()),
             }
             display::failure(&failure);
             Exit::Failed
@@ -311,35 +303,18 @@ pub fn report(job: &Job, outcome: Outcome) -> Exit {
     }
 }
 
-fn print_certificate(job: &Job, certificate: &domain::certificate::Certificate) {
+/// Why there is no certificate, for programs.
+fn print_missing(job: &Job, code: &str, message: &str) {
+    if job.json {
+        display::json(&json!({ "complete": false, "code": code, "message": message }));
+    }
+}
+
+fn print_certificate(job: &Job, certificate: &Certificate) {
     if job.json {
         display::json(certificate);
     } else {
         display::certificate::print(certificate);
-    }
-}
-
-fn already_done(job: &Job, run: &Run) {
-    if job.json
-        && let Some(certificate) = &run.certificate
-    {
-        display::json(certificate);
-        return;
-    }
-    let when = run
-        .completed_at
-        .map(|at| at.to_string())
-        .unwrap_or_default();
-    line(format!(
-        "This import was finished at {when}: {} orders, {} customers, {} products. Nothing was done.",
-        display::count(run.progress.orders),
-        display::count(run.progress.customers),
-        display::count(run.progress.products)
-    ));
-    line("  salla-sync status --certificate   shows its certificate");
-    line("  salla-sync import --again         reads everything again");
-    if run.options.months < 24 {
-        line("  salla-sync extend --months 24     goes further back");
     }
 }
 

@@ -47,6 +47,7 @@ pub async fn run(arguments: WorkArgs, database: &DatabaseArgs) -> anyhow::Result
         service::ServiceSettings {
             salla,
             jobs: usize::from(arguments.jobs),
+            keep_fresh: arguments.keep_fresh,
             import: wiring::import_settings(arguments.budget_share),
             channels,
         },

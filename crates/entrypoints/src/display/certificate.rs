@@ -22,6 +22,7 @@ pub fn print(certificate: &Certificate) {
     lines(windows(certificate));
     print_inside(certificate);
     print_vanished(certificate);
+    print_edits(certificate);
     print_months(certificate);
     print_rejections(certificate);
     lines(verdict(certificate));
@@ -234,6 +235,22 @@ fn print_vanished(certificate: &Certificate) {
     }
 }
 
+/// Salla does not list edits of customers and products, so they are known as of the time at
+/// which their lists were read whole.
+fn print_edits(certificate: &Certificate) {
+    for resource in [Resource::Customers, Resource::Products] {
+        let windows = certificate.windows.iter().map(|window| &window.listing);
+        let of_it = windows.filter(|w| w.resource == resource && w.carried_at.is_some());
+        if let Some(read_at) = of_it.filter_map(|listing| listing.read_at).min() {
+            line(format!(
+                "Edits of {resource} are known as of {}; `salla-sync import --refresh-lists` \
+                 reads them.",
+                read_at.strftime("%Y-%m-%d %H:%M:%S UTC")
+            ));
+        }
+    }
+}
+
 fn print_months(certificate: &Certificate) {
     if certificate.month_totals.is_empty() {
         return;
@@ -345,6 +362,8 @@ mod tests {
                 ends_read_again: false,
                 total_only_grew: true,
                 ceiling: Ceiling::UNKNOWN,
+                read_at: None,
+                carried_at: None,
             },
             loaded: listed,
             rejected: 0,

@@ -1,12 +1,14 @@
 //! The worker process: what it consists of and how the parts are joined.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use database::Database;
 use domain::failure::{Disconnection, Failure};
 use domain::notification::Audience;
 use domain::shop::MerchantId;
+use importer::freshness::Freshness;
 use importer::import::ImportSettings;
 use importer::memory::Memory;
 use importer::notifications::NotificationDesk;
@@ -38,6 +40,8 @@ pub struct ServiceSettings {
     pub salla: AppSettings,
     /// Imports at once.
     pub jobs: usize,
+    /// Shops whose history is there are brought up to date once in this time.
+    pub keep_fresh: Option<Duration>,
     pub import: ImportSettings,
     pub channels: Channels,
 }
@@ -47,6 +51,7 @@ pub struct Service {
     pub worker: Arc<Worker>,
     pub sweep: Arc<Sweep>,
     pub desk: NotificationDesk,
+    pub freshness: Option<Freshness>,
 }
 
 impl Service {
@@ -84,6 +89,12 @@ impl Service {
             clock: clock.clone(),
             settings: SweepSettings::default(),
         };
+        let freshness = settings.keep_fresh.map(|every| Freshness {
+            jobs: open.jobs(),
+            runs: open.runs(),
+            clock: clock.clone(),
+            every,
+        });
         let desk = NotificationDesk {
             queue: Arc::new(open.database.queue(QueueName::Notifications)),
             store: Arc::new(open.database.notifications()),
@@ -94,6 +105,7 @@ impl Service {
             worker: Arc::new(Worker::new(ports, worker)),
             sweep: Arc::new(sweep),
             desk,
+            freshness,
         })
     }
 
@@ -102,7 +114,12 @@ impl Service {
         tokio::join!(
             self.worker.run(stop),
             self.sweep.run(stop),
-            self.desk.run(stop)
+            self.desk.run(stop),
+            async {
+                if let Some(freshness) = &self.freshness {
+                    freshness.run(stop).await;
+                }
+            }
         );
     }
 }

@@ -165,7 +165,6 @@ pub(crate) async fn complete_shop(
             .await;
         seen.push(match outcome {
             Ok(Outcome::Completed(_)) => return Ok(End::Equal),
-            Ok(Outcome::AlreadyCompleted(_)) if !again => return Ok(End::Equal),
             // Rightly parked; the merchant installs the app again.
             Ok(Outcome::Failed {
                 failure: failure @ Failure::Disconnected(PARKED!()),

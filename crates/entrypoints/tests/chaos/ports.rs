@@ -19,7 +19,7 @@ use importer::ports::landing::{
 use importer::ports::platform::{Answer, BudgetReading, Page, PageRequest, Platform};
 use importer::ports::processes::Owner;
 use importer::ports::runs::{
-    Claim, DatabaseClock, Held, Part, Run, RunOptions, Runs, ShopSummary, StoredWindow,
+    CarriedList, CatchUp, ChangeHead, Claim, DatabaseClock, Finished, Held, OrderMoments, Part, Run, RunOptions, Runs, ShopSummary, StoredWindow, WindowList,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -98,6 +98,16 @@ trapped! { Runs:
     latest(merchant: MerchantId) -> Option<Run>;
     list() -> Vec<(ShopSummary, Option<Run>)>;
     create_or_join(merchant: MerchantId, options: &RunOptions, range: DayRange) -> Run;
+    latest_finished(merchant: MerchantId) -> Option<Finished>;
+    create_or_join_catch_up(merchant: MerchantId, options: &RunOptions, range: DayRange,
+        catch_up: CatchUp) -> Run;
+    take_over(lease: RunLease, since: RunId) -> ();
+    stretch_window(lease: RunLease, window: WindowId, days: DayRange) -> ();
+    window_list(lease: RunLease, window: WindowId) -> WindowList;
+    carry_list(lease: RunLease, list: &CarriedList) -> ();
+    count_listed(lease: RunLease, resource: Resource) -> u64;
+    save_change_head(lease: RunLease, head: &ChangeHead) -> ();
+    order_moments(lease: RunLease, ids: &[i64]) -> Vec<OrderMoments>;
     ceiling(merchant: MerchantId) -> Ceiling;
     remember_ceiling(lease: RunLease, ceiling: Ceiling) -> ();
     claim(run: RunId, owner: &Owner, lease: Duration) -> Claim;

@@ -64,6 +64,7 @@ impl Office {
 
     pub(crate) fn worker(&self, channels: Channels) -> Service {
         let settings = ServiceSettings {
+            keep_fresh: None,
             salla: self.service.salla().app,
             jobs: 4,
             import: ImportSettings {

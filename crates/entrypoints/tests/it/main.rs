@@ -3,6 +3,7 @@
 
 mod adoption;
 mod altered;
+mod catching_up;
 mod ceilings;
 mod clocks;
 mod connect;

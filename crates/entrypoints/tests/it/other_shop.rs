@@ -75,6 +75,7 @@ async fn a_worker_writes_nothing_of_another_shop() {
     let merchants = two.count(MERCHANTS).await;
     let run = two.office.start().await;
     let settings = ServiceSettings {
+        keep_fresh: None,
         salla: two.other_salla.app.clone(),
         jobs: 1,
         import: service.settings.clone(),

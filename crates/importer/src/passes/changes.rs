@@ -46,6 +46,10 @@ pub(super) struct Read {
     per_page: u32,
     /// How many orders the whole list had when its first page showed all changes.
     pub(super) total: Option<u64>,
+    /// Those of the updated ones that stand where they stood.
+    pub(super) in_doubt: Vec<i64>,
+    /// Where the list began when it was read last.
+    pub(super) head: Head,
 }
 
 /// What is kept of an updated order.
@@ -89,6 +93,8 @@ pub(super) async fn read(shop: &Workshop, plan: &Plan) -> Result<Read, Failure> 
         are_all_read: false,
         per_page: shop.portions.of(Resource::Orders),
         total: None,
+        in_doubt: Vec::new(),
+        head: Head::default(),
     };
     let mut former = Head::planned(&plan.probe);
     let mut pages_left = MOST_PAGES;
@@ -163,6 +169,7 @@ impl Read {
             let end = End::of(&page, seen.len() as u64, shop.ceiling.get());
             if number == 1 {
                 head = Head::of(&page);
+                self.head = head.clone();
                 self.total = Some(total);
                 is_settled = end == Some(End::Whole) || recent.is_complete();
             } else {
@@ -173,6 +180,7 @@ impl Read {
             }
             if end == Some(End::Whole) || (!is_news && recent.is_complete()) {
                 self.updated.extend(recent.updated());
+                self.in_doubt.extend(recent.in_doubt());
                 // All of one second, of which the first page alone cannot show the end.
                 is_settled |= !has_moved && !has_news && head.ids == former.ids;
                 return Ok(match (is_settled, has_moved) {

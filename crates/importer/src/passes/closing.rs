@@ -184,8 +184,12 @@ async fn changes(shop: &Workshop, plan: &Plan) -> Result<Changes, Failure> {
         changed,
         are_all_read,
         total,
+        head,
         ..
     } = read(shop, plan).await?;
+    shop.runs
+        .save_change_head(shop.lease, &head.stored())
+        .await?;
     let all: Vec<i64> = rows.iter().map(|row| row.id).collect();
     let (lease, resource) = (shop.lease, Resource::Orders);
     let unlisted = shop.runs.not_listed(lease, resource, &all).await?;

@@ -5,11 +5,13 @@
 
 mod behind;
 pub(crate) mod ceiling;
+pub(crate) mod catching_up;
 mod changes;
 pub(crate) mod closing;
 mod created;
 pub mod details;
 mod ends;
+mod gone;
 pub(crate) mod known;
 mod line;
 mod place;

@@ -69,7 +69,7 @@ async fn close_orders(shop: &Workshop, plan: &Plan) -> Result<(), Failure> {
     closing::settle_vanished_orders(shop).await
 }
 
-async fn close_lists(shop: &Workshop) -> Result<(), Failure> {
+pub(super) async fn close_lists(shop: &Workshop) -> Result<(), Failure> {
     for _ in 0..MAX_ROUNDS {
         let stale = closing::look_at_lists_again(shop).await?;
         let nothing_new = stale.is_empty();
@@ -84,7 +84,7 @@ async fn close_lists(shop: &Workshop) -> Result<(), Failure> {
 
 /// Both passes. The newest orders go ahead, so that the last month is usable early;
 /// everything else shares the budget behind them.
-async fn passes(shop: &Workshop, plan: &Plan) -> Result<(), Failure> {
+pub(super) async fn passes(shop: &Workshop, plan: &Plan) -> Result<(), Failure> {
     shop.tracker.phase(Phase::Headers);
     let windows = shop.runs.windows(shop.lease).await?;
     for window in windows.iter().filter(|w| !w.is_sliced) {
@@ -147,7 +147,7 @@ fn expect(shop: &Workshop, plan: &Plan, window: &StoredWindow) {
 
 /// Resources without windows, all at once: customers have a budget of their own and
 /// must not hold up the products.
-async fn walk_resources(
+pub(super) async fn walk_resources(
     shop: &Workshop,
     windows: Vec<StoredWindow>,
     precedence: Precedence,

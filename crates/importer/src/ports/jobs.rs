@@ -10,7 +10,7 @@ use domain::shop::MerchantId;
 use domain::window::DayRange;
 
 use super::landing::RunLease;
-use super::runs::{Run, RunOptions, ShopSummary};
+use super::runs::{CatchUp, Run, RunOptions, ShopSummary};
 
 /// What became of a command.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,6 +69,15 @@ pub trait Jobs: Send + Sync {
         range: DayRange,
     ) -> Result<Run, Failure>;
 
+    /// The same for a run that reads what has changed.
+    async fn start_catching_up(
+        &self,
+        merchant: MerchantId,
+        options: &RunOptions,
+        range: DayRange,
+        catch_up: CatchUp,
+    ) -> Result<Run, Failure>;
+
     /// Makes a job of a run that was begun otherwise.
     async fn adopt(&self, run: RunId) -> Result<(), Failure>;
 
@@ -94,6 +103,11 @@ pub trait Jobs: Send + Sync {
     /// Jobs that FAILED because their connection no longer served and whose shop has
     /// been connected again since: begins them again and sends them.
     async fn send_reconnected(&self) -> Result<Vec<RunId>, Failure>;
+
+    /// Shops whose history is there and that are to be brought up to date, because each is once
+    /// in `every`, at a moment of its own. Each is returned once, whoever asks. Shops that are
+    /// not connected, or of which a run is not over, are left alone.
+    async fn take_due(&self, every: Duration, most: u32) -> Result<Vec<MerchantId>, Failure>;
 
     /// Ends a run FAILED that nobody holds.
     async fn give_up(&self, run: RunId, failure: &Failure) -> Result<(), Failure>;

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::landing::RunLease;
+use super::platform::Pagination;
 use super::processes::Owner;
 
 /// What the user chose for a run; fixed when the run is created.
@@ -48,6 +49,51 @@ pub struct Only {
     pub days: Option<DayRange>,
 }
 
+/// What brings a shop up to date goes on from the lists of a finished run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CatchUp {
+    pub since: RunId,
+    /// Customers and products are read whole, because Salla does not list their edits.
+    pub refreshes_lists: bool,
+}
+
+/// Where the list of changes began when it was read last: whatever stands before it has been
+/// updated since.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeHead {
+    pub ids: Vec<i64>,
+    /// The latest update among them, where list rows tell.
+    pub last_update: Option<Timestamp>,
+    pub asked_at: Option<Timestamp>,
+}
+
+/// What the present scan of a window lists, in its sequence as far as that is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WindowList {
+    pub ids: Vec<i64>,
+    pub without_id: u32,
+}
+
+/// A list as it is now, known from an earlier scan and from what has changed since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CarriedList {
+    pub window: WindowId,
+    /// In the sequence of the list.
+    pub ids: Vec<i64>,
+    /// Records without a readable id.
+    pub without_id: u32,
+    /// What its last response said of it.
+    pub pagination: Pagination,
+    /// All of it is on the page that was read, so that edits are known as well.
+    pub is_read_whole: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finished {
+    pub run: Run,
+    pub covers: DayRange,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
     pub id: RunId,
@@ -76,6 +122,10 @@ pub struct Run {
     /// Who holds the run, and until when.
     pub holder: Option<Holder>,
     pub progress: StoredProgress,
+    /// It reads what has changed since another run.
+    pub catches_up: Option<CatchUp>,
+    /// Where the next one that catches up begins.
+    pub change_head: Option<ChangeHead>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -231,6 +281,52 @@ pub trait Runs: Send + Sync {
         range: DayRange,
     ) -> Result<Run, Failure>;
 
+    /// The merchant's latest COMPLETED run of everything that was no first try, with the days
+    /// of orders that it and what has read on backwards since have covered without a gap.
+    async fn latest_finished(&self, merchant: MerchantId) -> Result<Option<Finished>, Failure>;
+
+    /// As [`Runs::create_or_join`], for a run that reads what has changed.
+    async fn create_or_join_catch_up(
+        &self,
+        merchant: MerchantId,
+        options: &RunOptions,
+        range: DayRange,
+        catch_up: CatchUp,
+    ) -> Result<Run, Failure>;
+
+    /// Makes the windows that a run goes on from its own, with what they list and the open
+    /// rejections. Those that an earlier attempt has taken over come along. What earlier scans
+    /// of them have listed is forgotten.
+    async fn take_over(&self, lease: RunLease, since: RunId) -> Result<(), Failure>;
+
+    /// Lets a window of the run reach to more days.
+    async fn stretch_window(
+        &self,
+        lease: RunLease,
+        window: WindowId,
+        days: DayRange,
+    ) -> Result<(), Failure>;
+
+    /// What the window's present scan lists, each record once.
+    async fn window_list(&self, lease: RunLease, window: WindowId) -> Result<WindowList, Failure>;
+
+    /// Replaces what the window lists, and settles it.
+    async fn carry_list(&self, lease: RunLease, list: &CarriedList) -> Result<(), Failure>;
+
+    /// Different records of a resource that the present walks list, those without id
+    /// included.
+    async fn count_listed(&self, lease: RunLease, resource: Resource) -> Result<u64, Failure>;
+
+    /// Remembers where the list of changes was read from.
+    async fn save_change_head(&self, lease: RunLease, head: &ChangeHead) -> Result<(), Failure>;
+
+    /// Orders with a row, oldest first, and when each was updated as far as it told.
+    async fn order_moments(
+        &self,
+        lease: RunLease,
+        ids: &[i64],
+    ) -> Result<Vec<OrderMoments>, Failure>;
+
     /// Where lists of the merchant's shop stop, as far as its imports have found out.
     async fn ceiling(&self, merchant: MerchantId) -> Result<Ceiling, Failure>;
 
@@ -364,6 +460,13 @@ pub trait Runs: Send + Sync {
         failure: &Failure,
         certificate: Option<&Certificate>,
     ) -> Result<(), Failure>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrderMoments {
+    pub id: i64,
+    pub created_at: Timestamp,
+    pub updated_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

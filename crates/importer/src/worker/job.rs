@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use tracing::Instrument as _;
 
 use super::{PAUSE_AFTER_FAILURE, Worker};
+use crate::catching_up;
 use crate::clocks::TOLERANCE;
 use crate::import::{Importer, Outcome, end, holding, work};
 use crate::ports::landing::RunLease;
@@ -139,12 +140,17 @@ impl Worker {
             keep_raw: true,
             only: None,
         };
-        let today = domain::instant::riyadh_date(self.ports.clock.now());
-        let range = DayRange::last_months(today, job.months);
-        self.ports
-            .runs
-            .create_or_join(job.merchant, &options, range)
-            .await
+        let runs = self.ports.runs.as_ref();
+        let now = self.ports.clock.now();
+        if let Some(wanted) =
+            catching_up::wanted(runs, job.merchant, &options, false, now).await?
+        {
+            let (options, range) = (&wanted.options, wanted.range);
+            let run = runs.create_or_join_catch_up(job.merchant, options, range, wanted.catch_up);
+            return run.await;
+        }
+        let range = DayRange::last_months(domain::instant::riyadh_date(now), job.months);
+        runs.create_or_join(job.merchant, &options, range).await
     }
 
     async fn on_claim(

@@ -7,6 +7,7 @@
 )]
 
 mod catalogue;
+mod catching_up;
 mod ceiling;
 mod changes;
 mod customers;

@@ -24,8 +24,8 @@ use importer::ports::landing::{
 use importer::ports::platform::{Decoded, Page, Records};
 use importer::ports::processes::Owner;
 use importer::ports::runs::{
-    Claim, DatabaseClock, Held, Holder, Part, RecordedFailure, Run, RunOptions, Runs, ShopSummary,
-    StoredProgress, StoredWindow,
+    CarriedList, CatchUp, ChangeHead, Claim, DatabaseClock, Finished, Held, Holder, OrderMoments, Part,
+    RecordedFailure, Run, RunOptions, Runs, ShopSummary, StoredProgress, StoredWindow, WindowList,
 };
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -36,6 +36,8 @@ pub(crate) struct MemoryStore(pub Mutex<State>);
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) run: Option<Run>,
+    /// The run that was completed last.
+    pub(crate) finished: Option<Run>,
     pub(crate) fencing: i64,
     pub(crate) windows: Vec<Window>,
     pub(crate) orders: BTreeMap<i64, (Timestamp, Completeness)>,
@@ -115,6 +117,7 @@ impl State {
     /// The next import is a new run; the orders stay.
     pub(crate) fn forget_the_run(&mut self) {
         self.run = None;
+        self.finished = None;
         self.windows.clear();
     }
 
@@ -202,6 +205,8 @@ impl State {
             ends_read_again: window.ends_read_again,
             total_only_grew: totals.first() == first && totals.last() == last,
             ceiling: self.ceiling,
+            read_at: None,
+            carried_at: None,
         };
         WindowCounts {
             listing,
@@ -402,11 +407,109 @@ impl Runs for MemoryStore {
             certificate: None,
             holder: None,
             progress: StoredProgress::default(),
+            catches_up: None,
+            change_head: None,
         });
         if run.state == RunState::Failed {
             run.state = RunState::Pending;
         }
         Ok(run.clone())
+    }
+
+    async fn latest_finished(&self, _: MerchantId) -> Result<Option<Finished>, Failure> {
+        let run = self.0.lock().unwrap().finished.clone();
+        let is_try = |run: &Run| run.options.max_orders.is_some() || run.options.only.is_some();
+        Ok(run.filter(|run| !is_try(run)).map(|run| Finished {
+            covers: run.range,
+            run,
+        }))
+    }
+
+    async fn create_or_join_catch_up(
+        &self,
+        merchant: MerchantId,
+        options: &RunOptions,
+        range: DayRange,
+        catch_up: CatchUp,
+    ) -> Result<Run, Failure> {
+        {
+            let mut state = self.0.lock().unwrap();
+            if state.run.as_ref().is_some_and(|run| run.state == RunState::Completed) {
+                state.run = None;
+            }
+        }
+        let mut run = self.create_or_join(merchant, options, range).await?;
+        run.catches_up = Some(catch_up);
+        self.0.lock().unwrap().run = Some(run.clone());
+        Ok(run)
+    }
+
+    /// There is only one list of windows.
+    async fn take_over(&self, lease: RunLease, _: RunId) -> Result<(), Failure> {
+        self.locked(lease).map(drop)
+    }
+
+    async fn stretch_window(
+        &self,
+        lease: RunLease,
+        window: WindowId,
+        days: DayRange,
+    ) -> Result<(), Failure> {
+        self.locked(lease)?.window(window).stored.days = Some(days);
+        Ok(())
+    }
+
+    async fn window_list(&self, lease: RunLease, window: WindowId) -> Result<WindowList, Failure> {
+        let mut state = self.locked(lease)?;
+        let mut seen = BTreeSet::new();
+        let pages = state.window(window).pages.values();
+        let ids = pages.flat_map(|(_, ids)| ids.clone());
+        Ok(WindowList {
+            ids: ids.filter(|id| seen.insert(*id)).collect(),
+            without_id: 0,
+        })
+    }
+
+    async fn carry_list(&self, lease: RunLease, list: &CarriedList) -> Result<(), Failure> {
+        let mut state = self.locked(lease)?;
+        let window = state.window(list.window);
+        window.pages = BTreeMap::from([(1, (list.pagination.total, list.ids.clone()))]);
+        window.stored.walk = window.stored.walk.max(1);
+        window.stored.settled = true;
+        window.cut_short = false;
+        Ok(())
+    }
+
+    async fn count_listed(&self, lease: RunLease, resource: Resource) -> Result<u64, Failure> {
+        let state = self.locked(lease)?;
+        let windows = state.windows.iter();
+        let of_it = windows.filter(|w| !w.replaced && w.stored.resource == resource);
+        let ids: BTreeSet<i64> = of_it.flat_map(Window::ids).collect();
+        Ok(ids.len() as u64)
+    }
+
+    async fn save_change_head(&self, lease: RunLease, head: &ChangeHead) -> Result<(), Failure> {
+        let mut state = self.locked(lease)?;
+        state.run.as_mut().unwrap().change_head = Some(head.clone());
+        Ok(())
+    }
+
+    async fn order_moments(
+        &self,
+        lease: RunLease,
+        ids: &[i64],
+    ) -> Result<Vec<OrderMoments>, Failure> {
+        let state = self.locked(lease)?;
+        let row = |id: &i64| {
+            Some(OrderMoments {
+                id: *id,
+                created_at: state.orders.get(id)?.0,
+                updated_at: None,
+            })
+        };
+        let mut moments: Vec<_> = ids.iter().filter_map(row).collect();
+        moments.sort_by_key(|order| order.created_at);
+        Ok(moments)
     }
 
     async fn ceiling(&self, _: MerchantId) -> Result<Ceiling, Failure> {
@@ -669,6 +772,7 @@ impl Runs for MemoryStore {
         run.state = RunState::Completed;
         run.certificate = Some(certificate.clone());
         run.holder = None;
+        state.finished = state.run.clone();
         Ok(())
     }
 

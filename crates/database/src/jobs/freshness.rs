@@ -1,0 +1,66 @@
+//! Shops that are to be brought up to date.
+
+use std::time::Duration;
+
+use domain::failure::Disconnection;
+use domain::shop::MerchantId;
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::failure::Trouble;
+
+/// A shop has its own moment in the period, by a hash of its id. It is due when that moment has
+/// passed since its latest run began or ended and since it was last taken; a time that lies in
+/// the future was written while a clock was ahead. Left alone are shops without a finished
+/// import or a connection that serves, with a run that is not over, or whose run failed because
+/// the connection no longer served. Of two workers at once, the second finds the mark of the
+/// first.
+const TAKE_DUE: &str = "
+    WITH period AS (
+        SELECT m.id, greatest(m.kept_fresh_at, l.created_at, l.ended_at) AS touched_at,
+               mod(('x' || substr(md5(m.id::text), 1, 7))::bit(28)::integer::numeric,
+                   $2::numeric) AS phase
+        FROM salla_sync.merchants m
+        JOIN salla_sync.connections c
+          ON c.merchant_id = m.id AND c.is_current AND c.state <> 'DISCONNECTED'
+        CROSS JOIN LATERAL (
+            SELECT r.created_at, r.ended_at, r.state, r.failure_code
+            FROM salla_sync.sync_runs r
+            WHERE r.merchant_id = m.id ORDER BY r.number DESC LIMIT 1) l
+        WHERE (l.state IN ('COMPLETED', 'CANCELLED')
+               OR l.state = 'FAILED' AND l.failure_code <> ALL ($3))
+          AND EXISTS (
+              SELECT FROM salla_sync.sync_runs r
+              WHERE r.merchant_id = m.id AND r.state = 'COMPLETED'
+                AND r.only_resource IS NULL AND r.max_orders IS NULL)
+    ), due AS (
+        SELECT id, touched_at FROM period
+        WHERE floor((extract(epoch FROM $1::timestamptz) - phase) / $2::numeric)
+                > floor((extract(epoch FROM touched_at) - phase) / $2::numeric)
+           OR touched_at > $1::timestamptz + make_interval(secs => $2)
+        ORDER BY touched_at
+        LIMIT $4
+    )
+    UPDATE salla_sync.merchants m SET kept_fresh_at = $1
+    FROM due
+    WHERE m.id = due.id AND (m.kept_fresh_at IS NULL OR m.kept_fresh_at <= due.touched_at)
+    RETURNING m.id";
+
+pub(crate) async fn take_due(
+    pool: &PgPool,
+    every: Duration,
+    most: u32,
+    now: Timestamp,
+) -> Result<Vec<MerchantId>, Trouble> {
+    let codes: Vec<&str> = Disconnection::ALL.iter().map(|why| why.code()).collect();
+    let due: Vec<Uuid> = sqlx::query_scalar(TAKE_DUE)
+        .bind(now.to_sqlx())
+        .bind(every.as_secs_f64().max(1.0))
+        .bind(codes)
+        .bind(i64::from(most))
+        .fetch_all(pool)
+        .await?;
+    Ok(due.into_iter().map(MerchantId).collect())
+}

@@ -1,0 +1,107 @@
+//! Which shops are brought up to date, and when.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use database::testing::TestDatabase;
+use domain::shop::MerchantId;
+use importer::ports::jobs::Jobs;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Finished and connected shops, that were touched so many hours ago.
+async fn shops(db: &TestDatabase, number: i32, hours_ago: i32) {
+    let sql = "
+        WITH shop AS (
+            INSERT INTO salla_sync.merchants (id, salla_id, name, plan, created_at, updated_at)
+            SELECT gen_random_uuid(), n, 'shop', 'plus', now(), now()
+            FROM generate_series(1, $1) AS n RETURNING id
+        ), run AS (
+            INSERT INTO salla_sync.sync_runs
+                (id, merchant_id, state, months, keep_raw, range_from, range_to, created_at, ended_at)
+            SELECT gen_random_uuid(), id, 'COMPLETED', 12, true, '2025-01-01', '2025-12-31',
+                   now() - make_interval(hours => $2), now() - make_interval(hours => $2)
+            FROM shop
+        )
+        INSERT INTO salla_sync.connections
+            (id, merchant_id, is_current, fingerprint, key_id, access_token, state, created_at,
+             updated_at)
+        SELECT gen_random_uuid(), id, true, sha256(id::text::bytea), 'k', '', 'ACTIVE', now(), now()
+        FROM shop";
+    let query = sqlx::query(sql).bind(number).bind(hours_ago);
+    query.execute(db.pool()).await.unwrap();
+}
+
+async fn take_due(db: &TestDatabase, every: Duration) -> Vec<MerchantId> {
+    let jobs = db.database().jobs();
+    jobs.take_due(every, 1_000).await.unwrap()
+}
+
+async fn change(db: &TestDatabase, sql: &'static str) {
+    sqlx::query(sql).execute(db.pool()).await.unwrap();
+}
+
+#[tokio::test]
+async fn each_shop_is_taken_once_whoever_asks() {
+    let db = TestDatabase::create().await;
+    shops(&db, 40, 30).await;
+    let (one, other) = tokio::join!(take_due(&db, HOUR), take_due(&db, HOUR));
+    let all: BTreeSet<_> = one.iter().chain(&other).map(|shop| shop.0).collect();
+    assert_eq!((all.len(), one.len() + other.len()), (40, 40));
+}
+
+/// Of a day's period an hour has passed: about one shop in twenty-four is due.
+#[tokio::test]
+async fn shops_are_spread_over_the_period() {
+    let db = TestDatabase::create().await;
+    shops(&db, 480, 1).await;
+    let due = take_due(&db, HOUR * 24).await.len();
+    assert!((4..60).contains(&due), "{due}");
+}
+
+#[tokio::test]
+async fn shops_that_cannot_be_read_or_are_being_read_are_left_alone() {
+    for sql in [
+        "UPDATE salla_sync.connections SET state = 'DISCONNECTED', disconnected_why = 'refresh_lost'",
+        "UPDATE salla_sync.connections SET is_current = false",
+        "UPDATE salla_sync.sync_runs SET max_orders = 60",
+        "UPDATE salla_sync.sync_runs SET only_resource = 'products'",
+        "UPDATE salla_sync.sync_runs SET ended_at = now()",
+        "INSERT INTO salla_sync.sync_runs
+             (id, merchant_id, state, months, keep_raw, range_from, range_to, created_at)
+         SELECT gen_random_uuid(), merchant_id, 'PAUSED', 12, true, range_from, range_to, created_at
+         FROM salla_sync.sync_runs",
+        "INSERT INTO salla_sync.sync_runs
+             (id, merchant_id, state, failure_code, months, keep_raw, range_from, range_to, created_at)
+         SELECT gen_random_uuid(), merchant_id, 'FAILED', 'refresh_lost', 12, true, range_from,
+                range_to, created_at
+         FROM salla_sync.sync_runs",
+    ] {
+        let db = TestDatabase::create().await;
+        shops(&db, 3, 72).await;
+        change(&db, sql).await;
+        // A period of a year has hardly ended in the last moment, and has in the last days.
+        let every = match sql.contains("ended_at = now()") {
+            true => HOUR * 24 * 365,
+            false => HOUR,
+        };
+        assert_eq!(take_due(&db, every).await, [], "{sql}");
+    }
+}
+
+/// A run that failed for a reason that may pass is begun again.
+#[tokio::test]
+async fn a_shop_whose_run_failed_is_due_again() {
+    let db = TestDatabase::create().await;
+    shops(&db, 1, 72).await;
+    change(
+        &db,
+        "INSERT INTO salla_sync.sync_runs
+             (id, merchant_id, state, failure_code, months, keep_raw, range_from, range_to, created_at)
+         SELECT gen_random_uuid(), merchant_id, 'FAILED', 'unbalanced', 12, true, range_from,
+                range_to, created_at
+         FROM salla_sync.sync_runs",
+    )
+    .await;
+    assert_eq!(take_due(&db, HOUR).await.len(), 1);
+}

@@ -1,0 +1,427 @@
+//! A shop whose history is there is brought up to date: by few requests, and truly.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::certificate::Certificate;
+use domain::job::NotificationKind;
+use domain::shop::MerchantId;
+use domain::window::DayRange;
+use entrypoints::config::DatabaseSettings;
+use entrypoints::wiring;
+use importer::freshness::Freshness;
+use importer::ports::clock::SystemClock;
+use jiff::SignedDuration;
+use salla_simulator::{AppAge, Endpoint, Original, Scenario, ShopSpec};
+use serde_json::Value;
+
+use crate::jobs::Office;
+use crate::process::{finish_and_compare, present_day, program, run};
+use crate::service::{TestService, completed};
+use crate::support::KEY;
+use crate::truth::small;
+
+const AGES: [AppAge; 3] = [AppAge::Expanded, AppAge::FullDetails, AppAge::LightDetails];
+
+/// More than a page of every list.
+fn shop(app_age: AppAge) -> Scenario {
+    let scenario = small(900);
+    Scenario {
+        shop: ShopSpec {
+            customers: 200,
+            products: 150,
+            ..scenario.shop.clone()
+        },
+        app_age,
+        ..scenario
+    }
+}
+
+/// Requests of each kind since the last time.
+struct Counter(BTreeMap<Endpoint, u64>);
+
+impl Counter {
+    fn of(service: &TestService) -> Self {
+        Self(service.simulator.ledger().by_endpoint)
+    }
+
+    fn since(&self, service: &TestService) -> BTreeMap<Endpoint, u64> {
+        let now = service.simulator.ledger().by_endpoint;
+        let before = |endpoint| self.0.get(&endpoint).copied().unwrap_or(0);
+        let counts = now.into_iter().map(|(endpoint, n)| (endpoint, n - before(endpoint)));
+        counts.filter(|(_, n)| *n > 0).collect()
+    }
+}
+
+/// All but those for the details of orders.
+fn of_lists(counts: &BTreeMap<Endpoint, u64>) -> u64 {
+    let details = [Endpoint::Order, Endpoint::OrderItems];
+    let lists = counts.iter().filter(|(endpoint, _)| !details.contains(endpoint));
+    lists.map(|(_, n)| n).sum()
+}
+
+async fn catch_up(service: &TestService) -> (MerchantId, Certificate) {
+    let (merchant, outcome) = service.import().await;
+    let certificate = completed(outcome);
+    service.compare(merchant, &certificate).await;
+    (merchant, certificate)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shop_in_which_nothing_changed_costs_a_dozen_requests() {
+    for app_age in AGES {
+        let service = TestService::start(shop(app_age)).await;
+        service.import_and_compare().await;
+        for _ in 0..2 {
+            let counter = Counter::of(&service);
+            catch_up(&service).await;
+            let counts = counter.since(&service);
+            assert!(counts.values().sum::<u64>() <= 12, "{app_age:?}: {counts:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_that_changed_cost_their_pages_and_their_details() {
+    for app_age in AGES {
+        let service = TestService::start(shop(app_age)).await;
+        let range = service.import_and_compare().await.range;
+        let handle = service.simulator.first_shop();
+        let orders: Vec<i64> = handle
+            .view()
+            .truth_orders(range.from, range.to)
+            .map(|order| order.id)
+            .collect();
+        // So that they are not of the second in which the import ended.
+        let now = service.clock.now();
+        let mut changed = 0;
+        for id in orders.iter().step_by(9) {
+            changed += u64::from(handle.edit_order(*id, Original::Completed));
+        }
+        for id in orders.iter().skip(3).step_by(40) {
+            changed += u64::from(handle.edit_order_items(*id));
+        }
+        for second in 0..20 {
+            handle.insert_order(now - SignedDuration::from_secs(second));
+            changed += 1;
+        }
+        let counter = Counter::of(&service);
+        let (_, certificate) = catch_up(&service).await;
+        let counts = counter.since(&service);
+        let lists = of_lists(&counts);
+        assert!(lists <= 12 + changed.div_ceil(60), "{app_age:?}: {changed} changed, {counts:?}");
+        let details = counts.get(&Endpoint::Order).copied().unwrap_or(0);
+        assert!(details <= changed + 5, "{app_age:?}: {changed} changed, {counts:?}");
+        assert!(certificate.as_of > now - SignedDuration::from_secs(60));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_gone_is_found_and_what_came_back_is_there_again() {
+    for app_age in AGES {
+        let service = TestService::start(shop(app_age)).await;
+        let range = service.import_and_compare().await.range;
+        let handle = service.simulator.first_shop();
+        let orders: Vec<i64> = handle
+            .view()
+            .truth_orders(range.from, range.to)
+            .map(|order| order.id)
+            .collect();
+        let [gone, hidden] = [orders[400], orders[200]];
+        assert!(handle.delete_order(gone) && handle.hide_order(hidden));
+        let product = handle.view().truth_products().nth(75).expect("a product").id;
+        let customer = handle.view().truth_customers().nth(90).expect("a customer").id;
+        assert!(handle.delete_product(product) && handle.delete_customer(customer));
+        let counter = Counter::of(&service);
+        let (_, certificate) = catch_up(&service).await;
+        let counts = counter.since(&service);
+        assert_eq!(certificate.vanished, 2);
+        assert!(of_lists(&counts) <= 12 + 24, "{app_age:?}: {counts:?}");
+        assert!(handle.unhide_order(hidden));
+        handle.insert_product();
+        handle.insert_customer(service.clock.now());
+        catch_up(&service).await;
+        catch_up(&service).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_four_months_after_twelve_reads_the_gap_and_what_has_changed() {
+    let scenario = shop(AppAge::FullDetails);
+    let mut service = TestService::start(Scenario {
+        shop: ShopSpec {
+            months: 26,
+            ..scenario.shop.clone()
+        },
+        ..scenario
+    })
+    .await;
+    let year = service.import_and_compare().await.range;
+    let handle = service.simulator.first_shop();
+    handle.insert_order(service.clock.now());
+    let counter = Counter::of(&service);
+    service.options.months = 24;
+    let (_, certificate) = catch_up(&service).await;
+    assert_eq!(certificate.range, DayRange::last_months(year.to, 24));
+    let gap = handle.truth(certificate.range.from, year.from).orders;
+    let details = counter.since(&service)[&Endpoint::Order];
+    assert!(details <= gap + 10, "{details} of {gap}");
+    // Less is there as well, and nothing is taken away.
+    service.options.months = 12;
+    let (_, certificate) = catch_up(&service).await;
+    assert_eq!(certificate.range, DayRange::last_months(year.to, 24));
+}
+
+/// Edits, arrivals, deletions and restorations, by a seed.
+struct Changes {
+    random: fastrand::Rng,
+    hidden: Vec<i64>,
+}
+
+impl Changes {
+    fn of(seed: u64) -> Self {
+        Self {
+            random: fastrand::Rng::with_seed(seed),
+            hidden: Vec::new(),
+        }
+    }
+
+    fn make(&mut self, service: &TestService, range: DayRange) {
+        let handle = service.simulator.first_shop();
+        let now = service.clock.now();
+        for id in self.hidden.drain(..) {
+            assert!(handle.unhide_order(id));
+        }
+        let view = handle.view();
+        let orders: Vec<i64> = view
+            .truth_orders(range.from, range.to)
+            .map(|order| order.id)
+            .collect();
+        let customers: Vec<i64> = view.truth_customers().map(|customer| customer.id).collect();
+        let products: Vec<i64> = view.truth_products().map(|product| product.id).collect();
+        for _ in 0..self.random.u32(0..12) {
+            let id = orders[self.random.usize(..orders.len())];
+            match self.random.u32(0..5) {
+                0 => drop(handle.edit_order(id, Original::Canceled)),
+                1 => drop(handle.edit_order_items(id)),
+                2 => drop(handle.delete_order(id)),
+                3 => self.hidden.extend(handle.hide_order(id).then_some(id)),
+                _ => drop(handle.insert_order(now)),
+            }
+        }
+        if self.random.bool() {
+            handle.insert_customer(now);
+            handle.delete_customer(customers[self.random.usize(..customers.len())]);
+        }
+        if self.random.bool() {
+            handle.insert_product();
+        }
+        if self.random.bool() {
+            handle.delete_product(products[self.random.usize(..products.len())]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_has_changed_the_shop_is_true_again() {
+    for (seed, app_age) in (0..6).zip(AGES.into_iter().cycle()) {
+        let mut scenario = shop(app_age);
+        scenario.shop.seed = seed;
+        let service = TestService::start(scenario).await;
+        let range = service.import_and_compare().await.range;
+        let mut changes = Changes::of(seed);
+        for round in 0..5 {
+            eprintln!("seed {seed}, round {round}");
+            changes.make(&service, range);
+            catch_up(&service).await;
+        }
+    }
+}
+
+/// Later by so many days, for everybody.
+async fn days_pass(service: &mut TestService, days: i64) {
+    let span = SignedDuration::from_hours(24 * days);
+    let by = Duration::try_from(span).expect("days pass forwards");
+    service.simulator.clock().advance(by);
+    service.clock = Arc::new(SystemClock::scaled(service.clock.now() + span, 1.0));
+    let settings = DatabaseSettings::Url(service.database.url().into());
+    let key = Some(KEY.to_owned().into());
+    service.open = wiring::open_database(&settings, key, service.clock.clone())
+        .await
+        .expect("the test database opens");
+}
+
+/// Windows grow to a month and then another one begins; what was a year ago stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn weeks_and_months_later_the_days_between_are_there_and_the_old_ones_stay() {
+    let mut service = TestService::start(shop(AppAge::LightDetails)).await;
+    let year = service.import_and_compare().await.range;
+    let mut changes = Changes::of(7);
+    for days in [1, 3, 9, 9, 9, 2] {
+        days_pass(&mut service, days).await;
+        let range = DayRange {
+            to: domain::instant::riyadh_date(service.clock.now()),
+            ..year
+        };
+        changes.make(&service, range);
+        let (_, certificate) = catch_up(&service).await;
+        assert_eq!(certificate.range, range);
+    }
+}
+
+/// kill -9 after a seeded number of requests, again and again, of the program that catches up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_is_killed_while_it_catches_up_loses_nothing() {
+    for (seed, app_age) in (1..4).zip(AGES) {
+        let mut scenario = shop(app_age);
+        scenario.latency.fixed_ms = 5;
+        scenario.shop.seed = seed;
+        let service = present_day(scenario).await;
+        finish_and_compare(&service).await;
+        let today = domain::instant::riyadh_date(service.clock.now());
+        let range = DayRange::last_months(today, 12);
+        let mut changes = Changes::of(seed);
+        for round in 0..3 {
+            changes.make(&service, range);
+            for _ in 0..3 {
+                let after = service.simulator.ledger().requests + changes.random.u64(1..16);
+                let mut child = program(&service, &["import"]).spawn().expect("it starts");
+                while service.simulator.ledger().requests < after
+                    && child.try_wait().expect("it can be waited for").is_none()
+                {
+                    tokio::task::yield_now().await;
+                }
+                drop(child.kill());
+                child.wait().expect("it ends");
+            }
+            eprintln!("seed {seed}, round {round}");
+            finish_and_compare(&service).await;
+        }
+    }
+}
+
+/// Salla does not list edits of products and customers.
+#[tokio::test(flavor = "multi_thread")]
+async fn edited_products_and_customers_come_with_the_lists_or_within_a_week() {
+    let service = present_day(shop(AppAge::Expanded)).await;
+    finish_and_compare(&service).await;
+    let edit = |skip| {
+        let handle = service.simulator.first_shop();
+        let view = handle.view();
+        let product = view.truth_products().nth(skip).expect("a product").id;
+        let customer = view.truth_customers().nth(skip).expect("a customer").id;
+        assert!(handle.edit_product(product) && handle.edit_customer(customer));
+    };
+    edit(70);
+    let output = run(program(&service, &["import", "--refresh-lists", "--json"])).await;
+    assert!(output.status.success());
+    finish_and_compare(&service).await;
+    edit(80);
+    sqlx::query("UPDATE salla_sync.sync_runs SET certificate = replace(certificate::text, $1, '2001-')::jsonb")
+        .bind(format!("{}-", service.clock.now().strftime("%Y")))
+        .execute(service.open.database.pool())
+        .await
+        .expect("time can be made to pass");
+    finish_and_compare(&service).await;
+}
+
+/// The README's command, next week, and in a cron line.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_command_again_reads_what_has_come_since() {
+    let service = present_day(shop(AppAge::Expanded)).await;
+    finish_and_compare(&service).await;
+    let handle = service.simulator.first_shop();
+    for second in 0..7 {
+        handle.insert_order(service.clock.now() - SignedDuration::from_secs(second));
+    }
+    let output = run(program(&service, &["import", "--months", "12", "--json"])).await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("reading what has changed since"), "{said}");
+    let certificate: Value = serde_json::from_slice(&output.stdout).expect("a certificate");
+    let loaded = |certificate: &Value| -> u64 {
+        let windows = certificate["windows"].as_array().expect("windows");
+        let orders = windows.iter().filter(|w| w["resource"] == "orders");
+        orders.map(|w| w["loaded"].as_u64().expect("a number")).sum()
+    };
+    let today = domain::instant::riyadh_date(service.clock.now());
+    let range = DayRange::last_months(today, 12);
+    let truth = handle.truth(range.from, range.to).orders;
+    assert!(loaded(&certificate) >= truth, "{certificate}");
+    finish_and_compare(&service).await;
+}
+
+/// Starts an import that is killed on its way.
+async fn begin(service: &TestService, arguments: &[&str], requests: u64) {
+    let after = service.simulator.ledger().requests + requests;
+    let mut child = program(service, arguments).spawn().expect("it starts");
+    while service.simulator.ledger().requests < after {
+        let ended = child.try_wait().expect("it can be waited for");
+        assert!(ended.is_none(), "it ended before it was killed");
+        tokio::task::yield_now().await;
+    }
+    child.kill().expect("it can be killed");
+    child.wait().expect("it ends");
+}
+
+/// A try that was cut off is no import: exit 0 stands for all twelve months.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_try_that_was_cut_off_is_superseded_by_the_real_import() {
+    let mut scenario = shop(AppAge::Expanded);
+    scenario.latency.fixed_ms = 20;
+    let service = present_day(scenario).await;
+    begin(&service, &["import", "--max-orders", "60"], 8).await;
+    let output = run(program(&service, &["import", "--months", "12", "--json"])).await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let certificate: Value = serde_json::from_slice(&output.stdout).expect("a certificate");
+    let windows = certificate["windows"].as_array().expect("windows");
+    assert!(windows.iter().all(|w| w["cut_short"] == false), "{certificate}");
+    finish_and_compare(&service).await;
+}
+
+/// 12 months begun, 24 asked: both are there at the end of the one command.
+#[tokio::test(flavor = "multi_thread")]
+async fn more_months_than_were_begun_are_there_at_the_end() {
+    let mut scenario = shop(AppAge::Expanded);
+    scenario.latency.fixed_ms = 20;
+    scenario.shop.months = 26;
+    let service = present_day(scenario).await;
+    begin(&service, &["import", "--months", "12"], 12).await;
+    let output = run(program(&service, &["import", "--months", "24", "--json"])).await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let certificate: Value = serde_json::from_slice(&output.stdout).expect("a certificate");
+    let today = domain::instant::riyadh_date(service.clock.now());
+    let wanted = DayRange::last_months(today, 24);
+    assert_eq!(certificate["range"]["from"], wanted.from.to_string());
+    finish_and_compare(&service).await;
+}
+
+/// A worker starts the run, through the queue, and the shop is true without anybody's doing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_keeps_a_finished_shop_true() {
+    let mut office = Office::open(shop(AppAge::FullDetails)).await;
+    let run = office.start().await;
+    office.work_until_empty().await;
+    office.compare(&run).await;
+    days_pass(&mut office.service, 1).await;
+    let handle = office.service.simulator.first_shop();
+    handle.insert_order(office.service.clock.now());
+    let freshness = Freshness {
+        jobs: office.service.open.jobs(),
+        runs: office.service.open.runs(),
+        clock: office.service.clock.clone(),
+        every: Duration::from_secs(3_600),
+    };
+    let (one, other) = tokio::join!(freshness.once(), freshness.once());
+    let started = [one.expect("it looks"), other.expect("it looks")].concat();
+    assert_eq!(started.len(), 1, "two workers start it once");
+    office.work_until_empty().await;
+    let jobs = office.service.open.jobs();
+    let run = jobs.find(started[0]).await.expect("it answers");
+    office.compare(&run.expect("the run is there")).await;
+    // It is no news that a shop is true.
+    assert_eq!(office.notifications().await, [NotificationKind::SyncComplete]);
+}

@@ -1,0 +1,91 @@
+//! Keeps shops true whose history is there: starts a run for each every so often, spread over
+//! that time by shop, so that they do not all come at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::failure::Failure;
+use domain::run::RunId;
+
+use crate::catching_up;
+use crate::ports::clock::Clock;
+use crate::ports::jobs::Jobs;
+use crate::ports::runs::{RunOptions, Runs};
+use crate::stop::StopSignal;
+
+/// So many shops are started at once at most.
+const MOST_AT_ONCE: u32 = 500;
+
+/// A look that a stop finds under way may go on for so long.
+const PATIENCE_AT_THE_END: Duration = Duration::from_secs(5);
+
+/// Between two looks there are at most so many seconds, however long a shop may be left alone.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+pub struct Freshness {
+    pub jobs: Arc<dyn Jobs>,
+    pub runs: Arc<dyn Runs>,
+    pub clock: Arc<dyn Clock>,
+    /// Every shop is brought up to date once in this time.
+    pub every: Duration,
+}
+
+impl Freshness {
+    /// Starts runs until a stop is asked for. Several workers may do so at once.
+    pub async fn run(&self, stop: &StopSignal) {
+        let pause = LONGEST_PAUSE.min(self.every / 4);
+        loop {
+            let started = tokio::select! {
+                biased;
+                started = self.once() => started,
+                () = stop.has_lasted(&*self.clock, PATIENCE_AT_THE_END) => return,
+            };
+            if let Err(failure) = started {
+                tracing::error!(%failure, "shops that are due could not be found; it is tried again");
+            }
+            tokio::select! {
+                biased;
+                () = stop.requested() => return,
+                () = self.clock.sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Starts a run for every shop that is due. One that cannot be started is due again later
+    /// and holds up no other.
+    pub async fn once(&self) -> Result<Vec<RunId>, Failure> {
+        let mut started = Vec::new();
+        for merchant in self.jobs.take_due(self.every, MOST_AT_ONCE).await? {
+            match self.start(merchant).await {
+                Ok(run) => started.extend(run),
+                Err(failure) => {
+                    tracing::error!(%failure, merchant_id = %merchant, "the shop could not be brought up to date");
+                }
+            }
+        }
+        Ok(started)
+    }
+
+    async fn start(&self, merchant: domain::shop::MerchantId) -> Result<Option<RunId>, Failure> {
+        let runs = self.runs.as_ref();
+        let Some(finished) = runs.latest_finished(merchant).await? else {
+            return Ok(None);
+        };
+        let options = RunOptions {
+            only: None,
+            max_orders: None,
+            ..finished.run.options
+        };
+        let now = self.clock.now();
+        let Some(wanted) = catching_up::wanted(runs, merchant, &options, false, now).await? else {
+            return Ok(None);
+        };
+        let (options, range) = (&wanted.options, wanted.range);
+        let run = self
+            .jobs
+            .start_catching_up(merchant, options, range, wanted.catch_up)
+            .await?;
+        tracing::info!(run_id = %run.id, merchant_id = %merchant, "the shop is brought up to date");
+        Ok(Some(run.id))
+    }
+}

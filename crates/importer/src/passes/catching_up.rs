@@ -1,0 +1,426 @@
+//! Brings a shop up to date whose history is there, with as few requests as Salla allows.
+//!
+//! A run that catches up has taken over what the finished run has listed. It reads
+//!
+//! 1. what was updated since, from the list that is sorted by it. The same page tells how many
+//!    orders there are: where these are those that were listed and those that are new, none is
+//!    gone. Otherwise each window says how many it has, and the pages between which rows are
+//!    missing are looked for ([`super::gone`]).
+//! 2. the ends of the lists of customers and products, where records are added, and their
+//!    `total`, which tells whether any are gone. A list of one page is read whole by that.
+//! 3. what has never been read: days that go further back, and lists of which the edits are
+//!    wanted too.
+//!
+//! What cannot be told in this way is scanned as in a first import. What no list has any more is
+//! settled as at its end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::failure::Failure;
+use domain::instant::riyadh_date;
+use domain::plan::{DetailCase, Plan};
+use domain::resource::Resource;
+use jiff::Timestamp;
+
+use super::changes::{self, Read};
+use super::gone::{Gone, Next};
+use super::sequence::{close_lists, passes, walk_resources};
+use super::walk::{Walk, begin_anew};
+use super::{Precedence, Workshop, closing, details};
+use crate::ports::platform::{Page, Pagination};
+use crate::ports::runs::{CarriedList, StoredWindow};
+use crate::progress::Phase;
+use crate::recent::Head;
+
+/// Changes are read this often before windows that they do not explain are scanned: an order
+/// may arrive between the list of changes and the window.
+const MAX_READINGS: u32 = 2;
+
+/// Returns the moment as of which the database is true.
+pub(crate) async fn catch_up(shop: &Workshop, plan: &Plan) -> Result<Timestamp, Failure> {
+    passes(shop, plan).await?;
+    shop.tracker.phase(Phase::Verifying);
+    let as_of = shop.clock.now();
+    tokio::try_join!(orders(shop, plan), lists(shop))?;
+    closing::settle_vanished_records(shop, as_of).await?;
+    Ok(as_of)
+}
+
+async fn orders(shop: &Workshop, plan: &Plan) -> Result<(), Failure> {
+    let former = Head::planned(&plan.probe);
+    let mut plan = plan.clone();
+    let mut asked = Asked::default();
+    let mut stale = Vec::new();
+    let mut head = former.clone();
+    for reading in 1..=MAX_READINGS {
+        let read = changes::read(shop, &plan).await?;
+        asked.note(&read);
+        stale = match read.are_all_read {
+            true => carry_orders(shop, &plan, &read).await?,
+            false => {
+                asked.everything |= plan.probe.detail_case != DetailCase::Expanded;
+                windows_of(shop, Resource::Orders).await?
+            }
+        };
+        head = read.head;
+        if stale.is_empty() || !read.are_all_read || reading == MAX_READINGS {
+            break;
+        }
+        plan.probe.recently_updated.clone_from(&head.ids);
+        plan.probe.last_update = head.last_update;
+        plan.probe.recent_asked_at = head.asked_at;
+    }
+    let mut again = Vec::new();
+    for window in stale {
+        tracing::info!(window = window.part(), "the window is scanned again");
+        again.push(begin_anew(shop, window).await?);
+    }
+    walk_resources(shop, again, Precedence::Free).await?;
+    asked.complete(shop, &former).await?;
+    shop.runs
+        .save_change_head(shop.lease, &head.stored())
+        .await?;
+    closing::settle_vanished_orders(shop).await
+}
+
+/// Orders of which a list row does not tell everything, and that may have been updated.
+#[derive(Default)]
+struct Asked {
+    surely: BTreeSet<i64>,
+    /// In the sequence of the list of changes.
+    in_doubt: Vec<i64>,
+    /// Where the changes end is not known.
+    everything: bool,
+}
+
+impl Asked {
+    fn note(&mut self, read: &Read) {
+        let lacking = read.rows.iter().filter(|row| !row.is_whole).map(|row| row.id);
+        let lacking: BTreeSet<i64> = lacking.collect();
+        let is_lacking = |id: &&i64| lacking.contains(id);
+        let in_doubt = |id: &&i64| read.in_doubt.contains(id) && !read.changed.contains(id);
+        let updated = read.updated.iter().filter(is_lacking);
+        self.surely.extend(updated.filter(|id| !in_doubt(id)));
+        let doubted = read.in_doubt.iter().filter(is_lacking).filter(in_doubt);
+        self.in_doubt.extend(doubted);
+    }
+
+    async fn complete(self, shop: &Workshop, former: &Head) -> Result<(), Failure> {
+        let mut ids: Vec<i64> = self.surely.iter().copied().collect();
+        if self.everything {
+            for window in windows_of(shop, Resource::Orders).await? {
+                ids.extend(shop.runs.window_list(shop.lease, window.id).await?.ids);
+            }
+        }
+        shop.landing.ask_again(shop.lease, &ids).await?;
+        details::complete_orders(shop, &[]).await?;
+        let doubted = self.in_doubt.into_iter();
+        for id in doubted.filter(|id| !self.surely.contains(id)) {
+            if !self.everything && is_as_it_was(shop, id, former).await? {
+                // Whatever comes after it in the list was updated before it.
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Fetches an order's details. They tell when it was updated, where its list row does not.
+async fn is_as_it_was(shop: &Workshop, id: i64, former: &Head) -> Result<bool, Failure> {
+    let before = updated_at(shop, id).await?;
+    shop.landing.ask_again(shop.lease, &[id]).await?;
+    details::complete_orders(shop, &[]).await?;
+    let is_the_same = before.is_some() && before == updated_at(shop, id).await?;
+    let former = Head {
+        last_update: before,
+        ..former.clone()
+    };
+    Ok(is_the_same && !former.may_share_its_second())
+}
+
+async fn updated_at(shop: &Workshop, id: i64) -> Result<Option<Timestamp>, Failure> {
+    let moments = shop.runs.order_moments(shop.lease, &[id]).await?;
+    Ok(moments.first().and_then(|order| order.updated_at))
+}
+
+async fn windows_of(shop: &Workshop, resource: Resource) -> Result<Vec<StoredWindow>, Failure> {
+    let windows = shop.runs.windows(shop.lease).await?;
+    Ok(windows
+        .into_iter()
+        .filter(|window| window.resource == resource)
+        .collect())
+}
+
+/// Brings the windows up to date; returns those that have to be scanned.
+async fn carry_orders(
+    shop: &Workshop,
+    plan: &Plan,
+    read: &Read,
+) -> Result<Vec<StoredWindow>, Failure> {
+    let listed = shop
+        .runs
+        .count_listed(shop.lease, Resource::Orders)
+        .await?;
+    let new = new_orders(shop, plan, read).await?;
+    let none_is_gone = read.total == Some(listed + new.len() as u64);
+    let windows = windows_of(shop, Resource::Orders).await?.into_iter();
+    let carried = windows.map(|window| {
+        let own = new.iter().filter(|(_, created_at)| {
+            // The window that begins the range asks for the day before it as well.
+            let day = riyadh_date(**created_at).max(plan.probe.range.from);
+            window.days.is_some_and(|days| days.contains(day))
+        });
+        let own: Vec<i64> = own.map(|(id, _)| *id).collect();
+        async move {
+            if none_is_gone && own.is_empty() && window.settled {
+                return Ok(None);
+            }
+            let is_carried = window.settled && carry_window(shop, &window, own).await?;
+            Ok::<_, Failure>((!is_carried).then_some(window))
+        }
+    });
+    let carried = futures::future::try_join_all(carried).await?;
+    Ok(carried.into_iter().flatten().collect())
+}
+
+/// Orders of the range that no window lists yet, and when they were created.
+async fn new_orders(
+    shop: &Workshop,
+    plan: &Plan,
+    read: &Read,
+) -> Result<BTreeMap<i64, Timestamp>, Failure> {
+    let ids: Vec<i64> = read.rows.iter().map(|row| row.id).collect();
+    let unlisted = shop.runs.not_listed(shop.lease, Resource::Orders, &ids);
+    let unlisted: BTreeSet<i64> = unlisted.await?.into_iter().collect();
+    let asked = shop.reach.of(plan.probe.range);
+    let is_new = |id: i64, created_at: Timestamp| {
+        unlisted.contains(&id) && asked.contains(riyadh_date(created_at))
+    };
+    let rows = read.rows.iter().map(|row| (row.id, row.created_at));
+    Ok(rows.filter(|(id, at)| is_new(*id, *at)).collect())
+}
+
+/// Whether the window is now known to list what it did, what is new and no more.
+async fn carry_window(
+    shop: &Workshop,
+    window: &StoredWindow,
+    new: Vec<i64>,
+) -> Result<bool, Failure> {
+    let list = shop.runs.window_list(shop.lease, window.id).await?;
+    let mut ids = list.ids;
+    if !new.is_empty() {
+        ids = in_sequence(shop, ids, new).await?;
+    }
+    let walk = Walk::resume(shop, window.clone()).await?;
+    let first = walk.ask(1).await?;
+    let pagination = first.pagination;
+    let with_id = pagination.total.saturating_sub(u64::from(list.without_id));
+    let mut gone = Gone::new(ids, with_id, pagination);
+    let is_known = gone.read(1, &first.records.ids());
+    let is_whole = pagination.total_pages <= 1 && is_readable(&first);
+    let ids = match with_id == gone.known().len() as u64 {
+        _ if !is_known => None,
+        _ if is_whole => Some(first.records.ids()),
+        true => Some(gone.known().to_vec()),
+        false if list.without_id > 0 => None,
+        false => look_for_gone(&walk, gone, pagination.total).await?,
+    };
+    let Some(ids) = ids else {
+        return Ok(false);
+    };
+    let list = CarriedList {
+        window: window.id,
+        ids,
+        without_id: list.without_id,
+        pagination,
+        is_read_whole: false,
+    };
+    shop.runs.carry_list(shop.lease, &list).await?;
+    Ok(true)
+}
+
+/// Every record of the page has an id, and no more are listed.
+fn is_readable(page: &Page) -> bool {
+    let ids = page.records.ids().len();
+    ids == page.records.len() && ids as u64 == page.pagination.total
+}
+
+/// Orders in the sequence of their list, which is that of their creation.
+async fn in_sequence(
+    shop: &Workshop,
+    mut ids: Vec<i64>,
+    new: Vec<i64>,
+) -> Result<Vec<i64>, Failure> {
+    ids.extend(new);
+    let moments = shop.runs.order_moments(shop.lease, &ids).await?;
+    if moments.len() < ids.len() {
+        // Those without a row are at the place at which they were.
+        return Ok(ids);
+    }
+    Ok(moments.into_iter().map(|order| order.id).collect())
+}
+
+/// Reads pages until it is clear which rows are gone; nothing where that does not tell.
+async fn look_for_gone(
+    walk: &Walk<'_>,
+    mut gone: Gone,
+    total: u64,
+) -> Result<Option<Vec<i64>>, Failure> {
+    loop {
+        match gone.next() {
+            Next::Found(ids) => return Ok(Some(ids)),
+            Next::Lost => return Ok(None),
+            Next::Page(number) => {
+                let page = walk.ask(number).await?;
+                let ids = page.records.ids();
+                let is_of_it = page.pagination.total == total && ids.len() == page.records.len();
+                if !is_of_it || ids.is_empty() || !gone.read(number, &ids) {
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}
+
+/// Customers, products and everything else that has no change list.
+async fn lists(shop: &Workshop) -> Result<(), Failure> {
+    let windows = shop.runs.windows(shop.lease).await?;
+    let is_list = |window: &&StoredWindow| window.resource != Resource::Orders;
+    let whole = windows.iter().filter(is_list).filter(|w| w.slice.is_none());
+    let checks = whole.map(|window| async move {
+        Ok::<_, Failure>(match window.is_sliced {
+            true => (!are_slices_as_they_were(shop, window).await?).then_some(window),
+            false => (!carry_list(shop, window).await?).then_some(window),
+        })
+    });
+    let stale = futures::future::try_join_all(checks).await?;
+    let (sliced, simple): (Vec<_>, Vec<_>) = stale
+        .into_iter()
+        .flatten()
+        .partition(|window| window.is_sliced);
+    let mut again = Vec::new();
+    for window in simple {
+        tracing::info!(resource = window.resource.as_str(), "the list is scanned again");
+        again.push(begin_anew(shop, window.clone()).await?);
+    }
+    let is_scanned = !again.is_empty();
+    walk_resources(shop, again, Precedence::Free).await?;
+    match is_scanned || !sliced.is_empty() {
+        true => close_lists(shop).await,
+        false => Ok(()),
+    }
+}
+
+/// Whether a list that is read in slices has as many records as they have listed, and nobody
+/// new at its head.
+async fn are_slices_as_they_were(shop: &Workshop, window: &StoredWindow) -> Result<bool, Failure> {
+    let resource = window.resource;
+    let page = Walk::resume(shop, window.clone()).await?.ask(1).await?;
+    let listed = shop.runs.count_listed(shop.lease, resource).await?;
+    let ids = page.records.ids();
+    let new = shop.runs.not_listed(shop.lease, resource, &ids).await?;
+    Ok(window.settled && new.is_empty() && page.pagination.total == listed)
+}
+
+/// Reads the ends of a list, where records are added, and finds out which are gone. Whether it
+/// is now known what the list has.
+async fn carry_list(shop: &Workshop, window: &StoredWindow) -> Result<bool, Failure> {
+    let list = shop.runs.window_list(shop.lease, window.id).await?;
+    let mut walk = Walk::resume(shop, window.clone()).await?;
+    let first = walk.land_behind(1).await?;
+    let pagination = first.pagination;
+    let carried = |ids: Vec<i64>, without_id, is_read_whole| CarriedList {
+        window: window.id,
+        ids,
+        without_id,
+        pagination,
+        is_read_whole,
+    };
+    if pagination.total_pages <= 1 && first.rows as u64 == pagination.total {
+        let without_id = (first.rows - first.ids.len()) as u32;
+        let whole = carried(first.ids, without_id, true);
+        shop.runs.carry_list(shop.lease, &whole).await?;
+        return Ok(true);
+    }
+    if !window.settled || list.without_id > 0 {
+        return Ok(false);
+    }
+    let Some(ids) = walk.read_inwards(list.ids, first).await? else {
+        return Ok(false);
+    };
+    shop.runs
+        .carry_list(shop.lease, &carried(ids, 0, false))
+        .await?;
+    Ok(true)
+}
+
+/// A page that has landed.
+struct LandedPage {
+    number: u32,
+    ids: Vec<i64>,
+    rows: usize,
+    pagination: Pagination,
+}
+
+impl Walk<'_> {
+    /// Lands a page as a further one of the present scan, which is settled.
+    async fn land_behind(&mut self, number: u32) -> Result<LandedPage, Failure> {
+        let behind = self.window.pages_done.iter().max().copied().unwrap_or(0);
+        let page = self.ask(number).await?;
+        let landed = LandedPage {
+            number,
+            ids: page.records.ids(),
+            rows: page.records.len(),
+            pagination: page.pagination,
+        };
+        let page = self.place().page(behind + 1, page);
+        self.land(vec![page]).await?;
+        Ok(landed)
+    }
+
+    /// The list as it is now, from both of its ends and what it was; nothing where that does
+    /// not tell.
+    async fn read_inwards(
+        &mut self,
+        known: Vec<i64>,
+        first: LandedPage,
+    ) -> Result<Option<Vec<i64>>, Failure> {
+        let pagination = first.pagination;
+        let places: BTreeSet<i64> = known.iter().copied().collect();
+        let meets = |page: &LandedPage| page.ids.iter().any(|id| places.contains(id));
+        let is_new = |id: &i64| !places.contains(id);
+        let (pages, mut read) = (pagination.total_pages, vec![first]);
+        while !read.last().is_some_and(meets) && (read.len() as u32) < pages {
+            read.push(self.land_behind(read.len() as u32 + 1).await?);
+        }
+        let head: Vec<i64> = read.iter().flat_map(|page| &page.ids).copied().collect();
+        let head: Vec<i64> = head.into_iter().take_while(is_new).collect();
+        let mut tail: Vec<i64> = Vec::new();
+        // Categories hardly ever change.
+        let is_unchanged = head.is_empty() && pagination.total == known.len() as u64;
+        let is_met = is_unchanged && self.window.resource == Resource::Categories;
+        let from = if is_met { pages } else { read.len() as u32 };
+        for number in (from + 1..=pages).rev() {
+            let page = self.land_behind(number).await?;
+            let is_met = meets(&page);
+            let new = page.ids.iter().rev().take_while(|id| is_new(id));
+            tail.extend(new);
+            read.push(page);
+            if is_met {
+                break;
+            }
+        }
+        let head_ids: BTreeSet<i64> = head.iter().copied().collect();
+        tail.retain(|id| !head_ids.contains(id));
+        tail.reverse();
+        let now = [head, known, tail].concat();
+        let mut gone = Gone::new(now, pagination.total, pagination);
+        for page in &read {
+            let is_of_it = page.pagination.total == pagination.total && page.rows == page.ids.len();
+            if !is_of_it || !gone.read(page.number, &page.ids) {
+                return Ok(None);
+            }
+        }
+        look_for_gone(self, gone, pagination.total).await
+    }
+}

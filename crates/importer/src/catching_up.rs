@@ -10,9 +10,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan as _};
 
 use crate::ports::landing::RunLease;
 use crate::ports::platform::Pagination;
-use crate::ports::runs::{
-    CarriedList, CatchUp, Finished, Run, RunOptions, Runs, StoredWindow,
-};
+use crate::ports::runs::{CarriedList, CatchUp, Finished, Run, RunOptions, Runs, StoredWindow};
 
 /// The ends of the lists, and the order that was updated last.
 const CLOSING_REQUESTS: u64 = 8;
@@ -47,7 +45,8 @@ pub async fn wanted(
     };
     let today = riyadh_date(now);
     let wanted = DayRange::last_months(today, options.months);
-    let lists_are_old = lists_read_at(&run).is_some_and(|at| now.duration_since(at) > LISTS_STAY_TRUE);
+    let lists_are_old =
+        lists_read_at(&run).is_some_and(|at| now.duration_since(at) > LISTS_STAY_TRUE);
     Ok(Some(WantedCatchUp {
         options: RunOptions {
             months: options.months.max(run.options.months),
@@ -111,7 +110,11 @@ pub(crate) async fn plan(
     let listed = windows.iter().filter_map(StoredWindow::order_days);
     let added = fresh.into_iter().chain(older.iter().copied());
     let plan = Plan {
-        windows: fresh.into_iter().chain(listed).chain(older.iter().copied()).collect(),
+        windows: fresh
+            .into_iter()
+            .chain(listed)
+            .chain(older.iter().copied())
+            .collect(),
         ..requests(probe, &older, catch_up)
     };
     let added: Vec<_> = added.map(|days| (Resource::Orders, Some(days))).collect();
@@ -174,7 +177,12 @@ fn older_days(probe: &Probe, covers: DayRange) -> Vec<DayRange> {
     gap.map_or(vec![], |gap| {
         let orders = probe.orders * u64::from(gap.days()) / u64::from(covers.days());
         let range = gap;
-        Plan::from_probe(Probe { range, orders, ..probe.clone() }).windows
+        Plan::from_probe(Probe {
+            range,
+            orders,
+            ..probe.clone()
+        })
+        .windows
     })
 }
 

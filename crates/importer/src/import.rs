@@ -16,6 +16,7 @@ use domain::window::DayRange;
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
+use crate::catching_up;
 use crate::claim::claim_or_wait;
 use crate::clocks;
 use crate::memory::Memory;
@@ -29,7 +30,6 @@ use crate::ports::landing::{Landing, RunLease};
 use crate::ports::platform::{BudgetReading, Platform};
 use crate::ports::processes::Owner;
 use crate::ports::runs::{Claim, Held, Holder, Run, RunOptions, Runs};
-use crate::catching_up;
 use crate::probe::{ProbeRequest, probe};
 use crate::progress::{Phase, Progress, Tracker};
 use crate::recent::{CLOCKS_APART, MISREAD};
@@ -163,7 +163,9 @@ pub async fn import_as(
             }
         };
         match worked {
-            (Outcome::Completed(certificate), run) if !is_enough(importer, &run, options, reading) => {
+            (Outcome::Completed(certificate), run)
+                if !is_enough(importer, &run, options, reading) =>
+            {
                 observer.goes_on(&run, &certificate);
             }
             (outcome, _) => return Ok(outcome),
@@ -192,10 +194,9 @@ async fn begin(
         let run = runs.create_or_join_catch_up(merchant, options, range, wanted.catch_up);
         return run.await;
     }
-    let range = options
-        .only
-        .and_then(|only| only.days)
-        .unwrap_or_else(|| DayRange::last_months(domain::instant::riyadh_date(now), options.months));
+    let range = options.only.and_then(|only| only.days).unwrap_or_else(|| {
+        DayRange::last_months(domain::instant::riyadh_date(now), options.months)
+    });
     runs.create_or_join(merchant, options, range).await
 }
 

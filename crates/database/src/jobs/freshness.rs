@@ -15,22 +15,27 @@ use crate::failure::Trouble;
 /// passed since its latest run began or ended and since it was last taken; a time that lies in
 /// the future was written while a clock was ahead. Left alone are shops without a finished
 /// import or a connection that serves, with a run that is not over, or whose run failed because
-/// the connection no longer served. Of two workers at once, the second finds the mark of the
+/// the connection no longer served. But a run that a command at a terminal has left half done is
+/// gone on with. Of two workers at once, the second finds the mark of the
 /// first.
 const TAKE_DUE: &str = "
     WITH period AS (
-        SELECT m.id, greatest(m.kept_fresh_at, l.created_at, l.ended_at) AS touched_at,
+        SELECT m.id, greatest(m.kept_fresh_at, l.created_at, l.ended_at, l.progressed_at) AS touched_at,
                mod(('x' || substr(md5(m.id::text), 1, 7))::bit(28)::integer::numeric,
                    $2::numeric) AS phase
         FROM salla_sync.merchants m
         JOIN salla_sync.connections c
           ON c.merchant_id = m.id AND c.is_current AND c.state <> 'DISCONNECTED'
         CROSS JOIN LATERAL (
-            SELECT r.created_at, r.ended_at, r.state, r.failure_code
+            SELECT r.created_at, r.ended_at, r.progressed_at, r.state, r.failure_code, r.is_job,
+                   r.lease_until
             FROM salla_sync.sync_runs r
             WHERE r.merchant_id = m.id ORDER BY r.number DESC LIMIT 1) l
         WHERE (l.state IN ('COMPLETED', 'CANCELLED')
-               OR l.state = 'FAILED' AND l.failure_code <> ALL ($3))
+               OR l.state = 'FAILED' AND l.failure_code <> ALL ($3)
+               OR l.state = 'PENDING' AND NOT l.is_job
+               OR l.state = 'IN_PROGRESS' AND NOT l.is_job
+                  AND l.lease_until < now() - interval '10 minutes')
           AND EXISTS (
               SELECT FROM salla_sync.sync_runs r
               WHERE r.merchant_id = m.id AND r.state = 'COMPLETED'

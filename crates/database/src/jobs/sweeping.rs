@@ -148,7 +148,11 @@ pub(crate) async fn send_reconnected(pool: &PgPool, now: Timestamp) -> Result<Ve
             None => DayRange::last_months(riyadh_date(now), run.options.months),
         };
         let ids = (run.merchant, RunId(new_id(now)));
-        sent.push(start(pool, ids, &run.options, range, run.catches_up, now).await?.id);
+        sent.push(
+            start(pool, ids, &run.options, range, run.catches_up, now)
+                .await?
+                .id,
+        );
     }
     Ok(sent)
 }

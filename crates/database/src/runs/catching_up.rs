@@ -7,9 +7,7 @@ use domain::run::{RunId, WindowId};
 use domain::shop::MerchantId;
 use domain::window::DayRange;
 use importer::ports::landing::RunLease;
-use importer::ports::runs::{
-    CarriedList, ChangeHead, Finished, OrderMoments, Run, WindowList,
-};
+use importer::ports::runs::{CarriedList, ChangeHead, Finished, OrderMoments, Run, WindowList};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
@@ -97,11 +95,11 @@ const TAKE_PENDING: &str = former_runs!(
     "UPDATE salla_sync.pending_details p SET run_id = $1 FROM former f WHERE f.id = p.run_id"
 );
 
-/// Of a window that is scanned again and again every scan would be kept for ever.
+/// Of a window that is scanned again and again every scan would be kept for ever. The last two
+/// prove it.
 const FORGET_EARLIER_SCANS: &str = "
     DELETE FROM salla_sync.sync_pages p USING salla_sync.sync_windows w
-    WHERE w.run_id = $1 AND p.window_id = w.id
-      AND (p.walk < w.walk - 1 OR p.walk < w.walk AND w.settled_at IS NOT NULL)";
+    WHERE w.run_id = $1 AND p.window_id = w.id AND p.walk < w.walk - 1";
 
 pub(crate) async fn take_over(pool: &PgPool, lease: RunLease, since: RunId) -> Result<(), Trouble> {
     let mut tx = pool.begin().await?;
@@ -167,7 +165,8 @@ pub(crate) async fn window_list(
     let mut list = WindowList::default();
     let mut seen = HashSet::new();
     for (ids, without_id) in pages {
-        list.ids.extend(ids.into_iter().filter(|id| seen.insert(*id)));
+        list.ids
+            .extend(ids.into_iter().filter(|id| seen.insert(*id)));
         list.without_id += without_id.cast_unsigned();
     }
     Ok(list)

@@ -28,8 +28,8 @@ use importer::ports::clock::Clock;
 use importer::ports::landing::RunLease;
 use importer::ports::processes::Owner;
 use importer::ports::runs::{
-    CarriedList, CatchUp, ChangeHead, Claim, DatabaseClock, Finished, Held, OrderMoments, Part, Run,
-    RunOptions, Runs, ShopSummary, StoredWindow, WindowList,
+    CarriedList, CatchUp, ChangeHead, Claim, DatabaseClock, Finished, Held, OrderMoments, Part,
+    Run, RunOptions, Runs, ShopSummary, StoredWindow, WindowList,
 };
 use jiff::Timestamp;
 use sqlx::PgPool;

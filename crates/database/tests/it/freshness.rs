@@ -89,19 +89,26 @@ async fn shops_that_cannot_be_read_or_are_being_read_are_left_alone() {
     }
 }
 
-/// A run that failed for a reason that may pass is begun again.
+/// A run that failed for a reason that may pass is begun again, and one that a command has left
+/// is gone on with.
 #[tokio::test]
-async fn a_shop_whose_run_failed_is_due_again() {
-    let db = TestDatabase::create().await;
-    shops(&db, 1, 72).await;
-    change(
-        &db,
-        "INSERT INTO salla_sync.sync_runs
-             (id, merchant_id, state, failure_code, months, keep_raw, range_from, range_to, created_at)
-         SELECT gen_random_uuid(), merchant_id, 'FAILED', 'unbalanced', 12, true, range_from,
-                range_to, created_at
-         FROM salla_sync.sync_runs",
-    )
-    .await;
-    assert_eq!(take_due(&db, HOUR).await.len(), 1);
+async fn a_shop_whose_run_failed_or_was_left_is_due_again() {
+    for (state, code) in [
+        ("FAILED", Some("unbalanced")),
+        ("PENDING", None),
+        ("IN_PROGRESS", None),
+    ] {
+        let db = TestDatabase::create().await;
+        shops(&db, 1, 72).await;
+        let sql = "
+            INSERT INTO salla_sync.sync_runs
+                (id, merchant_id, state, failure_code, months, keep_raw, range_from, range_to,
+                 created_at, lease_until)
+            SELECT gen_random_uuid(), merchant_id, $1, $2, 12, true, range_from, range_to,
+                   created_at, now() - interval '1 hour'
+            FROM salla_sync.sync_runs";
+        let left = sqlx::query(sql).bind(state).bind(code);
+        left.execute(db.pool()).await.unwrap();
+        assert_eq!(take_due(&db, HOUR).await.len(), 1, "{state}");
+    }
 }

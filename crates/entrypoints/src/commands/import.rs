@@ -264,7 +264,11 @@ pub fn report(job: &Job, outcome: Outcome) -> Exit {
             Exit::Done
         }
         Outcome::Halted(run) => {
-            print_missing(job, "halted", &format!("the import of this shop is {}", run.state));
+            print_missing(
+                job,
+                "halted",
+                &format!("the import of this shop is {}", run.state),
+            );
             note(format!(
                 "The import of this shop is {} (run {id}). Go on with `salla-sync runs {} {id}`.",
                 run.state,
@@ -277,7 +281,11 @@ pub fn report(job: &Job, outcome: Outcome) -> Exit {
             Exit::Taken
         }
         Outcome::Taken(holder) => {
-            print_missing(job, "taken", &format!("{} is importing this shop", holder.owner));
+            print_missing(
+                job,
+                "taken",
+                &format!("{} is importing this shop", holder.owner),
+            );
             note(format!(
                 "Another process ({}) is importing this shop; its lease lasts until {}. See \
                  `salla-sync status`.",

@@ -18,7 +18,9 @@ pub async fn run(arguments: ResyncArgs, database: &DatabaseArgs) -> anyhow::Resu
         Ok(ready) => ready,
         Err(failure) => return Ok(failed(&failure)),
     };
-    ready.import_part(Some(Only { resource, days }), 0, part).await
+    ready
+        .import_part(Some(Only { resource, days }), 0, part)
+        .await
 }
 
 /// The days of the orders to read again, or why that cannot be meant.

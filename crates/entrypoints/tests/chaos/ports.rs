@@ -19,7 +19,8 @@ use importer::ports::landing::{
 use importer::ports::platform::{Answer, BudgetReading, Page, PageRequest, Platform};
 use importer::ports::processes::Owner;
 use importer::ports::runs::{
-    CarriedList, CatchUp, ChangeHead, Claim, DatabaseClock, Finished, Held, OrderMoments, Part, Run, RunOptions, Runs, ShopSummary, StoredWindow, WindowList,
+    CarriedList, CatchUp, ChangeHead, Claim, DatabaseClock, Finished, Held, OrderMoments, Part,
+    Run, RunOptions, Runs, ShopSummary, StoredWindow, WindowList,
 };
 use jiff::{SignedDuration, Timestamp};
 

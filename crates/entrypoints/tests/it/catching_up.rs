@@ -49,7 +49,9 @@ impl Counter {
     fn since(&self, service: &TestService) -> BTreeMap<Endpoint, u64> {
         let now = service.simulator.ledger().by_endpoint;
         let before = |endpoint| self.0.get(&endpoint).copied().unwrap_or(0);
-        let counts = now.into_iter().map(|(endpoint, n)| (endpoint, n - before(endpoint)));
+        let counts = now
+            .into_iter()
+            .map(|(endpoint, n)| (endpoint, n - before(endpoint)));
         counts.filter(|(_, n)| *n > 0).collect()
     }
 }
@@ -57,7 +59,9 @@ impl Counter {
 /// All but those for the details of orders.
 fn of_lists(counts: &BTreeMap<Endpoint, u64>) -> u64 {
     let details = [Endpoint::Order, Endpoint::OrderItems];
-    let lists = counts.iter().filter(|(endpoint, _)| !details.contains(endpoint));
+    let lists = counts
+        .iter()
+        .filter(|(endpoint, _)| !details.contains(endpoint));
     lists.map(|(_, n)| n).sum()
 }
 
@@ -77,7 +81,11 @@ async fn a_shop_in_which_nothing_changed_costs_a_dozen_requests() {
             let counter = Counter::of(&service);
             catch_up(&service).await;
             let counts = counter.since(&service);
-            assert!(counts.values().sum::<u64>() <= 12, "{app_age:?}: {counts:?}");
+            eprintln!("{app_age:?}: nothing changed, {counts:?}");
+            assert!(
+                counts.values().sum::<u64>() <= 12,
+                "{app_age:?}: {counts:?}"
+            );
         }
     }
 }
@@ -109,10 +117,17 @@ async fn orders_that_changed_cost_their_pages_and_their_details() {
         let counter = Counter::of(&service);
         let (_, certificate) = catch_up(&service).await;
         let counts = counter.since(&service);
+        eprintln!("{app_age:?}: {changed} changed, {counts:?}");
         let lists = of_lists(&counts);
-        assert!(lists <= 12 + changed.div_ceil(60), "{app_age:?}: {changed} changed, {counts:?}");
+        assert!(
+            lists <= 12 + changed.div_ceil(60),
+            "{app_age:?}: {changed} changed, {counts:?}"
+        );
         let details = counts.get(&Endpoint::Order).copied().unwrap_or(0);
-        assert!(details <= changed + 5, "{app_age:?}: {changed} changed, {counts:?}");
+        assert!(
+            details <= changed + 5,
+            "{app_age:?}: {changed} changed, {counts:?}"
+        );
         assert!(certificate.as_of > now - SignedDuration::from_secs(60));
     }
 }
@@ -130,12 +145,23 @@ async fn what_is_gone_is_found_and_what_came_back_is_there_again() {
             .collect();
         let [gone, hidden] = [orders[400], orders[200]];
         assert!(handle.delete_order(gone) && handle.hide_order(hidden));
-        let product = handle.view().truth_products().nth(75).expect("a product").id;
-        let customer = handle.view().truth_customers().nth(90).expect("a customer").id;
+        let product = handle
+            .view()
+            .truth_products()
+            .nth(75)
+            .expect("a product")
+            .id;
+        let customer = handle
+            .view()
+            .truth_customers()
+            .nth(90)
+            .expect("a customer")
+            .id;
         assert!(handle.delete_product(product) && handle.delete_customer(customer));
         let counter = Counter::of(&service);
         let (_, certificate) = catch_up(&service).await;
         let counts = counter.since(&service);
+        eprintln!("{app_age:?}: four are gone, {counts:?}");
         assert_eq!(certificate.vanished, 2);
         assert!(of_lists(&counts) <= 12 + 24, "{app_age:?}: {counts:?}");
         assert!(handle.unhide_order(hidden));
@@ -144,6 +170,22 @@ async fn what_is_gone_is_found_and_what_came_back_is_there_again() {
         catch_up(&service).await;
         catch_up(&service).await;
     }
+}
+
+/// What somebody has deleted from the tables is missing from the certificate and read again.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_were_deleted_here_are_put_back() {
+    let service = TestService::start(shop(AppAge::Expanded)).await;
+    service.import_and_compare().await;
+    for sql in [
+        "DELETE FROM salla.order_items WHERE order_id % 3 = 0",
+        "DELETE FROM salla.orders WHERE id % 7 = 0",
+        "DELETE FROM salla.products WHERE id % 5 = 0",
+    ] {
+        let delete = sqlx::query(sql).execute(service.open.database.pool());
+        delete.await.expect("rows can be deleted");
+    }
+    catch_up(&service).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -225,13 +267,13 @@ impl Changes {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_has_changed_the_shop_is_true_again() {
-    for (seed, app_age) in (0..6).zip(AGES.into_iter().cycle()) {
+    for (seed, app_age) in (0..4).zip(AGES.into_iter().cycle()) {
         let mut scenario = shop(app_age);
         scenario.shop.seed = seed;
         let service = TestService::start(scenario).await;
         let range = service.import_and_compare().await.range;
         let mut changes = Changes::of(seed);
-        for round in 0..5 {
+        for round in 0..4 {
             eprintln!("seed {seed}, round {round}");
             changes.make(&service, range);
             catch_up(&service).await;
@@ -282,7 +324,7 @@ async fn a_program_that_is_killed_while_it_catches_up_loses_nothing() {
         let today = domain::instant::riyadh_date(service.clock.now());
         let range = DayRange::last_months(today, 12);
         let mut changes = Changes::of(seed);
-        for round in 0..3 {
+        for round in 0..2 {
             changes.make(&service, range);
             for _ in 0..3 {
                 let after = service.simulator.ledger().requests + changes.random.u64(1..16);
@@ -343,7 +385,9 @@ async fn the_same_command_again_reads_what_has_come_since() {
     let loaded = |certificate: &Value| -> u64 {
         let windows = certificate["windows"].as_array().expect("windows");
         let orders = windows.iter().filter(|w| w["resource"] == "orders");
-        orders.map(|w| w["loaded"].as_u64().expect("a number")).sum()
+        orders
+            .map(|w| w["loaded"].as_u64().expect("a number"))
+            .sum()
     };
     let today = domain::instant::riyadh_date(service.clock.now());
     let range = DayRange::last_months(today, 12);
@@ -377,7 +421,10 @@ async fn a_first_try_that_was_cut_off_is_superseded_by_the_real_import() {
     assert_eq!(output.status.code(), Some(0), "{said}");
     let certificate: Value = serde_json::from_slice(&output.stdout).expect("a certificate");
     let windows = certificate["windows"].as_array().expect("windows");
-    assert!(windows.iter().all(|w| w["cut_short"] == false), "{certificate}");
+    assert!(
+        windows.iter().all(|w| w["cut_short"] == false),
+        "{certificate}"
+    );
     finish_and_compare(&service).await;
 }
 
@@ -423,5 +470,8 @@ async fn a_worker_keeps_a_finished_shop_true() {
     let run = jobs.find(started[0]).await.expect("it answers");
     office.compare(&run.expect("the run is there")).await;
     // It is no news that a shop is true.
-    assert_eq!(office.notifications().await, [NotificationKind::SyncComplete]);
+    assert_eq!(
+        office.notifications().await,
+        [NotificationKind::SyncComplete]
+    );
 }

@@ -95,7 +95,11 @@ struct Asked {
 
 impl Asked {
     fn note(&mut self, read: &Read) {
-        let lacking = read.rows.iter().filter(|row| !row.is_whole).map(|row| row.id);
+        let lacking = read
+            .rows
+            .iter()
+            .filter(|row| !row.is_whole)
+            .map(|row| row.id);
         let lacking: BTreeSet<i64> = lacking.collect();
         let is_lacking = |id: &&i64| lacking.contains(id);
         let in_doubt = |id: &&i64| read.in_doubt.contains(id) && !read.changed.contains(id);
@@ -115,27 +119,38 @@ impl Asked {
         shop.landing.ask_again(shop.lease, &ids).await?;
         details::complete_orders(shop, &[]).await?;
         let doubted = self.in_doubt.into_iter();
+        let mut before = None;
         for id in doubted.filter(|id| !self.surely.contains(id)) {
-            if !self.everything && is_as_it_was(shop, id, former).await? {
-                // Whatever comes after it in the list was updated before it.
+            let unchanged = unchanged_since(shop, id).await?;
+            if !self.everything && ends_doubt(former, before, unchanged) {
                 break;
             }
+            before = unchanged;
         }
         Ok(())
     }
 }
 
-/// Fetches an order's details. They tell when it was updated, where its list row does not.
-async fn is_as_it_was(shop: &Workshop, id: i64, former: &Head) -> Result<bool, Failure> {
+/// Whatever stands behind an order in the list of changes was not updated after it. So where an
+/// order is as it was, those behind it are too, unless they were updated in the very second in
+/// which the former list was read: not if the order was updated before that, or before the one
+/// ahead of it.
+fn ends_doubt(former: &Head, before: Option<Timestamp>, unchanged: Option<Timestamp>) -> bool {
+    let former = Head {
+        last_update: unchanged,
+        ..former.clone()
+    };
+    unchanged.is_some() && (!former.may_share_its_second() || unchanged < before)
+}
+
+/// Fetches an order's details, which tell when it was updated where its list row does not.
+/// Nothing if it was updated since they were fetched last.
+async fn unchanged_since(shop: &Workshop, id: i64) -> Result<Option<Timestamp>, Failure> {
     let before = updated_at(shop, id).await?;
     shop.landing.ask_again(shop.lease, &[id]).await?;
     details::complete_orders(shop, &[]).await?;
-    let is_the_same = before.is_some() && before == updated_at(shop, id).await?;
-    let former = Head {
-        last_update: before,
-        ..former.clone()
-    };
-    Ok(is_the_same && !former.may_share_its_second())
+    let is_the_same = before == updated_at(shop, id).await?;
+    Ok(before.filter(|_| is_the_same))
 }
 
 async fn updated_at(shop: &Workshop, id: i64) -> Result<Option<Timestamp>, Failure> {
@@ -157,10 +172,7 @@ async fn carry_orders(
     plan: &Plan,
     read: &Read,
 ) -> Result<Vec<StoredWindow>, Failure> {
-    let listed = shop
-        .runs
-        .count_listed(shop.lease, Resource::Orders)
-        .await?;
+    let listed = shop.runs.count_listed(shop.lease, Resource::Orders).await?;
     let new = new_orders(shop, plan, read).await?;
     let none_is_gone = read.total == Some(listed + new.len() as u64);
     let windows = windows_of(shop, Resource::Orders).await?.into_iter();
@@ -300,7 +312,10 @@ async fn lists(shop: &Workshop) -> Result<(), Failure> {
         .partition(|window| window.is_sliced);
     let mut again = Vec::new();
     for window in simple {
-        tracing::info!(resource = window.resource.as_str(), "the list is scanned again");
+        tracing::info!(
+            resource = window.resource.as_str(),
+            "the list is scanned again"
+        );
         again.push(begin_anew(shop, window.clone()).await?);
     }
     let is_scanned = !again.is_empty();
@@ -422,5 +437,32 @@ impl Walk<'_> {
             }
         }
         look_for_gone(self, gone, pagination.total).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubt_ends_with_an_order_that_was_surely_updated_before_the_former_list_was_read() {
+        let at = |second| Timestamp::from_second(second).ok();
+        let former = Head {
+            asked_at: at(1_000_000),
+            ..Head::default()
+        };
+        for (before, unchanged, ends) in [
+            (None, None, false),
+            (None, at(990_000), true),
+            // Perhaps of the second in which the list was read.
+            (None, at(1_000_000), false),
+            (at(1_000_000), at(1_000_000), false),
+            (at(1_000_000), at(999_999), true),
+            // The one ahead was updated since.
+            (None, at(999_999), false),
+        ] {
+            let found = ends_doubt(&former, before, unchanged);
+            assert_eq!(found, ends, "{before:?} {unchanged:?}");
+        }
     }
 }

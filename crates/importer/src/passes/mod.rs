@@ -4,8 +4,8 @@
 //! shows of them.
 
 mod behind;
-pub(crate) mod ceiling;
 pub(crate) mod catching_up;
+pub(crate) mod ceiling;
 mod changes;
 pub(crate) mod closing;
 mod created;

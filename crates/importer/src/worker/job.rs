@@ -142,9 +142,7 @@ impl Worker {
         };
         let runs = self.ports.runs.as_ref();
         let now = self.ports.clock.now();
-        if let Some(wanted) =
-            catching_up::wanted(runs, job.merchant, &options, false, now).await?
-        {
+        if let Some(wanted) = catching_up::wanted(runs, job.merchant, &options, false, now).await? {
             let (options, range) = (&wanted.options, wanted.range);
             let run = runs.create_or_join_catch_up(job.merchant, options, range, wanted.catch_up);
             return run.await;

@@ -33,15 +33,15 @@ fn arrived(shop: &[ListedOrder], id: i64) -> ListedOrder {
     }
 }
 
-async fn imported(shape: Shape) -> (Arc<ScriptedShop>, Arc<MemoryStore>) {
-    let (shop, store) = (shop(DAYS, PER_DAY, shape), Arc::<MemoryStore>::default());
+async fn imported(days: i64, shape: Shape) -> (Arc<ScriptedShop>, Arc<MemoryStore>) {
+    let (shop, store) = (shop(days, PER_DAY, shape), Arc::<MemoryStore>::default());
     completed(run(&shop, &store).await);
     (shop, store)
 }
 
 #[tokio::test(start_paused = true)]
 async fn orders_that_came_cost_their_pages_and_one_request_for_their_window() {
-    let (shop, store) = imported(Shape::Full).await;
+    let (shop, store) = imported(DAYS, Shape::Full).await;
     for n in 0..25 {
         let mut orders = shop.orders.lock().unwrap();
         let order = arrived(&orders, 9_000_000 + n);
@@ -59,7 +59,7 @@ async fn orders_that_came_cost_their_pages_and_one_request_for_their_window() {
 #[tokio::test(start_paused = true)]
 async fn an_order_that_is_gone_is_looked_for_by_halving() {
     for gone in [0, 1_000, (DAYS * PER_DAY - 1) as usize] {
-        let (shop, store) = imported(Shape::Full).await;
+        let (shop, store) = imported(DAYS, Shape::Full).await;
         shop.orders.lock().unwrap().remove(gone);
         let before = shop.requests();
         assert!(completed(run(&shop, &store).await).balances());
@@ -73,16 +73,20 @@ async fn an_order_that_is_gone_is_looked_for_by_halving() {
 /// Between the list of changes and the window, so that the window has one more.
 #[tokio::test(start_paused = true)]
 async fn an_order_that_comes_meanwhile_has_no_window_scanned() {
-    let (shop, store) = imported(Shape::Full).await;
+    let (shop, store) = imported(DAYS, Shape::Full).await;
     {
         let mut orders = shop.orders.lock().unwrap();
         let order = arrived(&orders, 9_000_000);
         orders.push(order);
     }
-    shop.change_before(1, |page| page.sort == Sort::OldestFirst && page.days.is_some(), |orders| {
-        let order = arrived(orders, 9_000_001);
-        orders.push(order);
-    });
+    shop.change_before(
+        1,
+        |page| page.sort == Sort::OldestFirst && page.days.is_some(),
+        |orders| {
+            let order = arrived(orders, 9_000_001);
+            orders.push(order);
+        },
+    );
     let before = shop.requests();
     assert!(completed(run(&shop, &store).await).balances());
     let requests = shop.requests() - before;
@@ -94,21 +98,24 @@ async fn an_order_that_comes_meanwhile_has_no_window_scanned() {
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_fails_at_any_request_leaves_everything_to_the_next() {
     for at in 1..14 {
-        let (shop, store) = imported(Shape::Header).await;
+        let (shop, store) = imported(40, Shape::Header).await;
         {
             let mut orders = shop.orders.lock().unwrap();
             let order = arrived(&orders, 9_000_000);
             orders.push(order);
-            orders.remove(500);
+            orders.remove(100);
             let updated_at = orders.iter().map(|order| order.updated_at).max().unwrap() + 1;
-            orders[900].revision += 1;
-            orders[900].updated_at = updated_at;
+            orders[200].revision += 1;
+            orders[200].updated_at = updated_at;
         }
         let what = String::from("cut");
         let failure = Failure::Transient { what };
         *shop.fails_at.lock().unwrap() = Some((shop.requests() + at, failure));
         let outcome = run(&shop, &store).await;
-        assert!(matches!(outcome, Outcome::Interrupted(_)), "{at}: {outcome:?}");
+        assert!(
+            matches!(outcome, Outcome::Interrupted(_)),
+            "{at}: {outcome:?}"
+        );
         assert!(completed(run(&shop, &store).await).balances(), "{at}");
         assert_all_are_there(&store, &shop);
     }

@@ -24,8 +24,9 @@ use importer::ports::landing::{
 use importer::ports::platform::{Decoded, Page, Records};
 use importer::ports::processes::Owner;
 use importer::ports::runs::{
-    CarriedList, CatchUp, ChangeHead, Claim, DatabaseClock, Finished, Held, Holder, OrderMoments, Part,
-    RecordedFailure, Run, RunOptions, Runs, ShopSummary, StoredProgress, StoredWindow, WindowList,
+    CarriedList, CatchUp, ChangeHead, Claim, DatabaseClock, Finished, Held, Holder, OrderMoments,
+    Part, RecordedFailure, Run, RunOptions, Runs, ShopSummary, StoredProgress, StoredWindow,
+    WindowList,
 };
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -434,7 +435,11 @@ impl Runs for MemoryStore {
     ) -> Result<Run, Failure> {
         {
             let mut state = self.0.lock().unwrap();
-            if state.run.as_ref().is_some_and(|run| run.state == RunState::Completed) {
+            if state
+                .run
+                .as_ref()
+                .is_some_and(|run| run.state == RunState::Completed)
+            {
                 state.run = None;
             }
         }

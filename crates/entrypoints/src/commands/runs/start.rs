@@ -34,10 +34,12 @@ pub(super) async fn extend(
     let shop = super::shop(open, arguments.shop).await?;
     require_finished(open.runs().as_ref(), shop.merchant, "salla-sync runs start").await?;
     let options = everything(arguments.months);
-    Ok(match catch_up(open, shop.merchant, &options, false).await? {
-        Some(run) => report(&run, &options, arguments.json),
-        None => Exit::Failed,
-    })
+    Ok(
+        match catch_up(open, shop.merchant, &options, false).await? {
+            Some(run) => report(&run, &options, arguments.json),
+            None => Exit::Failed,
+        },
+    )
 }
 
 fn everything(months: u16) -> RunOptions {

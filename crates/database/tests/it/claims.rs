@@ -54,13 +54,37 @@ async fn callers_at_once_get_the_same_run() {
     assert_eq!(count, 1);
 }
 
+/// Its rows stay; the one who works on it is not disturbed.
+#[tokio::test]
+async fn a_first_try_is_superseded_by_an_import_unless_somebody_works_on_it() {
+    let db = TestDatabase::create().await;
+    let runs = db.database().runs();
+    let merchant = runs.ensure_merchant(&shop_info(1)).await.unwrap();
+    let small = RunOptions {
+        max_orders: Some(50),
+        ..options()
+    };
+    let first = runs.create_or_join(merchant, &small, range());
+    let first = first.await.unwrap();
+    let lease = claim(&runs, first.id, "a").await;
+    let joined = runs.create_or_join(merchant, &options(), range());
+    assert_eq!(joined.await.unwrap().id, first.id);
+    runs.release(lease).await.unwrap();
+    let real = runs.create_or_join(merchant, &options(), range());
+    let real = real.await.unwrap();
+    assert_ne!(real.id, first.id);
+    assert_eq!(real.options, options());
+    let over = runs.claim(first.id, &Owner::named("b"), LEASE);
+    assert!(matches!(over.await.unwrap(), Claim::Over(_)));
+}
+
 #[tokio::test]
 async fn joining_depends_on_the_state() {
     let db = TestDatabase::create().await;
     let runs = db.database().runs();
     let merchant = runs.ensure_merchant(&shop_info(1)).await.unwrap();
     let small = RunOptions {
-        max_orders: Some(50),
+        months: 6,
         ..options()
     };
     let first = runs

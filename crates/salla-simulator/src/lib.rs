@@ -52,17 +52,18 @@ mod shop_handle;
 mod simulator;
 mod truth;
 mod visit;
+mod webhooks;
 
 pub use api::Endpoint;
 pub use clock::{SimClock, present};
 pub use drift::{DriftEvent, DriftKind};
 pub use ledger::LedgerReport;
 pub use scenario::{
-    AppAge, Block, Ceiling, CeilingHow, ClockSpec, CustomerDates, CustomersLimit, DateFilter,
-    Drift, DriftCounts, EmptyLinks, EndlessPages, Fault, FaultRates, Filling, FilterZone,
-    FloatDigits, ItemLoss, ItemProduct, Latency, LifetimeField, Limits, ListManners, Lists,
-    LongRecords, Oauth, Outage, OutageLength, PlanLimits, ProductFilters, Quirks, ResourceDrift,
-    RetryAfter, Scenario, ShopState, Temperament, TextDamage, ThrottleBody,
+    AppAge, Block, Ceiling, CeilingHow, ClockSpec, Consent, CustomerDates, CustomersLimit,
+    DateFilter, Drift, DriftCounts, EmptyLinks, EndlessPages, Fault, FaultRates, Filling,
+    FilterZone, FloatDigits, ItemLoss, ItemProduct, Latency, LifetimeField, Limits, ListManners,
+    Lists, LongRecords, Oauth, Outage, OutageLength, PlanLimits, ProductFilters, Quirks,
+    ResourceDrift, RetryAfter, Scenario, ShopState, Temperament, TextDamage, ThrottleBody,
 };
 pub use shop::invalid::{InvalidKind, InvalidRates};
 pub use shop::{
@@ -75,6 +76,8 @@ pub use truth::{
     MonthTotal, Resource, ShopView, Truth, TruthCategory, TruthCustomer, TruthGaps, TruthItem,
     TruthOrder, TruthProduct, TruthRejection, TruthStatus, TruthVariant,
 };
+
+pub use webhooks::{Delivery, Disorder, Strategy, Webhook, WebhookTarget};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

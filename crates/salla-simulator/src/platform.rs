@@ -132,11 +132,15 @@ impl Platform {
 
     /// Another pair of tokens for a shop that is there already.
     pub(crate) fn consent(&self, shop: &Arc<SimulatedShop>) -> Tokens {
-        let shops = self.shops();
-        let number = shops.iter().position(|known| Arc::ptr_eq(known, shop));
-        let number = number.expect("a handle is given out for shops of this platform only");
+        let number = self.number_of(shop);
         let oauth = &self.scenario().oauth;
         locked(&self.grants).consent(number, self.clock.micros(), oauth)
+    }
+
+    pub(crate) fn number_of(&self, shop: &Arc<SimulatedShop>) -> usize {
+        let shops = self.shops();
+        let number = shops.iter().position(|known| Arc::ptr_eq(known, shop));
+        number.expect("a handle is given out for shops of this platform only")
     }
 
     pub(crate) fn queue_fault(&self, endpoint: Endpoint, fault: Fault) {

@@ -6,6 +6,7 @@ use crate::ledger::LedgerReport;
 use crate::platform::{Platform, SimulatedShop};
 use crate::shop::{Edit, Original};
 use crate::truth::{Resource, ShopView, Truth};
+use crate::webhooks::Webhook;
 use crate::{locked, simulator};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -36,6 +37,12 @@ impl ShopHandle {
     pub fn install_again(&self) -> (String, String) {
         let tokens = self.platform.consent(&self.state);
         (tokens.access, tokens.refresh)
+    }
+
+    /// The merchant removes the app: all tokens of the shop are dead.
+    pub fn uninstall(&self) {
+        let number = self.platform.number_of(&self.state);
+        locked(&self.platform.grants).uninstall(number);
     }
 
     pub fn view(&self) -> ShopView {
@@ -132,5 +139,38 @@ impl ShopHandle {
 
     fn now(&self) -> i64 {
         self.platform.clock.now().as_second()
+    }
+}
+
+/// What Salla sends to the app about the shop.
+impl ShopHandle {
+    /// `app.store.authorize` with these tokens, as if authorized at this moment.
+    pub fn authorized(&self, (access, refresh): (&str, &str), at: Timestamp) -> Webhook {
+        let oauth = &self.platform.scenario().oauth;
+        let expires = at.as_second() + oauth.access_token_seconds;
+        let data = serde_json::json!({
+            "access_token": access,
+            "expires": expires,
+            "refresh_token": refresh,
+            "scope": oauth.scopes.join(" "),
+            "token_type": "bearer",
+        });
+        Webhook::of_app("app.store.authorize", self.merchant_id(), at, data)
+    }
+
+    /// Another event of the app, such as `app.uninstalled` or `app.trial.started`.
+    pub fn app_event(&self, event: &str, at: Timestamp) -> Webhook {
+        let data = serde_json::json!({
+            "id": 1_234_567,
+            "app_name": "تطبيق",
+            "app_type": "app",
+            "store_type": "demo",
+        });
+        Webhook::of_app(event, self.merchant_id(), at, data)
+    }
+
+    /// An event about a record of the shop, at this moment.
+    pub fn record_event(&self, event: &str, id: i64) -> Webhook {
+        Webhook::of_record(event, self.merchant_id(), self.now(), id)
     }
 }

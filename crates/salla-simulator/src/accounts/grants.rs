@@ -20,7 +20,14 @@ pub(crate) struct Grants {
     families: Vec<Family>,
     access: HashMap<String, Access>,
     refresh: HashMap<String, RefreshToken>,
-    codes: HashMap<String, usize>,
+    codes: HashMap<String, Code>,
+}
+
+/// What a browser brings back from a consent.
+#[derive(Debug)]
+struct Code {
+    shop: usize,
+    redirect_uri: String,
 }
 
 /// All tokens that descend from one consent of one merchant.
@@ -78,16 +85,31 @@ impl Grants {
         self.issue(self.families.len() - 1, now, oauth)
     }
 
-    /// A code for the redirect; it can be redeemed once.
-    pub(crate) fn code(&mut self, shop: usize) -> String {
+    /// A code for the redirect; it can be redeemed once, with the same address.
+    pub(crate) fn code(&mut self, shop: usize, redirect_uri: &str) -> String {
         let code = self.word("ory_ac");
-        self.codes.insert(code.clone(), shop);
+        let redirect_uri = redirect_uri.to_owned();
+        self.codes.insert(code.clone(), Code { shop, redirect_uri });
         code
     }
 
-    pub(crate) fn redeem(&mut self, code: &str, now: i64, oauth: &Oauth) -> Option<Tokens> {
-        let shop = self.codes.remove(code)?;
-        Some(self.consent(shop, now, oauth))
+    pub(crate) fn redeem(
+        &mut self,
+        code: &str,
+        redirect_uri: &str,
+        now: i64,
+        oauth: &Oauth,
+    ) -> Option<Tokens> {
+        let code = self.codes.remove(code)?;
+        (code.redirect_uri == redirect_uri).then(|| self.consent(code.shop, now, oauth))
+    }
+
+    /// The app was removed from a shop: all its tokens are dead.
+    pub(crate) fn uninstall(&mut self, shop: usize) {
+        let families = self.families.iter_mut();
+        families
+            .filter(|family| family.shop == shop)
+            .for_each(|family| family.revoked = true);
     }
 
     pub(crate) fn refresh(&mut self, token: &str, now: i64, oauth: &Oauth) -> Refresh {
@@ -222,8 +244,24 @@ mod tests {
     fn a_code_works_once() {
         let oauth = Oauth::default();
         let mut grants = Grants::new(1);
-        let code = grants.code(3);
-        assert!(grants.redeem(&code, 0, &oauth).is_some());
-        assert!(grants.redeem(&code, 0, &oauth).is_none());
+        let code = grants.code(3, "https://app.example/callback");
+        let redeem = |grants: &mut Grants, code: &str, uri: &str| {
+            grants.redeem(code, uri, 0, &oauth).is_some()
+        };
+        assert!(redeem(&mut grants, &code, "https://app.example/callback"));
+        assert!(!redeem(&mut grants, &code, "https://app.example/callback"));
+        let other = grants.code(3, "https://app.example/callback");
+        assert!(!redeem(&mut grants, &other, "https://app.example/"));
+    }
+
+    #[test]
+    fn a_shop_that_removed_the_app_has_no_token_that_works() {
+        let oauth = Oauth::default();
+        let mut grants = Grants::new(1);
+        let (gone, stays) = (grants.consent(0, 0, &oauth), grants.consent(1, 0, &oauth));
+        grants.uninstall(0);
+        assert_eq!(grants.shop_of(&gone.access, 0, &oauth), None);
+        assert_eq!(grants.refresh(&gone.refresh, 0, &oauth), Refresh::Refused);
+        assert_eq!(grants.shop_of(&stays.access, 0, &oauth), Some(1));
     }
 }

@@ -4,7 +4,7 @@ use super::grants::{Grants, Refresh, Tokens};
 use crate::api::{Answer, ClientRequest, Endpoint, Query};
 use crate::clock::SECOND;
 use crate::ledger::Ledger;
-use crate::scenario::{LifetimeField, Oauth, Scenario, ShopState};
+use crate::scenario::{Consent, LifetimeField, Oauth, Scenario, ShopState};
 use std::sync::Mutex;
 
 /// The one app that is registered with the simulator.
@@ -15,8 +15,9 @@ const INVALID_GRANT: &str = "The provided authorization grant or refresh token i
     expired, revoked, does not match the redirection URI used in the authorization request, \
     or was issued to another client.";
 
-/// `GET /oauth2/auth`: the merchant always consents, at once. An optional
-/// `shop` names which of the simulator's shops (counted from 0) it is.
+/// `GET /oauth2/auth`: the merchant consents at once, refuses, or is shown a page to decide on, as
+/// the scenario has it. An optional `shop` names which of the simulator's shops (counted from 0)
+/// it is.
 pub(crate) fn authorize(
     request: &ClientRequest,
     grants: &Mutex<Grants>,
@@ -42,9 +43,59 @@ pub(crate) fn authorize(
     if shop >= shops {
         return Answer::oauth_error(400, "invalid_request", "There is no such shop.");
     }
-    let code = crate::locked(grants).code(shop);
     let state = query.get("state").unwrap_or("");
-    Answer::redirect(callback(redirect_uri, &code, &scenario.oauth.scopes, state))
+    let decision = match query.get(DECISION) {
+        Some("approve") => Consent::Approved,
+        Some("deny") => Consent::Denied,
+        _ => scenario.oauth.consent,
+    };
+    match decision {
+        Consent::Page => consent_page(query),
+        Consent::Denied => Answer::redirect(refusal(redirect_uri, state)),
+        Consent::Approved => {
+            let code = crate::locked(grants).code(shop, redirect_uri);
+            Answer::redirect(callback(redirect_uri, &code, &scenario.oauth.scopes, state))
+        }
+    }
+}
+
+/// What the two links of the consent page add to the request.
+const DECISION: &str = "decision";
+
+fn consent_page(query: &Query) -> Answer {
+    let link = |decision: &str| {
+        let pairs = query.pairs().filter(|(key, _)| key != DECISION);
+        let text = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(pairs)
+            .append_pair(DECISION, decision)
+            .finish();
+        text.replace('&', "&amp;")
+    };
+    Answer::page(format!(
+        "<!DOCTYPE html>\n<html lang=\"ar\" dir=\"rtl\"><head><meta charset=\"utf-8\">\
+         <title>سلة</title></head><body><h1>يطلب التطبيق الوصول إلى متجرك</h1>\
+         <p><a id=\"approve\" href=\"?{}\">موافقة</a></p>\
+         <p><a id=\"deny\" href=\"?{}\">رفض</a></p></body></html>\n",
+        link("approve"),
+        link("deny"),
+    ))
+}
+
+fn refusal(redirect_uri: &str, state: &str) -> String {
+    let parameters = form_urlencoded::Serializer::new(String::new())
+        .append_pair("error", "access_denied")
+        .append_pair(
+            "error_description",
+            "The resource owner denied the request.",
+        )
+        .append_pair("state", &state.replace('-', ""))
+        .finish();
+    with_parameters(redirect_uri, &parameters)
+}
+
+fn with_parameters(redirect_uri: &str, parameters: &str) -> String {
+    let separator = if redirect_uri.contains('?') { '&' } else { '?' };
+    format!("{redirect_uri}{separator}{parameters}")
 }
 
 /// Salla strips hyphens from `state`: a UUID comes back changed.
@@ -54,8 +105,7 @@ fn callback(redirect_uri: &str, code: &str, scopes: &[String], state: &str) -> S
         .append_pair("scope", &scopes.join(" "))
         .append_pair("state", &state.replace('-', ""))
         .finish();
-    let separator = if redirect_uri.contains('?') { '&' } else { '?' };
-    format!("{redirect_uri}{separator}{parameters}")
+    with_parameters(redirect_uri, &parameters)
 }
 
 /// `POST /oauth2/token`: exchange and refresh, from a form or from JSON.
@@ -113,7 +163,8 @@ fn fields(request: &ClientRequest) -> Option<Query> {
 }
 
 fn exchange(fields: &Query, now: i64, grants: &Mutex<Grants>, oauth: &Oauth) -> Option<Tokens> {
-    crate::locked(grants).redeem(fields.get("code")?, now, oauth)
+    let redirect_uri = fields.get("redirect_uri").unwrap_or("");
+    crate::locked(grants).redeem(fields.get("code")?, redirect_uri, now, oauth)
 }
 
 fn refresh(

@@ -42,6 +42,13 @@ impl Answer {
         }
     }
 
+    pub(crate) fn page(html: String) -> Self {
+        Self {
+            content_type: HTML,
+            ..Self::json(200, html)
+        }
+    }
+
     /// A line as a load balancer would send it.
     pub(crate) fn text(status: u16) -> Self {
         let line = match status {

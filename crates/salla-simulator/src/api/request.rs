@@ -58,6 +58,10 @@ impl Query {
         })
     }
 
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = &(String, String)> {
+        self.pairs.iter()
+    }
+
     /// The last value of a parameter, as PHP takes it. An empty one counts as
     /// not given.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {

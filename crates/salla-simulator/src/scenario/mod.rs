@@ -16,7 +16,7 @@ pub use limits::{
     Block, CustomersLimit, Limits, PlanLimits, RetryAfter, Temperament, ThrottleBody,
 };
 pub use lists::{Ceiling, CeilingHow, EndlessPages, ListManners, Lists};
-pub use oauth::{LifetimeField, Oauth, ShopState};
+pub use oauth::{Consent, LifetimeField, Oauth, ShopState};
 pub use quirks::{
     CustomerDates, DateFilter, EmptyLinks, Filling, FilterZone, FloatDigits, ItemProduct,
     LongRecords, ProductFilters, Quirks, TextDamage,

@@ -27,6 +27,8 @@ pub struct Oauth {
     pub invalid_grant_code: String,
     /// Whether `/oauth2/user/info` wraps its answer in `data`.
     pub user_info_in_data: bool,
+    /// What the merchant does who is asked to consent.
+    pub consent: Consent,
     /// What the user has granted; checked at every request.
     pub scopes: Vec<String>,
 }
@@ -45,6 +47,7 @@ impl Default for Oauth {
             invalid_grant_status: 401,
             invalid_grant_code: "invalid_grant".to_owned(),
             user_info_in_data: true,
+            consent: Consent::default(),
             scopes: [
                 "settings.read",
                 "orders.read",
@@ -57,6 +60,17 @@ impl Default for Oauth {
             .to_vec(),
         }
     }
+}
+
+/// What comes of `GET /oauth2/auth`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Consent {
+    #[default]
+    Approved,
+    Denied,
+    /// A page with two links, one for each.
+    Page,
 }
 
 /// The name and unit of a token's lifetime, on which Salla's own pages differ.

@@ -19,3 +19,4 @@ mod oddities;
 mod reader;
 mod tokens;
 mod truth;
+mod webhooks;

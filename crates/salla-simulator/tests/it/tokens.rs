@@ -70,6 +70,40 @@ async fn the_whole_consent_flow_works() {
 }
 
 #[tokio::test]
+async fn a_merchant_may_be_asked_and_may_refuse() {
+    let sim = start(|scenario| scenario.oauth.consent = Consent::Page).await;
+    let path = format!(
+        "/oauth2/auth?client_id={}&response_type=code&redirect_uri=http%3A%2F%2Flocalhost%2Fcallback&state=ab",
+        sim.client_id(),
+    );
+    let ask = async |decision: &str| {
+        let request = Request::get(format!("{path}{decision}"))
+            .header("host", "localhost")
+            .body(Full::default())
+            .unwrap();
+        send(&sim, request).await.unwrap()
+    };
+    let page = ask("").await;
+    assert_eq!(page.status, 200);
+    for link in [
+        "id=\"approve\"",
+        "id=\"deny\"",
+        "&amp;state=ab&amp;decision=deny",
+    ] {
+        assert!(page.text.contains(link), "{}", page.text);
+    }
+    let location = |reply: Reply| reply.header("location").unwrap().to_owned();
+    let approved = location(ask("&decision=approve").await);
+    assert!(approved.contains("callback?code=ory_ac_"), "{approved}");
+    let denied = location(ask("&decision=deny").await);
+    assert!(denied.contains("error=access_denied"), "{denied}");
+    assert!(
+        denied.ends_with("&state=ab") && !denied.contains("code="),
+        "{denied}"
+    );
+}
+
+#[tokio::test]
 async fn a_refresh_by_json_body_works_too() {
     let sim = start(|_| {}).await;
     let body = json!({

@@ -12,12 +12,16 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgPool};
 
 use crate::address::Address;
+use crate::api_tokens::PostgresApiTokens;
+use crate::arrivals::PostgresArrivals;
 use crate::budgets::{BudgetKey, PostgresBudget};
 use crate::connections::{Adopted, Keyring, PostgresConnections, adopt, foreign};
 use crate::failure::{cause, database_failure, is_starting_up, is_too_many_connections, reason};
 use crate::jobs::PostgresJobs;
 use crate::landing::PostgresLanding;
+use crate::merchants::PostgresMerchants;
 use crate::notifications::PostgresNotifications;
+use crate::overview::PostgresOverview;
 use crate::pooler::{Sessions, sessions};
 use crate::queue::PostgresQueue;
 use crate::records::PostgresRecords;
@@ -208,6 +212,22 @@ impl Database {
 
     pub fn records(&self) -> PostgresRecords {
         PostgresRecords::new(self.pool.clone(), self.clock.clone())
+    }
+
+    pub fn arrivals(&self) -> PostgresArrivals {
+        PostgresArrivals::new(self.pool.clone(), self.clock.clone())
+    }
+
+    pub fn merchants(&self) -> PostgresMerchants {
+        PostgresMerchants::new(self.pool.clone(), self.clock.clone())
+    }
+
+    pub fn overview(&self) -> PostgresOverview {
+        PostgresOverview::new(self.pool.clone(), self.clock.clone())
+    }
+
+    pub fn api_tokens(&self) -> PostgresApiTokens {
+        PostgresApiTokens::new(self.pool.clone(), self.clock.clone())
     }
 
     pub fn connections(&self, keyring: Keyring) -> PostgresConnections {

@@ -15,6 +15,8 @@
 //! [`SharedBudget`]: importer::ports::budgets::SharedBudget
 
 mod address;
+mod api_tokens;
+mod arrivals;
 mod budgets;
 mod columns;
 mod connect;
@@ -26,8 +28,10 @@ mod future;
 mod jobs;
 mod landing;
 mod lease;
+mod merchants;
 mod migrations;
 mod notifications;
+mod overview;
 mod pooler;
 mod queue;
 mod reading;
@@ -45,16 +49,20 @@ mod text;
 mod transaction;
 
 pub use address::{Address, AddressError};
+pub use api_tokens::PostgresApiTokens;
+pub use arrivals::PostgresArrivals;
 pub use budgets::{BudgetKey, PostgresBudget};
 pub use connect::{ConnectSettings, Database};
 pub use connections::{
-    Adopted, KeyCheck, KeyMismatch, Keyring, KeyringError, PostgresConnections, Retried,
+    Adopted, DerivedKey, KeyCheck, KeyMismatch, Keyring, KeyringError, PostgresConnections, Retried,
 };
 pub use future::FutureVersions;
 pub use jobs::PostgresJobs;
 pub use landing::PostgresLanding;
+pub use merchants::PostgresMerchants;
 pub use migrations::SchemaState;
 pub use notifications::PostgresNotifications;
+pub use overview::PostgresOverview;
 pub use queue::PostgresQueue;
 pub use reading::{RawRecord, RejectedFilter, RejectedRecord, TableCount};
 pub use records::PostgresRecords;

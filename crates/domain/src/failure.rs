@@ -196,6 +196,8 @@ pub enum Disconnection {
          taken over, so nothing is refreshed"
     )]
     NotAdopted,
+    #[error("the merchant has removed the app, so the shop's tokens were deleted")]
+    Uninstalled,
 }
 
 impl Disconnection {
@@ -210,6 +212,7 @@ impl Disconnection {
         OtherShop,
         TokensDamaged,
         NotAdopted,
+        Uninstalled,
     }
 
     pub fn code(self) -> &'static str {
@@ -224,13 +227,14 @@ impl Disconnection {
             Self::OtherShop => "other_shop",
             Self::TokensDamaged => "tokens_damaged",
             Self::NotAdopted => "not_adopted",
+            Self::Uninstalled => "uninstalled",
         }
     }
 
     /// The same of a job, whose tokens the database keeps.
     fn advice_on_a_job(self) -> &'static str {
         match self {
-            Self::NotConnected => self.advice(),
+            Self::NotConnected | Self::Uninstalled => self.advice(),
             Self::TokenRejected
             | Self::RefreshRefused
             | Self::RefreshLost
@@ -265,6 +269,10 @@ impl Disconnection {
         match self {
             Self::NotConnected => {
                 "store the shop's tokens with `salla-sync connect`: its failed runs then go on"
+            }
+            Self::Uninstalled => {
+                "nothing is to be done unless the merchant wants the app back: installing it again \
+                 connects the shop and starts its import"
             }
             Self::TokenRejected => {
                 "put a valid token into SALLA_ACCESS_TOKEN (and SALLA_REFRESH_TOKEN with \

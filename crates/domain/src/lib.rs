@@ -22,6 +22,7 @@ pub mod plausible;
 pub mod rejection;
 pub mod resource;
 pub mod run;
+pub mod scopes;
 pub mod shop;
 pub mod slice;
 pub mod text;

@@ -1,16 +1,20 @@
 //! The command line: what can be typed, with an example for each.
 
 mod jobs;
+mod tokens;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use jobs::{
-    AdoptArgs, ConnectArgs, ConnectionsCommand, DeadArgs, DepthArgs, InboxArgs, LetterArgs,
-    ListArgs, NotificationsCommand, QueueCommand, ReadArgs, RedriveArgs, RetryArgs, RunArgs,
-    RunsCommand, ShowArgs, StartArgs, StartExtensionArgs, WebhookArgs, WorkArgs,
+    AdoptArgs, ConnectArgs, ConnectionsCommand, DeadArgs, DepthArgs, ForgetArgs, InboxArgs,
+    LetterArgs, ListArgs, ListConnectionsArgs, NotificationsCommand, QueueCommand, ReadArgs,
+    RedriveArgs, RetryArgs, RunArgs, RunsCommand, ServeArgs, ShowArgs, StartArgs,
+    StartExtensionArgs, WebhookArgs, WorkArgs,
 };
+
+pub use tokens::{CreateTokenArgs, ListTokensArgs, RevokeTokenArgs, TokensCommand};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -164,6 +168,15 @@ pub enum Command {
         workers may share a database.")]
     Work(WorkArgs),
 
+    /// Serve merchants who connect their shops, Salla's webhooks, and the API over HTTP.
+    #[command(after_help = "Example:\n  \
+        SALLA_CLIENT_ID=… SALLA_CLIENT_SECRET=… SALLA_WEBHOOK_SECRET=… SALLA_SYNC_KEY=… \\\n  \
+        SALLA_SYNC_PUBLIC_URL=https://sync.example.com DATABASE_URL=postgres://… \\\n  \
+        salla-sync serve --with-worker\n\n\
+        It speaks http: a proxy in front of it ends TLS. SIGTERM or Ctrl-C ends it when what\n\
+        was asked is done.")]
+    Serve(ServeArgs),
+
     /// Start, look at, pause, resume, cancel, restart and extend imports in the
     /// background.
     #[command(subcommand)]
@@ -180,6 +193,10 @@ pub enum Command {
     /// Decide about stored tokens.
     #[command(subcommand)]
     Connections(ConnectionsCommand),
+
+    /// Make, list and revoke tokens of the HTTP API.
+    #[command(subcommand)]
+    Tokens(TokensCommand),
 
     /// Create or upgrade salla-sync's tables.
     #[command(after_help = "Example:\n  DATABASE_URL=postgres://… salla-sync migrate")]

@@ -4,6 +4,7 @@
 mod address;
 mod given;
 mod token;
+mod web;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ pub use address::api_path_hint;
 use address::http_url;
 pub use given::Authorization;
 use token::Kind;
+pub use web::WebSettings;
 
 pub const API_URL: &str = "https://api.salla.dev/admin/v2";
 pub const ACCOUNTS_URL: &str = "https://accounts.salla.sa";

@@ -3,6 +3,7 @@
 mod connecting;
 mod processes;
 pub mod service;
+pub mod web;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +11,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use database::{
-    ConnectSettings, Database, KeyCheck, Keyring, PostgresConnections, Retried, SchemaState,
+    ConnectSettings, Database, DerivedKey, KeyCheck, Keyring, PostgresConnections, Retried,
+    SchemaState,
 };
 use domain::failure::Failure;
 use domain::rejection::RejectionLimit;
@@ -35,9 +37,11 @@ use crate::config::DatabaseSettings;
 use crate::embedded::{self, Embedded};
 use crate::exit::UsageError;
 
+pub use importer::ports::connector::NotConnected;
+
 pub use connecting::{
-    ConnectedShop, NotConnected, connect_and_store, connect_authorized, connect_shop,
-    connect_shop_with, shared_customers_budget, unstored_client,
+    ConnectedShop, connect_and_store, connect_authorized, connect_shop, connect_shop_with,
+    connected_shop, shared_customers_budget, unstored_client,
 };
 pub use processes::LocalProcesses;
 
@@ -79,6 +83,14 @@ impl OpenDatabase {
     /// Lets a shop's refresh token of unknown fate be presented one last time.
     pub async fn retry_connection(&self, salla_id: i64) -> Result<Retried, Failure> {
         self.stored_connections()?.retry(salla_id).await
+    }
+
+    /// A key for another purpose than encrypting, the same for all who have the key.
+    pub fn derived_key(&self, purpose: &str) -> Result<DerivedKey, Failure> {
+        let keyring = self.keyring.as_ref().ok_or_else(|| Failure::Bug {
+            what: "a derived key is needed but there is no key".to_owned(),
+        })?;
+        Ok(keyring.derive(purpose))
     }
 
     pub fn records(&self) -> Arc<dyn StoredRecords> {

@@ -13,6 +13,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("salla-client", &["domain", "importer"]),
         ("database", &["domain", "importer", "embedded-postgres"]),
         ("notifiers", &["domain", "importer"]),
+        ("web", &["domain", "importer"]),
         ("embedded-postgres", &[]),
         ("salla-simulator", &[]),
         (
@@ -24,6 +25,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "database",
                 "embedded-postgres",
                 "notifiers",
+                "web",
                 "salla-simulator",
             ],
         ),

@@ -105,6 +105,16 @@ pub const RUNS_ENDED: Metric = counts(
     &["state", "failure"],
     "Claims that ended, by the state that the run was left in and the failure's code.",
 );
+pub const WEBHOOKS: Metric = counts(
+    "salla_sync_webhooks_total",
+    &["event", "outcome"],
+    "Deliveries of Salla's webhooks by what they say and what became of them.",
+);
+pub const CONSENTS: Metric = counts(
+    "salla_sync_consents_total",
+    &["outcome"],
+    "Merchants who came back from Salla's consent page, by what they were shown.",
+);
 pub const RUNS: Metric = shows(
     "salla_sync_runs",
     &["state"],
@@ -137,7 +147,7 @@ pub const BUILD_INFO: Metric = shows(
     "Always 1: tells which version runs, and by its absence that none does.",
 );
 
-pub const ALL: [Metric; 19] = [
+pub const ALL: [Metric; 21] = [
     REQUESTS,
     REQUEST_DURATION,
     THROTTLED,
@@ -151,6 +161,8 @@ pub const ALL: [Metric; 19] = [
     ROWS_REJECTED,
     LANDING_DURATION,
     RUNS_ENDED,
+    WEBHOOKS,
+    CONSENTS,
     RUNS,
     RUN_IDLE,
     QUEUE_MESSAGES,
@@ -326,6 +338,16 @@ fn rejections(resource: Resource, code: RejectionCode) -> metrics::Counter {
         ROWS_REJECTED.name,
         "resource" => resource.as_str(), "code" => code.as_str()
     )
+}
+
+/// A delivery of a webhook was responded to.
+pub fn webhook(event: &'static str, outcome: &'static str) {
+    counter!(WEBHOOKS.name, "event" => event, "outcome" => outcome).increment(1);
+}
+
+/// A merchant who came back from the consent page was shown this.
+pub fn consent_ended(outcome: &'static str) {
+    counter!(CONSENTS.name, "outcome" => outcome).increment(1);
 }
 
 /// A claim was given up and the run left in `state`.

@@ -7,6 +7,7 @@ use chacha20poly1305::aead::{Aead, Generate, Payload};
 use chacha20poly1305::{Key, KeyInit, XChaCha20Poly1305, XNonce};
 use domain::failure::Failure;
 use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -15,6 +16,9 @@ const CHECK: &str = "salla_sync.key_checks";
 
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
+
+/// A key that was made from another one.
+pub type DerivedKey = Zeroizing<[u8; KEY_BYTES]>;
 
 /// Keys come from many tools, some of which leave the padding out.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -91,6 +95,15 @@ impl Keyring {
         let current = SealingKey { id, key };
         let others = Vec::new();
         Ok((Self { current, others }, SecretString::from(text)))
+    }
+
+    /// A key for another purpose, which says nothing of the one that encrypts.
+    pub fn derive(&self, purpose: &str) -> DerivedKey {
+        let mut sha = Sha256::new_with_prefix(b"salla-sync derived key 1\n");
+        sha.update(purpose);
+        sha.update(b"\n");
+        sha.update(self.current.key.as_slice());
+        Zeroizing::new(sha.finalize().into())
     }
 
     /// The name of the key that encrypts.

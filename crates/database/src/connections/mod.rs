@@ -21,8 +21,9 @@ use sqlx::PgPool;
 
 pub use adopting::Adopted;
 pub(crate) use adopting::{adopt, foreign};
-pub use keyring::{KeyMismatch, Keyring, KeyringError};
+pub use keyring::{DerivedKey, KeyMismatch, Keyring, KeyringError};
 pub use retrying::Retried;
+pub(crate) use rows::parse_disconnection;
 use storing::BindTo;
 pub use storing::KeyCheck;
 

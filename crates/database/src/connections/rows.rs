@@ -56,6 +56,10 @@ impl ConnectionRow {
         if self.names_two_shops() {
             return Err(self.unfit(state, Disconnection::OtherShop));
         }
+        // Nothing is left of tokens that were forgotten.
+        if self.access_token.is_empty() {
+            return Err(self.unfit(state, Disconnection::TokensDamaged));
+        }
         let tokens = match self.tokens(keyring) {
             Ok(tokens) => tokens,
             // The program has started, so the key fits.
@@ -144,7 +148,7 @@ impl ConnectionRow {
     }
 }
 
-fn parse_disconnection(code: &str) -> Option<Disconnection> {
+pub(crate) fn parse_disconnection(code: &str) -> Option<Disconnection> {
     Disconnection::ALL
         .into_iter()
         .find(|why| why.code() == code)

@@ -164,6 +164,11 @@ const BIND: &str = "
         authorized_at = coalesce($9, authorized_at)
     WHERE id = $1";
 
+/// The app is installed again.
+const INSTALLED: &str = "
+    UPDATE salla_sync.merchants SET uninstalled_at = NULL
+    WHERE id = $1 AND uninstalled_at IS NOT NULL";
+
 const MARK: &str = "
     UPDATE salla_sync.connections SET is_current = true, updated_at = $2, bound_at = now()
     WHERE id = $1 AND NOT is_current";
@@ -211,6 +216,8 @@ pub(crate) async fn bind(
         unmark.bind(now.to_sqlx()).execute(&mut *tx).await?;
         let mark = sqlx::query(MARK).bind(id.0).bind(now.to_sqlx());
         mark.execute(&mut *tx).await?;
+        let installed = sqlx::query(INSTALLED).bind(merchant);
+        installed.execute(&mut *tx).await?;
     }
     tx.commit().await?;
     Ok(match has_newer {

@@ -96,14 +96,34 @@ const ADOPT: &str = "
           JOIN salla_sync.sync_pages p ON p.window_id = w.id AND p.walk = w.walk
           WHERE w.run_id = $1 AND w.replaced_at IS NULL AND w.resource = 'orders')";
 
+/// A webhook says of these that they are other ones than when their details were asked for.
+/// Those that have no row yet stay noted: their list may have been asked for before.
+const TAKE_CHANGED: &str = "
+    WITH changed AS (
+        DELETE FROM salla_sync.changed_records c USING salla.orders o
+        WHERE c.merchant_id = $2 AND c.resource = 'orders'
+          AND o.merchant_id = c.merchant_id AND o.id = c.salla_id
+        RETURNING o.id, o.created_at, c.marked_at)
+    INSERT INTO salla_sync.pending_details AS p (merchant_id, order_id, created_at, run_id)
+    SELECT $2, changed.id, changed.created_at, $1 FROM changed
+    WHERE NOT EXISTS (
+        SELECT FROM salla_sync.source_records s
+        WHERE s.merchant_id = $2 AND s.resource = 'orders' AND s.salla_id = changed.id
+          AND s.detail_version > changed.marked_at)
+    ORDER BY changed.id
+    ON CONFLICT (merchant_id, order_id) DO UPDATE SET run_id = excluded.run_id
+    WHERE p.run_id <> excluded.run_id";
+
 async fn adopt(pool: &PgPool, lease: RunLease) -> Result<(), Trouble> {
     let mut tx = pool.begin().await?;
     hold(&mut tx, lease).await?;
-    sqlx::query(ADOPT)
-        .bind(lease.run.0)
-        .bind(lease.merchant.0)
-        .execute(&mut *tx)
-        .await?;
+    for sql in [ADOPT, TAKE_CHANGED] {
+        sqlx::query(sql)
+            .bind(lease.run.0)
+            .bind(lease.merchant.0)
+            .execute(&mut *tx)
+            .await?;
+    }
     tx.commit().await?;
     Ok(())
 }

@@ -22,6 +22,7 @@ impl Inbox for PostgresNotifications {
                 .bind(filter.merchant.map(|merchant| merchant.0))
                 .bind(filter.only_unread)
                 .bind(i64::from(filter.limit))
+                .bind(filter.before)
                 .fetch_all(&self.pool)
                 .await?;
             rows.into_iter().map(ShownRow::shown).collect()
@@ -29,12 +30,17 @@ impl Inbox for PostgresNotifications {
         .await
     }
 
-    async fn mark_read(&self, notices: &[Uuid]) -> Result<Vec<Uuid>, Failure> {
+    async fn mark_read(
+        &self,
+        notices: &[Uuid],
+        of: Option<MerchantId>,
+    ) -> Result<Vec<Uuid>, Failure> {
         let now = self.clock.now();
         persistently(&self.clock, "marking notifications as read", || async {
             let unknown = sqlx::query_scalar(MARK_READ)
                 .bind(notices)
-                .bind(now.to_sqlx());
+                .bind(now.to_sqlx())
+                .bind(of.map(|merchant| merchant.0));
             Ok(unknown.fetch_all(&self.pool).await?)
         })
         .await
@@ -47,13 +53,15 @@ const LIST: &str = "
         n.progress, n.failure, n.read_at
     FROM salla_sync.notifications n JOIN salla_sync.merchants m ON m.id = n.merchant_id
     WHERE ($1::uuid IS NULL OR n.merchant_id = $1) AND NOT ($2 AND n.read_at IS NOT NULL)
+      AND ($4::uuid IS NULL OR n.id < $4)
     ORDER BY n.id DESC LIMIT $3";
 
 /// One statement, so that all are marked or none.
 const MARK_READ: &str = "
     WITH unknown AS (
         SELECT given.id FROM unnest($1::uuid[]) AS given (id)
-        WHERE NOT EXISTS (SELECT FROM salla_sync.notifications n WHERE n.id = given.id)
+        WHERE NOT EXISTS (SELECT FROM salla_sync.notifications n
+                          WHERE n.id = given.id AND ($3::uuid IS NULL OR n.merchant_id = $3))
     ), marked AS (
         UPDATE salla_sync.notifications SET read_at = $2
         WHERE id = ANY ($1) AND read_at IS NULL AND NOT EXISTS (SELECT FROM unknown)

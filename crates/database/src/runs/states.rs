@@ -27,6 +27,14 @@ const STATES: &str = "
     FROM salla_sync.sync_runs WHERE superseded_at IS NULL GROUP BY state";
 
 impl Database {
+    /// Whether the queue can be read; what lies in it is not counted.
+    pub async fn queue_responds(&self) -> Result<(), Failure> {
+        let sql = "SELECT EXISTS (SELECT FROM salla_sync.queue_messages)";
+        let read: Result<bool, sqlx::Error> = sqlx::query_scalar(sql).fetch_one(self.pool()).await;
+        read.map(drop)
+            .map_err(|error| database_failure("looking at the queue", &error))
+    }
+
     /// Counts all runs; not tried again, because whoever asks will ask again.
     pub async fn run_states(&self) -> Result<RunStates, Failure> {
         let rows: Vec<(String, i64, Option<f64>)> = sqlx::query_as(STATES)

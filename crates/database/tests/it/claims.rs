@@ -67,14 +67,16 @@ async fn a_first_try_is_superseded_by_an_import_unless_somebody_works_on_it() {
     let first = runs.create_or_join(merchant, &small, range());
     let first = first.await.unwrap();
     let lease = claim(&runs, first.id, "a").await;
-    let joined = runs.create_or_join(merchant, &options(), range());
+    let whole = options();
+    let joined = runs.create_or_join(merchant, &whole, range());
     assert_eq!(joined.await.unwrap().id, first.id);
     runs.release(lease).await.unwrap();
-    let real = runs.create_or_join(merchant, &options(), range());
+    let real = runs.create_or_join(merchant, &whole, range());
     let real = real.await.unwrap();
     assert_ne!(real.id, first.id);
     assert_eq!(real.options, options());
-    let over = runs.claim(first.id, &Owner::named("b"), LEASE);
+    let other = Owner::named("b");
+    let over = runs.claim(first.id, &other, LEASE);
     assert!(matches!(over.await.unwrap(), Claim::Over(_)));
 }
 

@@ -5,6 +5,8 @@ use domain::order::Order;
 use domain::resource::Resource;
 use importer::ports::landing::{DetailOutcome, Landing, PendingDetail};
 
+use jiff_sqlx::ToSqlx as _;
+
 use crate::make::{at, header, instant, item, ok, rejected, status, whole};
 use crate::shop::Shop;
 
@@ -107,6 +109,38 @@ async fn a_changed_header_asks_for_the_details_again_and_an_equal_one_does_not()
         "this detail is older than the change"
     );
     shop.land_detail(at(40), whole(1)).await;
+    assert!(shop.pending().await.is_empty());
+}
+
+/// What a webhook says of an order is that it is to be asked for.
+#[tokio::test]
+async fn an_order_that_is_said_to_have_changed_is_asked_for_unless_it_was_since() {
+    let shop = Shop::open().await;
+    shop.land_orders(1, at(0), &[header(1), header(2)]).await;
+    for id in [1, 2] {
+        shop.land_detail(at(10), whole(id)).await;
+    }
+    assert!(shop.pending().await.is_empty());
+    let mark = async |id: i64, seconds: i64| {
+        let sql = "INSERT INTO salla_sync.changed_records VALUES ($1, 'orders', $2, $3)";
+        sqlx::query(sql)
+            .bind(shop.merchant.0)
+            .bind(id)
+            .bind(at(seconds).to_sqlx())
+            .execute(shop.db.pool())
+            .await
+            .unwrap();
+    };
+    mark(1, 20).await;
+    mark(2, 5).await;
+    mark(3, 20).await;
+    assert_eq!(shop.pending().await, [1]);
+    let noted: i64 = shop
+        .one::<(i64,)>("SELECT salla_id FROM salla_sync.changed_records")
+        .await
+        .0;
+    assert_eq!(noted, 3, "it has no row yet");
+    shop.land_detail(at(30), whole(1)).await;
     assert!(shop.pending().await.is_empty());
 }
 

@@ -49,6 +49,7 @@ async fn the_state_tells_old_from_unknown() {
 /// Names and hashes that the program makes itself, names of keys, and the egress group, a
 /// setting whose length is checked.
 const BOUNDED: &[&str] = &[
+    "api_tokens.hash",
     "budget_grants.budget",
     "budget_grants.egress_group",
     "budget_takers.budget",
@@ -64,6 +65,7 @@ const BOUNDED: &[&str] = &[
     "shared_budgets.budget",
     "shared_budgets.egress_group",
     "sync_runs.state",
+    "used_consents.state",
 ];
 
 /// Columns of texts that an index holds whole and in order: a B-tree refuses entries of

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use domain::run::RunState;
 use importer::ports::queue::QueueName;
+use importer::start::SyncDepth;
 
 use super::{TokenArgs, parse_share};
 
@@ -37,6 +38,12 @@ pub struct WebhookArgs {
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum ConnectionsCommand {
+    /// List shops with the state of their connection, never a token.
+    List(ListConnectionsArgs),
+    /// Overwrite all tokens of a shop and cancel its import, as if the app was removed. What was
+    /// imported stays.
+    #[command(after_help = "Example:\n  salla-sync connections forget --shop 1305146709")]
+    Forget(ForgetArgs),
     /// Let this database refresh tokens that came here with a copy of another one: after a
     /// restore, a move or a failover.
     #[command(after_help = "Example:\n  salla-sync connections adopt --dry-run\n\n\
@@ -61,6 +68,20 @@ pub struct RetryArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ListConnectionsArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ForgetArgs {
+    /// Salla's number of the shop, as `salla-sync status` shows it.
+    #[arg(long, value_name = "SALLA ID")]
+    pub shop: i64,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -99,6 +120,58 @@ pub struct WorkArgs {
     #[arg(long, default_value_t = 16, value_name = "N",
           value_parser = clap::value_parser!(u32).range(2..))]
     pub connections: u32,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ServeArgs {
+    /// The address to serve on.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
+    pub listen: std::net::SocketAddr,
+
+    /// Work on imports in this process too, as `work` does.
+    #[arg(long)]
+    pub with_worker: bool,
+
+    /// What is imported when a shop connects: 12 or 24 months, or never.
+    #[arg(long, default_value = "12", value_enum, value_name = "MONTHS")]
+    pub import_on_connect: ImportOnConnect,
+
+    /// Take tokens that may change a shop as well, where the app needs them for other work.
+    #[arg(long)]
+    pub allow_write_scopes: bool,
+
+    /// Connections to PostgreSQL.
+    #[arg(long, default_value_t = 16, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(2..))]
+    pub connections: u32,
+
+    /// With --with-worker: imports at once.
+    #[arg(long, default_value_t = 1_000, value_name = "N",
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: u16,
+
+    /// With --with-worker: leave the rest of Salla's budget to the shops' other software.
+    #[arg(long, default_value = "100%", value_parser = parse_share, value_name = "SHARE")]
+    pub budget_share: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ImportOnConnect {
+    #[value(name = "12")]
+    Months12,
+    #[value(name = "24")]
+    Months24,
+    Never,
+}
+
+impl ImportOnConnect {
+    pub fn depth(self) -> Option<SyncDepth> {
+        match self {
+            Self::Months12 => Some(SyncDepth::Months12),
+            Self::Months24 => Some(SyncDepth::Months24),
+            Self::Never => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Subcommand)]

@@ -3,17 +3,26 @@
 use std::sync::Arc;
 
 use database::{Adopted, Retried};
+use importer::connect::cancel_open_run;
 use importer::ports::clock::SystemClock;
+use importer::ports::merchants::{MerchantConnection, MerchantRecord, Merchants as _, Uninstalled};
 use serde_json::{Value, json};
 
-use crate::cli::{AdoptArgs, ConnectionsCommand, DatabaseArgs, RetryArgs};
+use crate::cli::{AdoptArgs, ConnectionsCommand, DatabaseArgs, ListConnectionsArgs, RetryArgs};
 use crate::config::{DatabaseSettings, Reader, environment};
-use crate::display::{self, line};
-use crate::exit::Exit;
-use crate::wiring::open_database;
+use crate::display::table::Table;
+use crate::display::{self, line, lines};
+use crate::exit::{Exit, UsageError};
+use crate::wiring::{OpenDatabase, open_database};
 
 pub async fn run(command: ConnectionsCommand, database: &DatabaseArgs) -> anyhow::Result<Exit> {
     match command {
+        ConnectionsCommand::List(arguments) => {
+            list(&super::open_to_look(database).await?, &arguments).await
+        }
+        ConnectionsCommand::Forget(arguments) => {
+            forget(&super::open_to_look(database).await?, arguments.shop).await
+        }
         ConnectionsCommand::Adopt(arguments) => {
             let open = super::open_to_look(database).await?;
             let adopted = open.database.adopt_connections(arguments.dry_run).await?;
@@ -83,6 +92,64 @@ fn described(retried: Retried) -> (&'static str, String) {
                 .to_owned(),
         ),
         Retried::Unknown => ("unknown", "no tokens of it are stored here".to_owned()),
+    }
+}
+
+async fn list(open: &OpenDatabase, arguments: &ListConnectionsArgs) -> anyhow::Result<Exit> {
+    let merchants = open.database.merchants().list().await?;
+    if arguments.json {
+        display::json(&merchants.iter().map(as_json).collect::<Vec<_>>());
+        return Ok(Exit::Done);
+    }
+    if merchants.is_empty() {
+        line("No shop was connected yet.");
+        return Ok(Exit::Done);
+    }
+    let mut table = Table::new(["shop", "salla id", "connection", "uninstalled at"]);
+    for merchant in &merchants {
+        table.row([
+            merchant.shop.name.clone(),
+            merchant.shop.salla_id.to_string(),
+            match merchant.connection {
+                MerchantConnection::None => "none".to_owned(),
+                MerchantConnection::Connected => "connected".to_owned(),
+                MerchantConnection::Disconnected(reason) => reason.code().to_owned(),
+            },
+            merchant
+                .uninstalled_at
+                .map_or_else(String::new, |at| at.to_string()),
+        ]);
+    }
+    lines(table);
+    Ok(Exit::Done)
+}
+
+fn as_json(merchant: &MerchantRecord) -> Value {
+    let (state, reason) = match merchant.connection {
+        MerchantConnection::None => ("none", None),
+        MerchantConnection::Connected => ("connected", None),
+        MerchantConnection::Disconnected(reason) => ("disconnected", Some(reason.code())),
+    };
+    json!({
+        "shop": merchant.shop,
+        "state": state,
+        "reason": reason,
+        "uninstalled_at": merchant.uninstalled_at,
+    })
+}
+
+async fn forget(open: &OpenDatabase, salla_id: i64) -> anyhow::Result<Exit> {
+    match open.database.merchants().uninstall(salla_id, None).await? {
+        Uninstalled::Unknown => Err(UsageError::one(format!(
+            "no shop with Salla's number {salla_id} is known; `salla-sync connections list` shows \
+             all"
+        ))
+        .into()),
+        Uninstalled::Forgotten(merchant) | Uninstalled::AuthorizedSince(merchant) => {
+            cancel_open_run(open.jobs().as_ref(), merchant).await?;
+            line("The shop's tokens are forgotten and its import is cancelled.");
+            Ok(Exit::Done)
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! `salla-sync demo`: a simulated shop, a private PostgreSQL, a real import, and
 //! the simulator's word on whether everything arrived.
 
+mod merchant;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -39,11 +41,15 @@ pub async fn run(arguments: DemoArgs, database: &DatabaseArgs) -> anyhow::Result
     };
     let open = wiring::open_database(&settings, None, clock.clone()).await?;
     open.require_current_schema().await?;
+    let open = Arc::new(open);
     let simulator = Simulator::start(scenario.clone()).await?;
     introduce(&arguments, &scenario);
 
     let salla = salla_settings(&simulator);
-    let connected = match wiring::connect_shop(&open, &salla, 1.0, clock.clone()).await {
+    let server = merchant::serve(&open, &salla.app, &clock).await?;
+    let merchant = server.connect_a_shop().await?;
+    let connected = wiring::connected_shop(&open, &salla.app, merchant, clock.clone()).await;
+    let connected = match connected {
         Ok(connected) => connected,
         Err(failure) => return Ok(super::import::failed(&failure)),
     };
@@ -58,7 +64,6 @@ pub async fn run(arguments: DemoArgs, database: &DatabaseArgs) -> anyhow::Result
         reading: importer::import::Reading::Changes,
         json: arguments.json,
     };
-    let merchant = connected.merchant;
     let platform = connected.platform;
     let settings = wiring::import_settings(1.0);
     let outcome = watch_import(&open, platform, settings, clock, &job).await?;

@@ -26,6 +26,7 @@ async fn list(open: &OpenDatabase, arguments: &InboxArgs) -> anyhow::Result<Exit
     let filter = InboxFilter {
         merchant,
         only_unread: arguments.unread,
+        before: None,
         limit: arguments.limit,
     };
     let shown = open.inbox().list(&filter).await?;
@@ -85,7 +86,7 @@ fn as_json(shown: &Shown) -> Value {
 }
 
 async fn read(open: &OpenDatabase, arguments: &ReadArgs) -> anyhow::Result<Exit> {
-    let unknown = open.inbox().mark_read(&arguments.ids).await?;
+    let unknown = open.inbox().mark_read(&arguments.ids, None).await?;
     if !unknown.is_empty() {
         let ids: Vec<String> = unknown.iter().map(ToString::to_string).collect();
         return Err(UsageError::one(format!(

@@ -15,7 +15,7 @@ use super::token::{self, Kind};
 use super::{Reader, SallaSettings};
 use crate::secret_files::{self, SecretFileError};
 
-const SECRET: &str = "SALLA_WEBHOOK_SECRET";
+pub(super) const SECRET: &str = "SALLA_WEBHOOK_SECRET";
 /// No token and no webhook comes near this.
 const MAX_BYTES: u64 = 1 << 20;
 

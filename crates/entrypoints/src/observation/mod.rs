@@ -4,7 +4,6 @@
 //! Nothing here changes anything, and nothing tells of a merchant. The address is for
 //! the inside of a network: there is neither TLS nor a password.
 
-mod connections;
 mod scrape;
 
 use std::net::SocketAddr;
@@ -12,17 +11,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::extract::Request;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use async_trait::async_trait;
+use axum::http::StatusCode;
 use database::{Database, SchemaState};
-use hyper::body::Incoming;
 use importer::metrics::{self, Snapshot};
 use importer::ports::clock::{Clock, within};
 use importer::ports::queue::QueueName;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
+use web::Observed;
+use web::server::Limits;
 
 use crate::exit::UsageError;
 
@@ -35,8 +34,6 @@ const READINESS_LASTS: Duration = Duration::from_secs(1);
 const CONNECTIONS: u32 = 2;
 /// Measurements wait in memory for the next scrape, which may never come.
 const UPKEEP: Duration = Duration::from_secs(5);
-
-const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What the numbers of this process are read from.
 #[derive(Clone)]
@@ -99,22 +96,27 @@ impl Observation {
         clock: Arc<dyn Clock>,
         stop: impl Future<Output = ()> + Send + 'static,
     ) {
-        tracing::info!(address = %self.address, "observed under /metrics, /healthz and /readyz");
-        let observed = Arc::new(Observed {
-            recorded: recorded.0.clone(),
-            database: database.beside(CONNECTIONS),
-            clock: clock.clone(),
-            numbers: Kept::new(),
-            readiness: Kept::new(),
-        });
-        let respond = move |request: Request<Incoming>| {
-            let observed = observed.clone();
-            async move { observed.respond(request.uri().path()).await }
-        };
-        let served = connections::serve(self.listener, clock.as_ref(), respond, stop);
+        tracing::info!(address = %self.address, "observed under /metrics, /livez and /readyz");
+        let observed = Arc::new(ObservedProcess::new(recorded, &database, clock));
+        let router = web::observed::routes(observed.clone());
+        let router = router.fallback(async || StatusCode::NOT_FOUND);
+        self.serve_router(router, Limits::OBSERVED, &observed, stop)
+            .await;
+    }
+
+    /// The same with more behind the address than this module has.
+    pub async fn serve_router(
+        self,
+        router: axum::Router,
+        limits: Limits,
+        observed: &ObservedProcess,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let clock = observed.clock.as_ref();
+        let served = web::server::serve(self.listener, limits, clock, router, stop);
         tokio::select! {
             () = served => {}
-            never = keep_up(&recorded.0, clock.as_ref()) => match never {},
+            never = keep_up(&observed.recorded, clock) => match never {},
         }
     }
 }
@@ -127,7 +129,7 @@ async fn keep_up(recorded: &PrometheusHandle, clock: &dyn Clock) -> std::convert
 }
 
 /// What is asked, and what has been read to respond to it.
-struct Observed {
+pub struct ObservedProcess {
     recorded: PrometheusHandle,
     database: Database,
     clock: Arc<dyn Clock>,
@@ -157,25 +159,32 @@ impl<T: Clone> Kept<T> {
     }
 }
 
-impl Observed {
-    async fn respond(&self, path: &str) -> Response {
-        match path {
-            "/healthz" => "alive\n".into_response(),
-            "/readyz" => self.ready().await.into_response(),
-            "/metrics" => self.show_metrics().await.into_response(),
-            _ => StatusCode::NOT_FOUND.into_response(),
-        }
+#[async_trait]
+impl Observed for ObservedProcess {
+    async fn ready(&self) -> Result<(), String> {
+        let clock = self.clock.as_ref();
+        let read = self.read_readiness();
+        self.readiness.get(clock, READINESS_LASTS, read).await
     }
 
-    async fn show_metrics(&self) -> impl IntoResponse + use<> {
+    async fn metrics(&self) -> String {
         let clock = self.clock.as_ref();
         let read = self.read_numbers();
         let snapshot = self.numbers.get(clock, NUMBERS_LAST, read).await;
         metrics::show(snapshot.as_ref(), &QueueName::ALL);
-        (
-            [(header::CONTENT_TYPE, PROMETHEUS_TEXT)],
-            self.recorded.render(),
-        )
+        self.recorded.render()
+    }
+}
+
+impl ObservedProcess {
+    pub fn new(recorded: Recorded, database: &Database, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            recorded: recorded.0,
+            database: database.beside(CONNECTIONS),
+            clock,
+            numbers: Kept::new(),
+            readiness: Kept::new(),
+        }
     }
 
     async fn read_numbers(&self) -> Option<Snapshot> {
@@ -190,17 +199,14 @@ impl Observed {
         None
     }
 
-    async fn ready(&self) -> (StatusCode, String) {
-        let clock = self.clock.as_ref();
-        let read = self.read_readiness();
-        match self.readiness.get(clock, READINESS_LASTS, read).await {
-            Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
-            Err(problem) => (StatusCode::SERVICE_UNAVAILABLE, format!("{problem}\n")),
-        }
-    }
-
     async fn read_readiness(&self) -> Result<(), String> {
-        let asked = self.database.schema_state();
+        let asked = async {
+            let state = self.database.schema_state().await?;
+            if state == SchemaState::UpToDate {
+                self.database.queue_responds().await?;
+            }
+            Ok::<_, domain::failure::Failure>(state)
+        };
         match within(self.clock.as_ref(), PATIENCE, asked).await {
             Some(Ok(SchemaState::UpToDate)) => Ok(()),
             Some(Ok(SchemaState::Behind { migrations })) => Err(format!(

@@ -10,7 +10,8 @@ use domain::shop::{MerchantId, ShopInfo};
 use importer::memory::Memory;
 use importer::ports::budgets::BudgetRules;
 use importer::ports::clock::Clock;
-use importer::ports::connections::{Bound, ConnectionId, Connections};
+use importer::ports::connections::{Bound, Connection, ConnectionId, ConnectionState, Connections};
+use importer::ports::connector::NotConnected;
 use importer::ports::platform::Platform as _;
 use jiff::Timestamp;
 use salla_client::http::{http_client, token_client};
@@ -93,23 +94,6 @@ pub async fn connect_and_store(
     connect_stored(open, settings, 1.0, clock, customers).await
 }
 
-/// Why a shop was not connected with the tokens of a webhook.
-#[derive(Debug)]
-pub enum NotConnected {
-    Failure(Failure),
-    /// By Salla's numbers: the tokens open another shop than the webhook names.
-    OtherShop {
-        named: i64,
-        opened: i64,
-    },
-}
-
-impl From<Failure> for NotConnected {
-    fn from(failure: Failure) -> Self {
-        Self::Failure(failure)
-    }
-}
-
 /// As [`connect_and_store`], but only if the tokens are those of the shop with this number
 /// of Salla's. An older authorization does not take the place of a newer one.
 pub async fn connect_authorized(
@@ -144,12 +128,19 @@ async fn connect_stored(
 }
 
 /// Tokens that are stored and not yet known to be a shop's.
-struct StoredTokens {
+pub(super) struct StoredTokens {
     connections: Arc<dyn Connections>,
     connection: ConnectionId,
     /// Whose they are, if that was known before.
     salla_id: Option<i64>,
-    platform: Arc<SallaClient>,
+    pub(super) platform: Arc<SallaClient>,
+}
+
+/// What binding tokens to their shop came to.
+pub(super) struct BoundShop {
+    pub(super) shop: ConnectedShop,
+    /// Other tokens of the shop served until now.
+    pub(super) was_connected: bool,
 }
 
 /// Tokens that were one shop's and open another one now are parked, before anything is
@@ -184,17 +175,45 @@ impl StoredTokens {
         shop: ShopInfo,
         authorized_at: Option<Timestamp>,
     ) -> Result<ConnectedShop, Failure> {
+        Ok(self.bind_shop(open, shop, authorized_at).await?.shop)
+    }
+
+    pub(super) async fn bind_shop(
+        self,
+        open: &OpenDatabase,
+        shop: ShopInfo,
+        authorized_at: Option<Timestamp>,
+    ) -> Result<BoundShop, Failure> {
         let connections = self.connections.as_ref();
         require_shop(connections, self.connection, self.salla_id, &shop).await?;
         let connected = introduce(open, self.platform, shop).await?;
-        let bound = self
-            .connections
+        let was_connected = serves(connections, connected.merchant, self.connection).await?;
+        let bound = connections
             .bind(self.connection, connected.merchant, authorized_at)
             .await?;
-        Ok(ConnectedShop {
-            has_newer: bound == Bound::Older,
-            ..connected
+        Ok(BoundShop {
+            shop: ConnectedShop {
+                has_newer: bound == Bound::Older,
+                ..connected
+            },
+            was_connected,
         })
+    }
+}
+
+/// Whether the merchant has a connection that serves, other than this one.
+async fn serves(
+    connections: &dyn Connections,
+    merchant: MerchantId,
+    besides: ConnectionId,
+) -> Result<bool, Failure> {
+    match connections.of_merchant(merchant).await {
+        Ok(Some(current)) => {
+            let ended = matches!(current.state, ConnectionState::Disconnected { .. });
+            Ok(!ended && current.id != besides)
+        }
+        Ok(None) | Err(Failure::Disconnected(_)) => Ok(false),
+        Err(failure) => Err(failure),
     }
 }
 
@@ -207,15 +226,23 @@ async fn store(
 ) -> Result<StoredTokens, Failure> {
     let connections = open.connections()?;
     let connection = connections.open(&settings.tokens).await?;
+    stored(open, &settings.app, &connection, (share, customers), clock).await
+}
+
+/// Tokens that are in the database already.
+pub(super) async fn stored(
+    open: &OpenDatabase,
+    app: &AppSettings,
+    connection: &Connection,
+    (share, customers): (f64, Arc<Budget>),
+    clock: Arc<dyn Clock>,
+) -> Result<StoredTokens, Failure> {
+    let connections = open.connections()?;
     let tokens = TokenSource::Kept(TokenKeeper::new(KeeperSettings {
         connections: connections.clone(),
         connection: connection.id,
-        oauth: OAuth::new(
-            token_client()?,
-            settings.app.accounts_url.clone(),
-            clock.clone(),
-        ),
-        app: settings.app.credentials(),
+        oauth: OAuth::new(token_client()?, app.accounts_url.clone(), clock.clone()),
+        app: app.credentials(),
         clock: clock.clone(),
     }));
     // Tokens that are new here have asked Salla for nothing yet.
@@ -229,7 +256,7 @@ async fn store(
         tokens,
         not_before,
         customers,
-        ..Client::new(&settings.app, share, clock)?
+        ..Client::new(app, share, clock)?
     });
     Ok(StoredTokens {
         connections,
@@ -254,6 +281,20 @@ pub(super) async fn after_the_last_request(
     let since = clock.now().duration_since(last);
     let since = Duration::try_from(since).unwrap_or_default();
     Ok((since < second).then(|| clock.monotonic() + (second - since)))
+}
+
+/// A shop with the tokens that are stored for it.
+pub async fn connected_shop(
+    open: &OpenDatabase,
+    app: &AppSettings,
+    merchant: MerchantId,
+    clock: Arc<dyn Clock>,
+) -> Result<ConnectedShop, Failure> {
+    let current = open.connections()?.of_merchant(merchant).await?;
+    let connection = current.ok_or(Disconnection::NotConnected)?;
+    let customers = shared_customers_budget(open, &app.egress_group, clock.clone());
+    let tokens = stored(open, app, &connection, (1.0, customers), clock).await?;
+    meet(open, tokens.platform).await
 }
 
 /// Asks who the shop is, and makes it known to the database.

@@ -124,10 +124,10 @@ impl Service {
     }
 }
 
-type Told = (Vec<Arc<dyn Notifier>>, Vec<Arc<dyn Alerts>>);
+pub(super) type Told = (Vec<Arc<dyn Notifier>>, Vec<Arc<dyn Alerts>>);
 
 /// The log always, and the webhooks that are configured.
-fn channels(channels: &Channels, clock: &Arc<dyn Clock>) -> Result<Told, Failure> {
+pub(super) fn channels(channels: &Channels, clock: &Arc<dyn Clock>) -> Result<Told, Failure> {
     let mut notifiers: Vec<Arc<dyn Notifier>> = vec![Arc::new(Log)];
     let mut alerts: Vec<Arc<dyn Alerts>> = vec![Arc::new(Log)];
     let webhook = |address: &WebhookSettings, audience| {

@@ -41,3 +41,4 @@ mod trace;
 mod truth;
 mod verify;
 mod views;
+mod web;

@@ -2,13 +2,20 @@
 //! parallel or be lost, because a signature cannot say that; it carries no type of
 //! a vendor.
 
+pub mod accounts;
+pub mod api_tokens;
+pub mod arrivals;
 pub mod budgets;
 pub mod clock;
 pub mod connections;
+pub mod connector;
+pub mod consents;
 pub mod inventory;
 pub mod jobs;
 pub mod landing;
+pub mod merchants;
 pub mod notifications;
+pub mod overview;
 pub mod platform;
 pub mod processes;
 pub mod queue;
@@ -16,3 +23,4 @@ pub mod records;
 pub mod runs;
 pub mod shops;
 pub mod traces;
+pub mod webhooks;

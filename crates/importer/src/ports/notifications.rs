@@ -54,6 +54,8 @@ pub trait Notifications: Send + Sync {
 pub struct InboxFilter {
     pub merchant: Option<MerchantId>,
     pub only_unread: bool,
+    /// Only what is older than this one.
+    pub before: Option<Uuid>,
     pub limit: u32,
 }
 
@@ -72,8 +74,13 @@ pub trait Inbox: Send + Sync {
     async fn list(&self, filter: &InboxFilter) -> Result<Vec<Shown>, Failure>;
 
     /// Marks these as read. May be repeated: what was read before keeps its time. Where
-    /// some do not exist, these are returned and nothing is marked.
-    async fn mark_read(&self, notices: &[Uuid]) -> Result<Vec<Uuid>, Failure>;
+    /// some do not exist, or are not of this merchant where one is given, these are returned and
+    /// nothing is marked.
+    async fn mark_read(
+        &self,
+        notices: &[Uuid],
+        of: Option<MerchantId>,
+    ) -> Result<Vec<Uuid>, Failure>;
 }
 
 /// A channel to people outside the app.

@@ -47,6 +47,7 @@ macro_rules! inbox_contract {
         $crate::inbox_contract! { $fixture:
             what_was_told_is_listed_as_it_was_told_and_the_latest_first
             one_shop_sees_nothing_of_another
+            one_shop_marks_nothing_of_another
             what_is_read_keeps_its_time_and_is_no_longer_unread
             of_ids_that_do_not_all_exist_none_is_marked
         }
@@ -62,6 +63,7 @@ macro_rules! inbox_contract {
 const ALL: InboxFilter = InboxFilter {
     merchant: None,
     only_unread: false,
+    before: None,
     limit: 100,
 };
 
@@ -85,6 +87,11 @@ pub async fn what_was_told_is_listed_as_it_was_told_and_the_latest_first(
     assert!(shown.iter().all(|shown| shown.read_at.is_none()));
     let latest = InboxFilter { limit: 1, ..ALL };
     assert_eq!(listed(fixture, latest).await, [second.id]);
+    let next = InboxFilter {
+        before: Some(second.id),
+        ..latest
+    };
+    assert_eq!(listed(fixture, next).await, [first.id]);
 }
 
 pub async fn one_shop_sees_nothing_of_another(fixture: &impl InboxFixture) {
@@ -99,15 +106,30 @@ pub async fn one_shop_sees_nothing_of_another(fixture: &impl InboxFixture) {
     }
 }
 
+pub async fn one_shop_marks_nothing_of_another(fixture: &impl InboxFixture) {
+    let first = fixture.tell(WhichShop::First).await;
+    let second = fixture.tell(WhichShop::Second).await;
+    let inbox = fixture.inbox();
+    let own = Some(first.shop.merchant);
+    let given = [first.id, second.id];
+    assert_eq!(inbox.mark_read(&given, own).await.unwrap(), [second.id]);
+    let shown = inbox.list(&ALL).await.unwrap();
+    assert!(shown.iter().all(|shown| shown.read_at.is_none()));
+    assert_eq!(inbox.mark_read(&[first.id], own).await.unwrap(), NONE);
+}
+
 pub async fn what_is_read_keeps_its_time_and_is_no_longer_unread(fixture: &impl InboxFixture) {
     let read = fixture.tell(WhichShop::First).await;
     fixture.pass();
     let unread = fixture.tell(WhichShop::First).await;
     let inbox = fixture.inbox();
     let read_at = fixture.now();
-    assert_eq!(inbox.mark_read(&[read.id, read.id]).await.unwrap(), NONE);
+    assert_eq!(
+        inbox.mark_read(&[read.id, read.id], None).await.unwrap(),
+        NONE
+    );
     fixture.pass();
-    assert_eq!(inbox.mark_read(&[read.id]).await.unwrap(), NONE);
+    assert_eq!(inbox.mark_read(&[read.id], None).await.unwrap(), NONE);
     let shown = inbox.list(&ALL).await.unwrap();
     let times: Vec<_> = shown
         .iter()
@@ -119,14 +141,14 @@ pub async fn what_is_read_keeps_its_time_and_is_no_longer_unread(fixture: &impl 
         ..ALL
     };
     assert_eq!(listed(fixture, only_unread).await, [unread.id]);
-    assert_eq!(inbox.mark_read(&[]).await.unwrap(), NONE);
+    assert_eq!(inbox.mark_read(&[], None).await.unwrap(), NONE);
 }
 
 pub async fn of_ids_that_do_not_all_exist_none_is_marked(fixture: &impl InboxFixture) {
     let notice = fixture.tell(WhichShop::First).await;
     let strangers = [Uuid::from_u128(1), Uuid::from_u128(2)];
     let given = [strangers[1], notice.id, strangers[0], strangers[1]];
-    let mut unknown = fixture.inbox().mark_read(&given).await.unwrap();
+    let mut unknown = fixture.inbox().mark_read(&given, None).await.unwrap();
     unknown.sort_unstable();
     unknown.dedup();
     assert_eq!(unknown, strangers);

@@ -3,6 +3,7 @@
 //! `POST /oauth2/token` is sent once and never again by this module: what an error
 //! says is whether the token that was presented may be spent.
 
+mod accounts;
 mod read;
 
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use jiff::Timestamp;
 use reqwest::header::{ACCEPT, HeaderMap};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
+
+pub use accounts::AppAccounts;
 
 use crate::classify::{TokenVerdict, classify_token_answer};
 pub use read::read_tokens;

@@ -62,6 +62,7 @@ pub(super) fn read(body: &[u8], now: Timestamp) -> Result<Event, &'static str> {
         }),
         "app.uninstalled" => Ok(Event::Uninstalled {
             merchant: delivery.merchant()?,
+            created_at: delivery.created_at(),
         }),
         name => match resource(name) {
             Some(resource) => delivery.about(resource, name),

@@ -11,54 +11,11 @@
 mod event;
 mod secret;
 
-use domain::resource::Resource;
-use importer::ports::connections::Tokens;
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 
+pub use importer::ports::webhooks::{Event, WebhookError};
 pub use secret::{SIGNATURE, WebhookSecret};
-
-/// What happened in a shop. `merchant` is Salla's number of the shop.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// The app was installed or updated: these tokens are the shop's from now on. They
-    /// are sent once; Salla does not repeat them (FACTS §2.5).
-    StoreAuthorized {
-        merchant: i64,
-        tokens: Tokens,
-        /// When that happened, where it can be made out.
-        created_at: Option<Timestamp>,
-    },
-    /// The shop's tokens have ended.
-    Uninstalled { merchant: i64 },
-    /// The record was created or is another one now.
-    RecordChanged {
-        merchant: i64,
-        resource: Resource,
-        id: i64,
-    },
-    RecordDeleted {
-        merchant: i64,
-        resource: Resource,
-        id: i64,
-    },
-    /// Nothing that concerns an import; a name of Salla's form.
-    Other { event: String },
-}
-
-/// Why a delivery was not taken. Holds nothing of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WebhookError {
-    #[error("it carries neither a signature nor a token")]
-    NotSigned,
-    #[error(
-        "its signature does not fit: the body is not byte for byte what Salla sent, or the \
-         secret is not this app's"
-    )]
-    WrongSignature,
-    #[error("its body cannot be read: {0}")]
-    Unreadable(&'static str),
-}
 
 /// The meaning of a delivery that was received at `now`, once its signature or token has
 /// been checked.
@@ -69,6 +26,25 @@ pub fn receive(
     now: Timestamp,
 ) -> Result<Event, WebhookError> {
     secret.check(headers, body)?;
+    read(body, now)
+}
+
+/// The same with any of several secrets: while a secret is being replaced, deliveries of before
+/// carry the former one.
+pub fn receive_with(
+    headers: &HeaderMap,
+    body: &[u8],
+    secrets: &[WebhookSecret],
+    now: Timestamp,
+) -> Result<Event, WebhookError> {
+    let mut checked = Err(WebhookError::NotSigned);
+    for secret in secrets {
+        checked = secret.check(headers, body);
+        if checked.is_ok() {
+            break;
+        }
+    }
+    checked?;
     read(body, now)
 }
 

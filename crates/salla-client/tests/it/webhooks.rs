@@ -45,7 +45,7 @@ fn said(body: &str) -> String {
         }) => {
             format!("{merchant} gives {}", tokens_said(&tokens))
         }
-        Ok(Event::Uninstalled { merchant }) => format!("{merchant} leaves"),
+        Ok(Event::Uninstalled { merchant, .. }) => format!("{merchant} leaves"),
         Ok(Event::RecordChanged {
             merchant,
             resource,

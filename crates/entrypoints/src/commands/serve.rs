@@ -1,0 +1,122 @@
+//! `salla-sync serve`: the doors over HTTP, until a stop is requested.
+
+use std::sync::Arc;
+
+use importer::connect::ConnectSettings;
+use importer::ports::clock::{Clock, SystemClock};
+use web::server::Limits;
+
+use crate::cli::{DatabaseArgs, ServeArgs};
+use crate::commands::import::stop_on_signal;
+use crate::config::{AppSettings, Channels, DatabaseSettings, Reader, WebSettings, environment};
+use crate::display::tell;
+use crate::exit::Exit;
+use crate::observation::{Observation, ObservedProcess, record_metrics};
+use crate::wiring::web::{Behind, WebParts};
+use crate::wiring::{self, OpenDatabase, Pool, service};
+
+pub async fn run(arguments: ServeArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
+    let mut reader = Reader::new(&environment);
+    let settings = reader.database(database);
+    let salla = reader.app();
+    let credentials = salla.as_ref().map(AppSettings::credentials);
+    if matches!(credentials, Some(None)) {
+        reader.app_keys_are_missing();
+    }
+    let channels = reader.channels();
+    let web = reader.web();
+    let key = reader.encryption_key();
+    let is_embedded = matches!(settings, Some(DatabaseSettings::Embedded { .. }));
+    if key.is_none() && !is_embedded {
+        reader.key_is_missing();
+    }
+    let given = settings.zip(salla).zip(credentials.flatten());
+    let ((settings, salla), credentials) = reader.finish(given)?;
+
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::real());
+    // Early, so that a server that cannot have its address does not begin.
+    let listening = Observation::bind(arguments.listen).await?;
+    let pool = Pool::of_a_worker(arguments.connections);
+    let open = wiring::open_database_with(&settings, key, clock.clone(), pool).await?;
+    open.require_fit_for_import(clock.as_ref()).await?;
+    let open = Arc::new(open);
+    let parts = WebParts {
+        salla,
+        credentials,
+        web,
+        channels,
+        connect: ConnectSettings {
+            import: arguments.import_on_connect.depth(),
+            may_write: arguments.allow_write_scopes,
+        },
+    };
+    let worker = match arguments.with_worker {
+        true => Some(worker(&open, &parts, &arguments, &clock)?),
+        false => None,
+    };
+    let behind = Behind::new(&open, &parts, &clock)?;
+    let recorded = record_metrics()?;
+    let observed = Arc::new(ObservedProcess::new(
+        recorded,
+        &open.database,
+        clock.clone(),
+    ));
+    let doors = behind.doors(&open, &parts.web, observed.clone(), &clock)?;
+
+    let stop = stop_on_signal();
+    say(&arguments, &listening, &parts.web, &parts.channels);
+    let stopping = stop.clone();
+    let served =
+        listening.serve_router(web::router(doors), Limits::PUBLIC, &observed, async move {
+            stopping.requested().await
+        });
+    let worked = async {
+        if let Some(worker) = &worker {
+            worker.run(&stop).await;
+        }
+    };
+    let settled = behind.connect.settle_arrivals_until(&stop, &behind.arrived);
+    tokio::join!(served, worked, settled);
+    behind.finish().await;
+    Ok(Exit::Done)
+}
+
+fn worker(
+    open: &OpenDatabase,
+    parts: &WebParts,
+    arguments: &ServeArgs,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<service::Service> {
+    let settings = service::ServiceSettings {
+        salla: parts.salla.clone(),
+        jobs: usize::from(arguments.jobs),
+        import: wiring::import_settings(arguments.budget_share),
+        channels: parts.channels.clone(),
+    };
+    Ok(service::Service::new(open, settings, clock.clone())?)
+}
+
+/// Which doors are open, and which are not and why.
+fn say(arguments: &ServeArgs, listening: &Observation, web: &WebSettings, channels: &Channels) {
+    let address = listening.address();
+    tell(format!(
+        "Serving on http://{address}. Ctrl-C or SIGTERM stops."
+    ));
+    match web.redirect_uri() {
+        Some(redirect) => tell(format!(
+            "  Shops connect at /connect; the app's redirect URL at Salla has to be {redirect}"
+        )),
+        None => tell("  No shop connects by consent: SALLA_SYNC_PUBLIC_URL is not set"),
+    }
+    match web.webhook_secrets.len() {
+        0 => tell("  No webhook is taken: SALLA_WEBHOOK_SECRET is not set"),
+        1 => tell("  Webhooks are taken at /webhooks/salla"),
+        _ => tell("  Webhooks are taken at /webhooks/salla, signed with either of two secrets"),
+    }
+    if !arguments.with_worker {
+        tell("  Imports are left to `salla-sync work`");
+    }
+    if channels.operators.is_none() {
+        tracing::info!("operators are notified in the log only");
+    }
+}

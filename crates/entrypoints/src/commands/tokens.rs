@@ -1,0 +1,129 @@
+//! `salla-sync tokens`: who may use the HTTP API.
+
+use importer::ports::api_tokens::{ApiScope, ApiToken, ApiTokens as _, NewApiToken};
+use importer::ports::clock::{Clock as _, SystemClock};
+use jiff::SignedDuration;
+use ring::rand::SystemRandom;
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+
+use crate::cli::{CreateTokenArgs, DatabaseArgs, ListTokensArgs, RevokeTokenArgs, TokensCommand};
+use crate::display::table::Table;
+use crate::display::{self, line, lines};
+use crate::exit::{Exit, UsageError};
+use crate::wiring::OpenDatabase;
+
+pub async fn run(command: TokensCommand, database: &DatabaseArgs) -> anyhow::Result<Exit> {
+    let open = super::open_to_look(database).await?;
+    match command {
+        TokensCommand::Create(arguments) => create(&open, arguments).await,
+        TokensCommand::List(arguments) => list(&open, &arguments).await,
+        TokensCommand::Revoke(arguments) => revoke(&open, &arguments).await,
+    }
+}
+
+async fn create(open: &OpenDatabase, arguments: CreateTokenArgs) -> anyhow::Result<Exit> {
+    let merchant = match arguments.shop {
+        Some(salla_id) => Some(super::runs::shop(open, salla_id).await?.merchant),
+        None => None,
+    };
+    let token = web::api::new_token(&SystemRandom::new())
+        .ok_or_else(|| anyhow::anyhow!("this machine gives no random numbers for a token"))?;
+    let mut scopes = arguments.scopes;
+    scopes.sort_unstable();
+    scopes.dedup();
+    let now = SystemClock::real().now();
+    let lasts = arguments
+        .days
+        .map(|days| SignedDuration::from_hours(24 * i64::from(days)));
+    let new = NewApiToken {
+        name: arguments.name,
+        hash: web::api::token_hash(token.expose_secret()),
+        scopes,
+        merchant,
+        expires_at: lasts.map(|lasts| now + lasts),
+    };
+    let stored = open.database.api_tokens().create(&new).await?;
+    if arguments.json {
+        let mut shown = as_json(&stored);
+        shown["token"] = token.expose_secret().into();
+        display::json(&shown);
+        return Ok(Exit::Done);
+    }
+    line(token.expose_secret());
+    display::note(format!(
+        "It is shown this once. It allows {}; `salla-sync tokens revoke {}` ends it.",
+        names(&stored.scopes),
+        stored.id
+    ));
+    Ok(Exit::Done)
+}
+
+async fn list(open: &OpenDatabase, arguments: &ListTokensArgs) -> anyhow::Result<Exit> {
+    let tokens = open.database.api_tokens().list().await?;
+    if arguments.json {
+        display::json(&tokens.iter().map(as_json).collect::<Vec<_>>());
+        return Ok(Exit::Done);
+    }
+    if tokens.is_empty() {
+        line("There is no token; `salla-sync tokens create` makes one.");
+        return Ok(Exit::Done);
+    }
+    let mut table = Table::new([
+        "id", "name", "scopes", "merchant", "used at", "ends", "state",
+    ]);
+    let now = SystemClock::real().now();
+    for token in &tokens {
+        let text = |value: Option<String>| value.unwrap_or_default();
+        let is_over = token.expires_at.is_some_and(|at| at <= now);
+        table.row([
+            token.id.to_string(),
+            token.name.clone(),
+            names(&token.scopes),
+            token
+                .merchant
+                .map_or_else(|| "all".to_owned(), |id| id.to_string()),
+            text(token.last_used_at.map(|at| at.to_string())),
+            text(token.expires_at.map(|at| at.to_string())),
+            match (token.revoked_at, is_over) {
+                (Some(_), _) => "revoked",
+                (None, true) => "expired",
+                (None, false) => "counts",
+            }
+            .to_owned(),
+        ]);
+    }
+    lines(table);
+    Ok(Exit::Done)
+}
+
+async fn revoke(open: &OpenDatabase, arguments: &RevokeTokenArgs) -> anyhow::Result<Exit> {
+    match open.database.api_tokens().revoke(arguments.id).await? {
+        true => {
+            line("The token no longer counts.");
+            Ok(Exit::Done)
+        }
+        false => Err(
+            UsageError::one("there is no such token; `salla-sync tokens list` shows all").into(),
+        ),
+    }
+}
+
+fn names(scopes: &[ApiScope]) -> String {
+    let names: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
+    names.join(", ")
+}
+
+fn as_json(token: &ApiToken) -> Value {
+    let scopes: Vec<&str> = token.scopes.iter().map(|scope| scope.as_str()).collect();
+    json!({
+        "id": token.id,
+        "name": token.name,
+        "scopes": scopes,
+        "merchant_id": token.merchant,
+        "created_at": token.created_at,
+        "expires_at": token.expires_at,
+        "revoked_at": token.revoked_at,
+        "last_used_at": token.last_used_at,
+    })
+}

@@ -1,0 +1,219 @@
+//! The doors over HTTP, and what stands behind them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::http::HeaderMap;
+use domain::failure::Failure;
+use importer::connect::{ConnectPorts, ConnectSettings, ConnectShops};
+use importer::ports::accounts::Accounts;
+use importer::ports::clock::{Clock, within};
+use importer::ports::connections::ConnectionId;
+use importer::ports::connector::{Connector, Introduced, NotConnected};
+use importer::ports::platform::Platform as _;
+use importer::ports::webhooks::{Event, WebhookError};
+use importer::start::Starter;
+use jiff::Timestamp;
+use ring::rand::SystemRandom;
+use salla_client::http::token_client;
+use salla_client::oauth::{AppAccounts, AppCredentials, OAuth};
+use salla_client::pacing::Budget;
+use salla_client::webhook::{WebhookSecret, receive_with};
+use tokio::sync::{Notify, RwLock};
+use web::api::Api;
+use web::oauth::ConsentDoor;
+use web::webhooks::{WebhookDoor, Webhooks};
+use web::{Doors, Observed, States};
+
+use super::OpenDatabase;
+use super::connecting::{shared_customers_budget, stored};
+use super::service::channels;
+use crate::config::{AppSettings, Channels, WebSettings};
+
+/// What signs the states that browsers carry.
+const STATES: &str = "states of consents";
+
+pub struct WebParts {
+    pub salla: AppSettings,
+    pub credentials: AppCredentials,
+    pub web: WebSettings,
+    pub channels: Channels,
+    pub connect: ConnectSettings,
+}
+
+/// Everything behind the doors.
+pub struct Behind {
+    pub connect: ConnectShops,
+    /// Notified when tokens have arrived.
+    pub arrived: Arc<Notify>,
+    /// Read while a code is being redeemed.
+    redeeming: Arc<RwLock<()>>,
+}
+
+/// Tokens that a code has brought are stored by then.
+const REDEEMING_AT_THE_END: Duration = Duration::from_secs(60);
+
+impl Behind {
+    pub fn new(
+        open: &Arc<OpenDatabase>,
+        parts: &WebParts,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, Failure> {
+        let accounts_url = parts.salla.accounts_url.clone();
+        let accounts: Arc<dyn Accounts> = Arc::new(AppAccounts {
+            oauth: OAuth::new(token_client()?, accounts_url, clock.clone()),
+            app: parts.credentials.clone(),
+            redirect_uri: parts.web.redirect_uri().unwrap_or_default(),
+        });
+        let group = &parts.salla.egress_group;
+        let connector = StoredConnector {
+            open: open.clone(),
+            salla: parts.salla.clone(),
+            accounts: accounts.clone(),
+            customers: shared_customers_budget(open, group, clock.clone()),
+            clock: clock.clone(),
+        };
+        let (_, alerts) = channels(&parts.channels, clock)?;
+        let ports = ConnectPorts {
+            accounts,
+            connector: Arc::new(connector),
+            connections: open.connections()?,
+            arrivals: Arc::new(open.database.arrivals()),
+            merchants: Arc::new(open.database.merchants()),
+            jobs: open.jobs(),
+            starter: Starter {
+                runs: open.runs(),
+                jobs: open.jobs(),
+                clock: clock.clone(),
+            },
+            alerts,
+            clock: clock.clone(),
+        };
+        Ok(Self {
+            connect: ConnectShops {
+                ports,
+                settings: parts.connect,
+            },
+            arrived: Arc::new(Notify::new()),
+            redeeming: Arc::default(),
+        })
+    }
+
+    /// Returns when no code is being redeemed any more: its tokens would be lost.
+    pub async fn finish(&self) {
+        let clock = self.connect.ports.clock.as_ref();
+        let finished = within(clock, REDEEMING_AT_THE_END, self.redeeming.write()).await;
+        if finished.is_none() {
+            tracing::error!(
+                "a consent could not be finished before the end; it has to be repeated"
+            );
+        }
+    }
+
+    pub fn doors(
+        &self,
+        open: &OpenDatabase,
+        web: &WebSettings,
+        observed: Arc<dyn Observed>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Doors, Failure> {
+        let random: web::Random = Arc::new(SystemRandom::new());
+        let consents = match &web.public_url {
+            Some(_) => Some(Arc::new(ConsentDoor {
+                connect: self.connect.clone(),
+                consents: Arc::new(open.database.arrivals()),
+                states: States::new(open.derived_key(STATES)?.as_slice()),
+                random: random.clone(),
+                clock: clock.clone(),
+                redeeming: self.redeeming.clone(),
+                is_https: web.is_https(),
+            })),
+            None => None,
+        };
+        let webhooks = (!web.webhook_secrets.is_empty()).then(|| {
+            Arc::new(WebhookDoor {
+                webhooks: Arc::new(SignedWebhooks {
+                    secrets: web.webhook_secrets.clone(),
+                    clock: clock.clone(),
+                }),
+                connect: self.connect.clone(),
+                arrived: self.arrived.clone(),
+            })
+        });
+        let ports = &self.connect.ports;
+        let api = Api {
+            tokens: Arc::new(open.database.api_tokens()),
+            merchants: ports.merchants.clone(),
+            jobs: ports.jobs.clone(),
+            overview: Arc::new(open.database.overview()),
+            inbox: open.inbox(),
+            starter: ports.starter.clone(),
+            connect: self.connect.clone(),
+            clock: clock.clone(),
+        };
+        Ok(Doors {
+            api: Arc::new(api),
+            observed,
+            consents,
+            webhooks,
+            is_https: web.is_https(),
+            random,
+            clock: clock.clone(),
+        })
+    }
+}
+
+/// Salla's webhooks, known by the app's secrets.
+struct SignedWebhooks {
+    secrets: Vec<WebhookSecret>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Webhooks for SignedWebhooks {
+    fn receive(&self, headers: &HeaderMap, body: &[u8]) -> Result<Event, WebhookError> {
+        receive_with(headers, body, &self.secrets, self.clock.now())
+    }
+}
+
+/// [`Connector`] with the tokens that the database keeps.
+struct StoredConnector {
+    open: Arc<OpenDatabase>,
+    salla: AppSettings,
+    accounts: Arc<dyn Accounts>,
+    customers: Arc<Budget>,
+    clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl Connector for StoredConnector {
+    async fn connect(
+        &self,
+        connection: ConnectionId,
+        named: Option<i64>,
+        authorized_at: Option<Timestamp>,
+    ) -> Result<Introduced, NotConnected> {
+        let connections = self.open.connections()?;
+        let loaded = connections.load(connection).await?;
+        let share = (1.0, self.customers.clone());
+        let tokens = stored(&self.open, &self.salla, &loaded, share, self.clock.clone()).await?;
+        let shop = tokens.platform.shop_info().await?;
+        let opened = shop.salla_id;
+        let require = |named: i64, opened: i64| match named == opened {
+            true => Ok(()),
+            false => Err(NotConnected::OtherShop { named, opened }),
+        };
+        require(named.unwrap_or(opened), opened)?;
+        // What the shop itself says may have taken a refresh.
+        let fresh = connections.load(loaded.id).await?;
+        let by_accounts = self.accounts.shop_of(&fresh.tokens.access).await?;
+        require(opened, by_accounts)?;
+        let bound = tokens.bind_shop(&self.open, shop, authorized_at).await?;
+        Ok(Introduced {
+            merchant: bound.shop.merchant,
+            shop: bound.shop.shop,
+            has_newer: bound.shop.has_newer,
+            was_connected: bound.was_connected,
+        })
+    }
+}

@@ -1,0 +1,9 @@
+//! The server as its users have it: the program itself, the simulator, and PostgreSQL.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod api;
+mod consents;
+mod hooks;
+mod served;
+mod server;

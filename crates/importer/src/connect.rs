@@ -1,0 +1,419 @@
+//! Connecting a shop: from a consent, or from tokens that the platform delivers, to an import
+//! that is queued.
+//!
+//! Whatever happens, tokens are stored before anything is done with them, a shop's newest
+//! tokens win, and tokens that open another shop than they should connect none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::failure::{Disconnection, Failure};
+use domain::resource::Resource;
+use domain::run::{Command, RunState};
+use domain::scopes::{self, ScopeProblem};
+use domain::shop::{MerchantId, ShopInfo};
+use futures::TryStreamExt as _;
+use jiff::{SignedDuration, Timestamp};
+use secrecy::SecretString;
+
+use crate::ports::accounts::{Accounts, RedeemError};
+use crate::ports::arrivals::{Arrival, Arrivals};
+use crate::ports::clock::{Clock, within};
+use crate::ports::connections::{Connection, Connections, Tokens};
+use crate::ports::connector::{Connector, Introduced, NotConnected};
+use crate::ports::jobs::{Jobs, RunFilter};
+use crate::ports::merchants::{Merchants, Uninstalled};
+use crate::ports::notifications::{Alert, Alerts};
+use crate::ports::runs::Run;
+use crate::start::{Starter, SyncDepth};
+use crate::stop::StopSignal;
+
+/// Arrived tokens are tried this often.
+const SETTLE_EVERY: Duration = Duration::from_secs(15);
+/// And are forgotten after this long.
+const ARRIVALS_LAST: SignedDuration = SignedDuration::from_hours(7 * 24);
+const ARRIVALS_IN_ONE_GO: u32 = 100;
+const ARRIVALS_SIDE_BY_SIDE: usize = 16;
+/// A shop's budget comes back within a minute.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(90);
+
+#[derive(Clone)]
+pub struct ConnectPorts {
+    pub accounts: Arc<dyn Accounts>,
+    pub connector: Arc<dyn Connector>,
+    pub connections: Arc<dyn Connections>,
+    pub arrivals: Arc<dyn Arrivals>,
+    pub merchants: Arc<dyn Merchants>,
+    pub jobs: Arc<dyn Jobs>,
+    pub starter: Starter,
+    pub alerts: Vec<Arc<dyn Alerts>>,
+    pub clock: Arc<dyn Clock>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectSettings {
+    /// What is imported when a shop connects, if anything.
+    pub import: Option<SyncDepth>,
+    /// Tokens that may change a shop are taken as well.
+    pub may_write: bool,
+}
+
+/// A shop whose tokens serve.
+#[derive(Clone, Debug)]
+pub struct Connected {
+    pub merchant: MerchantId,
+    pub shop: ShopInfo,
+    /// Other tokens of it served until now.
+    pub was_connected: bool,
+    /// The run that was started or joined, where imports start by themselves.
+    pub run: Option<Run>,
+}
+
+/// Why a consent or a delivery connected no shop.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error("{0}")]
+    Redeem(#[from] RedeemError),
+    #[error("{0}")]
+    Scopes(ScopeProblem),
+    /// By the platform's numbers.
+    #[error("the tokens open the shop {opened} instead of {named}")]
+    OtherShop { named: i64, opened: i64 },
+    /// A later authorization, or an uninstallation, has ended these tokens.
+    #[error("newer tokens of the shop are stored, and serve")]
+    Outdated,
+    #[error("{0}")]
+    Failure(#[from] Failure),
+}
+
+/// What became of tokens, under a stable name; `None`: it is to be tried again.
+fn outcome(connected: &Result<Connected, Refused>) -> Option<&'static str> {
+    match connected {
+        Ok(_) => Some("connected"),
+        Err(Refused::Failure(failure)) if failure.resumes_by_itself() => None,
+        Err(Refused::Failure(_)) => Some("failed"),
+        Err(Refused::OtherShop { .. }) => Some("other_shop"),
+        Err(Refused::Outdated) => Some("outdated"),
+        Err(Refused::Redeem(_) | Refused::Scopes(_)) => Some("refused"),
+    }
+}
+
+#[derive(Clone)]
+pub struct ConnectShops {
+    pub ports: ConnectPorts,
+    pub settings: ConnectSettings,
+}
+
+impl ConnectShops {
+    /// Redeems the code of a consent and connects the shop that gave it.
+    pub async fn redeem(&self, code: &SecretString) -> Result<Connected, Refused> {
+        let asked_at = self.ports.clock.now();
+        let tokens = self.ports.accounts.redeem(code).await?;
+        self.check_scopes(&tokens, None).await?;
+        let connection = self.ports.connections.open(&tokens).await?;
+        // The code is spent: what fails from here on is tried again without the merchant.
+        let arrival = Arrival {
+            connection: connection.id,
+            named: None,
+            authorized_at: Some(asked_at),
+            received_at: self.ports.clock.now(),
+        };
+        self.ports.arrivals.record(&arrival).await?;
+        let connected = self.introduce(&connection, None, Some(asked_at)).await;
+        if let Some(outcome) = outcome(&connected) {
+            self.ports.arrivals.settle(connection.id, outcome).await?;
+        }
+        connected
+    }
+
+    /// Connects a shop with tokens that another program has obtained. Without a refresh token
+    /// they are lent: they are used until the platform refuses them.
+    pub async fn hand_over(&self, named: i64, tokens: &Tokens) -> Result<Connected, Refused> {
+        self.check_scopes(tokens, Some(named)).await?;
+        let connection = match self.ports.connections.open(tokens).await {
+            Ok(connection) => connection,
+            Err(Failure::Disconnected(_)) => return Err(Refused::Outdated),
+            Err(failure) => return Err(failure.into()),
+        };
+        self.introduce(&connection, Some(named), None).await
+    }
+
+    /// Stores tokens that the platform has delivered. When this returns they are durable, and
+    /// [`settle_arrivals`](Self::settle_arrivals) finds out whose they are.
+    pub async fn receive(
+        &self,
+        named: i64,
+        tokens: &Tokens,
+        authorized_at: Option<Timestamp>,
+    ) -> Result<(), Refused> {
+        self.check_scopes(tokens, Some(named)).await?;
+        let connection = match self.ports.connections.open(tokens).await {
+            Ok(connection) => connection,
+            // These very tokens were there, and ended: the delivery is an old one.
+            Err(Failure::Disconnected(_)) => return Err(Refused::Outdated),
+            Err(failure) => return Err(failure.into()),
+        };
+        let arrival = Arrival {
+            connection: connection.id,
+            named: Some(named),
+            authorized_at,
+            received_at: self.ports.clock.now(),
+        };
+        self.ports.arrivals.record(&arrival).await?;
+        Ok(())
+    }
+
+    /// Settles everything that arrives until a stop is requested. Several processes may do so
+    /// side by side. `wakeup` is notified when something has arrived here.
+    pub async fn settle_arrivals_until(&self, stop: &StopSignal, wakeup: &tokio::sync::Notify) {
+        loop {
+            let settled = tokio::select! {
+                () = stop.requested() => return,
+                settled = self.settle_arrivals() => settled,
+            };
+            if let Err(failure) = settled {
+                tracing::warn!(%failure, "tokens that have arrived could not be settled; they wait");
+            }
+            tokio::select! {
+                () = stop.requested() => return,
+                () = wakeup.notified() => {}
+                () = self.ports.clock.sleep(SETTLE_EVERY) => {}
+            }
+        }
+    }
+
+    /// Finds out whose the tokens are that have arrived, connects these shops and starts their
+    /// imports. What fails for a while is tried again later.
+    pub async fn settle_arrivals(&self) -> Result<(), Failure> {
+        let arrivals = self.ports.arrivals.unsettled(ARRIVALS_IN_ONE_GO).await?;
+        // One shop whose budget is used up keeps no other waiting.
+        futures::stream::iter(arrivals.into_iter().map(Ok))
+            .try_for_each_concurrent(ARRIVALS_SIDE_BY_SIDE, |arrival| async move {
+                self.settle_one(&arrival).await
+            })
+            .await
+    }
+
+    async fn settle_one(&self, arrival: &Arrival) -> Result<(), Failure> {
+        let clock = self.ports.clock.as_ref();
+        let settling = within(clock, SETTLE_TIMEOUT, self.settle(arrival)).await;
+        let settled = settling.unwrap_or_else(|| {
+            Err(Refused::Failure(Failure::Transient {
+                what: "finding out whose arrived tokens are: no response in time".to_owned(),
+            }))
+        });
+        let is_over = clock.now().duration_since(arrival.received_at) > ARRIVALS_LAST;
+        if let Err(Refused::Failure(failure)) = &settled {
+            if outcome(&settled).is_none() && !is_over {
+                tracing::warn!(
+                    shop = arrival.named, %failure,
+                    "tokens that have arrived could not be settled; they wait"
+                );
+                return Ok(());
+            }
+            self.alert_failed(arrival, failure).await;
+        }
+        let outcome = outcome(&settled).unwrap_or("failed");
+        self.ports
+            .arrivals
+            .settle(arrival.connection, outcome)
+            .await
+    }
+
+    async fn settle(&self, arrival: &Arrival) -> Result<Connected, Refused> {
+        let connection = match self.ports.connections.load(arrival.connection).await {
+            Ok(connection) => connection,
+            // The app was removed before they were settled.
+            Err(Failure::Disconnected(Disconnection::Uninstalled)) => {
+                return Err(Refused::Outdated);
+            }
+            Err(failure) => return Err(failure.into()),
+        };
+        self.introduce(&connection, arrival.named, arrival.authorized_at)
+            .await
+    }
+
+    async fn introduce(
+        &self,
+        connection: &Connection,
+        named: Option<i64>,
+        authorized_at: Option<Timestamp>,
+    ) -> Result<Connected, Refused> {
+        // Tokens that newer ones have replaced lead to those.
+        let loaded = self.ports.connections.load(connection.id).await?;
+        if loaded.id != connection.id {
+            return Err(Refused::Outdated);
+        }
+        let connecting = self
+            .ports
+            .connector
+            .connect(connection.id, named, authorized_at);
+        let introduced = match connecting.await {
+            Ok(introduced) => introduced,
+            Err(NotConnected::Failure(failure)) => return Err(failure.into()),
+            Err(NotConnected::OtherShop { named, opened }) => {
+                self.refuse_other_shop(connection, named, opened).await?;
+                return Err(Refused::OtherShop { named, opened });
+            }
+        };
+        if introduced.has_newer {
+            return Err(Refused::Outdated);
+        }
+        let run = self.start(&introduced).await?;
+        tracing::info!(
+            merchant = %introduced.merchant,
+            was_connected = introduced.was_connected,
+            run = run.as_ref().map(|run| tracing::field::display(run.id)),
+            "a shop is connected"
+        );
+        Ok(Connected {
+            merchant: introduced.merchant,
+            shop: introduced.shop,
+            was_connected: introduced.was_connected,
+            run,
+        })
+    }
+
+    /// A shop that is authorized once more, as after an update of the app, keeps the run that it
+    /// has: somebody may have cancelled it.
+    async fn start(&self, introduced: &Introduced) -> Result<Option<Run>, Failure> {
+        let Some(depth) = self.settings.import else {
+            return Ok(None);
+        };
+        if introduced.was_connected {
+            let filter = RunFilter {
+                merchant: Some(introduced.merchant),
+                state: None,
+                limit: 1,
+            };
+            if let Some((_, run)) = self.ports.jobs.list(&filter).await?.pop() {
+                return Ok(Some(run));
+            }
+        }
+        let started = self.ports.starter.start(introduced.merchant, depth).await?;
+        Ok(Some(started.run().clone()))
+    }
+
+    async fn check_scopes(&self, tokens: &Tokens, named: Option<i64>) -> Result<(), Refused> {
+        let Err(problem) = scopes::check(tokens.scope.as_deref(), self.settings.may_write) else {
+            return Ok(());
+        };
+        let shop = named.map_or_else(String::new, |id| format!(" of the shop {id}"));
+        let advice = "set the app's scopes in the Salla Partners Portal, then have the merchant \
+                      accept them; the tokens were not stored";
+        let summary = format!("tokens{shop} were refused: {problem}");
+        self.alert("scopes_refused", summary, advice).await;
+        Err(Refused::Scopes(problem))
+    }
+
+    async fn refuse_other_shop(
+        &self,
+        connection: &Connection,
+        named: i64,
+        opened: i64,
+    ) -> Result<(), Failure> {
+        // Tokens that are a shop's already stay where they are.
+        if connection.merchant.is_none() {
+            let why = Disconnection::OtherShop;
+            let stored = self.ports.connections.load(connection.id).await?;
+            let parking = &self.ports.connections;
+            parking.disconnect(stored.id, stored.version, why).await?;
+        }
+        let summary = format!(
+            "a delivery names the shop {named} and brings tokens of the shop {opened}: neither was \
+             connected"
+        );
+        let advice = "find out who knows the webhook secret; change it in the Salla Partners \
+                      Portal if it was not Salla";
+        self.alert("wrong_shop", summary, advice).await;
+        Ok(())
+    }
+
+    async fn alert_failed(&self, arrival: &Arrival, failure: &Failure) {
+        let shop = arrival
+            .named
+            .map_or_else(|| "a shop".to_owned(), |id| format!("the shop {id}"));
+        let summary =
+            format!("{shop} could not be connected with the tokens that Salla gave: {failure}");
+        let advice = "have the merchant install the app again once the cause is mended: Salla \
+                      delivers tokens once";
+        self.alert("connection_failed", summary, advice).await;
+    }
+
+    async fn alert(&self, code: &'static str, summary: String, advice: &str) {
+        let alert = Alert {
+            code,
+            summary,
+            advice: advice.to_owned(),
+            merchant: None,
+            run: None,
+            at: self.ports.clock.now(),
+        };
+        for channel in &self.ports.alerts {
+            if let Err(failure) = channel.raise(&alert).await {
+                tracing::error!(%failure, code, "an alert could not be delivered");
+            }
+        }
+    }
+
+    /// The app was removed from a shop: its work stops and its tokens are forgotten. Tokens of a
+    /// later authorization stay if the platform still takes them, because the two events may
+    /// come in any order and their times may be off by hours.
+    pub async fn uninstall(&self, salla_id: i64, at: Option<Timestamp>) -> Result<(), Failure> {
+        let at = at.unwrap_or_else(|| self.ports.clock.now());
+        let merchant = match self.ports.merchants.uninstall(salla_id, Some(at)).await? {
+            Uninstalled::Unknown => return Ok(()),
+            Uninstalled::Forgotten(merchant) => merchant,
+            Uninstalled::AuthorizedSince(merchant) => {
+                if self.still_opens(merchant).await? {
+                    return Ok(());
+                }
+                self.ports.merchants.uninstall(salla_id, None).await?;
+                merchant
+            }
+        };
+        cancel_open_run(self.ports.jobs.as_ref(), merchant).await?;
+        tracing::info!(%merchant, "a shop has removed the app; its tokens are forgotten");
+        Ok(())
+    }
+
+    async fn still_opens(&self, merchant: MerchantId) -> Result<bool, Failure> {
+        let Some(connection) = self.ports.connections.of_merchant(merchant).await? else {
+            return Ok(false);
+        };
+        match self.ports.accounts.shop_of(&connection.tokens.access).await {
+            Ok(_) => Ok(true),
+            Err(Failure::Disconnected(_)) => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// A record of a shop is another one now, or gone.
+    pub async fn record_changed(
+        &self,
+        salla_id: i64,
+        resource: Resource,
+        id: i64,
+    ) -> Result<bool, Failure> {
+        self.ports
+            .merchants
+            .mark_changed(salla_id, resource, id)
+            .await
+    }
+}
+
+/// A shop whose tokens are forgotten has nothing to be imported with.
+pub async fn cancel_open_run(jobs: &dyn Jobs, merchant: MerchantId) -> Result<(), Failure> {
+    let filter = RunFilter {
+        merchant: Some(merchant),
+        state: None,
+        limit: 1,
+    };
+    let latest = jobs.list(&filter).await?.pop();
+    if let Some((_, run)) = latest
+        && !matches!(run.state, RunState::Completed | RunState::Cancelled)
+    {
+        jobs.command(run.id, Command::Cancel).await?;
+    }
+    Ok(())
+}

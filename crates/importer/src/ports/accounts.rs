@@ -1,0 +1,33 @@
+//! Where merchants consent to the app, and what comes of it.
+
+use async_trait::async_trait;
+use domain::failure::Failure;
+use secrecy::SecretString;
+
+use super::connections::Tokens;
+
+/// Why a consent brought no tokens.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RedeemError {
+    /// It was used before, has expired or was never given out.
+    #[error("the platform refused the code as used, expired or unknown")]
+    CodeRefused,
+    /// The operator must act: the app's keys or its redirect address are wrong.
+    #[error("the platform refused the app: {code}")]
+    AppRefused { code: &'static str },
+    #[error("no tokens came: {reason}")]
+    NoAnswer { reason: String },
+}
+
+/// The accounts host of the platform.
+#[async_trait]
+pub trait Accounts: Send + Sync {
+    /// Where the merchant's browser goes to consent; it comes back with `state`.
+    fn consent_address(&self, state: &str) -> String;
+
+    /// Redeems the code of a consent, which works once: it is presented once and never again.
+    async fn redeem(&self, code: &SecretString) -> Result<Tokens, RedeemError>;
+
+    /// The platform's number of the shop that this access token opens.
+    async fn shop_of(&self, access_token: &SecretString) -> Result<i64, Failure>;
+}

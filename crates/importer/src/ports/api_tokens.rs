@@ -1,0 +1,74 @@
+//! Who may use the HTTP API.
+
+use async_trait::async_trait;
+use domain::failure::Failure;
+use domain::shop::MerchantId;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+/// What a token allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ApiScope {
+    /// Status, certificates, notifications, and which records were rejected.
+    Read,
+    /// Start, pause, resume, cancel and restart imports; mark notifications as read.
+    Operate,
+    /// The raw text of rejected records, which holds personal data.
+    Records,
+    /// Hand over the tokens of shops.
+    Connect,
+}
+
+impl ApiScope {
+    pub const ALL: [Self; 4] = [Self::Read, Self::Operate, Self::Records, Self::Connect];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Operate => "operate",
+            Self::Records => "records",
+            Self::Connect => "connect",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == text)
+    }
+}
+
+/// A token as it is stored: the token itself is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiToken {
+    pub id: Uuid,
+    pub name: String,
+    pub scopes: Vec<ApiScope>,
+    /// The only merchant that it sees.
+    pub merchant: Option<MerchantId>,
+    pub created_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+    pub revoked_at: Option<Timestamp>,
+    pub last_used_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewApiToken {
+    pub name: String,
+    pub hash: [u8; 32],
+    pub scopes: Vec<ApiScope>,
+    pub merchant: Option<MerchantId>,
+    pub expires_at: Option<Timestamp>,
+}
+
+#[async_trait]
+pub trait ApiTokens: Send + Sync {
+    async fn create(&self, token: &NewApiToken) -> Result<ApiToken, Failure>;
+
+    /// The latest first; revoked and expired ones too.
+    async fn list(&self) -> Result<Vec<ApiToken>, Failure>;
+
+    /// Says whether there is such a token. What was revoked before keeps its time.
+    async fn revoke(&self, id: Uuid) -> Result<bool, Failure>;
+
+    /// The token with this hash, if it counts now.
+    async fn find(&self, hash: &[u8; 32]) -> Result<Option<ApiToken>, Failure>;
+}

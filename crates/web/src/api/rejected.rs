@@ -1,0 +1,144 @@
+//! Records that could not be read.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use domain::rejection::RejectionCode;
+use domain::resource::Resource;
+use importer::ports::api_tokens::ApiScope;
+use importer::ports::overview::{RejectedEntry, RejectionQuery};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::body::{Named, Parameters};
+use super::caller::Caller;
+use super::{Api, limit};
+use crate::problem::Problem;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Filter {
+    /// orders, customers, products, categories or order_statuses.
+    resource: Option<String>,
+    /// The reason, such as invalid_date.
+    code: Option<String>,
+    /// From 1 to 200; 50 if it is not given.
+    limit: Option<u32>,
+    /// `nextCursor` of the page before.
+    cursor: Option<String>,
+    /// Also the raw text, which holds personal data and takes the scope `records`.
+    raw: Option<bool>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RejectedPage {
+    items: Vec<RejectedView>,
+    /// Where the next page begins; absent on the last one.
+    next_cursor: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct RejectedView {
+    resource: &'static str,
+    /// Which response it came in, such as order_detail.
+    kind: String,
+    salla_id: Option<i64>,
+    code: &'static str,
+    json_path: String,
+    message: String,
+    first_seen_at: Timestamp,
+    last_seen_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw: Option<String>,
+}
+
+impl RejectedView {
+    fn new(entry: RejectedEntry, raw: bool) -> Self {
+        Self {
+            resource: entry.resource.as_str(),
+            kind: entry.kind,
+            salla_id: entry.salla_id,
+            code: entry.code.as_str(),
+            json_path: entry.json_path,
+            message: entry.message,
+            first_seen_at: entry.first_seen_at,
+            last_seen_at: entry.last_seen_at,
+            raw: raw.then_some(entry.raw),
+        }
+    }
+}
+
+/// Records of a shop that could not be read, the latest first
+#[utoipa::path(
+    get, path = "/api/v1/merchants/{merchant}/rejected-records",
+    operation_id = "listRejectedRecords", tag = "records",
+    params(("merchant" = String, Path, description = "Our id of the merchant or Salla's number"),
+           Filter),
+    responses(
+        (status = 200, body = RejectedPage),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("token" = []))
+)]
+pub(super) async fn list(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Named(named): Named,
+    Parameters(filter): Parameters<Filter>,
+) -> Result<Json<RejectedPage>, Problem> {
+    let merchant = api.merchant(&caller, ApiScope::Read, &named).await?;
+    let raw = filter.raw.unwrap_or(false);
+    if raw {
+        caller.require(ApiScope::Records)?;
+    }
+    let limit = limit(filter.limit)?;
+    let query = RejectionQuery {
+        merchant: merchant.shop.merchant,
+        resource: filter.resource.as_deref().map(resource).transpose()?,
+        code: filter.code.as_deref().map(code).transpose()?,
+        before: filter.cursor.as_deref().map(cursor).transpose()?,
+        // One more shows whether there is a next page.
+        limit: limit + 1,
+    };
+    let mut entries = api.overview.rejections(&query).await?;
+    let is_last = entries.len() <= limit as usize;
+    entries.truncate(limit as usize);
+    let next_cursor = entries.last().map(|entry| entry.number.to_string());
+    let items = entries
+        .into_iter()
+        .map(|entry| RejectedView::new(entry, raw));
+    Ok(Json(RejectedPage {
+        items: items.collect(),
+        next_cursor: next_cursor.filter(|_| !is_last),
+    }))
+}
+
+fn resource(name: &str) -> Result<Resource, Problem> {
+    Resource::parse(name).ok_or_else(|| {
+        let names = Resource::ALL.map(Resource::as_str).join(", ");
+        Problem::invalid("resource", format!("is one of {names}"))
+    })
+}
+
+fn code(name: &str) -> Result<RejectionCode, Problem> {
+    let code = RejectionCode::ALL
+        .into_iter()
+        .find(|code| code.as_str() == name);
+    code.ok_or_else(|| {
+        let codes = RejectionCode::ALL.map(RejectionCode::as_str).join(", ");
+        Problem::invalid("code", format!("is one of {codes}"))
+    })
+}
+
+fn cursor(text: &str) -> Result<i64, Problem> {
+    let wrong = |_| Problem::invalid("cursor", "is nextCursor of the page before");
+    text.parse().map_err(wrong)
+}

@@ -1,0 +1,248 @@
+//! Imports: started, followed, steered.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use domain::run::Command;
+use importer::outlook;
+use importer::ports::api_tokens::ApiScope;
+use importer::ports::jobs::{Commanded, RunFilter};
+use importer::ports::merchants::{MerchantConnection, MerchantRecord};
+use importer::ports::runs::Run;
+
+use super::Api;
+use super::body::{Body, Named};
+use super::caller::Caller;
+use super::view::{RunView, StartRequest, StartResponse, StatusView};
+use crate::problem::Problem;
+
+/// Runs that are looked through for the latest certificate.
+const RUNS_WITH_CERTIFICATES: u32 = 50;
+
+impl Api {
+    pub(super) async fn latest_run(
+        &self,
+        merchant: &MerchantRecord,
+    ) -> Result<Option<Run>, Problem> {
+        Ok(self.starter.runs.latest(merchant.shop.merchant).await?)
+    }
+
+    async fn latest_runs(
+        &self,
+        merchant: &MerchantRecord,
+        limit: u32,
+    ) -> Result<Vec<Run>, Problem> {
+        let filter = RunFilter {
+            merchant: Some(merchant.shop.merchant),
+            state: None,
+            limit,
+        };
+        let runs = self.jobs.list(&filter).await?;
+        Ok(runs.into_iter().map(|(_, run)| run).collect())
+    }
+
+    pub(super) async fn view(&self, run: &Run) -> Result<RunView, Problem> {
+        let read = self.overview.read_days(run.id).await?;
+        let coverage = outlook::coverage(run, &read);
+        let eta = outlook::eta(run, self.clock.now());
+        Ok(RunView::new(run, coverage, eta))
+    }
+
+    async fn steer(
+        &self,
+        caller: &Caller,
+        named: &str,
+        command: Command,
+    ) -> Result<Json<StatusView>, Problem> {
+        let merchant = self.merchant(caller, ApiScope::Operate, named).await?;
+        let run = self.latest_run(&merchant).await?.ok_or_else(no_run)?;
+        let run = match self.jobs.command(run.id, command).await? {
+            Commanded::Done(run) | Commanded::Nothing(run) => run,
+            Commanded::Refused(run, _) => return Err(refused(&run, command)),
+            Commanded::Unknown => return Err(no_run()),
+        };
+        let view = self.view(&run).await?;
+        Ok(Json(StatusView::new(merchant, Some(view))))
+    }
+}
+
+fn no_run() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "no_run",
+        "no import of this shop was started yet",
+        "start one with POST …/sync",
+    )
+}
+
+/// The sentence of the run itself names commands of the command line.
+fn refused(run: &Run, command: Command) -> Problem {
+    let verb = match command {
+        Command::Pause => "paused",
+        Command::Resume => "resumed",
+        Command::Cancel => "cancelled",
+        Command::Restart => "restarted",
+    };
+    let advice = match run.state {
+        domain::run::RunState::Completed => "start another import with POST …/sync",
+        domain::run::RunState::Paused => "resume it with POST …/sync/resume",
+        domain::run::RunState::Failed | domain::run::RunState::Cancelled => {
+            "restart it with POST …/sync/restart"
+        }
+        _ => "another run of this shop is not over: steer that one",
+    };
+    Problem::new(
+        StatusCode::CONFLICT,
+        "wrong_state",
+        format!("the import is {} and cannot be {verb}", run.state),
+        advice,
+    )
+}
+
+/// Starts a shop's import, or what is missing of it
+///
+/// May be repeated: an import that is not over is joined, months that are there are not read
+/// again, and fewer months than there are change nothing.
+#[utoipa::path(
+    post, path = "/api/v1/merchants/{merchant}/sync", operation_id = "startSync", tag = "sync",
+    params(("merchant" = String, Path, description = "Our id of the merchant or Salla's number")),
+    request_body = StartRequest,
+    responses(
+        (status = 202, body = StartResponse, headers(("location" = String, description = "The status"))),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json",
+         description = "The shop is not connected"),
+        (status = 413, body = Problem, content_type = "application/problem+json"),
+        (status = 415, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("token" = []))
+)]
+pub(super) async fn start(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Named(named): Named,
+    Body(request): Body<StartRequest>,
+) -> Result<Response, Problem> {
+    let depth = request.depth()?;
+    let merchant = api.merchant(&caller, ApiScope::Operate, &named).await?;
+    if merchant.connection != MerchantConnection::Connected {
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            "not_connected",
+            "the shop is not connected, so nothing can be read",
+            "have the merchant connect the shop, then start again",
+        ));
+    }
+    let started = api.starter.start(merchant.shop.merchant, depth).await?;
+    let status_url = format!("/api/v1/merchants/{}/sync", merchant.shop.merchant);
+    let headers = [(header::LOCATION, status_url.clone())];
+    let body = Json(StartResponse::new(&started, status_url));
+    Ok((StatusCode::ACCEPTED, headers, body).into_response())
+}
+
+/// How far a shop's latest import is
+#[utoipa::path(
+    get, path = "/api/v1/merchants/{merchant}/sync", operation_id = "getSync", tag = "sync",
+    params(("merchant" = String, Path, description = "Our id of the merchant or Salla's number")),
+    responses(
+        (status = 200, body = StatusView),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("token" = []))
+)]
+pub(super) async fn status(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Named(named): Named,
+) -> Result<Json<StatusView>, Problem> {
+    let merchant = api.merchant(&caller, ApiScope::Read, &named).await?;
+    let run = match api.latest_run(&merchant).await? {
+        Some(run) => Some(api.view(&run).await?),
+        None => None,
+    };
+    Ok(Json(StatusView::new(merchant, run)))
+}
+
+macro_rules! steering {
+    ($(#[$doc:meta])* $name:ident, $path:literal, $id:literal, $command:expr) => {
+        $(#[$doc])*
+        #[utoipa::path(
+            post, path = $path, operation_id = $id, tag = "sync",
+            params(("merchant" = String, Path,
+                    description = "Our id of the merchant or Salla's number")),
+            responses(
+                (status = 200, body = StatusView),
+                (status = 401, body = Problem, content_type = "application/problem+json"),
+                (status = 403, body = Problem, content_type = "application/problem+json"),
+                (status = 404, body = Problem, content_type = "application/problem+json"),
+                (status = 409, body = Problem, content_type = "application/problem+json"),
+            ),
+            security(("token" = []))
+        )]
+        pub(super) async fn $name(
+            State(api): State<Arc<Api>>,
+            caller: Caller,
+            Named(named): Named,
+        ) -> Result<Json<StatusView>, Problem> {
+            api.steer(&caller, &named, $command).await
+        }
+    };
+}
+
+steering!(
+    /// Stops the import at its last commit until it is resumed
+    pause, "/api/v1/merchants/{merchant}/sync/pause", "pauseSync", Command::Pause
+);
+steering!(
+    /// Goes on with a paused import, or ends the wait of a waiting one
+    resume, "/api/v1/merchants/{merchant}/sync/resume", "resumeSync", Command::Resume
+);
+steering!(
+    /// Gives the import up; what was read stays
+    cancel, "/api/v1/merchants/{merchant}/sync/cancel", "cancelSync", Command::Cancel
+);
+steering!(
+    /// Begins a failed or cancelled import again from its checkpoint
+    restart, "/api/v1/merchants/{merchant}/sync/restart", "restartSync", Command::Restart
+);
+
+/// The latest certificate: what Salla listed and what became of every record of it
+#[utoipa::path(
+    get, path = "/api/v1/merchants/{merchant}/sync/certificate",
+    operation_id = "getCertificate", tag = "sync",
+    params(("merchant" = String, Path, description = "Our id of the merchant or Salla's number")),
+    responses(
+        (status = 200, body = serde_json::Value),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("token" = []))
+)]
+pub(super) async fn certificate(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Named(named): Named,
+) -> Result<Response, Problem> {
+    let merchant = api.merchant(&caller, ApiScope::Read, &named).await?;
+    let runs = api.latest_runs(&merchant, RUNS_WITH_CERTIFICATES).await?;
+    let latest = runs.into_iter().find_map(|run| run.certificate);
+    let certificate = latest.ok_or_else(|| {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "no_certificate",
+            "no import of this shop has come to its certificate yet",
+            "follow the import until it is COMPLETED",
+        )
+    })?;
+    Ok(Json(certificate).into_response())
+}

@@ -1,0 +1,59 @@
+//! The doors of salla-sync over HTTP: merchants who consent, webhooks, the API, and what a
+//! process shows of itself.
+//!
+//! Only doors: they read requests, decide who may come in, and word the responses. What happens
+//! behind them is in `importer`; what stands behind the ports comes from outside.
+
+#![forbid(unsafe_code)]
+
+pub mod api;
+mod frame;
+pub mod oauth;
+pub mod observed;
+pub mod pages;
+mod problem;
+pub mod server;
+mod state;
+pub mod webhooks;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use importer::ports::clock::Clock;
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub use frame::Random;
+pub use observed::Observed;
+pub use problem::Problem;
+pub use state::States;
+
+/// What is open. A door that is not configured says so.
+pub struct Doors {
+    pub observed: Arc<dyn Observed>,
+    pub consents: Option<Arc<oauth::ConsentDoor>>,
+    pub webhooks: Option<Arc<webhooks::WebhookDoor>>,
+    pub api: Arc<api::Api>,
+    /// Browsers reach this server by https only.
+    pub is_https: bool,
+    pub random: Random,
+    pub clock: Arc<dyn Clock>,
+}
+
+pub fn router(doors: Doors) -> Router {
+    let frame = frame::Frame {
+        is_https: doors.is_https,
+        random: doors.random,
+        clock: doors.clock,
+    };
+    Router::new()
+        .merge(oauth::routes(doors.consents))
+        .merge(webhooks::routes(doors.webhooks))
+        .merge(api::routes(doors.api))
+        .merge(pages::routes())
+        .merge(observed::routes(doors.observed))
+        .fallback(async || Problem::not_found())
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .layer(CatchPanicLayer::custom(frame::panicked))
+        .layer(from_fn_with_state(frame, frame::around))
+}

@@ -77,7 +77,9 @@ mod tests {
 
     #[test]
     fn what_is_needed_must_be_there_and_nothing_that_writes() {
-        let table: [(Option<&str>, bool, &[&str], &[&str]); 8] = [
+        /// What was granted, whether it may write, what is missing and what may write.
+        type Row<'a> = (Option<&'a str>, bool, &'a [&'a str], &'a [&'a str]);
+        let table: [Row<'_>; 8] = [
             (None, false, &[], &[]),
             (Some(ALL), false, &[], &[]),
             (Some(&ALL.replace(' ', ",")), false, &[], &[]),

@@ -9,8 +9,8 @@
 pub mod catching_up;
 mod claim;
 pub mod clocks;
-pub mod freshness;
 pub mod connect;
+pub mod freshness;
 pub mod import;
 pub mod memory;
 pub mod metrics;

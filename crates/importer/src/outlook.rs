@@ -158,6 +158,8 @@ mod tests {
                 percent,
                 ..StoredProgress::default()
             },
+            catches_up: None,
+            change_head: None,
         }
     }
 

@@ -67,9 +67,9 @@ pub(crate) async fn around(
 /// The caller's, where it can stand in a log; a new one otherwise.
 fn request_id(headers: &HeaderMap, random: &Random) -> HeaderValue {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    let given = headers.get(REQUEST_ID).filter(|id| {
-        (1..=MAX_REQUEST_ID).contains(&id.len()) && id.as_bytes().iter().all(|byte| is_part(byte))
-    });
+    let given = headers
+        .get(REQUEST_ID)
+        .filter(|id| (1..=MAX_REQUEST_ID).contains(&id.len()) && id.as_bytes().iter().all(is_part));
     if let Some(given) = given {
         return given.clone();
     }

@@ -153,6 +153,11 @@ pub struct ServeArgs {
     /// With --with-worker: leave the rest of Salla's budget to the shops' other software.
     #[arg(long, default_value = "100%", value_parser = parse_share, value_name = "SHARE")]
     pub budget_share: f64,
+
+    /// With --with-worker: bring every connected shop up to date once in this time, as `work`
+    /// does.
+    #[arg(long, env = "SALLA_SYNC_KEEP_FRESH", value_name = "TIME", value_parser = parse_period)]
+    pub keep_fresh: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -92,6 +92,7 @@ fn worker(
         jobs: usize::from(arguments.jobs),
         import: wiring::import_settings(arguments.budget_share),
         channels: parts.channels.clone(),
+        keep_fresh: arguments.keep_fresh,
     };
     Ok(service::Service::new(open, settings, clock.clone())?)
 }

@@ -187,12 +187,20 @@ async fn carry_orders(
             if none_is_gone && own.is_empty() && window.settled {
                 return Ok(None);
             }
-            let is_carried = window.settled && carry_window(shop, &window, own).await?;
+            let is_carried = window.settled && told(carry_window(shop, &window, own).await)?;
             Ok::<_, Failure>((!is_carried).then_some(window))
         }
     });
     let carried = futures::future::try_join_all(carried).await?;
     Ok(carried.into_iter().flatten().collect())
+}
+
+/// A page that is too long says nothing: a scan reads it in smaller portions.
+fn told(is_carried: Result<bool, Failure>) -> Result<bool, Failure> {
+    match is_carried {
+        Err(Failure::TooLarge { .. }) => Ok(false),
+        is_carried => is_carried,
+    }
 }
 
 /// Orders of the range that no window lists yet, and when they were created.
@@ -301,8 +309,8 @@ async fn lists(shop: &Workshop) -> Result<(), Failure> {
     let whole = windows.iter().filter(is_list).filter(|w| w.slice.is_none());
     let checks = whole.map(|window| async move {
         Ok::<_, Failure>(match window.is_sliced {
-            true => (!are_slices_as_they_were(shop, window).await?).then_some(window),
-            false => (!carry_list(shop, window).await?).then_some(window),
+            true => (!told(are_slices_as_they_were(shop, window).await)?).then_some(window),
+            false => (!told(carry_list(shop, window).await)?).then_some(window),
         })
     });
     let stale = futures::future::try_join_all(checks).await?;

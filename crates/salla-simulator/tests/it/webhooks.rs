@@ -11,10 +11,13 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+/// A signature and a body.
+type Delivery = (Option<String>, Vec<u8>);
+
 /// What an app got, and how it responds.
 struct App {
     address: SocketAddr,
-    got: Arc<Mutex<Vec<(Option<String>, Vec<u8>)>>>,
+    got: Arc<Mutex<Vec<Delivery>>>,
 }
 
 impl App {
@@ -65,7 +68,7 @@ async fn a_webhook_is_signed_and_tried_until_it_is_received() {
     let webhook = shop.record_event("order.updated", 5);
     let delivered = app
         .target()
-        .deliver(&[webhook.clone()], Disorder::default())
+        .deliver(std::slice::from_ref(&webhook), Disorder::default())
         .await;
     assert_eq!(delivered[0].statuses, [500, 200]);
     let got = app.got.lock().unwrap().clone();

@@ -20,14 +20,14 @@ use crate::failure::Trouble;
 /// first.
 const TAKE_DUE: &str = "
     WITH period AS (
-        SELECT m.id, greatest(m.kept_fresh_at, l.created_at, l.ended_at, l.progressed_at) AS touched_at,
+        SELECT m.id, m.kept_fresh_at, greatest(m.kept_fresh_at, l.created_at, l.ended_at) AS touched_at,
                mod(('x' || substr(md5(m.id::text), 1, 7))::bit(28)::integer::numeric,
                    $2::numeric) AS phase
         FROM salla_sync.merchants m
         JOIN salla_sync.connections c
           ON c.merchant_id = m.id AND c.is_current AND c.state <> 'DISCONNECTED'
         CROSS JOIN LATERAL (
-            SELECT r.created_at, r.ended_at, r.progressed_at, r.state, r.failure_code, r.is_job,
+            SELECT r.created_at, r.ended_at, r.state, r.failure_code, r.is_job,
                    r.lease_until
             FROM salla_sync.sync_runs r
             WHERE r.merchant_id = m.id ORDER BY r.number DESC LIMIT 1) l
@@ -41,7 +41,7 @@ const TAKE_DUE: &str = "
               WHERE r.merchant_id = m.id AND r.state = 'COMPLETED'
                 AND r.only_resource IS NULL AND r.max_orders IS NULL)
     ), due AS (
-        SELECT id, touched_at FROM period
+        SELECT id, kept_fresh_at FROM period
         WHERE floor((extract(epoch FROM $1::timestamptz) - phase) / $2::numeric)
                 > floor((extract(epoch FROM touched_at) - phase) / $2::numeric)
            OR touched_at > $1::timestamptz + make_interval(secs => $2)
@@ -50,7 +50,7 @@ const TAKE_DUE: &str = "
     )
     UPDATE salla_sync.merchants m SET kept_fresh_at = $1
     FROM due
-    WHERE m.id = due.id AND (m.kept_fresh_at IS NULL OR m.kept_fresh_at <= due.touched_at)
+    WHERE m.id = due.id AND m.kept_fresh_at IS NOT DISTINCT FROM due.kept_fresh_at
     RETURNING m.id";
 
 pub(crate) async fn take_due(

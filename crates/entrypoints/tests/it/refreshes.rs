@@ -173,6 +173,8 @@ async fn a_lifetime_that_makes_no_sense_costs_one_refresh() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_without_a_refresh_token_leaves_none_to_present() {
     let mut scenario = expiring();
+    // So that the second token comes to its end as well.
+    scenario.oauth.access_token_requests = Some(6);
     scenario.oauth.omit_refresh_token = true;
     let service = TestService::start(scenario).await;
     let outcome = import(&service).await;

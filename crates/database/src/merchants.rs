@@ -96,7 +96,7 @@ fn unknown_reason() -> Failure {
     }
 }
 
-/// Whoever binds a connection of the merchant waits here.
+/// Anybody who binds a connection of the merchant waits here.
 const MERCHANT: &str = "SELECT id FROM salla_sync.merchants WHERE salla_id = $1 FOR NO KEY UPDATE";
 
 /// Tokens that have arrived for this shop and are nobody's yet go as well. The version grows, so

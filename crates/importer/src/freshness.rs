@@ -13,13 +13,13 @@ use crate::ports::jobs::Jobs;
 use crate::ports::runs::{RunOptions, Runs};
 use crate::stop::StopSignal;
 
-/// So many shops are started at once at most.
+/// The most shops that are started at once.
 const MOST_AT_ONCE: u32 = 500;
 
 /// A look that a stop finds under way may go on for so long.
 const PATIENCE_AT_THE_END: Duration = Duration::from_secs(5);
 
-/// Between two looks there are at most so many seconds, however long a shop may be left alone.
+/// Between two looks there are at most these seconds, however long a shop may be left alone.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 pub struct Freshness {

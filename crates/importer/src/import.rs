@@ -109,7 +109,7 @@ pub enum Reading {
     Everything,
 }
 
-/// So many runs one command may work on: one of somebody else, one that was begun for less, and
+/// The most runs that one command may work on: one of somebody else, one that was begun for less, and
 /// its own; and once more if midnight passes.
 const MOST_RUNS: u32 = 6;
 
@@ -134,7 +134,7 @@ pub async fn import(
     import_as(importer, shop, options, reading, observer, stop).await
 }
 
-/// The same, for whoever wants the lists read whole as well.
+/// The same, for a caller who wants the lists read whole as well.
 pub async fn import_as(
     importer: &Importer,
     shop: &ShopInfo,

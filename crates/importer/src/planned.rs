@@ -8,7 +8,7 @@ use crate::memory::{self, Memory, Room};
 use crate::portions::beginning;
 use crate::ports::platform::{Page, PageRequest, Platform};
 
-/// What planning has read, for whoever scans next.
+/// What planning has read, for the scans that follow.
 #[derive(Clone, Debug, Default)]
 pub struct PlannedPages {
     pages: Arc<Mutex<Vec<(PageRequest, Page, Room)>>>,

@@ -97,9 +97,9 @@ pub struct Disorder {
     pub seed: u64,
     /// In another order than that in which they were made.
     pub shuffled: bool,
-    /// So many of ten come twice.
+    /// How many of ten come twice.
     pub doubled: u8,
-    /// So many of ten never come.
+    /// How many of ten never come.
     pub lost: u8,
 }
 

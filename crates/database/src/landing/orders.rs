@@ -59,7 +59,7 @@ impl ListRecord for Order {
     }
 }
 
-/// A list tells of an order all that was told of it; a request for its details may leave out
+/// A list says of an order all that was known of it; a request for its details may leave out
 /// what the list had told before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadFrom {

@@ -9,7 +9,7 @@ use importer::ports::jobs::Jobs;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// Finished and connected shops, that were touched so many hours ago.
+/// Finished and connected shops, that were touched that number of hours ago.
 async fn shops(db: &TestDatabase, number: i32, hours_ago: i32) {
     let sql = "
         WITH shop AS (

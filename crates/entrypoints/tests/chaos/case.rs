@@ -267,7 +267,7 @@ pub(crate) async fn requests_arrived(service: &Service, more: u64) {
     }
 }
 
-/// Does something once so many requests of an import have arrived, and lets it end.
+/// Does something once that number of requests of an import has arrived, and lets it end.
 pub(crate) async fn meanwhile(service: &Service, after: u64, what: impl FnOnce()) {
     let doing = async {
         requests_arrived(service, after).await;

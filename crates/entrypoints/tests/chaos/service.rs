@@ -231,7 +231,7 @@ impl Service {
         self.options.keep_raw
     }
 
-    /// What whoever imports this shop is given.
+    /// What an import of this shop is given.
     fn salla(&self, shop: usize) -> SallaSettings {
         let mut settings = salla_settings(&self.simulator);
         let tokens = match self.reinstalled.lock().unwrap().get(&shop) {

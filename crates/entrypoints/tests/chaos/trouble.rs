@@ -25,10 +25,10 @@ pub(crate) enum Trouble {
     Starvation {
         connections: u32,
     },
-    /// All connections to the database stay open after so many requests, and nothing passes
+    /// All connections to the database stay open after that number of requests, and nothing passes
     /// any more.
     FrozenConnections(u64),
-    /// Another import is begun after so many requests, and the lease of the first, which goes
+    /// Another import is begun after that number of requests, and the lease of the first, which goes
     /// on, counts as over if it `takes_over`.
     TwoAtOnce {
         after: u64,
@@ -36,10 +36,10 @@ pub(crate) enum Trouble {
     },
     /// A second shop is imported into the same database at the same time.
     Neighbour,
-    /// After so many requests the stored connection is as it was at the beginning, as after a
+    /// After that number of requests the stored connection is as it was at the beginning, as after a
     /// failover that has lost what was committed last.
     ConnectionSetBack(u64),
-    /// The clock of the machine is set by so many seconds after so many requests.
+    /// The clock of the machine is set by these seconds after that number of requests.
     ClockSteps {
         after: u64,
         seconds: i64,

@@ -281,7 +281,7 @@ async fn whatever_has_changed_the_shop_is_true_again() {
     }
 }
 
-/// Later by so many days, for everybody.
+/// Later by that number of days, for everybody.
 async fn days_pass(service: &mut TestService, days: i64) {
     let span = SignedDuration::from_hours(24 * days);
     let by = Duration::try_from(span).expect("days pass forwards");

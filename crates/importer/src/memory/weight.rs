@@ -22,7 +22,7 @@ const PER_BYTE: usize = 5;
 /// What a value takes beyond its text, decoded.
 const PER_VALUE: usize = 512;
 
-/// An answer has a comma for so many bytes at most, or is made of tiny values.
+/// An answer has at most one comma for this number of bytes, or is made of tiny values.
 const BYTES_PER_COMMA: usize = 12;
 
 /// What an answer may take without being looked at.
@@ -47,7 +47,7 @@ impl Size {
         }
     }
 
-    /// So many bytes weigh no more than that.
+    /// The number of bytes that weigh no more than that.
     const fn included(self) -> usize {
         match self {
             Self::Record => 16 << 10,

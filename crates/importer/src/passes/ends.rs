@@ -93,7 +93,7 @@ impl Walk<'_> {
     }
 }
 
-/// So many dates that fall from row to row are no chance.
+/// This number of dates that fall from row to row are no chance.
 const MIN_DATES: usize = 10;
 
 /// Whether a list is sorted by creation, the newest first, as far as a page can tell. Only

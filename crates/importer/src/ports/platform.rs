@@ -57,7 +57,7 @@ pub struct PageRequest {
     pub slice: Option<Slice>,
     /// From 1.
     pub page: u32,
-    /// So many rows are asked for; Salla may give fewer.
+    /// The number of rows asked for; Salla may give fewer.
     pub per_page: u32,
     pub sort: Sort,
     /// Ask for whole orders; harmless where Salla ignores it.

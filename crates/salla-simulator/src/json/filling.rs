@@ -6,7 +6,7 @@ use crate::scenario::{Filling, LongRecords};
 const NOISE: usize = 256 << 10;
 
 impl LongRecords {
-    /// A value of about so many bytes.
+    /// A value of about this number of bytes.
     pub(crate) fn write(self, out: &mut String) {
         match self.filling {
             Filling::Letter => text(out, &"x".repeat(self.bytes)),

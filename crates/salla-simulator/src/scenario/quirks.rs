@@ -33,7 +33,7 @@ pub struct Quirks {
     pub damage_spares_names: bool,
     /// Records that are longer than anything a shop holds.
     pub long_records: Option<LongRecords>,
-    /// Answers of the API with status 200 are compressed, whoever asks.
+    /// Answers of the API with status 200 are compressed for every client.
     pub gzip: bool,
 }
 
@@ -42,7 +42,7 @@ pub struct Quirks {
 #[serde(deny_unknown_fields)]
 pub struct LongRecords {
     pub bytes: usize,
-    /// Of so many records one, by their ids.
+    /// One in this number of records, by their ids.
     pub one_of: u64,
     pub filling: Filling,
 }

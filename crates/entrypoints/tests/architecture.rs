@@ -65,6 +65,19 @@ fn crates_depend_downwards_only() {
     assert!(forbidden.is_empty(), "forbidden edges: {forbidden:?}");
 }
 
+#[test]
+fn every_crate_says_what_it_is_and_where_it_belongs() {
+    for package in workspace().packages {
+        let name = &package.name;
+        assert!(package.description.is_some(), "{name}: description");
+        assert!(package.repository.is_some(), "{name}: repository");
+        assert!(package.license.is_some(), "{name}: license");
+        assert!(package.rust_version.is_some(), "{name}: rust-version");
+        assert!(!package.keywords.is_empty(), "{name}: keywords");
+        assert!(!package.categories.is_empty(), "{name}: categories");
+    }
+}
+
 /// One misreading of Salla must not be made twice: the simulator and the client
 /// share no code, not even in tests.
 #[test]

@@ -16,6 +16,7 @@ cargo fmt --all --check
 cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 scripts/unsafe.sh
+scripts/words.sh
 if command -v cargo-deny >/dev/null 2>&1; then
     # A build fetches only what this platform needs; licences are checked for all.
     cargo fetch --locked --quiet

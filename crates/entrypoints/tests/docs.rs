@@ -47,7 +47,14 @@ fn files(folder: &str) -> Vec<String> {
 fn pages() -> Vec<String> {
     let mut pages = files("docs");
     pages.retain(|path| path.ends_with(".md"));
-    pages.extend(["README.md", "ARCHITECTURE.md", "SECURITY.md"].map(str::to_owned));
+    let top = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+    ];
+    pages.extend(top.map(str::to_owned));
     pages
 }
 

@@ -57,7 +57,7 @@ pub use connections::{
     Adopted, DerivedKey, KeyCheck, KeyMismatch, Keyring, KeyringError, PostgresConnections, Retried,
 };
 pub use future::FutureVersions;
-pub use jobs::PostgresJobs;
+pub use jobs::{PostgresJobs, ShopsFreshness};
 pub use landing::PostgresLanding;
 pub use merchants::PostgresMerchants;
 pub use migrations::SchemaState;

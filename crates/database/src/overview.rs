@@ -3,17 +3,21 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use domain::certificate::Certificate;
 use domain::failure::Failure;
 use domain::rejection::RejectionCode;
 use domain::resource::Resource;
-use domain::run::RunId;
+use domain::shop::MerchantId;
 use domain::window::DayRange;
 use importer::ports::clock::Clock;
-use importer::ports::overview::{Overview, ReadDays, RejectedEntry, RejectionQuery};
+use importer::ports::overview::{Overview, ReadDays, RejectedEntry, RejectionQuery, SyncStatus};
+use importer::ports::runs::{Run, StoredProgress};
 use sqlx::PgPool;
+use sqlx::types::Json;
 
 use crate::landing::{parse_code, parse_resource};
 use crate::retry::persistently;
+use crate::runs::rows::{RunRow, select_runs};
 
 /// [`Overview`] on PostgreSQL.
 #[derive(Clone, Debug)]
@@ -28,20 +32,69 @@ impl PostgresOverview {
     }
 }
 
-const READ_DAYS: &str = "
-    SELECT coalesce(array_agg(day_from), '{}') AS days_from,
-        coalesce(array_agg(day_to), '{}') AS days_to,
-        (SELECT max(created_at) FROM salla_sync.pending_details WHERE run_id = $1) AS newest
-    FROM salla_sync.sync_windows
-    WHERE run_id = $1 AND resource = 'orders' AND replaced_at IS NULL
-      AND settled_at IS NOT NULL AND NOT cut_short AND day_from IS NOT NULL";
+const STATUS: &str = select_runs!(
+    "NULL::jsonb",
+    ", coalesce(d.days_from, '{}') AS days_from, coalesce(d.days_to, '{}') AS days_to,
+     (SELECT max(p.created_at) FROM salla_sync.pending_details p WHERE p.run_id = r.id) AS newest,
+     coalesce(s.orders, r.orders) AS shown_orders,
+     coalesce(s.order_details, r.order_details) AS shown_order_details,
+     coalesce(s.customers, r.customers) AS shown_customers,
+     coalesce(s.products, r.products) AS shown_products,
+     coalesce(s.rejected, r.rejected) AS shown_rejected",
+    "LEFT JOIN salla_sync.merchant_sync_status s ON s.merchant_id = r.merchant_id AND s.run_id = r.id
+     LEFT JOIN LATERAL (
+         SELECT array_agg(w.day_from) AS days_from, array_agg(w.day_to) AS days_to
+         FROM salla_sync.sync_windows w
+         WHERE w.run_id = r.id AND w.resource = 'orders' AND w.replaced_at IS NULL
+           AND w.settled_at IS NOT NULL AND NOT w.cut_short AND w.day_from IS NOT NULL) d ON true
+     WHERE r.id = (SELECT l.id FROM salla_sync.sync_runs l
+                   WHERE l.merchant_id = $1 ORDER BY l.number DESC LIMIT 1)"
+);
 
 #[derive(sqlx::FromRow)]
-struct ReadDaysRow {
+struct StatusRow {
+    #[sqlx(flatten)]
+    run: RunRow,
     days_from: Vec<jiff_sqlx::Date>,
     days_to: Vec<jiff_sqlx::Date>,
     newest: Option<jiff_sqlx::Timestamp>,
+    shown_orders: i64,
+    shown_order_details: i64,
+    shown_customers: i64,
+    shown_products: i64,
+    shown_rejected: i64,
 }
+
+impl StatusRow {
+    fn status(self) -> Result<SyncStatus, Failure> {
+        let run = Run::try_from(self.run)?;
+        let settled = self.days_from.into_iter().zip(self.days_to);
+        let settled = settled.map(|(from, to)| DayRange {
+            from: from.to_jiff(),
+            to: to.to_jiff(),
+        });
+        let count = |rows: i64| u64::try_from(rows).unwrap_or(0);
+        Ok(SyncStatus {
+            read: ReadDays {
+                settled: settled.collect(),
+                newest_pending: self.newest.map(jiff_sqlx::Timestamp::to_jiff),
+            },
+            counts: StoredProgress {
+                orders: count(self.shown_orders),
+                order_details: count(self.shown_order_details),
+                customers: count(self.shown_customers),
+                products: count(self.shown_products),
+                rejected: count(self.shown_rejected),
+                ..run.progress
+            },
+            run,
+        })
+    }
+}
+
+const CERTIFICATE: &str = "
+    SELECT certificate FROM salla_sync.sync_runs
+    WHERE merchant_id = $1 AND certificate IS NOT NULL ORDER BY number DESC LIMIT 1";
 
 const REJECTIONS: &str = "
     SELECT id, resource::text, kind, salla_id, code, json_path, message, raw, first_seen_at,
@@ -86,23 +139,24 @@ impl RejectionRow {
 
 #[async_trait]
 impl Overview for PostgresOverview {
-    async fn read_days(&self, run: RunId) -> Result<ReadDays, Failure> {
-        persistently(&self.clock, "reading how far a run is", || async {
-            let row: ReadDaysRow = sqlx::query_as(READ_DAYS)
-                .bind(run.0)
-                .fetch_one(&self.pool)
-                .await?;
-            let settled = row.days_from.into_iter().zip(row.days_to);
-            let settled = settled.map(|(from, to)| DayRange {
-                from: from.to_jiff(),
-                to: to.to_jiff(),
-            });
-            Ok(ReadDays {
-                settled: settled.collect(),
-                newest_pending: row.newest.map(jiff_sqlx::Timestamp::to_jiff),
+    async fn status(&self, merchant: MerchantId) -> Result<Option<SyncStatus>, Failure> {
+        let row: Option<StatusRow> =
+            persistently(&self.clock, "reading how far an import is", || async {
+                let found = sqlx::query_as(STATUS).bind(merchant.0);
+                Ok(found.fetch_optional(&self.pool).await?)
             })
-        })
-        .await
+            .await?;
+        row.map(StatusRow::status).transpose()
+    }
+
+    async fn certificate(&self, merchant: MerchantId) -> Result<Option<Certificate>, Failure> {
+        let found: Option<Json<Certificate>> =
+            persistently(&self.clock, "reading the latest certificate", || async {
+                let found = sqlx::query_scalar(CERTIFICATE).bind(merchant.0);
+                Ok(found.fetch_optional(&self.pool).await?)
+            })
+            .await?;
+        Ok(found.map(|found| found.0))
     }
 
     async fn rejections(&self, query: &RejectionQuery) -> Result<Vec<RejectedEntry>, Failure> {

@@ -30,6 +30,7 @@ use importer::ports::processes::Owner;
 use importer::ports::records::{StoredRecords, Translator};
 use importer::ports::runs::Runs;
 use importer::ports::traces::Traces;
+use importer::start::Starter;
 use salla_client::translate::StoredTexts;
 use secrecy::SecretString;
 
@@ -66,6 +67,15 @@ impl OpenDatabase {
 
     pub fn jobs(&self) -> Arc<dyn Jobs> {
         Arc::new(self.database.jobs())
+    }
+
+    /// What starts runs, for commands and doors alike.
+    pub fn starter(&self, clock: Arc<dyn Clock>) -> Starter {
+        Starter {
+            runs: self.runs(),
+            jobs: self.jobs(),
+            clock,
+        }
     }
 
     /// The stored tokens, which only the key opens.

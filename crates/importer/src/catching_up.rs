@@ -21,6 +21,8 @@ pub struct WantedCatchUp {
     pub options: RunOptions,
     pub range: DayRange,
     pub catch_up: CatchUp,
+    /// Also what is older than the days that are there.
+    pub goes_back: bool,
 }
 
 /// Customers and products are read whole again after so long: Salla does not list their edits.
@@ -60,6 +62,7 @@ pub async fn wanted(
             since: run.id,
             refreshes_lists: refreshes_lists || lists_are_old,
         },
+        goes_back: wanted.from < covers.from,
     }))
 }
 

@@ -16,6 +16,7 @@ use futures::TryStreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 
+use crate::import::Reading;
 use crate::ports::accounts::{Accounts, RedeemError};
 use crate::ports::arrivals::{Arrival, Arrivals};
 use crate::ports::clock::{Clock, within};
@@ -290,8 +291,11 @@ impl ConnectShops {
                 return Ok(Some(run));
             }
         }
-        let started = self.ports.starter.start(introduced.merchant, depth).await?;
-        Ok(Some(started.run().clone()))
+        let (starter, merchant) = (&self.ports.starter, introduced.merchant);
+        let started = starter
+            .start(merchant, depth.months(), Reading::Changes)
+            .await?;
+        Ok(Some(started.run))
     }
 
     async fn check_scopes(&self, tokens: &Tokens, named: Option<i64>) -> Result<(), Refused> {

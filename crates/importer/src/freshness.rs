@@ -7,10 +7,9 @@ use std::time::Duration;
 use domain::failure::Failure;
 use domain::run::RunId;
 
-use crate::catching_up;
 use crate::ports::clock::Clock;
-use crate::ports::jobs::Jobs;
-use crate::ports::runs::{RunOptions, Runs};
+use crate::ports::runs::RunOptions;
+use crate::start::{Started, Starter};
 use crate::stop::StopSignal;
 
 /// The most shops that are started at once.
@@ -23,8 +22,7 @@ const PATIENCE_AT_THE_END: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 pub struct Freshness {
-    pub jobs: Arc<dyn Jobs>,
-    pub runs: Arc<dyn Runs>,
+    pub starter: Starter,
     pub clock: Arc<dyn Clock>,
     /// Every shop is brought up to date once in this time.
     pub every: Duration,
@@ -55,7 +53,7 @@ impl Freshness {
     /// and holds up no other.
     pub async fn once(&self) -> Result<Vec<RunId>, Failure> {
         let mut started = Vec::new();
-        for merchant in self.jobs.take_due(self.every, MOST_AT_ONCE).await? {
+        for merchant in self.starter.jobs.take_due(self.every, MOST_AT_ONCE).await? {
             match self.start(merchant).await {
                 Ok(run) => started.extend(run),
                 Err(failure) => {
@@ -67,8 +65,7 @@ impl Freshness {
     }
 
     async fn start(&self, merchant: domain::shop::MerchantId) -> Result<Option<RunId>, Failure> {
-        let runs = self.runs.as_ref();
-        let Some(finished) = runs.latest_finished(merchant).await? else {
+        let Some(finished) = self.starter.runs.latest_finished(merchant).await? else {
             return Ok(None);
         };
         let options = RunOptions {
@@ -76,15 +73,10 @@ impl Freshness {
             max_orders: None,
             ..finished.run.options
         };
-        let now = self.clock.now();
-        let Some(wanted) = catching_up::wanted(runs, merchant, &options, false, now).await? else {
+        let started = self.starter.catch_up(merchant, &options, false).await?;
+        let Some(Started { run, .. }) = started else {
             return Ok(None);
         };
-        let (options, range) = (&wanted.options, wanted.range);
-        let run = self
-            .jobs
-            .start_catching_up(merchant, options, range, wanted.catch_up)
-            .await?;
         tracing::info!(run_id = %run.id, merchant_id = %merchant, "the shop is brought up to date");
         Ok(Some(run.id))
     }

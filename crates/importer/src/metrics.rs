@@ -136,6 +136,23 @@ pub const QUEUE_OLDEST_READY: Metric = shows(
     &["queue"],
     "For how long the oldest ready message could have been received; 0 if there is none.",
 );
+pub const SHOP_AGE: Metric = shows(
+    "salla_sync_shop_age_seconds",
+    &[],
+    "How long ago the latest complete run of everything ended, of the connected shop where that is \
+     longest; shops without a finished import or with a paused run are left out.",
+);
+pub const SHOPS_DUE: Metric = shows(
+    "salla_sync_shops_due",
+    &[],
+    "Shops that are due to be brought up to date and for which no run was started yet; only from \
+     workers that keep shops fresh.",
+);
+pub const KEEP_FRESH: Metric = shows(
+    "salla_sync_keep_fresh_seconds",
+    &[],
+    "How often this worker has each shop brought up to date; only from workers that do.",
+);
 pub const DATABASE_UP: Metric = shows(
     "salla_sync_database_up",
     &[],
@@ -147,7 +164,7 @@ pub const BUILD_INFO: Metric = shows(
     "Always 1: tells which version runs, and by its absence that none does.",
 );
 
-pub const ALL: [Metric; 21] = [
+pub const ALL: [Metric; 24] = [
     REQUESTS,
     REQUEST_DURATION,
     THROTTLED,
@@ -167,6 +184,9 @@ pub const ALL: [Metric; 21] = [
     RUN_IDLE,
     QUEUE_MESSAGES,
     QUEUE_OLDEST_READY,
+    SHOP_AGE,
+    SHOPS_DUE,
+    KEEP_FRESH,
     DATABASE_UP,
     BUILD_INFO,
 ];
@@ -367,6 +387,16 @@ pub struct Snapshot {
     pub runs: Vec<(RunState, u64)>,
     pub idle: Duration,
     pub queues: Vec<(QueueName, Depth)>,
+    /// Since when the shop is not known to be true that has waited longest.
+    pub shop_age: Duration,
+    /// Shops that are due to be brought up to date.
+    pub shops_due: Option<u64>,
+}
+
+/// This process has each shop brought up to date so often.
+pub fn keeps_fresh(every: Duration) {
+    gauge!(KEEP_FRESH.name).set(every.as_secs_f64());
+    gauge!(SHOPS_DUE.name).set(f64::NAN);
 }
 
 /// Shows a snapshot; `None`: the database did not answer, and old numbers would be
@@ -375,6 +405,11 @@ pub fn show(snapshot: Option<&Snapshot>, queues: &[QueueName]) {
     gauge!(DATABASE_UP.name).set(if snapshot.is_some() { 1.0 } else { 0.0 });
     let idle = snapshot.map(|known| known.idle.as_secs_f64());
     gauge!(RUN_IDLE.name).set(idle.unwrap_or(f64::NAN));
+    let age = snapshot.map(|known| known.shop_age.as_secs_f64());
+    gauge!(SHOP_AGE.name).set(age.unwrap_or(f64::NAN));
+    if let Some(due) = snapshot.and_then(|known| known.shops_due) {
+        gauge!(SHOPS_DUE.name).set(due as f64);
+    }
     for state in RunState::ALL {
         let runs = snapshot.map(|known| {
             let runs = known.runs.iter().find(|(other, _)| *other == state);

@@ -4,18 +4,20 @@ use std::sync::Arc;
 
 use domain::failure::Failure;
 use domain::instant::riyadh_date;
-use domain::resource::Resource;
-use domain::run::RunState;
 use domain::shop::MerchantId;
 use domain::window::DayRange;
-use jiff::ToSpan as _;
-use jiff::civil::Date;
 
+use crate::catching_up;
+use crate::import::Reading;
 use crate::ports::clock::Clock;
-use crate::ports::jobs::Jobs;
-use crate::ports::runs::{Only, Run, RunOptions, Runs};
+use crate::ports::jobs::{Jobs, StartedRun};
+use crate::ports::runs::{Run, RunOptions, Runs};
 
-/// How many months of orders somebody wants: nothing else can be requested from outside.
+/// Another run may be complete between finding out what is wanted and starting it, which takes
+/// much less time than a run.
+const MAX_TRIES: u32 = 5;
+
+/// How many months of orders a merchant may want.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyncDepth {
     Months12,
@@ -40,33 +42,34 @@ impl SyncDepth {
 }
 
 /// What came of a request for an import.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Started {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartOutcome {
     /// A run of everything begins.
-    Begun(Box<Run>),
-    /// A run begins that reads only the older orders; the rest is there.
-    Extended(Box<Run>),
+    Begun,
+    /// The history is there: a run begins that reads the older orders and what has changed.
+    Extended,
+    /// The history is there: a run begins that reads what has changed.
+    CatchingUp,
     /// One that is not over continues, as it was started.
-    Joined(Box<Run>),
-    /// All of it has been imported.
-    Complete(Box<Run>),
+    Joined,
 }
 
-impl Started {
-    pub fn run(&self) -> &Run {
+impl StartOutcome {
+    pub fn as_str(self) -> &'static str {
         match self {
-            Self::Begun(run) | Self::Extended(run) | Self::Joined(run) | Self::Complete(run) => run,
+            Self::Begun => "begun",
+            Self::Extended => "extended",
+            Self::CatchingUp => "catching_up",
+            Self::Joined => "joined",
         }
     }
+}
 
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Begun(_) => "begun",
-            Self::Extended(_) => "extended",
-            Self::Joined(_) => "joined",
-            Self::Complete(_) => "complete",
-        }
-    }
+/// A run that does what was requested, or that has to be over before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Started {
+    pub run: Run,
+    pub outcome: StartOutcome,
 }
 
 #[derive(Clone)]
@@ -77,118 +80,73 @@ pub struct Starter {
 }
 
 impl Starter {
-    /// Starts what is missing of `depth`: everything, the gap before what was imported, or
-    /// nothing. A run that is not over is joined, and a FAILED one resumes. May be repeated.
-    pub async fn start(&self, merchant: MerchantId, depth: SyncDepth) -> Result<Started, Failure> {
-        let today = riyadh_date(self.clock.now());
-        let wanted = DayRange::last_months(today, depth.months());
+    /// Starts what `months` of the shop's history need: everything, or what is older and what has
+    /// changed. Fewer months than there are take nothing away. A run that is not over is joined,
+    /// and a FAILED one resumes if it is of the same kind. May be repeated.
+    pub async fn start(
+        &self,
+        merchant: MerchantId,
+        months: u16,
+        reading: Reading,
+    ) -> Result<Started, Failure> {
         let options = RunOptions {
-            months: depth.months(),
+            months,
             max_orders: None,
             keep_raw: true,
             only: None,
         };
-        let latest = self.runs.latest(merchant).await?;
-        let open = latest.filter(|run| is_open(run.state));
-        if let Some(open) = open {
-            // Its message is on its way, or the sweep sends another one.
-            if open.is_job && open.state != RunState::Failed {
-                return Ok(Started::Joined(Box::new(open)));
-            }
-            let joined = self.jobs.start(merchant, &open.options, open.range).await?;
-            return Ok(Started::Joined(Box::new(joined)));
+        let refreshes_lists = reading == Reading::ChangesAndLists;
+        if reading != Reading::Everything
+            && let Some(started) = self.catch_up(merchant, &options, refreshes_lists).await?
+        {
+            return Ok(started);
         }
-        let completed = self.runs.completed_days(merchant).await?;
-        let Some(since) = covered_since(&completed) else {
-            let run = self.jobs.start(merchant, &options, wanted).await?;
-            return Ok(Started::Begun(Box::new(run)));
+        let range = DayRange::last_months(riyadh_date(self.clock.now()), months);
+        let StartedRun { run, is_new } = self.jobs.start(merchant, &options, range).await?;
+        let outcome = match is_new {
+            true => StartOutcome::Begun,
+            false => StartOutcome::Joined,
         };
-        let gap = DayRange::new(wanted.from, since.saturating_sub(1.day()));
-        if let Some(days) = gap {
-            let only = Only {
-                resource: Resource::Orders,
-                days: Some(days),
+        Ok(Started { run, outcome })
+    }
+
+    /// Brings a shop up to date whose history is there; `None` where it is not.
+    pub async fn catch_up(
+        &self,
+        merchant: MerchantId,
+        options: &RunOptions,
+        refreshes_lists: bool,
+    ) -> Result<Option<Started>, Failure> {
+        let runs = self.runs.as_ref();
+        for _ in 0..MAX_TRIES {
+            let now = self.clock.now();
+            let wanted = catching_up::wanted(runs, merchant, options, refreshes_lists, now).await?;
+            let Some(wanted) = wanted else {
+                return Ok(None);
             };
-            let options = RunOptions {
-                only: Some(only),
-                ..options
-            };
-            let run = self.jobs.start(merchant, &options, days).await?;
-            return Ok(Started::Extended(Box::new(run)));
-        }
-        let latest = self.runs.latest(merchant).await?;
-        match latest {
-            Some(run) => Ok(Started::Complete(Box::new(run))),
-            // Its rows were deleted in between.
-            None => {
-                let run = self.jobs.start(merchant, &options, wanted).await?;
-                Ok(Started::Begun(Box::new(run)))
+            let (options, range) = (&wanted.options, wanted.range);
+            let started = self
+                .jobs
+                .start_catching_up(merchant, options, range, wanted.catch_up)
+                .await?;
+            if let Some(StartedRun { run, is_new }) = started {
+                let outcome = match (is_new, wanted.goes_back) {
+                    (false, _) => StartOutcome::Joined,
+                    (true, true) => StartOutcome::Extended,
+                    (true, false) => StartOutcome::CatchingUp,
+                };
+                return Ok(Some(Started { run, outcome }));
             }
         }
-    }
-}
-
-fn is_open(state: RunState) -> bool {
-    !matches!(state, RunState::Completed | RunState::Cancelled)
-}
-
-/// Since when the finished runs cover every day. Runs that continue the latest one
-/// backwards count; others leave a gap that has to be read.
-pub fn covered_since(completed: &[DayRange]) -> Option<Date> {
-    let mut since = completed.iter().max_by_key(|days| days.to)?.from;
-    loop {
-        let earlier = completed
-            .iter()
-            .filter(|days| days.from < since && since.saturating_sub(1.day()) <= days.to)
-            .map(|days| days.from)
-            .min();
-        match earlier {
-            Some(day) => since = day,
-            None => return Some(since),
-        }
+        Err(Failure::Transient {
+            what: format!("{MAX_TRIES} times another run of this shop was complete meanwhile"),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn days(from: &str, to: &str) -> DayRange {
-        DayRange::new(from.parse().unwrap(), to.parse().unwrap()).unwrap()
-    }
-
-    #[test]
-    fn only_days_without_a_gap_count_as_covered() {
-        let latest = days("2025-01-01", "2025-12-31");
-        let table = [
-            (vec![], None),
-            (vec![latest], Some("2025-01-01")),
-            (
-                vec![latest, days("2024-06-01", "2024-12-31")],
-                Some("2024-06-01"),
-            ),
-            (
-                vec![latest, days("2024-06-01", "2025-03-31")],
-                Some("2024-06-01"),
-            ),
-            (
-                vec![latest, days("2024-06-01", "2024-12-30")],
-                Some("2025-01-01"),
-            ),
-            (
-                vec![
-                    days("2024-01-01", "2024-05-31"),
-                    latest,
-                    days("2024-06-01", "2024-12-31"),
-                ],
-                Some("2024-01-01"),
-            ),
-        ];
-        for (completed, since) in table {
-            let since = since.map(|day| day.parse::<Date>().unwrap());
-            assert_eq!(covered_since(&completed), since, "{completed:?}");
-        }
-    }
 
     #[test]
     fn a_depth_is_12_or_24_months() {

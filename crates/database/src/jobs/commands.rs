@@ -3,13 +3,14 @@
 use domain::run::{Command, RunId, RunState, Step};
 use domain::shop::MerchantId;
 use domain::window::DayRange;
-use importer::ports::jobs::Commanded;
+use importer::ports::jobs::{Commanded, StartedRun};
 use importer::ports::runs::{CatchUp, Run, RunOptions};
 use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool};
 
 use crate::failure::Trouble;
 use crate::jobs::{is_on_its_way, overview, send};
+use crate::runs::catching_up::latest_finished_id;
 use crate::runs::claims::{by_id, create_or_join_in, in_spite_of_frozen, lock, take_turns};
 use crate::runs::endings::show;
 
@@ -22,30 +23,56 @@ pub(crate) async fn start(
     range: DayRange,
     catch_up: Option<CatchUp>,
     now: Timestamp,
-) -> Result<Run, Trouble> {
+) -> Result<StartedRun, Trouble> {
     let mut tx = pool.begin().await?;
-    let run = create_or_join_in(&mut tx, ids, options, range, catch_up, now).await?;
-    let needs_no_message = run.holder.is_some()
-        || run.state == RunState::Paused
-        || is_on_its_way(&mut tx, run.id).await?;
+    let started = start_in(&mut tx, ids, options, range, catch_up, now).await?;
+    tx.commit().await?;
+    Ok(started)
+}
+
+/// While others wait for their turn no run of the shop can be created, and one that is not over
+/// is joined: the run that is gone on from stays the latest finished one.
+pub(crate) async fn start_catching_up(
+    pool: &PgPool,
+    ids: (MerchantId, RunId),
+    options: &RunOptions,
+    range: DayRange,
+    catch_up: CatchUp,
+    now: Timestamp,
+) -> Result<Option<StartedRun>, Trouble> {
+    let mut tx = pool.begin().await?;
+    take_turns(&mut tx, ids.0).await?;
+    if latest_finished_id(&mut tx, ids.0).await? != Some(catch_up.since) {
+        return Ok(None);
+    }
+    let started = start_in(&mut tx, ids, options, range, Some(catch_up), now).await?;
+    tx.commit().await?;
+    Ok(Some(started))
+}
+
+async fn start_in(
+    tx: &mut PgConnection,
+    ids: (MerchantId, RunId),
+    options: &RunOptions,
+    range: DayRange,
+    catch_up: Option<CatchUp>,
+    now: Timestamp,
+) -> Result<StartedRun, Trouble> {
+    let run = create_or_join_in(tx, ids, options, range, catch_up, now).await?;
+    let is_new = run.id == ids.1;
+    let needs_no_message =
+        run.holder.is_some() || run.state == RunState::Paused || is_on_its_way(tx, run.id).await?;
     if needs_no_message {
-        adopt_in(&mut tx, run.id).await?;
+        adopt_in(tx, run.id).await?;
     } else {
         sqlx::query(BEGIN_COUNTING_ANEW)
             .bind(run.id.0)
             .execute(&mut *tx)
             .await?;
-        send(
-            &mut tx,
-            (run.merchant, run.id),
-            run.options.months.into(),
-            now,
-        )
-        .await?;
+        send(tx, (run.merchant, run.id), run.options.months.into(), now).await?;
     }
-    let run = by_id(&mut tx, run.id).await?;
-    tx.commit().await?;
-    Ok(run)
+    let run = by_id(tx, run.id).await?;
+    Ok(StartedRun { run, is_new })
 }
 
 const ADOPT: &str = "UPDATE salla_sync.sync_runs SET is_job = true WHERE id = $1";

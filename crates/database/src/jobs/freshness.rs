@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use domain::failure::Disconnection;
+use domain::failure::{Disconnection, Failure};
 use domain::shop::MerchantId;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::failure::Trouble;
+use crate::connect::Database;
+use crate::failure::{Trouble, database_failure};
 
 /// A shop has its own moment in the period, by a hash of its id. It is due when that moment has
 /// passed since its latest run began or ended and since it was last taken; a time that lies in
@@ -18,8 +19,10 @@ use crate::failure::Trouble;
 /// the connection no longer served. But a run that a command at a terminal has left half done is
 /// gone on with. Of two workers at once, the second finds the mark of the
 /// first.
-const TAKE_DUE: &str = "
-    WITH period AS (
+macro_rules! due {
+    ($rest:literal) => {
+        concat!(
+            "WITH period AS (
         SELECT m.id, m.kept_fresh_at, greatest(m.kept_fresh_at, l.created_at, l.ended_at) AS touched_at,
                mod(('x' || substr(md5(m.id::text), 1, 7))::bit(28)::integer::numeric,
                    $2::numeric) AS phase
@@ -41,17 +44,23 @@ const TAKE_DUE: &str = "
               WHERE r.merchant_id = m.id AND r.state = 'COMPLETED'
                 AND r.only_resource IS NULL AND r.max_orders IS NULL)
     ), due AS (
-        SELECT id, kept_fresh_at FROM period
+        SELECT id, kept_fresh_at, touched_at FROM period
         WHERE floor((extract(epoch FROM $1::timestamptz) - phase) / $2::numeric)
                 > floor((extract(epoch FROM touched_at) - phase) / $2::numeric)
            OR touched_at > $1::timestamptz + make_interval(secs => $2)
-        ORDER BY touched_at
-        LIMIT $4
-    )
+    ) ",
+            $rest
+        )
+    };
+}
+
+const TAKE_DUE: &str = due!(
+    ", taken AS (SELECT id, kept_fresh_at FROM due ORDER BY touched_at LIMIT $4)
     UPDATE salla_sync.merchants m SET kept_fresh_at = $1
-    FROM due
-    WHERE m.id = due.id AND m.kept_fresh_at IS NOT DISTINCT FROM due.kept_fresh_at
-    RETURNING m.id";
+    FROM taken
+    WHERE m.id = taken.id AND m.kept_fresh_at IS NOT DISTINCT FROM taken.kept_fresh_at
+    RETURNING m.id"
+);
 
 pub(crate) async fn take_due(
     pool: &PgPool,
@@ -59,13 +68,71 @@ pub(crate) async fn take_due(
     most: u32,
     now: Timestamp,
 ) -> Result<Vec<MerchantId>, Trouble> {
-    let codes: Vec<&str> = Disconnection::ALL.iter().map(|why| why.code()).collect();
     let due: Vec<Uuid> = sqlx::query_scalar(TAKE_DUE)
         .bind(now.to_sqlx())
         .bind(every.as_secs_f64().max(1.0))
-        .bind(codes)
+        .bind(left_alone())
         .bind(i64::from(most))
         .fetch_all(pool)
         .await?;
     Ok(due.into_iter().map(MerchantId).collect())
+}
+
+const COUNT_DUE: &str = due!("SELECT count(*) FROM due");
+
+/// Shops that are paused on purpose, or cannot be read, grow old.
+const OLDEST: &str = "
+    SELECT extract(epoch FROM $1::timestamptz - min(f.completed_at))::float8
+    FROM salla_sync.merchants m
+    JOIN salla_sync.connections c
+      ON c.merchant_id = m.id AND c.is_current AND c.state <> 'DISCONNECTED'
+    CROSS JOIN LATERAL (
+        SELECT r.completed_at FROM salla_sync.sync_runs r
+        WHERE r.merchant_id = m.id AND r.state = 'COMPLETED'
+          AND r.only_resource IS NULL AND r.max_orders IS NULL
+        ORDER BY r.number DESC LIMIT 1) f
+    WHERE NOT EXISTS (
+        SELECT FROM salla_sync.sync_runs p
+        WHERE p.merchant_id = m.id AND p.state = 'PAUSED' AND p.superseded_at IS NULL)";
+
+/// How true the shops are that are to be kept so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShopsFreshness {
+    /// Since when the shop is not known to be true that has waited longest.
+    pub oldest: Duration,
+    /// Those that are due and for which no run was started yet; only where it is known how often
+    /// each is.
+    pub due: Option<u64>,
+}
+
+impl Database {
+    /// Not tried again, because the one that requests it will request it again.
+    pub async fn freshness(&self, every: Option<Duration>) -> Result<ShopsFreshness, Failure> {
+        let failed = |error| database_failure("looking how fresh shops are", &error);
+        let now = self.clock().now();
+        let oldest: Option<f64> = sqlx::query_scalar(OLDEST)
+            .bind(now.to_sqlx())
+            .fetch_one(self.pool())
+            .await
+            .map_err(failed)?;
+        let due: Option<i64> = match every {
+            Some(every) => sqlx::query_scalar(COUNT_DUE)
+                .bind(now.to_sqlx())
+                .bind(every.as_secs_f64().max(1.0))
+                .bind(left_alone())
+                .fetch_one(self.pool())
+                .await
+                .map(Some)
+                .map_err(failed)?,
+            None => None,
+        };
+        Ok(ShopsFreshness {
+            oldest: Duration::try_from_secs_f64(oldest.unwrap_or(0.0)).unwrap_or_default(),
+            due: due.map(i64::cast_unsigned),
+        })
+    }
+}
+
+fn left_alone() -> Vec<&'static str> {
+    Disconnection::ALL.iter().map(|why| why.code()).collect()
 }

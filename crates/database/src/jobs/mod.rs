@@ -16,7 +16,7 @@ use domain::shop::MerchantId;
 use domain::window::DayRange;
 use importer::metrics;
 use importer::ports::clock::Clock;
-use importer::ports::jobs::{Commanded, Jobs, Orphan, RunFilter, Stalled};
+use importer::ports::jobs::{Commanded, Jobs, Orphan, RunFilter, Stalled, StartedRun};
 use importer::ports::landing::RunLease;
 use importer::ports::queue::QueueName;
 use importer::ports::runs::{CatchUp, Run, RunOptions, ShopSummary};
@@ -27,6 +27,7 @@ use crate::failure::Trouble;
 use crate::queue::{body, send_now};
 use crate::retry::persistently;
 use crate::runs::{endings, new_id};
+pub use freshness::ShopsFreshness;
 
 /// [`Jobs`] on PostgreSQL, with the queue in the same database.
 #[derive(Clone, Debug)]
@@ -48,7 +49,7 @@ impl Jobs for PostgresJobs {
         merchant: MerchantId,
         options: &RunOptions,
         range: DayRange,
-    ) -> Result<Run, Failure> {
+    ) -> Result<StartedRun, Failure> {
         let now = self.clock.now();
         let id = RunId(new_id(now));
         persistently(&self.clock, "starting a run", || {
@@ -63,12 +64,11 @@ impl Jobs for PostgresJobs {
         options: &RunOptions,
         range: DayRange,
         catch_up: CatchUp,
-    ) -> Result<Run, Failure> {
+    ) -> Result<Option<StartedRun>, Failure> {
         let now = self.clock.now();
         let id = RunId(new_id(now));
-        let since = Some(catch_up);
         persistently(&self.clock, "starting a run that catches up", || {
-            commands::start(&self.pool, (merchant, id), options, range, since, now)
+            commands::start_catching_up(&self.pool, (merchant, id), options, range, catch_up, now)
         })
         .await
     }

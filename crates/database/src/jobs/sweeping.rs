@@ -148,11 +148,8 @@ pub(crate) async fn send_reconnected(pool: &PgPool, now: Timestamp) -> Result<Ve
             None => DayRange::last_months(riyadh_date(now), run.options.months),
         };
         let ids = (run.merchant, RunId(new_id(now)));
-        sent.push(
-            start(pool, ids, &run.options, range, run.catches_up, now)
-                .await?
-                .id,
-        );
+        let started = start(pool, ids, &run.options, range, run.catches_up, now).await?;
+        sent.push(started.run.id);
     }
     Ok(sent)
 }

@@ -22,6 +22,7 @@ pub(crate) struct Tally {
     customers: i64,
     products: i64,
     pages: i64,
+    shop: OfShop,
     /// Orders whose content is not what was known.
     pub(crate) changed: Vec<i64>,
     pub(crate) refused_customers: Vec<RefusedCustomer>,
@@ -29,6 +30,15 @@ pub(crate) struct Tally {
     pub(crate) refused: Vec<(&'static str, i64)>,
     /// Rejections were added or resolved, so they have to be counted anew.
     rejections_changed: bool,
+}
+
+/// How many more the shop has than before, or fewer.
+#[derive(Clone, Copy, Default)]
+struct OfShop {
+    orders: i64,
+    order_details: i64,
+    customers: i64,
+    products: i64,
 }
 
 /// A customer that an order names and the database does not take. The order has landed.
@@ -61,6 +71,10 @@ impl Tally {
     pub(crate) fn count_records(&mut self, resource: Resource, verdicts: &[Verdict]) {
         self.count_future(verdicts);
         let first = verdicts.iter().filter(|v| v.first_of_run()).count() as i64;
+        self.shop.change(
+            resource,
+            verdicts.iter().filter(|v| v.adds()).count() as i64,
+        );
         match resource {
             Resource::Orders => {
                 self.orders += first;
@@ -81,6 +95,8 @@ impl Tally {
     pub(crate) fn count_details(&mut self, verdicts: &[Verdict]) {
         let first = verdicts.iter().filter(|v| v.first_details_of_run());
         self.order_details += first.count() as i64;
+        let added = verdicts.iter().filter(|v| v.adds_details());
+        self.shop.order_details += added.count() as i64;
     }
 
     pub(crate) fn discount_gone(&mut self, verdicts: &[Verdict]) {
@@ -88,6 +104,15 @@ impl Tally {
         self.orders -= verdicts.iter().filter(|v| v.first_of_run()).count() as i64;
         let with_details = verdicts.iter().filter(|v| v.first_details_of_run());
         self.order_details -= with_details.count() as i64;
+        self.count_taken(Resource::Orders, verdicts);
+    }
+
+    /// Records that the shop has no longer.
+    pub(crate) fn count_taken(&mut self, resource: Resource, verdicts: &[Verdict]) {
+        let taken = verdicts.iter().filter(|v| v.takes()).count() as i64;
+        self.shop.change(resource, -taken);
+        let details = verdicts.iter().filter(|v| v.takes_details());
+        self.shop.order_details -= details.count() as i64;
     }
 
     /// `refused` of them by the database.
@@ -107,6 +132,17 @@ impl Tally {
     }
 }
 
+impl OfShop {
+    fn change(&mut self, resource: Resource, by: i64) {
+        match resource {
+            Resource::Orders => self.orders += by,
+            Resource::Customers => self.customers += by,
+            Resource::Products => self.products += by,
+            Resource::Categories | Resource::OrderStatuses => {}
+        }
+    }
+}
+
 /// The run first, where landings wait for each other.
 const COUNT: &str = "
     WITH counted AS (
@@ -122,8 +158,18 @@ const COUNT: &str = "
         RETURNING r.orders, r.order_details, r.customers, r.products, r.rejected, r.pages
     ), shown AS (
         UPDATE salla_sync.merchant_sync_status s SET
-            orders = c.orders, order_details = c.order_details, customers = c.customers,
-            products = c.products, rejected = c.rejected, pages = c.pages,
+            orders = CASE WHEN s.carries_on THEN greatest(s.orders + $11, 0) ELSE c.orders END,
+            order_details = CASE WHEN s.carries_on THEN greatest(s.order_details + $12, 0)
+                                 ELSE c.order_details END,
+            customers = CASE WHEN s.carries_on THEN greatest(s.customers + $13, 0)
+                             ELSE c.customers END,
+            products = CASE WHEN s.carries_on THEN greatest(s.products + $14, 0)
+                            ELSE c.products END,
+            rejected = CASE WHEN NOT s.carries_on THEN c.rejected
+                WHEN $7 THEN (SELECT count(*) FROM salla_sync.rejected_records x
+                              WHERE x.merchant_id = s.merchant_id AND x.resolved_at IS NULL)
+                ELSE s.rejected END,
+            pages = CASE WHEN s.carries_on THEN s.pages + $6 ELSE c.pages END,
             last_processed_cursor = coalesce($8, s.last_processed_cursor), updated_at = $9
         FROM counted c
         WHERE s.merchant_id = $10 AND s.run_id = $1)
@@ -193,6 +239,10 @@ async fn count(
         .bind(cursor.map(Json))
         .bind(now.to_sqlx())
         .bind(run.merchant.0)
+        .bind(tally.shop.orders)
+        .bind(tally.shop.order_details)
+        .bind(tally.shop.customers)
+        .bind(tally.shop.products)
         .fetch_one(tx)
         .await?;
     Ok(now_at.counted())

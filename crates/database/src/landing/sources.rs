@@ -60,7 +60,11 @@ impl Verdict {
     const CHANGED: i16 = 1;
     /// A record of which nothing was known.
     pub(crate) const NEW: i16 = 1 | 2 | 4;
-    pub(crate) const NEW_WHOLE: i16 = Self::NEW | 8;
+    pub(crate) const NEW_WHOLE: i16 = Self::NEW | 8 | Self::DETAILS_OF_SHOP;
+    /// The shop's first details of the order; of one that has gone, its only ones.
+    const DETAILS_OF_SHOP: i16 = 32;
+    /// Of a record that was gone: it is there again. Of one that has gone: it was there.
+    const RETURNED_OR_LEFT: i16 = 64;
 
     /// Of a record that came with nothing below or above it.
     pub(crate) fn of_new(salla_id: i64, effect: i16) -> Self {
@@ -89,6 +93,22 @@ impl Verdict {
     }
     pub(crate) fn first_details_of_run(&self) -> bool {
         self.effect & 8 != 0
+    }
+    /// The shop has one record more than before.
+    pub(crate) fn adds(&self) -> bool {
+        self.is_new() || self.effect & Self::RETURNED_OR_LEFT != 0
+    }
+    /// The shop has the details of one order more than before.
+    pub(crate) fn adds_details(&self) -> bool {
+        self.effect & Self::DETAILS_OF_SHOP != 0
+    }
+    /// Of a record that has gone: the shop had it.
+    pub(crate) fn takes(&self) -> bool {
+        self.effect & Self::RETURNED_OR_LEFT != 0
+    }
+    /// Of an order that has gone: the shop had its details.
+    pub(crate) fn takes_details(&self) -> bool {
+        self.effect & Self::DETAILS_OF_SHOP != 0
     }
 }
 
@@ -151,6 +171,7 @@ const LAND_LISTED: &str = concat!(
         ", listed_total!("currency"), ",
         effect = CASE WHEN s.list_hash = excluded.list_hash THEN 0 ELSE 1 END
                | CASE WHEN excluded.list_run IN (s.list_run, s.detail_run) THEN 0 ELSE 2 END
+               | CASE WHEN s.gone_at IS NULL THEN 0 ELSE 64 END
                | CASE WHEN ", falsely_newer!("greatest(s.list_version, s.list_since, s.detail_version, s.gone_at)", "excluded.list_version"), " THEN 16 ELSE 0 END
     WHERE (s.list_version IS NULL OR s.list_version <= excluded.list_version
            OR ", falsely_newer!("s.list_version", "excluded.list_version"), ")
@@ -183,7 +204,7 @@ const LAND_WHOLE: &str = concat!(
     INSERT INTO salla_sync.source_records AS s
         (merchant_id, resource, salla_id, detail_version, detail_hash, detail_raw, items_raw, detail_run, effect,
          lines, other_entries, total, currency)
-    SELECT $1, 'orders', r.id, r.version, r.hash, r.raw, r.items_raw, $2, 15,
+    SELECT $1, 'orders', r.id, r.version, r.hash, r.raw, r.items_raw, $2, 47,
            r.lines, r.other_entries, r.total, r.currency
     FROM unnest($3::bigint[], $4::timestamptz[], $5::bytea[], $6::bytea[], $7::bytea[], $8::integer[],
                 $9::integer[], $10::numeric[], $11::text[])
@@ -210,6 +231,8 @@ const LAND_WHOLE: &str = concat!(
         effect = CASE WHEN s.detail_hash = excluded.detail_hash THEN 0 ELSE 1 END
                | CASE WHEN excluded.detail_run IN (s.list_run, s.detail_run) THEN 0 ELSE 2 END
                | CASE WHEN excluded.detail_run = s.detail_run THEN 0 ELSE 8 END
+               | CASE WHEN s.detail_version IS NULL THEN 32 ELSE 0 END
+               | CASE WHEN s.gone_at IS NULL THEN 0 ELSE 64 END
                | CASE WHEN ", falsely_newer!("greatest(s.list_version, s.list_since, s.detail_version, s.gone_at)", "excluded.detail_version"), " THEN 16 ELSE 0 END
     WHERE (s.detail_version IS NULL OR s.detail_version <= excluded.detail_version
            OR ", falsely_newer!("s.detail_version", "excluded.detail_version"), ")
@@ -337,6 +360,8 @@ const LAND_GONE: &str = concat!(
         lines = NULL, other_entries = NULL, total = NULL, currency = NULL,
         effect = CASE WHEN $2 IN (s.list_run, s.detail_run) THEN 2 ELSE 0 END
                | CASE WHEN s.detail_run = $2 THEN 8 ELSE 0 END
+               | CASE WHEN s.detail_version IS NOT NULL THEN 32 ELSE 0 END
+               | CASE WHEN s.gone_at IS NULL THEN 64 ELSE 0 END
                | CASE WHEN ", falsely_newer!("greatest(s.list_version, s.list_since, s.detail_version, s.gone_at)", "excluded.gone_at"), " THEN 16 ELSE 0 END
     WHERE (s.list_version IS NULL OR s.list_version <= excluded.gone_at
            OR ", falsely_newer!("s.list_version", "excluded.gone_at"), ")

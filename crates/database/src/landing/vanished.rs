@@ -48,6 +48,7 @@ impl Lands for Vanished {
         };
         let gone: Vec<(i64, Version)> = vanished.iter().map(|v| (v.id, v.version)).collect();
         let verdicts = land_gone(place.tx, &place.run, first.resource, &gone).await?;
+        place.tally.count_taken(first.resource, &verdicts);
         let ids: Vec<i64> = verdicts.iter().map(|v| v.salla_id).collect();
         for sql in removals(first.resource)? {
             let delete = sqlx::query(*sql).bind(place.run.merchant.0).bind(&ids);

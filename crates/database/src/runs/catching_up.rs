@@ -10,8 +10,8 @@ use importer::ports::landing::RunLease;
 use importer::ports::runs::{CarriedList, ChangeHead, Finished, OrderMoments, Run, WindowList};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
-use sqlx::PgPool;
 use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::failure::Trouble;
@@ -24,6 +24,23 @@ const LATEST_FINISHED: &str = select_runs!(
        AND r.state = 'COMPLETED'
      ORDER BY r.number DESC LIMIT 1"
 );
+
+const LATEST_FINISHED_ID: &str = "
+    SELECT id FROM salla_sync.sync_runs
+    WHERE merchant_id = $1 AND only_resource IS NULL AND max_orders IS NULL
+      AND state = 'COMPLETED'
+    ORDER BY number DESC LIMIT 1";
+
+pub(crate) async fn latest_finished_id(
+    tx: &mut PgConnection,
+    merchant: MerchantId,
+) -> Result<Option<RunId>, Trouble> {
+    let id: Option<Uuid> = sqlx::query_scalar(LATEST_FINISHED_ID)
+        .bind(merchant.0)
+        .fetch_optional(tx)
+        .await?;
+    Ok(id.map(RunId))
+}
 
 pub(crate) async fn latest_finished(
     pool: &PgPool,

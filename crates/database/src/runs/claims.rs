@@ -41,13 +41,21 @@ const CREATE: &str = "
          only_resource, since_run, refreshes_lists)
     VALUES ($1, $2, 'PENDING', $3, $4, $5, $6, $7, $8, $9::text::salla_sync.resource, $10, $11)";
 
+/// A run that reads a part, or what has changed, adds to what the shop has.
 const SHOW_CREATED: &str = "
-    INSERT INTO salla_sync.merchant_sync_status (merchant_id, run_id, status, updated_at)
-    VALUES ($1, $2, 'PENDING', $3)
+    INSERT INTO salla_sync.merchant_sync_status AS s
+        (merchant_id, run_id, status, updated_at, carries_on)
+    VALUES ($1, $2, 'PENDING', $3, $4)
     ON CONFLICT (merchant_id) DO UPDATE SET
         run_id = excluded.run_id, status = excluded.status, started_at = NULL, completed_at = NULL,
-        progress_percent = 0, last_processed_cursor = NULL, orders = 0, order_details = 0,
-        customers = 0, products = 0, rejected = 0, pages = 0, updated_at = excluded.updated_at";
+        progress_percent = 0, last_processed_cursor = NULL,
+        orders = CASE WHEN $4 THEN s.orders ELSE 0 END,
+        order_details = CASE WHEN $4 THEN s.order_details ELSE 0 END,
+        customers = CASE WHEN $4 THEN s.customers ELSE 0 END,
+        products = CASE WHEN $4 THEN s.products ELSE 0 END,
+        rejected = CASE WHEN $4 THEN s.rejected ELSE 0 END,
+        pages = CASE WHEN $4 THEN s.pages ELSE 0 END,
+        carries_on = excluded.carries_on, updated_at = excluded.updated_at";
 
 const BY_ID: &str = select_runs!("WHERE r.id = $1");
 
@@ -163,6 +171,7 @@ async fn create(
         .bind(merchant.0)
         .bind(id.0)
         .bind(now.to_sqlx())
+        .bind(catch_up.is_some() || options.only.is_some())
         .execute(tx)
         .await?;
     Ok(())

@@ -1,6 +1,6 @@
 //! The life of runs.
 
-mod catching_up;
+pub(crate) mod catching_up;
 mod certificate;
 pub(crate) mod claims;
 pub(crate) mod counting;

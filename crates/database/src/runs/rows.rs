@@ -67,14 +67,20 @@ pub(crate) struct RunRow {
     change_head: Option<Json<ChangeHead>>,
 }
 
-/// The columns of [`RunRow`], of a run named `r`.
+/// The columns of [`RunRow`], of a run named `r`. Certificates of large shops are long, so who
+/// does not need it selects `NULL` in its place.
 macro_rules! select_runs {
     ($rest:literal) => {
+        select_runs!("r.certificate", "", $rest)
+    };
+    ($certificate:literal, $more:literal, $rest:literal) => {
         concat!(
             "SELECT r.id, r.merchant_id, r.state, r.months, r.max_orders, r.keep_raw, \
              r.only_resource::text AS only_resource, \
              r.range_from, r.range_to, r.created_at, r.started_at, r.completed_at, \
-             r.is_job, r.waiting_until, r.ended_at, r.work_at_claim, r.plan, r.certificate, r.failure_code, r.failure_message, r.failure_advice, r.fencing, \
+             r.is_job, r.waiting_until, r.ended_at, r.work_at_claim, r.plan, ",
+            $certificate,
+            " AS certificate, r.failure_code, r.failure_message, r.failure_advice, r.fencing, \
              r.lease_owner, r.lease_until, \
              extract(epoch FROM r.lease_until - now())::float8 AS lease_left, \
              CASE WHEN r.lease_process_fencing = r.fencing THEN r.lease_host END AS lease_host, \
@@ -84,7 +90,9 @@ macro_rules! select_runs {
             ", false) AS is_held, \
              r.superseded_at IS NOT NULL AS is_superseded, \
              r.progress_percent, r.orders, r.order_details, r.customers, r.products, r.rejected, \
-             r.pages, r.since_run, r.refreshes_lists, r.change_head FROM salla_sync.sync_runs r ",
+             r.pages, r.since_run, r.refreshes_lists, r.change_head",
+            $more,
+            " FROM salla_sync.sync_runs r ",
             $rest
         )
     };

@@ -18,9 +18,11 @@ async fn shops(db: &TestDatabase, number: i32, hours_ago: i32) {
             FROM generate_series(1, $1) AS n RETURNING id
         ), run AS (
             INSERT INTO salla_sync.sync_runs
-                (id, merchant_id, state, months, keep_raw, range_from, range_to, created_at, ended_at)
+                (id, merchant_id, state, months, keep_raw, range_from, range_to, created_at, ended_at,
+                 completed_at)
             SELECT gen_random_uuid(), id, 'COMPLETED', 12, true, '2025-01-01', '2025-12-31',
-                   now() - make_interval(hours => $2), now() - make_interval(hours => $2)
+                   now() - make_interval(hours => $2), now() - make_interval(hours => $2),
+                   now() - make_interval(hours => $2)
             FROM shop
         )
         INSERT INTO salla_sync.connections
@@ -111,4 +113,26 @@ async fn a_shop_whose_run_failed_or_was_left_is_due_again() {
         left.execute(db.pool()).await.unwrap();
         assert_eq!(take_due(&db, HOUR).await.len(), 1, "{state}");
     }
+}
+
+#[tokio::test]
+async fn what_is_due_and_the_oldest_shop_are_known_to_who_watches() {
+    let db = TestDatabase::create().await;
+    shops(&db, 3, 30).await;
+    let before = db.database().freshness(Some(HOUR)).await.unwrap();
+    assert_eq!(before.due, Some(3));
+    let hours = before.oldest.as_secs() / 3_600;
+    assert!((29..=31).contains(&hours), "{hours}");
+    assert_eq!(take_due(&db, HOUR).await.len(), 3);
+    let after = db.database().freshness(Some(HOUR)).await.unwrap();
+    assert_eq!(after.due, Some(0), "what was taken is no longer due");
+    assert_eq!(db.database().freshness(None).await.unwrap().due, None);
+    // What is paused on purpose grows old without alarm.
+    let paused = "INSERT INTO salla_sync.sync_runs
+            (id, merchant_id, state, months, keep_raw, range_from, range_to, created_at)
+        SELECT gen_random_uuid(), merchant_id, 'PAUSED', 12, true, range_from, range_to, created_at
+        FROM salla_sync.sync_runs";
+    change(&db, paused).await;
+    let paused = db.database().freshness(None).await.unwrap();
+    assert_eq!(paused.oldest, Duration::ZERO);
 }

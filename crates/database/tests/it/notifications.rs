@@ -249,7 +249,12 @@ impl InboxFixture for Fixture {
         };
         let (runs, jobs) = (self.db.database().runs(), self.db.database().jobs());
         let merchant = runs.ensure_merchant(&shop_info(number)).await.unwrap();
-        let run = jobs.start(merchant, &options(), range()).await.unwrap().id;
+        let run = jobs
+            .start(merchant, &options(), range())
+            .await
+            .unwrap()
+            .run
+            .id;
         let lease = claim(&runs, run, "a worker").await;
         runs.fail(lease, &broken(), None).await.unwrap();
         let job = NotificationJob {

@@ -46,7 +46,7 @@ impl Office {
     async fn start(&self) -> RunId {
         let jobs = self.db.database().jobs();
         let run = jobs.start(self.merchant, &options(), Self::range()).await;
-        run.unwrap().id
+        run.unwrap().run.id
     }
 
     /// Somebody works on the run while `meanwhile` happens, and then finds the shop

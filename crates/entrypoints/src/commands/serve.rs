@@ -56,11 +56,9 @@ pub async fn run(arguments: ServeArgs, database: &DatabaseArgs) -> anyhow::Resul
     };
     let behind = Behind::new(&open, &parts, &clock)?;
     let recorded = record_metrics()?;
-    let observed = Arc::new(ObservedProcess::new(
-        recorded,
-        &open.database,
-        clock.clone(),
-    ));
+    let observed = ObservedProcess::new(recorded, &open.database, clock.clone());
+    let keep_fresh = arguments.keep_fresh.filter(|_| arguments.with_worker);
+    let observed = Arc::new(observed.keeping_fresh(keep_fresh));
     let doors = behind.doors(&open, &parts.web, observed.clone(), &clock)?;
 
     let stop = stop_on_signal();

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use importer::ports::clock::{Clock, SystemClock};
 use importer::stop::{StopHandle, stop_pair};
@@ -39,7 +40,7 @@ pub async fn run(arguments: WorkArgs, database: &DatabaseArgs) -> anyhow::Result
     }
     let stop = stop_on_signal();
     let observing = match arguments.listen {
-        Some(address) => Some(observe(address, &open, clock.clone()).await?),
+        Some(address) => Some(observe(address, &open, arguments.keep_fresh, clock.clone()).await?),
         None => None,
     };
     let service = service::Service::new(
@@ -72,14 +73,18 @@ type Observing = (StopHandle, JoinHandle<()>);
 async fn observe(
     address: SocketAddr,
     open: &OpenDatabase,
+    keep_fresh: Option<Duration>,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<Observing> {
     let observation = Observation::bind(address).await?;
     let recorded = record_metrics()?;
     let (handle, stopped) = stop_pair();
     let database = open.database.clone();
-    let served = tokio::spawn(observation.serve(recorded, database, clock, async move {
-        stopped.requested().await;
-    }));
+    let served =
+        tokio::spawn(
+            observation.serve(recorded, database, keep_fresh, clock, async move {
+                stopped.requested().await;
+            }),
+        );
     Ok((handle, served))
 }

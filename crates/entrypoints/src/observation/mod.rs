@@ -93,11 +93,13 @@ impl Observation {
         self,
         recorded: Recorded,
         database: Database,
+        keep_fresh: Option<Duration>,
         clock: Arc<dyn Clock>,
         stop: impl Future<Output = ()> + Send + 'static,
     ) {
         tracing::info!(address = %self.address, "observed under /metrics, /livez and /readyz");
-        let observed = Arc::new(ObservedProcess::new(recorded, &database, clock));
+        let observed =
+            Arc::new(ObservedProcess::new(recorded, &database, clock).keeping_fresh(keep_fresh));
         let router = web::observed::routes(observed.clone());
         let router = router.fallback(async || StatusCode::NOT_FOUND);
         self.serve_router(router, Limits::OBSERVED, &observed, stop)
@@ -133,6 +135,7 @@ pub struct ObservedProcess {
     recorded: PrometheusHandle,
     database: Database,
     clock: Arc<dyn Clock>,
+    keep_fresh: Option<Duration>,
     numbers: Kept<Option<Snapshot>>,
     readiness: Kept<Result<(), String>>,
 }
@@ -182,13 +185,23 @@ impl ObservedProcess {
             recorded: recorded.0,
             database: database.beside(CONNECTIONS),
             clock,
+            keep_fresh: None,
             numbers: Kept::new(),
             readiness: Kept::new(),
         }
     }
 
+    /// How often this process has each shop brought up to date, if it does.
+    pub fn keeping_fresh(mut self, every: Option<Duration>) -> Self {
+        if let Some(every) = every {
+            metrics::keeps_fresh(every);
+        }
+        self.keep_fresh = every;
+        self
+    }
+
     async fn read_numbers(&self) -> Option<Snapshot> {
-        let snapshot = scrape::snapshot(&self.database);
+        let snapshot = scrape::snapshot(&self.database, self.keep_fresh);
         match within(self.clock.as_ref(), PATIENCE, snapshot).await {
             Some(Ok(snapshot)) => return Some(snapshot),
             Some(Err(failure)) => {

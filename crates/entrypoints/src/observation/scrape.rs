@@ -1,16 +1,24 @@
 //! What is read from the database when somebody asks, rather than counted.
 
+use std::time::Duration;
+
 use database::Database;
 use domain::failure::Failure;
 use importer::metrics::Snapshot;
 use importer::ports::queue::{Queue as _, QueueName};
 
 /// One connection after the other: a scrape must not take those that imports need.
-pub(super) async fn snapshot(database: &Database) -> Result<Snapshot, Failure> {
+pub(super) async fn snapshot(
+    database: &Database,
+    keep_fresh: Option<Duration>,
+) -> Result<Snapshot, Failure> {
     let states = database.run_states().await?;
+    let freshness = database.freshness(keep_fresh).await?;
     let mut snapshot = Snapshot {
         runs: states.counts,
         idle: states.idle,
+        shop_age: freshness.oldest,
+        shops_due: freshness.due,
         queues: Vec::with_capacity(QueueName::ALL.len()),
     };
     for name in QueueName::ALL {

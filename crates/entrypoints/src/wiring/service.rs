@@ -90,8 +90,7 @@ impl Service {
             settings: SweepSettings::default(),
         };
         let freshness = settings.keep_fresh.map(|every| Freshness {
-            jobs: open.jobs(),
-            runs: open.runs(),
+            starter: open.starter(clock.clone()),
             clock: clock.clone(),
             every,
         });

@@ -13,7 +13,6 @@ use importer::ports::connections::ConnectionId;
 use importer::ports::connector::{Connector, Introduced, NotConnected};
 use importer::ports::platform::Platform as _;
 use importer::ports::webhooks::{Event, WebhookError};
-use importer::start::Starter;
 use jiff::Timestamp;
 use ring::rand::SystemRandom;
 use salla_client::http::token_client;
@@ -82,11 +81,7 @@ impl Behind {
             arrivals: Arc::new(open.database.arrivals()),
             merchants: Arc::new(open.database.merchants()),
             jobs: open.jobs(),
-            starter: Starter {
-                runs: open.runs(),
-                jobs: open.jobs(),
-                clock: clock.clone(),
-            },
+            starter: open.starter(clock.clone()),
             alerts,
             clock: clock.clone(),
         };

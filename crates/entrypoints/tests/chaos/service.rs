@@ -130,7 +130,10 @@ impl Service {
         let today = domain::instant::riyadh_date(self.clock.now());
         let range = DayRange::last_months(today, self.options.months);
         let jobs = open.jobs();
-        jobs.start(merchant, &self.options, range).await.unwrap()
+        jobs.start(merchant, &self.options, range)
+            .await
+            .unwrap()
+            .run
     }
 
     /// Puts a message on the queue of imports.

@@ -69,7 +69,30 @@ async fn catch_up(service: &TestService) -> (MerchantId, Certificate) {
     let (merchant, outcome) = service.import().await;
     let certificate = completed(outcome);
     service.compare(merchant, &certificate).await;
+    assert_counts_are_the_shops(service).await;
     (merchant, certificate)
+}
+
+/// What the status counts after a run that only read what has changed.
+async fn assert_counts_are_the_shops(service: &TestService) {
+    const SHOWN: &str = "
+        SELECT orders, order_details, customers, products
+        FROM salla_sync.merchant_sync_status WHERE carries_on";
+    const HELD: &str = "
+        SELECT count(*) FILTER (WHERE resource = 'orders'), count(detail_version),
+            count(*) FILTER (WHERE resource = 'customers'),
+            count(*) FILTER (WHERE resource = 'products')
+        FROM salla_sync.source_records WHERE gone_at IS NULL";
+    let pool = service.open.database.pool();
+    let shown: (i64, i64, i64, i64) = sqlx::query_as(SHOWN)
+        .fetch_one(pool)
+        .await
+        .expect("the shop has a status");
+    let held: (i64, i64, i64, i64) = sqlx::query_as(HELD)
+        .fetch_one(pool)
+        .await
+        .expect("records are counted");
+    assert_eq!(shown, held, "orders, details, customers, products");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -457,8 +480,7 @@ async fn a_worker_keeps_a_finished_shop_true() {
     let handle = office.service.simulator.first_shop();
     handle.insert_order(office.service.clock.now());
     let freshness = Freshness {
-        jobs: office.service.open.jobs(),
-        runs: office.service.open.runs(),
+        starter: office.service.open.starter(office.service.clock.clone()),
         clock: office.service.clock.clone(),
         every: Duration::from_secs(3_600),
     };

@@ -54,7 +54,7 @@ impl Office {
         let today = domain::instant::riyadh_date(self.service.clock.now());
         let range = DayRange::last_months(today, options.months);
         let jobs = self.service.open.database.jobs();
-        jobs.start(self.merchant, options, range).await.unwrap()
+        jobs.start(self.merchant, options, range).await.unwrap().run
     }
 
     pub(crate) async fn run(&self, run: &Run) -> Run {

@@ -51,7 +51,13 @@ impl Observer {
         let (stop, signal) = stop_pair();
         let clock = Arc::new(SystemClock::real());
         let asked = async move { signal.requested().await };
-        let served = tokio::spawn(observation.serve(recorded, database.clone(), clock, asked));
+        let served = tokio::spawn(observation.serve(
+            recorded,
+            database.clone(),
+            Some(Duration::from_secs(3_600)),
+            clock,
+            asked,
+        ));
         Self {
             address,
             http: http_client().unwrap(),

@@ -25,6 +25,14 @@ pub enum Commanded {
     Unknown,
 }
 
+/// A run that somebody wanted started.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StartedRun {
+    pub run: Run,
+    /// It was created for this; otherwise one that was not over is joined.
+    pub is_new: bool,
+}
+
 /// What a sweep did about a run without a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Orphan {
@@ -67,16 +75,17 @@ pub trait Jobs: Send + Sync {
         merchant: MerchantId,
         options: &RunOptions,
         range: DayRange,
-    ) -> Result<Run, Failure>;
+    ) -> Result<StartedRun, Failure>;
 
-    /// The same for a run that reads what has changed.
+    /// The same for a run that reads what has changed. `None`: another run of the shop is the
+    /// latest finished one by now, so what is wanted has to be found out again.
     async fn start_catching_up(
         &self,
         merchant: MerchantId,
         options: &RunOptions,
         range: DayRange,
         catch_up: CatchUp,
-    ) -> Result<Run, Failure>;
+    ) -> Result<Option<StartedRun>, Failure>;
 
     /// Makes a job of a run that was begun otherwise.
     async fn adopt(&self, run: RunId) -> Result<(), Failure>;

@@ -1,13 +1,15 @@
 //! How far a shop's import is and what it has rejected, for the doors of the service.
 
 use async_trait::async_trait;
+use domain::certificate::Certificate;
 use domain::failure::Failure;
 use domain::rejection::RejectionCode;
 use domain::resource::Resource;
-use domain::run::RunId;
 use domain::shop::MerchantId;
 use domain::window::DayRange;
 use jiff::Timestamp;
+
+use super::runs::{Run, StoredProgress};
 
 /// What a run has read of its days.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,6 +18,16 @@ pub struct ReadDays {
     pub settled: Vec<DayRange>,
     /// The newest order that still lacks its details.
     pub newest_pending: Option<Timestamp>,
+}
+
+/// How far a shop's latest import is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SyncStatus {
+    /// Without its certificate.
+    pub run: Run,
+    pub read: ReadDays,
+    /// The run's own counts, or the shop's where the run only adds to them.
+    pub counts: StoredProgress,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +59,11 @@ pub struct RejectedEntry {
 
 #[async_trait]
 pub trait Overview: Send + Sync {
-    async fn read_days(&self, run: RunId) -> Result<ReadDays, Failure>;
+    /// `None`: nothing of the shop was started yet.
+    async fn status(&self, merchant: MerchantId) -> Result<Option<SyncStatus>, Failure>;
+
+    /// The latest.
+    async fn certificate(&self, merchant: MerchantId) -> Result<Option<Certificate>, Failure>;
 
     /// The latest first.
     async fn rejections(&self, query: &RejectionQuery) -> Result<Vec<RejectedEntry>, Failure>;

@@ -105,16 +105,13 @@ impl Follower {
             .merchant(&self.caller, ApiScope::Read, &self.named)
             .await?;
         let run = api.latest_run(&merchant).await?;
-        let is_over = run.as_ref().is_some_and(|run| {
+        let is_over = run.as_ref().is_some_and(|latest| {
             matches!(
-                run.state,
+                latest.run.state,
                 RunState::Completed | RunState::Failed | RunState::Cancelled
             )
         });
-        let view = match &run {
-            Some(run) => Some(api.view(run).await?),
-            None => None,
-        };
+        let view = run.map(|latest| api.view(&latest));
         let status = StatusView::new(merchant, view);
         Ok((serde_json::to_string(&status).unwrap_or_default(), is_over))
     }

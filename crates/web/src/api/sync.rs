@@ -7,10 +7,12 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use domain::run::Command;
+use importer::import::Reading;
 use importer::outlook;
 use importer::ports::api_tokens::ApiScope;
-use importer::ports::jobs::{Commanded, RunFilter};
+use importer::ports::jobs::Commanded;
 use importer::ports::merchants::{MerchantConnection, MerchantRecord};
+use importer::ports::overview::SyncStatus;
 use importer::ports::runs::Run;
 
 use super::Api;
@@ -19,36 +21,18 @@ use super::caller::Caller;
 use super::view::{RunView, StartRequest, StartResponse, StatusView};
 use crate::problem::Problem;
 
-/// Runs that are looked through for the latest certificate.
-const RUNS_WITH_CERTIFICATES: u32 = 50;
-
 impl Api {
     pub(super) async fn latest_run(
         &self,
         merchant: &MerchantRecord,
-    ) -> Result<Option<Run>, Problem> {
-        Ok(self.starter.runs.latest(merchant.shop.merchant).await?)
+    ) -> Result<Option<SyncStatus>, Problem> {
+        Ok(self.overview.status(merchant.shop.merchant).await?)
     }
 
-    async fn latest_runs(
-        &self,
-        merchant: &MerchantRecord,
-        limit: u32,
-    ) -> Result<Vec<Run>, Problem> {
-        let filter = RunFilter {
-            merchant: Some(merchant.shop.merchant),
-            state: None,
-            limit,
-        };
-        let runs = self.jobs.list(&filter).await?;
-        Ok(runs.into_iter().map(|(_, run)| run).collect())
-    }
-
-    pub(super) async fn view(&self, run: &Run) -> Result<RunView, Problem> {
-        let read = self.overview.read_days(run.id).await?;
-        let coverage = outlook::coverage(run, &read);
-        let eta = outlook::eta(run, self.clock.now());
-        Ok(RunView::new(run, coverage, eta))
+    pub(super) fn view(&self, status: &SyncStatus) -> RunView {
+        let coverage = outlook::coverage(&status.run, &status.read);
+        let eta = outlook::eta(&status.run, self.clock.now());
+        RunView::new(status, coverage, eta)
     }
 
     async fn steer(
@@ -58,13 +42,13 @@ impl Api {
         command: Command,
     ) -> Result<Json<StatusView>, Problem> {
         let merchant = self.merchant(caller, ApiScope::Operate, named).await?;
-        let run = self.latest_run(&merchant).await?.ok_or_else(no_run)?;
-        let run = match self.jobs.command(run.id, command).await? {
-            Commanded::Done(run) | Commanded::Nothing(run) => run,
+        let latest = self.latest_run(&merchant).await?.ok_or_else(no_run)?;
+        let run = match self.jobs.command(latest.run.id, command).await? {
+            Commanded::Done(run) | Commanded::Nothing(run) => *run,
             Commanded::Refused(run, _) => return Err(refused(&run, command)),
             Commanded::Unknown => return Err(no_run()),
         };
-        let view = self.view(&run).await?;
+        let view = self.view(&SyncStatus { run, ..latest });
         Ok(Json(StatusView::new(merchant, Some(view))))
     }
 }
@@ -102,10 +86,11 @@ fn refused(run: &Run, command: Command) -> Problem {
     )
 }
 
-/// Starts a shop's import, or what is missing of it
+/// Starts a shop's import, or brings it up to date
 ///
-/// May be repeated: an import that is not over is joined, months that are there are not read
-/// again, and fewer months than there are change nothing.
+/// May be repeated: an import that is not over is joined. Where the history is there, only what
+/// has changed since is read, and with more months the older orders; fewer months than there are
+/// take nothing away. The certificate is a new one, as of now.
 #[utoipa::path(
     post, path = "/api/v1/merchants/{merchant}/sync", operation_id = "startSync", tag = "sync",
     params(("merchant" = String, Path, description = "Our id of the merchant or Salla's number")),
@@ -140,7 +125,10 @@ pub(super) async fn start(
             "have the merchant connect the shop, then start again",
         ));
     }
-    let started = api.starter.start(merchant.shop.merchant, depth).await?;
+    let (starter, shop) = (&api.starter, merchant.shop.merchant);
+    let started = starter
+        .start(shop, depth.months(), Reading::Changes)
+        .await?;
     let status_url = format!("/api/v1/merchants/{}/sync", merchant.shop.merchant);
     let headers = [(header::LOCATION, status_url.clone())];
     let body = Json(StartResponse::new(&started, status_url));
@@ -165,10 +153,8 @@ pub(super) async fn status(
     Named(named): Named,
 ) -> Result<Json<StatusView>, Problem> {
     let merchant = api.merchant(&caller, ApiScope::Read, &named).await?;
-    let run = match api.latest_run(&merchant).await? {
-        Some(run) => Some(api.view(&run).await?),
-        None => None,
-    };
+    let latest = api.latest_run(&merchant).await?;
+    let run = latest.map(|latest| api.view(&latest));
     Ok(Json(StatusView::new(merchant, run)))
 }
 
@@ -234,8 +220,7 @@ pub(super) async fn certificate(
     Named(named): Named,
 ) -> Result<Response, Problem> {
     let merchant = api.merchant(&caller, ApiScope::Read, &named).await?;
-    let runs = api.latest_runs(&merchant, RUNS_WITH_CERTIFICATES).await?;
-    let latest = runs.into_iter().find_map(|run| run.certificate);
+    let latest = api.overview.certificate(merchant.shop.merchant).await?;
     let certificate = latest.ok_or_else(|| {
         Problem::new(
             StatusCode::NOT_FOUND,

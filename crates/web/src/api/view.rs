@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::run::RunState;
 use importer::outlook::{Coverage, Eta};
 use importer::ports::merchants::{MerchantConnection, MerchantRecord};
+use importer::ports::overview::SyncStatus;
 use importer::ports::runs::{RecordedFailure, Run};
 use importer::start::{Started, SyncDepth};
 use jiff::Timestamp;
@@ -35,8 +36,9 @@ impl StartRequest {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct StartResponse {
-    /// `begun`: a run of everything begins. `extended`: a run begins that reads the older orders.
-    /// `joined`: a run that is not over continues, as it was started. `complete`: all of it is there.
+    /// `begun`: a run of everything begins. `extended`: the history is there, and a run begins that
+    /// reads the older orders and what has changed. `catching_up`: a run begins that reads what has
+    /// changed. `joined`: a run that is not over continues, as it was started.
     outcome: &'static str,
     run_id: Uuid,
     state: &'static str,
@@ -48,9 +50,9 @@ pub(super) struct StartResponse {
 
 impl StartResponse {
     pub(super) fn new(started: &Started, status_url: String) -> Self {
-        let run = started.run();
+        let run = &started.run;
         Self {
-            outcome: started.as_str(),
+            outcome: started.outcome.as_str(),
             run_id: run.id.0,
             state: run.state.as_str(),
             sync_depth_months: run.options.months,
@@ -114,7 +116,8 @@ struct DaysView {
     to: Date,
 }
 
-/// Different records that were imported.
+/// Different records that were imported: by this run, or by all so far where it only reads what
+/// is older or has changed.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ResourcesView {
@@ -187,7 +190,8 @@ impl StatusView {
 }
 
 impl RunView {
-    pub(super) fn new(run: &Run, coverage: Coverage, eta: Option<Eta>) -> Self {
+    pub(super) fn new(status: &SyncStatus, coverage: Coverage, eta: Option<Eta>) -> Self {
+        let (run, counts) = (&status.run, &status.counts);
         let seconds = |duration: Duration| duration.as_secs();
         Self {
             id: run.id.0,
@@ -203,11 +207,11 @@ impl RunView {
             completed_at: run.completed_at,
             waiting_until: run.waiting_until,
             resources: ResourcesView {
-                orders: run.progress.orders,
-                orders_completed: run.progress.order_details,
-                customers: run.progress.customers,
-                products: run.progress.products,
-                rejected: run.progress.rejected,
+                orders: counts.orders,
+                orders_completed: counts.order_details,
+                customers: counts.customers,
+                products: counts.products,
+                rejected: counts.rejected,
             },
             coverage: CoverageView {
                 totals_since: coverage.totals_since,

@@ -1,11 +1,11 @@
 //! Runs that workers take on.
 
-use domain::instant::riyadh_date;
-use domain::shop::MerchantId;
-use domain::window::DayRange;
-use importer::catching_up::wanted;
-use importer::ports::clock::{Clock as _, SystemClock};
-use importer::ports::runs::{Run, RunOptions};
+use std::sync::Arc;
+
+use importer::import::Reading;
+use importer::ports::clock::SystemClock;
+use importer::ports::runs::Run;
+use importer::start::Starter;
 use serde_json::json;
 
 use crate::cli::{StartArgs, StartExtensionArgs};
@@ -16,15 +16,18 @@ use crate::wiring::OpenDatabase;
 
 pub(super) async fn start(open: &OpenDatabase, arguments: &StartArgs) -> anyhow::Result<Exit> {
     let shop = super::shop(open, arguments.shop).await?;
-    let options = everything(arguments.months);
-    if !arguments.again
-        && let Some(run) = catch_up(open, shop.merchant, &options, arguments.refresh_lists).await?
-    {
-        return Ok(report(&run, &options, arguments.json));
-    }
-    let range = DayRange::last_months(riyadh_date(now()), arguments.months);
-    let run = open.jobs().start(shop.merchant, &options, range).await?;
-    Ok(report(&run, &options, arguments.json))
+    let reading = match (arguments.again, arguments.refresh_lists) {
+        (true, _) => Reading::Everything,
+        (false, true) => Reading::ChangesAndLists,
+        (false, false) => Reading::Changes,
+    };
+    let starter = open.starter(Arc::new(SystemClock::real()));
+    let started = starter.start(shop.merchant, arguments.months, reading);
+    Ok(report(
+        &started.await?.run,
+        arguments.months,
+        arguments.json,
+    ))
 }
 
 pub(super) async fn extend(
@@ -33,51 +36,20 @@ pub(super) async fn extend(
 ) -> anyhow::Result<Exit> {
     let shop = super::shop(open, arguments.shop).await?;
     require_finished(open.runs().as_ref(), shop.merchant, "salla-sync runs start").await?;
-    let options = everything(arguments.months);
-    Ok(
-        match catch_up(open, shop.merchant, &options, false).await? {
-            Some(run) => report(&run, &options, arguments.json),
-            None => Exit::Failed,
-        },
-    )
-}
-
-fn everything(months: u16) -> RunOptions {
-    RunOptions {
-        months,
-        max_orders: None,
-        keep_raw: true,
-        only: None,
-    }
-}
-
-/// Starts what brings the shop up to date, if its history is there.
-async fn catch_up(
-    open: &OpenDatabase,
-    merchant: MerchantId,
-    options: &RunOptions,
-    refreshes_lists: bool,
-) -> anyhow::Result<Option<Run>> {
-    let runs = open.runs();
-    let wanted = wanted(runs.as_ref(), merchant, options, refreshes_lists, now()).await?;
-    let Some(wanted) = wanted else {
-        return Ok(None);
-    };
-    let (options, range) = (&wanted.options, wanted.range);
-    let jobs = open.jobs();
-    let run = jobs.start_catching_up(merchant, options, range, wanted.catch_up);
-    Ok(Some(run.await?))
-}
-
-fn now() -> jiff::Timestamp {
-    SystemClock::real().now()
+    let starter = open.starter(Arc::new(SystemClock::real()));
+    let started = starter.start(shop.merchant, arguments.months, Reading::Changes);
+    Ok(report(
+        &started.await?.run,
+        arguments.months,
+        arguments.json,
+    ))
 }
 
 /// Exit code 0 where the run, once it is complete, is what was asked for.
-fn report(run: &Run, wanted: &RunOptions, as_json: bool) -> Exit {
+fn report(run: &Run, months: u16, as_json: bool) -> Exit {
     let falls_short = run.options.only.is_some()
         || run.options.max_orders.is_some()
-        || run.options.months < wanted.months;
+        || run.options.months < months;
     let exit = match falls_short {
         true => Exit::Taken,
         false => Exit::Done,

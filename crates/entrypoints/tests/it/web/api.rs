@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use reqwest::Method;
-use salla_simulator::{InvalidRates, ShopSpec};
+use salla_simulator::{Endpoint, InvalidRates, ShopSpec};
 use serde_json::{Value, json};
 
-use super::served::{Served, one, until};
+use super::served::{Served, TIMEOUT, one, pause, until};
 use crate::process::{present_day, program, run};
 use crate::service::TestService;
 use crate::truth::small;
@@ -158,34 +158,78 @@ async fn an_import_is_started_followed_and_extended() {
         certificate.body
     );
 
-    for depth in [12, 12] {
-        let again = office.post(SYNC, json!({"syncDepthMonths": depth})).await;
-        assert_eq!(
-            (again.status, &again.body["outcome"]),
-            (202, &"complete".into())
-        );
+    // The history is there: from now on only what is new is read, and each end has a certificate.
+    let as_of = |reply: &Reply| {
+        let as_of = reply.body["as_of"].as_str().unwrap();
+        as_of.parse::<jiff::Timestamp>().unwrap()
+    };
+    let shop = office.service.simulator.first_shop();
+    shop.insert_order(office.service.clock.now());
+    let caught_up = office.start_and_finish(12, "catching_up").await;
+    assert_eq!(caught_up.orders, orders.cast_unsigned() + 1);
+    let newer = office.get(&format!("{SYNC}/certificate")).await;
+    assert!(as_of(&newer) > as_of(&certificate));
+
+    let details = || {
+        let ledger = office.service.simulator.ledger();
+        ledger.by_endpoint.get(&Endpoint::Order).copied()
+    };
+    let before = details().unwrap_or(0);
+    let extended = office.start_and_finish(24, "extended").await;
+    assert!(extended.orders > caught_up.orders);
+    let requested = details().unwrap_or(0) - before;
+    let older = extended.orders - caught_up.orders;
+    assert!(requested <= older + 8, "{requested} for {older} orders");
+    let certificate = office.get(&format!("{SYNC}/certificate")).await;
+    let today = domain::instant::riyadh_date(office.service.clock.now());
+    let from = domain::window::DayRange::last_months(today, 24).from;
+    assert_eq!(certificate.body["range"]["from"], from.to_string());
+
+    // A lower depth takes nothing away.
+    let again = office.start_and_finish(12, "catching_up").await;
+    assert_eq!((again.orders, again.months), (extended.orders, 24));
+    let rows = "SELECT count(*) FROM salla.orders";
+    let rows: i64 = one(&office.service, rows).await;
+    assert_eq!(again.orders, rows.cast_unsigned());
+}
+
+/// What the status says of a shop whose run is over.
+struct Standing {
+    orders: u64,
+    months: u64,
+}
+
+impl Office {
+    /// A finished shop's counts never fall meanwhile.
+    async fn start_and_finish(&self, depth: u16, outcome: &str) -> Standing {
+        let before = self.get(SYNC).await;
+        let counts = |reply: &Reply| {
+            let resources = &reply.body["run"]["resources"];
+            ["orders", "ordersCompleted", "customers", "products"]
+                .map(|name| resources[name].as_u64().unwrap())
+        };
+        let mut least = counts(&before);
+        let started = self.post(SYNC, json!({"syncDepthMonths": depth})).await;
+        assert_eq!(started.status, 202, "{}", started.body);
+        assert_eq!(started.body["outcome"], outcome, "{}", started.body);
+        let began = tokio::time::Instant::now();
+        loop {
+            let reply = self.get(SYNC).await;
+            let now = counts(&reply);
+            let falls = least.iter().zip(now).any(|(before, now)| now < *before);
+            assert!(!falls, "{least:?} became {now:?}");
+            least = now;
+            if reply.body["run"]["state"] == "COMPLETED" {
+                assert_eq!(reply.body["run"]["id"], started.body["runId"]);
+                return Standing {
+                    orders: now[0],
+                    months: reply.body["run"]["syncDepthMonths"].as_u64().unwrap(),
+                };
+            }
+            assert!(began.elapsed() < TIMEOUT, "{}", reply.body);
+            pause().await;
+        }
     }
-    let extended = office.post(SYNC, json!({"syncDepthMonths": 24})).await;
-    assert_eq!(
-        (extended.status, &extended.body["outcome"]),
-        (202, &"extended".into())
-    );
-    until(&office.service, state, "COMPLETED".to_owned()).await;
-    let gap = "SELECT max(range_to) < (SELECT min(range_from) FROM salla_sync.sync_runs
-        WHERE only_resource IS NULL) FROM salla_sync.sync_runs WHERE only_resource = 'orders'";
-    assert!(
-        one::<bool>(&office.service, gap).await,
-        "only the gap is read"
-    );
-    for depth in [12, 24] {
-        let again = office.post(SYNC, json!({"syncDepthMonths": depth})).await;
-        assert_eq!(
-            (again.status, &again.body["outcome"]),
-            (202, &"complete".into())
-        );
-    }
-    let runs = "SELECT count(*) FROM salla_sync.sync_runs";
-    assert_eq!(one::<i64>(&office.service, runs).await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

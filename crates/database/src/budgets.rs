@@ -158,34 +158,35 @@ async fn standing(
     now: Timestamp,
 ) -> Result<Standing, Trouble> {
     let key = &budget.key;
-    sqlx::query(
-        "DELETE FROM salla_sync.budget_grants
-         WHERE egress_group = $1 AND budget = $2
-           AND (counted_until <= $3
-                OR counted_until > $3 + make_interval(secs => $4) + interval '1 minute')",
-    )
-    .bind(&key.egress_group)
-    .bind(key.budget)
-    .bind(now.to_sqlx())
-    .bind(budget.in_database(budget.rules.counted_for()))
-    .execute(&mut *tx)
-    .await?;
+    // One statement, because each costs a round trip. It does not see what it deletes itself,
+    // so both parts say what has aged out.
     let (all, own, free_in, others): (i64, i64, Option<f64>, i64) = sqlx::query_as(
-        "SELECT coalesce(sum(g.permits), 0),
+        "WITH grants AS MATERIALIZED (
+             SELECT id, taker, permits, counted_until,
+                 counted_until > $4
+                     AND counted_until <= $4 + make_interval(secs => $6) + interval '1 minute'
+                     AS counts
+             FROM salla_sync.budget_grants
+             WHERE egress_group = $1 AND budget = $2
+         ), aged_out AS (
+             DELETE FROM salla_sync.budget_grants
+             WHERE id IN (SELECT id FROM grants WHERE NOT counts)
+         )
+         SELECT coalesce(sum(g.permits), 0),
              coalesce(sum(g.permits) FILTER (WHERE g.taker = $3), 0),
              extract(epoch FROM min(g.counted_until) - $4)::float8,
              (SELECT count(*) FROM salla_sync.budget_takers t
               WHERE t.egress_group = $1 AND t.budget = $2 AND t.taker <> $3
                 AND t.asked_at > $4 - make_interval(secs => $5)
                 AND t.asked_at <= $4 + interval '1 minute')
-         FROM salla_sync.budget_grants g
-         WHERE g.egress_group = $1 AND g.budget = $2",
+         FROM grants g WHERE g.counts",
     )
     .bind(&key.egress_group)
     .bind(key.budget)
     .bind(budget.taker)
     .bind(now.to_sqlx())
     .bind(budget.in_database(BudgetRules::HUNGER))
+    .bind(budget.in_database(budget.rules.counted_for()))
     .fetch_one(tx)
     .await?;
     let count = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
@@ -250,27 +251,23 @@ async fn remember_hunger(
     Ok(())
 }
 
+/// One statement, because each costs a round trip. Of a block that has aged out nothing counts
+/// any more.
 async fn give_back(pool: &PgPool, grant: GrantId, permits: u32) -> Result<(), Trouble> {
-    let permits = i32::try_from(permits).unwrap_or(i32::MAX);
-    let mut tx = pool.begin().await?;
-    let left: Option<i32> =
-        sqlx::query_scalar("SELECT permits FROM salla_sync.budget_grants WHERE id = $1 FOR UPDATE")
-            .bind(grant.0)
-            .fetch_optional(&mut *tx)
-            .await?;
-    let statement = match left {
-        Some(left) if left > permits => {
-            "UPDATE salla_sync.budget_grants SET permits = permits - $2 WHERE id = $1"
-        }
-        // Of a block that has aged out nothing counts any more.
-        _ => "DELETE FROM salla_sync.budget_grants WHERE id = $1 AND permits <= $2",
-    };
-    sqlx::query(statement)
-        .bind(grant.0)
-        .bind(permits)
-        .execute(&mut *tx)
-        .await?;
-    tx.commit().await?;
+    sqlx::query(
+        "WITH held AS MATERIALIZED (
+             SELECT id, permits FROM salla_sync.budget_grants WHERE id = $1 FOR UPDATE
+         ), fewer AS (
+             UPDATE salla_sync.budget_grants b SET permits = b.permits - $2
+             FROM held WHERE b.id = held.id AND held.permits > $2
+         )
+         DELETE FROM salla_sync.budget_grants b
+         USING held WHERE b.id = held.id AND held.permits <= $2",
+    )
+    .bind(grant.0)
+    .bind(i32::try_from(permits).unwrap_or(i32::MAX))
+    .execute(pool)
+    .await?;
     Ok(())
 }
 

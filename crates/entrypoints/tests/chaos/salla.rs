@@ -170,8 +170,7 @@ fn limits(draw: &mut Draw) -> Limits {
 
 fn oauth(draw: &mut Draw) -> Oauth {
     Oauth {
-        // With fewer than are under way at once, each renewal would leave some behind.
-        access_token_requests: draw.chance(0.25).then(|| draw.between(300, 900)),
+        access_token_requests: draw.chance(0.25).then(|| draw.between(60, 900)),
         lifetime_field: draw.pick(&[
             LifetimeField::ExpiresIn,
             LifetimeField::ExpiresSeconds,

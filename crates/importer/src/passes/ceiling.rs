@@ -248,6 +248,51 @@ impl Walk<'_> {
         Ok(false)
     }
 
+    /// How many rows come before the ceiling that hides the page; none where the list ends
+    /// before it, because the newest order is there, and only `total` goes on. An undated list
+    /// has no other end to tell.
+    pub(super) async fn ceiling_before(&self, hidden: u32) -> Result<Option<u64>, Failure> {
+        let mut rows = u64::from(hidden - 1) * u64::from(self.per_page);
+        if self.window.resource != Resource::Orders {
+            return Ok(Some(rows));
+        }
+        for _ in 0..LOOKS {
+            let request = PageRequest {
+                sort: Sort::NewestFirst,
+                ..self.request(1)
+            };
+            let (newest, room) = memory::fetching(self.shop.platform.list_page(&request)).await;
+            let newest = newest?.records.ids();
+            drop(room);
+            let (shown, last) = self.last_shown_before(hidden).await?;
+            if newest.iter().any(|id| last.contains(id)) {
+                return Ok(None);
+            }
+            rows = shown;
+        }
+        Ok(Some(rows))
+    }
+
+    /// How many rows the list shows from its beginning on, and the last page of them. Pages
+    /// arrive in any sequence, so the hidden one need not be the first.
+    async fn last_shown_before(&self, hidden: u32) -> Result<(u64, Vec<i64>), Failure> {
+        let (mut from, mut to) = (1, hidden);
+        let mut last = (0, vec![]);
+        while from < to {
+            let number = from.midpoint(to);
+            let (page, _room) = memory::fetching(self.ask(number)).await;
+            let page = page?;
+            if page.records.is_empty() {
+                to = number;
+                continue;
+            }
+            let before = u64::from(number - 1) * u64::from(page.pagination.per_page);
+            last = (before + page.records.len() as u64, page.records.ids());
+            from = number + 1;
+        }
+        Ok(last)
+    }
+
     /// Whether a page that Salla does not show shows a ceiling that can be met.
     pub(super) fn may_show_ceiling(&self) -> bool {
         let resource = self.window.resource;

@@ -63,6 +63,15 @@ pub(super) enum End {
     AtCeiling,
 }
 
+/// How fetching the pages of a scan ended.
+enum Fetched {
+    All,
+    /// `total` changed under the reader.
+    Moved,
+    /// Salla shows nothing of this page, though the list should go on behind it.
+    Hidden(u32),
+}
+
 /// Walks `window` until its walks prove it and settles it, unless it has to be divided.
 /// `precedence` is over once every page of the first walk has been asked for.
 pub(crate) async fn walk_window(
@@ -154,6 +163,8 @@ pub(super) struct Walk<'a> {
     pub(super) last: Option<LastPage>,
     /// The list has more rows than Salla shows, and no slices help.
     pub(super) is_at_ceiling: bool,
+    /// The list ends before its `total` does, so that pages behind its end mean nothing.
+    total_is_off: bool,
     /// What an earlier scan has listed of the window.
     known: Option<Arc<KnownRows>>,
     /// What the present scan began with.
@@ -183,6 +194,7 @@ impl<'a> Walk<'a> {
             walks_made: 1,
             last: None,
             is_at_ceiling: false,
+            total_is_off: false,
             known: None,
             ceiling: shop.ceiling.get(),
             per_page,
@@ -333,10 +345,7 @@ impl<'a> Walk<'a> {
         self.window.first_total.get_or_insert(pagination.total);
         self.window.total_pages = Some(pagination.total_pages);
         let first = self.place().page(first_missing, first);
-        if let Some(rows) = hidden_behind(&first).filter(|_| self.may_show_ceiling()) {
-            self.shop.learn_ceiling(rows).await?;
-            return Ok(End::AtCeiling);
-        }
+        let mut hidden = is_hidden(&first).then_some(first_missing);
         let last_page = self.last_page(pagination);
         self.shop
             .tracker
@@ -351,9 +360,21 @@ impl<'a> Walk<'a> {
         }
         self.read_last_page_first(last_page).await?;
         precedence.come().await;
-        match self.fetch_the_rest(last_page, precedence).await? {
-            End::Complete => self.look_behind(last_page).await,
-            end => Ok(end),
+        loop {
+            if let Some(page) = hidden.filter(|_| self.may_show_ceiling() && !self.total_is_off) {
+                match self.ceiling_before(page).await? {
+                    Some(rows) => {
+                        self.shop.learn_ceiling(rows).await?;
+                        return Ok(End::AtCeiling);
+                    }
+                    None => self.total_is_off = true,
+                }
+            }
+            match self.fetch_the_rest(last_page, precedence).await? {
+                Fetched::All => return self.look_behind(last_page).await,
+                Fetched::Moved => return Ok(End::Moved),
+                Fetched::Hidden(page) => hidden = Some(page),
+            }
         }
     }
 
@@ -406,17 +427,23 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Keeps fetching while what has arrived is being landed.
+    /// Keeps fetching while what has arrived is being landed. Behind a page that Salla hides,
+    /// nothing more is asked for.
     async fn fetch_the_rest(
         &mut self,
         last_page: u32,
         precedence: &mut Precedence,
-    ) -> Result<End, Failure> {
+    ) -> Result<Fetched, Failure> {
         let mut missing = self.missing(last_page).peekable();
         let places = self.shop.places_for(self.window.resource);
         let mut line = Line::new(BATCHES, places, self.shop);
+        let mut first_hidden = None::<u32>;
         loop {
-            for number in missing.by_ref().take(line.room()) {
+            let is_worth_asking = |page: &u32| first_hidden.is_none_or(|hidden| *page < hidden);
+            for _ in 0..line.room() {
+                let Some(number) = missing.next_if(is_worth_asking) else {
+                    break;
+                };
                 line.fetch(self.fetch(number));
             }
             if missing.peek().is_none() {
@@ -424,20 +451,20 @@ impl<'a> Walk<'a> {
             }
             match line.step(|pages| land(self.shop.clone(), pages)).await? {
                 Step::Fetched => {}
-                Step::Idle => return Ok(End::Complete),
+                Step::Idle => return Ok(first_hidden.map_or(Fetched::All, Fetched::Hidden)),
                 Step::Landed(batch) => {
                     let moved = batch.pages.iter().any(|p| self.is_disturbed_by(p.total));
-                    let hidden = batch.pages.iter().filter_map(|p| p.hidden_behind).min();
-                    self.remember(batch, last_page).await?;
-                    if let Some(rows) = hidden.filter(|_| self.may_show_ceiling()) {
-                        self.shop.learn_ceiling(rows).await?;
-                        return Ok(End::AtCeiling);
+                    if self.may_show_ceiling() && !self.total_is_off {
+                        let hidden = batch.pages.iter().filter(|p| p.is_hidden);
+                        let hidden = hidden.map(|page| page.number);
+                        first_hidden = first_hidden.into_iter().chain(hidden).min();
                     }
+                    self.remember(batch, last_page).await?;
                     if moved && self.may_be_given_up() {
                         for batch in line.finish_landings().await? {
                             self.remember(batch, last_page).await?;
                         }
-                        return Ok(End::Moved);
+                        return Ok(Fetched::Moved);
                     }
                 }
             }
@@ -527,16 +554,12 @@ struct LandedPage {
     number: u32,
     total: u64,
     last: LastPage,
-    /// Rows before it, if Salla hides the page although the list goes on.
-    hidden_behind: Option<u64>,
+    is_hidden: bool,
 }
 
-/// How many rows come before a page of which Salla shows nothing although it is not the
-/// last one.
-fn hidden_behind(page: &WalkedPage) -> Option<u64> {
-    let (before, pagination) = (page.page.saturating_sub(1), page.pagination);
-    let is_hidden = page.records.is_empty() && before > 0 && page.page < pagination.total_pages;
-    is_hidden.then(|| u64::from(before) * u64::from(pagination.per_page))
+/// Salla shows nothing of the page although it is not the last one.
+fn is_hidden(page: &WalkedPage) -> bool {
+    page.records.is_empty() && page.page > 1 && page.page < page.pagination.total_pages
 }
 
 pub(super) fn page_span(number: u32) -> Span {
@@ -552,7 +575,7 @@ async fn land(shop: Workshop, pages: Vec<WalkedPage>) -> Result<Batch, Failure> 
         number: page.page,
         total: page.pagination.total,
         last: LastPage::of(&page.records, page.pagination),
-        hidden_behind: hidden_behind(page),
+        is_hidden: is_hidden(page),
     });
     Ok(Batch {
         landed,

@@ -444,19 +444,27 @@ async fn a_total_that_is_off_by_a_few_is_settled_and_shown() {
 
 #[tokio::test(start_paused = true)]
 async fn a_total_that_is_far_off_fails_the_run_without_walking_for_ever() {
-    let mut scripted = ScriptedShop::with_orders(today(), 25, 8, Shape::Full);
-    scripted.lies.total_off = 20;
-    let (shop, store) = (Arc::new(scripted), Arc::<MemoryStore>::default());
-    let outcome = run(&shop, &store).await;
-    let Outcome::Failed {
-        failure: Failure::Unbalanced { .. },
-        certificate: Some(certificate),
-    } = outcome
-    else {
-        panic!("{outcome:?}")
-    };
-    assert!(certificate.windows.iter().all(|w| w.listing.walks <= 2));
-    assert_eq!(loaded(&store), listed(&shop));
+    // From more than a page on, the pages behind the end look like those behind a ceiling.
+    for off in [20, 74, 700] {
+        let mut scripted = ScriptedShop::with_orders(today(), 25, 8, Shape::Full);
+        scripted.lies.total_off = off;
+        let (shop, store) = (Arc::new(scripted), Arc::<MemoryStore>::default());
+        let outcome = run(&shop, &store).await;
+        let Outcome::Failed {
+            failure: Failure::Unbalanced { .. },
+            certificate: Some(certificate),
+        } = outcome
+        else {
+            panic!("{off}: {outcome:?}")
+        };
+        let listings: Vec<_> = certificate.windows.iter().map(|w| &w.listing).collect();
+        assert!(listings.iter().all(|l| l.walks <= 2), "{off}: {listings:?}");
+        let ceiling = listings.iter().find_map(|l| l.ceiling.learned());
+        assert_eq!(ceiling, None, "{off}");
+        let windows = listings.iter().filter(|l| l.days.is_some()).count();
+        assert!(windows <= 3, "{off}: {windows}");
+        assert_eq!(loaded(&store), listed(&shop), "{off}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

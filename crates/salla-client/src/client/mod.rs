@@ -21,6 +21,7 @@ use crate::concurrency::Concurrency;
 use crate::envelope::{EnvelopeError, split_one, split_one_page};
 use crate::pacing::{Budget, PacerSettings};
 use crate::request::{Ask, Requester, UsualSizes, customers_lane, store_info};
+use crate::tokens::TokensServed;
 use crate::translate::{self, Dated, ItemPage};
 pub use settings::ClientSettings;
 
@@ -65,6 +66,7 @@ impl SallaClient {
                 api_url: settings.api_url,
                 clock: settings.clock,
                 tokens: settings.tokens,
+                tokens_served: TokensServed::default(),
                 shop: Arc::new(shop),
                 customers: settings.customers_budget,
                 customers_lane: customers_lane(),

@@ -78,6 +78,7 @@ impl Requester {
             api_url: url,
             clock: self.clock.clone(),
             tokens: self.tokens.clone(),
+            tokens_served: self.tokens_served.clone(),
             shop: self.shop.clone(),
             customers: self.customers.clone(),
             customers_lane: self.customers_lane.clone(),

@@ -27,7 +27,7 @@ use crate::concurrency::Concurrency;
 use crate::envelope::EnvelopeError;
 use crate::pacing::Budget;
 use crate::retry::{RetryPolicy, Tries};
-use crate::tokens::TokenSource;
+use crate::tokens::{TokenSource, TokensServed};
 pub use ask::{Ask, Fetched, STORE_INFO, store_info};
 pub use body::UsualSizes;
 pub use hear::Heard;
@@ -40,6 +40,7 @@ pub struct Requester {
     pub api_url: Url,
     pub clock: Arc<dyn Clock>,
     pub tokens: TokenSource,
+    pub tokens_served: TokensServed,
     pub shop: Arc<Budget>,
     /// Shared by all shops that are served from this address (FACTS §6).
     pub customers: Arc<Budget>,
@@ -90,6 +91,8 @@ struct Journey {
     /// Requests so far, those that cost no try included.
     sent: u32,
     renewals: u32,
+    /// Renewals of tokens that have served nothing.
+    futile_renewals: u32,
     /// What refusals have cost in waiting so far.
     held: Duration,
     /// An answer has outgrown its room.
@@ -105,6 +108,7 @@ impl Journey {
             tries: Tries::new(retry),
             sent: 0,
             renewals: 0,
+            futile_renewals: 0,
             held: Duration::ZERO,
             has_outgrown: false,
         }

@@ -11,9 +11,17 @@ use crate::envelope::EnvelopeError;
 use crate::lenient::mend;
 use crate::tokens::AccessToken;
 
-/// Renewing the token more often than this within one request cannot help. A request that
-/// is tried again for other reasons may meet the ends of several tokens' lives.
-const MOST_RENEWALS: u32 = 6;
+/// Renewing tokens of which none has served anything more often than this within one request
+/// cannot help.
+const MOST_FUTILE_RENEWALS: u32 = 6;
+
+/// A request may meet the ends of many tokens' lives, where they serve fewer requests than are
+/// under way. From the third on, Salla has to reject the token elsewhere too before it is
+/// renewed: an endpoint that takes no token spends no more of them.
+const UNQUESTIONED_RENEWALS: u32 = 3;
+
+/// Bounds what a request costs in all.
+const MOST_RENEWALS: u32 = 100;
 
 /// Reads a body; one that is no JSON because of a few bytes is mended first, since it
 /// would come again as it is.
@@ -49,6 +57,7 @@ impl Requester {
             Ok((Verdict::Success, body)) => match read_or_mend(ask, &body, read) {
                 Ok(value) => {
                     let version = attempt.version;
+                    self.tokens_served.note(&attempt.token);
                     return Ok(Step::Done(Some(Fetched { value, version })));
                 }
                 Err(error) => match after_split(error) {
@@ -100,6 +109,9 @@ impl Requester {
                     "Salla has blocked the app for a while (403)"
                 );
                 Ok(Next::Throttled)
+            }
+            Verdict::TokenRejected if journey.renewals >= UNQUESTIONED_RENEWALS => {
+                self.find_out(ask, token, journey).await
             }
             Verdict::TokenRejected => self.renew(token, journey).await,
             Verdict::Unauthorised401Unknown => self.find_out(ask, token, journey).await,
@@ -153,7 +165,8 @@ impl Requester {
 
     async fn renew(&self, token: &AccessToken, journey: &mut Journey) -> Result<Next, Failure> {
         journey.renewals += 1;
-        if journey.renewals > MOST_RENEWALS {
+        journey.futile_renewals += u32::from(!self.tokens_served.has(token));
+        if journey.renewals > MOST_RENEWALS || journey.futile_renewals > MOST_FUTILE_RENEWALS {
             return Err(Disconnection::TokenRejected.into());
         }
         match self.tokens.rejected(token).await {

@@ -20,6 +20,7 @@ mod memory;
 mod refresh;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use domain::failure::{Disconnection, Failure};
 use importer::ports::connections::{Connection, ConnectionId};
@@ -57,6 +58,26 @@ impl AccessToken {
     /// Whether the connection holds other tokens, or another connection took its place.
     fn is_older_than(&self, connection: &Connection) -> bool {
         connection.id != self.connection || connection.version > self.version
+    }
+}
+
+/// Which of the shop's tokens Salla has taken: all up to a version.
+#[derive(Clone, Debug)]
+pub struct TokensServed(Arc<AtomicI64>);
+
+impl Default for TokensServed {
+    fn default() -> Self {
+        Self(Arc::new(AtomicI64::new(i64::MIN)))
+    }
+}
+
+impl TokensServed {
+    pub(crate) fn note(&self, token: &AccessToken) {
+        self.0.fetch_max(token.version, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has(&self, token: &AccessToken) -> bool {
+        self.0.load(Ordering::Relaxed) >= token.version
     }
 }
 

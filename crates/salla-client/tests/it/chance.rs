@@ -174,7 +174,14 @@ proptest! {
         );
         let order = translate::order(&RawValue::from_string(json).unwrap()).unwrap();
         let read = order.total.unwrap().amount;
-        prop_assert_eq!(read, amount);
-        prop_assert_eq!(read.to_string(), amount.to_string());
+        // More digits may be those of a double that PHP wrote out, and then the decimal is
+        // read that it was made from.
+        if amount.mantissa().unsigned_abs() < 1_000_000_000_000_000 {
+            prop_assert_eq!(read, amount);
+            prop_assert_eq!(read.to_string(), amount.to_string());
+        } else {
+            let double = |decimal: Decimal| decimal.to_string().parse::<f64>().unwrap();
+            prop_assert_eq!(double(read), double(amount));
+        }
     }
 }

@@ -18,7 +18,7 @@ RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 scripts/unsafe.sh
 scripts/words.sh
 if command -v cargo-deny >/dev/null 2>&1; then
-    # A build fetches only what this platform needs; licences are checked for all.
+    # A build fetches only what this platform needs; licenses are checked for all.
     cargo fetch --locked --quiet
     cargo deny --offline check bans licenses sources
     # The advisories change every day and lie in a repository that not every machine reaches.
@@ -29,7 +29,7 @@ if command -v cargo-deny >/dev/null 2>&1; then
         skip "known vulnerabilities of dependencies were" "https://github.com/RustSec/advisory-db could not be fetched"
     fi
 else
-    skip "dependencies' licences, sources and known vulnerabilities were" "cargo install --locked cargo-deny"
+    skip "dependencies' licenses, sources and known vulnerabilities were" "cargo install --locked cargo-deny"
 fi
 if command -v promtool >/dev/null 2>&1; then
     promtool test rules deploy/prometheus/alerts.test.yml

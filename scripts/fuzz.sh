@@ -5,8 +5,8 @@
 #   scripts/fuzz.sh 600       ten minutes each
 #   scripts/fuzz.sh 600 7     the same, beginning with seed 7 (0: another one each time)
 #
-# Stops at the first crash and says how to replay it. What was found to be interesting
-# stays in fuzz/corpus, so that the next run goes on from there.
+# Stops at the first crash and says how to replay it. Interesting inputs stay in
+# fuzz/corpus, where the next run continues.
 set -eu
 cd "$(dirname "$0")/.."
 scripts/need.sh cargo cc

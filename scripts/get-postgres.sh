@@ -149,8 +149,7 @@ fetch() {
     trap 'rm -rf "$work"' EXIT
     trap 'exit 130' HUP INT TERM
     say "getting $name $version"
-    # Only the archive: npm would run what the package asks for, and unpack before anybody
-    # has looked.
+    # Only the archive: npm would run the package's scripts, and unpack before the check.
     npm pack "$name@$version" --pack-destination "$work" --ignore-scripts --loglevel=error \
         >/dev/null || fail "npm could not get $name $version, see above"
     set -- "$work"/*.tgz

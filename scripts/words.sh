@@ -13,11 +13,12 @@ failed=0
 
 # Text of pages without code: retired words in file names and messages are the code's.
 pages=$(find README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs .github \
-    -name '*.md' | sort)
+    deploy \( -name '*.md' -o -name 'alerts.yml' -o -name 'dashboard.json' -o -name '*.service' \) |
+    sort)
 # shellcheck disable=SC2086
 awk -F '\t' '
     NR == FNR {
-        if ($0 !~ /^#/ && NF == 2) { rules++; word[rules] = "(^|[^a-z])(" $1 ")([^a-z]|$)"; instead[rules] = $2 }
+        if ($0 !~ /^#/ && NF == 2) { rules++; word[rules] = "(^|[^a-z_])(" $1 ")([^a-z_]|$)"; instead[rules] = $2 }
         next
     }
     FNR == 1 { in_code = 0 }

@@ -19,6 +19,12 @@ bin_16=$(scripts/get-postgres.sh 16 | tail -n 1)
 echo "== all tests on $("$bin_16/postgres" --version)"
 PG_BIN=$bin_16 run --workspace "$@"
 
+# nextest leaves the examples in comments out.
+if [ $# = 0 ] && command -v cargo-nextest >/dev/null 2>&1; then
+    echo "== examples in the documentation"
+    cargo test --locked --workspace --doc
+fi
+
 # A build with traces is another one, so arguments that choose tests leave it out.
 if [ $# = 0 ]; then
     echo "== tests of traces"

@@ -1,12 +1,30 @@
-//! PostgreSQL: the importer's ports [`Landing`], [`Runs`], [`Connections`], [`Queue`] and
-//! [`SharedBudget`], and the migrations.
+//! PostgreSQL: the importer's ports [`Landing`], [`Runs`], [`Connections`], [`Queue`],
+//! [`SharedBudget`] and others, and the migrations.
 //!
-//! [`Database::connect`] is the door. Loaded data go to the schema `salla`, everything
-//! that only the importer needs to `salla_sync`. The module `landing` holds the one
-//! transaction that all of it is about.
+//! [`Database::connect`] is the main entry. Shop data is in the schema `salla`, everything that
+//! only the importer needs in `salla_sync`. The module `landing` holds the one transaction that
+//! everything depends on: rows, rejections, counters and the checkpoint, under a fencing token.
 //!
 //! No other crate knows SQL, and nothing of SQL leaves this one: an error becomes a
 //! [`Failure`](domain::failure::Failure) that quotes no value.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use database::{ConnectSettings, Database, SchemaState};
+//! use domain::failure::Failure;
+//! use importer::ports::clock::SystemClock;
+//!
+//! # async fn example() -> Result<(), Failure> {
+//! let settings = ConnectSettings::new("postgres://user@localhost/database".into());
+//! let database = Database::connect(settings, Arc::new(SystemClock::real())).await?;
+//! database.migrate().await?;
+//! assert_eq!(database.schema_state().await?, SchemaState::UpToDate);
+//! let landing = database.landing();
+//! # drop(landing);
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! [`Landing`]: importer::ports::landing::Landing
 //! [`Runs`]: importer::ports::runs::Runs

@@ -1,8 +1,7 @@
 //! Finds PostgreSQL's programs on this machine and runs a private server.
 //!
-//! The server listens on a Unix socket only, inside a folder that nobody else
-//! may enter, so it needs no port and no password. It is shared by every
-//! process that asks for the same data directory:
+//! The server listens on a Unix socket only, inside a folder that only its owner can enter, so
+//! it needs no port and no password. All processes that name the same data directory share it:
 //!
 //! ```no_run
 //! use embedded_postgres::{Search, Server, Settings, Wanted, find_programs};
@@ -17,18 +16,16 @@
 //! # }
 //! ```
 //!
-//! How processes agree, without a process of their own that watches them: a
-//! lock file is held exclusively while somebody starts or stops the server, and
-//! another one is held shared by every user for as long as it lives. The kernel
-//! releases both when a process dies, however it dies. Whoever leaves and finds
-//! nobody else on the second lock stops the server. A last user that was killed
-//! could not do so: the server then goes on and the next start attaches to it.
+//! Processes coordinate without a supervisor. A lock file is held exclusively while a process
+//! starts or stops the server, and another one is held shared by every user for as long as it
+//! runs. The kernel releases both when a process dies, however it dies. A process that leaves and
+//! finds no other user of the second lock stops the server. If the last user was killed, the
+//! server keeps running, and the next start attaches to it.
 //!
-//! What it refuses to do: it does not download PostgreSQL (the script
-//! `scripts/get-postgres.sh` does), reads nothing from the environment but what
-//! its [children] are given, does not upgrade a data directory to another major
-//! version, does not listen on TCP, and is not asynchronous: every call blocks, a
-//! first start for seconds.
+//! What it does not do: it does not download PostgreSQL (the script `scripts/get-postgres.sh`
+//! does), reads nothing from the environment except what its [children] get, does not upgrade a
+//! data directory to another major version, does not listen on TCP, and is not asynchronous:
+//! every call blocks, a first start for seconds.
 
 mod account;
 pub mod children;

@@ -1,6 +1,18 @@
-//! The program `salla-sync`: configuration, wiring, commands. `main` is one call;
-//! the rest is a library so that tests can wire a service together as the program
-//! does.
+//! The program `salla-sync`: configuration, wiring and commands.
+//!
+//! `main` is one call to [`run`]. The rest is a library, so that tests can wire a service as the
+//! program does.
+//!
+//! - [`cli`] defines commands, flags and help; [`exit`] the exit codes.
+//! - [`config`] reads settings from the environment and reports all problems together.
+//! - [`wiring`] is the only place where adapters meet ports.
+//! - [`commands`] has one file for each command, [`display`] prints results.
+//!
+//! ```no_run
+//! // The whole of `main`:
+//! let code: std::process::ExitCode = entrypoints::run().into();
+//! # let _ = code;
+//! ```
 
 pub mod allocator;
 pub mod cli;

@@ -1,8 +1,36 @@
-//! The use cases of the import and the ports they need.
+//! The use cases of the import, and the ports that they need.
 //!
-//! This crate knows no vendor: neither Salla's JSON nor PostgreSQL. Read
-//! [`import`] first: it is the story of a run. Its heart is [`passes`]: the header
-//! pass that walks a shop's lists and the detail pass that completes its orders.
+//! This crate knows no vendor: neither Salla's JSON nor PostgreSQL. Adapters implement its
+//! [`ports`]; each port says in prose what may be repeated, run in parallel or be lost.
+//!
+//! - [`import`] runs an import from the claim to the certificate. Read it first, then
+//!   [`passes`], which scans a shop's lists and fetches the details of its orders.
+//! - [`worker`] takes jobs from a queue and runs imports in the background.
+//! - [`connect`] and [`start`] take a shop from its tokens to its first run.
+//! - [`catching_up`] and [`freshness`] bring imported shops up to date.
+//! - [`verify`], [`trace`] and [`repair`] inspect what was imported, and read it again.
+//!
+//! Whoever implements a port runs its contract suite from `testing` (a feature of this crate).
+//!
+//! An import needs an [`Importer`](import::Importer), which holds the adapters, and a signal that
+//! stops it:
+//!
+//! ```
+//! use domain::failure::Failure;
+//! use domain::shop::ShopInfo;
+//! use importer::import::{Importer, Outcome, import};
+//! use importer::ports::runs::RunOptions;
+//! use importer::stop::stop_pair;
+//!
+//! async fn run(importer: &Importer, shop: &ShopInfo, options: &RunOptions) -> Result<(), Failure> {
+//!     let (_handle, stop) = stop_pair();
+//!     match import(importer, shop, options, false, &(), stop).await? {
+//!         Outcome::Completed(_certificate) => Ok(()),
+//!         Outcome::Failed { failure, .. } | Outcome::Interrupted(failure) => Err(failure),
+//!         Outcome::Halted(_) | Outcome::Taken(_) => Err(Failure::LeaseLost),
+//!     }
+//! }
+//! ```
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,17 @@
-//! Channels to people outside the app: the log, and signed webhooks.
+//! Notification channels to merchants and operators: the log, and signed webhooks.
 //!
-//! Each is a [`Notifier`](importer::ports::notifications::Notifier) and an
-//! [`Alerts`](importer::ports::notifications::Alerts).
+//! Each implements [`Notifier`](importer::ports::notifications::Notifier) and
+//! [`Alerts`](importer::ports::notifications::Alerts). Webhooks are signed according to
+//! [Standard Webhooks](https://www.standardwebhooks.com).
+//!
+//! ```
+//! use notifiers::Secret;
+//!
+//! // 24 to 64 bytes in base64: echo "whsec_$(openssl rand -base64 32)"
+//! let secret = Secret::parse(&"whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX".into());
+//! assert!(secret.is_ok());
+//! assert!(Secret::parse(&"too short".into()).is_err());
+//! ```
 
 #![forbid(unsafe_code)]
 

@@ -1,19 +1,40 @@
-//! Salla's REST API for the import: everything that knows Salla, and nothing else.
+//! The client of Salla's REST API for the import. Only this crate knows Salla's JSON.
 //!
-//! A request goes through [`request`]: it waits for the shop's budget ([`pacing`]) and
-//! for a place in flight ([`concurrency`]), takes the access token ([`tokens`], which
-//! renews it through [`oauth`]), is sent, judged ([`classify`]) and repeated within one
-//! budget ([`retry`]). What comes back is cut into records ([`envelope`]) and each of
-//! them is translated by itself ([`translate`]), so that no other crate ever sees
-//! Salla's JSON. [`SallaClient`] puts this behind the import's
-//! [`Platform`](importer::ports::platform::Platform) port.
+//! [`SallaClient`] implements the import's [`Platform`](importer::ports::platform::Platform)
+//! port. A request goes through these modules:
 //!
-//! What Salla sends by itself, [`webhook`] reads: changes of records and a shop's tokens.
+//! 1. [`request`] waits for the shop's budget ([`pacing`]) and for a slot ([`concurrency`]),
+//! 2. takes the access token ([`tokens`], which refreshes it through [`oauth`]),
+//! 3. sends the request, classifies the response ([`classify`]) and repeats it within one retry
+//!    budget ([`retry`]),
+//! 4. splits the response into records ([`envelope`]) and translates each of them
+//!    ([`translate`]).
 //!
-//! Not here: what to fetch and in which order, storing tokens, and any agreement
-//! between processes but those on refresh tokens and on the customers' budget, both
-//! through ports. Time, chance and HTTP clients come in
-//! from outside.
+//! [`webhook`] reads what Salla sends: changes of records, and a shop's tokens.
+//!
+//! Not here: what to fetch and in which order, how tokens are stored, and any agreement between
+//! processes except on refresh tokens and on the customers' budget, both through ports. Time,
+//! randomness and HTTP clients come in from outside. What is known of the API is in
+//! `docs/salla-api.md`.
+//!
+//! A record that cannot be read is rejected alone; its page and its neighbors are not affected:
+//!
+//! ```
+//! use domain::resource::Resource;
+//! use importer::ports::platform::Records;
+//! use salla_client::translate;
+//!
+//! let body = br#"{
+//!     "status": 200, "success": true,
+//!     "data": [{"id": 7, "name": "Shoes", "status": "active"}, {"name": "without an id"}],
+//!     "pagination": {"count": 2, "total": 2, "perPage": 60, "currentPage": 1, "totalPages": 1, "links": []}
+//! }"#;
+//! let (records, pagination) = translate::list(Resource::Categories, body).unwrap();
+//! assert_eq!(pagination.total, 2);
+//! let Records::Categories(categories) = records else { unreachable!() };
+//! assert!(categories[0].outcome.is_ok());
+//! assert!(categories[1].rejection().is_some());
+//! ```
 
 #![forbid(unsafe_code)]
 

@@ -1,8 +1,8 @@
 //! A Salla that runs on this machine.
 //!
-//! It invents a shop from a seed, serves it through Salla's Merchant API and
-//! accounts host with their limits, oddities and failures, and knows the truth
-//! that a correct import must arrive at. Tests start it in-process:
+//! It generates a shop from a seed, serves it through Salla's Merchant API and accounts host with
+//! their limits, oddities and failures, and knows the truth that a correct import must arrive at.
+//! Tests start it in-process:
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -20,16 +20,14 @@
 //! # }
 //! ```
 //!
-//! The way of a request: `server` takes it off the socket, `exchange` admits
-//! it (`accounts`, `limits`) and lets it suffer (`scenario`, `outages`), `api`
-//! answers it, `json` writes the records that `shop` computes, and `drift` lets
-//! the shop change before the next one; `ledger` counts; `truth` says what an
-//! import should have made of it.
+//! A request goes through these modules: `server` reads it from the socket, `exchange` admits it
+//! (`accounts`, `limits`) and applies faults (`scenario`, `outages`), `api` produces the response,
+//! `json` writes the records that `shop` computes, and `drift` lets the shop change before the next
+//! request. `ledger` counts; `truth` says what an import should have produced.
 //!
-//! What it must never do: share a type with the client that it tests. One
-//! misreading of Salla would then be made twice and every test would pass. It
-//! is built from Salla's public documentation alone, stores no record, and
-//! knows no real time outside of `clock`.
+//! It must never share a type with the client that it tests: one misreading of Salla would then be
+//! made twice, and every test would pass. It is built from public documentation alone
+//! (`docs/salla-api.md`), stores no record, and knows no real time outside of `clock`.
 
 #![forbid(unsafe_code)]
 

@@ -1,8 +1,32 @@
-//! The doors of salla-sync over HTTP: merchants who consent, webhooks, the API, and what a
-//! process shows of itself.
+//! The HTTP server of salla-sync: consent pages, webhooks, the API, health and metrics.
 //!
-//! Only doors: they read requests, decide who may come in, and word the responses. What happens
-//! behind them is in `importer`; what stands behind the ports comes from outside.
+//! It reads requests, decides who may access what, and formats responses. The work is done by the
+//! use cases of `importer`; everything behind their ports comes from outside.
+//!
+//! - [`router`] joins all routes; [`server::serve`] serves them within [`server::Limits`].
+//! - [`oauth`] connects a shop by consent, [`webhooks`] by what Salla delivers.
+//! - [`api`] starts and follows imports, and describes itself as OpenAPI.
+//! - [`observed`] serves `/livez`, `/readyz` and `/metrics`, also without the rest:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! struct Process;
+//!
+//! #[async_trait::async_trait]
+//! impl web::Observed for Process {
+//!     async fn ready(&self) -> Result<(), String> {
+//!         Err("the database does not respond".to_owned())
+//!     }
+//!
+//!     async fn metrics(&self) -> String {
+//!         "salla_sync_database_up 0\n".to_owned()
+//!     }
+//! }
+//!
+//! let router = web::observed::routes(Arc::new(Process));
+//! # drop(router);
+//! ```
 
 #![forbid(unsafe_code)]
 

@@ -14,6 +14,7 @@ use sqlx::{ConnectOptions, PgPool};
 use crate::address::Address;
 use crate::api_tokens::PostgresApiTokens;
 use crate::arrivals::PostgresArrivals;
+use crate::audit::PostgresAudit;
 use crate::budgets::{BudgetKey, PostgresBudget};
 use crate::connections::{Adopted, Keyring, PostgresConnections, adopt, foreign};
 use crate::failure::{cause, database_failure, is_starting_up, is_too_many_connections, reason};
@@ -24,9 +25,11 @@ use crate::notifications::PostgresNotifications;
 use crate::overview::PostgresOverview;
 use crate::pooler::{Sessions, sessions};
 use crate::queue::PostgresQueue;
+use crate::rate_limits::PostgresRateLimits;
 use crate::records::PostgresRecords;
 use crate::runs::PostgresRuns;
 use crate::session;
+use crate::sessions::PostgresSessions;
 
 /// Between two looks for how many connections the server has left.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
@@ -216,6 +219,18 @@ impl Database {
 
     pub fn arrivals(&self) -> PostgresArrivals {
         PostgresArrivals::new(self.pool.clone(), self.clock.clone())
+    }
+
+    pub fn audit(&self) -> PostgresAudit {
+        PostgresAudit::new(self.pool.clone(), self.clock.clone())
+    }
+
+    pub fn rate_limits(&self) -> PostgresRateLimits {
+        PostgresRateLimits::new(self.pool.clone(), self.clock.clone())
+    }
+
+    pub fn sessions(&self) -> PostgresSessions {
+        PostgresSessions::new(self.pool.clone(), self.clock.clone())
     }
 
     pub fn merchants(&self) -> PostgresMerchants {

@@ -1,5 +1,6 @@
 //! The command line: what can be typed, with an example for each.
 
+mod doors;
 mod jobs;
 mod tokens;
 
@@ -14,6 +15,9 @@ pub use jobs::{
     StartExtensionArgs, WebhookArgs, WorkArgs,
 };
 
+pub use doors::{
+    AuditCommand, ListAuditArgs, ListSessionsArgs, RevokeSessionsArgs, SessionsCommand,
+};
 pub use tokens::{CreateTokenArgs, ListTokensArgs, RevokeTokenArgs, TokensCommand};
 
 #[derive(Debug, Parser)]
@@ -197,6 +201,14 @@ pub enum Command {
     /// Make, list and revoke tokens of the HTTP API.
     #[command(subcommand)]
     Tokens(TokensCommand),
+
+    /// List and end sessions of merchants who have signed in over HTTP.
+    #[command(subcommand)]
+    Sessions(SessionsCommand),
+
+    /// Look at who did what that matters for security and privacy.
+    #[command(subcommand)]
+    Audit(AuditCommand),
 
     /// Create or upgrade salla-sync's tables.
     #[command(after_help = "Example:\n  DATABASE_URL=postgres://… salla-sync migrate")]

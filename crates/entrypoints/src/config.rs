@@ -23,7 +23,7 @@ pub use address::api_path_hint;
 use address::http_url;
 pub use given::Authorization;
 use token::Kind;
-pub use web::WebSettings;
+pub use web::{EmbeddedSettings, WebSettings};
 
 pub const API_URL: &str = "https://api.salla.dev/admin/v2";
 pub const ACCOUNTS_URL: &str = "https://accounts.salla.sa";

@@ -19,6 +19,7 @@ use secrecy::SecretString;
 use crate::import::Reading;
 use crate::ports::accounts::{Accounts, RedeemError};
 use crate::ports::arrivals::{Arrival, Arrivals};
+use crate::ports::audit::{Action, Actor, Audit, AuditEvent};
 use crate::ports::clock::{Clock, within};
 use crate::ports::connections::{Connection, Connections, Tokens};
 use crate::ports::connector::{Connector, Introduced, NotConnected};
@@ -26,6 +27,8 @@ use crate::ports::jobs::{Jobs, RunFilter};
 use crate::ports::merchants::{Merchants, Uninstalled};
 use crate::ports::notifications::{Alert, Alerts};
 use crate::ports::runs::Run;
+use crate::ports::sessions::Sessions;
+use crate::sessions::MerchantSessions;
 use crate::start::{Starter, SyncDepth};
 use crate::stop::StopSignal;
 
@@ -48,6 +51,8 @@ pub struct ConnectPorts {
     pub jobs: Arc<dyn Jobs>,
     pub starter: Starter,
     pub alerts: Vec<Arc<dyn Alerts>>,
+    pub sessions: Arc<dyn Sessions>,
+    pub audit: Arc<dyn Audit>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -99,6 +104,14 @@ fn outcome(connected: &Result<Connected, Refused>) -> Option<&'static str> {
     }
 }
 
+/// What is known of tokens that are to connect a shop.
+struct Given {
+    /// The platform's number of the shop that they should open.
+    named: Option<i64>,
+    authorized_at: Option<Timestamp>,
+    by: Actor,
+}
+
 #[derive(Clone)]
 pub struct ConnectShops {
     pub ports: ConnectPorts,
@@ -106,6 +119,16 @@ pub struct ConnectShops {
 }
 
 impl ConnectShops {
+    /// Sessions of the merchants whose shops these are.
+    pub fn sessions(&self) -> MerchantSessions {
+        MerchantSessions {
+            sessions: self.ports.sessions.clone(),
+            introspection: None,
+            audit: self.ports.audit.clone(),
+            clock: self.ports.clock.clone(),
+        }
+    }
+
     /// Redeems the code of a consent and connects the shop that gave it.
     pub async fn redeem(&self, code: &SecretString) -> Result<Connected, Refused> {
         let asked_at = self.ports.clock.now();
@@ -120,7 +143,12 @@ impl ConnectShops {
             received_at: self.ports.clock.now(),
         };
         self.ports.arrivals.record(&arrival).await?;
-        let connected = self.introduce(&connection, None, Some(asked_at)).await;
+        let given = Given {
+            named: None,
+            authorized_at: Some(asked_at),
+            by: Actor::Browser,
+        };
+        let connected = self.introduce(&connection, &given).await;
         if let Some(outcome) = outcome(&connected) {
             self.ports.arrivals.settle(connection.id, outcome).await?;
         }
@@ -129,14 +157,24 @@ impl ConnectShops {
 
     /// Connects a shop with tokens that another program has obtained. Without a refresh token
     /// they are lent: they are used until the platform refuses them.
-    pub async fn hand_over(&self, named: i64, tokens: &Tokens) -> Result<Connected, Refused> {
+    pub async fn hand_over(
+        &self,
+        named: i64,
+        tokens: &Tokens,
+        by: Actor,
+    ) -> Result<Connected, Refused> {
         self.check_scopes(tokens, Some(named)).await?;
         let connection = match self.ports.connections.open(tokens).await {
             Ok(connection) => connection,
             Err(Failure::Disconnected(_)) => return Err(Refused::Outdated),
             Err(failure) => return Err(failure.into()),
         };
-        self.introduce(&connection, Some(named), None).await
+        let given = Given {
+            named: Some(named),
+            authorized_at: None,
+            by,
+        };
+        self.introduce(&connection, &given).await
     }
 
     /// Stores tokens that the platform has delivered. When this returns they are durable, and
@@ -230,36 +268,52 @@ impl ConnectShops {
             }
             Err(failure) => return Err(failure.into()),
         };
-        self.introduce(&connection, arrival.named, arrival.authorized_at)
-            .await
+        let given = Given {
+            named: arrival.named,
+            authorized_at: arrival.authorized_at,
+            // A consent names no shop.
+            by: arrival.named.map_or(Actor::Browser, |_| Actor::Salla),
+        };
+        self.introduce(&connection, &given).await
     }
 
     async fn introduce(
         &self,
         connection: &Connection,
-        named: Option<i64>,
-        authorized_at: Option<Timestamp>,
+        given: &Given,
     ) -> Result<Connected, Refused> {
         // Tokens that newer ones have replaced lead to those.
         let loaded = self.ports.connections.load(connection.id).await?;
         if loaded.id != connection.id {
             return Err(Refused::Outdated);
         }
-        let connecting = self
-            .ports
-            .connector
-            .connect(connection.id, named, authorized_at);
+        let connector = &self.ports.connector;
+        let connecting = connector.connect(connection.id, given.named, given.authorized_at);
         let introduced = match connecting.await {
             Ok(introduced) => introduced,
             Err(NotConnected::Failure(failure)) => return Err(failure.into()),
             Err(NotConnected::OtherShop { named, opened }) => {
                 self.refuse_other_shop(connection, named, opened).await?;
+                let event = AuditEvent::new(Action::ConnectionRefused, given.by).shop(named);
+                let event = event.detail(format!("the tokens open the shop {opened}"));
+                self.ports.audit.record(&event).await?;
                 return Err(Refused::OtherShop { named, opened });
             }
         };
         if introduced.has_newer {
             return Err(Refused::Outdated);
         }
+        let event = AuditEvent::new(Action::ShopConnected, given.by);
+        let event = event.shop(introduced.shop.salla_id).detail(format!(
+            "connection {}{}",
+            connection.id.0,
+            if introduced.was_connected {
+                ", in place of another"
+            } else {
+                ""
+            }
+        ));
+        self.ports.audit.record(&event).await?;
         let run = self.start(&introduced).await?;
         tracing::info!(
             merchant = %introduced.merchant,
@@ -366,7 +420,11 @@ impl ConnectShops {
     pub async fn uninstall(&self, salla_id: i64, at: Option<Timestamp>) -> Result<(), Failure> {
         let at = at.unwrap_or_else(|| self.ports.clock.now());
         let merchant = match self.ports.merchants.uninstall(salla_id, Some(at)).await? {
-            Uninstalled::Unknown => return Ok(()),
+            Uninstalled::Unknown => {
+                // A merchant may have signed in before the shop's tokens came.
+                self.sessions().revoke_all(salla_id, Actor::Salla).await?;
+                return Ok(());
+            }
             Uninstalled::Forgotten(merchant) => merchant,
             Uninstalled::AuthorizedSince(merchant) => {
                 if self.still_opens(merchant).await? {
@@ -377,6 +435,9 @@ impl ConnectShops {
             }
         };
         cancel_open_run(self.ports.jobs.as_ref(), merchant).await?;
+        self.sessions().revoke_all(salla_id, Actor::Salla).await?;
+        let event = AuditEvent::new(Action::ShopUninstalled, Actor::Salla).shop(salla_id);
+        self.ports.audit.record(&event).await?;
         tracing::info!(%merchant, "a shop has removed the app; its tokens are forgotten");
         Ok(())
     }

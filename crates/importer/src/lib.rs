@@ -52,11 +52,13 @@ pub mod probe;
 pub mod progress;
 mod recent;
 pub mod repair;
+pub mod sessions;
 pub mod start;
 pub mod stop;
 pub mod sweep;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod trace;
+pub mod upkeep;
 pub mod verify;
 pub mod worker;

@@ -41,6 +41,7 @@
 mod client;
 pub mod concurrency;
 pub mod http;
+pub mod introspection;
 pub mod oauth;
 pub mod pacing;
 pub mod request;

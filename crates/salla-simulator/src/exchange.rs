@@ -3,6 +3,7 @@
 
 use crate::accounts;
 use crate::api::{self, Answer, ClientRequest, Endpoint};
+use crate::dashboard;
 use crate::drift;
 use crate::json::{Language, View};
 use crate::ledger::Hold;
@@ -67,6 +68,10 @@ fn decide(
             scenario,
             &platform.ledger,
         ),
+        Endpoint::Introspect => {
+            accounts::introspect(request, visit.now, &platform.grants, platform, scenario)
+        }
+        Endpoint::Dashboard => dashboard::page(request, visit.now, platform, scenario),
         _ => decide_api(platform, scenario, request, fault, visit),
     }
 }

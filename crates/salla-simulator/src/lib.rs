@@ -36,6 +36,7 @@ mod api;
 mod changes;
 mod clock;
 mod control;
+mod dashboard;
 mod drift;
 mod exchange;
 mod json;
@@ -58,7 +59,7 @@ pub use drift::{DriftEvent, DriftKind};
 pub use ledger::LedgerReport;
 pub use scenario::{
     AppAge, Block, Ceiling, CeilingHow, ClockSpec, Consent, CustomerDates, CustomersLimit,
-    DateFilter, Drift, DriftCounts, EmptyLinks, EndlessPages, Fault, FaultRates, Filling,
+    DateFilter, Drift, DriftCounts, Embedded, EmptyLinks, EndlessPages, Fault, FaultRates, Filling,
     FilterZone, FloatDigits, ItemLoss, ItemProduct, Latency, LifetimeField, Limits, ListManners,
     Lists, LongRecords, Oauth, Outage, OutageLength, PlanLimits, ProductFilters, Quirks,
     ResourceDrift, RetryAfter, Scenario, ShopState, Temperament, TextDamage, ThrottleBody,

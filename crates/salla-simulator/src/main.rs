@@ -111,6 +111,9 @@ fn print_connection(simulator: &Simulator) {
     println!("refresh token  {}", simulator.refresh_token());
     println!("client id      {}", simulator.client_id());
     println!("client secret  {}", simulator.client_secret());
+    println!("app id         {}", scenario.embedded.app_id);
+    println!("introspection  {}", simulator.introspect_url());
+    println!("dashboard      {}?frame=ADDRESS", simulator.dashboard_url());
     println!(
         "ledger         {}/_simulator/ledger",
         simulator.accounts_url()

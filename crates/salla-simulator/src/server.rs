@@ -93,6 +93,7 @@ async fn read(peer: SocketAddr, request: Request<Incoming>) -> Result<ClientRequ
         access_token: header(&AUTHORIZATION)
             .strip_prefix("Bearer ")
             .map(str::to_owned),
+        source: header(&HeaderName::from_static("s-source")),
         language: if header(&ACCEPT_LANGUAGE).starts_with("en") {
             Language::English
         } else {

@@ -1,6 +1,7 @@
 //! The handle of one shop: what it is, and what may happen to it while it is
 //! being read.
 
+use crate::clock::SECOND;
 use crate::drift::DriftEvent;
 use crate::ledger::LedgerReport;
 use crate::platform::{Platform, SimulatedShop};
@@ -43,6 +44,19 @@ impl ShopHandle {
     pub fn uninstall(&self) {
         let number = self.platform.number_of(&self.state);
         locked(&self.platform.grants).uninstall(number);
+    }
+
+    /// What the dashboard of the shop hands to the page of the scenario's app.
+    pub fn dashboard_token(&self) -> String {
+        let embedded = &self.platform.scenario().embedded;
+        self.dashboard_token_of(&embedded.app_id, embedded.token_seconds)
+    }
+
+    /// The same for any app, and for another time.
+    pub fn dashboard_token_of(&self, app_id: &str, seconds: i64) -> String {
+        let number = self.platform.number_of(&self.state);
+        let expires_at = self.platform.clock.micros() + seconds * SECOND;
+        locked(&self.platform.grants).dashboard_token(number, app_id, expires_at)
     }
 
     pub fn view(&self) -> ShopView {
@@ -166,6 +180,11 @@ impl ShopHandle {
             "app_type": "app",
             "store_type": "demo",
         });
+        Webhook::of_app(event, self.merchant_id(), at, data)
+    }
+
+    /// An event of the app with data of its own, as `app.settings.updated` has.
+    pub fn app_event_with(&self, event: &str, at: Timestamp, data: serde_json::Value) -> Webhook {
         Webhook::of_app(event, self.merchant_id(), at, data)
     }
 

@@ -62,6 +62,17 @@ impl Simulator {
         format!("http://{}", self.address)
     }
 
+    /// Where a token of the dashboard is introspected.
+    pub fn introspect_url(&self) -> String {
+        format!("http://{}/exchange-authority/v1/introspect", self.address)
+    }
+
+    /// The dashboard with the page of the scenario's app in it.
+    pub fn dashboard_url(&self) -> String {
+        let app_id = &self.scenario().embedded.app_id;
+        format!("http://{}/embedded/app/{app_id}", self.address)
+    }
+
     pub fn client_id(&self) -> &'static str {
         CLIENT_ID
     }

@@ -12,6 +12,7 @@ use importer::ports::clock::{Clock, within};
 use ring::rand::SecureRandom;
 use tracing::Instrument as _;
 
+use crate::client::{Client, TrustedProxies};
 use crate::problem::Problem;
 
 /// Where chance comes from.
@@ -26,8 +27,13 @@ const MAX_REQUEST_ID: usize = 64;
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; \
      base-uri 'none'; frame-ancestors 'none'";
 
+/// A response with this among its extensions is for a frame: its own policy says whose.
+#[derive(Clone, Copy)]
+pub(crate) struct Framed;
+
 #[derive(Clone)]
 pub(crate) struct Frame {
+    pub(crate) proxies: Arc<TrustedProxies>,
     pub(crate) is_https: bool,
     pub(crate) random: Random,
     pub(crate) clock: Arc<dyn Clock>,
@@ -47,6 +53,10 @@ pub(crate) async fn around(
         path = request.uri().path(),
     );
     request.headers_mut().insert(REQUEST_ID, id.clone());
+    let client = Client::find(request.extensions(), request.headers(), &frame.proxies);
+    if let Some(client) = client {
+        request.extensions_mut().insert(client);
+    }
     let began = frame.clock.monotonic();
     let response = async {
         let response = within(&*frame.clock, TIMEOUT, next.run(request)).await;
@@ -59,7 +69,8 @@ pub(crate) async fn around(
         response
     };
     let mut response = response.instrument(span).await;
-    secure(response.headers_mut(), frame.is_https);
+    let is_framed = response.extensions().get::<Framed>().is_some();
+    secure(response.headers_mut(), frame.is_https, is_framed);
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }
@@ -79,10 +90,9 @@ fn request_id(headers: &HeaderMap, random: &Random) -> HeaderValue {
     HeaderValue::from_str(&hex::encode(bytes)).unwrap_or(HeaderValue::from_static("none"))
 }
 
-fn secure(headers: &mut HeaderMap, is_https: bool) {
+fn secure(headers: &mut HeaderMap, is_https: bool, is_framed: bool) {
     let always = [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::CACHE_CONTROL, "no-store"),
@@ -99,6 +109,10 @@ fn secure(headers: &mut HeaderMap, is_https: bool) {
         headers
             .entry(name)
             .or_insert(HeaderValue::from_static(value));
+    }
+    // It knows no origins, so a page with it can be framed by nobody.
+    if !is_framed {
+        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     }
     if is_https {
         headers.insert(

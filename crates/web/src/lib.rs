@@ -31,12 +31,16 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+mod client;
+pub mod embedded;
 mod frame;
+pub mod limits;
 pub mod oauth;
 pub mod observed;
 pub mod pages;
 mod problem;
 pub mod server;
+pub mod sessions;
 mod state;
 pub mod webhooks;
 
@@ -47,6 +51,7 @@ use axum::middleware::from_fn_with_state;
 use importer::ports::clock::Clock;
 use tower_http::catch_panic::CatchPanicLayer;
 
+pub use client::{Peer, TrustedProxies};
 pub use frame::Random;
 pub use observed::Observed;
 pub use problem::Problem;
@@ -58,6 +63,12 @@ pub struct Doors {
     pub consents: Option<Arc<oauth::ConsentDoor>>,
     pub webhooks: Option<Arc<webhooks::WebhookDoor>>,
     pub api: Arc<api::Api>,
+    /// How merchants who have signed in are known again.
+    pub sessions: Arc<sessions::SessionDoor>,
+    /// Who may frame the page inside the dashboard; nobody where it is not set up.
+    pub embedded: Option<embedded::EmbeddedDoor>,
+    /// Whose word about the address of a client counts.
+    pub proxies: TrustedProxies,
     /// Browsers reach this server by https only.
     pub is_https: bool,
     pub random: Random,
@@ -66,6 +77,7 @@ pub struct Doors {
 
 pub fn router(doors: Doors) -> Router {
     let frame = frame::Frame {
+        proxies: Arc::new(doors.proxies),
         is_https: doors.is_https,
         random: doors.random,
         clock: doors.clock,
@@ -73,7 +85,13 @@ pub fn router(doors: Doors) -> Router {
     Router::new()
         .merge(oauth::routes(doors.consents))
         .merge(webhooks::routes(doors.webhooks))
-        .merge(api::routes(doors.api))
+        .merge(
+            Router::new()
+                .merge(api::routes(doors.api))
+                .merge(embedded::own_page())
+                .route_layer(from_fn_with_state(doors.sessions, sessions::carry)),
+        )
+        .merge(embedded::routes(doors.embedded))
         .merge(pages::routes())
         .merge(observed::routes(doors.observed))
         .fallback(async || Problem::not_found())

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
@@ -17,13 +17,17 @@ use importer::metrics;
 use importer::ports::accounts::RedeemError;
 use importer::ports::clock::{Clock, within};
 use importer::ports::consents::{Consents, Returned, Use};
+use importer::ports::sessions::OpenedBy;
 use secrecy::SecretString;
 use serde::Deserialize;
 use tokio::sync::RwLock;
 use tracing::Instrument as _;
 
+use crate::client::Client;
 use crate::frame::Random;
+use crate::limits::{CONSENTS, for_browser};
 use crate::pages::Page;
+use crate::sessions::{SessionDoor, cookie};
 use crate::state::{Checked, LASTS, States, hash, is_browser, new_browser};
 
 /// Somebody who loads the page twice waits for the first time this long.
@@ -42,6 +46,8 @@ pub struct ConsentDoor {
     pub redeeming: Arc<RwLock<()>>,
     /// Browsers come by https, so cookies may say so.
     pub is_https: bool,
+    /// Whoever has consented is signed in.
+    pub sessions: Arc<SessionDoor>,
 }
 
 pub(crate) fn routes(door: Option<Arc<ConsentDoor>>) -> Router {
@@ -57,7 +63,12 @@ pub(crate) fn routes(door: Option<Arc<ConsentDoor>>) -> Router {
         .with_state(door)
 }
 
-async fn begin(State(door): State<Arc<ConsentDoor>>, headers: HeaderMap) -> Response {
+async fn begin(State(door): State<Arc<ConsentDoor>>, request: Request) -> Response {
+    let headers = request.headers().clone();
+    let address = Client::of(request.extensions());
+    if let Err(problem) = door.sessions.limiter.take(CONSENTS, address).await {
+        return for_browser(problem, &headers);
+    }
     let random = &*door.random;
     // The same for all its tabs, each of which may come back.
     let known = door.browser(&headers).map(str::to_owned);
@@ -87,15 +98,36 @@ struct Parameters {
 
 async fn come_back(
     State(door): State<Arc<ConsentDoor>>,
-    headers: HeaderMap,
     parameters: Result<Query<Parameters>, QueryRejection>,
-) -> Page {
+    request: Request,
+) -> Response {
     let Ok(Query(parameters)) = parameters else {
-        return Page::Unreadable;
+        return Page::Unreadable.into_response();
     };
+    let address = Client::of(request.extensions());
+    let headers = request.headers().clone();
+    if let Err(problem) = door.sessions.limiter.take(CONSENTS, address).await {
+        return for_browser(problem, &headers);
+    }
     let page = ConsentDoor::come_back(&door, &headers, parameters).await;
     metrics::consent_ended(page.outcome());
-    page
+    let signed_in = match page.signs_in() {
+        Some(salla_id) => {
+            let signing_in = door.sessions.sign_in(salla_id, OpenedBy::Consent, address);
+            signing_in.await.map(Some)
+        }
+        None => Ok(None),
+    };
+    let mut response = page.into_response();
+    match signed_in {
+        Ok(Some(cookie)) => {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+        Ok(None) => {}
+        // The shop is connected all the same.
+        Err(failure) => tracing::error!(%failure, "a merchant could not be signed in"),
+    }
+    response
 }
 
 impl ConsentDoor {
@@ -114,13 +146,7 @@ impl ConsentDoor {
     }
 
     fn browser<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
-        let cookies = headers.get_all(header::COOKIE).iter();
-        let mut cookies = cookies
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(';'))
-            .filter_map(|cookie| cookie.trim().split_once('='));
-        let (_, value) = cookies.find(|(name, _)| *name == self.cookie_name())?;
-        Some(value).filter(|value| is_browser(value))
+        cookie(headers, self.cookie_name()).filter(|value| is_browser(value))
     }
 
     async fn come_back(door: &Arc<Self>, headers: &HeaderMap, parameters: Parameters) -> Page {
@@ -219,11 +245,13 @@ fn page_of(connected: Result<importer::connect::Connected, Refused>) -> Page {
     let refused = match connected {
         Ok(connected) if connected.was_connected => {
             return Page::AlreadyConnected {
+                salla_id: Some(connected.shop.salla_id),
                 shop: connected.shop.name,
             };
         }
         Ok(connected) => {
             return Page::Connected {
+                salla_id: Some(connected.shop.salla_id),
                 shop: connected.shop.name,
                 imports: connected.run.is_some(),
             };
@@ -245,6 +273,14 @@ fn page_of(connected: Result<importer::connect::Connected, Refused>) -> Page {
 }
 
 impl Page {
+    /// The shop whose merchant has just shown who they are.
+    fn signs_in(&self) -> Option<i64> {
+        match self {
+            Self::Connected { salla_id, .. } | Self::AlreadyConnected { salla_id, .. } => *salla_id,
+            _ => None,
+        }
+    }
+
     /// For the count of consents.
     fn outcome(&self) -> &'static str {
         match self {
@@ -261,6 +297,7 @@ impl Page {
             Self::Scopes => "scopes_refused",
             Self::Outdated => "outdated",
             Self::OtherShop => "other_shop",
+            Self::TooMany => "too_many",
             Self::Failed | Self::NotOffered => "failed",
             Self::Unreadable => "unreadable",
         }

@@ -17,9 +17,14 @@ pub enum Page {
     Connected {
         shop: String,
         imports: bool,
+        /// Salla's number of the shop.
+        #[serde(default)]
+        salla_id: Option<i64>,
     },
     AlreadyConnected {
         shop: String,
+        #[serde(default)]
+        salla_id: Option<i64>,
     },
     Denied,
     /// The install began elsewhere, so it begins again here.
@@ -35,13 +40,18 @@ pub enum Page {
     Scopes,
     Outdated,
     OtherShop,
+    TooMany,
     /// Something that the operator must mend.
     Failed,
     Unreadable,
     NotOffered,
 }
 
-const START_AGAIN: (&str, &str) = ("ابدأ الربط من جديد", "Connect your shop");
+/// Where a page leads to, and what it says about that in Arabic and English.
+type Action = (&'static str, &'static str, &'static str);
+
+const START_AGAIN: Action = ("/connect", "ابدأ الربط من جديد", "Connect your shop");
+const FOLLOW: Action = ("/app", "تابع الاستيراد", "Follow the import");
 
 impl Page {
     fn status(&self) -> StatusCode {
@@ -56,12 +66,13 @@ impl Page {
             Self::Suspicious | Self::Scopes | Self::OtherShop => StatusCode::FORBIDDEN,
             Self::Expired | Self::CodeRefused | Self::Unreadable => StatusCode::BAD_REQUEST,
             Self::SallaAway => StatusCode::BAD_GATEWAY,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::Failed => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotOffered => StatusCode::NOT_FOUND,
         }
     }
 
-    fn can_start_again(&self) -> bool {
+    fn action(&self) -> Option<Action> {
         match self {
             Self::Denied
             | Self::BeginHere
@@ -71,21 +82,21 @@ impl Page {
             | Self::SallaAway
             | Self::Unreadable
             | Self::Failed
-            | Self::Scopes => true,
-            Self::Connected { .. }
-            | Self::AlreadyConnected { .. }
-            | Self::Busy
+            | Self::Scopes => Some(START_AGAIN),
+            Self::Connected { .. } | Self::AlreadyConnected { .. } => Some(FOLLOW),
+            Self::Busy
+            | Self::TooMany
             | Self::Pending
             | Self::Outdated
             | Self::OtherShop
-            | Self::NotOffered => false,
+            | Self::NotOffered => None,
         }
     }
 }
 
 impl IntoResponse for Page {
     fn into_response(self) -> Response {
-        let action = self.can_start_again().then_some(START_AGAIN);
+        let action = self.action();
         let (arabic, english) = (self.arabic(), self.english());
         let body = format!(
             "<!doctype html>\n<html lang=\"ar\" dir=\"rtl\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -94,22 +105,32 @@ impl IntoResponse for Page {
              </head>\n<body>\n<main>\n{}{}</main>\n</body>\n</html>\n",
             escape(&arabic.title),
             escape(&english.title),
-            section("ar", "rtl", &arabic, action.map(|action| action.0)),
-            section("en", "ltr", &english, action.map(|action| action.1)),
+            section(
+                "ar",
+                "rtl",
+                &arabic,
+                action.map(|(to, label, _)| (to, label))
+            ),
+            section(
+                "en",
+                "ltr",
+                &english,
+                action.map(|(to, _, label)| (to, label))
+            ),
         );
         let html = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
         (self.status(), html, body).into_response()
     }
 }
 
-fn section(language: &str, direction: &str, words: &Words, action: Option<&str>) -> String {
+fn section(language: &str, direction: &str, words: &Words, action: Option<(&str, &str)>) -> String {
     let texts = words.texts.iter();
     let texts: String = texts
         .map(|text| format!("<p>{}</p>\n", escape(text)))
         .collect();
-    let action = action.map_or_else(String::new, |label| {
+    let action = action.map_or_else(String::new, |(to, label)| {
         format!(
-            "<p><a class=\"action\" href=\"/connect\">{}</a></p>\n",
+            "<p><a class=\"action\" href=\"{to}\">{}</a></p>\n",
             escape(label)
         )
     });
@@ -178,12 +199,17 @@ mod tests {
             Page::Connected {
                 shop: shop(),
                 imports: true,
+                salla_id: Some(1_305_146_709),
             },
             Page::Connected {
                 shop: shop(),
                 imports: false,
+                salla_id: None,
             },
-            Page::AlreadyConnected { shop: shop() },
+            Page::AlreadyConnected {
+                shop: shop(),
+                salla_id: None,
+            },
             Page::Denied,
             Page::BeginHere,
             Page::Suspicious,
@@ -195,6 +221,7 @@ mod tests {
             Page::Scopes,
             Page::Outdated,
             Page::OtherShop,
+            Page::TooMany,
             Page::Failed,
             Page::Unreadable,
             Page::NotOffered,
@@ -233,7 +260,11 @@ mod tests {
     #[tokio::test]
     async fn names_of_shops_are_text() {
         let shop = "متجر <script>alert('1')</script> 🌴".to_owned();
-        let text = html(Page::AlreadyConnected { shop }).await;
+        let text = html(Page::AlreadyConnected {
+            shop,
+            salla_id: None,
+        })
+        .await;
         assert!(text.contains("متجر &lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt; 🌴"));
     }
 

@@ -1,5 +1,7 @@
 //! Responses to requests that cannot be served (RFC 9457).
 
+use std::time::Duration;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::failure::Failure;
@@ -19,6 +21,9 @@ pub struct Problem {
     detail: String,
     /// What the reader can do.
     advice: String,
+    /// In seconds.
+    #[serde(skip)]
+    retry_after: Option<u64>,
 }
 
 impl Problem {
@@ -35,6 +40,20 @@ impl Problem {
             code,
             detail: detail.into(),
             advice: advice.into(),
+            retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(5),
+        }
+    }
+
+    pub fn too_many(retry_after: Duration) -> Self {
+        let seconds = retry_after.as_secs() + 1;
+        Self {
+            retry_after: Some(seconds),
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_requests",
+                "this was tried too often from here",
+                format!("try again in {seconds} seconds"),
+            )
         }
     }
 
@@ -110,8 +129,8 @@ impl IntoResponse for Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response
     }

@@ -23,6 +23,8 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tower_service::Service as _;
 
+use crate::client::Peer;
+
 /// Where no descriptor is left.
 const BETWEEN_ACCEPTS: Duration = Duration::from_secs(1);
 /// Room for the request line and all headers.
@@ -87,8 +89,8 @@ pub async fn serve(
             Some(_) = tasks.join_next(), if !tasks.is_empty() => continue,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "no connection can be accepted now");
                 clock.sleep(BETWEEN_ACCEPTS).await;
@@ -102,6 +104,7 @@ pub async fn serve(
         let responds = Arc::new(AtomicBool::new(false));
         let serving = serve_one(
             stream,
+            Peer(peer.ip()),
             limits,
             router.clone(),
             responds.clone(),
@@ -154,6 +157,7 @@ async fn stop_requested(stopped: &mut watch::Receiver<bool>) {
 
 async fn serve_one(
     stream: TcpStream,
+    peer: Peer,
     limits: Limits,
     router: Router,
     responds: Arc<AtomicBool>,
@@ -163,7 +167,8 @@ async fn serve_one(
         tracing::debug!(%error, "TCP_NODELAY was refused");
     }
     let keep_alive = limits.keep_alive;
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
         responds.store(true, Ordering::Relaxed);
         // A connection that carries one request ends with its response, which may be read
         // slowly; another one is idle again.

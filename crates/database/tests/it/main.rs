@@ -13,6 +13,7 @@ mod connecting;
 mod connections;
 mod counting;
 mod details;
+mod doors;
 mod forgotten;
 mod freezing;
 mod freshness;

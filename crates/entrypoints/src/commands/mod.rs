@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub mod audit;
 pub mod connect;
 pub mod connections;
 #[cfg(feature = "demo")]
@@ -19,6 +20,7 @@ pub mod replay;
 pub mod resync;
 pub mod runs;
 pub mod serve;
+pub mod sessions;
 pub mod status;
 pub mod tokens;
 pub mod trace;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use importer::connect::ConnectSettings;
 use importer::ports::clock::{Clock, SystemClock};
+use importer::upkeep::Upkeep;
 use web::server::Limits;
 
 use crate::cli::{DatabaseArgs, ServeArgs};
@@ -74,7 +75,11 @@ pub async fn run(arguments: ServeArgs, database: &DatabaseArgs) -> anyhow::Resul
         }
     };
     let settled = behind.connect.settle_arrivals_until(&stop, &behind.arrived);
-    tokio::join!(served, worked, settled);
+    let upkeep = Upkeep {
+        sessions: behind.connect.sessions(),
+        limits: Arc::new(open.database.rate_limits()),
+    };
+    tokio::join!(served, worked, settled, upkeep.run_until(&stop));
     behind.finish().await;
     Ok(Exit::Done)
 }
@@ -111,6 +116,14 @@ fn say(arguments: &ServeArgs, listening: &Observation, web: &WebSettings, channe
         0 => tell("  No webhook is taken: SALLA_WEBHOOK_SECRET is not set"),
         1 => tell("  Webhooks are taken at /webhooks/salla"),
         _ => tell("  Webhooks are taken at /webhooks/salla, signed with either of two secrets"),
+    }
+    match &web.embedded {
+        Some(embedded) => tell(format!(
+            "  {} is for the inside of {}",
+            web::embedded::PATH,
+            embedded.ancestors.join(", ")
+        )),
+        None => tell("  No page is inside Salla's dashboard: SALLA_APP_ID is not set"),
     }
     if !arguments.with_worker {
         tell("  Imports are left to `salla-sync work`");

@@ -1,6 +1,7 @@
 //! `salla-sync tokens`: who may use the HTTP API.
 
 use importer::ports::api_tokens::{ApiScope, ApiToken, ApiTokens as _, NewApiToken};
+use importer::ports::audit::{Action, Actor, Audit as _, AuditEvent};
 use importer::ports::clock::{Clock as _, SystemClock};
 use jiff::SignedDuration;
 use ring::rand::SystemRandom;
@@ -44,6 +45,12 @@ async fn create(open: &OpenDatabase, arguments: CreateTokenArgs) -> anyhow::Resu
         expires_at: lasts.map(|lasts| now + lasts),
     };
     let stored = open.database.api_tokens().create(&new).await?;
+    let event = AuditEvent::new(Action::TokenCreated, Actor::Operator);
+    let event = AuditEvent {
+        salla_id: arguments.shop,
+        ..event.detail(format!("token {} for {}", stored.id, names(&stored.scopes)))
+    };
+    open.database.audit().record(&event).await?;
     if arguments.json {
         let mut shown = as_json(&stored);
         shown["token"] = token.expose_secret().into();
@@ -100,6 +107,9 @@ async fn list(open: &OpenDatabase, arguments: &ListTokensArgs) -> anyhow::Result
 async fn revoke(open: &OpenDatabase, arguments: &RevokeTokenArgs) -> anyhow::Result<Exit> {
     match open.database.api_tokens().revoke(arguments.id).await? {
         true => {
+            let event = AuditEvent::new(Action::TokenRevoked, Actor::Operator);
+            let event = event.detail(format!("token {}", arguments.id));
+            open.database.audit().record(&event).await?;
             line("The token no longer counts.");
             Ok(Exit::Done)
         }

@@ -11,17 +11,23 @@ use importer::ports::accounts::Accounts;
 use importer::ports::clock::{Clock, within};
 use importer::ports::connections::ConnectionId;
 use importer::ports::connector::{Connector, Introduced, NotConnected};
+use importer::ports::introspection::Introspection;
 use importer::ports::platform::Platform as _;
 use importer::ports::webhooks::{Event, WebhookError};
+use importer::sessions::MerchantSessions;
 use jiff::Timestamp;
 use ring::rand::SystemRandom;
 use salla_client::http::token_client;
+use salla_client::introspection::AppIntrospection;
 use salla_client::oauth::{AppAccounts, AppCredentials, OAuth};
 use salla_client::pacing::Budget;
 use salla_client::webhook::{WebhookSecret, receive_with};
 use tokio::sync::{Notify, RwLock};
 use web::api::Api;
+use web::embedded::EmbeddedDoor;
+use web::limits::Limiter;
 use web::oauth::ConsentDoor;
+use web::sessions::SessionDoor;
 use web::webhooks::{WebhookDoor, Webhooks};
 use web::{Doors, Observed, States};
 
@@ -83,6 +89,8 @@ impl Behind {
             jobs: open.jobs(),
             starter: open.starter(clock.clone()),
             alerts,
+            sessions: Arc::new(open.database.sessions()),
+            audit: Arc::new(open.database.audit()),
             clock: clock.clone(),
         };
         Ok(Self {
@@ -114,6 +122,7 @@ impl Behind {
         clock: &Arc<dyn Clock>,
     ) -> Result<Doors, Failure> {
         let random: web::Random = Arc::new(SystemRandom::new());
+        let sessions = Arc::new(self.sessions(open, web, &random, clock)?);
         let consents = match &web.public_url {
             Some(_) => Some(Arc::new(ConsentDoor {
                 connect: self.connect.clone(),
@@ -123,6 +132,7 @@ impl Behind {
                 clock: clock.clone(),
                 redeeming: self.redeeming.clone(),
                 is_https: web.is_https(),
+                sessions: sessions.clone(),
             })),
             None => None,
         };
@@ -145,16 +155,53 @@ impl Behind {
             inbox: open.inbox(),
             starter: ports.starter.clone(),
             connect: self.connect.clone(),
+            sessions: sessions.clone(),
             clock: clock.clone(),
         };
+        let embedded = web.embedded.as_ref().map(|embedded| EmbeddedDoor {
+            ancestors: embedded.ancestors.clone(),
+        });
         Ok(Doors {
             api: Arc::new(api),
+            sessions,
+            embedded,
+            proxies: web.proxies.clone(),
             observed,
             consents,
             webhooks,
             is_https: web.is_https(),
             random,
             clock: clock.clone(),
+        })
+    }
+
+    fn sessions(
+        &self,
+        open: &OpenDatabase,
+        web: &WebSettings,
+        random: &web::Random,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<SessionDoor, Failure> {
+        let introspection: Option<Arc<dyn Introspection>> = match &web.embedded {
+            Some(embedded) => Some(Arc::new(AppIntrospection {
+                http: token_client()?,
+                url: embedded.introspect_url.clone(),
+                app_id: embedded.app_id.clone(),
+                clock: clock.clone(),
+            })),
+            None => None,
+        };
+        Ok(SessionDoor {
+            sessions: MerchantSessions {
+                introspection,
+                ..self.connect.sessions()
+            },
+            limiter: Limiter {
+                limits: Arc::new(open.database.rate_limits()),
+            },
+            random: random.clone(),
+            origin: web.origin(),
+            is_https: web.is_https(),
         })
     }
 }

@@ -211,7 +211,7 @@ impl OAuth {
     }
 }
 
-async fn answer_to(
+pub(crate) async fn answer_to(
     request: reqwest::RequestBuilder,
 ) -> Result<(u16, HeaderMap, Bytes), TokenError> {
     let response = request.send().await.map_err(|error| {

@@ -21,6 +21,15 @@ pub(crate) struct Grants {
     access: HashMap<String, Access>,
     refresh: HashMap<String, RefreshToken>,
     codes: HashMap<String, Code>,
+    dashboard: HashMap<String, DashboardToken>,
+}
+
+/// What the dashboard hands to the page of an app inside it.
+#[derive(Clone, Debug)]
+pub(crate) struct DashboardToken {
+    pub(crate) shop: usize,
+    pub(crate) app: String,
+    pub(crate) expires_at: i64,
 }
 
 /// What a browser brings back from a consent.
@@ -73,6 +82,7 @@ impl Grants {
             access: HashMap::new(),
             refresh: HashMap::new(),
             codes: HashMap::new(),
+            dashboard: HashMap::new(),
         }
     }
 
@@ -102,6 +112,22 @@ impl Grants {
     ) -> Option<Tokens> {
         let code = self.codes.remove(code)?;
         (code.redirect_uri == redirect_uri).then(|| self.consent(code.shop, now, oauth))
+    }
+
+    /// A token for the page of an app in the dashboard of a shop.
+    pub(crate) fn dashboard_token(&mut self, shop: usize, app: &str, expires_at: i64) -> String {
+        let token = self.word("em_tok");
+        let known = DashboardToken {
+            shop,
+            app: app.to_owned(),
+            expires_at,
+        };
+        self.dashboard.insert(token.clone(), known);
+        token
+    }
+
+    pub(crate) fn introspect(&self, token: &str) -> Option<&DashboardToken> {
+        self.dashboard.get(token)
     }
 
     /// The app was removed from a shop: all its tokens are dead.

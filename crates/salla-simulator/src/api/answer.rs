@@ -131,6 +131,14 @@ impl Answer {
         Self::error(401, r#""Unauthorized""#, "The access token is invalid")
     }
 
+    /// The token of a dashboard that is unknown, over, or another app's.
+    pub(crate) fn refused_introspection(status: u16) -> Self {
+        match status {
+            422 => Self::invalid_field("token", "token is not valid"),
+            status => Self::error(status, r#""Unauthorized""#, "token is not valid"),
+        }
+    }
+
     /// A missing scope is a 401 and not a 403, of all things.
     pub(crate) fn missing_scope(scope: &str) -> Self {
         let message =

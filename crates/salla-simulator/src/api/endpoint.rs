@@ -11,6 +11,10 @@ pub enum Endpoint {
     OauthToken,
     /// `GET /oauth2/user/info`
     UserInfo,
+    /// `POST /exchange-authority/v1/introspect`
+    Introspect,
+    /// `GET /embedded/app/{id}`, the dashboard that frames an app's page
+    Dashboard,
     /// `GET /admin/v2/store/info`
     StoreInfo,
     /// `GET /admin/v2/orders`
@@ -39,7 +43,14 @@ pub enum Endpoint {
 
 impl Endpoint {
     pub(crate) fn is_accounts(self) -> bool {
-        matches!(self, Self::OauthAuth | Self::OauthToken | Self::UserInfo)
+        matches!(
+            self,
+            Self::OauthAuth
+                | Self::OauthToken
+                | Self::UserInfo
+                | Self::Introspect
+                | Self::Dashboard
+        )
     }
 
     /// Whether it is one of the lists that are walked page by page.
@@ -64,13 +75,15 @@ impl Endpoint {
             Self::OauthAuth
             | Self::OauthToken
             | Self::UserInfo
+            | Self::Introspect
+            | Self::Dashboard
             | Self::StoreInfo
             | Self::Unknown => None,
         }
     }
 
     pub(crate) fn method(self) -> &'static str {
-        if self == Self::OauthToken {
+        if matches!(self, Self::OauthToken | Self::Introspect) {
             "POST"
         } else {
             "GET"
@@ -86,6 +99,8 @@ impl Endpoint {
             ["oauth2", "token", "", ..] => (Self::OauthToken, None),
             ["oauth2", "user", "info", ..] => (Self::UserInfo, None),
             ["admin", "v2", "oauth2", "user", "info"] => (Self::UserInfo, None),
+            ["exchange-authority", "v1", "introspect", "", _] => (Self::Introspect, None),
+            ["embedded", "app", id, ..] => (Self::Dashboard, Some(id)),
             ["admin", "v2", "store", "info", _] => (Self::StoreInfo, None),
             ["admin", "v2", "orders", "", _] => (Self::Orders, None),
             ["admin", "v2", "orders", "items", ""] => (Self::OrderItems, None),

@@ -40,9 +40,11 @@ pub(crate) fn answer(
         Endpoint::ProductVariants => catalogue::list_variants(request, view),
         Endpoint::Categories => catalogue::list_categories(request, view),
         Endpoint::UserInfo => user_info(view),
-        Endpoint::OauthAuth | Endpoint::OauthToken | Endpoint::Unknown => {
-            Answer::not_found(request.language)
-        }
+        Endpoint::OauthAuth
+        | Endpoint::OauthToken
+        | Endpoint::Introspect
+        | Endpoint::Dashboard
+        | Endpoint::Unknown => Answer::not_found(request.language),
     }
 }
 

@@ -11,6 +11,8 @@ pub(crate) struct ClientRequest {
     pub(crate) path: String,
     pub(crate) query: Query,
     pub(crate) access_token: Option<String>,
+    /// `S-Source`: the app that introspects a token.
+    pub(crate) source: String,
     pub(crate) language: Language,
     pub(crate) content_type: String,
     pub(crate) body: Bytes,

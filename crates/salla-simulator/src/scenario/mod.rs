@@ -3,6 +3,7 @@
 
 mod decline;
 mod drift;
+mod embedded;
 mod faults;
 mod limits;
 mod lists;
@@ -11,6 +12,7 @@ mod quirks;
 
 pub use decline::{ItemLoss, Outage, OutageLength};
 pub use drift::{Drift, DriftCounts, ResourceDrift};
+pub use embedded::Embedded;
 pub use faults::{Fault, FaultRates, Latency};
 pub use limits::{
     Block, CustomersLimit, Limits, PlanLimits, RetryAfter, Temperament, ThrottleBody,
@@ -49,6 +51,7 @@ pub struct Scenario {
     pub plan_limits: PlanLimits,
     pub limits: Limits,
     pub oauth: Oauth,
+    pub embedded: Embedded,
     pub shop_state: ShopState,
     /// The most rows that a page may have (docs.salla.dev/421124m0 says 60).
     pub page_cap: u64,
@@ -87,6 +90,7 @@ impl Default for Scenario {
             plan_limits: PlanLimits::default(),
             limits: Limits::default(),
             oauth: Oauth::default(),
+            embedded: Embedded::default(),
             shop_state: ShopState::default(),
             page_cap: 60,
             orders_page_cap: 60,

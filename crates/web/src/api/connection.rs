@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::body::{Body, Named};
-use super::caller::Caller;
+use super::caller::{Caller, Sees};
 use super::{Api, unknown_merchant};
 use crate::problem::Problem;
 
@@ -141,11 +141,11 @@ pub(super) async fn put(
 ) -> Result<Json<ConnectionResponse>, Problem> {
     caller.require(ApiScope::Connect)?;
     let wanted = MerchantRef::parse(&named).ok_or_else(unknown_merchant)?;
-    let known = api.merchants.find(wanted, caller.merchant()).await?;
+    let known = api.visible(&caller, wanted).await?;
     let salla_id = match (known, wanted) {
         (Some(known), _) => known.shop.salla_id,
         // A shop that is new here; a token of one shop sees no other.
-        (None, MerchantRef::Platform(number)) if caller.merchant().is_none() => number,
+        (None, MerchantRef::Platform(number)) if caller.sees() == Sees::All => number,
         (None, _) => return Err(unknown_merchant()),
     };
     let tokens = request.tokens()?;
@@ -154,7 +154,10 @@ pub(super) async fn put(
     } else {
         "lent"
     };
-    let connected = api.connect.hand_over(salla_id, &tokens).await;
+    let connected = api
+        .connect
+        .hand_over(salla_id, &tokens, caller.actor())
+        .await;
     let connected = connected.map_err(refused)?;
     Ok(Json(ConnectionResponse {
         merchant_id: connected.merchant.0,

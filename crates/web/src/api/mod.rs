@@ -11,6 +11,7 @@ mod docs;
 mod events;
 mod notifications;
 mod rejected;
+mod session;
 mod sync;
 mod view;
 
@@ -28,16 +29,20 @@ use importer::ports::merchants::{MerchantRecord, MerchantRef, Merchants};
 use importer::ports::notifications::Inbox;
 use importer::ports::overview::Overview;
 use importer::start::Starter;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, PathItem};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use caller::{new_token, token_hash};
 
-use caller::Caller;
+use caller::{Caller, Sees};
 
 use crate::problem::Problem;
+use crate::sessions::SessionDoor;
 
 /// No request of the API comes near this.
 const MAX_BODY: usize = 64 << 10;
@@ -54,11 +59,14 @@ pub struct Api {
     pub inbox: Arc<dyn Inbox>,
     pub starter: Starter,
     pub connect: ConnectShops,
+    pub sessions: Arc<SessionDoor>,
     pub clock: Arc<dyn Clock>,
 }
 
 pub(crate) fn routes(api: Arc<Api>) -> Router {
-    let (router, document) = described().with_state(api).split_for_parts();
+    let (router, mut document) = described().with_state(api).split_for_parts();
+    let operations = document.paths.paths.values_mut().flat_map(operations);
+    operations.for_each(allow_sessions);
     let page = docs::page(&document);
     router
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -79,13 +87,42 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(rejected::list))
         .routes(routes!(notifications::list))
         .routes(routes!(notifications::mark_read))
+        .routes(routes!(session::create))
+        .routes(routes!(session::show, session::close))
+}
+
+fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    let PathItem {
+        get,
+        put,
+        post,
+        delete,
+        patch,
+        ..
+    } = path;
+    [get, put, post, delete, patch].into_iter().flatten()
+}
+
+/// Whatever takes a token takes a merchant's cookie as well.
+fn allow_sessions(operation: &mut Operation) {
+    if let Some(security) = &mut operation.security {
+        security.push(SecurityRequirement::new("session", [""; 0]));
+    }
 }
 
 fn outline() -> OpenApi {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("A token of `salla-sync tokens create`."))
+        .description(Some(
+            "A token of `salla-sync tokens create`, or a merchant's session of \
+             POST /api/v1/sessions, which sees its own shop only.",
+        ))
         .build();
+    let cookie = ApiKeyValue::with_description(
+        "__Host-salla-sync-session",
+        "A merchant's session on pages of this server. Requests that change something need the \
+         headers Origin or Sec-Fetch-Site, which browsers send by themselves.",
+    );
     let info = InfoBuilder::new()
         .title("salla-sync")
         .version("1")
@@ -95,6 +132,7 @@ fn outline() -> OpenApi {
         ));
     let components = ComponentsBuilder::new()
         .security_scheme("token", SecurityScheme::Http(bearer))
+        .security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)))
         .build();
     OpenApiBuilder::new()
         .info(info.build())
@@ -112,8 +150,22 @@ impl Api {
     ) -> Result<MerchantRecord, Problem> {
         caller.require(scope)?;
         let wanted = MerchantRef::parse(named).ok_or_else(unknown_merchant)?;
-        let found = self.merchants.find(wanted, caller.merchant()).await?;
-        found.ok_or_else(unknown_merchant)
+        self.visible(caller, wanted)
+            .await?
+            .ok_or_else(unknown_merchant)
+    }
+
+    async fn visible(
+        &self,
+        caller: &Caller,
+        wanted: MerchantRef,
+    ) -> Result<Option<MerchantRecord>, Problem> {
+        let own = match caller.sees() {
+            Sees::None => return Ok(None),
+            Sees::One(own) => Some(own),
+            Sees::All => None,
+        };
+        Ok(self.merchants.find(wanted, own).await?)
     }
 }
 

@@ -17,14 +17,14 @@ fn words(title: &str, texts: &[&str]) -> Words {
 impl Page {
     pub(super) fn arabic(&self) -> Words {
         match self {
-            Self::Connected { shop, imports } => {
+            Self::Connected { shop, imports, .. } => {
                 let next = match imports {
                     true => "بدأ استيراد بيانات المتجر، ولا يلزمك فعل شيء.",
                     false => "لم يبدأ الاستيراد بعد؛ سيبدأ عند طلبه.",
                 };
                 words("تم ربط متجرك", &[&format!("تم ربط متجر «{shop}»."), next])
             }
-            Self::AlreadyConnected { shop } => words(
+            Self::AlreadyConnected { shop, .. } => words(
                 "متجرك مرتبط من قبل",
                 &[
                     &format!("كان متجر «{shop}» مرتبطًا، وقد جُدّد الربط."),
@@ -83,6 +83,10 @@ impl Page {
                 "الموافقة تخص متجرًا آخر",
                 &["تختلف بيانات سلة عن المتجر المقصود، فلم يُربط أي متجر. أُبلغ فريقنا بالأمر."],
             ),
+            Self::TooMany => words(
+                "محاولات كثيرة",
+                &["تكررت المحاولة من هنا مرات كثيرة. انتظر دقيقة ثم حاول من جديد."],
+            ),
             Self::Failed => words(
                 "تعذّر إكمال الربط",
                 &["حدث خلل في خدمتنا، وقد سُجّل. حاول بعد قليل."],
@@ -100,7 +104,7 @@ impl Page {
 
     pub(super) fn english(&self) -> Words {
         match self {
-            Self::Connected { shop, imports } => {
+            Self::Connected { shop, imports, .. } => {
                 let next = match imports {
                     true => "Its import has begun, and there is nothing you need to do.",
                     false => "No import has begun yet; it begins when it is requested.",
@@ -110,7 +114,7 @@ impl Page {
                     &[&format!("{shop} is connected."), next],
                 )
             }
-            Self::AlreadyConnected { shop } => words(
+            Self::AlreadyConnected { shop, .. } => words(
                 "Your shop was connected already",
                 &[
                     &format!("{shop} was connected, and its connection has been renewed."),
@@ -192,6 +196,10 @@ impl Page {
                     "What Salla says does not fit the shop that was meant, so none was connected. \
                    Our team has been notified.",
                 ],
+            ),
+            Self::TooMany => words(
+                "Too many attempts",
+                &["This was tried too often from here. Wait a minute, then try again."],
             ),
             Self::Failed => words(
                 "The connection could not be completed",

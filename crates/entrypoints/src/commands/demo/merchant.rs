@@ -41,7 +41,7 @@ pub(super) async fn serve(
         credentials: salla.credentials().context("the demo's app has keys")?,
         web: WebSettings {
             public_url: Some(public_url.clone()),
-            webhook_secrets: Vec::new(),
+            ..WebSettings::default()
         },
         channels: Channels::default(),
         connect: ConnectSettings {

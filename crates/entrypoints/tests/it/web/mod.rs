@@ -7,3 +7,4 @@ mod consents;
 mod hooks;
 mod served;
 mod server;
+mod signing_in;

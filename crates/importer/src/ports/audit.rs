@@ -1,0 +1,151 @@
+//! The record of who did what that matters for security and privacy.
+
+use std::net::IpAddr;
+
+use async_trait::async_trait;
+use domain::failure::Failure;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+/// What happened. Its name is stable: it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    ShopConnected,
+    ShopUninstalled,
+    ConnectionRefused,
+    SessionOpened,
+    SessionClosed,
+    /// A secret came that had been replaced: the session was ended.
+    SessionCopied,
+    SessionsRevoked,
+    /// A page inside the dashboard was opened with a token that the platform does not vouch for.
+    SessionRefused,
+    TokenCreated,
+    TokenRevoked,
+    KeyChanged,
+    DataExported,
+    DataDeleted,
+}
+
+impl Action {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ShopConnected => "shop_connected",
+            Self::ShopUninstalled => "shop_uninstalled",
+            Self::ConnectionRefused => "connection_refused",
+            Self::SessionOpened => "session_opened",
+            Self::SessionClosed => "session_closed",
+            Self::SessionCopied => "session_copied",
+            Self::SessionsRevoked => "sessions_revoked",
+            Self::SessionRefused => "session_refused",
+            Self::TokenCreated => "token_created",
+            Self::TokenRevoked => "token_revoked",
+            Self::KeyChanged => "key_changed",
+            Self::DataExported => "data_exported",
+            Self::DataDeleted => "data_deleted",
+        }
+    }
+}
+
+/// Who did it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// Somebody at the command line.
+    Operator,
+    /// A token of the API.
+    Token(Uuid),
+    /// A merchant who has signed in.
+    Session(Uuid),
+    /// A merchant's browser that has not.
+    Browser,
+    /// The platform, with a webhook.
+    Salla,
+    /// The service itself.
+    Service,
+}
+
+impl std::fmt::Display for Actor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Operator => f.write_str("operator"),
+            Self::Token(id) => write!(f, "token {id}"),
+            Self::Session(id) => write!(f, "session {id}"),
+            Self::Browser => f.write_str("browser"),
+            Self::Salla => f.write_str("salla"),
+            Self::Service => f.write_str("service"),
+        }
+    }
+}
+
+/// One thing that happened. Holds neither a secret nor personal data beyond an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEvent {
+    pub action: Action,
+    pub actor: Actor,
+    /// The platform's number of the shop that it concerns.
+    pub salla_id: Option<i64>,
+    pub address: Option<IpAddr>,
+    pub detail: Option<String>,
+}
+
+impl AuditEvent {
+    pub fn new(action: Action, actor: Actor) -> Self {
+        Self {
+            action,
+            actor,
+            salla_id: None,
+            address: None,
+            detail: None,
+        }
+    }
+
+    pub fn shop(self, salla_id: i64) -> Self {
+        Self {
+            salla_id: Some(salla_id),
+            ..self
+        }
+    }
+
+    pub fn from(self, address: Option<IpAddr>) -> Self {
+        Self { address, ..self }
+    }
+
+    pub fn detail(self, detail: impl Into<String>) -> Self {
+        Self {
+            detail: Some(detail.into()),
+            ..self
+        }
+    }
+}
+
+/// As it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    pub id: Uuid,
+    pub happened_at: Timestamp,
+    pub action: String,
+    pub actor: String,
+    pub salla_id: Option<i64>,
+    pub address: Option<String>,
+    pub detail: Option<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    pub salla_id: Option<i64>,
+    pub action: Option<String>,
+    pub since: Option<Timestamp>,
+    pub limit: u32,
+}
+
+#[async_trait]
+pub trait Audit: Send + Sync {
+    /// Adds an entry; nothing changes one.
+    async fn record(&self, event: &AuditEvent) -> Result<(), Failure>;
+
+    /// The latest first.
+    async fn list(&self, filter: &AuditFilter) -> Result<Vec<AuditEntry>, Failure>;
+
+    /// Deletes entries from before `before`.
+    async fn clear(&self, before: Timestamp) -> Result<(), Failure>;
+}

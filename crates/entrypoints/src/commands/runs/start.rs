@@ -5,7 +5,6 @@ use std::sync::Arc;
 use importer::import::Reading;
 use importer::ports::clock::SystemClock;
 use importer::ports::runs::Run;
-use importer::start::Starter;
 use serde_json::json;
 
 use crate::cli::{StartArgs, StartExtensionArgs};

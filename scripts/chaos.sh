@@ -6,7 +6,7 @@
 #   scripts/chaos.sh                 200 seeds or 10 minutes, whichever ends first
 #   scripts/chaos.sh --seeds N       so many seeds
 #   scripts/chaos.sh --minutes M     as many seeds as fit
-#   scripts/chaos.sh --seed N        replay one case alone
+#   scripts/chaos.sh --seed N        replay one case alone; SALLA_CHAOS_LOG=info shows its log
 #   scripts/chaos.sh --from N ...    begin with this seed
 set -eu
 cd "$(dirname "$0")/.."

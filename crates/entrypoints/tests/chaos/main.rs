@@ -33,6 +33,9 @@ const FIXED: [u64; 12] = [0, 1, 3, 4, 5, 8, 10, 13, 17, 20, 42, 64];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_happens_the_tables_equal_the_truth() {
+    if let Ok(filter) = std::env::var("SALLA_CHAOS_LOG") {
+        tracing_subscriber::fmt().with_env_filter(filter).init();
+    }
     let seeds = seeds();
     let side_by_side = if seeds.len() > 1 { 2 } else { 1 };
     let begun = tokio::time::Instant::now();

@@ -17,6 +17,7 @@ use crate::arrivals::PostgresArrivals;
 use crate::audit::PostgresAudit;
 use crate::budgets::{BudgetKey, PostgresBudget};
 use crate::connections::{Adopted, Keyring, PostgresConnections, adopt, foreign};
+use crate::contacts::PostgresContacts;
 use crate::failure::{cause, database_failure, is_starting_up, is_too_many_connections, reason};
 use crate::jobs::PostgresJobs;
 use crate::landing::PostgresLanding;
@@ -247,6 +248,11 @@ impl Database {
 
     pub fn connections(&self, keyring: Keyring) -> PostgresConnections {
         PostgresConnections::new(self.pool.clone(), self.clock.clone(), keyring)
+    }
+
+    /// Whom e-mails reach; the key opens their addresses.
+    pub fn contacts(&self, keyring: Keyring) -> PostgresContacts {
+        PostgresContacts::new(self.pool.clone(), self.clock.clone(), keyring)
     }
 
     /// Makes this database the home of tokens that came here with a copy of another one, and

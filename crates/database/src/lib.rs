@@ -40,6 +40,7 @@ mod budgets;
 mod columns;
 mod connect;
 mod connections;
+mod contacts;
 mod copy;
 mod failure;
 mod fitness;
@@ -78,6 +79,7 @@ pub use connect::{ConnectSettings, Database};
 pub use connections::{
     Adopted, DerivedKey, KeyCheck, KeyMismatch, Keyring, KeyringError, PostgresConnections, Retried,
 };
+pub use contacts::PostgresContacts;
 pub use future::FutureVersions;
 pub use jobs::{PostgresJobs, ShopsFreshness};
 pub use landing::PostgresLanding;

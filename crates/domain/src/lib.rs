@@ -30,6 +30,7 @@
 pub mod catalogue;
 pub mod ceiling;
 pub mod certificate;
+pub mod contact;
 pub mod customer;
 pub mod disposition;
 pub mod failure;

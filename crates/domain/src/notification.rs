@@ -1,5 +1,6 @@
 //! What people are told about the end of an import: who, and in which words.
 
+use crate::contact::one_line;
 use crate::job::NotificationKind;
 use crate::text::grouped;
 
@@ -39,6 +40,8 @@ pub struct Bilingual {
 pub struct Wording {
     pub title: Bilingual,
     pub body: Bilingual,
+    /// What to do next, for a text that stands outside the app.
+    pub next: Bilingual,
 }
 
 /// The counts that a notification tells.
@@ -49,6 +52,9 @@ pub struct Counts {
     pub products: u64,
 }
 
+/// So much of a shop's name is shown: merchants call their shops what they like.
+const SHOP_NAME: usize = 80;
+
 /// The words for the merchant of `shop`.
 pub fn wording(kind: NotificationKind, shop: &str, counts: Counts) -> Wording {
     let (orders, customers, products) = (
@@ -56,6 +62,7 @@ pub fn wording(kind: NotificationKind, shop: &str, counts: Counts) -> Wording {
         grouped(counts.customers),
         grouped(counts.products),
     );
+    let shop = one_line(shop, SHOP_NAME);
     match kind {
         NotificationKind::SyncComplete => Wording {
             title: Bilingual {
@@ -72,6 +79,10 @@ pub fn wording(kind: NotificationKind, shop: &str, counts: Counts) -> Wording {
                      {customers}, products: {products}."
                 ),
             },
+            next: Bilingual {
+                ar: "سجّل الدخول لعرض طلباتك وعملائك ومنتجاتك.".to_owned(),
+                en: "Sign in to see your orders, customers and products.".to_owned(),
+            },
         },
         NotificationKind::SyncFailed => Wording {
             title: Bilingual {
@@ -81,13 +92,20 @@ pub fn wording(kind: NotificationKind, shop: &str, counts: Counts) -> Wording {
             body: Bilingual {
                 ar: format!(
                     "تعذّر إكمال استيراد بيانات متجر «{shop}». ما تم استيراده محفوظ (الطلبات: \
-                     {orders})، وقد أُبلغ فريقنا بالأمر، ولا يلزمك فعل شيء."
+                     {orders})، وقد أُبلغ فريقنا بالأمر."
                 ),
                 en: format!(
                     "The history of {shop} could not be imported to the end. What has been \
-                     imported is kept (orders: {orders}); our team has been told, and there is \
-                     nothing you need to do."
+                     imported is kept (orders: {orders}), and our team has been told."
                 ),
+            },
+            next: Bilingual {
+                ar: "لبدء الاستيراد من جديد سجّل الدخول واختر «ابدأ من جديد»: يُستأنف من حيث \
+                     توقّف ولا يُستورد شيء مرتين."
+                    .to_owned(),
+                en: "To start it again, sign in and choose “Start again”: it goes on where it \
+                     stopped, and nothing is imported twice."
+                    .to_owned(),
             },
         },
         NotificationKind::ReconnectNeeded => Wording {
@@ -105,6 +123,10 @@ pub fn wording(kind: NotificationKind, shop: &str, counts: Counts) -> Wording {
                      the shop again and the import goes on where it stopped; what has been \
                      imported is kept."
                 ),
+            },
+            next: Bilingual {
+                ar: "سجّل الدخول واختر «ربط المتجر».".to_owned(),
+                en: "Sign in and choose “Connect shop”.".to_owned(),
             },
         },
     }
@@ -135,8 +157,8 @@ mod tests {
             for text in [&wording.body.ar, &wording.body.en] {
                 assert!(text.contains("متجر النخلة"), "{text}");
             }
-            for title in [&wording.title.ar, &wording.title.en] {
-                assert!(!title.is_empty());
+            for text in [&wording.title.ar, &wording.next.ar, &wording.next.en] {
+                assert!(!text.is_empty());
             }
             assert!(wording.title.en.is_ascii());
         }

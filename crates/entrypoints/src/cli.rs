@@ -1,5 +1,6 @@
 //! The command line: what can be typed, with an example for each.
 
+mod connections;
 mod doors;
 mod jobs;
 mod tokens;
@@ -8,10 +9,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use connections::{
+    AdoptArgs, ConnectionsCommand, ContactArgs, ForgetArgs, ListConnectionsArgs, RetryArgs,
+};
 pub use jobs::{
-    AdoptArgs, ConnectArgs, ConnectionsCommand, DeadArgs, DepthArgs, ForgetArgs, InboxArgs,
-    LetterArgs, ListArgs, ListConnectionsArgs, NotificationsCommand, QueueCommand, ReadArgs,
-    RedriveArgs, RetryArgs, RunArgs, RunsCommand, ServeArgs, ShowArgs, StartArgs,
+    ConnectArgs, DeadArgs, DepthArgs, InboxArgs, LetterArgs, ListArgs, NotificationsCommand,
+    QueueCommand, ReadArgs, RedriveArgs, RunArgs, RunsCommand, ServeArgs, ShowArgs, StartArgs,
     StartExtensionArgs, WebhookArgs, WorkArgs,
 };
 

@@ -2,16 +2,18 @@
 //! reported together, each with its fix.
 
 mod address;
+mod email;
 mod given;
 mod token;
 mod web;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use database::Address;
 use importer::ports::connections::Tokens;
-use notifiers::Secret;
+use notifiers::{EmailSettings, Secret};
 use salla_client::oauth::AppCredentials;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
@@ -76,6 +78,7 @@ impl AppSettings {
 pub struct Channels {
     pub merchants: Option<WebhookSettings>,
     pub operators: Option<WebhookSettings>,
+    pub email: Option<Arc<EmailSettings>>,
 }
 
 #[derive(Clone)]
@@ -293,6 +296,7 @@ impl<'a> Reader<'a> {
                 "SALLA_SYNC_OPERATOR_WEBHOOK_URL",
                 "SALLA_SYNC_OPERATOR_WEBHOOK_SECRET",
             ),
+            email: self.email().map(Arc::new),
         }
     }
 

@@ -21,6 +21,7 @@ use importer::import::ImportSettings;
 use importer::memory::Memory;
 use importer::ports::clock::Clock;
 use importer::ports::connections::Connections;
+use importer::ports::contacts::Contacts;
 use importer::ports::inventory::Inventory;
 use importer::ports::jobs::Jobs;
 use importer::ports::landing::Landing;
@@ -88,6 +89,14 @@ impl OpenDatabase {
             what: "stored tokens are needed but there is no key".to_owned(),
         })?;
         Ok(self.database.connections(keyring))
+    }
+
+    /// Whom e-mails reach, whose addresses only the key opens.
+    pub fn contacts(&self) -> Result<Arc<dyn Contacts>, Failure> {
+        let keyring = self.keyring.clone().ok_or_else(|| Failure::Bug {
+            what: "addresses are needed but there is no key".to_owned(),
+        })?;
+        Ok(Arc::new(self.database.contacts(keyring)))
     }
 
     /// Lets a shop's refresh token of unknown fate be presented one last time.

@@ -1,6 +1,7 @@
-//! Notification channels to merchants and operators: the log, and signed webhooks.
+//! Notification channels to merchants and operators: the log, signed webhooks,
+//! and e-mail.
 //!
-//! Each implements [`Notifier`](importer::ports::notifications::Notifier) and
+//! Each implements [`Notifier`](importer::ports::notifications::Notifier), and all but e-mail
 //! [`Alerts`](importer::ports::notifications::Alerts). Webhooks are signed according to
 //! [Standard Webhooks](https://www.standardwebhooks.com).
 //!
@@ -15,9 +16,11 @@
 
 #![forbid(unsafe_code)]
 
+mod email;
 mod log;
 mod webhook;
 mod words;
 
+pub use email::{Email, EmailSettings, EmailTls, Sender};
 pub use log::Log;
 pub use webhook::{Route, Secret, SecretError, Webhook};

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
@@ -13,9 +15,11 @@ use domain::job::NotificationKind;
 use domain::notification::Audience;
 use domain::run::RunId;
 use domain::shop::MerchantId;
+use importer::notifier_contract;
 use importer::ports::clock::SystemClock;
-use importer::ports::notifications::{Alert, Alerts as _, Notice, Notifier as _};
+use importer::ports::notifications::{Alert, Alerts as _, Notice, Notifier};
 use importer::ports::runs::{RecordedFailure, ShopSummary, StoredProgress};
+use importer::testing::notifier::{NotifierFixture, OtherSide};
 use notifiers::{Route, Secret, Webhook};
 use uuid::Uuid;
 
@@ -177,3 +181,62 @@ async fn what_is_no_success_is_a_failure_that_tells_nothing_secret() {
     assert!(said.contains("cannot be reached"), "{said}");
     assert!(!said.contains("path-secret"), "{said}");
 }
+
+/// A receiver that answers as it is told to.
+struct Fixture {
+    webhook: Arc<Webhook>,
+    taken: Arc<Mutex<Vec<String>>>,
+    next: Arc<Mutex<VecDeque<OtherSide>>>,
+}
+
+async fn fixture() -> Fixture {
+    let taken = Arc::new(Mutex::new(Vec::new()));
+    let next = Arc::new(Mutex::new(VecDeque::new()));
+    let (kept, script) = (taken.clone(), next.clone());
+    let handler = move |headers: HeaderMap| async move {
+        let does = script.lock().unwrap().pop_front();
+        match does {
+            None => {
+                let name = headers["webhook-id"].to_str().unwrap().to_owned();
+                kept.lock().unwrap().push(name);
+                StatusCode::NO_CONTENT
+            }
+            Some(OtherSide::RefusesForNow) => StatusCode::SERVICE_UNAVAILABLE,
+            Some(OtherSide::Refuses) => StatusCode::GONE,
+            // What serves a request ends with it, and with that its connection.
+            Some(OtherSide::HangsUp) => panic!("the other side hangs up"),
+        }
+    };
+    let app = Router::new().route("/hooks/path-secret", post(handler));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let url = format!("http://{address}/hooks/path-secret");
+    let webhook = webhook(url.parse().unwrap(), Audience::Merchant);
+    Fixture {
+        webhook: Arc::new(webhook),
+        taken,
+        next,
+    }
+}
+
+#[async_trait]
+impl NotifierFixture for Fixture {
+    fn notifier(&self) -> Arc<dyn Notifier> {
+        self.webhook.clone()
+    }
+
+    async fn next(&self, does: OtherSide) {
+        self.next.lock().unwrap().push_back(does);
+    }
+
+    async fn taken(&self) -> Vec<String> {
+        self.taken.lock().unwrap().clone()
+    }
+
+    fn unspeakable(&self) -> Vec<String> {
+        vec!["path-secret".to_owned(), STANDARD.encode(KEY)]
+    }
+}
+
+notifier_contract!(fixture);

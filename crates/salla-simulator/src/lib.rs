@@ -42,6 +42,7 @@ mod exchange;
 mod json;
 mod ledger;
 mod limits;
+mod mail;
 mod outages;
 mod platform;
 mod scenario;
@@ -57,6 +58,7 @@ pub use api::Endpoint;
 pub use clock::{SimClock, present};
 pub use drift::{DriftEvent, DriftKind};
 pub use ledger::LedgerReport;
+pub use mail::{Mail, MailReply, MailServer, MailStage};
 pub use scenario::{
     AppAge, Block, Ceiling, CeilingHow, ClockSpec, Consent, CustomerDates, CustomersLimit,
     DateFilter, Drift, DriftCounts, Embedded, EmptyLinks, EndlessPages, Fault, FaultRates, Filling,

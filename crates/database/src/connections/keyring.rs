@@ -120,7 +120,8 @@ impl Keyring {
         self.seal_for(&place.aad(), secret)
     }
 
-    fn seal_for(&self, aad: &str, secret: &SecretString) -> Result<Vec<u8>, Failure> {
+    /// As [`seal`](Self::seal), for a value that is no token; `aad` names where it belongs.
+    pub(crate) fn seal_for(&self, aad: &str, secret: &SecretString) -> Result<Vec<u8>, Failure> {
         let nonce = random::<NONCE_BYTES>()?;
         let payload = Payload {
             msg: secret.expose_secret().as_bytes(),
@@ -141,7 +142,16 @@ impl Keyring {
         key_id: &str,
         sealed: &[u8],
     ) -> Result<SecretString, KeyMismatch> {
-        let opened = self.key(key_id)?.open(&place.aad(), sealed);
+        self.open_for(&place.aad(), key_id, sealed)
+    }
+
+    pub(crate) fn open_for(
+        &self,
+        aad: &str,
+        key_id: &str,
+        sealed: &[u8],
+    ) -> Result<SecretString, KeyMismatch> {
+        let opened = self.key(key_id)?.open(aad, sealed);
         opened.ok_or_else(|| KeyMismatch::Wrong {
             key_id: key_id.to_owned(),
         })

@@ -26,6 +26,7 @@ pub use retrying::Retried;
 pub(crate) use rows::parse_disconnection;
 use storing::BindTo;
 pub use storing::KeyCheck;
+pub(crate) use storing::leave_check;
 
 use crate::failure::Trouble;
 use crate::retry::persistently;

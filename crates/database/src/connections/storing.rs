@@ -332,8 +332,8 @@ const UNCHECKED: &str = select_connection!(
          (SELECT key_id FROM salla_sync.key_checks) ORDER BY updated_at DESC"
 );
 
-const KEYS_IN_USE: &str =
-    "SELECT DISTINCT key_id FROM salla_sync.connections WHERE state <> 'DISCONNECTED'";
+const KEYS_IN_USE: &str = "SELECT key_id FROM salla_sync.connections WHERE state <> 'DISCONNECTED'
+     UNION SELECT key_id FROM salla_sync.merchant_contacts WHERE key_id IS NOT NULL";
 
 const ADD_CHECK: &str = "
     INSERT INTO salla_sync.key_checks (key_id, sealed) VALUES ($1, $2)

@@ -11,6 +11,7 @@ mod certificate;
 mod claims;
 mod connecting;
 mod connections;
+mod contacts;
 mod counting;
 mod details;
 mod doors;

@@ -36,64 +36,6 @@ pub struct WebhookArgs {
     pub unsigned: bool,
 }
 
-#[derive(Clone, Debug, Subcommand)]
-pub enum ConnectionsCommand {
-    /// List shops with the state of their connection, never a token.
-    List(ListConnectionsArgs),
-    /// Overwrite all tokens of a shop and cancel its import, as if the app was removed. What was
-    /// imported stays.
-    #[command(after_help = "Example:\n  salla-sync connections forget --shop 1305146709")]
-    Forget(ForgetArgs),
-    /// Let this database refresh tokens that came here with a copy of another one: after a
-    /// restore, a move or a failover.
-    #[command(after_help = "Example:\n  salla-sync connections adopt --dry-run\n\n\
-        Before: make sure that nothing works with the original database any more. A token\n\
-        that both refresh disconnects its shop.")]
-    Adopt(AdoptArgs),
-    /// Try the tokens of a shop once more that was given up as refresh_lost: nobody knows
-    /// whether its refresh token was used.
-    #[command(after_help = "Example:\n  salla-sync connections retry 1305146709\n\n\
-        The token is presented one last time, once Salla refuses the access token. If it was\n\
-        used before, by this database or by another one, Salla revokes what came of it: be\n\
-        sure that nobody works with newer tokens of the shop. Never presented are tokens that\n\
-        Salla has called dead, that are known to be used, or that had their last time.")]
-    Retry(RetryArgs),
-}
-
-#[derive(Args, Clone, Debug)]
-pub struct RetryArgs {
-    /// Salla's number of the shop.
-    #[arg(value_name = "SHOP")]
-    pub shop: i64,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Args, Clone, Debug)]
-pub struct ListConnectionsArgs {
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Args, Clone, Debug)]
-pub struct ForgetArgs {
-    /// Salla's number of the shop, as `salla-sync status` shows it.
-    #[arg(long, value_name = "SALLA ID")]
-    pub shop: i64,
-}
-
-#[derive(Args, Clone, Debug)]
-pub struct AdoptArgs {
-    /// Say which shops it would be, and change nothing.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
 #[derive(Args, Clone, Debug)]
 pub struct WorkArgs {
     /// Imports at once. Each is bounded by Salla's limits for its shop, so many go side

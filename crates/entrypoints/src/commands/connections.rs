@@ -1,5 +1,7 @@
 //! `salla-sync connections`: decisions about stored tokens.
 
+mod contact;
+
 use std::sync::Arc;
 
 use database::{Adopted, Retried};
@@ -30,11 +32,14 @@ pub async fn run(command: ConnectionsCommand, database: &DatabaseArgs) -> anyhow
             Ok(Exit::Done)
         }
         ConnectionsCommand::Retry(arguments) => retry(&arguments, database).await,
+        ConnectionsCommand::Contact(arguments) => {
+            contact::run(&open_with_key(database).await?, &arguments).await
+        }
     }
 }
 
-/// Needs the key: whether a token is the newest of its shop is known by its hash.
-async fn retry(arguments: &RetryArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
+/// For what cannot be done without the key.
+async fn open_with_key(database: &DatabaseArgs) -> anyhow::Result<OpenDatabase> {
     let mut reader = Reader::new(&environment);
     let settings = reader.database(database);
     let key = reader.encryption_key();
@@ -45,6 +50,12 @@ async fn retry(arguments: &RetryArgs, database: &DatabaseArgs) -> anyhow::Result
     let settings = reader.finish(settings)?;
     let open = open_database(&settings, key, Arc::new(SystemClock::real())).await?;
     open.require_current_schema().await?;
+    Ok(open)
+}
+
+/// Needs the key: whether a token is the newest of its shop is known by its hash.
+async fn retry(arguments: &RetryArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
+    let open = open_with_key(database).await?;
     let retried = open.retry_connection(arguments.shop).await?;
     let (result, sentence) = described(retried);
     match arguments.json {

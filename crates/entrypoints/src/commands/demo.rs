@@ -1,6 +1,7 @@
 //! `salla-sync demo`: a simulated shop, a private PostgreSQL, a real import, and
 //! the simulator's word on whether everything arrived.
 
+mod mail;
 mod merchant;
 
 use std::path::PathBuf;
@@ -66,7 +67,7 @@ pub async fn run(arguments: DemoArgs, database: &DatabaseArgs) -> anyhow::Result
     };
     let platform = connected.platform;
     let settings = wiring::import_settings(1.0);
-    let outcome = watch_import(&open, platform, settings, clock, &job).await?;
+    let outcome = watch_import(&open, platform, settings, clock.clone(), &job).await?;
     let certificate = match &outcome {
         Outcome::Completed(certificate) => Some(certificate.clone()),
         _ => None,
@@ -76,6 +77,10 @@ pub async fn run(arguments: DemoArgs, database: &DatabaseArgs) -> anyhow::Result
         return Ok(exit);
     };
     tell_what_happened(&simulator);
+    let mails = mail::deliver(&open, server.sign_in().clone(), &clock).await?;
+    if !arguments.json {
+        mail::show(&mails);
+    }
     let differences = crate::comparison::differences(
         open.database.pool(),
         merchant,

@@ -9,7 +9,7 @@ use super::Reader;
 use super::address::http_url;
 use super::given::SECRET;
 
-const PUBLIC_URL: &str = "SALLA_SYNC_PUBLIC_URL";
+pub(super) const PUBLIC_URL: &str = "SALLA_SYNC_PUBLIC_URL";
 const FORMER_SECRET: &str = "SALLA_WEBHOOK_SECRET_PREVIOUS";
 const APP_ID: &str = "SALLA_APP_ID";
 const INTROSPECT_URL: &str = "SALLA_INTROSPECT_URL";
@@ -141,7 +141,7 @@ impl Reader<'_> {
         ancestors
     }
 
-    fn public_url(&mut self) -> Option<Url> {
+    pub(super) fn public_url(&mut self) -> Option<Url> {
         let text = self.text(PUBLIC_URL)?;
         let url = http_url(&text)
             .filter(|url| url.path() == "/" && url.query().is_none() && url.fragment().is_none());

@@ -21,7 +21,7 @@ use importer::ports::shops::{OpenShop, Shops};
 use importer::stop::StopSignal;
 use importer::sweep::{Sweep, SweepSettings};
 use importer::worker::{Worker, WorkerPorts, WorkerSettings};
-use notifiers::{Log, Route, Webhook};
+use notifiers::{Email, Log, Route, Webhook};
 use salla_client::http::{base_builder, http_clients, token_client, way_to};
 use salla_client::oauth::OAuth;
 use salla_client::pacing::Budget;
@@ -74,7 +74,11 @@ impl Service {
             max_attempts: MOST_ATTEMPTS,
             import: settings.import,
         };
-        let (notifiers, alerts) = channels(&settings.channels, &clock)?;
+        let (mut notifiers, alerts) = channels(&settings.channels, &clock)?;
+        if let Some(email) = &settings.channels.email {
+            let email = Email::new(email, open.contacts()?, clock.clone())?;
+            notifiers.push(Arc::new(email));
+        }
         let sweep = Sweep {
             jobs: open.jobs(),
             dead_letters: QueueName::ALL

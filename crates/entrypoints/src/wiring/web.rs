@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::http::HeaderMap;
+use domain::contact::EmailAddress;
 use domain::failure::Failure;
+use domain::shop::MerchantId;
 use importer::connect::{ConnectPorts, ConnectSettings, ConnectShops};
 use importer::ports::accounts::Accounts;
 use importer::ports::clock::{Clock, within};
@@ -153,6 +155,7 @@ impl Behind {
             jobs: ports.jobs.clone(),
             overview: Arc::new(open.database.overview()),
             inbox: open.inbox(),
+            contacts: open.contacts()?,
             starter: ports.starter.clone(),
             connect: self.connect.clone(),
             sessions: sessions.clone(),
@@ -227,6 +230,19 @@ struct StoredConnector {
     clock: Arc<dyn Clock>,
 }
 
+impl StoredConnector {
+    /// Who is told by e-mail, unless somebody has decided. A shop connects without it, too.
+    async fn suggest(&self, merchant: MerchantId, address: &EmailAddress) {
+        let suggested = match self.open.contacts() {
+            Ok(contacts) => contacts.suggest(merchant, address).await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = suggested {
+            tracing::warn!(%merchant, %failure, "whom to tell about the shop could not be stored");
+        }
+    }
+}
+
 #[async_trait]
 impl Connector for StoredConnector {
     async fn connect(
@@ -249,8 +265,11 @@ impl Connector for StoredConnector {
         // What the shop itself says may have taken a refresh.
         let fresh = connections.load(loaded.id).await?;
         let by_accounts = self.accounts.shop_of(&fresh.tokens.access).await?;
-        require(opened, by_accounts)?;
+        require(opened, by_accounts.salla_id)?;
         let bound = tokens.bind_shop(&self.open, shop, authorized_at).await?;
+        if let Some(address) = &by_accounts.email {
+            self.suggest(bound.shop.merchant, address).await;
+        }
         Ok(Introduced {
             merchant: bound.shop.merchant,
             shop: bound.shop.shop,

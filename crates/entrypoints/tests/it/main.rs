@@ -11,6 +11,7 @@ mod customers;
 mod damaged;
 mod databases;
 mod drift;
+mod emails;
 mod faults;
 mod frozen;
 mod inbox;

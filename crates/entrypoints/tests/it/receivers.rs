@@ -153,6 +153,7 @@ async fn operators_are_told_of_a_dead_letter_once() {
     let channels = Channels {
         merchants: None,
         operators: Some(receiver.settings()),
+        email: None,
     };
     let mut service = office.worker(channels);
     let sweep = Arc::get_mut(&mut service.sweep).unwrap();

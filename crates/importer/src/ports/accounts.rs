@@ -1,6 +1,7 @@
 //! Where merchants consent to the app, and what comes of it.
 
 use async_trait::async_trait;
+use domain::contact::EmailAddress;
 use domain::failure::Failure;
 use secrecy::SecretString;
 
@@ -19,6 +20,15 @@ pub enum RedeemError {
     NoAnswer { reason: String },
 }
 
+/// Whose an access token is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShopAccount {
+    /// The platform's number of the shop.
+    pub salla_id: i64,
+    /// Of the person who installed the app, where the platform names one.
+    pub email: Option<EmailAddress>,
+}
+
 /// The accounts host of the platform.
 #[async_trait]
 pub trait Accounts: Send + Sync {
@@ -28,6 +38,6 @@ pub trait Accounts: Send + Sync {
     /// Redeems the code of a consent, which works once: it is presented once and never again.
     async fn redeem(&self, code: &SecretString) -> Result<Tokens, RedeemError>;
 
-    /// The platform's number of the shop that this access token opens.
-    async fn shop_of(&self, access_token: &SecretString) -> Result<i64, Failure>;
+    /// The shop that this access token opens.
+    async fn shop_of(&self, access_token: &SecretString) -> Result<ShopAccount, Failure>;
 }

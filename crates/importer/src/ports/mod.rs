@@ -11,6 +11,7 @@ pub mod clock;
 pub mod connections;
 pub mod connector;
 pub mod consents;
+pub mod contacts;
 pub mod introspection;
 pub mod inventory;
 pub mod jobs;

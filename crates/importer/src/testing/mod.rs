@@ -3,4 +3,5 @@
 pub mod budgets;
 pub mod clock;
 pub mod inbox;
+pub mod notifier;
 pub mod queue;

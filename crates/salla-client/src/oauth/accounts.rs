@@ -1,9 +1,10 @@
 //! Salla's accounts host as the port of those who connect shops.
 
 use async_trait::async_trait;
+use domain::contact::EmailAddress;
 use domain::failure::Failure;
 use domain::scopes::NEEDED;
-use importer::ports::accounts::{Accounts, RedeemError};
+use importer::ports::accounts::{Accounts, RedeemError, ShopAccount};
 use importer::ports::connections::Tokens;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -39,7 +40,11 @@ impl Accounts for AppAccounts {
         })
     }
 
-    async fn shop_of(&self, access_token: &SecretString) -> Result<i64, Failure> {
-        Ok(self.oauth.user_info(access_token).await?.merchant_id)
+    async fn shop_of(&self, access_token: &SecretString) -> Result<ShopAccount, Failure> {
+        let info = self.oauth.user_info(access_token).await?;
+        Ok(ShopAccount {
+            salla_id: info.merchant_id,
+            email: info.email.as_deref().and_then(EmailAddress::parse),
+        })
     }
 }

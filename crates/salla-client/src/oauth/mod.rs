@@ -51,12 +51,23 @@ pub enum TokenError {
 }
 
 /// Who installed the app and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct UserInfo {
     pub merchant_id: i64,
     pub merchant_name: Option<String>,
     pub plan: Option<String>,
     pub domain: Option<String>,
+    /// Of the person who installed the app.
+    pub email: Option<String>,
+}
+
+/// The person is nobody's business.
+impl std::fmt::Debug for UserInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UserInfo")
+            .field("merchant_id", &self.merchant_id)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Debug)]

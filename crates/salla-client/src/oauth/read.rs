@@ -69,6 +69,7 @@ struct PersonWire<'a> {
     data: Object<MerchantOf<'a>>,
     merchant: Object<MerchantWire<'a>>,
     store: Object<MerchantWire<'a>>,
+    email: Json<'a>,
 }
 
 #[derive(Default, Deserialize)]
@@ -78,6 +79,7 @@ struct MerchantOf<'a> {
     merchant: Object<MerchantWire<'a>>,
     /// The old name of `merchant`.
     store: Object<MerchantWire<'a>>,
+    email: Json<'a>,
 }
 
 #[derive(Default, Deserialize)]
@@ -103,6 +105,9 @@ pub(super) fn read_user_info(body: &[u8]) -> Option<UserInfo> {
         merchant_name: merchant.name.string(),
         plan: merchant.plan.string(),
         domain: merchant.domain.string(),
+        email: wrapped
+            .and_then(|data| data.email.string())
+            .or_else(|| person.email.string()),
     })
 }
 
@@ -221,5 +226,14 @@ mod tests {
             );
         }
         assert_eq!(read_user_info(br#"{"data":{"id":1}}"#), None);
+        let forms = [
+            r#"{"data":{"email":"a@example.com","merchant":{"id":7,"email":"x"}}}"#,
+            r#"{"email":"a@example.com","merchant":{"id":7}}"#,
+        ];
+        for form in forms {
+            let info = read_user_info(form.as_bytes()).unwrap();
+            assert_eq!(info.email.as_deref(), Some("a@example.com"), "{form}");
+            assert!(!format!("{info:?}").contains("example"), "{info:?}");
+        }
     }
 }

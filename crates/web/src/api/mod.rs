@@ -7,6 +7,7 @@
 mod body;
 mod caller;
 mod connection;
+mod contact;
 mod docs;
 mod events;
 mod notifications;
@@ -24,6 +25,7 @@ use axum::{Json, Router};
 use importer::connect::ConnectShops;
 use importer::ports::api_tokens::{ApiScope, ApiTokens};
 use importer::ports::clock::Clock;
+use importer::ports::contacts::Contacts;
 use importer::ports::jobs::Jobs;
 use importer::ports::merchants::{MerchantRecord, MerchantRef, Merchants};
 use importer::ports::notifications::Inbox;
@@ -57,6 +59,7 @@ pub struct Api {
     pub jobs: Arc<dyn Jobs>,
     pub overview: Arc<dyn Overview>,
     pub inbox: Arc<dyn Inbox>,
+    pub contacts: Arc<dyn Contacts>,
     pub starter: Starter,
     pub connect: ConnectShops,
     pub sessions: Arc<SessionDoor>,
@@ -84,6 +87,7 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(sync::certificate))
         .routes(routes!(events::follow))
         .routes(routes!(connection::put))
+        .routes(routes!(contact::get, contact::put))
         .routes(routes!(rejected::list))
         .routes(routes!(notifications::list))
         .routes(routes!(notifications::mark_read))

@@ -76,6 +76,11 @@ impl Drop for Server {
 }
 
 impl Server {
+    /// Where e-mails lead; the demo has no page to sign in on.
+    pub(super) fn sign_in(&self) -> &Url {
+        &self.public_url
+    }
+
     /// From `/connect` to the page that says that the shop is connected; its import is queued
     /// by then.
     pub(super) async fn connect_a_shop(&self) -> anyhow::Result<MerchantId> {

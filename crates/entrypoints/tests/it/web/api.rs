@@ -480,8 +480,11 @@ async fn a_token_of_one_shop_sees_nothing_of_another() {
     let (mine, theirs) = (id_of(office.merchant).await, id_of(other).await);
 
     let document = office.get("/openapi.json").await.body;
-    let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 11);
+    let paths = document["paths"].as_object().unwrap().iter();
+    let paths: Vec<_> = paths
+        .filter(|(path, _)| path.contains("{merchant}"))
+        .collect();
+    assert_eq!(paths.len(), 12);
     for (path, operations) in paths {
         for method in operations.as_object().unwrap().keys() {
             let body = match path.as_str() {

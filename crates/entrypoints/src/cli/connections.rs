@@ -1,0 +1,107 @@
+//! Shops' connections: what can be typed about them.
+
+use clap::{Args, Subcommand};
+use domain::contact::{EmailAddress, Language};
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConnectionsCommand {
+    /// List shops with the state of their connection, never a token.
+    List(ListConnectionsArgs),
+    /// Show or change whom e-mails about a shop reach.
+    #[command(after_help = "Examples:\n  \
+        salla-sync connections contact 1305146709\n  \
+        salla-sync connections contact 1305146709 --email owner@example.com --language ar\n  \
+        salla-sync connections contact 1305146709 --wants-email no")]
+    Contact(ContactArgs),
+    /// Overwrite all tokens of a shop and cancel its import, as if the app was removed. What was
+    /// imported stays.
+    #[command(after_help = "Example:\n  salla-sync connections forget --shop 1305146709")]
+    Forget(ForgetArgs),
+    /// Let this database refresh tokens that came here with a copy of another one: after a
+    /// restore, a move or a failover.
+    #[command(after_help = "Example:\n  salla-sync connections adopt --dry-run\n\n\
+        Before: make sure that nothing works with the original database any more. A token\n\
+        that both refresh disconnects its shop.")]
+    Adopt(AdoptArgs),
+    /// Try the tokens of a shop once more that was given up as refresh_lost: nobody knows
+    /// whether its refresh token was used.
+    #[command(after_help = "Example:\n  salla-sync connections retry 1305146709\n\n\
+        The token is presented one last time, once Salla refuses the access token. If it was\n\
+        used before, by this database or by another one, Salla revokes what came of it: be\n\
+        sure that nobody works with newer tokens of the shop. Never presented are tokens that\n\
+        Salla has called dead, that are known to be used, or that had their last time.")]
+    Retry(RetryArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct RetryArgs {
+    /// Salla's number of the shop.
+    #[arg(value_name = "SHOP")]
+    pub shop: i64,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ListConnectionsArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ContactArgs {
+    /// Salla's number of the shop.
+    #[arg(value_name = "SHOP")]
+    pub shop: i64,
+    /// The address to write to. It stays, whatever Salla names when the shop connects again.
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_email)]
+    pub email: Option<EmailAddress>,
+    /// There is no address to write to.
+    #[arg(long, conflicts_with = "email")]
+    pub no_email: bool,
+    /// In which language: ar or en. Arabic if nobody has said.
+    #[arg(long, value_name = "LANGUAGE", value_parser = parse_language)]
+    pub language: Option<Language>,
+    /// Whether e-mails are sent at all: yes or no.
+    #[arg(long, value_name = "ANSWER", value_parser = parse_answer)]
+    pub wants_email: Option<bool>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ForgetArgs {
+    /// Salla's number of the shop, as `salla-sync status` shows it.
+    #[arg(long, value_name = "SALLA ID")]
+    pub shop: i64,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct AdoptArgs {
+    /// Say which shops it would be, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What was typed is not repeated: it may be somebody's address all the same.
+fn parse_email(text: &str) -> Result<EmailAddress, String> {
+    EmailAddress::parse(text).ok_or_else(|| "give an address such as name@example.com".to_owned())
+}
+
+fn parse_language(text: &str) -> Result<Language, String> {
+    Language::parse(text).ok_or_else(|| "give ar or en".to_owned())
+}
+
+fn parse_answer(text: &str) -> Result<bool, String> {
+    match text {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err("give yes or no".to_owned()),
+    }
+}

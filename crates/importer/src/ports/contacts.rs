@@ -1,0 +1,71 @@
+//! Whom e-mails about a shop reach.
+
+use async_trait::async_trait;
+use domain::contact::{Contact, EmailAddress, Language};
+use domain::failure::Failure;
+use domain::shop::MerchantId;
+
+/// What is known of whom to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContactSettings {
+    pub address: Option<EmailAddress>,
+    pub language: Language,
+    /// Without it no e-mail is sent, whatever the address.
+    pub wants_email: bool,
+    /// Somebody has set the address, or that there is none; otherwise the platform has named it.
+    pub is_set: bool,
+}
+
+impl Default for ContactSettings {
+    fn default() -> Self {
+        Self {
+            address: None,
+            language: Language::default(),
+            wants_email: true,
+            is_set: false,
+        }
+    }
+}
+
+impl ContactSettings {
+    /// Who is told, if anybody is.
+    pub fn contact(self) -> Option<Contact> {
+        let address = self.address.filter(|_| self.wants_email)?;
+        Some(Contact {
+            address,
+            language: self.language,
+        })
+    }
+}
+
+/// What to change; what is `None` stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContactChange {
+    /// `Some(None)`: there is no address, whatever the platform names later.
+    pub address: Option<Option<EmailAddress>>,
+    pub language: Option<Language>,
+    pub wants_email: Option<bool>,
+}
+
+impl ContactChange {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Contacts at rest; the address is encrypted.
+#[async_trait]
+pub trait Contacts: Send + Sync {
+    /// What is known, or the defaults.
+    async fn contact_of(&self, merchant: MerchantId) -> Result<ContactSettings, Failure>;
+
+    /// Changes it and returns what is known then. May be repeated.
+    async fn change(
+        &self,
+        merchant: MerchantId,
+        change: &ContactChange,
+    ) -> Result<ContactSettings, Failure>;
+
+    /// The address that the platform names. It counts where nobody has set one. May be repeated.
+    async fn suggest(&self, merchant: MerchantId, address: &EmailAddress) -> Result<(), Failure>;
+}

@@ -1,5 +1,6 @@
 //! The way in: how the program connects.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,10 @@ use crate::api_tokens::PostgresApiTokens;
 use crate::arrivals::PostgresArrivals;
 use crate::audit::PostgresAudit;
 use crate::budgets::{BudgetKey, PostgresBudget};
-use crate::connections::{Adopted, Keyring, PostgresConnections, adopt, foreign};
+use crate::connections::{
+    Adopted, ConnectionDetails, KeyUse, Keyring, Parked, PostgresConnections, adopt, details,
+    foreign, key_uses, park,
+};
 use crate::contacts::PostgresContacts;
 use crate::failure::{cause, database_failure, is_starting_up, is_too_many_connections, reason};
 use crate::jobs::PostgresJobs;
@@ -255,12 +259,46 @@ impl Database {
         PostgresContacts::new(self.pool.clone(), self.clock.clone(), keyring)
     }
 
-    /// Makes this database the home of tokens that came here with a copy of another one, and
-    /// says of which shops; with `dry_run` only the latter.
-    pub async fn adopt_connections(&self, dry_run: bool) -> Result<Vec<Adopted>, Failure> {
-        adopt(&self.pool, dry_run)
+    /// Makes this database the home of tokens that came here with a copy of another one, lets
+    /// parked ones serve again, and says of which shops; with `dry_run` only the latter.
+    /// `salla_id`: of one shop only.
+    pub async fn adopt_connections(
+        &self,
+        salla_id: Option<i64>,
+        dry_run: bool,
+    ) -> Result<Vec<Adopted>, Failure> {
+        adopt(&self.pool, salla_id, dry_run, self.clock.now())
             .await
             .map_err(|trouble| trouble.while_doing("adopting the stored connections"))
+    }
+
+    /// Keeps tokens from being used until they are adopted: of one shop, or of all. With
+    /// `dry_run` says only which.
+    pub async fn park_connections(
+        &self,
+        salla_id: Option<i64>,
+        dry_run: bool,
+    ) -> Result<Vec<Parked>, Failure> {
+        park(&self.pool, salla_id, dry_run, self.clock.now())
+            .await
+            .map_err(|trouble| trouble.while_doing("parking the stored connections"))
+    }
+
+    /// What can be shown of a shop's current connection.
+    pub async fn connection_details(
+        &self,
+        salla_id: i64,
+    ) -> Result<Option<ConnectionDetails>, Failure> {
+        details(&self.pool, salla_id)
+            .await
+            .map_err(|trouble| trouble.while_doing("reading a shop's connection"))
+    }
+
+    /// How many values are sealed with each key, by its name.
+    pub async fn key_uses(&self) -> Result<BTreeMap<String, KeyUse>, Failure> {
+        key_uses(&self.pool)
+            .await
+            .map_err(|trouble| trouble.while_doing("counting what each key seals"))
     }
 
     /// Whose tokens are at home in another database, so that none is refreshed here.

@@ -77,7 +77,8 @@ pub use audit::PostgresAudit;
 pub use budgets::{BudgetKey, PostgresBudget};
 pub use connect::{ConnectSettings, Database};
 pub use connections::{
-    Adopted, DerivedKey, KeyCheck, KeyMismatch, Keyring, KeyringError, PostgresConnections, Retried,
+    Adopted, ConnectionDetails, DerivedKey, KeyCheck, KeyMismatch, KeyUse, Keyring, KeyringError,
+    Parked, PostgresConnections, Retried, Rotated,
 };
 pub use contacts::PostgresContacts;
 pub use future::FutureVersions;

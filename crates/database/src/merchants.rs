@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use domain::connection_change::ConnectionChangeKind;
 use domain::failure::{DatabaseCause, Disconnection, Failure};
 use domain::resource::Resource;
 use domain::shop::MerchantId;
@@ -16,7 +17,7 @@ use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::connections::parse_disconnection;
+use crate::connections::{changes, parse_disconnection};
 use crate::failure::Trouble;
 use crate::retry::persistently;
 use crate::transaction::begin_durable;
@@ -200,6 +201,10 @@ async fn uninstall(
         .bind(salla_id)
         .fetch_optional(&mut *tx)
         .await?;
+    let current = match merchant {
+        Some(merchant) => changes::current(&mut tx, MerchantId(merchant)).await?,
+        None => None,
+    };
     sqlx::query(FORGET)
         .bind(salla_id)
         .bind(at.map(ToSqlx::to_sqlx))
@@ -215,6 +220,9 @@ async fn uninstall(
         .bind(merchant)
         .fetch_one(&mut *tx)
         .await?;
+    if let (false, Some((connection, true))) = (serves, current) {
+        changes::note(&mut tx, connection, ConnectionChangeKind::Broken, now).await?;
+    }
     if !serves {
         sqlx::query(MARK_UNINSTALLED)
             .bind(merchant)

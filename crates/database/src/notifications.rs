@@ -5,11 +5,12 @@ mod inbox;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use domain::connection_change::ConnectionChangeJob;
 use domain::failure::Failure;
 use domain::job::{NotificationJob, NotificationKind};
 use domain::run::RunState;
 use importer::ports::clock::Clock;
-use importer::ports::notifications::{Notice, Notifications, Recorded};
+use importer::ports::notifications::{ConnectionChange, Notice, Notifications, Recorded};
 use importer::ports::runs::{RecordedFailure, StoredProgress};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
@@ -17,6 +18,7 @@ use sqlx::PgPool;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use crate::connections::changes;
 use crate::failure::Trouble;
 use crate::jobs::overview;
 use crate::retry::persistently;
@@ -49,6 +51,31 @@ impl Notifications for PostgresNotifications {
         persistently(&self.clock, "reading deliveries", || async {
             let channels = sqlx::query_scalar(DELIVERED).bind(notice);
             Ok(channels.fetch_all(&self.pool).await?)
+        })
+        .await
+    }
+
+    async fn send_connection_changes(&self) -> Result<u64, Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "sending changes of connections", || {
+            changes::send_noted(&self.pool, now)
+        })
+        .await
+    }
+
+    async fn connection_change(
+        &self,
+        job: &ConnectionChangeJob,
+    ) -> Result<Option<ConnectionChange>, Failure> {
+        persistently(&self.clock, "reading a connection's change", || {
+            changes::read(&self.pool, job)
+        })
+        .await
+    }
+
+    async fn mark_change_taken(&self, change: Uuid, channel: &str) -> Result<(), Failure> {
+        persistently(&self.clock, "marking a connection's change", || {
+            changes::mark_taken(&self.pool, change, channel)
         })
         .await
     }

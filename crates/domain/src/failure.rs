@@ -198,6 +198,8 @@ pub enum Disconnection {
     NotAdopted,
     #[error("the merchant has removed the app, so the shop's tokens were deleted")]
     Uninstalled,
+    #[error("the shop's connection is parked: nothing is requested for it")]
+    Parked,
 }
 
 impl Disconnection {
@@ -213,6 +215,7 @@ impl Disconnection {
         TokensDamaged,
         NotAdopted,
         Uninstalled,
+        Parked,
     }
 
     pub fn code(self) -> &'static str {
@@ -228,13 +231,14 @@ impl Disconnection {
             Self::TokensDamaged => "tokens_damaged",
             Self::NotAdopted => "not_adopted",
             Self::Uninstalled => "uninstalled",
+            Self::Parked => "parked",
         }
     }
 
     /// The same of a job, whose tokens the database keeps.
     fn advice_on_a_job(self) -> &'static str {
         match self {
-            Self::NotConnected | Self::Uninstalled => self.advice(),
+            Self::NotConnected | Self::Uninstalled | Self::Parked => self.advice(),
             Self::TokenRejected
             | Self::RefreshRefused
             | Self::RefreshLost
@@ -269,6 +273,10 @@ impl Disconnection {
         match self {
             Self::NotConnected => {
                 "store the shop's tokens with `salla-sync connect`: its failed runs then go on"
+            }
+            Self::Parked => {
+                "`salla-sync connections adopt --shop SHOP` lets the connection serve again, and \
+                 its failed runs then go on"
             }
             Self::Uninstalled => {
                 "nothing is to be done unless the merchant wants the app back: installing it again \

@@ -75,7 +75,10 @@ impl NotificationKind {
             .into_iter()
             .find(|why| why.code() == code);
         match disconnection {
-            None | Some(Disconnection::Forbidden | Disconnection::NotAdopted) => Self::SyncFailed,
+            None
+            | Some(Disconnection::Forbidden | Disconnection::NotAdopted | Disconnection::Parked) => {
+                Self::SyncFailed
+            }
             Some(_) => Self::ReconnectNeeded,
         }
     }
@@ -173,10 +176,10 @@ fn unreadable<T>(why: impl Into<String>) -> Result<T, Unreadable> {
 
 /// A message of a version that we know. It is read field by field, because the errors
 /// of a derived reader quote what they did not expect.
-struct Message(Map<String, Value>);
+pub(crate) struct Message(Map<String, Value>);
 
 impl Message {
-    fn parse(text: &str) -> Result<Self, Unreadable> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Unreadable> {
         let message = match serde_json::from_str(text) {
             Ok(Value::Object(fields)) => Self(fields),
             Ok(_) => return unreadable("the message is not a JSON object"),
@@ -198,14 +201,14 @@ impl Message {
         }
     }
 
-    fn text(&self, field: &'static str) -> Result<&str, Unreadable> {
+    pub(crate) fn text(&self, field: &'static str) -> Result<&str, Unreadable> {
         match self.required(field)? {
             Value::String(text) => Ok(text),
             _ => unreadable(format!("{field} is not text")),
         }
     }
 
-    fn id(&self, field: &'static str) -> Result<Uuid, Unreadable> {
+    pub(crate) fn id(&self, field: &'static str) -> Result<Uuid, Unreadable> {
         Uuid::try_parse(self.text(field)?).or_else(|_| unreadable(format!("{field} is not a UUID")))
     }
 

@@ -30,6 +30,7 @@
 pub mod catalogue;
 pub mod ceiling;
 pub mod certificate;
+pub mod connection_change;
 pub mod contact;
 pub mod customer;
 pub mod disposition;

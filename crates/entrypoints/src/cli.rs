@@ -3,6 +3,7 @@
 mod connections;
 mod doors;
 mod jobs;
+mod keys;
 mod tokens;
 
 use std::path::PathBuf;
@@ -10,7 +11,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use connections::{
-    AdoptArgs, ConnectionsCommand, ContactArgs, ForgetArgs, ListConnectionsArgs, RetryArgs,
+    AddArgs, AdoptArgs, ConnectionsCommand, ContactArgs, ForgetArgs, ListConnectionsArgs, ParkArgs,
+    RetryArgs, ShowConnectionArgs,
 };
 pub use jobs::{
     ConnectArgs, DeadArgs, DepthArgs, InboxArgs, LetterArgs, ListArgs, NotificationsCommand,
@@ -21,6 +23,7 @@ pub use jobs::{
 pub use doors::{
     AuditCommand, ListAuditArgs, ListSessionsArgs, RevokeSessionsArgs, SessionsCommand,
 };
+pub use keys::{GenerateArgs, KeyStatusArgs, KeysCommand, RotateArgs};
 pub use tokens::{CreateTokenArgs, ListTokensArgs, RevokeTokenArgs, TokensCommand};
 
 #[derive(Debug, Parser)]
@@ -200,6 +203,10 @@ pub enum Command {
     /// Decide about stored tokens.
     #[command(subcommand)]
     Connections(ConnectionsCommand),
+
+    /// Make the key that tokens are encrypted with, change it, and see what each key seals.
+    #[command(subcommand)]
+    Keys(KeysCommand),
 
     /// Make, list and revoke tokens of the HTTP API.
     #[command(subcommand)]

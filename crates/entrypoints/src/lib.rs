@@ -125,6 +125,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Queue(command) => commands::queue::run(command, database).await,
         Command::Connections(command) => commands::connections::run(command, database).await,
         Command::Notifications(command) => commands::notifications::run(command, database).await,
+        Command::Keys(command) => commands::keys::run(command, database).await,
         Command::Tokens(command) => commands::tokens::run(command, database).await,
         Command::Sessions(command) => commands::sessions::run(command, database).await,
         Command::Audit(command) => commands::audit::run(command, database).await,

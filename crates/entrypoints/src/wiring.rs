@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use database::{
     ConnectSettings, Database, DerivedKey, KeyCheck, Keyring, PostgresConnections, Retried,
-    SchemaState,
+    Rotated, SchemaState,
 };
 use domain::failure::Failure;
 use domain::rejection::RejectionLimit;
@@ -97,6 +97,18 @@ impl OpenDatabase {
             what: "addresses are needed but there is no key".to_owned(),
         })?;
         Ok(Arc::new(self.database.contacts(keyring)))
+    }
+
+    /// The keys that were given.
+    pub fn keyring(&self) -> Result<&Keyring, Failure> {
+        self.keyring.as_ref().ok_or_else(|| Failure::Bug {
+            what: "keys are needed but none is given".to_owned(),
+        })
+    }
+
+    /// Seals everything with the current key.
+    pub async fn rotate_keys(&self) -> Result<Rotated, Failure> {
+        self.stored_connections()?.rotate().await
     }
 
     /// Lets a shop's refresh token of unknown fate be presented one last time.

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::connection_change::Tags;
 use domain::failure::{Disconnection, Failure};
 use domain::resource::Resource;
 use domain::run::{Command, RunState};
@@ -157,10 +158,13 @@ impl ConnectShops {
 
     /// Connects a shop with tokens that another program has obtained. Without a refresh token
     /// they are lent: they are used until the platform refuses them.
+    ///
+    /// `tags`: what to tell with each change of the connection from now on, where given.
     pub async fn hand_over(
         &self,
         named: i64,
         tokens: &Tokens,
+        tags: Option<&Tags>,
         by: Actor,
     ) -> Result<Connected, Refused> {
         self.check_scopes(tokens, Some(named)).await?;
@@ -169,6 +173,11 @@ impl ConnectShops {
             Err(Failure::Disconnected(_)) => return Err(Refused::Outdated),
             Err(failure) => return Err(failure.into()),
         };
+        if let Some(tags) = tags {
+            // Before the connection changes anything, so that the change is told with them.
+            let connections = &self.ports.connections;
+            connections.tag(connection.id, Some(named), tags).await?;
+        }
         let given = Given {
             named: Some(named),
             authorized_at: None,

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::connection_change::ConnectionChangeJob;
 use domain::failure::Failure;
 use domain::job::NotificationJob;
 use futures::stream::{self, StreamExt as _};
@@ -38,7 +39,11 @@ pub struct NotificationDesk {
 impl NotificationDesk {
     /// Works until a stop is asked for.
     pub async fn run(&self, stop: &StopSignal) {
+        let takes_changes = self.notifiers.iter().any(|n| n.takes_connection_changes());
         while !stop.is_requested() {
+            if takes_changes && let Err(failure) = self.store.send_connection_changes().await {
+                tracing::error!(%failure, "changes of connections could not be sent; trying again");
+            }
             let received = tokio::select! {
                 biased;
                 () = stop.requested() => return,
@@ -84,6 +89,15 @@ impl NotificationDesk {
 
     /// Tells what a message asks for and says what becomes of the message.
     pub async fn run_one(&self, delivery: &Delivery) -> Disposition {
+        match ConnectionChangeJob::parse(&delivery.body) {
+            Some(Ok(job)) => return self.deliver_change(&job, delivery).await,
+            Some(Err(unreadable)) => {
+                return Disposition::Bury {
+                    why: format!("unreadable message: {unreadable}"),
+                };
+            }
+            None => {}
+        }
         let job = match NotificationJob::parse(&delivery.body) {
             Ok(job) => job,
             Err(unreadable) => {
@@ -106,6 +120,39 @@ impl NotificationDesk {
                 retry(delivery)
             }
         }
+    }
+
+    /// Hands a connection's change to each channel that has not taken it yet.
+    async fn deliver_change(&self, job: &ConnectionChangeJob, delivery: &Delivery) -> Disposition {
+        let change = match self.store.connection_change(job).await {
+            Ok(Some(change)) => change,
+            // The shop was forgotten meanwhile.
+            Ok(None) => return Disposition::Done,
+            Err(failure) => {
+                tracing::error!(%failure, change_id = %job.change, "the change could not be read");
+                return retry(delivery);
+            }
+        };
+        let mut failures = Vec::new();
+        for notifier in self
+            .notifiers
+            .iter()
+            .filter(|n| n.takes_connection_changes())
+        {
+            let name = notifier.name();
+            if change.taken_by.iter().any(|taken| taken == name) {
+                continue;
+            }
+            let told = match notifier.deliver_connection_change(&change).await {
+                Ok(()) => self.store.mark_change_taken(change.id, name).await,
+                Err(failure) => Err(failure),
+            };
+            if let Err(failure) = told {
+                tracing::warn!(channel = name, %failure, change_id = %change.id, "the channel did not take the connection's change");
+                failures.push(failure);
+            }
+        }
+        after(&failures, delivery)
     }
 
     /// Hands the notice to each channel that has not taken it yet.

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use domain::failure::Failure;
 use domain::notification::Audience;
 use importer::ports::clock::Clock;
-use importer::ports::notifications::{Alert, Alerts, Notice, Notifier};
+use importer::ports::notifications::{Alert, Alerts, ConnectionChange, Notice, Notifier};
 use reqwest::StatusCode;
 use ring::hmac;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -198,6 +198,16 @@ impl Notifier for Webhook {
     async fn deliver(&self, notice: &Notice) -> Result<(), Failure> {
         let payload = words::notice(notice, self.audience);
         self.post(&notice.id.to_string(), &payload).await
+    }
+
+    /// Whoever speaks to the merchant for us is the app's backend.
+    fn takes_connection_changes(&self) -> bool {
+        self.audience == Audience::Merchant
+    }
+
+    async fn deliver_connection_change(&self, change: &ConnectionChange) -> Result<(), Failure> {
+        let payload = words::connection_change(change);
+        self.post(&change.id.to_string(), &payload).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a webhook carries.
 
 use domain::notification::{Audience, Bilingual, Counts, wording};
-use importer::ports::notifications::{Alert, Notice};
+use importer::ports::notifications::{Alert, ConnectionChange, Notice};
 use serde_json::{Value, json};
 
 pub(crate) fn notice(notice: &Notice, audience: Audience) -> Value {
@@ -36,6 +36,25 @@ pub(crate) fn notice(notice: &Notice, audience: Audience) -> Value {
         "type": notice.kind.as_str(),
         "timestamp": notice.ended_at,
         "data": data,
+    })
+}
+
+pub(crate) fn connection_change(change: &ConnectionChange) -> Value {
+    let mode = change.is_owned.map(|is_owned| match is_owned {
+        true => "owned",
+        false => "lent",
+    });
+    json!({
+        "type": change.kind.as_str(),
+        "timestamp": change.changed_at,
+        "data": {
+            "merchant_id": change.shop.merchant,
+            "salla_id": change.shop.salla_id,
+            "shop": change.shop.name,
+            "mode": mode,
+            "reason": change.reason,
+            "tags": change.tags,
+        },
     })
 }
 

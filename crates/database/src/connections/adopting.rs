@@ -1,11 +1,15 @@
-//! Tokens that came here with a copy, a backup or a failover.
+//! Tokens that came here with a copy, a backup or a failover, or that were parked.
 
+use domain::connection_change::ConnectionChangeKind;
+use jiff::Timestamp;
 use sqlx::PgPool;
+use uuid::Uuid;
 
+use crate::connections::changes;
 use crate::failure::Trouble;
 use crate::transaction::begin_durable;
 
-/// A connection that was at home in another database.
+/// A connection that was at home in another database, or parked.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Adopted {
     /// Salla's number of the shop, where it is known.
@@ -13,15 +17,26 @@ pub struct Adopted {
     pub name: Option<String>,
 }
 
-/// What failed for want of a home counts as connected again.
+/// What failed for want of a home, or because it was parked, counts as connected again. A token
+/// that was presented before its connection was parked is in doubt, as after an answer that was
+/// lost.
 const ADOPT: &str = "
     UPDATE salla_sync.connections c
-    SET home = salla_sync.home(), bound_at = CASE WHEN c.is_current THEN now() ELSE c.bound_at END
+    SET home = salla_sync.home(), bound_at = CASE WHEN c.is_current THEN now() ELSE c.bound_at END,
+        state = CASE WHEN o.state <> 'DISCONNECTED' THEN o.state
+                     WHEN o.refresh_presentations > 0 THEN 'REFRESHING' ELSE 'ACTIVE' END,
+        refresh_started_at = CASE WHEN o.state = 'DISCONNECTED' AND o.refresh_presentations > 0
+                                  THEN now() ELSE o.refresh_started_at END,
+        refresh_lost_at = CASE WHEN o.state = 'DISCONNECTED' AND o.refresh_presentations > 0
+                               THEN now() ELSE o.refresh_lost_at END,
+        disconnected_why = NULL
     FROM salla_sync.connections o LEFT JOIN salla_sync.merchants m ON m.id = o.merchant_id
-    WHERE c.id = o.id AND c.state <> 'DISCONNECTED' AND c.home <> salla_sync.home()
-    RETURNING c.salla_id, m.name";
+    WHERE c.id = o.id AND ($1::bigint IS NULL OR c.salla_id = $1)
+      AND (c.state <> 'DISCONNECTED' AND c.home <> salla_sync.home()
+           OR c.state = 'DISCONNECTED' AND c.disconnected_why = 'parked' AND c.access_token <> '')
+    RETURNING c.salla_id, m.name, c.id, o.state = 'DISCONNECTED' AS was_parked";
 
-/// Those that [`ADOPT`] would change.
+/// Those of them that came from elsewhere.
 const FOREIGN: &str = "
     SELECT c.salla_id, m.name
     FROM salla_sync.connections c LEFT JOIN salla_sync.merchants m ON m.id = c.merchant_id
@@ -32,12 +47,32 @@ pub(crate) async fn foreign(pool: &PgPool) -> Result<Vec<Adopted>, Trouble> {
     Ok(sqlx::query_as(FOREIGN).fetch_all(pool).await?)
 }
 
-pub(crate) async fn adopt(pool: &PgPool, dry_run: bool) -> Result<Vec<Adopted>, Trouble> {
+#[derive(sqlx::FromRow)]
+struct AdoptedRow {
+    id: Uuid,
+    was_parked: bool,
+    #[sqlx(flatten)]
+    adopted: Adopted,
+}
+
+/// Those of one shop, or all.
+pub(crate) async fn adopt(
+    pool: &PgPool,
+    salla_id: Option<i64>,
+    dry_run: bool,
+    now: Timestamp,
+) -> Result<Vec<Adopted>, Trouble> {
     let mut tx = begin_durable(pool).await?;
-    let adopted = sqlx::query_as(ADOPT).fetch_all(&mut *tx).await?;
+    let adopted: Vec<AdoptedRow> = sqlx::query_as(ADOPT)
+        .bind(salla_id)
+        .fetch_all(&mut *tx)
+        .await?;
+    for row in adopted.iter().filter(|row| row.was_parked) {
+        changes::note(&mut tx, row.id, ConnectionChangeKind::Recovered, now).await?;
+    }
     match dry_run {
         true => tx.rollback().await?,
         false => tx.commit().await?,
     }
-    Ok(adopted)
+    Ok(adopted.into_iter().map(|row| row.adopted).collect())
 }

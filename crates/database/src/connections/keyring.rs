@@ -111,6 +111,12 @@ impl Keyring {
         &self.current.id
     }
 
+    /// The names of all keys, the one that encrypts first.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        let others = self.others.iter();
+        std::iter::once(self.current_id()).chain(others.map(|key| key.id.as_str()))
+    }
+
     /// Encrypts a value for one column of one row: a nonce, then the ciphertext.
     pub(crate) fn seal(
         &self,

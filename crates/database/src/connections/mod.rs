@@ -1,15 +1,20 @@
 //! A shop's tokens at rest, and who may present the refresh token.
 
 mod adopting;
+pub(crate) mod changes;
+mod details;
 mod keyring;
+mod parking;
 mod refresh;
 mod retrying;
+mod rotating;
 mod rows;
 mod storing;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use domain::connection_change::Tags;
 use domain::failure::{Disconnection, Failure};
 use domain::shop::MerchantId;
 use importer::ports::clock::Clock;
@@ -21,8 +26,14 @@ use sqlx::PgPool;
 
 pub use adopting::Adopted;
 pub(crate) use adopting::{adopt, foreign};
+pub use details::ConnectionDetails;
+pub use details::KeyUse;
+pub(crate) use details::{details, key_uses};
 pub use keyring::{DerivedKey, KeyMismatch, Keyring, KeyringError};
+pub use parking::Parked;
+pub(crate) use parking::park;
 pub use retrying::Retried;
+pub use rotating::Rotated;
 pub(crate) use rows::parse_disconnection;
 use storing::BindTo;
 pub use storing::KeyCheck;
@@ -72,6 +83,12 @@ impl PostgresConnections {
         .await
     }
 
+    /// Seals everything again that another key than the current one has sealed, a few at a time;
+    /// other processes may work meanwhile. May be repeated, and goes on where it stopped.
+    pub async fn rotate(&self) -> Result<Rotated, Failure> {
+        rotating::rotate(&self.pool, &self.keyring, &self.clock).await
+    }
+
     /// For the start: refuses a key that cannot open what is stored, before anything
     /// is written with it. Connections that serve no longer do not count.
     pub async fn check_key(&self) -> Result<(), KeyCheck> {
@@ -86,6 +103,14 @@ impl Connections for PostgresConnections {
         let id = ConnectionId(new_id(now));
         persistently(&self.clock, "storing the connection", || {
             self.parking(storing::open(&self.pool, &self.keyring, id, given, now))
+        })
+        .await
+    }
+
+    async fn tag(&self, id: ConnectionId, named: Option<i64>, tags: &Tags) -> Result<(), Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "tagging the connection", || {
+            changes::tag(&self.pool, id, named, tags, now)
         })
         .await
     }

@@ -1,6 +1,7 @@
 //! The refresh protocol: at most one process presents a refresh token at a time, once, and
 //! one last time where the fate of the first presentation is unknown.
 
+use domain::connection_change::ConnectionChangeKind;
 use domain::failure::{Disconnection, Failure};
 use importer::ports::connections::{
     BETWEEN_EARLY_REFRESHES, BeginRefresh, Connection, ConnectionId, ConnectionState,
@@ -11,6 +12,7 @@ use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::connections::changes;
 use crate::connections::keyring::Keyring;
 use crate::connections::rows::{ConnectionRow, SEAL_FORMAT, seal, select_connection};
 use crate::connections::storing::{leave_check, load, remember_refresh, successor};
@@ -109,13 +111,15 @@ fn is_too_soon(tried_at: Option<Timestamp>, now: Timestamp) -> bool {
 const SHOP: &str = "SELECT salla_id FROM salla_sync.connections WHERE id = $1 FOR UPDATE";
 
 /// Also where the refresh was given up as lost meanwhile: the pair is here, so it was
-/// not lost. The one that writes knows that the pair is newer than all versions up to $2.
+/// not lost. A connection that was parked meanwhile keeps the pair and stays parked. The one that writes knows that the pair is newer than all versions up to $2.
 const WRITE: &str = "
     UPDATE salla_sync.connections SET
         access_token = $4, refresh_token = $5, key_id = $6, seal_format = $10,
-        expires_at = $7, scope = coalesce($8, scope), version = $3, state = 'ACTIVE',
+        expires_at = $7, scope = coalesce($8, scope), version = $3,
+        state = CASE WHEN disconnected_why = 'parked' THEN state ELSE 'ACTIVE' END,
         refresh_started_at = NULL, refresh_intent = NULL, refresh_presentations = 0,
-        refresh_lost_at = NULL, disconnected_why = NULL, updated_at = $9
+        refresh_lost_at = NULL, updated_at = $9,
+        disconnected_why = CASE WHEN disconnected_why = 'parked' THEN disconnected_why END
     WHERE id = $1 AND version <= $2";
 
 pub(crate) async fn complete(
@@ -149,6 +153,7 @@ async fn write(
     now: Timestamp,
 ) -> Result<Connection, Trouble> {
     let mut tx = begin_durable(pool).await?;
+    let served = changes::serves(&mut tx, id.0).await?;
     let salla_id: Option<i64> = sqlx::query_scalar(SHOP)
         .bind(id.0)
         .fetch_one(&mut *tx)
@@ -156,7 +161,7 @@ async fn write(
     let sealed = seal(keyring, id, (version, salla_id), tokens)?;
     leave_check(&mut tx, keyring).await?;
     remember_refresh(&mut tx, id, tokens, now).await?;
-    sqlx::query(WRITE)
+    let written = sqlx::query(WRITE)
         .bind(id.0)
         .bind(over)
         .bind(version)
@@ -169,6 +174,10 @@ async fn write(
         .bind(SEAL_FORMAT)
         .execute(&mut *tx)
         .await?;
+    let serves = changes::serves(&mut tx, id.0).await?;
+    if written.rows_affected() > 0 && !served && serves {
+        changes::note(&mut tx, id.0, ConnectionChangeKind::Recovered, now).await?;
+    }
     tx.commit().await?;
     load(pool, keyring, id).await
 }
@@ -239,13 +248,17 @@ pub(crate) async fn disconnect(
     now: Timestamp,
 ) -> Result<(), Trouble> {
     let mut tx = begin_durable(pool).await?;
-    sqlx::query(DISCONNECT)
+    let served = changes::serves(&mut tx, id.0).await?;
+    let disconnected = sqlx::query(DISCONNECT)
         .bind(id.0)
         .bind(version)
         .bind(why.code())
         .bind(now.to_sqlx())
         .execute(&mut *tx)
         .await?;
+    if disconnected.rows_affected() > 0 && served {
+        changes::note(&mut tx, id.0, ConnectionChangeKind::Broken, now).await?;
+    }
     tx.commit().await?;
     Ok(())
 }
@@ -264,12 +277,15 @@ pub(crate) async fn park(
     now: Timestamp,
 ) -> Result<(), Trouble> {
     let mut tx = begin_durable(pool).await?;
-    sqlx::query(PARK)
+    let parked = sqlx::query(PARK)
         .bind(connection)
         .bind(why.code())
         .bind(now.to_sqlx())
         .execute(&mut *tx)
         .await?;
+    if parked.rows_affected() > 0 {
+        changes::note(&mut tx, connection, ConnectionChangeKind::Broken, now).await?;
+    }
     tx.commit().await?;
     Ok(())
 }

@@ -1,11 +1,13 @@
 //! "Try it all the same": a refresh token whose fate nobody knows, of a shop that was given up.
 
+use domain::connection_change::ConnectionChangeKind;
 use domain::failure::Disconnection;
 use importer::ports::connections::{ConnectionState, MAX_PRESENTATIONS};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 
+use crate::connections::changes;
 use crate::connections::keyring::Keyring;
 use crate::connections::rows::{ConnectionRow, select_connection};
 use crate::connections::storing::is_newest_refresh;
@@ -69,6 +71,7 @@ pub(crate) async fn retry(
             .bind(i16::from(MAX_PRESENTATIONS) - 1)
             .execute(&mut *tx)
             .await?;
+        changes::note(&mut tx, id, ConnectionChangeKind::Recovered, now).await?;
         tx.commit().await?;
     }
     Ok(retried)

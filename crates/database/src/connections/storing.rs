@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
 
+use crate::connections::changes;
 use crate::connections::keyring::{KeyMismatch, Keyring};
 use crate::connections::rows::{ConnectionRow, SEAL_FORMAT, seal, select_connection};
 use crate::failure::{Trouble, database_failure};
@@ -212,10 +213,13 @@ pub(crate) async fn bind(
         .fetch_one(&mut *tx)
         .await?;
     if !has_newer {
+        let before = changes::current(&mut tx, to.merchant).await?;
         let unmark = sqlx::query(UNMARK_OTHERS).bind(id.0).bind(merchant);
         unmark.bind(now.to_sqlx()).execute(&mut *tx).await?;
         let mark = sqlx::query(MARK).bind(id.0).bind(now.to_sqlx());
-        mark.execute(&mut *tx).await?;
+        if mark.execute(&mut *tx).await?.rows_affected() > 0 {
+            changes::note_successor(&mut tx, id, before, now).await?;
+        }
         let installed = sqlx::query(INSTALLED).bind(merchant);
         installed.execute(&mut *tx).await?;
     }

@@ -160,7 +160,7 @@ async fn nothing_is_refreshed_in_another_database_until_it_is_adopted() {
         let state = connections.load(opened.id).await.unwrap().state;
         assert_eq!(state, ConnectionState::Active, "{elsewhere}");
     }
-    let elsewhere = db.database().adopt_connections(true).await.unwrap();
+    let elsewhere = db.database().adopt_connections(None, true).await.unwrap();
     assert_eq!(elsewhere.len(), 1);
     let begun = begin(opened.id).await.unwrap();
     assert!(
@@ -168,10 +168,13 @@ async fn nothing_is_refreshed_in_another_database_until_it_is_adopted() {
         "a dry run: {begun:?}"
     );
     assert_eq!(
-        db.database().adopt_connections(false).await.unwrap(),
+        db.database().adopt_connections(None, false).await.unwrap(),
         elsewhere
     );
-    assert_eq!(db.database().adopt_connections(false).await.unwrap(), []);
+    assert_eq!(
+        db.database().adopt_connections(None, false).await.unwrap(),
+        []
+    );
     granted(begin(opened.id).await.unwrap());
     granted(begin(other.id).await.unwrap());
 }

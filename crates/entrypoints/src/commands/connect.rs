@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use domain::connection_change::Tags;
 use importer::ports::clock::{Clock, SystemClock};
+use importer::ports::connections::Tokens;
+use importer::ports::contacts::ContactChange;
 use serde_json::json;
 
 use super::import::failed;
-use crate::cli::{ConnectArgs, DatabaseArgs};
+use crate::cli::{AddArgs, ConnectArgs, DatabaseArgs};
 use crate::config::{Authorization, DatabaseSettings, Reader, SallaSettings, environment};
 use crate::display::{self, line, notes};
 use crate::exit::{Exit, UsageError};
@@ -19,6 +22,21 @@ enum Given {
 }
 
 impl Given {
+    fn tokens(&self) -> &Tokens {
+        match self {
+            Self::ByHand(salla) => &salla.tokens,
+            Self::Webhook(authorization) => &authorization.salla.tokens,
+        }
+    }
+
+    /// The shop that they should open, by Salla's number.
+    fn named(&self) -> Option<i64> {
+        match self {
+            Self::ByHand(_) => None,
+            Self::Webhook(authorization) => Some(authorization.merchant),
+        }
+    }
+
     async fn connect(
         &self,
         open: &OpenDatabase,
@@ -46,6 +64,42 @@ const NEWER: &str = "\
 Newer tokens of this shop are stored and serve: those are used, and these are not.";
 
 pub async fn run(arguments: ConnectArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
+    store(arguments, &Beside::default(), database).await
+}
+
+/// What belongs to a connection beside its tokens.
+#[derive(Default)]
+struct Beside {
+    tags: Option<Tags>,
+    contact: ContactChange,
+}
+
+/// `connections add`.
+pub async fn add(arguments: AddArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
+    let tags = match arguments.tags.is_empty() {
+        true => None,
+        false => {
+            let tags = Tags::new(arguments.tags.into_iter().collect());
+            let refused = |rule| UsageError::one(format!("--tag: a connection {rule}"));
+            Some(tags.map_err(refused)?)
+        }
+    };
+    let beside = Beside {
+        tags,
+        contact: ContactChange {
+            address: arguments.email.map(Some),
+            language: arguments.language,
+            wants_email: None,
+        },
+    };
+    store(arguments.connect, &beside, database).await
+}
+
+async fn store(
+    arguments: ConnectArgs,
+    beside: &Beside,
+    database: &DatabaseArgs,
+) -> anyhow::Result<Exit> {
     let mut reader = Reader::new(&environment);
     let settings = reader.database(database);
     let given = match &arguments.webhook.from_webhook {
@@ -67,6 +121,12 @@ pub async fn run(arguments: ConnectArgs, database: &DatabaseArgs) -> anyhow::Res
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::real());
     let open = wiring::open_database(&settings, key, clock.clone()).await?;
     open.require_current_schema().await?;
+    if let Some(tags) = &beside.tags {
+        // Before the connection changes anything, so that the change is told with them.
+        let connections = open.connections()?;
+        let connection = connections.open(given.tokens()).await?;
+        connections.tag(connection.id, given.named(), tags).await?;
+    }
     let connected = match given.connect(&open, clock).await {
         Ok(connected) => connected,
         Err(NotConnected::Failure(failure)) => return Ok(failed(&failure)),
@@ -80,6 +140,10 @@ pub async fn run(arguments: ConnectArgs, database: &DatabaseArgs) -> anyhow::Res
     };
     if connected.has_newer {
         notes(NEWER);
+    }
+    if !beside.contact.is_empty() {
+        let contacts = open.contacts()?;
+        contacts.change(connected.merchant, &beside.contact).await?;
     }
     if arguments.json {
         display::json(&json!({

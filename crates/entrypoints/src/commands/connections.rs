@@ -1,21 +1,19 @@
 //! `salla-sync connections`: decisions about stored tokens.
 
 mod contact;
-
-use std::sync::Arc;
+mod park;
+mod show;
 
 use database::{Adopted, Retried};
 use importer::connect::cancel_open_run;
-use importer::ports::clock::SystemClock;
 use importer::ports::merchants::{MerchantConnection, MerchantRecord, Merchants as _, Uninstalled};
 use serde_json::{Value, json};
 
 use crate::cli::{AdoptArgs, ConnectionsCommand, DatabaseArgs, ListConnectionsArgs, RetryArgs};
-use crate::config::{DatabaseSettings, Reader, environment};
 use crate::display::table::Table;
 use crate::display::{self, line, lines};
 use crate::exit::{Exit, UsageError};
-use crate::wiring::{OpenDatabase, open_database};
+use crate::wiring::OpenDatabase;
 
 pub async fn run(command: ConnectionsCommand, database: &DatabaseArgs) -> anyhow::Result<Exit> {
     match command {
@@ -27,35 +25,28 @@ pub async fn run(command: ConnectionsCommand, database: &DatabaseArgs) -> anyhow
         }
         ConnectionsCommand::Adopt(arguments) => {
             let open = super::open_to_look(database).await?;
-            let adopted = open.database.adopt_connections(arguments.dry_run).await?;
-            show(&adopted, &arguments);
+            let (shop, dry_run) = (arguments.shop, arguments.dry_run);
+            let adopted = open.database.adopt_connections(shop, dry_run).await?;
+            show_adopted(&adopted, &arguments);
             Ok(Exit::Done)
+        }
+        ConnectionsCommand::Add(arguments) => super::connect::add(arguments, database).await,
+        ConnectionsCommand::Show(arguments) => {
+            show::run(&super::open_to_look(database).await?, &arguments).await
+        }
+        ConnectionsCommand::Park(arguments) => {
+            park::run(&super::open_to_look(database).await?, &arguments).await
         }
         ConnectionsCommand::Retry(arguments) => retry(&arguments, database).await,
         ConnectionsCommand::Contact(arguments) => {
-            contact::run(&open_with_key(database).await?, &arguments).await
+            contact::run(&super::open_with_key(database).await?, &arguments).await
         }
     }
-}
-
-/// For what cannot be done without the key.
-async fn open_with_key(database: &DatabaseArgs) -> anyhow::Result<OpenDatabase> {
-    let mut reader = Reader::new(&environment);
-    let settings = reader.database(database);
-    let key = reader.encryption_key();
-    let is_embedded = matches!(settings, Some(DatabaseSettings::Embedded { .. }));
-    if key.is_none() && !is_embedded {
-        reader.key_is_missing();
-    }
-    let settings = reader.finish(settings)?;
-    let open = open_database(&settings, key, Arc::new(SystemClock::real())).await?;
-    open.require_current_schema().await?;
-    Ok(open)
 }
 
 /// Needs the key: whether a token is the newest of its shop is known by its hash.
 async fn retry(arguments: &RetryArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
-    let open = open_with_key(database).await?;
+    let open = super::open_with_key(database).await?;
     let retried = open.retry_connection(arguments.shop).await?;
     let (result, sentence) = described(retried);
     match arguments.json {
@@ -164,7 +155,7 @@ async fn forget(open: &OpenDatabase, salla_id: i64) -> anyhow::Result<Exit> {
     }
 }
 
-fn show(adopted: &[Adopted], arguments: &AdoptArgs) {
+fn show_adopted(adopted: &[Adopted], arguments: &AdoptArgs) {
     if arguments.json {
         let shops: Vec<Value> = adopted
             .iter()
@@ -174,7 +165,7 @@ fn show(adopted: &[Adopted], arguments: &AdoptArgs) {
         return;
     }
     if adopted.is_empty() {
-        line("All stored tokens belong to this database.");
+        line("All stored tokens belong to this database, and none is parked.");
         return;
     }
     let verb = match arguments.dry_run {

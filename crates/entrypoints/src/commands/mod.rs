@@ -8,6 +8,7 @@ pub mod demo;
 pub mod doctor;
 pub mod extend;
 pub mod import;
+pub mod keys;
 pub mod migrate;
 pub mod notifications;
 pub mod plan;
@@ -32,7 +33,7 @@ use std::sync::Arc;
 use importer::ports::clock::SystemClock;
 
 use crate::cli::DatabaseArgs;
-use crate::config::{Reader, environment};
+use crate::config::{DatabaseSettings, Reader, environment};
 use crate::wiring::{OpenDatabase, open_database};
 
 /// The database for a command that only looks: no key is needed, but tables that this
@@ -42,6 +43,21 @@ async fn open_to_look(arguments: &DatabaseArgs) -> anyhow::Result<OpenDatabase> 
     let settings = reader.database(arguments);
     let settings = reader.finish(settings)?;
     let open = open_database(&settings, None, Arc::new(SystemClock::real())).await?;
+    open.require_current_schema().await?;
+    Ok(open)
+}
+
+/// For what cannot be done without the key.
+async fn open_with_key(database: &DatabaseArgs) -> anyhow::Result<OpenDatabase> {
+    let mut reader = Reader::new(&environment);
+    let settings = reader.database(database);
+    let key = reader.encryption_key();
+    let is_embedded = matches!(settings, Some(DatabaseSettings::Embedded { .. }));
+    if key.is_none() && !is_embedded {
+        reader.key_is_missing();
+    }
+    let settings = reader.finish(settings)?;
+    let open = open_database(&settings, key, Arc::new(SystemClock::real())).await?;
     open.require_current_schema().await?;
     Ok(open)
 }

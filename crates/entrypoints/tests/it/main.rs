@@ -17,6 +17,7 @@ mod frozen;
 mod inbox;
 mod inside;
 mod jobs;
+mod keys;
 mod letters;
 mod logs;
 mod memory;

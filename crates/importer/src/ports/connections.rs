@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::connection_change::Tags;
 use domain::failure::{Disconnection, Failure};
 use domain::shop::MerchantId;
 use jiff::Timestamp;
@@ -124,6 +125,10 @@ pub trait Connections: Send + Sync {
     /// be spent), or a new one. Tokens are recognised by their hashes. When they end is taken from `given`
     /// where it was not known.
     async fn open(&self, given: &Tokens) -> Result<Connection, Failure>;
+
+    /// Keeps what is to be told with each change of the connection. Tokens that open another
+    /// shop than the one `named` keep what they have. May be repeated.
+    async fn tag(&self, id: ConnectionId, named: Option<i64>, tags: &Tags) -> Result<(), Failure>;
 
     /// Says whose connection it is. Other connections of the merchant stay on
     /// record but no longer count as the merchant's current one. A connection that is

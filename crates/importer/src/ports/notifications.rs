@@ -1,6 +1,7 @@
 //! What is told about the ends of imports: in the app, and through channels outside.
 
 use async_trait::async_trait;
+use domain::connection_change::{ConnectionChangeJob, ConnectionChangeKind, Tags};
 use domain::failure::Failure;
 use domain::job::{NotificationJob, NotificationKind};
 use domain::notification::Audience;
@@ -35,6 +36,23 @@ pub enum Recorded {
     Unknown,
 }
 
+/// What became of a shop's connection, for the app's backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionChange {
+    /// The same however often it is delivered, for receivers to recognise it.
+    pub id: Uuid,
+    pub kind: ConnectionChangeKind,
+    pub shop: ShopSummary,
+    /// Why it is broken, as a failure code.
+    pub reason: Option<String>,
+    /// Whether the tokens are refreshed here; unknown where they are forgotten.
+    pub is_owned: Option<bool>,
+    pub tags: Tags,
+    pub changed_at: Timestamp,
+    /// The channels that have taken it.
+    pub taken_by: Vec<String>,
+}
+
 /// Notifications in the database.
 #[async_trait]
 pub trait Notifications: Send + Sync {
@@ -47,6 +65,19 @@ pub trait Notifications: Send + Sync {
 
     /// May be repeated.
     async fn mark_delivered(&self, notice: Uuid, channel: &str) -> Result<(), Failure>;
+
+    /// Puts changes of connections that were noted on the queue, each once, and says how many
+    /// there were. What is older than a week stays where it is.
+    async fn send_connection_changes(&self) -> Result<u64, Failure>;
+
+    /// A change that is to be told, if there is such a one.
+    async fn connection_change(
+        &self,
+        job: &ConnectionChangeJob,
+    ) -> Result<Option<ConnectionChange>, Failure>;
+
+    /// May be repeated.
+    async fn mark_change_taken(&self, change: Uuid, channel: &str) -> Result<(), Failure>;
 }
 
 /// Which notifications to list.
@@ -99,6 +130,16 @@ pub trait Notifier: Send + Sync {
     /// dead letters at once, until the other side has been mended. Its text holds nothing
     /// secret and nothing personal.
     async fn deliver(&self, notice: &Notice) -> Result<(), Failure>;
+
+    /// Whether it is told of changes of connections as well.
+    fn takes_connection_changes(&self) -> bool {
+        false
+    }
+
+    /// As [`deliver`](Self::deliver), for a change of a connection.
+    async fn deliver_connection_change(&self, _: &ConnectionChange) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 /// Something that operators must know and that is no end of a run.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use domain::connection_change::Tags;
 use domain::failure::{DatabaseCause, Disconnection, Failure};
 use domain::shop::MerchantId;
 use importer::ports::connections::{
@@ -77,6 +78,10 @@ impl MemoryConnections {
 impl Connections for MemoryConnections {
     async fn open(&self, _: &Tokens) -> Result<Connection, Failure> {
         Ok(self.row())
+    }
+
+    async fn tag(&self, _: ConnectionId, _: Option<i64>, _: &Tags) -> Result<(), Failure> {
+        Ok(())
     }
 
     async fn bind(

@@ -1,10 +1,12 @@
 //! Tokens that the app's own backend has obtained, handed over.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use domain::connection_change::Tags;
 use importer::connect::Refused;
 use importer::ports::api_tokens::ApiScope;
 use importer::ports::connections::Tokens;
@@ -34,6 +36,9 @@ pub(super) struct ConnectionRequest {
     expires_at: Option<Timestamp>,
     /// What it allows, as Salla said.
     scope: Option<String>,
+    /// Names and values of your own, at most 20, which are sent with each event about the
+    /// connection. Without them those of the former connection stay.
+    tags: Option<BTreeMap<String, String>>,
 }
 
 impl ConnectionRequest {
@@ -148,16 +153,16 @@ pub(super) async fn put(
         (None, MerchantRef::Platform(number)) if caller.sees() == Sees::All => number,
         (None, _) => return Err(unknown_merchant()),
     };
+    let tags = request.tags.clone().map(Tags::new).transpose();
+    let tags = tags.map_err(|rule| Problem::invalid("tags", rule))?;
     let tokens = request.tokens()?;
     let mode = if tokens.refresh.is_some() {
         "owned"
     } else {
         "lent"
     };
-    let connected = api
-        .connect
-        .hand_over(salla_id, &tokens, caller.actor())
-        .await;
+    let (tags, actor) = (tags.as_ref(), caller.actor());
+    let connected = api.connect.hand_over(salla_id, &tokens, tags, actor).await;
     let connected = connected.map_err(refused)?;
     Ok(Json(ConnectionResponse {
         merchant_id: connected.merchant.0,

@@ -647,6 +647,19 @@ async fn a_backend_hands_over_the_tokens_of_its_shops() {
         lent.body
     );
     assert_eq!(lent.body["wasConnected"], true);
+    let tagged = json!({"accessToken": newer, "tags": {"tenant": "42"}});
+    assert_eq!(put(path, tagged).await.status, 200);
+    let tags = "SELECT tags::text FROM salla_sync.connections WHERE is_current";
+    assert_eq!(
+        one::<String>(&office.service, tags).await,
+        r#"{"tenant": "42"}"#
+    );
+    let noted =
+        "SELECT string_agg(kind, ',' ORDER BY changed_at, id) FROM salla_sync.connection_changes";
+    assert_eq!(
+        one::<String>(&office.service, noted).await,
+        "CONNECTION_CREATED,CONNECTION_REPLACED"
+    );
     let old = put(path, owned).await;
     assert_eq!((old.status, &old.body["code"]), (409, &"outdated".into()));
 
@@ -670,6 +683,16 @@ async fn a_backend_hands_over_the_tokens_of_its_shops() {
             "invalid_value",
         ),
         (json!({"refreshToken": refresh}), 422, "invalid_body"),
+        (
+            json!({"accessToken": "ory_at_y", "tags": {"a b": "x"}}),
+            422,
+            "invalid_value",
+        ),
+        (
+            json!({"accessToken": "ory_at_y", "tags": {"a": 1}}),
+            422,
+            "invalid_body",
+        ),
         (
             json!({"accessToken": "ory_at_y", "scope": "orders.read_write"}),
             422,

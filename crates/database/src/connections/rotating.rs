@@ -1,0 +1,171 @@
+//! From old keys to the current one, while other processes work.
+
+use std::sync::Arc;
+
+use domain::failure::Failure;
+use importer::ports::clock::Clock;
+use importer::ports::connections::ConnectionId;
+use secrecy::SecretString;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::connections::keyring::Keyring;
+use crate::connections::rows::{ConnectionRow, SEAL_FORMAT, seal, select_connection};
+use crate::connections::storing::leave_check;
+use crate::contacts::{self, ContactRow};
+use crate::failure::Trouble;
+use crate::retry::persistently;
+use crate::transaction::begin_durable;
+
+/// Sealed again in one transaction: whoever refreshes one of them waits for no longer.
+const AT_ONCE: i64 = 50;
+
+/// What a rotation has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rotated {
+    pub connections: u64,
+    pub contacts: u64,
+    /// Values that no key opens, left as they are: damaged ones, and those whose key is missing.
+    pub unreadable: u64,
+}
+
+/// In the sequence of their ids, so that what cannot be read is met once. Versions stay: the
+/// tokens are the same.
+const CONNECTIONS: &str = select_connection!(
+    "WHERE id > $1 AND key_id <> $2 AND access_token <> '' ORDER BY id LIMIT $3 FOR UPDATE"
+);
+
+const WRITE_CONNECTION: &str = "
+    UPDATE salla_sync.connections
+    SET access_token = $2, refresh_token = $3, key_id = $4, seal_format = $5 WHERE id = $1";
+
+const CONTACTS: &str = "
+    SELECT merchant_id, email, key_id, version, language, wants_email, is_set
+    FROM salla_sync.merchant_contacts
+    WHERE merchant_id > $1 AND key_id <> $2 ORDER BY merchant_id LIMIT $3 FOR UPDATE";
+
+const WRITE_CONTACT: &str =
+    "UPDATE salla_sync.merchant_contacts SET email = $2, key_id = $3 WHERE merchant_id = $1";
+
+/// How far a batch has come.
+struct Batch {
+    /// The last row; none where nothing was left.
+    last: Option<Uuid>,
+    sealed: u64,
+    unreadable: u64,
+}
+
+pub(crate) async fn rotate(
+    pool: &PgPool,
+    keyring: &Keyring,
+    clock: &Arc<dyn Clock>,
+) -> Result<Rotated, Failure> {
+    let mut rotated = Rotated::default();
+    let mut after = Uuid::nil();
+    loop {
+        let batch = persistently(clock, "sealing tokens with the current key", || {
+            connections(pool, keyring, after)
+        })
+        .await?;
+        rotated.connections += batch.sealed;
+        rotated.unreadable += batch.unreadable;
+        let Some(last) = batch.last else { break };
+        after = last;
+    }
+    after = Uuid::nil();
+    loop {
+        let batch = persistently(clock, "sealing addresses with the current key", || {
+            addresses(pool, keyring, after)
+        })
+        .await?;
+        rotated.contacts += batch.sealed;
+        rotated.unreadable += batch.unreadable;
+        let Some(last) = batch.last else { break };
+        after = last;
+    }
+    Ok(rotated)
+}
+
+async fn connections(pool: &PgPool, keyring: &Keyring, after: Uuid) -> Result<Batch, Trouble> {
+    let mut tx = begin_durable(pool).await?;
+    let rows: Vec<ConnectionRow> = sqlx::query_as(CONNECTIONS)
+        .bind(after)
+        .bind(keyring.current_id())
+        .bind(AT_ONCE)
+        .fetch_all(&mut *tx)
+        .await?;
+    let mut batch = Batch {
+        last: rows.last().map(|row| row.id),
+        sealed: 0,
+        unreadable: 0,
+    };
+    if !rows.is_empty() {
+        leave_check(&mut tx, keyring).await?;
+    }
+    for row in rows {
+        match row.tokens(keyring) {
+            Ok(tokens) => {
+                let bound_to = (row.version, row.salla_id);
+                let sealed = seal(keyring, ConnectionId(row.id), bound_to, &tokens)?;
+                sqlx::query(WRITE_CONNECTION)
+                    .bind(row.id)
+                    .bind(sealed.access)
+                    .bind(sealed.refresh)
+                    .bind(keyring.current_id())
+                    .bind(SEAL_FORMAT)
+                    .execute(&mut *tx)
+                    .await?;
+                batch.sealed += 1;
+            }
+            Err(_) => batch.unreadable += 1,
+        }
+    }
+    tx.commit().await?;
+    Ok(batch)
+}
+
+async fn addresses(pool: &PgPool, keyring: &Keyring, after: Uuid) -> Result<Batch, Trouble> {
+    let mut tx = begin_durable(pool).await?;
+    let rows: Vec<ContactRow> = sqlx::query_as(CONTACTS)
+        .bind(after)
+        .bind(keyring.current_id())
+        .bind(AT_ONCE)
+        .fetch_all(&mut *tx)
+        .await?;
+    let mut batch = Batch {
+        last: rows.last().map(|row| row.merchant_id),
+        sealed: 0,
+        unreadable: 0,
+    };
+    if !rows.is_empty() {
+        leave_check(&mut tx, keyring).await?;
+    }
+    for row in rows {
+        match row.address(keyring) {
+            Ok(Some(address)) => {
+                write_address(&mut tx, keyring, &row, &address).await?;
+                batch.sealed += 1;
+            }
+            Ok(None) => {}
+            Err(_) => batch.unreadable += 1,
+        }
+    }
+    tx.commit().await?;
+    Ok(batch)
+}
+
+async fn write_address(
+    tx: &mut PgConnection,
+    keyring: &Keyring,
+    row: &ContactRow,
+    address: &SecretString,
+) -> Result<(), Trouble> {
+    let place = contacts::place(row.merchant_id, row.version);
+    sqlx::query(WRITE_CONTACT)
+        .bind(row.merchant_id)
+        .bind(keyring.seal_for(&place, address)?)
+        .bind(keyring.current_id())
+        .execute(tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! `salla-sync connections park`: tokens that rest.
+
+use database::Parked;
+use domain::run::{Command, RunState};
+use domain::shop::MerchantId;
+use importer::ports::jobs::{Jobs, RunFilter};
+use importer::ports::merchants::{MerchantRef, Merchants as _};
+use serde_json::json;
+
+use crate::cli::ParkArgs;
+use crate::display::{self, line};
+use crate::exit::{Exit, UsageError};
+use crate::wiring::OpenDatabase;
+
+pub(super) async fn run(open: &OpenDatabase, arguments: &ParkArgs) -> anyhow::Result<Exit> {
+    if let Some(shop) = arguments.shop {
+        let found = open.database.merchants();
+        if found
+            .find(MerchantRef::Platform(shop), None)
+            .await?
+            .is_none()
+        {
+            return Err(UsageError::one(format!(
+                "no shop with Salla's number {shop} is known; `salla-sync connections list` shows \
+                 all"
+            ))
+            .into());
+        }
+    }
+    let dry_run = arguments.dry_run;
+    let parked = open
+        .database
+        .park_connections(arguments.shop, dry_run)
+        .await?;
+    let mut paused = 0_u64;
+    if !dry_run {
+        for merchant in parked.iter().filter_map(|parked| parked.merchant) {
+            paused += u64::from(pause(open.jobs().as_ref(), merchant).await?);
+        }
+    }
+    show(&parked, paused, arguments);
+    Ok(Exit::Done)
+}
+
+/// What works with tokens that it has in memory stops, too. Whether there was such a run.
+async fn pause(jobs: &dyn Jobs, merchant: MerchantId) -> anyhow::Result<bool> {
+    let filter = RunFilter {
+        merchant: Some(merchant),
+        state: None,
+        limit: 1,
+    };
+    let latest = jobs.list(&filter).await?.pop();
+    let Some((_, run)) = latest else {
+        return Ok(false);
+    };
+    let is_open = matches!(
+        run.state,
+        RunState::Pending | RunState::InProgress | RunState::Waiting
+    );
+    if is_open {
+        jobs.command(run.id, Command::Pause).await?;
+    }
+    Ok(is_open)
+}
+
+fn show(parked: &[Parked], paused: u64, arguments: &ParkArgs) {
+    if arguments.json {
+        let shops: Vec<_> = parked
+            .iter()
+            .map(|shop| json!({ "salla_id": shop.salla_id, "name": shop.name }))
+            .collect();
+        return display::json(&json!({
+            "dry_run": arguments.dry_run,
+            "parked": shops,
+            "paused_runs": paused,
+        }));
+    }
+    if parked.is_empty() {
+        return line("No connection serves, so none is parked.");
+    }
+    let verb = match arguments.dry_run {
+        true => "would rest",
+        false => "rest from now on",
+    };
+    line(format!(
+        "The tokens of {} connection(s) {verb}:",
+        parked.len()
+    ));
+    for shop in parked {
+        let name = shop
+            .name
+            .as_deref()
+            .unwrap_or("a shop that Salla has not named yet");
+        let number = shop
+            .salla_id
+            .map_or_else(String::new, |id| format!(" ({id})"));
+        line(format!("  {name}{number}"));
+    }
+    if !arguments.dry_run {
+        line(format!(
+            "{paused} import(s) are paused. `salla-sync connections adopt` lets the tokens serve \
+             again, and `salla-sync runs resume SHOP` an import go on."
+        ));
+    }
+}

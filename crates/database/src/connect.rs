@@ -29,6 +29,7 @@ use crate::merchants::PostgresMerchants;
 use crate::notifications::PostgresNotifications;
 use crate::overview::PostgresOverview;
 use crate::pooler::{Sessions, sessions};
+use crate::privacy::PostgresPrivacy;
 use crate::queue::PostgresQueue;
 use crate::rate_limits::PostgresRateLimits;
 use crate::records::PostgresRecords;
@@ -252,6 +253,11 @@ impl Database {
 
     pub fn connections(&self, keyring: Keyring) -> PostgresConnections {
         PostgresConnections::new(self.pool.clone(), self.clock.clone(), keyring)
+    }
+
+    /// Rows of people, exported and forgotten.
+    pub fn privacy(&self, keyring: Option<Keyring>) -> PostgresPrivacy {
+        PostgresPrivacy::new(self.pool.clone(), self.clock.clone(), keyring)
     }
 
     /// Whom e-mails reach; the key opens their addresses.

@@ -4,6 +4,7 @@ mod connections;
 mod doors;
 mod jobs;
 mod keys;
+mod privacy;
 mod tokens;
 
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub use doors::{
     AuditCommand, ListAuditArgs, ListSessionsArgs, RevokeSessionsArgs, SessionsCommand,
 };
 pub use keys::{GenerateArgs, KeyStatusArgs, KeysCommand, RotateArgs};
+pub use privacy::{ExportArgs, ForgetDataArgs};
 pub use tokens::{CreateTokenArgs, ListTokensArgs, RevokeTokenArgs, TokensCommand};
 
 #[derive(Debug, Parser)]
@@ -219,6 +221,22 @@ pub enum Command {
     /// Look at who did what that matters for security and privacy.
     #[command(subcommand)]
     Audit(AuditCommand),
+
+    /// Write out everything that is stored of a customer, as JSON.
+    #[command(after_help = "Example:\n  \
+        DATABASE_URL=postgres://… salla-sync export --customer 1227534533 --shop 1305146709 \\\n  \
+        --out customer.json\n\n\
+        Rows, raw records, records that were set aside, notifications and dead letters.")]
+    Export(ExportArgs),
+
+    /// Forget a customer, or everything of a shop, for good.
+    #[command(after_help = "Examples:\n  \
+        salla-sync forget --customer 1227534533 --shop 1305146709 --dry-run\n  \
+        salla-sync forget --shop 1305146709\n  \
+        salla-sync forget --expired --dry-run\n\n\
+        Later imports do not bring a forgotten customer back; orders stay with their amounts.\n\
+        While an import holds the shop, nothing is changed and the exit code is 4.")]
+    Forget(ForgetDataArgs),
 
     /// Create or upgrade salla-sync's tables.
     #[command(after_help = "Example:\n  DATABASE_URL=postgres://… salla-sync migrate")]

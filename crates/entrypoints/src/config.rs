@@ -4,6 +4,7 @@
 mod address;
 mod email;
 mod given;
+mod retention;
 mod token;
 mod web;
 

@@ -129,6 +129,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Tokens(command) => commands::tokens::run(command, database).await,
         Command::Sessions(command) => commands::sessions::run(command, database).await,
         Command::Audit(command) => commands::audit::run(command, database).await,
+        Command::Export(arguments) => commands::privacy::export(arguments, database).await,
+        Command::Forget(arguments) => commands::privacy::forget(arguments, database).await,
         Command::Migrate(arguments) => commands::migrate::run(arguments, database).await,
         Command::Doctor(arguments) => commands::doctor::run(arguments, database).await,
         Command::Psql(arguments) => commands::psql::run(arguments, database).await,

@@ -11,12 +11,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use database::{
-    ConnectSettings, Database, DerivedKey, KeyCheck, Keyring, PostgresConnections, Retried,
-    Rotated, SchemaState,
+    ConnectSettings, Database, DerivedKey, KeyCheck, Keyring, PostgresConnections, PostgresPrivacy,
+    Retried, Rotated, SchemaState,
 };
 use domain::failure::Failure;
 use domain::rejection::RejectionLimit;
+use domain::shop::MerchantId;
 use importer::clocks::{self, Agreement};
+use importer::forgetting::ForgettingPlatform;
 use importer::import::ImportSettings;
 use importer::memory::Memory;
 use importer::ports::clock::Clock;
@@ -32,6 +34,7 @@ use importer::ports::records::{StoredRecords, Translator};
 use importer::ports::runs::Runs;
 use importer::ports::traces::Traces;
 use importer::start::Starter;
+use salla_client::redact::Redacting;
 use salla_client::translate::StoredTexts;
 use secrecy::SecretString;
 
@@ -97,6 +100,20 @@ impl OpenDatabase {
             what: "addresses are needed but there is no key".to_owned(),
         })?;
         Ok(Arc::new(self.database.contacts(keyring)))
+    }
+
+    /// Rows of people. Whom a shop has forgotten only the key knows again.
+    pub fn privacy(&self) -> PostgresPrivacy {
+        self.database.privacy(self.keyring.clone())
+    }
+
+    /// The shop as an import may see it: whoever was forgotten is not in it.
+    pub async fn forgetting(
+        &self,
+        platform: Arc<dyn Platform>,
+        merchant: MerchantId,
+    ) -> Result<Arc<dyn Platform>, Failure> {
+        forgetting(&self.privacy(), platform, merchant).await
     }
 
     /// The keys that were given.
@@ -181,6 +198,21 @@ impl OpenDatabase {
             Some(Agreement::Agreed | Agreement::Doubtful(_)) | None => Ok(()),
         }
     }
+}
+
+async fn forgetting(
+    privacy: &PostgresPrivacy,
+    platform: Arc<dyn Platform>,
+    merchant: MerchantId,
+) -> Result<Arc<dyn Platform>, Failure> {
+    Ok(match privacy.forgotten(merchant).await? {
+        None => platform,
+        Some(forgotten) => Arc::new(ForgettingPlatform::new(
+            platform,
+            forgotten,
+            Arc::new(Redacting),
+        )),
+    })
 }
 
 /// How a process uses its connections.

@@ -56,6 +56,7 @@ mod dates;
 pub mod envelope;
 mod lenient;
 mod outside;
+pub mod redact;
 pub mod translate;
 pub mod webhook;
 mod wire;

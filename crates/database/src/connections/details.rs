@@ -101,34 +101,41 @@ pub struct KeyUse {
     pub ended: u64,
     /// Addresses of merchants.
     pub contacts: u64,
+    /// Secrets that outlive keys, such as the one by which forgotten customers are known.
+    pub secrets: u64,
 }
 
 impl KeyUse {
     pub fn values(&self) -> u64 {
-        self.serving + self.ended + self.contacts
+        self.serving + self.ended + self.contacts + self.secrets
     }
 }
 
 const KEY_USES: &str = "
     SELECT key_id,
         count(*) FILTER (WHERE kind = 'serving'), count(*) FILTER (WHERE kind = 'ended'),
-        count(*) FILTER (WHERE kind = 'contact')
+        count(*) FILTER (WHERE kind = 'contact'), count(*) FILTER (WHERE kind = 'secret')
     FROM (SELECT key_id, CASE state WHEN 'DISCONNECTED' THEN 'ended' ELSE 'serving' END AS kind
           FROM salla_sync.connections WHERE access_token <> ''
           UNION ALL
-          SELECT key_id, 'contact' FROM salla_sync.merchant_contacts WHERE key_id IS NOT NULL) s
+          SELECT key_id, 'contact' FROM salla_sync.merchant_contacts WHERE key_id IS NOT NULL
+          UNION ALL
+          SELECT key_id, 'secret' FROM salla_sync.sealed_secrets) s
     GROUP BY key_id";
 
 /// By the names of the keys.
 pub(crate) async fn key_uses(pool: &PgPool) -> Result<BTreeMap<String, KeyUse>, Trouble> {
-    let rows: Vec<(String, i64, i64, i64)> = sqlx::query_as(KEY_USES).fetch_all(pool).await?;
-    let uses = rows.into_iter().map(|(key_id, serving, ended, contacts)| {
-        let key_use = KeyUse {
-            serving: serving.unsigned_abs(),
-            ended: ended.unsigned_abs(),
-            contacts: contacts.unsigned_abs(),
-        };
-        (key_id, key_use)
-    });
+    let rows: Vec<(String, i64, i64, i64, i64)> = sqlx::query_as(KEY_USES).fetch_all(pool).await?;
+    let uses = rows
+        .into_iter()
+        .map(|(key_id, serving, ended, contacts, secrets)| {
+            let key_use = KeyUse {
+                serving: serving.unsigned_abs(),
+                ended: ended.unsigned_abs(),
+                contacts: contacts.unsigned_abs(),
+                secrets: secrets.unsigned_abs(),
+            };
+            (key_id, key_use)
+        });
     Ok(uses.collect())
 }

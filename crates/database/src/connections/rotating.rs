@@ -14,6 +14,7 @@ use crate::connections::rows::{ConnectionRow, SEAL_FORMAT, seal, select_connecti
 use crate::connections::storing::leave_check;
 use crate::contacts::{self, ContactRow};
 use crate::failure::Trouble;
+use crate::privacy::rotate_secrets;
 use crate::retry::persistently;
 use crate::transaction::begin_durable;
 
@@ -25,6 +26,7 @@ const AT_ONCE: i64 = 50;
 pub struct Rotated {
     pub connections: u64,
     pub contacts: u64,
+    pub secrets: u64,
     /// Values that no key opens, left as they are: damaged ones, and those whose key is missing.
     pub unreadable: u64,
 }
@@ -83,6 +85,19 @@ pub(crate) async fn rotate(
         let Some(last) = batch.last else { break };
         after = last;
     }
+    let (secrets, unreadable) = persistently(clock, "sealing secrets with the current key", || {
+        secrets(pool, keyring)
+    })
+    .await?;
+    rotated.secrets = secrets;
+    rotated.unreadable += unreadable;
+    Ok(rotated)
+}
+
+async fn secrets(pool: &PgPool, keyring: &Keyring) -> Result<(u64, u64), Trouble> {
+    let mut tx = begin_durable(pool).await?;
+    let rotated = rotate_secrets(&mut tx, keyring).await?;
+    tx.commit().await?;
     Ok(rotated)
 }
 

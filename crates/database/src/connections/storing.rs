@@ -337,7 +337,8 @@ const UNCHECKED: &str = select_connection!(
 );
 
 const KEYS_IN_USE: &str = "SELECT key_id FROM salla_sync.connections WHERE state <> 'DISCONNECTED'
-     UNION SELECT key_id FROM salla_sync.merchant_contacts WHERE key_id IS NOT NULL";
+     UNION SELECT key_id FROM salla_sync.merchant_contacts WHERE key_id IS NOT NULL
+     UNION SELECT key_id FROM salla_sync.sealed_secrets";
 
 const ADD_CHECK: &str = "
     INSERT INTO salla_sync.key_checks (key_id, sealed) VALUES ($1, $2)

@@ -7,7 +7,7 @@ mod order_rows;
 mod rejected;
 mod traces;
 mod tracks;
-mod turn;
+pub(crate) mod turn;
 
 use std::sync::Arc;
 

@@ -68,6 +68,7 @@ async fn everything_is_sealed_again_while_others_work() {
         Rotated {
             connections: 120,
             contacts: 1,
+            secrets: 0,
             unreadable: 0
         }
     );
@@ -81,6 +82,7 @@ async fn everything_is_sealed_again_while_others_work() {
         serving: 119,
         ended: 1,
         contacts: 1,
+        secrets: 0,
     };
     assert_eq!(
         uses,

@@ -29,6 +29,7 @@ mod notifications;
 mod parallel;
 mod parking;
 mod pooler;
+mod privacy;
 mod proof;
 mod queue;
 mod reading;

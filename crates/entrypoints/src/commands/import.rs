@@ -91,7 +91,8 @@ impl Ready {
     }
 
     pub async fn import(self, settings: ImportSettings, job: &Job) -> anyhow::Result<Exit> {
-        let outcome = watch_import(&self.open, self.platform, settings, self.clock, job).await?;
+        let platform = self.open.forgetting(self.platform, self.merchant).await?;
+        let outcome = watch_import(&self.open, platform, settings, self.clock, job).await?;
         Ok(report(job, outcome))
     }
 }

@@ -53,12 +53,13 @@ async fn rotate(open: &OpenDatabase, arguments: &RotateArgs) -> anyhow::Result<E
             "current": current,
             "connections": rotated.connections,
             "contacts": rotated.contacts,
+            "secrets": rotated.secrets,
             "unreadable": rotated.unreadable,
         }));
     } else {
         line(format!(
-            "{} connection(s) and {} address(es) are sealed with {current} now.",
-            rotated.connections, rotated.contacts
+            "{} connection(s), {} address(es) and {} secret(s) are sealed with {current} now.",
+            rotated.connections, rotated.contacts, rotated.secrets
         ));
         if rotated.unreadable > 0 {
             line(format!(
@@ -113,13 +114,14 @@ async fn status(open: &OpenDatabase, arguments: &KeyStatusArgs) -> anyhow::Resul
         display::json(&keys.iter().map(as_json).collect::<Vec<_>>());
         return Ok(Exit::Done);
     }
-    let mut table = Table::new(["key", "connections", "ended", "addresses", ""]);
+    let mut table = Table::new(["key", "connections", "ended", "addresses", "secrets", ""]);
     for key in &keys {
         table.row([
             key.id.clone(),
             key.uses.serving.to_string(),
             key.uses.ended.to_string(),
             key.uses.contacts.to_string(),
+            key.uses.secrets.to_string(),
             key.advice().to_owned(),
         ]);
     }
@@ -135,5 +137,6 @@ fn as_json(key: &KnownKey) -> Value {
         "connections": key.uses.serving,
         "ended_connections": key.uses.ended,
         "contacts": key.uses.contacts,
+        "secrets": key.uses.secrets,
     })
 }

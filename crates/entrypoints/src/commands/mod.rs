@@ -12,6 +12,7 @@ pub mod keys;
 pub mod migrate;
 pub mod notifications;
 pub mod plan;
+pub mod privacy;
 pub mod probe;
 pub mod psql;
 pub mod queue;
@@ -43,6 +44,18 @@ async fn open_to_look(arguments: &DatabaseArgs) -> anyhow::Result<OpenDatabase> 
     let settings = reader.database(arguments);
     let settings = reader.finish(settings)?;
     let open = open_database(&settings, None, Arc::new(SystemClock::real())).await?;
+    open.require_current_schema().await?;
+    Ok(open)
+}
+
+/// As [`open_to_look`], with the key if there is one: customers who were forgotten are known
+/// again by it.
+async fn open_to_compare(arguments: &DatabaseArgs) -> anyhow::Result<OpenDatabase> {
+    let mut reader = Reader::new(&environment);
+    let settings = reader.database(arguments);
+    let key = reader.encryption_key();
+    let settings = reader.finish(settings)?;
+    let open = open_database(&settings, key, Arc::new(SystemClock::real())).await?;
     open.require_current_schema().await?;
     Ok(open)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use importer::connect::ConnectSettings;
 use importer::ports::clock::{Clock, SystemClock};
 use importer::upkeep::Upkeep;
+use jiff::SignedDuration;
 use web::server::Limits;
 
 use crate::cli::{DatabaseArgs, ServeArgs};
@@ -25,6 +26,7 @@ pub async fn run(arguments: ServeArgs, database: &DatabaseArgs) -> anyhow::Resul
         reader.app_keys_are_missing();
     }
     let channels = reader.channels();
+    let retention = reader.retention();
     let web = reader.web();
     let key = reader.encryption_key();
     let is_embedded = matches!(settings, Some(DatabaseSettings::Embedded { .. }));
@@ -52,7 +54,7 @@ pub async fn run(arguments: ServeArgs, database: &DatabaseArgs) -> anyhow::Resul
         },
     };
     let worker = match arguments.with_worker {
-        true => Some(worker(&open, &parts, &arguments, &clock)?),
+        true => Some(worker(&open, &parts, &arguments, retention, &clock)?),
         false => None,
     };
     let behind = Behind::new(&open, &parts, &clock)?;
@@ -88,6 +90,7 @@ fn worker(
     open: &OpenDatabase,
     parts: &WebParts,
     arguments: &ServeArgs,
+    retention: Option<SignedDuration>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<service::Service> {
     let settings = service::ServiceSettings {
@@ -96,6 +99,7 @@ fn worker(
         import: wiring::import_settings(arguments.budget_share),
         channels: parts.channels.clone(),
         keep_fresh: arguments.keep_fresh,
+        retention,
     };
     Ok(service::Service::new(open, settings, clock.clone())?)
 }

@@ -31,7 +31,7 @@ pub async fn run(arguments: VerifyArgs, database: &DatabaseArgs) -> anyhow::Resu
     let mut reader = Reader::new(&environment);
     let settings = reader.salla(&arguments.tokens);
     let settings = reader.finish(settings)?;
-    let open = super::open_to_look(database).await?;
+    let open = super::open_to_compare(database).await?;
     let clock = Arc::new(SystemClock::real());
     let client = wiring::unstored_client(&settings, 1.0, clock)?;
     let shop = match client.shop_info().await {
@@ -46,7 +46,11 @@ pub async fn run(arguments: VerifyArgs, database: &DatabaseArgs) -> anyhow::Resu
         Ok(None) => {}
         Err(failure) => return Ok(super::import::failed(failure)),
     }
-    match compare(&open, client.as_ref(), &run, &arguments).await {
+    let platform = match open.forgetting(client, run.run.merchant).await {
+        Ok(platform) => platform,
+        Err(failure) => return Ok(super::import::failed(&failure)),
+    };
+    match compare(&open, platform.as_ref(), &run, &arguments).await {
         Ok(compared) => Ok(report(&run, &compared, &arguments)),
         Err(failure) => Ok(super::import::failed(&failure)),
     }

@@ -24,6 +24,7 @@ pub async fn run(arguments: WorkArgs, database: &DatabaseArgs) -> anyhow::Result
         reader.app_keys_are_missing();
     }
     let channels = reader.channels();
+    let retention = reader.retention();
     let key = reader.encryption_key();
     let is_embedded = matches!(settings, Some(DatabaseSettings::Embedded { .. }));
     if key.is_none() && !is_embedded {
@@ -51,6 +52,7 @@ pub async fn run(arguments: WorkArgs, database: &DatabaseArgs) -> anyhow::Result
             keep_fresh: arguments.keep_fresh,
             import: wiring::import_settings(arguments.budget_share),
             channels,
+            retention,
         },
         clock,
     )?;

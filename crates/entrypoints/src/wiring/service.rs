@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use database::Database;
+use database::{Database, PostgresPrivacy};
 use domain::failure::{Disconnection, Failure};
 use domain::notification::Audience;
 use domain::shop::MerchantId;
@@ -18,9 +18,11 @@ use importer::ports::notifications::{Alerts, Notifier};
 use importer::ports::platform::Platform as _;
 use importer::ports::queue::{DeadLetters, QueueName};
 use importer::ports::shops::{OpenShop, Shops};
+use importer::retention::Retention;
 use importer::stop::StopSignal;
 use importer::sweep::{Sweep, SweepSettings};
 use importer::worker::{Worker, WorkerPorts, WorkerSettings};
+use jiff::SignedDuration;
 use notifiers::{Email, Log, Route, Webhook};
 use salla_client::http::{base_builder, http_clients, token_client, way_to};
 use salla_client::oauth::OAuth;
@@ -28,10 +30,10 @@ use salla_client::pacing::Budget;
 use salla_client::tokens::{KeeperSettings, TokenKeeper, TokenSource};
 
 use crate::config::{AppSettings, Channels, WebhookSettings};
-use crate::wiring::OpenDatabase;
 use crate::wiring::connecting::{
     Client, after_the_last_request, client, require_shop, shared_customers_budget,
 };
+use crate::wiring::{OpenDatabase, forgetting};
 
 /// So many attempts in a row may fail without any progress before a run ends FAILED.
 const MOST_ATTEMPTS: u32 = 5;
@@ -42,6 +44,8 @@ pub struct ServiceSettings {
     pub jobs: usize,
     /// Shops whose history is there are brought up to date once in this time.
     pub keep_fresh: Option<Duration>,
+    /// For how long the data of a shop are kept that removed the app; `None`: for ever.
+    pub retention: Option<SignedDuration>,
     pub import: ImportSettings,
     pub channels: Channels,
 }
@@ -52,6 +56,7 @@ pub struct Service {
     pub sweep: Arc<Sweep>,
     pub desk: NotificationDesk,
     pub freshness: Option<Freshness>,
+    pub retention: Option<Retention>,
 }
 
 impl Service {
@@ -98,6 +103,12 @@ impl Service {
             clock: clock.clone(),
             every,
         });
+        let retention = settings.retention.map(|keep| Retention {
+            shops: Arc::new(open.privacy()),
+            audit: Arc::new(open.database.audit()),
+            clock: clock.clone(),
+            keep,
+        });
         let desk = NotificationDesk {
             queue: Arc::new(open.database.queue(QueueName::Notifications)),
             store: Arc::new(open.database.notifications()),
@@ -109,6 +120,7 @@ impl Service {
             sweep: Arc::new(sweep),
             desk,
             freshness,
+            retention,
         })
     }
 
@@ -121,6 +133,11 @@ impl Service {
             async {
                 if let Some(freshness) = &self.freshness {
                     freshness.run(stop).await;
+                }
+            },
+            async {
+                if let Some(retention) = &self.retention {
+                    retention.run(stop).await;
                 }
             }
         );
@@ -161,6 +178,7 @@ fn clients_for(jobs: usize) -> usize {
 /// [`Shops`] with the tokens that the database keeps.
 struct StoredShops {
     database: Database,
+    privacy: PostgresPrivacy,
     connections: Arc<dyn Connections>,
     salla: AppSettings,
     http: Vec<reqwest::Client>,
@@ -179,6 +197,7 @@ impl StoredShops {
     ) -> Result<Self, Failure> {
         Ok(Self {
             database: open.database.clone(),
+            privacy: open.privacy(),
             connections: open.connections()?,
             salla: settings.salla.clone(),
             http: http_clients(clients_for(settings.jobs))?,
@@ -225,6 +244,7 @@ impl Shops for StoredShops {
         let connections = self.connections.as_ref();
         require_shop(connections, connection.id, connection.salla_id, &shop).await?;
         platform.set_plan(&shop.plan);
+        let platform = forgetting(&self.privacy, platform, merchant).await?;
         Ok(OpenShop { platform, shop })
     }
 }

@@ -65,6 +65,7 @@ impl Office {
     pub(crate) fn worker(&self, channels: Channels) -> Service {
         let settings = ServiceSettings {
             keep_fresh: None,
+            retention: None,
             salla: self.service.salla().app,
             jobs: 4,
             import: ImportSettings {

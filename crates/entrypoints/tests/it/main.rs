@@ -25,6 +25,7 @@ mod observation;
 mod other_shop;
 mod output;
 mod parts;
+mod privacy;
 mod probe;
 mod process;
 mod receivers;

@@ -76,6 +76,7 @@ async fn a_worker_writes_nothing_of_another_shop() {
     let run = two.office.start().await;
     let settings = ServiceSettings {
         keep_fresh: None,
+        retention: None,
         salla: two.other_salla.app.clone(),
         jobs: 1,
         import: service.settings.clone(),

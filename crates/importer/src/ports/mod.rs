@@ -20,6 +20,7 @@ pub mod merchants;
 pub mod notifications;
 pub mod overview;
 pub mod platform;
+pub mod privacy;
 pub mod processes;
 pub mod queue;
 pub mod rate_limits;

@@ -1,0 +1,191 @@
+//! What is known of one customer or one shop: exported, and forgotten.
+
+mod customer;
+mod export;
+mod forgotten;
+mod mentions;
+mod shop;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::failure::{DatabaseCause, Failure};
+use domain::shop::MerchantId;
+use importer::ports::clock::Clock;
+use importer::ports::privacy::{Deleted, ExpiredShop, ExpiredShops, ForgottenCustomers, Redactor};
+use importer::ports::records::Turn;
+use jiff::Timestamp;
+use serde_json::Value;
+use sqlx::PgPool;
+
+pub use customer::ForgetCounts;
+
+use crate::connections::Keyring;
+use crate::retry::{persistently, persistently_at_length};
+use forgotten::Secret;
+
+pub(crate) use forgotten::rotate as rotate_secrets;
+
+/// Rows of people, exported and forgotten.
+#[derive(Clone, Debug)]
+pub struct PostgresPrivacy {
+    pool: PgPool,
+    clock: Arc<dyn Clock>,
+    /// Without it nobody who is forgotten is known again.
+    keyring: Option<Keyring>,
+}
+
+/// The forgotten customers of one shop.
+struct Forgotten {
+    secret: Secret,
+    merchant: MerchantId,
+    stand_ins: HashSet<i64>,
+}
+
+impl ForgottenCustomers for Forgotten {
+    fn stand_in(&self, customer: i64) -> Option<i64> {
+        let stand_in = self.secret.stand_in(self.merchant, customer);
+        self.stand_ins.contains(&stand_in).then_some(stand_in)
+    }
+}
+
+impl PostgresPrivacy {
+    pub(crate) fn new(pool: PgPool, clock: Arc<dyn Clock>, keyring: Option<Keyring>) -> Self {
+        Self {
+            pool,
+            clock,
+            keyring,
+        }
+    }
+
+    fn keyring(&self) -> Result<&Keyring, Failure> {
+        self.keyring.as_ref().ok_or_else(|| Failure::Database {
+            what: "customers of this shop are forgotten, and only SALLA_SYNC_KEY, which is not \
+                   set, knows them again; set it"
+                .to_owned(),
+            cause: DatabaseCause::Setup,
+        })
+    }
+
+    /// Who of a shop must not come back; `None`: nobody.
+    pub async fn forgotten(
+        &self,
+        merchant: MerchantId,
+    ) -> Result<Option<Arc<dyn ForgottenCustomers>>, Failure> {
+        let stand_ins = persistently(&self.clock, "reading who is forgotten", || {
+            forgotten::stand_ins(&self.pool, merchant)
+        })
+        .await?;
+        if stand_ins.is_empty() {
+            return Ok(None);
+        }
+        let keyring = self.keyring()?;
+        let secret = persistently(&self.clock, "reading how forgotten ones are known", || {
+            forgotten::secret(&self.pool, keyring)
+        })
+        .await?;
+        Ok(Some(Arc::new(Forgotten {
+            secret,
+            merchant,
+            stand_ins,
+        })))
+    }
+
+    /// Forgets a customer: nothing but the stand-in is left anywhere. With `dry_run` says only
+    /// what would be changed. May be repeated.
+    pub async fn forget_customer(
+        &self,
+        merchant: MerchantId,
+        customer: i64,
+        redactor: &dyn Redactor,
+        dry_run: bool,
+    ) -> Result<Turn<ForgetCounts>, Failure> {
+        let keyring = self.keyring.as_ref().ok_or_else(|| Failure::Database {
+            what: "SALLA_SYNC_KEY is not set, and the hash that is kept of a forgotten customer \
+                   is keyed with it; set it"
+                .to_owned(),
+            cause: DatabaseCause::Setup,
+        })?;
+        let now = self.clock.now();
+        let whom = (merchant, customer);
+        persistently_at_length(&self.clock, "forgetting a customer", || {
+            customer::forget(&self.pool, keyring, whom, redactor, dry_run, now)
+        })
+        .await
+    }
+
+    /// Everything that is stored of a customer, as JSON.
+    pub async fn export_customer(
+        &self,
+        merchant: MerchantId,
+        customer: i64,
+        redactor: &dyn Redactor,
+    ) -> Result<Value, Failure> {
+        persistently_at_length(&self.clock, "exporting a customer", || {
+            export::customer(&self.pool, merchant, customer, redactor)
+        })
+        .await
+    }
+
+    /// The shops that have a customer or an order of this customer.
+    pub async fn shops_of_customer(&self, customer: i64) -> Result<Vec<(i64, String)>, Failure> {
+        persistently(&self.clock, "looking for a customer's shops", || async {
+            let shops = sqlx::query_as(SHOPS_OF_CUSTOMER).bind(customer);
+            Ok(shops.fetch_all(&self.pool).await?)
+        })
+        .await
+    }
+
+    /// Deletes everything of a shop. With `dry_run` says only what would be deleted.
+    pub async fn forget_shop(
+        &self,
+        merchant: MerchantId,
+        dry_run: bool,
+    ) -> Result<Turn<Deleted>, Failure> {
+        persistently_at_length(&self.clock, "deleting a shop", || async {
+            let deleted = shop::delete(&self.pool, merchant, None, dry_run).await?;
+            // Without a condition it is done, or somebody is at it.
+            Ok(match deleted {
+                Turn::Done(deleted) => Turn::Done(deleted.unwrap_or_default()),
+                Turn::Held(holder) => Turn::Held(holder),
+            })
+        })
+        .await
+    }
+}
+
+const SHOPS_OF_CUSTOMER: &str = "
+    SELECT m.salla_id, m.name FROM salla_sync.merchants m
+    WHERE EXISTS (SELECT FROM salla.customers c WHERE c.merchant_id = m.id AND c.id = $1)
+       OR EXISTS (SELECT FROM salla.orders o WHERE o.merchant_id = m.id AND o.customer_id = $1)
+    ORDER BY m.salla_id";
+
+#[async_trait]
+impl ExpiredShops for PostgresPrivacy {
+    async fn expired(&self, before: Timestamp) -> Result<Vec<ExpiredShop>, Failure> {
+        persistently(&self.clock, "looking for shops whose time is over", || {
+            shop::expired(&self.pool, before)
+        })
+        .await
+    }
+
+    async fn delete_expired(
+        &self,
+        merchant: MerchantId,
+        before: Timestamp,
+    ) -> Result<Option<Deleted>, Failure> {
+        persistently_at_length(
+            &self.clock,
+            "deleting a shop whose time is over",
+            || async {
+                let deleted = shop::delete(&self.pool, merchant, Some(before), false).await?;
+                Ok(match deleted {
+                    Turn::Done(deleted) => deleted,
+                    Turn::Held(_) => None,
+                })
+            },
+        )
+        .await
+    }
+}

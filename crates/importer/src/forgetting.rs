@@ -1,0 +1,130 @@
+//! A platform in which forgotten customers are somebody else.
+//!
+//! What the platform says of them never reaches the import: a stand-in without any property
+//! takes their place, in lists, in orders and in raw texts. So lists have as many rows as the
+//! platform says, orders have their amounts, and nobody comes back.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use domain::customer::Customer;
+use domain::failure::Failure;
+use domain::order::{Order, OrderCustomer, OrderItem};
+use domain::shop::ShopInfo;
+use jiff::SignedDuration;
+
+use crate::ports::platform::{
+    Answer, BudgetReading, Decoded, Page, PageRequest, Platform, Records,
+};
+use crate::ports::privacy::{ForgottenCustomers, Redactor};
+
+pub struct ForgettingPlatform {
+    pub platform: Arc<dyn Platform>,
+    pub forgotten: Arc<dyn ForgottenCustomers>,
+    pub redactor: Arc<dyn Redactor>,
+    /// Orders of forgotten customers whose items may be requested next.
+    orders: Mutex<HashSet<i64>>,
+}
+
+impl ForgettingPlatform {
+    pub fn new(
+        platform: Arc<dyn Platform>,
+        forgotten: Arc<dyn ForgottenCustomers>,
+        redactor: Arc<dyn Redactor>,
+    ) -> Self {
+        Self {
+            platform,
+            forgotten,
+            redactor,
+            orders: Mutex::default(),
+        }
+    }
+
+    fn customer(&self, record: &mut Decoded<Customer>) {
+        let id = match &record.outcome {
+            Ok(customer) => Some(customer.id),
+            Err(rejection) => rejection.salla_id,
+        };
+        let Some(stand_in) = id.and_then(|id| self.forgotten.stand_in(id)) else {
+            return;
+        };
+        record.raw = self.redactor.customer(stand_in).into();
+        match &mut record.outcome {
+            Ok(customer) => *customer = nobody(stand_in),
+            Err(rejection) => rejection.salla_id = Some(stand_in),
+        }
+    }
+
+    fn order(&self, record: &mut Decoded<Order>) {
+        let known = match &record.outcome {
+            Ok(order) => order.customer.as_ref().and_then(OrderCustomer::id),
+            Err(_) => None,
+        };
+        let customer = known.or_else(|| self.redactor.customer_of(&record.raw));
+        let stand_in = customer.and_then(|id| self.forgotten.stand_in(id));
+        let Some(stand_in) = stand_in else { return };
+        record.raw = self.redactor.order(&record.raw, stand_in).into();
+        if let Ok(order) = &mut record.outcome {
+            if order.customer.is_some() {
+                order.customer = Some(OrderCustomer::Known(Box::new(nobody(stand_in))));
+            }
+            let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+            orders.insert(order.id);
+        }
+    }
+}
+
+/// All that is left of a customer.
+fn nobody(stand_in: i64) -> Customer {
+    Customer {
+        id: stand_in,
+        ..Customer::default()
+    }
+}
+
+#[async_trait]
+impl Platform for ForgettingPlatform {
+    async fn shop_info(&self) -> Result<ShopInfo, Failure> {
+        self.platform.shop_info().await
+    }
+
+    async fn list_page(&self, request: &PageRequest) -> Result<Page, Failure> {
+        let mut page = self.platform.list_page(request).await?;
+        match &mut page.records {
+            Records::Customers(records) => {
+                records.iter_mut().for_each(|record| self.customer(record));
+            }
+            Records::Orders(records) => records.iter_mut().for_each(|record| self.order(record)),
+            Records::Products(_) | Records::Categories(_) | Records::OrderStatuses(_) => {}
+        }
+        Ok(page)
+    }
+
+    async fn order_detail(&self, order_id: i64) -> Result<Option<Answer<Order>>, Failure> {
+        let mut answer = self.platform.order_detail(order_id).await?;
+        if let Some(answer) = &mut answer {
+            self.order(&mut answer.record);
+        }
+        Ok(answer)
+    }
+
+    async fn order_items(&self, order_id: i64) -> Result<Option<Answer<Vec<OrderItem>>>, Failure> {
+        let mut answer = self.platform.order_items(order_id).await?;
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answer) = &mut answer
+            && orders.remove(&order_id)
+        {
+            answer.record.raw = self.redactor.order_items(&answer.record.raw).into();
+        }
+        Ok(answer)
+    }
+
+    fn budget(&self) -> BudgetReading {
+        self.platform.budget()
+    }
+
+    fn clock_offset(&self) -> Option<SignedDuration> {
+        self.platform.clock_offset()
+    }
+}

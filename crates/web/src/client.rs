@@ -91,7 +91,7 @@ impl Network {
             Some(_) => return None,
             None => all,
         };
-        let host_bits = (length <= all).then_some(128 - before - length)?;
+        let host_bits = (length <= all).then(|| 128 - before - length)?;
         let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
         Some(Self {
             base: bits(address) & mask,

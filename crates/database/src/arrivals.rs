@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::failure::Failure;
+use domain::failure::{Disconnection, Failure};
 use importer::ports::arrivals::{Arrival, Arrivals};
 use importer::ports::clock::Clock;
 use importer::ports::connections::ConnectionId;
 use importer::ports::consents::{Consents, Returned, Use};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -40,7 +40,25 @@ const IS_UNSETTLED: &str =
 
 const UNSETTLED: &str = "
     SELECT connection_id, salla_id, authorized_at, received_at FROM salla_sync.arrivals
-    WHERE settled_at IS NULL ORDER BY received_at LIMIT $1";
+    WHERE settled_at IS NULL
+      AND (NOT $2 OR salla_id IS NULL
+           OR EXISTS (SELECT FROM salla_sync.shop_claims c WHERE c.salla_id = arrivals.salla_id))
+    ORDER BY received_at LIMIT $1";
+
+/// The version grows, so that a refresh that is under way stores nothing. Tokens that are a
+/// shop's by now stay.
+const FORGET: &str = "
+    WITH old AS (
+        UPDATE salla_sync.arrivals SET settled_at = $2, outcome = 'forgotten'
+        WHERE settled_at IS NULL AND received_at < $1
+        RETURNING connection_id, salla_id),
+    forgotten AS (
+        UPDATE salla_sync.connections c SET
+            state = 'DISCONNECTED', disconnected_why = $3, access_token = '',
+            refresh_token = NULL, refresh_started_at = NULL, refresh_intent = NULL,
+            version = version + 1, updated_at = $2
+        FROM old WHERE c.id = old.connection_id AND c.merchant_id IS NULL)
+    SELECT salla_id FROM old";
 
 const SETTLE: &str = "
     UPDATE salla_sync.arrivals SET settled_at = $2, outcome = $3
@@ -63,10 +81,11 @@ impl Arrivals for PostgresArrivals {
         .await
     }
 
-    async fn unsettled(&self, limit: u32) -> Result<Vec<Arrival>, Failure> {
+    async fn unsettled(&self, limit: u32, claimed_only: bool) -> Result<Vec<Arrival>, Failure> {
         persistently(&self.clock, "reading tokens that have arrived", || async {
             let rows: Vec<ArrivalRow> = sqlx::query_as(UNSETTLED)
                 .bind(i64::from(limit))
+                .bind(claimed_only)
                 .fetch_all(&self.pool)
                 .await?;
             let arrivals = rows.into_iter().map(|row| Arrival {
@@ -76,6 +95,19 @@ impl Arrivals for PostgresArrivals {
                 received_at: row.received_at.to_jiff(),
             });
             Ok(arrivals.collect())
+        })
+        .await
+    }
+
+    async fn forget(&self, before: Timestamp) -> Result<Vec<Option<i64>>, Failure> {
+        let now = self.clock.now();
+        let doing = "forgetting tokens that nobody has claimed";
+        persistently(&self.clock, doing, || async {
+            let forgotten = sqlx::query_scalar(FORGET)
+                .bind(before.to_sqlx())
+                .bind(now.to_sqlx())
+                .bind(Disconnection::Unclaimed.code());
+            Ok(forgotten.fetch_all(&self.pool).await?)
         })
         .await
     }

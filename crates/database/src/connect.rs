@@ -17,6 +17,7 @@ use crate::api_tokens::PostgresApiTokens;
 use crate::arrivals::PostgresArrivals;
 use crate::audit::PostgresAudit;
 use crate::budgets::{BudgetKey, PostgresBudget};
+use crate::claims::PostgresClaims;
 use crate::connections::{
     Adopted, ConnectionDetails, KeyUse, Keyring, Parked, PostgresConnections, adopt, details,
     foreign, key_uses, park,
@@ -225,6 +226,10 @@ impl Database {
 
     pub fn arrivals(&self) -> PostgresArrivals {
         PostgresArrivals::new(self.pool.clone(), self.clock.clone())
+    }
+
+    pub fn claims(&self) -> PostgresClaims {
+        PostgresClaims::new(self.pool.clone(), self.clock.clone())
     }
 
     pub fn audit(&self) -> PostgresAudit {

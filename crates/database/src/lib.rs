@@ -37,6 +37,7 @@ mod api_tokens;
 mod arrivals;
 mod audit;
 mod budgets;
+mod claims;
 mod columns;
 mod connect;
 mod connections;
@@ -76,6 +77,7 @@ pub use api_tokens::PostgresApiTokens;
 pub use arrivals::PostgresArrivals;
 pub use audit::PostgresAudit;
 pub use budgets::{BudgetKey, PostgresBudget};
+pub use claims::PostgresClaims;
 pub use connect::{ConnectSettings, Database};
 pub use connections::{
     Adopted, ConnectionDetails, DerivedKey, KeyCheck, KeyMismatch, KeyUse, Keyring, KeyringError,

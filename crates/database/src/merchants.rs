@@ -39,7 +39,8 @@ macro_rules! select_merchants {
     ($rest:literal) => {
         concat!(
             "SELECT m.id, m.salla_id, m.name, m.plan, m.uninstalled_at, c.state, \
-             c.disconnected_why FROM salla_sync.merchants m \
+             c.disconnected_why, k.account FROM salla_sync.merchants m \
+             LEFT JOIN salla_sync.shop_claims k ON k.salla_id = m.salla_id \
              LEFT JOIN salla_sync.connections c ON c.merchant_id = m.id AND c.is_current ",
             $rest
         )
@@ -62,6 +63,7 @@ struct MerchantRow {
     uninstalled_at: Option<jiff_sqlx::Timestamp>,
     state: Option<String>,
     disconnected_why: Option<String>,
+    account: Option<String>,
 }
 
 impl MerchantRow {
@@ -86,6 +88,7 @@ impl MerchantRow {
             },
             connection,
             uninstalled_at: self.uninstalled_at.map(jiff_sqlx::Timestamp::to_jiff),
+            account: self.account,
         })
     }
 }

@@ -200,6 +200,8 @@ pub enum Disconnection {
     Uninstalled,
     #[error("the shop's connection is parked: nothing is requested for it")]
     Parked,
+    #[error("nobody claimed the shop for seven days, so its tokens were forgotten")]
+    Unclaimed,
 }
 
 impl Disconnection {
@@ -216,6 +218,7 @@ impl Disconnection {
         NotAdopted,
         Uninstalled,
         Parked,
+        Unclaimed,
     }
 
     pub fn code(self) -> &'static str {
@@ -232,13 +235,16 @@ impl Disconnection {
             Self::NotAdopted => "not_adopted",
             Self::Uninstalled => "uninstalled",
             Self::Parked => "parked",
+            Self::Unclaimed => "unclaimed",
         }
     }
 
     /// The same of a job, whose tokens the database keeps.
     fn advice_on_a_job(self) -> &'static str {
         match self {
-            Self::NotConnected | Self::Uninstalled | Self::Parked => self.advice(),
+            Self::NotConnected | Self::Uninstalled | Self::Parked | Self::Unclaimed => {
+                self.advice()
+            }
             Self::TokenRejected
             | Self::RefreshRefused
             | Self::RefreshLost
@@ -281,6 +287,10 @@ impl Disconnection {
             Self::Uninstalled => {
                 "nothing is to be done unless the merchant wants the app back: installing it again \
                  connects the shop and starts its import"
+            }
+            Self::Unclaimed => {
+                "have the merchant install the app again, and claim the shop for an account within \
+                 seven days"
             }
             Self::TokenRejected => {
                 "put a valid token into SALLA_ACCESS_TOKEN (and SALLA_REFRESH_TOKEN with \

@@ -17,10 +17,12 @@ use futures::TryStreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 
+use crate::claims::{ClaimShops, NotClaimed, shown_up};
 use crate::import::Reading;
 use crate::ports::accounts::{Accounts, RedeemError};
 use crate::ports::arrivals::{Arrival, Arrivals};
 use crate::ports::audit::{Action, Actor, Audit, AuditEvent};
+use crate::ports::claims::{ClaimedBy, Claims, Link, NewClaim, Opens};
 use crate::ports::clock::{Clock, within};
 use crate::ports::connections::{Connection, Connections, Tokens};
 use crate::ports::connector::{Connector, Introduced, NotConnected};
@@ -53,6 +55,7 @@ pub struct ConnectPorts {
     pub starter: Starter,
     pub alerts: Vec<Arc<dyn Alerts>>,
     pub sessions: Arc<dyn Sessions>,
+    pub claims: Arc<dyn Claims>,
     pub audit: Arc<dyn Audit>,
     pub clock: Arc<dyn Clock>,
 }
@@ -63,6 +66,8 @@ pub struct ConnectSettings {
     pub import: Option<SyncDepth>,
     /// Tokens that may change a shop are taken as well.
     pub may_write: bool,
+    /// Tokens of shops that nobody has claimed wait.
+    pub claimed_only: bool,
 }
 
 /// A shop whose tokens serve.
@@ -89,6 +94,9 @@ pub enum Refused {
     /// A later authorization, or an uninstallation, has ended these tokens.
     #[error("newer tokens of the shop are stored, and serve")]
     Outdated,
+    /// The link was another account's; the shop stays where it is, and is connected.
+    #[error("the shop belongs to another account, and is not moved")]
+    OtherAccount,
     #[error("{0}")]
     Failure(#[from] Failure),
 }
@@ -101,7 +109,7 @@ fn outcome(connected: &Result<Connected, Refused>) -> Option<&'static str> {
         Err(Refused::Failure(_)) => Some("failed"),
         Err(Refused::OtherShop { .. }) => Some("other_shop"),
         Err(Refused::Outdated) => Some("outdated"),
-        Err(Refused::Redeem(_) | Refused::Scopes(_)) => Some("refused"),
+        Err(Refused::Redeem(_) | Refused::Scopes(_) | Refused::OtherAccount) => Some("refused"),
     }
 }
 
@@ -111,11 +119,15 @@ struct Given {
     named: Option<i64>,
     authorized_at: Option<Timestamp>,
     by: Actor,
+    /// What the browser that consented began with.
+    link: Option<Link>,
 }
 
 #[derive(Clone)]
 pub struct ConnectShops {
     pub ports: ConnectPorts,
+    /// Notified when tokens may be looked at.
+    pub arrived: Arc<tokio::sync::Notify>,
     pub settings: ConnectSettings,
 }
 
@@ -130,8 +142,25 @@ impl ConnectShops {
         }
     }
 
-    /// Redeems the code of a consent and connects the shop that gave it.
-    pub async fn redeem(&self, code: &SecretString) -> Result<Connected, Refused> {
+    /// Claims of the shops that are connected here.
+    pub fn claims(&self) -> ClaimShops {
+        ClaimShops {
+            claims: self.ports.claims.clone(),
+            merchants: self.ports.merchants.clone(),
+            starter: self.ports.starter.clone(),
+            audit: self.ports.audit.clone(),
+            clock: self.ports.clock.clone(),
+            claimed: self.arrived.clone(),
+        }
+    }
+
+    /// Redeems the code of a consent and connects the shop that gave it, to the account of the
+    /// link that the browser began with.
+    pub async fn redeem(
+        &self,
+        code: &SecretString,
+        link: Option<Link>,
+    ) -> Result<Connected, Refused> {
         let asked_at = self.ports.clock.now();
         let tokens = self.ports.accounts.redeem(code).await?;
         self.check_scopes(&tokens, None).await?;
@@ -148,6 +177,7 @@ impl ConnectShops {
             named: None,
             authorized_at: Some(asked_at),
             by: Actor::Browser,
+            link,
         };
         let connected = self.introduce(&connection, &given).await;
         if let Some(outcome) = outcome(&connected) {
@@ -182,6 +212,7 @@ impl ConnectShops {
             named: Some(named),
             authorized_at: None,
             by,
+            link: None,
         };
         self.introduce(&connection, &given).await
     }
@@ -212,8 +243,8 @@ impl ConnectShops {
     }
 
     /// Settles everything that arrives until a stop is requested. Several processes may do so
-    /// side by side. `wakeup` is notified when something has arrived here.
-    pub async fn settle_arrivals_until(&self, stop: &StopSignal, wakeup: &tokio::sync::Notify) {
+    /// side by side.
+    pub async fn settle_arrivals_until(&self, stop: &StopSignal) {
         loop {
             let settled = tokio::select! {
                 () = stop.requested() => return,
@@ -224,7 +255,7 @@ impl ConnectShops {
             }
             tokio::select! {
                 () = stop.requested() => return,
-                () = wakeup.notified() => {}
+                () = self.arrived.notified() => {}
                 () = self.ports.clock.sleep(SETTLE_EVERY) => {}
             }
         }
@@ -233,13 +264,39 @@ impl ConnectShops {
     /// Finds out whose the tokens are that have arrived, connects these shops and starts their
     /// imports. What fails for a while is tried again later.
     pub async fn settle_arrivals(&self) -> Result<(), Failure> {
-        let arrivals = self.ports.arrivals.unsettled(ARRIVALS_IN_ONE_GO).await?;
+        self.forget_old_arrivals().await?;
+        let claimed_only = self.settings.claimed_only;
+        let arrivals = self
+            .ports
+            .arrivals
+            .unsettled(ARRIVALS_IN_ONE_GO, claimed_only)
+            .await?;
         // One shop whose budget is used up keeps no other waiting.
         futures::stream::iter(arrivals.into_iter().map(Ok))
             .try_for_each_concurrent(ARRIVALS_SIDE_BY_SIDE, |arrival| async move {
                 self.settle_one(&arrival).await
             })
             .await
+    }
+
+    /// What nobody has claimed, or Salla has not vouched for, is not kept for ever.
+    async fn forget_old_arrivals(&self) -> Result<(), Failure> {
+        let before = self.ports.clock.now() - ARRIVALS_LAST;
+        for salla_id in self.ports.arrivals.forget(before).await? {
+            let shop = salla_id.map_or_else(|| "a shop".to_owned(), |id| format!("the shop {id}"));
+            let summary =
+                format!("the tokens of {shop} have waited for seven days, and are forgotten");
+            let advice = "have the merchant install the app again, and claim the shop for an \
+                          account: docs/web.md says how";
+            self.alert("tokens_forgotten", summary, advice).await;
+            let event = AuditEvent::new(Action::ConnectionRefused, Actor::Service);
+            let event = AuditEvent {
+                salla_id,
+                ..event.detail("tokens forgotten after seven days")
+            };
+            self.ports.audit.record(&event).await?;
+        }
+        Ok(())
     }
 
     async fn settle_one(&self, arrival: &Arrival) -> Result<(), Failure> {
@@ -250,9 +307,8 @@ impl ConnectShops {
                 what: "finding out whose arrived tokens are: no response in time".to_owned(),
             }))
         });
-        let is_over = clock.now().duration_since(arrival.received_at) > ARRIVALS_LAST;
         if let Err(Refused::Failure(failure)) = &settled {
-            if outcome(&settled).is_none() && !is_over {
+            if outcome(&settled).is_none() {
                 tracing::warn!(
                     shop = arrival.named, %failure,
                     "tokens that have arrived could not be settled; they wait"
@@ -282,6 +338,7 @@ impl ConnectShops {
             authorized_at: arrival.authorized_at,
             // A consent names no shop.
             by: arrival.named.map_or(Actor::Browser, |_| Actor::Salla),
+            link: None,
         };
         self.introduce(&connection, &given).await
     }
@@ -323,6 +380,7 @@ impl ConnectShops {
             }
         ));
         self.ports.audit.record(&event).await?;
+        self.claim(&introduced, given).await?;
         let run = self.start(&introduced).await?;
         tracing::info!(
             merchant = %introduced.merchant,
@@ -338,10 +396,37 @@ impl ConnectShops {
         })
     }
 
+    /// Whoever consents has shown up; whoever came with a link of an account is its customer.
+    async fn claim(&self, introduced: &Introduced, given: &Given) -> Result<(), Refused> {
+        if given.by != Actor::Browser {
+            return Ok(());
+        }
+        let salla_id = introduced.shop.salla_id;
+        let claim = match &given.link {
+            Some(Link {
+                opens: Opens::Account(account),
+                depth,
+            }) => NewClaim {
+                salla_id,
+                account: Some(account.clone()),
+                depth: *depth,
+                by: ClaimedBy::Link,
+            },
+            _ => shown_up(salla_id, ClaimedBy::Consent),
+        };
+        match self.claims().claim(&claim, given.by, None).await {
+            Ok(()) => Ok(()),
+            Err(NotClaimed::Failure(failure)) => Err(failure.into()),
+            Err(_) => Err(Refused::OtherAccount),
+        }
+    }
+
     /// A shop that is authorized once more, as after an update of the app, keeps the run that it
     /// has: somebody may have cancelled it.
     async fn start(&self, introduced: &Introduced) -> Result<Option<Run>, Failure> {
-        let Some(depth) = self.settings.import else {
+        let claim = self.ports.claims.of_shop(introduced.shop.salla_id).await?;
+        let wished = claim.and_then(|claim| claim.depth);
+        let Some(depth) = self.settings.import.map(|depth| wished.unwrap_or(depth)) else {
             return Ok(None);
         };
         if introduced.was_connected {

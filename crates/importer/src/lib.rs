@@ -36,6 +36,7 @@
 
 pub mod catching_up;
 mod claim;
+pub mod claims;
 pub mod clocks;
 pub mod connect;
 pub mod forgetting;

@@ -1,4 +1,5 @@
-//! Deleting what is over: sessions, limits that are whole again, old entries of the audit log.
+//! Deleting what is over: sessions, codes, links, limits that are whole again, old entries of the
+//! audit log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,6 +7,7 @@ use std::time::Duration;
 use domain::failure::Failure;
 use jiff::SignedDuration;
 
+use crate::claims::ClaimShops;
 use crate::ports::rate_limits::RateLimits;
 use crate::sessions::MerchantSessions;
 use crate::stop::StopSignal;
@@ -18,6 +20,7 @@ const AUDIT_LASTS: SignedDuration = SignedDuration::from_hours(400 * 24);
 pub struct Upkeep {
     pub sessions: MerchantSessions,
     pub limits: Arc<dyn RateLimits>,
+    pub claims: ClaimShops,
 }
 
 impl Upkeep {
@@ -36,6 +39,7 @@ impl Upkeep {
     async fn clear(&self) -> Result<(), Failure> {
         self.sessions.clear().await?;
         self.limits.clear().await?;
+        self.claims.clear().await?;
         let before = self.sessions.clock.now() - AUDIT_LASTS;
         self.sessions.audit.clear(before).await
     }

@@ -188,6 +188,41 @@ impl ShopHandle {
         Webhook::of_app(event, self.merchant_id(), at, data)
     }
 
+    /// `app.settings.updated`, with all settings as the merchant has left them.
+    pub fn settings_updated(&self, at: Timestamp, settings: serde_json::Value) -> Webhook {
+        let data = serde_json::json!({
+            "id": 1_234_567,
+            "app_name": "تطبيق",
+            "app_type": "app",
+            "settings": settings,
+        });
+        self.app_event_with("app.settings.updated", at, data)
+    }
+
+    /// What the merchant has filled in after the first install, in a form of Salla's.
+    pub fn onboarding_step(&self, slug: &str, at: Timestamp, fields: serde_json::Value) -> Webhook {
+        let data = serde_json::json!({ "slug": slug, "fields": fields });
+        self.app_event_with(&format!("app.onboarding.step.creating.{slug}"), at, data)
+    }
+
+    /// Everything that Salla sends around an install, in the order in which it happens: trial and
+    /// subscription may come before the authorization, and an update is followed by another one.
+    pub fn install_story(&self, at: Timestamp, settings: serde_json::Value) -> Vec<Webhook> {
+        let (access, refresh) = self.install_again();
+        let later = |seconds| at + jiff::SignedDuration::from_secs(seconds);
+        vec![
+            self.app_event("app.trial.started", at),
+            self.app_event("app.installed", later(1)),
+            self.authorized((&access, &refresh), later(2)),
+            self.app_event("app.subscription.started", later(3)),
+            self.settings_updated(later(4), settings),
+            self.app_event("app.trial.expired", later(5)),
+            self.app_event("app.subscription.renewed", later(6)),
+            self.app_event("app.updated", later(7)),
+            self.app_event("app.feedback.created", later(8)),
+        ]
+    }
+
     /// An event about a record of the shop, at this moment.
     pub fn record_event(&self, event: &str, id: i64) -> Webhook {
         Webhook::of_record(event, self.merchant_id(), self.now(), id)

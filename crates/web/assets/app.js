@@ -40,6 +40,13 @@ const WORDS = {
     tooMany: "طلبات كثيرة. ستُعاد المحاولة بعد قليل.",
     actionFailed: "لم يُنفَّذ الطلب. حدّث الصفحة ثم حاول من جديد.",
     reload: "إعادة التحميل",
+    codeHint: "أدخل الرمز الذي يعرضه لك التطبيق لربط هذا المتجر بحسابك فيه.",
+    code: "رمز الربط",
+    useCode: "اربط بحسابي",
+    unknown_code: "لا يوجد رمز كهذا. اكتبه كما يعرضه التطبيق.",
+    expired_code: "انتهت صلاحية الرمز. اطلب من التطبيق رمزًا جديدًا.",
+    spent_code: "استخدم متجر آخر هذا الرمز. اطلب من التطبيق رمزًا جديدًا.",
+    other_account: "هذا المتجر مرتبط بحساب آخر في التطبيق، ولا يُنقل من حساب إلى حساب.",
   },
   en: {
     title: "Your shop's import",
@@ -77,6 +84,13 @@ const WORDS = {
     tooMany: "Too many requests. This page tries again in a moment.",
     actionFailed: "That was not done. Load the page again, then retry.",
     reload: "Load again",
+    codeHint: "Type the code that the app shows to you, to connect this shop to your account there.",
+    code: "Code",
+    useCode: "Connect to my account",
+    unknown_code: "There is no such code. Type it as the app shows it.",
+    expired_code: "The code has expired. Have the app show another one.",
+    spent_code: "Another shop has used this code. Have the app show another one.",
+    other_account: "This shop is connected to another account of the app, and is not moved from one to the other.",
   },
 };
 
@@ -205,12 +219,16 @@ function show(...parts) {
   const section = element("section");
   if (!isFramed) section.append(element("h1", words.title));
   section.append(...parts.filter(Boolean));
-  app.replaceChildren(section);
+  const focused = document.activeElement;
+  app.replaceChildren(section, ...(session && session.wantsCode ? [codeForm()] : []));
+  if (focused && focused.isConnected) focused.focus();
   app.setAttribute("aria-busy", "false");
 }
 
 function say(word, ...more) {
-  shown = null;
+  const key = `${word} ${root.lang}`;
+  if (shown === key) return;
+  shown = key;
   last = () => show(element("p", words[word]), ...more.map((make) => make()));
   last();
 }
@@ -258,6 +276,43 @@ function bar(run) {
   made.value = run.percent;
   made.setAttribute("aria-label", words.progress);
   return made;
+}
+
+// One for the whole life of the page: what was typed stays while the rest changes.
+let form = null;
+
+function codeForm() {
+  if (form) return form;
+  form = element("section");
+  const inner = element("form");
+  const label = element("label", `${words.code} `);
+  const input = element("input");
+  const said = element("p", "", "failed");
+  const send = element("button", words.useCode);
+  input.name = "code";
+  input.autocomplete = "off";
+  input.spellcheck = false;
+  input.dir = "ltr";
+  input.maxLength = 40;
+  said.setAttribute("role", "alert");
+  label.append(input);
+  inner.append(element("p", words.codeHint), label, element("p"), send, said);
+  inner.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    send.disabled = true;
+    said.textContent = "";
+    try {
+      await request("POST", "/api/v1/session/claim", { code: input.value });
+      session = { ...session, ...(await request("GET", "/api/v1/session")) };
+      await look();
+    } catch (error) {
+      if (error.status === 401) failed(error);
+      else said.textContent = words[error.code] || words[error.status === 429 ? "tooMany" : "actionFailed"];
+    }
+    send.disabled = false;
+  });
+  form.append(inner);
+  return form;
 }
 
 function actions(status) {
@@ -361,7 +416,7 @@ async function look() {
       return again(SOON);
     }
     // What has not changed stays as it is, with the focus in it.
-    const text = JSON.stringify(status);
+    const text = JSON.stringify([status, session.wantsCode]);
     if (text !== shown) {
       last = () => view(status);
       last();

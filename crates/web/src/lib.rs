@@ -32,9 +32,11 @@
 
 pub mod api;
 mod client;
+mod codes;
 pub mod embedded;
 mod frame;
 pub mod limits;
+mod links;
 pub mod oauth;
 pub mod observed;
 pub mod pages;
@@ -52,6 +54,7 @@ use importer::ports::clock::Clock;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use client::{Peer, TrustedProxies};
+pub use codes::Codes;
 pub use frame::Random;
 pub use observed::Observed;
 pub use problem::Problem;
@@ -83,6 +86,7 @@ pub fn router(doors: Doors) -> Router {
         clock: doors.clock,
     };
     Router::new()
+        .merge(links::routes(doors.consents.clone()))
         .merge(oauth::routes(doors.consents))
         .merge(webhooks::routes(doors.webhooks))
         .merge(

@@ -25,6 +25,11 @@ pub(crate) const EXCHANGES: Rule = rule("exchanges", 60, MINUTE);
 /// Of tokens and sessions that are refused; good ones are not counted.
 pub(crate) const REFUSED_TOKENS: Rule = rule("refused_tokens", 20, MINUTE);
 
+/// Of links that are opened.
+pub(crate) const LINKS: Rule = rule("links", 20, MINUTE);
+/// Of codes that are typed, for each shop.
+pub(crate) const CODES: Rule = rule("codes", 10, Duration::from_secs(3_600));
+
 const fn rule(name: &'static str, burst: u32, per: Duration) -> Rule {
     Rule { name, burst, per }
 }

@@ -69,24 +69,10 @@ async fn begin(State(door): State<Arc<ConsentDoor>>, request: Request) -> Respon
     if let Err(problem) = door.sessions.limiter.take(CONSENTS, address).await {
         return for_browser(problem, &headers);
     }
-    let random = &*door.random;
-    // The same for all its tabs, each of which may come back.
-    let known = door.browser(&headers).map(str::to_owned);
-    let browser = known.or_else(|| new_browser(random));
-    let issued = browser.and_then(|browser| {
-        let state = door.states.issue(&browser, door.clock.now(), random)?;
-        Some((browser, state))
-    });
-    let Some((browser, state)) = issued else {
-        tracing::error!("the machine gives no random numbers, so no shop can be connected");
-        return Page::Failed.into_response();
-    };
-    let address = door.connect.ports.accounts.consent_address(&state);
-    let headers = [
-        (header::LOCATION, address),
-        (header::SET_COOKIE, door.cookie(&browser)),
-    ];
-    (StatusCode::SEE_OTHER, headers).into_response()
+    match door.new_state(&headers) {
+        Some((browser, state)) => door.send_to_salla(&browser, &state),
+        None => Page::Failed.into_response(),
+    }
 }
 
 #[derive(Deserialize)]
@@ -137,6 +123,32 @@ impl ConsentDoor {
             true => "__Host-salla-sync-connect",
             false => "salla-sync-connect",
         }
+    }
+
+    /// A browser and a state that only it can bring back. `None`: the machine has no randomness
+    /// to give.
+    pub(crate) fn new_state(&self, headers: &HeaderMap) -> Option<(String, String)> {
+        let random = &*self.random;
+        // The same for all its tabs, each of which may come back.
+        let known = self.browser(headers).map(str::to_owned);
+        let browser = known.or_else(|| new_browser(random));
+        let issued = browser.and_then(|browser| {
+            let state = self.states.issue(&browser, self.clock.now(), random)?;
+            Some((browser, state))
+        });
+        if issued.is_none() {
+            tracing::error!("the machine gives no random numbers, so no shop can be connected");
+        }
+        issued
+    }
+
+    pub(crate) fn send_to_salla(&self, browser: &str, state: &str) -> Response {
+        let address = self.connect.ports.accounts.consent_address(state);
+        let headers = [
+            (header::LOCATION, address),
+            (header::SET_COOKIE, self.cookie(browser)),
+        ];
+        (StatusCode::SEE_OTHER, headers).into_response()
     }
 
     fn cookie(&self, browser: &str) -> String {
@@ -193,7 +205,14 @@ impl ConsentDoor {
 
     async fn redeem(self: Arc<Self>, state: [u8; 32], code: SecretString) -> Page {
         let _under_way = self.redeeming.read().await;
-        let page = page_of(self.connect.redeem(&code).await);
+        let link = match self.connect.ports.claims.link_of_state(&state).await {
+            Ok(link) => link,
+            Err(failure) => {
+                tracing::error!(%failure, "whose link began a consent could not be read");
+                return Page::Failed;
+            }
+        };
+        let page = page_of(self.connect.redeem(&code, link).await);
         let text = serde_json::to_string(&page).unwrap_or_default();
         if let Err(failure) = self.consents.finish(&state, &text).await {
             tracing::warn!(%failure, "what a merchant was shown could not be stored");
@@ -266,6 +285,7 @@ fn page_of(connected: Result<importer::connect::Connected, Refused>) -> Page {
         Refused::Scopes(_) => Page::Scopes,
         Refused::OtherShop { .. } => Page::OtherShop,
         Refused::Outdated => Page::Outdated,
+        Refused::OtherAccount => Page::OtherAccount,
         // The tokens are stored, so the rest needs no merchant.
         Refused::Failure(failure) if failure.resumes_by_itself() => Page::Pending,
         Refused::Failure(_) => Page::Failed,
@@ -297,8 +317,11 @@ impl Page {
             Self::Scopes => "scopes_refused",
             Self::Outdated => "outdated",
             Self::OtherShop => "other_shop",
+            Self::OtherAccount => "other_account",
             Self::TooMany => "too_many",
-            Self::Failed | Self::NotOffered => "failed",
+            Self::Failed | Self::NotOffered | Self::Link | Self::LinkOver | Self::ToSalla => {
+                "failed"
+            }
             Self::Unreadable => "unreadable",
         }
     }

@@ -40,6 +40,13 @@ pub enum Page {
     Scopes,
     Outdated,
     OtherShop,
+    /// The shop is connected, and stays with the account that has it.
+    OtherAccount,
+    /// Somebody has opened a link, which is used by a button.
+    Link,
+    LinkOver,
+    /// The browser goes on to Salla's consent.
+    ToSalla,
     TooMany,
     /// Something that the operator must mend.
     Failed,
@@ -63,6 +70,9 @@ impl Page {
             | Self::Busy
             | Self::Pending
             | Self::Outdated => StatusCode::OK,
+            Self::Link | Self::ToSalla => StatusCode::OK,
+            Self::LinkOver => StatusCode::GONE,
+            Self::OtherAccount => StatusCode::CONFLICT,
             Self::Suspicious | Self::Scopes | Self::OtherShop => StatusCode::FORBIDDEN,
             Self::Expired | Self::CodeRefused | Self::Unreadable => StatusCode::BAD_REQUEST,
             Self::SallaAway => StatusCode::BAD_GATEWAY,
@@ -86,6 +96,10 @@ impl Page {
             Self::Connected { .. } | Self::AlreadyConnected { .. } => Some(FOLLOW),
             Self::Busy
             | Self::TooMany
+            | Self::OtherAccount
+            | Self::Link
+            | Self::LinkOver
+            | Self::ToSalla
             | Self::Pending
             | Self::Outdated
             | Self::OtherShop
@@ -128,6 +142,12 @@ fn section(language: &str, direction: &str, words: &Words, action: Option<(&str,
     let texts: String = texts
         .map(|text| format!("<p>{}</p>\n", escape(text)))
         .collect();
+    let button = words.button.map_or_else(String::new, |label| {
+        format!(
+            "<form method=\"post\"><button class=\"action\">{}</button></form>\n",
+            escape(label)
+        )
+    });
     let action = action.map_or_else(String::new, |(to, label)| {
         format!(
             "<p><a class=\"action\" href=\"{to}\">{}</a></p>\n",
@@ -135,7 +155,7 @@ fn section(language: &str, direction: &str, words: &Words, action: Option<(&str,
         )
     });
     format!(
-        "<section lang=\"{language}\" dir=\"{direction}\">\n<h1>{}</h1>\n{texts}{action}</section>\n",
+        "<section lang=\"{language}\" dir=\"{direction}\">\n<h1>{}</h1>\n{texts}{action}{button}</section>\n",
         escape(&words.title),
     )
 }
@@ -167,14 +187,14 @@ section { background: #fff; border-radius: 8px; padding: 1.5rem 2rem; margin-blo
   text-align: start; }
 h1 { font-size: 1.4rem; margin-block: 0 .5rem; color: #004d5b; }
 p { margin-block: .5rem; }
-a.action { display: inline-block; background: #004d5b; color: #fff; padding: .5rem 1.25rem;
-  border-radius: 6px; text-decoration: none; }
-a.action:focus-visible { outline: 3px solid #00b259; outline-offset: 2px; }
+.action { display: inline-block; background: #004d5b; color: #fff; padding: .5rem 1.25rem;
+  border: 0; border-radius: 6px; text-decoration: none; font: inherit; cursor: pointer; }
+.action:focus-visible { outline: 3px solid #00b259; outline-offset: 2px; }
 @media (prefers-color-scheme: dark) {
   body { background: #1d1e20; color: #f8f8f8; }
   section { background: #2a2b2e; }
   h1 { color: #baefe3; }
-  a.action { background: #baefe3; color: #1d1e20; }
+  .action { background: #baefe3; color: #1d1e20; }
 }
 ";
 
@@ -222,6 +242,10 @@ mod tests {
             Page::Outdated,
             Page::OtherShop,
             Page::TooMany,
+            Page::OtherAccount,
+            Page::Link,
+            Page::LinkOver,
+            Page::ToSalla,
             Page::Failed,
             Page::Unreadable,
             Page::NotOffered,

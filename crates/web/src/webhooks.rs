@@ -13,11 +13,16 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use domain::failure::Failure;
+use importer::claims::NotClaimed;
 use importer::connect::{ConnectShops, Refused};
 use importer::metrics;
+use importer::ports::audit::Actor;
 use importer::ports::webhooks::{Event, WebhookError};
-use tokio::sync::Notify;
+use importer::start::SyncDepth;
+use secrecy::SecretString;
 
+use crate::codes::Codes;
+use crate::limits::{CODES, Limiter};
 use crate::problem::Problem;
 
 /// A webhook with a whole order takes some ten thousand bytes.
@@ -31,8 +36,8 @@ pub trait Webhooks: Send + Sync {
 pub struct WebhookDoor {
     pub webhooks: Arc<dyn Webhooks>,
     pub connect: ConnectShops,
-    /// Notified when tokens have arrived.
-    pub arrived: Arc<Notify>,
+    pub codes: Codes,
+    pub limiter: Limiter,
 }
 
 pub(crate) fn routes(door: Option<Arc<WebhookDoor>>) -> Router {
@@ -143,11 +148,45 @@ fn kind(event: &Event) -> &'static str {
         Event::Uninstalled { .. } => "uninstalled",
         Event::RecordChanged { .. } => "changed",
         Event::RecordDeleted { .. } => "deleted",
+        Event::SettingsChanged { .. } => "settings",
         Event::Other { .. } => "other",
     }
 }
 
 impl WebhookDoor {
+    /// Salla shows the merchant nothing of what comes of it, so nothing is refused with a status.
+    async fn settings_changed(
+        &self,
+        merchant: i64,
+        code: Option<SecretString>,
+        depth: Option<SyncDepth>,
+    ) -> Result<Outcome, Failure> {
+        let claims = self.connect.claims();
+        let claimed = match code.map(|code| self.codes.hmac(&code)) {
+            Some(Some(hmac)) => {
+                let shop = merchant.to_string();
+                if self.limiter.take_as(CODES, &shop).await.is_err() {
+                    return Ok(REFUSED);
+                }
+                let by = (Actor::Salla, None);
+                claims.by_code(&hmac, merchant, depth, by).await
+            }
+            Some(None) => Err(NotClaimed::UnknownCode),
+            None => match depth {
+                Some(depth) => claims.wish(merchant, depth).await,
+                None => return Ok(IGNORED),
+            },
+        };
+        match claimed {
+            Ok(()) => Ok(ACCEPTED),
+            Err(NotClaimed::Failure(failure)) => Err(failure),
+            Err(refused) => {
+                tracing::warn!(shop = merchant, %refused, "a code in the settings claims no shop");
+                Ok(REFUSED)
+            }
+        }
+    }
+
     async fn act(&self, event: Event) -> Result<Outcome, Failure> {
         match event {
             Event::StoreAuthorized {
@@ -156,7 +195,7 @@ impl WebhookDoor {
                 created_at,
             } => match self.connect.receive(merchant, &tokens, created_at).await {
                 Ok(()) => {
-                    self.arrived.notify_one();
+                    self.connect.arrived.notify_one();
                     Ok(ACCEPTED)
                 }
                 Err(Refused::Failure(failure)) => Err(failure),
@@ -188,6 +227,14 @@ impl WebhookDoor {
                     false => UNKNOWN_SHOP,
                 },
             ),
+            Event::SettingsChanged {
+                merchant,
+                code,
+                depth_months,
+            } => {
+                let depth = depth_months.and_then(SyncDepth::of_months);
+                self.settings_changed(merchant, code, depth).await
+            }
             Event::Other { event } => {
                 tracing::debug!(event, "a webhook that concerns no import");
                 Ok(IGNORED)

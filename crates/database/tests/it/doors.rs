@@ -1,13 +1,17 @@
-//! Sessions, rate limits and the audit log, which several servers share.
+//! Sessions, rate limits, the audit log and claims, which several servers share.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use database::testing::TestDatabase;
 use importer::ports::audit::{Action, Actor, Audit as _, AuditEvent, AuditFilter};
+use importer::ports::claims::{
+    Account, Claimed, ClaimedBy, Claims as _, NewClaim, NewCode, NewLink, Opens, UsedCode,
+};
 use importer::ports::clock::Clock as _;
 use importer::ports::rate_limits::{RateLimits as _, Rule, Taken};
 use importer::ports::sessions::{Carrier, FoundSession, NewSession, OpenedBy, Sessions as _};
+use importer::start::SyncDepth;
 use importer::testing::clock::DrivenClock;
 use jiff::Timestamp;
 
@@ -185,4 +189,124 @@ async fn the_audit_log_is_found_by_shop_action_and_time() {
     assert_eq!(list(since).await, ["token_created"]);
     audit.clear(clock.now()).await.unwrap();
     assert_eq!(list(AuditFilter::default()).await, ["token_created"]);
+}
+
+fn account(name: &str) -> Account {
+    Account::new(name).unwrap()
+}
+
+fn claim(salla_id: i64, name: Option<&str>) -> NewClaim {
+    NewClaim {
+        salla_id,
+        account: name.map(account),
+        depth: None,
+        by: ClaimedBy::Link,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_accounts_that_claim_a_shop_at_once_one_has_it_and_keeps_it() {
+    let (_, db) = open().await;
+    let claims = db.database().claims();
+    assert_eq!(claims.claim(&claim(7, None)).await.unwrap(), Claimed::New);
+    assert_eq!(claims.claim(&claim(7, None)).await.unwrap(), Claimed::Same);
+    let names: Vec<String> = (0..8).map(|number| format!("tenant-{number}")).collect();
+    let claiming = names.iter().map(|name| {
+        let (claims, claim) = (claims.clone(), claim(7, Some(name)));
+        async move { claims.claim(&claim).await.unwrap() }
+    });
+    let claimed = futures::future::join_all(claiming).await;
+    let winner = claimed.iter().position(|claimed| *claimed == Claimed::New);
+    let winner = &names[winner.unwrap()];
+    let others = claimed
+        .iter()
+        .filter(|claimed| **claimed == Claimed::OtherAccount);
+    assert_eq!(others.count(), 7, "{claimed:?}");
+    let stored = claims.of_shop(7).await.unwrap().unwrap();
+    assert_eq!(stored.account.as_ref(), Some(winner));
+    assert_eq!(claims.claim(&claim(7, None)).await.unwrap(), Claimed::Same);
+    let shops = claims.of_account(&account(winner)).await.unwrap();
+    assert_eq!(
+        shops.iter().map(|shop| shop.salla_id).collect::<Vec<_>>(),
+        [7]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_serves_one_shop_and_a_link_one_browser() {
+    let (clock, db) = open().await;
+    let claims = db.database().claims();
+    let code = NewCode {
+        hmac: [1; 32],
+        account: account("tenant-42"),
+        depth: Some(SyncDepth::Months24),
+        expires_at: clock.now() + HOUR,
+    };
+    claims.add_code(&code).await.unwrap();
+    let use_code = |shop: i64| {
+        let claims = claims.clone();
+        async move { claims.use_code(&[1; 32], shop, None).await.unwrap() }
+    };
+    let used = futures::future::join_all((0..6).map(use_code)).await;
+    let winners = used
+        .iter()
+        .filter(|used| **used == UsedCode::Claimed(Claimed::New));
+    assert_eq!(winners.count(), 1, "{used:?}");
+    assert_eq!(
+        used.iter().filter(|used| **used == UsedCode::Spent).count(),
+        5,
+        "{used:?}"
+    );
+    let winner = used
+        .iter()
+        .position(|used| *used != UsedCode::Spent)
+        .unwrap();
+    let winner = i64::try_from(winner).unwrap();
+    let depth = claims.of_shop(winner).await.unwrap().unwrap().depth;
+    assert_eq!(depth, Some(SyncDepth::Months24));
+    // Salla sends the settings again, also when the hour is over.
+    clock.advance(2 * HOUR);
+    assert_eq!(use_code(winner).await, UsedCode::Claimed(Claimed::Same));
+
+    let late = NewCode {
+        hmac: [2; 32],
+        expires_at: clock.now() + HOUR,
+        ..code
+    };
+    claims.add_code(&late).await.unwrap();
+    claims.claim(&claim(99, Some("another"))).await.unwrap();
+    let taken = claims.use_code(&[2; 32], 99, None).await.unwrap();
+    assert_eq!(taken, UsedCode::Claimed(Claimed::OtherAccount));
+    clock.advance(HOUR);
+    let expired = claims.use_code(&[2; 32], 100, None).await.unwrap();
+    assert_eq!(
+        expired,
+        UsedCode::Expired,
+        "it claimed nothing, so it was not spent"
+    );
+    let unknown = claims.use_code(&[3; 32], 100, None).await.unwrap();
+    assert_eq!(unknown, UsedCode::Unknown);
+
+    let link = NewLink {
+        hash: [4; 32],
+        opens: Opens::Account(account("tenant-42")),
+        depth: None,
+        expires_at: clock.now() + HOUR,
+    };
+    claims.add_link(&link).await.unwrap();
+    assert!(claims.has_link(&[4; 32]).await.unwrap());
+    let use_link = |state: u8| {
+        let claims = claims.clone();
+        async move { claims.use_link(&[4; 32], Some(&[state; 32])).await.unwrap() }
+    };
+    let used = futures::future::join_all((10..16).map(use_link)).await;
+    assert_eq!(used.iter().flatten().count(), 1, "{used:?}");
+    let state = 10 + u8::try_from(used.iter().position(Option::is_some).unwrap()).unwrap();
+    assert!(!claims.has_link(&[4; 32]).await.unwrap());
+    let began = claims.link_of_state(&[state; 32]).await.unwrap().unwrap();
+    assert_eq!(began.opens, link.opens);
+    let later = clock.now() + 48 * HOUR;
+    claims.clear(later, later).await.unwrap();
+    assert_eq!(claims.link_of_state(&[state; 32]).await.unwrap(), None);
+    assert_eq!(use_code(winner).await, UsedCode::Unknown);
 }

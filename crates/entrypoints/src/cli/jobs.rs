@@ -82,6 +82,11 @@ pub struct ServeArgs {
     #[arg(long)]
     pub allow_write_scopes: bool,
 
+    /// Connect only shops that an account of the app has claimed; tokens of others wait,
+    /// encrypted, for seven days.
+    #[arg(long)]
+    pub claimed_only: bool,
+
     /// Connections to PostgreSQL.
     #[arg(long, default_value_t = 16, value_name = "N",
           value_parser = clap::value_parser!(u32).range(2..))]

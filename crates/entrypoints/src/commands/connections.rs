@@ -6,7 +6,10 @@ mod show;
 
 use database::{Adopted, Retried};
 use importer::connect::cancel_open_run;
+use importer::ports::audit::{Action, Actor, Audit as _, AuditEvent};
+use importer::ports::clock::SystemClock;
 use importer::ports::merchants::{MerchantConnection, MerchantRecord, Merchants as _, Uninstalled};
+use importer::ports::sessions::Sessions as _;
 use serde_json::{Value, json};
 
 use crate::cli::{AdoptArgs, ConnectionsCommand, DatabaseArgs, ListConnectionsArgs, RetryArgs};
@@ -27,6 +30,11 @@ pub async fn run(command: ConnectionsCommand, database: &DatabaseArgs) -> anyhow
             let open = super::open_to_look(database).await?;
             let (shop, dry_run) = (arguments.shop, arguments.dry_run);
             let adopted = open.database.adopt_connections(shop, dry_run).await?;
+            if !dry_run && !adopted.is_empty() {
+                let event = AuditEvent::new(Action::TokensAdopted, Actor::Operator);
+                let event = event.detail(format!("{} connection(s)", adopted.len()));
+                open.database.audit().record(&event).await?;
+            }
             show_adopted(&adopted, &arguments);
             Ok(Exit::Done)
         }
@@ -137,6 +145,7 @@ fn as_json(merchant: &MerchantRecord) -> Value {
         "state": state,
         "reason": reason,
         "uninstalled_at": merchant.uninstalled_at,
+        "account": merchant.account,
     })
 }
 
@@ -149,6 +158,9 @@ async fn forget(open: &OpenDatabase, salla_id: i64) -> anyhow::Result<Exit> {
         .into()),
         Uninstalled::Forgotten(merchant) | Uninstalled::AuthorizedSince(merchant) => {
             cancel_open_run(open.jobs().as_ref(), merchant).await?;
+            open.database.sessions().revoke_all(salla_id).await?;
+            let event = AuditEvent::new(Action::TokensForgotten, Actor::Operator);
+            open.database.audit().record(&event.shop(salla_id)).await?;
             line("The shop's tokens are forgotten and its import is cancelled.");
             Ok(Exit::Done)
         }

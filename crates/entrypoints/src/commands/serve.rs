@@ -51,6 +51,7 @@ pub async fn run(arguments: ServeArgs, database: &DatabaseArgs) -> anyhow::Resul
         connect: ConnectSettings {
             import: arguments.import_on_connect.depth(),
             may_write: arguments.allow_write_scopes,
+            claimed_only: arguments.claimed_only,
         },
     };
     let worker = match arguments.with_worker {
@@ -76,10 +77,11 @@ pub async fn run(arguments: ServeArgs, database: &DatabaseArgs) -> anyhow::Resul
             worker.run(&stop).await;
         }
     };
-    let settled = behind.connect.settle_arrivals_until(&stop, &behind.arrived);
+    let settled = behind.connect.settle_arrivals_until(&stop);
     let upkeep = Upkeep {
         sessions: behind.connect.sessions(),
         limits: Arc::new(open.database.rate_limits()),
+        claims: behind.connect.claims(),
     };
     tokio::join!(served, worked, settled, upkeep.run_until(&stop));
     behind.finish().await;

@@ -31,7 +31,7 @@ use web::limits::Limiter;
 use web::oauth::ConsentDoor;
 use web::sessions::SessionDoor;
 use web::webhooks::{WebhookDoor, Webhooks};
-use web::{Doors, Observed, States};
+use web::{Codes, Doors, Observed, States};
 
 use super::OpenDatabase;
 use super::connecting::{shared_customers_budget, stored};
@@ -40,6 +40,8 @@ use crate::config::{AppSettings, Channels, WebSettings};
 
 /// What signs the states that browsers carry.
 const STATES: &str = "states of consents";
+/// What one-time codes are stored under.
+const CODES: &str = "one-time codes";
 
 pub struct WebParts {
     pub salla: AppSettings,
@@ -52,8 +54,6 @@ pub struct WebParts {
 /// Everything behind the doors.
 pub struct Behind {
     pub connect: ConnectShops,
-    /// Notified when tokens have arrived.
-    pub arrived: Arc<Notify>,
     /// Read while a code is being redeemed.
     redeeming: Arc<RwLock<()>>,
 }
@@ -93,14 +93,15 @@ impl Behind {
             alerts,
             sessions: Arc::new(open.database.sessions()),
             audit: Arc::new(open.database.audit()),
+            claims: Arc::new(open.database.claims()),
             clock: clock.clone(),
         };
         Ok(Self {
             connect: ConnectShops {
                 ports,
                 settings: parts.connect,
+                arrived: Arc::new(Notify::new()),
             },
-            arrived: Arc::new(Notify::new()),
             redeeming: Arc::default(),
         })
     }
@@ -138,16 +139,19 @@ impl Behind {
             })),
             None => None,
         };
-        let webhooks = (!web.webhook_secrets.is_empty()).then(|| {
-            Arc::new(WebhookDoor {
+        let codes = || Ok::<_, Failure>(Codes::new(open.derived_key(CODES)?.as_slice()));
+        let webhooks = match web.webhook_secrets.is_empty() {
+            false => Some(Arc::new(WebhookDoor {
                 webhooks: Arc::new(SignedWebhooks {
                     secrets: web.webhook_secrets.clone(),
                     clock: clock.clone(),
                 }),
                 connect: self.connect.clone(),
-                arrived: self.arrived.clone(),
-            })
-        });
+                codes: codes()?,
+                limiter: sessions.limiter.clone(),
+            })),
+            true => None,
+        };
         let ports = &self.connect.ports;
         let api = Api {
             tokens: Arc::new(open.database.api_tokens()),
@@ -159,6 +163,8 @@ impl Behind {
             starter: ports.starter.clone(),
             connect: self.connect.clone(),
             sessions: sessions.clone(),
+            claims: self.connect.claims(),
+            codes: codes()?,
             clock: clock.clone(),
         };
         let embedded = web.embedded.as_ref().map(|embedded| EmbeddedDoor {

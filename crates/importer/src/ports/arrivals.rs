@@ -26,8 +26,13 @@ pub trait Arrivals: Send + Sync {
     /// that comes again is known by its tokens.
     async fn record(&self, arrival: &Arrival) -> Result<bool, Failure>;
 
-    /// Those that are not settled, the oldest first.
-    async fn unsettled(&self, limit: u32) -> Result<Vec<Arrival>, Failure>;
+    /// Those that are not settled, the oldest first; with `claimed_only` without those of shops
+    /// that nobody has claimed.
+    async fn unsettled(&self, limit: u32, claimed_only: bool) -> Result<Vec<Arrival>, Failure>;
+
+    /// Overwrites tokens that came before `before` and were never settled, and says of which
+    /// shops those are.
+    async fn forget(&self, before: Timestamp) -> Result<Vec<Option<i64>>, Failure>;
 
     /// Notes what became of it, under a stable name. May be repeated.
     async fn settle(&self, connection: ConnectionId, outcome: &'static str) -> Result<(), Failure>;

@@ -13,6 +13,15 @@ pub enum Action {
     ShopConnected,
     ShopUninstalled,
     ConnectionRefused,
+    /// The stored tokens of a shop were overwritten by hand.
+    TokensForgotten,
+    /// This database refreshes tokens that came with a copy of another one.
+    TokensAdopted,
+    /// A merchant has shown up, or a shop has got its account.
+    ShopClaimed,
+    /// An account claimed another's shop.
+    ClaimRefused,
+    CodeRefused,
     SessionOpened,
     SessionClosed,
     /// A secret came that had been replaced: the session was ended.
@@ -33,6 +42,11 @@ impl Action {
             Self::ShopConnected => "shop_connected",
             Self::ShopUninstalled => "shop_uninstalled",
             Self::ConnectionRefused => "connection_refused",
+            Self::TokensForgotten => "tokens_forgotten",
+            Self::TokensAdopted => "tokens_adopted",
+            Self::ShopClaimed => "shop_claimed",
+            Self::ClaimRefused => "claim_refused",
+            Self::CodeRefused => "code_refused",
             Self::SessionOpened => "session_opened",
             Self::SessionClosed => "session_closed",
             Self::SessionCopied => "session_copied",

@@ -32,6 +32,8 @@ pub struct MerchantRecord {
     pub connection: MerchantConnection,
     /// Since when the app is not installed any more.
     pub uninstalled_at: Option<Timestamp>,
+    /// Whose customer the merchant is in the app, where that is known.
+    pub account: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use domain::resource::Resource;
 use jiff::Timestamp;
+use secrecy::SecretString;
 
 use super::connections::Tokens;
 
@@ -34,6 +35,13 @@ pub enum Event {
         merchant: i64,
         resource: Resource,
         id: i64,
+    },
+    /// The merchant has filled in the app's settings or its onboarding step.
+    SettingsChanged {
+        merchant: i64,
+        /// What was typed as the one-time code.
+        code: Option<SecretString>,
+        depth_months: Option<u64>,
     },
     /// Nothing that concerns an import; a name of the platform's form.
     Other { event: String },

@@ -4,7 +4,7 @@ use domain::resource::Resource;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::Event;
+use super::{Event, settings};
 use crate::lenient::{Json, Kind, NoObject, Object, read_object, readable};
 use crate::oauth::read_tokens;
 
@@ -64,6 +64,14 @@ pub(super) fn read(body: &[u8], now: Timestamp) -> Result<Event, &'static str> {
             merchant: delivery.merchant()?,
             created_at: delivery.created_at(),
         }),
+        name if is_settings(name) => {
+            let settings = settings::read(delivery.data().unwrap_or("{}"));
+            Ok(Event::SettingsChanged {
+                merchant: delivery.merchant()?,
+                code: settings.code,
+                depth_months: settings.depth_months,
+            })
+        }
         name => match resource(name) {
             Some(resource) => delivery.about(resource, name),
             None => Ok(Event::Other {
@@ -73,9 +81,14 @@ pub(super) fn read(body: &[u8], now: Timestamp) -> Result<Event, &'static str> {
     }
 }
 
-/// Names are logged, so they hold nothing but letters, digits and points.
+/// The onboarding step is a form that Salla shows after the install; its name ends the event's.
+fn is_settings(event: &str) -> bool {
+    event == "app.settings.updated" || event.starts_with("app.onboarding.step.")
+}
+
+/// Names are logged, so they hold nothing but letters, digits, points and dashes.
 fn is_name(text: &str) -> bool {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_');
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     text.len() <= LONGEST_NAME && text.bytes().all(is_part)
 }
 

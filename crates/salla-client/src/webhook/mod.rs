@@ -10,6 +10,7 @@
 
 mod event;
 mod secret;
+mod settings;
 
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;

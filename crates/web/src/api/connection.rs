@@ -107,6 +107,11 @@ fn refused(refused: Refused) -> Problem {
             "obtain new tokens from Salla and hand those over",
         ),
         Refused::Failure(failure) => failure.into(),
+        Refused::OtherAccount => conflict(
+            "other_account",
+            "the shop belongs to another account, and is not moved".to_owned(),
+            "hand over the tokens with the account that has the shop",
+        ),
         Refused::Redeem(error) => Problem::new(
             StatusCode::BAD_GATEWAY,
             "salla_refused",

@@ -6,6 +6,7 @@
 
 mod body;
 mod caller;
+mod claims;
 mod connection;
 mod contact;
 mod docs;
@@ -22,6 +23,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
+use importer::claims::ClaimShops;
 use importer::connect::ConnectShops;
 use importer::ports::api_tokens::{ApiScope, ApiTokens};
 use importer::ports::clock::Clock;
@@ -43,6 +45,7 @@ pub use caller::{new_token, token_hash};
 
 use caller::{Caller, Sees};
 
+use crate::codes::Codes;
 use crate::problem::Problem;
 use crate::sessions::SessionDoor;
 
@@ -63,6 +66,8 @@ pub struct Api {
     pub starter: Starter,
     pub connect: ConnectShops,
     pub sessions: Arc<SessionDoor>,
+    pub claims: ClaimShops,
+    pub codes: Codes,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -92,6 +97,10 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(notifications::list))
         .routes(routes!(notifications::mark_read))
         .routes(routes!(session::create))
+        .routes(routes!(claims::create_code))
+        .routes(routes!(claims::show))
+        .routes(routes!(claims::create_link))
+        .routes(routes!(claims::claim))
         .routes(routes!(session::show, session::close))
 }
 

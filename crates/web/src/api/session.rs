@@ -6,6 +6,9 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, RequestExt as _};
+use importer::claims::shown_up;
+use importer::ports::audit::Actor;
+use importer::ports::claims::ClaimedBy;
 use importer::ports::introspection::IntrospectionError;
 use importer::ports::merchants::MerchantRef;
 use importer::ports::sessions::{Carrier, Session};
@@ -19,6 +22,7 @@ use uuid::Uuid;
 use super::Api;
 use super::body::Body;
 use super::caller::Caller;
+use super::claims::not_claimed;
 use crate::client::Client;
 use crate::limits::EXCHANGES;
 use crate::problem::Problem;
@@ -55,6 +59,11 @@ pub(super) struct SessionView {
     name: Option<String>,
     /// Until when the session counts unless it is used.
     expires_at: Timestamp,
+    /// Whose customer the merchant is in the app, once that is known.
+    account: Option<String>,
+    /// The app wants to know whose customer this is: POST /api/v1/session/claim takes the code
+    /// that it shows.
+    wants_code: bool,
 }
 
 impl SessionView {
@@ -64,7 +73,11 @@ impl SessionView {
             Some(own) => api.merchants.find(wanted, Some(own)).await?,
             None => None,
         };
+        let account = api.claims.claims.of_shop(session.salla_id).await?;
+        let account = account.and_then(|claim| claim.account);
         Ok(Self {
+            wants_code: account.is_none() && api.connect.settings.claimed_only,
+            account,
             salla_id: session.salla_id,
             merchant_id: session.merchant.map(|merchant| merchant.0),
             name: found.map(|found| found.shop.name),
@@ -140,6 +153,10 @@ pub(super) async fn create(
     let (token, hash) = (SecretString::from(token), secret_hash(&secret));
     let exchange = api.sessions.sessions.exchange(&token, hash, address);
     let session = exchange.await.map_err(refused)?;
+    let claim = shown_up(session.salla_id, ClaimedBy::Embedded);
+    let actor = Actor::Session(session.id);
+    let claimed = api.claims.claim(&claim, actor, address).await;
+    claimed.map_err(not_claimed)?;
     let body = ExchangeResponse {
         session: secret.expose_secret().to_owned(),
         view: SessionView::new(&api, &session).await?,
@@ -147,7 +164,7 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 
-fn not_a_merchant() -> Problem {
+pub(super) fn not_a_merchant() -> Problem {
     Problem::new(
         StatusCode::FORBIDDEN,
         "not_a_session",

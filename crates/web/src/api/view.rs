@@ -73,6 +73,8 @@ pub(super) struct StatusView {
     connection: ConnectionView,
     /// Since when the app is not installed any more.
     uninstalled_at: Option<Timestamp>,
+    /// Your own name of the customer whose shop it is, where that is known.
+    account: Option<String>,
     /// Absent until an import was started.
     run: Option<RunView>,
 }
@@ -184,6 +186,7 @@ impl StatusView {
                 detail: reason.map(|reason| reason.to_string()),
             },
             uninstalled_at: merchant.uninstalled_at,
+            account: merchant.account,
             run,
         }
     }

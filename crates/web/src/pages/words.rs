@@ -5,12 +5,22 @@ use super::Page;
 pub(super) struct Words {
     pub(super) title: String,
     pub(super) texts: Vec<String>,
+    /// What a button says that sends the same address again.
+    pub(super) button: Option<&'static str>,
 }
 
 fn words(title: &str, texts: &[&str]) -> Words {
     Words {
         title: title.to_owned(),
         texts: texts.iter().map(|text| (*text).to_owned()).collect(),
+        button: None,
+    }
+}
+
+fn with_button(words: Words, label: &'static str) -> Words {
+    Words {
+        button: Some(label),
+        ..words
     }
 }
 
@@ -82,6 +92,25 @@ impl Page {
             Self::OtherShop => words(
                 "الموافقة تخص متجرًا آخر",
                 &["تختلف بيانات سلة عن المتجر المقصود، فلم يُربط أي متجر. أُبلغ فريقنا بالأمر."],
+            ),
+            Self::OtherAccount => words(
+                "متجرك مرتبط بحساب آخر",
+                &[
+                    "هذا المتجر مرتبط بحساب آخر في التطبيق، ولا يُنقل من حساب إلى حساب. يستمر الربط كما هو.",
+                    "سجّل الدخول إلى التطبيق بالحساب الذي يملك المتجر، أو راسل الدعم.",
+                ],
+            ),
+            Self::Link => with_button(
+                words(
+                    "متابعة",
+                    &["هذا الرابط لك وحدك ويُستخدم مرة واحدة. اضغط للمتابعة."],
+                ),
+                "متابعة",
+            ),
+            Self::ToSalla => words("إلى سلة", &["يجري نقلك إلى سلة لتوافق على ربط متجرك."]),
+            Self::LinkOver => words(
+                "لم يعد الرابط صالحًا",
+                &["استُخدم الرابط من قبل أو انتهت صلاحيته. اطلب رابطًا جديدًا من التطبيق."],
             ),
             Self::TooMany => words(
                 "محاولات كثيرة",
@@ -196,6 +225,29 @@ impl Page {
                     "What Salla says does not fit the shop that was meant, so none was connected. \
                    Our team has been notified.",
                 ],
+            ),
+            Self::OtherAccount => words(
+                "Your shop belongs to another account",
+                &[
+                    "This shop is connected to another account of the app, and is not moved from \
+                     one to the other. It stays connected as it was.",
+                    "Sign in to the app with the account that has the shop, or contact support.",
+                ],
+            ),
+            Self::Link => with_button(
+                words(
+                    "Continue",
+                    &["This link is for you alone and is used once. Press to continue."],
+                ),
+                "Continue",
+            ),
+            Self::ToSalla => words(
+                "On to Salla",
+                &["You are being taken to Salla, to consent to the connection of your shop."],
+            ),
+            Self::LinkOver => words(
+                "This link is over",
+                &["It was used before, or its time has passed. Ask the app for another one."],
             ),
             Self::TooMany => words(
                 "Too many attempts",

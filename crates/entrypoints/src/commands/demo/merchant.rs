@@ -47,6 +47,7 @@ pub(super) async fn serve(
         connect: ConnectSettings {
             import: Some(SyncDepth::Months12),
             may_write: false,
+            claimed_only: false,
         },
     };
     let behind = Behind::new(open, &parts, clock)?;

@@ -26,7 +26,7 @@ struct Reply {
     location: Option<String>,
 }
 
-async fn token(service: &TestService, arguments: &[&str]) -> (String, String) {
+pub(super) async fn token(service: &TestService, arguments: &[&str]) -> (String, String) {
     let all = [&["tokens", "create", "--json", "--name", "test"], arguments].concat();
     let output = run(program(service, &all)).await;
     let said = String::from_utf8_lossy(&output.stderr);

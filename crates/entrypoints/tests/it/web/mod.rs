@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod api;
+mod claiming;
 mod consents;
 mod hooks;
 mod served;

@@ -14,7 +14,7 @@ const APP: &str = "1234567890";
 const SESSIONS: &str = "SELECT count(*) FROM salla_sync.sessions";
 const CHANGE: &str = "UPDATE salla_sync.sessions SET ";
 
-async fn open(arguments: &[&str]) -> (TestService, Served) {
+pub(super) async fn open(arguments: &[&str]) -> (TestService, Served) {
     let service = present_day(small(30)).await;
     let introspect = service.simulator.introspect_url();
     let settings = [
@@ -30,10 +30,10 @@ async fn open(arguments: &[&str]) -> (TestService, Served) {
 }
 
 /// What came of a request.
-struct Reply {
-    status: u16,
-    headers: HeaderMap,
-    body: Value,
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Value,
 }
 
 impl Reply {
@@ -42,7 +42,7 @@ impl Reply {
     }
 
     /// The session that the browser is given, as it gives it back.
-    fn cookie(&self) -> Option<String> {
+    pub(super) fn cookie(&self) -> Option<String> {
         let values = self.headers.get_all("set-cookie").iter();
         let mut values = values.map(|value| value.to_str().unwrap());
         let set = values.find(|value| value.starts_with("salla-sync-session="))?;
@@ -53,7 +53,7 @@ impl Reply {
     }
 }
 
-async fn send(
+pub(super) async fn send(
     served: &Served,
     method: Method,
     path: &str,
@@ -79,13 +79,13 @@ async fn send(
     }
 }
 
-async fn exchange(served: &Served, token: &str) -> Reply {
+pub(super) async fn exchange(served: &Served, token: &str) -> Reply {
     let body = json!({ "token": token });
     send(served, Method::POST, "/api/v1/sessions", &[], Some(body)).await
 }
 
 /// A GET with a bearer.
-async fn get(served: &Served, session: &str, path: &str) -> Reply {
+pub(super) async fn get(served: &Served, session: &str, path: &str) -> Reply {
     let bearer = format!("Bearer {session}");
     send(
         served,

@@ -37,6 +37,7 @@ mod api_tokens;
 mod arrivals;
 mod audit;
 mod budgets;
+mod cdc;
 mod claims;
 mod columns;
 mod connect;
@@ -77,6 +78,7 @@ pub use api_tokens::PostgresApiTokens;
 pub use arrivals::PostgresArrivals;
 pub use audit::PostgresAudit;
 pub use budgets::{BudgetKey, PostgresBudget};
+pub use cdc::{CdcOptions, CdcStatus, SlotStatus};
 pub use claims::PostgresClaims;
 pub use connect::{ConnectSettings, Database};
 pub use connections::{

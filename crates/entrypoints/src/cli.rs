@@ -1,5 +1,6 @@
 //! The command line: what can be typed, with an example for each.
 
+mod cdc;
 mod connections;
 mod doors;
 mod jobs;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use cdc::{CdcCommand, CdcStatusArgs, DisableCdcArgs, EnableCdcArgs};
 pub use connections::{
     AddArgs, AdoptArgs, ConnectionsCommand, ContactArgs, ForgetArgs, ListConnectionsArgs, ParkArgs,
     RetryArgs, ShowConnectionArgs,
@@ -201,6 +203,10 @@ pub enum Command {
     /// List what merchants were told in the app, and mark it as read.
     #[command(subcommand)]
     Notifications(NotificationsCommand),
+
+    /// Let other stores follow the loaded data by PostgreSQL's log.
+    #[command(subcommand)]
+    Cdc(CdcCommand),
 
     /// Decide about stored tokens.
     #[command(subcommand)]

@@ -122,6 +122,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Work(arguments) => commands::work::run(arguments, database).await,
         Command::Serve(arguments) => commands::serve::run(arguments, database).await,
         Command::Runs(command) => commands::runs::run(command, database).await,
+        Command::Cdc(command) => commands::cdc::run(command, database).await,
         Command::Queue(command) => commands::queue::run(command, database).await,
         Command::Connections(command) => commands::connections::run(command, database).await,
         Command::Notifications(command) => commands::notifications::run(command, database).await,

@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub mod audit;
+pub mod cdc;
 pub mod connect;
 pub mod connections;
 #[cfg(feature = "demo")]

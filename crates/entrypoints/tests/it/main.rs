@@ -4,6 +4,7 @@
 mod adoption;
 mod altered;
 mod catching_up;
+mod cdc;
 mod ceilings;
 mod clocks;
 mod connect;

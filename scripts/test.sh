@@ -15,9 +15,14 @@ run() {
 }
 
 bin_16=$(scripts/get-postgres.sh 16 | tail -n 1)
+SALLA_SYNC_AWS_SERVERS=$(scripts/get-aws-servers.sh | tail -n 1)
+export SALLA_SYNC_AWS_SERVERS
+
+echo "== the templates for AWS"
+"$SALLA_SYNC_AWS_SERVERS/venv/bin/cfn-lint" deploy/aws/*.yaml
 
 echo "== all tests on $("$bin_16/postgres" --version)"
-PG_BIN=$bin_16 run --workspace "$@"
+PG_BIN=$bin_16 run --workspace --features entrypoints/aws-testing "$@"
 
 # nextest leaves the examples in comments out.
 if [ $# = 0 ] && command -v cargo-nextest >/dev/null 2>&1; then
@@ -28,7 +33,7 @@ fi
 # A build with traces is another one, so arguments that choose tests leave it out.
 if [ $# = 0 ]; then
     echo "== tests of traces"
-    PG_BIN=$bin_16 run --workspace --features entrypoints/otel --test otel
+    PG_BIN=$bin_16 run --workspace --features entrypoints/aws-testing,entrypoints/otel --test otel
 fi
 
 # The oldest that is supported is in no package that could be fetched.

@@ -51,7 +51,10 @@ pub fn decide(failure: &Failure, attempt: Attempt) -> Decision {
             by: *wait,
             counts: false,
         },
-        Failure::Transient { .. } | Failure::NotJson { .. } | Failure::Database { .. }
+        Failure::Transient { .. }
+        | Failure::NotJson { .. }
+        | Failure::Database { .. }
+        | Failure::Setup { .. }
             if attempt.made_progress =>
         {
             Decision::Wait {
@@ -59,7 +62,10 @@ pub fn decide(failure: &Failure, attempt: Attempt) -> Decision {
                 counts: false,
             }
         }
-        Failure::Transient { .. } | Failure::NotJson { .. } | Failure::Database { .. } => {
+        Failure::Transient { .. }
+        | Failure::NotJson { .. }
+        | Failure::Database { .. }
+        | Failure::Setup { .. } => {
             if attempt.number >= attempt.most {
                 return Decision::Fail;
             }
@@ -91,6 +97,7 @@ pub fn belongs_to_the_dead_letters(failure: &Failure) -> bool {
         | Failure::Transient { .. }
         | Failure::Throttled { .. }
         | Failure::Database { .. }
+        | Failure::Setup { .. }
         | Failure::Disconnected(Disconnection::Forbidden) => true,
         Failure::Disconnected(_)
         | Failure::TooManyRejections { .. }

@@ -88,6 +88,10 @@ pub enum Failure {
     /// that older records could be taken for newer ones.
     #[error("{what}")]
     ClocksApart { what: String },
+    /// The operator must act: something beside the database that the program works with is
+    /// missing or refuses it, such as a queue or a right.
+    #[error("{what}")]
+    Setup { what: String },
     /// Another worker holds the run, or took it over: this one must write nothing.
     #[error("another worker holds this run; nothing more was written")]
     LeaseLost,
@@ -335,6 +339,7 @@ impl Failure {
         Self::Unbalanced { .. } => "unbalanced",
         Self::Database { .. } => "database",
         Self::ClocksApart { .. } => "clocks_apart",
+        Self::Setup { .. } => "setup",
         Self::LeaseLost => "lease_lost",
         Self::Stopped => "stopped",
         Self::Bug { .. } => "bug",
@@ -370,6 +375,9 @@ impl Failure {
             Self::ClocksApart { .. } => {
                 "nothing was changed; set the clocks by NTP, look with `salla-sync doctor`, and run \
                  the same command again"
+            }
+            Self::Setup { .. } => {
+                "nothing was changed; change what is named here and run the same command again"
             }
             Self::LeaseLost => "see `salla-sync status` for the worker that holds the run",
             Self::Stopped => "run the same command again to go on from the checkpoint",
@@ -407,6 +415,9 @@ impl Failure {
                 "nothing was changed; set the clocks by NTP and look with `salla-sync doctor`: the \
                  run goes on by itself"
             }
+            Self::Setup { .. } => {
+                "nothing was changed; change what is named here: the work is tried again by itself"
+            }
             Self::Broken { .. } | Self::TooLarge { .. } | Self::LeaseLost | Self::Bug { .. } => {
                 self.advice()
             }
@@ -429,6 +440,7 @@ impl Failure {
             | Self::Throttled { .. }
             | Self::Database { .. }
             | Self::ClocksApart { .. }
+            | Self::Setup { .. }
             | Self::LeaseLost
             | Self::Stopped => true,
             Self::Disconnected(_)

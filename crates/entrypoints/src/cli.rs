@@ -378,6 +378,10 @@ pub struct ResyncArgs {
 pub struct PlanArgs {
     #[command(flatten)]
     pub depth: Depth,
+    /// Say as well what the import would cost on AWS: invocations, GB-seconds, requests to SQS
+    /// and traffic through NAT.
+    #[arg(long)]
+    pub aws: bool,
     #[command(flatten)]
     pub tokens: TokenArgs,
     /// Print JSON.

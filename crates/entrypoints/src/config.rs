@@ -4,6 +4,7 @@
 mod address;
 mod email;
 mod given;
+mod queue;
 mod retention;
 mod token;
 mod web;
@@ -21,10 +22,12 @@ use url::Url;
 
 use crate::cli::{DatabaseArgs, TokenArgs};
 use crate::exit::UsageError;
+use crate::secrets;
 
 pub use address::api_path_hint;
 use address::http_url;
 pub use given::Authorization;
+pub use queue::{QUEUE, QueuePlace};
 use token::Kind;
 pub use web::{EmbeddedSettings, WebSettings};
 
@@ -42,9 +45,12 @@ pub const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 /// Where settings come from; a function, so that tests need no environment.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// The environment of this process.
+/// The environment of this process, and what secrets that it names have beside it.
 pub fn environment(name: &str) -> Option<OsString> {
-    std::env::var_os(name).filter(|value| !value.is_empty())
+    let of_process = || std::env::var_os(name).filter(|value| !value.is_empty());
+    secrets::completed(name)
+        .or_else(of_process)
+        .or_else(|| secrets::given(name))
 }
 
 /// Where Salla is, and which app this is.

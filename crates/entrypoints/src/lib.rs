@@ -15,6 +15,7 @@
 //! ```
 
 pub mod allocator;
+pub mod aws_cost;
 pub mod cli;
 pub mod commands;
 #[cfg(feature = "demo")]
@@ -24,8 +25,11 @@ pub mod display;
 pub mod dumps;
 pub mod embedded;
 pub mod exit;
+#[cfg(feature = "aws")]
+pub mod lambda;
 pub mod observation;
 pub mod secret_files;
+pub mod secrets;
 pub mod telemetry;
 pub mod wiring;
 
@@ -55,6 +59,7 @@ pub fn run() -> Exit {
         }
         // The runtime is gone after this line, and with it all that was in a span.
         let result = tokio::runtime::Runtime::new()?.block_on(async {
+            secrets::load().await?;
             let result = dispatch(cli).await;
             finish_renewals().await;
             result

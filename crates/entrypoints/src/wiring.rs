@@ -2,6 +2,7 @@
 
 mod connecting;
 mod processes;
+mod queues;
 pub mod service;
 pub mod web;
 
@@ -38,7 +39,7 @@ use salla_client::redact::Redacting;
 use salla_client::translate::StoredTexts;
 use secrecy::SecretString;
 
-use crate::config::DatabaseSettings;
+use crate::config::{DatabaseSettings, QueuePlace};
 use crate::embedded::{self, Embedded};
 use crate::exit::UsageError;
 
@@ -49,6 +50,7 @@ pub use connecting::{
     connected_shop, shared_customers_budget, unstored_client,
 };
 pub use processes::LocalProcesses;
+pub use queues::{JobQueue, Queues};
 
 /// Another process may take a run over this long after the last heartbeat.
 const LEASE: Duration = Duration::from_secs(60);
@@ -57,6 +59,8 @@ const LEASE: Duration = Duration::from_secs(60);
 pub struct OpenDatabase {
     pub database: Database,
     pub embedded: Option<Embedded>,
+    /// In the database, unless [`OpenDatabase::with_queues`] has said otherwise.
+    pub queues: Queues,
     keyring: Option<Keyring>,
 }
 
@@ -80,6 +84,14 @@ impl OpenDatabase {
             jobs: self.jobs(),
             clock,
         }
+    }
+
+    /// With queues at another place. Fails with what is missing there.
+    pub async fn with_queues(self, place: &QueuePlace) -> anyhow::Result<Self> {
+        Ok(Self {
+            queues: self.queues.at(place).await?,
+            ..self
+        })
     }
 
     /// The stored tokens, which only the key opens.
@@ -285,7 +297,7 @@ pub async fn open_database_with(
         .map(|key| Keyring::parse(&key))
         .transpose()
         .map_err(|error| wrong_key(error.to_string()))?;
-    let database = Database::connect(connect, clock).await?;
+    let database = Database::connect(connect, clock.clone()).await?;
     if let Some(keyring) = &keyring
         && database.schema_state().await? == SchemaState::UpToDate
     {
@@ -297,6 +309,7 @@ pub async fn open_database_with(
         }
     }
     Ok(OpenDatabase {
+        queues: Queues::in_database(&database, clock),
         database,
         embedded,
         keyring,

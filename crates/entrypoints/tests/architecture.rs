@@ -9,6 +9,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("domain", [].as_slice()),
+        ("aws", &["domain", "importer"]),
         ("importer", &["domain"]),
         ("salla-client", &["domain", "importer"]),
         ("database", &["domain", "importer", "embedded-postgres"]),
@@ -19,6 +20,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         (
             "entrypoints",
             &[
+                "aws",
                 "domain",
                 "importer",
                 "salla-client",

@@ -53,6 +53,7 @@ pub mod ports;
 pub mod probe;
 pub mod progress;
 mod recent;
+pub mod relay;
 pub mod repair;
 pub mod retention;
 pub mod sessions;

@@ -437,7 +437,12 @@ fn show_queue(queue: QueueName, depth: Option<Depth>) {
         gauge!(QUEUE_MESSAGES.name, "queue" => queue.as_str(), "state" => state)
             .set(number(messages));
     }
-    let oldest = depth.map(|depth| depth.oldest_ready.unwrap_or_default().as_secs_f64());
+    let oldest = depth.and_then(|depth| match (depth.oldest_ready, depth.ready) {
+        (Some(age), _) => Some(age.as_secs_f64()),
+        (None, 0) => Some(0.0),
+        // The queue does not say.
+        (None, _) => None,
+    });
     gauge!(QUEUE_OLDEST_READY.name, "queue" => queue.as_str()).set(oldest.unwrap_or(f64::NAN));
 }
 

@@ -60,8 +60,9 @@ impl NotificationDesk {
                     continue;
                 }
             };
-            let told = stream::iter(&deliveries)
-                .for_each_concurrent(None, |delivery| self.handle(delivery));
+            let told = stream::iter(&deliveries).for_each_concurrent(None, async |delivery| {
+                self.handle(delivery).await;
+            });
             tokio::select! {
                 () = told => {}
                 () = self.grace(stop) => return,
@@ -74,17 +75,22 @@ impl NotificationDesk {
         self.clock.sleep(GRACE).await;
     }
 
-    async fn handle(&self, delivery: &Delivery) {
+    /// One message until it is settled, which it is unless this says `false`.
+    pub async fn handle(&self, delivery: &Delivery) -> bool {
         let span =
             tracing::info_span!("notification", job_id = %delivery.id, attempt = delivery.attempt);
         async {
             let disposition = self.run_one(delivery).await;
-            if let Err(failure) = self.queue.settle(&delivery.receipt, disposition).await {
-                tracing::error!(%failure, "the message could not be settled; it comes back");
+            match self.queue.settle(&delivery.receipt, disposition).await {
+                Ok(_) => true,
+                Err(failure) => {
+                    tracing::error!(%failure, "the message could not be settled; it comes back");
+                    false
+                }
             }
         }
         .instrument(span)
-        .await;
+        .await
     }
 
     /// Tells what a message asks for and says what becomes of the message.

@@ -36,7 +36,8 @@ impl Upkeep {
         }
     }
 
-    async fn clear(&self) -> Result<(), Failure> {
+    /// Once; what is not over stays.
+    pub async fn clear(&self) -> Result<(), Failure> {
         self.sessions.clear().await?;
         self.limits.clear().await?;
         self.claims.clear().await?;

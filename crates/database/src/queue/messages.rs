@@ -186,6 +186,14 @@ async fn remove(pool: &PgPool, queue: QueueName, lease: Lease) -> Result<Standin
     Ok(standing(&removed.execute(pool).await?))
 }
 
+const FORGET: &str = "DELETE FROM salla_sync.queue_messages WHERE id = $1 AND queue = $2";
+
+pub(crate) async fn forget(pool: &PgPool, queue: QueueName, id: Uuid) -> Result<(), Trouble> {
+    let forget = sqlx::query(FORGET).bind(id).bind(queue.as_str());
+    forget.execute(pool).await?;
+    Ok(())
+}
+
 const RETRY: &str = "
     UPDATE salla_sync.queue_messages SET visible_at = $4, receipt = NULL
     WHERE id = $1 AND receipt = $2 AND queue = $3 AND attempts < $5";

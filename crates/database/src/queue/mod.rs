@@ -19,6 +19,7 @@ use importer::ports::queue::{
     DeadLetter, DeadLetters, Delivery, Depth, Disposition, JobId, Queue, QueueName, QueueSettings,
     Receipt, Redrive, Standing,
 };
+use importer::ports::remote::Outbox;
 use jiff::{SignedDuration, Timestamp};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -257,6 +258,19 @@ impl DeadLetters for PostgresQueue {
         };
         persistently(&self.clock, "discarding a dead letter", || {
             dead_letters::discard(&self.pool, self.name, id)
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Outbox for PostgresQueue {
+    async fn forget(&self, id: &JobId) -> Result<(), Failure> {
+        let Some(id) = parse_id(id) else {
+            return Ok(());
+        };
+        persistently(&self.clock, "deleting a message whose work is done", || {
+            messages::forget(&self.pool, self.name, id)
         })
         .await
     }

@@ -10,12 +10,15 @@ use domain::resource::Resource;
 use importer::clocks::{self, Agreement};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::platform::{PageRequest, Platform, Sort};
+use importer::ports::queue::QueueName;
 use salla_client::SallaClient;
 use serde::Serialize;
 
 use super::connections::named;
 use crate::cli::{DatabaseArgs, DoctorArgs};
-use crate::config::{DatabaseSettings, Reader, SallaSettings, api_path_hint, environment};
+use crate::config::{
+    DatabaseSettings, QueuePlace, Reader, SallaSettings, api_path_hint, environment,
+};
 use crate::display::{self, line};
 use crate::exit::Exit;
 use crate::wiring::{self, OpenDatabase};
@@ -68,6 +71,7 @@ pub async fn run(arguments: DoctorArgs, database: &DatabaseArgs) -> anyhow::Resu
         reader.app();
         None
     };
+    let queue = reader.queue();
     let key = reader.encryption_key();
     let problems = reader.problems();
     if problems.is_empty() {
@@ -93,6 +97,7 @@ pub async fn run(arguments: DoctorArgs, database: &DatabaseArgs) -> anyhow::Resu
         check_clocks(&mut report, open, platform, clock.as_ref()).await;
         check_versions(&mut report, open).await;
         check_homes(&mut report, open).await;
+        check_queues(&mut report, open, &queue).await;
     }
     if !has_tokens || !is_salla_set {
         let why = match has_tokens {
@@ -141,6 +146,24 @@ async fn check_database(
         Err(failure) => report.failure("tables", &failure),
     }
     Some(open)
+}
+
+/// Queues elsewhere: whether they are there and let us count.
+async fn check_queues(report: &mut Report, open: &OpenDatabase, place: &QueuePlace) {
+    let QueuePlace::Sqs { prefix } = place else {
+        return;
+    };
+    let counted = async {
+        let queues = open.queues.clone().at(place).await?;
+        for name in QueueName::ALL {
+            queues.of(name).depth().await?;
+        }
+        anyhow::Ok(())
+    };
+    match counted.await {
+        Ok(()) => report.good("queue", format!("SQS, {prefix}-…")),
+        Err(error) => report.bad("queue", format!("{error:#}")),
+    }
 }
 
 /// All clocks that could be asked.

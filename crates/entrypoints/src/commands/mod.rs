@@ -35,7 +35,8 @@ use std::sync::Arc;
 use importer::ports::clock::SystemClock;
 
 use crate::cli::DatabaseArgs;
-use crate::config::{DatabaseSettings, Reader, environment};
+use crate::config::{DatabaseSettings, QueuePlace, Reader, environment};
+use crate::exit::UsageError;
 use crate::wiring::{OpenDatabase, open_database};
 
 /// The database for a command that only looks: no key is needed, but tables that this
@@ -74,4 +75,11 @@ async fn open_with_key(database: &DatabaseArgs) -> anyhow::Result<OpenDatabase> 
     let open = open_database(&settings, key, Arc::new(SystemClock::real())).await?;
     open.require_current_schema().await?;
     Ok(open)
+}
+
+/// Where the queues are, for a command that looks at them.
+fn queue_place() -> Result<QueuePlace, UsageError> {
+    let mut reader = Reader::new(&environment);
+    let place = reader.queue();
+    reader.finish(Some(place))
 }

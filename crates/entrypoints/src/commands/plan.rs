@@ -10,6 +10,7 @@ use importer::ports::platform::Platform as _;
 use importer::probe::{ProbeRequest, probe};
 use serde_json::json;
 
+use crate::aws_cost::of_import;
 use crate::cli::PlanArgs;
 use crate::config::{Reader, environment};
 use crate::display::{self, line};
@@ -47,17 +48,27 @@ pub async fn run(arguments: PlanArgs) -> anyhow::Result<Exit> {
         Ok(plan) => plan,
         Err(failure) => return Ok(super::import::failed(&failure)),
     };
+    let cost = arguments
+        .aws
+        .then(|| of_import(plan.requests(), plan.detail_requests, plan.floor_seconds()));
     if arguments.json {
-        display::json(&json!({
+        let mut result = json!({
             "plan": plan,
             "requests": plan.requests(),
             "necessary_requests": plan.necessary_requests(),
             "floor_seconds": plan.floor_seconds(),
-        }));
+        });
+        if let Some(cost) = cost {
+            result["aws"] = json!(cost);
+        }
+        display::json(&result);
         return Ok(Exit::Done);
     }
     line(format!("{} (plan {})", shop.name, shop.plan.name()));
     display::plan::print(&plan);
     display::plan::print_floors(share);
+    if let Some(cost) = cost {
+        display::plan::print_cost(&cost);
+    }
     Ok(Exit::Done)
 }

@@ -4,7 +4,7 @@ use domain::failure::Failure;
 use domain::job::HistoricalSync;
 use domain::run::{Command, RunState};
 use importer::ports::jobs::Commanded;
-use importer::ports::queue::{DeadLetter, DeadLetters, Depth, JobId, Queue, QueueName, Redrive};
+use importer::ports::queue::{DeadLetter, Depth, JobId, QueueName, Redrive};
 use serde_json::{Value, json};
 
 use crate::cli::{DatabaseArgs, DeadArgs, DepthArgs, LetterArgs, QueueCommand, RedriveArgs};
@@ -14,7 +14,9 @@ use crate::exit::{Exit, UsageError};
 use crate::wiring::OpenDatabase;
 
 pub async fn run(command: QueueCommand, database: &DatabaseArgs) -> anyhow::Result<Exit> {
+    let place = super::queue_place()?;
     let open = super::open_to_look(database).await?;
+    let open = open.with_queues(&place).await?;
     match command {
         QueueCommand::Depth(arguments) => depth(&open, &arguments).await,
         QueueCommand::Dead(arguments) => dead(&open, &arguments).await,
@@ -27,7 +29,7 @@ pub async fn run(command: QueueCommand, database: &DatabaseArgs) -> anyhow::Resu
 async fn depth(open: &OpenDatabase, arguments: &DepthArgs) -> anyhow::Result<Exit> {
     let mut depths = Vec::new();
     for queue in QueueName::ALL {
-        depths.push((queue, open.database.queue(queue).depth().await?));
+        depths.push((queue, open.queues.of(queue).depth().await?));
     }
     if arguments.json {
         let queues: Vec<Value> = depths
@@ -76,11 +78,7 @@ fn depth_as_json(queue: QueueName, depth: &Depth) -> Value {
 async fn dead(open: &OpenDatabase, arguments: &DeadArgs) -> anyhow::Result<Exit> {
     let mut letters = Vec::new();
     for queue in chosen(arguments.queue.map(|queue| queue.name())) {
-        let listed = open
-            .database
-            .queue(queue)
-            .list(None, arguments.limit)
-            .await?;
+        let listed = open.queues.of(queue).list(None, arguments.limit).await?;
         letters.extend(listed.into_iter().map(|letter| (queue, letter)));
     }
     if arguments.json {
@@ -130,7 +128,7 @@ fn letter_as_json(queue: QueueName, letter: &DeadLetter) -> Value {
 async fn find(open: &OpenDatabase, id: &str) -> anyhow::Result<(QueueName, DeadLetter)> {
     let id = JobId(id.to_owned());
     for queue in QueueName::ALL {
-        if let Some(letter) = open.database.queue(queue).read(&id).await? {
+        if let Some(letter) = open.queues.of(queue).read(&id).await? {
             return Ok((queue, letter));
         }
     }
@@ -172,7 +170,7 @@ async fn redrive_all(
     queue: QueueName,
     kept: &mut Vec<String>,
 ) -> Result<u64, Failure> {
-    let letters = open.database.queue(queue);
+    let letters = open.queues.of(queue);
     if queue != QueueName::HistoricalSync {
         return letters.redrive(Redrive::All).await;
     }
@@ -211,7 +209,7 @@ async fn redrive_one(
     queue: QueueName,
     letter: DeadLetter,
 ) -> Result<Result<u64, String>, Failure> {
-    let letters = open.database.queue(queue);
+    let letters = open.queues.of(queue);
     let run = match HistoricalSync::parse(&letter.body) {
         Ok(job) if queue == QueueName::HistoricalSync => job.run,
         _ => None,
@@ -250,7 +248,7 @@ async fn redrive_one(
 
 async fn discard(open: &OpenDatabase, arguments: &LetterArgs) -> anyhow::Result<Exit> {
     let (queue, letter) = find(open, &arguments.id).await?;
-    open.database.queue(queue).discard(&letter.id).await?;
+    open.queues.of(queue).discard(&letter.id).await?;
     line(format!("Dead letter {} of {queue} was deleted.", letter.id));
     Ok(Exit::Done)
 }

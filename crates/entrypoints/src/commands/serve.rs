@@ -28,6 +28,7 @@ pub async fn run(arguments: ServeArgs, database: &DatabaseArgs) -> anyhow::Resul
     let channels = reader.channels();
     let retention = reader.retention();
     let web = reader.web();
+    let queue = reader.queue();
     let key = reader.encryption_key();
     let is_embedded = matches!(settings, Some(DatabaseSettings::Embedded { .. }));
     if key.is_none() && !is_embedded {
@@ -41,6 +42,7 @@ pub async fn run(arguments: ServeArgs, database: &DatabaseArgs) -> anyhow::Resul
     let listening = Observation::bind(arguments.listen).await?;
     let pool = Pool::of_a_worker(arguments.connections);
     let open = wiring::open_database_with(&settings, key, clock.clone(), pool).await?;
+    let open = open.with_queues(&queue).await?;
     open.require_fit_for_import(clock.as_ref()).await?;
     let open = Arc::new(open);
     let parts = WebParts {
@@ -60,7 +62,7 @@ pub async fn run(arguments: ServeArgs, database: &DatabaseArgs) -> anyhow::Resul
     };
     let behind = Behind::new(&open, &parts, &clock)?;
     let recorded = record_metrics()?;
-    let observed = ObservedProcess::new(recorded, &open.database, clock.clone());
+    let observed = ObservedProcess::new(recorded, &open.queues, clock.clone());
     let keep_fresh = arguments.keep_fresh.filter(|_| arguments.with_worker);
     let observed = Arc::new(observed.keeping_fresh(keep_fresh));
     let doors = behind.doors(&open, &parts.web, observed.clone(), &clock)?;
@@ -75,6 +77,8 @@ pub async fn run(arguments: ServeArgs, database: &DatabaseArgs) -> anyhow::Resul
     let worked = async {
         if let Some(worker) = &worker {
             worker.run(&stop).await;
+        } else {
+            open.queues.forward_until(&stop).await;
         }
     };
     let settled = behind.connect.settle_arrivals_until(&stop);

@@ -25,6 +25,7 @@ pub async fn run(arguments: WorkArgs, database: &DatabaseArgs) -> anyhow::Result
     }
     let channels = reader.channels();
     let retention = reader.retention();
+    let queue = reader.queue();
     let key = reader.encryption_key();
     let is_embedded = matches!(settings, Some(DatabaseSettings::Embedded { .. }));
     if key.is_none() && !is_embedded {
@@ -35,6 +36,7 @@ pub async fn run(arguments: WorkArgs, database: &DatabaseArgs) -> anyhow::Result
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::real());
     let pool = Pool::of_a_worker(arguments.connections);
     let open = wiring::open_database_with(&settings, key, clock.clone(), pool).await?;
+    let open = open.with_queues(&queue).await?;
     open.require_fit_for_import(clock.as_ref()).await?;
     if let Err(failure) = open.database.require_writable().await {
         tracing::warn!(%failure, "imports wait until the database takes writes");
@@ -81,12 +83,12 @@ async fn observe(
     let observation = Observation::bind(address).await?;
     let recorded = record_metrics()?;
     let (handle, stopped) = stop_pair();
-    let database = open.database.clone();
-    let served =
-        tokio::spawn(
-            observation.serve(recorded, database, keep_fresh, clock, async move {
-                stopped.requested().await;
-            }),
-        );
+    let queues = open.queues.clone();
+    let served = tokio::spawn(async move {
+        let stopped = async move { stopped.requested().await };
+        observation
+            .serve(recorded, &queues, keep_fresh, clock, stopped)
+            .await;
+    });
     Ok((handle, served))
 }

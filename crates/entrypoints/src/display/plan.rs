@@ -6,10 +6,40 @@ use domain::plan::{Budget, DetailCase, Plan, pages};
 
 use super::table::Table;
 use super::{count, duration, line, lines, notes};
+use crate::aws_cost::ImportCost;
 
 /// Prints to standard output, where the plan is the result of a command.
 pub fn print(plan: &Plan) {
     lines(text(plan));
+}
+
+/// What the import would cost on AWS, as the result of a command.
+pub fn print_cost(cost: &ImportCost) {
+    let dollars = |dollars: f64| match dollars < 0.01 {
+        true => "less than 1 cent".to_owned(),
+        false => format!("{dollars:.2} dollars"),
+    };
+    lines(format!(
+        "\nOn AWS, with the worker of deploy/aws/template.yaml (arm64, 512 MiB; list prices of \
+         us-east-1\nin November 2026, an import that takes as long as Salla's limits make it):\n\
+         \x20 Lambda  {} invocations, {:.0} GB-seconds: {}\n\
+         \x20 SQS     {} requests: {}\n\
+         \x20 NAT     {:.2} GB: {}\n\
+         \x20 total   {}; in a container of a quarter of a processor: {}\n\
+         Each month besides, for the NAT gateway and its address: {:.2} dollars.\n\
+         The database is not among this. docs/deploy-aws.md says when containers are the better \
+         choice.",
+        count(cost.invocations),
+        cost.gb_seconds,
+        dollars(cost.dollars.lambda),
+        count(cost.queue_requests),
+        dollars(cost.dollars.sqs),
+        cost.nat_gb,
+        dollars(cost.dollars.nat),
+        dollars(cost.dollars.total),
+        dollars(cost.container_dollars),
+        cost.dollars_each_month,
+    ));
 }
 
 /// Prints to standard error, where the result is yet to come.

@@ -24,6 +24,7 @@ use web::Observed;
 use web::server::Limits;
 
 use crate::exit::UsageError;
+use crate::wiring::Queues;
 
 /// Who asks gives up after ten seconds, as Prometheus does by default.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -92,14 +93,14 @@ impl Observation {
     pub async fn serve(
         self,
         recorded: Recorded,
-        database: Database,
+        queues: &Queues,
         keep_fresh: Option<Duration>,
         clock: Arc<dyn Clock>,
         stop: impl Future<Output = ()> + Send + 'static,
     ) {
         tracing::info!(address = %self.address, "observed under /metrics, /livez and /readyz");
         let observed =
-            Arc::new(ObservedProcess::new(recorded, &database, clock).keeping_fresh(keep_fresh));
+            Arc::new(ObservedProcess::new(recorded, queues, clock).keeping_fresh(keep_fresh));
         let router = web::observed::routes(observed.clone());
         let router = router.fallback(async || StatusCode::NOT_FOUND);
         self.serve_router(router, Limits::OBSERVED, &observed, stop)
@@ -134,6 +135,7 @@ async fn keep_up(recorded: &PrometheusHandle, clock: &dyn Clock) -> std::convert
 pub struct ObservedProcess {
     recorded: PrometheusHandle,
     database: Database,
+    queues: Queues,
     clock: Arc<dyn Clock>,
     keep_fresh: Option<Duration>,
     numbers: Kept<Option<Snapshot>>,
@@ -180,10 +182,12 @@ impl Observed for ObservedProcess {
 }
 
 impl ObservedProcess {
-    pub fn new(recorded: Recorded, database: &Database, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(recorded: Recorded, queues: &Queues, clock: Arc<dyn Clock>) -> Self {
+        let database = queues.database().beside(CONNECTIONS);
         Self {
             recorded: recorded.0,
-            database: database.beside(CONNECTIONS),
+            queues: queues.over(&database),
+            database,
             clock,
             keep_fresh: None,
             numbers: Kept::new(),
@@ -201,7 +205,7 @@ impl ObservedProcess {
     }
 
     async fn read_numbers(&self) -> Option<Snapshot> {
-        let snapshot = scrape::snapshot(&self.database, self.keep_fresh);
+        let snapshot = scrape::snapshot(&self.database, &self.queues, self.keep_fresh);
         match within(self.clock.as_ref(), PATIENCE, snapshot).await {
             Some(Ok(snapshot)) => return Some(snapshot),
             Some(Err(failure)) => {

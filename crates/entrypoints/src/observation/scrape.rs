@@ -5,11 +5,14 @@ use std::time::Duration;
 use database::Database;
 use domain::failure::Failure;
 use importer::metrics::Snapshot;
-use importer::ports::queue::{Queue as _, QueueName};
+use importer::ports::queue::QueueName;
+
+use crate::wiring::Queues;
 
 /// One connection after the other: a scrape must not take those that imports need.
 pub(super) async fn snapshot(
     database: &Database,
+    queues: &Queues,
     keep_fresh: Option<Duration>,
 ) -> Result<Snapshot, Failure> {
     let states = database.run_states().await?;
@@ -22,7 +25,7 @@ pub(super) async fn snapshot(
         queues: Vec::with_capacity(QueueName::ALL.len()),
     };
     for name in QueueName::ALL {
-        let depth = database.queue(name).depth().await?;
+        let depth = queues.of(name).depth().await?;
         snapshot.queues.push((name, depth));
     }
     Ok(snapshot)

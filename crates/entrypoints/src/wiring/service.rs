@@ -33,10 +33,12 @@ use crate::config::{AppSettings, Channels, WebhookSettings};
 use crate::wiring::connecting::{
     Client, after_the_last_request, client, require_shop, shared_customers_budget,
 };
-use crate::wiring::{OpenDatabase, forgetting};
+use crate::wiring::{OpenDatabase, Queues, forgetting};
 
 /// So many attempts in a row may fail without any progress before a run ends FAILED.
 const MOST_ATTEMPTS: u32 = 5;
+/// SQS lets a message be held for twelve hours.
+const LONGEST_TURN: Duration = Duration::from_secs(11 * 3_600);
 
 pub struct ServiceSettings {
     pub salla: AppSettings,
@@ -57,6 +59,7 @@ pub struct Service {
     pub desk: NotificationDesk,
     pub freshness: Option<Freshness>,
     pub retention: Option<Retention>,
+    pub queues: Queues,
 }
 
 impl Service {
@@ -67,7 +70,7 @@ impl Service {
     ) -> Result<Self, Failure> {
         let shops = StoredShops::new(open, &settings, clock.clone())?;
         let ports = WorkerPorts {
-            queue: Arc::new(open.database.queue(QueueName::HistoricalSync)),
+            queue: open.queues.of(QueueName::HistoricalSync),
             jobs: open.jobs(),
             runs: open.runs(),
             landing: open.landing(),
@@ -77,6 +80,7 @@ impl Service {
         let worker = WorkerSettings {
             jobs: settings.jobs,
             max_attempts: MOST_ATTEMPTS,
+            longest_turn: open.queues.are_remote().then_some(LONGEST_TURN),
             import: settings.import,
         };
         let (mut notifiers, alerts) = channels(&settings.channels, &clock)?;
@@ -87,12 +91,7 @@ impl Service {
         let sweep = Sweep {
             jobs: open.jobs(),
             dead_letters: QueueName::ALL
-                .map(|name| {
-                    (
-                        name,
-                        Arc::new(open.database.queue(name)) as Arc<dyn DeadLetters>,
-                    )
-                })
+                .map(|name| (name, open.queues.of(name) as Arc<dyn DeadLetters>))
                 .into(),
             alerts,
             clock: clock.clone(),
@@ -110,7 +109,7 @@ impl Service {
             keep,
         });
         let desk = NotificationDesk {
-            queue: Arc::new(open.database.queue(QueueName::Notifications)),
+            queue: open.queues.of(QueueName::Notifications),
             store: Arc::new(open.database.notifications()),
             notifiers,
             clock,
@@ -121,6 +120,7 @@ impl Service {
             desk,
             freshness,
             retention,
+            queues: open.queues.clone(),
         })
     }
 
@@ -130,6 +130,7 @@ impl Service {
             self.worker.run(stop),
             self.sweep.run(stop),
             self.desk.run(stop),
+            self.queues.forward_until(stop),
             async {
                 if let Some(freshness) = &self.freshness {
                     freshness.run(stop).await;

@@ -3,6 +3,8 @@
 
 mod adoption;
 mod altered;
+#[cfg(feature = "aws-testing")]
+mod aws;
 mod catching_up;
 mod cdc;
 mod ceilings;
@@ -43,6 +45,7 @@ mod takeover;
 mod told;
 mod trace;
 mod truth;
+mod turns;
 mod verify;
 mod views;
 mod web;

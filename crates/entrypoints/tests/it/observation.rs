@@ -9,6 +9,7 @@ use std::time::Duration;
 use database::Database;
 use database::testing::TestDatabase;
 use entrypoints::observation::{Observation, Recorded, record_metrics};
+use entrypoints::wiring::Queues;
 use importer::metrics;
 use importer::ports::clock::SystemClock;
 use importer::ports::queue::{Queue as _, QueueName};
@@ -51,13 +52,12 @@ impl Observer {
         let (stop, signal) = stop_pair();
         let clock = Arc::new(SystemClock::real());
         let asked = async move { signal.requested().await };
-        let served = tokio::spawn(observation.serve(
-            recorded,
-            database.clone(),
-            Some(Duration::from_secs(3_600)),
-            clock,
-            asked,
-        ));
+        let queues = Queues::in_database(database, clock.clone());
+        let served = tokio::spawn(async move {
+            let keep_fresh = Some(Duration::from_secs(3_600));
+            let serving = observation.serve(recorded, &queues, keep_fresh, clock, asked);
+            serving.await;
+        });
         Self {
             address,
             http: http_client().unwrap(),

@@ -26,6 +26,7 @@ pub mod processes;
 pub mod queue;
 pub mod rate_limits;
 pub mod records;
+pub mod remote;
 pub mod runs;
 pub mod sessions;
 pub mod shops;

@@ -145,7 +145,7 @@ pub struct Depth {
     /// Dead letters.
     pub dead: u64,
     /// For how long the message that has been ready longest has been so: time in which
-    /// it could have been received, not its age.
+    /// it could have been received, not its age. `None` also where a queue does not tell.
     pub oldest_ready: Option<Duration>,
 }
 

@@ -20,7 +20,7 @@ use crate::ports::landing::{Landing, RunLease};
 use crate::ports::queue::{Delivery, Queue, Standing};
 use crate::ports::runs::Runs;
 use crate::ports::shops::Shops;
-use crate::stop::{StopHandle, StopSignal};
+use crate::stop::{StopHandle, StopSignal, stop_pair};
 
 /// A receive waits so long for a message; a stop waits for it.
 const POLL: Duration = Duration::from_secs(2);
@@ -55,6 +55,9 @@ pub struct WorkerSettings {
     pub jobs: usize,
     /// So many attempts in a row may bring nothing before a run ends FAILED.
     pub max_attempts: u32,
+    /// A run is handed over to whoever is free after so long, where a message cannot be held
+    /// for ever.
+    pub longest_turn: Option<Duration>,
     pub import: ImportSettings,
 }
 
@@ -149,14 +152,36 @@ impl Worker {
         self.settings.import.lease + AFTER_THE_LEASE
     }
 
-    /// One message from its delivery until it is settled.
-    async fn handle(&self, delivery: Delivery, stop: &StopSignal) {
+    /// Works on one message that somebody else has received, until the run is over or a stop is
+    /// asked for, and says whether the message is settled: if not, it comes again when its
+    /// lease ends.
+    pub async fn take_turn(self: &Arc<Self>, delivery: Delivery, stop: &StopSignal) -> bool {
+        // The queue's own lease may be longer by far: whoever dies is not to be waited for so
+        // long.
+        let kept = self
+            .ports
+            .queue
+            .extend(&delivery.receipt, self.visibility())
+            .await;
+        if let Err(failure) = kept {
+            tracing::warn!(%failure, "the message's lease could not be extended");
+        }
+        tokio::select! {
+            is_settled = self.handle(delivery, stop) => is_settled,
+            never = self.watch_commands() => match never {},
+        }
+    }
+
+    /// One message from its delivery until it is settled, which it is unless this says `false`.
+    async fn handle(&self, delivery: Delivery, stop: &StopSignal) -> bool {
         let span = tracing::info_span!("job", job_id = %delivery.id, attempt = delivery.attempt);
         async {
+            let (handle, turn) = stop_pair();
             let disposition = tokio::select! {
                 biased;
-                disposition = self.run_one(&delivery, stop) => disposition,
+                disposition = self.run_one(&delivery, &turn) => disposition,
                 never = self.keep(&delivery) => match never {},
+                never = self.end(&handle, stop) => match never {},
             };
             tracing::info!(?disposition, "the job is settled");
             match self
@@ -165,16 +190,20 @@ impl Worker {
                 .settle(&delivery.receipt, disposition)
                 .await
             {
-                Ok(Standing::Held) => {}
+                Ok(Standing::Held) => true,
                 Ok(Standing::Stale) => {
                     tracing::info!("the message was somebody else's by then");
+                    true
                 }
                 // It comes back and finds the run as it was left.
-                Err(failure) => tracing::error!(%failure, "the message could not be settled"),
+                Err(failure) => {
+                    tracing::error!(%failure, "the message could not be settled");
+                    false
+                }
             }
         }
         .instrument(span)
-        .await;
+        .await
     }
 
     /// Keeps the message from others while it is worked on. One that somebody else has
@@ -192,9 +221,24 @@ impl Worker {
         }
     }
 
+    /// Ends a turn when a stop is asked for, or when it has lasted for as long as it may.
+    async fn end(&self, turn: &StopHandle, stop: &StopSignal) -> std::convert::Infallible {
+        match self.settings.longest_turn {
+            Some(longest) => tokio::select! {
+                () = stop.requested() => {}
+                () = self.ports.clock.sleep(longest) => {
+                    tracing::info!("the run is handed over: its message cannot be held for longer");
+                }
+            },
+            None => stop.requested().await,
+        }
+        turn.stop();
+        std::future::pending().await
+    }
+
     /// Ends the work on runs that are no longer ours, which would otherwise be found out
     /// only when something lands.
-    async fn watch_commands(&self) {
+    async fn watch_commands(&self) -> std::convert::Infallible {
         loop {
             self.ports.clock.sleep(WATCH_PERIOD).await;
             let leases: Vec<RunLease> = self.held().values().map(|(lease, _)| *lease).collect();

@@ -51,7 +51,7 @@ pub(super) async fn serve(
         },
     };
     let behind = Behind::new(open, &parts, clock)?;
-    let observed = ObservedProcess::new(record_metrics()?, &open.database, clock.clone());
+    let observed = ObservedProcess::new(record_metrics()?, &open.queues, clock.clone());
     let observed = Arc::new(observed);
     let doors = behind.doors(open, &parts.web, observed.clone(), clock)?;
     let (stop, stopped) = stop_pair();

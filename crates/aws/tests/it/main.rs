@@ -1,0 +1,9 @@
+//! The adapter against servers that speak as SQS does, and what becomes of messages when
+//! everything on the way breaks.
+
+mod breaking;
+mod contract;
+mod proxy;
+mod relay;
+mod servers;
+mod words;

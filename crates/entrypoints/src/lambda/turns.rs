@@ -1,0 +1,204 @@
+//! One invocation after the other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws::lambda::{Function, HttpRequest, HttpResponse, Message};
+use aws::sqs::QueueNames;
+use domain::failure::Failure;
+use importer::ports::clock::{Clock, within};
+use importer::ports::queue::QueueName;
+use importer::stop::{StopHandle, StopSignal, stop_pair};
+use importer::upkeep::Upkeep;
+use salla_client::tokens::renewals_are_over;
+
+use super::doors::Doors;
+use crate::wiring::OpenDatabase;
+use crate::wiring::service::Service;
+use crate::wiring::web::{Behind, WebParts};
+
+/// Before the deadline the run is given back: landing what is under way, one transaction and
+/// one message. A quarter of the time where there is less than forty seconds of it.
+const GIVING_BACK: Duration = Duration::from_secs(10);
+
+pub(super) struct Turns {
+    open: Arc<OpenDatabase>,
+    service: Service,
+    behind: Behind,
+    doors: Doors,
+    upkeep: Upkeep,
+    clock: Arc<dyn Clock>,
+}
+
+impl Turns {
+    pub(super) fn new(
+        open: Arc<OpenDatabase>,
+        service: Service,
+        parts: WebParts,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
+        let behind = Behind::new(&open, &parts, &clock)?;
+        let doors = Doors::new(&open, &behind, &parts.web, &clock)?;
+        let upkeep = Upkeep {
+            sessions: behind.connect.sessions(),
+            limits: Arc::new(open.database.rate_limits()),
+        };
+        Ok(Self {
+            upkeep,
+            open,
+            service,
+            behind,
+            doors,
+            clock,
+        })
+    }
+
+    /// `true`: the message is settled. `false`: it has to be delivered again.
+    async fn message(&self, message: Message, stop: &StopSignal) -> Result<bool, Failure> {
+        let Some(name) = name_of(&message.queue) else {
+            return Err(Failure::Setup {
+                what: format!(
+                    "the function is triggered by the queue {}, which is none of salla-sync's",
+                    message.queue
+                ),
+            });
+        };
+        let Some(relay) = self.open.queues.relay(name) else {
+            return Ok(false);
+        };
+        let Some(delivery) = relay.accept(message.pushed).await? else {
+            return Ok(true);
+        };
+        Ok(match name {
+            QueueName::HistoricalSync => self.service.worker.take_turn(delivery, stop).await,
+            QueueName::Notifications => self.service.desk.handle(&delivery).await,
+        })
+    }
+
+    /// What would otherwise be done in the background, where this process stands still.
+    async fn finish(&self, left: Duration) {
+        if let Err(failure) = self.open.queues.forward().await {
+            tracing::warn!(%failure, "messages wait in the database to be forwarded");
+        }
+        if within(self.clock.as_ref(), left, renewals_are_over())
+            .await
+            .is_none()
+        {
+            tracing::error!(
+                critical = true,
+                "new tokens of a shop could not be stored before the end; it may have to be \
+                 connected again"
+            );
+        }
+    }
+
+    /// Asks for a stop before the deadline.
+    async fn end(&self, turn: StopHandle, left: Duration) -> std::convert::Infallible {
+        self.clock.sleep(left.saturating_sub(margin(left))).await;
+        tracing::info!("the deadline is near: the run is passed on");
+        turn.stop();
+        std::future::pending().await
+    }
+}
+
+#[async_trait]
+impl Function for Turns {
+    async fn messages(&self, messages: Vec<Message>, left: Duration) -> Vec<String> {
+        let (turn, stop) = stop_pair();
+        let working = async {
+            let mut failed = Vec::new();
+            for message in messages {
+                let id = message.pushed.id.clone();
+                match self.message(message, &stop).await {
+                    Ok(true) => {}
+                    Ok(false) => failed.push(id),
+                    Err(failure) => {
+                        tracing::error!(%failure, "the message comes again");
+                        failed.push(id);
+                    }
+                }
+            }
+            failed
+        };
+        let failed = tokio::select! {
+            biased;
+            failed = working => failed,
+            never = self.end(turn, left) => match never {},
+        };
+        self.finish(margin(left) / 2).await;
+        failed
+    }
+
+    async fn scheduled(&self, left: Duration) -> Result<(), Failure> {
+        let sweeping = async {
+            self.service.sweep.once().await?;
+            if let Some(freshness) = &self.service.freshness {
+                freshness.once().await?;
+            }
+            self.upkeep.clear().await?;
+            self.behind.connect.settle_arrivals().await
+        };
+        let limit = left.saturating_sub(margin(left));
+        let swept = within(self.clock.as_ref(), limit, sweeping).await;
+        self.finish(margin(left) / 2).await;
+        swept.unwrap_or_else(|| {
+            Err(Failure::Transient {
+                what: "the sweep was not done before the deadline; the next one goes on".to_owned(),
+            })
+        })
+    }
+
+    async fn request(&self, request: HttpRequest) -> Result<HttpResponse, Failure> {
+        let looks_only = matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS");
+        let response = self.doors.respond(request).await?;
+        // A consent connects with GET, and what a webhook has brought is settled after it.
+        if !looks_only || response.status == 303 || response.status == 302 {
+            if let Err(failure) = self.behind.connect.settle_arrivals().await {
+                tracing::warn!(%failure, "tokens that have arrived wait for the next sweep");
+            }
+            self.finish(GIVING_BACK).await;
+        }
+        Ok(response)
+    }
+}
+
+fn margin(left: Duration) -> Duration {
+    (left / 4).min(GIVING_BACK)
+}
+
+/// Which of our queues SQS calls so.
+fn name_of(queue: &str) -> Option<QueueName> {
+    QueueName::ALL
+        .into_iter()
+        .find(|name| queue.ends_with(&QueueNames::of("", *name).queue))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_is_known_by_the_end_of_its_name() {
+        for (queue, name) in [
+            (
+                "salla-sync-historical-sync",
+                Some(QueueName::HistoricalSync),
+            ),
+            ("a-notifications", Some(QueueName::Notifications)),
+            ("a-notifications-dead", None),
+            ("historical-sync", None),
+            ("", None),
+        ] {
+            assert_eq!(name_of(queue), name, "{queue}");
+        }
+    }
+
+    #[test]
+    fn the_last_part_of_a_turn_is_for_passing_on() {
+        for (left, expected) in [(900, 10_000), (40, 10_000), (4, 1_000), (0, 0)] {
+            let margin = margin(Duration::from_secs(left));
+            assert_eq!(margin.as_millis(), expected, "{left} s");
+        }
+    }
+}

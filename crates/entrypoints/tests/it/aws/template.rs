@@ -1,0 +1,232 @@
+//! The deployment: rules that no linter checks, and the very template created on a server that
+//! stands for AWS, with the real function in it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use domain::run::RunState;
+use importer::ports::clock::{Clock as _, SystemClock};
+use importer::ports::queue::{QueueName, QueueSettings};
+use serde_json::{Value, json};
+
+use super::PREFIX;
+use super::servers::{Kind, Server, installed};
+use crate::process::{present_day, program, run};
+use crate::support::KEY;
+use crate::truth::small;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/aws")
+}
+
+/// The template as JSON: cfn-lint reads the short forms of its functions.
+fn template() -> Value {
+    let read = "import json, sys, cfnlint.decode\n\
+                template, _ = cfnlint.decode.decode(sys.argv[1])\n\
+                print(json.dumps(template))";
+    let output = Command::new(installed().join("venv/bin/python"))
+        .args(["-c", read])
+        .arg(folder().join("template.yaml"))
+        .output()
+        .expect("Python runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    serde_json::from_slice(&output.stdout).expect("it is JSON")
+}
+
+fn of_type<'a>(template: &'a Value, kind: &str) -> BTreeMap<&'a str, &'a Value> {
+    let resources = template["Resources"].as_object().expect("resources");
+    resources
+        .iter()
+        .filter(|(_, resource)| resource["Type"] == kind)
+        .map(|(name, resource)| (name.as_str(), &resource["Properties"]))
+        .collect()
+}
+
+/// A number, or what a mapping says in its place.
+fn number(template: &Value, value: &Value) -> i64 {
+    let found = &value["Fn::FindInMap"];
+    let mapped = found.as_array().map(|path| {
+        let name = |at: usize| path[at].as_str().expect("a name");
+        &template["Mappings"][name(0)][name(1)][name(2)]
+    });
+    let value = mapped.unwrap_or(value);
+    value
+        .as_i64()
+        .unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+#[test]
+fn a_message_outlasts_its_function_and_goes_where_the_program_expects_it() {
+    let template = template();
+    let queues = of_type(&template, "AWS::SQS::Queue");
+    let functions = of_type(&template, "AWS::Lambda::Function");
+    let sources = of_type(&template, "AWS::Lambda::EventSourceMapping");
+    assert_eq!(sources.len(), QueueName::ALL.len());
+    for (name, source) in &sources {
+        let queue = source["EventSourceArn"]["Fn::GetAtt"][0]
+            .as_str()
+            .expect("a queue");
+        let function = source["FunctionName"]["Ref"].as_str().expect("a function");
+        let visibility = number(&template, &queues[queue]["VisibilityTimeout"]);
+        let timeout = number(&template, &functions[function]["Timeout"]);
+        assert!(
+            visibility >= 6 * timeout,
+            "{name}: {visibility} < 6 × {timeout}"
+        );
+        assert_eq!(source["BatchSize"], 1, "{name}");
+        assert_eq!(
+            source["FunctionResponseTypes"],
+            json!(["ReportBatchItemFailures"])
+        );
+        assert!(
+            !source["ScalingConfig"]["MaximumConcurrency"].is_null(),
+            "{name}"
+        );
+    }
+    for (name, function) in &functions {
+        assert!(function["ReservedConcurrentExecutions"].is_null(), "{name}");
+        assert_eq!(function["Runtime"], "provided.al2023", "{name}");
+    }
+    // Names, letters and attempts are those that the program goes by.
+    let called = |properties: &Value| {
+        properties["QueueName"]["Fn::Sub"]
+            .as_str()
+            .map(str::to_owned)
+    };
+    for name in QueueName::ALL {
+        let expected = aws::sqs::QueueNames::of("${Prefix}", name);
+        let queue = queues
+            .values()
+            .find(|queue| called(queue).as_ref() == Some(&expected.queue));
+        let redrive = &queue.expect("the queue is there")["RedrivePolicy"];
+        let most = QueueSettings::of(name).max_attempts;
+        assert_eq!(redrive["maxReceiveCount"], most, "{name}");
+        let letters = redrive["deadLetterTargetArn"]["Fn::GetAtt"][0]
+            .as_str()
+            .expect("letters");
+        assert_eq!(
+            called(queues[letters]).as_ref(),
+            Some(&expected.dead_letters)
+        );
+        assert_eq!(queues[letters]["MessageRetentionPeriod"], 1_209_600);
+    }
+}
+
+/// Nobody may more than what the program calls.
+#[test]
+fn no_role_may_do_anything_to_everything() {
+    let template = template();
+    let mut statements = Vec::new();
+    for kind in ["AWS::IAM::Role", "AWS::IAM::ManagedPolicy"] {
+        for properties in of_type(&template, kind).into_values() {
+            let policies = properties["Policies"].as_array().into_iter().flatten();
+            let documents = policies.map(|policy| &policy["PolicyDocument"]);
+            for document in documents.chain([&properties["PolicyDocument"]]) {
+                statements.extend(document["Statement"].as_array().into_iter().flatten());
+            }
+        }
+    }
+    assert!(statements.len() > 8, "{}", statements.len());
+    for statement in statements {
+        let text = statement.to_string();
+        assert!(!text.contains('*'), "{text}");
+    }
+    for (name, logs) in of_type(&template, "AWS::Logs::LogGroup") {
+        assert!(!logs["RetentionInDays"].is_null(), "{name}");
+    }
+}
+
+/// A zip file with a program that is the real function.
+fn package(folder: &Path) -> PathBuf {
+    let bootstrap = folder.join("bootstrap");
+    let function = env!("CARGO_BIN_EXE_lambda");
+    std::fs::write(&bootstrap, format!("#!/bin/sh\nexec {function}\n")).expect("it is written");
+    let zipped = Command::new(installed().join("venv/bin/python"))
+        .args(["-m", "zipfile", "-c", "function.zip", "bootstrap"])
+        .current_dir(folder)
+        .status();
+    assert!(zipped.expect("Python runs").success());
+    folder.join("function.zip")
+}
+
+/// Runs a script beside this file, with the clients of AWS that came with the servers.
+async fn script(name: &str, arguments: &[&str]) -> String {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/aws");
+    let mut command = Command::new(installed().join("venv/bin/python"));
+    command.arg(here.join(name)).args(arguments);
+    let output = run(command).await;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name}: {errors}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// With rights enforced: a role of the template that lacks one ends this.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_template_is_created_and_an_import_runs_through_it() {
+    let service = present_day(small(120)).await;
+    let server = Server::start(Kind::MiniStack, None, &[("AUTH", "true")]);
+    let settings = json!({
+        "DATABASE_URL": service.database.url(),
+        "SALLA_SYNC_KEY": KEY,
+        "SALLA_CLIENT_ID": service.simulator.client_id(),
+        "SALLA_CLIENT_SECRET": service.simulator.client_secret(),
+        "SALLA_API_URL": service.simulator.api_url(),
+        "SALLA_ACCOUNTS_URL": service.simulator.accounts_url(),
+    });
+    let package = package(server.folder());
+    let url = server.url();
+    let templates = folder();
+    let deploy = [
+        &url,
+        &*templates.to_string_lossy(),
+        &*package.to_string_lossy(),
+        PREFIX,
+        &settings.to_string(),
+    ];
+    let outputs = script("deploy.py", &deploy).await;
+    assert!(outputs.contains(&format!("sqs://{PREFIX}")), "{outputs}");
+
+    // From here on as a user does it.
+    let on_sqs = |arguments: &[&str]| {
+        let mut command = program(&service, arguments);
+        command
+            .env("AWS_ENDPOINT_URL", server.url())
+            .env("AWS_REGION", "eu-central-1")
+            .env("AWS_ACCESS_KEY_ID", "000000000000")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("SALLA_SYNC_QUEUE", format!("sqs://{PREFIX}"));
+        command
+    };
+    let output = run(on_sqs(&["connect", "--json"])).await;
+    let connected: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    let shop = connected["salla_id"].to_string();
+    let output = run(on_sqs(&["runs", "start", "--shop", &shop, "--json"])).await;
+    assert!(output.status.success(), "{output:?}");
+    script("sweep.py", &[&url, PREFIX]).await;
+    let clock = SystemClock::real();
+    let completed = async {
+        loop {
+            let runs = service
+                .open
+                .runs()
+                .list()
+                .await
+                .expect("runs can be listed");
+            let run = runs.into_iter().find_map(|(_, run)| run);
+            match run {
+                Some(run) if run.state == RunState::Completed => break run,
+                Some(run) if run.state == RunState::Failed => panic!("{run:?}\n{}", server.log()),
+                _ => clock.sleep(Duration::from_millis(100)).await,
+            }
+        }
+    };
+    let run = tokio::select! {
+        run = completed => run,
+        () = clock.sleep(Duration::from_secs(120)) => panic!("it does not end: {}", server.log()),
+    };
+    let certificate = run.certificate.as_ref().expect("there is a certificate");
+    service.compare(run.merchant, certificate).await;
+}

@@ -18,11 +18,13 @@ use crate::arrivals::PostgresArrivals;
 use crate::audit::PostgresAudit;
 use crate::budgets::{BudgetKey, PostgresBudget};
 use crate::claims::PostgresClaims;
+use crate::confined::Transactions;
 use crate::connections::{
     Adopted, ConnectionDetails, KeyUse, Keyring, Parked, PostgresConnections, adopt, details,
     foreign, key_uses, park,
 };
 use crate::contacts::PostgresContacts;
+use crate::event_tickets::PostgresEventTickets;
 use crate::failure::{cause, database_failure, is_starting_up, is_too_many_connections, reason};
 use crate::jobs::PostgresJobs;
 use crate::landing::PostgresLanding;
@@ -84,6 +86,7 @@ impl ConnectSettings {
 pub struct Database {
     pool: PgPool,
     clock: Arc<dyn Clock>,
+    is_confined: bool,
 }
 
 fn refused(options: &PgConnectOptions, error: &sqlx::Error) -> Failure {
@@ -183,7 +186,11 @@ impl Database {
             .connect_with(options.clone())
             .await
             .map_err(|error| refused(&options, &error))?;
-        let database = Self { pool, clock };
+        let database = Self {
+            pool,
+            clock,
+            is_confined: false,
+        };
         database.check_server().await?;
         Ok(database)
     }
@@ -209,15 +216,15 @@ impl Database {
     }
 
     pub fn runs(&self) -> PostgresRuns {
-        PostgresRuns::new(self.pool.clone(), self.clock.clone())
+        PostgresRuns::new(self.transactions(), self.clock.clone())
     }
 
     pub fn jobs(&self) -> PostgresJobs {
-        PostgresJobs::new(self.pool.clone(), self.clock.clone())
+        PostgresJobs::new(self.transactions(), self.clock.clone())
     }
 
     pub fn notifications(&self) -> PostgresNotifications {
-        PostgresNotifications::new(self.pool.clone(), self.clock.clone())
+        PostgresNotifications::new(self.transactions(), self.clock.clone())
     }
 
     pub fn records(&self) -> PostgresRecords {
@@ -245,15 +252,19 @@ impl Database {
     }
 
     pub fn merchants(&self) -> PostgresMerchants {
-        PostgresMerchants::new(self.pool.clone(), self.clock.clone())
+        PostgresMerchants::new(self.transactions(), self.clock.clone())
     }
 
     pub fn overview(&self) -> PostgresOverview {
-        PostgresOverview::new(self.pool.clone(), self.clock.clone())
+        PostgresOverview::new(self.transactions(), self.clock.clone())
     }
 
     pub fn api_tokens(&self) -> PostgresApiTokens {
         PostgresApiTokens::new(self.pool.clone(), self.clock.clone())
+    }
+
+    pub fn event_tickets(&self) -> PostgresEventTickets {
+        PostgresEventTickets::new(self.pool.clone(), self.clock.clone())
     }
 
     pub fn connections(&self, keyring: Keyring) -> PostgresConnections {
@@ -342,7 +353,21 @@ impl Database {
         Self {
             pool,
             clock: self.clock.clone(),
+            is_confined: false,
         }
+    }
+
+    /// The same database as the doors over HTTP use it: what is done for one merchant is done in
+    /// transactions that see no rows of another. The roles have to be there.
+    pub fn confined(&self) -> Self {
+        Self {
+            is_confined: true,
+            ..self.clone()
+        }
+    }
+
+    fn transactions(&self) -> Transactions {
+        Transactions::new(self.pool.clone(), self.is_confined)
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {

@@ -5,7 +5,7 @@ use sqlx::encode::IsNull;
 use sqlx::postgres::PgArgumentBuffer;
 use sqlx::{Encode, PgConnection, Postgres};
 
-use crate::columns::{Columns, list};
+use crate::columns::{Columns, insert, list, write};
 use crate::failure::Trouble;
 use crate::lease::HeldRun;
 
@@ -57,15 +57,19 @@ impl CopyRows {
     }
 }
 
-/// Writes rows that are not there; fails like an `INSERT` when one is.
+/// Writes rows that are not there; fails like an `INSERT` when one is. PostgreSQL copies nothing
+/// into a table whose row-level security holds for the session, so there it is an `INSERT`.
 pub(crate) async fn copy<C: Columns>(
     tx: &mut PgConnection,
     run: &HeldRun,
-    sql: &str,
+    into: &'static CopyInto,
     rows: &C,
 ) -> Result<(), Trouble> {
     if rows.count() == 0 {
         return Ok(());
+    }
+    if run.is_secured {
+        return write(tx, run, &into.insert, rows).await;
     }
     let mut binary = CopyRows::with_fields(1 + C::columns().len());
     for row in 0..rows.count() {
@@ -74,7 +78,7 @@ pub(crate) async fn copy<C: Columns>(
         rows.copy(row, &mut binary)?;
     }
     binary.buffer.extend_from_slice(&TRAILER);
-    let mut copy = tx.copy_in_raw(sql).await?;
+    let mut copy = tx.copy_in_raw(&into.copy).await?;
     for message in binary.buffer.chunks(MESSAGE) {
         copy.send(message).await?;
     }
@@ -82,10 +86,18 @@ pub(crate) async fn copy<C: Columns>(
     Ok(())
 }
 
-/// The statement for [`copy`].
-pub(crate) fn copy_into<C: Columns>(table: &str) -> String {
+/// The statements for [`copy`].
+pub(crate) struct CopyInto {
+    copy: String,
+    insert: String,
+}
+
+pub(crate) fn copy_into<C: Columns>(table: &str) -> CopyInto {
     let names = list(&C::columns(), |c| c.name.to_owned());
-    format!("COPY {table} (merchant_id, {names}) FROM STDIN (FORMAT binary)")
+    CopyInto {
+        copy: format!("COPY {table} (merchant_id, {names}) FROM STDIN (FORMAT binary)"),
+        insert: insert::<C>(table),
+    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,9 @@ pub(crate) struct HeldRun {
     /// Rows are to be written although the texts are the same, because they are read
     /// in another way now.
     pub(crate) rewrites: bool,
+    /// The session is neither the tables' owner nor exempt from row-level security, so it may
+    /// copy nothing into them.
+    pub(crate) is_secured: bool,
 }
 
 #[derive(sqlx::FromRow)]
@@ -29,6 +32,7 @@ pub(crate) struct HeldRow {
     keep_raw: bool,
     has_open_rejections: bool,
     has_altered_records: bool,
+    is_secured: bool,
 }
 
 /// Holds the run's key against a claim until the transaction ends. A key-share lock
@@ -43,6 +47,7 @@ macro_rules! held_run {
                  AS has_open_rejections,
              EXISTS (SELECT FROM salla_sync.altered_records a
                      WHERE a.merchant_id = r.merchant_id) AS has_altered_records,
+             row_security_active('salla_sync.source_records') AS is_secured,
              set_config('salla_sync.landing', 'on', true)
          FROM salla_sync.sync_runs r
          WHERE r.id = $1 AND r.merchant_id = $2 AND r.fencing = $3 AND r.state = 'IN_PROGRESS'
@@ -72,6 +77,7 @@ impl HeldRow {
             has_open_rejections: self.has_open_rejections,
             has_altered_records: self.has_altered_records,
             rewrites: false,
+            is_secured: self.is_secured,
         }
     }
 }

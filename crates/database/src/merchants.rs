@@ -17,6 +17,7 @@ use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::confined::Transactions;
 use crate::connections::{changes, parse_disconnection};
 use crate::failure::Trouble;
 use crate::retry::persistently;
@@ -26,12 +27,17 @@ use crate::transaction::begin_durable;
 #[derive(Clone, Debug)]
 pub struct PostgresMerchants {
     pool: PgPool,
+    transactions: Transactions,
     clock: Arc<dyn Clock>,
 }
 
 impl PostgresMerchants {
-    pub(crate) fn new(pool: PgPool, clock: Arc<dyn Clock>) -> Self {
-        Self { pool, clock }
+    pub(crate) fn new(transactions: Transactions, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            pool: transactions.pool().clone(),
+            transactions,
+            clock,
+        }
     }
 }
 
@@ -146,7 +152,14 @@ impl Merchants for PostgresMerchants {
         let row: Option<MerchantRow> = persistently(&self.clock, "reading a merchant", || async {
             let found = sqlx::query_as(FIND).bind(id).bind(salla_id);
             let found = found.bind(own.map(|own| own.0));
-            Ok(found.fetch_optional(&self.pool).await?)
+            // Whoever sees all merchants is not confined until one of them is found.
+            let Some(own) = own else {
+                return Ok(found.fetch_optional(&self.pool).await?);
+            };
+            let mut tx = self.transactions.begin(own).await?;
+            let found = found.fetch_optional(&mut *tx).await?;
+            tx.commit().await?;
+            Ok(found)
         })
         .await?;
         row.map(MerchantRow::record).transpose()

@@ -18,6 +18,7 @@ use sqlx::PgPool;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use crate::confined::Transactions;
 use crate::connections::changes;
 use crate::failure::Trouble;
 use crate::jobs::overview;
@@ -28,12 +29,17 @@ use crate::runs::new_id;
 #[derive(Clone, Debug)]
 pub struct PostgresNotifications {
     pool: PgPool,
+    transactions: Transactions,
     clock: Arc<dyn Clock>,
 }
 
 impl PostgresNotifications {
-    pub(crate) fn new(pool: PgPool, clock: Arc<dyn Clock>) -> Self {
-        Self { pool, clock }
+    pub(crate) fn new(transactions: Transactions, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            pool: transactions.pool().clone(),
+            transactions,
+            clock,
+        }
     }
 }
 

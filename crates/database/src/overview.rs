@@ -12,9 +12,9 @@ use domain::window::DayRange;
 use importer::ports::clock::Clock;
 use importer::ports::overview::{Overview, ReadDays, RejectedEntry, RejectionQuery, SyncStatus};
 use importer::ports::runs::{Run, StoredProgress};
-use sqlx::PgPool;
 use sqlx::types::Json;
 
+use crate::confined::Transactions;
 use crate::landing::{parse_code, parse_resource};
 use crate::retry::persistently;
 use crate::runs::rows::{RunRow, select_runs};
@@ -22,13 +22,16 @@ use crate::runs::rows::{RunRow, select_runs};
 /// [`Overview`] on PostgreSQL.
 #[derive(Clone, Debug)]
 pub struct PostgresOverview {
-    pool: PgPool,
+    transactions: Transactions,
     clock: Arc<dyn Clock>,
 }
 
 impl PostgresOverview {
-    pub(crate) fn new(pool: PgPool, clock: Arc<dyn Clock>) -> Self {
-        Self { pool, clock }
+    pub(crate) fn new(transactions: Transactions, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            transactions,
+            clock,
+        }
     }
 }
 
@@ -142,8 +145,11 @@ impl Overview for PostgresOverview {
     async fn status(&self, merchant: MerchantId) -> Result<Option<SyncStatus>, Failure> {
         let row: Option<StatusRow> =
             persistently(&self.clock, "reading how far an import is", || async {
+                let mut tx = self.transactions.begin(merchant).await?;
                 let found = sqlx::query_as(STATUS).bind(merchant.0);
-                Ok(found.fetch_optional(&self.pool).await?)
+                let found = found.fetch_optional(&mut *tx).await?;
+                tx.commit().await?;
+                Ok(found)
             })
             .await?;
         row.map(StatusRow::status).transpose()
@@ -152,8 +158,11 @@ impl Overview for PostgresOverview {
     async fn certificate(&self, merchant: MerchantId) -> Result<Option<Certificate>, Failure> {
         let found: Option<Json<Certificate>> =
             persistently(&self.clock, "reading the latest certificate", || async {
+                let mut tx = self.transactions.begin(merchant).await?;
                 let found = sqlx::query_scalar(CERTIFICATE).bind(merchant.0);
-                Ok(found.fetch_optional(&self.pool).await?)
+                let found = found.fetch_optional(&mut *tx).await?;
+                tx.commit().await?;
+                Ok(found)
             })
             .await?;
         Ok(found.map(|found| found.0))
@@ -161,13 +170,16 @@ impl Overview for PostgresOverview {
 
     async fn rejections(&self, query: &RejectionQuery) -> Result<Vec<RejectedEntry>, Failure> {
         let rows: Vec<RejectionRow> = persistently(&self.clock, "reading rejections", || async {
+            let mut tx = self.transactions.begin(query.merchant).await?;
             let found = sqlx::query_as(REJECTIONS)
                 .bind(query.merchant.0)
                 .bind(query.resource.map(Resource::as_str))
                 .bind(query.code.map(RejectionCode::as_str))
                 .bind(query.before)
                 .bind(i64::from(query.limit));
-            Ok(found.fetch_all(&self.pool).await?)
+            let found = found.fetch_all(&mut *tx).await?;
+            tx.commit().await?;
+            Ok(found)
         })
         .await?;
         rows.into_iter().map(RejectionRow::entry).collect()

@@ -6,6 +6,7 @@ mod doors;
 mod jobs;
 mod keys;
 mod privacy;
+mod roles;
 mod tokens;
 
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ pub use doors::{
 };
 pub use keys::{GenerateArgs, KeyStatusArgs, KeysCommand, RotateArgs};
 pub use privacy::{ExportArgs, ForgetDataArgs};
+pub use roles::{CreateRolesArgs, RolesCommand, RolesStatusArgs};
 pub use tokens::{CreateTokenArgs, ListTokensArgs, RevokeTokenArgs, TokensCommand};
 
 #[derive(Debug, Parser)]
@@ -227,6 +229,9 @@ pub enum Command {
     /// Look at who did what that matters for security and privacy.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Make the database's roles, and let it keep merchants apart by itself.
+    #[command(subcommand)]
+    Roles(RolesCommand),
 
     /// Write out everything that is stored of a customer, as JSON.
     #[command(after_help = "Example:\n  \

@@ -137,6 +137,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Audit(command) => commands::audit::run(command, database).await,
         Command::Export(arguments) => commands::privacy::export(arguments, database).await,
         Command::Forget(arguments) => commands::privacy::forget(arguments, database).await,
+        Command::Roles(command) => commands::roles::run(command, database).await,
         Command::Migrate(arguments) => commands::migrate::run(arguments, database).await,
         Command::Doctor(arguments) => commands::doctor::run(arguments, database).await,
         Command::Psql(arguments) => commands::psql::run(arguments, database).await,

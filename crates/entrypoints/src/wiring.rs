@@ -61,10 +61,22 @@ pub struct OpenDatabase {
     pub embedded: Option<Embedded>,
     /// In the database, unless [`OpenDatabase::with_queues`] has said otherwise.
     pub queues: Queues,
+    /// Its server is this program's own, whoever holds it.
+    pub is_private: bool,
     keyring: Option<Keyring>,
 }
 
 impl OpenDatabase {
+    /// The same database through connections of its own.
+    pub fn beside(&self, connections: u32) -> Self {
+        Self {
+            database: self.database.beside(connections),
+            embedded: None,
+            is_private: self.is_private,
+            keyring: self.keyring.clone(),
+        }
+    }
+
     pub fn landing(&self) -> Arc<dyn Landing> {
         Arc::new(self.database.landing())
     }
@@ -311,6 +323,7 @@ pub async fn open_database_with(
     Ok(OpenDatabase {
         queues: Queues::in_database(&database, clock),
         database,
+        is_private: embedded.is_some(),
         embedded,
         keyring,
     })

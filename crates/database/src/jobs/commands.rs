@@ -8,6 +8,7 @@ use importer::ports::runs::{CatchUp, Run, RunOptions};
 use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool};
 
+use crate::confined::Transactions;
 use crate::failure::Trouble;
 use crate::jobs::{is_on_its_way, overview, send};
 use crate::runs::catching_up::latest_finished_id;
@@ -17,14 +18,14 @@ use crate::runs::endings::show;
 const BEGIN_COUNTING_ANEW: &str = "UPDATE salla_sync.sync_runs SET sent_again = 0 WHERE id = $1";
 
 pub(crate) async fn start(
-    pool: &PgPool,
+    transactions: &Transactions,
     ids: (MerchantId, RunId),
     options: &RunOptions,
     range: DayRange,
     catch_up: Option<CatchUp>,
     now: Timestamp,
 ) -> Result<StartedRun, Trouble> {
-    let mut tx = pool.begin().await?;
+    let mut tx = transactions.begin(ids.0).await?;
     let started = start_in(&mut tx, ids, options, range, catch_up, now).await?;
     tx.commit().await?;
     Ok(started)
@@ -33,14 +34,14 @@ pub(crate) async fn start(
 /// While others wait for their turn no run of the shop can be created, and one that is not over
 /// is joined: the run that is gone on from stays the latest finished one.
 pub(crate) async fn start_catching_up(
-    pool: &PgPool,
+    transactions: &Transactions,
     ids: (MerchantId, RunId),
     options: &RunOptions,
     range: DayRange,
     catch_up: CatchUp,
     now: Timestamp,
 ) -> Result<Option<StartedRun>, Trouble> {
-    let mut tx = pool.begin().await?;
+    let mut tx = transactions.begin(ids.0).await?;
     take_turns(&mut tx, ids.0).await?;
     if latest_finished_id(&mut tx, ids.0).await? != Some(catch_up.since) {
         return Ok(None);
@@ -62,6 +63,10 @@ async fn start_in(
     let is_new = run.id == ids.1;
     let needs_no_message =
         run.holder.is_some() || run.state == RunState::Paused || is_on_its_way(tx, run.id).await?;
+    if needs_no_message && run.is_job {
+        // Landings and heartbeats write the same row: one that only joins does not wait for them.
+        return Ok(StartedRun { run, is_new });
+    }
     if needs_no_message {
         adopt_in(tx, run.id).await?;
     } else {
@@ -69,7 +74,8 @@ async fn start_in(
             .bind(run.id.0)
             .execute(&mut *tx)
             .await?;
-        send(tx, (run.merchant, run.id), run.options.months.into(), now).await?;
+        let months = run.options.months.into();
+        send(tx, (run.merchant, run.id), months, now).await?;
     }
     let run = by_id(tx, run.id).await?;
     Ok(StartedRun { run, is_new })
@@ -88,12 +94,13 @@ async fn adopt_in(connection: &mut PgConnection, run: RunId) -> Result<(), Troub
 }
 
 pub(crate) async fn command(
-    pool: &PgPool,
+    transactions: &Transactions,
     run: RunId,
     command: Command,
     now: Timestamp,
 ) -> Result<Commanded, Trouble> {
-    in_spite_of_frozen(pool, run, || command_once(pool, run, command, now)).await
+    let pool = transactions.pool();
+    in_spite_of_frozen(pool, run, || command_once(transactions, run, command, now)).await
 }
 
 /// The state alone takes the run from whoever works on it: every write for a run wants
@@ -118,15 +125,15 @@ const WAS_OVERTAKEN: &str = "
                    WHERE r.id = $1)";
 
 async fn command_once(
-    pool: &PgPool,
+    transactions: &Transactions,
     id: RunId,
     command: Command,
     now: Timestamp,
 ) -> Result<Commanded, Trouble> {
-    let Some(found) = overview::find(pool, id).await? else {
+    let Some(found) = overview::find(transactions.pool(), id).await? else {
         return Ok(Commanded::Unknown);
     };
-    let mut tx = pool.begin().await?;
+    let mut tx = transactions.begin(found.merchant).await?;
     take_turns(&mut tx, found.merchant).await?;
     let Some(row) = lock(&mut tx, id).await? else {
         return Ok(Commanded::Unknown);

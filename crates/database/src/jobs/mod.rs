@@ -23,6 +23,7 @@ use importer::ports::runs::{CatchUp, Run, RunOptions, ShopSummary};
 use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool};
 
+use crate::confined::Transactions;
 use crate::failure::Trouble;
 use crate::queue::{body, send_now};
 use crate::retry::persistently;
@@ -33,12 +34,17 @@ pub use freshness::ShopsFreshness;
 #[derive(Clone, Debug)]
 pub struct PostgresJobs {
     pool: PgPool,
+    transactions: Transactions,
     clock: Arc<dyn Clock>,
 }
 
 impl PostgresJobs {
-    pub(crate) fn new(pool: PgPool, clock: Arc<dyn Clock>) -> Self {
-        Self { pool, clock }
+    pub(crate) fn new(transactions: Transactions, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            pool: transactions.pool().clone(),
+            transactions,
+            clock,
+        }
     }
 }
 
@@ -53,7 +59,14 @@ impl Jobs for PostgresJobs {
         let now = self.clock.now();
         let id = RunId(new_id(now));
         persistently(&self.clock, "starting a run", || {
-            commands::start(&self.pool, (merchant, id), options, range, None, now)
+            commands::start(
+                &self.transactions,
+                (merchant, id),
+                options,
+                range,
+                None,
+                now,
+            )
         })
         .await
     }
@@ -68,7 +81,14 @@ impl Jobs for PostgresJobs {
         let now = self.clock.now();
         let id = RunId(new_id(now));
         persistently(&self.clock, "starting a run that catches up", || {
-            commands::start_catching_up(&self.pool, (merchant, id), options, range, catch_up, now)
+            commands::start_catching_up(
+                &self.transactions,
+                (merchant, id),
+                options,
+                range,
+                catch_up,
+                now,
+            )
         })
         .await
     }
@@ -104,7 +124,7 @@ impl Jobs for PostgresJobs {
     async fn command(&self, run: RunId, command: Command) -> Result<Commanded, Failure> {
         let now = self.clock.now();
         persistently(&self.clock, "steering a run", || {
-            commands::command(&self.pool, run, command, now)
+            commands::command(&self.transactions, run, command, now)
         })
         .await
     }
@@ -127,7 +147,7 @@ impl Jobs for PostgresJobs {
     async fn send_reconnected(&self) -> Result<Vec<RunId>, Failure> {
         let now = self.clock.now();
         persistently(&self.clock, "sending runs of reconnected shops", || {
-            sweeping::send_reconnected(&self.pool, now)
+            sweeping::send_reconnected(&self.transactions, now)
         })
         .await
     }

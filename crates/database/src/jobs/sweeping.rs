@@ -14,6 +14,7 @@ use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::confined::Transactions;
 use crate::failure::Trouble;
 use crate::future::{LONGEST_WAIT, lease_lasts};
 use crate::jobs::commands::start;
@@ -128,7 +129,11 @@ const RECONNECTED: &str = "
       AND c.state = 'ACTIVE' AND c.bound_at > coalesce(r.sent_at, r.created_at)";
 
 /// Begins them again as somebody would who asks for the same now.
-pub(crate) async fn send_reconnected(pool: &PgPool, now: Timestamp) -> Result<Vec<RunId>, Trouble> {
+pub(crate) async fn send_reconnected(
+    transactions: &Transactions,
+    now: Timestamp,
+) -> Result<Vec<RunId>, Trouble> {
+    let pool = transactions.pool();
     let codes: Vec<&str> = Disconnection::ALL.iter().map(|why| why.code()).collect();
     let failed: Vec<Uuid> = sqlx::query_scalar(RECONNECTED)
         .bind(codes)
@@ -148,7 +153,7 @@ pub(crate) async fn send_reconnected(pool: &PgPool, now: Timestamp) -> Result<Ve
             None => DayRange::last_months(riyadh_date(now), run.options.months),
         };
         let ids = (run.merchant, RunId(new_id(now)));
-        let started = start(pool, ids, &run.options, range, run.catches_up, now).await?;
+        let started = start(transactions, ids, &run.options, range, run.catches_up, now).await?;
         sent.push(started.run.id);
     }
     Ok(sent)

@@ -74,7 +74,7 @@ static BEGIN_PAGES: LazyLock<String> = LazyLock::new(|| {
             ON CONFLICT (window_id, walk, page) DO NOTHING
             RETURNING window_id, walk, page
         )
-        SELECT h.number, h.keep_raw, h.has_open_rejections, h.has_altered_records,
+        SELECT h.number, h.keep_raw, h.has_open_rejections, h.has_altered_records, h.is_secured,
                EXISTS (
                    SELECT FROM unnest($6::bigint[]) AS k(id)
                    CROSS JOIN LATERAL (

@@ -10,7 +10,7 @@ use importer::ports::platform::{Decoded, Records};
 use jiff_sqlx::{Date, Timestamp, ToSqlx};
 
 use crate::columns::{columns, insert, instant, upsert, write};
-use crate::copy::{copy, copy_into};
+use crate::copy::{CopyInto, copy, copy_into};
 use crate::failure::Trouble;
 use crate::landing::alterations::remove_altered_customers;
 use crate::landing::batch::{Found, ListRecord};
@@ -46,7 +46,7 @@ columns! {
     }
 }
 
-static COPY: LazyLock<String> =
+static COPY: LazyLock<CopyInto> =
     LazyLock::new(|| copy_into::<CustomerColumns<'_>>("salla.customers"));
 
 static UPSERT: LazyLock<String> =

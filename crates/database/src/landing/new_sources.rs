@@ -9,7 +9,7 @@ use rust_decimal::Decimal;
 use sqlx::PgConnection;
 
 use crate::columns::columns;
-use crate::copy::{copy, copy_into};
+use crate::copy::{CopyInto, copy, copy_into};
 use crate::failure::Trouble;
 use crate::landing::contents::Holds;
 use crate::landing::sources::{Incoming, Verdict};
@@ -65,10 +65,10 @@ columns! {
     }
 }
 
-static COPY_LISTED: LazyLock<String> =
+static COPY_LISTED: LazyLock<CopyInto> =
     LazyLock::new(|| copy_into::<ListedColumns<'_>>("salla_sync.source_records"));
 
-static COPY_WHOLE: LazyLock<String> =
+static COPY_WHOLE: LazyLock<CopyInto> =
     LazyLock::new(|| copy_into::<WholeColumns<'_>>("salla_sync.source_records"));
 
 /// Rows of lists, sorted by id.

@@ -9,7 +9,7 @@ use rust_decimal::Decimal;
 use sqlx::PgConnection;
 
 use crate::columns::{Columns, columns, insert, instant, list, write};
-use crate::copy::{copy, copy_into};
+use crate::copy::{CopyInto, copy, copy_into};
 use crate::failure::Trouble;
 use crate::landing::orders::WholeOrder;
 use crate::lease::HeldRun;
@@ -107,7 +107,7 @@ fn of_detail(name: &str) -> String {
     format!("CASE WHEN t.has_amounts OR t.has_items THEN t.{name} END")
 }
 
-static COPY_WHOLE: LazyLock<String> =
+static COPY_WHOLE: LazyLock<CopyInto> =
     LazyLock::new(|| copy_into::<WholeColumns<'_>>("salla.orders"));
 
 /// A whole order that is the newest word on it. Only the customer and the exchange

@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 use sqlx::PgConnection;
 
 use crate::columns::{columns, upsert, write};
-use crate::copy::{copy, copy_into};
+use crate::copy::{CopyInto, copy, copy_into};
 use crate::failure::Trouble;
 use crate::landing::entries::{place_all, remove_behind, remove_behind_in};
 use crate::landing::orders::WholeOrder;
@@ -46,10 +46,10 @@ columns! {
     }
 }
 
-static COPY_ITEMS: LazyLock<String> =
+static COPY_ITEMS: LazyLock<CopyInto> =
     LazyLock::new(|| copy_into::<ItemColumns<'_>>("salla.order_items"));
 
-static COPY_DISCOUNTS: LazyLock<String> =
+static COPY_DISCOUNTS: LazyLock<CopyInto> =
     LazyLock::new(|| copy_into::<DiscountColumns<'_>>("salla.order_discounts"));
 
 static UPSERT_ITEMS: LazyLock<String> =

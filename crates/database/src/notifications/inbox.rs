@@ -18,13 +18,20 @@ use crate::retry::persistently;
 impl Inbox for PostgresNotifications {
     async fn list(&self, filter: &InboxFilter) -> Result<Vec<Shown>, Failure> {
         persistently(&self.clock, "listing notifications", || async {
-            let rows: Vec<ShownRow> = sqlx::query_as(LIST)
+            let list = sqlx::query_as(LIST)
                 .bind(filter.merchant.map(|merchant| merchant.0))
                 .bind(filter.only_unread)
                 .bind(i64::from(filter.limit))
-                .bind(filter.before)
-                .fetch_all(&self.pool)
-                .await?;
+                .bind(filter.before);
+            let rows: Vec<ShownRow> = match filter.merchant {
+                None => list.fetch_all(&self.pool).await?,
+                Some(merchant) => {
+                    let mut tx = self.transactions.begin(merchant).await?;
+                    let rows = list.fetch_all(&mut *tx).await?;
+                    tx.commit().await?;
+                    rows
+                }
+            };
             rows.into_iter().map(ShownRow::shown).collect()
         })
         .await
@@ -41,7 +48,13 @@ impl Inbox for PostgresNotifications {
                 .bind(notices)
                 .bind(now.to_sqlx())
                 .bind(of.map(|merchant| merchant.0));
-            Ok(unknown.fetch_all(&self.pool).await?)
+            let Some(merchant) = of else {
+                return Ok(unknown.fetch_all(&self.pool).await?);
+            };
+            let mut tx = self.transactions.begin(merchant).await?;
+            let unknown = unknown.fetch_all(&mut *tx).await?;
+            tx.commit().await?;
+            Ok(unknown)
         })
         .await
     }

@@ -60,7 +60,9 @@ pub(crate) async fn take(
 }
 
 const RUNS: &str = "
-    SELECT id, number, keep_raw, fencing FROM salla_sync.sync_runs WHERE merchant_id = $1";
+    SELECT id, number, keep_raw, fencing,
+           row_security_active('salla_sync.source_records') AS is_secured
+    FROM salla_sync.sync_runs WHERE merchant_id = $1";
 
 #[derive(sqlx::FromRow)]
 struct AnyRun {
@@ -68,6 +70,7 @@ struct AnyRun {
     number: i64,
     keep_raw: bool,
     fencing: i64,
+    is_secured: bool,
 }
 
 /// All runs of a shop. What is landed again counts for the run that met it, as if it
@@ -90,6 +93,7 @@ pub(crate) async fn runs(
             has_open_rejections: true,
             has_altered_records: true,
             rewrites: false,
+            is_secured: run.is_secured,
         };
         (run.number, held)
     });

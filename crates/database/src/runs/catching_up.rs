@@ -14,6 +14,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::confined::Transactions;
 use crate::failure::Trouble;
 use crate::lease::hold;
 use crate::runs::rows::{RunRow, select_runs};
@@ -43,12 +44,13 @@ pub(crate) async fn latest_finished_id(
 }
 
 pub(crate) async fn latest_finished(
-    pool: &PgPool,
+    transactions: &Transactions,
     merchant: MerchantId,
 ) -> Result<Option<Finished>, Trouble> {
+    let mut tx = transactions.begin(merchant).await?;
     let row: Option<RunRow> = sqlx::query_as(LATEST_FINISHED)
         .bind(merchant.0)
-        .fetch_optional(pool)
+        .fetch_optional(&mut *tx)
         .await?;
     let Some(run) = row.map(Run::try_from).transpose()? else {
         return Ok(None);
@@ -57,8 +59,9 @@ pub(crate) async fn latest_finished(
         .bind(Uuid::nil())
         .bind(merchant.0)
         .bind(run.id.0)
-        .fetch_one(pool)
+        .fetch_one(&mut *tx)
         .await?;
+    tx.commit().await?;
     let covers = DayRange {
         from: from.to_jiff(),
         to: run.range.to,

@@ -96,13 +96,14 @@ pub(crate) async fn create_or_join_in(
         create(tx, (merchant, id), options, range, catch_up, now).await?;
         return by_id(tx, id).await;
     }
-    if open.state == RunState::Failed {
-        sqlx::query(REOPEN)
-            .bind(open.id.0)
-            .execute(&mut *tx)
-            .await?;
-        show(tx, open.id, now).await?;
+    if open.state != RunState::Failed {
+        return Ok(open);
     }
+    sqlx::query(REOPEN)
+        .bind(open.id.0)
+        .execute(&mut *tx)
+        .await?;
+    show(tx, open.id, now).await?;
     by_id(tx, open.id).await
 }
 

@@ -35,6 +35,7 @@ use jiff::Timestamp;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::confined::Transactions;
 use crate::retry::{persistently, persistently_at_length};
 pub use states::RunStates;
 
@@ -45,12 +46,17 @@ pub use states::RunStates;
 #[derive(Clone, Debug)]
 pub struct PostgresRuns {
     pool: PgPool,
+    transactions: Transactions,
     clock: Arc<dyn Clock>,
 }
 
 impl PostgresRuns {
-    pub(crate) fn new(pool: PgPool, clock: Arc<dyn Clock>) -> Self {
-        Self { pool, clock }
+    pub(crate) fn new(transactions: Transactions, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            pool: transactions.pool().clone(),
+            transactions,
+            clock,
+        }
     }
 }
 
@@ -113,7 +119,7 @@ impl Runs for PostgresRuns {
 
     async fn latest_finished(&self, merchant: MerchantId) -> Result<Option<Finished>, Failure> {
         persistently(&self.clock, "reading the latest finished run", || {
-            catching_up::latest_finished(&self.pool, merchant)
+            catching_up::latest_finished(&self.transactions, merchant)
         })
         .await
     }

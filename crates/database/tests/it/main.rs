@@ -40,6 +40,7 @@ mod refused_details;
 mod rejections;
 mod repair;
 mod retrying;
+mod roles;
 mod room;
 mod schema;
 mod servers;

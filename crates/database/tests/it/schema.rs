@@ -57,6 +57,7 @@ const BOUNDED: &[&str] = &[
     "claim_codes.hmac",
     "connections.fingerprint",
     "dead_letters.queue",
+    "event_tickets.hash",
     "key_checks.key_id",
     "notification_deliveries.channel",
     "page_links.hash",

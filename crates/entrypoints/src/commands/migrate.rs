@@ -27,6 +27,7 @@ pub async fn run(arguments: MigrateArgs, database: &DatabaseArgs) -> anyhow::Res
         SchemaState::Behind { migrations } => {
             let report = |text: &str| note(format!("salla-sync: {text}"));
             open.database.migrate_reporting(&report).await?;
+            open.database.renew_policies().await?;
             line(format!("{place}: {} applied.", count(migrations)));
         }
         SchemaState::Unknown => {

@@ -21,6 +21,7 @@ pub mod rejected;
 pub mod remap;
 pub mod replay;
 pub mod resync;
+pub mod roles;
 pub mod runs;
 pub mod serve;
 pub mod sessions;

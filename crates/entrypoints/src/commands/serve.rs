@@ -14,8 +14,11 @@ use crate::config::{AppSettings, Channels, DatabaseSettings, Reader, WebSettings
 use crate::display::tell;
 use crate::exit::Exit;
 use crate::observation::{Observation, ObservedProcess, record_metrics};
-use crate::wiring::web::{Behind, WebParts};
+use crate::wiring::web::{Behind, OwnRows, WebParts, own_rows};
 use crate::wiring::{self, OpenDatabase, Pool, service};
+
+/// With a worker in the same process, for what must not wait behind imports.
+const CONNECTIONS_OF_DOORS: u32 = 12;
 
 pub async fn run(arguments: ServeArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
     let mut reader = Reader::new(&environment);
@@ -60,15 +63,33 @@ pub async fn run(arguments: ServeArgs, database: &DatabaseArgs) -> anyhow::Resul
         true => Some(worker(&open, &parts, &arguments, retention, &clock)?),
         false => None,
     };
-    let behind = Behind::new(&open, &parts, &clock)?;
+    // Imports take all the connections that they can get.
+    let at_the_doors = match arguments.with_worker {
+        true => Arc::new(open.beside(CONNECTIONS_OF_DOORS)),
+        false => open.clone(),
+    };
+    let own_rows = own_rows(&at_the_doors).await?;
+    let behind = Behind::new(&at_the_doors, &parts, &clock)?;
     let recorded = record_metrics()?;
     let observed = ObservedProcess::new(recorded, &open.queues, clock.clone());
     let keep_fresh = arguments.keep_fresh.filter(|_| arguments.with_worker);
     let observed = Arc::new(observed.keeping_fresh(keep_fresh));
-    let doors = behind.doors(&open, &parts.web, observed.clone(), &clock)?;
+    let doors = behind.doors(
+        &at_the_doors,
+        own_rows.database(),
+        &parts.web,
+        observed.clone(),
+        &clock,
+    )?;
 
     let stop = stop_on_signal();
-    say(&arguments, &listening, &parts.web, &parts.channels);
+    say(
+        &arguments,
+        &listening,
+        &own_rows,
+        &parts.web,
+        &parts.channels,
+    );
     let stopping = stop.clone();
     let served =
         listening.serve_router(web::router(doors), Limits::PUBLIC, &observed, async move {
@@ -111,7 +132,13 @@ fn worker(
 }
 
 /// Which doors are open, and which are not and why.
-fn say(arguments: &ServeArgs, listening: &Observation, web: &WebSettings, channels: &Channels) {
+fn say(
+    arguments: &ServeArgs,
+    listening: &Observation,
+    own_rows: &OwnRows,
+    web: &WebSettings,
+    channels: &Channels,
+) {
     let address = listening.address();
     tell(format!(
         "Serving on http://{address}. Ctrl-C or SIGTERM stops."
@@ -135,6 +162,13 @@ fn say(arguments: &ServeArgs, listening: &Observation, web: &WebSettings, channe
         )),
         None => tell("  No page is inside Salla's dashboard: SALLA_APP_ID is not set"),
     }
+    tell(match own_rows {
+        OwnRows::ByDatabase(_) => "  The database itself keeps merchants apart as well",
+        OwnRows::ByQueries(_) => {
+            "  Queries alone keep merchants apart: `salla-sync roles create` lets the database do \
+             it as well"
+        }
+    });
     if !arguments.with_worker {
         tell("  Imports are left to `salla-sync work`");
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::http::HeaderMap;
+use database::Database;
 use domain::contact::EmailAddress;
 use domain::failure::Failure;
 use domain::shop::MerchantId;
@@ -17,6 +18,7 @@ use importer::ports::introspection::Introspection;
 use importer::ports::platform::Platform as _;
 use importer::ports::webhooks::{Event, WebhookError};
 use importer::sessions::MerchantSessions;
+use importer::start::Starter;
 use jiff::Timestamp;
 use ring::rand::SystemRandom;
 use salla_client::http::token_client;
@@ -37,6 +39,7 @@ use super::OpenDatabase;
 use super::connecting::{shared_customers_budget, stored};
 use super::service::channels;
 use crate::config::{AppSettings, Channels, WebSettings};
+use crate::exit::UsageError;
 
 /// What signs the states that browsers carry.
 const STATES: &str = "states of consents";
@@ -117,9 +120,11 @@ impl Behind {
         }
     }
 
+    /// `own_rows`: the database as it is used for one merchant.
     pub fn doors(
         &self,
         open: &OpenDatabase,
+        own_rows: &Database,
         web: &WebSettings,
         observed: Arc<dyn Observed>,
         clock: &Arc<dyn Clock>,
@@ -152,19 +157,24 @@ impl Behind {
             })),
             true => None,
         };
-        let ports = &self.connect.ports;
         let api = Api {
             tokens: Arc::new(open.database.api_tokens()),
-            merchants: ports.merchants.clone(),
-            jobs: ports.jobs.clone(),
-            overview: Arc::new(open.database.overview()),
-            inbox: open.inbox(),
+            merchants: Arc::new(own_rows.merchants()),
+            jobs: Arc::new(own_rows.jobs()),
+            overview: Arc::new(own_rows.overview()),
+            inbox: Arc::new(own_rows.notifications()),
             contacts: open.contacts()?,
-            starter: ports.starter.clone(),
+            starter: Starter {
+                runs: Arc::new(own_rows.runs()),
+                jobs: Arc::new(own_rows.jobs()),
+                clock: clock.clone(),
+            },
             connect: self.connect.clone(),
             sessions: sessions.clone(),
             claims: self.connect.claims(),
             codes: codes()?,
+            tickets: Arc::new(open.database.event_tickets()),
+            random: random.clone(),
             clock: clock.clone(),
         };
         let embedded = web.embedded.as_ref().map(|embedded| EmbeddedDoor {
@@ -212,6 +222,51 @@ impl Behind {
             origin: web.origin(),
             is_https: web.is_https(),
         })
+    }
+}
+
+/// The database as it is used for one merchant: where its roles are there, it shows no rows of
+/// another. A private server is given them.
+pub async fn own_rows(open: &OpenDatabase) -> anyhow::Result<OwnRows> {
+    let database = &open.database;
+    let mut status = database.roles_status().await?;
+    if open.is_private && !status.is_complete() {
+        database.create_roles().await?;
+        status = database.roles_status().await?;
+    }
+    if status.sees_nothing {
+        let problem = format!(
+            "{} inherits salla_sync_web, so row-level security hides all rows from it: run `REVOKE \
+             salla_sync_web FROM {0}`, then `salla-sync roles create --login {0}`",
+            status.login
+        );
+        return Err(UsageError::one(problem).into());
+    }
+    if !status.missing_roles.is_empty() || status.secured_tables == 0 || !status.may_be_confined {
+        return Ok(OwnRows::ByQueries(database.clone()));
+    }
+    for table in &status.open_tables {
+        tracing::warn!(
+            table,
+            "row-level security does not know this table: run `salla-sync roles create`"
+        );
+    }
+    database.try_confined().await?;
+    Ok(OwnRows::ByDatabase(database.confined()))
+}
+
+/// What keeps one merchant's rows from another.
+pub enum OwnRows {
+    /// Queries, and row-level security behind them.
+    ByDatabase(Database),
+    ByQueries(Database),
+}
+
+impl OwnRows {
+    pub fn database(&self) -> &Database {
+        match self {
+            Self::ByDatabase(database) | Self::ByQueries(database) => database,
+        }
     }
 }
 

@@ -13,6 +13,7 @@ pub mod connections;
 pub mod connector;
 pub mod consents;
 pub mod contacts;
+pub mod event_tickets;
 pub mod introspection;
 pub mod inventory;
 pub mod jobs;

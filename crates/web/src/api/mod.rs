@@ -12,6 +12,7 @@ mod contact;
 mod docs;
 mod events;
 mod notifications;
+mod paging;
 mod rejected;
 mod session;
 mod sync;
@@ -28,6 +29,7 @@ use importer::connect::ConnectShops;
 use importer::ports::api_tokens::{ApiScope, ApiTokens};
 use importer::ports::clock::Clock;
 use importer::ports::contacts::Contacts;
+use importer::ports::event_tickets::EventTickets;
 use importer::ports::jobs::Jobs;
 use importer::ports::merchants::{MerchantRecord, MerchantRef, Merchants};
 use importer::ports::notifications::Inbox;
@@ -46,14 +48,12 @@ pub use caller::{new_token, token_hash};
 use caller::{Caller, Sees};
 
 use crate::codes::Codes;
+use crate::frame::Random;
 use crate::problem::Problem;
 use crate::sessions::SessionDoor;
 
 /// No request of the API comes near this.
 const MAX_BODY: usize = 64 << 10;
-/// Entries of a page that says nothing of its length, and of the longest.
-const DEFAULT_LIMIT: u32 = 50;
-const MAX_LIMIT: u32 = 200;
 
 /// What stands behind the API.
 pub struct Api {
@@ -68,6 +68,8 @@ pub struct Api {
     pub sessions: Arc<SessionDoor>,
     pub claims: ClaimShops,
     pub codes: Codes,
+    pub tickets: Arc<dyn EventTickets>,
+    pub random: Random,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -91,6 +93,7 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(sync::restart))
         .routes(routes!(sync::certificate))
         .routes(routes!(events::follow))
+        .routes(routes!(events::issue_ticket))
         .routes(routes!(connection::put))
         .routes(routes!(contact::get, contact::put))
         .routes(routes!(rejected::list))
@@ -189,14 +192,4 @@ fn unknown_merchant() -> Problem {
         "there is no such merchant, or this token does not see it",
         "name it by Salla's number of the shop or by its id here, and check the token",
     )
-}
-
-fn limit(requested: Option<u32>) -> Result<u32, Problem> {
-    match requested.unwrap_or(DEFAULT_LIMIT) {
-        limit @ 1..=MAX_LIMIT => Ok(limit),
-        _ => Err(Problem::invalid(
-            "limit",
-            format!("is a number from 1 to {MAX_LIMIT}"),
-        )),
-    }
 }

@@ -13,10 +13,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::Api;
 use super::body::{Body, Named, Parameters};
 use super::caller::Caller;
+use super::paging::Paging;
 use super::view::ErrorView;
-use super::{Api, limit};
 use crate::problem::Problem;
 
 /// Marked in one go.
@@ -27,10 +28,6 @@ const MAX_MARKED: usize = 200;
 pub(super) struct Filter {
     /// Only what the merchant has not read.
     unread: Option<bool>,
-    /// From 1 to 200; 50 if it is not given.
-    limit: Option<u32>,
-    /// `nextCursor` of the page before.
-    cursor: Option<Uuid>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -38,7 +35,7 @@ pub(super) struct Filter {
 pub(super) struct NotificationPage {
     items: Vec<NotificationView>,
     /// Where the next page begins; absent on the last one.
-    next_cursor: Option<Uuid>,
+    next_cursor: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -97,7 +94,7 @@ impl From<Shown> for NotificationView {
     get, path = "/api/v1/merchants/{merchant}/notifications",
     operation_id = "listNotifications", tag = "notifications",
     params(("merchant" = String, Path, description = "Our id of the merchant or Salla's number"),
-           Filter),
+           Filter, Paging),
     responses(
         (status = 200, body = NotificationPage),
         (status = 400, body = Problem, content_type = "application/problem+json"),
@@ -113,23 +110,21 @@ pub(super) async fn list(
     caller: Caller,
     Named(named): Named,
     Parameters(filter): Parameters<Filter>,
+    Parameters(paging): Parameters<Paging>,
 ) -> Result<Json<NotificationPage>, Problem> {
     let merchant = api.merchant(&caller, ApiScope::Read, &named).await?;
-    let limit = limit(filter.limit)?;
+    let wanted = paging.wanted::<Uuid>()?;
     let inbox = InboxFilter {
         merchant: Some(merchant.shop.merchant),
         only_unread: filter.unread.unwrap_or(false),
-        before: filter.cursor,
-        // One more shows whether there is a next page.
-        limit: limit + 1,
+        before: wanted.before,
+        limit: wanted.limit(),
     };
-    let mut shown = api.inbox.list(&inbox).await?;
-    let is_last = shown.len() <= limit as usize;
-    shown.truncate(limit as usize);
-    let next_cursor = shown.last().map(|shown| shown.notice.id);
+    let shown = api.inbox.list(&inbox).await?;
+    let (shown, next_cursor) = wanted.page(shown, |shown| shown.notice.id);
     Ok(Json(NotificationPage {
         items: shown.into_iter().map(NotificationView::from).collect(),
-        next_cursor: next_cursor.filter(|_| !is_last),
+        next_cursor,
     }))
 }
 

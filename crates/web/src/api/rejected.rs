@@ -12,9 +12,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::Api;
 use super::body::{Named, Parameters};
 use super::caller::Caller;
-use super::{Api, limit};
+use super::paging::Paging;
 use crate::problem::Problem;
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -24,10 +25,6 @@ pub(super) struct Filter {
     resource: Option<String>,
     /// The reason, such as invalid_date.
     code: Option<String>,
-    /// From 1 to 200; 50 if it is not given.
-    limit: Option<u32>,
-    /// `nextCursor` of the page before.
-    cursor: Option<String>,
     /// Also the raw text, which holds personal data and takes the scope `records`.
     raw: Option<bool>,
 }
@@ -77,7 +74,7 @@ impl RejectedView {
     get, path = "/api/v1/merchants/{merchant}/rejected-records",
     operation_id = "listRejectedRecords", tag = "records",
     params(("merchant" = String, Path, description = "Our id of the merchant or Salla's number"),
-           Filter),
+           Filter, Paging),
     responses(
         (status = 200, body = RejectedPage),
         (status = 400, body = Problem, content_type = "application/problem+json"),
@@ -93,31 +90,29 @@ pub(super) async fn list(
     caller: Caller,
     Named(named): Named,
     Parameters(filter): Parameters<Filter>,
+    Parameters(paging): Parameters<Paging>,
 ) -> Result<Json<RejectedPage>, Problem> {
     let merchant = api.merchant(&caller, ApiScope::Read, &named).await?;
     let raw = filter.raw.unwrap_or(false);
     if raw {
         caller.require(ApiScope::Records)?;
     }
-    let limit = limit(filter.limit)?;
+    let wanted = paging.wanted::<i64>()?;
     let query = RejectionQuery {
         merchant: merchant.shop.merchant,
         resource: filter.resource.as_deref().map(resource).transpose()?,
         code: filter.code.as_deref().map(code).transpose()?,
-        before: filter.cursor.as_deref().map(cursor).transpose()?,
-        // One more shows whether there is a next page.
-        limit: limit + 1,
+        before: wanted.before,
+        limit: wanted.limit(),
     };
-    let mut entries = api.overview.rejections(&query).await?;
-    let is_last = entries.len() <= limit as usize;
-    entries.truncate(limit as usize);
-    let next_cursor = entries.last().map(|entry| entry.number.to_string());
+    let entries = api.overview.rejections(&query).await?;
+    let (entries, next_cursor) = wanted.page(entries, |entry| entry.number);
     let items = entries
         .into_iter()
         .map(|entry| RejectedView::new(entry, raw));
     Ok(Json(RejectedPage {
         items: items.collect(),
-        next_cursor: next_cursor.filter(|_| !is_last),
+        next_cursor,
     }))
 }
 
@@ -136,9 +131,4 @@ fn code(name: &str) -> Result<RejectionCode, Problem> {
         let codes = RejectionCode::ALL.map(RejectionCode::as_str).join(", ");
         Problem::invalid("code", format!("is one of {codes}"))
     })
-}
-
-fn cursor(text: &str) -> Result<i64, Problem> {
-    let wrong = |_| Problem::invalid("cursor", "is nextCursor of the page before");
-    text.parse().map_err(wrong)
 }

@@ -19,7 +19,7 @@ use crate::config::{AppSettings, Channels, WebSettings};
 use crate::display::note;
 use crate::observation::{Observation, ObservedProcess, record_metrics};
 use crate::wiring::OpenDatabase;
-use crate::wiring::web::{Behind, WebParts};
+use crate::wiring::web::{Behind, WebParts, own_rows};
 
 /// `salla-sync serve`, in this process and on a free port; it stops when it is dropped.
 pub(super) struct Server {
@@ -53,7 +53,14 @@ pub(super) async fn serve(
     let behind = Behind::new(open, &parts, clock)?;
     let observed = ObservedProcess::new(record_metrics()?, &open.queues, clock.clone());
     let observed = Arc::new(observed);
-    let doors = behind.doors(open, &parts.web, observed.clone(), clock)?;
+    let own_rows = own_rows(open).await?;
+    let doors = behind.doors(
+        open,
+        own_rows.database(),
+        &parts.web,
+        observed.clone(),
+        clock,
+    )?;
     let (stop, stopped) = stop_pair();
     let served = tokio::spawn(async move {
         let router = web::router(doors);

@@ -1,0 +1,99 @@
+//! `salla-sync roles`: a role for each use of the database, and what each may see.
+
+use database::{RolesStatus, roles_script};
+use serde_json::json;
+
+use crate::cli::{CreateRolesArgs, DatabaseArgs, RolesCommand};
+use crate::display::{self, line};
+use crate::exit::Exit;
+use crate::wiring::OpenDatabase;
+
+pub async fn run(command: RolesCommand, database: &DatabaseArgs) -> anyhow::Result<Exit> {
+    match command {
+        RolesCommand::Create(arguments) if arguments.print => {
+            line(roles_script());
+            Ok(Exit::Done)
+        }
+        RolesCommand::Create(arguments) => {
+            create(&super::open_to_look(database).await?, &arguments).await
+        }
+        RolesCommand::Status(arguments) => {
+            let status = super::open_to_look(database).await?;
+            let status = status.database.roles_status().await?;
+            match arguments.json {
+                true => display::json(&as_json(&status)),
+                false => say(&status),
+            }
+            Ok(match status.is_complete() {
+                true => Exit::Done,
+                false => Exit::Failed,
+            })
+        }
+    }
+}
+
+async fn create(open: &OpenDatabase, arguments: &CreateRolesArgs) -> anyhow::Result<Exit> {
+    open.database.create_roles().await?;
+    let status = open.database.roles_status().await?;
+    line(format!(
+        "{} tables show the doors over HTTP one merchant's rows only.",
+        status.secured_tables
+    ));
+    for login in &arguments.logins {
+        let granted = open.database.grant_roles(login).await?;
+        line(format!("{login} may work, and act as the doors do."));
+        if !granted.bypasses {
+            line(format!(
+                "  It lands first imports more slowly, because it may not bypass row-level \
+                 security: have an administrator run ALTER ROLE {login} BYPASSRLS."
+            ));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn say(status: &RolesStatus) {
+    for role in &status.missing_roles {
+        line(format!("{role}: missing"));
+    }
+    for table in &status.open_tables {
+        line(format!("{table}: the doors would see all rows"));
+    }
+    match status.is_complete() {
+        true => line(format!(
+            "All roles are there, and {} tables are secured.",
+            status.secured_tables
+        )),
+        false => line("`salla-sync roles create` makes what is missing."),
+    }
+    if !status.may_be_confined {
+        line(format!(
+            "{} may not act as the doors do: `salla-sync roles create --login {0}`.",
+            status.login
+        ));
+    }
+    if status.sees_nothing {
+        line(format!(
+            "{} inherits salla_sync_web and therefore sees no rows.",
+            status.login
+        ));
+    } else if !status.is_exempt {
+        line(format!(
+            "{} lands first imports more slowly: it may not bypass row-level security.",
+            status.login
+        ));
+    }
+}
+
+fn as_json(status: &RolesStatus) -> serde_json::Value {
+    json!({
+        "complete": status.is_complete(),
+        "missing_roles": status.missing_roles,
+        "open_tables": status.open_tables,
+        "secured_tables": status.secured_tables,
+        "login": status.login,
+        "may_be_confined": status.may_be_confined,
+        "is_exempt": status.is_exempt,
+        "sees_nothing": status.sees_nothing,
+    })
+}

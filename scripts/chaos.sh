@@ -8,17 +8,20 @@
 #   scripts/chaos.sh --minutes M     as many seeds as fit
 #   scripts/chaos.sh --seed N        replay one case alone; SALLA_CHAOS_LOG=info shows its log
 #   scripts/chaos.sh --from N ...    begin with this seed
+#   scripts/chaos.sh --refreshes N   only refresh tokens, in processes that are killed: 10,000
+#                                    times as part of the first
 set -eu
 cd "$(dirname "$0")/.."
 scripts/need.sh cargo cc
 
 usage() {
-    echo "usage: scripts/chaos.sh [--seed N | [--from N] [--seeds N] [--minutes M]]" >&2
+    echo "usage: scripts/chaos.sh [--seed N | --refreshes N | [--from N] [--seeds N] [--minutes M]]" >&2
     exit 2
 }
 
 seeds=''
 minutes=''
+refreshes=''
 while [ $# -gt 0 ]; do
     [ $# -ge 2 ] || usage
     case $2 in '' | *[!0-9]*) usage ;; esac
@@ -27,6 +30,7 @@ while [ $# -gt 0 ]; do
     --seeds) seeds=$2 ;;
     --from) export SALLA_CHAOS_FROM="$2" ;;
     --minutes) minutes=$2 ;;
+    --refreshes) refreshes=$2 ;;
     *) usage ;;
     esac
     shift 2
@@ -34,6 +38,9 @@ done
 if [ -z "$seeds" ] && [ -z "$minutes" ]; then
     seeds=200 minutes=10
 fi
+export SALLA_CHAOS_REFRESHES="${refreshes:-10000}"
+only=''
+[ -z "$refreshes" ] || only=refreshes::
 export SALLA_CHAOS_SEEDS="${seeds:-100000}"
 [ -z "$minutes" ] || export SALLA_CHAOS_MINUTES="$minutes"
 
@@ -41,4 +48,4 @@ if [ -z "${PG_BIN:-}" ]; then
     PG_BIN=$(scripts/get-postgres.sh | tail -n 1)
     export PG_BIN
 fi
-exec cargo test --locked -p entrypoints --test chaos -- --nocapture
+exec cargo test --locked -p entrypoints --test chaos -- --nocapture $only

@@ -3,12 +3,13 @@
 //! limits beside the floor that they set.
 //!
 //! `make bench`; `cargo bench -p entrypoints --bench import -- --full` adds a million
-//! orders, `--orders N` changes the size, `--only throughput|network|pacing|growth`
+//! orders, `--orders N` changes the size, `--only throughput|network|pacing|growth|api`
 //! runs a part,
 //! `--plan Plus` the pacing of one plan's imports.
 //! Numbers of one run can be compared with each other, not with those of another
 //! machine. It reads `/proc`, so it needs Linux.
 
+mod api;
 mod chart;
 mod cost;
 mod download;
@@ -113,6 +114,11 @@ async fn measure(options: Options) -> anyhow::Result<()> {
         lines("\nWithin Salla's limits, on scaled time:");
         report.limits = limits::measure(&server, options.plan.as_deref()).await?;
         lines(report.limits_table());
+    }
+    if options.runs("api") {
+        lines("\nThe server while an import runs in the same process:");
+        report.api = Some(api::measure(&server).await?);
+        lines(report.api_table());
     }
     report.save()
 }

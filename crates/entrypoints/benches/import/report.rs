@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use entrypoints::display::{count, lines, table::Table};
 use serde::{Deserialize, Serialize};
 
+use crate::api::Served;
 use crate::chart;
 use crate::cost::Cost;
 use crate::limits::Kept;
@@ -18,6 +19,8 @@ pub(crate) struct Report {
     pub(crate) network: Vec<Reached>,
     pub(crate) growth: Vec<Cost>,
     pub(crate) limits: Vec<Kept>,
+    #[serde(default)]
+    pub(crate) api: Option<Served>,
 }
 
 impl Report {
@@ -71,6 +74,27 @@ impl Report {
                 format!("{:.2}", import / copy),
                 way.round_trips.map_or_else(|| "-".to_owned(), count),
                 format!("{:.1}", way.import.others_cpu),
+            ]);
+        }
+        table.to_string()
+    }
+
+    pub(crate) fn api_table(&self) -> String {
+        let mut table = Table::new(["", "each second", "p50 ms", "p99 ms", "wanted"]);
+        let Some(served) = &self.api else {
+            return table.to_string();
+        };
+        for (name, timed, wanted) in [
+            ("status", &served.status, "p99 within 100 ms"),
+            ("start", &served.start, "p99 within 500 ms"),
+            ("webhooks", &served.webhooks, "500 each second"),
+        ] {
+            table.row([
+                name.to_owned(),
+                format!("{:.0}", timed.per_second),
+                format!("{:.1}", timed.p50_ms),
+                format!("{:.1}", timed.p99_ms),
+                wanted.to_owned(),
             ]);
         }
         table.to_string()

@@ -12,6 +12,7 @@ mod forgotten;
 mod plan;
 mod ports;
 mod program;
+mod refreshes;
 mod salla;
 mod server;
 mod service;
@@ -105,7 +106,7 @@ fn seeds() -> Vec<u64> {
     clippy::disallowed_methods,
     reason = "a test is told by its environment which seeds to run"
 )]
-fn number(name: &str) -> Option<u64> {
+pub(crate) fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(
         text.parse()

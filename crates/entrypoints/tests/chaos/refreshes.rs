@@ -1,0 +1,283 @@
+//! Refreshes of the same tokens by many callers in many processes that are killed, by the
+//! simulator's ledger: no refresh token whose use is known is presented again.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use database::testing::TestDatabase;
+use entrypoints::config::{AppKeys, AppSettings, DatabaseSettings, SallaSettings};
+use entrypoints::wiring::{self, OpenDatabase};
+use futures::future::join_all;
+use importer::ports::clock::{Clock, SystemClock};
+use importer::ports::connections::{ConnectionId, Tokens};
+use salla_client::http::token_client;
+use salla_client::oauth::{AppCredentials, OAuth};
+use salla_client::tokens::{KeeperSettings, TokenKeeper};
+use salla_simulator::{Scenario, ShopHandle, ShopSpec, Simulator};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::number;
+use crate::support::KEY;
+
+const SHOPS: u64 = 4;
+const PROCESSES: usize = 3;
+/// Of each shop in each process.
+const CALLERS: usize = 8;
+/// So that nobody waits for a minute for a process that is gone.
+const SCALE: f64 = 200.0;
+const BETWEEN_KILLS: Duration = Duration::from_millis(700);
+const LIMIT: Duration = Duration::from_secs(600);
+/// How a process is told what to do.
+const TASK: &str = "SALLA_CHAOS_REFRESHER";
+
+#[derive(Serialize, Deserialize)]
+struct Task {
+    database: String,
+    salla: String,
+    client_id: String,
+    client_secret: String,
+    connections: Vec<Uuid>,
+    now: jiff::Timestamp,
+}
+
+/// A process of the test below, which kills it at any moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "the test below starts it"]
+async fn a_process_that_refreshes() {
+    let Some(task) = task() else {
+        return;
+    };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::scaled(task.now, SCALE));
+    let open = open(&task.database, clock.clone()).await;
+    let accounts = task.salla.parse().unwrap();
+    let oauth = OAuth::new(token_client().unwrap(), accounts, clock.clone());
+    let app = AppCredentials {
+        client_id: task.client_id,
+        client_secret: task.client_secret.into(),
+    };
+    let shops = task.connections.iter().map(|id| {
+        let keeper = TokenKeeper::new(KeeperSettings {
+            connections: open.connections().unwrap(),
+            connection: ConnectionId(*id),
+            oauth: oauth.clone(),
+            app: Some(app.clone()),
+            clock: clock.clone(),
+        });
+        refresh_for_ever(keeper, clock.clone())
+    });
+    join_all(shops).await;
+}
+
+/// Callers at once find that their token is refused, again and again.
+#[expect(clippy::print_stdout, reason = "the other process counts the lines")]
+async fn refresh_for_ever(keeper: Arc<TokenKeeper>, clock: Arc<dyn Clock>) {
+    loop {
+        let refused = (0..CALLERS).map(|_| async {
+            let token = keeper.current().await?;
+            keeper.rejected(&token).await
+        });
+        let refreshed = join_all(refused).await;
+        let refreshed = refreshed.into_iter().filter(Result::is_ok).count();
+        println!("refreshed {refreshed}");
+        if refreshed == 0 {
+            // Until the merchant has installed the app again.
+            clock.sleep(Duration::from_secs(10)).await;
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a process is told by its environment what to do"
+)]
+fn task() -> Option<Task> {
+    let text = std::env::var(TASK).ok()?;
+    Some(serde_json::from_str(&text).unwrap())
+}
+
+async fn open(database: &str, clock: Arc<dyn Clock>) -> OpenDatabase {
+    let settings = DatabaseSettings::Url(database.to_owned().into());
+    let key = Some(KEY.to_owned().into());
+    wiring::open_database(&settings, key, clock).await.unwrap()
+}
+
+/// Counts what its processes say.
+struct Processes {
+    task: String,
+    running: Vec<Child>,
+    refreshed: Arc<AtomicU64>,
+}
+
+impl Processes {
+    fn start(&mut self) {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "refreshes::a_process_that_refreshes",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env(TASK, &self.task)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let refreshed = self.refreshed.clone();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let number = line.strip_prefix("refreshed ").map(str::parse::<u64>);
+                if let Some(Ok(number)) = number {
+                    refreshed.fetch_add(number, Ordering::Relaxed);
+                }
+            }
+        });
+        self.running.push(child);
+    }
+
+    fn kill_the_oldest(&mut self) {
+        let mut oldest = self.running.remove(0);
+        oldest.kill().unwrap();
+        oldest.wait().unwrap();
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        for mut child in self.running.drain(..) {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_refresh_token_that_is_known_to_be_used_is_presented_again() {
+    let wanted = number("SALLA_CHAOS_REFRESHES").unwrap_or(400);
+    let shop = ShopSpec {
+        orders: 1,
+        customers: 1,
+        products: 1,
+        ..ShopSpec::default()
+    };
+    let mut scenario = Scenario {
+        shops: vec![shop.clone(); SHOPS as usize - 1],
+        shop,
+        ..Scenario::default()
+    };
+    scenario.clock.scale = SCALE;
+    let simulator = Simulator::start(scenario).await.unwrap();
+    let database = TestDatabase::create().await;
+    let now = simulator.clock().now();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::scaled(now, SCALE));
+    let open = open(&database.url(), clock.clone()).await;
+    let shops = simulator.shops();
+    for shop in &shops {
+        let tokens = (
+            shop.access_token().to_owned(),
+            shop.refresh_token().to_owned(),
+        );
+        connect(&open, &simulator, tokens, &clock).await;
+    }
+    let sql = "SELECT id FROM salla_sync.connections";
+    let connections = sqlx::query_scalar(sql).fetch_all(database.pool());
+    let task = Task {
+        database: database.url(),
+        salla: simulator.accounts_url(),
+        client_id: simulator.client_id().to_owned(),
+        client_secret: simulator.client_secret().to_owned(),
+        connections: connections.await.unwrap(),
+        now,
+    };
+    let mut processes = Processes {
+        task: serde_json::to_string(&task).unwrap(),
+        running: Vec::new(),
+        refreshed: Arc::default(),
+    };
+    for _ in 0..PROCESSES {
+        processes.start();
+    }
+    let began = tokio::time::Instant::now();
+    let (mut killed, mut last) = (0_u64, began);
+    while processes.refreshed.load(Ordering::Relaxed) < wanted {
+        assert!(began.elapsed() < LIMIT, "{:?}", simulator.ledger());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        if last.elapsed() >= BETWEEN_KILLS {
+            (last, killed) = (tokio::time::Instant::now(), killed + 1);
+            processes.kill_the_oldest();
+            processes.start();
+        }
+        install_again_where_lost(&open, &simulator, &shops, &clock).await;
+    }
+    drop(processes);
+    let ledger = simulator.ledger();
+    let known = ledger.known_refresh_reuses;
+    let most = ledger.max_presentations_of_a_token;
+    assert_eq!(known, 0, "{killed} processes were killed: {ledger:?}");
+    assert!(most <= 2, "{ledger:?}");
+    // Only where a process has died in the middle may a token have been presented twice.
+    let most_in_the_middle = killed + PROCESSES as u64;
+    assert!(
+        ledger.refresh_reuses <= most_in_the_middle * SHOPS,
+        "{ledger:?}"
+    );
+    assert!(
+        ledger.refreshes > 0 && killed > 0 || wanted < 100,
+        "{ledger:?}"
+    );
+}
+
+async fn connect(
+    open: &OpenDatabase,
+    simulator: &Simulator,
+    (access, refresh): (String, String),
+    clock: &Arc<dyn Clock>,
+) {
+    let salla = SallaSettings {
+        app: AppSettings {
+            api_url: simulator.api_url().parse().unwrap(),
+            accounts_url: simulator.accounts_url().parse().unwrap(),
+            egress_group: "default".to_owned(),
+            keys: Some(AppKeys {
+                client_id: simulator.client_id().to_owned(),
+                client_secret: simulator.client_secret().into(),
+            }),
+        },
+        tokens: Tokens {
+            access: access.into(),
+            refresh: Some(refresh.into()),
+            expires_at: None,
+            scope: None,
+        },
+    };
+    wiring::connect_and_store(open, &salla, clock.clone())
+        .await
+        .unwrap();
+}
+
+const LOST: &str = "
+    SELECT m.salla_id FROM salla_sync.connections c JOIN salla_sync.merchants m ON m.id = c.merchant_id
+    WHERE c.is_current AND c.state = 'DISCONNECTED'";
+
+/// What a merchant does whose shop is disconnected.
+async fn install_again_where_lost(
+    open: &OpenDatabase,
+    simulator: &Simulator,
+    shops: &[ShopHandle],
+    clock: &Arc<dyn Clock>,
+) {
+    let lost: Vec<i64> = sqlx::query_scalar(LOST)
+        .fetch_all(open.database.pool())
+        .await
+        .unwrap();
+    for shop in shops
+        .iter()
+        .filter(|shop| lost.contains(&shop.merchant_id()))
+    {
+        connect(open, simulator, shop.install_again(), clock).await;
+    }
+}

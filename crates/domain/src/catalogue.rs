@@ -17,7 +17,7 @@ pub struct Product {
     pub regular_price: Option<Money>,
     pub sale_price: Option<Money>,
     pub cost_price: Option<Decimal>,
-    /// Meaningless when `unlimited_quantity` is set (FACTS §9).
+    /// Meaningless when `unlimited_quantity` is set (docs/salla-api.md#products).
     pub quantity: Option<Decimal>,
     pub unlimited_quantity: Option<bool>,
     pub sold_quantity: Option<Decimal>,
@@ -60,7 +60,7 @@ pub struct Category {
     pub sort_order: Option<i64>,
     pub updated_at: Option<SallaInstant>,
     /// The categories below it, which Salla lists only inside of their parent
-    /// (FACTS §10).
+    /// (docs/salla-api.md#categories).
     pub sub_categories: Vec<Category>,
 }
 

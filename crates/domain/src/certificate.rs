@@ -129,7 +129,7 @@ impl InsideCounts {
     }
 }
 
-/// How far the walks of a window prove that it was read whole (DESIGN §3.4).
+/// How far the walks of a window prove that it was read whole (decisions 8 and 15).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Proof {

@@ -37,7 +37,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
 /// Often enough that a run goes on soon after the clock was set right.
 const UNTIL_CLOCKS_ARE_SET: Duration = Duration::from_secs(60);
 
-/// Decides by who must act (DESIGN §6). Waits are without jitter.
+/// Decides by who must act (ARCHITECTURE.md#failures-by-who-must-act). Waits are without jitter.
 pub fn decide(failure: &Failure, attempt: Attempt) -> Decision {
     match failure {
         Failure::Disconnected(_)

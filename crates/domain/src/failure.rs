@@ -1,4 +1,4 @@
-//! What can go wrong with a run, sorted by who must act (DESIGN §6).
+//! What can go wrong with a run, sorted by who must act (ARCHITECTURE.md#failures-by-who-must-act).
 //!
 //! A record that cannot be understood is not a failure but a
 //! [`crate::rejection::Rejection`]: it is kept aside and the run goes on.

@@ -3,7 +3,7 @@
 use rust_decimal::Decimal;
 
 /// An amount in one currency. The currency is absent where Salla sends a bare
-/// number (`product.price.updated`, FACTS §11).
+/// number (`product.price.updated`, docs/salla-api.md#money).
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Money {
     pub amount: Decimal,

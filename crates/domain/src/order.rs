@@ -1,7 +1,8 @@
 //! Orders, as one type for all the shapes in which Salla sends them.
 //!
-//! A *header* is an order as the plain list gives it; a *detail* adds amounts,
-//! customer and, depending on the age of the app, line items (DESIGN §3.2).
+//! A *header* is an order as the plain list gives it; a *detail* adds amounts, customer
+//! and, depending on the age of the app, line items
+//! (ARCHITECTURE.md#what-sallas-api-forces-on-us).
 
 use jiff::Timestamp;
 use rust_decimal::Decimal;
@@ -34,7 +35,7 @@ pub struct Order {
 }
 
 /// The status of an order: the original slug and the shop's own name for it
-/// (FACTS §7.5).
+/// (docs/salla-api.md#order-statuses).
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct StatusRef {
     pub id: Option<i64>,
@@ -45,7 +46,7 @@ pub struct StatusRef {
 }
 
 /// The parts of an order's total, stored as given: the identity between them does
-/// not always hold, so nothing is rejected because of it (FACTS §7.3).
+/// not always hold, so nothing is rejected because of it (docs/salla-api.md#order-details).
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct OrderAmounts {
     pub subtotal: Option<Decimal>,
@@ -91,7 +92,7 @@ impl OrderCustomer {
 }
 
 /// A line item. Its product may be gone from the shop; then only name and sku
-/// remain, and that is valid history (FACTS §7.4).
+/// remain, and that is valid history (docs/salla-api.md#order-items).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderItem {
     pub id: i64,
@@ -105,7 +106,7 @@ pub struct OrderItem {
     pub tax_percent: Option<Decimal>,
     pub tax: Option<Decimal>,
     /// As Salla gives it: `price_without_tax × quantity`, before discount and tax
-    /// (FACTS §7.4).
+    /// (docs/salla-api.md#order-items).
     pub total: Option<Decimal>,
     pub currency: Option<String>,
 }
@@ -144,5 +145,5 @@ impl Order {
 }
 
 /// The version of a record: when we sent the request that returned it
-/// (DESIGN §3.9). Salla's own `updated_at` is missing from list rows.
+/// (decision 17). Salla's own `updated_at` is missing from list rows.
 pub type Version = Timestamp;

@@ -8,7 +8,7 @@ use crate::ceiling::Ceiling;
 use crate::resource::Resource;
 use crate::window::{DayRange, Overlap, Reach};
 
-/// Records on a page that asks for as many as Salla gives (FACTS §5).
+/// Records on a page that asks for as many as Salla gives (docs/salla-api.md#pagination).
 pub const MOST_PER_PAGE: u32 = 60;
 
 /// The newest windows are short, so that the last thirty days are usable within a minute;
@@ -19,7 +19,7 @@ pub const NEWEST_WINDOW_DAYS: u32 = 31;
 const LISTS_COUNTED: u64 = 3;
 
 /// How a shop's orders get their line items; depends on the age of the app and is
-/// found out by a probe (DESIGN §3.2).
+/// found out by a probe (ARCHITECTURE.md#what-sallas-api-forces-on-us).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DetailCase {
@@ -75,7 +75,7 @@ pub struct Budget {
     pub share: f64,
 }
 
-/// `GET /customers`: 500 requests per 10 minutes, per IP address (FACTS §6).
+/// `GET /customers`: 500 requests per 10 minutes, per IP address (docs/salla-api.md#rate-limits).
 pub const CUSTOMERS_PER_WINDOW: u64 = 500;
 pub const CUSTOMERS_WINDOW_SECONDS: u64 = 600;
 

@@ -1,5 +1,6 @@
-//! Records that could not be understood. One bad record never costs its page: it
-//! is kept aside with its raw text, the place and the reason (DESIGN §6).
+//! Records that could not be understood. One bad record never costs its page: it is
+//! stored with its raw text, the place and the reason
+//! (ARCHITECTURE.md#failures-by-who-must-act).
 
 use serde::{Deserialize, Serialize};
 
@@ -87,8 +88,9 @@ pub struct Rejection {
     pub salla_id: Option<i64>,
 }
 
-/// How many rejections of one kind stop a run: from here on it is more likely
-/// that our reading is wrong than that the shop's data are (DESIGN §6).
+/// How many rejections of one kind stop a run: from here on it is more likely that our
+/// reading is wrong than that the shop's data is
+/// (ARCHITECTURE.md#failures-by-who-must-act).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RejectionLimit {
     /// At least this many rejections of one kind …

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A resource of the Salla API. Salla's ids are unique only within one resource
-/// of one shop (FACTS §11).
+/// of one shop (docs/salla-api.md#ids).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resource {
@@ -38,7 +38,7 @@ impl Resource {
     }
 
     /// Only orders can be listed by creation day; everything else is imported
-    /// whole, whatever the months (DESIGN §3.4).
+    /// whole, whatever the months (decision 8).
     pub fn has_windows(self) -> bool {
         self == Self::Orders
     }

@@ -49,7 +49,7 @@ impl ShopPlan {
 
     /// Requests a minute that Salla documents for the plan. This is only a prior:
     /// the headers of the first answer overrule it. `None` where Salla documents
-    /// no number (FACTS §6).
+    /// no number (docs/salla-api.md#rate-limits).
     pub fn documented_requests_per_minute(&self) -> Option<u32> {
         match self {
             Self::Plus => Some(120),

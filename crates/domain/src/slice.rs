@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a list that has no windows of its own is filtered by (FACTS §8, §9).
+/// What a list that has no windows of its own is filtered by (docs/salla-api.md#customers
+/// and #products).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Slice {
@@ -28,7 +29,8 @@ pub enum ProductStatus {
 }
 
 /// Salla's documentation describes `date_from` and `date_to` of customers the wrong way
-/// round, and integrators use them as they are named (FACTS §8): it has to be tried out.
+/// round, and integrators use them as they are named (docs/salla-api.md#customers): it
+/// has to be tried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DateMeaning {

@@ -14,10 +14,10 @@ pub struct DayRange {
 /// How far a query must reach beyond its window on each side so that neighbouring
 /// windows leave no gap, whatever Salla's filters mean.
 ///
-/// Whether `from_date` and `to_date` are inclusive is not documented (FACTS §14). Where
-/// they are, windows that follow each other ask for days that follow each other, whosever
-/// days these are. Where they are exclusive, the day that is named is lost; the probe
-/// tells that apart.
+/// Whether `from_date` and `to_date` are inclusive is not documented
+/// (docs/salla-api.md#list-of-orders). Where they are, windows that follow each other ask
+/// for days that follow each other, whosever days these are. Where they are exclusive,
+/// the day that is named is lost; the probe tells that apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overlap {
     pub days_before: u8,

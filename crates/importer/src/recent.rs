@@ -1,8 +1,9 @@
 //! Which orders were updated since a list of the last updated ones was read.
 //!
-//! Only whole orders say in a list when they were updated (FACTS §7), but every list can be
-//! sorted by it. What was not updated since keeps its order, and everything that was stands
-//! before it. So the updated ones end where the former list goes on.
+//! Only whole orders say in a list when they were updated
+//! (docs/salla-api.md#list-of-orders), but every list can be sorted by it. What was not
+//! updated since keeps its order, and everything that was stands before it. So the
+//! updated ones end where the former list goes on.
 //!
 //! The list knows only seconds. What was updated in the second in which the former list
 //! was read, but after it, may stand anywhere among what was updated in that second. Where
@@ -34,7 +35,7 @@ pub(crate) fn in_doubt(former: &[i64]) -> &[i64] {
 /// Salla's clock and ours may be so far apart.
 pub(crate) const CLOCKS_APART: SignedDuration = SignedDuration::from_mins(5);
 
-/// Some of Salla's dates are UTC although they say Riyadh (FACTS §11).
+/// Some of Salla's dates are UTC although they say Riyadh (docs/salla-api.md#dates).
 pub(crate) const MISREAD: SignedDuration = SignedDuration::from_hours(3);
 
 /// The head of the list of the last updated orders, as it was at some time.

@@ -1,8 +1,8 @@
 //! Measures how fast a page of whole orders is split and decoded.
 //!
-//! `cargo run --release -p salla-client --example decode` makes a page of 60
-//! expanded orders (about 400 KB), once in UTF-8 and once escaped as PHP escapes,
-//! and decodes it for a few seconds on one core. DESIGN §8 needs 250 MB/s.
+//! `cargo run --release -p salla-client --example decode` makes a page of 60 expanded
+//! orders (about 400 KB), once in UTF-8 and once escaped as PHP escapes, and decodes it
+//! for a few seconds on one core. The goal is 250 MB/s (ARCHITECTURE.md#numbers-to-hold).
 
 #![expect(
     clippy::print_stdout,

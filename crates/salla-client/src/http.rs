@@ -31,7 +31,7 @@ pub fn http_clients(number: usize) -> Result<Vec<reqwest::Client>, Failure> {
 }
 
 /// The client for `POST /oauth2/token`, whose refresh tokens must never be sent twice
-/// (FACTS §2.4): no connection is used again, so none can turn out to be closed half
+/// (docs/salla-api.md#refresh): no connection is used again, so none can turn out to be closed half
 /// way through, and nothing is redirected. Its answers are short, so nothing is unpacked.
 pub fn token_client() -> Result<reqwest::Client, Failure> {
     let builder = builder().pool_max_idle_per_host(0).gzip(false);

@@ -112,7 +112,7 @@ static COPY_WHOLE: LazyLock<CopyInto> =
 
 /// A whole order that is the newest word on it. Only the customer and the exchange
 /// rate stay where the record names none: some details leave them out, though the
-/// list told them (FACTS §8).
+/// list told them (docs/salla-api.md#order-details).
 static UPSERT_WHOLE: LazyLock<String> = LazyLock::new(|| {
     upsert_orders::<WholeColumns<'_>>(|name| match name {
         name if name == "customer_id" || name.starts_with("exchange_") => {

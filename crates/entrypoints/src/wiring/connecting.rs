@@ -266,9 +266,9 @@ pub(super) async fn stored(
     })
 }
 
-/// An exhausted budget allows one request a second (FACTS §6). A process that was
-/// stopped less than a second ago may have used this one up, for the given merchant or,
-/// where Salla has yet to say whose tokens these are, for any.
+/// An exhausted budget allows one request a second (docs/salla-api.md#rate-limits). A
+/// process that was stopped less than a second ago may have used this one up, for the
+/// given merchant or, where Salla has yet to say whose tokens these are, for any.
 pub(super) async fn after_the_last_request(
     database: &Database,
     merchant: Option<MerchantId>,

@@ -29,7 +29,7 @@ impl Walk<'_> {
     /// it, as lists do that never end.
     pub(super) async fn look_behind(&mut self, last_page: u32) -> Result<End, Failure> {
         let is_read_from_both_ends = matches!(self.route(), Route::BothEnds { .. });
-        // That list has no pages (FACTS §7).
+        // That list has no pages (docs/salla-api.md#order-statuses).
         let is_all_there = self.window.resource == Resource::OrderStatuses;
         if self.is_cut_short()
             || self.stays_below_the_ceiling()

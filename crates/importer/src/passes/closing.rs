@@ -2,7 +2,7 @@
 //!
 //! An import takes minutes or hours, and the shop goes on living. A window that was
 //! proven early says nothing about its end. So at the end the run asks again, at
-//! little cost (DESIGN §3.4):
+//! little cost (decision 9):
 //!
 //! 1. What was updated last, read up to where that list began when the run did. It
 //!    shows edits, and orders that came to light in the middle of a window, which

@@ -1,8 +1,9 @@
 //! What the date filters of customers do, found out before anything rests on them.
 //!
 //! The documentation describes `date_from` and `date_to` the wrong way round, integrators
-//! use them as they are named, and Salla may ignore them (FACTS §8). So a customer whose
-//! day is known is asked for with days that must hold him and with days that must not.
+//! use them as they are named, and Salla may ignore them (docs/salla-api.md#customers).
+//! So a customer whose day is known is asked for with days that must hold him and with
+//! days that must not.
 
 use domain::customer::Customer;
 use domain::failure::Failure;

@@ -68,9 +68,10 @@ pub struct BudgetRules {
 }
 
 impl BudgetRules {
-    /// The customers' budget (FACTS §6). The second makes up for unequal ways to Salla.
-    /// A permit is used within a second or two of being given, unless its shop has spent
-    /// its own budget meanwhile; sharing costs 2.5 % of the budget.
+    /// The customers' budget (docs/salla-api.md#rate-limits). The second makes up for
+    /// unequal ways to Salla. A permit is used within a second or two of being given,
+    /// unless its shop has spent its own budget meanwhile; sharing costs 2.5 % of the
+    /// budget.
     pub const CUSTOMERS: Self = Self {
         limit: CUSTOMERS_PER_WINDOW as u32,
         window: Duration::from_secs(CUSTOMERS_WINDOW_SECONDS + 1),

@@ -79,7 +79,7 @@ impl PageRequest {
     }
 }
 
-/// Orders only; other lists cannot be sorted (FACTS §8, §9).
+/// Orders only; other lists cannot be sorted (docs/salla-api.md#customers and #products).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sort {
     /// `created_at-asc`: new arrivals append instead of shifting what is unread.
@@ -87,7 +87,7 @@ pub enum Sort {
     /// `created_at-desc`: for the newest few.
     NewestFirst,
     /// `updated_at-desc`: for what changed since a run began. Only whole orders tell when
-    /// they were updated (FACTS §7).
+    /// they were updated (docs/salla-api.md#list-of-orders).
     UpdatedFirst,
 }
 
@@ -100,7 +100,7 @@ pub struct Page {
 }
 
 /// What Salla's `pagination` says. Pages are counted by this, never by what was
-/// asked for: Salla clamps page sizes silently (FACTS §5).
+/// asked for: Salla clamps page sizes silently (docs/salla-api.md#pagination).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pagination {
     pub count: u32,

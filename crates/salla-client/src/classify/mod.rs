@@ -1,5 +1,6 @@
-//! What an answer means for the request that it answers: status, headers and body
-//! go in, one [`Verdict`] comes out (FACTS §4 and §6, docs.salla.dev/421123m0).
+//! What an answer means for the request that it answers: status, headers and body go in,
+//! one [`Verdict`] comes out (docs/salla-api.md#envelopes-and-errors and #rate-limits,
+//! docs.salla.dev/421123m0).
 //!
 //! This is the only place that looks at statuses and messages. It decides nothing
 //! about waiting, refreshing or giving up; that is for the request loop.

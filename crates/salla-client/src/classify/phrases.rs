@@ -1,6 +1,7 @@
-//! The words by which Salla's 401s and 403s are told apart (FACTS §4). The codes do
-//! not: nearly all are `Unauthorized` or `error`. Messages come in the language of
-//! the request, Arabic by default.
+//! The words by which Salla's 401s and 403s are told apart
+//! (docs/salla-api.md#envelopes-and-errors). The codes do not: nearly all are
+//! `Unauthorized` or `error`. Messages come in the language of the request, Arabic by
+//! default.
 
 use super::Verdict;
 use crate::envelope::ApiError;

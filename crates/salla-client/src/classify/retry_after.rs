@@ -1,4 +1,4 @@
-//! `Retry-After` (RFC 9110 §10.2.3, FACTS §6): seconds, or a date.
+//! `Retry-After` (RFC 9110 §10.2.3, docs/salla-api.md#rate-limits): seconds, or a date.
 
 use std::time::Duration;
 

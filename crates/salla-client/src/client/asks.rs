@@ -1,4 +1,5 @@
-//! The import's wishes as Salla's paths and parameters (FACTS §7.1, §8, §9).
+//! The import's wishes as Salla's paths and parameters (docs/salla-api.md#list-of-orders,
+//! #customers and #products).
 
 use domain::plan::MOST_PER_PAGE;
 use domain::resource::Resource;
@@ -73,7 +74,7 @@ fn place(resource: Resource, expanded: bool) -> (&'static str, Class) {
     }
 }
 
-/// Other lists have no order, and filters of their own (FACTS §8, §9).
+/// Other lists have no order, and filters of their own (docs/salla-api.md#customers and #products).
 fn order_filters(request: &PageRequest) -> Vec<(&'static str, String)> {
     let sort = match request.sort {
         Sort::OldestFirst => "created_at-asc",
@@ -136,7 +137,7 @@ pub(super) fn order_items(order_id: i64, page: usize) -> Ask {
     }
 }
 
-/// By the number that people see; the filter is documented (FACTS §7.1).
+/// By the number that people see; the filter is documented (docs/salla-api.md#list-of-orders).
 pub(super) fn order_by_reference(number: i64) -> Ask {
     Ask {
         what: format!("asking for the order with the number {number}"),

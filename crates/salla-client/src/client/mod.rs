@@ -25,7 +25,7 @@ use crate::tokens::TokensServed;
 use crate::translate::{self, Dated, ItemPage};
 pub use settings::ClientSettings;
 
-/// The budget of `/customers*`, which Salla counts by IP address (FACTS §6).
+/// The budget of `/customers*`, which Salla counts by IP address (docs/salla-api.md#rate-limits).
 pub fn customers_budget(clock: Arc<dyn Clock>, rng_seed: u64) -> Arc<Budget> {
     Arc::new(unshared_customers_budget(clock, rng_seed))
 }

@@ -1,4 +1,4 @@
-//! Salla's dates in the five forms in which they come (FACTS §11): an object with
+//! Salla's dates in the five forms in which they come (docs/salla-api.md#dates): an object with
 //! a zone, a civil text without one, ISO 8601, the text of a JavaScript date, and
 //! seconds since 1970.
 //!

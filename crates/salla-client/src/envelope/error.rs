@@ -1,4 +1,4 @@
-//! What Salla says went wrong (FACTS §4).
+//! What Salla says went wrong (docs/salla-api.md#envelopes-and-errors).
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;

@@ -1,5 +1,5 @@
 //! The frame around every answer of the API (docs.salla.dev/421123m0 and 421124m0,
-//! FACTS §4 and §5).
+//! docs/salla-api.md#envelopes-and-errors and #pagination).
 //!
 //! An answer is split into its records without decoding them: each stays raw text,
 //! so that one bad record cannot cost its page and goes to the database as it was
@@ -75,7 +75,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Data<'a> {
 }
 
 /// The envelope of a success. An error envelope under HTTP 200 exists too, so the
-/// members decide and not the status (FACTS §4).
+/// members decide and not the status (docs/salla-api.md#envelopes-and-errors).
 fn open<'a, D>(body: &'a [u8]) -> Result<Envelope<'a, D>, EnvelopeError>
 where
     D: Deserialize<'a> + Default,

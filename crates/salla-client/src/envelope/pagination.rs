@@ -1,5 +1,5 @@
 //! `pagination`: camel case, though the parameter is `per_page`; its numbers may be
-//! strings and its `links` anything, so these are never read (FACTS §5).
+//! strings and its `links` anything, so these are never read (docs/salla-api.md#pagination).
 
 use importer::ports::platform::Pagination;
 use serde::Deserialize;

@@ -1,5 +1,6 @@
-//! JSON values as Salla really sends them (FACTS §11): numbers as strings, `{}`,
-//! `[]`, `""`, `"null"` and null for "nothing", booleans as 0 and 1.
+//! JSON values as Salla really sends them (docs/salla-api.md#empty-values-and-types):
+//! numbers as strings, `{}`, `[]`, `""`, `"null"` and null for "nothing", booleans as 0
+//! and 1.
 //!
 //! The types here never fail to deserialise on account of a wrong type. A [`Json`]
 //! keeps the text of a value and is asked later what it may mean, at a place that

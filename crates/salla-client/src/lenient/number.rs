@@ -58,8 +58,8 @@ pub(crate) fn integer(text: &str) -> Result<i64, NumberError> {
     text.parse().map_err(|_| NumberError::TooLarge)
 }
 
-/// The text with Arabic-Indic and Persian digits, and the Arabic decimal
-/// separator, as ASCII (FACTS §11). Allocates only where there are any.
+/// The text with Arabic-Indic and Persian digits, and the Arabic decimal separator, as
+/// ASCII (docs/salla-api.md#empty-values-and-types). Allocates only where there are any.
 pub(crate) fn western_digits(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);

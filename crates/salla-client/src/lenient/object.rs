@@ -20,7 +20,7 @@ pub(crate) enum Object<T> {
     Empty,
     Is(T),
     /// A string in place of the object: the status of an order is one in some
-    /// webhooks (FACTS §3.2).
+    /// webhooks (docs/salla-api.md#events).
     Text(String),
     /// Something that no known quirk explains.
     Odd,

@@ -1,4 +1,4 @@
-//! Salla's OAuth server (FACTS §2, docs.salla.dev/421118m0).
+//! Salla's OAuth server (docs/salla-api.md#oauth-and-tokens, docs.salla.dev/421118m0).
 //!
 //! `POST /oauth2/token` is sent once and never again by this module: what an error
 //! says is whether the token that was presented may be spent.
@@ -197,8 +197,8 @@ impl OAuth {
         }
     }
 
-    /// `GET /oauth2/user/info` (FACTS §2.6); Salla's own sources disagree on whether
-    /// it has an envelope, so both forms are read.
+    /// `GET /oauth2/user/info` (docs/salla-api.md#user-info); Salla's own sources
+    /// disagree on whether it has an envelope, so both forms are read.
     pub async fn user_info(&self, access_token: &SecretString) -> Result<UserInfo, Failure> {
         let request = self
             .http

@@ -1,5 +1,5 @@
 //! What the OAuth server's answers hold. They carry no envelope, and Salla's own
-//! sources disagree on names, units and frames (FACTS §2.2, §2.6).
+//! sources disagree on names, units and frames (docs/salla-api.md#token-response and #user-info).
 
 use importer::ports::connections::Tokens;
 use jiff::{SignedDuration, Timestamp};

@@ -1,8 +1,8 @@
 //! How fast a burst may go.
 //!
-//! Salla's headers set no pace, but the edge in front of it is said to throttle bursts
-//! on its own account (FACTS §1). A 429 while budget was left teaches a distance
-//! between requests, which is forgotten slowly.
+//! Salla's headers set no pace, but the edge in front of it is said to throttle bursts on
+//! its own account (docs/salla-api.md#hosts-versions-and-headers). A 429 while budget was
+//! left teaches a distance between requests, which is forgotten slowly.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The rate headers of an answer (FACTS §6).
+//! The rate headers of an answer (docs/salla-api.md#rate-limits).
 
 use std::time::Duration;
 

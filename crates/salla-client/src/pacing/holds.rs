@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::settings::Outcome;
 
-/// A 429 without `Retry-After` (FACTS §6): from a second, doubling, to two minutes.
+/// A 429 without `Retry-After` (docs/salla-api.md#rate-limits): from a second, doubling,
+/// to two minutes.
 const THROTTLED: Steps = Steps {
     base: 1.0,
     cap: 120.0,

@@ -5,8 +5,8 @@
 //! go now, at a given time, or only after an answer. [`Budget`] makes it something to
 //! wait for: fair, cancellable, shared by all requests that spend from one budget.
 //!
-//! What Salla says of its budget (FACTS §6, docs.salla.dev/421125m0) leaves open how it
-//! is counted, so the rules rest only on what holds for every reading:
+//! What Salla says of its budget (docs/salla-api.md#rate-limits, docs.salla.dev/421125m0)
+//! leaves open how it is counted, so the rules rest only on what holds for every reading:
 //!
 //! 1. The first request goes alone; its answer tells limit, remaining and reset.
 //! 2. Within one reset the *lowest* `Remaining` seen rules, less whatever is in flight

@@ -1,4 +1,5 @@
-//! One request a second after exhaustion (FACTS §6), as Salla sees it: at arrival.
+//! One request a second after exhaustion (docs/salla-api.md#rate-limits), as Salla sees
+//! it: at arrival.
 //!
 //! Two requests sent a second apart may arrive closer if the first one was held up on
 //! its way. How long an answer took beyond the fastest of its kind bounds that delay
@@ -38,7 +39,7 @@ const STEP: f64 = 0.8;
 /// After a refusal the next steps wait for so many requests.
 const FROZEN_REQUESTS: u32 = 20_000;
 
-/// So many accepted requests pay for one refusal (DESIGN §8).
+/// So many accepted requests pay for one refusal (ARCHITECTURE.md#numbers-to-hold).
 const PRICE: i64 = 10_000;
 
 #[derive(Debug)]

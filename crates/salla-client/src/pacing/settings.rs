@@ -46,7 +46,7 @@ impl PacerSettings {
     }
 
     /// The additional budget of `/customers*`: 500 requests in 10 minutes, by IP
-    /// address, without the one request a second (FACTS §6, change log 2.9.1).
+    /// address, without the one request a second (docs/salla-api.md#rate-limits, change log 2.9.1).
     pub fn customers() -> Self {
         Self {
             prior_limit: u32::try_from(CUSTOMERS_PER_WINDOW).ok(),

@@ -42,7 +42,7 @@ pub struct Requester {
     pub tokens: TokenSource,
     pub tokens_served: TokensServed,
     pub shop: Arc<Budget>,
-    /// Shared by all shops that are served from this address (FACTS §6).
+    /// Shared by all shops that are served from this address (docs/salla-api.md#rate-limits).
     pub customers: Arc<Budget>,
     /// Held while a request waits for the customers' budget and then for its own shop's;
     /// see [`customers_lane`].

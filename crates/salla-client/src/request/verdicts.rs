@@ -138,7 +138,8 @@ impl Requester {
     }
 
     /// A 401 that does not say why: if `GET /store/info` accepts the token, a scope is
-    /// missing. Refreshing then would spend a single-use token for nothing (FACTS §4).
+    /// missing. Refreshing then would spend a single-use token for nothing
+    /// (docs/salla-api.md#envelopes-and-errors).
     async fn find_out(
         &self,
         ask: &Ask,

@@ -1,5 +1,5 @@
-//! Questions about Salla's API that its documentation leaves open (FACTS §14), put to
-//! a real shop by reading alone.
+//! Questions about Salla's API that its documentation leaves open
+//! (docs/salla-api.md#not-established), put to a real shop by reading alone.
 //!
 //! What is found may be passed on: statuses, counts, names of members, yes or no. No
 //! value of a record gets into a [`Finding`].

@@ -59,8 +59,8 @@ pub(super) async fn customers(surveyor: &mut Surveyor<'_>) -> Result<(), Failure
     date_filters(surveyor, &all).await
 }
 
-/// The documentation describes the two the wrong way round (FACTS §8). A day in the
-/// middle of the customers that one page shows must part them.
+/// The documentation describes the two the wrong way round (docs/salla-api.md#customers).
+/// A day in the middle of the customers that one page shows must part them.
 async fn date_filters(surveyor: &mut Surveyor<'_>, all: &Told) -> Result<(), Failure> {
     let question = "Do date_from and date_to filter customers?";
     let mut days = all.customers_since.clone();

@@ -11,12 +11,12 @@ use super::{Listed, read, record, records_in_one_go};
 use crate::lenient::{Json, Kind, List, Object};
 use crate::wire;
 
-/// A product with its variants (docs.salla.dev/5394168e0, FACTS §9).
+/// A product with its variants (docs.salla.dev/5394168e0, docs/salla-api.md#products).
 pub fn product(raw: &RawValue) -> Result<Product, Rejection> {
     record(raw, |wire: &wire::Product<'_>| wire.id, build_product)
 }
 
-/// A category (FACTS §10).
+/// A category (docs/salla-api.md#categories).
 pub fn category(raw: &RawValue) -> Result<Category, Rejection> {
     record(raw, |wire: &wire::Category<'_>| wire.id, build_tree)
 }

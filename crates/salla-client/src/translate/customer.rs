@@ -10,7 +10,7 @@ use crate::dates;
 use crate::lenient::number::western_digits;
 use crate::wire;
 
-/// A customer (docs.salla.dev/5394121e0, FACTS §8).
+/// A customer (docs.salla.dev/5394121e0, docs/salla-api.md#customers).
 pub fn customer(raw: &RawValue) -> Result<Customer, Rejection> {
     record(raw, |wire: &wire::Customer<'_>| wire.id, build)
 }

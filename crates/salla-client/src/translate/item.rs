@@ -10,8 +10,9 @@ use super::read;
 use crate::lenient::{Json, List, Object};
 use crate::wire;
 
-/// The whole answer of `GET /orders/items` (docs.salla.dev/5565737e0, FACTS §7.4).
-/// One bad item rejects the list: an order with a missing line is wrong.
+/// The whole answer of `GET /orders/items` (docs.salla.dev/5565737e0,
+/// docs/salla-api.md#order-items). One bad item rejects the list: an order with a missing
+/// line is wrong.
 pub fn order_items(raw: &RawValue) -> Result<Vec<OrderItem>, Rejection> {
     let list: List<Object<wire::Item<'_>>> = serde_json::from_str(raw.get()).map_err(|_| {
         let message = "an item has a member twice, or a text or number that cannot be decoded";

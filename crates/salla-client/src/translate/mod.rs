@@ -1,5 +1,5 @@
 //! From Salla's records to ours, one at a time, so that a bad record never costs
-//! its page (DESIGN §3.7).
+//! its page (ARCHITECTURE.md#what-sallas-api-forces-on-us).
 //!
 //! A record is rejected only where keeping it would mean inventing something: it is
 //! no object, its id or an order's date is missing or unreadable, an amount or a

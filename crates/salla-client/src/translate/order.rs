@@ -11,12 +11,12 @@ use crate::lenient::{Json, List, Object};
 use crate::wire;
 
 /// An order in any of its forms: list row, light or full detail, expanded row
-/// (docs.salla.dev/5394146e0 and 5394147e0, FACTS §7.2 and §7.3).
+/// (docs.salla.dev/5394146e0 and 5394147e0, docs/salla-api.md#orders).
 pub fn order(raw: &RawValue) -> Result<Order, Rejection> {
     record(raw, |wire: &wire::Order<'_>| wire.id, build)
 }
 
-/// A row of `GET /orders/statuses` (FACTS §7.5).
+/// A row of `GET /orders/statuses` (docs/salla-api.md#order-statuses).
 pub fn order_status(raw: &RawValue) -> Result<OrderStatus, Rejection> {
     record(raw, |wire: &wire::StatusRow<'_>| wire.id, build_status)
 }
@@ -152,7 +152,7 @@ fn discount(wire: &Object<wire::Discount<'_>>) -> Result<OrderDiscount, Defect> 
 }
 
 /// Guests are not documented; null, `{}`, `[]` or an id of 0 can mean nothing else
-/// (FACTS §7.8).
+/// (docs/salla-api.md#payment-history-guests).
 fn order_customer(wire: &Object<wire::Customer<'_>>) -> Result<Option<OrderCustomer>, Defect> {
     match wire {
         Object::Missing => Ok(None),

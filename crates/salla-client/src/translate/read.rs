@@ -55,7 +55,7 @@ pub(super) fn money(json: Json<'_>) -> Result<Option<Money>, Defect> {
     }))
 }
 
-/// `{amount, currency}`, or a bare number or string without currency (FACTS §11).
+/// `{amount, currency}`, or a bare number or string without currency (docs/salla-api.md#money).
 pub(super) fn amount_and_currency(json: Json<'_>) -> Result<(Option<Decimal>, Json<'_>), Defect> {
     match json.kind() {
         Kind::Object(object) => {

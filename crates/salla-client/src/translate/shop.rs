@@ -8,7 +8,7 @@ use super::defect::Defect;
 use super::record;
 use crate::wire;
 
-/// `GET /store/info` (docs.salla.dev/5394261e0, FACTS §2.7).
+/// `GET /store/info` (docs.salla.dev/5394261e0, docs/salla-api.md#store).
 pub fn shop_info(raw: &RawValue) -> Result<ShopInfo, Rejection> {
     record(raw, |wire: &wire::ShopInfo<'_>| wire.id, build)
 }

@@ -92,8 +92,9 @@ fn is_name(text: &str) -> bool {
     text.len() <= LONGEST_NAME && text.bytes().all(is_part)
 }
 
-/// What an event is about. New ones are added to orders and products often (FACTS
-/// §3.2), and one record fetched in vain costs less than one change missed.
+/// What an event is about. New ones are added to orders and products often
+/// (docs/salla-api.md#events), and one record fetched in vain costs less than one change
+/// missed.
 fn resource(event: &str) -> Option<Resource> {
     match event.split_once('.')? {
         ("order", _) => Some(Resource::Orders),

@@ -1,5 +1,5 @@
 //! What Salla posts to an app by itself: changes of records and a shop's tokens
-//! (FACTS §3 and §2.5).
+//! (docs/salla-api.md#webhooks and #easy-mode).
 //!
 //! [`receive`] takes a delivery as it came, its headers and its raw body, checks that it
 //! is Salla's, and says what it means; [`read`] is for who cannot check. A delivery may

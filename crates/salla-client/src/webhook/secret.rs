@@ -1,5 +1,5 @@
-//! Whether a delivery is Salla's (FACTS §3.3). Neither comparison tells by its time how
-//! much of a guess was right.
+//! Whether a delivery is Salla's (docs/salla-api.md#signatures). Neither comparison tells
+//! by its time how much of a guess was right.
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use ring::hmac;

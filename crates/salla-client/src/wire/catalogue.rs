@@ -1,5 +1,5 @@
 //! Products with their variants (docs.salla.dev/5394168e0), and categories
-//! (FACTS §9 and §10).
+//! (docs/salla-api.md#products and #categories).
 
 use serde::Deserialize;
 

@@ -1,5 +1,5 @@
 //! Customers (docs.salla.dev/5394121e0), also as they stand inside an order
-//! (FACTS §8).
+//! (docs/salla-api.md#customers).
 
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-//! Line items, alone (docs.salla.dev/5565737e0) or inside an order (FACTS §7.4).
+//! Line items, alone (docs.salla.dev/5565737e0) or inside an order (docs/salla-api.md#order-items).
 
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-//! Amounts of money (FACTS §11). Both types are the inside of an object; the same
+//! Amounts of money (docs/salla-api.md#money). Both types are the inside of an object; the same
 //! fields may hold a bare number or a string instead.
 
 use serde::Deserialize;

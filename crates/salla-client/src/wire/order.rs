@@ -1,5 +1,5 @@
 //! Orders in all their forms: list row, light detail, full detail, expanded row
-//! (docs.salla.dev/5394146e0 and 5394147e0, FACTS §7.2 and §7.3).
+//! (docs.salla.dev/5394146e0 and 5394147e0, docs/salla-api.md#orders).
 
 use serde::Deserialize;
 
@@ -30,7 +30,7 @@ pub(crate) struct Order<'a> {
 }
 
 /// `id`, `name` and `slug` are the original status; `customized` is the shop's own
-/// and may be null or absent. Some rows hold nothing but a name (FACTS §7.5).
+/// and may be null or absent. Some rows hold nothing but a name (docs/salla-api.md#order-statuses).
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Status<'a> {
@@ -84,7 +84,7 @@ pub(crate) struct Discount<'a> {
 }
 
 /// A row of `GET /orders/statuses`; `original` and `parent` are `{}`, null or an
-/// object (FACTS §7.5).
+/// object (docs/salla-api.md#order-statuses).
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct StatusRow<'a> {

@@ -1,4 +1,4 @@
-//! `GET /store/info` (docs.salla.dev/5394261e0, FACTS §2.7).
+//! `GET /store/info` (docs.salla.dev/5394261e0, docs/salla-api.md#store).
 
 use serde::Deserialize;
 

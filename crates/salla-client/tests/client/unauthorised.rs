@@ -1,4 +1,4 @@
-//! The many meanings of a 401 (FACTS §4).
+//! The many meanings of a 401 (docs/salla-api.md#envelopes-and-errors).
 
 use std::sync::{Arc, Mutex};
 

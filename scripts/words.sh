@@ -1,6 +1,7 @@
 #!/bin/sh
-# Keeps the words of the glossary (ARCHITECTURE.md): pages use no word that was replaced, and
-# code gets no new identifier that is made of one.
+# Keeps the words of the glossary (ARCHITECTURE.md): pages use no word that was replaced, code
+# gets no new identifier that is made of one, and nothing points to notes outside of this
+# repository.
 #
 #   scripts/words/prose.tsv         words that pages do not use
 #   scripts/words/parts.txt         parts that no new identifier has
@@ -66,5 +67,11 @@ for name in $(printf '%s\n' "$before" | grep -vxF "$now" || true); do
     echo "$name is gone: take it out of scripts/words/identifiers.txt" >&2
     failed=1
 done
+
+if grep -rnE --exclude-dir=target --include='*.rs' --include='*.md' --include='*.sql' --include='*.toml' --include='*.sh' \
+    'FACTS §|DESIGN §|EXPORTS §|FIELD-CASES|\.\./shared/' crates docs deploy fuzz ./*.md >&2; then
+    echo "these point outside of the repository: docs/salla-api.md, ARCHITECTURE.md and docs/decisions hold what is known" >&2
+    failed=1
+fi
 
 exit $failed

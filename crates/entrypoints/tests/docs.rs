@@ -196,6 +196,40 @@ fn links_lead_somewhere() {
     }
 }
 
+/// Comments cite sections of pages, and headings change.
+#[test]
+fn sections_that_code_cites_exist() {
+    let pages: Vec<(String, BTreeSet<String>)> = pages()
+        .into_iter()
+        .map(|path| {
+            let text = read(&path);
+            let anchors = headings(&text).into_iter().map(anchor).collect();
+            (format!("{path}#"), anchors)
+        })
+        .collect();
+    let mut cited = 0;
+    for path in files("crates").into_iter().chain(files("scripts")) {
+        if ![".rs", ".toml", ".sh"]
+            .iter()
+            .any(|end| path.ends_with(end))
+        {
+            continue;
+        }
+        let text = read(&path);
+        for (page, anchors) in &pages {
+            for rest in text.split(page.as_str()).skip(1) {
+                let end = |c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_');
+                let section = rest.split(end).next().unwrap_or_default();
+                if !section.is_empty() {
+                    assert!(anchors.contains(section), "{path}: {page}{section}");
+                    cited += 1;
+                }
+            }
+        }
+    }
+    assert!(cited > 50, "only {cited} citations were found");
+}
+
 /// Alerts carry links for whoever is woken.
 #[test]
 fn links_from_alerts_lead_into_the_runbook() {

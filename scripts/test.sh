@@ -21,19 +21,16 @@ export SALLA_SYNC_AWS_SERVERS
 echo "== the templates for AWS"
 "$SALLA_SYNC_AWS_SERVERS/venv/bin/cfn-lint" deploy/aws/*.yaml
 
+# All features at once, because each set of them is a build of its own.
+features=entrypoints/aws-testing,entrypoints/otel
+
 echo "== all tests on $("$bin_16/postgres" --version)"
-PG_BIN=$bin_16 run --workspace --features entrypoints/aws-testing "$@"
+PG_BIN=$bin_16 run --workspace --features "$features" "$@"
 
 # nextest leaves the examples in comments out.
 if [ $# = 0 ] && command -v cargo-nextest >/dev/null 2>&1; then
     echo "== examples in the documentation"
-    cargo test --locked --workspace --doc
-fi
-
-# A build with traces is another one, so arguments that choose tests leave it out.
-if [ $# = 0 ]; then
-    echo "== tests of traces"
-    PG_BIN=$bin_16 run --workspace --features entrypoints/aws-testing,entrypoints/otel --test otel
+    cargo test --locked --workspace --features "$features" --doc
 fi
 
 # The oldest that is supported is in no package that could be fetched.

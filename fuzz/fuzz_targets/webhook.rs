@@ -49,7 +49,9 @@ fn headers(signature: &[u8]) -> HeaderMap {
 
 fn check(event: &Event) {
     match event {
-        Event::StoreAuthorized { merchant, .. } | Event::Uninstalled { merchant, .. } => {
+        Event::StoreAuthorized { merchant, .. }
+        | Event::Uninstalled { merchant, .. }
+        | Event::SettingsChanged { merchant, .. } => {
             assert!(*merchant > 0);
         }
         Event::RecordChanged { merchant, id, .. } | Event::RecordDeleted { merchant, id, .. } => {

@@ -72,6 +72,7 @@ impl OpenDatabase {
         Self {
             database: self.database.beside(connections),
             embedded: None,
+            queues: self.queues.clone(),
             is_private: self.is_private,
             keyring: self.keyring.clone(),
         }

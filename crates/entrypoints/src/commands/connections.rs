@@ -7,7 +7,6 @@ mod show;
 use database::{Adopted, Retried};
 use importer::connect::cancel_open_run;
 use importer::ports::audit::{Action, Actor, Audit as _, AuditEvent};
-use importer::ports::clock::SystemClock;
 use importer::ports::merchants::{MerchantConnection, MerchantRecord, Merchants as _, Uninstalled};
 use importer::ports::sessions::Sessions as _;
 use serde_json::{Value, json};

@@ -6,6 +6,7 @@ use aws::lambda::{HttpRequest, HttpResponse};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, Request, header};
+use database::Database;
 use domain::failure::Failure;
 use futures::StreamExt as _;
 use importer::ports::clock::Clock;
@@ -31,13 +32,14 @@ pub(super) struct Doors {
 impl Doors {
     pub(super) fn new(
         open: &OpenDatabase,
+        own_rows: &Database,
         behind: &Behind,
         web: &WebSettings,
         clock: &Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
         let recorded = record_metrics()?;
         let observed = ObservedProcess::new(recorded, &open.queues, clock.clone());
-        let doors = behind.doors(open, web, Arc::new(observed), clock)?;
+        let doors = behind.doors(open, own_rows, web, Arc::new(observed), clock)?;
         Ok(Self {
             router: web::router(doors),
         })

@@ -71,6 +71,7 @@ async fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
         reader.app_keys_are_missing();
     }
     let channels = reader.channels();
+    let retention = reader.retention();
     let web = reader.web();
     let queue = reader.queue();
     if queue == QueuePlace::Database {
@@ -96,6 +97,7 @@ async fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
         keep_fresh: arguments.keep_fresh,
         import: wiring::import_settings(arguments.budget_share),
         channels: channels.clone(),
+        retention,
     };
     let service = service::Service::new(&open, settings, clock.clone())?;
     let parts = WebParts {
@@ -106,9 +108,10 @@ async fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
         connect: importer::connect::ConnectSettings {
             import: arguments.import_on_connect.depth(),
             may_write: arguments.allow_write_scopes,
+            claimed_only: arguments.claimed_only,
         },
     };
-    let turns = Turns::new(Arc::new(open), service, parts, clock.clone())?;
+    let turns = Turns::new(Arc::new(open), service, parts, clock.clone()).await?;
     aws::lambda::run(Arc::new(turns), clock).await?;
     Ok(())
 }

@@ -16,7 +16,7 @@ use salla_client::tokens::renewals_are_over;
 use super::doors::Doors;
 use crate::wiring::OpenDatabase;
 use crate::wiring::service::Service;
-use crate::wiring::web::{Behind, WebParts};
+use crate::wiring::web::{Behind, WebParts, own_rows};
 
 /// Before the deadline the run is given back: landing what is under way, one transaction and
 /// one message. A quarter of the time where there is less than forty seconds of it.
@@ -32,17 +32,19 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    pub(super) fn new(
+    pub(super) async fn new(
         open: Arc<OpenDatabase>,
         service: Service,
         parts: WebParts,
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
         let behind = Behind::new(&open, &parts, &clock)?;
-        let doors = Doors::new(&open, &behind, &parts.web, &clock)?;
+        let own_rows = own_rows(&open).await?;
+        let doors = Doors::new(&open, own_rows.database(), &behind, &parts.web, &clock)?;
         let upkeep = Upkeep {
             sessions: behind.connect.sessions(),
             limits: Arc::new(open.database.rate_limits()),
+            claims: behind.connect.claims(),
         };
         Ok(Self {
             upkeep,

@@ -25,7 +25,7 @@ use super::walk::{Walk, Walked, begin_anew};
 use super::{Precedence, Workshop};
 use crate::memory;
 use crate::portions::{beginning, smaller};
-use crate::ports::platform::{PageRequest, Records, Sort};
+use crate::ports::platform::{Page, PageRequest, Records, Sort};
 use crate::ports::runs::{Part, StoredWindow};
 
 /// Where the shop's lists stop, for all windows of a run.
@@ -85,6 +85,27 @@ pub(super) enum Fit {
     Rescan,
     /// Nothing divides it: it is read as far as rows are shown.
     AsFarAsShown,
+}
+
+/// The last page that a list shows.
+struct Shown {
+    /// Up to its end.
+    rows: u64,
+    ids: Vec<i64>,
+    is_full: bool,
+}
+
+impl Shown {
+    fn of(page: &Page) -> Self {
+        let pagination = page.pagination;
+        let before = u64::from(pagination.current_page.saturating_sub(1));
+        let (per_page, listed) = (pagination.per_page, page.records.len());
+        Self {
+            rows: before * u64::from(per_page) + listed as u64,
+            ids: page.records.ids(),
+            is_full: listed >= per_page as usize,
+        }
+    }
 }
 
 /// A shop that moves can show the picture of a ceiling once, but hardly each time.
@@ -249,13 +270,14 @@ impl Walk<'_> {
     }
 
     /// How many rows come before the ceiling that hides the page; none where the list ends
-    /// before it, because the newest order is there, and only `total` goes on. An undated list
-    /// has no other end to tell.
+    /// before it and only `total` goes on. A list of orders ends with the newest one. Of an
+    /// undated list, a last page that is not full tells.
     pub(super) async fn ceiling_before(&self, hidden: u32) -> Result<Option<u64>, Failure> {
-        let mut rows = u64::from(hidden - 1) * u64::from(self.per_page);
         if self.window.resource != Resource::Orders {
-            return Ok(Some(rows));
+            let shown = self.last_shown_before(hidden).await?;
+            return Ok(shown.filter(|shown| shown.is_full).map(|shown| shown.rows));
         }
+        let mut rows = 0;
         for _ in 0..LOOKS {
             let request = PageRequest {
                 sort: Sort::NewestFirst,
@@ -264,31 +286,33 @@ impl Walk<'_> {
             let (newest, room) = memory::fetching(self.shop.platform.list_page(&request)).await;
             let newest = newest?.records.ids();
             drop(room);
-            let (shown, last) = self.last_shown_before(hidden).await?;
-            if newest.iter().any(|id| last.contains(id)) {
+            let Some(shown) = self.last_shown_before(hidden).await? else {
+                return Ok(None);
+            };
+            if newest.iter().any(|id| shown.ids.contains(id)) {
                 return Ok(None);
             }
-            rows = shown;
+            rows = shown.rows;
         }
         Ok(Some(rows))
     }
 
-    /// How many rows the list shows from its beginning on, and the last page of them. Pages
-    /// arrive in any sequence, so the hidden one need not be the first.
-    async fn last_shown_before(&self, hidden: u32) -> Result<(u64, Vec<i64>), Failure> {
+    /// The last page before a hidden one that shows anything. Mostly it is the one right before
+    /// it, but a scan that goes on after a crash need not have read that.
+    async fn last_shown_before(&self, hidden: u32) -> Result<Option<Shown>, Failure> {
         let (mut from, mut to) = (1, hidden);
-        let mut last = (0, vec![]);
+        let mut number = hidden - 1;
+        let mut last = None;
         while from < to {
-            let number = from.midpoint(to);
             let (page, _room) = memory::fetching(self.ask(number)).await;
             let page = page?;
             if page.records.is_empty() {
                 to = number;
-                continue;
+            } else {
+                last = Some(Shown::of(&page));
+                from = number + 1;
             }
-            let before = u64::from(number - 1) * u64::from(page.pagination.per_page);
-            last = (before + page.records.len() as u64, page.records.ids());
-            from = number + 1;
+            number = from.midpoint(to);
         }
         Ok(last)
     }

@@ -56,6 +56,14 @@ fn said(body: &str) -> String {
             resource,
             id,
         }) => format!("{merchant} deleted {resource} {id}"),
+        Ok(Event::SettingsChanged {
+            merchant,
+            code,
+            depth_months,
+        }) => {
+            let code = code.map(|code| code.expose_secret().to_owned());
+            format!("{merchant} sets {code:?} and {depth_months:?}")
+        }
         Ok(Event::Other { event }) => format!("other {event}"),
         Err(error) => error.to_string(),
     }

@@ -33,7 +33,7 @@ pub(crate) struct Source<'a> {
 
 columns! {
     struct ListedColumns<'a> from &'a Source<'a> {
-        resource: &'static str, "text" = |s| s.resource.as_str();
+        resource: &'static str, "salla_sync.resource" = |s| s.resource.as_str();
         salla_id: i64, "bigint" = |s| s.id;
         list_version: Timestamp, "timestamptz" = |s| s.version;
         list_since: Timestamp, "timestamptz" = |s| s.version;
@@ -50,7 +50,7 @@ columns! {
 
 columns! {
     struct WholeColumns<'a> from &'a Source<'a> {
-        resource: &'static str, "text" = |s| s.resource.as_str();
+        resource: &'static str, "salla_sync.resource" = |s| s.resource.as_str();
         salla_id: i64, "bigint" = |s| s.id;
         detail_version: Timestamp, "timestamptz" = |s| s.version;
         detail_hash: &'a [u8], "bytea" = |s| s.hash;

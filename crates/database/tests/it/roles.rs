@@ -19,18 +19,22 @@ use crate::shop::Shop;
 
 /// Tables that hold nothing of one merchant, or nothing that the doors may read. A new table
 /// comes here by decision only.
-const NOTHING_FOR_THE_DOORS: [&str; 13] = [
+const NOTHING_FOR_THE_DOORS: [&str; 17] = [
     "salla_sync.arrivals",
     "salla_sync.audit_log",
     "salla_sync.budget_grants",
     "salla_sync.budget_takers",
+    "salla_sync.claim_codes",
     "salla_sync.dead_letters",
     "salla_sync.key_checks",
     "salla_sync.notification_deliveries",
+    "salla_sync.page_links",
     "salla_sync.rate_limits",
     "salla_sync.refresh_tokens",
+    "salla_sync.sealed_secrets",
     "salla_sync.sessions",
     "salla_sync.shared_budgets",
+    "salla_sync.shop_claims",
     "salla_sync.sync_pages",
     "salla_sync.used_consents",
 ];

@@ -23,7 +23,7 @@ pub struct Problem {
     advice: String,
     /// In seconds.
     #[serde(skip)]
-    retry_after: Option<u64>,
+    retry_after: Option<u32>,
 }
 
 impl Problem {
@@ -45,7 +45,8 @@ impl Problem {
     }
 
     pub fn too_many(retry_after: Duration) -> Self {
-        let seconds = retry_after.as_secs() + 1;
+        let seconds =
+            u32::try_from(retry_after.as_secs()).map_or(u32::MAX, |whole| whole.saturating_add(1));
         Self {
             retry_after: Some(seconds),
             ..Self::new(

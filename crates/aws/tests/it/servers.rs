@@ -101,10 +101,6 @@ impl Server {
         std::fs::read_to_string(self.folder().join("log")).unwrap_or_default()
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "another process is waited for, which knows no clock of ours"
-    )]
     fn wait(&mut self) {
         for _ in 0..600 {
             if TcpStream::connect(self.address).is_ok() {

@@ -105,7 +105,7 @@ pub(crate) async fn tag(
     tags: &Tags,
     now: Timestamp,
 ) -> Result<(), Trouble> {
-    let tags = (!tags.is_empty()).then(|| Json(tags));
+    let tags = (!tags.is_empty()).then_some(Json(tags));
     sqlx::query(TAG)
         .bind(connection.0)
         .bind(named)

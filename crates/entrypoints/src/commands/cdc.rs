@@ -35,7 +35,7 @@ async fn enable(open: &OpenDatabase, arguments: EnableCdcArgs) -> anyhow::Result
     }
     say_missing(&status);
     if status.wal_level != "logical" {
-        display::note(&format!(
+        display::note(format!(
             "The server's wal_level is {}: nobody can read the publication before it is logical.",
             status.wal_level
         ));
@@ -45,7 +45,7 @@ async fn enable(open: &OpenDatabase, arguments: EnableCdcArgs) -> anyhow::Result
 
 fn say_missing(status: &CdcStatus) {
     if !status.missing_columns.is_empty() {
-        display::note(&format!(
+        display::note(format!(
             "Readers do not get {}: PostgreSQL publishes computed columns from version 18 on.",
             status.missing_columns.join(", ")
         ));
@@ -66,7 +66,7 @@ async fn status(open: &OpenDatabase, arguments: &CdcStatusArgs) -> anyhow::Resul
         )),
     }
     if !status.published.is_empty() && !status.unpublished.is_empty() {
-        display::note(&format!(
+        display::note(format!(
             "Not published: {}; `salla-sync cdc enable` adds them.",
             status.unpublished.join(", ")
         ));
@@ -124,7 +124,7 @@ async fn disable(open: &OpenDatabase, arguments: &DisableCdcArgs) -> anyhow::Res
     }
     let status = open.database.cdc_status().await?;
     for left in &status.slots {
-        display::note(&format!(
+        display::note(format!(
             "The slot {} is still there and keeps {} bytes of the log; --slot {} drops it.",
             left.name,
             count(left.kept_bytes.unsigned_abs()),

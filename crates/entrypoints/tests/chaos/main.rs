@@ -34,7 +34,7 @@ const FIXED: [u64; 12] = [0, 1, 3, 4, 5, 8, 10, 13, 17, 20, 42, 64];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_happens_the_tables_equal_the_truth() {
-    if let Ok(filter) = std::env::var("SALLA_CHAOS_LOG") {
+    if let Some(filter) = setting("SALLA_CHAOS_LOG") {
         tracing_subscriber::fmt().with_env_filter(filter).init();
     }
     let seeds = seeds();
@@ -106,8 +106,12 @@ fn seeds() -> Vec<u64> {
     clippy::disallowed_methods,
     reason = "a test is told by its environment which seeds to run"
 )]
+fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 pub(crate) fn number(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
+    let text = setting(name)?;
     Some(
         text.parse()
             .unwrap_or_else(|_| panic!("{name} is no number")),

@@ -1,10 +1,8 @@
 //! Refreshes of the same tokens by many callers in many processes that are killed, by the
 //! simulator's ledger: no refresh token whose use is known is presented again.
 
-use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use database::testing::TestDatabase;
@@ -30,7 +28,9 @@ const CALLERS: usize = 8;
 /// So that nobody waits for a minute for a process that is gone.
 const SCALE: f64 = 200.0;
 const BETWEEN_KILLS: Duration = Duration::from_millis(700);
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(3_600);
+/// So many processes die at least.
+const MIN_KILLS: u64 = 3;
 /// How a process is told what to do.
 const TASK: &str = "SALLA_CHAOS_REFRESHER";
 
@@ -73,7 +73,6 @@ async fn a_process_that_refreshes() {
 }
 
 /// Callers at once find that their token is refused, again and again.
-#[expect(clippy::print_stdout, reason = "the other process counts the lines")]
 async fn refresh_for_ever(keeper: Arc<TokenKeeper>, clock: Arc<dyn Clock>) {
     loop {
         let refused = (0..CALLERS).map(|_| async {
@@ -81,9 +80,7 @@ async fn refresh_for_ever(keeper: Arc<TokenKeeper>, clock: Arc<dyn Clock>) {
             keeper.rejected(&token).await
         });
         let refreshed = join_all(refused).await;
-        let refreshed = refreshed.into_iter().filter(Result::is_ok).count();
-        println!("refreshed {refreshed}");
-        if refreshed == 0 {
+        if refreshed.iter().all(Result::is_err) {
             // Until the merchant has installed the app again.
             clock.sleep(Duration::from_secs(10)).await;
         }
@@ -105,16 +102,14 @@ async fn open(database: &str, clock: Arc<dyn Clock>) -> OpenDatabase {
     wiring::open_database(&settings, key, clock).await.unwrap()
 }
 
-/// Counts what its processes say.
 struct Processes {
     task: String,
     running: Vec<Child>,
-    refreshed: Arc<AtomicU64>,
 }
 
 impl Processes {
     fn start(&mut self) {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        let child = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",
                 "refreshes::a_process_that_refreshes",
@@ -122,20 +117,10 @@ impl Processes {
                 "--nocapture",
             ])
             .env(TASK, &self.task)
-            .stdout(Stdio::piped())
+            .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let refreshed = self.refreshed.clone();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let number = line.strip_prefix("refreshed ").map(str::parse::<u64>);
-                if let Some(Ok(number)) = number {
-                    refreshed.fetch_add(number, Ordering::Relaxed);
-                }
-            }
-        });
         self.running.push(child);
     }
 
@@ -157,7 +142,7 @@ impl Drop for Processes {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_refresh_token_that_is_known_to_be_used_is_presented_again() {
-    let wanted = number("SALLA_CHAOS_REFRESHES").unwrap_or(400);
+    let wanted = number("SALLA_CHAOS_REFRESHES").unwrap_or(40);
     let shop = ShopSpec {
         orders: 1,
         customers: 1,
@@ -196,16 +181,15 @@ async fn no_refresh_token_that_is_known_to_be_used_is_presented_again() {
     let mut processes = Processes {
         task: serde_json::to_string(&task).unwrap(),
         running: Vec::new(),
-        refreshed: Arc::default(),
     };
     for _ in 0..PROCESSES {
         processes.start();
     }
     let began = tokio::time::Instant::now();
     let (mut killed, mut last) = (0_u64, began);
-    while processes.refreshed.load(Ordering::Relaxed) < wanted {
+    while simulator.ledger().refreshes < wanted || killed < MIN_KILLS {
         assert!(began.elapsed() < LIMIT, "{:?}", simulator.ledger());
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        SystemClock::real().sleep(Duration::from_millis(50)).await;
         if last.elapsed() >= BETWEEN_KILLS {
             (last, killed) = (tokio::time::Instant::now(), killed + 1);
             processes.kill_the_oldest();
@@ -223,10 +207,6 @@ async fn no_refresh_token_that_is_known_to_be_used_is_presented_again() {
     let most_in_the_middle = killed + PROCESSES as u64;
     assert!(
         ledger.refresh_reuses <= most_in_the_middle * SHOPS,
-        "{ledger:?}"
-    );
-    assert!(
-        ledger.refreshes > 0 && killed > 0 || wanted < 100,
         "{ledger:?}"
     );
 }

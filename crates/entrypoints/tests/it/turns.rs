@@ -1,7 +1,5 @@
 //! A queue that lets a message be held for so long only has a run handed over in time.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -80,7 +80,8 @@ fn decoded_words(value: &str) -> String {
     let mut last_was_encoded = false;
     for word in value.split_whitespace() {
         let decoded = decoded_word(word);
-        if !text.is_empty() && !(last_was_encoded && decoded.is_some()) {
+        let continues_encoded = last_was_encoded && decoded.is_some();
+        if !text.is_empty() && !continues_encoded {
             text.push(' ');
         }
         last_was_encoded = decoded.is_some();

@@ -1,6 +1,8 @@
 //! The program on AWS: workers and functions that share queues on SQS, with a server that
 //! stands for AWS.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod lambda;
 mod sandbox;
 mod secrets;

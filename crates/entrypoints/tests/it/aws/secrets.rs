@@ -71,7 +71,9 @@ async fn what_is_wrong_about_a_secret_is_named_and_nothing_of_it_is_shown() {
     create_secret(aws, "user", r#"{"username": "hidden"}"#).await;
     let url = service.database.url();
     let other = wrap(aws, KEY, Some("something else")).await;
-    let table: [(&[(&str, &str)], &[&str]); 7] = [
+    /// Settings, and what is said of them.
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+    let table: [Case<'_>; 7] = [
         (
             &[("SALLA_SYNC_SECRET", "nowhere")],
             &[

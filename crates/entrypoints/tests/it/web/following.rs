@@ -30,9 +30,12 @@ async fn the_status_is_sent_as_it_changes_until_the_import_is_over() {
     assert_eq!(refused.status, 401);
 
     // Whoever has seen the last status is sent nothing again.
-    let ids = text.lines().filter_map(|line| line.strip_prefix("id: "));
+    let mut ids = text
+        .lines()
+        .rev()
+        .filter_map(|line| line.strip_prefix("id: "));
     let request = office.served.http.get(office.served.url(&path));
-    let request = request.header("last-event-id", ids.last().unwrap());
+    let request = request.header("last-event-id", ids.next().unwrap());
     let again = request.bearer_auth(&office.token).send().await.unwrap();
     assert_eq!(again.text().await.unwrap(), "");
 

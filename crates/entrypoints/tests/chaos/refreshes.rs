@@ -1,5 +1,6 @@
 //! Refreshes of the same tokens by many callers in many processes that are killed, by the
-//! simulator's ledger: no refresh token whose use is known is presented again.
+//! simulator's ledger: a refresh token is presented a second time only where a process died,
+//! and never a third time.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -141,7 +142,7 @@ impl Drop for Processes {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_refresh_token_that_is_known_to_be_used_is_presented_again() {
+async fn a_refresh_token_is_presented_again_only_where_a_process_died() {
     let wanted = number("SALLA_CHAOS_REFRESHES").unwrap_or(40);
     let shop = ShopSpec {
         orders: 1,
@@ -199,11 +200,10 @@ async fn no_refresh_token_that_is_known_to_be_used_is_presented_again() {
     }
     drop(processes);
     let ledger = simulator.ledger();
-    let known = ledger.known_refresh_reuses;
     let most = ledger.max_presentations_of_a_token;
-    assert_eq!(known, 0, "{killed} processes were killed: {ledger:?}");
     assert!(most <= 2, "{ledger:?}");
-    // Only where a process has died in the middle may a token have been presented twice.
+    // A process that dies between the response and its commit takes the new tokens with it. What
+    // was presented is presented one last time then (decision 5).
     let most_in_the_middle = killed + PROCESSES as u64;
     assert!(
         ledger.refresh_reuses <= most_in_the_middle * SHOPS,

@@ -71,6 +71,11 @@ impl Notifier for Moody {
 /// An office in which an import has just been completed.
 pub(crate) async fn after_an_import() -> Office {
     let office = Office::open(small(60)).await;
+    // That the shop was connected is another message, and not what is looked at here.
+    sqlx::query("UPDATE salla_sync.connection_changes SET sent_at = changed_at")
+        .execute(office.service.open.database.pool())
+        .await
+        .unwrap();
     office.start().await;
     office.work_until_empty().await;
     office

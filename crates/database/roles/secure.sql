@@ -17,6 +17,7 @@ GRANT SELECT, UPDATE (updated_at) ON salla_sync.merchants TO salla_sync_web;
 GRANT SELECT (id, merchant_id, is_current, salla_id, state, disconnected_why, expires_at,
               created_at, updated_at, bound_at)
     ON salla_sync.connections TO salla_sync_web;
+GRANT SELECT (salla_id, account) ON salla_sync.shop_claims TO salla_sync_web;
 GRANT SELECT, INSERT, UPDATE ON salla_sync.sync_runs, salla_sync.merchant_sync_status
     TO salla_sync_web;
 GRANT SELECT ON salla_sync.sync_windows, salla_sync.pending_details, salla_sync.rejected_records
@@ -49,6 +50,8 @@ BEGIN
             WHEN secured.relname = 'sync_windows' THEN
                 'run_id IN (SELECT r.id FROM salla_sync.sync_runs r WHERE r.merchant_id = '
                 || own || ')'
+            WHEN secured.relname = 'shop_claims' THEN
+                'salla_id = (SELECT m.salla_id FROM salla_sync.merchants m WHERE m.id = ' || own || ')'
             WHEN secured.relname = 'queue_messages' THEN 'strpos(body, ' || own || '::text) > 0'
             -- Nothing of one merchant, or nothing for the doors.
             ELSE 'false' END;

@@ -196,6 +196,10 @@ export interface StartResponse {
  * A shop, its connection and its latest import.
  */
 export interface StatusView {
+  /**
+   * Your own name of the customer whose shop it is, where that is known.
+   */
+  account?: string | null;
   connection: ConnectionView;
   merchantId: string;
   name: string;

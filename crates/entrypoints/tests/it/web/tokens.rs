@@ -125,7 +125,7 @@ async fn a_token_of_one_shop_sees_nothing_of_another() {
     let paths: Vec<_> = paths
         .filter(|(path, _)| path.contains("{merchant}"))
         .collect();
-    assert_eq!(paths.len(), 12);
+    assert_eq!(paths.len(), 13);
     for (path, operations) in paths {
         for method in operations.as_object().unwrap().keys() {
             let body = match path.as_str() {

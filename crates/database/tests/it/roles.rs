@@ -19,7 +19,7 @@ use crate::shop::Shop;
 
 /// Tables that hold nothing of one merchant, or nothing that the doors may read. A new table
 /// comes here by decision only.
-const NOTHING_FOR_THE_DOORS: [&str; 17] = [
+const NOTHING_FOR_THE_DOORS: [&str; 16] = [
     "salla_sync.arrivals",
     "salla_sync.audit_log",
     "salla_sync.budget_grants",
@@ -34,7 +34,6 @@ const NOTHING_FOR_THE_DOORS: [&str; 17] = [
     "salla_sync.sealed_secrets",
     "salla_sync.sessions",
     "salla_sync.shared_budgets",
-    "salla_sync.shop_claims",
     "salla_sync.sync_pages",
     "salla_sync.used_consents",
 ];
@@ -51,6 +50,8 @@ const SECOND_SHOP: &str = "
         INSERT INTO salla_sync.merchants
         SELECT (jsonb_populate_record(NULL::salla_sync.merchants, to_jsonb(m)
             || jsonb_build_object('id', two, 'salla_id', 2))).* FROM salla_sync.merchants m;
+        INSERT INTO salla_sync.shop_claims (salla_id, claimed_by, claimed_at)
+        SELECT salla_id, 'link', now() FROM salla_sync.merchants;
         FOR copied IN
             SELECT c.oid::regclass AS name, (
                 SELECT coalesce(jsonb_object_agg(a.attname, CASE a.attname

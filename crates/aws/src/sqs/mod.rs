@@ -1,4 +1,4 @@
-//! [`Queue`] and [`DeadLetters`] on SQS: two standard queues for each of ours, the second one
+//! [`Queue`] and [`DeadLetters`](importer::ports::queue::DeadLetters) on SQS: two standard queues for each of ours, the second one
 //! for dead letters.
 //!
 //! What SQS does not have is made of what it has. A snooze, a retry and a delay of more than

@@ -237,7 +237,7 @@ pub enum Command {
     #[command(after_help = "Example:\n  \
         DATABASE_URL=postgres://… salla-sync export --customer 1227534533 --shop 1305146709 \\\n  \
         --out customer.json\n\n\
-        Rows, raw records, records that were set aside, notifications and dead letters.")]
+        Rows, raw records, rejected records, notifications and dead letters.")]
     Export(ExportArgs),
 
     /// Forget a customer, or everything of a shop, for good.

@@ -57,6 +57,16 @@ struct Batch {
     unreadable: u64,
 }
 
+impl Batch {
+    fn up_to(last: Option<Uuid>) -> Self {
+        Self {
+            last,
+            sealed: 0,
+            unreadable: 0,
+        }
+    }
+}
+
 pub(crate) async fn rotate(
     pool: &PgPool,
     keyring: &Keyring,
@@ -109,12 +119,8 @@ async fn connections(pool: &PgPool, keyring: &Keyring, after: Uuid) -> Result<Ba
         .bind(AT_ONCE)
         .fetch_all(&mut *tx)
         .await?;
-    let mut batch = Batch {
-        last: rows.last().map(|row| row.id),
-        sealed: 0,
-        unreadable: 0,
-    };
-    if !rows.is_empty() {
+    let mut batch = Batch::up_to(rows.last().map(|row| row.id));
+    if batch.last.is_some() {
         leave_check(&mut tx, keyring).await?;
     }
     for row in rows {
@@ -147,12 +153,8 @@ async fn addresses(pool: &PgPool, keyring: &Keyring, after: Uuid) -> Result<Batc
         .bind(AT_ONCE)
         .fetch_all(&mut *tx)
         .await?;
-    let mut batch = Batch {
-        last: rows.last().map(|row| row.merchant_id),
-        sealed: 0,
-        unreadable: 0,
-    };
-    if !rows.is_empty() {
+    let mut batch = Batch::up_to(rows.last().map(|row| row.merchant_id));
+    if batch.last.is_some() {
         leave_check(&mut tx, keyring).await?;
     }
     for row in rows {

@@ -75,7 +75,7 @@ async fn shop_of(
                 [] => {
                     return Err(UsageError::one(format!(
                         "no shop here has a customer {customer}; name the shop with --shop if \
-                         there may be more of them than rows, such as records that were set aside"
+                         there may be more of them than rows, such as rejected records"
                     ))
                     .into());
                 }

@@ -1,11 +1,14 @@
 //! The gate in front of a budget that other processes spend from as well: nobody passes
 //! without a ticket, and tickets come from the budget that all share.
 //!
-//! It asks for as many as wait, so that a block serves many and nothing lies about
-//! unused. A ticket that turns out not to be needed goes to who waits next, or back.
+//! It asks for as many as wait or are under way, because a request that is answered is
+//! followed by the next one of its list: so a block serves many, and none lies unused for
+//! longer than a request takes. While there are many it asks before the last is gone, so that
+//! nobody waits for the database. A ticket that turns out not to be needed goes to who waits
+//! next, or back.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +25,12 @@ pub(super) struct Gate {
     shared: Arc<dyn SharedBudget>,
     clock: Arc<dyn Clock>,
     queue: tokio::sync::Mutex<()>,
-    waiting: AtomicU32,
+    /// Who waits for a ticket or has one.
+    present: AtomicU32,
+    /// Held while the shared budget is asked.
+    asking: tokio::sync::Mutex<()>,
+    /// The shared budget gave last what it was asked for.
+    has_plenty: AtomicBool,
     stock: Mutex<VecDeque<Block>>,
     restocked: Notify,
 }
@@ -39,10 +47,10 @@ struct Block {
 /// else's.
 #[derive(Debug)]
 pub(super) struct Ticket {
-    gate: Arc<Gate>,
     grant: GrantId,
     usable_until: Duration,
     used: bool,
+    present: Present,
 }
 
 impl Gate {
@@ -51,7 +59,9 @@ impl Gate {
             shared,
             clock,
             queue: tokio::sync::Mutex::new(()),
-            waiting: AtomicU32::new(0),
+            present: AtomicU32::new(0),
+            asking: tokio::sync::Mutex::default(),
+            has_plenty: AtomicBool::new(false),
             stock: Mutex::default(),
             restocked: Notify::new(),
         }
@@ -60,14 +70,18 @@ impl Gate {
     /// Waits for a ticket. First come, first served; a caller that gives up leaves no
     /// trace.
     pub(super) async fn pass(self: &Arc<Self>) -> Ticket {
-        let _waiting = Waiting::at(self);
+        let mut present = Present::at(self);
         let _turn = self.queue.lock().await;
         loop {
             // Listening begins before looking, so that no change is missed.
             let restocked = self.restocked.notified();
-            if let Some(ticket) = self.ticket() {
-                return ticket;
-            }
+            present = match self.ticket(present) {
+                Ok(ticket) => {
+                    self.ask_ahead();
+                    return ticket;
+                }
+                Err(present) => present,
+            };
             // A task of its own: a grant that arrives after its caller has given up
             // would be lost for a whole window.
             let asking = tokio::spawn(self.clone().restock());
@@ -92,11 +106,26 @@ impl Gate {
         });
     }
 
+    /// Where there is little it would ask twice for the same permits.
+    fn ask_ahead(self: &Arc<Self>) {
+        let has_plenty = self.has_plenty.load(Ordering::Relaxed);
+        if has_plenty && self.wanted() > 0 && self.asking.try_lock().is_ok() {
+            tokio::spawn(self.clone().restock());
+        }
+    }
+
     /// Asks for what is wanted now; returns how long nothing more is to be had.
     async fn restock(self: Arc<Self>) -> Duration {
+        let _alone = self.asking.lock().await;
         let asked = self.clock.monotonic();
-        let wanted = self.waiting.load(Ordering::Relaxed).max(1);
-        match self.shared.take(wanted).await {
+        let wanted = self.wanted();
+        if wanted == 0 {
+            return Duration::ZERO;
+        }
+        let taken = self.shared.take(wanted).await;
+        let has_plenty = matches!(&taken, Ok(Grant::Permits { permits, .. }) if *permits == wanted);
+        self.has_plenty.store(has_plenty, Ordering::Relaxed);
+        match taken {
             Ok(Grant::Permits {
                 id,
                 permits,
@@ -117,7 +146,17 @@ impl Gate {
         }
     }
 
-    fn ticket(self: &Arc<Self>) -> Option<Ticket> {
+    /// How many to ask for: none while at least half of those present could go on.
+    fn wanted(&self) -> u32 {
+        let present = self.present.load(Ordering::Relaxed);
+        let stock = self.stock().iter().map(|block| block.permits).sum();
+        match present / 2 <= stock && stock > 0 {
+            true => 0,
+            false => present.saturating_sub(stock),
+        }
+    }
+
+    fn ticket(&self, present: Present) -> Result<Ticket, Present> {
         let now = self.clock.monotonic();
         let mut expired = Vec::new();
         let ticket = {
@@ -129,15 +168,18 @@ impl Gate {
                 }
                 is_usable
             });
-            let ticket = stock.front_mut().map(|block| {
-                block.permits -= 1;
-                Ticket {
-                    gate: self.clone(),
-                    grant: block.grant,
-                    usable_until: block.usable_until,
-                    used: false,
+            let ticket = match stock.front_mut() {
+                Some(block) => {
+                    block.permits -= 1;
+                    Ok(Ticket {
+                        grant: block.grant,
+                        usable_until: block.usable_until,
+                        used: false,
+                        present,
+                    })
                 }
-            });
+                None => Err(present),
+            };
             stock.retain(|block| block.permits > 0);
             ticket
         };
@@ -145,9 +187,10 @@ impl Gate {
         ticket
     }
 
-    /// Keeps what somebody waits for; the rest goes back at once, for others may starve.
+    /// Keeps what may be wanted; where nobody is left it goes back at once, for others may
+    /// starve.
     fn put(&self, block: Block) {
-        let is_wanted = self.waiting.load(Ordering::Relaxed) > 0;
+        let is_wanted = self.present.load(Ordering::Relaxed) > 0;
         if is_wanted && block.usable_until > self.clock.monotonic() {
             self.stock().push_back(block);
             self.restocked.notify_one();
@@ -194,7 +237,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if !self.used {
-            self.gate.put(Block {
+            self.present.0.put(Block {
                 grant: self.grant,
                 permits: 1,
                 usable_until: self.usable_until,
@@ -203,19 +246,21 @@ impl Drop for Ticket {
     }
 }
 
-/// Somebody who waits at the gate. The last who leaves it leaves no stock behind.
-struct Waiting<'a>(&'a Gate);
+/// Somebody who waits at the gate or has passed it and is not done. The last who leaves
+/// leaves no stock behind.
+#[derive(Debug)]
+struct Present(Arc<Gate>);
 
-impl<'a> Waiting<'a> {
-    fn at(gate: &'a Gate) -> Self {
-        gate.waiting.fetch_add(1, Ordering::Relaxed);
-        Self(gate)
+impl Present {
+    fn at(gate: &Arc<Gate>) -> Self {
+        gate.present.fetch_add(1, Ordering::Relaxed);
+        Self(gate.clone())
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Present {
     fn drop(&mut self) {
-        if self.0.waiting.fetch_sub(1, Ordering::Relaxed) == 1 {
+        if self.0.present.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.0.clear();
         }
     }

@@ -88,6 +88,30 @@ async fn two_processes_share_all_of_it_and_never_exceed_it() {
     assert!(takes < 1_500, "{takes} questions for 2,500 requests");
 }
 
+/// Answers come one by one, so there is hardly ever more than one request that waits.
+#[tokio::test(start_paused = true)]
+async fn a_block_is_taken_for_what_is_under_way_too() {
+    let clock = paused_clock();
+    let shared = memory(&clock);
+    let budget = budget(&shared, &clock);
+    let mut readers = tokio::task::JoinSet::new();
+    for reader in 0..8 {
+        let (budget, clock) = (budget.clone(), clock.clone());
+        readers.spawn(async move {
+            clock.sleep(Duration::from_millis(20 * reader)).await;
+            for _ in 0..25 {
+                let permit = budget.acquire(Class(0)).await;
+                send(permit, clock.as_ref(), &RateHeaders::default(), Outcome::Ok).await;
+            }
+        });
+    }
+    readers.join_all().await;
+    clock.sleep(Duration::from_secs(1)).await;
+    let takes = shared.takes();
+    assert!(takes <= 60, "{takes} questions for 200 requests");
+    assert_eq!(shared.counted(), 200, "what is left over went back");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_given_up_goes_to_who_waits_next_or_back() {
     let clock = paused_clock();

@@ -15,9 +15,10 @@ use super::Workshop;
 use crate::memory::{self, Room, Share};
 use crate::ports::clock::Clock;
 
-/// Batches of a run that are landed at once: while the database works on one, the other
-/// is being encoded. More would push each other out of its caches, and be smaller.
-pub const LANDINGS: usize = 2;
+/// Batches of a run that are landed at once: while the database works on one, the next
+/// is being encoded. Two keep two processors busy; over a network some of them wait for the
+/// server, and with four it still has work.
+pub const LANDINGS: usize = 4;
 
 /// Fetched records wait for a landing that is free; a batch is made of all that are
 /// there, so that it is small while Salla sets the pace and large while the database

@@ -45,7 +45,7 @@ pub const PAGES_IN_MEMORY: usize = 40;
 
 /// Pages of customers have a place of their own, which they may have to keep for many
 /// minutes, because they wait for a budget that many shops share. They are small.
-pub const CUSTOMERS_IN_MEMORY: usize = 8;
+pub const CUSTOMERS_IN_MEMORY: usize = 16;
 
 pub use ceiling::SharedCeiling;
 pub use line::LANDINGS;

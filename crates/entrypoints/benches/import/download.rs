@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use importer::ports::clock::{Clock as _, SystemClock};
-use salla_simulator::Scenario;
+use salla_simulator::{Scenario, ShopSpec};
 use serde::{Deserialize, Serialize};
 
 use crate::cost::{Before, Cost};
@@ -27,16 +27,21 @@ pub(crate) async fn measure(server: &BenchServer, scenario: &Scenario) -> anyhow
     let shop = &scenario.shop;
     let task = Task {
         address: simulator.answer().await?,
-        lists: vec![
-            ("orders?expanded=true&".to_owned(), shop.orders),
-            ("customers?".to_owned(), shop.customers),
-            ("products?".to_owned(), shop.products),
-        ],
+        lists: lists(shop),
     };
     let mut client = Role::start(roles::DOWNLOAD, &task).await?;
     let spent: Spent = client.answer().await?;
     let simulator = simulator.finish().await?;
     before.cost(server, ("download only", shop.orders), spent, simulator)
+}
+
+/// The lists of a shop and how long they are.
+pub(crate) fn lists(shop: &ShopSpec) -> Vec<(String, u64)> {
+    vec![
+        ("orders?expanded=true&".to_owned(), shop.orders),
+        ("customers?".to_owned(), shop.customers),
+        ("products?".to_owned(), shop.products),
+    ]
 }
 
 pub(crate) async fn download_once() -> anyhow::Result<()> {

@@ -3,8 +3,8 @@
 //! limits beside the floor that they set.
 //!
 //! `make bench`; `cargo bench -p entrypoints --bench import -- --full` adds a million
-//! orders, `--orders N` changes the size, `--only throughput|network|pacing|growth|api`
-//! runs a part,
+//! orders, `--orders N` changes the size, `--only PART` runs a part
+//! (throughput, network, script, growth, pacing, api),
 //! `--plan Plus` the pacing of one plan's imports.
 //! Numbers of one run can be compared with each other, not with those of another
 //! machine. It reads `/proc`, so it needs Linux.
@@ -20,6 +20,7 @@ mod network;
 mod plain_copy;
 mod report;
 mod roles;
+mod script;
 mod server;
 mod shops;
 mod throughput;
@@ -104,6 +105,14 @@ async fn measure(options: Options) -> anyhow::Result<()> {
         lines("\nThe same over the ways to a database:");
         report.network = network::measure(&server, options.orders).await?;
         lines(report.network_table());
+    }
+    if options.runs("script") {
+        lines("\nBeside a script in Python, both over TCP:");
+        report.script = script::measure(&server, options.orders).await?;
+        match report.script.is_empty() {
+            true => lines("Not measured: python3 has no aiohttp, asyncpg and orjson."),
+            false => lines(report.script_table()),
+        }
     }
     if options.runs("growth") {
         lines("\nThe cost of an order as the shop grows:");

@@ -17,6 +17,8 @@ pub(crate) struct Report {
     pub(crate) throughput: Vec<Cost>,
     #[serde(default)]
     pub(crate) network: Vec<Reached>,
+    #[serde(default)]
+    pub(crate) script: Vec<Cost>,
     pub(crate) growth: Vec<Cost>,
     pub(crate) limits: Vec<Kept>,
     #[serde(default)]
@@ -25,32 +27,11 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn throughput_table(&self) -> String {
-        let mut table = Table::new([
-            "",
-            "seconds",
-            "orders/s",
-            "µs/order",
-            "client",
-            "database",
-            "simulator",
-            "peak MB",
-            "others' CPU s",
-        ]);
-        for cost in &self.throughput {
-            let per_order = |cpu| format!("{:.0}", cost.per_order(cpu));
-            table.row([
-                cost.name.clone(),
-                format!("{:.2}", cost.seconds),
-                count(cost.per_second() as u64),
-                per_order(cost.cpu()),
-                per_order(cost.client_cpu),
-                per_order(cost.database_cpu),
-                per_order(cost.simulator_cpu),
-                format!("{:.0}", cost.peak_mb),
-                format!("{:.1}", cost.others_cpu),
-            ]);
-        }
-        table.to_string()
+        costs_table(&self.throughput)
+    }
+
+    pub(crate) fn script_table(&self) -> String {
+        costs_table(&self.script)
     }
 
     pub(crate) fn network_table(&self) -> String {
@@ -183,6 +164,9 @@ impl Report {
         if self.network.is_empty() {
             self.network = former.network;
         }
+        if self.script.is_empty() {
+            self.script = former.script;
+        }
         if self.growth.is_empty() {
             self.growth = former.growth;
         }
@@ -190,4 +174,33 @@ impl Report {
             self.limits = former.limits;
         }
     }
+}
+
+fn costs_table(costs: &[Cost]) -> String {
+    let mut table = Table::new([
+        "",
+        "seconds",
+        "orders/s",
+        "µs/order",
+        "client",
+        "database",
+        "simulator",
+        "peak MB",
+        "others' CPU s",
+    ]);
+    for cost in costs {
+        let per_order = |cpu| format!("{:.0}", cost.per_order(cpu));
+        table.row([
+            cost.name.clone(),
+            format!("{:.2}", cost.seconds),
+            count(cost.per_second() as u64),
+            per_order(cost.cpu()),
+            per_order(cost.client_cpu),
+            per_order(cost.database_cpu),
+            per_order(cost.simulator_cpu),
+            format!("{:.0}", cost.peak_mb),
+            format!("{:.1}", cost.others_cpu),
+        ]);
+    }
+    table.to_string()
 }

@@ -34,11 +34,12 @@ pub(crate) async fn record_ends_read_again(
     Ok(())
 }
 
-/// Pages that follow each other from the first one on, until `total` changes.
+/// Pages that follow each other from the first one on, until `total` changes or a record has
+/// no id.
 const LISTED: &str = "
     SELECT p.ids
     FROM (SELECT p.page, p.ids, row_number() OVER pages AS number,
-                 bool_and(p.total = f.total) OVER pages AS is_stable
+                 bool_and(p.total = f.total AND p.without_id = 0) OVER pages AS is_stable
           FROM salla_sync.sync_windows w
           JOIN salla_sync.sync_pages p ON p.window_id = w.id AND p.walk = w.walk
           JOIN salla_sync.sync_pages f

@@ -26,7 +26,8 @@ use tracing::Instrument as _;
 const MIN_PAGES: u32 = 5;
 
 /// The rows of a window in the sequence of its list, from its first page on as far as
-/// `total` was the same.
+/// `total` was the same and every record had an id: one that has none counts in `total`, and
+/// would make up for a row that is gone.
 #[derive(Debug)]
 pub(crate) struct KnownRows {
     ids: Vec<i64>,
@@ -44,8 +45,7 @@ impl KnownRows {
     }
 
     /// The rows from those of the oldest page to those of the newest, which come newest
-    /// first, if they are as many as `total` says. A record without id between them counts
-    /// in `total` only, so that nothing is known there.
+    /// first, if they are as many as `total` says.
     fn between(&self, oldest: &[i64], newest: &[i64], total: u64) -> Option<&[i64]> {
         let from = *self.places.get(oldest.first()?)?;
         let rows = self.ids.get(from..)?.get(..usize::try_from(total).ok()?)?;
@@ -87,6 +87,7 @@ impl Walk<'_> {
         self.window.first_total = Some(pagination.total);
         self.window.total_pages = Some(pagination.total_pages);
         let oldest = page.records.ids();
+        let all_have_ids = oldest.len() == page.records.len();
         let last = LastPage::of(&page.records, pagination);
         let page = self.place().page(1, page);
         self.land(vec![page]).await?;
@@ -95,7 +96,7 @@ impl Walk<'_> {
             self.last = Some(last);
             return self.look_behind(1).await;
         }
-        if pagination.total_pages < MIN_PAGES {
+        if pagination.total_pages < MIN_PAGES || !all_have_ids {
             return self.run(precedence).await;
         }
         let request = PageRequest {

@@ -389,8 +389,8 @@ pub trait Runs: Send + Sync {
     async fn listing(&self, lease: RunLease, window: WindowId) -> Result<Listing, Failure>;
 
     /// The ids of a window's last scan in the sequence in which Salla listed them, from the
-    /// first page on as far as pages follow each other and `total` is the same. Records
-    /// without id are left out. Reads only.
+    /// first page on as far as pages follow each other, `total` is the same and all records
+    /// have an id. Reads only.
     async fn listed(&self, lease: RunLease, window: WindowId) -> Result<Vec<i64>, Failure>;
 
     /// Notes that the window still lists `ids`, in this sequence, as an earlier scan has

@@ -347,8 +347,10 @@ pub(crate) fn drift(draw: &mut Draw, scenario: &Scenario, months: u16, end: Drif
     };
     let orders = of(10 + requests / 3, true);
     let early = 10 + scenario.shop.orders / 60 / 8;
+    let mut customers = of(early, never);
+    customers.pair_with_insert &= never || fits_one_page(scenario);
     Drift {
-        customers: of(early, never),
+        customers,
         products: of(early, never),
         orders,
         seed: draw.seed(),
@@ -359,6 +361,17 @@ pub(crate) fn drift(draw: &mut Draw, scenario: &Scenario, months: u16, end: Drif
         ]),
     }
 }
+
+/// The customer who makes up for a deleted one appears in the middle of the list, and nothing
+/// tells of it (decision 8). The program only promises to see that where one page shows the
+/// whole list, or when it reads all of it again. Salla lists customers by when they signed up,
+/// so it does not happen there.
+fn fits_one_page(scenario: &Scenario) -> bool {
+    scenario.shop.customers + MAX_SIGN_UPS <= scenario.page_cap
+}
+
+/// More than sign up while a shop drifts that comes to rest early.
+const MAX_SIGN_UPS: u64 = 10;
 
 /// A program keeps real time, so Salla must not make it wait.
 pub(crate) fn let_waiting_be_short(scenario: &mut Scenario) {

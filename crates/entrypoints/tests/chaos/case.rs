@@ -17,8 +17,18 @@ use crate::trouble::Trouble;
 use crate::twins;
 use crate::verdict;
 
-/// No case takes nearly so long; one that does is stuck.
+/// A case in which nothing arrives at Salla for this long is stuck: simulated waits pass many
+/// times faster. How long a whole case takes says nothing, because that depends on what else
+/// the machine does.
 const PATIENCE: Duration = Duration::from_secs(180);
+
+/// The same where connections to the database freeze: work that may read all that a run has
+/// listed is given ten minutes.
+const PATIENCE_WITH_FROZEN_WORK: Duration = Duration::from_secs(600 + 180);
+
+/// More than twice as many as the largest restless shop takes, whose busiest day is scanned
+/// again and again; a case that sends more goes round in circles.
+const MAX_REQUESTS: u64 = 30_000;
 
 /// So often an import is begun again before it is said that it never ends.
 const STARTS: u32 = 20;
@@ -60,13 +70,35 @@ pub(crate) async fn run(plan: &Plan) -> Result<End, String> {
         _ => Place::Shared(TestDatabase::create().await),
     };
     let service = Service::start(plan, place).await;
-    let ended = tokio::time::timeout(PATIENCE, Box::pin(suffer(plan, &service))).await;
-    let result = ended.unwrap_or_else(|_| Err("it is stuck".to_owned()));
+    let result = tokio::select! {
+        biased;
+        ended = Box::pin(suffer(plan, &service)) => ended,
+        endless = endless(plan, &service) => Err(endless),
+    };
     result.map_err(|what| {
         let drift = service.simulator.first_shop().drift_events();
         let ledger = service.simulator.ledger();
         format!("{what}\ndrift: {drift:?}\nledger: {ledger:?}")
     })
+}
+
+/// Returns once it is clear that the case does not end, with the reason.
+async fn endless(plan: &Plan, service: &Service) -> String {
+    let patience = match plan.trouble {
+        Trouble::FrozenConnections(_) => PATIENCE_WITH_FROZEN_WORK,
+        _ => PATIENCE,
+    };
+    loop {
+        let before = service.simulator.api_requests();
+        tokio::time::sleep(patience).await;
+        let requests = service.simulator.api_requests();
+        if requests == before {
+            return format!("it is stuck after {requests} requests");
+        }
+        if requests > MAX_REQUESTS {
+            return format!("it goes round in circles: {requests} requests");
+        }
+    }
 }
 
 async fn suffer(plan: &Plan, service: &Service) -> Result<End, String> {

@@ -263,7 +263,7 @@ async fn crash(service: &Service, trap: Arc<Trap>) {
 /// An import that stood still while another took its run over and ended must not
 /// write anything any more.
 async fn zombie(plan: &Plan, service: &Service, trap: Trap) -> Result<End, String> {
-    // Who has not even joined the run begins one of his own once it is over.
+    // Who does not hold the run yet begins one of its own once it is over.
     let held_the_run = !trap.is_before_the_claim();
     let trap = Arc::new(trap);
     let mut zombie = Box::pin(service.import(trap.clone(), false));

@@ -30,9 +30,14 @@ impl Trap {
         }
     }
 
+    /// Whether the import may not hold the run yet when it stands still.
     pub(crate) fn is_before_the_claim(&self) -> bool {
         let point = self.point.as_ref();
-        point.is_some_and(|point| point.call == "create_or_join")
+        point.is_some_and(|point| match point.call {
+            "create_or_join" => true,
+            "claim" => point.moment != Moment::After,
+            _ => false,
+        })
     }
 
     /// Returns once an import stands at the point.

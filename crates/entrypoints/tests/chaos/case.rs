@@ -26,8 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// listed is given ten minutes.
 const PATIENCE_WITH_FROZEN_WORK: Duration = Duration::from_secs(600 + 180);
 
-/// More than twice as many as the largest restless shop takes, whose busiest day is scanned
-/// again and again; a case that sends more goes round in circles.
+/// A case that sends more goes round in circles: a restless shop of a few thousand orders whose
+/// busiest day is scanned again and again takes a fraction of it.
 const MAX_REQUESTS: u64 = 30_000;
 
 /// So often an import is begun again before it is said that it never ends.

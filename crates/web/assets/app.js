@@ -96,11 +96,15 @@ const WORDS = {
 
 const SOON = 3000;
 const LATER = 15000;
+// A dashboard that gives another token loads the frame again by then.
+const TOKEN_IN = 10000;
 const REFRESHED = "salla-sync-refreshed";
 
 const root = document.documentElement;
 const app = document.getElementById("app");
 const isFramed = document.body.dataset.shell === "embedded";
+// The frame's address, opened on its own, has no dashboard to request anything of.
+const hasDashboard = isFramed && window.parent !== window;
 const dashboards = document.body.dataset.dashboards.split(" ").filter(Boolean);
 const query = new URLSearchParams(location.search);
 const token = query.get("token");
@@ -116,7 +120,7 @@ let timer = null;
 // Salla's dashboard ---------------------------------------------------------------------------
 
 function post(event, payload = {}) {
-  if (!isFramed || window.parent === window) return;
+  if (!hasDashboard) return;
   const message = { event, payload, timestamp: Date.now(), source: "embedded-app", metadata: {} };
   for (const origin of dashboards) window.parent.postMessage(message, origin);
 }
@@ -249,14 +253,18 @@ function link(word, href) {
   return made;
 }
 
-function number(value) {
-  return new Intl.NumberFormat(root.lang === "en" ? "en" : "ar-u-nu-latn").format(value);
+function number(value, style) {
+  return new Intl.NumberFormat(root.lang === "en" ? "en" : "ar-u-nu-latn", style).format(value);
+}
+
+// The sign stands where each language writes it.
+function percent(value) {
+  return number(value / 100, { style: "percent" });
 }
 
 function minutes(seconds) {
-  const language = root.lang === "en" ? "en" : "ar-u-nu-latn";
   const unit = { style: "unit", unit: "minute", unitDisplay: "long" };
-  return new Intl.NumberFormat(language, unit).format(Math.max(1, Math.ceil(seconds / 60)));
+  return number(Math.max(1, Math.ceil(seconds / 60)), unit);
 }
 
 function counts(resources) {
@@ -347,7 +355,7 @@ function view(status) {
     const line = element("p", words[run.state], `state ${tone}`);
     line.setAttribute("role", "status");
     parts.push(line, bar(run));
-    parts.push(element("p", `${number(run.percent)}${root.lang === "en" ? "%" : "٪"}`, "muted"));
+    parts.push(element("p", percent(run.percent), "muted"));
     if (run.eta && run.state !== "COMPLETED") {
       parts.push(element("p", `${words.remaining}: ${minutes(run.eta.maxSeconds)}`, "muted"));
     }
@@ -387,13 +395,19 @@ async function signOut() {
   }
 }
 
+function reload() {
+  return button("reload", () => post("embedded::auth.refresh"));
+}
+
 function failed(error, word) {
   if (error.status === 401) {
     bearer = null;
     session = null;
     if (!isFramed) return say("signedOut", () => link("connect", "/connect"));
-    if (token && askForToken()) return say("loading");
-    return say(token ? "refused" : "noToken", () => button("reload", () => post("embedded::auth.refresh")));
+    const refuse = () => say(token ? "refused" : "noToken", ...(hasDashboard ? [reload] : []));
+    if (!token || !hasDashboard || !askForToken()) return refuse();
+    timer = setTimeout(refuse, TOKEN_IN);
+    return say("loading");
   }
   if (error.status === 429) say("tooMany");
   else if (error.status === 502) say("away");

@@ -54,11 +54,17 @@ pub enum Page {
     NotOffered,
 }
 
-/// Where a page leads to, and what it says about that in Arabic and English.
-type Action = (&'static str, &'static str, &'static str);
+/// Where a page leads to and what it says about that, in Arabic and in English.
+type Action = [(&'static str, &'static str); 2];
 
-const START_AGAIN: Action = ("/connect", "ابدأ الربط من جديد", "Connect your shop");
-const FOLLOW: Action = ("/app", "تابع الاستيراد", "Follow the import");
+const START_AGAIN: Action = [
+    ("/connect", "ابدأ الربط من جديد"),
+    ("/connect", "Connect your shop"),
+];
+const FOLLOW: Action = [
+    ("/app", "تابع الاستيراد"),
+    ("/app?lang=en", "Follow the import"),
+];
 
 impl Page {
     fn status(&self) -> StatusCode {
@@ -119,18 +125,8 @@ impl IntoResponse for Page {
              </head>\n<body>\n<main>\n{}{}</main>\n</body>\n</html>\n",
             escape(&arabic.title),
             escape(&english.title),
-            section(
-                "ar",
-                "rtl",
-                &arabic,
-                action.map(|(to, label, _)| (to, label))
-            ),
-            section(
-                "en",
-                "ltr",
-                &english,
-                action.map(|(to, _, label)| (to, label))
-            ),
+            section("ar", "rtl", &arabic, action.map(|[arabic, _]| arabic)),
+            section("en", "ltr", &english, action.map(|[_, english]| english)),
         );
         let html = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
         (self.status(), html, body).into_response()

@@ -187,7 +187,18 @@ async fn a_refresh_token_is_presented_again_only_where_a_process_died() {
         processes.start();
     }
     let began = tokio::time::Instant::now();
-    let (mut killed, mut last) = (0_u64, began);
+    // While nobody dies, no token is presented twice.
+    while simulator.ledger().refreshes < wanted / 2 {
+        assert!(began.elapsed() < LIMIT, "{:?}", simulator.ledger());
+        SystemClock::real().sleep(Duration::from_millis(50)).await;
+    }
+    let calm = simulator.ledger();
+    assert_eq!(
+        (calm.refresh_reuses, calm.max_presentations_of_a_token),
+        (0, 1),
+        "{calm:?}"
+    );
+    let (mut killed, mut last) = (0_u64, tokio::time::Instant::now());
     while simulator.ledger().refreshes < wanted || killed < MIN_KILLS {
         assert!(began.elapsed() < LIMIT, "{:?}", simulator.ledger());
         SystemClock::real().sleep(Duration::from_millis(50)).await;
@@ -200,6 +211,10 @@ async fn a_refresh_token_is_presented_again_only_where_a_process_died() {
     }
     drop(processes);
     let ledger = simulator.ledger();
+    println!(
+        "{} refreshes, {killed} processes killed, {} tokens presented again",
+        ledger.refreshes, ledger.refresh_reuses
+    );
     let most = ledger.max_presentations_of_a_token;
     assert!(most <= 2, "{ledger:?}");
     // A process that dies between the response and its commit takes the new tokens with it. What

@@ -82,6 +82,7 @@ pub(crate) async fn measure(server: &BenchServer) -> anyhow::Result<Served> {
         client.until_it_runs().await?;
         let (status, start) = load(&client).await?;
         let webhooks = webhooks(&process.address, simulator.merchant_id()).await?;
+        client.still_runs().await?;
         Served {
             status,
             start,
@@ -188,6 +189,17 @@ impl Caller {
             ensure!(began.elapsed().as_secs() < 60, "no import runs: {status}");
             SystemClock::real().sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    /// What was measured after the import's end says nothing about one that runs.
+    async fn still_runs(&self) -> anyhow::Result<()> {
+        let status = self.status().await?;
+        let state = &status["run"]["state"];
+        ensure!(
+            state == "IN_PROGRESS",
+            "the import ended too early: {state}"
+        );
+        Ok(())
     }
 }
 

@@ -2,6 +2,8 @@
 
 use database::{CdcOptions, CdcStatus};
 
+use importer::ports::audit::{Action, Actor, Audit as _, AuditEvent};
+
 use crate::cli::{CdcCommand, CdcStatusArgs, DatabaseArgs, DisableCdcArgs, EnableCdcArgs};
 use crate::display::table::Table;
 use crate::display::{self, count, line, lines};
@@ -23,6 +25,7 @@ async fn enable(open: &OpenDatabase, arguments: EnableCdcArgs) -> anyhow::Result
         full_rows: arguments.full_rows,
     };
     open.database.enable_cdc(&options).await?;
+    changed(open, "enabled").await?;
     let status = open.database.cdc_status().await?;
     line(format!(
         "The publication salla_sync has {} tables of the schema salla.",
@@ -41,6 +44,12 @@ async fn enable(open: &OpenDatabase, arguments: EnableCdcArgs) -> anyhow::Result
         ));
     }
     Ok(Exit::Done)
+}
+
+async fn changed(open: &OpenDatabase, how: &str) -> anyhow::Result<()> {
+    let event = AuditEvent::new(Action::PublicationChanged, Actor::Operator);
+    open.database.audit().record(&event.detail(how)).await?;
+    Ok(())
 }
 
 fn say_missing(status: &CdcStatus) {
@@ -112,6 +121,9 @@ async fn status(open: &OpenDatabase, arguments: &CdcStatusArgs) -> anyhow::Resul
 async fn disable(open: &OpenDatabase, arguments: &DisableCdcArgs) -> anyhow::Result<Exit> {
     let slot = arguments.slot.as_deref();
     let (was_published, had_slot) = open.database.disable_cdc(slot).await?;
+    if was_published || had_slot {
+        changed(open, "disabled").await?;
+    }
     line(match was_published {
         true => "The publication salla_sync was dropped.",
         false => "Nothing was published.",

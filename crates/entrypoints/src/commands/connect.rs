@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use domain::connection_change::Tags;
+use importer::ports::audit::{Action, Actor, Audit as _, AuditEvent};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::connections::Tokens;
 use importer::ports::contacts::ContactChange;
@@ -141,9 +142,18 @@ async fn store(
     if connected.has_newer {
         notes(NEWER);
     }
+    let salla_id = connected.shop.salla_id;
+    let audit = open.database.audit();
+    if !connected.has_newer {
+        let event = AuditEvent::new(Action::ShopConnected, Actor::Operator);
+        audit.record(&event.shop(salla_id)).await?;
+    }
     if !beside.contact.is_empty() {
         let contacts = open.contacts()?;
         contacts.change(connected.merchant, &beside.contact).await?;
+        let event = AuditEvent::new(Action::ContactChanged, Actor::Operator);
+        let event = event.shop(salla_id).detail(beside.contact.named());
+        audit.record(&event).await?;
     }
     if arguments.json {
         display::json(&json!({

@@ -29,10 +29,9 @@ pub async fn run(command: ConnectionsCommand, database: &DatabaseArgs) -> anyhow
             let open = super::open_to_look(database).await?;
             let (shop, dry_run) = (arguments.shop, arguments.dry_run);
             let adopted = open.database.adopt_connections(shop, dry_run).await?;
-            if !dry_run && !adopted.is_empty() {
-                let event = AuditEvent::new(Action::TokensAdopted, Actor::Operator);
-                let event = event.detail(format!("{} connection(s)", adopted.len()));
-                open.database.audit().record(&event).await?;
+            if !dry_run {
+                let shops = adopted.iter().map(|shop| shop.salla_id);
+                audit_each(&open, Action::TokensAdopted, shops).await?;
             }
             show_adopted(&adopted, &arguments);
             Ok(Exit::Done)
@@ -51,10 +50,32 @@ pub async fn run(command: ConnectionsCommand, database: &DatabaseArgs) -> anyhow
     }
 }
 
+/// One entry for each shop, so that it is found by its number.
+async fn audit_each(
+    open: &OpenDatabase,
+    action: Action,
+    shops: impl Iterator<Item = Option<i64>>,
+) -> anyhow::Result<()> {
+    for salla_id in shops {
+        let event = AuditEvent::new(action, Actor::Operator);
+        let event = AuditEvent { salla_id, ..event };
+        open.database.audit().record(&event).await?;
+    }
+    Ok(())
+}
+
 /// Needs the key: whether a token is the newest of its shop is known by its hash.
 async fn retry(arguments: &RetryArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
     let open = super::open_with_key(database).await?;
     let retried = open.retry_connection(arguments.shop).await?;
+    if let Retried::Granted = retried {
+        audit_each(
+            &open,
+            Action::TokensRetried,
+            [Some(arguments.shop)].into_iter(),
+        )
+        .await?;
+    }
     let (result, sentence) = described(retried);
     match arguments.json {
         true => {

@@ -1,6 +1,7 @@
 //! `salla-sync roles`: a role for each use of the database, and what each may see.
 
 use database::{RolesStatus, roles_script};
+use importer::ports::audit::{Action, Actor, Audit as _, AuditEvent};
 use serde_json::json;
 
 use crate::cli::{CreateRolesArgs, DatabaseArgs, RolesCommand};
@@ -34,6 +35,7 @@ pub async fn run(command: RolesCommand, database: &DatabaseArgs) -> anyhow::Resu
 
 async fn create(open: &OpenDatabase, arguments: &CreateRolesArgs) -> anyhow::Result<Exit> {
     open.database.create_roles().await?;
+    changed(open, "the roles and their policies".to_owned()).await?;
     let status = open.database.roles_status().await?;
     line(format!(
         "{} tables show the doors over HTTP one merchant's rows only.",
@@ -41,6 +43,7 @@ async fn create(open: &OpenDatabase, arguments: &CreateRolesArgs) -> anyhow::Res
     ));
     for login in &arguments.logins {
         let granted = open.database.grant_roles(login).await?;
+        changed(open, format!("granted to {login}")).await?;
         line(format!("{login} may work, and act as the doors do."));
         if !granted.bypasses {
             line(format!(
@@ -50,6 +53,12 @@ async fn create(open: &OpenDatabase, arguments: &CreateRolesArgs) -> anyhow::Res
         }
     }
     Ok(Exit::Done)
+}
+
+async fn changed(open: &OpenDatabase, what: String) -> anyhow::Result<()> {
+    let event = AuditEvent::new(Action::RolesChanged, Actor::Operator);
+    open.database.audit().record(&event.detail(what)).await?;
+    Ok(())
 }
 
 fn say(status: &RolesStatus) {

@@ -3,6 +3,7 @@
 
 mod adoption;
 mod altered;
+mod audit;
 #[cfg(feature = "aws-testing")]
 mod aws;
 mod catching_up;

@@ -17,6 +17,16 @@ pub enum Action {
     TokensForgotten,
     /// This database refreshes tokens that came with a copy of another one.
     TokensAdopted,
+    /// Stored tokens rest until they are adopted.
+    TokensParked,
+    /// A refresh token of unknown fate may be presented one last time.
+    TokensRetried,
+    /// Whom e-mails about a shop reach is another one.
+    ContactChanged,
+    /// With a code a merchant claims a shop for an account.
+    CodeCreated,
+    /// With a link a browser connects a shop to an account, or signs in.
+    LinkCreated,
     /// A merchant has shown up, or a shop has got its account.
     ShopClaimed,
     /// An account claimed another's shop.
@@ -32,6 +42,10 @@ pub enum Action {
     TokenCreated,
     TokenRevoked,
     KeyChanged,
+    /// A login of the database may do more, or tables show less.
+    RolesChanged,
+    /// What is sent to readers of the database's log is another thing.
+    PublicationChanged,
     DataExported,
     DataDeleted,
 }
@@ -44,6 +58,11 @@ impl Action {
             Self::ConnectionRefused => "connection_refused",
             Self::TokensForgotten => "tokens_forgotten",
             Self::TokensAdopted => "tokens_adopted",
+            Self::TokensParked => "tokens_parked",
+            Self::TokensRetried => "tokens_retried",
+            Self::ContactChanged => "contact_changed",
+            Self::CodeCreated => "code_created",
+            Self::LinkCreated => "link_created",
             Self::ShopClaimed => "shop_claimed",
             Self::ClaimRefused => "claim_refused",
             Self::CodeRefused => "code_refused",
@@ -55,6 +74,8 @@ impl Action {
             Self::TokenCreated => "token_created",
             Self::TokenRevoked => "token_revoked",
             Self::KeyChanged => "key_changed",
+            Self::RolesChanged => "roles_changed",
+            Self::PublicationChanged => "publication_changed",
             Self::DataExported => "data_exported",
             Self::DataDeleted => "data_deleted",
         }

@@ -51,6 +51,18 @@ impl ContactChange {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// What is changed, without the values.
+    pub fn named(&self) -> String {
+        let fields = [
+            ("address", self.address.is_some()),
+            ("language", self.language.is_some()),
+            ("whether e-mails are wanted", self.wants_email.is_some()),
+        ];
+        let changed = fields.iter().filter(|(_, is_changed)| *is_changed);
+        let names: Vec<&str> = changed.map(|(name, _)| *name).collect();
+        names.join(", ")
+    }
 }
 
 /// Contacts at rest; the address is encrypted.

@@ -1,5 +1,8 @@
 //! What a request carries, or what is wrong with it, named by its field.
 
+use std::convert::Infallible;
+use std::net::IpAddr;
+
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -7,6 +10,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
+use crate::client::Client;
 use crate::problem::Problem;
 
 /// A JSON body.
@@ -73,6 +77,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
             // Bytes that are no text name nobody.
             Err(_) => Err(Problem::not_found()),
         }
+    }
+}
+
+/// Where the request comes from, for the audit log.
+pub(super) struct ClientAddress(pub(super) Option<IpAddr>);
+
+impl<S: Send + Sync> FromRequestParts<S> for ClientAddress {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(Client::of(&parts.extensions)))
     }
 }
 

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::{Json, RequestExt as _};
 use importer::claims::{CODES_LAST, LINKS_LAST, NotClaimed};
 use importer::ports::api_tokens::ApiScope;
+use importer::ports::audit::{Action, AuditEvent};
 use importer::ports::claims::{Account, NewCode, NewLink, Opens};
 use importer::start::SyncDepth;
 use jiff::Timestamp;
@@ -17,7 +18,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Api;
-use super::body::{Body, Named};
+use super::body::{Body, ClientAddress, Named};
 use super::caller::{Caller, Sees};
 use super::session::not_a_merchant;
 use crate::client::Client;
@@ -97,6 +98,7 @@ pub(super) struct CodeResponse {
 pub(super) async fn create_code(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    ClientAddress(address): ClientAddress,
     Body(request): Body<CodeRequest>,
 ) -> Result<(StatusCode, Json<CodeResponse>), Problem> {
     require_all(&caller)?;
@@ -112,7 +114,11 @@ pub(super) async fn create_code(
         depth,
         expires_at,
     };
+    let event = AuditEvent::new(Action::CodeCreated, caller.actor())
+        .from(address)
+        .detail(new.account.as_str());
     api.claims.claims.add_code(&new).await?;
+    api.claims.audit.record(&event).await?;
     let response = CodeResponse {
         code: code.expose_secret().to_owned(),
         expires_at,
@@ -227,6 +233,7 @@ pub(super) struct LinkResponse {
 pub(super) async fn create_link(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    ClientAddress(address): ClientAddress,
     Body(request): Body<LinkRequest>,
 ) -> Result<(StatusCode, Json<LinkResponse>), Problem> {
     caller.require(ApiScope::Connect)?;
@@ -254,7 +261,13 @@ pub(super) async fn create_link(
         depth,
         expires_at,
     };
+    let event = AuditEvent::new(Action::LinkCreated, caller.actor()).from(address);
+    let event = match &new.opens {
+        Opens::Account(account) => event.detail(account.as_str()),
+        Opens::Shop(salla_id) => event.shop(*salla_id),
+    };
     api.claims.claims.add_link(&new).await?;
+    api.claims.audit.record(&event).await?;
     let url = format!("{origin}/links/{}", secret.expose_secret());
     let response = LinkResponse { url, expires_at };
     Ok((StatusCode::CREATED, Json(response)))

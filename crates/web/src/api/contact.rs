@@ -6,12 +6,13 @@ use axum::Json;
 use axum::extract::State;
 use domain::contact::{EmailAddress, Language};
 use importer::ports::api_tokens::ApiScope;
+use importer::ports::audit::{Action, AuditEvent};
 use importer::ports::contacts::{ContactChange, ContactSettings};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::Api;
-use super::body::{Body, Named};
+use super::body::{Body, ClientAddress, Named};
 use super::caller::Caller;
 use crate::problem::Problem;
 
@@ -122,11 +123,19 @@ pub(super) async fn put(
     State(api): State<Arc<Api>>,
     caller: Caller,
     Named(named): Named,
+    ClientAddress(address): ClientAddress,
     Body(request): Body<ContactRequest>,
 ) -> Result<Json<ContactView>, Problem> {
     let merchant = api.merchant(&caller, ApiScope::Operate, &named).await?;
     let change = request.change()?;
     let contacts = api.contacts.as_ref();
     let settings = contacts.change(merchant.shop.merchant, &change).await?;
+    if !change.is_empty() {
+        let event = AuditEvent::new(Action::ContactChanged, caller.actor())
+            .shop(merchant.shop.salla_id)
+            .from(address)
+            .detail(change.named());
+        api.claims.audit.record(&event).await?;
+    }
     Ok(Json(settings.into()))
 }

@@ -1,5 +1,6 @@
 //! `salla-sync connections contact`: whom e-mails about a shop reach.
 
+use importer::ports::audit::{Action, Actor, Audit as _, AuditEvent};
 use importer::ports::contacts::{ContactChange, ContactSettings};
 use importer::ports::merchants::{MerchantRef, Merchants as _};
 use serde_json::json;
@@ -24,7 +25,13 @@ pub(super) async fn run(open: &OpenDatabase, arguments: &ContactArgs) -> anyhow:
     let change = change(arguments);
     let settings = match change.is_empty() {
         true => contacts.contact_of(merchant).await?,
-        false => contacts.change(merchant, &change).await?,
+        false => {
+            let changed = contacts.change(merchant, &change).await?;
+            let event = AuditEvent::new(Action::ContactChanged, Actor::Operator);
+            let event = event.shop(arguments.shop).detail(change.named());
+            open.database.audit().record(&event).await?;
+            changed
+        }
     };
     show(&settings, arguments);
     Ok(Exit::Done)

@@ -3,6 +3,7 @@
 use database::Parked;
 use domain::run::{Command, RunState};
 use domain::shop::MerchantId;
+use importer::ports::audit::Action;
 use importer::ports::jobs::{Jobs, RunFilter};
 use importer::ports::merchants::{MerchantRef, Merchants as _};
 use serde_json::json;
@@ -34,6 +35,12 @@ pub(super) async fn run(open: &OpenDatabase, arguments: &ParkArgs) -> anyhow::Re
         .await?;
     let mut paused = 0_u64;
     if !dry_run {
+        super::audit_each(
+            open,
+            Action::TokensParked,
+            parked.iter().map(|p| p.salla_id),
+        )
+        .await?;
         for merchant in parked.iter().filter_map(|parked| parked.merchant) {
             paused += u64::from(pause(open.jobs().as_ref(), merchant).await?);
         }

@@ -366,3 +366,71 @@ async fn a_consent_signs_the_browser_in_with_a_cookie_that_only_own_pages_use() 
         WHERE encode(hash, 'escape') LIKE 'sss_%' OR length(hash) <> 32";
     assert_eq!(one::<i64>(&service, plain).await, 0);
 }
+
+/// With a bearer inside the dashboard and with a cookie on own pages, as a service does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merchant_reads_and_changes_whom_e_mails_about_the_own_shop_reach() {
+    let (service, served) = open(&[]).await;
+    let shop = service.simulator.first_shop();
+    let other = service
+        .simulator
+        .add_shop(salla_simulator::ShopSpec::default());
+    let mut browser = Browser::new(&served);
+    let salla = browser.begin().await;
+    let back = browser.decide(&salla, "approve").await;
+    let connect = browser.cookie.clone().unwrap();
+    let page = send(
+        &served,
+        Method::GET,
+        &back,
+        &[("cookie", connect.as_str())],
+        None,
+    )
+    .await;
+    let cookie = page.cookie().unwrap();
+    let contact = format!("/api/v1/merchants/{}/contact", shop.merchant_id());
+    let opened = exchange(&served, &shop.dashboard_token()).await;
+    let bearer = format!("Bearer {}", opened.body["session"].as_str().unwrap());
+    let by_bearer: &[(&'static str, &str)] = &[("authorization", &bearer)];
+    let change = Some(json!({"email": "متجر 🌴", "language": "en"}));
+    let refused = send(&served, Method::PUT, &contact, by_bearer, change).await;
+    assert_eq!(refused.code(), (422, "invalid_value"));
+    let change = Some(json!({"email": "owner@example.com", "language": "en"}));
+    let changed = send(&served, Method::PUT, &contact, by_bearer, change).await;
+    assert_eq!(changed.status, 200, "{}", changed.body);
+
+    let by_cookie = [("cookie", cookie.as_str())];
+    let seen = send(&served, Method::GET, &contact, &by_cookie, None).await;
+    assert_eq!(
+        (&seen.body["email"], &seen.body["language"]),
+        (&"owner@example.com".into(), &"en".into())
+    );
+    let off = Some(json!({"wantsEmail": false}));
+    let cross = send(&served, Method::PUT, &contact, &by_cookie, off.clone()).await;
+    assert_eq!(cross.code(), (403, "wrong_origin"));
+    let own = [("cookie", cookie.as_str()), ("origin", PUBLIC_URL)];
+    let changed = send(&served, Method::PUT, &contact, &own, off).await;
+    assert_eq!(
+        (changed.status, &changed.body["wantsEmail"]),
+        (200, &json!(false))
+    );
+
+    let others = exchange(&served, &other.dashboard_token()).await;
+    let others = format!("Bearer {}", others.body["session"].as_str().unwrap());
+    let others = [("authorization", others.as_str())];
+    for (method, body) in [
+        (Method::GET, None),
+        (Method::PUT, Some(json!({"email": null}))),
+    ] {
+        let refused = send(&served, method, &contact, &others, body).await;
+        assert_eq!(refused.code(), (404, "unknown_merchant"));
+    }
+    let audited = "SELECT string_agg(split_part(actor, ' ', 1) || ': ' || detail, '; '
+                                     ORDER BY happened_at)
+        FROM salla_sync.audit_log
+        WHERE action = 'contact_changed' AND salla_id IS NOT NULL AND address IS NOT NULL";
+    assert_eq!(
+        one::<String>(&service, audited).await,
+        "session: address, language; session: whether e-mails are wanted"
+    );
+}

@@ -94,6 +94,9 @@ pub enum Refused {
     /// A later authorization, or an uninstallation, has ended these tokens.
     #[error("newer tokens of the shop are stored, and serve")]
     Outdated,
+    /// Only claimed shops are connected, and nobody has claimed this one.
+    #[error("nobody has claimed the shop")]
+    Unclaimed,
     /// The link was another account's; the shop stays where it is, and is connected.
     #[error("the shop belongs to another account, and is not moved")]
     OtherAccount,
@@ -109,7 +112,9 @@ fn outcome(connected: &Result<Connected, Refused>) -> Option<&'static str> {
         Err(Refused::Failure(_)) => Some("failed"),
         Err(Refused::OtherShop { .. }) => Some("other_shop"),
         Err(Refused::Outdated) => Some("outdated"),
-        Err(Refused::Redeem(_) | Refused::Scopes(_) | Refused::OtherAccount) => Some("refused"),
+        Err(
+            Refused::Redeem(_) | Refused::Scopes(_) | Refused::Unclaimed | Refused::OtherAccount,
+        ) => Some("refused"),
     }
 }
 
@@ -189,6 +194,9 @@ impl ConnectShops {
     /// Connects a shop with tokens that another program has obtained. Without a refresh token
     /// they are lent: they are used until the platform refuses them.
     ///
+    /// Where only claimed shops are connected, tokens of others are not stored: the program keeps
+    /// them until the shop is claimed.
+    ///
     /// `tags`: what to tell with each change of the connection from now on, where given.
     pub async fn hand_over(
         &self,
@@ -197,6 +205,9 @@ impl ConnectShops {
         tags: Option<&Tags>,
         by: Actor,
     ) -> Result<Connected, Refused> {
+        if self.settings.claimed_only && self.ports.claims.of_shop(named).await?.is_none() {
+            return Err(Refused::Unclaimed);
+        }
         self.check_scopes(tokens, Some(named)).await?;
         let connection = match self.ports.connections.open(tokens).await {
             Ok(connection) => connection,

@@ -285,7 +285,7 @@ fn page_of(connected: Result<importer::connect::Connected, Refused>) -> Page {
         Refused::Scopes(_) => Page::Scopes,
         Refused::OtherShop { .. } => Page::OtherShop,
         Refused::Outdated => Page::Outdated,
-        Refused::OtherAccount => Page::OtherAccount,
+        Refused::OtherAccount | Refused::Unclaimed => Page::OtherAccount,
         // The tokens are stored, so the rest needs no merchant.
         Refused::Failure(failure) if failure.resumes_by_itself() => Page::Pending,
         Refused::Failure(_) => Page::Failed,

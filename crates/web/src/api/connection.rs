@@ -107,6 +107,14 @@ fn refused(refused: Refused) -> Problem {
             "obtain new tokens from Salla and hand those over",
         ),
         Refused::Failure(failure) => failure.into(),
+        Refused::Unclaimed => conflict(
+            "unclaimed",
+            "only claimed shops are connected here, and nobody has claimed this one; the tokens \
+             were not stored"
+                .to_owned(),
+            "give your customer a code or a link, and hand the tokens over again once the shop is \
+             claimed",
+        ),
         Refused::OtherAccount => conflict(
             "other_account",
             "the shop belongs to another account, and is not moved".to_owned(),

@@ -308,3 +308,37 @@ async fn an_install_in_any_order_connects_its_shop_once() {
     assert_eq!(one::<String>(&service, accounts).await, expected);
     assert_eq!(one::<i64>(&service, RUNS).await, 4);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_are_handed_over_connect_only_claimed_shops_where_that_is_wanted() {
+    let (service, served) = open(&["--claimed-only"]).await;
+    let shop = service.simulator.first_shop();
+    let backend = Backend::new(&service, &served).await;
+    let (access, refresh) = shop.install_again();
+    let path = format!("/api/v1/merchants/{}/connection", shop.merchant_id());
+    let hand_over = async || {
+        let bearer = format!("Bearer {}", backend.token);
+        let headers = [("authorization", bearer.as_str())];
+        let tokens = json!({ "accessToken": access, "refreshToken": refresh });
+        let reply = send(&served, Method::PUT, &path, &headers, Some(tokens)).await;
+        (reply.status, reply.body)
+    };
+    let (status, body) = hand_over().await;
+    assert_eq!(
+        (status, &body["code"]),
+        (409, &"unclaimed".into()),
+        "{body}"
+    );
+    let stored = "SELECT count(*) FROM salla_sync.connections";
+    assert_eq!(one::<i64>(&service, stored).await, 0);
+    assert_eq!(one::<i64>(&service, RUNS).await, 0);
+
+    let code = backend.code("tenant-42").await;
+    settings(&service, &served, json!({ "connect_code": code })).await;
+    until(&service, ACCOUNT, "tenant-42".to_owned()).await;
+    let (status, body) = hand_over().await;
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(one::<i64>(&service, RUNS).await, 1);
+    let codes = "SELECT count(*) FROM salla_sync.audit_log WHERE action = 'code_created'";
+    assert_eq!(one::<i64>(&service, codes).await, 1);
+}

@@ -131,12 +131,15 @@ const SERVES: &str = "
 const MARK_UNINSTALLED: &str = "
     UPDATE salla_sync.merchants SET uninstalled_at = coalesce(uninstalled_at, $2) WHERE id = $1";
 
+/// A further webhook always leaves another mark, even if it came to a machine whose clock is
+/// behind: who fetches the record takes only the mark away that it has seen.
 const MARK_CHANGED: &str = "
     INSERT INTO salla_sync.changed_records AS r (merchant_id, resource, salla_id, marked_at)
     SELECT m.id, $2::salla_sync.resource, $3, $4 FROM salla_sync.merchants m
     WHERE m.salla_id = $1
     ON CONFLICT (merchant_id, resource, salla_id)
-    DO UPDATE SET marked_at = greatest(r.marked_at, excluded.marked_at)";
+    DO UPDATE SET marked_at =
+        greatest(excluded.marked_at, r.marked_at + interval '1 microsecond')";
 
 #[async_trait]
 impl Merchants for PostgresMerchants {

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use domain::customer::Customer;
 use domain::failure::Failure;
-use domain::order::{Order, OrderCustomer, OrderItem};
+use domain::order::{Order, OrderCustomer, OrderItem, Version};
+use domain::resource::Resource;
 use domain::shop::ShopInfo;
 use jiff::SignedDuration;
 
@@ -116,6 +117,32 @@ impl Platform for ForgettingPlatform {
             && orders.remove(&order_id)
         {
             answer.record.raw = self.redactor.order_items(&answer.record.raw).into();
+        }
+        Ok(answer)
+    }
+
+    async fn record(
+        &self,
+        resource: Resource,
+        id: i64,
+    ) -> Result<Option<(Records, Version)>, Failure> {
+        let mut answer = self.platform.record(resource, id).await?;
+        match &mut answer {
+            Some((Records::Customers(records), _)) => {
+                records.iter_mut().for_each(|record| self.customer(record));
+            }
+            None if resource == Resource::Customers => {
+                return Ok(self.forgotten.stand_in(id).map(|stand_in| {
+                    let record = Decoded {
+                        raw: self.redactor.customer(stand_in).into(),
+                        outcome: Ok(nobody(stand_in)),
+                    };
+                    // Older than whatever is known, so that it changes nothing: a tombstone
+                    // would hold the number of somebody who is forgotten.
+                    (Records::Customers(vec![record]), Version::UNIX_EPOCH)
+                }));
+            }
+            _ => {}
         }
         Ok(answer)
     }

@@ -35,6 +35,7 @@
 #![forbid(unsafe_code)]
 
 pub mod catching_up;
+pub mod changed_records;
 mod claim;
 pub mod claims;
 pub mod clocks;

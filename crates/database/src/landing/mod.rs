@@ -31,7 +31,7 @@ mod products;
 pub(crate) mod raw;
 pub(crate) mod rejections;
 mod sources;
-mod vanished;
+pub(crate) mod vanished;
 
 use std::sync::Arc;
 

@@ -33,10 +33,10 @@ const REMOVE_PRODUCTS: &[&str] = &[
 ];
 
 /// A record that a list no longer has.
-struct Vanished {
-    id: i64,
-    resource: Resource,
-    version: Version,
+pub(crate) struct Vanished {
+    pub(crate) id: i64,
+    pub(crate) resource: Resource,
+    pub(crate) version: Version,
 }
 
 impl Lands for Vanished {
@@ -96,7 +96,7 @@ pub(crate) async fn bury(
 }
 
 /// What the database does not let go of stays, with a rejection that says why.
-async fn land_vanished(
+pub(crate) async fn land_vanished(
     place: &mut Workplace<'_>,
     resource: Resource,
     vanished: &[Vanished],

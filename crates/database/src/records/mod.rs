@@ -1,6 +1,7 @@
 //! Reading stored records back, and landing kept texts again beside the imports.
 
 mod again;
+mod changed;
 mod inventory;
 mod kept;
 mod order_rows;
@@ -10,12 +11,14 @@ mod tracks;
 pub(crate) mod turn;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::failure::Failure;
 use domain::order::Version;
 use domain::resource::Resource;
 use domain::shop::MerchantId;
+use importer::ports::changed_records::{ChangedRecord, ChangedRecords, RecordNow};
 use importer::ports::clock::Clock;
 use importer::ports::landing::WalkedPage;
 use importer::ports::platform::{Pagination, Records};
@@ -121,6 +124,46 @@ impl StoredRecords for PostgresRecords {
         let now = self.clock.now();
         persistently_at_length(&self.clock, "landing kept records again", || {
             rejecting(|care| again::land(&self.pool, merchant, resource, &reread, now, care))
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl ChangedRecords for PostgresRecords {
+    async fn take(&self, hold: Duration, most: u32) -> Result<Vec<MerchantId>, Failure> {
+        let now = self.clock.now();
+        persistently(
+            &self.clock,
+            "looking for shops with changed records",
+            || changed::take(&self.pool, hold, most, now),
+        )
+        .await
+    }
+
+    async fn release(&self, merchant: MerchantId, pause: Duration) -> Result<(), Failure> {
+        let now = self.clock.now();
+        persistently(&self.clock, "releasing a shop's changed records", || {
+            changed::release(&self.pool, merchant, pause, now)
+        })
+        .await
+    }
+
+    async fn list(&self, merchant: MerchantId, most: u32) -> Result<Vec<ChangedRecord>, Failure> {
+        persistently(&self.clock, "listing changed records", || {
+            changed::list(&self.pool, merchant, most)
+        })
+        .await
+    }
+
+    async fn land(
+        &self,
+        merchant: MerchantId,
+        fetched: &[(ChangedRecord, RecordNow)],
+    ) -> Result<Turn<()>, Failure> {
+        let now = self.clock.now();
+        persistently_at_length(&self.clock, "landing changed records", || {
+            rejecting(|care| changed::land(&self.pool, merchant, fetched, now, care))
         })
         .await
     }

@@ -8,6 +8,7 @@
 mod budgets;
 mod catalogue;
 mod certificate;
+mod changed;
 mod changes;
 mod claims;
 mod connecting;

@@ -139,7 +139,9 @@ impl Function for Turns {
                 freshness.once().await?;
             }
             self.upkeep.clear().await?;
-            self.behind.connect.settle_arrivals().await
+            self.behind.connect.settle_arrivals().await?;
+            let (_never, stop) = stop_pair();
+            self.service.changed.once(&stop).await
         };
         let limit = left.saturating_sub(margin(left));
         let swept = within(self.clock.as_ref(), limit, sweeping).await;

@@ -8,6 +8,7 @@ use database::{Database, PostgresPrivacy};
 use domain::failure::{Disconnection, Failure};
 use domain::notification::Audience;
 use domain::shop::MerchantId;
+use importer::changed_records::FetchChanged;
 use importer::freshness::Freshness;
 use importer::import::ImportSettings;
 use importer::memory::Memory;
@@ -58,6 +59,7 @@ pub struct Service {
     pub sweep: Arc<Sweep>,
     pub desk: NotificationDesk,
     pub freshness: Option<Freshness>,
+    pub changed: FetchChanged,
     pub retention: Option<Retention>,
     pub queues: Queues,
 }
@@ -68,13 +70,19 @@ impl Service {
         settings: ServiceSettings,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Failure> {
-        let shops = StoredShops::new(open, &settings, clock.clone())?;
+        let shops: Arc<dyn Shops> = Arc::new(StoredShops::new(open, &settings, clock.clone())?);
+        let changed = FetchChanged {
+            records: Arc::new(open.database.records()),
+            shops: shops.clone(),
+            runs: open.runs(),
+            clock: clock.clone(),
+        };
         let ports = WorkerPorts {
             queue: open.queues.of(QueueName::HistoricalSync),
             jobs: open.jobs(),
             runs: open.runs(),
             landing: open.landing(),
-            shops: Arc::new(shops),
+            shops,
             clock: clock.clone(),
         };
         let worker = WorkerSettings {
@@ -119,6 +127,7 @@ impl Service {
             sweep: Arc::new(sweep),
             desk,
             freshness,
+            changed,
             retention,
             queues: open.queues.clone(),
         })
@@ -131,6 +140,7 @@ impl Service {
             self.sweep.run(stop),
             self.desk.run(stop),
             self.queues.forward_until(stop),
+            self.changed.run(stop),
             async {
                 if let Some(freshness) = &self.freshness {
                     freshness.run(stop).await;

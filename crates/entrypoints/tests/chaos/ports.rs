@@ -16,7 +16,7 @@ use domain::window::DayRange;
 use importer::ports::landing::{
     Changes, Landed, LandedDetail, Landing, PendingDetail, RejectionTally, RunLease, WalkedPage,
 };
-use importer::ports::platform::{Answer, BudgetReading, Page, PageRequest, Platform};
+use importer::ports::platform::{Answer, BudgetReading, Page, PageRequest, Platform, Records};
 use importer::ports::processes::Owner;
 use importer::ports::runs::{
     CarriedList, CatchUp, ChangeHead, Claim, DatabaseClock, Finished, Held, OrderMoments, Part,
@@ -55,6 +55,14 @@ impl Platform for Trapped<dyn Platform> {
         self.trap
             .around("order_items", self.port.order_items(order_id))
             .await
+    }
+
+    async fn record(
+        &self,
+        resource: Resource,
+        id: i64,
+    ) -> Result<Option<(Records, Version)>, Failure> {
+        self.port.record(resource, id).await
     }
 
     fn budget(&self) -> BudgetReading {

@@ -128,6 +128,13 @@ async fn a_forgotten_customer_is_nowhere_and_nothing_else_changes() {
         .iter()
         .for_each(|word| assert!(text.contains(word), "{word}"));
 
+    // A webhook has named them.
+    let named = "INSERT INTO salla_sync.changed_records
+        SELECT id, 'customers', $1, now() FROM salla_sync.merchants";
+    let id: i64 = person.id.parse().expect("a number");
+    let pool = service.open.database.pool();
+    let named = sqlx::query(named).bind(id).execute(pool).await;
+    named.expect("it is marked");
     let forget = [&["forget", "--json"], whom.as_slice()].concat();
     let (would, _) = json(&service, &[forget.as_slice(), &["--dry-run"]].concat()).await;
     assert!(everything(&service).await.contains(&person.words[0]));
@@ -163,6 +170,23 @@ async fn a_forgotten_customer_is_nowhere_and_nothing_else_changes() {
     .expect("customers can be counted");
     assert_eq!(customers.1, 1, "one stand-in among {}", customers.0);
     says(&service, &["verify", "--deep"], 0).await;
+
+    // Who is fetched because of another webhook is nobody, even once Salla has deleted them.
+    let connected = service.connect().await;
+    let (platform, merchant) = (connected.platform, connected.merchant);
+    let platform = service.open.forgetting(platform, merchant).await;
+    let platform = platform.expect("it can be read whom the shop has forgotten");
+    for is_deleted in [false, true] {
+        let shop = service.simulator.first_shop();
+        assert!(!is_deleted || shop.delete_customer(id));
+        let fetched = platform.record(Resource::Customers, id).await;
+        let (row, _) = fetched.expect("Salla answers").expect("a stand-in");
+        assert!(row.ids()[0] >= 4_611_686_018_427_387_904);
+        let said = format!("{row:?}");
+        for word in &person.words {
+            assert!(!said.contains(word.as_str()), "{word}");
+        }
+    }
 
     // Without the key nobody could be known again, so nothing is imported.
     let mut command = program(&service, &["import"]);

@@ -43,8 +43,8 @@ const BETWEEN_READINGS: Duration = Duration::from_secs(5);
 const DETAILS_IN_MEMORY: usize = 256;
 
 /// One order's detail and how many requests it took.
-struct Fetched {
-    detail: LandedDetail,
+pub(crate) struct Fetched {
+    pub(crate) detail: LandedDetail,
     requests: u64,
 }
 
@@ -126,7 +126,7 @@ impl Worklist {
 }
 
 /// The detail, and the items where the detail does not hold them.
-async fn fetch(
+pub(crate) async fn fetch(
     platform: &dyn Platform,
     clock: &dyn Clock,
     order_id: i64,

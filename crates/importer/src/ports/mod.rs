@@ -7,6 +7,7 @@ pub mod api_tokens;
 pub mod arrivals;
 pub mod audit;
 pub mod budgets;
+pub mod changed_records;
 pub mod claims;
 pub mod clock;
 pub mod connections;

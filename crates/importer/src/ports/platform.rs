@@ -39,6 +39,14 @@ pub trait Platform: Send + Sync {
     /// rejects the whole list, because an order with a missing line is wrong.
     async fn order_items(&self, order_id: i64) -> Result<Option<Answer<Vec<OrderItem>>>, Failure>;
 
+    /// `GET /customers/{id}` or `GET /products/{id}`: the one record, as a row of its list.
+    /// `None`: Salla no longer has it (404). Other resources have no such request.
+    async fn record(
+        &self,
+        resource: Resource,
+        id: i64,
+    ) -> Result<Option<(Records, Version)>, Failure>;
+
     /// What the answers so far have taught about the budget.
     fn budget(&self) -> BudgetReading;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::failure::Failure;
 use domain::instant::{DateReading, SallaInstant, riyadh_midnight};
-use domain::order::{Order, OrderAmounts, OrderItem};
+use domain::order::{Order, OrderAmounts, OrderItem, Version};
 use domain::rejection::{Rejection, RejectionCode};
 use domain::resource::Resource;
 use domain::shop::{ShopInfo, ShopPlan};
@@ -401,6 +401,14 @@ impl Platform for ScriptedShop {
             },
             version: Timestamp::UNIX_EPOCH,
         }))
+    }
+
+    async fn record(
+        &self,
+        resource: Resource,
+        id: i64,
+    ) -> Result<Option<(Records, Version)>, Failure> {
+        panic!("no run fetches one of the {resource} by its id, {id}")
     }
 
     fn budget(&self) -> BudgetReading {

@@ -10,11 +10,16 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use domain::failure::Failure;
 use domain::order::{Order, OrderItem, Version};
+use domain::rejection::Rejection;
+use domain::resource::Resource;
 use domain::shop::{ShopInfo, ShopPlan};
 use importer::ports::budgets::SharedBudget;
 use importer::ports::clock::Clock;
-use importer::ports::platform::{Answer, BudgetReading, Decoded, Page, PageRequest, Platform};
+use importer::ports::platform::{
+    Answer, BudgetReading, Decoded, Page, PageRequest, Platform, Records,
+};
 use jiff::SignedDuration;
+use serde_json::value::RawValue;
 
 use crate::classify::looks_like_json;
 use crate::concurrency::Concurrency;
@@ -145,6 +150,32 @@ impl Platform for SallaClient {
         or_too_large(self.items(order_id).await, order_id, asked_at)
     }
 
+    async fn record(
+        &self,
+        resource: Resource,
+        id: i64,
+    ) -> Result<Option<(Records, Version)>, Failure> {
+        match resource {
+            Resource::Customers => {
+                let answer = self.by_id(asks::customer(id), id, translate::customer, |customer| {
+                    customer.id
+                });
+                Ok(answer.await?.map(row(Records::Customers)))
+            }
+            Resource::Products => {
+                let answer = self.by_id(asks::product(id), id, translate::product, |product| {
+                    product.id
+                });
+                Ok(answer.await?.map(row(Records::Products)))
+            }
+            Resource::Orders | Resource::Categories | Resource::OrderStatuses => {
+                Err(Failure::Bug {
+                    what: format!("one of the {resource} was to be fetched as a row"),
+                })
+            }
+        }
+    }
+
     fn budget(&self) -> BudgetReading {
         self.requester.reading()
     }
@@ -170,7 +201,45 @@ fn or_too_large<T>(
     }
 }
 
+fn row<T>(records: fn(Vec<Decoded<T>>) -> Records) -> impl Fn(Answer<T>) -> (Records, Version) {
+    move |answer| (records(vec![answer.record]), answer.version)
+}
+
 impl SallaClient {
+    /// The record of this id. Another one in its place is rejected: it says nothing about this.
+    async fn by_id<T: Dated>(
+        &self,
+        ask: Ask,
+        id: i64,
+        translate: fn(&RawValue) -> Result<T, Rejection>,
+        id_of: fn(&T) -> i64,
+    ) -> Result<Option<Answer<T>>, Failure> {
+        let asked_at = self.requester.clock.now();
+        let answer = self.one(&ask, |body| {
+            Ok(translate::decode(split_one(body)?, translate))
+        });
+        let answer = match answer.await {
+            Err(Failure::TooLarge { what }) => {
+                tracing::warn!(id, what, "a record is set aside");
+                Some(Answer {
+                    record: translate::too_large(id),
+                    version: asked_at,
+                })
+            }
+            answer => answer?,
+        };
+        Ok(answer.map(|mut answer| {
+            match &mut answer.record.outcome {
+                Ok(record) if id_of(record) != id => {
+                    answer.record.outcome = Err(translate::another(id));
+                }
+                Ok(_) => {}
+                Err(rejection) => rejection.salla_id = Some(id),
+            }
+            answer
+        }))
+    }
+
     async fn items(&self, order_id: i64) -> Result<Option<Answer<Vec<OrderItem>>>, Failure> {
         let mut pages = Vec::new();
         let mut version = None;

@@ -124,13 +124,19 @@ pub(crate) fn unreadable<T>(body: &[u8]) -> Decoded<T> {
     }
 }
 
-/// An order whose answer is longer than any that is read.
-pub(crate) fn too_large<T>(order_id: i64) -> Decoded<T> {
+/// A record whose answer is longer than any that is read.
+pub(crate) fn too_large<T>(id: i64) -> Decoded<T> {
     let message = "the answer is longer than any that is read, so nothing of it is kept";
     Decoded {
         raw: "".into(),
-        outcome: Err(Defect::new(RejectionCode::TooLarge, message).reject(Some(order_id))),
+        outcome: Err(Defect::new(RejectionCode::TooLarge, message).reject(Some(id))),
     }
+}
+
+/// Of a record that came in the place of this one.
+pub(crate) fn another(id: i64) -> Rejection {
+    let message = "Salla gave another record than the one that was asked for";
+    Defect::new(RejectionCode::InvalidId, message).reject(Some(id))
 }
 
 fn decode_all<T>(

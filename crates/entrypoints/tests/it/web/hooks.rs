@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use domain::shop::MerchantId;
 use jiff::{SignedDuration, Timestamp};
-use salla_simulator::{Disorder, Strategy, Webhook};
+use salla_simulator::{AppAge, Disorder, Original, Scenario, Strategy, Webhook};
 
 use super::served::{FORMER, SECRET, Served, one, until};
 use crate::process::{present_day, program, run};
@@ -16,6 +17,7 @@ const OUTCOME: &str = "SELECT outcome FROM salla_sync.arrivals ORDER BY received
 const CURRENT: &str = "SELECT count(*) FROM salla_sync.connections
     WHERE is_current AND state = 'ACTIVE'";
 const RUNS: &str = "SELECT count(*) FROM salla_sync.sync_runs WHERE is_job";
+const MERCHANT: &str = "SELECT id FROM salla_sync.merchants";
 const STATE: &str = "SELECT state FROM salla_sync.sync_runs ORDER BY number DESC LIMIT 1";
 
 fn now(service: &TestService) -> Timestamp {
@@ -409,6 +411,80 @@ async fn changes_of_records_are_noted_and_never_stored_themselves() {
     );
     let unknown = "SELECT count(*) FROM salla.orders WHERE id BETWEEN 11 AND 13";
     assert_eq!(one::<i64>(&service, unknown).await, 0);
+}
+
+const GONE: &str = "SELECT count(*) FROM salla_sync.source_records WHERE gone_at IS NOT NULL";
+const MARKED: &str = "SELECT count(*) FROM salla_sync.changed_records";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_change_after_an_import_are_in_the_tables_soon() {
+    for app_age in [AppAge::Expanded, AppAge::LightDetails] {
+        let service = present_day(Scenario {
+            app_age,
+            ..small(60)
+        })
+        .await;
+        let served = Served::start(&service, &["--with-worker"]).await;
+        let webhook = authorized(&service, &tokens(&service), now(&service));
+        assert_eq!(served.signed().send(&webhook).await.unwrap(), 200);
+        until(&service, STATE, "COMPLETED".to_owned()).await;
+        let pool = service.open.database.pool();
+        let (runs, merchant) = (
+            service.open.runs(),
+            MerchantId(one(&service, MERCHANT).await),
+        );
+        let finished = runs.latest_finished(merchant).await.unwrap().unwrap();
+        let ids = async |sql: &'static str| -> Vec<i64> {
+            sqlx::query_scalar(sql).fetch_all(pool).await.unwrap()
+        };
+        let orders = ids("SELECT id FROM salla.orders ORDER BY id LIMIT 3").await;
+        let products = ids("SELECT id FROM salla.products ORDER BY id LIMIT 2").await;
+        let customers = ids("SELECT id FROM salla.customers ORDER BY id LIMIT 1").await;
+
+        let shop = service.simulator.first_shop();
+        assert!(shop.edit_order(orders[0], Original::Canceled));
+        assert!(shop.edit_order_items(orders[1]));
+        assert!(shop.delete_order(orders[2]));
+        let new = shop.insert_order(now(&service));
+        assert!(shop.edit_product(products[0]));
+        assert!(shop.delete_product(products[1]));
+        let another = shop.insert_product();
+        assert!(shop.edit_customer(customers[0]));
+        let range = finished.covers;
+        assert_ne!(
+            service.compare_rows(merchant, range).await,
+            Vec::<String>::new()
+        );
+        for (event, id) in [
+            ("order.status.updated", orders[0]),
+            ("order.updated", orders[1]),
+            ("order.deleted", orders[2]),
+            ("order.created", new),
+            ("product.price.updated", products[0]),
+            ("product.deleted", products[1]),
+            ("product.created", another),
+            ("customer.updated", customers[0]),
+            // Never heard of.
+            ("order.updated", 4_711),
+            ("product.updated", 4_712),
+            ("customer.updated", 4_713),
+        ] {
+            let webhook = shop.record_event(event, id);
+            assert_eq!(served.signed().send(&webhook).await.unwrap(), 200);
+        }
+        until(&service, MARKED, 0_i64).await;
+        assert_eq!(
+            service.compare_rows(merchant, range).await,
+            Vec::<String>::new(),
+            "{app_age:?}"
+        );
+        assert_eq!(one::<i64>(&service, GONE).await, 2 + 3, "{app_age:?}");
+        assert_eq!(one::<i64>(&service, RUNS).await, 1, "no run was needed");
+        let counted = "SELECT s.orders = (SELECT count(*) FROM salla.orders)
+                          AND s.products = (SELECT count(*) FROM salla.products)
+            FROM salla_sync.merchant_sync_status s";
+        assert!(one::<bool>(&service, counted).await, "{app_age:?}");
+    }
 }
 
 /// As a merchant who removes the app, but by hand.

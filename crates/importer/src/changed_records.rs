@@ -1,0 +1,186 @@
+//! Fetches records that a webhook says are other ones now, soon after it came.
+//!
+//! A run fetches changed orders by itself, so this is for the time between runs. It takes no run:
+//! one request for each record is all that Salla needs to be asked, and a certificate would say
+//! nothing new. What lands takes its turn with imports, as everything does that writes beside
+//! them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::failure::Failure;
+use domain::instant::riyadh_date;
+use domain::resource::Resource;
+use domain::shop::MerchantId;
+use futures::StreamExt as _;
+use jiff::ToSpan as _;
+use jiff::civil::Date;
+
+use crate::passes::details;
+use crate::ports::changed_records::{ChangedRecord, ChangedRecords, RecordNow};
+use crate::ports::clock::{Clock, within};
+use crate::ports::landing::DetailOutcome;
+use crate::ports::platform::Platform;
+use crate::ports::records::Turn;
+use crate::ports::runs::Runs;
+use crate::ports::shops::Shops;
+use crate::stop::StopSignal;
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(3);
+/// A merchant who edits an order causes several webhooks; together they cost one request.
+const PAUSE: Duration = Duration::from_secs(10);
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(60);
+/// A shop whose worker died is taken by another one after so long.
+const HOLD: Duration = Duration::from_secs(300);
+/// Less, so that nobody else has the shop while it is worked on.
+const LONGEST_TURN: Duration = Duration::from_secs(240);
+/// A look that a stop finds under way may go on for so long.
+const PATIENCE_AT_THE_END: Duration = Duration::from_secs(5);
+const SHOPS_AT_ONCE: u32 = 16;
+/// They land together. Few, because a run of the shop that begins meanwhile makes vain what was
+/// fetched.
+const BATCH: u32 = 20;
+/// The rest of a shop's budget is for others.
+const IN_FLIGHT: usize = 4;
+
+pub struct FetchChanged {
+    pub records: Arc<dyn ChangedRecords>,
+    pub shops: Arc<dyn Shops>,
+    pub runs: Arc<dyn Runs>,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl FetchChanged {
+    /// Fetches until a stop is asked for. Several workers may do so at once.
+    pub async fn run(&self, stop: &StopSignal) {
+        loop {
+            let fetched = tokio::select! {
+                biased;
+                fetched = self.once(stop) => fetched,
+                // A database that is away must not hold up the end.
+                () = stop.has_lasted(&*self.clock, PATIENCE_AT_THE_END) => return,
+            };
+            if let Err(failure) = fetched {
+                tracing::error!(%failure, "shops with changed records could not be found; it is tried again");
+            }
+            tokio::select! {
+                biased;
+                () = stop.requested() => return,
+                () = self.clock.sleep(EVERY) => {}
+            }
+        }
+    }
+
+    /// Once, for all shops that have waited long enough. One that fails holds up no other, and
+    /// a stop ends it.
+    pub async fn once(&self, stop: &StopSignal) -> Result<(), Failure> {
+        let shops = self.records.take(HOLD, SHOPS_AT_ONCE).await?;
+        let turns = shops
+            .into_iter()
+            .map(|merchant| self.take_turn(merchant, stop));
+        futures::future::join_all(turns).await;
+        Ok(())
+    }
+
+    async fn take_turn(&self, merchant: MerchantId, stop: &StopSignal) {
+        let fetching = within(&*self.clock, LONGEST_TURN, self.fetch(merchant));
+        let fetched = tokio::select! {
+            biased;
+            fetched = fetching => fetched,
+            () = stop.requested() => Some(Ok(())),
+        };
+        let pause = match fetched {
+            Some(Ok(())) => PAUSE,
+            Some(Err(failure)) => {
+                tracing::warn!(%failure, merchant_id = %merchant, "changed records could not be fetched; they wait");
+                PAUSE_AFTER_FAILURE
+            }
+            None => {
+                tracing::warn!(merchant_id = %merchant, "changed records took too long to fetch; the rest waits");
+                PAUSE_AFTER_FAILURE
+            }
+        };
+        if let Err(failure) = self.records.release(merchant, pause).await {
+            tracing::warn!(%failure, merchant_id = %merchant, "the shop's changed records are left alone until its hold runs out");
+        }
+    }
+
+    async fn fetch(&self, merchant: MerchantId) -> Result<(), Failure> {
+        let Some(finished) = self.runs.latest_finished(merchant).await? else {
+            return Ok(());
+        };
+        let mut marked = self.records.list(merchant, BATCH).await?;
+        if marked.is_empty() {
+            return Ok(());
+        }
+        let open = self.shops.open(merchant).await?;
+        loop {
+            let is_last = marked.len() < BATCH as usize;
+            let requests = marked
+                .into_iter()
+                .map(|mark| self.now(&*open.platform, mark, finished.covers.from));
+            let answers = futures::stream::iter(requests).buffer_unordered(IN_FLIGHT);
+            let (mut fetched, mut failed) = (Vec::new(), None);
+            for answer in answers.collect::<Vec<_>>().await {
+                match answer {
+                    Ok(record) => fetched.push(record),
+                    Err(failure) => failed = failed.or(Some(failure)),
+                }
+            }
+            match self.records.land(merchant, &fetched).await? {
+                Turn::Done(()) => {
+                    tracing::info!(merchant_id = %merchant, records = fetched.len(), "changed records landed");
+                }
+                Turn::Held(_) => return Ok(()),
+            }
+            if let Some(failure) = failed {
+                return Err(failure);
+            }
+            if is_last {
+                return Ok(());
+            }
+            marked = self.records.list(merchant, BATCH).await?;
+        }
+    }
+
+    async fn now(
+        &self,
+        platform: &dyn Platform,
+        mark: ChangedRecord,
+        covered_from: Date,
+    ) -> Result<(ChangedRecord, RecordNow), Failure> {
+        let now = match mark.resource {
+            Resource::Orders => {
+                let fetched = details::fetch(platform, &*self.clock, mark.id).await?;
+                match is_older(&fetched.detail.outcome, covered_from) {
+                    true => RecordNow::OutOfRange,
+                    false => RecordNow::Order(Box::new(fetched.detail)),
+                }
+            }
+            Resource::Customers
+            | Resource::Products
+            | Resource::Categories
+            | Resource::OrderStatuses => {
+                let asked_at = self.clock.now();
+                match platform.record(mark.resource, mark.id).await? {
+                    Some((row, version)) => RecordNow::Row(row, version),
+                    None => RecordNow::Gone(asked_at),
+                }
+            }
+        };
+        Ok((mark, now))
+    }
+}
+
+/// The day before is no proof: Salla's dates may be hours off.
+fn is_older(outcome: &DetailOutcome, covered_from: Date) -> bool {
+    let DetailOutcome::Found { order, .. } = outcome else {
+        return false;
+    };
+    let certainly = covered_from.saturating_sub(1.day());
+    order
+        .outcome
+        .as_ref()
+        .is_ok_and(|order| riyadh_date(order.created_at.instant) < certainly)
+}

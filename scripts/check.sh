@@ -14,7 +14,10 @@ skip() {
 
 cargo fmt --all --check
 cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
-RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+# The examples ask for the same features of all dependencies as clippy's targets did, which
+# are then not compiled once more.
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --locked --quiet \
+    --lib --bin salla-sync --bin lambda --examples
 scripts/unsafe.sh
 scripts/words.sh
 if command -v cargo-deny >/dev/null 2>&1; then

@@ -15,6 +15,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 #[derive(Debug)]
 pub(crate) struct Platform {
@@ -22,6 +23,8 @@ pub(crate) struct Platform {
     pub(crate) grants: Mutex<Grants>,
     pub(crate) ledger: Mutex<Ledger>,
     pub(crate) addresses: Mutex<AddressLimiter>,
+    /// Tells of every request that the ledger has counted.
+    pub(crate) arrivals: Notify,
     scenario: RwLock<Arc<Scenario>>,
     shops: RwLock<Vec<Arc<SimulatedShop>>>,
     trouble: Mutex<Trouble>,
@@ -55,6 +58,7 @@ impl Platform {
             grants: Mutex::new(Grants::new(scenario.seed)),
             ledger: Mutex::default(),
             addresses: Mutex::default(),
+            arrivals: Notify::new(),
             shops: RwLock::default(),
             trouble: Mutex::new(Trouble {
                 queued: HashMap::new(),

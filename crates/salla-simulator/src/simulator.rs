@@ -151,6 +151,22 @@ impl Simulator {
         self.platform.api_requests()
     }
 
+    /// Returns once the ledger counts so many requests.
+    pub async fn until_requests(&self, number: u64) {
+        self.until(|| self.ledger().requests >= number).await;
+    }
+
+    /// Returns once it is so, which is asked now and at every request that arrives.
+    pub async fn until(&self, is_so: impl Fn() -> bool) {
+        loop {
+            let arrival = self.platform.arrivals.notified();
+            if is_so() {
+                return;
+            }
+            arrival.await;
+        }
+    }
+
     /// The shop that `Scenario::shop` describes.
     pub fn first_shop(&self) -> &ShopHandle {
         &self.first

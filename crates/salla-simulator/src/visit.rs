@@ -32,6 +32,7 @@ impl Visit {
     ) -> Self {
         let now = platform.clock.micros();
         locked(&platform.ledger).arrived(endpoint, now);
+        platform.arrivals.notify_waiters();
         Self {
             platform: platform.clone(),
             endpoint,

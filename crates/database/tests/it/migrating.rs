@@ -7,6 +7,7 @@ use database::testing::TestDatabase;
 use database::{Database, SchemaState};
 use domain::failure::{DatabaseCause, Failure};
 use importer::ports::clock::SystemClock;
+use importer::testing::waiting::a_moment;
 use sqlx::migrate::Migrate as _;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
@@ -250,7 +251,7 @@ async fn a_migration_names_who_is_in_its_way_and_lets_workers_work() {
     let database = connect(&db.url()).await.unwrap();
     let work = async {
         while reports.lock().unwrap().is_empty() {
-            tokio::task::yield_now().await;
+            a_moment().await;
         }
         // The reader is still there, and the worker gets through all the same.
         db.pool()
@@ -322,7 +323,7 @@ async fn another_migration_is_waited_for_by_name() {
     let report = reporter(&reports);
     let ending = async {
         while reports.lock().unwrap().is_empty() {
-            tokio::task::yield_now().await;
+            a_moment().await;
         }
         other.close().await.unwrap();
     };

@@ -8,6 +8,7 @@ use domain::rejection::RejectionCode;
 use domain::resource::Resource;
 use importer::ports::landing::{Landed, Landing};
 use importer::ports::platform::Records;
+use importer::testing::waiting::a_moment;
 
 use crate::catalogue::product;
 use crate::make::{at, customer, header, ok, rejected, text, whole};
@@ -371,7 +372,7 @@ async fn a_crash_while_culprits_are_sought_leaves_nothing() {
     });
     while shop.one::<(i64,)>(WAITS).await.0 == 0 {
         assert!(!task.is_finished(), "customer 4 was let through");
-        tokio::task::yield_now().await;
+        a_moment().await;
     }
     task.abort();
     assert!(task.await.unwrap_err().is_cancelled());

@@ -6,6 +6,7 @@ use std::time::Duration;
 use database::testing::TestDatabase;
 use embedded_postgres::{Durability, Lifetime, Search, Server, Settings, Wanted, find_programs};
 use importer::ports::queue::{Queue as _, QueueName};
+use importer::testing::waiting::a_moment;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 use crate::servers::{Administered, connect};
@@ -103,6 +104,7 @@ async fn a_listener_may_be_idle_for_long() {
     let waiting = tokio::spawn(async move { queue.receive(1, lease, lease).await });
     let mut listeners: Vec<i32> = Vec::new();
     while listeners.is_empty() {
+        a_moment().await;
         listeners = sqlx::query_scalar(LISTENER)
             .fetch_all(db.pool())
             .await

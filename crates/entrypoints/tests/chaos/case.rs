@@ -294,9 +294,8 @@ async fn zombie(plan: &Plan, service: &Service, trap: Trap) -> Result<End, Strin
 /// Returns when so many more requests have arrived, or the import has ended.
 pub(crate) async fn requests_arrived(service: &Service, more: u64) {
     let until = service.simulator.api_requests() + more;
-    while service.simulator.api_requests() < until {
-        tokio::task::yield_now().await;
-    }
+    let simulator = &service.simulator;
+    simulator.until(|| simulator.api_requests() >= until).await;
 }
 
 /// Does something once that number of requests of an import has arrived, and lets it end.

@@ -2,6 +2,8 @@
 
 use std::process::Child;
 
+use importer::testing::waiting::a_moment;
+
 use crate::case::{End, finish, requests_arrived};
 use crate::plan::Plan;
 use crate::service::Service;
@@ -41,7 +43,7 @@ pub(crate) async fn ended(child: &mut Running) -> Option<i32> {
         if let Some(status) = child.0.try_wait().unwrap() {
             return status.code();
         }
-        tokio::task::yield_now().await;
+        a_moment().await;
     }
 }
 

@@ -10,6 +10,7 @@ use domain::run::RunState;
 use entrypoints::comparison;
 use importer::ports::queue::QueueName;
 use importer::ports::runs::Run;
+use importer::testing::waiting::a_moment;
 use salla_simulator::{AppAge, Plan as ShopPlan, Scenario, ShopSpec};
 
 use crate::draw::Draw;
@@ -112,7 +113,7 @@ impl Office {
                 .execute(self.service.place.pool())
                 .await
                 .unwrap();
-                tokio::task::yield_now().await;
+                a_moment().await;
             }
         };
         tokio::time::timeout(PATIENCE, done)
@@ -183,7 +184,7 @@ async fn workers_that_are_killed_anywhere_lose_and_double_nothing() {
 /// Returns when there is nothing left to kill a worker in the middle of.
 async fn idle(office: &Office) {
     while office.state().await != RunState::Completed {
-        tokio::task::yield_now().await;
+        a_moment().await;
     }
 }
 
@@ -235,7 +236,7 @@ async fn a_redelivery_during_the_lease_of_a_dead_worker_elsewhere_waits_for_its_
             .unwrap()
             == 0
         {
-            tokio::task::yield_now().await;
+            a_moment().await;
         }
     };
     tokio::time::timeout(PATIENCE, snoozed)

@@ -17,7 +17,7 @@ use salla_simulator::{AppAge, Endpoint, Original, Scenario, ShopSpec};
 use serde_json::Value;
 
 use crate::jobs::Office;
-use crate::process::{finish_and_compare, present_day, program, run};
+use crate::process::{ended, finish_and_compare, present_day, program, run};
 use crate::service::{TestService, completed};
 use crate::support::KEY;
 use crate::truth::small;
@@ -352,10 +352,9 @@ async fn a_program_that_is_killed_while_it_catches_up_loses_nothing() {
             for _ in 0..3 {
                 let after = service.simulator.ledger().requests + changes.random.u64(1..16);
                 let mut child = program(&service, &["import"]).spawn().expect("it starts");
-                while service.simulator.ledger().requests < after
-                    && child.try_wait().expect("it can be waited for").is_none()
-                {
-                    tokio::task::yield_now().await;
+                tokio::select! {
+                    () = service.simulator.until_requests(after) => {}
+                    () = ended(&mut child) => {}
                 }
                 drop(child.kill());
                 child.wait().expect("it ends");
@@ -423,10 +422,9 @@ async fn the_same_command_again_reads_what_has_come_since() {
 async fn begin(service: &TestService, arguments: &[&str], requests: u64) {
     let after = service.simulator.ledger().requests + requests;
     let mut child = program(service, arguments).spawn().expect("it starts");
-    while service.simulator.ledger().requests < after {
-        let ended = child.try_wait().expect("it can be waited for");
-        assert!(ended.is_none(), "it ended before it was killed");
-        tokio::task::yield_now().await;
+    tokio::select! {
+        () = service.simulator.until_requests(after) => {}
+        () = ended(&mut child) => panic!("it ended before it was killed"),
     }
     child.kill().expect("it can be killed");
     child.wait().expect("it ends");

@@ -133,9 +133,7 @@ async fn an_import_that_is_stopped_among_its_slices_goes_on() {
     let service = TestService::start(scenario).await;
     let (handle, stop) = stop_pair();
     let stopping = async {
-        while service.simulator.ledger().requests < 150 {
-            tokio::task::yield_now().await;
-        }
+        service.simulator.until_requests(150).await;
         handle.stop();
     };
     let ((merchant, outcome), ()) = tokio::join!(service.import_until(stop), stopping);

@@ -1,6 +1,7 @@
 //! Clocks that do not agree.
 
 use domain::window::DayRange;
+use importer::testing::waiting::a_moment;
 use salla_simulator::{AppAge, Original, Scenario};
 use sqlx::AssertSqlSafe;
 
@@ -249,5 +250,6 @@ async fn until_the_run_is(service: &TestService, wanted: &str) {
             return;
         }
         assert_ne!(state, "FAILED");
+        a_moment().await;
     }
 }

@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use database::testing::TestDatabase;
 use domain::run::RunState;
+use importer::testing::waiting::a_moment;
 use salla_simulator::Simulator;
 use sqlx::{AssertSqlSafe, Executor as _};
 
@@ -214,7 +215,7 @@ async fn a_worker_works_once_the_database_takes_writes_again() {
     let started = office.start().await;
     let done = async {
         while office.run(&started).await.state != RunState::Completed {
-            tokio::task::yield_now().await;
+            a_moment().await;
         }
     };
     let done = tokio::time::timeout(PATIENCE, done).await;

@@ -21,9 +21,7 @@ async fn an_import_whose_connections_freeze_goes_on_within_a_minute() {
     let mut command = program(&service, &["import"]);
     command.env("DATABASE_URL", proxy.url());
     let child = command.spawn().expect("it starts");
-    while service.simulator.ledger().requests < 60 {
-        tokio::task::yield_now().await;
-    }
+    service.simulator.until_requests(60).await;
     proxy.freeze();
     let clock = SystemClock::real();
     let frozen_at = clock.monotonic();

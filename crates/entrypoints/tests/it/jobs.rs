@@ -19,6 +19,7 @@ use importer::ports::processes::Owner;
 use importer::ports::queue::{DeadLetters as _, Queue as _, QueueName};
 use importer::ports::runs::Run;
 use importer::stop::stop_pair;
+use importer::testing::waiting::a_moment;
 use salla_simulator::{Fault, OutageLength};
 
 use crate::service::TestService;
@@ -87,7 +88,7 @@ impl Office {
         let (handle, stop) = stop_pair();
         let watch = async {
             while !enough().await {
-                tokio::task::yield_now().await;
+                a_moment().await;
             }
             handle.stop();
         };

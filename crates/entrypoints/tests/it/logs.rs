@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::run::RunState;
+use importer::testing::waiting::a_moment;
 use salla_simulator::AppAge;
 use serde_json::{Map, Value};
 
@@ -58,7 +59,7 @@ async fn every_line_of_a_job_is_flat_and_says_what_it_is_about() {
     let output = tokio::task::spawn_blocking(move || worker.wait_with_output());
     while office.run(&run).await.state != RunState::Completed {
         assert!(!output.is_finished(), "the worker ended too early");
-        tokio::task::yield_now().await;
+        a_moment().await;
     }
     // SAFETY: kill(2) has no memory effects; the process is our own child.
     unsafe { libc::kill(pid, libc::SIGTERM) };

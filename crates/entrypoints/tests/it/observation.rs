@@ -14,6 +14,7 @@ use importer::metrics;
 use importer::ports::clock::SystemClock;
 use importer::ports::queue::{Queue as _, QueueName};
 use importer::stop::{StopHandle, stop_pair};
+use importer::testing::waiting::a_moment;
 use salla_client::http::http_client;
 use salla_simulator::InvalidRates;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
@@ -189,7 +190,7 @@ async fn readiness_follows_the_database_and_life_does_not() {
     sqlx::query(forget).execute(database.pool()).await.unwrap();
     // What was read a moment ago still serves.
     while observer.get("/readyz").await.0 == 200 {
-        tokio::task::yield_now().await;
+        a_moment().await;
     }
     let (status, problem) = observer.get("/readyz").await;
     assert_eq!(status, 503);
@@ -202,7 +203,7 @@ async fn readiness_follows_the_database_and_life_does_not() {
         .1
         .contains("salla-sync migrate")
     {
-        tokio::task::yield_now().await;
+        a_moment().await;
     }
     assert_eq!(observer.get("/readyz").await.0, 503);
     assert_eq!(observer.get("/healthz").await, (200, "alive\n".to_owned()));
@@ -283,7 +284,7 @@ async fn many_who_ask_at_once_cost_the_database_one_reading() {
     }
     // The next reading has it.
     while value(&observer.metrics().await, series) == before {
-        tokio::task::yield_now().await;
+        a_moment().await;
     }
 }
 

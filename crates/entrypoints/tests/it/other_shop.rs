@@ -6,6 +6,7 @@ use entrypoints::commands::demo::salla_settings;
 use entrypoints::config::{Channels, SallaSettings};
 use entrypoints::wiring::service::{Service, ServiceSettings};
 use importer::stop::stop_pair;
+use importer::testing::waiting::a_moment;
 use salla_simulator::Simulator;
 
 use crate::jobs::Office;
@@ -87,7 +88,7 @@ async fn a_worker_writes_nothing_of_another_shop() {
     let (handle, stop) = stop_pair();
     let watch = async {
         while two.office.run(&run).await.state != RunState::Failed {
-            tokio::task::yield_now().await;
+            a_moment().await;
         }
         handle.stop();
     };

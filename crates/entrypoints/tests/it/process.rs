@@ -1,9 +1,10 @@
 //! The program as a process: killed, started twice, interrupted, piped.
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use domain::run::RunState;
+use importer::testing::waiting::a_moment;
 use salla_simulator::{AppAge, Scenario};
 use tokio::time::Instant;
 
@@ -23,6 +24,12 @@ pub(crate) fn program(service: &TestService, arguments: &[&str]) -> Command {
 /// The program asks the machine's clock what today is, so the shop lives today.
 pub(crate) async fn present_day(scenario: Scenario) -> TestService {
     TestService::start(scenario.moved_to(salla_simulator::present())).await
+}
+
+pub(crate) async fn ended(child: &mut Child) {
+    while child.try_wait().expect("it can be waited for").is_none() {
+        a_moment().await;
+    }
 }
 
 pub(crate) async fn run(command: Command) -> std::process::Output {
@@ -69,10 +76,9 @@ async fn a_program_that_is_killed_anywhere_loses_and_doubles_nothing() {
         for _ in 0..4 {
             let after = service.simulator.ledger().requests + random.u64(1..90);
             let mut child = program(&service, &["import"]).spawn().expect("it starts");
-            while service.simulator.ledger().requests < after
-                && child.try_wait().expect("it can be waited for").is_none()
-            {
-                tokio::task::yield_now().await;
+            tokio::select! {
+                () = service.simulator.until_requests(after) => {}
+                () = ended(&mut child) => {}
             }
             // Dying while it is being killed is as good.
             drop(child.kill());
@@ -90,9 +96,7 @@ async fn of_two_programs_one_works_and_the_other_says_so() {
     scenario.app_age = AppAge::FullDetails;
     let service = present_day(scenario).await;
     let mut first = program(&service, &["import"]).spawn().expect("it starts");
-    while service.simulator.ledger().requests < 10 {
-        tokio::task::yield_now().await;
-    }
+    service.simulator.until_requests(10).await;
     for arguments in [
         &["import", "--no-wait"][..],
         &["resync", "--resource", "products", "--no-wait"],
@@ -133,9 +137,7 @@ async fn an_interrupt_stops_within_two_seconds_and_says_how_to_go_on() {
     within_two_seconds(async || {
         let before = service.simulator.ledger().requests;
         let child = program(&service, &["import"]).spawn().expect("it starts");
-        while service.simulator.ledger().requests < before + 10 {
-            tokio::task::yield_now().await;
-        }
+        service.simulator.until_requests(before + 10).await;
         let pid = i32::try_from(child.id()).expect("process ids are small");
         let told = Instant::now();
         // SAFETY: kill(2) has no memory effects; the process is our own child.

@@ -15,6 +15,7 @@ use importer::notifications::NotificationDesk;
 use importer::ports::queue::{DeadLetters as _, Depth, Queue as _, QueueName};
 use importer::stop::stop_pair;
 use importer::testing::clock::DrivenClock;
+use importer::testing::waiting::a_moment;
 use notifiers::{Route, Secret, Webhook};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -140,7 +141,7 @@ async fn work_until_empty(office: &Office, desk: &NotificationDesk) {
             if depth.ready + depth.delayed + depth.in_flight == 0 {
                 return handle.stop();
             }
-            tokio::task::yield_now().await;
+            a_moment().await;
         }
     };
     in_time(async { tokio::join!(desk.run(&stop), watch) }).await;

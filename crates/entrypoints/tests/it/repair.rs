@@ -2,6 +2,7 @@
 
 use domain::resource::Resource;
 use domain::shop::MerchantId;
+use importer::testing::waiting::a_moment;
 use salla_simulator::{AppAge, InvalidRates, Scenario};
 use serde_json::Value;
 
@@ -160,12 +161,10 @@ async fn an_import_that_holds_the_shop_is_not_disturbed() {
     scenario.latency.fixed_ms = 50;
     let service = present_day(scenario).await;
     let import = tokio::spawn(run(program(&service, &["import"])));
-    while service.simulator.ledger().requests < 20 {
-        tokio::task::yield_now().await;
-    }
+    service.simulator.until_requests(20).await;
     // Something has landed by then, so there is something to read again.
     while execute(&service, "UPDATE salla.categories SET name = name").await == 0 {
-        tokio::task::yield_now().await;
+        a_moment().await;
     }
     let refused = run(program(&service, &["remap"])).await;
     let said = String::from_utf8_lossy(&refused.stderr);

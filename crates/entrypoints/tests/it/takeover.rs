@@ -67,9 +67,7 @@ impl Talking {
 async fn importing(service: &TestService) -> Child {
     let child = program(service, &["import"]).spawn().expect("it starts");
     let began = service.simulator.ledger().requests;
-    while service.simulator.ledger().requests < began + 10 {
-        tokio::task::yield_now().await;
-    }
+    service.simulator.until_requests(began + 10).await;
     child
 }
 

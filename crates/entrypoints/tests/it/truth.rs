@@ -98,9 +98,7 @@ async fn an_import_that_is_stopped_goes_on_and_ends_complete() {
     let service = TestService::start(scenario).await;
     let (handle, stop) = stop_pair();
     let stopping = async {
-        while service.simulator.ledger().requests < 20 {
-            tokio::task::yield_now().await;
-        }
+        service.simulator.until_requests(20).await;
         handle.stop();
     };
     let ((merchant, outcome), ()) = tokio::join!(service.import_until(stop), stopping);

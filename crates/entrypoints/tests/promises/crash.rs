@@ -4,6 +4,7 @@ use database::{Database, Keyring};
 use importer::ports::connections::{
     BeginRefresh, Connection, ConnectionState, Connections as _, Presentation, Tokens,
 };
+use importer::testing::waiting::a_moment;
 use jiff::Timestamp;
 
 use crate::server::{OwnServer, connect};
@@ -86,6 +87,6 @@ async fn after_the_crash(own: &OwnServer, killed: i32) -> Database {
                 return database;
             }
         }
-        tokio::task::yield_now().await;
+        a_moment().await;
     }
 }

@@ -5,3 +5,4 @@ pub mod clock;
 pub mod inbox;
 pub mod notifier;
 pub mod queue;
+pub mod waiting;

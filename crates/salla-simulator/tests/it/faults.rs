@@ -166,9 +166,7 @@ async fn a_stopped_simulator_closes_its_connections() {
     tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes())
         .await
         .unwrap();
-    while sim.ledger().requests == 0 {
-        tokio::task::yield_now().await;
-    }
+    sim.until_requests(1).await;
     sim.stop().await;
     let mut rest = Vec::new();
     let ended = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest).await;

@@ -7,14 +7,57 @@ use async_trait::async_trait;
 use domain::failure::Failure;
 use domain::run::RunState;
 use domain::shop::MerchantId;
+use importer::ports::clock::Clock;
 use importer::ports::queue::{Queue as _, QueueName};
 use importer::ports::shops::{OpenShop, Shops};
 use importer::stop::stop_pair;
+use importer::testing::waiting::a_moment;
 use importer::worker::{Worker, WorkerPorts, WorkerSettings};
+use jiff::Timestamp;
 use salla_simulator::AppAge;
+use tokio::sync::Notify;
 
 use crate::jobs::{Office, PATIENCE};
 use crate::truth::small;
+
+/// Nothing else sleeps for as long.
+const TURN: Duration = Duration::from_secs(14 * 60);
+
+const TURNS_ENDED: u64 = 3;
+
+/// A clock on which turns last until they are ended: a busy machine gets nothing done in
+/// any time that a test could wait for.
+#[derive(Debug)]
+struct TurnsByHand {
+    clock: Arc<dyn Clock>,
+    over: Notify,
+}
+
+#[async_trait]
+impl Clock for TurnsByHand {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        match duration == TURN {
+            true => self.over.notified().await,
+            false => self.clock.sleep(duration).await,
+        }
+    }
+
+    fn pace(&self) -> f64 {
+        self.clock.pace()
+    }
+
+    fn follows_machine(&self) -> bool {
+        self.clock.follows_machine()
+    }
+}
 
 /// The one shop that there is.
 struct OneShop(OpenShop);
@@ -30,12 +73,16 @@ impl Shops for OneShop {
 async fn a_run_is_handed_over_when_its_turn_is_over_and_comes_to_its_end() {
     let mut scenario = small(300);
     scenario.app_age = AppAge::FullDetails;
-    scenario.latency.fixed_ms = 100;
+    scenario.latency.fixed_ms = 20;
     let office = Office::open(scenario).await;
     let service = &office.service;
     let run = office.start().await;
     let connected = service.connect().await;
     let queue = office.queue(QueueName::HistoricalSync);
+    let clock = Arc::new(TurnsByHand {
+        clock: service.clock.clone(),
+        over: Notify::new(),
+    });
     let ports = WorkerPorts {
         queue: Arc::new(queue.clone()),
         jobs: service.open.jobs(),
@@ -45,24 +92,30 @@ async fn a_run_is_handed_over_when_its_turn_is_over_and_comes_to_its_end() {
             platform: connected.platform,
             shop: connected.shop,
         })),
-        clock: service.clock.clone(),
+        clock: clock.clone(),
     };
     let settings = WorkerSettings {
         jobs: 1,
         max_attempts: 3,
-        longest_turn: Some(Duration::from_secs(1)),
+        longest_turn: Some(TURN),
         import: service.settings.clone(),
     };
     let worker = Arc::new(Worker::new(ports, settings));
     let (handle, stop) = stop_pair();
     let watching = async {
         while office.run(&run).await.state != RunState::Completed {
-            service.clock.sleep(Duration::from_millis(20)).await;
+            a_moment().await;
         }
         handle.stop();
     };
-    let both = async { tokio::join!(worker.run(&stop), watching) };
-    tokio::time::timeout(PATIENCE, both).await.unwrap();
+    let ending = async {
+        for turn in 1..=TURNS_ENDED {
+            service.simulator.until_requests(turn * 60).await;
+            clock.over.notify_one();
+        }
+    };
+    let all = async { tokio::join!(worker.run(&stop), watching, ending) };
+    tokio::time::timeout(PATIENCE, all).await.unwrap();
     let claims = "SELECT fencing FROM salla_sync.sync_runs";
     let claims: i64 = sqlx::query_scalar(claims)
         .fetch_one(service.database.pool())

@@ -4,7 +4,7 @@
 //!
 //! `make bench`; `cargo bench -p entrypoints --bench import -- --full` adds a million
 //! orders, `--orders N` changes the size, `--only PART` runs a part
-//! (throughput, network, script, growth, pacing, api),
+//! (throughput, network, script, growth, pacing, api, memory),
 //! `--plan Plus` the pacing of one plan's imports.
 //! Numbers of one run can be compared with each other, not with those of another
 //! machine. It reads `/proc`, so it needs Linux.
@@ -16,6 +16,7 @@ mod download;
 mod growth;
 mod limits;
 mod link;
+mod memory;
 mod network;
 mod plain_copy;
 mod report;
@@ -128,6 +129,11 @@ async fn measure(options: Options) -> anyhow::Result<()> {
         lines("\nThe server while an import runs in the same process:");
         report.api = Some(api::measure(&server).await?);
         lines(report.api_table());
+    }
+    if options.runs("memory") {
+        lines("\nThe memory of a worker whose shops answer as much as is ever read:");
+        report.memory = memory::measure(&server).await?;
+        lines(report.memory_table());
     }
     report.save()
 }

@@ -10,6 +10,7 @@ use crate::api::Served;
 use crate::chart;
 use crate::cost::Cost;
 use crate::limits::Kept;
+use crate::memory::Held;
 use crate::network::Reached;
 
 #[derive(Default, Serialize, Deserialize)]
@@ -23,6 +24,8 @@ pub(crate) struct Report {
     pub(crate) limits: Vec<Kept>,
     #[serde(default)]
     pub(crate) api: Option<Served>,
+    #[serde(default)]
+    pub(crate) memory: Vec<Held>,
 }
 
 impl Report {
@@ -76,6 +79,21 @@ impl Report {
                 format!("{:.1}", timed.p50_ms),
                 format!("{:.1}", timed.p99_ms),
                 wanted.to_owned(),
+            ]);
+        }
+        table.to_string()
+    }
+
+    pub(crate) fn memory_table(&self) -> String {
+        let mut table = Table::new(["", "shops", "seconds", "sent MB", "peak MB", "wanted"]);
+        for held in &self.memory {
+            table.row([
+                held.what.clone(),
+                held.shops.to_string(),
+                format!("{:.1}", held.seconds),
+                format!("{:.0}", held.sent_mb),
+                format!("{:.0}", held.peak_mb),
+                "within 256 MB".to_owned(),
             ]);
         }
         table.to_string()
@@ -172,6 +190,12 @@ impl Report {
         }
         if self.limits.is_empty() {
             self.limits = former.limits;
+        }
+        if self.api.is_none() {
+            self.api = former.api;
+        }
+        if self.memory.is_empty() {
+            self.memory = former.memory;
         }
     }
 }

@@ -73,7 +73,12 @@ pub(crate) fn of_machine() -> anyhow::Result<Cpu> {
 
 /// The most memory that this process ever had resident, in megabytes.
 pub(crate) fn peak_memory() -> anyhow::Result<f64> {
-    let text = std::fs::read_to_string("/proc/self/status")?;
+    peak_memory_of("self")
+}
+
+/// The same of another process, as long as it runs.
+pub(crate) fn peak_memory_of(process: &str) -> anyhow::Result<f64> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kilobytes = line.and_then(|line| line.split_whitespace().next());
     let kilobytes: f64 = kilobytes.context("no VmHWM in the status")?.parse()?;

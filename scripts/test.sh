@@ -6,6 +6,11 @@ set -eu
 cd "$(dirname "$0")/.."
 scripts/need.sh cargo cc
 
+# Many tests mostly wait, for Salla's limits on scaled time or for a lease: twice as many at
+# once keep the processors busy.
+: "${NEXTEST_TEST_THREADS:=$((2 * $(getconf _NPROCESSORS_ONLN)))}"
+export NEXTEST_TEST_THREADS
+
 run() {
     if command -v cargo-nextest >/dev/null 2>&1; then
         cargo nextest run --locked --no-fail-fast "$@"

@@ -23,8 +23,8 @@ bin_16=$(scripts/get-postgres.sh 16 | tail -n 1)
 SALLA_SYNC_AWS_SERVERS=$(scripts/get-aws-servers.sh | tail -n 1)
 export SALLA_SYNC_AWS_SERVERS
 
-echo "== the templates for AWS"
-"$SALLA_SYNC_AWS_SERVERS/venv/bin/cfn-lint" deploy/aws/*.yaml
+echo "== the templates for AWS and the manifest for Kubernetes"
+scripts/templates.sh
 
 # All features at once, because each set of them is a build of its own.
 features=entrypoints/aws-testing,entrypoints/otel

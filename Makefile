@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 FIND_PG_BIN = $$(scripts/get-postgres.sh | tail -n 1)
 
-.PHONY: help demo test check bench chaos fuzz
+.PHONY: help demo test check bench chaos fuzz package
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,3 +27,6 @@ chaos: ## Break the import at seeded moments and compare every row with the trut
 
 fuzz: ## Throw chance at everything that reads what Salla sends
 	@scripts/fuzz.sh
+
+package: ## Build the package for AWS Lambda and check its size
+	@scripts/lambda-package.sh $(PACKAGE_ARGS)

@@ -17,6 +17,8 @@ pub struct LedgerReport {
     pub throttled: u64,
     pub most_in_1s: u64,
     pub most_in_60s: u64,
+    /// Of the requests that the customers' limit counts, whatever its window is set to.
+    pub most_customers_in_600s: u64,
     pub first_request_ms: Option<i64>,
     pub last_request_ms: Option<i64>,
     /// Time between first and last request in which none was under way
@@ -54,6 +56,7 @@ pub(crate) struct Ledger {
     report: LedgerReport,
     last_second: VecDeque<i64>,
     last_minute: VecDeque<i64>,
+    last_customers: VecDeque<i64>,
     /// What was answered, and the state of the shop that it told of.
     answered: HashMap<u64, u32>,
     holds: Holds,
@@ -112,6 +115,11 @@ impl Ledger {
         let most_in_60s = count_recent(&mut self.last_minute, now, 60 * SECOND);
         self.report.most_in_1s = self.report.most_in_1s.max(most_in_1s);
         self.report.most_in_60s = self.report.most_in_60s.max(most_in_60s);
+        if endpoint.is_customers() {
+            let most = count_recent(&mut self.last_customers, now, 600 * SECOND);
+            let max = &mut self.report.most_customers_in_600s;
+            *max = (*max).max(most);
+        }
         self.report.first_request_ms.get_or_insert(now / 1_000);
         self.report.last_request_ms = Some(now / 1_000);
         let holds = self.holds;
@@ -241,6 +249,22 @@ mod tests {
         assert!(report.avoidable_pages.is_empty(), "the shop had changed");
         assert_eq!(report.idle_with_budget_ms, 3 * 400);
         assert_eq!(report.body_bytes, 40);
+    }
+
+    #[test]
+    fn requests_for_customers_are_counted_over_ten_minutes() {
+        let mut ledger = Ledger::default();
+        for (endpoint, second) in [
+            (Endpoint::Customers, 0),
+            (Endpoint::Orders, 100),
+            (Endpoint::Customers, 599),
+            (Endpoint::Customers, 600),
+            (Endpoint::Customers, 1_300),
+        ] {
+            ledger.arrived(endpoint, second * SECOND);
+        }
+        let report = ledger.report();
+        assert_eq!((report.most_customers_in_600s, report.most_in_60s), (2, 2));
     }
 
     #[test]

@@ -142,7 +142,7 @@ async fn import(
         shops,
         seconds: (clock.monotonic() - begun).as_secs_f64(),
         sent_mb: (simulator.ledger().body_bytes - sent) as f64 / MIB as f64,
-        peak_mb: usage::peak_memory_of(&worker.0.id().to_string())?,
+        peak_mb: usage::peak_memory(worker.0.id())?,
     };
     drop(worker);
     open.database.close().await;

@@ -138,7 +138,7 @@ pub(crate) fn report(took: Duration) -> anyhow::Result<()> {
     let spent = Spent {
         seconds: took.as_secs_f64(),
         cpu: usage::of_ourselves()?,
-        peak_mb: usage::peak_memory()?,
+        peak_mb: usage::peak_memory(std::process::id())?,
     };
     line(serde_json::to_string(&spent)?);
     Ok(())

@@ -33,8 +33,11 @@ impl Sub for Cpu {
 
 /// What this process has used.
 pub(crate) fn of_ourselves() -> anyhow::Result<Cpu> {
-    let stat = Stat::read(std::process::id())?;
-    Ok(seconds(stat.own))
+    of_process(std::process::id())
+}
+
+pub(crate) fn of_process(process: u32) -> anyhow::Result<Cpu> {
+    Ok(seconds(Stat::read(process)?.own))
 }
 
 /// What a process and its children have used, those that have ended included.
@@ -71,13 +74,8 @@ pub(crate) fn of_machine() -> anyhow::Result<Cpu> {
     Ok(seconds(busy))
 }
 
-/// The most memory that this process ever had resident, in megabytes.
-pub(crate) fn peak_memory() -> anyhow::Result<f64> {
-    peak_memory_of("self")
-}
-
-/// The same of another process, as long as it runs.
-pub(crate) fn peak_memory_of(process: &str) -> anyhow::Result<f64> {
+/// The most memory that a process ever had resident, in megabytes.
+pub(crate) fn peak_memory(process: u32) -> anyhow::Result<f64> {
     let text = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kilobytes = line.and_then(|line| line.split_whitespace().next());

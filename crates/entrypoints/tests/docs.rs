@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory as _;
+use clap::{CommandFactory as _, Parser as _};
 use domain::failure::Failure;
-use entrypoints::cli::Cli;
+use entrypoints::cli::{Cli, Command};
+use serde_json::Value;
 
 const RUNBOOK: &str = "docs/runbook.md";
 
@@ -279,6 +280,76 @@ fn settings(text: &str) -> Vec<&str> {
             has_prefix("SALLA_") || has_prefix("OTEL_") || *word == "DATABASE_URL"
         })
         .collect()
+}
+
+/// What is set and nothing reads would be set in vain.
+#[test]
+fn every_setting_that_is_deployed_is_one_of_the_program() {
+    let sources: Vec<String> = files("crates/entrypoints/src")
+        .iter()
+        .map(|path| read(path))
+        .collect();
+    let read_by_us: BTreeSet<&str> = sources.iter().flat_map(|text| settings(text)).collect();
+    let mut found = 0;
+    for path in files("deploy") {
+        for name in settings(&read(&path)) {
+            assert!(read_by_us.contains(name), "{path}: nothing reads {name}");
+            found += 1;
+        }
+    }
+    assert!(found > 20, "only {found} settings were found");
+}
+
+#[test]
+fn the_manifest_for_kubernetes_starts_the_program_and_probes_what_it_serves() {
+    let manifest = read("deploy/kubernetes/worker.yaml");
+    let parts: Vec<Value> = manifest
+        .split("\n---\n")
+        .map(|part| serde_saphyr::from_str(part).expect("it is YAML"))
+        .collect();
+    let [deployment, policy] = &parts[..] else {
+        panic!("there are {} parts", parts.len());
+    };
+    let spec = &deployment["spec"]["template"]["spec"];
+    let container = &spec["containers"][0];
+    let arguments = container["args"].as_array().expect("arguments");
+    let arguments = arguments
+        .iter()
+        .map(|argument| argument.as_str().expect("a text"));
+    let parsed = Cli::try_parse_from(std::iter::once("salla-sync").chain(arguments));
+    let Command::Work(work) = parsed.expect("these are arguments of ours").command else {
+        panic!("it starts a worker");
+    };
+    let served = work.listen.expect("it is observed").port();
+    let port = &container["ports"][0];
+    assert_eq!(port["containerPort"], served);
+    let annotations = &deployment["spec"]["template"]["metadata"]["annotations"];
+    assert_eq!(annotations["prometheus.io/port"], served.to_string());
+    assert_eq!(policy["spec"]["ingress"][0]["ports"][0]["port"], served);
+    let served_by_us = read("crates/web/src/observed.rs");
+    for probe in ["livenessProbe", "readinessProbe"] {
+        let request = &container[probe]["httpGet"];
+        assert_eq!(request["port"], port["name"], "{probe}");
+        let path = request["path"].as_str().expect("a path");
+        assert!(served_by_us.contains(&format!("\"{path}\"")), "{path}");
+    }
+    // One name for the pool of nodes, for the budget of its address, and for what is labelled.
+    let group = &spec["nodeSelector"]["egress-group"];
+    let variables = container["env"].as_array().expect("variables");
+    let named = variables
+        .iter()
+        .find(|variable| variable["name"] == "SALLA_SYNC_EGRESS_GROUP");
+    assert_eq!(named.expect("the group is set")["value"], *group);
+    let selected = &deployment["spec"]["selector"]["matchLabels"];
+    assert_eq!(selected["egress-group"], *group);
+    assert_eq!(
+        deployment["spec"]["template"]["metadata"]["labels"],
+        *selected
+    );
+    assert_eq!(
+        policy["spec"]["podSelector"]["matchLabels"]["app"],
+        selected["app"]
+    );
 }
 
 #[test]

@@ -21,14 +21,18 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/aws")
 }
 
-/// The template as JSON: cfn-lint reads the short forms of its functions.
 fn template() -> Value {
+    template_in("template.yaml")
+}
+
+/// A template as JSON: cfn-lint reads the short forms of its functions.
+fn template_in(file: &str) -> Value {
     let read = "import json, sys, cfnlint.decode\n\
                 template, _ = cfnlint.decode.decode(sys.argv[1])\n\
                 print(json.dumps(template))";
     let output = Command::new(installed().join("venv/bin/python"))
         .args(["-c", read])
-        .arg(folder().join("template.yaml"))
+        .arg(folder().join(file))
         .output()
         .expect("Python runs");
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -137,6 +141,73 @@ fn no_role_may_do_anything_to_everything() {
     for (name, logs) in of_type(&template, "AWS::Logs::LogGroup") {
         assert!(!logs["RetentionInDays"].is_null(), "{name}");
     }
+}
+
+/// Salla counts by address, so two ways out would be two groups under one name.
+#[test]
+fn every_function_of_an_egress_group_leaves_from_the_one_address() {
+    let template = template_in("egress.yaml");
+    let nats = of_type(&template, "AWS::EC2::NatGateway");
+    let addresses = of_type(&template, "AWS::EC2::EIP");
+    assert_eq!((nats.len(), addresses.len()), (1, 1));
+    let (nat, address) = (&nats["Nat"], &addresses["Address"]);
+    assert_eq!(
+        nat["AllocationId"],
+        json!({"Fn::GetAtt": ["Address", "AllocationId"]})
+    );
+    assert_eq!(address["Domain"], "vpc");
+
+    let routes = of_type(&template, "AWS::EC2::Route");
+    let associations = of_type(&template, "AWS::EC2::SubnetRouteTableAssociation");
+    let way_out_of = |subnet: &Value| {
+        let association = associations
+            .values()
+            .find(|found| found["SubnetId"] == *subnet);
+        let table = &association.expect("the subnet has routes")["RouteTableId"];
+        let ways: Vec<_> = routes
+            .values()
+            .filter(|route| route["RouteTableId"] == *table)
+            .collect();
+        assert_eq!(ways.len(), 1, "{subnet}: {ways:?}");
+        assert_eq!(ways[0]["DestinationCidrBlock"], "0.0.0.0/0");
+        (*ways[0]).clone()
+    };
+    let handed_out = &template["Outputs"]["SubnetIds"]["Value"]["Fn::Join"][1];
+    let handed_out = handed_out.as_array().expect("subnets");
+    assert_eq!(handed_out.len(), 2);
+    for subnet in handed_out {
+        let way = way_out_of(subnet);
+        assert_eq!(way["NatGatewayId"], json!({"Ref": "Nat"}), "{subnet}");
+    }
+    // The way out itself needs one.
+    let way = way_out_of(&nat["SubnetId"]);
+    assert_eq!(way["GatewayId"], json!({"Ref": "Gateway"}));
+    assert_eq!(
+        template["Outputs"]["Address"]["Value"],
+        json!({"Ref": "Address"})
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_network_is_created_in_two_zones_and_nobody_can_connect_to_it() {
+    let server = Server::start(Kind::MiniStack, None, &[]);
+    let templates = folder();
+    let created = script(
+        "network.py",
+        &[&server.url(), &*templates.to_string_lossy()],
+    )
+    .await;
+    let created: Value = serde_json::from_str(&created).expect("it is JSON");
+    assert_eq!(
+        created,
+        json!({
+            "subnets": [
+                {"zone": "eu-central-1a", "network": "10.42.1.0/24"},
+                {"zone": "eu-central-1b", "network": "10.42.2.0/24"},
+            ],
+            "opened": [],
+        })
+    );
 }
 
 /// A zip file with a program that is the real function.

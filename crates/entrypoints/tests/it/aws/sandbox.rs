@@ -40,12 +40,24 @@ struct Waiting {
 struct Runtime {
     waiting: Mutex<VecDeque<Waiting>>,
     arrived: Notify,
+    /// The process has asked for its first event.
+    is_ready: Notify,
     invoked: Mutex<Option<oneshot::Sender<Ended>>>,
 }
 
 pub(crate) struct Sandbox {
     runtime: Arc<Runtime>,
     child: Child,
+    /// By the machine's monotonic clock.
+    began: Duration,
+}
+
+/// Another build of the function than the tests' own, such as the one that is deployed.
+const FUNCTION: &str = "SALLA_SYNC_LAMBDA";
+
+/// Whether the function is one that is deployed, and not the tests' own.
+pub(crate) fn is_as_deployed() -> bool {
+    std::env::var_os(FUNCTION).is_some()
 }
 
 impl Sandbox {
@@ -74,7 +86,9 @@ impl Sandbox {
         let url = service.database.url();
         let mut command = support::program(&service.simulator, &url, &[]);
         // The same settings for another program.
-        let mut function = Command::new(env!("CARGO_BIN_EXE_lambda"));
+        let function = std::env::var_os(FUNCTION);
+        let mut function =
+            Command::new(function.unwrap_or_else(|| env!("CARGO_BIN_EXE_lambda").into()));
         function.env_clear();
         for (name, value) in command.get_envs() {
             function.env(name, value.expect("it is set"));
@@ -94,10 +108,30 @@ impl Sandbox {
             function.stderr(Stdio::null());
         }
         command.stdout(Stdio::null());
+        let began = SystemClock::real().monotonic();
         Self {
             runtime,
             child: function.spawn().expect("the function starts"),
+            began,
         }
+    }
+
+    /// Waits until the process asks for its first event: how long that took, and how much of the
+    /// processor.
+    #[cfg(target_os = "linux")]
+    pub(crate) async fn ready(&mut self) -> (Duration, Duration) {
+        let clock = SystemClock::real();
+        tokio::select! {
+            () = self.runtime.is_ready.notified() => {}
+            () = clock.sleep(Duration::from_secs(60)) => panic!("the function asks for no event"),
+        }
+        let took = clock.monotonic().saturating_sub(self.began);
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // The name in brackets may hold anything; what follows it is regular.
+        let (_, rest) = stat.rsplit_once(')').unwrap();
+        let ticks = |at| -> u64 { rest.split_whitespace().nth(at).unwrap().parse().unwrap() };
+        // Linux counts in hundredths of a second, whatever its own clock does.
+        (took, Duration::from_millis(10 * (ticks(11) + ticks(12))))
     }
 
     /// Invokes the function and ends its process if it takes longer than `time`, which begins
@@ -150,6 +184,7 @@ impl Drop for Sandbox {
 }
 
 async fn next(State(runtime): State<Arc<Runtime>>) -> (HeaderMap, Json<Value>) {
+    runtime.is_ready.notify_one();
     let waiting = loop {
         let first = runtime.waiting.lock().unwrap().pop_front();
         match first {

@@ -6,6 +6,7 @@ use database::PostgresRecords;
 use domain::failure::Failure;
 use domain::resource::Resource;
 use importer::ports::changed_records::{ChangedRecord, ChangedRecords as _, RecordNow};
+use importer::ports::clock::{Clock as _, SystemClock};
 use importer::ports::landing::{DetailOutcome, LandedDetail};
 use importer::ports::merchants::Merchants as _;
 use importer::ports::platform::Records;
@@ -62,7 +63,7 @@ async fn listed(shop: &Shop) -> Vec<ChangedRecord> {
 }
 
 fn now() -> jiff::Timestamp {
-    jiff::Timestamp::now()
+    SystemClock::real().now()
 }
 
 fn order(id: i64, outcome: DetailOutcome) -> RecordNow {

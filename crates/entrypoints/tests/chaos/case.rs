@@ -6,6 +6,7 @@ use std::time::Duration;
 use database::testing::{FreezingProxy, TestDatabase};
 use domain::failure::{Disconnection, Failure};
 use importer::import::Outcome;
+use importer::ports::clock::{Clock as _, SystemClock};
 
 use crate::forgotten;
 use crate::plan::{DriftEnd, Plan};
@@ -90,7 +91,7 @@ async fn endless(plan: &Plan, service: &Service) -> String {
     };
     loop {
         let before = service.simulator.api_requests();
-        tokio::time::sleep(patience).await;
+        SystemClock::real().sleep(patience).await;
         let requests = service.simulator.api_requests();
         if requests == before {
             return format!("it is stuck after {requests} requests");

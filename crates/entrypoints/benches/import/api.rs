@@ -133,7 +133,9 @@ async fn prepare(simulator: &Simulator, url: &str) -> anyhow::Result<String> {
 
 fn serve(simulator: &Simulator, url: &str) -> anyhow::Result<Process> {
     let mut child = Command::new(env!("CARGO_BIN_EXE_salla-sync"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--with-worker"])
+        // The log says where it listens.
+        .args(["--log", "info", "serve"])
+        .args(["--listen", "127.0.0.1:0", "--with-worker"])
         .env("DATABASE_URL", url)
         .env("SALLA_SYNC_KEY", KEY)
         .env("SALLA_API_URL", simulator.api_url())

@@ -91,9 +91,10 @@ async fn a_program_that_is_killed_anywhere_loses_and_doubles_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_programs_one_works_and_the_other_says_so() {
-    // Salla's limits make it last for minutes.
+    // Two thousand details, not a hundred of them at a time, last until both others are done.
     let mut scenario = small(2_000);
     scenario.app_age = AppAge::FullDetails;
+    scenario.latency.fixed_ms = 1_000;
     let service = present_day(scenario).await;
     let mut first = program(&service, &["import"]).spawn().expect("it starts");
     service.simulator.until_requests(10).await;

@@ -365,3 +365,24 @@ async fn the_doors_respond_and_what_is_no_event_of_ours_is_refused() {
     let depth = opened.unwrap().depth().await.unwrap();
     assert_eq!((depth.dead, depth.ready, depth.in_flight), (1, 0, 0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_two_have_at_once_is_worked_on_by_one_of_them() {
+    let (service, cloud, run) = long_import().await;
+    let mut one = Sandbox::start(&service, &cloud).await;
+    let mut other = Sandbox::start(&service, &cloud).await;
+    let (event, handle) = first_message(&cloud, &mut one).await;
+    let time = Duration::from_secs(6);
+    let (first, second) = tokio::join!(one.invoke(event.clone(), time), other.invoke(event, time));
+    for (ended, sandbox) in [(first, &mut one), (second, &mut other)] {
+        match ended {
+            Ended::Answered(_) => {}
+            Ended::TimedOut => *sandbox = Sandbox::start(&service, &cloud).await,
+            Ended::Refused(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(claims(&service, run.id).await, 1);
+    let queue = names(QueueName::HistoricalSync).queue;
+    delete(&cloud.aws, &queue, &handle).await;
+    work_off(&service, &cloud, &mut one, run.id, time).await;
+}

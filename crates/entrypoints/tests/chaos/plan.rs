@@ -90,13 +90,6 @@ impl Plan {
         self.scenario.lists.orders.total_off >= FAR_OFF
     }
 
-    /// Whether Salla's number of orders is off. It is put right when the shop comes to rest: a
-    /// window whose number was too low by two looks unchanged then if two orders are gone.
-    pub(crate) fn counts_orders_wrongly(&self) -> bool {
-        let orders = &self.scenario.lists.orders;
-        orders.total_off != 0 || orders.total_jitter != 0
-    }
-
     /// Whether orders come to light that no list shows to be new.
     pub(crate) fn drifts_silently(&self) -> bool {
         self.scenario.drift.orders.silent_inserts

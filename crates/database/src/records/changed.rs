@@ -5,10 +5,9 @@ use std::time::Duration;
 use domain::failure::Failure;
 use domain::order::Version;
 use domain::resource::Resource;
-use domain::run::RunId;
 use domain::shop::MerchantId;
 use importer::ports::changed_records::{ChangedRecord, RecordNow};
-use importer::ports::landing::{LandedDetail, RunLease, WalkedPage};
+use importer::ports::landing::{LandedDetail, WalkedPage};
 use importer::ports::records::Turn;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
@@ -23,6 +22,7 @@ use crate::landing::pages::{NewRows, Workplace, land_records};
 use crate::landing::parse_resource;
 use crate::landing::vanished::{Vanished, land_vanished};
 use crate::lease::HeldRun;
+use crate::records::turn::AnyRun;
 use crate::records::{alone, turn};
 
 /// A hold that ends later than it could was given while a clock was ahead. Of two workers at
@@ -137,34 +137,12 @@ const SHOWN_RUN: &str = "
     JOIN salla_sync.sync_runs r ON r.id = s.run_id
     WHERE s.merchant_id = $1";
 
-#[derive(sqlx::FromRow)]
-struct ShownRun {
-    id: Uuid,
-    number: i64,
-    keep_raw: bool,
-    fencing: i64,
-    is_secured: bool,
-}
-
 async fn shown_run(tx: &mut PgConnection, merchant: MerchantId) -> Result<HeldRun, Trouble> {
-    let run: ShownRun = sqlx::query_as(SHOWN_RUN)
+    let run: AnyRun = sqlx::query_as(SHOWN_RUN)
         .bind(merchant.0)
         .fetch_one(tx)
         .await?;
-    Ok(HeldRun {
-        lease: RunLease {
-            run: RunId(run.id),
-            merchant,
-            fencing: run.fencing,
-        },
-        merchant,
-        number: run.number,
-        keep_raw: run.keep_raw,
-        has_open_rejections: true,
-        has_altered_records: true,
-        rewrites: false,
-        is_secured: run.is_secured,
-    })
+    Ok(run.held(merchant))
 }
 
 /// From here on the counts are the shop's, which loses records as well, and no more those of one

@@ -64,13 +64,33 @@ const RUNS: &str = "
            row_security_active('salla_sync.source_records') AS is_secured
     FROM salla_sync.sync_runs WHERE merchant_id = $1";
 
+/// A run that something counts for although it is not worked on.
 #[derive(sqlx::FromRow)]
-struct AnyRun {
+pub(super) struct AnyRun {
     id: Uuid,
     number: i64,
     keep_raw: bool,
     fencing: i64,
     is_secured: bool,
+}
+
+impl AnyRun {
+    pub(super) fn held(self, merchant: MerchantId) -> HeldRun {
+        HeldRun {
+            lease: RunLease {
+                run: RunId(self.id),
+                merchant,
+                fencing: self.fencing,
+            },
+            merchant,
+            number: self.number,
+            keep_raw: self.keep_raw,
+            has_open_rejections: true,
+            has_altered_records: true,
+            rewrites: false,
+            is_secured: self.is_secured,
+        }
+    }
 }
 
 /// All runs of a shop. What is landed again counts for the run that met it, as if it
@@ -80,22 +100,7 @@ pub(crate) async fn runs(
     merchant: MerchantId,
 ) -> Result<HashMap<i64, HeldRun>, Trouble> {
     let runs: Vec<AnyRun> = sqlx::query_as(RUNS).bind(merchant.0).fetch_all(tx).await?;
-    let runs = runs.into_iter().map(|run| {
-        let held = HeldRun {
-            lease: RunLease {
-                run: RunId(run.id),
-                merchant,
-                fencing: run.fencing,
-            },
-            merchant,
-            number: run.number,
-            keep_raw: run.keep_raw,
-            has_open_rejections: true,
-            has_altered_records: true,
-            rewrites: false,
-            is_secured: run.is_secured,
-        };
-        (run.number, held)
-    });
+    let runs = runs.into_iter();
+    let runs = runs.map(|run| (run.number, run.held(merchant)));
     Ok(runs.collect())
 }

@@ -117,17 +117,17 @@ async fn of_two_programs_one_works_and_the_other_says_so() {
     first.wait().expect("it can be waited for");
 }
 
-/// Something takes no longer than that, unless the machine is busy with something else; but
-/// it is not three times in a row.
-pub(crate) async fn within_two_seconds(mut once: impl AsyncFnMut() -> Duration) {
+/// Something takes no longer than the limit, unless the machine is busy with something else;
+/// but it is not three times in a row.
+pub(crate) async fn within(limit: Duration, mut once: impl AsyncFnMut() -> Duration) {
     let mut all = Vec::new();
     while all.len() < 3 {
         all.push(once().await);
-        if all.last() < Some(&Duration::from_secs(2)) {
+        if all.last() < Some(&limit) {
             return;
         }
     }
-    panic!("it takes longer than two seconds: {all:?}");
+    panic!("it takes longer than {limit:?}: {all:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,7 +135,7 @@ async fn an_interrupt_stops_within_two_seconds_and_says_how_to_go_on() {
     let mut scenario = small(2_000);
     scenario.latency.fixed_ms = 400;
     let service = present_day(scenario).await;
-    within_two_seconds(async || {
+    within(Duration::from_secs(2), async || {
         let before = service.simulator.ledger().requests;
         let child = program(&service, &["import"]).spawn().expect("it starts");
         service.simulator.until_requests(before + 10).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use salla_simulator::{AppAge, Scenario};
 use tokio::time::Instant;
 
-use crate::process::{finish_and_compare, present_day, program, run, within_two_seconds};
+use crate::process::{finish_and_compare, present_day, program, run, within};
 use crate::service::TestService;
 use crate::truth::small;
 
@@ -145,7 +145,7 @@ async fn waiting_can_be_interrupted() {
     let service = present_day(shop()).await;
     killed_elsewhere(&service, "1 hour").await;
     for stop in [libc::SIGINT, libc::SIGTERM] {
-        within_two_seconds(async || {
+        within(Duration::from_secs(2), async || {
             let mut second = Talking::start(&service, &["import"]);
             second.until_it_says("Waiting");
             let told = Instant::now();

@@ -1,11 +1,13 @@
 //! Webhooks: tokens, removals and changes, genuine and forged, twice, late and in any order.
 
+use std::time::Duration;
+
 use domain::shop::MerchantId;
 use jiff::{SignedDuration, Timestamp};
 use salla_simulator::{AppAge, Disorder, Original, Scenario, Strategy, Webhook};
 
 use super::served::{FORMER, SECRET, Served, one, until};
-use crate::process::{present_day, program, run, within_two_seconds};
+use crate::process::{present_day, program, run, within};
 use crate::service::TestService;
 use crate::truth::small;
 
@@ -42,7 +44,7 @@ async fn tokens_are_confirmed_at_once() {
     scenario.latency.fixed_ms = 2_000;
     let service = present_day(scenario).await;
     let served = Served::start(&service, &["--with-worker"]).await;
-    within_two_seconds(async || {
+    within(Duration::from_secs(1), async || {
         let webhook = authorized(&service, &tokens(&service), now(&service));
         let began = tokio::time::Instant::now();
         assert_eq!(served.signed().send(&webhook).await.unwrap(), 200);

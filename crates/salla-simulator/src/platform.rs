@@ -23,7 +23,7 @@ pub(crate) struct Platform {
     pub(crate) grants: Mutex<Grants>,
     pub(crate) ledger: Mutex<Ledger>,
     pub(crate) addresses: Mutex<AddressLimiter>,
-    /// Tells of every request that the ledger has counted.
+    /// Notifies of every request that the ledger has counted.
     pub(crate) arrivals: Notify,
     scenario: RwLock<Arc<Scenario>>,
     shops: RwLock<Vec<Arc<SimulatedShop>>>,

@@ -151,7 +151,7 @@ impl Simulator {
         self.platform.api_requests()
     }
 
-    /// Returns once the ledger counts so many requests.
+    /// Returns once the ledger counts this number of requests.
     pub async fn until_requests(&self, number: u64) {
         self.until(|| self.ledger().requests >= number).await;
     }

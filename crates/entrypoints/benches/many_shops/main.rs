@@ -6,12 +6,12 @@
 //! - `--workers N` processes on one database, behind one address
 //! - `--kill-one-after SECONDS` ends one of them without warning, and shows for how long each
 //!   of its runs stood still
-//! - `--whole N` imports the customers and products of only so many shops, and of the others
+//! - `--whole N` imports the customers and products of only N shops, and of the others
 //!   the orders alone
-//! - `--patience SECONDS` ends it when nothing has arrived for so long
+//! - `--patience SECONDS` ends it when nothing has arrived for that time
 //! - `--connections N` to PostgreSQL for each worker
 //!
-//! Where the machine is too slow for all that the budgets of so many shops allow, a SHARE
+//! Where the machine is too slow for all that the budgets of all shops allow, a SHARE
 //! of them, such as 0.5, still shows whether each shop gets what is its own.
 //!
 //! The simulator runs at real pace. It, each worker and PostgreSQL are processes of their own,

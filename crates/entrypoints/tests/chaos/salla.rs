@@ -363,7 +363,7 @@ pub(crate) fn drift(draw: &mut Draw, scenario: &Scenario, months: u16, end: Drif
 }
 
 /// The customer who makes up for a deleted one appears in the middle of the list, and nothing
-/// tells of it (decision 8). The program only promises to see that where one page shows the
+/// shows it (decision 8). The program only promises to see that where one page shows the
 /// whole list, or when it reads all of it again. Salla lists customers by when they signed up,
 /// so it does not happen there.
 fn fits_one_page(scenario: &Scenario) -> bool {

@@ -1,4 +1,4 @@
-//! Waiting for what no event tells of.
+//! Waiting for what no event announces.
 
 use std::time::Duration;
 

@@ -220,7 +220,7 @@ impl SallaClient {
         });
         let answer = match answer.await {
             Err(Failure::TooLarge { what }) => {
-                tracing::warn!(id, what, "a record is set aside");
+                tracing::warn!(id, what, "a record is rejected");
                 Some(Answer {
                     record: translate::too_large(id),
                     version: asked_at,

@@ -25,8 +25,9 @@ use crate::lease::HeldRun;
 use crate::records::turn::AnyRun;
 use crate::records::{alone, turn};
 
-/// A hold that ends later than it could was given while a clock was ahead. Of two workers at
-/// once, the second finds the hold of the first.
+/// A hold that ends much later than it could was given while a clock was ahead. Clocks of workers
+/// may differ a little, and of two at once the second may have looked at its clock first: it finds
+/// the hold of the other.
 const TAKE: &str = "
     WITH marked AS (
         SELECT DISTINCT merchant_id FROM salla_sync.changed_records
@@ -37,7 +38,7 @@ const TAKE: &str = "
         JOIN salla_sync.connections c
           ON c.merchant_id = m.id AND c.is_current AND c.state <> 'DISCONNECTED'
         WHERE (m.changes_held_until IS NULL OR m.changes_held_until <= $1
-               OR m.changes_held_until > $1 + make_interval(secs => $2))
+               OR m.changes_held_until > $1 + make_interval(secs => $2) + interval '1 minute')
           AND EXISTS (
               SELECT FROM salla_sync.sync_runs r
               WHERE r.merchant_id = m.id AND r.state = 'COMPLETED'

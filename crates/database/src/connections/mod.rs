@@ -6,6 +6,7 @@ mod details;
 mod keyring;
 mod parking;
 mod refresh;
+mod refresh_tokens;
 mod retrying;
 mod rotating;
 mod rows;

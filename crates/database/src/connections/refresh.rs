@@ -5,7 +5,7 @@ use domain::connection_change::ConnectionChangeKind;
 use domain::failure::{Disconnection, Failure};
 use importer::ports::connections::{
     BETWEEN_EARLY_REFRESHES, BeginRefresh, Connection, ConnectionId, ConnectionState,
-    MAX_PRESENTATIONS, Presentation, RefreshIntent, Tokens,
+    MAX_PRESENTATIONS, Presentation, Presented, RefreshIntent, Tokens,
 };
 use jiff::{SignedDuration, Timestamp};
 use jiff_sqlx::ToSqlx;
@@ -14,8 +14,9 @@ use uuid::Uuid;
 
 use crate::connections::changes;
 use crate::connections::keyring::Keyring;
+use crate::connections::refresh_tokens::{self, Known, count, remember, take_back};
 use crate::connections::rows::{ConnectionRow, SEAL_FORMAT, seal, select_connection};
-use crate::connections::storing::{leave_check, load, remember_refresh, successor};
+use crate::connections::storing::{leave_check, load, successor};
 use crate::failure::Trouble;
 use crate::transaction::begin_durable;
 
@@ -52,10 +53,22 @@ pub(crate) async fn begin(
     if let Some(newer) = successor(&mut tx, keyring, id).await? {
         return Ok(BeginRefresh::Superseded(Box::new(newer)));
     }
-    let state = row.state()?;
+    let (state, tried_at) = (row.state()?, row.tried_at());
+    let tokens = row.decrypt(keyring)?.tokens;
+    let known = refresh_tokens::known(&mut tx, &tokens).await?;
+    if let Some(presented) = forgotten(state, known, now) {
+        let intent = RefreshIntent {
+            id: known.intent.unwrap_or(intent.id),
+            times: presented.times,
+            ..intent
+        };
+        write_intent(&mut tx, &intent, presented.since).await?;
+        tx.commit().await?;
+        return Ok(BeginRefresh::InFlight(presented));
+    }
     let times = match (state, presentation) {
         (ConnectionState::Disconnected { why }, _) => return Err(Failure::Disconnected(why).into()),
-        (ConnectionState::Active, Presentation::Early) if is_too_soon(row.tried_at(), now) => {
+        (ConnectionState::Active, Presentation::Early) if is_too_soon(tried_at, now) => {
             return Ok(BeginRefresh::TooSoon);
         }
         (ConnectionState::Active, Presentation::Early | Presentation::Needed) => 1,
@@ -78,12 +91,32 @@ pub(crate) async fn begin(
     if is_elsewhere {
         return Ok(BeginRefresh::NotAdopted);
     }
-    let stored = row.decrypt(keyring)?;
-    remember_refresh(&mut tx, id, &stored.tokens, now).await?;
     let granted = RefreshIntent { times, ..intent };
+    remember(&mut tx, (id, granted.version), &tokens, now).await?;
+    count(&mut tx, &tokens, &granted).await?;
     write_intent(&mut tx, &granted, now).await?;
     tx.commit().await?;
     Ok(BeginRefresh::Granted(granted))
+}
+
+/// The presentation that the row of the connection knows nothing of, because it was set back.
+/// Its process may still bring the response.
+fn forgotten(state: ConnectionState, known: Known, now: Timestamp) -> Option<Presented> {
+    let times = match known.is_replaced {
+        true => MAX_PRESENTATIONS,
+        false => known.times,
+    };
+    let (counted, since) = match state {
+        ConnectionState::Active => (0, now),
+        ConnectionState::Refreshing(presented) => (presented.times, presented.since),
+        ConnectionState::Disconnected { .. } => return None,
+    };
+    let is_lost = false;
+    (times > counted).then_some(Presented {
+        since,
+        times,
+        is_lost,
+    })
 }
 
 async fn write_intent(
@@ -160,7 +193,7 @@ async fn write(
         .await?;
     let sealed = seal(keyring, id, (version, salla_id), tokens)?;
     leave_check(&mut tx, keyring).await?;
-    remember_refresh(&mut tx, id, tokens, now).await?;
+    remember(&mut tx, (id, version), tokens, now).await?;
     let written = sqlx::query(WRITE)
         .bind(id.0)
         .bind(over)
@@ -204,7 +237,11 @@ pub(crate) async fn abandon(
     intent: &RefreshIntent,
     now: Timestamp,
 ) -> Result<(), Trouble> {
-    end(pool, ABANDON, intent, now).await
+    let mut tx = begin_durable(pool).await?;
+    take_back(&mut tx, intent).await?;
+    end(&mut tx, ABANDON, intent, now).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Reports that no answer came.
@@ -213,24 +250,25 @@ pub(crate) async fn lose(
     intent: &RefreshIntent,
     now: Timestamp,
 ) -> Result<(), Trouble> {
-    end(pool, LOSE, intent, now).await
+    let mut tx = begin_durable(pool).await?;
+    end(&mut tx, LOSE, intent, now).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 async fn end(
-    pool: &PgPool,
+    tx: &mut PgConnection,
     sql: &'static str,
     intent: &RefreshIntent,
     now: Timestamp,
 ) -> Result<(), Trouble> {
-    let mut tx = begin_durable(pool).await?;
     sqlx::query(sql)
         .bind(intent.connection.0)
         .bind(intent.version)
         .bind(intent.id)
         .bind(now.to_sqlx())
-        .execute(&mut *tx)
+        .execute(tx)
         .await?;
-    tx.commit().await?;
     Ok(())
 }
 

@@ -5,12 +5,12 @@ use domain::failure::Disconnection;
 use importer::ports::connections::{ConnectionState, MAX_PRESENTATIONS};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
 
 use crate::connections::changes;
 use crate::connections::keyring::Keyring;
+use crate::connections::refresh_tokens::known;
 use crate::connections::rows::{ConnectionRow, select_connection};
-use crate::connections::storing::is_newest_refresh;
 use crate::failure::Trouble;
 use crate::transaction::begin_durable;
 
@@ -61,9 +61,11 @@ pub(crate) async fn retry(
     let Some(row) = row else {
         return Ok(Retried::Unknown);
     };
-    let (id, times) = (row.id, row.presentations());
-    let (state, is_usable) = read(&mut tx, keyring, row).await?;
-    let retried = decide(state, times, is_usable);
+    let (id, counted) = (row.id, row.presentations());
+    let stored = row.decrypt(keyring)?;
+    let known = known(&mut tx, &stored.tokens).await?;
+    let is_usable = stored.tokens.refresh.is_some() && !known.is_replaced;
+    let retried = decide(stored.state, counted.max(known.times), is_usable);
     if retried == Retried::Granted {
         sqlx::query(RETRY)
             .bind(id)
@@ -77,28 +79,14 @@ pub(crate) async fn retry(
     Ok(retried)
 }
 
-/// In which state the connection is, and whether its refresh token could still serve.
-async fn read(
-    tx: &mut PgConnection,
-    keyring: &Keyring,
-    row: ConnectionRow,
-) -> Result<(ConnectionState, bool), Trouble> {
-    let stored = row.decrypt(keyring)?;
-    let is_usable = match &stored.tokens.refresh {
-        Some(token) => is_newest_refresh(tx, stored.id, token).await?,
-        None => false,
-    };
-    Ok((stored.state, is_usable))
-}
-
-fn decide(state: ConnectionState, times: i16, is_usable: bool) -> Retried {
+fn decide(state: ConnectionState, times: u8, is_usable: bool) -> Retried {
     match state {
         ConnectionState::Active | ConnectionState::Refreshing(_) => Retried::Serves,
         ConnectionState::Disconnected {
             why: Disconnection::RefreshLost,
         } => match is_usable {
             false => Retried::Spent,
-            true if times >= i16::from(MAX_PRESENTATIONS) => Retried::Exhausted,
+            true if times >= MAX_PRESENTATIONS => Retried::Exhausted,
             true => Retried::Granted,
         },
         ConnectionState::Disconnected { why } => Retried::Refused(why),

@@ -123,8 +123,8 @@ impl ConnectionRow {
     }
 
     /// How often the refresh token may have been presented.
-    pub(crate) fn presentations(&self) -> i16 {
-        self.refresh_presentations
+    pub(crate) fn presentations(&self) -> u8 {
+        u8::try_from(self.refresh_presentations).unwrap_or(u8::MAX)
     }
 
     pub(crate) fn state(&self) -> Result<ConnectionState, Failure> {
@@ -134,8 +134,7 @@ impl ConnectionRow {
             ("REFRESHING", Some(since)) => Some(ConnectionState::Refreshing(Presented {
                 since: since.to_jiff(),
                 // A version of the program that counts nothing presents a token once.
-                times: u8::try_from(self.refresh_presentations)
-                    .map_or(u8::MAX, |times| times.max(1)),
+                times: self.presentations().max(1),
                 is_lost: self.refresh_lost_at.is_some(),
             })),
             ("DISCONNECTED", _) => why().map(|why| ConnectionState::Disconnected { why }),

@@ -13,6 +13,7 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::connections::changes;
 use crate::connections::keyring::{KeyMismatch, Keyring};
+use crate::connections::refresh_tokens::{refresh_hash, remember};
 use crate::connections::rows::{ConnectionRow, SEAL_FORMAT, seal, select_connection};
 use crate::failure::{Trouble, database_failure};
 use crate::transaction::begin_durable;
@@ -47,53 +48,6 @@ const BY_FINGERPRINT: &str = select_connection!("WHERE fingerprint = $1");
 const BY_REFRESH_TOKEN: &str = select_connection!(
     "WHERE id = (SELECT connection_id FROM salla_sync.refresh_tokens WHERE hash = $1)"
 );
-
-const ADD_REFRESH_TOKEN: &str = "
-    INSERT INTO salla_sync.refresh_tokens (hash, connection_id, stored_at) VALUES ($1, $2, $3)
-    ON CONFLICT (hash) DO NOTHING";
-
-fn refresh_hash(token: &SecretString) -> Vec<u8> {
-    let mut sha = Sha256::new_with_prefix(b"salla-sync refresh token 1\n");
-    sha.update(token.expose_secret());
-    sha.finalize().to_vec()
-}
-
-/// Remembers the refresh token of a connection for ever.
-pub(crate) async fn remember_refresh(
-    connection: &mut PgConnection,
-    id: ConnectionId,
-    tokens: &Tokens,
-    now: Timestamp,
-) -> Result<(), Trouble> {
-    let Some(token) = &tokens.refresh else {
-        return Ok(());
-    };
-    sqlx::query(ADD_REFRESH_TOKEN)
-        .bind(refresh_hash(token))
-        .bind(id.0)
-        .bind(now.to_sqlx())
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-const NEWEST_REFRESH_TOKEN: &str = "
-    SELECT hash FROM salla_sync.refresh_tokens WHERE connection_id = $1
-    ORDER BY stored_at DESC LIMIT 1";
-
-/// Whether nothing is known of a token that took this one's place. Older versions of the
-/// program have kept no account.
-pub(crate) async fn is_newest_refresh(
-    connection: &mut PgConnection,
-    id: ConnectionId,
-    token: &SecretString,
-) -> Result<bool, Trouble> {
-    let newest: Option<Vec<u8>> = sqlx::query_scalar(NEWEST_REFRESH_TOKEN)
-        .bind(id.0)
-        .fetch_optional(connection)
-        .await?;
-    Ok(newest.is_none_or(|newest| newest == refresh_hash(token)))
-}
 
 async fn holder_of(
     connection: &mut PgConnection,
@@ -130,7 +84,7 @@ pub(crate) async fn open(
         .bind(&fingerprint)
         .fetch_one(&mut *tx)
         .await?;
-    remember_refresh(&mut tx, ConnectionId(row.id), given, now).await?;
+    remember(&mut tx, (ConnectionId(row.id), 1), given, now).await?;
     // A former connection may have held the refresh token, or another one that is opened at
     // this moment: then nothing is stored here.
     let holder = match &given.refresh {

@@ -116,6 +116,73 @@ async fn a_row_that_goes_back_is_written_again_by_whoever_knows_better() {
     }
 }
 
+/// The account beside the tokens' hashes does not go back with the row.
+#[tokio::test]
+async fn a_row_that_goes_back_makes_no_token_look_unused() {
+    let (db, _, connections) = setup().await;
+    let Connection { id, .. } = connections.open(&tokens("a1", Some("r1"))).await.unwrap();
+    let begin = |presentation| connections.begin_refresh(id, 1, at(0), presentation);
+    let in_flight = |begun| match begun {
+        BeginRefresh::InFlight(presented) => presented,
+        other => panic!("{other:?}"),
+    };
+    go_back(
+        &db,
+        "CREATE TABLE public.before AS TABLE salla_sync.connections",
+    )
+    .await;
+
+    // What was taken back was not presented.
+    let intent = granted(begin(Presentation::Needed).await.unwrap());
+    go_back(&db, BACK).await;
+    connections.abandon_refresh(&intent).await.unwrap();
+    granted(begin(Presentation::Needed).await.unwrap());
+
+    // Once, and the last time.
+    for times in [1, 2] {
+        go_back(&db, BACK).await;
+        let early = in_flight(begin(Presentation::Early).await.unwrap());
+        assert_eq!((early.times, early.is_lost), (times, false));
+        let known = connections.load(id).await.unwrap().state;
+        assert_eq!(known, ConnectionState::Refreshing(early));
+        let seen = Some(early);
+        let last = begin(Presentation::Last { seen }).await.unwrap();
+        match times {
+            1 => assert_eq!(granted(last).times, 2),
+            _ => assert_eq!(in_flight(last).times, 2),
+        }
+    }
+}
+
+/// A process that knows no better has only the row, whose token another one has replaced.
+#[tokio::test]
+async fn a_token_that_was_replaced_is_not_presented_again() {
+    let (db, _, connections) = setup().await;
+    let Connection { id, .. } = connections.open(&tokens("a1", Some("r1"))).await.unwrap();
+    go_back(
+        &db,
+        "CREATE TABLE public.before AS TABLE salla_sync.connections",
+    )
+    .await;
+    let begin = |presentation| connections.begin_refresh(id, 1, at(0), presentation);
+    let intent = granted(begin(Presentation::Needed).await.unwrap());
+    let pair = tokens("a2", Some("r2"));
+    let newer = connections.complete_refresh(&intent, &pair).await.unwrap();
+    go_back(&db, BACK).await;
+    for _ in 0..2 {
+        let begun = begin(Presentation::Needed).await.unwrap();
+        assert!(
+            matches!(begun, BeginRefresh::InFlight(seen) if seen.times == 2),
+            "{begun:?}"
+        );
+    }
+    // The process that has the pair brings it.
+    let restored = connections.restore(&newer, 1).await.unwrap();
+    assert_eq!(restored.state, ConnectionState::Active);
+    let begun = connections.begin_refresh(id, 2, at(0), Presentation::Needed);
+    assert_eq!(granted(begun.await.unwrap()).times, 1);
+}
+
 const BACK: &str = "
     UPDATE salla_sync.connections c SET version = b.version, state = b.state,
         access_token = b.access_token, refresh_token = b.refresh_token,

@@ -13,6 +13,7 @@ mod template;
 mod worker;
 
 use std::process::Command;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use aws::Aws;
 use aws::sqs::QueueNames;
@@ -28,6 +29,7 @@ pub(crate) const PREFIX: &str = "salla-sync";
 pub(crate) struct Cloud {
     pub(crate) server: Server,
     pub(crate) aws: Aws,
+    ahead: AtomicI64,
 }
 
 impl Cloud {
@@ -38,13 +40,24 @@ impl Cloud {
         for name in QueueName::ALL {
             create(&aws, &names(name), QueueSettings::of(name)).await;
         }
-        Self { server, aws }
+        Self {
+            server,
+            aws,
+            ahead: AtomicI64::new(0),
+        }
     }
 
     /// Lets the queues' time pass, which is the machine's and `ahead` seconds.
     pub(crate) fn set_ahead(&self, ahead: i64) {
+        self.ahead.store(ahead, Ordering::Relaxed);
+        self.go_on();
+    }
+
+    /// Lets as much of the queues' time pass as of the machine's.
+    pub(crate) fn go_on(&self) {
         let now = SystemClock::real().now().as_millisecond();
-        self.server.set_clock(now + ahead * 1_000);
+        let ahead = self.ahead.load(Ordering::Relaxed) * 1_000;
+        self.server.set_clock(now + ahead);
     }
 
     /// How the program finds it.

@@ -94,6 +94,35 @@ async fn a_shop_that_loses_orders_all_the_time_is_imported_in_one_go() {
     }
 }
 
+/// Wherever deletions fall: what is read besides, the closing checks included, is at most twice
+/// the window.
+#[tokio::test(start_paused = true)]
+async fn deletions_in_a_window_cost_at_most_the_window_twice() {
+    for days in [30, 90] {
+        let quiet = shop(days, PER_DAY, Shape::Full);
+        completed(run(&quiet, &Arc::default()).await);
+        let (pages, requests) = (
+            (days * PER_DAY) as u64 / PER_PAGE as u64,
+            list_requests(&quiet),
+        );
+        for deletions in [1, 2, 3, 4] {
+            for at in (1..requests + 2).step_by(requests as usize / 6) {
+                for from in 0..3 {
+                    let (shop, store) = (shop(days, PER_DAY, Shape::Full), Arc::default());
+                    for n in 0..deletions {
+                        shop.change_at(at + 2 * n, move |orders| delete(orders, 5 * from + n));
+                    }
+                    completed(run(&shop, &store).await);
+                    let when = format!("{deletions} deletions in {pages} pages from {at} on");
+                    assert_all_are_there(&store, &shop, &when);
+                    let again = list_requests(&shop).saturating_sub(requests);
+                    assert!(again <= 2 * pages, "{when}: {again} pages again");
+                }
+            }
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_shop_that_changes_in_every_way_is_imported_in_one_go() {
     for shape in [Shape::Full, Shape::Header] {

@@ -12,8 +12,8 @@ use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::retry::persistently;
-use crate::runs::new_id;
+use crate::error::persistently;
+use crate::ids::new_id;
 
 /// [`ApiTokens`] on PostgreSQL.
 #[derive(Clone, Debug)]

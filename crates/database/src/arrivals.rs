@@ -13,9 +13,9 @@ use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::failure::Trouble;
-use crate::retry::persistently;
-use crate::runs::new_id;
+use crate::error::Trouble;
+use crate::error::persistently;
+use crate::ids::new_id;
 use crate::transaction::begin_durable;
 
 /// [`Arrivals`] and [`Consents`] on PostgreSQL.

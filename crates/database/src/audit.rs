@@ -11,8 +11,8 @@ use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::retry::persistently;
-use crate::runs::new_id;
+use crate::error::persistently;
+use crate::ids::new_id;
 
 /// [`Audit`] on PostgreSQL.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use domain::failure::{DatabaseCause, Failure};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::connect::Database;
-use crate::failure::database_failure;
+use crate::error::database_failure;
 
 /// The publication. What readers are told to name.
 const PUBLICATION: &str = "salla_sync";

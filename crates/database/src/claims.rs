@@ -16,8 +16,8 @@ use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::failure::Trouble;
-use crate::retry::persistently;
+use crate::error::Trouble;
+use crate::error::persistently;
 use crate::transaction::begin_durable;
 
 /// [`Claims`] on PostgreSQL.

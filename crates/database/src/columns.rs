@@ -1,15 +1,18 @@
 //! Rows as arrays: one statement writes a whole batch, each column bound as one
-//! array, because a statement per row costs thirty times as much.
+//! array, because a statement per row costs thirty times as much. New rows go by COPY: for rows
+//! that are not there it takes two thirds of the server's time for an `INSERT` from arrays.
+
+use std::borrow::Cow;
 
 use domain::instant::SallaInstant;
 use jiff_sqlx::ToSqlx;
-use sqlx::postgres::PgArguments;
-use sqlx::{Arguments, PgConnection};
+use sqlx::encode::IsNull;
+use sqlx::postgres::{PgArgumentBuffer, PgArguments};
+use sqlx::{Arguments, Encode, PgConnection, Postgres};
 
-use crate::copy::CopyRows;
-use crate::failure::Trouble;
-use crate::lease::HeldRun;
+use crate::error::Trouble;
 use crate::refusal::{FailedWrite, is_misfit};
+use crate::transaction::HeldRun;
 
 /// A column's name and the type of one of its values.
 #[derive(Clone, Copy, Debug)]
@@ -125,7 +128,7 @@ macro_rules! columns {
             fn bind(
                 &self,
                 arguments: &mut sqlx::postgres::PgArguments,
-            ) -> Result<(), $crate::failure::Trouble> {
+            ) -> Result<(), $crate::error::Trouble> {
                 $( $crate::columns::add(arguments, &self.$field)?; )+
                 Ok(())
             }
@@ -133,8 +136,8 @@ macro_rules! columns {
             fn copy(
                 &self,
                 row: usize,
-                rows: &mut $crate::copy::CopyRows,
-            ) -> Result<(), $crate::failure::Trouble> {
+                rows: &mut $crate::columns::CopyRows,
+            ) -> Result<(), $crate::error::Trouble> {
                 $( rows.field(&self.$field[row])?; )+
                 Ok(())
             }
@@ -255,6 +258,114 @@ pub(crate) fn instant(at: &SallaInstant) -> jiff_sqlx::Timestamp {
     at.instant.to_sqlx()
 }
 
+/// The signature of the binary format, no flags, no header extension.
+const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
+const NULL: [u8; 4] = (-1_i32).to_be_bytes();
+
+/// The server takes a message into memory as a whole, and one of a megabyte costs it more
+/// in fresh pages than the rows in it.
+const MESSAGE: usize = 64 << 10;
+
+/// Rows in PostgreSQL's binary format, field by field.
+pub(crate) struct CopyRows {
+    buffer: PgArgumentBuffer,
+    fields: i16,
+}
+
+impl CopyRows {
+    fn with_fields(fields: usize) -> Self {
+        let mut buffer = PgArgumentBuffer::default();
+        buffer.extend_from_slice(HEADER);
+        Self {
+            buffer,
+            fields: i16::try_from(fields).unwrap_or(i16::MAX),
+        }
+    }
+
+    fn begin_row(&mut self) {
+        self.buffer.extend_from_slice(&self.fields.to_be_bytes());
+    }
+
+    pub(crate) fn field<'t, T>(&mut self, value: &T) -> Result<(), Trouble>
+    where
+        T: Encode<'t, Postgres>,
+    {
+        let at = self.buffer.len();
+        self.buffer.extend_from_slice(&NULL);
+        let is_null = value
+            .encode_by_ref(&mut self.buffer)
+            .map_err(|error| Trouble::Sql(sqlx::Error::Encode(error)))?;
+        if let IsNull::No = is_null {
+            let begin = at + NULL.len();
+            let length = i32::try_from(self.buffer.len() - begin)
+                .map_err(|error| Trouble::Sql(sqlx::Error::Encode(error.into())))?;
+            self.buffer[at..begin].copy_from_slice(&length.to_be_bytes());
+        }
+        Ok(())
+    }
+}
+
+/// Writes rows that are not there; fails like an `INSERT` when one is. PostgreSQL copies nothing
+/// into a table whose row-level security holds for the session, so there it is an `INSERT`.
+pub(crate) async fn copy<C: Columns>(
+    tx: &mut PgConnection,
+    run: &HeldRun,
+    into: &'static CopyInto,
+    rows: &C,
+) -> Result<(), Trouble> {
+    if rows.count() == 0 {
+        return Ok(());
+    }
+    if run.is_secured {
+        return write(tx, run, &into.insert, rows).await;
+    }
+    let mut binary = CopyRows::with_fields(1 + C::columns().len());
+    for row in 0..rows.count() {
+        binary.begin_row();
+        binary.field(&run.merchant.0)?;
+        rows.copy(row, &mut binary)?;
+    }
+    binary.buffer.extend_from_slice(&TRAILER);
+    let mut copy = tx.copy_in_raw(&into.copy).await?;
+    for message in binary.buffer.chunks(MESSAGE) {
+        copy.send(message).await?;
+    }
+    copy.finish().await?;
+    Ok(())
+}
+
+/// The statements for [`copy`].
+pub(crate) struct CopyInto {
+    copy: String,
+    insert: String,
+}
+
+pub(crate) fn copy_into<C: Columns>(table: &str) -> CopyInto {
+    let names = list(&C::columns(), |c| c.name.to_owned());
+    CopyInto {
+        copy: format!("COPY {table} (merchant_id, {names}) FROM STDIN (FORMAT binary)"),
+        insert: insert::<C>(table),
+    }
+}
+
+/// What a nullable text column takes.
+pub(crate) type OptionalText<'a> = Option<Cow<'a, str>>;
+
+/// PostgreSQL's text cannot hold the character U+0000, which JSON can. It is left
+/// out here; the raw record keeps it.
+pub(crate) fn storable(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        Cow::Owned(text.replace('\0', ""))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+pub(crate) fn optional(text: &Option<String>) -> OptionalText<'_> {
+    text.as_deref().map(storable)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,5 +389,21 @@ mod tests {
              ON CONFLICT (merchant_id, id) DO UPDATE SET name = excluded.name \
              WHERE (t.name) IS DISTINCT FROM (excluded.name)"
         );
+    }
+
+    #[test]
+    fn fields_carry_their_length_and_nulls_none() {
+        let mut rows = CopyRows::with_fields(2);
+        rows.begin_row();
+        rows.field(&"ab").unwrap();
+        rows.field(&None::<i64>).unwrap();
+        let expected = [0, 2, 0, 0, 0, 2, b'a', b'b', 255, 255, 255, 255];
+        assert_eq!(rows.buffer[HEADER.len()..], expected);
+    }
+
+    #[test]
+    fn only_null_characters_are_left_out() {
+        assert_eq!(storable("a\0ب\0"), "aب");
+        assert!(matches!(storable("متجر"), Cow::Borrowed("متجر")));
     }
 }

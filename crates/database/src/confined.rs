@@ -4,7 +4,7 @@
 use domain::shop::MerchantId;
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
 
-use crate::failure::Trouble;
+use crate::error::Trouble;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Transactions {

@@ -15,8 +15,8 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::connections::{KeyMismatch, Keyring, leave_check};
-use crate::failure::Trouble;
-use crate::retry::persistently;
+use crate::error::Trouble;
+use crate::error::persistently;
 use crate::transaction::begin_durable;
 
 /// [`Contacts`] on PostgreSQL.

@@ -12,7 +12,7 @@ use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::retry::persistently;
+use crate::error::persistently;
 
 /// [`EventTickets`] on PostgreSQL.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use domain::failure::{DatabaseCause, Failure};
 use sqlx::AssertSqlSafe;
 
 use crate::connect::Database;
-use crate::failure::database_failure;
+use crate::error::database_failure;
 
 const ENCODING: &str = "
     SELECT current_setting('server_encoding'), quote_ident(current_database())";

@@ -12,7 +12,7 @@ use domain::shop::MerchantId;
 use jiff::SignedDuration;
 
 use crate::connect::Database;
-use crate::failure::database_failure;
+use crate::error::database_failure;
 
 /// Whether a version lies in the future, as SQL. The clock is read for each row, once its
 /// lock is held: others go on landing meanwhile. Their clocks may be ahead of the database's

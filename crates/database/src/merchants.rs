@@ -19,8 +19,8 @@ use uuid::Uuid;
 
 use crate::confined::Transactions;
 use crate::connections::{changes, parse_disconnection};
-use crate::failure::Trouble;
-use crate::retry::persistently;
+use crate::error::Trouble;
+use crate::error::persistently;
 use crate::transaction::begin_durable;
 
 /// [`Merchants`] on PostgreSQL.

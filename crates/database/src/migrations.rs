@@ -15,7 +15,7 @@ use sqlx::migrate::{Migrate as _, MigrateError, Migration, Migrator};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqlSafeStr as _};
 
 use crate::connect::Database;
-use crate::failure::{cause, database_failure, reason};
+use crate::error::{cause, database_failure, reason};
 use crate::session;
 use prerequisites::Prerequisites;
 use waiting::{Step, Waiting};

@@ -15,8 +15,8 @@ use importer::ports::runs::{Run, StoredProgress};
 use sqlx::types::Json;
 
 use crate::confined::Transactions;
-use crate::landing::{parse_code, parse_resource};
-use crate::retry::persistently;
+use crate::error::persistently;
+use crate::ids::{parse_code, parse_resource};
 use crate::runs::rows::{RunRow, select_runs};
 
 /// [`Overview`] on PostgreSQL.

@@ -15,7 +15,7 @@ use jiff::SignedDuration;
 use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 
-use crate::retry::persistently;
+use crate::error::persistently;
 
 /// [`RateLimits`] on PostgreSQL.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use sqlx::postgres::{PgArguments, PgDatabaseError};
 
-use crate::failure::{Trouble, reason};
+use crate::error::{Trouble, reason};
 
 /// Rows that the database did not take.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::confined::Transactions;
 use crate::connect::Database;
-use crate::failure::database_failure;
+use crate::error::database_failure;
 use crate::session;
 
 const CREATE: &str = include_str!("../roles/create.sql");

@@ -8,8 +8,8 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{Connection as _, Executor as _, PgPool};
 
-use crate::failure::is_cancelled;
-use crate::retry::{is_alive, may_have_frozen, promptly};
+use crate::error::is_cancelled;
+use crate::error::{is_alive, may_have_frozen, promptly};
 use crate::runs::claims::end_frozen;
 use crate::sockets;
 

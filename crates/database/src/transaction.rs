@@ -1,11 +1,15 @@
-//! Transactions that may be dropped in the middle of a `COPY`, and those that must be durable.
+//! Transactions that may be dropped in the middle of a `COPY`, those that must be durable, and
+//! the fencing check that every write for a run begins with.
 
 use std::ops::{Deref, DerefMut};
 
+use domain::failure::Failure;
+use domain::shop::MerchantId;
+use importer::ports::landing::RunLease;
 use sqlx::pool::PoolConnection;
 use sqlx::{Executor as _, PgConnection, PgPool, Postgres};
 
-use crate::failure::Trouble;
+use crate::error::Trouble;
 
 /// A transaction whose commit survives a crash of the server whatever the database, the role
 /// or the server says about `synchronous_commit`: what is sent to Salla afterwards cannot be
@@ -76,6 +80,81 @@ impl Drop for CopyTransaction {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take() {
             drop(connection.detach());
+        }
+    }
+}
+
+/// A run that was found to be held under the caller's fencing number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeldRun {
+    pub(crate) lease: RunLease,
+    pub(crate) merchant: MerchantId,
+    pub(crate) number: i64,
+    pub(crate) keep_raw: bool,
+    /// Spares a batch the search for rejections that it might resolve.
+    pub(crate) has_open_rejections: bool,
+    /// Spares a batch the search for rows that somebody else changed.
+    pub(crate) has_altered_records: bool,
+    /// Rows are to be written although the texts are the same, because they are read
+    /// in another way now.
+    pub(crate) rewrites: bool,
+    /// The session is neither the tables' owner nor exempt from row-level security, so it may
+    /// copy nothing into them.
+    pub(crate) is_secured: bool,
+}
+
+#[derive(sqlx::FromRow)]
+pub(crate) struct HeldRow {
+    number: i64,
+    keep_raw: bool,
+    has_open_rejections: bool,
+    has_altered_records: bool,
+    is_secured: bool,
+}
+
+/// Holds the run's key against a claim until the transaction ends. A key-share lock
+/// is enough: it keeps out the FOR UPDATE of a claim and lets heartbeats and the
+/// counters of parallel landings pass, which a share lock would deadlock with. What the
+/// transaction writes to salla is no alteration by somebody else.
+macro_rules! held_run {
+    () => {
+        "SELECT r.number, r.keep_raw,
+             EXISTS (SELECT FROM salla_sync.rejected_records x
+                     WHERE x.merchant_id = r.merchant_id AND x.resolved_at IS NULL)
+                 AS has_open_rejections,
+             EXISTS (SELECT FROM salla_sync.altered_records a
+                     WHERE a.merchant_id = r.merchant_id) AS has_altered_records,
+             row_security_active('salla_sync.source_records') AS is_secured,
+             set_config('salla_sync.landing', 'on', true)
+         FROM salla_sync.sync_runs r
+         WHERE r.id = $1 AND r.merchant_id = $2 AND r.fencing = $3 AND r.state = 'IN_PROGRESS'
+         FOR KEY SHARE OF r"
+    };
+}
+pub(crate) use held_run;
+
+pub(crate) async fn hold(tx: &mut PgConnection, lease: RunLease) -> Result<HeldRun, Trouble> {
+    let row: Option<HeldRow> = sqlx::query_as(held_run!())
+        .bind(lease.run.0)
+        .bind(lease.merchant.0)
+        .bind(lease.fencing)
+        .fetch_optional(tx)
+        .await?;
+    let row = row.ok_or(Failure::LeaseLost)?;
+    Ok(row.held(lease))
+}
+
+impl HeldRow {
+    pub(crate) fn held(&self, lease: RunLease) -> HeldRun {
+        HeldRun {
+            lease,
+            merchant: lease.merchant,
+            number: self.number,
+            keep_raw: self.keep_raw,
+            has_open_rejections: self.has_open_rejections,
+            has_altered_records: self.has_altered_records,
+            rewrites: false,
+            is_secured: self.is_secured,
         }
     }
 }

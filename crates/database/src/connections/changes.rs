@@ -13,9 +13,9 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::failure::Trouble;
+use crate::error::Trouble;
+use crate::ids::new_id;
 use crate::queue::send_now;
-use crate::runs::new_id;
 
 /// Of a shop's current connection only: what others do means nothing to anybody.
 const NOTE: &str = "

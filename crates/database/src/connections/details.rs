@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sqlx::PgPool;
 use sqlx::types::Json;
 
-use crate::failure::Trouble;
+use crate::error::Trouble;
 
 /// A shop's current connection.
 #[derive(Clone, Debug, PartialEq)]

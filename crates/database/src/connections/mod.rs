@@ -1,6 +1,5 @@
 //! A shop's tokens at rest, and who may present the refresh token.
 
-mod adopting;
 pub(crate) mod changes;
 mod details;
 mod keyring;
@@ -25,14 +24,14 @@ use importer::ports::connections::{
 use jiff::Timestamp;
 use sqlx::PgPool;
 
-pub use adopting::Adopted;
-pub(crate) use adopting::{adopt, foreign};
 pub use details::ConnectionDetails;
 pub use details::KeyUse;
 pub(crate) use details::{details, key_uses};
 pub use keyring::{DerivedKey, KeyMismatch, Keyring, KeyringError};
+pub use parking::Adopted;
 pub use parking::Parked;
 pub(crate) use parking::park;
+pub(crate) use parking::{adopt, foreign};
 pub use retrying::Retried;
 pub use rotating::Rotated;
 pub(crate) use rows::parse_disconnection;
@@ -40,9 +39,9 @@ use storing::BindTo;
 pub use storing::KeyCheck;
 pub(crate) use storing::leave_check;
 
-use crate::failure::Trouble;
-use crate::retry::persistently;
-use crate::runs::new_id;
+use crate::error::Trouble;
+use crate::error::persistently;
+use crate::ids::new_id;
 
 /// [`Connections`] on PostgreSQL.
 #[derive(Clone, Debug)]

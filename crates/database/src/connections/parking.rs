@@ -9,7 +9,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::connections::changes;
-use crate::failure::Trouble;
+use crate::error::Trouble;
 use crate::transaction::begin_durable;
 
 /// A connection that was parked.
@@ -67,4 +67,72 @@ pub(crate) async fn park(
         merchant: merchant.map(MerchantId),
     });
     Ok(parked.collect())
+}
+
+/// A connection that was at home in another database, or parked.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Adopted {
+    /// Salla's number of the shop, where it is known.
+    pub salla_id: Option<i64>,
+    pub name: Option<String>,
+}
+
+/// What failed for want of a home, or because it was parked, counts as connected again. A token
+/// that was presented before its connection was parked is in doubt, as after an answer that was
+/// lost.
+const ADOPT: &str = "
+    UPDATE salla_sync.connections c
+    SET home = salla_sync.home(), bound_at = CASE WHEN c.is_current THEN now() ELSE c.bound_at END,
+        state = CASE WHEN o.state <> 'DISCONNECTED' THEN o.state
+                     WHEN o.refresh_presentations > 0 THEN 'REFRESHING' ELSE 'ACTIVE' END,
+        refresh_started_at = CASE WHEN o.state = 'DISCONNECTED' AND o.refresh_presentations > 0
+                                  THEN now() ELSE o.refresh_started_at END,
+        refresh_lost_at = CASE WHEN o.state = 'DISCONNECTED' AND o.refresh_presentations > 0
+                               THEN now() ELSE o.refresh_lost_at END,
+        disconnected_why = NULL
+    FROM salla_sync.connections o LEFT JOIN salla_sync.merchants m ON m.id = o.merchant_id
+    WHERE c.id = o.id AND ($1::bigint IS NULL OR c.salla_id = $1)
+      AND (c.state <> 'DISCONNECTED' AND c.home <> salla_sync.home()
+           OR c.state = 'DISCONNECTED' AND c.disconnected_why = 'parked' AND c.access_token <> '')
+    RETURNING c.salla_id, m.name, c.id, o.state = 'DISCONNECTED' AS was_parked";
+
+/// Those of them that came from elsewhere.
+const FOREIGN: &str = "
+    SELECT c.salla_id, m.name
+    FROM salla_sync.connections c LEFT JOIN salla_sync.merchants m ON m.id = c.merchant_id
+    WHERE c.state <> 'DISCONNECTED' AND c.home <> salla_sync.home()
+    ORDER BY m.name, c.salla_id";
+
+pub(crate) async fn foreign(pool: &PgPool) -> Result<Vec<Adopted>, Trouble> {
+    Ok(sqlx::query_as(FOREIGN).fetch_all(pool).await?)
+}
+
+#[derive(sqlx::FromRow)]
+struct AdoptedRow {
+    id: Uuid,
+    was_parked: bool,
+    #[sqlx(flatten)]
+    adopted: Adopted,
+}
+
+/// Those of one shop, or all.
+pub(crate) async fn adopt(
+    pool: &PgPool,
+    salla_id: Option<i64>,
+    dry_run: bool,
+    now: Timestamp,
+) -> Result<Vec<Adopted>, Trouble> {
+    let mut tx = begin_durable(pool).await?;
+    let adopted: Vec<AdoptedRow> = sqlx::query_as(ADOPT)
+        .bind(salla_id)
+        .fetch_all(&mut *tx)
+        .await?;
+    for row in adopted.iter().filter(|row| row.was_parked) {
+        changes::note(&mut tx, row.id, ConnectionChangeKind::Recovered, now).await?;
+    }
+    match dry_run {
+        true => tx.rollback().await?,
+        false => tx.commit().await?,
+    }
+    Ok(adopted.into_iter().map(|row| row.adopted).collect())
 }

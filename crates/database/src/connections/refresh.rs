@@ -17,7 +17,7 @@ use crate::connections::keyring::Keyring;
 use crate::connections::refresh_tokens::{self, Known, count, remember, take_back};
 use crate::connections::rows::{ConnectionRow, SEAL_FORMAT, seal, select_connection};
 use crate::connections::storing::{leave_check, load, successor};
-use crate::failure::Trouble;
+use crate::error::Trouble;
 use crate::transaction::begin_durable;
 
 const LOCK: &str = select_connection!("WHERE id = $1 FOR UPDATE");

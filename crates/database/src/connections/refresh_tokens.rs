@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::failure::Trouble;
+use crate::error::Trouble;
 
 pub(crate) fn refresh_hash(token: &SecretString) -> Vec<u8> {
     let mut sha = Sha256::new_with_prefix(b"salla-sync refresh token 1\n");

@@ -11,7 +11,7 @@ use crate::connections::changes;
 use crate::connections::keyring::Keyring;
 use crate::connections::refresh_tokens::known;
 use crate::connections::rows::{ConnectionRow, select_connection};
-use crate::failure::Trouble;
+use crate::error::Trouble;
 use crate::transaction::begin_durable;
 
 /// What became of the wish to present a shop's refresh token all the same.

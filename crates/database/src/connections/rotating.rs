@@ -13,9 +13,9 @@ use crate::connections::keyring::Keyring;
 use crate::connections::rows::{ConnectionRow, SEAL_FORMAT, seal, select_connection};
 use crate::connections::storing::leave_check;
 use crate::contacts::{self, ContactRow};
-use crate::failure::Trouble;
+use crate::error::Trouble;
+use crate::error::persistently;
 use crate::privacy::rotate_secrets;
-use crate::retry::persistently;
 use crate::transaction::begin_durable;
 
 /// Sealed again in one transaction: whoever refreshes one of them waits for no longer.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::connections::keyring::{Binding, KeyMismatch, Keyring, SealedPlace};
-use crate::failure::Trouble;
+use crate::error::Trouble;
 
 #[derive(sqlx::FromRow)]
 pub(crate) struct ConnectionRow {

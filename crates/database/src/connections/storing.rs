@@ -15,7 +15,7 @@ use crate::connections::changes;
 use crate::connections::keyring::{KeyMismatch, Keyring};
 use crate::connections::refresh_tokens::{refresh_hash, remember};
 use crate::connections::rows::{ConnectionRow, SEAL_FORMAT, seal, select_connection};
-use crate::failure::{Trouble, database_failure};
+use crate::error::{Trouble, database_failure};
 use crate::transaction::begin_durable;
 
 /// A plain hash is safe here although the database may be read by others: Salla's

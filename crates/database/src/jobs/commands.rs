@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool};
 
 use crate::confined::Transactions;
-use crate::failure::Trouble;
+use crate::error::Trouble;
 use crate::jobs::{is_on_its_way, overview, send};
 use crate::runs::catching_up::latest_finished_id;
 use crate::runs::claims::{by_id, create_or_join_in, in_spite_of_frozen, lock, take_turns};

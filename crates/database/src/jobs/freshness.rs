@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::connect::Database;
-use crate::failure::{Trouble, database_failure};
+use crate::error::{Trouble, database_failure};
 
 /// A shop has its own moment in the period, by a hash of its id. It is due when that moment has
 /// passed since its latest run began or ended and since it was last taken; a time that lies in

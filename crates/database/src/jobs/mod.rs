@@ -24,10 +24,11 @@ use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool};
 
 use crate::confined::Transactions;
-use crate::failure::Trouble;
+use crate::error::Trouble;
+use crate::error::persistently;
+use crate::ids::new_id;
 use crate::queue::{body, send_now};
-use crate::retry::persistently;
-use crate::runs::{endings, new_id};
+use crate::runs::endings;
 pub use freshness::ShopsFreshness;
 
 /// [`Jobs`] on PostgreSQL, with the queue in the same database.

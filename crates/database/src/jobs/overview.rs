@@ -7,7 +7,7 @@ use importer::ports::runs::{Run, ShopSummary};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::failure::Trouble;
+use crate::error::Trouble;
 use crate::runs::rows::{RunRow, select_runs};
 
 const BY_ID: &str = select_runs!("WHERE r.id = $1");

@@ -15,11 +15,11 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::confined::Transactions;
-use crate::failure::Trouble;
+use crate::error::Trouble;
 use crate::future::{LONGEST_WAIT, lease_lasts};
+use crate::ids::new_id;
 use crate::jobs::commands::start;
 use crate::jobs::{overview, send};
-use crate::runs::new_id;
 
 const LOST: &str = "
     SELECT held.id FROM unnest($1::uuid[], $2::bigint[]) AS held (id, fencing)

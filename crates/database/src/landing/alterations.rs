@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use domain::resource::Resource;
 use sqlx::PgConnection;
 
-use crate::failure::Trouble;
-use crate::lease::HeldRun;
+use crate::error::Trouble;
+use crate::transaction::HeldRun;
 
 const ALTERED: &str = "
     SELECT salla_id FROM salla_sync.altered_records

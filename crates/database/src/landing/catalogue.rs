@@ -9,12 +9,12 @@ use domain::resource::Resource;
 use importer::ports::platform::{Decoded, Records};
 use jiff_sqlx::Timestamp;
 
+use crate::columns::{OptionalText, optional, storable};
 use crate::columns::{columns, instant, upsert, write};
-use crate::failure::Trouble;
-use crate::landing::batch::{Found, ListRecord};
-use crate::landing::listed::land_simple;
-use crate::landing::pages::Workplace;
-use crate::text::{OptionalText, optional, storable};
+use crate::error::Trouble;
+use crate::landing::context::Workplace;
+use crate::landing::list_batch::land_simple;
+use crate::landing::list_batch::{Found, ListRecord};
 
 columns! {
     struct CategoryColumns<'a> from &'a Category {

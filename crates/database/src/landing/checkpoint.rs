@@ -11,9 +11,9 @@ use sqlx::PgConnection;
 use sqlx::postgres::PgArguments;
 
 use crate::columns::{Columns, add, array_literal, columns, rows_from_arrays};
-use crate::failure::Trouble;
+use crate::error::Trouble;
 use crate::landing::counters::Cursor;
-use crate::lease::{HeldRow, HeldRun, held_run};
+use crate::transaction::{HeldRow, HeldRun, held_run};
 
 /// A page that had not landed before.
 pub(crate) struct Fresh<'a> {

@@ -9,9 +9,9 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use crate::failure::Trouble;
-use crate::landing::sources::Verdict;
-use crate::lease::HeldRun;
+use crate::error::Trouble;
+use crate::landing::versions::Verdict;
+use crate::transaction::HeldRun;
 
 /// What one landing adds to the run's counters.
 #[derive(Clone, Default)]

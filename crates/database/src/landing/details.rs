@@ -10,18 +10,18 @@ use importer::ports::platform::Decoded;
 use jiff::Timestamp;
 use sqlx::PgPool;
 
-use crate::failure::Trouble;
+use crate::error::Trouble;
+use crate::landing::context::{NewRows, Workplace};
 use crate::landing::counters::{Cursor, record};
 use crate::landing::isolation::{Care, Lands, land_each};
 use crate::landing::orders::{ReadFrom, WholeOrder, land_whole};
-use crate::landing::pages::{NewRows, Workplace};
 use crate::landing::raw::Press;
 use crate::landing::rejections::{
     ORDER_DETAIL, ORDER_ITEMS, Rejected, reject, reject_customers, resolve_by_row,
 };
-use crate::landing::sources::{Incoming, land_gone};
+use crate::landing::versions::{Incoming, land_gone};
 use crate::landing::{order_lines, pending};
-use crate::lease::hold;
+use crate::transaction::hold;
 
 pub(crate) async fn land(
     pool: &PgPool,

@@ -9,10 +9,10 @@ use domain::rejection::{Rejection, RejectionCode};
 use sqlx::postgres::PgArguments;
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 
-use crate::failure::Trouble;
-use crate::landing::pages::Workplace;
+use crate::error::Trouble;
+use crate::error::shortly;
+use crate::landing::context::Workplace;
 use crate::refusal::{Refusal, TableName};
-use crate::retry::shortly;
 
 /// How a batch is landed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,17 +11,15 @@
 //! them, which is then done again as a whole.
 
 mod alterations;
-mod batch;
 mod catalogue;
 mod checkpoint;
-mod contents;
+pub(crate) mod context;
 pub(crate) mod counters;
 mod customers;
 pub(crate) mod details;
 mod entries;
 pub(crate) mod isolation;
-mod listed;
-mod new_sources;
+mod list_batch;
 mod order_columns;
 mod order_lines;
 mod orders;
@@ -30,8 +28,8 @@ mod pending;
 mod products;
 pub(crate) mod raw;
 pub(crate) mod rejections;
-mod sources;
-pub(crate) mod vanished;
+pub(crate) mod tombstones;
+mod versions;
 
 use std::sync::Arc;
 
@@ -46,10 +44,8 @@ use importer::ports::landing::{
 use importer::ports::platform::Page;
 use sqlx::PgPool;
 
+use crate::error::{persistently, persistently_at_length};
 use crate::landing::isolation::rejecting;
-use crate::retry::{persistently, persistently_at_length};
-
-pub(crate) use rejections::{parse_code, parse_resource};
 
 /// [`Landing`] on PostgreSQL.
 #[derive(Clone, Debug)]
@@ -130,7 +126,7 @@ impl Landing for PostgresLanding {
         let now = self.clock.now();
         persistently_at_length(&self.clock, "removing what Salla no longer lists", || {
             rejecting(move |care| {
-                vanished::bury(&self.pool, lease, (resource, ids), version, now, care)
+                tombstones::bury(&self.pool, lease, (resource, ids), version, now, care)
             })
         })
         .await
@@ -139,7 +135,7 @@ impl Landing for PostgresLanding {
     async fn clear_leftovers(&self, lease: RunLease) -> Result<(), Failure> {
         let now = self.clock.now();
         persistently_at_length(&self.clock, "clearing what vanished records left", || {
-            rejecting(move |care| vanished::clear_leftovers(&self.pool, lease, now, care))
+            rejecting(move |care| tombstones::clear_leftovers(&self.pool, lease, now, care))
         })
         .await
     }

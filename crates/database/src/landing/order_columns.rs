@@ -9,11 +9,11 @@ use rust_decimal::Decimal;
 use sqlx::PgConnection;
 
 use crate::columns::{Columns, columns, insert, instant, list, write};
-use crate::copy::{CopyInto, copy, copy_into};
-use crate::failure::Trouble;
+use crate::columns::{CopyInto, copy, copy_into};
+use crate::columns::{OptionalText, optional, storable};
+use crate::error::Trouble;
 use crate::landing::orders::WholeOrder;
-use crate::lease::HeldRun;
-use crate::text::{OptionalText, optional, storable};
+use crate::transaction::HeldRun;
 
 columns! {
     /// What headers and details both tell.

@@ -7,13 +7,13 @@ use domain::order::{OrderDiscount, OrderItem};
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
 
+use crate::columns::{CopyInto, copy, copy_into};
+use crate::columns::{OptionalText, optional, storable};
 use crate::columns::{columns, upsert, write};
-use crate::copy::{CopyInto, copy, copy_into};
-use crate::failure::Trouble;
+use crate::error::Trouble;
 use crate::landing::entries::{place_all, remove_behind, remove_behind_in};
 use crate::landing::orders::WholeOrder;
-use crate::lease::HeldRun;
-use crate::text::{OptionalText, optional, storable};
+use crate::transaction::HeldRun;
 
 columns! {
     /// A line with its order and its place in it.

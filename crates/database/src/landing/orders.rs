@@ -8,16 +8,16 @@ use domain::resource::Resource;
 use importer::ports::landing::PendingDetail;
 use importer::ports::platform::{Decoded, Records};
 
-use crate::failure::Trouble;
+use crate::error::Trouble;
 use crate::landing::alterations::{altered, clear_untold, mended};
-use crate::landing::batch::{Found, ListRecord, press};
-use crate::landing::listed::{Damage, by_id, damaged_orders};
+use crate::landing::context::{NewRows, Workplace};
+use crate::landing::list_batch::{Damage, by_id, damaged_orders};
+use crate::landing::list_batch::{Found, ListRecord, press};
 use crate::landing::order_columns::{
     copy_whole, upsert_below_header, upsert_headers, upsert_whole,
 };
-use crate::landing::pages::{NewRows, Workplace};
 use crate::landing::rejections::{ORDER_DETAIL, ORDER_HEADER, ORDER_ITEMS, resolve};
-use crate::landing::sources::{self, Incoming, Verdict};
+use crate::landing::versions::{self, Incoming, Verdict};
 use crate::landing::{customers, order_lines, pending};
 
 /// An order with its items, wherever they came from.
@@ -84,10 +84,10 @@ async fn land_headers(
     }
     let (resource, run) = (Resource::Orders, place.run);
     let what = (resource, place.new_rows);
-    let verdicts = sources::land_listed(place.tx, &run, what, headers).await?;
+    let verdicts = versions::land_listed(place.tx, &run, what, headers).await?;
     place.tally.count_records(resource, &verdicts);
     place.tally.landed.loaded +=
-        sources::count_loaded(place.tx, &run, resource, headers, &verdicts).await?;
+        versions::count_loaded(place.tx, &run, resource, headers, &verdicts).await?;
     let news = |v: &Verdict| v.changed() && !v.below_other;
     let no_news: Vec<i64> = verdicts
         .iter()
@@ -138,11 +138,11 @@ pub(crate) async fn land_whole(
         return Ok(());
     }
     let (resource, run) = (Resource::Orders, place.run);
-    let verdicts = sources::land_whole(place.tx, &run, place.new_rows, orders).await?;
+    let verdicts = versions::land_whole(place.tx, &run, place.new_rows, orders).await?;
     place.tally.count_records(resource, &verdicts);
     place.tally.count_details(&verdicts);
     place.tally.landed.loaded +=
-        sources::count_loaded(place.tx, &run, resource, orders, &verdicts).await?;
+        versions::count_loaded(place.tx, &run, resource, orders, &verdicts).await?;
     write_rows(place, orders, &verdicts, from).await?;
     // Nothing was due for an order of which nothing was known.
     let complete = verdicts.iter().filter(|v| !v.lacks_details && !v.is_new());

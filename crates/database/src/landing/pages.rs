@@ -1,69 +1,25 @@
 //! Landing whole list pages.
 
+use crate::landing::context::NewRows;
+use crate::landing::context::Workplace;
+use crate::landing::context::outside_walks;
 use domain::catalogue::{Category, Product};
 use domain::customer::Customer;
-use domain::order::{Order, OrderStatus, Version};
+use domain::order::{Order, OrderStatus};
 use domain::resource::Resource;
-use domain::run::WindowId;
 use importer::ports::landing::{Changes, Landed, RunLease, WalkedPage};
-use importer::ports::platform::{Page, Pagination, Records};
+use importer::ports::platform::Page;
 use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool};
 
-use crate::failure::Trouble;
-use crate::landing::batch::{ListRecord, Sorted};
+use crate::error::Trouble;
 use crate::landing::checkpoint::{Beginning, begin_pages};
 use crate::landing::counters::{Cursor, Tally, record};
 use crate::landing::isolation::{Care, land_each};
-use crate::landing::raw::Press;
+use crate::landing::list_batch::{ListRecord, Sorted};
 use crate::landing::rejections::{Rejected, reject, reject_customers};
-use crate::lease::{HeldRun, hold};
 use crate::transaction::CopyTransaction;
-
-/// What every kind of record needs while it lands.
-pub(crate) struct Workplace<'t> {
-    pub(crate) tx: &'t mut PgConnection,
-    pub(crate) run: HeldRun,
-    pub(crate) press: Press,
-    pub(crate) tally: Tally,
-    pub(crate) now: Timestamp,
-    pub(crate) new_rows: NewRows,
-    pub(crate) care: Care,
-}
-
-impl<'t> Workplace<'t> {
-    pub(crate) fn new(
-        tx: &'t mut PgConnection,
-        run: HeldRun,
-        now: Timestamp,
-        new_rows: NewRows,
-        care: Care,
-    ) -> Result<Self, Trouble> {
-        Ok(Self {
-            press: Press::new(run.keep_raw)?,
-            tally: Tally::default(),
-            tx,
-            run,
-            now,
-            new_rows,
-            care,
-        })
-    }
-}
-
-/// How to write the rows of records that were not known so far.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NewRows {
-    /// Nobody but us writes these tables, so the rows are not there; copying them
-    /// in without looking costs half as much.
-    Absent,
-    /// The same, and no record of the batch was known: there is no version to compare and no
-    /// row to lock. All or none: a batch that locked known rows first and added new ones then
-    /// would not take its locks in the order of ids.
-    AbsentForAll,
-    /// Somebody has put rows there by hand.
-    MayExist,
-}
+use crate::transaction::hold;
 
 pub(crate) async fn land(
     pool: &PgPool,
@@ -109,22 +65,6 @@ async fn land_within(
         record(place.tx, &place.run, &mut place.tally, cursor, now).await?;
     }
     Ok(place.tally.landed)
-}
-
-/// Records that no walk has listed, as a page; walk 0 stands for that.
-pub(crate) fn outside_walks(
-    records: Records,
-    version: Version,
-    pagination: Pagination,
-) -> WalkedPage {
-    WalkedPage {
-        window: WindowId(0),
-        walk: 0,
-        page: pagination.current_page,
-        pagination,
-        version,
-        records,
-    }
 }
 
 /// Lands orders that no walk has listed.

@@ -4,8 +4,8 @@ use importer::ports::landing::{PendingDetail, RunLease};
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 
-use crate::failure::Trouble;
-use crate::lease::{HeldRun, hold};
+use crate::error::Trouble;
+use crate::transaction::{HeldRun, hold};
 
 /// An order whose detail this run has set aside is not asked for again: another run
 /// may try.

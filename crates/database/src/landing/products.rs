@@ -10,14 +10,14 @@ use jiff_sqlx::Timestamp;
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
 
+use crate::columns::{OptionalText, optional, storable};
 use crate::columns::{array_literal, columns, instant, upsert, write};
-use crate::failure::Trouble;
-use crate::landing::batch::{Found, ListRecord};
+use crate::error::Trouble;
+use crate::landing::context::Workplace;
 use crate::landing::entries::{place_all, remove_behind, remove_behind_in};
-use crate::landing::listed::{Due, land_simple};
-use crate::landing::pages::Workplace;
-use crate::lease::HeldRun;
-use crate::text::{OptionalText, optional, storable};
+use crate::landing::list_batch::{Due, land_simple};
+use crate::landing::list_batch::{Found, ListRecord};
+use crate::transaction::HeldRun;
 
 columns! {
     struct ProductColumns<'a> from &'a Product {

@@ -1,10 +1,11 @@
 //! Records that could not be understood: set aside, counted, and resolved once they
 //! load.
 
+use crate::ids::parse_code;
+use crate::ids::parse_resource;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use domain::failure::{DatabaseCause, Failure};
 use domain::order::Version;
 use domain::rejection::{Rejection, RejectionCode};
 use domain::resource::Resource;
@@ -16,13 +17,13 @@ use sha2::{Digest, Sha256};
 use sqlx::postgres::PgArguments;
 use sqlx::{PgConnection, PgPool};
 
+use crate::columns::storable;
 use crate::columns::{Columns, add, columns, rows_from_arrays};
-use crate::failure::Trouble;
+use crate::error::Trouble;
 use crate::future::falsely_newer;
-use crate::landing::pages::Workplace;
-use crate::landing::sources::Incoming;
-use crate::lease::HeldRun;
-use crate::text::storable;
+use crate::landing::context::Workplace;
+use crate::landing::versions::Incoming;
+use crate::transaction::HeldRun;
 
 pub(crate) const ORDER_HEADER: &str = "order_header";
 pub(crate) const ORDER_DETAIL: &str = "order_detail";
@@ -317,22 +318,4 @@ pub(crate) async fn tally(pool: &PgPool, lease: RunLease) -> Result<Vec<Rejectio
         });
     }
     Ok(tallies)
-}
-
-pub(crate) fn parse_resource(text: &str) -> Result<Resource, Failure> {
-    Resource::parse(text).ok_or_else(|| unknown("resource", text))
-}
-
-pub(crate) fn parse_code(text: &str) -> Result<RejectionCode, Failure> {
-    RejectionCode::ALL
-        .into_iter()
-        .find(|code| code.as_str() == text)
-        .ok_or_else(|| unknown("rejection code", text))
-}
-
-fn unknown(what: &str, name: &str) -> Failure {
-    Failure::Database {
-        what: format!("the database holds the {what} {name}, which this version does not know"),
-        cause: DatabaseCause::Setup,
-    }
 }

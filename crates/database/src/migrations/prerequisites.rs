@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use sqlx::migrate::Migration;
 
 use super::{SCHEMAS, with_sql};
-use crate::failure::database_failure;
+use crate::error::database_failure;
 
 #[derive(Debug, sqlx::FromRow)]
 struct Schema {

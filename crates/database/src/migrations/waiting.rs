@@ -10,7 +10,7 @@ use sqlx::{Executor as _, PgConnection, PgPool};
 
 use super::{apply, failed};
 use crate::connect::Database;
-use crate::failure::{database_failure, is_deadlock, is_lock_timeout};
+use crate::error::{database_failure, is_deadlock, is_lock_timeout};
 
 /// For how long workers may be blocked by a try.
 const EACH_TRY: &str = "SET lock_timeout = '2s'";

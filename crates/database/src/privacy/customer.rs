@@ -8,13 +8,14 @@ use importer::ports::records::Turn;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use serde::Serialize;
+use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
 
 use crate::connections::Keyring;
-use crate::failure::Trouble;
+use crate::error::Trouble;
 use crate::landing::raw::{Press, decompress};
-use crate::privacy::{forgotten, mentions};
-use crate::records::turn;
+use crate::privacy::forgotten;
+use crate::records::exclusive;
 
 /// What was changed, or would be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -87,7 +88,7 @@ pub(crate) async fn forget(
     now: Timestamp,
 ) -> Result<Turn<ForgetCounts>, Trouble> {
     let mut tx = pool.begin().await?;
-    if let Some(holder) = turn::take(&mut tx, merchant).await? {
+    if let Some(holder) = exclusive::take(&mut tx, merchant).await? {
         return Ok(Turn::Held(holder));
     }
     let secret = forgotten::ensure_secret(&mut tx, keyring, now).await?;
@@ -148,7 +149,7 @@ impl Whom {
                 .await?;
         }
         let numbers = (self.customer, self.stand_in);
-        let (notifications, dead_letters) = mentions::clear(tx, self.merchant, numbers).await?;
+        let (notifications, dead_letters) = clear_mentions(tx, self.merchant, numbers).await?;
         Ok(ForgetCounts {
             customers,
             orders: orders.len() as u64,
@@ -332,6 +333,63 @@ pub(super) fn names_number(text: &str, number: i64) -> bool {
         !is_digit(text[..at].chars().next_back())
             && !is_digit(text[at + number.len()..].chars().next())
     })
+}
+
+const NOTIFICATIONS: &str = "
+    SELECT to_jsonb(n) FROM salla_sync.notifications n
+    WHERE n.merchant_id = $1 AND n.failure::text ~ ('\\m' || $2 || '\\M') ORDER BY n.id";
+
+const LETTERS: &str = "
+    SELECT to_jsonb(d) FROM salla_sync.dead_letters d
+    WHERE strpos(d.body, $1) > 0 AND (d.body || ' ' || d.reason) ~ ('\\m' || $2 || '\\M')
+    ORDER BY d.id";
+
+/// Notifications and dead letters of a shop that name the customer.
+pub(crate) async fn mentions(
+    tx: &mut PgConnection,
+    merchant: MerchantId,
+    customer: i64,
+) -> Result<(Vec<Value>, Vec<Value>), Trouble> {
+    let notifications = sqlx::query_scalar(NOTIFICATIONS)
+        .bind(merchant.0)
+        .bind(customer.to_string())
+        .fetch_all(&mut *tx)
+        .await?;
+    let letters = sqlx::query_scalar(LETTERS)
+        .bind(merchant.0.to_string())
+        .bind(customer.to_string())
+        .fetch_all(tx)
+        .await?;
+    Ok((notifications, letters))
+}
+
+const CLEAR_NOTIFICATIONS: &str = "
+    UPDATE salla_sync.notifications n
+    SET failure = regexp_replace(n.failure::text, '\\m' || $2 || '\\M', $3, 'g')::jsonb
+    WHERE n.merchant_id = $1 AND n.failure::text ~ ('\\m' || $2 || '\\M')";
+
+const DELETE_LETTERS: &str = "
+    DELETE FROM salla_sync.dead_letters d
+    WHERE strpos(d.body, $1) > 0 AND (d.body || ' ' || d.reason) ~ ('\\m' || $2 || '\\M')";
+
+/// Replaces the number in notifications, and deletes dead letters that name it.
+async fn clear_mentions(
+    tx: &mut PgConnection,
+    merchant: MerchantId,
+    (customer, stand_in): (i64, i64),
+) -> Result<(u64, u64), Trouble> {
+    let notifications = sqlx::query(CLEAR_NOTIFICATIONS)
+        .bind(merchant.0)
+        .bind(customer.to_string())
+        .bind(stand_in.to_string())
+        .execute(&mut *tx)
+        .await?;
+    let letters = sqlx::query(DELETE_LETTERS)
+        .bind(merchant.0.to_string())
+        .bind(customer.to_string())
+        .execute(tx)
+        .await?;
+    Ok((notifications.rows_affected(), letters.rows_affected()))
 }
 
 #[cfg(test)]

@@ -7,10 +7,10 @@ use importer::ports::privacy::Redactor;
 use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool};
 
-use crate::failure::Trouble;
+use crate::error::Trouble;
 use crate::landing::raw::decompress;
+use crate::privacy::customer;
 use crate::privacy::customer::names_number;
-use crate::privacy::mentions;
 
 /// As of one moment.
 const ONE_SNAPSHOT: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
@@ -78,7 +78,7 @@ pub(crate) async fn customer(
     let discounts = rows(&mut tx, DISCOUNTS, merchant, customer).await?;
     let sources = sources(&mut tx, merchant, customer).await?;
     let rejections = rejections(&mut tx, merchant, customer, redactor).await?;
-    let (notifications, letters) = mentions::read(&mut tx, merchant, customer).await?;
+    let (notifications, letters) = customer::mentions(&mut tx, merchant, customer).await?;
     tx.rollback().await?;
     Ok(json!({
         "merchant_id": merchant,

@@ -15,7 +15,7 @@ use sqlx::{PgConnection, PgPool};
 use zeroize::Zeroizing;
 
 use crate::connections::{Keyring, leave_check};
-use crate::failure::Trouble;
+use crate::error::Trouble;
 
 const NAME: &str = "forgotten_customers";
 

@@ -3,7 +3,6 @@
 mod customer;
 mod export;
 mod forgotten;
-mod mentions;
 mod shop;
 
 use std::collections::HashSet;
@@ -22,7 +21,7 @@ use sqlx::PgPool;
 pub use customer::ForgetCounts;
 
 use crate::connections::Keyring;
-use crate::retry::{persistently, persistently_at_length};
+use crate::error::{persistently, persistently_at_length};
 use forgotten::Secret;
 
 pub(crate) use forgotten::rotate as rotate_secrets;

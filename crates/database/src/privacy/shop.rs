@@ -10,8 +10,8 @@ use jiff_sqlx::ToSqlx;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::failure::Trouble;
-use crate::records::turn;
+use crate::error::Trouble;
+use crate::records::exclusive;
 
 /// The app was removed and has not come back.
 macro_rules! has_expired {
@@ -139,7 +139,7 @@ pub(crate) async fn delete(
     dry_run: bool,
 ) -> Result<Turn<Option<Deleted>>, Trouble> {
     let mut tx = pool.begin().await?;
-    if let Some(holder) = turn::take(&mut tx, merchant).await? {
+    if let Some(holder) = exclusive::take(&mut tx, merchant).await? {
         return Ok(Turn::Held(holder));
     }
     if let Some(before) = expired_before {

@@ -6,8 +6,8 @@ use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::failure::Trouble;
-use crate::queue::job_id;
+use crate::error::Trouble;
+use crate::ids::job_id;
 
 #[derive(sqlx::FromRow)]
 struct LetterRow {

@@ -12,10 +12,11 @@ use sqlx::postgres::PgQueryResult;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::failure::Trouble;
+use crate::columns::storable;
+use crate::error::Trouble;
+use crate::ids::job_id;
 use crate::queue::wakeups::CHANNEL;
-use crate::queue::{Lease, job_id, later};
-use crate::text::storable;
+use crate::queue::{Lease, later};
 
 /// A message that is to be sent.
 #[derive(Debug)]

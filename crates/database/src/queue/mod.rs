@@ -8,6 +8,8 @@ mod dead_letters;
 mod messages;
 mod wakeups;
 
+use crate::ids::job_id;
+use crate::ids::parse_id;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,11 +26,11 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::failure::Trouble;
+use crate::error::Trouble;
+use crate::error::persistently;
+use crate::ids::new_id;
 use crate::queue::messages::Outgoing;
 use crate::queue::wakeups::Wakeups;
-use crate::retry::persistently;
-use crate::runs::new_id;
 
 /// A receive that waits looks again this often, in case it is not told of a message, or
 /// one becomes ready by the passing of time.
@@ -318,15 +320,6 @@ impl Lease {
     fn to_receipt(self) -> Receipt {
         Receipt(format!("{}/{}", self.id, self.receipt))
     }
-}
-
-fn job_id(id: Uuid) -> JobId {
-    JobId(id.to_string())
-}
-
-/// `None` for an id that this adapter never gave, which names nothing.
-fn parse_id(id: &JobId) -> Option<Uuid> {
-    Uuid::try_parse(&id.0).ok()
 }
 
 /// A time too far to be told is the last that can be.

@@ -15,7 +15,7 @@ use sqlx::postgres::PgListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::failure::reason;
+use crate::error::reason;
 use crate::session;
 
 /// One for all queues; what is notified of is the name of one.

@@ -14,16 +14,17 @@ use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::failure::Trouble;
+use crate::error::Trouble;
+use crate::ids::parse_resource;
+use crate::landing::context::{NewRows, Workplace};
 use crate::landing::counters::record_beside;
 use crate::landing::details::land_outcomes;
 use crate::landing::isolation::Care;
-use crate::landing::pages::{NewRows, Workplace, land_records};
-use crate::landing::parse_resource;
-use crate::landing::vanished::{Vanished, land_vanished};
-use crate::lease::HeldRun;
-use crate::records::turn::AnyRun;
-use crate::records::{alone, turn};
+use crate::landing::pages::land_records;
+use crate::landing::tombstones::{Vanished, land_vanished};
+use crate::records::exclusive::AnyRun;
+use crate::records::{alone, exclusive};
+use crate::transaction::HeldRun;
 
 /// A hold that ends much later than it could was given while a clock was ahead. Clocks of workers
 /// may differ a little, and of two at once the second may have looked at its clock first: it finds
@@ -170,7 +171,7 @@ pub(crate) async fn land(
         return Ok(Turn::Done(()));
     }
     let mut tx = pool.begin().await?;
-    if let Some(holder) = turn::take(&mut tx, merchant).await? {
+    if let Some(holder) = exclusive::take(&mut tx, merchant).await? {
         return Ok(Turn::Held(holder));
     }
     let run = shown_run(&mut tx, merchant).await?;

@@ -16,8 +16,8 @@ use sqlx::{PgConnection, PgPool};
 
 use super::PostgresRecords;
 use super::order_rows::OrderRow;
-use crate::failure::Trouble;
-use crate::retry::persistently_at_length;
+use crate::error::Trouble;
+use crate::error::persistently_at_length;
 use crate::runs::counting::count_windows;
 
 #[async_trait]

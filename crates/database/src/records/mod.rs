@@ -1,14 +1,13 @@
 //! Reading stored records back, and landing kept texts again beside the imports.
 
-mod again;
 mod changed;
+pub(crate) mod exclusive;
 mod inventory;
-mod kept;
 mod order_rows;
-mod rejected;
+mod raw_records;
+mod remap;
+mod replay;
 mod traces;
-mod tracks;
-pub(crate) mod turn;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,9 +27,9 @@ use importer::ports::records::{
 };
 use sqlx::PgPool;
 
+use crate::error::{persistently, persistently_at_length};
+use crate::landing::context::outside_walks;
 use crate::landing::isolation::rejecting;
-use crate::landing::pages::outside_walks;
-use crate::retry::{persistently, persistently_at_length};
 
 /// A page with this record alone: versions differ from one record to the next.
 fn alone(record: &Records, version: Version) -> WalkedPage {
@@ -65,7 +64,7 @@ impl StoredRecords for PostgresRecords {
         choice: RejectionChoice,
     ) -> Result<u64, Failure> {
         persistently_at_length(&self.clock, "counting rejections", || {
-            rejected::count(&self.pool, merchant, choice)
+            replay::count(&self.pool, merchant, choice)
         })
         .await
     }
@@ -78,7 +77,7 @@ impl StoredRecords for PostgresRecords {
         limit: u32,
     ) -> Result<Vec<KeptRejection>, Failure> {
         persistently(&self.clock, "reading rejections", || {
-            rejected::list(&self.pool, merchant, choice, after, limit)
+            replay::list(&self.pool, merchant, choice, after, limit)
         })
         .await
     }
@@ -90,14 +89,14 @@ impl StoredRecords for PostgresRecords {
     ) -> Result<Turn<ReplayCounts>, Failure> {
         let now = self.clock.now();
         persistently_at_length(&self.clock, "landing rejections again", || {
-            rejecting(|care| rejected::land(&self.pool, merchant, &reread, now, care))
+            rejecting(|care| replay::land(&self.pool, merchant, &reread, now, care))
         })
         .await
     }
 
     async fn count_kept(&self, merchant: MerchantId, resource: Resource) -> Result<u64, Failure> {
         persistently_at_length(&self.clock, "counting kept records", || {
-            kept::count(&self.pool, merchant, resource)
+            raw_records::count(&self.pool, merchant, resource)
         })
         .await
     }
@@ -110,7 +109,7 @@ impl StoredRecords for PostgresRecords {
         limit: u32,
     ) -> Result<Vec<KeptRecord>, Failure> {
         persistently(&self.clock, "reading kept records", || {
-            kept::list(&self.pool, merchant, resource, after, limit)
+            raw_records::list(&self.pool, merchant, resource, after, limit)
         })
         .await
     }
@@ -123,7 +122,7 @@ impl StoredRecords for PostgresRecords {
     ) -> Result<Turn<RemapCounts>, Failure> {
         let now = self.clock.now();
         persistently_at_length(&self.clock, "landing kept records again", || {
-            rejecting(|care| again::land(&self.pool, merchant, resource, &reread, now, care))
+            rejecting(|care| remap::land(&self.pool, merchant, resource, &reread, now, care))
         })
         .await
     }

@@ -15,10 +15,10 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::confined::Transactions;
-use crate::failure::Trouble;
-use crate::lease::hold;
+use crate::error::Trouble;
 use crate::runs::rows::{RunRow, select_runs};
 use crate::runs::windows::no_such_window;
+use crate::transaction::hold;
 
 const LATEST_FINISHED: &str = select_runs!(
     "WHERE r.merchant_id = $1 AND r.only_resource IS NULL AND r.max_orders IS NULL

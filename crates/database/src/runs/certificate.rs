@@ -12,8 +12,8 @@ use rust_decimal::Decimal;
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection, PgPool, Postgres, Transaction};
 
-use crate::failure::Trouble;
-use crate::landing::parse_resource;
+use crate::error::Trouble;
+use crate::ids::parse_resource;
 use crate::runs::counting::count_windows;
 use crate::runs::listing::VANISHED_ORDERS;
 

@@ -13,10 +13,10 @@ use jiff::{SignedDuration, Timestamp};
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 
-use crate::failure::Trouble;
+use crate::columns::storable;
+use crate::error::Trouble;
 use crate::runs::endings::show;
 use crate::runs::rows::{RunRow, select_runs};
-use crate::text::storable;
 
 /// Callers at once wait here for each other, so that the second finds the run of the
 /// first.

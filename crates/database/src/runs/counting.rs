@@ -12,8 +12,8 @@ use importer::ports::landing::RunLease;
 use jiff_sqlx::Date;
 use sqlx::{PgConnection, PgPool};
 
-use crate::failure::Trouble;
-use crate::landing::parse_resource;
+use crate::error::Trouble;
+use crate::ids::parse_resource;
 use crate::runs::certificate::sum;
 use crate::runs::merchants::ceiling_of;
 use crate::runs::windows::{days, no_such_window, slice};

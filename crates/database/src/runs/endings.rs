@@ -16,10 +16,10 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool, Postgres};
 use uuid::Uuid;
 
-use crate::failure::Trouble;
+use crate::columns::storable;
+use crate::error::Trouble;
 use crate::future::lease_lasts;
 use crate::queue::{body, send_now};
-use crate::text::storable;
 
 const RELEASE: &str = "
     UPDATE salla_sync.sync_runs SET state = 'PENDING', lease_owner = NULL, lease_until = NULL

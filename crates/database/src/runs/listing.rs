@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 
-use crate::failure::Trouble;
-use crate::lease::hold;
+use crate::error::Trouble;
 use crate::runs::windows::no_such_window;
+use crate::transaction::hold;
 
 const RECORD_ENDS_READ_AGAIN: &str = "
     UPDATE salla_sync.sync_windows SET ends_read_again = true

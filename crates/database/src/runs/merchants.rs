@@ -11,10 +11,10 @@ use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::failure::Trouble;
-use crate::lease::hold;
+use crate::columns::{optional, storable};
+use crate::error::Trouble;
 use crate::runs::rows::{RunRow, select_runs};
-use crate::text::{optional, storable};
+use crate::transaction::hold;
 
 /// What Salla does not tell this time stays as it was.
 const ENSURE: &str = "

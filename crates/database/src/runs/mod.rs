@@ -8,9 +8,9 @@ pub(crate) mod endings;
 mod listing;
 mod merchants;
 pub(crate) mod rows;
-mod states;
 mod windows;
 
+use crate::ids::new_id;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,11 +33,9 @@ use importer::ports::runs::{
 };
 use jiff::Timestamp;
 use sqlx::PgPool;
-use uuid::Uuid;
 
 use crate::confined::Transactions;
-use crate::retry::{persistently, persistently_at_length};
-pub use states::RunStates;
+use crate::error::{persistently, persistently_at_length};
 
 /// [`Runs`] on PostgreSQL.
 ///
@@ -425,11 +423,4 @@ impl Runs for PostgresRuns {
         .await
         .inspect(|()| metrics::run_ended(RunState::Failed, Some(failure)))
     }
-}
-
-/// An id that sorts by the time at which it was made.
-pub(crate) fn new_id(now: Timestamp) -> Uuid {
-    let seconds = now.as_second().max(0).cast_unsigned();
-    let nanos = now.subsec_nanosecond().max(0).cast_unsigned();
-    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos))
 }

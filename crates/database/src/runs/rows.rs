@@ -16,8 +16,8 @@ use sqlx::PgPool;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::failure::Trouble;
-use crate::landing::parse_resource;
+use crate::error::Trouble;
+use crate::ids::parse_resource;
 
 /// A run as its row has it. `is_held` is the database's word on whether the lease
 /// still runs.

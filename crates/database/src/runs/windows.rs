@@ -13,9 +13,9 @@ use jiff_sqlx::{Date, ToSqlx};
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 
-use crate::failure::Trouble;
-use crate::landing::parse_resource;
-use crate::lease::hold;
+use crate::error::Trouble;
+use crate::ids::parse_resource;
+use crate::transaction::hold;
 
 const SAVE_PLAN: &str = "UPDATE salla_sync.sync_runs SET plan = $2 WHERE id = $1 AND plan IS NULL";
 

@@ -17,9 +17,9 @@ use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::failure::Trouble;
-use crate::retry::persistently;
-use crate::runs::new_id;
+use crate::error::Trouble;
+use crate::error::persistently;
+use crate::ids::new_id;
 
 /// Which budget, and whose: processes with the same key share it.
 #[derive(Clone, Debug, PartialEq, Eq)]

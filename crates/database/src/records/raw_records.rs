@@ -6,7 +6,7 @@ use domain::shop::MerchantId;
 use importer::ports::records::{KeptRecord, KeptText};
 use sqlx::PgPool;
 
-use crate::failure::Trouble;
+use crate::error::Trouble;
 use crate::landing::raw::decompress;
 
 const COUNT: &str = "

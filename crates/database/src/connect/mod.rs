@@ -1,5 +1,7 @@
 //! The way in: how the program connects.
 
+mod pooler;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,28 +12,27 @@ use importer::ports::clock::Clock;
 use importer::ports::queue::{QueueName, QueueSettings};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, PgPool};
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor as _, PgConnection, PgPool, Row as _};
 
 use crate::address::Address;
 use crate::api_tokens::PostgresApiTokens;
 use crate::arrivals::PostgresArrivals;
 use crate::audit::PostgresAudit;
-use crate::budgets::{BudgetKey, PostgresBudget};
 use crate::claims::PostgresClaims;
 use crate::confined::Transactions;
+use crate::connect::pooler::{Sessions, sessions};
 use crate::connections::{
     Adopted, ConnectionDetails, KeyUse, Keyring, Parked, PostgresConnections, adopt, details,
     foreign, key_uses, park,
 };
 use crate::contacts::PostgresContacts;
+use crate::error::{cause, database_failure, is_starting_up, is_too_many_connections, reason};
 use crate::event_tickets::PostgresEventTickets;
-use crate::failure::{cause, database_failure, is_starting_up, is_too_many_connections, reason};
 use crate::jobs::PostgresJobs;
 use crate::landing::PostgresLanding;
 use crate::merchants::PostgresMerchants;
 use crate::notifications::PostgresNotifications;
 use crate::overview::PostgresOverview;
-use crate::pooler::{Sessions, sessions};
 use crate::privacy::PostgresPrivacy;
 use crate::queue::PostgresQueue;
 use crate::rate_limits::PostgresRateLimits;
@@ -39,6 +40,7 @@ use crate::records::PostgresRecords;
 use crate::runs::PostgresRuns;
 use crate::session;
 use crate::sessions::PostgresSessions;
+use crate::shared_budget::{BudgetKey, PostgresBudget};
 
 /// Between two looks for how many connections the server has left.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
@@ -397,4 +399,66 @@ fn address(options: &PgConnectOptions) -> String {
         options.get_port(),
         options.get_username()
     )
+}
+
+/// PostgreSQL's code for a database that exists already.
+const DUPLICATE_DATABASE: &str = "42P04";
+
+impl Database {
+    /// Makes a database unless it exists. `name` is an identifier of our own, never
+    /// input.
+    pub async fn create_database(&self, name: &'static str) -> Result<(), Failure> {
+        let sql = AssertSqlSafe(format!("CREATE DATABASE \"{name}\""));
+        match sqlx::query(sql).execute(self.pool()).await {
+            Ok(_) => Ok(()),
+            Err(sqlx::Error::Database(error))
+                if error.code().as_deref() == Some(DUPLICATE_DATABASE) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(database_failure("making the database", &error)),
+        }
+    }
+
+    /// Drops a database with all that is in it, whoever looks at it. `name` is an
+    /// identifier of our own, never input.
+    pub async fn drop_database(&self, name: &'static str) -> Result<(), Failure> {
+        let sql = AssertSqlSafe(format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"));
+        sqlx::query(sql)
+            .execute(self.pool())
+            .await
+            .map_err(|error| database_failure("dropping the database", &error))?;
+        Ok(())
+    }
+}
+
+/// Each limit less the sessions that count against it, this one left out. Of other users
+/// PostgreSQL does not tell what kind of session it is.
+const ROOM: &str = "
+    WITH others AS (
+        SELECT usesysid, datid FROM pg_stat_activity
+        WHERE datid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'
+          AND pid <> pg_backend_pid()
+    ), limits AS (
+        SELECT current_setting('max_connections')::integer
+                   - CASE WHEN r.rolsuper THEN 0
+                          ELSE current_setting('superuser_reserved_connections')::integer
+                               + coalesce(current_setting('reserved_connections', true), '0')::integer
+                     END AS of_server,
+               CASE WHEN r.rolconnlimit >= 0 AND NOT r.rolsuper THEN r.rolconnlimit END AS of_role,
+               CASE WHEN d.datconnlimit >= 0 AND NOT r.rolsuper THEN d.datconnlimit END AS of_database,
+               r.oid AS role, d.oid AS database
+        FROM pg_roles r CROSS JOIN pg_database d
+        WHERE r.rolname = session_user AND d.datname = current_database()
+    )
+    SELECT least(of_server - (SELECT count(*) FROM others),
+                 of_role - (SELECT count(*) FROM others WHERE usesysid = role),
+                 of_database - (SELECT count(*) FROM others WHERE datid = database))::integer
+    FROM limits";
+
+/// How many sessions we may have, the present one included.
+pub(crate) async fn room(connection: &mut PgConnection) -> Result<u32, sqlx::Error> {
+    let row = connection.fetch_one(sqlx::raw_sql(ROOM)).await?;
+    let room: i32 = row.try_get(0)?;
+    Ok(u32::try_from(room).unwrap_or(0))
 }

@@ -11,15 +11,16 @@ use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 
-use crate::failure::Trouble;
+use crate::error::Trouble;
+use crate::landing::context::{NewRows, Workplace};
 use crate::landing::counters::record_beside;
 use crate::landing::details::land_outcomes;
 use crate::landing::isolation::Care;
-use crate::landing::pages::{NewRows, Workplace, land_records};
+use crate::landing::pages::land_records;
 use crate::landing::raw::Press;
 use crate::landing::rejections::{ORDER_DETAIL, ORDER_ITEMS, Rejected, list_kind, reject};
-use crate::lease::HeldRun;
-use crate::records::{alone, turn};
+use crate::records::{alone, exclusive};
+use crate::transaction::HeldRun;
 
 pub(crate) async fn land(
     pool: &PgPool,
@@ -30,12 +31,12 @@ pub(crate) async fn land(
     care: Care,
 ) -> Result<Turn<RemapCounts>, Trouble> {
     let mut tx = pool.begin().await?;
-    if let Some(holder) = turn::take(&mut tx, merchant).await? {
+    if let Some(holder) = exclusive::take(&mut tx, merchant).await? {
         return Ok(Turn::Held(holder));
     }
     adopt_hashes(&mut tx, merchant, resource, batch).await?;
     let mut refused = 0;
-    for run in turn::runs(&mut tx, merchant).await?.into_values() {
+    for run in exclusive::runs(&mut tx, merchant).await?.into_values() {
         let run = HeldRun {
             rewrites: true,
             // The texts are there; compressing them again would change nothing.

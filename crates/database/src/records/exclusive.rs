@@ -9,9 +9,9 @@ use importer::ports::runs::Holder;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::failure::Trouble;
+use crate::error::Trouble;
 use crate::future::lease_lasts;
-use crate::lease::HeldRun;
+use crate::transaction::HeldRun;
 
 /// Nobody can begin a run of the shop until the transaction ends, and what it writes to salla is
 /// no alteration by somebody else …

@@ -9,8 +9,8 @@ use std::time::Duration;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 
-use crate::failure::{is_cancelled, is_too_many_connections};
-use crate::room::room;
+use crate::connect::room;
+use crate::error::{is_cancelled, is_too_many_connections};
 use crate::session;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

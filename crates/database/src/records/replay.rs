@@ -17,15 +17,16 @@ use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::failure::Trouble;
+use crate::columns::storable;
+use crate::error::Trouble;
+use crate::ids::parse_resource;
+use crate::landing::context::{NewRows, Workplace};
 use crate::landing::counters::record_beside;
 use crate::landing::details::land_outcomes;
 use crate::landing::isolation::Care;
-use crate::landing::pages::{NewRows, Workplace, land_records};
-use crate::landing::parse_resource;
+use crate::landing::pages::land_records;
 use crate::landing::rejections::{ORDER_DETAIL, ORDER_ITEMS, list_kind};
-use crate::records::{alone, turn};
-use crate::text::storable;
+use crate::records::{alone, exclusive};
 
 macro_rules! chosen {
     ($select:literal, $rest:literal) => {
@@ -122,11 +123,11 @@ pub(crate) async fn land(
     care: Care,
 ) -> Result<Turn<ReplayCounts>, Trouble> {
     let mut tx = pool.begin().await?;
-    if let Some(holder) = turn::take(&mut tx, merchant).await? {
+    if let Some(holder) = exclusive::take(&mut tx, merchant).await? {
         return Ok(Turn::Held(holder));
     }
     let mut counts = refuse_again(&mut tx, batch).await?;
-    for run in turn::runs(&mut tx, merchant).await?.into_values() {
+    for run in exclusive::runs(&mut tx, merchant).await?.into_values() {
         let of_run = batch.iter().filter(|(kept, _)| kept.run == run.lease.run);
         let mut place = Workplace::new(&mut tx, run, now, NewRows::MayExist, care)?;
         let (loaded, refused) = land_of_run(&mut place, of_run).await?;

@@ -8,13 +8,13 @@ use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 
-use crate::failure::Trouble;
+use crate::error::Trouble;
+use crate::landing::context::{NewRows, Workplace};
 use crate::landing::counters::record_beside;
 use crate::landing::isolation::{Care, Lands, land_each};
-use crate::landing::pages::{NewRows, Workplace};
 use crate::landing::rejections::{Rejected, list_kind, reject, resolve_by_row};
-use crate::landing::sources::land_gone;
-use crate::lease::hold;
+use crate::landing::versions::land_gone;
+use crate::transaction::hold;
 
 /// A customer behind an order is valid history, listed or not.
 const REMOVE_CUSTOMERS: &[&str] = &[

@@ -288,8 +288,11 @@ const WAITS_MS: [u64; 7] = [50, 100, 250, 600, 1_500, 3_500, 6_000];
 /// the wait for a connection. Real time, because the database knows no other.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The same of work that reads all that a run has listed.
-const LIMIT_OF_LONG_WORK: Duration = Duration::from_secs(600);
+/// The same of work that reads all that a run has listed: each try has twice the time of the
+/// one before. So a connection that is frozen is noticed within a minute, and work on a very
+/// large shop ends all the same.
+const LIMIT_OF_LONG_WORK: Duration = Duration::from_secs(60);
+const MAX_LIMIT_OF_LONG_WORK: Duration = Duration::from_secs(1_800);
 
 /// A server that lives answers to nothing at all at once.
 const PING_LIMIT: Duration = Duration::from_secs(3);
@@ -308,7 +311,7 @@ where
     W: FnMut() -> F + Send,
     F: Future<Output = Result<T, Trouble>> + Send,
 {
-    persistently_within(LIMIT, clock, doing, work).await
+    persistently_within((LIMIT, LIMIT), clock, doing, work).await
 }
 
 /// The same for work that may take minutes.
@@ -321,11 +324,12 @@ where
     W: FnMut() -> F + Send,
     F: Future<Output = Result<T, Trouble>> + Send,
 {
-    persistently_within(LIMIT_OF_LONG_WORK, clock, doing, work).await
+    let limits = (LIMIT_OF_LONG_WORK, MAX_LIMIT_OF_LONG_WORK);
+    persistently_within(limits, clock, doing, work).await
 }
 
 async fn persistently_within<T, W, F>(
-    limit: Duration,
+    (mut limit, max): (Duration, Duration),
     clock: &Arc<dyn Clock>,
     doing: &'static str,
     mut work: W,
@@ -340,6 +344,7 @@ where
                 let failure = trouble.while_doing(doing);
                 tracing::warn!(%failure, wait_ms = wait, "the database work is begun again");
                 clock.sleep(Duration::from_millis(wait)).await;
+                limit = max.min(limit * 2);
             }
             result => return result.map_err(|trouble| trouble.while_doing(doing)),
         }

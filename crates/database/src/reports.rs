@@ -126,6 +126,15 @@ const LAST_PROGRESS: &str = "
     SELECT max(updated_at) FROM salla_sync.merchant_sync_status
     WHERE $1::uuid IS NULL OR merchant_id = $1";
 
+/// What was said at the end of a claim holds for the next one, until that has got further.
+const NEXT_REQUEST: &str = "
+    SELECT extract(epoch FROM r.next_request_at - now())::float8
+    FROM salla_sync.merchant_sync_status s JOIN salla_sync.sync_runs r ON r.id = s.run_id
+    WHERE s.merchant_id = $1
+      AND (r.next_request_fencing = r.fencing
+           OR r.next_request_fencing = r.fencing - 1 AND r.state = 'IN_PROGRESS'
+              AND r.pages + r.order_details = r.work_at_claim)";
+
 impl Database {
     /// Open rejections, the latest first.
     pub async fn rejected(&self, filter: RejectedFilter) -> Result<Vec<RejectedRecord>, Failure> {
@@ -152,6 +161,16 @@ impl Database {
             .await
             .map_err(|error| database_failure("reading the last progress", &error))?;
         Ok(last.map(jiff_sqlx::Timestamp::to_jiff))
+    }
+
+    /// How long the shop is to be sent nothing, if whoever worked on its run last has said so.
+    pub async fn next_request(&self, merchant: MerchantId) -> Result<Option<Duration>, Failure> {
+        let wait: Option<f64> = sqlx::query_scalar(NEXT_REQUEST)
+            .bind(merchant.0)
+            .fetch_optional(self.pool())
+            .await
+            .map_err(|error| database_failure("reading when a shop may be asked", &error))?;
+        Ok(wait.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
     }
 
     /// `None`: nothing is known of the record.

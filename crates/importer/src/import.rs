@@ -312,7 +312,8 @@ async fn interrupt(
     if failure.resumes_by_itself() {
         // The run goes on from its checkpoint even if it cannot be released now:
         // then its lease runs out.
-        if let Err(error) = importer.runs.release(lease).await {
+        let wait = importer.platform.budget().wait_of_successor;
+        if let Err(error) = importer.runs.release(lease, Some(wait)).await {
             tracing::warn!(%error, "the run could not be released; its lease will run out");
         }
         return Ok(Outcome::Interrupted(failure));
@@ -423,6 +424,7 @@ async fn plan(
         share: importer.settings.budget_share,
         max_orders: run.options.max_orders,
         ceiling: importer.runs.ceiling(lease.merchant).await?,
+        is_pressed: lease.fencing > 1,
     };
     let (platform, clock) = (importer.platform.as_ref(), importer.clock.as_ref());
     let plan = probe(platform, clock, &wanted, planned).await?;

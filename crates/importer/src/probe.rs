@@ -36,6 +36,8 @@ pub struct ProbeRequest<'a> {
     pub share: f64,
     pub max_orders: Option<u64>,
     pub ceiling: Ceiling,
+    /// No time for what can be done without: an earlier turn ended before there was a plan.
+    pub is_pressed: bool,
 }
 
 /// Asks for counts, the detail case and the meaning of date filters, and plans. What the
@@ -59,7 +61,11 @@ pub async fn probe(
         )
     };
     let customers = first_page(platform, Resource::Customers, pages);
-    let (rest, customers) = with_little_patience(clock, rest, customers).await?;
+    let patience = match wanted.is_pressed {
+        true => Duration::ZERO,
+        false => PATIENCE_WITH_CUSTOMERS,
+    };
+    let (rest, customers) = with_little_patience((clock, patience), rest, customers).await?;
     let ((overlap, days_tried), detail_case, products, categories) = rest;
     let details_tried = u64::from(detail_case != DetailCase::Expanded);
     let requests_per_minute = platform
@@ -93,7 +99,7 @@ pub async fn probe(
 
 /// Both at once; what `late` gives is done without if it is not there soon after `prompt`.
 async fn with_little_patience<P, L>(
-    clock: &dyn Clock,
+    (clock, patience): (&dyn Clock, Duration),
     prompt: impl Future<Output = Result<P, Failure>>,
     late: impl Future<Output = Result<L, Failure>>,
 ) -> Result<(P, Option<L>), Failure> {
@@ -101,7 +107,7 @@ async fn with_little_patience<P, L>(
     tokio::select! {
         prompt = &mut prompt => {
             let prompt = prompt?;
-            let late = within(clock, PATIENCE_WITH_CUSTOMERS, late).await.transpose()?;
+            let late = within(clock, patience, late).await.transpose()?;
             Ok((prompt, late))
         }
         late = &mut late => {

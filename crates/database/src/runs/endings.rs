@@ -1,5 +1,7 @@
 //! How a claim ends, and what is told on the way there.
 
+use std::time::Duration;
+
 use domain::certificate::Certificate;
 use domain::failure::Failure;
 use domain::job::{NotificationJob, NotificationKind};
@@ -22,14 +24,23 @@ use crate::future::lease_lasts;
 use crate::queue::{body, send_now};
 
 const RELEASE: &str = "
-    UPDATE salla_sync.sync_runs SET state = 'PENDING', lease_owner = NULL, lease_until = NULL
+    UPDATE salla_sync.sync_runs SET
+        state = 'PENDING', lease_owner = NULL, lease_until = NULL,
+        next_request_at = now() + make_interval(secs => $3),
+        next_request_fencing = CASE WHEN $3::float8 IS NOT NULL THEN fencing END
     WHERE id = $1 AND fencing = $2 AND state = 'IN_PROGRESS'";
 
-pub(crate) async fn release(pool: &PgPool, lease: RunLease, now: Timestamp) -> Result<(), Trouble> {
+pub(crate) async fn release(
+    pool: &PgPool,
+    lease: RunLease,
+    wait: Option<Duration>,
+    now: Timestamp,
+) -> Result<(), Trouble> {
     let mut tx = pool.begin().await?;
     let changed = sqlx::query(RELEASE)
         .bind(lease.run.0)
         .bind(lease.fencing)
+        .bind(wait.map(|wait| wait.as_secs_f64()))
         .execute(&mut *tx)
         .await?
         .rows_affected();

@@ -233,10 +233,10 @@ impl Runs for PostgresRuns {
         .await
     }
 
-    async fn release(&self, lease: RunLease) -> Result<(), Failure> {
+    async fn release(&self, lease: RunLease, wait: Option<Duration>) -> Result<(), Failure> {
         let now = self.clock.now();
         persistently(&self.clock, "releasing a run", || {
-            endings::release(&self.pool, lease, now)
+            endings::release(&self.pool, lease, wait, now)
         })
         .await
         .inspect(|()| metrics::run_ended(RunState::Pending, None))

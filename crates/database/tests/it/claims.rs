@@ -54,6 +54,47 @@ async fn callers_at_once_get_the_same_run() {
     assert_eq!(count, 1);
 }
 
+/// Else it would wait a second in case its predecessor has used up the shop's budget.
+#[tokio::test]
+async fn whoever_claims_a_released_run_knows_for_how_long_to_send_nothing() {
+    let db = TestDatabase::create().await;
+    let runs = db.database().runs();
+    let merchant = runs.ensure_merchant(&shop_info(1)).await.unwrap();
+    let options = options();
+    let run = runs.create_or_join(merchant, &options, range());
+    let run = run.await.unwrap().id;
+    let wait = async || db.database().next_request(merchant).await.unwrap();
+    let lease = claim(&runs, run, "a").await;
+    assert_eq!(wait().await, None, "nobody has worked on it before");
+    runs.release(lease, Some(Duration::from_secs(100)))
+        .await
+        .unwrap();
+    let between = Duration::from_secs(60)..=Duration::from_secs(100);
+    assert!(wait().await.is_some_and(|wait| between.contains(&wait)));
+    let lease = claim(&runs, run, "b").await;
+    assert!(wait().await.is_some_and(|wait| between.contains(&wait)));
+    runs.release(lease, Some(Duration::ZERO)).await.unwrap();
+    let lease = claim(&runs, run, "c").await;
+    assert_eq!(wait().await, Some(Duration::ZERO));
+
+    // What it sends itself was not known then.
+    let further = "UPDATE salla_sync.sync_runs SET pages = pages + 1";
+    sqlx::query(further).execute(db.pool()).await.unwrap();
+    assert_eq!(wait().await, None);
+    runs.release(lease, None).await.unwrap();
+    let lease = claim(&runs, run, "d").await;
+    assert_eq!(wait().await, None, "its predecessor has not said");
+
+    // Of two that die after it, the second knows nothing of the first.
+    runs.release(lease, Some(Duration::ZERO)).await.unwrap();
+    for owner in ["e", "f"] {
+        claim(&runs, run, owner).await;
+        let lapse = "UPDATE salla_sync.sync_runs SET lease_until = now() - interval '1 second'";
+        sqlx::query(lapse).execute(db.pool()).await.unwrap();
+    }
+    assert_eq!(wait().await, None);
+}
+
 /// Its rows stay; the one who works on it is not disturbed.
 #[tokio::test]
 async fn a_first_try_is_superseded_by_an_import_unless_somebody_works_on_it() {
@@ -70,7 +111,7 @@ async fn a_first_try_is_superseded_by_an_import_unless_somebody_works_on_it() {
     let whole = options();
     let joined = runs.create_or_join(merchant, &whole, range());
     assert_eq!(joined.await.unwrap().id, first.id);
-    runs.release(lease).await.unwrap();
+    runs.release(lease, None).await.unwrap();
     let real = runs.create_or_join(merchant, &whole, range());
     let real = real.await.unwrap();
     assert_ne!(real.id, first.id);
@@ -176,7 +217,7 @@ async fn the_run_of_a_process_that_is_gone_is_taken_over_at_once() {
     let (runs, run) = (&shop.runs, shop.lease.run);
     let nameless = runs.held(run, &owner(9, &[1, 2, 3])).await.unwrap();
     assert!(!nameless.unwrap().is_abandoned, "it left no process");
-    runs.release(shop.lease).await.unwrap();
+    runs.release(shop.lease, None).await.unwrap();
 
     let Claim::Granted(first, _) = runs.claim(run, &owner(1, &[]), LEASE).await.unwrap() else {
         panic!("it was released");
@@ -199,7 +240,7 @@ async fn the_run_of_a_process_that_is_gone_is_taken_over_at_once() {
     );
     let taken_over = runs.claim(run, &owner(2, &[1]), LEASE).await.unwrap();
     assert!(matches!(taken_over, Claim::Granted(..)), "{taken_over:?}");
-    assert_eq!(runs.release(first).await, Err(Failure::LeaseLost));
+    assert_eq!(runs.release(first, None).await, Err(Failure::LeaseLost));
 }
 
 /// During an upgrade programs of the former version claim runs as well.
@@ -207,7 +248,7 @@ async fn the_run_of_a_process_that_is_gone_is_taken_over_at_once() {
 async fn the_process_of_an_earlier_claim_says_nothing_about_the_present_one() {
     let shop = Shop::open().await;
     let (runs, run) = (&shop.runs, shop.lease.run);
-    runs.release(shop.lease).await.unwrap();
+    runs.release(shop.lease, None).await.unwrap();
     runs.claim(run, &owner(1, &[]), LEASE).await.unwrap();
     shop.execute(
         "UPDATE salla_sync.sync_runs SET fencing = fencing + 1, lease_owner = 'an older version'",
@@ -290,7 +331,7 @@ async fn a_lease_that_ran_out_can_be_taken_over_and_the_old_one_writes_nothing()
     assert_eq!(runs.report(stale, 50, None).await, lost);
     assert_eq!(runs.wait(stale, at(0), &broken()).await, lost);
     assert_eq!(runs.certify(stale, at(0)).await.map(drop), lost);
-    assert_eq!(runs.release(stale).await, lost);
+    assert_eq!(runs.release(stale, None).await, lost);
     assert_eq!(runs.fail(stale, &broken(), None).await, lost);
     assert_eq!(shop.rows("salla.orders").await, 0);
     assert_eq!(shop.rows("salla_sync.sync_pages").await, 0);
@@ -302,8 +343,8 @@ async fn a_lease_that_ran_out_can_be_taken_over_and_the_old_one_writes_nothing()
 async fn a_released_run_can_be_claimed_at_once_and_remembers_its_start() {
     let shop = Shop::open().await;
     let before = shop.runs.latest(shop.merchant).await.unwrap().unwrap();
-    shop.runs.release(shop.lease).await.unwrap();
-    shop.runs.release(shop.lease).await.unwrap();
+    shop.runs.release(shop.lease, None).await.unwrap();
+    shop.runs.release(shop.lease, None).await.unwrap();
     let waiting = shop.runs.latest(shop.merchant).await.unwrap().unwrap();
     assert_eq!((waiting.state, waiting.holder), (RunState::Pending, None));
     let again = claim(&shop.runs, shop.lease.run, "b").await;
@@ -311,7 +352,10 @@ async fn a_released_run_can_be_claimed_at_once_and_remembers_its_start() {
     let running = shop.runs.latest(shop.merchant).await.unwrap().unwrap();
     assert_eq!(running.started_at, before.started_at);
     assert_eq!(running.plan, before.plan);
-    assert_eq!(shop.runs.release(shop.lease).await, Err(Failure::LeaseLost));
+    assert_eq!(
+        shop.runs.release(shop.lease, None).await,
+        Err(Failure::LeaseLost)
+    );
 }
 
 #[tokio::test]

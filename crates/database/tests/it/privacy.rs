@@ -57,7 +57,7 @@ async fn filled() -> Shop {
 }
 
 async fn end(shop: &Shop) {
-    shop.runs.release(shop.lease).await.unwrap();
+    shop.runs.release(shop.lease, None).await.unwrap();
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ pub async fn run(arguments: PlanArgs) -> anyhow::Result<Exit> {
         max_orders: arguments.depth.max_orders,
         // Without a database nothing is remembered.
         ceiling: Ceiling::UNKNOWN,
+        is_pressed: false,
     };
     let plan = match probe(
         client.as_ref(),

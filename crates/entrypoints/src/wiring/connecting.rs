@@ -268,12 +268,18 @@ pub(super) async fn stored(
 
 /// An exhausted budget allows one request a second (docs/salla-api.md#rate-limits). A
 /// process that was stopped less than a second ago may have used this one up, for the
-/// given merchant or, where Salla has yet to say whose tokens these are, for any.
+/// given merchant or, where Salla has yet to say whose tokens these are, for any. One that
+/// has released the run has said how much there is to wait for.
 pub(super) async fn after_the_last_request(
     database: &Database,
     merchant: Option<MerchantId>,
     clock: &dyn Clock,
 ) -> Result<Option<Duration>, Failure> {
+    if let Some(merchant) = merchant
+        && let Some(wait) = database.next_request(merchant).await?
+    {
+        return Ok((!wait.is_zero()).then(|| clock.monotonic() + wait));
+    }
     let Some(last) = database.last_progress(merchant).await? else {
         return Ok(None);
     };

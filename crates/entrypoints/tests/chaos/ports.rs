@@ -122,7 +122,7 @@ trapped! { Runs:
     claim(run: RunId, owner: &Owner, lease: Duration) -> Claim;
     held(run: RunId, owner: &Owner) -> Option<Held>;
     extend_lease(lease: RunLease, by: Duration) -> ();
-    release(lease: RunLease) -> ();
+    release(lease: RunLease, next_request: Option<Duration>) -> ();
     wait(lease: RunLease, until: Timestamp, why: &Failure) -> ();
     save_plan(lease: RunLease, plan: &Plan, windows: &[(Resource, Option<DayRange>)]) -> ();
     windows(lease: RunLease) -> Vec<StoredWindow>;

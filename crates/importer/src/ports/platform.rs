@@ -220,6 +220,9 @@ pub struct BudgetReading {
     pub token_refreshes: u64,
     /// How long from now on everything is held, because Salla asked to wait.
     pub held_for: std::time::Duration,
+    /// How long another process that takes the shop over now has to wait before its first
+    /// request, which it sends knowing nothing of the budget.
+    pub wait_of_successor: std::time::Duration,
     /// A request waits for its turn in the budget for customers, which many shops share.
     pub waits_for_customers: bool,
 }

@@ -344,8 +344,9 @@ pub trait Runs: Send + Sync {
     /// Prolongs the claim by `lease` from now on.
     async fn extend_lease(&self, lease: RunLease, by: Duration) -> Result<(), Failure>;
 
-    /// Gives the claim up, leaving the run PENDING so that anyone may go on at once.
-    async fn release(&self, lease: RunLease) -> Result<(), Failure>;
+    /// Gives the claim up, leaving the run PENDING so that anyone may go on at once, and sends
+    /// the shop nothing for as long as `wait`, if that is known.
+    async fn release(&self, lease: RunLease, wait: Option<Duration>) -> Result<(), Failure>;
 
     /// Gives the claim up, leaving the run WAITING because of `why`.
     async fn wait(&self, lease: RunLease, until: Timestamp, why: &Failure) -> Result<(), Failure>;

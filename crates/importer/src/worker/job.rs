@@ -1,6 +1,6 @@
 //! One job: what its message asks for, the work, and what becomes of run and message.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use domain::certificate::Certificate;
@@ -17,6 +17,7 @@ use crate::catching_up;
 use crate::clocks::TOLERANCE;
 use crate::import::{Importer, Outcome, end, holding, work};
 use crate::ports::landing::RunLease;
+use crate::ports::platform::Platform;
 use crate::ports::queue::{Delivery, Disposition};
 use crate::ports::runs::{Claim, Holder, Run, RunOptions};
 use crate::progress::Tracker;
@@ -165,20 +166,26 @@ impl Worker {
                     "the worker of this run was lost {MOST_LOST} times in a row without any progress"
                 ),
             };
-            let left = self.give_back(lease, run, delivery, failure).await;
+            let left = self.give_back(lease, run, delivery, failure, None).await;
             return left.unwrap_or_else(|failure| self.not_recorded(&failure));
         }
         let (revoke, revoked) = stop_pair();
         self.held().insert(run.id, (lease, revoke));
+        let opened = OnceLock::new();
         let worked = tokio::select! {
             biased;
             () = revoked.requested() => Err(Failure::LeaseLost),
-            worked = self.attempt(lease, run, stop) => worked,
+            worked = self.attempt(lease, run, &opened, stop) => worked,
         };
         self.held().remove(&run.id);
         let left = match worked {
             Ok((importer, certificate)) => self.finish(&importer, lease, certificate).await,
-            Err(failure) => self.give_back(lease, run, delivery, failure).await,
+            Err(failure) => {
+                let wait = opened
+                    .get()
+                    .map(|platform| platform.budget().wait_of_successor);
+                self.give_back(lease, run, delivery, failure, wait).await
+            }
         };
         left.unwrap_or_else(|failure| self.not_recorded(&failure))
     }
@@ -187,6 +194,7 @@ impl Worker {
         &self,
         lease: RunLease,
         run: &Run,
+        opened: &OnceLock<Arc<dyn Platform>>,
         stop: &StopSignal,
     ) -> Result<(Importer, Certificate), Failure> {
         let (runs, clock) = (self.ports.runs.as_ref(), self.ports.clock.as_ref());
@@ -197,8 +205,9 @@ impl Worker {
         };
         let duration = self.settings.import.lease;
         let open = holding(runs, clock, lease, duration, stop, opening).await?;
+        let platform = opened.get_or_init(|| open.platform.clone());
         let importer = Importer {
-            platform: open.platform,
+            platform: platform.clone(),
             landing: self.ports.landing.clone(),
             runs: self.ports.runs.clone(),
             clock: self.ports.clock.clone(),
@@ -229,13 +238,14 @@ impl Worker {
         }
     }
 
-    /// Leaves the run as the failure asks for.
+    /// Leaves the run as the failure asks for. `wait`: until its next request, if that is known.
     async fn give_back(
         &self,
         lease: RunLease,
         run: &Run,
         delivery: &Delivery,
         failure: Failure,
+        wait: Option<Duration>,
     ) -> Result<Disposition, Failure> {
         let now_at = self.ports.jobs.find(run.id).await?;
         let attempt = Attempt {
@@ -244,6 +254,12 @@ impl Worker {
             made_progress: now_at.is_some_and(|now_at| went_on(&now_at)),
         };
         let decision = decide(&failure, attempt);
+        if matches!(decision, Decision::GiveBack) && !attempt.made_progress {
+            tracing::warn!(
+                "the turn ended before anything had landed; where every turn does so, they are too \
+                 short for this shop"
+            );
+        }
         tracing::warn!(%failure, code = failure.code(), ?decision, "the attempt ended");
         let left = match decision {
             Decision::Fail => self.ports.runs.fail(lease, &failure, None).await,
@@ -251,7 +267,7 @@ impl Worker {
                 let until = self.ports.clock.now() + jittered(by, run.id);
                 self.ports.runs.wait(lease, until, &failure).await
             }
-            Decision::GiveBack => self.ports.runs.release(lease).await,
+            Decision::GiveBack => self.ports.runs.release(lease, wait).await,
             Decision::LookAgain => Err(Failure::LeaseLost),
         };
         match left {

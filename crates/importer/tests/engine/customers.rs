@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use importer::ports::clock::{Clock as _, SystemClock};
+use importer::stop::stop_pair;
 
 use crate::memory::MemoryStore;
 use crate::scripted::{ListedOrder, ScriptedShop, Shape};
-use crate::stories::{completed, run, today};
+use crate::stories::{completed, run, run_until, today};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -64,4 +65,27 @@ async fn customers_who_are_there_soon_are_part_of_the_plan() {
     let state = store.0.lock().unwrap();
     let plan = state.run.as_ref().unwrap().plan.as_ref().unwrap();
     assert_eq!(plan.probe.customers, Some(0));
+}
+
+/// Else turns of less than the time for which their number is waited for would never end with a
+/// plan.
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_was_not_made_in_one_turn_does_not_wait_for_customers_in_the_next() {
+    let shop = Arc::new(ScriptedShop {
+        customers_wait: 20 * MINUTE,
+        ..ScriptedShop::with_orders(today(), 3, 2, Shape::Full)
+    });
+    let store = Arc::<MemoryStore>::default();
+    let clock = SystemClock::real();
+    for expected in [false, true] {
+        let (handle, stop) = stop_pair();
+        let turn = async {
+            clock.sleep(Duration::from_secs(1)).await;
+            handle.stop();
+        };
+        tokio::join!(run_until(&shop, &store, None, stop), turn);
+        let state = store.0.lock().unwrap();
+        let is_planned = state.run.as_ref().unwrap().plan.is_some();
+        assert_eq!(is_planned, expected);
+    }
 }

@@ -584,7 +584,7 @@ impl Runs for MemoryStore {
         self.locked(lease).map(drop)
     }
 
-    async fn release(&self, lease: RunLease) -> Result<(), Failure> {
+    async fn release(&self, lease: RunLease, _: Option<Duration>) -> Result<(), Failure> {
         let mut state = self.locked(lease)?;
         let run = state.run.as_mut().unwrap();
         run.state = RunState::Pending;

@@ -17,7 +17,7 @@ use importer::ports::platform::PageRequest;
 use importer::ports::processes::Owner;
 use importer::ports::runs::RunOptions;
 use importer::progress::Tracker;
-use importer::stop::stop_pair;
+use importer::stop::{StopSignal, stop_pair};
 use jiff::civil::Date;
 use jiff::{SignedDuration, ToSpan as _};
 
@@ -56,13 +56,22 @@ async fn run_with(
     store: &Arc<MemoryStore>,
     max_orders: Option<u64>,
 ) -> Outcome {
+    let (_handle, stop) = stop_pair();
+    run_until(shop, store, max_orders, stop).await
+}
+
+pub(crate) async fn run_until(
+    shop: &Arc<ScriptedShop>,
+    store: &Arc<MemoryStore>,
+    max_orders: Option<u64>,
+    stop: StopSignal,
+) -> Outcome {
     let options = RunOptions {
         months: 12,
         max_orders,
         keep_raw: true,
         only: None,
     };
-    let (_handle, stop) = stop_pair();
     import(
         &importer(shop, store),
         &shop_info(),

@@ -139,6 +139,12 @@ impl Budget {
         until.map_or(Duration::ZERO, |until| until - now)
     }
 
+    /// As [`Pacer::wait_of_successor`].
+    pub fn wait_of_successor(&self) -> Duration {
+        let now = self.clock.monotonic();
+        self.pacer().wait_of_successor(now)
+    }
+
     /// Salla's clock minus ours, as [`Pacer::clock_offset`] has it.
     pub fn clock_offset(&self) -> Option<SignedDuration> {
         let pacer = self.pacer();

@@ -123,6 +123,32 @@ impl Pacer {
         self.holds.until(now)
     }
 
+    /// How long a process that knows nothing of this budget has to wait before its first
+    /// request, if this one sends nothing any more.
+    pub fn wait_of_successor(&self, now: Duration) -> Duration {
+        if let Some(moment) = self.holds.until(now) {
+            return moment - now;
+        }
+        let reset = match &self.knowledge {
+            Knowledge::Window(window) => {
+                let reset = self.reset_certain_at(window, now);
+                if now >= reset || window.lowest as usize > self.flights.len() {
+                    return Duration::ZERO;
+                }
+                reset
+            }
+            Knowledge::Nothing | Knowledge::Bare => Duration::MAX,
+        };
+        let Some(last_sent) = self.last_sent else {
+            return Duration::ZERO;
+        };
+        let longest = self.overflow.longest_delay();
+        let under_way = self.flights.iter().map(|f| f.sent.unwrap_or(now) + longest);
+        let arrived_by = under_way.fold(self.arrived_by.max(last_sent), Duration::max);
+        let next = (arrived_by + self.overflow.spacing()).min(reset);
+        next.saturating_sub(now)
+    }
+
     fn grant(&mut self, class: Class, mode: Mode) -> PermitId {
         let id = PermitId(self.next_id);
         self.next_id += 1;

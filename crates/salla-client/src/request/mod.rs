@@ -195,6 +195,7 @@ impl Requester {
             retries: self.retries.load(Ordering::Relaxed),
             token_refreshes: self.tokens.refreshes(),
             held_for: self.shop.held_for(),
+            wait_of_successor: self.shop.wait_of_successor(),
             waits_for_customers: self.customers_lane.available_permits() < LANE,
         }
     }

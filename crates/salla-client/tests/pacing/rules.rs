@@ -176,6 +176,35 @@ fn nothing_goes_before_the_moment_that_was_given() {
     talk.send(5.0);
 }
 
+#[test]
+fn a_successor_waits_only_where_nothing_is_left_for_it() {
+    let wait = |talk: &Talk, seconds| talk.0.wait_of_successor(at(seconds)).as_secs_f64();
+    let mut talk = Talk::new();
+    assert!(wait(&talk, 0.0) < 1e-6, "nothing was sent");
+    let first = talk.send(0.0);
+    assert!(wait(&talk, 0.1) > 0.9, "nobody knows what is left");
+    talk.answer(first, 0.2, 1, RESET);
+    assert!(wait(&talk, 0.2) < 1e-6, "there is one left");
+    let last = talk.send(0.3);
+    assert!(wait(&talk, 0.3) > 1.9, "it may be long on its way");
+    talk.answer(last, 0.5, 0, RESET);
+    let waited = wait(&talk, 0.5);
+    assert!((0.79..1.1).contains(&waited), "{waited}");
+    assert!(wait(&talk, 2.0) < 1e-6, "the second is over");
+    assert!(wait(&talk, 61.3) < 1e-6, "the next minute has begun");
+
+    // Where it was told to wait, others are, too.
+    let refused = talk.send(2.0);
+    let headers = RateHeaders {
+        retry_after: Some(Duration::from_secs(30)),
+        ..RateHeaders::default()
+    };
+    let now = at(2.1);
+    talk.0
+        .on_response(refused, now, &headers, Outcome::Throttled);
+    assert!(wait(&talk, 12.1) > 19.9);
+}
+
 /// Has spent the whole budget, as far as the headers tell, but for `left`; another app
 /// has been seen to spend `others` of it.
 fn spent_beside_others(talk: &mut Talk, left: u32, others: u32) {

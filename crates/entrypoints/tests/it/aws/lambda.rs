@@ -433,3 +433,16 @@ async fn a_message_that_two_have_at_once_is_worked_on_by_one_of_them() {
     send_again(&cloud, &event).await;
     work_off(&service, &cloud, &mut one, run.id, time).await;
 }
+
+/// What comes before the first page is done again in each turn, and it fits.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_comes_to_its_end_with_deadlines_of_two_seconds() {
+    let (service, cloud, run) = long_import().await;
+    let mut one = Sandbox::start(&service, &cloud).await;
+    let swept = one.invoke(scheduled(), Duration::from_secs(20)).await;
+    assert!(matches!(swept, Ended::Answered(_)), "{swept:?}");
+    let time = Duration::from_secs(2);
+    let (in_time, late) = work_off(&service, &cloud, &mut one, run.id, time).await;
+    eprintln!("{in_time} in time, {late} late");
+    assert!(in_time > 2, "it was passed on");
+}

@@ -92,6 +92,12 @@ fn a_message_outlasts_its_function_and_goes_where_the_program_expects_it() {
     }
     for (name, function) in &functions {
         assert!(function["ReservedConcurrentExecutions"].is_null(), "{name}");
+        // Less is mostly what each turn begins with, docs/deploy-aws.md says.
+        let is_worker = sources
+            .values()
+            .any(|source| source["FunctionName"]["Ref"].as_str() == Some(name));
+        let timeout = number(&template, &function["Timeout"]);
+        assert!(!is_worker || timeout >= 60, "{name}: {timeout}");
         assert_eq!(function["Runtime"], "provided.al2023", "{name}");
     }
     // Names, letters and attempts are those that the program goes by.
@@ -175,6 +181,11 @@ fn every_function_of_an_egress_group_leaves_from_the_one_address() {
     let handed_out = &template["Outputs"]["SubnetIds"]["Value"]["Fn::Join"][1];
     let handed_out = handed_out.as_array().expect("subnets");
     assert_eq!(handed_out.len(), 2);
+    // All but the one with the way out, so none is left from where there is another way.
+    let subnets = of_type(&template, "AWS::EC2::Subnet");
+    let private = subnets.keys().map(|name| json!({"Ref": name}));
+    let private: Vec<_> = private.filter(|name| *name != nat["SubnetId"]).collect();
+    assert_eq!(*handed_out, private);
     for subnet in handed_out {
         let way = way_out_of(subnet);
         assert_eq!(way["NatGatewayId"], json!({"Ref": "Nat"}), "{subnet}");
@@ -186,6 +197,28 @@ fn every_function_of_an_egress_group_leaves_from_the_one_address() {
         template["Outputs"]["Address"]["Value"],
         json!({"Ref": "Address"})
     );
+}
+
+/// The other half: where subnets are given, no function stays outside of them, from where it
+/// would leave by any address.
+#[test]
+fn every_function_sits_in_the_subnets_that_are_given() {
+    let template = template();
+    let functions = of_type(&template, "AWS::Lambda::Function");
+    assert_eq!(functions.len(), 3);
+    for (name, function) in functions {
+        let network = &function["VpcConfig"]["Fn::If"];
+        assert_eq!(network[0], "IsInSubnets", "{name}");
+        assert_eq!(
+            network[1]["SubnetIds"],
+            json!({"Ref": "SubnetIds"}),
+            "{name}"
+        );
+        let groups = json!({"Ref": "SecurityGroupIds"});
+        assert_eq!(network[1]["SecurityGroupIds"], groups, "{name}");
+    }
+    let given = &template["Conditions"]["IsInSubnets"]["Fn::Not"][0]["Fn::Equals"];
+    assert!(given.to_string().contains("SubnetIds"), "{given}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -162,10 +162,12 @@ pub(crate) fn others(machine: Cpu, sample: &Sample) {
 pub(crate) fn budgets(asked: &Asked, sample: &Sample, steady: &[(f64, u64)]) {
     let salla = &sample.salla;
     line(format_args!(
-        "{} requests, {} answered with 429, {} with 403, {} sent while told to wait; at most {} \
+        "{} requests, {} answered with 429 (of {} shops, at most {} each), {} with 403, {} sent while told to wait; at most {} \
          for a shop in any 60 s; {} for customers, at most {} in any 600 s",
         salla.requests,
         salla.throttled,
+        salla.throttled_shops,
+        salla.most_throttled,
         salla.forbidden,
         salla.sent_while_held,
         salla.most_in_60s,

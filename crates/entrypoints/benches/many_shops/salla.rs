@@ -35,6 +35,9 @@ pub(crate) struct Address {
 pub(crate) struct Ledgers {
     pub(crate) requests: u64,
     pub(crate) throttled: u64,
+    /// Shops of which a request was refused, and how many of the one with most.
+    pub(crate) throttled_shops: u64,
+    pub(crate) most_throttled: u64,
     pub(crate) forbidden: u64,
     pub(crate) sent_while_held: u64,
     /// Of the shop that was asked most often.
@@ -49,6 +52,8 @@ impl Ledgers {
     fn read(simulator: &Simulator) -> anyhow::Result<Self> {
         let all = simulator.ledger();
         let shops = simulator.shops();
+        let throttled = shops.iter().map(|shop| shop.ledger().throttled);
+        let throttled: Vec<u64> = throttled.filter(|refused| *refused > 0).collect();
         let most = shops.iter().map(|shop| shop.ledger().most_in_60s).max();
         let customers = all
             .by_endpoint
@@ -59,6 +64,8 @@ impl Ledgers {
         Ok(Self {
             requests: all.requests,
             throttled: all.throttled,
+            throttled_shops: throttled.len() as u64,
+            most_throttled: throttled.iter().copied().max().unwrap_or_default(),
             forbidden: all.by_status.get(&403).copied().unwrap_or_default(),
             sent_while_held: all.sent_while_held,
             most_in_60s: most.unwrap_or_default(),

@@ -47,7 +47,7 @@ fn scheduled() -> Value {
     json!({"source": "aws.scheduler", "detail": {}})
 }
 
-async fn rows(service: &TestService) -> i64 {
+pub(super) async fn rows(service: &TestService) -> i64 {
     let count = "SELECT count(*) FROM salla_sync.queue_messages";
     let count = sqlx::query_scalar(count).fetch_one(service.database.pool());
     count.await.expect("rows can be counted")

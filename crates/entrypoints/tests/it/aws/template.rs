@@ -333,4 +333,39 @@ async fn the_template_is_created_and_an_import_runs_through_it() {
     };
     let certificate = run.certificate.as_ref().expect("there is a certificate");
     service.compare(run.merchant, certificate).await;
+
+    // A right that only the end of a message needs is missed there: nothing is swept meanwhile.
+    let settled = async {
+        while super::lambda::rows(&service).await > 0 {
+            clock.sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::select! {
+        () = settled => {}
+        () = clock.sleep(Duration::from_secs(60)) => {
+            panic!("a message is not done: {}", server.log())
+        }
+    }
+    script("letter.py", &[&url, PREFIX]).await;
+    script("sweep.py", &[&url, PREFIX]).await;
+}
+
+/// Those that AWS itself needs to hand messages over, which no server checks here.
+#[test]
+fn lambda_may_receive_for_the_worker() {
+    let template = template();
+    let policies = &of_type(&template, "AWS::IAM::Role")["WorkerRole"]["Policies"];
+    let statement = &policies[0]["PolicyDocument"]["Statement"][0];
+    let actions = statement["Action"].as_array().expect("actions");
+    for needed in ["ReceiveMessage", "DeleteMessage", "GetQueueAttributes"] {
+        assert!(
+            actions.contains(&json!(format!("sqs:{needed}"))),
+            "{needed}"
+        );
+    }
+    let sources = of_type(&template, "AWS::Lambda::EventSourceMapping");
+    let queues = statement["Resource"].as_array().expect("queues");
+    for (name, source) in sources {
+        assert!(queues.contains(&source["EventSourceArn"]), "{name}");
+    }
 }

@@ -162,6 +162,22 @@ fn a_restart_in_mid_minute_continues_where_the_budget_stands() {
     }
 }
 
+/// As turns of a function do it, some of them with a spent budget and some without.
+#[test]
+fn what_is_handed_over_often_is_not_refused_and_does_not_wait_for_nothing() {
+    let mut world = shop(Temperament::FromFirst, 120);
+    world.hands_over = true;
+    world.restarts = (1..500).map(|n| f64::from(n) * 7.3).collect();
+    let handed_over = world.clone().run();
+    assert_eq!(handed_over.refused, 0, "{handed_over:?}");
+    world.hands_over = false;
+    let killed = world.run();
+    assert!(
+        handed_over.admitted > killed.admitted,
+        "{handed_over:?} {killed:?}"
+    );
+}
+
 /// A new process knows nothing of the way; what its first bursts prove must not make it
 /// bolder than the way is. Where the way varies by 30 ms, a tenth of these restarts is
 /// refused once whatever is proven, because the first requests of a process tell too

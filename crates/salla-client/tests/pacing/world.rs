@@ -61,6 +61,8 @@ pub(crate) struct World {
     pub(crate) stranger_until: f64,
     /// The process dies and starts again at these moments.
     pub(crate) restarts: Vec<f64>,
+    /// It ends by itself, and tells its successor how long to send nothing.
+    pub(crate) hands_over: bool,
     /// Answers speak of another budget, as those of `/customers` do.
     pub(crate) elsewhere: bool,
     /// Answers carry no rate headers or no `Date`.
@@ -96,6 +98,7 @@ impl World {
             stranger: None,
             stranger_until: f64::INFINITY,
             restarts: Vec::new(),
+            hands_over: false,
             elsewhere: false,
             headers: true,
             date: true,
@@ -360,13 +363,28 @@ impl Run {
         }
     }
 
-    /// Nothing is remembered but, as in the database, when the last request was sent.
+    /// Nothing is remembered but, as in the database, when the last request was sent, or what
+    /// was said at the end.
     fn restart(&mut self) {
+        let wait = match self.world.hands_over {
+            true => self.hand_over(),
+            false => Duration::from_secs(1),
+        };
         self.process += 1;
         self.flying = 0;
         let mut settings = self.world.settings.clone();
-        settings.not_before = Some(self.local() + Duration::from_secs(1));
+        settings.not_before = Some(self.local() + wait);
         self.pacer = Pacer::new(settings, self.rng.fork());
+    }
+
+    /// Drops what is under way.
+    fn hand_over(&mut self) -> Duration {
+        let of_this = |request: &&Request| request.process == self.process;
+        let permits = self.requests.values().filter(of_this).map(|r| r.permit);
+        for permit in permits.collect::<Vec<_>>() {
+            self.pacer.on_dropped(permit);
+        }
+        self.pacer.wait_of_successor(self.local())
     }
 
     fn draw(&mut self, spread: Spread) -> f64 {

@@ -38,8 +38,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod admission;
 mod client;
-pub mod concurrency;
 pub mod http;
 pub mod introspection;
 pub mod oauth;

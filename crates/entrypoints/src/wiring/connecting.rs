@@ -16,7 +16,7 @@ use importer::ports::platform::Platform as _;
 use jiff::Timestamp;
 use salla_client::http::{http_client, token_client};
 use salla_client::oauth::OAuth;
-use salla_client::pacing::Budget;
+use salla_client::admission::Budget;
 use salla_client::tokens::{KeeperSettings, TokenKeeper, TokenSource};
 use salla_client::{ClientSettings, SallaClient, customers_budget};
 use secrecy::SecretString;

@@ -27,7 +27,7 @@ use jiff::SignedDuration;
 use notifiers::{Email, Log, Route, Webhook};
 use salla_client::http::{base_builder, http_clients, token_client, way_to};
 use salla_client::oauth::OAuth;
-use salla_client::pacing::Budget;
+use salla_client::admission::Budget;
 use salla_client::tokens::{KeeperSettings, TokenKeeper, TokenSource};
 
 use crate::config::{AppSettings, Channels, WebhookSettings};

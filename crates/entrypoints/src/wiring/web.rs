@@ -24,7 +24,7 @@ use ring::rand::SystemRandom;
 use salla_client::http::token_client;
 use salla_client::introspection::AppIntrospection;
 use salla_client::oauth::{AppAccounts, AppCredentials, OAuth};
-use salla_client::pacing::Budget;
+use salla_client::admission::Budget;
 use salla_client::webhook::{WebhookSecret, receive_with};
 use tokio::sync::{Notify, RwLock};
 use web::api::Api;

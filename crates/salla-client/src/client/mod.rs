@@ -21,10 +21,10 @@ use importer::ports::platform::{
 use jiff::SignedDuration;
 use serde_json::value::RawValue;
 
+use crate::admission::{Budget, Concurrency};
 use crate::classify::looks_like_json;
-use crate::concurrency::Concurrency;
 use crate::envelope::{EnvelopeError, split_one, split_one_page};
-use crate::pacing::{Budget, PacerSettings};
+use crate::pacing::PacerSettings;
 use crate::request::{Ask, Requester, UsualSizes, customers_lane, store_info};
 use crate::tokens::TokensServed;
 use crate::translate::{self, Dated, ItemPage};

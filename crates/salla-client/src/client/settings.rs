@@ -7,7 +7,8 @@ use importer::memory::Memory;
 use importer::ports::clock::Clock;
 use url::Url;
 
-use crate::pacing::{Budget, WithoutHeaders};
+use crate::admission::Budget;
+use crate::pacing::WithoutHeaders;
 use crate::retry::RetryPolicy;
 use crate::tokens::TokenSource;
 

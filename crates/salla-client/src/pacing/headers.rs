@@ -1,4 +1,4 @@
-//! The rate headers of an answer (docs/salla-api.md#rate-limits).
+//! The rate headers of an answer (docs/salla-api.md#rate-limits), and what time it is at Salla.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ impl RateHeaders {
 
     /// How long until the window that the answer tells of is certainly over, by Salla's
     /// clock or, where it does not tell, by ours.
-    pub(super) fn until_reset(&self, now: Timestamp) -> Option<Duration> {
+    pub(crate) fn until_reset(&self, now: Timestamp) -> Option<Duration> {
         let reset = self.reset_epoch?;
         let now = self.date_epoch.unwrap_or_else(|| now.as_second());
         // Both are cut to seconds.
@@ -83,6 +83,104 @@ fn reset(text: &str, date_epoch: Option<i64>) -> Option<i64> {
 fn http_date(text: &str) -> Option<i64> {
     let zoned = rfc2822::DateTimeParser::new().parse_zoned(text).ok()?;
     Some(Timestamp::from(zoned).as_second())
+}
+
+/// Two clocks drift apart by less than this; older bounds are widened by it.
+const DRIFT: f64 = 1e-4;
+
+/// After a contradiction the estimate is not used for so long.
+const DISTRUST: Duration = Duration::from_secs(300);
+
+/// What time it is at Salla, as two bounds.
+///
+/// `X-RateLimit-Reset` is a moment of Salla's clock, so to use it we must know how far
+/// that clock is from ours. Each answer's `Date` header bounds it: the server wrote a
+/// time between `date` and `date + 1 s` at some moment between our sending and our
+/// receiving. The bounds of many answers intersect to within a few milliseconds.
+#[derive(Debug, Default)]
+pub(super) struct ServerClock {
+    bounds: Option<Bounds>,
+    distrusted_until: Duration,
+}
+
+/// Salla's clock minus our monotonic one, in seconds.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    low: f64,
+    high: f64,
+    at: Duration,
+}
+
+impl ServerClock {
+    /// Takes in the `Date` of an answer.
+    pub(super) fn observe(&mut self, date_epoch: i64, sent: Duration, received: Duration) {
+        let sample = Bounds {
+            low: date_epoch as f64 - received.as_secs_f64(),
+            high: date_epoch as f64 + 1.0 - sent.as_secs_f64(),
+            at: received,
+        };
+        self.intersect(sample);
+    }
+
+    /// Takes in that Salla's clock had not reached `epoch` when it dealt with a
+    /// request sent then.
+    pub(super) fn not_yet(&mut self, epoch: i64, sent: Duration, received: Duration) {
+        let sample = Bounds {
+            low: f64::NEG_INFINITY,
+            high: epoch as f64 - sent.as_secs_f64(),
+            at: received,
+        };
+        if self.bounds.is_some() {
+            self.intersect(sample);
+        }
+    }
+
+    /// The moment of our clock at which Salla's has certainly reached `epoch`;
+    /// `None` as long as nothing is certain.
+    pub(super) fn certainly_at(&self, epoch: i64, now: Duration) -> Option<Duration> {
+        if now < self.distrusted_until {
+            return None;
+        }
+        let bounds = self.bounds?.widened(now);
+        let local = epoch as f64 - bounds.low;
+        Duration::try_from_secs_f64(local.max(0.0)).ok()
+    }
+
+    /// By how much Salla's clock is at least ahead of one that shows `shown` seconds since
+    /// 1970 now, and at most; `None` as long as no response has said what time it is.
+    pub(super) fn ahead_of(&self, shown: f64, now: Duration) -> Option<(f64, f64)> {
+        let bounds = self.bounds?.widened(now);
+        let ours = shown - now.as_secs_f64();
+        Some((bounds.low - ours, bounds.high - ours))
+    }
+
+    fn intersect(&mut self, sample: Bounds) {
+        let known = self.bounds.map_or(sample, |b| b.widened(sample.at));
+        let both = Bounds {
+            low: known.low.max(sample.low),
+            high: known.high.min(sample.high),
+            at: sample.at,
+        };
+        if both.low <= both.high {
+            self.bounds = Some(both);
+        } else {
+            // Somebody set a clock, or `Date` is written by another machine than the
+            // one that counts: begin anew, and rely on nothing for a while.
+            self.bounds = sample.low.is_finite().then_some(sample);
+            self.distrusted_until = sample.at + DISTRUST;
+        }
+    }
+}
+
+impl Bounds {
+    fn widened(self, now: Duration) -> Self {
+        let drift = now.saturating_sub(self.at).as_secs_f64() * DRIFT;
+        Self {
+            low: self.low - drift,
+            high: self.high + drift,
+            at: now.max(self.at),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -131,5 +229,67 @@ mod tests {
         assert_eq!(headers, RateHeaders::default());
         let far = read(&[("x-ratelimit-reset", "9223372036854775807")]);
         assert_eq!(far, RateHeaders::default());
+    }
+
+    fn at(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    /// Salla's clock shows `local + OFFSET`.
+    const OFFSET: f64 = 1_750_000_000.4;
+
+    fn answer(clock: &mut ServerClock, sent: f64) {
+        let received = sent + 0.1;
+        let date = (sent + 0.05 + OFFSET).floor() as i64;
+        clock.observe(date, at(sent), at(received));
+    }
+
+    #[test]
+    fn many_answers_tell_the_time_to_within_a_latency() {
+        let mut clock = ServerClock::default();
+        assert_eq!(clock.certainly_at(1_750_000_060, at(1.0)), None);
+        for request in 0..50 {
+            answer(&mut clock, f64::from(request) * 1.02);
+        }
+        let reset = clock
+            .certainly_at(1_750_000_060, at(51.0))
+            .unwrap()
+            .as_secs_f64();
+        let truth = 1_750_000_060.0 - OFFSET;
+        assert!(
+            (truth..truth + 0.08).contains(&reset),
+            "{reset} instead of {truth}"
+        );
+    }
+
+    #[test]
+    fn a_contradiction_makes_it_uncertain_for_a_while() {
+        let mut clock = ServerClock::default();
+        answer(&mut clock, 1.0);
+        clock.observe(1_760_000_000, at(2.0), at(2.1));
+        assert_eq!(clock.certainly_at(1_760_000_060, at(3.0)), None);
+        assert!(clock.certainly_at(1_760_000_060, at(303.0)).is_some());
+    }
+
+    #[test]
+    fn a_date_says_how_far_the_clocks_are_apart() {
+        let mut clock = ServerClock::default();
+        assert_eq!(clock.ahead_of(OFFSET, at(1.0)), None);
+        answer(&mut clock, 1.0);
+        for ahead in [0.0, 10_800.0, -172_800.0] {
+            let (low, high) = clock.ahead_of(OFFSET + 1.1 - ahead, at(1.1)).unwrap();
+            assert!(
+                low <= ahead && ahead <= high && high - low < 1.2,
+                "{low}..{high}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_reset_that_had_not_come_refutes_a_date_that_is_ahead() {
+        let mut clock = ServerClock::default();
+        answer(&mut clock, 1.0);
+        clock.not_yet(1_749_999_000, at(1.0), at(1.1));
+        assert_eq!(clock.certainly_at(1_749_999_000, at(2.0)), None);
     }
 }

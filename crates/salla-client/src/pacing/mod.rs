@@ -3,7 +3,9 @@
 //! [`Pacer`] is the rule book: a state machine without I/O, clock or lock. It is told
 //! the time, what was sent and what came back, and says whether the next request may
 //! go now, at a given time, or only after an answer. [`Budget`] makes it something to
-//! wait for: fair, cancellable, shared by all requests that spend from one budget.
+//! wait for.
+//!
+//! [`Budget`]: crate::admission::Budget
 //!
 //! What Salla says of its budget (docs/salla-api.md#rate-limits, docs.salla.dev/421125m0)
 //! leaves open how it is counted, so the rules rest only on what holds for every reading:
@@ -14,42 +16,29 @@
 //!    is an answer that was overtaken. A leaky bucket fits the same rule: each of its
 //!    answers moves the reset.
 //! 3. An exhausted budget still allows one request a second until its reset. The second
-//!    is kept as Salla sees it, at arrival; see `overflow`.
+//!    is kept as Salla sees it, at arrival; see `trickle`.
 //! 4. When the reset has certainly passed, one request goes alone to learn the new
 //!    budget, and the rest follows its answer.
 //! 5. While another app is seen to spend from the same budget, those seconds are left to
-//!    it, and so is what it may take while a request of ours is on its way; see `others`.
+//!    it, and so is what it may take while a request of ours is on its way; see `other_apps`.
 //! 6. A 429 or a block holds everything; afterwards requests go one by one until an
 //!    answer shows budget again.
 //!
 //! A budget that somebody else spends from is read off the headers. Only where processes
-//! of ours share one that belongs to an address, they agree on it beforehand: see `gate`.
+//! of ours share one that belongs to an address, they agree on it beforehand: see
+//! `admission::shared_budget`.
 //!
-//! Not here: retrying (`retry`), and how many requests are useful at once
-//! (`concurrency`).
+//! Not here: retrying (`retry`), and what has locks and waits (`admission`).
 
-mod answers;
-mod budget;
-mod flight;
-mod gap;
-mod gate;
+mod arrival;
+mod cooldown;
 mod headers;
-mod holds;
-mod latency;
-mod lateness;
-pub(crate) mod line;
-mod listening;
-mod meter;
-mod others;
-mod overflow;
-mod own;
+mod other_apps;
 mod pacer;
-mod server_clock;
+mod period;
 mod settings;
-mod window;
+mod trickle;
 
-pub use budget::{Budget, BudgetCounters, Permit};
-pub use flight::{PermitId, Verdict};
 pub use headers::RateHeaders;
 pub use pacer::Pacer;
-pub use settings::{Class, Outcome, PacerSettings, WithoutHeaders};
+pub use settings::{Class, Outcome, PacerSettings, PermitId, Verdict, WithoutHeaders};

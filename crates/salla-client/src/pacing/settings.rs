@@ -1,4 +1,4 @@
-//! What a pacer is told before its first request, and the words of its conversation.
+//! What a pacer is given before its first request, and the types of its conversation.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ impl PacerSettings {
 
     /// How long one of our own requests is counted. Where nothing but our counting
     /// keeps the limit, a second more makes up for unequal ways to Salla.
-    pub(super) fn counted_window(&self) -> Duration {
+    pub(crate) fn counted_window(&self) -> Duration {
         match self.without_headers {
             WithoutHeaders::CountedWindow => self.window + Duration::from_secs(1),
             WithoutHeaders::EvenSpacing | WithoutHeaders::Unlimited => self.window,
@@ -93,4 +93,46 @@ pub enum Outcome {
     Blocked,
     /// 5xx: it may or may not have been counted.
     Failed,
+}
+
+/// Leave to send one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PermitId(pub(super) u64);
+
+/// What to do with the next request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Send it now.
+    Go(PermitId),
+    /// Ask again then, or when an answer has come.
+    WaitUntil(Duration),
+    /// Ask again when a request that was permitted is sent, answered or dropped.
+    WaitForResponse,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// The first of a process, or of a time after a refusal.
+    Alone,
+    /// Within what is left.
+    Burst,
+    /// The one request a second after exhaustion.
+    Overflow,
+    /// The first after a reset.
+    Probe,
+}
+
+/// A request that was permitted and has not ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flight {
+    pub(super) id: PermitId,
+    pub(super) class: Class,
+    pub(super) mode: Mode,
+    pub(super) sent: Option<Duration>,
+}
+
+pub(super) enum Decision {
+    Go(Mode),
+    Until(Duration),
+    AfterAnswer,
 }

@@ -17,10 +17,10 @@ use super::departure::Departure;
 use super::endpoint::endpoint_kind;
 use super::trouble::{self, Trouble};
 use super::{Ask, Requester};
+use crate::admission::{Permit, Slot};
 use crate::classify::{Verdict, classify, retry_after};
-use crate::concurrency::Slot;
 use crate::oauth::endpoint;
-use crate::pacing::{Outcome, Permit, RateHeaders};
+use crate::pacing::{Outcome, RateHeaders};
 use crate::tokens::AccessToken;
 
 pub(super) struct Attempt {

@@ -23,9 +23,9 @@ use tokio::sync::Semaphore;
 use tracing::{Instrument as _, Span};
 use url::Url;
 
-use crate::concurrency::Concurrency;
+use crate::admission::Budget;
+use crate::admission::Concurrency;
 use crate::envelope::EnvelopeError;
-use crate::pacing::Budget;
 use crate::retry::{RetryPolicy, Tries};
 use crate::tokens::{TokenSource, TokensServed};
 pub use ask::{Ask, Fetched, STORE_INFO, store_info};

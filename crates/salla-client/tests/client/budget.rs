@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use importer::ports::clock::{Clock, SystemClock};
 use jiff::Timestamp;
-use salla_client::pacing::{Budget, Class, Outcome, PacerSettings, RateHeaders};
+use salla_client::admission::Budget;
+use salla_client::pacing::{Class, Outcome, PacerSettings, RateHeaders};
 
 fn budget() -> (Arc<Budget>, Arc<dyn Clock>) {
     let start = Timestamp::from_second(1_750_000_000).unwrap();

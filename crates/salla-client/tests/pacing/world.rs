@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
-use salla_client::concurrency::ConcurrencyLimit;
+use salla_client::admission::ConcurrencyLimit;
 use salla_client::pacing::{Class, Outcome, Pacer, PacerSettings, PermitId, RateHeaders, Verdict};
 
 use crate::limiter::{Limiter, Said};

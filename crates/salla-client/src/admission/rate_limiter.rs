@@ -4,18 +4,15 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use importer::metrics;
 use importer::ports::budgets::SharedBudget;
 use importer::ports::clock::Clock;
 use jiff::SignedDuration;
 use tokio::sync::Notify;
 
-use super::flight::{PermitId, Verdict};
-use super::gate::{Gate, Ticket};
-use super::headers::RateHeaders;
-use super::line::{Line, Turn};
-use super::meter::Meter;
-use super::pacer::Pacer;
-use super::settings::{Class, Outcome, PacerSettings};
+use super::fair_queue::{Line, Turn};
+use super::shared_budget::{Gate, Ticket};
+use crate::pacing::{Class, Outcome, Pacer, PacerSettings, PermitId, RateHeaders, Verdict};
 
 /// One budget, shared by everything that spends from it.
 #[derive(Debug)]
@@ -293,5 +290,42 @@ impl Drop for Permit {
         if let Some(id) = self.id.take() {
             self.budget.dropped(id);
         }
+    }
+}
+
+/// One budget's part of what all are seen to have left: a sum, so that a shop more is no
+/// label more. It goes with the budget.
+#[derive(Debug)]
+pub(super) struct Meter {
+    budget: &'static str,
+    limit: f64,
+    remaining: f64,
+}
+
+impl Meter {
+    pub(super) fn new(budget: &'static str) -> Self {
+        Self {
+            budget,
+            limit: 0.0,
+            remaining: 0.0,
+        }
+    }
+
+    /// An answer has come; headers that are silent change nothing.
+    pub(super) fn told(&mut self, headers: &RateHeaders) {
+        let limit = headers.limit.map_or(self.limit, f64::from);
+        let remaining = headers.remaining.map_or(self.remaining, f64::from);
+        self.show(limit, remaining);
+    }
+
+    fn show(&mut self, limit: f64, remaining: f64) {
+        metrics::budget_changed(self.budget, limit - self.limit, remaining - self.remaining);
+        (self.limit, self.remaining) = (limit, remaining);
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.show(0.0, 0.0);
     }
 }

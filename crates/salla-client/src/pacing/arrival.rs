@@ -1,9 +1,10 @@
-//! How late requests arrive, by the order in which Salla counted them.
+//! How late requests arrive at Salla.
 //!
-//! How long an answer took beyond the fastest of its kind bounds how much later than the
-//! fastest its request arrived (see `latency`), but most of it is usually Salla's own
-//! work. A burst tells the two apart, because `Remaining` numbers its requests in the
-//! order in which they were counted:
+//! Only the time from sending to the answer's headers can be measured. The fastest
+//! answer of a class took at least the shortest way there; what an answer took beyond
+//! that bounds how much longer its request was on the way ([`Latency`]), but most of it is
+//! usually Salla's own work. A burst tells the two apart ([`Lateness`]), because `Remaining`
+//! numbers its requests in the order in which they were counted:
 //!
 //! * A request that was counted after one that was sent later was held up for longer than
 //!   lies between the two. Where none of hundreds was overtaken, ways are equal.
@@ -17,8 +18,51 @@
 
 use std::time::Duration;
 
-use super::latency::Latency;
 use super::settings::Class;
+
+/// By this part of the difference the floor follows slower answers, so that a
+/// changed route is learnt in the end.
+const FLOOR_FORGETTING: f64 = 1.0 / 1024.0;
+
+/// The peak of the recent past fades by this factor with each answer.
+const PEAK_FADING: f64 = 0.98;
+
+/// How much later than the fastest a request may have arrived.
+#[derive(Debug, Default)]
+pub(super) struct Latency {
+    floors: [Option<f64>; Class::COUNT],
+    peak: f64,
+    slowest: f64,
+}
+
+impl Latency {
+    /// Takes in an answer and says how much longer than the fastest it took.
+    pub(super) fn excess(&mut self, class: Class, took: Duration) -> f64 {
+        let took = took.as_secs_f64();
+        let floor = self.floors[class.index()].get_or_insert(took);
+        *floor = took.min(*floor + (took - *floor) * FLOOR_FORGETTING);
+        let excess = took - *floor;
+        self.peak = excess.max(self.peak * PEAK_FADING);
+        self.slowest = took.max(self.slowest * PEAK_FADING);
+        excess
+    }
+
+    /// How much longer than the fastest an answer took, as far as that is known now.
+    pub(super) fn beyond_the_fastest(&self, class: Class, took: Duration) -> f64 {
+        let floor = self.floors[class.index()].unwrap_or(0.0);
+        (took.as_secs_f64() - floor).max(0.0)
+    }
+
+    /// How long a request and its answer may take, by experience.
+    pub(super) fn round_trip(&self) -> Duration {
+        Duration::from_secs_f64(self.slowest)
+    }
+
+    /// What a request in flight may take longer than the fastest, by experience.
+    pub(super) fn peak(&self) -> f64 {
+        self.peak
+    }
+}
 
 /// A request tells something if so many more were sent so soon after it. When it was sent
 /// says nothing about how it fared, so leaving out the others hides nothing.
@@ -35,11 +79,12 @@ const RARE: f64 = 1e6;
 const TIGHT: usize = 8;
 
 /// What was seen a minute ago counts so much less.
-const FADING: f64 = 0.8;
+const PROOF_FADING: f64 = 0.8;
 
 /// Those of the largest plan's window.
 const MOST_SAMPLES: usize = 1024;
 
+/// How late requests arrive, by the order in which Salla counted them.
 #[derive(Debug, Default)]
 pub(super) struct Lateness {
     /// Of the present window.
@@ -90,7 +135,7 @@ impl Lateness {
         let Some(new) = in_order(samples, latency).and_then(|seen| proof(&seen)) else {
             return;
         };
-        let before = self.proven.map_or(0.0, |proven| proven.late * FADING);
+        let before = self.proven.map_or(0.0, |proven| proven.late * PROOF_FADING);
         self.proven = Some(Proven {
             late: new.late.max(before),
             ..new
@@ -187,6 +232,34 @@ mod tests {
 
     fn ms(milliseconds: u64) -> Duration {
         Duration::from_millis(milliseconds)
+    }
+
+    #[test]
+    fn what_exceeds_the_fastest_of_a_class_is_remembered_and_fades() {
+        let mut latency = Latency::default();
+        assert_eq!((latency.peak(), latency.round_trip()), (0.0, ms(0)));
+        assert_eq!(latency.excess(Class(0), ms(200)), 0.0);
+        let excess = latency.excess(Class(0), ms(300));
+        assert!((0.0998..0.1).contains(&excess), "{excess}");
+        assert_eq!(latency.peak(), excess);
+        assert_eq!(latency.round_trip(), ms(300));
+        assert_eq!(latency.excess(Class(1), ms(900)), 0.0, "another class");
+        assert_eq!(latency.round_trip(), ms(900));
+        for _ in 0..200 {
+            latency.excess(Class(0), ms(150));
+        }
+        assert!(latency.peak() < 0.01);
+        assert_eq!(latency.round_trip(), ms(150));
+    }
+
+    #[test]
+    fn a_slower_way_becomes_the_fastest_in_the_end() {
+        let mut latency = Latency::default();
+        latency.excess(Class(0), ms(100));
+        for _ in 0..4_000 {
+            latency.excess(Class(0), ms(200));
+        }
+        assert!(latency.excess(Class(0), ms(200)) < 0.005);
     }
 
     /// A hundred requests, one every five milliseconds. What each takes beyond 100 ms on

@@ -1,4 +1,4 @@
-//! How long everything is held after a 429 or a block.
+//! How long everything is held after a 429 or a block, and how fast a burst may go.
 
 use std::time::Duration;
 
@@ -98,6 +98,36 @@ impl Holds {
     fn jittered(&mut self) -> Duration {
         let step = THROTTLED.step(self.in_a_row.saturating_sub(1));
         Duration::from_secs_f64(self.rng.f64() * step).max(LEAST)
+    }
+}
+
+const LEAST_GAP: f64 = 0.025;
+const MOST_GAP: f64 = 1.0;
+const GAP_FADING: f64 = 0.9999;
+
+/// The distance between the requests of a burst. Salla's headers set no pace, but the edge in
+/// front of it is said to throttle bursts on its own account
+/// (docs/salla-api.md#hosts-versions-and-headers). A 429 while budget was left teaches a
+/// distance, which is forgotten slowly.
+#[derive(Debug, Default)]
+pub(super) struct Gap {
+    seconds: f64,
+}
+
+impl Gap {
+    pub(super) fn between(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds)
+    }
+
+    pub(super) fn refused(&mut self) {
+        self.seconds = (self.seconds * 2.0).clamp(LEAST_GAP, MOST_GAP);
+    }
+
+    pub(super) fn accepted(&mut self) {
+        self.seconds *= GAP_FADING;
+        if self.seconds < LEAST_GAP / 2.0 {
+            self.seconds = 0.0;
+        }
     }
 }
 

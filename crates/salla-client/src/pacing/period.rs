@@ -1,9 +1,10 @@
-//! What the answers of one reset have told.
+//! What is known of the budget, and of what we spent of it.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::headers::RateHeaders;
-use super::others::Others;
+use super::other_apps::Others;
 
 /// Of a window that nobody has told us of, this part may be spent already.
 const UNTOLD_PART: u32 = 60;
@@ -11,6 +12,7 @@ const UNTOLD_PART: u32 = 60;
 /// `X-RateLimit-Reset` is cut to seconds, so the reset is certain only a second later.
 const CUT: i64 = 1;
 
+/// What the answers of one reset have told.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
     pub(super) reset_epoch: Option<i64>,
@@ -167,6 +169,60 @@ impl Window {
     }
 }
 
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Knowledge {
+    /// No answer yet, or none that can be relied on.
+    Nothing,
+    Window(Window),
+    /// Answers carry no rate headers.
+    Bare,
+}
+
+/// Our own requests of the last window, where only so many may be ours.
+#[derive(Debug)]
+pub(super) struct OwnRequests {
+    window: Duration,
+    sent: VecDeque<Duration>,
+}
+
+impl OwnRequests {
+    pub(super) fn new(window: Duration) -> Self {
+        Self {
+            window,
+            sent: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn record(&mut self, now: Duration) {
+        while self
+            .sent
+            .front()
+            .is_some_and(|&sent| sent + self.window <= now)
+        {
+            self.sent.pop_front();
+        }
+        self.sent.push_back(now);
+    }
+
+    /// When one more may be sent, if not now; any `window` long stretch then holds at
+    /// most `cap`. `Some(None)` means only after one that was permitted is sent.
+    pub(super) fn full_until(
+        &self,
+        now: Duration,
+        cap: usize,
+        unsent: usize,
+    ) -> Option<Option<Duration>> {
+        let recent = self.sent.partition_point(|&sent| sent + self.window <= now);
+        let count = self.sent.len() - recent + unsent;
+        if count < cap {
+            return None;
+        }
+        // So many of the oldest must age out before the count is below the cap.
+        let leaving = recent + (count - cap);
+        Some(self.sent.get(leaving).map(|&sent| sent + self.window))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,5 +296,20 @@ mod tests {
     fn a_window_that_nobody_told_of_is_taken_for_partly_spent() {
         assert_eq!(Window::assumed(120, s(0)).lowest, 116);
         assert_eq!(Window::assumed(2, s(0)).lowest, 0);
+    }
+
+    #[test]
+    fn no_stretch_of_a_window_holds_more_than_the_cap() {
+        let mut own = OwnRequests::new(s(60));
+        for second in [0, 1, 30] {
+            assert_eq!(own.full_until(s(second), 3, 0), None);
+            own.record(s(second));
+        }
+        assert_eq!(own.full_until(s(31), 3, 0), Some(Some(s(60))));
+        assert_eq!(own.full_until(s(31), 3, 1), Some(Some(s(61))));
+        assert_eq!(own.full_until(s(31), 4, 1), Some(Some(s(60))));
+        assert_eq!(own.full_until(s(31), 3, 3), Some(None));
+        assert_eq!(own.full_until(s(60), 3, 0), None);
+        assert_eq!(OwnRequests::new(s(60)).full_until(s(0), 1, 1), Some(None));
     }
 }

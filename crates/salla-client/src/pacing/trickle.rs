@@ -3,24 +3,24 @@
 //!
 //! Two requests sent a second apart may arrive closer if the first one was held up on
 //! its way. How long an answer took beyond the fastest of its kind bounds that delay
-//! (see `latency`), but most of it is usually Salla's own work. So the bound is
+//! (see `arrival`), but most of it is usually Salla's own work. So the bound is
 //! believed fully at first and a little less after every few hundred requests that
 //! went well, and fully again after one that did not. The price of a refusal is thus
 //! paid at most once in tens of thousands of requests.
 //!
 //! Where a burst has shown in which order requests arrive, that tells more and at once
-//! (see `lateness`). After a refusal it is not relied on for as long as the trust in the
+//! (see `arrival`). After a refusal it is not relied on for as long as the trust in the
 //! bound does not grow.
 //!
 //! A refusal that this cannot explain means that the second was not ours alone (see
-//! `others`) or that this limiter knows no such second. Either way a refusal has to be
+//! `other_apps`) or that this limiter knows no such second. Either way a refusal has to be
 //! paid for: the first one is on credit, and then the seconds are left alone until
 //! enough requests have been accepted for it. However the limiter may count, in the
 //! long run at most one in [`PRICE`] requests is refused here.
 
 use std::time::Duration;
 
-use super::lateness::Lateness;
+use super::arrival::Lateness;
 
 const SECOND: f64 = 1.0;
 const LEAST_MARGIN: f64 = 0.02;

@@ -1,0 +1,239 @@
+//! Whether another app spends from the same budget, how fast, and how to spend beside it.
+//!
+//! Salla's headers tell the sum of what all of a shop's apps have spent, so whatever
+//! fell away and was not ours shows that there is another one, without a refusal.
+//! From then on three things are done:
+//!
+//! * The one request a second after exhaustion is left to it (see `trickle`). A second
+//!   that both want is a race that one of us loses, and `Remaining` is 0 whoever wins,
+//!   so nothing tells beforehand whether it is free. Beside an app that sends one
+//!   request in 20 seconds, still four in 10,000 of ours would be refused, and nearly
+//!   all of its own.
+//! * What it may take between Salla's answer and our next request is not spent.
+//! * We listen whether it is still there, which an exhausted budget would not tell.
+//!
+//! What is given up is thus the seconds after exhaustion, for as long as the other app
+//! keeps being seen and for [`MEMORY`] longer; the budget itself is used to the full.
+//! What cannot be helped is the refusal from which we learn of an app that has stayed
+//! out of sight until then, because it sent nothing while there was budget left.
+//!
+//! Listening: most of a window is spent at once. Of the rest one request goes at a time, each
+//! twice as far into the window as the one before, so that their answers show whether
+//! another app has spent anything meanwhile; and what is then left goes shortly before
+//! the reset. This costs nothing, since the requests go in any case, and the doubling
+//! makes it safe: as long as nobody was heard for a while, it is unlikely that as much
+//! as is left was spent in a while more. Once the other app has shown itself, there is
+//! nothing more to be learnt in this window, and the rest is spent at once.
+
+use std::time::Duration;
+
+use super::pacer::Pacer;
+use super::period::Window;
+use super::settings::{Decision, Mode};
+
+/// For so long after it was last seen another app is expected back: two rounds of a job
+/// that runs every five minutes, so that one of them may go unseen.
+const MEMORY: Duration = Duration::from_secs(11 * 60);
+
+/// The speed of another app that has not been seen again is forgotten by half in so
+/// many seconds.
+const HALF_LIFE: f64 = 300.0;
+
+/// Requests that come at random moments rarely exceed their mean by more than so many
+/// standard deviations.
+const DEVIATIONS: f64 = 3.0;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Others {
+    last: Option<Sighting>,
+    /// What was spent when we first looked into a new window, at the least. A server
+    /// that always counts one too many is not taken for another app.
+    spent_at_reset: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sighting {
+    at: Duration,
+    /// Requests a second.
+    rate: f64,
+}
+
+impl Others {
+    /// Another app sent requests, about so many a second.
+    pub(super) fn seen(&mut self, now: Duration, rate: f64) {
+        let rate = rate.max(self.rate(now));
+        self.last = Some(Sighting { at: now, rate });
+    }
+
+    pub(super) fn are_about(&self, now: Duration) -> bool {
+        self.last
+            .is_some_and(|last| now.saturating_sub(last.at) < MEMORY)
+    }
+
+    /// How many requests a second the other app was last seen to send.
+    pub(super) fn rate(&self, now: Duration) -> f64 {
+        self.last.map_or(0.0, |last| {
+            let age = now.saturating_sub(last.at).as_secs_f64();
+            last.rate * 0.5f64.powf(age / HALF_LIFE)
+        })
+    }
+
+    /// How many requests an app of this speed may send while one of ours is on its way
+    /// and back; never less than one.
+    pub(super) fn within(rate: f64, round_trip: Duration) -> usize {
+        let mean = rate * round_trip.as_secs_f64();
+        1 + (mean + DEVIATIONS * mean.sqrt()).ceil() as usize
+    }
+
+    /// Takes in what had been spent of a window when the first answer of it came that
+    /// none of our own requests explains; returns how much of that says nothing. A
+    /// request in flight may explain more than it did, hence never less than none.
+    pub(super) fn usual_at_reset(&mut self, spent: i64) -> i64 {
+        let spent = spent.max(0);
+        let least = self.spent_at_reset.map_or(spent, |least| least.min(spent));
+        self.spent_at_reset = Some(least);
+        least
+    }
+}
+
+/// Kept back for listening: more than another app is likely to take unseen, so that
+/// those of our requests that listen find something left.
+const LISTENING: usize = 40;
+
+/// Neither listening nor caution takes more than this part of the limit.
+const MOST_KEPT: u32 = 3;
+
+/// So long before the reset is certain the rest has arrived: the reset may be a second
+/// earlier than is certain, and ways may be unequal.
+const LAST_CALL: Duration = Duration::from_secs(2);
+
+/// What is left is taken as it was told for so long; then one request goes alone.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// The first listening request goes no earlier into the window.
+const FIRST: Duration = Duration::from_secs(1);
+
+impl Pacer {
+    /// Whether we may use the one request a second after exhaustion.
+    pub(super) fn overflow_is_ours(&self, now: Duration) -> bool {
+        self.settings.overflow && !self.is_careful(now)
+    }
+
+    /// Whether another app was seen, or must be suspected after too many refusals.
+    fn is_careful(&self, now: Duration) -> bool {
+        self.others.are_about(now) || !self.overflow.is_paid()
+    }
+
+    pub(super) fn decide_beside_others(&self, window: &Window, now: Duration) -> Decision {
+        let reset = self.reset_certain_at(window, now);
+        let left = (window.lowest as usize).saturating_sub(self.flights.len());
+        let most = (window.limit / MOST_KEPT) as usize;
+        let reserve = self.reserve(window, now).min(most);
+        if left <= reserve {
+            return Decision::Until(reset);
+        }
+        if left > LISTENING.min(most) || !self.listens(window) {
+            return self.burst_beside_others(window, now);
+        }
+        let last_call = self.last_call(window, left, reset);
+        let next = self.listens_next(window);
+        if now >= last_call {
+            self.burst_beside_others(window, now)
+        } else if now >= next {
+            self.alone(Decision::Go(Mode::Burst))
+        } else {
+            Decision::Until(next.min(last_call))
+        }
+    }
+
+    /// When the rest must go: one request alone, then as many at a time as have been in
+    /// flight in this window before.
+    fn last_call(&self, window: &Window, left: usize, reset: Duration) -> Duration {
+        let rounds = 1 + left.div_ceil(window.busiest.max(1));
+        let takes = self.latency.round_trip() * rounds as u32;
+        reset.saturating_sub(LAST_CALL + takes)
+    }
+
+    /// What another app may have taken since the last answer and may yet take before
+    /// our next request arrives.
+    fn reserve(&self, window: &Window, now: Duration) -> usize {
+        if !self.is_careful(now) {
+            return 0;
+        }
+        let known = self.others.rate(now);
+        let rate = if window.shows_others() {
+            window.rate_of_others(now).max(known)
+        } else {
+            window.highest_unseen_rate().min(known)
+        };
+        let unknown = now.saturating_sub(window.told_at) + self.latency.round_trip();
+        Others::within(rate, unknown)
+    }
+
+    /// Whether something is to be learnt by listening: the seconds after exhaustion
+    /// could be ours again, and this window has not shown another app yet.
+    fn listens(&self, window: &Window) -> bool {
+        self.settings.overflow && !window.shows_others()
+    }
+
+    /// Twice as far into the window as the last request.
+    fn listens_next(&self, window: &Window) -> Duration {
+        let last = self.last_sent.unwrap_or_default();
+        window.seen_at + (last.saturating_sub(window.seen_at) * 2).max(FIRST)
+    }
+
+    /// What was told a while ago may have been spent by others since.
+    fn burst_beside_others(&self, window: &Window, now: Duration) -> Decision {
+        let go = self.spaced(now, self.gap.between(), Mode::Burst);
+        let fresh = now <= window.told_at + FRESH + self.latency.round_trip();
+        if fresh { go } else { self.alone(go) }
+    }
+
+    fn alone(&self, decision: Decision) -> Decision {
+        if self.flights.is_empty() {
+            decision
+        } else {
+            Decision::AfterAnswer
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn it_is_expected_back_for_eleven_minutes_and_its_speed_fades() {
+        let mut others = Others::default();
+        assert!(!others.are_about(s(0)));
+        others.seen(s(100), 2.0);
+        assert!(others.are_about(s(100)) && others.are_about(s(759)));
+        assert!(!others.are_about(s(760)));
+        assert!((others.rate(s(400)) - 1.0).abs() < 1e-9);
+        others.seen(s(400), 0.25);
+        assert!((others.rate(s(400)) - 1.0).abs() < 1e-9, "the faster rules");
+        others.seen(s(400), 3.0);
+        assert!((others.rate(s(400)) - 3.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_may_come_within_a_round_trip_is_rarely_exceeded() {
+        let round_trip = Duration::from_millis(250);
+        for (rate, expected) in [(0.0, 1), (0.05, 2), (1.0, 3), (4.0, 5), (36.0, 19)] {
+            assert_eq!(Others::within(rate, round_trip), expected, "{rate}/s");
+        }
+    }
+
+    #[test]
+    fn what_is_spent_after_every_reset_says_nothing() {
+        let mut others = Others::default();
+        let usual: Vec<_> = [3, 5, 1, 2, -1, 1]
+            .map(|spent| others.usual_at_reset(spent))
+            .into();
+        assert_eq!(usual, [3, 3, 1, 1, 0, 0]);
+    }
+}

@@ -208,7 +208,7 @@ impl Budget {
     ) {
         let mut pacer = self.pacer();
         // A reset beyond the longest window is not to be believed.
-        let longest = pacer.settings.counted_window();
+        let longest = pacer.counted_window();
         let until_reset = headers.until_reset(self.clock.now());
         let until_reset = until_reset.map(|wait| wait.min(longest));
         let told = RateHeaders {

@@ -27,7 +27,6 @@
 
 use std::time::Duration;
 
-use super::pacer::Pacer;
 use super::period::Window;
 use super::settings::{Decision, Mode};
 
@@ -46,9 +45,6 @@ const DEVIATIONS: f64 = 3.0;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Others {
     last: Option<Sighting>,
-    /// What was spent when we first looked into a new window, at the least. A server
-    /// that always counts one too many is not taken for another app.
-    spent_at_reset: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,16 +80,6 @@ impl Others {
         let mean = rate * round_trip.as_secs_f64();
         1 + (mean + DEVIATIONS * mean.sqrt()).ceil() as usize
     }
-
-    /// Takes in what had been spent of a window when the first answer of it came that
-    /// none of our own requests explains; returns how much of that says nothing. A
-    /// request in flight may explain more than it did, hence never less than none.
-    pub(super) fn usual_at_reset(&mut self, spent: i64) -> i64 {
-        let spent = spent.max(0);
-        let least = self.spent_at_reset.map_or(spent, |least| least.min(spent));
-        self.spent_at_reset = Some(least);
-        least
-    }
 }
 
 /// Kept back for listening: more than another app is likely to take unseen, so that
@@ -113,32 +99,39 @@ const FRESH: Duration = Duration::from_secs(1);
 /// The first listening request goes no earlier into the window.
 const FIRST: Duration = Duration::from_secs(1);
 
-impl Pacer {
-    /// Whether we may use the one request a second after exhaustion.
-    pub(super) fn overflow_is_ours(&self, now: Duration) -> bool {
-        self.settings.overflow && !self.is_careful(now)
-    }
+/// How to spend the budget of a period beside other apps, which may have to be noticed first.
+#[derive(Debug)]
+pub(super) struct Sampling<'a> {
+    pub(super) window: &'a Window,
+    pub(super) others: &'a Others,
+    /// Another app was seen, or must be suspected after too many refusals.
+    pub(super) is_careful: bool,
+    /// The one request a second after exhaustion could be ours.
+    pub(super) may_overflow: bool,
+    pub(super) in_flight: usize,
+    pub(super) last_sent: Option<Duration>,
+    pub(super) round_trip: Duration,
+    /// When the reset is certain.
+    pub(super) reset: Duration,
+    /// What a request that keeps its distance to the last one would have to do.
+    pub(super) burst: Decision,
+}
 
-    /// Whether another app was seen, or must be suspected after too many refusals.
-    fn is_careful(&self, now: Duration) -> bool {
-        self.others.are_about(now) || !self.overflow.is_paid()
-    }
-
-    pub(super) fn decide_beside_others(&self, window: &Window, now: Duration) -> Decision {
-        let reset = self.reset_certain_at(window, now);
-        let left = (window.lowest as usize).saturating_sub(self.flights.len());
-        let most = (window.limit / MOST_KEPT) as usize;
-        let reserve = self.reserve(window, now).min(most);
+impl Sampling<'_> {
+    pub(super) fn decide(&self, now: Duration) -> Decision {
+        let left = (self.window.lowest as usize).saturating_sub(self.in_flight);
+        let most = (self.window.limit / MOST_KEPT) as usize;
+        let reserve = self.reserve(now).min(most);
         if left <= reserve {
-            return Decision::Until(reset);
+            return Decision::Until(self.reset);
         }
-        if left > LISTENING.min(most) || !self.listens(window) {
-            return self.burst_beside_others(window, now);
+        if left > LISTENING.min(most) || !self.listens() {
+            return self.burst(now);
         }
-        let last_call = self.last_call(window, left, reset);
-        let next = self.listens_next(window);
+        let last_call = self.last_call(left);
+        let next = self.listens_next();
         if now >= last_call {
-            self.burst_beside_others(window, now)
+            self.burst(now)
         } else if now >= next {
             self.alone(Decision::Go(Mode::Burst))
         } else {
@@ -148,49 +141,53 @@ impl Pacer {
 
     /// When the rest must go: one request alone, then as many at a time as have been in
     /// flight in this window before.
-    fn last_call(&self, window: &Window, left: usize, reset: Duration) -> Duration {
-        let rounds = 1 + left.div_ceil(window.busiest.max(1));
-        let takes = self.latency.round_trip() * rounds as u32;
-        reset.saturating_sub(LAST_CALL + takes)
+    fn last_call(&self, left: usize) -> Duration {
+        let rounds = 1 + left.div_ceil(self.window.busiest.max(1));
+        let takes = self.round_trip * rounds as u32;
+        self.reset.saturating_sub(LAST_CALL + takes)
     }
 
     /// What another app may have taken since the last answer and may yet take before
     /// our next request arrives.
-    fn reserve(&self, window: &Window, now: Duration) -> usize {
-        if !self.is_careful(now) {
+    fn reserve(&self, now: Duration) -> usize {
+        if !self.is_careful {
             return 0;
         }
         let known = self.others.rate(now);
-        let rate = if window.shows_others() {
-            window.rate_of_others(now).max(known)
+        let rate = if self.window.shows_others() {
+            self.window.rate_of_others(now).max(known)
         } else {
-            window.highest_unseen_rate().min(known)
+            self.window.highest_unseen_rate().min(known)
         };
-        let unknown = now.saturating_sub(window.told_at) + self.latency.round_trip();
+        let unknown = now.saturating_sub(self.window.told_at) + self.round_trip;
         Others::within(rate, unknown)
     }
 
     /// Whether something is to be learnt by listening: the seconds after exhaustion
     /// could be ours again, and this window has not shown another app yet.
-    fn listens(&self, window: &Window) -> bool {
-        self.settings.overflow && !window.shows_others()
+    fn listens(&self) -> bool {
+        self.may_overflow && !self.window.shows_others()
     }
 
     /// Twice as far into the window as the last request.
-    fn listens_next(&self, window: &Window) -> Duration {
+    fn listens_next(&self) -> Duration {
         let last = self.last_sent.unwrap_or_default();
-        window.seen_at + (last.saturating_sub(window.seen_at) * 2).max(FIRST)
+        let begun = self.window.seen_at;
+        begun + (last.saturating_sub(begun) * 2).max(FIRST)
     }
 
     /// What was told a while ago may have been spent by others since.
-    fn burst_beside_others(&self, window: &Window, now: Duration) -> Decision {
-        let go = self.spaced(now, self.gap.between(), Mode::Burst);
-        let fresh = now <= window.told_at + FRESH + self.latency.round_trip();
-        if fresh { go } else { self.alone(go) }
+    fn burst(&self, now: Duration) -> Decision {
+        let fresh = now <= self.window.told_at + FRESH + self.round_trip;
+        if fresh {
+            self.burst
+        } else {
+            self.alone(self.burst)
+        }
     }
 
     fn alone(&self, decision: Decision) -> Decision {
-        if self.flights.is_empty() {
+        if self.in_flight == 0 {
             decision
         } else {
             Decision::AfterAnswer
@@ -226,14 +223,5 @@ mod tests {
         for (rate, expected) in [(0.0, 1), (0.05, 2), (1.0, 3), (4.0, 5), (36.0, 19)] {
             assert_eq!(Others::within(rate, round_trip), expected, "{rate}/s");
         }
-    }
-
-    #[test]
-    fn what_is_spent_after_every_reset_says_nothing() {
-        let mut others = Others::default();
-        let usual: Vec<_> = [3, 5, 1, 2, -1, 1]
-            .map(|spent| others.usual_at_reset(spent))
-            .into();
-        assert_eq!(usual, [3, 3, 1, 1, 0, 0]);
     }
 }

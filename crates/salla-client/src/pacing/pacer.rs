@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::arrival::Latency;
 use super::cooldown::{Gap, Holds};
 use super::headers::{RateHeaders, ServerClock};
-use super::other_apps::Others;
-use super::period::{Age, Knowledge, OwnRequests, Window};
+use super::other_apps::{Others, Sampling};
+use super::period::{Age, Answered, Knowledge, OwnRequests, UsualSpending, Window};
 use super::settings::{
     Class, Decision, Flight, Mode, Outcome, PacerSettings, PermitId, Verdict, WithoutHeaders,
 };
@@ -26,27 +26,28 @@ const BARE_ANSWERS: u32 = 3;
 /// [`Pacer::on_dropped`]. All times are of one monotonic clock.
 #[derive(Debug)]
 pub struct Pacer {
-    pub(crate) settings: PacerSettings,
-    pub(super) knowledge: Knowledge,
-    pub(super) flights: Vec<Flight>,
+    settings: PacerSettings,
+    knowledge: Knowledge,
+    flights: Vec<Flight>,
     next_id: u64,
     /// The request that was sent to see the new budget after a reset.
-    pub(super) probe: Option<PermitId>,
-    pub(super) last_sent: Option<Duration>,
+    probe: Option<PermitId>,
+    last_sent: Option<Duration>,
     /// Until then all requests that are no longer in flight have arrived.
-    pub(super) arrived_by: Duration,
+    arrived_by: Duration,
     /// Accepted answers in a row without rate headers.
-    pub(super) bare_answers: u32,
-    pub(super) known_limit: Option<u32>,
-    pub(super) own: OwnRequests,
-    pub(super) server_clock: ServerClock,
+    bare_answers: u32,
+    known_limit: Option<u32>,
+    own: OwnRequests,
+    server_clock: ServerClock,
     /// The same by what `Date` alone says: where it is wrong, resets refute it.
-    pub(super) dates: ServerClock,
-    pub(super) latency: Latency,
-    pub(super) overflow: Overflow,
-    pub(super) holds: Holds,
-    pub(super) gap: Gap,
-    pub(super) others: Others,
+    dates: ServerClock,
+    latency: Latency,
+    overflow: Overflow,
+    holds: Holds,
+    gap: Gap,
+    others: Others,
+    usual: UsualSpending,
 }
 
 impl Pacer {
@@ -68,6 +69,7 @@ impl Pacer {
             holds: Holds::new(settings.not_before, rng),
             gap: Gap::default(),
             others: Others::default(),
+            usual: UsualSpending::default(),
             settings,
         }
     }
@@ -95,6 +97,11 @@ impl Pacer {
     /// `X-RateLimit-Limit`, once an answer has carried it.
     pub fn limit(&self) -> Option<u32> {
         self.known_limit
+    }
+
+    /// How long one of our own requests is counted.
+    pub(crate) fn counted_window(&self) -> Duration {
+        self.settings.counted_window()
     }
 
     pub(crate) fn limit_or_prior(&self) -> Option<u32> {
@@ -185,14 +192,26 @@ impl Pacer {
                 Some(_) => Decision::AfterAnswer,
             };
         }
-        if self.overflow_is_ours(now) {
+        let burst = self.spaced(now, self.gap.between(), Mode::Burst);
+        let is_careful = self.others.are_about(now) || !self.overflow.is_paid();
+        if self.settings.overflow && !is_careful {
             if window.lowest as usize > self.flights.len() {
-                return self.spaced(now, self.gap.between(), Mode::Burst);
+                return burst;
             }
-            self.decide_after_exhaustion(window, now)
-        } else {
-            self.decide_beside_others(window, now)
+            return self.decide_after_exhaustion(window, now);
         }
+        let sampling = Sampling {
+            window,
+            others: &self.others,
+            is_careful,
+            may_overflow: self.settings.overflow,
+            in_flight: self.flights.len(),
+            last_sent: self.last_sent,
+            round_trip: self.latency.round_trip(),
+            reset: self.reset_certain_at(window, now),
+            burst,
+        };
+        sampling.decide(now)
     }
 
     fn decide_after_exhaustion(&self, window: &Window, now: Duration) -> Decision {
@@ -223,7 +242,7 @@ impl Pacer {
     }
 
     /// Lets a request go at least `gap` after the last one.
-    pub(super) fn spaced(&self, now: Duration, gap: Duration, mode: Mode) -> Decision {
+    fn spaced(&self, now: Duration, gap: Duration, mode: Mode) -> Decision {
         if gap.is_zero() {
             return Decision::Go(mode);
         }
@@ -238,7 +257,7 @@ impl Pacer {
 
     /// When the reset of a window has certainly passed: by Salla's clock where that is
     /// known, and in any case a whole window after its first answer.
-    pub(super) fn reset_certain_at(&self, window: &Window, now: Duration) -> Duration {
+    fn reset_certain_at(&self, window: &Window, now: Duration) -> Duration {
         let by_length = window.seen_at + self.settings.window;
         let by_clock = window
             .certain_epoch()
@@ -269,7 +288,7 @@ impl Pacer {
     /// How many requests of any stretch of one window may be ours, where we count them
     /// ourselves: with a share below 1, and where a limit is documented but no header
     /// tells what is left of it.
-    pub(super) fn own_cap(&self) -> Option<u32> {
+    fn own_cap(&self) -> Option<u32> {
         let limit = self.limit_or_prior();
         let counted = self.settings.without_headers == WithoutHeaders::CountedWindow
             && !matches!(self.knowledge, Knowledge::Window(_));
@@ -394,91 +413,32 @@ impl Pacer {
         }
     }
 
-    /// The request was counted, but its answer cannot tell by how much. After a reset,
-    /// or at the start, the budget is then assumed to be whole and counted by us.
     fn accepted_elsewhere(&mut self, flight: Flight, now: Duration) {
         self.encouraged(flight);
-        match (&mut self.knowledge, flight.mode) {
-            (Knowledge::Window(window), Mode::Burst | Mode::Overflow) => window.assume_counted(),
-            (Knowledge::Bare, _) => {}
-            (Knowledge::Nothing | Knowledge::Window(_), _) => {
-                let limit = self.limit_or_prior();
-                self.knowledge = limit.map_or(Knowledge::Bare, |limit| {
-                    Knowledge::Window(Window::assumed(limit, now))
-                });
-            }
-        }
+        let limit = self.limit_or_prior();
+        self.knowledge.assume_counted(flight.mode, limit, now);
     }
 
-    /// Brings what is known of the budget up to date.
     fn learn(&mut self, flight: Flight, headers: &RateHeaders, now: Duration) {
         if let Some(limit) = headers.limit {
             self.known_limit = Some(limit);
         }
-        let Some(remaining) = headers.remaining else {
-            return self.learn_from_bare(now);
+        let answer = Answered {
+            flight,
+            headers,
+            in_flight: self.flights.len(),
+            is_headerless: self.bare_answers >= BARE_ANSWERS,
+            now,
         };
-        let in_flight = self.flights.len();
-        let expired = self.is_expired(flight, now);
-        if let Knowledge::Window(window) = &mut self.knowledge {
-            match window.age_of(headers) {
-                Age::Stale => return,
-                Age::Same if !expired => {
-                    if window.narrow(remaining, in_flight, now) {
-                        self.others.seen(now, window.rate_of_others(now));
-                        self.overflow.explain();
-                    }
-                    return;
-                }
-                Age::Same | Age::Newer => {}
-            }
-        }
-        if let Some(window) = Window::begin(headers, self.settings.prior_limit, now) {
+        let shown = self
+            .knowledge
+            .learn(&answer, &self.settings, &mut self.usual);
+        if shown.has_new_window {
             self.overflow.lateness.conclude(&self.latency);
-            self.open(window, flight, headers, now);
         }
-    }
-
-    /// The first answer of a window. Whatever is spent of it already may be our own,
-    /// from before a restart or, if this is a bucket that never empties, from before;
-    /// but not when we waited for the reset, knew when it is, and then asked alone.
-    fn open(&mut self, mut window: Window, flight: Flight, headers: &RateHeaders, now: Duration) {
-        let told = headers.limit.is_some() && headers.reset_epoch.is_some();
-        let alone = flight.mode == Mode::Probe && told;
-        if alone && window.opened_alone(self.flights.len(), &mut self.others) {
-            self.others.seen(now, window.rate_of_others(now));
+        if let Some(rate) = shown.rate_of_others {
+            self.others.seen(now, rate);
             self.overflow.explain();
-        }
-        self.knowledge = Knowledge::Window(window);
-    }
-
-    /// Whether the known window is older than any window can be and this request was
-    /// sent afterwards. Then an answer with the same reset starts it anew, so that
-    /// a server with a senseless reset is not read as exhausted for ever.
-    fn is_expired(&self, flight: Flight, now: Duration) -> bool {
-        match (&self.knowledge, flight.sent) {
-            (Knowledge::Window(window), Some(sent)) => {
-                let end = window.seen_at + self.settings.window;
-                sent >= end && now >= end
-            }
-            _ => false,
-        }
-    }
-
-    /// An answer that says nothing of what is left; it may have cost budget all the
-    /// same. Errors of the edge look like this, so only accepted answers, several in a
-    /// row, show that there are no headers to be had.
-    fn learn_from_bare(&mut self, now: Duration) {
-        let headerless = self.bare_answers >= BARE_ANSWERS;
-        match &mut self.knowledge {
-            Knowledge::Window(window)
-                if headerless && now >= window.seen_at + self.settings.window =>
-            {
-                self.knowledge = Knowledge::Bare;
-            }
-            Knowledge::Window(window) => window.assume_counted(),
-            Knowledge::Nothing if headerless => self.knowledge = Knowledge::Bare,
-            Knowledge::Nothing | Knowledge::Bare => {}
         }
     }
 
@@ -487,10 +447,7 @@ impl Pacer {
         self.blame(flight, headers, now);
         self.holds
             .refused(Outcome::Throttled, sent, now, headers.retry_after);
-        match &mut self.knowledge {
-            Knowledge::Window(window) => window.lowest = 0,
-            Knowledge::Bare | Knowledge::Nothing => self.knowledge = Knowledge::Nothing,
-        }
+        self.knowledge.exhaust();
         if headers.retry_after.is_none() && self.holds.in_a_row() > 1 {
             self.hold_until_reset(now);
         }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::headers::RateHeaders;
-use super::other_apps::Others;
+use super::settings::{Flight, Mode, PacerSettings};
 
 /// Of a window that nobody has told us of, this part may be spent already.
 const UNTOLD_PART: u32 = 60;
@@ -47,19 +47,18 @@ pub(super) enum Age {
 }
 
 impl Window {
-    /// `None` if the answer says nothing of what is left.
     pub(super) fn begin(
         headers: &RateHeaders,
+        remaining: u32,
         prior_limit: Option<u32>,
         now: Duration,
-    ) -> Option<Self> {
-        let remaining = headers.remaining?;
+    ) -> Self {
         let limit = headers
             .limit
             .or(prior_limit)
             .unwrap_or(remaining)
             .max(remaining);
-        Some(Self {
+        Self {
             reset_epoch: headers.reset_epoch,
             limit,
             lowest: remaining,
@@ -72,7 +71,7 @@ impl Window {
             own: 1,
             // Part of it may be our own, from before a restart or still in flight.
             spent_at_first: i64::from(limit) - i64::from(remaining) - 1,
-        })
+        }
     }
 
     /// A window that nobody has told us of. Besides the request that opened it, a few
@@ -116,8 +115,8 @@ impl Window {
     /// The window was opened by the only request of ours that can have been counted in
     /// it, besides those in flight: whatever else was spent, others spent, but for what
     /// is always missing. Says whether it shows requests of others.
-    pub(super) fn opened_alone(&mut self, in_flight: usize, others: &mut Others) -> bool {
-        self.spent_at_first = others.usual_at_reset(self.spent_at_first - in_flight as i64);
+    pub(super) fn opened_alone(&mut self, in_flight: usize, usual: &mut UsualSpending) -> bool {
+        self.spent_at_first = usual.take_in(self.spent_at_first - in_flight as i64);
         self.look_for_others(in_flight, self.seen_at)
     }
 
@@ -169,6 +168,23 @@ impl Window {
     }
 }
 
+/// What had been spent of each window when we first looked into it, at the least. A server that
+/// always counts one too many is not taken for another app.
+#[derive(Debug, Default)]
+pub(super) struct UsualSpending(Option<i64>);
+
+impl UsualSpending {
+    /// Takes in what had been spent of a window when the first answer of it came that
+    /// none of our own requests explains; returns how much of that says nothing. A
+    /// request in flight may explain more than it did, hence never less than none.
+    fn take_in(&mut self, spent: i64) -> i64 {
+        let spent = spent.max(0);
+        let least = self.0.map_or(spent, |least| least.min(spent));
+        self.0 = Some(least);
+        least
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Knowledge {
     /// No answer yet, or none that can be relied on.
@@ -176,6 +192,129 @@ pub(super) enum Knowledge {
     Window(Window),
     /// Answers carry no rate headers.
     Bare,
+}
+
+/// An answer, and what else is known when it comes.
+#[derive(Debug)]
+pub(super) struct Answered<'a> {
+    pub(super) flight: Flight,
+    pub(super) headers: &'a RateHeaders,
+    /// Our requests that are still under way.
+    pub(super) in_flight: usize,
+    /// So many answers came without rate headers that none is expected any more.
+    pub(super) is_headerless: bool,
+    pub(super) now: Duration,
+}
+
+/// What an answer has shown beside what is left.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Shown {
+    pub(super) has_new_window: bool,
+    /// Requests a second that others send, where more of them were seen.
+    pub(super) rate_of_others: Option<f64>,
+}
+
+impl Knowledge {
+    /// Brings what is known of the budget up to date.
+    pub(super) fn learn(
+        &mut self,
+        answer: &Answered<'_>,
+        settings: &PacerSettings,
+        usual: &mut UsualSpending,
+    ) -> Shown {
+        let (headers, now) = (answer.headers, answer.now);
+        let Some(remaining) = headers.remaining else {
+            self.learn_from_bare(answer, settings);
+            return Shown::default();
+        };
+        let expired = self.is_expired(answer, settings);
+        if let Self::Window(window) = self {
+            match window.age_of(headers) {
+                Age::Stale => return Shown::default(),
+                Age::Same if !expired => {
+                    let shows_more = window.narrow(remaining, answer.in_flight, now);
+                    return Shown {
+                        has_new_window: false,
+                        rate_of_others: shows_more.then(|| window.rate_of_others(now)),
+                    };
+                }
+                Age::Same | Age::Newer => {}
+            }
+        }
+        let window = Window::begin(headers, remaining, settings.prior_limit, now);
+        self.open(window, answer, usual)
+    }
+
+    /// The first answer of a window. Whatever is spent of it already may be our own,
+    /// from before a restart or, if this is a bucket that never empties, from before;
+    /// but not when we waited for the reset, knew when it is, and then asked alone.
+    fn open(
+        &mut self,
+        mut window: Window,
+        answer: &Answered<'_>,
+        usual: &mut UsualSpending,
+    ) -> Shown {
+        let headers = answer.headers;
+        let told = headers.limit.is_some() && headers.reset_epoch.is_some();
+        let alone = answer.flight.mode == Mode::Probe && told;
+        let shows_others = alone && window.opened_alone(answer.in_flight, usual);
+        *self = Self::Window(window);
+        Shown {
+            has_new_window: true,
+            rate_of_others: shows_others.then(|| window.rate_of_others(answer.now)),
+        }
+    }
+
+    /// Whether the known window is older than any window can be and this request was
+    /// sent afterwards. Then an answer with the same reset starts it anew, so that
+    /// a server with a senseless reset is not read as exhausted for ever.
+    fn is_expired(&self, answer: &Answered<'_>, settings: &PacerSettings) -> bool {
+        match (self, answer.flight.sent) {
+            (Self::Window(window), Some(sent)) => {
+                let end = window.seen_at + settings.window;
+                sent >= end && answer.now >= end
+            }
+            _ => false,
+        }
+    }
+
+    /// An answer that says nothing of what is left; it may have cost budget all the
+    /// same. Errors of the edge look like this, so only accepted answers, several in a
+    /// row, show that there are no headers to be had.
+    fn learn_from_bare(&mut self, answer: &Answered<'_>, settings: &PacerSettings) {
+        match self {
+            Self::Window(window)
+                if answer.is_headerless && answer.now >= window.seen_at + settings.window =>
+            {
+                *self = Self::Bare;
+            }
+            Self::Window(window) => window.assume_counted(),
+            Self::Nothing if answer.is_headerless => *self = Self::Bare,
+            Self::Nothing | Self::Bare => {}
+        }
+    }
+
+    /// A request of this mode was counted, but its answer cannot tell by how much. After a
+    /// reset, or at the start, the budget is then assumed to be whole and counted by us.
+    pub(super) fn assume_counted(&mut self, mode: Mode, limit: Option<u32>, now: Duration) {
+        match (&mut *self, mode) {
+            (Self::Window(window), Mode::Burst | Mode::Overflow) => window.assume_counted(),
+            (Self::Bare, _) => {}
+            (Self::Nothing | Self::Window(_), _) => {
+                *self = limit.map_or(Self::Bare, |limit| {
+                    Self::Window(Window::assumed(limit, now))
+                });
+            }
+        }
+    }
+
+    /// A 429 came, whatever was known to be left.
+    pub(super) fn exhaust(&mut self) {
+        match self {
+            Self::Window(window) => window.lowest = 0,
+            Self::Bare | Self::Nothing => *self = Self::Nothing,
+        }
+    }
 }
 
 /// Our own requests of the last window, where only so many may be ours.
@@ -237,7 +376,7 @@ mod tests {
             remaining: Some(remaining),
             ..RateHeaders::default()
         };
-        Window::begin(&headers, None, s(100)).unwrap()
+        Window::begin(&headers, remaining, None, s(100))
     }
 
     #[test]
@@ -279,12 +418,12 @@ mod tests {
 
     #[test]
     fn after_a_reset_whatever_is_more_than_usual_is_the_work_of_others() {
-        let mut others = Others::default();
-        assert!(!told(119).opened_alone(0, &mut others));
-        assert!(told(118).opened_alone(0, &mut others));
-        assert!(!told(118).opened_alone(1, &mut others));
+        let mut usual = UsualSpending::default();
+        assert!(!told(119).opened_alone(0, &mut usual));
+        assert!(told(118).opened_alone(0, &mut usual));
+        assert!(!told(118).opened_alone(1, &mut usual));
         let mut window = told(110);
-        assert!(window.opened_alone(2, &mut others));
+        assert!(window.opened_alone(2, &mut usual));
         assert_eq!(window.others, 7);
         // The two in flight land and turn out not to have been counted then.
         assert!(window.narrow(109, 1, s(101)));
@@ -311,5 +450,12 @@ mod tests {
         assert_eq!(own.full_until(s(31), 3, 3), Some(None));
         assert_eq!(own.full_until(s(60), 3, 0), None);
         assert_eq!(OwnRequests::new(s(60)).full_until(s(0), 1, 1), Some(None));
+    }
+
+    #[test]
+    fn what_is_spent_after_every_reset_says_nothing() {
+        let mut usual = UsualSpending::default();
+        let taken: Vec<_> = [3, 5, 1, 2, -1, 1].map(|spent| usual.take_in(spent)).into();
+        assert_eq!(taken, [3, 3, 1, 1, 0, 0]);
     }
 }

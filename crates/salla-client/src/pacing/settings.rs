@@ -60,7 +60,7 @@ impl PacerSettings {
 
     /// How long one of our own requests is counted. Where nothing but our counting
     /// keeps the limit, a second more makes up for unequal ways to Salla.
-    pub(crate) fn counted_window(&self) -> Duration {
+    pub(super) fn counted_window(&self) -> Duration {
         match self.without_headers {
             WithoutHeaders::CountedWindow => self.window + Duration::from_secs(1),
             WithoutHeaders::EvenSpacing | WithoutHeaders::Unlimited => self.window,
@@ -131,6 +131,8 @@ pub(super) struct Flight {
     pub(super) sent: Option<Duration>,
 }
 
+/// The same before the permit exists.
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Decision {
     Go(Mode),
     Until(Duration),

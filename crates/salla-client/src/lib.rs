@@ -3,11 +3,12 @@
 //! [`SallaClient`] implements the import's [`Platform`](importer::ports::platform::Platform)
 //! port. A request goes through these modules:
 //!
-//! 1. [`request`] waits for the shop's budget ([`pacing`]) and for a slot ([`concurrency`]),
-//! 2. takes the access token ([`tokens`], which refreshes it through [`oauth`]),
-//! 3. sends the request, classifies the response ([`classify`]) and repeats it within one retry
-//!    budget ([`retry`]),
-//! 4. splits the response into records ([`envelope`]) and translates each of them
+//! 1. [`admission`] waits for a slot, for the budgets that the request costs ([`pacing`] has the
+//!    rules) and for memory, and takes the access token ([`tokens`], which refreshes it through
+//!    [`oauth`]),
+//! 2. [`request`] sends the request, classifies the response ([`classify`]) and repeats it within
+//!    one retry budget ([`retry`]),
+//! 3. the client splits the response into records ([`envelope`]) and translates each of them
 //!    ([`translate`]).
 //!
 //! [`webhook`] reads what Salla sends: changes of records, and a shop's tokens.

@@ -8,7 +8,7 @@ use domain::window::DayRange;
 use importer::ports::platform::{PageRequest, Sort};
 
 use crate::pacing::Class;
-use crate::request::Ask;
+use crate::request::ApiRequest;
 
 /// Kinds of request by how long their answers take.
 mod class {
@@ -24,7 +24,7 @@ mod class {
     pub(super) const ONE_RECORD: Class = Class(8);
 }
 
-pub(super) fn list(request: &PageRequest) -> Ask {
+pub(super) fn list(request: &PageRequest) -> ApiRequest {
     let (path, class) = place(request.resource, request.expanded);
     let mut query = vec![
         ("per_page", request.per_page.to_string()),
@@ -35,8 +35,8 @@ pub(super) fn list(request: &PageRequest) -> Ask {
     } else if let Some(slice) = request.slice {
         query.extend(slice_filters(slice, request.days));
     }
-    Ask {
-        what: description(request),
+    ApiRequest {
+        description: description(request),
         path: path.to_owned(),
         query,
         class,
@@ -112,58 +112,56 @@ fn created_filters(meaning: DateMeaning, days: DayRange) -> Vec<(&'static str, S
     vec![(first, days.from.to_string()), (last, days.to.to_string())]
 }
 
-pub(super) fn order(order_id: i64) -> Ask {
-    Ask {
-        what: format!("asking for order {order_id}"),
-        path: format!("orders/{order_id}"),
-        query: Vec::new(),
-        class: class::ORDER_DETAIL,
-        customers: false,
-    }
+pub(super) fn order(order_id: i64) -> ApiRequest {
+    let path = format!("orders/{order_id}");
+    record(
+        format!("asking for order {order_id}"),
+        path,
+        class::ORDER_DETAIL,
+    )
 }
 
 /// `page` counts from 1; Salla documents no other one.
-pub(super) fn order_items(order_id: i64, page: usize) -> Ask {
+pub(super) fn order_items(order_id: i64, page: usize) -> ApiRequest {
     let mut query = vec![("order_id", order_id.to_string())];
     if page > 1 {
         query.push(("page", page.to_string()));
     }
-    Ask {
-        what: format!("asking for the items of order {order_id}"),
-        path: "orders/items".to_owned(),
+    let description = format!("asking for the items of order {order_id}");
+    ApiRequest {
         query,
-        class: class::ORDER_ITEMS,
-        customers: false,
+        ..record(description, "orders/items".to_owned(), class::ORDER_ITEMS)
     }
 }
 
 /// By the number that people see; the filter is documented (docs/salla-api.md#list-of-orders).
-pub(super) fn order_by_reference(number: i64) -> Ask {
-    Ask {
-        what: format!("asking for the order with the number {number}"),
-        path: "orders".to_owned(),
+pub(super) fn order_by_reference(number: i64) -> ApiRequest {
+    let description = format!("asking for the order with the number {number}");
+    ApiRequest {
         query: vec![("reference_id", number.to_string())],
-        class: class::ONE_RECORD,
-        customers: false,
+        ..record(description, "orders".to_owned(), class::ONE_RECORD)
     }
 }
 
-pub(super) fn customer(id: i64) -> Ask {
-    Ask {
-        what: format!("asking for customer {id}"),
-        path: format!("customers/{id}"),
-        query: Vec::new(),
-        class: class::ONE_RECORD,
+pub(super) fn customer(id: i64) -> ApiRequest {
+    let path = format!("customers/{id}");
+    ApiRequest {
         customers: true,
+        ..record(format!("asking for customer {id}"), path, class::ONE_RECORD)
     }
 }
 
-pub(super) fn product(id: i64) -> Ask {
-    Ask {
-        what: format!("asking for product {id}"),
-        path: format!("products/{id}"),
+pub(super) fn product(id: i64) -> ApiRequest {
+    let path = format!("products/{id}");
+    record(format!("asking for product {id}"), path, class::ONE_RECORD)
+}
+
+fn record(description: String, path: String, class: Class) -> ApiRequest {
+    ApiRequest {
+        description,
+        path,
         query: Vec::new(),
-        class: class::ONE_RECORD,
+        class,
         customers: false,
     }
 }
@@ -205,12 +203,12 @@ mod tests {
             ),
         ];
         for (resource, slice, filters) in table {
-            let ask = list(&PageRequest {
+            let asked = list(&PageRequest {
                 slice,
                 ..PageRequest::first(resource, days)
             });
-            let asked: Vec<_> = ask.query[2..].iter().map(|(k, v)| (*k, &**v)).collect();
-            assert_eq!(asked, filters, "{slice:?}");
+            let parameters: Vec<_> = asked.query[2..].iter().map(|(k, v)| (*k, &**v)).collect();
+            assert_eq!(parameters, filters, "{slice:?}");
         }
     }
 }

@@ -27,16 +27,16 @@ impl Lookup for SallaClient {
 
 impl SallaClient {
     async fn look_up_order(&self, number: i64) -> Result<Option<Sighting>, Failure> {
-        let ask = asks::order(number);
-        let by_id = self.requester.get(&ask, |body| {
+        let request = asks::order(number);
+        let by_id = self.requester.get(&request, |body| {
             Ok(translate::decode(split_one(body)?, translate::order))
         });
         if let Some(fetched) = by_id.await? {
             let found = translate::with_plausible_dates(fetched.value, fetched.version);
             return Ok(Some(order(&found)));
         }
-        let ask = asks::order_by_reference(number);
-        let listed = self.requester.get(&ask, |body| {
+        let request = asks::order_by_reference(number);
+        let listed = self.requester.get(&request, |body| {
             let (rows, _) = split_list(body)?;
             let orders = rows
                 .into_iter()
@@ -53,8 +53,8 @@ impl SallaClient {
     }
 
     async fn look_up_customer(&self, id: i64) -> Result<Option<Sighting>, Failure> {
-        let ask = asks::customer(id);
-        let fetched = self.requester.get(&ask, |body| {
+        let request = asks::customer(id);
+        let fetched = self.requester.get(&request, |body| {
             Ok(translate::decode(split_one(body)?, translate::customer))
         });
         Ok(fetched.await?.map(|fetched| match fetched.value.outcome {
@@ -71,8 +71,8 @@ impl SallaClient {
     }
 
     async fn look_up_product(&self, id: i64) -> Result<Option<Sighting>, Failure> {
-        let ask = asks::product(id);
-        let fetched = self.requester.get(&ask, |body| {
+        let request = asks::product(id);
+        let fetched = self.requester.get(&request, |body| {
             Ok(translate::decode(split_one(body)?, translate::product))
         });
         Ok(fetched.await?.map(|fetched| match fetched.value.outcome {

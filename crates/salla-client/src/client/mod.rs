@@ -21,11 +21,11 @@ use importer::ports::platform::{
 use jiff::SignedDuration;
 use serde_json::value::RawValue;
 
-use crate::admission::{Budget, Concurrency};
+use crate::admission::{Admission, Budget};
 use crate::classify::looks_like_json;
 use crate::envelope::{EnvelopeError, split_one, split_one_page};
 use crate::pacing::PacerSettings;
-use crate::request::{Ask, Requester, UsualSizes, customers_lane, store_info};
+use crate::request::{ApiRequest, Requester, UsualSizes, store_info};
 use crate::tokens::TokensServed;
 use crate::translate::{self, Dated, ItemPage};
 pub use settings::ClientSettings;
@@ -69,14 +69,16 @@ impl SallaClient {
             requester: Requester {
                 http: settings.http,
                 api_url: settings.api_url,
+                admission: Admission::new(
+                    settings.clock.clone(),
+                    settings.tokens,
+                    Arc::new(shop),
+                    settings.customers_budget,
+                    settings.concurrency,
+                    settings.memory,
+                ),
                 clock: settings.clock,
-                tokens: settings.tokens,
                 tokens_served: TokensServed::default(),
-                shop: Arc::new(shop),
-                customers: settings.customers_budget,
-                customers_lane: customers_lane(),
-                concurrency: Arc::new(Concurrency::new(settings.concurrency)),
-                memory: settings.memory,
                 usual_sizes: UsualSizes::default(),
                 retry: settings.retry,
                 timeout: settings.timeout,
@@ -90,17 +92,17 @@ impl SallaClient {
     /// What the shop's plan documents serves until an answer says better.
     pub fn set_plan(&self, plan: &ShopPlan) {
         let limit = plan.documented_requests_per_minute();
-        self.requester.shop.set_prior_limit(limit);
+        self.requester.admission.shop.set_prior_limit(limit);
     }
 }
 
 #[async_trait]
 impl Platform for SallaClient {
     async fn shop_info(&self) -> Result<ShopInfo, Failure> {
-        let ask = store_info();
+        let request = store_info();
         let fetched = self
             .requester
-            .get(&ask, |body| split_one(body).map(translate::shop_info))
+            .get(&request, |body| split_one(body).map(translate::shop_info))
             .await?;
         let info = fetched.map(|fetched| fetched.value);
         match info {
@@ -108,26 +110,26 @@ impl Platform for SallaClient {
             Some(Err(rejection)) => Err(Failure::Broken {
                 what: format!(
                     "{}: the answer is not understood ({})",
-                    ask.what,
+                    request.description,
                     rejection.code.as_str()
                 ),
             }),
             None => Err(Failure::Broken {
-                what: format!("{}: Salla answered with status 404", ask.what),
+                what: format!("{}: Salla answered with status 404", request.description),
             }),
         }
     }
 
     async fn list_page(&self, request: &PageRequest) -> Result<Page, Failure> {
-        let ask = asks::list(request);
+        let page = asks::list(request);
         let fetched = self
             .requester
             // A page of 60 whole orders takes about a millisecond to read, less than
             // moving it to another thread is worth.
-            .get(&ask, |body| translate::list(request.resource, body))
+            .get(&page, |body| translate::list(request.resource, body))
             .await?;
         let fetched = fetched.ok_or_else(|| Failure::Broken {
-            what: format!("{}: Salla answered with status 404", ask.what),
+            what: format!("{}: Salla answered with status 404", page.description),
         })?;
         let (records, pagination) = fetched.value;
         Ok(Page {
@@ -138,8 +140,8 @@ impl Platform for SallaClient {
     }
 
     async fn order_detail(&self, order_id: i64) -> Result<Option<Answer<Order>>, Failure> {
-        let (ask, asked_at) = (asks::order(order_id), self.requester.clock.now());
-        let answer = self.one(&ask, |body| {
+        let (request, asked_at) = (asks::order(order_id), self.requester.clock.now());
+        let answer = self.one(&request, |body| {
             Ok(translate::decode(split_one(body)?, translate::order))
         });
         or_too_large(answer.await, order_id, asked_at)
@@ -177,11 +179,11 @@ impl Platform for SallaClient {
     }
 
     fn budget(&self) -> BudgetReading {
-        self.requester.reading()
+        self.requester.budget_status()
     }
 
     fn clock_offset(&self) -> Option<SignedDuration> {
-        self.requester.shop.clock_offset()
+        self.requester.admission.shop.clock_offset()
     }
 }
 
@@ -209,13 +211,13 @@ impl SallaClient {
     /// The record of this id. Another one in its place is rejected: it says nothing about this.
     async fn by_id<T: Dated>(
         &self,
-        ask: Ask,
+        request: ApiRequest,
         id: i64,
         translate: fn(&RawValue) -> Result<T, Rejection>,
         id_of: fn(&T) -> i64,
     ) -> Result<Option<Answer<T>>, Failure> {
         let asked_at = self.requester.clock.now();
-        let answer = self.one(&ask, |body| {
+        let answer = self.one(&request, |body| {
             Ok(translate::decode(split_one(body)?, translate))
         });
         let answer = match answer.await {
@@ -244,9 +246,9 @@ impl SallaClient {
         let mut pages = Vec::new();
         let mut version = None;
         loop {
-            let ask = asks::order_items(order_id, pages.len() + 1);
+            let request = asks::order_items(order_id, pages.len() + 1);
             let read = |body: &[u8]| split_one_page(body).map(ItemPage::new);
-            let Some(fetched) = self.requester.get(&ask, read).await? else {
+            let Some(fetched) = self.requester.get(&request, read).await? else {
                 return Ok(None);
             };
             let version = *version.get_or_insert(fetched.version);
@@ -266,11 +268,11 @@ impl SallaClient {
     /// somebody else, and says nothing about the record.
     async fn one<T: Dated>(
         &self,
-        ask: &Ask,
+        request: &ApiRequest,
         read: impl Fn(&[u8]) -> Result<Decoded<T>, EnvelopeError> + Sync,
     ) -> Result<Option<Answer<T>>, Failure> {
         let reject = |body: &[u8]| looks_like_json(body).then(|| translate::unreadable(body));
-        let fetched = self.requester.get_or_reject(ask, read, reject).await?;
+        let fetched = self.requester.get_or_reject(request, read, reject).await?;
         Ok(fetched.map(|fetched| Answer {
             record: translate::with_plausible_dates(fetched.value, fetched.version),
             version: fetched.version,

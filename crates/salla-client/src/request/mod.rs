@@ -1,115 +1,116 @@
-//! The way of one request: wait for budget, take the token, send, read, classify, and
-//! again, within one retry budget.
+//! Requests to Salla: what they are, what they return, and what can go wrong with them.
 
-mod ask;
 mod attempt;
-mod body;
-mod departure;
-mod endpoint;
-mod hear;
-mod trouble;
-mod verdicts;
+mod requester;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use domain::failure::Failure;
-use importer::memory::{self, Memory, Need, Room};
-use importer::ports::clock::Clock;
-use importer::ports::platform::BudgetReading;
-use tokio::sync::Semaphore;
-use tracing::{Instrument as _, Span};
-use url::Url;
+use domain::order::Version;
+use importer::memory::Size;
+use tracing::Span;
 
-use crate::admission::Budget;
-use crate::admission::Concurrency;
-use crate::envelope::EnvelopeError;
+use crate::http;
+use crate::pacing::{Class, RateHeaders};
 use crate::retry::{RetryPolicy, Tries};
-use crate::tokens::{TokenSource, TokensServed};
-pub use ask::{Ask, Fetched, STORE_INFO, store_info};
-pub use body::UsualSizes;
-pub use hear::Heard;
-use trouble::{Trouble, tell};
+pub use attempt::UsualSizes;
+pub use requester::Requester;
 
-/// What is needed to send requests for one shop.
-#[derive(Debug)]
-pub struct Requester {
-    pub http: reqwest::Client,
-    pub api_url: Url,
-    pub clock: Arc<dyn Clock>,
-    pub tokens: TokenSource,
-    pub tokens_served: TokensServed,
-    pub shop: Arc<Budget>,
-    /// Shared by all shops that are served from this address (docs/salla-api.md#rate-limits).
-    pub customers: Arc<Budget>,
-    /// Held while a request waits for the customers' budget and then for its own shop's;
-    /// see [`customers_lane`].
-    pub customers_lane: Arc<Semaphore>,
-    pub concurrency: Arc<Concurrency>,
-    /// Shared by all shops of this process.
-    pub memory: Memory,
-    pub usual_sizes: UsualSizes,
-    pub retry: RetryPolicy,
-    /// For a whole request, from sending to the last byte of its answer.
-    pub timeout: Duration,
-    pub user_agent: String,
-    pub rng: Mutex<fastrand::Rng>,
-    pub retries: AtomicU64,
+/// One request to Salla.
+#[derive(Clone, Debug)]
+pub struct ApiRequest {
+    /// For logs and failures: "listing orders of 2025-01-01 to 2025-01-31, page 3". Holds no personal data.
+    pub description: String,
+    pub path: String,
+    pub query: Vec<(&'static str, String)>,
+    pub class: Class,
+    /// Whether it also costs the budget of `/customers*`.
+    pub customers: bool,
 }
 
-/// One request of a shop waits for the customers' budget while another one that has a
-/// permit of it waits for the shop's. The others wait outside: each shop has its place in
-/// the line for the customers' budget however many pages it wants, and few of a budget's
-/// scarce permits are under way to being used.
-pub fn customers_lane() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(LANE))
+impl ApiRequest {
+    /// What the response may take in memory. Only lists have pages.
+    pub(crate) fn size(&self) -> Size {
+        match self.query.iter().any(|(name, _)| *name == "page") {
+            _ if self.customers => Size::Customers,
+            true => Size::Page,
+            false => Size::Record,
+        }
+    }
 }
 
-const LANE: usize = 2;
+/// `GET /store/info`, which needs no scope of the import.
+const STORE_INFO: &str = "store/info";
 
-/// How one try ended that did not end the request.
-enum Next {
-    /// At once, or when the budget allows: it costs no attempt.
-    Again,
-    Failed(Trouble, Option<Duration>),
-    Throttled,
+/// The request whose response tells a bad token from a missing scope.
+pub fn store_info() -> ApiRequest {
+    ApiRequest {
+        description: "asking for the shop".to_owned(),
+        path: STORE_INFO.to_owned(),
+        query: Vec::new(),
+        class: Class(0),
+        customers: false,
+    }
 }
 
-enum Step<T> {
-    Done(Option<Fetched<T>>),
-    Next(Next),
+/// The kind of endpoint, for counting requests without ids: the same set for every shop,
+/// however large.
+pub(super) fn endpoint_kind(path: &str) -> &'static str {
+    match path {
+        STORE_INFO => "store_info",
+        "orders" => "orders",
+        "orders/items" => "order_items",
+        "orders/statuses" => "order_statuses",
+        "customers" => "customers",
+        "products" => "products",
+        "categories" => "categories",
+        _ if path.starts_with("orders/") => "order",
+        _ if path.starts_with("customers/") => "customer",
+        _ if path.starts_with("products/") => "product",
+        _ => "other",
+    }
 }
 
-/// What a refusal costs at least, so that their number is bounded.
-const LEAST_HOLD: Duration = Duration::from_secs(1);
+/// What Salla sent, as read, and when the request was sent that returned it.
+#[derive(Clone, Debug)]
+pub struct Versioned<T> {
+    pub value: T,
+    pub version: Version,
+}
+
+/// A response as it came, whatever its status.
+#[derive(Clone, Debug)]
+pub struct RawResponse {
+    pub status: u16,
+    pub headers: RateHeaders,
+    pub body: Bytes,
+    /// Of each 429 on the way here: whether it said when to come back.
+    pub throttles: Vec<bool>,
+}
 
 /// What one request has been through.
-struct Journey {
+struct RequestState {
     tries: Tries,
-    /// Requests so far, those that cost no try included.
+    /// Attempts so far, those that the retry policy does not count included.
     sent: u32,
-    renewals: u32,
-    /// Renewals of tokens that have served nothing.
-    futile_renewals: u32,
+    refreshes: u32,
+    /// Refreshes of tokens that have served nothing.
+    futile_refreshes: u32,
     /// What refusals have cost in waiting so far.
-    held: Duration,
-    /// An answer has outgrown its room.
+    cooldown: Duration,
+    /// A response has outgrown its memory.
     has_outgrown: bool,
 }
 
-/// Why a request ends, and the body that is no JSON, where that is what went wrong.
-type Ending = (Failure, Option<Bytes>);
-
-impl Journey {
+impl RequestState {
     fn new(retry: RetryPolicy) -> Self {
         Self {
             tries: Tries::new(retry),
             sent: 0,
-            renewals: 0,
-            futile_renewals: 0,
-            held: Duration::ZERO,
+            refreshes: 0,
+            futile_refreshes: 0,
+            cooldown: Duration::ZERO,
             has_outgrown: false,
         }
     }
@@ -121,143 +122,142 @@ impl Journey {
     }
 }
 
-impl Requester {
-    /// Asks until there is an answer, `None` if Salla has no such thing (any more), or
-    /// until nothing is left to try. `read` turns the body into what is wanted; it may
-    /// be called once per try.
-    pub async fn get<T>(
-        &self,
-        ask: &Ask,
-        read: impl Fn(&[u8]) -> Result<T, EnvelopeError> + Sync,
-    ) -> Result<Option<Fetched<T>>, Failure> {
-        self.get_or_reject(ask, read, |_| None).await
+enum AttemptOutcome<T> {
+    Done(Option<Versioned<T>>),
+    Retry(Retry),
+}
+
+/// How an attempt ended that did not end the request.
+enum Retry {
+    /// Now, or when the budget allows: it costs no attempt.
+    Now,
+    Failed(AttemptError, Option<Duration>),
+    Throttled,
+}
+
+/// Why an attempt failed that may be repeated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum AttemptError {
+    /// A 5xx, a cut connection, a truncated body.
+    #[error("{0}")]
+    Transient(String),
+    /// JSON, but not what Salla documents.
+    #[error("{0}")]
+    Malformed(String),
+    /// The response needs more memory than is free, and must be requested again with it.
+    #[error("there was no room for the answer")]
+    Outgrown,
+    /// No memory is enough for it.
+    #[error(
+        "the answer is longer than {} MiB, or is made of more values than fit into memory",
+        .0 >> 20
+    )]
+    TooLarge(usize),
+    /// No JSON, or half of it.
+    #[error("the answer (status {status}, {content_type}) is not JSON, or was cut off")]
+    NotJson {
+        status: u16,
+        content_type: String,
+        body: Bytes,
+    },
+}
+
+impl AttemptError {
+    fn transient(what: &str) -> Self {
+        Self::Transient(what.to_owned())
     }
 
-    /// The same for an answer that need not be understood: of a body that is no JSON
-    /// however often it is asked for, `reject` may make what stands for it.
-    pub async fn get_or_reject<T>(
-        &self,
-        ask: &Ask,
-        read: impl Fn(&[u8]) -> Result<T, EnvelopeError> + Sync,
-        reject: impl Fn(&[u8]) -> Option<T> + Sync,
-    ) -> Result<Option<Fetched<T>>, Failure> {
-        // What an answer takes stays taken until it has been read.
-        if !memory::is_fetching() {
-            let got = Box::pin(memory::fetching(self.ask_until_answered(ask, read, reject)));
-            return got.await.0;
-        }
-        self.ask_until_answered(ask, read, reject).await
+    fn unexplained_401() -> Self {
+        Self::transient("Salla answered with status 401 and does not say why")
     }
 
-    async fn ask_until_answered<T>(
-        &self,
-        ask: &Ask,
-        read: impl Fn(&[u8]) -> Result<T, EnvelopeError> + Sync,
-        reject: impl Fn(&[u8]) -> Option<T> + Sync,
-    ) -> Result<Option<Fetched<T>>, Failure> {
-        let mut journey = Journey::new(self.retry);
-        Room::answer_is_in_hand();
-        loop {
-            let need = self.need(ask, &journey);
-            let attempt = self.attempt(ask, need);
-            let attempt = attempt.instrument(journey.next_attempt()).await?;
-            let took = self.clock.monotonic().saturating_sub(attempt.sent);
-            let version = attempt.version;
-            let next = match self.judge(ask, attempt, &read, &mut journey).await? {
-                Step::Done(fetched) => return Ok(fetched),
-                Step::Next(next) => next,
-            };
-            let (failure, unread) = match self.prepare(ask, next, took, &mut journey).await {
-                Ok(()) => continue,
-                Err(ending) => ending,
-            };
-            return match unread.and_then(|body| reject(&body)) {
-                Some(value) => Ok(Some(Fetched { value, version })),
-                None => Err(failure),
-            };
-        }
+    /// The error's own text would hold the address with its query.
+    fn of_connection(error: &reqwest::Error) -> Self {
+        let way = error.url().and_then(http::way_to);
+        Self::Transient(no_connection(error, way.as_ref()))
     }
 
-    fn need(&self, ask: &Ask, journey: &Journey) -> Need {
-        match journey.has_outgrown {
-            true => Need::greatest(ask.size()),
-            false => Need::usual(ask.size(), self.usual_sizes.of(ask.class)),
-        }
-    }
-
-    /// What the requests so far have taught and cost.
-    pub fn reading(&self) -> BudgetReading {
-        let counters = self.shop.counters();
-        BudgetReading {
-            limit_per_minute: self.shop.limit(),
-            requests: counters.sent,
-            throttled: counters.throttled + counters.blocked,
-            retries: self.retries.load(Ordering::Relaxed),
-            token_refreshes: self.tokens.refreshes(),
-            held_for: self.shop.held_for(),
-            wait_of_successor: self.shop.wait_of_successor(),
-            waits_for_customers: self.customers_lane.available_permits() < LANE,
+    /// The body that is no JSON, where that is what went wrong.
+    fn unread(&self) -> Option<Bytes> {
+        match self {
+            Self::NotJson { body, .. } => Some(body.clone()),
+            _ => None,
         }
     }
 
-    /// Waits as long as the last try demands, or gives up.
-    async fn prepare(
-        &self,
-        ask: &Ask,
-        next: Next,
-        took: Duration,
-        journey: &mut Journey,
-    ) -> Result<(), Ending> {
-        if !matches!(next, Next::Failed(Trouble::NotJson { .. }, _)) {
-            Room::forget_answer();
+    /// "listing orders of 2025-01-01 to 2025-01-31, page 3: Salla answered with status 503 (8 tries)".
+    fn into_failure(self, description: &str, tries: u32) -> Failure {
+        let what = format!("{description}: {self} ({tries} tries)");
+        match self {
+            Self::Transient(_) | Self::Outgrown => Failure::Transient { what },
+            Self::TooLarge(_) => Failure::TooLarge { what },
+            Self::Malformed(_) => Failure::Broken { what },
+            Self::NotJson { .. } => Failure::NotJson { what },
         }
-        match next {
-            Next::Again => Ok(()),
-            Next::Throttled => {
-                let patient = self.stay_patient(ask, journey);
-                patient.map_err(|failure| (failure, None))
-            }
-            Next::Failed(Trouble::Outgrown, _) if !journey.has_outgrown => {
-                journey.has_outgrown = true;
-                Ok(())
-            }
-            Next::Failed(trouble @ Trouble::TooLarge(_), _) => {
-                Err((tell(&ask.what, trouble, journey.sent), None))
-            }
-            Next::Failed(trouble, asked) => {
-                self.retries.fetch_add(1, Ordering::Relaxed);
-                let wait = {
-                    let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
-                    journey.tries.after_failure(took, asked, &mut rng)
-                };
-                let failed = journey.tries.failed();
-                let Some(wait) = wait else {
-                    let unread = trouble.unread();
-                    return Err((tell(&ask.what, trouble, failed), unread));
-                };
-                tracing::debug!(what = ask.what, %trouble, failed, ?wait, "trying again");
-                // The answer cannot be used, and waiting may take minutes.
-                drop(trouble);
-                Room::forget_answer();
-                self.clock.sleep(wait).await;
-                Ok(())
-            }
+    }
+}
+
+fn no_connection(error: &reqwest::Error, way: Option<&http::Way>) -> String {
+    let what = if error.is_timeout() {
+        "no connection in time"
+    } else if error.is_connect() {
+        "there is no connection to Salla"
+    } else if error.is_body() || error.is_decode() {
+        "the answer was cut off"
+    } else {
+        "the connection was cut"
+    };
+    let way = way.map(|way| format!(" {way}")).unwrap_or_default();
+    let reason = http::reason(error).map(|reason| format!(": {reason}"));
+    format!("{what}{way}{}", reason.unwrap_or_default())
+}
+
+fn not_accepted(description: &str, code: Option<String>, fields: &[String]) -> Failure {
+    let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
+    let about = match fields {
+        [] => String::new(),
+        fields => format!(", about {}", fields.join(", ")),
+    };
+    Failure::Broken {
+        what: format!("{description}: Salla does not accept the request{code}{about}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_id_gets_into_a_label() {
+        let table = [
+            ("orders", "orders"),
+            ("orders/1027339291", "order"),
+            ("orders/items", "order_items"),
+            ("customers/5", "customer"),
+            ("store/info", "store_info"),
+            ("5/6", "other"),
+        ];
+        for (path, kind) in table {
+            assert_eq!(endpoint_kind(path), kind, "{path}");
         }
     }
 
-    /// The budget itself waits after a 429 or a block; here it is only bounded. Waiting for
-    /// a turn beside other requests does not count.
-    fn stay_patient(&self, ask: &Ask, journey: &mut Journey) -> Result<(), Failure> {
-        let of_customers = match ask.customers {
-            true => self.customers.held_for(),
-            false => Duration::ZERO,
+    #[tokio::test]
+    async fn what_is_in_the_way_is_named() {
+        let client = http::http_client().unwrap();
+        let error = client.get("http://127.0.0.1:1/orders?token=secret");
+        let error = error.send().await.unwrap_err();
+        let refused = "there is no connection to Salla: connection refused";
+        assert_eq!(no_connection(&error, None), refused);
+        assert_eq!(AttemptError::of_connection(&error).to_string(), refused);
+        let way = http::Way {
+            address: "proxy.example:3128".to_owned(),
+            variable: "HTTPS_PROXY",
         };
-        let wait = self.shop.held_for().max(of_customers);
-        // A hold may be over before the answer has been read to its end.
-        journey.held += wait.max(LEAST_HOLD);
-        if journey.held > self.retry.throttled {
-            return Err(Failure::Throttled { wait });
-        }
-        Ok(())
+        assert_eq!(
+            no_connection(&error, Some(&way)),
+            "there is no connection to Salla through the proxy proxy.example:3128 (HTTPS_PROXY): \
+             connection refused"
+        );
     }
 }

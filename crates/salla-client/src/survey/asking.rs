@@ -10,7 +10,7 @@ use super::Finding;
 use crate::envelope::split_list;
 use crate::lenient::readable;
 use crate::pacing::{Class, RateHeaders};
-use crate::request::{Ask, Requester};
+use crate::request::{ApiRequest, Requester};
 use crate::translate;
 
 /// Answers of all kinds; how long they take matters to nobody here.
@@ -95,8 +95,8 @@ impl<'a> Surveyor<'a> {
         path: &str,
         query: Query<'_>,
     ) -> Result<Option<Told>, Failure> {
-        let ask = Ask {
-            what: "probing Salla's API".to_owned(),
+        let request = ApiRequest {
+            description: "probing Salla's API".to_owned(),
             path: path.to_owned(),
             query: query
                 .iter()
@@ -106,8 +106,8 @@ impl<'a> Surveyor<'a> {
             customers: path.starts_with("customers"),
         };
         self.asked += 1;
-        let heard = match requester.hear(&ask).await {
-            Ok(heard) => heard,
+        let response = match requester.get_raw(&request).await {
+            Ok(response) => response,
             Err(Failure::Transient { .. } | Failure::NotJson { .. } | Failure::Broken { .. }) => {
                 return Ok(None);
             }
@@ -117,8 +117,8 @@ impl<'a> Surveyor<'a> {
             }
             Err(failure) => return Err(failure),
         };
-        self.throttles.extend(&heard.throttles);
-        let body = readable(&heard.body);
+        self.throttles.extend(&response.throttles);
+        let body = readable(&response.body);
         let (rows, pagination) = match split_list(&body) {
             Ok((rows, pagination)) => (rows, Some(pagination)),
             Err(_) => (Vec::new(), None),
@@ -128,8 +128,8 @@ impl<'a> Surveyor<'a> {
         let customers = rows_of("customers").iter();
         let since = customers.filter_map(|row| translate::customer(row).ok()?.created_at);
         Ok(Some(Told {
-            status: heard.status,
-            headers: heard.headers,
+            status: response.status,
+            headers: response.headers,
             json: serde_json::from_slice(&body).unwrap_or_default(),
             pagination,
             orders: orders

@@ -1,0 +1,538 @@
+//! The way of one request: wait for admission, send, classify, and again, within one retry
+//! budget.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::failure::{Disconnection, Failure};
+use importer::memory::{self, Need, Room};
+use importer::metrics;
+use importer::ports::clock::Clock;
+use importer::ports::platform::BudgetReading;
+use tracing::Instrument as _;
+use url::Url;
+
+use super::attempt::{Attempt, Exchange, HttpResponse, UsualSizes};
+use super::{
+    ApiRequest, AttemptError, AttemptOutcome, RawResponse, RequestState, Retry, STORE_INFO,
+    Versioned, endpoint_kind, not_accepted, store_info,
+};
+use crate::admission::{Admission, Demand, RequestPermit, keep_what_is_in_hand};
+use crate::classify::{RetryReason, Verdict, after_split};
+use crate::envelope::EnvelopeError;
+use crate::lenient::mend;
+use crate::retry::RetryPolicy;
+use crate::tokens::{AccessToken, TokensServed};
+
+/// What a refusal costs at least, so that their number is bounded.
+const MIN_COOLDOWN: Duration = Duration::from_secs(1);
+
+/// Refreshing tokens of which none has served anything more often than this within one request
+/// cannot help.
+const MAX_FUTILE_REFRESHES: u32 = 6;
+
+/// A request may meet the ends of many tokens' lives, where they serve fewer requests than are
+/// under way. From the third on, Salla has to reject the token elsewhere too before it is
+/// refreshed: an endpoint that takes no token spends no more of them.
+const UNQUESTIONED_REFRESHES: u32 = 3;
+
+/// Bounds what a request costs in all.
+const MAX_REFRESHES: u32 = 100;
+
+/// Sends the requests of one shop.
+#[derive(Debug)]
+pub struct Requester {
+    pub http: reqwest::Client,
+    pub api_url: Url,
+    pub clock: Arc<dyn Clock>,
+    pub admission: Admission,
+    pub tokens_served: TokensServed,
+    pub usual_sizes: UsualSizes,
+    pub retry: RetryPolicy,
+    /// For a whole request, from sending to the last byte of its response.
+    pub timeout: Duration,
+    pub user_agent: String,
+    pub rng: Mutex<fastrand::Rng>,
+    pub retries: AtomicU64,
+}
+
+/// Why a request ends, and the body that is no JSON, where that is what went wrong.
+type Ending = (Failure, Option<Bytes>);
+
+impl Requester {
+    /// The same connection to another host of Salla's.
+    pub(crate) fn at(&self, url: Url) -> Self {
+        Self {
+            http: self.http.clone(),
+            api_url: url,
+            clock: self.clock.clone(),
+            admission: self.admission.clone(),
+            tokens_served: self.tokens_served.clone(),
+            usual_sizes: UsualSizes::default(),
+            retry: self.retry,
+            timeout: self.timeout,
+            user_agent: self.user_agent.clone(),
+            rng: Mutex::new(fastrand::Rng::with_seed(0)),
+            retries: AtomicU64::new(0),
+        }
+    }
+
+    /// Requests until there is a response, `None` if Salla has no such thing (any more), or
+    /// until nothing is left to try. `read` turns the body into what is wanted; it may
+    /// be called once per attempt.
+    pub async fn get<T>(
+        &self,
+        request: &ApiRequest,
+        read: impl Fn(&[u8]) -> Result<T, EnvelopeError> + Sync,
+    ) -> Result<Option<Versioned<T>>, Failure> {
+        self.get_or_reject(request, read, |_| None).await
+    }
+
+    /// The same for a response that need not be understood: of a body that is no JSON
+    /// however often it is requested, `reject` may make what stands for it.
+    pub async fn get_or_reject<T>(
+        &self,
+        request: &ApiRequest,
+        read: impl Fn(&[u8]) -> Result<T, EnvelopeError> + Sync,
+        reject: impl Fn(&[u8]) -> Option<T> + Sync,
+    ) -> Result<Option<Versioned<T>>, Failure> {
+        // What a response takes stays taken until it has been read.
+        if !memory::is_fetching() {
+            let got = Box::pin(memory::fetching(
+                self.get_with_retries(request, read, reject),
+            ));
+            return got.await.0;
+        }
+        self.get_with_retries(request, read, reject).await
+    }
+
+    async fn get_with_retries<T>(
+        &self,
+        request: &ApiRequest,
+        read: impl Fn(&[u8]) -> Result<T, EnvelopeError> + Sync,
+        reject: impl Fn(&[u8]) -> Option<T> + Sync,
+    ) -> Result<Option<Versioned<T>>, Failure> {
+        let mut state = RequestState::new(self.retry);
+        Room::answer_is_in_hand();
+        loop {
+            let attempt = self.attempt(request, self.need(request, &state), None);
+            let attempt = attempt.instrument(state.next_attempt()).await?;
+            let took = self.clock.monotonic().saturating_sub(attempt.sent);
+            let version = attempt.version;
+            let retry = match self.interpret(request, attempt, &read, &mut state).await? {
+                AttemptOutcome::Done(versioned) => return Ok(versioned),
+                AttemptOutcome::Retry(retry) => retry,
+            };
+            let (failure, unread) = match self
+                .wait_before_retry(request, retry, took, &mut state)
+                .await
+            {
+                Ok(()) => continue,
+                Err(ending) => ending,
+            };
+            return match unread.and_then(|body| reject(&body)) {
+                Some(value) => Ok(Some(Versioned { value, version })),
+                None => Err(failure),
+            };
+        }
+    }
+
+    /// Requests with the same budget, token and retries as [`Requester::get`], but takes
+    /// a refusal for a response. The body may hold personal data.
+    pub async fn get_raw(&self, request: &ApiRequest) -> Result<RawResponse, Failure> {
+        let mut state = RequestState::new(self.retry);
+        let mut throttles = Vec::new();
+        loop {
+            let attempt = self.attempt(request, self.need(request, &state), None);
+            let attempt = attempt.instrument(state.next_attempt()).await?;
+            let took = self.clock.monotonic().saturating_sub(attempt.sent);
+            if let Ok(response) = &attempt.outcome {
+                match &response.verdict {
+                    Verdict::Success
+                    | Verdict::Gone
+                    | Verdict::Invalid { .. }
+                    | Verdict::Forbidden
+                    | Verdict::ScopeMissing { .. } => {
+                        return Ok(RawResponse {
+                            status: response.status,
+                            headers: response.headers,
+                            body: response.body.clone(),
+                            throttles,
+                        });
+                    }
+                    Verdict::Throttled { retry_after } => throttles.push(retry_after.is_some()),
+                    Verdict::RetryLater { .. }
+                    | Verdict::Blocked { .. }
+                    | Verdict::TokenRejected
+                    | Verdict::Unauthorised401Unknown
+                    | Verdict::Inactive
+                    | Verdict::Broken { .. } => {}
+                }
+            }
+            let read = |_: &[u8]| Ok(());
+            match self.interpret(request, attempt, &read, &mut state).await? {
+                AttemptOutcome::Retry(retry) => {
+                    let waited = self.wait_before_retry(request, retry, took, &mut state);
+                    waited.await.map_err(|(failure, _)| failure)?;
+                }
+                AttemptOutcome::Done(_) => {
+                    return Err(Failure::Bug {
+                        what: format!("{}: a refusal was taken for an answer", request.description),
+                    });
+                }
+            }
+        }
+    }
+
+    fn need(&self, request: &ApiRequest, state: &RequestState) -> Need {
+        match state.has_outgrown {
+            true => Need::greatest(request.size()),
+            false => Need::usual(request.size(), self.usual_sizes.of(request.class)),
+        }
+    }
+
+    /// What the requests so far have taught and cost.
+    pub fn budget_status(&self) -> BudgetReading {
+        let shop = &self.admission.shop;
+        let counters = shop.counters();
+        BudgetReading {
+            limit_per_minute: shop.limit(),
+            requests: counters.sent,
+            throttled: counters.throttled + counters.blocked,
+            retries: self.retries.load(Ordering::Relaxed),
+            token_refreshes: self.admission.tokens.refreshes(),
+            held_for: shop.held_for(),
+            wait_of_successor: shop.wait_of_successor(),
+            waits_for_customers: self.admission.waits_for_customers(),
+        }
+    }
+
+    /// Tries once; with the given token, or with the current one.
+    async fn attempt(
+        &self,
+        request: &ApiRequest,
+        need: Need,
+        token: Option<&AccessToken>,
+    ) -> Result<Attempt, Failure> {
+        let demand = Demand {
+            class: request.class,
+            customers: request.customers,
+            memory: need,
+        };
+        let RequestPermit {
+            budgets,
+            slot,
+            mut memory,
+            token,
+        } = self.admission.admit(demand, token).await?;
+        let (version, sent) = (self.clock.now(), self.clock.monotonic());
+        let exchange = Exchange {
+            http: &self.http,
+            api_url: &self.api_url,
+            user_agent: &self.user_agent,
+            clock: &*self.clock,
+            timeout: self.timeout,
+            memory_limit: &self.admission.memory,
+            request,
+            token: &token,
+            slot: &slot,
+            sent,
+        };
+        // Boxed: most requests of a process only wait.
+        let outcome = Box::pin(exchange.run(budgets, &mut memory)).await;
+        match &outcome {
+            Ok(HttpResponse {
+                verdict: Verdict::Success,
+                body,
+                ..
+            }) => {
+                self.usual_sizes.note(request.class, body.len());
+                memory.keep();
+            }
+            Ok(_) => keep_what_is_in_hand(memory),
+            Err(error) => {
+                if !matches!(error, AttemptError::Outgrown | AttemptError::TooLarge(_)) {
+                    slot.failed();
+                }
+                keep_what_is_in_hand(memory);
+            }
+        }
+        self.count(request, &outcome, sent);
+        Ok(Attempt {
+            outcome,
+            token,
+            version,
+            sent,
+        })
+    }
+
+    fn count(
+        &self,
+        request: &ApiRequest,
+        outcome: &Result<HttpResponse, AttemptError>,
+        sent: Duration,
+    ) {
+        let took = self.clock.monotonic().saturating_sub(sent);
+        let status = outcome.as_ref().ok().map(|response| response.status);
+        metrics::request_ended(endpoint_kind(&request.path), status, took);
+        match outcome {
+            Ok(response) if matches!(response.verdict, Verdict::Blocked { .. }) => {
+                metrics::blocked();
+            }
+            Ok(_) => {}
+            Err(error) => tracing::debug!(
+                target: "salla.request",
+                what = request.description,
+                path = request.path,
+                duration_ms = took.as_millis() as u64,
+                trouble = %error,
+                "no answer"
+            ),
+        }
+    }
+
+    /// Decides what an attempt means for the request.
+    async fn interpret<T>(
+        &self,
+        request: &ApiRequest,
+        attempt: Attempt,
+        read: &impl Fn(&[u8]) -> Result<T, EnvelopeError>,
+        state: &mut RequestState,
+    ) -> Result<AttemptOutcome<T>, Failure> {
+        let failed = |error, retry_after| AttemptOutcome::Retry(Retry::Failed(error, retry_after));
+        let response = match attempt.outcome {
+            Err(error) => return Ok(failed(error, None)),
+            Ok(response) => response,
+        };
+        let verdict = match response.verdict {
+            Verdict::Success => match read_or_mend(request, &response.body, read) {
+                Ok(value) => {
+                    let version = attempt.version;
+                    self.tokens_served.note(&attempt.token);
+                    return Ok(AttemptOutcome::Done(Some(Versioned { value, version })));
+                }
+                Err(error) => match after_split(error) {
+                    // Seen behind proxies that answer in Salla's place: worth a retry.
+                    Verdict::Broken { what } => {
+                        return Ok(failed(AttemptError::Malformed(what), None));
+                    }
+                    verdict => verdict,
+                },
+            },
+            verdict => verdict,
+        };
+        match verdict {
+            Verdict::Gone => return Ok(AttemptOutcome::Done(None)),
+            Verdict::RetryLater {
+                why: RetryReason::NotJson,
+                retry_after,
+            } => {
+                let error = AttemptError::NotJson {
+                    status: response.status,
+                    content_type: response.content_type,
+                    body: response.body,
+                };
+                return Ok(failed(error, retry_after));
+            }
+            _ => {}
+        }
+        // Boxed: it is rare, and every request that waits would reserve space for it.
+        let handled = self.handle_error(request, verdict, &attempt.token, state);
+        Ok(AttemptOutcome::Retry(Box::pin(handled).await?))
+    }
+
+    async fn handle_error(
+        &self,
+        request: &ApiRequest,
+        verdict: Verdict,
+        token: &AccessToken,
+        state: &mut RequestState,
+    ) -> Result<Retry, Failure> {
+        match verdict {
+            Verdict::RetryLater { why, retry_after } => Ok(Retry::Failed(
+                AttemptError::Transient(why.to_string()),
+                retry_after,
+            )),
+            Verdict::Throttled { .. } => Ok(Retry::Throttled),
+            Verdict::Blocked { .. } => {
+                tracing::warn!(
+                    what = request.description,
+                    "Salla has blocked the app for a while (403)"
+                );
+                Ok(Retry::Throttled)
+            }
+            Verdict::TokenRejected if state.refreshes >= UNQUESTIONED_REFRESHES => {
+                self.diagnose_unauthorized(request, token, state).await
+            }
+            Verdict::TokenRejected => self.refresh_token(token, state).await,
+            Verdict::Unauthorised401Unknown => {
+                self.diagnose_unauthorized(request, token, state).await
+            }
+            Verdict::ScopeMissing { scopes } => {
+                tracing::warn!(
+                    what = request.description,
+                    ?scopes,
+                    "the app lacks one of these scopes"
+                );
+                Err(Disconnection::ScopeMissing.into())
+            }
+            Verdict::Inactive => Err(Disconnection::ShopInactive.into()),
+            Verdict::Forbidden => Err(Disconnection::Forbidden.into()),
+            Verdict::Invalid { code, fields, .. } => {
+                Err(not_accepted(&request.description, code, &fields))
+            }
+            Verdict::Broken { what } => Err(Failure::Broken {
+                what: format!("{}: {what}", request.description),
+            }),
+            Verdict::Success | Verdict::Gone => Err(Failure::Bug {
+                what: format!("{}: an answer was judged twice", request.description),
+            }),
+        }
+    }
+
+    /// A 401 that does not say why: if `GET /store/info` accepts the token, a scope is
+    /// missing. Refreshing then would spend a single-use token for nothing
+    /// (docs/salla-api.md#envelopes-and-errors).
+    async fn diagnose_unauthorized(
+        &self,
+        request: &ApiRequest,
+        token: &AccessToken,
+        state: &mut RequestState,
+    ) -> Result<Retry, Failure> {
+        if request.path == STORE_INFO {
+            return self.refresh_token(token, state).await;
+        }
+        let request = store_info();
+        let need = Need::usual(request.size(), 0);
+        let attempt = self.attempt(&request, need, Some(token)).await?;
+        let verdict = match attempt.outcome {
+            Ok(response) => response.verdict,
+            Err(error) => return Ok(Retry::Failed(error, None)),
+        };
+        match verdict {
+            Verdict::Success => Err(Disconnection::ScopeMissing.into()),
+            Verdict::TokenRejected | Verdict::Unauthorised401Unknown => {
+                self.refresh_token(token, state).await
+            }
+            Verdict::Inactive => Err(Disconnection::ShopInactive.into()),
+            Verdict::Throttled { .. } | Verdict::Blocked { .. } => Ok(Retry::Throttled),
+            _ => Ok(Retry::Failed(AttemptError::unexplained_401(), None)),
+        }
+    }
+
+    async fn refresh_token(
+        &self,
+        token: &AccessToken,
+        state: &mut RequestState,
+    ) -> Result<Retry, Failure> {
+        state.refreshes += 1;
+        state.futile_refreshes += u32::from(!self.tokens_served.has(token));
+        if state.refreshes > MAX_REFRESHES || state.futile_refreshes > MAX_FUTILE_REFRESHES {
+            return Err(Disconnection::TokenRejected.into());
+        }
+        match self.admission.tokens.rejected(token).await {
+            Ok(()) => Ok(Retry::Now),
+            Err(Failure::Transient { what }) => {
+                Ok(Retry::Failed(AttemptError::Transient(what), None))
+            }
+            Err(Failure::Throttled { wait }) => {
+                let what = Failure::Throttled { wait }.to_string();
+                Ok(Retry::Failed(AttemptError::Transient(what), Some(wait)))
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Waits as long as the last attempt demands, or ends the request.
+    async fn wait_before_retry(
+        &self,
+        request: &ApiRequest,
+        retry: Retry,
+        took: Duration,
+        state: &mut RequestState,
+    ) -> Result<(), Ending> {
+        if !matches!(retry, Retry::Failed(AttemptError::NotJson { .. }, _)) {
+            Room::forget_answer();
+        }
+        match retry {
+            Retry::Now => Ok(()),
+            Retry::Throttled => {
+                let within_limit = self.check_cooldown_limit(request, state);
+                within_limit.map_err(|failure| (failure, None))
+            }
+            Retry::Failed(AttemptError::Outgrown, _) if !state.has_outgrown => {
+                state.has_outgrown = true;
+                Ok(())
+            }
+            Retry::Failed(error @ AttemptError::TooLarge(_), _) => {
+                Err((error.into_failure(&request.description, state.sent), None))
+            }
+            Retry::Failed(error, retry_after) => {
+                self.retries.fetch_add(1, Ordering::Relaxed);
+                let wait = {
+                    let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+                    state.tries.after_failure(took, retry_after, &mut rng)
+                };
+                let failed = state.tries.failed();
+                let Some(wait) = wait else {
+                    let unread = error.unread();
+                    return Err((error.into_failure(&request.description, failed), unread));
+                };
+                tracing::debug!(
+                    what = request.description,
+                    trouble = %error,
+                    failed,
+                    ?wait,
+                    "trying again"
+                );
+                // The response cannot be used, and waiting may take minutes.
+                drop(error);
+                Room::forget_answer();
+                self.clock.sleep(wait).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// The budget itself waits after a 429 or a block; here it is only bounded. Waiting for
+    /// a turn beside other requests does not count.
+    fn check_cooldown_limit(
+        &self,
+        request: &ApiRequest,
+        state: &mut RequestState,
+    ) -> Result<(), Failure> {
+        let of_customers = match request.customers {
+            true => self.admission.customers.held_for(),
+            false => Duration::ZERO,
+        };
+        let wait = self.admission.shop.held_for().max(of_customers);
+        // A cooldown may be over before the response has been read to its end.
+        state.cooldown += wait.max(MIN_COOLDOWN);
+        if state.cooldown > self.retry.throttled {
+            return Err(Failure::Throttled { wait });
+        }
+        Ok(())
+    }
+}
+
+/// Reads a body; one that is no JSON because of a few bytes is mended first, since it
+/// would come again as it is.
+fn read_or_mend<T>(
+    request: &ApiRequest,
+    body: &[u8],
+    read: &impl Fn(&[u8]) -> Result<T, EnvelopeError>,
+) -> Result<T, EnvelopeError> {
+    let refused = match read(body) {
+        Err(EnvelopeError::NotJson) => EnvelopeError::NotJson,
+        done => return done,
+    };
+    let mended = mend(body).ok_or(refused)?;
+    let value = read(mended.as_bytes())?;
+    tracing::warn!(
+        what = request.description,
+        "the answer holds bytes that are no JSON; they were replaced, and the rest was read"
+    );
+    Ok(value)
+}

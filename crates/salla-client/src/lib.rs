@@ -45,9 +45,9 @@ pub mod http;
 pub mod introspection;
 pub mod oauth;
 pub mod pacing;
+pub mod probe;
 pub mod request;
 pub mod retry;
-pub mod survey;
 pub mod tokens;
 
 pub use client::{ClientSettings, SallaClient, customers_budget, shared_customers_budget};
@@ -56,7 +56,6 @@ pub mod classify;
 mod dates;
 pub mod envelope;
 mod lenient;
-mod outside;
 pub mod redact;
 pub mod translate;
 pub mod webhook;

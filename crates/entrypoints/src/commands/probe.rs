@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use domain::plan::Budget;
 use importer::ports::clock::SystemClock;
 use importer::ports::platform::Platform as _;
-use salla_client::survey::{MOST_REQUESTS, Survey, survey};
+use salla_client::probe::{MOST_REQUESTS, Survey, survey};
 
 use crate::cli::ProbeArgs;
 use crate::config::{Reader, environment};

@@ -5,18 +5,15 @@
 //! This is the only place that looks at statuses and messages. It decides nothing
 //! about waiting, refreshing or giving up; that is for the request loop.
 
-mod phrases;
-mod retry_after;
+mod messages;
 mod token;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 
-use crate::envelope::{ApiError, EnvelopeError};
-use crate::outside::{readable, readable_list};
-pub use retry_after::retry_after;
+use crate::envelope::{ApiError, EnvelopeError, printable, printable_list};
 pub use token::{TokenVerdict, classify_token_answer};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,14 +100,14 @@ fn judge(status: u16, error: Option<ApiError>, wait: Option<Duration>) -> Verdic
             retry_after: wait,
         },
         (401, None) => Verdict::Unauthorised401Unknown,
-        (401, Some(error)) => phrases::unauthorised(&error),
-        (403, Some(error)) if phrases::says_forbidden(&error) => Verdict::Forbidden,
+        (401, Some(error)) => messages::unauthorised(&error),
+        (403, Some(error)) if messages::says_forbidden(&error) => Verdict::Forbidden,
         (403, _) => Verdict::Blocked { retry_after: wait },
         (404 | 410, Some(error)) if is_from_salla(&error) => Verdict::Gone,
         (400 | 422, Some(error)) => Verdict::Invalid {
-            code: error.code.as_deref().map(readable).map(str::to_owned),
+            code: error.code.as_deref().map(printable).map(str::to_owned),
             message: error.message,
-            fields: readable_list(&error.fields),
+            fields: printable_list(&error.fields),
         },
         (400 | 404 | 410 | 422, None) => not_json(wait),
         (_, error) => unexpected(status, error),
@@ -126,7 +123,7 @@ fn is_from_salla(error: &ApiError) -> bool {
 fn unexpected(status: u16, error: Option<ApiError>) -> Verdict {
     let code = error.and_then(|error| error.code);
     let code = code
-        .map(|code| format!(", code {}", readable(&code)))
+        .map(|code| format!(", code {}", printable(&code)))
         .unwrap_or_default();
     Verdict::Broken {
         what: format!("Salla answered with the unexpected status {status}{code}"),
@@ -149,4 +146,32 @@ fn not_json(retry_after: Option<Duration>) -> Verdict {
 pub(crate) fn looks_like_json(body: &[u8]) -> bool {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
+}
+
+/// Nobody waits longer on the word of a header, and no sum of it can overflow.
+const LONGEST: Duration = Duration::from_hours(24);
+
+/// How long the answer asks to wait from `now` (RFC 9110 §10.2.3,
+/// docs/salla-api.md#rate-limits); `None` where it does not say, or says it unreadably.
+pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = seconds(text).or_else(|| until(text, now))?;
+    Some(wait.min(LONGEST))
+}
+
+/// Whole seconds; a fraction, which the standard does not know, is rounded up.
+fn seconds(text: &str) -> Option<Duration> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !all_digits(whole) || !all_digits(fraction) {
+        return None;
+    }
+    let more = u64::from(fraction.bytes().any(|byte| byte != b'0'));
+    let whole: u64 = whole.parse().unwrap_or(u64::MAX);
+    Some(Duration::from_secs(whole.saturating_add(more)))
+}
+
+fn until(text: &str, now: Timestamp) -> Option<Duration> {
+    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
 }

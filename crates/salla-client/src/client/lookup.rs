@@ -7,7 +7,7 @@ use domain::resource::Resource;
 use importer::ports::platform::Decoded;
 use importer::ports::traces::{Lookup, Sighting};
 
-use super::{SallaClient, asks};
+use super::{SallaClient, requests};
 use crate::envelope::{split_list, split_one};
 use crate::translate;
 
@@ -27,7 +27,7 @@ impl Lookup for SallaClient {
 
 impl SallaClient {
     async fn look_up_order(&self, number: i64) -> Result<Option<Sighting>, Failure> {
-        let request = asks::order(number);
+        let request = requests::order(number);
         let by_id = self.requester.get(&request, |body| {
             Ok(translate::decode(split_one(body)?, translate::order))
         });
@@ -35,7 +35,7 @@ impl SallaClient {
             let found = translate::with_plausible_dates(fetched.value, fetched.version);
             return Ok(Some(order(&found)));
         }
-        let request = asks::order_by_reference(number);
+        let request = requests::order_by_reference(number);
         let listed = self.requester.get(&request, |body| {
             let (rows, _) = split_list(body)?;
             let orders = rows
@@ -53,7 +53,7 @@ impl SallaClient {
     }
 
     async fn look_up_customer(&self, id: i64) -> Result<Option<Sighting>, Failure> {
-        let request = asks::customer(id);
+        let request = requests::customer(id);
         let fetched = self.requester.get(&request, |body| {
             Ok(translate::decode(split_one(body)?, translate::customer))
         });
@@ -71,7 +71,7 @@ impl SallaClient {
     }
 
     async fn look_up_product(&self, id: i64) -> Result<Option<Sighting>, Failure> {
-        let request = asks::product(id);
+        let request = requests::product(id);
         let fetched = self.requester.get(&request, |body| {
             Ok(translate::decode(split_one(body)?, translate::product))
         });

@@ -1,11 +1,11 @@
 //! Salla as the import's [`Platform`].
 
-mod asks;
 mod lookup;
-mod settings;
+mod requests;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::failure::Failure;
@@ -13,6 +13,7 @@ use domain::order::{Order, OrderItem, Version};
 use domain::rejection::Rejection;
 use domain::resource::Resource;
 use domain::shop::{ShopInfo, ShopPlan};
+use importer::memory::Memory;
 use importer::ports::budgets::SharedBudget;
 use importer::ports::clock::Clock;
 use importer::ports::platform::{
@@ -20,15 +21,16 @@ use importer::ports::platform::{
 };
 use jiff::SignedDuration;
 use serde_json::value::RawValue;
+use url::Url;
 
 use crate::admission::{Admission, Budget};
 use crate::classify::looks_like_json;
 use crate::envelope::{EnvelopeError, split_one, split_one_page};
-use crate::pacing::PacerSettings;
+use crate::pacing::{PacerSettings, WithoutHeaders};
 use crate::request::{ApiRequest, Requester, UsualSizes, store_info};
-use crate::tokens::TokensServed;
+use crate::retry::RetryPolicy;
+use crate::tokens::{TokenSource, TokensServed};
 use crate::translate::{self, Dated, ItemPage};
-pub use settings::ClientSettings;
 
 /// The budget of `/customers*`, which Salla counts by IP address (docs/salla-api.md#rate-limits).
 pub fn customers_budget(clock: Arc<dyn Clock>, rng_seed: u64) -> Arc<Budget> {
@@ -48,6 +50,64 @@ pub fn shared_customers_budget(
 fn unshared_customers_budget(clock: Arc<dyn Clock>, rng_seed: u64) -> Budget {
     let rng = fastrand::Rng::with_seed(rng_seed);
     Budget::new(PacerSettings::customers(), clock, rng).metered_as("customers")
+}
+
+/// What a client is built from.
+#[derive(Clone, Debug)]
+pub struct ClientSettings {
+    /// `https://api.salla.dev/admin/v2`
+    pub api_url: Url,
+    pub http: reqwest::Client,
+    pub clock: Arc<dyn Clock>,
+    pub rng_seed: u64,
+    pub tokens: TokenSource,
+    /// Share of the shop's budget that is ours, in (0, 1].
+    pub share: f64,
+    /// What the shop's plan documents, if it is known yet.
+    pub prior_limit: Option<u32>,
+    pub without_headers: WithoutHeaders,
+    /// Nothing is sent before this moment of the clock's monotonic time; see
+    /// [`PacerSettings::not_before`](crate::pacing::PacerSettings::not_before).
+    pub not_before: Option<Duration>,
+    /// From [`customers_budget`](customers_budget); one for all shops served from this address.
+    pub customers_budget: Arc<Budget>,
+    /// At most so many requests in flight, in 1..=96.
+    pub concurrency: u32,
+    /// One for all shops of a process.
+    pub memory: Memory,
+    pub timeout: Duration,
+    pub retry: RetryPolicy,
+    /// `salla-sync/<version>`
+    pub user_agent: String,
+}
+
+impl ClientSettings {
+    /// Whole budget, documented hosts and the usual time-outs.
+    pub fn new(
+        api_url: Url,
+        http: reqwest::Client,
+        clock: Arc<dyn Clock>,
+        tokens: TokenSource,
+        customers_budget: Arc<Budget>,
+    ) -> Self {
+        Self {
+            api_url,
+            http,
+            clock,
+            rng_seed: 0,
+            tokens,
+            share: 1.0,
+            prior_limit: None,
+            without_headers: WithoutHeaders::EvenSpacing,
+            not_before: None,
+            customers_budget,
+            concurrency: 96,
+            memory: Memory::default(),
+            timeout: Duration::from_secs(30),
+            retry: RetryPolicy::default(),
+            user_agent: concat!("salla-sync/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
 }
 
 /// One connected shop.
@@ -121,7 +181,7 @@ impl Platform for SallaClient {
     }
 
     async fn list_page(&self, request: &PageRequest) -> Result<Page, Failure> {
-        let page = asks::list(request);
+        let page = requests::list(request);
         let fetched = self
             .requester
             // A page of 60 whole orders takes about a millisecond to read, less than
@@ -140,7 +200,7 @@ impl Platform for SallaClient {
     }
 
     async fn order_detail(&self, order_id: i64) -> Result<Option<Answer<Order>>, Failure> {
-        let (request, asked_at) = (asks::order(order_id), self.requester.clock.now());
+        let (request, asked_at) = (requests::order(order_id), self.requester.clock.now());
         let answer = self.one(&request, |body| {
             Ok(translate::decode(split_one(body)?, translate::order))
         });
@@ -159,13 +219,16 @@ impl Platform for SallaClient {
     ) -> Result<Option<(Records, Version)>, Failure> {
         match resource {
             Resource::Customers => {
-                let answer = self.by_id(asks::customer(id), id, translate::customer, |customer| {
-                    customer.id
-                });
+                let answer = self.by_id(
+                    requests::customer(id),
+                    id,
+                    translate::customer,
+                    |customer| customer.id,
+                );
                 Ok(answer.await?.map(row(Records::Customers)))
             }
             Resource::Products => {
-                let answer = self.by_id(asks::product(id), id, translate::product, |product| {
+                let answer = self.by_id(requests::product(id), id, translate::product, |product| {
                     product.id
                 });
                 Ok(answer.await?.map(row(Records::Products)))
@@ -246,7 +309,7 @@ impl SallaClient {
         let mut pages = Vec::new();
         let mut version = None;
         loop {
-            let request = asks::order_items(order_id, pages.len() + 1);
+            let request = requests::order_items(order_id, pages.len() + 1);
             let read = |body: &[u8]| split_one_page(body).map(ItemPage::new);
             let Some(fetched) = self.requester.get(&request, read).await? else {
                 return Ok(None);

@@ -7,8 +7,8 @@
 //! first, and again with what an [`EnvelopeError`] says.
 
 mod error;
-pub(crate) mod one_go;
 mod pagination;
+pub(crate) mod single_pass;
 
 use importer::ports::platform::Pagination;
 use serde::{Deserialize, Deserializer};
@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 use crate::lenient::{Json, List, NoObject, Object, read_object, readable};
 use error::ErrorBody;
 pub use error::{ApiError, EnvelopeError};
+pub(crate) use error::{printable, printable_list};
 use pagination::PaginationWire;
 
 /// The records of a list answer and what Salla says of the list. Salla sends

@@ -10,7 +10,6 @@
 //!
 //! Numbers are read from their text: no amount ever passes through a float.
 
-mod double;
 mod list;
 mod mend;
 pub(crate) mod number;

@@ -4,7 +4,11 @@ use std::borrow::Cow;
 
 use rust_decimal::Decimal;
 
-use super::double;
+/// This many digits of a decimal survive in a double, whichever they are.
+const DOUBLE_DIGITS: usize = 15;
+
+/// The longest double has 767 digits.
+const MAX_DOUBLE_DIGITS: usize = 800;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NumberError {
@@ -17,7 +21,7 @@ pub(crate) enum NumberError {
 /// nothing in Salla's material shows one, and `1,500` could mean two things.
 ///
 /// What PHP wrote from a double with more digits than one holds is read as the decimal
-/// that was meant: see [`double`].
+/// that was meant: see [`shortest`].
 pub(crate) fn decimal(text: &str) -> Result<Decimal, NumberError> {
     let text = western_digits(text.trim());
     let (base, exponent) = match text.split_once(['e', 'E']) {
@@ -30,10 +34,10 @@ pub(crate) fn decimal(text: &str) -> Result<Decimal, NumberError> {
     let exact = exact(&text, base, exponent.is_some());
     // A whole number is none of PHP's doubles, but one of its integers.
     let is_whole = exponent.is_none() && !base.contains('.');
-    if is_whole || base.len() <= double::DIGITS {
+    if is_whole || base.len() <= DOUBLE_DIGITS {
         return exact;
     }
-    match double::shortest(&text) {
+    match shortest(&text) {
         Some(short) if short.was_meant || exact.is_err() => {
             Decimal::from_scientific(&short.text).map_err(|_| NumberError::TooLarge)
         }
@@ -95,6 +99,47 @@ fn is_plain_number(text: &str) -> bool {
 fn is_exponent(text: &str) -> bool {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The shortest decimal that means the same double.
+///
+/// One line of PHP's settings (`serialize_precision`, 17 or 100 instead of -1) makes 67.2
+/// `67.200000000000003`, or gives all binary digits of the double that is nearest to
+/// 67.2. Nobody typed these digits, and a column of exact decimals would keep them for
+/// ever. A decimal of up to 15 digits survives the way through a double, so it can be
+/// told from its digits.
+struct Shortest {
+    /// `6.72e1`
+    text: String,
+    /// Whether it is certainly the decimal that the double was made from, and not the
+    /// one that was read.
+    was_meant: bool,
+}
+
+/// Nothing where the number, a plain one perhaps with an exponent, is not what a double
+/// looks like when it is written with that many digits.
+fn shortest(number: &str) -> Option<Shortest> {
+    let digits = significant_digits(number);
+    if !(1..=MAX_DOUBLE_DIGITS).contains(&digits.len()) {
+        return None;
+    }
+    let double: f64 = number.parse().ok()?;
+    let written = format!("{double:.*e}", digits.len() - 1);
+    // Two numbers this close have the same exponent if they have the same digits.
+    if !double.is_finite() || significant_digits(&written) != digits {
+        return None;
+    }
+    let text = format!("{double:e}");
+    let was_meant =
+        digits.len() > DOUBLE_DIGITS && significant_digits(&text).len() <= DOUBLE_DIGITS;
+    Some(Shortest { text, was_meant })
+}
+
+/// Without sign, point, exponent, and zeros at either end.
+fn significant_digits(number: &str) -> String {
+    let base = number.split(['e', 'E']).next().unwrap_or_default();
+    let digits: String = base.chars().filter(char::is_ascii_digit).collect();
+    digits.trim_matches('0').to_owned()
 }
 
 #[cfg(test)]
@@ -237,7 +282,7 @@ mod tests {
         };
         let text = value.to_string();
         let (own, float) = (digits(&text), text.parse::<f64>().unwrap());
-        own.len() > double::DIGITS && digits(&format!("{float:.*e}", own.len() - 1)) == own
+        own.len() > DOUBLE_DIGITS && digits(&format!("{float:.*e}", own.len() - 1)) == own
     }
 
     proptest! {

@@ -3,14 +3,17 @@
 //! `POST /oauth2/token` is sent once and never again by this module: what an error
 //! says is whether the token that was presented may be spent.
 
-mod accounts;
-mod read;
+mod parse;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use domain::contact::EmailAddress;
 use domain::failure::Failure;
+use domain::scopes::NEEDED;
+use importer::ports::accounts::{Accounts, RedeemError, ShopAccount};
 use importer::ports::clock::{Clock, within};
 use importer::ports::connections::Tokens;
 use jiff::Timestamp;
@@ -18,11 +21,9 @@ use reqwest::header::{ACCEPT, HeaderMap};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-pub use accounts::AppAccounts;
-
 use crate::classify::{TokenVerdict, classify_token_answer};
-pub use read::read_tokens;
-use read::read_user_info;
+pub use parse::read_tokens;
+use parse::read_user_info;
 
 /// The app as registered in the Salla Partners Portal.
 #[derive(Clone, Debug)]
@@ -292,6 +293,45 @@ fn judge(
         TokenVerdict::Lost { status } => Err(TokenError::Lost {
             what: format!("status {status}"),
         }),
+    }
+}
+
+/// One app at Salla's accounts host.
+#[derive(Clone, Debug)]
+pub struct AppAccounts {
+    pub oauth: OAuth,
+    pub app: AppCredentials,
+    /// Where browsers come back to, exactly as the app's registration has it.
+    pub redirect_uri: String,
+}
+
+#[async_trait]
+impl Accounts for AppAccounts {
+    fn consent_address(&self, state: &str) -> String {
+        let host = &self.oauth.accounts_url;
+        let (id, redirect_uri) = (&self.app.client_id, &self.redirect_uri);
+        authorize_url(host, id, redirect_uri, &NEEDED, state).into()
+    }
+
+    async fn redeem(&self, code: &SecretString) -> Result<Tokens, RedeemError> {
+        let exchange =
+            self.oauth
+                .exchange_code(&self.app, code.expose_secret(), &self.redirect_uri);
+        exchange.await.map_err(|error| match error {
+            TokenError::InvalidGrant => RedeemError::CodeRefused,
+            TokenError::Refused { code } => RedeemError::AppRefused { code },
+            TokenError::NotSent { .. } | TokenError::Lost { .. } => RedeemError::NoAnswer {
+                reason: error.to_string(),
+            },
+        })
+    }
+
+    async fn shop_of(&self, access_token: &SecretString) -> Result<ShopAccount, Failure> {
+        let info = self.oauth.user_info(access_token).await?;
+        Ok(ShopAccount {
+            salla_id: info.merchant_id,
+            email: info.email.as_deref().and_then(EmailAddress::parse),
+        })
     }
 }
 

@@ -13,21 +13,18 @@
 //!
 //! [`Connections::begin_refresh`]: importer::ports::connections::Connections::begin_refresh
 
-mod expiry;
-mod finishing;
+mod cache;
 mod keeper;
-mod memory;
-mod refresh;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use domain::failure::{Disconnection, Failure};
 use importer::ports::connections::{Connection, ConnectionId};
 use secrecy::SecretString;
+use tokio::sync::watch;
 use uuid::Uuid;
 
-pub use finishing::renewals_are_over;
 pub use keeper::{KeeperSettings, TokenKeeper};
 
 /// Where requests get their access token from.
@@ -119,4 +116,32 @@ impl TokenSource {
             Self::Kept(keeper) => keeper.refreshes(),
         }
     }
+}
+
+/// Of the whole process, because that is what ends.
+static UNDER_WAY: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::Sender::new(0));
+
+/// A renewal from the decision to present the token until its answer is there, and a new
+/// pair until it is stored. A refresh token is spent as soon as it is presented: a process that
+/// ends before the new pair is stored loses the shop's connection, so it waits for these.
+struct UnderWay(());
+
+impl UnderWay {
+    fn begin() -> Self {
+        UNDER_WAY.send_modify(|renewals| *renewals += 1);
+        Self(())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        UNDER_WAY.send_modify(|renewals| *renewals -= 1);
+    }
+}
+
+/// Returns as soon as no renewal is under way in this process.
+pub async fn renewals_are_over() {
+    let mut under_way = UNDER_WAY.subscribe();
+    // The sender is never dropped.
+    let _ = under_way.wait_for(|renewals| *renewals == 0).await;
 }

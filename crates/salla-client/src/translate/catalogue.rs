@@ -6,8 +6,8 @@ use domain::catalogue::{Category, Product, ProductVariant};
 use domain::rejection::Rejection;
 use serde_json::value::RawValue;
 
-use super::defect::{At, Defect};
-use super::{Listed, read, record, records_in_one_go};
+use super::fields::{self, At, Defect};
+use super::{Listed, record, records_in_one_go};
 use crate::lenient::{Json, Kind, List, Object};
 use crate::wire;
 
@@ -38,20 +38,20 @@ fn build_product(id: i64, wire: &wire::Product<'_>) -> Result<Product, Defect> {
         name: wire.name.string(),
         kind: wire.kind.string(),
         status: wire.status.string(),
-        price: read::money(wire.price).at("price")?,
-        regular_price: read::money(wire.regular_price).at("regular_price")?,
-        sale_price: read::money(wire.sale_price).at("sale_price")?,
-        cost_price: read::amount(wire.cost_price).at("cost_price")?,
-        quantity: read::quantity(wire.quantity).at("quantity")?,
+        price: fields::money(wire.price).at("price")?,
+        regular_price: fields::money(wire.regular_price).at("regular_price")?,
+        sale_price: fields::money(wire.sale_price).at("sale_price")?,
+        cost_price: fields::amount(wire.cost_price).at("cost_price")?,
+        quantity: fields::quantity(wire.quantity).at("quantity")?,
         unlimited_quantity: wire.unlimited_quantity.flag(),
-        sold_quantity: read::quantity(wire.sold_quantity).at("sold_quantity")?,
+        sold_quantity: fields::quantity(wire.sold_quantity).at("sold_quantity")?,
         is_available: wire.is_available.flag(),
         weight: wire.weight.decimal().unwrap_or(None),
         weight_unit: wire.weight_type.string(),
         brand_id: brand.and_then(|b| b.id.reference()),
         brand_name: brand.and_then(|b| b.name.string()),
         url: wire.url.or(shop_url).string(),
-        updated_at: read::optional_instant(wire.updated_at),
+        updated_at: fields::optional_instant(wire.updated_at),
         variants: variants(&wire.skus).at("skus")?,
         category_ids: category_ids(&wire.categories).at("categories")?,
     })
@@ -67,14 +67,14 @@ fn variants(wire: &List<Object<wire::Sku<'_>>>) -> Result<Vec<ProductVariant>, D
 /// The entries of a list; something else in its place is not an empty list.
 fn entries<'w, T>(wire: &'w List<T>, problem: &'static str) -> Result<&'w [T], Defect> {
     match wire {
-        List::Odd => Err(read::invalid_field(problem)),
+        List::Odd => Err(fields::invalid_field(problem)),
         List::Missing | List::Empty | List::Of(_) => Ok(wire.rows()),
     }
 }
 
 fn variant(row: &Object<wire::Sku<'_>>) -> Result<ProductVariant, Defect> {
     let Some(wire) = row.get() else {
-        return Err(read::invalid_field("the variant is not an object"));
+        return Err(fields::invalid_field("the variant is not an object"));
     };
     let option_values = entries(
         &wire.related_option_values,
@@ -82,14 +82,14 @@ fn variant(row: &Object<wire::Sku<'_>>) -> Result<ProductVariant, Defect> {
     )
     .at("related_option_values")?;
     Ok(ProductVariant {
-        id: read::id(wire.id).at("id")?,
+        id: fields::id(wire.id).at("id")?,
         sku: wire.sku.string(),
         barcode: wire.barcode.string(),
-        price: read::money(wire.price).at("price")?,
-        regular_price: read::money(wire.regular_price).at("regular_price")?,
-        sale_price: read::money(wire.sale_price).at("sale_price")?,
-        cost_price: read::amount(wire.cost_price).at("cost_price")?,
-        stock_quantity: read::quantity(wire.stock_quantity).at("stock_quantity")?,
+        price: fields::money(wire.price).at("price")?,
+        regular_price: fields::money(wire.regular_price).at("regular_price")?,
+        sale_price: fields::money(wire.sale_price).at("sale_price")?,
+        cost_price: fields::amount(wire.cost_price).at("cost_price")?,
+        stock_quantity: fields::quantity(wire.stock_quantity).at("stock_quantity")?,
         unlimited_quantity: wire.unlimited_quantity.flag(),
         option_value_ids: option_values.iter().map(|id| id.reference()).collect(),
     })
@@ -115,7 +115,7 @@ fn build_tree(id: i64, wire: &wire::Category<'_>) -> Result<Category, Defect> {
     let mut by_id = BTreeMap::new();
     for category in tree.with_descendants() {
         if *by_id.entry(category.id).or_insert(category) != category {
-            let problem = read::invalid_field("two different categories have the same id");
+            let problem = fields::invalid_field("two different categories have the same id");
             return Err(problem.at("sub_categories"));
         }
     }
@@ -129,7 +129,7 @@ fn build_category(id: i64, wire: &wire::Category<'_>) -> Result<Category, Defect
         parent_id: wire.parent_id.reference(),
         status: wire.status.string(),
         sort_order: wire.sort_order.integer().unwrap_or(None),
-        updated_at: read::optional_instant(wire.update_at.or(wire.updated_at)),
+        updated_at: fields::optional_instant(wire.update_at.or(wire.updated_at)),
         sub_categories: sub_categories(wire).at("sub_categories")?,
     })
 }
@@ -143,7 +143,7 @@ fn sub_categories(wire: &wire::Category<'_>) -> Result<Vec<Category>, Defect> {
 
 fn sub_category(row: &Object<wire::Category<'_>>) -> Result<Category, Defect> {
     let Some(wire) = row.get() else {
-        return Err(read::invalid_field("the category is not an object"));
+        return Err(fields::invalid_field("the category is not an object"));
     };
-    build_category(read::id(wire.id).at("id")?, wire)
+    build_category(fields::id(wire.id).at("id")?, wire)
 }

@@ -2,11 +2,12 @@
 
 use domain::order::OrderItem;
 use domain::rejection::{Rejection, RejectionCode};
+use importer::ports::platform::{Decoded, Pagination};
 use rust_decimal::Decimal;
 use serde_json::value::RawValue;
 
-use super::defect::{At, Defect};
-use super::read;
+use super::decode;
+use super::fields::{self, At, Defect};
 use crate::lenient::{Json, List, Object};
 use crate::wire;
 
@@ -19,7 +20,7 @@ pub fn order_items(raw: &RawValue) -> Result<Vec<OrderItem>, Rejection> {
         Defect::new(RejectionCode::InvalidJson, message).reject(None)
     })?;
     if matches!(list, List::Odd) {
-        return Err(read::invalid_field("the items are not a list").reject(None));
+        return Err(fields::invalid_field("the items are not a list").reject(None));
     }
     items(list.rows()).map_err(|defect| defect.reject(None))
 }
@@ -39,7 +40,7 @@ pub(super) fn inside_order(
         List::Of(rows) if rows.is_empty() => Ok(Some(Vec::new())),
         List::Of(rows) if rows.iter().all(|row| row.get().is_some()) => Ok(None),
         List::Of(rows) => items(rows).map(Some),
-        List::Odd => Err(read::invalid_field("the items are not a list")),
+        List::Odd => Err(fields::invalid_field("the items are not a list")),
     }
 }
 
@@ -56,13 +57,13 @@ fn items(rows: &[Object<wire::Item<'_>>]) -> Result<Vec<OrderItem>, Defect> {
 
 fn item(row: &Object<wire::Item<'_>>) -> Result<OrderItem, Defect> {
     let Some(wire) = row.get() else {
-        return Err(read::invalid_field("the item is not an object"));
+        return Err(fields::invalid_field("the item is not an object"));
     };
     let parts = Parts::read(wire).at("amounts")?;
     let product = wire.product.get();
     let product_name = product.map_or_else(Json::default, |p| p.name);
     Ok(OrderItem {
-        id: read::id(wire.id).at("id")?,
+        id: fields::id(wire.id).at("id")?,
         product_id: product
             .and_then(|p| p.id.reference())
             .or_else(|| wire.product_id.reference()),
@@ -79,7 +80,7 @@ fn item(row: &Object<wire::Item<'_>>) -> Result<OrderItem, Defect> {
 }
 
 fn required_quantity(json: Json<'_>) -> Result<Decimal, Defect> {
-    read::quantity(json)?
+    fields::quantity(json)?
         .ok_or_else(|| Defect::new(RejectionCode::InvalidQuantity, "the item has no quantity"))
 }
 
@@ -99,13 +100,13 @@ impl Parts {
             Object::Is(amounts) => amounts,
             Object::Missing | Object::Empty => return Ok(Self::default()),
             Object::Text(_) | Object::Odd => {
-                return Err(read::invalid_field("the amounts are not an object"));
+                return Err(fields::invalid_field("the amounts are not an object"));
             }
         };
-        let (tax_percent, tax) = read::tax(amounts.tax).at("tax")?;
-        let (total, total_currency) = read::amount_and_currency(amounts.total).at("total")?;
+        let (tax_percent, tax) = fields::tax(amounts.tax).at("tax")?;
+        let (total, total_currency) = fields::amount_and_currency(amounts.total).at("total")?;
         let (unit_price, price_currency) =
-            read::amount_and_currency(amounts.price_without_tax).at("price_without_tax")?;
+            fields::amount_and_currency(amounts.price_without_tax).at("price_without_tax")?;
         // The item's own currency nearly always stands beside it; only where it is
         // missing is another one worth an allocation.
         let currency = if wire.currency.is_absent() {
@@ -115,11 +116,89 @@ impl Parts {
         };
         Ok(Self {
             unit_price,
-            discount: read::amount(amounts.total_discount).at("total_discount")?,
+            discount: fields::amount(amounts.total_discount).at("total_discount")?,
             tax_percent,
             tax,
             total,
             currency,
         })
     }
+}
+
+/// One page of the items of an order. Salla documents a single one; a reader who trusts that
+/// would lose the lines behind it.
+pub struct ItemPage {
+    pub raw: Box<str>,
+    pub pagination: Pagination,
+}
+
+impl ItemPage {
+    pub fn new((raw, pagination): (&RawValue, Pagination)) -> Self {
+        Self {
+            raw: raw.get().into(),
+            pagination,
+        }
+    }
+
+    fn rows(&self) -> Option<Vec<&RawValue>> {
+        match serde_json::from_str(&self.raw).ok()? {
+            List::Of(rows) => Some(rows),
+            List::Missing | List::Empty => Some(Vec::new()),
+            List::Odd => None,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows().is_some_and(|rows| rows.is_empty())
+    }
+}
+
+/// The items of all pages as one list, in the order of the pages. A list that holds
+/// another number of items than Salla says is not the whole list.
+pub fn items_of_pages(pages: &[ItemPage]) -> Decoded<Vec<OrderItem>> {
+    let [only] = pages else {
+        return joined(pages);
+    };
+    let mut decoded = read(&only.raw);
+    let total = only.pagination.total;
+    if let Ok(items) = &decoded.outcome
+        && total > items.len() as u64
+    {
+        decoded.outcome = Err(incomplete());
+    }
+    decoded
+}
+
+fn joined(pages: &[ItemPage]) -> Decoded<Vec<OrderItem>> {
+    let mut rows = Vec::new();
+    for page in pages {
+        match page.rows() {
+            Some(of_page) => rows.extend(of_page),
+            None => return read(&page.raw),
+        }
+    }
+    let total = pages.last().map_or(0, |page| page.pagination.total);
+    let texts: Vec<&str> = rows.iter().map(|row| row.get()).collect();
+    let mut decoded = read(&format!("[{}]", texts.join(",")));
+    if decoded.outcome.is_ok() && total != rows.len() as u64 {
+        decoded.outcome = Err(incomplete());
+    }
+    decoded
+}
+
+fn read(text: &str) -> Decoded<Vec<OrderItem>> {
+    match serde_json::from_str::<&RawValue>(text) {
+        Ok(raw) => decode(raw, order_items),
+        Err(_) => Decoded {
+            raw: text.into(),
+            outcome: Err(
+                Defect::new(RejectionCode::InvalidJson, "the items are not JSON").reject(None),
+            ),
+        },
+    }
+}
+
+fn incomplete() -> Rejection {
+    let message = "Salla says that the order has another number of items than its pages hold";
+    Defect::new(RejectionCode::MissingItems, message).reject(None)
 }

@@ -8,23 +8,18 @@
 //! that no longer exist, guests. Nothing here ever quotes a value in a message.
 
 mod catalogue;
-mod customer;
-mod defect;
+mod fields;
 mod item;
-mod item_pages;
 mod order;
 mod plausible;
-mod read;
 mod shop;
 mod stored;
 
 pub use catalogue::{category, product};
-pub use customer::customer;
-pub use item::order_items;
-pub use item_pages::{ItemPage, items_of_pages};
+pub use item::{ItemPage, items_of_pages, order_items};
 pub use order::{order, order_status};
 pub(crate) use plausible::{Dated, with_plausible_dates, with_plausible_dates_of_list};
-pub use shop::shop_info;
+pub use shop::{customer, shop_info};
 pub use stored::StoredTexts;
 
 use domain::rejection::{Rejection, RejectionCode};
@@ -33,10 +28,10 @@ use importer::ports::platform::{Decoded, Pagination, Records};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::envelope::{EnvelopeError, one_go, split_list};
+use crate::envelope::{EnvelopeError, single_pass, split_list};
 use crate::lenient::{Json, Object, mend};
 use crate::wire;
-use defect::{At, Defect};
+use fields::{At, Defect};
 
 /// Reads an answer as a page of `resource`.
 pub fn list(resource: Resource, body: &[u8]) -> Result<(Records, Pagination), EnvelopeError> {
@@ -56,7 +51,7 @@ fn list_in_one_go(resource: Resource, body: &[u8]) -> Option<(Records, Paginatio
     }
     Some(match resource {
         Resource::Orders => into(order::orders(body)?, Records::Orders),
-        Resource::Customers => into(customer::customers(body)?, Records::Customers),
+        Resource::Customers => into(shop::customers(body)?, Records::Customers),
         Resource::Products => into(catalogue::products(body)?, Records::Products),
         Resource::Categories => into(catalogue::categories(body)?, Records::Categories),
         Resource::OrderStatuses => into(order::order_statuses(body)?, Records::OrderStatuses),
@@ -73,7 +68,7 @@ fn records_in_one_go<'a, W, T>(
 where
     W: Deserialize<'a>,
 {
-    one_go::read_list(body, |text| {
+    single_pass::read_list(body, |text| {
         let (raw, wire) = text.record::<Object<W>>()?;
         Some(Decoded {
             raw: raw.into(),
@@ -189,7 +184,7 @@ fn understand<'a, W, T>(
             .reject(None));
         }
     };
-    let id = read::id(id_of(&wire))
+    let id = fields::id(id_of(&wire))
         .at("id")
         .map_err(|defect| defect.reject(None))?;
     build(id, &wire).map_err(|defect| defect.reject(Some(id)))

@@ -5,8 +5,8 @@ use domain::order::{Order, OrderAmounts, OrderCustomer, OrderDiscount, OrderStat
 use domain::rejection::Rejection;
 use serde_json::value::RawValue;
 
-use super::defect::{At, Defect};
-use super::{Listed, customer, item, read, record, records_in_one_go};
+use super::fields::{self, At, Defect};
+use super::{Listed, item, record, records_in_one_go, shop};
 use crate::lenient::{Json, List, Object};
 use crate::wire;
 
@@ -30,13 +30,13 @@ pub(super) fn order_statuses(body: &[u8]) -> Option<Listed<OrderStatus>> {
 }
 
 fn build(id: i64, wire: &wire::Order<'_>) -> Result<Order, Defect> {
-    let created_at = read::required_instant(wire.date).at("date")?;
+    let created_at = fields::required_instant(wire.date).at("date")?;
     let (total, currency) = total(wire)?;
     Ok(Order {
         id,
         reference_id: wire.reference_id.reference(),
         created_at,
-        updated_at: read::optional_instant(wire.updated_at),
+        updated_at: fields::optional_instant(wire.updated_at),
         status: status(&wire.status),
         payment_method: wire.payment_method.string(),
         source: wire.source.string(),
@@ -56,10 +56,10 @@ fn has_amounts(wire: &wire::Order<'_>) -> bool {
 /// The total and its currency: details have it in `amounts`, list rows by itself.
 fn total<'a>(wire: &wire::Order<'a>) -> Result<(Option<Money>, Json<'a>), Defect> {
     let in_amounts = wire.amounts.get().map_or_else(Json::default, |a| a.total);
-    let inner = read::amount_and_currency(in_amounts)
+    let inner = fields::amount_and_currency(in_amounts)
         .at("total")
         .at("amounts")?;
-    let outer = read::amount_and_currency(wire.total).at("total")?;
+    let outer = fields::amount_and_currency(wire.total).at("total")?;
     let currency = inner.1.or(outer.1);
     let total = inner.0.or(outer.0).map(|amount| Money {
         amount,
@@ -97,7 +97,7 @@ fn exchange_rate(wire: &Object<wire::ExchangeRate<'_>>) -> Result<Option<Exchang
     let rate = ExchangeRate {
         base_currency: wire.base_currency.string(),
         exchange_currency: wire.exchange_currency.string(),
-        rate: read::amount(wire.rate).at("rate")?,
+        rate: fields::amount(wire.rate).at("rate")?,
     };
     let says_something = rate.rate.is_some() || rate.exchange_currency.is_some();
     Ok(says_something.then_some(rate))
@@ -108,21 +108,21 @@ fn amounts(wire: &Object<wire::Amounts<'_>>) -> Result<Option<OrderAmounts>, Def
         Object::Is(wire) => wire,
         Object::Missing | Object::Empty => return Ok(None),
         Object::Text(_) | Object::Odd => {
-            return Err(read::invalid_field("the amounts are not an object"));
+            return Err(fields::invalid_field("the amounts are not an object"));
         }
     };
-    let (tax_percent, tax) = read::tax(wire.tax).at("tax")?;
+    let (tax_percent, tax) = fields::tax(wire.tax).at("tax")?;
     let amounts = OrderAmounts {
-        subtotal: read::amount(wire.sub_total).at("sub_total")?,
-        shipping: read::amount(wire.shipping_cost).at("shipping_cost")?,
-        cash_on_delivery: read::amount(wire.cash_on_delivery).at("cash_on_delivery")?,
+        subtotal: fields::amount(wire.sub_total).at("sub_total")?,
+        shipping: fields::amount(wire.shipping_cost).at("shipping_cost")?,
+        cash_on_delivery: fields::amount(wire.cash_on_delivery).at("cash_on_delivery")?,
         tax_percent,
         tax,
         discounts: discounts(&wire.discounts).at("discounts")?,
     };
     match amounts.discount_total() {
         Some(_) => Ok(Some(amounts)),
-        None => Err(read::too_many_digits(
+        None => Err(fields::too_many_digits(
             "the discounts have a sum of more digits than can be kept exactly",
         )
         .at("discounts")),
@@ -131,7 +131,7 @@ fn amounts(wire: &Object<wire::Amounts<'_>>) -> Result<Option<OrderAmounts>, Def
 
 fn discounts(wire: &List<Object<wire::Discount<'_>>>) -> Result<Vec<OrderDiscount>, Defect> {
     if matches!(wire, List::Odd) {
-        return Err(read::invalid_field("the discounts are not a list"));
+        return Err(fields::invalid_field("the discounts are not a list"));
     }
     let rows = wire.rows().iter().enumerate();
     rows.map(|(index, row)| discount(row).at_index(index))
@@ -140,14 +140,14 @@ fn discounts(wire: &List<Object<wire::Discount<'_>>>) -> Result<Vec<OrderDiscoun
 
 fn discount(wire: &Object<wire::Discount<'_>>) -> Result<OrderDiscount, Defect> {
     let Some(wire) = wire.get() else {
-        return Err(read::invalid_field("the discount is not an object"));
+        return Err(fields::invalid_field("the discount is not an object"));
     };
     Ok(OrderDiscount {
         title: wire.title.string(),
         kind: wire.kind.string(),
         code: wire.code.string(),
-        amount: read::amount(wire.discount).at("discount")?,
-        shipping_amount: read::amount(wire.discounted_shipping).at("discounted_shipping")?,
+        amount: fields::amount(wire.discount).at("discount")?,
+        shipping_amount: fields::amount(wire.discounted_shipping).at("discounted_shipping")?,
     })
 }
 
@@ -161,11 +161,13 @@ fn order_customer(wire: &Object<wire::Customer<'_>>) -> Result<Option<OrderCusto
             Ok(Some(OrderCustomer::Guest))
         }
         Object::Is(wire) => {
-            let id = read::id(wire.id).at("id")?;
-            let customer = customer::build(id, wire)?;
+            let id = fields::id(wire.id).at("id")?;
+            let customer = shop::build_customer(id, wire)?;
             Ok(Some(OrderCustomer::Known(Box::new(customer))))
         }
-        Object::Text(_) | Object::Odd => Err(read::invalid_field("the customer is not an object")),
+        Object::Text(_) | Object::Odd => {
+            Err(fields::invalid_field("the customer is not an object"))
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use domain::rejection::{Rejection, RejectionCode};
 use importer::ports::platform::{Decoded, Records};
 use jiff::Timestamp;
 
-use super::defect::Defect;
+use super::fields::Defect;
 
 /// A record with dates of its own or of its parts.
 pub(crate) trait Dated {

@@ -8,7 +8,7 @@ use importer::ports::records::Translator;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
-use super::defect::Defect;
+use super::fields::Defect;
 use super::{
     category, customer, decode, order, order_items, order_status, product, with_plausible_dates,
     with_plausible_dates_of_list,

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::{Customer, Item, Reference};
+use super::{Customer, Reference};
 use crate::lenient::{Json, List, Object};
 
 #[derive(Default, Deserialize)]
@@ -96,4 +96,40 @@ pub(crate) struct StatusRow<'a> {
     pub(crate) kind: Json<'a>,
     pub(crate) original: Object<Reference<'a>>,
     pub(crate) parent: Object<Reference<'a>>,
+}
+
+/// A line item, alone (docs.salla.dev/5565737e0) or inside an order
+/// (docs/salla-api.md#order-items).
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Item<'a> {
+    #[serde(borrow)]
+    pub(crate) id: Json<'a>,
+    /// In reduced webhooks only.
+    pub(crate) product_id: Json<'a>,
+    /// In full details; null where the product has been deleted.
+    pub(crate) product: Object<ProductRef<'a>>,
+    pub(crate) name: Json<'a>,
+    pub(crate) sku: Json<'a>,
+    pub(crate) quantity: Json<'a>,
+    pub(crate) currency: Json<'a>,
+    pub(crate) amounts: Object<ItemAmounts<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ProductRef<'a> {
+    #[serde(borrow)]
+    pub(crate) id: Json<'a>,
+    pub(crate) name: Json<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ItemAmounts<'a> {
+    #[serde(borrow)]
+    pub(crate) price_without_tax: Json<'a>,
+    pub(crate) total_discount: Json<'a>,
+    pub(crate) tax: Json<'a>,
+    pub(crate) total: Json<'a>,
 }

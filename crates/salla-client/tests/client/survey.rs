@@ -1,6 +1,6 @@
 //! The survey says what it found and nothing of whom.
 
-use salla_client::survey::{MOST_REQUESTS, Survey, survey};
+use salla_client::probe::{MOST_REQUESTS, Survey, survey};
 
 use crate::fake_salla::{FakeSalla, Reply, error, ok, shop};
 

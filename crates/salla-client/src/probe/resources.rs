@@ -4,8 +4,7 @@ use domain::failure::Failure;
 use serde_json::Value;
 use url::Url;
 
-use super::asking::{Surveyor, Told, silent, yes};
-use super::shape;
+use super::prober::{Surveyor, Told, member_names, silent, yes};
 
 pub(super) async fn shop(surveyor: &mut Surveyor<'_>) -> Result<(), Failure> {
     let told = surveyor.ask("store/info", &[]).await?;
@@ -13,7 +12,7 @@ pub(super) async fn shop(surveyor: &mut Surveyor<'_>) -> Result<(), Failure> {
     match &told {
         Some(shop) if shop.is_success() => {
             let shop = &shop.json["data"];
-            surveyor.note(question, shape::names(shop), "one answer");
+            surveyor.note(question, member_names(shop), "one answer");
             let plan = shop["plan"].as_str().unwrap_or_default();
             let known = ["basic", "plus", "pro", "special"].contains(&plan);
             surveyor.note(
@@ -46,7 +45,7 @@ pub(super) async fn customers(surveyor: &mut Surveyor<'_>) -> Result<(), Failure
     if let Some(row) = all.rows().first() {
         surveyor.note(
             "Which members does a row of the customer list have?",
-            shape::names(row),
+            member_names(row),
             "the first row",
         );
     }
@@ -139,7 +138,7 @@ pub(super) async fn products(surveyor: &mut Surveyor<'_>) -> Result<(), Failure>
     if let Some(row) = sixty.as_ref().and_then(|told| told.rows().first()) {
         surveyor.note(
             "Which members does a row of the product list have?",
-            shape::names(row),
+            member_names(row),
             "the first row",
         );
     }
@@ -174,7 +173,7 @@ pub(super) async fn user(surveyor: &mut Surveyor<'_>, accounts: Url) -> Result<(
     surveyor.note(
         question,
         yes(is_wrapped),
-        format!("members: {}", shape::names(user)),
+        format!("members: {}", member_names(user)),
     );
     let merchant = match (&user["merchant"], &user["store"]) {
         (Value::Object(_), _) => "merchant",

@@ -6,8 +6,8 @@ use domain::instant::riyadh;
 use domain::order::Order;
 use jiff::civil::Date;
 
-use super::asking::{Surveyor, Told, silent, yes};
-use super::lists::Listed;
+use super::order_list::Listed;
+use super::prober::{Surveyor, Told, silent, yes};
 
 /// Riyadh is three hours ahead, so an order of these hours has another day in UTC.
 const NIGHT: std::ops::Range<i8> = 0..3;

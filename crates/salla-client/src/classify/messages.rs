@@ -4,8 +4,7 @@
 //! default.
 
 use super::Verdict;
-use crate::envelope::ApiError;
-use crate::outside::readable;
+use crate::envelope::{ApiError, printable};
 
 /// "The access token should have access to one of those scopes: orders.read".
 const SCOPE: &[&str] = &["scope"];
@@ -58,6 +57,6 @@ fn scopes(message: &str) -> Vec<String> {
     list.split([',', ' ', '،'])
         .map(|scope| scope.trim_matches(['.', '"', '\'', '[', ']']))
         .filter(|scope| !scope.is_empty())
-        .map(|scope| readable(scope).to_owned())
+        .map(|scope| printable(scope).to_owned())
         .collect()
 }

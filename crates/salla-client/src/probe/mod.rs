@@ -4,19 +4,18 @@
 //! What is found may be passed on: statuses, counts, names of members, yes or no. No
 //! value of a record gets into a [`Finding`].
 
-mod asking;
-mod dates;
-mod lists;
-mod orders;
-mod others;
-mod shape;
+mod date_filters;
+mod order_detail;
+mod order_list;
+mod prober;
+mod resources;
 
 use domain::failure::Failure;
 use serde::Serialize;
 use url::Url;
 
 use crate::SallaClient;
-use asking::Surveyor;
+use prober::Surveyor;
 
 /// The most that a survey asks, retries aside.
 pub const MOST_REQUESTS: u64 = 24;
@@ -40,14 +39,14 @@ pub struct Finding {
 /// nothing can be asked at all; a question that fails by itself is answered `unknown`.
 pub async fn survey(client: &SallaClient, accounts_url: Url) -> Result<Survey, Failure> {
     let mut surveyor = Surveyor::new(&client.requester);
-    others::shop(&mut surveyor).await?;
-    let listed = lists::orders(&mut surveyor).await?;
-    orders::parts(&mut surveyor, &listed).await?;
-    dates::filters(&mut surveyor, &listed).await?;
-    others::customers(&mut surveyor).await?;
-    others::products(&mut surveyor).await?;
-    others::user(&mut surveyor, accounts_url).await?;
-    others::throttling(&mut surveyor);
+    resources::shop(&mut surveyor).await?;
+    let listed = order_list::orders(&mut surveyor).await?;
+    order_detail::parts(&mut surveyor, &listed).await?;
+    date_filters::filters(&mut surveyor, &listed).await?;
+    resources::customers(&mut surveyor).await?;
+    resources::products(&mut surveyor).await?;
+    resources::user(&mut surveyor, accounts_url).await?;
+    resources::throttling(&mut surveyor);
     Ok(Survey {
         requests: surveyor.asked,
         findings: surveyor.findings,

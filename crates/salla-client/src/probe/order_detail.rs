@@ -4,9 +4,8 @@ use domain::failure::Failure;
 use domain::order::OrderItem;
 use serde_json::Value;
 
-use super::asking::{Surveyor, Told, silent, yes};
-use super::lists::Listed;
-use super::shape;
+use super::order_list::Listed;
+use super::prober::{Surveyor, Told, kind, member_names, silent, yes};
 
 pub(super) async fn parts(surveyor: &mut Surveyor<'_>, listed: &Listed) -> Result<(), Failure> {
     let Some(order) = listed.orders.first() else {
@@ -62,12 +61,12 @@ fn note_detail(surveyor: &mut Surveyor<'_>, told: Option<&Told>) {
         match items {
             Value::Null => "items is absent or null".to_owned(),
             Value::Array(rows) => format!("items is a list of {}", rows.len()),
-            other => format!("items is {}", shape::kind(other)),
+            other => format!("items is {}", kind(other)),
         },
     );
     surveyor.note(
         "Which members does the detail of an order have?",
-        shape::names(order),
+        member_names(order),
         "one order",
     );
 }
@@ -93,7 +92,7 @@ fn note_items(surveyor: &mut Surveyor<'_>, told: Option<&Told>) {
     );
     surveyor.note(
         "Which members does a line item have?",
-        shape::names(first),
+        member_names(first),
         "the first item of one order",
     );
     let understood = serde_json::value::to_raw_value(&told.map(|told| &told.json["data"]))

@@ -3,8 +3,7 @@
 use domain::failure::Failure;
 use domain::order::{Completeness, Order};
 
-use super::asking::{Query, Surveyor, Told, silent, yes};
-use super::shape;
+use super::prober::{Query, Surveyor, Told, member_names, silent, yes};
 
 /// What the later questions build on.
 #[derive(Default)]
@@ -61,7 +60,7 @@ fn note_rows(surveyor: &mut Surveyor<'_>, told: &Told) {
     let Some(row) = rows.first() else {
         return surveyor.unknown(question, "the list is empty");
     };
-    surveyor.note(question, shape::names(row), "the first row");
+    surveyor.note(question, member_names(row), "the first row");
     let named = rows.iter().filter(|row| row["customer"].is_object());
     surveyor.note(
         "Do rows of the order list name the customer?",

@@ -15,7 +15,7 @@ use libfuzzer_sys::fuzz_target;
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use salla_client::classify::retry_after;
 use salla_client::pacing::{
-    Class, Outcome, Pacer, PacerSettings, PermitId, RateHeaders, Verdict, WithoutHeaders,
+    LatencyClass, ResponseOutcome, Pacer, PacerSettings, PermitId, RateHeaders, PermitDecision, NoHeadersPolicy,
 };
 
 const MOST_IN_FLIGHT: usize = 8;
@@ -53,7 +53,7 @@ impl Talk {
             "share" => PacerSettings::shop(Some(120), 0.5),
             "unknown" => PacerSettings::shop(None, 1.0),
             "unlimited" => PacerSettings {
-                without_headers: WithoutHeaders::Unlimited,
+                without_headers: NoHeadersPolicy::Unlimited,
                 ..PacerSettings::shop(None, 1.0)
             },
             plan => PacerSettings::shop(plan.parse().ok(), 1.0),
@@ -66,12 +66,12 @@ impl Talk {
         }
     }
 
-    fn verdict(&mut self) -> Verdict {
-        let verdict = self.pacer.next_permit(self.now, Class(0));
+    fn verdict(&mut self) -> PermitDecision {
+        let verdict = self.pacer.next_permit(self.now, LatencyClass(0));
         match verdict {
-            Verdict::Go(_) => {}
-            Verdict::WaitForResponse => assert!(!self.flying.is_empty(), "nobody will answer"),
-            Verdict::WaitUntil(moment) => {
+            PermitDecision::Granted(_) => {}
+            PermitDecision::WaitForResponse => assert!(!self.flying.is_empty(), "nobody will answer"),
+            PermitDecision::WaitUntil(moment) => {
                 assert!(moment > self.now, "a wait that is over");
                 assert!(moment - self.now <= self.longest_wait, "{moment:?}");
             }
@@ -82,12 +82,12 @@ impl Talk {
     fn send_what_may_go(&mut self) {
         while self.flying.len() < MOST_IN_FLIGHT {
             match self.verdict() {
-                Verdict::Go(permit) => {
+                PermitDecision::Granted(permit) => {
                     self.pacer.on_sent(permit, self.now);
                     self.flying.push(permit);
                 }
-                Verdict::WaitUntil(moment) if self.flying.is_empty() => self.now = moment,
-                Verdict::WaitUntil(_) | Verdict::WaitForResponse => return,
+                PermitDecision::WaitUntil(moment) if self.flying.is_empty() => self.now = moment,
+                PermitDecision::WaitUntil(_) | PermitDecision::WaitForResponse => return,
             }
         }
     }
@@ -110,11 +110,11 @@ impl Talk {
             .flying
             .swap_remove(usize::from(passes) % self.flying.len());
         let outcome = match status {
-            "200" => Outcome::Ok,
-            "elsewhere" => Outcome::Elsewhere,
-            "429" => Outcome::Throttled,
-            "403" => Outcome::Blocked,
-            "500" => Outcome::Failed,
+            "200" => ResponseOutcome::Accepted,
+            "elsewhere" => ResponseOutcome::CountedElsewhere,
+            "429" => ResponseOutcome::Throttled,
+            "403" => ResponseOutcome::Blocked,
+            "500" => ResponseOutcome::Failed,
             _ => return self.pacer.on_dropped(permit),
         };
         let mut headers = RateHeaders::read(|name| match name {
@@ -138,9 +138,9 @@ impl Talk {
     fn must_go_on(&mut self) {
         for _ in 0..MOST_LOOKS {
             match self.verdict() {
-                Verdict::Go(_) => return,
-                Verdict::WaitUntil(moment) => self.now = moment,
-                Verdict::WaitForResponse => unreachable!("checked by the verdict"),
+                PermitDecision::Granted(_) => return,
+                PermitDecision::WaitUntil(moment) => self.now = moment,
+                PermitDecision::WaitForResponse => unreachable!("checked by the verdict"),
             }
         }
         panic!("still waiting after {:?}", self.now);

@@ -30,7 +30,7 @@ impl Default for RetryPolicy {
 
 /// The tries of one request.
 #[derive(Debug)]
-pub struct Tries {
+pub struct Backoff {
     policy: RetryPolicy,
     failed: u32,
     /// Time spent on failed tries and the waits between them. Waiting for budget does
@@ -38,7 +38,7 @@ pub struct Tries {
     spent: Duration,
 }
 
-impl Tries {
+impl Backoff {
     pub fn new(policy: RetryPolicy) -> Self {
         Self {
             policy,
@@ -75,8 +75,8 @@ mod tests {
 
     fn waits(policy: RetryPolicy, took: Duration) -> Vec<Duration> {
         let mut rng = fastrand::Rng::with_seed(3);
-        let mut tries = Tries::new(policy);
-        std::iter::from_fn(|| tries.after_failure(took, None, &mut rng)).collect()
+        let mut backoff = Backoff::new(policy);
+        std::iter::from_fn(|| backoff.after_failure(took, None, &mut rng)).collect()
     }
 
     #[test]
@@ -101,9 +101,9 @@ mod tests {
     #[test]
     fn a_wait_that_salla_asked_for_is_kept() {
         let mut rng = fastrand::Rng::with_seed(3);
-        let mut tries = Tries::new(RetryPolicy::default());
+        let mut backoff = Backoff::new(RetryPolicy::default());
         let asked = Duration::from_secs(20);
-        let wait = tries.after_failure(Duration::ZERO, Some(asked), &mut rng);
+        let wait = backoff.after_failure(Duration::ZERO, Some(asked), &mut rng);
         assert_eq!(wait, Some(asked));
     }
 }

@@ -14,9 +14,9 @@ use importer::ports::connections::{Bound, Connection, ConnectionId, ConnectionSt
 use importer::ports::connector::NotConnected;
 use importer::ports::platform::Platform as _;
 use jiff::Timestamp;
+use salla_client::admission::RateLimiter;
 use salla_client::http::{http_client, token_client};
 use salla_client::oauth::OAuth;
-use salla_client::admission::Budget;
 use salla_client::tokens::{KeeperSettings, TokenKeeper, TokenSource};
 use salla_client::{ClientSettings, SallaClient, customers_budget};
 use secrecy::SecretString;
@@ -51,7 +51,7 @@ pub async fn connect_shop_with(
     settings: &SallaSettings,
     share: f64,
     clock: Arc<dyn Clock>,
-    customers: Arc<Budget>,
+    customers: Arc<RateLimiter>,
 ) -> Result<ConnectedShop, Failure> {
     if settings.tokens.refresh.is_some() {
         return connect_stored(open, settings, share, clock, customers).await;
@@ -73,7 +73,7 @@ pub fn shared_customers_budget(
     open: &OpenDatabase,
     egress_group: &str,
     clock: Arc<dyn Clock>,
-) -> Arc<Budget> {
+) -> Arc<RateLimiter> {
     let key = BudgetKey {
         egress_group: egress_group.to_owned(),
         budget: "customers",
@@ -120,7 +120,7 @@ async fn connect_stored(
     settings: &SallaSettings,
     share: f64,
     clock: Arc<dyn Clock>,
-    customers: Arc<Budget>,
+    customers: Arc<RateLimiter>,
 ) -> Result<ConnectedShop, Failure> {
     let stored = store(open, settings, share, clock, customers).await?;
     let shop = stored.platform.shop_info().await?;
@@ -222,7 +222,7 @@ async fn store(
     settings: &SallaSettings,
     share: f64,
     clock: Arc<dyn Clock>,
-    customers: Arc<Budget>,
+    customers: Arc<RateLimiter>,
 ) -> Result<StoredTokens, Failure> {
     let connections = open.connections()?;
     let connection = connections.open(&settings.tokens).await?;
@@ -234,7 +234,7 @@ pub(super) async fn stored(
     open: &OpenDatabase,
     app: &AppSettings,
     connection: &Connection,
-    (share, customers): (f64, Arc<Budget>),
+    (share, customers): (f64, Arc<RateLimiter>),
     clock: Arc<dyn Clock>,
 ) -> Result<StoredTokens, Failure> {
     let connections = open.connections()?;
@@ -345,7 +345,7 @@ pub(super) struct Client {
     pub(super) share: f64,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tokens: TokenSource,
-    pub(super) customers: Arc<Budget>,
+    pub(super) customers: Arc<RateLimiter>,
     pub(super) memory: Memory,
     pub(super) not_before: Option<Duration>,
 }

@@ -25,9 +25,9 @@ use importer::sweep::{Sweep, SweepSettings};
 use importer::worker::{Worker, WorkerPorts, WorkerSettings};
 use jiff::SignedDuration;
 use notifiers::{Email, Log, Route, Webhook};
+use salla_client::admission::RateLimiter;
 use salla_client::http::{base_builder, http_clients, token_client, way_to};
 use salla_client::oauth::OAuth;
-use salla_client::admission::Budget;
 use salla_client::tokens::{KeeperSettings, TokenKeeper, TokenSource};
 
 use crate::config::{AppSettings, Channels, WebhookSettings};
@@ -194,7 +194,7 @@ struct StoredShops {
     salla: AppSettings,
     http: Vec<reqwest::Client>,
     token_http: reqwest::Client,
-    customers: Arc<Budget>,
+    customers: Arc<RateLimiter>,
     memory: Memory,
     share: f64,
     clock: Arc<dyn Clock>,

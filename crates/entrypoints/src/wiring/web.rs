@@ -21,10 +21,10 @@ use importer::sessions::MerchantSessions;
 use importer::start::Starter;
 use jiff::Timestamp;
 use ring::rand::SystemRandom;
+use salla_client::admission::RateLimiter;
 use salla_client::http::token_client;
 use salla_client::introspection::AppIntrospection;
 use salla_client::oauth::{AppAccounts, AppCredentials, OAuth};
-use salla_client::admission::Budget;
 use salla_client::webhook::{WebhookSecret, receive_with};
 use tokio::sync::{Notify, RwLock};
 use web::api::Api;
@@ -287,7 +287,7 @@ struct StoredConnector {
     open: Arc<OpenDatabase>,
     salla: AppSettings,
     accounts: Arc<dyn Accounts>,
-    customers: Arc<Budget>,
+    customers: Arc<RateLimiter>,
     clock: Arc<dyn Clock>,
 }
 

@@ -13,7 +13,7 @@ use importer::ports::budgets::{BudgetRules, Grant, SharedBudget as _};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::progress::Tracker;
 use importer::stop::stop_pair;
-use salla_client::pacing::{Class, Outcome as Answered, RateHeaders};
+use salla_client::pacing::{LatencyClass, RateHeaders, ResponseOutcome};
 use salla_client::shared_customers_budget;
 use salla_simulator::{AppAge, Endpoint, Plan, Scenario, ShopSpec};
 
@@ -181,7 +181,7 @@ async fn two_processes_on_one_database_use_the_whole_budget_and_no_more() {
             let (budget, clock, tell) = (budget.clone(), clock.clone(), tell.clone());
             tokio::spawn(async move {
                 loop {
-                    let mut permit = budget.acquire(Class(0)).await;
+                    let mut permit = budget.acquire(LatencyClass(0)).await;
                     if permit.has_expired() {
                         continue;
                     }
@@ -190,7 +190,7 @@ async fn two_processes_on_one_database_use_the_whole_budget_and_no_more() {
                         return;
                     }
                     clock.sleep(Duration::from_millis(200)).await;
-                    permit.answered(&RateHeaders::default(), Answered::Ok);
+                    permit.answered(&RateHeaders::default(), ResponseOutcome::Accepted);
                 }
             });
         }

@@ -1,8 +1,8 @@
 //! How many requests in flight are useful.
 //!
 //! The budget says how many requests may be sent, not how many help. More in flight
-//! help as long as answers do not become slower; beyond that they only queue at
-//! Salla. So the number grows while answers stay within twice their calmest time,
+//! help as long as responses do not become slower; beyond that they only queue at
+//! Salla. So the number grows while responses stay within twice their fastest time,
 //! and is cut when they do not, or fail.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,80 +10,80 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::fair_queue::{Line, Turn};
-use crate::pacing::Class;
+use super::fair_queue::{FairQueue, FairQueueGuard};
+use crate::pacing::LatencyClass;
 
-/// The questions that an import begins with go side by side, and a burst is soon at its
-/// height.
+/// An import begins with several requests side by side, and a burst is soon at its height.
 const START: f64 = 16.0;
 /// Fewer than the hundred streams that many servers let a connection have.
-const MOST: u32 = 96;
-/// Answers slower than so many times the calmest mean that requests queue.
-const CALM: f64 = 2.0;
-const CROWDED: f64 = 3.0;
+const MAX: u32 = 96;
+/// Up to this many times the fastest time requests do not queue at Salla, from the second on
+/// they do.
+const FAST_FACTOR: f64 = 2.0;
+const SLOW_FACTOR: f64 = 3.0;
 const SMOOTHING: f64 = 0.1;
 const FORGETTING: f64 = 1.0 / 1024.0;
-/// A mean of fewer answers is no measure of calm.
-const ANSWERS_FOR_A_MEAN: u32 = 4;
+/// A mean of fewer responses is no measure.
+const RESPONSES_FOR_A_MEAN: u32 = 4;
 
 /// The limit to wait for.
 #[derive(Debug)]
-pub struct Concurrency {
+pub struct ConcurrencyLimiter {
     state: Mutex<State>,
-    line: Line,
+    queue: FairQueue,
     changed: Notify,
 }
 
 #[derive(Debug)]
 struct State {
-    limit: ConcurrencyLimit,
+    limit: AdaptiveLimit,
     in_flight: usize,
 }
 
-impl Concurrency {
-    pub fn new(most: u32) -> Self {
+impl ConcurrencyLimiter {
+    pub fn new(max: u32) -> Self {
         Self {
             state: Mutex::new(State {
-                limit: ConcurrencyLimit::new(most),
+                limit: AdaptiveLimit::new(max),
                 in_flight: 0,
             }),
-            line: Line::default(),
+            queue: FairQueue::default(),
             changed: Notify::new(),
         }
     }
 
     /// Waits for a slot, first come, first served.
-    pub async fn enter(self: &Arc<Self>) -> Slot {
-        let turn = self.line.wait().await;
+    pub async fn acquire(self: &Arc<Self>) -> Slot {
+        let turn = self.queue.enter().await;
         self.slot(turn).await
     }
 
     /// For a request without which what others wait for does not become free.
-    pub(crate) async fn enter_first(self: &Arc<Self>) -> Slot {
-        let turn = self.line.go_first().await;
+    pub(crate) async fn acquire_first(self: &Arc<Self>) -> Slot {
+        let turn = self.queue.enter_first().await;
         self.slot(turn).await
     }
 
     /// For a request that holds a permit which others wait for.
-    pub(crate) async fn enter_past_the_line(self: &Arc<Self>) -> Slot {
-        let turn = self.line.go_past().await;
+    pub(crate) async fn acquire_priority(self: &Arc<Self>) -> Slot {
+        let turn = self.queue.enter_priority().await;
         self.slot(turn).await
     }
 
-    async fn slot(self: &Arc<Self>, turn: Turn<'_>) -> Slot {
+    async fn slot(self: &Arc<Self>, turn: FairQueueGuard<'_>) -> Slot {
         loop {
             let changed = self.changed.notified();
-            if self.try_enter() {
-                turn.served();
+            if self.try_acquire() {
+                turn.mark_served();
                 return Slot {
-                    concurrency: self.clone(),
+                    limiter: self.clone(),
                 };
             }
             changed.await;
         }
     }
 
-    fn try_enter(&self) -> bool {
+    fn try_acquire(&self) -> bool {
         let mut state = self.state();
         let free = state.in_flight < state.limit.current();
         if free {
@@ -100,56 +100,56 @@ impl Concurrency {
 /// One request in flight.
 #[derive(Debug)]
 pub struct Slot {
-    concurrency: Arc<Concurrency>,
+    limiter: Arc<ConcurrencyLimiter>,
 }
 
 impl Slot {
-    pub fn answered(&self, class: Class, took: Duration) {
-        let mut state = self.concurrency.state();
+    pub fn answered(&self, class: LatencyClass, took: Duration) {
+        let mut state = self.limiter.state();
         let in_flight = state.in_flight;
         state.limit.answered(class, took, in_flight);
     }
 
     pub fn failed(&self) {
-        self.concurrency.state().limit.failed();
+        self.limiter.state().limit.failed();
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.concurrency.state().in_flight -= 1;
-        self.concurrency.changed.notify_one();
+        self.limiter.state().in_flight -= 1;
+        self.limiter.changed.notify_one();
     }
 }
 
-/// How many requests in flight are useful, by what their answers took; no I/O, no lock.
+/// How many requests in flight are useful, by what their responses took; no I/O, no lock.
 #[derive(Debug)]
-pub struct ConcurrencyLimit {
+pub struct AdaptiveLimit {
     limit: f64,
-    most: f64,
+    max: f64,
     /// Doubling per round trip until the first sign of crowding.
     slow_start: bool,
-    classes: [Pace; Class::COUNT],
-    /// No second cut before this many answers, which were under way at the first.
-    spared: u32,
+    classes: [ResponseTime; LatencyClass::COUNT],
+    /// No second cut before this many responses, which were under way at the first.
+    cut_cooldown: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Pace {
+struct ResponseTime {
     mean: f64,
-    calmest: Option<f64>,
-    answers: u32,
+    fastest: Option<f64>,
+    responses: u32,
 }
 
-impl ConcurrencyLimit {
-    pub fn new(most: u32) -> Self {
-        let most = f64::from(most.clamp(1, MOST));
+impl AdaptiveLimit {
+    pub fn new(max: u32) -> Self {
+        let max = f64::from(max.clamp(1, MAX));
         Self {
-            limit: START.min(most),
-            most,
+            limit: START.min(max),
+            max,
             slow_start: true,
-            classes: [Pace::default(); Class::COUNT],
-            spared: 0,
+            classes: [ResponseTime::default(); LatencyClass::COUNT],
+            cut_cooldown: 0,
         }
     }
 
@@ -158,22 +158,22 @@ impl ConcurrencyLimit {
     }
 
     /// An answer came after `took`, when `in_flight` requests were under way.
-    pub fn answered(&mut self, class: Class, took: Duration, in_flight: usize) {
-        self.spared = self.spared.saturating_sub(1);
-        let pace = &mut self.classes[class.index()];
-        let Some(slowness) = pace.slowness(took.as_secs_f64(), in_flight <= 2) else {
+    pub fn answered(&mut self, class: LatencyClass, took: Duration, in_flight: usize) {
+        self.cut_cooldown = self.cut_cooldown.saturating_sub(1);
+        let response_time = &mut self.classes[class.index()];
+        let Some(slowness) = response_time.slowness(took.as_secs_f64(), in_flight <= 2) else {
             return;
         };
-        if slowness > CROWDED {
+        if slowness > SLOW_FACTOR {
             self.cut(0.8);
-        } else if slowness < CALM && in_flight * 2 > self.current() {
+        } else if slowness < FAST_FACTOR && in_flight * 2 > self.current() {
             self.grow();
         }
     }
 
     /// A time-out, a cut connection or a 5xx.
     pub fn failed(&mut self) {
-        self.spared = self.spared.saturating_sub(1);
+        self.cut_cooldown = self.cut_cooldown.saturating_sub(1);
         self.cut(0.5);
     }
 
@@ -183,35 +183,35 @@ impl ConcurrencyLimit {
         } else {
             1.0 / self.limit
         };
-        self.limit = (self.limit + step).min(self.most);
+        self.limit = (self.limit + step).min(self.max);
     }
 
     fn cut(&mut self, factor: f64) {
-        if self.spared == 0 {
-            self.spared = self.limit as u32;
+        if self.cut_cooldown == 0 {
+            self.cut_cooldown = self.limit as u32;
             self.slow_start = false;
             self.limit = (self.limit * factor).max(1.0);
         }
     }
 }
 
-impl Pace {
-    /// The smoothed time of this class over its calmest; `None` while there is no
+impl ResponseTime {
+    /// The smoothed time of this class over its fastest; `None` while there is no
     /// measure. A lasting change is accepted in the end, but only where it cannot be
     /// our own crowding.
     fn slowness(&mut self, took: f64, is_quiet: bool) -> Option<f64> {
-        self.answers = self.answers.saturating_add(1);
-        let weight = SMOOTHING.max(1.0 / f64::from(self.answers));
+        self.responses = self.responses.saturating_add(1);
+        let weight = SMOOTHING.max(1.0 / f64::from(self.responses));
         self.mean += (took - self.mean) * weight;
-        if self.answers < ANSWERS_FOR_A_MEAN {
+        if self.responses < RESPONSES_FOR_A_MEAN {
             return None;
         }
-        let calmest = self.calmest.get_or_insert(self.mean);
+        let fastest = self.fastest.get_or_insert(self.mean);
         if is_quiet {
-            *calmest += (self.mean - *calmest) * FORGETTING;
+            *fastest += (self.mean - *fastest) * FORGETTING;
         }
-        *calmest = self.mean.min(*calmest);
-        Some(self.mean / calmest.max(1e-6))
+        *fastest = self.mean.min(*fastest);
+        Some(self.mean / fastest.max(1e-6))
     }
 }
 
@@ -221,11 +221,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_slot_is_free_again_when_dropped() {
-        let concurrency = Arc::new(Concurrency::new(1));
-        let slot = concurrency.enter().await;
+        let concurrency = Arc::new(ConcurrencyLimiter::new(1));
+        let slot = concurrency.acquire().await;
         let waiting = tokio::spawn({
             let concurrency = concurrency.clone();
-            async move { drop(concurrency.enter().await) }
+            async move { drop(concurrency.acquire().await) }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
@@ -234,28 +234,28 @@ mod tests {
     }
 
     /// A server that works on `useful` requests at once and lets the rest queue.
-    fn settle(limit: &mut ConcurrencyLimit, useful: usize) -> usize {
+    fn settle(limit: &mut AdaptiveLimit, useful: usize) -> usize {
         for _ in 0..2_000 {
             let in_flight = limit.current();
             let queueing = in_flight as f64 / useful as f64;
             let took = Duration::from_secs_f64(0.1 * queueing.max(1.0));
-            limit.answered(Class(0), took, in_flight);
+            limit.answered(LatencyClass(0), took, in_flight);
         }
         limit.current()
     }
 
-    fn one_by_one(limit: &mut ConcurrencyLimit) {
-        for _ in 0..ANSWERS_FOR_A_MEAN {
-            limit.answered(Class(0), Duration::from_millis(100), 1);
+    fn one_by_one(limit: &mut AdaptiveLimit) {
+        for _ in 0..RESPONSES_FOR_A_MEAN {
+            limit.answered(LatencyClass(0), Duration::from_millis(100), 1);
         }
     }
 
     #[test]
     fn it_grows_quickly_where_nothing_queues() {
-        let mut limit = ConcurrencyLimit::new(32);
+        let mut limit = AdaptiveLimit::new(32);
         for _ in 0..40 {
             let in_flight = limit.current();
-            limit.answered(Class(0), Duration::from_millis(200), in_flight);
+            limit.answered(LatencyClass(0), Duration::from_millis(200), in_flight);
         }
         assert_eq!(limit.current(), 32);
     }
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn it_settles_where_more_would_only_queue() {
         for useful in [2, 4, 8] {
-            let mut limit = ConcurrencyLimit::new(96);
+            let mut limit = AdaptiveLimit::new(96);
             one_by_one(&mut limit);
             let settled = settle(&mut limit, useful);
             assert!(
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn it_does_not_grow_on_requests_that_come_one_by_one() {
-        let mut limit = ConcurrencyLimit::new(32);
+        let mut limit = AdaptiveLimit::new(32);
         for _ in 0..250 {
             one_by_one(&mut limit);
         }
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn failures_halve_it_once_per_round_and_never_below_one() {
-        let mut limit = ConcurrencyLimit::new(32);
+        let mut limit = AdaptiveLimit::new(32);
         limit.limit = 32.0;
         for _ in 0..32 {
             limit.failed();

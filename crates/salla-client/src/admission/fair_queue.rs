@@ -1,67 +1,67 @@
-//! The line in front of something that is given to one at a time, with a way past it.
+//! A queue in front of something that is given to one request at a time, with priority for a few.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
-/// So many of the line go between two that go past it.
-const BETWEEN: u32 = 3;
+/// How many of the queue go between two with priority.
+const TURNS_BETWEEN_PRIORITY: u32 = 3;
 
-/// First come, first served, because tokio's mutex lets its waiters in in the order in
-/// which they came. A few who must not wait for the whole line go past it, but never
-/// take more than one turn in four while somebody stands in it.
+/// First come, first served, because tokio's mutex admits its waiters in the order in
+/// which they came. A few that must not wait for the whole queue have priority, but never
+/// take more than one turn in four while others wait.
 #[derive(Debug, Default)]
-pub(crate) struct Line {
-    line: Mutex<()>,
+pub(crate) struct FairQueue {
+    queue: Mutex<()>,
     foremost: Mutex<()>,
-    standing: AtomicU32,
-    /// Turns of the line since the last one that went past it.
+    waiting: AtomicU32,
+    /// Turns of the queue since the last one with priority.
     served: AtomicU32,
     moved: Notify,
 }
 
 /// Held until whatever was waited for is there; dropped before, nothing was served.
 #[derive(Debug)]
-pub(crate) struct Turn<'a> {
-    line: &'a Line,
-    past: bool,
+pub(crate) struct FairQueueGuard<'a> {
+    queue: &'a FairQueue,
+    is_priority: bool,
     _foremost: MutexGuard<'a, ()>,
-    _line: Option<(MutexGuard<'a, ()>, Standing<'a>)>,
+    _entry: Option<(MutexGuard<'a, ()>, Waiter<'a>)>,
 }
 
-impl Line {
-    pub(crate) async fn wait(&self) -> Turn<'_> {
-        let standing = Standing::in_line(self);
-        let line = self.line.lock().await;
-        Turn {
-            line: self,
-            past: false,
+impl FairQueue {
+    pub(crate) async fn enter(&self) -> FairQueueGuard<'_> {
+        let waiter = Waiter::new(self);
+        let queue = self.queue.lock().await;
+        FairQueueGuard {
+            queue: self,
+            is_priority: false,
             _foremost: self.foremost.lock().await,
-            _line: Some((line, standing)),
+            _entry: Some((queue, waiter)),
         }
     }
 
-    /// For whoever holds what those in the line wait for: only whoever is foremost goes
-    /// before. If such came again and again, the line would never move.
-    pub(crate) async fn go_first(&self) -> Turn<'_> {
-        Turn {
-            line: self,
-            past: false,
+    /// For a request that holds what those in the queue wait for: only the one whose turn it is
+    /// goes before. If such came again and again, the queue would never move.
+    pub(crate) async fn enter_first(&self) -> FairQueueGuard<'_> {
+        FairQueueGuard {
+            queue: self,
+            is_priority: false,
             _foremost: self.foremost.lock().await,
-            _line: None,
+            _entry: None,
         }
     }
 
-    pub(crate) async fn go_past(&self) -> Turn<'_> {
+    pub(crate) async fn enter_priority(&self) -> FairQueueGuard<'_> {
         loop {
             let moved = self.moved.notified();
             let foremost = self.foremost.lock().await;
-            if self.lets_past() {
-                return Turn {
-                    line: self,
-                    past: true,
+            if self.priority_allowed() {
+                return FairQueueGuard {
+                    queue: self,
+                    is_priority: true,
                     _foremost: foremost,
-                    _line: None,
+                    _entry: None,
                 };
             }
             drop(foremost);
@@ -69,36 +69,37 @@ impl Line {
         }
     }
 
-    fn lets_past(&self) -> bool {
-        self.standing.load(Ordering::Relaxed) == 0 || self.served.load(Ordering::Relaxed) >= BETWEEN
+    fn priority_allowed(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) == 0
+            || self.served.load(Ordering::Relaxed) >= TURNS_BETWEEN_PRIORITY
     }
 }
 
-impl Turn<'_> {
+impl FairQueueGuard<'_> {
     /// Got what was waited for.
-    pub(crate) fn served(&self) {
-        if self.past {
-            self.line.served.store(0, Ordering::Relaxed);
+    pub(crate) fn mark_served(&self) {
+        if self.is_priority {
+            self.queue.served.store(0, Ordering::Relaxed);
         } else {
-            self.line.served.fetch_add(1, Ordering::Relaxed);
-            self.line.moved.notify_waiters();
+            self.queue.served.fetch_add(1, Ordering::Relaxed);
+            self.queue.moved.notify_waiters();
         }
     }
 }
 
 #[derive(Debug)]
-struct Standing<'a>(&'a Line);
+struct Waiter<'a>(&'a FairQueue);
 
-impl<'a> Standing<'a> {
-    fn in_line(line: &'a Line) -> Self {
-        line.standing.fetch_add(1, Ordering::Relaxed);
-        Self(line)
+impl<'a> Waiter<'a> {
+    fn new(queue: &'a FairQueue) -> Self {
+        queue.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(queue)
     }
 }
 
-impl Drop for Standing<'_> {
+impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        self.0.standing.fetch_sub(1, Ordering::Relaxed);
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
         self.0.moved.notify_waiters();
     }
 }
@@ -111,24 +112,24 @@ mod tests {
 
     /// Lets them come one after the other while nobody is served, then serves all.
     async fn order_of(comers: &str) -> String {
-        let line = Arc::new(Line::default());
+        let queue = Arc::new(FairQueue::default());
         let served = Arc::new(std::sync::Mutex::new(String::new()));
-        let first = line.wait().await;
+        let first = queue.enter().await;
         let mut tasks = Vec::new();
         for comer in comers.chars() {
-            let (line, served) = (line.clone(), served.clone());
+            let (queue, served) = (queue.clone(), served.clone());
             tasks.push(tokio::spawn(async move {
                 let turn = match comer {
-                    'p' => line.go_past().await,
-                    '1' => line.go_first().await,
-                    _ => line.wait().await,
+                    'p' => queue.enter_priority().await,
+                    '1' => queue.enter_first().await,
+                    _ => queue.enter().await,
                 };
-                turn.served();
+                turn.mark_served();
                 served.lock().unwrap().push(comer);
             }));
             tokio::task::yield_now().await;
         }
-        first.served();
+        first.mark_served();
         drop(first);
         for task in tasks {
             task.await.unwrap();
@@ -158,16 +159,16 @@ mod tests {
 
     #[tokio::test]
     async fn who_leaves_the_line_holds_up_nobody() {
-        let line = Arc::new(Line::default());
-        let held = line.wait().await;
+        let queue = Arc::new(FairQueue::default());
+        let held = queue.enter().await;
         let leaving = tokio::spawn({
-            let line = line.clone();
-            async move { drop(line.wait().await) }
+            let queue = queue.clone();
+            async move { drop(queue.enter().await) }
         });
         tokio::task::yield_now().await;
         let past = tokio::spawn({
-            let line = line.clone();
-            async move { line.go_past().await.served() }
+            let queue = queue.clone();
+            async move { queue.enter_priority().await.mark_served() }
         });
         tokio::task::yield_now().await;
         leaving.abort();

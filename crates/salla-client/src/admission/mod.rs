@@ -30,10 +30,10 @@ use importer::memory::{Memory, Need, Room};
 use importer::ports::clock::{Clock, within};
 use tokio::sync::Semaphore;
 
-pub use concurrency::{Concurrency, ConcurrencyLimit, Slot};
-pub use rate_limiter::{Budget, BudgetCounters, Permit};
+pub use concurrency::{AdaptiveLimit, ConcurrencyLimiter, Slot};
+pub use rate_limiter::{Permit, RateLimiter, RequestCounters};
 
-use crate::pacing::{Class, Outcome, RateHeaders};
+use crate::pacing::{LatencyClass, RateHeaders, ResponseOutcome};
 use crate::tokens::{AccessToken, TokenSource};
 
 /// How long a request waits for a budget while it holds memory for its response. A budget that
@@ -51,12 +51,12 @@ const CUSTOMERS_SLOTS: usize = 2;
 pub struct Admission {
     pub clock: Arc<dyn Clock>,
     pub tokens: TokenSource,
-    pub shop: Arc<Budget>,
+    pub shop: Arc<RateLimiter>,
     /// Shared by all shops that are served from this address (docs/salla-api.md#rate-limits).
-    pub customers: Arc<Budget>,
+    pub customers: Arc<RateLimiter>,
     /// Held while a request waits for the customers' budget and then for its own shop's.
     customers_slots: Arc<Semaphore>,
-    pub concurrency: Arc<Concurrency>,
+    pub concurrency: Arc<ConcurrencyLimiter>,
     /// Shared by all shops of this process.
     pub memory: Memory,
 }
@@ -64,7 +64,7 @@ pub struct Admission {
 /// What a request needs besides a token.
 #[derive(Clone, Copy, Debug)]
 pub struct Demand {
-    pub class: Class,
+    pub class: LatencyClass,
     /// Whether it also costs the budget of `/customers*`.
     pub customers: bool,
     pub memory: Need,
@@ -83,8 +83,8 @@ impl Admission {
     pub fn new(
         clock: Arc<dyn Clock>,
         tokens: TokenSource,
-        shop: Arc<Budget>,
-        customers: Arc<Budget>,
+        shop: Arc<RateLimiter>,
+        customers: Arc<RateLimiter>,
         concurrency: u32,
         memory: Memory,
     ) -> Self {
@@ -94,7 +94,7 @@ impl Admission {
             shop,
             customers,
             customers_slots: Arc::new(Semaphore::new(CUSTOMERS_SLOTS)),
-            concurrency: Arc::new(Concurrency::new(concurrency)),
+            concurrency: Arc::new(ConcurrencyLimiter::new(concurrency)),
             memory,
         }
     }
@@ -148,7 +148,7 @@ impl Admission {
         loop {
             if let Some(enough) = memory.take_if(|memory| memory.is_enough(need)) {
                 let first = async {
-                    let slot = self.concurrency.enter_first().await;
+                    let slot = self.concurrency.acquire_first().await;
                     (slot, self.shop.acquire_first(class).await)
                 };
                 if let Some((slot, shop)) =
@@ -158,7 +158,7 @@ impl Admission {
                 }
                 memory = enough.without_answer();
             }
-            let slot = self.concurrency.enter().await;
+            let slot = self.concurrency.acquire().await;
             let shop = self.shop.acquire(class).await;
             let held = memory.take().unwrap_or_else(Room::none);
             let held = match self.memory.enough_now(held, need) {
@@ -183,10 +183,10 @@ impl Admission {
         };
         // `acquire` fails only if the semaphore is closed, and this one never is.
         let _slot = self.customers_slots.acquire().await.ok();
-        self.shop.until_not_held().await;
+        self.shop.wait_for_cooldown().await;
         let customers = self.customers.acquire(demand.class).await;
-        let slot = self.concurrency.enter_past_the_line().await;
-        let shop = self.shop.acquire_past_the_line(demand.class).await;
+        let slot = self.concurrency.acquire_priority().await;
+        let shop = self.shop.acquire_priority(demand.class).await;
         (self.permits(shop, Some(customers)), slot, memory)
     }
 
@@ -233,20 +233,20 @@ impl BudgetPermits {
     }
 
     /// Reports a response to each budget, once.
-    pub(crate) fn answered(&mut self, headers: RateHeaders, outcome: Outcome) {
+    pub(crate) fn answered(&mut self, headers: RateHeaders, outcome: ResponseOutcome) {
         let Some(shop) = self.shop.take() else { return };
         let Some(customers) = self.customers.take() else {
             return shop.answered(&headers, outcome);
         };
-        if outcome == Outcome::Blocked {
+        if outcome == ResponseOutcome::Blocked {
             // It is this shop's: others are not blocked with it.
-            customers.answered(&headers.without_budget(), Outcome::Failed);
+            customers.answered(&headers.without_budget(), ResponseOutcome::Failed);
             return shop.answered(&headers, outcome);
         }
         let elsewhere = match outcome {
-            Outcome::Ok => Outcome::Elsewhere,
+            ResponseOutcome::Accepted => ResponseOutcome::CountedElsewhere,
             // A 429 without rate headers may be meant for either.
-            Outcome::Throttled if headers.has_budget() => Outcome::Failed,
+            ResponseOutcome::Throttled if headers.has_budget() => ResponseOutcome::Failed,
             other => other,
         };
         if is_customers_budget(&headers, customers.limit(), self.shop_limit) {
@@ -255,7 +255,7 @@ impl BudgetPermits {
         } else {
             shop.answered(&headers, outcome);
             let outcome = match outcome {
-                Outcome::Throttled => elsewhere,
+                ResponseOutcome::Throttled => elsewhere,
                 outcome => outcome,
             };
             customers.answered(&headers.without_budget(), outcome);

@@ -1,5 +1,5 @@
-//! A budget to wait for: the pacer behind a lock, with a queue in front of it, and where
-//! other processes spend from it as well, a gate in front of that.
+//! A budget to wait for: the pacer behind a lock, with a queue in front of it, and in front of
+//! that, where other processes spend from it as well, the permits that they share.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,103 +10,105 @@ use importer::ports::clock::Clock;
 use jiff::SignedDuration;
 use tokio::sync::Notify;
 
-use super::fair_queue::{Line, Turn};
-use super::shared_budget::{Gate, Ticket};
-use crate::pacing::{Class, Outcome, Pacer, PacerSettings, PermitId, RateHeaders, Verdict};
+use super::fair_queue::{FairQueue, FairQueueGuard};
+use super::shared_budget::{SharedPermit, SharedPermits};
+use crate::pacing::{
+    LatencyClass, Pacer, PacerSettings, PermitDecision, PermitId, RateHeaders, ResponseOutcome,
+};
 
 /// One budget, shared by everything that spends from it.
 #[derive(Debug)]
-pub struct Budget {
+pub struct RateLimiter {
     pacer: Mutex<Pacer>,
-    gate: Option<Arc<Gate>>,
-    /// Only the foremost of those who wait looks at the pacer.
-    line: Line,
+    shared: Option<Arc<SharedPermits>>,
+    /// Only the first one of it asks the pacer.
+    queue: FairQueue,
     changed: Notify,
     clock: Arc<dyn Clock>,
-    counters: Mutex<BudgetCounters>,
-    meter: Option<Mutex<Meter>>,
+    counters: Mutex<RequestCounters>,
+    gauge: Option<Mutex<BudgetGauge>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BudgetCounters {
+pub struct RequestCounters {
     pub sent: u64,
     pub throttled: u64,
     pub blocked: u64,
 }
 
-impl Budget {
+impl RateLimiter {
     pub fn new(settings: PacerSettings, clock: Arc<dyn Clock>, rng: fastrand::Rng) -> Self {
         Self {
             pacer: Mutex::new(Pacer::new(settings, rng)),
-            gate: None,
-            line: Line::default(),
+            shared: None,
+            queue: FairQueue::default(),
             changed: Notify::new(),
             clock,
             counters: Mutex::default(),
-            meter: None,
+            gauge: None,
         }
     }
 
-    /// Counts what it has left among the budgets of this name.
-    pub fn metered_as(self, name: &'static str) -> Self {
+    /// Adds what it has left to the gauge of this name.
+    pub fn with_gauge(self, name: &'static str) -> Self {
         Self {
-            meter: Some(Mutex::new(Meter::new(name))),
+            gauge: Some(Mutex::new(BudgetGauge::new(name))),
             ..self
         }
     }
 
     /// The same budget, shared with other processes: what `shared` gives may be sent,
-    /// whatever Salla's headers say is left, because they also tell of the others.
+    /// whatever Salla's headers say is left, because they count the others too.
     pub fn shared_with(self, shared: Arc<dyn SharedBudget>) -> Self {
-        let gate = Gate::new(shared, self.clock.clone());
+        let shared = SharedPermits::new(shared, self.clock.clone());
         Self {
-            gate: Some(Arc::new(gate)),
+            shared: Some(Arc::new(shared)),
             ..self
         }
     }
 
     /// Waits until one more request may be sent. First come, first served; a caller
-    /// that gives up leaves no trace.
-    pub async fn acquire(self: &Arc<Self>, class: Class) -> Permit {
-        let ticket = match &self.gate {
-            Some(gate) => Some(gate.pass().await),
+    /// that is dropped leaves no trace.
+    pub async fn acquire(self: &Arc<Self>, class: LatencyClass) -> Permit {
+        let shared_permit = match &self.shared {
+            Some(shared) => Some(shared.acquire().await),
             None => None,
         };
-        let turn = self.line.wait().await;
-        self.permit(class, turn, ticket).await
+        let turn = self.queue.enter().await;
+        self.permit(class, turn, shared_permit).await
     }
 
     /// For a request without which what others wait for does not become free.
-    pub(crate) async fn acquire_first(self: &Arc<Self>, class: Class) -> Permit {
-        let turn = self.line.go_first().await;
+    pub(crate) async fn acquire_first(self: &Arc<Self>, class: LatencyClass) -> Permit {
+        let turn = self.queue.enter_first().await;
         self.permit(class, turn, None).await
     }
 
     /// For a request that already holds a permit of a scarcer budget, which must not wait
-    /// for the whole line; see [`Line::go_past`] for how far that goes.
-    pub(crate) async fn acquire_past_the_line(self: &Arc<Self>, class: Class) -> Permit {
-        let turn = self.line.go_past().await;
+    /// for the whole queue; see [`FairQueue::enter_priority`] for how far that goes.
+    pub(crate) async fn acquire_priority(self: &Arc<Self>, class: LatencyClass) -> Permit {
+        let turn = self.queue.enter_priority().await;
         self.permit(class, turn, None).await
     }
 
     async fn permit(
         self: &Arc<Self>,
-        class: Class,
-        turn: Turn<'_>,
-        ticket: Option<Ticket>,
+        class: LatencyClass,
+        turn: FairQueueGuard<'_>,
+        shared_permit: Option<SharedPermit>,
     ) -> Permit {
         loop {
-            // Listening begins before looking, so that no change is missed.
+            // Registered before the check, so that no change is missed.
             let changed = self.changed.notified();
             let now = self.clock.monotonic();
-            let verdict = self.pacer().next_permit(now, class);
-            match verdict {
-                Verdict::Go(id) => {
-                    turn.served();
-                    return Permit::new(self.clone(), id, ticket);
+            let decision = self.pacer().next_permit(now, class);
+            match decision {
+                PermitDecision::Granted(id) => {
+                    turn.mark_served();
+                    return Permit::new(self.clone(), id, shared_permit);
                 }
-                Verdict::WaitForResponse => changed.await,
-                Verdict::WaitUntil(moment) => tokio::select! {
+                PermitDecision::WaitForResponse => changed.await,
+                PermitDecision::WaitUntil(moment) => tokio::select! {
                     () = changed => {}
                     () = self.clock.sleep(moment.saturating_sub(now)) => {}
                 },
@@ -119,20 +121,20 @@ impl Budget {
         self.pacer().limit()
     }
 
-    fn limit_or_prior(&self) -> Option<u32> {
-        self.pacer().limit_or_prior()
+    fn limit_or_documented(&self) -> Option<u32> {
+        self.pacer().limit_or_documented()
     }
 
     /// Replaces the documented limit of the shop's plan.
-    pub fn set_prior_limit(&self, limit: Option<u32>) {
-        self.pacer().set_prior_limit(limit);
+    pub fn set_documented_limit(&self, limit: Option<u32>) {
+        self.pacer().set_documented_limit(limit);
         self.changed.notify_one();
     }
 
-    /// How long everything is held from now on, after a 429 or a block.
-    pub fn held_for(&self) -> Duration {
+    /// How long nothing is sent from now on, after a 429 or a block.
+    pub fn cooldown(&self) -> Duration {
         let now = self.clock.monotonic();
-        let until = self.pacer().held_until(now);
+        let until = self.pacer().cooldown_until(now);
         until.map_or(Duration::ZERO, |until| until - now)
     }
 
@@ -148,18 +150,18 @@ impl Budget {
         pacer.clock_offset(self.clock.now(), self.clock.monotonic())
     }
 
-    /// Waits until nothing is held after a 429 or a block.
-    pub(crate) async fn until_not_held(&self) {
+    /// Waits out the time after a 429 or a block in which nothing is sent.
+    pub(crate) async fn wait_for_cooldown(&self) {
         loop {
-            let held = self.held_for();
-            if held.is_zero() {
+            let cooldown = self.cooldown();
+            if cooldown.is_zero() {
                 return;
             }
-            self.clock.sleep(held).await;
+            self.clock.sleep(cooldown).await;
         }
     }
 
-    pub fn counters(&self) -> BudgetCounters {
+    pub fn counters(&self) -> RequestCounters {
         *self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -167,7 +169,7 @@ impl Budget {
         self.pacer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn count(&self, change: impl FnOnce(&mut BudgetCounters)) {
+    fn count(&self, change: impl FnOnce(&mut RequestCounters)) {
         change(&mut self.counters.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -178,55 +180,57 @@ impl Budget {
         self.changed.notify_one();
     }
 
-    fn answered(&self, id: PermitId, headers: &RateHeaders, outcome: Outcome) {
+    fn answered(&self, id: PermitId, headers: &RateHeaders, outcome: ResponseOutcome) {
         self.count(|counters| match outcome {
-            Outcome::Throttled => counters.throttled += 1,
-            Outcome::Blocked => counters.blocked += 1,
-            Outcome::Ok | Outcome::Elsewhere | Outcome::Failed => {}
+            ResponseOutcome::Throttled => counters.throttled += 1,
+            ResponseOutcome::Blocked => counters.blocked += 1,
+            ResponseOutcome::Accepted
+            | ResponseOutcome::CountedElsewhere
+            | ResponseOutcome::Failed => {}
         });
-        if let Some(meter) = &self.meter {
-            let mut meter = meter.lock().unwrap_or_else(PoisonError::into_inner);
-            meter.told(headers);
+        if let Some(gauge) = &self.gauge {
+            let mut gauge = gauge.lock().unwrap_or_else(PoisonError::into_inner);
+            gauge.update(headers);
         }
         let now = self.clock.monotonic();
-        match &self.gate {
+        match &self.shared {
             None => self.pacer().on_response(id, now, headers, outcome),
-            Some(gate) => self.answered_behind(gate, id, now, headers, outcome),
+            Some(shared) => self.answered_shared(shared, id, now, headers, outcome),
         }
         self.changed.notify_one();
     }
 
-    /// Behind a gate the headers tell only one thing that is not known: that the budget
-    /// is exhausted, which others know too late who do not take part in the sharing.
-    fn answered_behind(
+    /// Where permits are shared, the headers say only one thing that is not known: that the
+    /// budget is exhausted, by a process that does not take part in the sharing.
+    fn answered_shared(
         &self,
-        gate: &Gate,
+        shared: &SharedPermits,
         id: PermitId,
         now: Duration,
         headers: &RateHeaders,
-        outcome: Outcome,
+        outcome: ResponseOutcome,
     ) {
         let mut pacer = self.pacer();
-        // A reset beyond the longest window is not to be believed.
-        let longest = pacer.counted_window();
+        // A reset beyond the longest period is wrong.
+        let longest = pacer.counted_period();
         let until_reset = headers.until_reset(self.clock.now());
         let until_reset = until_reset.map(|wait| wait.min(longest));
-        let told = RateHeaders {
+        let shown = RateHeaders {
             retry_after: headers.retry_after.or(until_reset),
             ..headers.without_budget()
         };
-        pacer.on_response(id, now, &told, outcome);
+        pacer.on_response(id, now, &shown, outcome);
         let exhausted = headers.remaining == Some(0);
         let wait = match outcome {
-            Outcome::Throttled if headers.has_budget() => {
-                pacer.held_until(now).map(|until| until - now)
+            ResponseOutcome::Throttled if headers.has_budget() => {
+                pacer.cooldown_until(now).map(|until| until - now)
             }
-            Outcome::Ok if exhausted => until_reset,
+            ResponseOutcome::Accepted if exhausted => until_reset,
             _ => None,
         };
         drop(pacer);
         if let Some(wait) = wait {
-            gate.refused(wait);
+            shared.refused(wait);
         }
     }
 
@@ -236,51 +240,51 @@ impl Budget {
     }
 }
 
-/// Leave to send one request. Dropped without an answer it counts as cancelled, and
+/// The right to send one request. Dropped without a response it counts as cancelled, and
 /// as spent if it had been sent.
 #[derive(Debug)]
 pub struct Permit {
-    budget: Arc<Budget>,
+    limiter: Arc<RateLimiter>,
     id: Option<PermitId>,
-    ticket: Option<Ticket>,
+    shared_permit: Option<SharedPermit>,
 }
 
 impl Permit {
-    fn new(budget: Arc<Budget>, id: PermitId, ticket: Option<Ticket>) -> Self {
+    fn new(limiter: Arc<RateLimiter>, id: PermitId, shared_permit: Option<SharedPermit>) -> Self {
         Self {
-            budget,
+            limiter,
             id: Some(id),
-            ticket,
+            shared_permit,
         }
     }
 
     /// Whether it has been kept for too long to be used, because other processes may
     /// count on it from now on.
     pub fn has_expired(&self) -> bool {
-        let now = self.budget.clock.monotonic();
-        let expires_at = self.ticket.as_ref().map(Ticket::expires_at);
+        let now = self.limiter.clock.monotonic();
+        let expires_at = self.shared_permit.as_ref().map(SharedPermit::expires_at);
         expires_at.is_some_and(|moment| moment <= now)
     }
 
     /// The limit of the budget that it is for.
     pub fn limit(&self) -> Option<u32> {
-        self.budget.limit_or_prior()
+        self.limiter.limit_or_documented()
     }
 
     /// To be called right before the request leaves.
     pub fn sent(&mut self) {
-        if let Some(ticket) = &mut self.ticket {
-            ticket.used();
+        if let Some(shared_permit) = &mut self.shared_permit {
+            shared_permit.used();
         }
         if let Some(id) = self.id {
-            self.budget.sent(id);
+            self.limiter.sent(id);
         }
     }
 
     /// To be called as soon as the headers of the answer are there.
-    pub fn answered(mut self, headers: &RateHeaders, outcome: Outcome) {
+    pub fn answered(mut self, headers: &RateHeaders, outcome: ResponseOutcome) {
         if let Some(id) = self.id.take() {
-            self.budget.answered(id, headers, outcome);
+            self.limiter.answered(id, headers, outcome);
         }
     }
 }
@@ -288,7 +292,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(id) = self.id.take() {
-            self.budget.dropped(id);
+            self.limiter.dropped(id);
         }
     }
 }
@@ -296,14 +300,14 @@ impl Drop for Permit {
 /// One budget's part of what all are seen to have left: a sum, so that a shop more is no
 /// label more. It goes with the budget.
 #[derive(Debug)]
-pub(super) struct Meter {
+struct BudgetGauge {
     budget: &'static str,
     limit: f64,
     remaining: f64,
 }
 
-impl Meter {
-    pub(super) fn new(budget: &'static str) -> Self {
+impl BudgetGauge {
+    fn new(budget: &'static str) -> Self {
         Self {
             budget,
             limit: 0.0,
@@ -312,20 +316,20 @@ impl Meter {
     }
 
     /// An answer has come; headers that are silent change nothing.
-    pub(super) fn told(&mut self, headers: &RateHeaders) {
+    fn update(&mut self, headers: &RateHeaders) {
         let limit = headers.limit.map_or(self.limit, f64::from);
         let remaining = headers.remaining.map_or(self.remaining, f64::from);
-        self.show(limit, remaining);
+        self.set(limit, remaining);
     }
 
-    fn show(&mut self, limit: f64, remaining: f64) {
+    fn set(&mut self, limit: f64, remaining: f64) {
         metrics::budget_changed(self.budget, limit - self.limit, remaining - self.remaining);
         (self.limit, self.remaining) = (limit, remaining);
     }
 }
 
-impl Drop for Meter {
+impl Drop for BudgetGauge {
     fn drop(&mut self) {
-        self.show(0.0, 0.0);
+        self.set(0.0, 0.0);
     }
 }

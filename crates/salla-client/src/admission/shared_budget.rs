@@ -1,11 +1,11 @@
-//! The gate in front of a budget that other processes spend from as well: nobody passes
-//! without a ticket, and tickets come from the budget that all share.
+//! Permits of a budget that other processes spend from as well. They come in blocks from the
+//! budget that all share.
 //!
-//! It asks for as many as wait or are under way, because a request that is answered is
-//! followed by the next one of its list: so a block serves many, and none lies unused for
-//! longer than a request takes. While there are many it asks before the last is gone, so that
-//! nobody waits for the database. A ticket that turns out not to be needed goes to who waits
-//! next, or back.
+//! A block has as many permits as requests wait or are under way, because a request that ends
+//! is followed by the next one of its list: so a block serves many, and no permit lies unused
+//! for longer than a request takes. While the shared budget has plenty, a block is requested
+//! before the last permit is gone, so that no request waits for the database. A permit that is
+//! not needed goes to the next request that waits, or back.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -16,87 +16,87 @@ use importer::ports::budgets::{Grant, GrantId, SharedBudget};
 use importer::ports::clock::Clock;
 use tokio::sync::Notify;
 
-/// So long after the shared budget could not be asked it is asked again. Until then
-/// nobody passes.
-const AFTER_FAILURE: Duration = Duration::from_secs(5);
+/// Until the shared budget is tried again after it could not be reached. Until then all
+/// requests wait.
+const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct SharedPermits {
     shared: Arc<dyn SharedBudget>,
     clock: Arc<dyn Clock>,
     queue: tokio::sync::Mutex<()>,
-    /// Who waits for a ticket or has one.
+    /// Requests that wait for a permit or have one.
     present: AtomicU32,
-    /// Held while the shared budget is asked.
-    asking: tokio::sync::Mutex<()>,
-    /// The shared budget gave last what it was asked for.
+    /// Held while a block is requested.
+    refilling: tokio::sync::Mutex<()>,
+    /// The last block was as large as requested.
     has_plenty: AtomicBool,
-    stock: Mutex<VecDeque<Block>>,
-    restocked: Notify,
+    available: Mutex<VecDeque<PermitBlock>>,
+    refilled: Notify,
 }
 
 /// What is left of a grant.
 #[derive(Clone, Copy, Debug)]
-struct Block {
+struct PermitBlock {
     grant: GrantId,
     permits: u32,
     usable_until: Duration,
 }
 
-/// Leave to send one request until it expires. Dropped before it was used, it is somebody
-/// else's.
+/// The right to send one request until it expires. Dropped before it was used, it goes to
+/// another request.
 #[derive(Debug)]
-pub(super) struct Ticket {
+pub(super) struct SharedPermit {
     grant: GrantId,
     usable_until: Duration,
     used: bool,
     present: Present,
 }
 
-impl Gate {
+impl SharedPermits {
     pub(super) fn new(shared: Arc<dyn SharedBudget>, clock: Arc<dyn Clock>) -> Self {
         Self {
             shared,
             clock,
             queue: tokio::sync::Mutex::new(()),
             present: AtomicU32::new(0),
-            asking: tokio::sync::Mutex::default(),
+            refilling: tokio::sync::Mutex::default(),
             has_plenty: AtomicBool::new(false),
-            stock: Mutex::default(),
-            restocked: Notify::new(),
+            available: Mutex::default(),
+            refilled: Notify::new(),
         }
     }
 
-    /// Waits for a ticket. First come, first served; a caller that gives up leaves no
+    /// Waits for a permit. First come, first served; a caller that is dropped leaves no
     /// trace.
-    pub(super) async fn pass(self: &Arc<Self>) -> Ticket {
+    pub(super) async fn acquire(self: &Arc<Self>) -> SharedPermit {
         let mut present = Present::at(self);
         let _turn = self.queue.lock().await;
         loop {
-            // Listening begins before looking, so that no change is missed.
-            let restocked = self.restocked.notified();
-            present = match self.ticket(present) {
-                Ok(ticket) => {
-                    self.ask_ahead();
-                    return ticket;
+            // Registered before the check, so that no change is missed.
+            let refilled = self.refilled.notified();
+            present = match self.shared_permit(present) {
+                Ok(shared_permit) => {
+                    self.refill_ahead();
+                    return shared_permit;
                 }
                 Err(present) => present,
             };
-            // A task of its own: a grant that arrives after its caller has given up
-            // would be lost for a whole window.
-            let asking = tokio::spawn(self.clone().restock());
-            let pause = asking.await.unwrap_or(AFTER_FAILURE);
+            // A separate task: a grant that arrives after its caller was dropped would be
+            // lost for a whole period.
+            let refilling = tokio::spawn(self.clone().refill());
+            let pause = refilling.await.unwrap_or(RETRY_AFTER_FAILURE);
             if pause.is_zero() {
                 continue;
             }
             tokio::select! {
-                () = restocked => {}
+                () = refilled => {}
                 () = self.clock.sleep(pause) => {}
             }
         }
     }
 
-    /// Others are told to wait as well.
+    /// Makes the other processes wait as well.
     pub(super) fn refused(&self, wait: Duration) {
         let shared = self.shared.clone();
         tokio::spawn(async move {
@@ -106,18 +106,18 @@ impl Gate {
         });
     }
 
-    /// Where there is little it would ask twice for the same permits.
-    fn ask_ahead(self: &Arc<Self>) {
+    /// Not where there is little: that would request the same permits twice.
+    fn refill_ahead(self: &Arc<Self>) {
         let has_plenty = self.has_plenty.load(Ordering::Relaxed);
-        if has_plenty && self.wanted() > 0 && self.asking.try_lock().is_ok() {
-            tokio::spawn(self.clone().restock());
+        if has_plenty && self.wanted() > 0 && self.refilling.try_lock().is_ok() {
+            tokio::spawn(self.clone().refill());
         }
     }
 
-    /// Asks for what is wanted now; returns how long nothing more is to be had.
-    async fn restock(self: Arc<Self>) -> Duration {
-        let _alone = self.asking.lock().await;
-        let asked = self.clock.monotonic();
+    /// Requests what is wanted now; returns how long nothing more is to be had.
+    async fn refill(self: Arc<Self>) -> Duration {
+        let _alone = self.refilling.lock().await;
+        let requested = self.clock.monotonic();
         let wanted = self.wanted();
         if wanted == 0 {
             return Duration::ZERO;
@@ -131,47 +131,47 @@ impl Gate {
                 permits,
                 usable_for,
             }) => {
-                self.put(Block {
+                self.put(PermitBlock {
                     grant: id,
                     permits,
-                    usable_until: asked + usable_for,
+                    usable_until: requested + usable_for,
                 });
                 Duration::ZERO
             }
             Ok(Grant::Nothing { ask_again_after }) => ask_again_after,
             Err(failure) => {
                 tracing::warn!(%failure, "the shared budget cannot be asked; its requests wait");
-                AFTER_FAILURE
+                RETRY_AFTER_FAILURE
             }
         }
     }
 
-    /// How many to ask for: none while at least half of those present could go on.
+    /// How many to request: none while at least half of those present have a permit.
     fn wanted(&self) -> u32 {
         let present = self.present.load(Ordering::Relaxed);
-        let stock = self.stock().iter().map(|block| block.permits).sum();
-        match present / 2 <= stock && stock > 0 {
+        let available = self.available().iter().map(|block| block.permits).sum();
+        match present / 2 <= available && available > 0 {
             true => 0,
-            false => present.saturating_sub(stock),
+            false => present.saturating_sub(available),
         }
     }
 
-    fn ticket(&self, present: Present) -> Result<Ticket, Present> {
+    fn shared_permit(&self, present: Present) -> Result<SharedPermit, Present> {
         let now = self.clock.monotonic();
         let mut expired = Vec::new();
-        let ticket = {
-            let mut stock = self.stock();
-            stock.retain(|block| {
+        let shared_permit = {
+            let mut available = self.available();
+            available.retain(|block| {
                 let is_usable = now < block.usable_until;
                 if !is_usable {
                     expired.push(*block);
                 }
                 is_usable
             });
-            let ticket = match stock.front_mut() {
+            let shared_permit = match available.front_mut() {
                 Some(block) => {
                     block.permits -= 1;
-                    Ok(Ticket {
+                    Ok(SharedPermit {
                         grant: block.grant,
                         usable_until: block.usable_until,
                         used: false,
@@ -180,32 +180,32 @@ impl Gate {
                 }
                 None => Err(present),
             };
-            stock.retain(|block| block.permits > 0);
-            ticket
+            available.retain(|block| block.permits > 0);
+            shared_permit
         };
-        self.give_back(expired);
-        ticket
+        self.return_unused(expired);
+        shared_permit
     }
 
-    /// Keeps what may be wanted; where nobody is left it goes back at once, for others may
-    /// starve.
-    fn put(&self, block: Block) {
+    /// Keeps what may be wanted. Where no request is left it goes back now, because other
+    /// processes may starve.
+    fn put(&self, block: PermitBlock) {
         let is_wanted = self.present.load(Ordering::Relaxed) > 0;
         if is_wanted && block.usable_until > self.clock.monotonic() {
-            self.stock().push_back(block);
-            self.restocked.notify_one();
+            self.available().push_back(block);
+            self.refilled.notify_one();
         } else {
-            self.give_back(vec![block]);
+            self.return_unused(vec![block]);
         }
     }
 
-    fn clear(&self) {
-        let left: Vec<_> = self.stock().drain(..).collect();
-        self.give_back(left);
+    fn discard_all(&self) {
+        let left: Vec<_> = self.available().drain(..).collect();
+        self.return_unused(left);
     }
 
-    /// What cannot be given back ages out. The runtime is gone when the process ends.
-    fn give_back(&self, blocks: Vec<Block>) {
+    /// What cannot be returned ages out. The runtime is gone when the process ends.
+    fn return_unused(&self, blocks: Vec<PermitBlock>) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
@@ -219,12 +219,14 @@ impl Gate {
         }
     }
 
-    fn stock(&self) -> MutexGuard<'_, VecDeque<Block>> {
-        self.stock.lock().unwrap_or_else(PoisonError::into_inner)
+    fn available(&self) -> MutexGuard<'_, VecDeque<PermitBlock>> {
+        self.available
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Ticket {
+impl SharedPermit {
     pub(super) fn expires_at(&self) -> Duration {
         self.usable_until
     }
@@ -234,10 +236,10 @@ impl Ticket {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for SharedPermit {
     fn drop(&mut self) {
         if !self.used {
-            self.present.0.put(Block {
+            self.present.0.put(PermitBlock {
                 grant: self.grant,
                 permits: 1,
                 usable_until: self.usable_until,
@@ -246,22 +248,21 @@ impl Drop for Ticket {
     }
 }
 
-/// Somebody who waits at the gate or has passed it and is not done. The last who leaves
-/// leaves no stock behind.
+/// A request that waits for a permit or has one. The last one to end leaves no permits behind.
 #[derive(Debug)]
-struct Present(Arc<Gate>);
+struct Present(Arc<SharedPermits>);
 
 impl Present {
-    fn at(gate: &Arc<Gate>) -> Self {
-        gate.present.fetch_add(1, Ordering::Relaxed);
-        Self(gate.clone())
+    fn at(permits: &Arc<SharedPermits>) -> Self {
+        permits.present.fetch_add(1, Ordering::Relaxed);
+        Self(permits.clone())
     }
 }
 
 impl Drop for Present {
     fn drop(&mut self) {
         if self.0.present.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.0.clear();
+            self.0.discard_all();
         }
     }
 }

@@ -3,7 +3,7 @@
 //! `Unauthorized` or `error`. Messages come in the language of the request, Arabic by
 //! default.
 
-use super::Verdict;
+use super::ResponseKind;
 use crate::envelope::{ApiError, printable};
 
 /// "The access token should have access to one of those scopes: orders.read".
@@ -24,19 +24,19 @@ const TOKEN_REJECTED: &[&str] = &[
 const FORBIDDEN: &[&str] = &["permission", "does not support", "لا يدعم", "صلاحي"];
 
 /// A scope first, as its message also speaks of the access token.
-pub(super) fn unauthorised(error: &ApiError) -> Verdict {
+pub(super) fn unauthorised(error: &ApiError) -> ResponseKind {
     if says(error, SCOPE) {
-        return Verdict::ScopeMissing {
+        return ResponseKind::ScopeMissing {
             scopes: scopes(error.message.as_deref().unwrap_or_default()),
         };
     }
     if says(error, INACTIVE) {
-        return Verdict::Inactive;
+        return ResponseKind::Inactive;
     }
     if says(error, TOKEN_REJECTED) {
-        return Verdict::TokenRejected;
+        return ResponseKind::TokenRejected;
     }
-    Verdict::Unauthorised401Unknown
+    ResponseKind::UnexplainedUnauthorized
 }
 
 pub(super) fn says_forbidden(error: &ApiError) -> bool {

@@ -1,5 +1,5 @@
 //! What an answer means for the request that it answers: status, headers and body go in,
-//! one [`Verdict`] comes out (docs/salla-api.md#envelopes-and-errors and #rate-limits,
+//! one [`ResponseKind`] comes out (docs/salla-api.md#envelopes-and-errors and #rate-limits,
 //! docs.salla.dev/421123m0).
 //!
 //! This is the only place that looks at statuses and messages. It decides nothing
@@ -14,17 +14,17 @@ use jiff::Timestamp;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use crate::envelope::{ApiError, EnvelopeError, printable, printable_list};
-pub use token::{TokenVerdict, classify_token_answer};
+pub use token::{TokenResponseKind, classify_token_answer};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ResponseKind {
     /// Split the body; if that fails, [`after_split`] tells what it means.
     Success,
     /// Salla no longer has the record.
     Gone,
     /// It will pass.
     RetryLater {
-        why: RetryReason,
+        reason: RetryReason,
         retry_after: Option<Duration>,
     },
     /// The shop's budget is spent. Some 429s carry no `Retry-After`.
@@ -36,7 +36,7 @@ pub enum Verdict {
     /// A 401 that does not say why: `GET /store/info`, which needs no scope of the
     /// import, tells a bad token from a missing scope. Refreshing for a missing
     /// scope would spend a single-use refresh token for nothing.
-    Unauthorised401Unknown,
+    UnexplainedUnauthorized,
     /// A 401 that names scopes; any one of them would do.
     ScopeMissing { scopes: Vec<String> },
     /// The merchant's account is not active.
@@ -51,7 +51,7 @@ pub enum Verdict {
         fields: Vec<String>,
     },
     /// The answer follows no contract that we know of.
-    Broken { what: String },
+    Malformed { what: String },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,26 +64,26 @@ pub enum RetryReason {
 
 /// Judges an answer by status, headers and body. The body of a success is not
 /// parsed here but only looked at: it is about to be split anyway.
-pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Verdict {
+pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> ResponseKind {
     let wait = retry_after(headers, now);
     match status {
-        200..=299 if looks_like_json(body) => Verdict::Success,
+        200..=299 if looks_like_json(body) => ResponseKind::Success,
         200..=299 => not_json(wait),
-        _ => judge(status, ApiError::parse(body), wait),
+        _ => kind_of(status, ApiError::parse(body), wait),
     }
 }
 
 /// Judges a body that was classified as a success and could not be split. Salla's
 /// documentation shows 404 and 422 bodies under HTTP 200.
-pub fn after_split(error: EnvelopeError) -> Verdict {
+pub fn classify_envelope_error(error: EnvelopeError) -> ResponseKind {
     match error {
         EnvelopeError::NotJson => not_json(None),
-        EnvelopeError::NotAnEnvelope(what) => Verdict::Broken {
+        EnvelopeError::NotAnEnvelope(what) => ResponseKind::Malformed {
             what: format!("the answer is not an envelope of Salla's API: {what}"),
         },
         EnvelopeError::Api(error) => match status_of(&error) {
-            Some(status) => judge(status, Some(*error), None),
-            None => Verdict::Broken {
+            Some(status) => kind_of(status, Some(*error), None),
+            None => ResponseKind::Malformed {
                 what: error.to_string(),
             },
         },
@@ -92,19 +92,19 @@ pub fn after_split(error: EnvelopeError) -> Verdict {
 
 /// The table. `error` is absent where the body is not JSON: then it was written by
 /// something between us and Salla, and says nothing about a record or a scope.
-fn judge(status: u16, error: Option<ApiError>, wait: Option<Duration>) -> Verdict {
+fn kind_of(status: u16, error: Option<ApiError>, wait: Option<Duration>) -> ResponseKind {
     match (status, error) {
-        (429, _) => Verdict::Throttled { retry_after: wait },
-        (408 | 425 | 500..=599, _) => Verdict::RetryLater {
-            why: RetryReason::Status(status),
+        (429, _) => ResponseKind::Throttled { retry_after: wait },
+        (408 | 425 | 500..=599, _) => ResponseKind::RetryLater {
+            reason: RetryReason::Status(status),
             retry_after: wait,
         },
-        (401, None) => Verdict::Unauthorised401Unknown,
+        (401, None) => ResponseKind::UnexplainedUnauthorized,
         (401, Some(error)) => messages::unauthorised(&error),
-        (403, Some(error)) if messages::says_forbidden(&error) => Verdict::Forbidden,
-        (403, _) => Verdict::Blocked { retry_after: wait },
-        (404 | 410, Some(error)) if is_from_salla(&error) => Verdict::Gone,
-        (400 | 422, Some(error)) => Verdict::Invalid {
+        (403, Some(error)) if messages::says_forbidden(&error) => ResponseKind::Forbidden,
+        (403, _) => ResponseKind::Blocked { retry_after: wait },
+        (404 | 410, Some(error)) if is_from_salla(&error) => ResponseKind::Gone,
+        (400 | 422, Some(error)) => ResponseKind::Invalid {
             code: error.code.as_deref().map(printable).map(str::to_owned),
             message: error.message,
             fields: printable_list(&error.fields),
@@ -120,12 +120,12 @@ fn is_from_salla(error: &ApiError) -> bool {
     error.code.is_some() || error.status.is_some()
 }
 
-fn unexpected(status: u16, error: Option<ApiError>) -> Verdict {
+fn unexpected(status: u16, error: Option<ApiError>) -> ResponseKind {
     let code = error.and_then(|error| error.code);
     let code = code
         .map(|code| format!(", code {}", printable(&code)))
         .unwrap_or_default();
-    Verdict::Broken {
+    ResponseKind::Malformed {
         what: format!("Salla answered with the unexpected status {status}{code}"),
     }
 }
@@ -136,9 +136,9 @@ fn status_of(error: &ApiError) -> Option<u16> {
     error.status.or(code).filter(|status| *status >= 400)
 }
 
-fn not_json(retry_after: Option<Duration>) -> Verdict {
-    Verdict::RetryLater {
-        why: RetryReason::NotJson,
+fn not_json(retry_after: Option<Duration>) -> ResponseKind {
+    ResponseKind::RetryLater {
+        reason: RetryReason::NotJson,
         retry_after,
     }
 }

@@ -14,7 +14,7 @@ use super::retry_after;
 use crate::lenient::{Json, read_object, readable};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TokenVerdict {
+pub enum TokenResponseKind {
     /// The body holds an access token.
     Tokens,
     /// The refresh token or code is spent, expired or revoked: the merchant must
@@ -62,24 +62,24 @@ pub fn classify_token_answer(
     headers: &HeaderMap,
     body: &[u8],
     now: Timestamp,
-) -> TokenVerdict {
+) -> TokenResponseKind {
     if status == 429 {
-        return TokenVerdict::Throttled {
+        return TokenResponseKind::Throttled {
             retry_after: retry_after(headers, now),
         };
     }
-    let lost = TokenVerdict::Lost { status };
+    let lost = TokenResponseKind::Lost { status };
     let body = readable(body);
     let Ok(answer) = read_object::<TokenAnswer<'_>>(&body) else {
         return lost;
     };
     match (status, answer.error.text().as_deref()) {
-        (200..=299, None) if !answer.access_token.is_absent() => TokenVerdict::Tokens,
-        (400..=499, Some(code)) if DEAD.contains(&code) => TokenVerdict::InvalidGrant,
+        (200..=299, None) if !answer.access_token.is_absent() => TokenResponseKind::Tokens,
+        (400..=499, Some(code)) if DEAD.contains(&code) => TokenResponseKind::InvalidGrant,
         (400..=499, Some(code)) => UNTOUCHED
             .into_iter()
             .find(|untouched| *untouched == code)
-            .map_or(lost, |code| TokenVerdict::Refused { code }),
+            .map_or(lost, |code| TokenResponseKind::Refused { code }),
         _ => lost,
     }
 }

@@ -23,17 +23,17 @@ use jiff::SignedDuration;
 use serde_json::value::RawValue;
 use url::Url;
 
-use crate::admission::{Admission, Budget};
+use crate::admission::{Admission, RateLimiter};
 use crate::classify::looks_like_json;
 use crate::envelope::{EnvelopeError, split_one, split_one_page};
-use crate::pacing::{PacerSettings, WithoutHeaders};
+use crate::pacing::{NoHeadersPolicy, PacerSettings};
 use crate::request::{ApiRequest, Requester, UsualSizes, store_info};
 use crate::retry::RetryPolicy;
 use crate::tokens::{TokenSource, TokensServed};
 use crate::translate::{self, Dated, ItemPage};
 
 /// The budget of `/customers*`, which Salla counts by IP address (docs/salla-api.md#rate-limits).
-pub fn customers_budget(clock: Arc<dyn Clock>, rng_seed: u64) -> Arc<Budget> {
+pub fn customers_budget(clock: Arc<dyn Clock>, rng_seed: u64) -> Arc<RateLimiter> {
     Arc::new(unshared_customers_budget(clock, rng_seed))
 }
 
@@ -43,13 +43,13 @@ pub fn shared_customers_budget(
     shared: Arc<dyn SharedBudget>,
     clock: Arc<dyn Clock>,
     rng_seed: u64,
-) -> Arc<Budget> {
+) -> Arc<RateLimiter> {
     Arc::new(unshared_customers_budget(clock, rng_seed).shared_with(shared))
 }
 
-fn unshared_customers_budget(clock: Arc<dyn Clock>, rng_seed: u64) -> Budget {
+fn unshared_customers_budget(clock: Arc<dyn Clock>, rng_seed: u64) -> RateLimiter {
     let rng = fastrand::Rng::with_seed(rng_seed);
-    Budget::new(PacerSettings::customers(), clock, rng).metered_as("customers")
+    RateLimiter::new(PacerSettings::customers(), clock, rng).with_gauge("customers")
 }
 
 /// What a client is built from.
@@ -64,13 +64,13 @@ pub struct ClientSettings {
     /// Share of the shop's budget that is ours, in (0, 1].
     pub share: f64,
     /// What the shop's plan documents, if it is known yet.
-    pub prior_limit: Option<u32>,
-    pub without_headers: WithoutHeaders,
+    pub documented_limit: Option<u32>,
+    pub without_headers: NoHeadersPolicy,
     /// Nothing is sent before this moment of the clock's monotonic time; see
     /// [`PacerSettings::not_before`](crate::pacing::PacerSettings::not_before).
     pub not_before: Option<Duration>,
     /// From [`customers_budget`](customers_budget); one for all shops served from this address.
-    pub customers_budget: Arc<Budget>,
+    pub customers_budget: Arc<RateLimiter>,
     /// At most so many requests in flight, in 1..=96.
     pub concurrency: u32,
     /// One for all shops of a process.
@@ -88,7 +88,7 @@ impl ClientSettings {
         http: reqwest::Client,
         clock: Arc<dyn Clock>,
         tokens: TokenSource,
-        customers_budget: Arc<Budget>,
+        customers_budget: Arc<RateLimiter>,
     ) -> Self {
         Self {
             api_url,
@@ -97,8 +97,8 @@ impl ClientSettings {
             rng_seed: 0,
             tokens,
             share: 1.0,
-            prior_limit: None,
-            without_headers: WithoutHeaders::EvenSpacing,
+            documented_limit: None,
+            without_headers: NoHeadersPolicy::EvenSpacing,
             not_before: None,
             customers_budget,
             concurrency: 96,
@@ -122,9 +122,9 @@ impl SallaClient {
         let pacing = PacerSettings {
             without_headers: settings.without_headers,
             not_before: settings.not_before,
-            ..PacerSettings::shop(settings.prior_limit, settings.share)
+            ..PacerSettings::shop(settings.documented_limit, settings.share)
         };
-        let shop = Budget::new(pacing, settings.clock.clone(), rng.fork()).metered_as("shop");
+        let shop = RateLimiter::new(pacing, settings.clock.clone(), rng.fork()).with_gauge("shop");
         Self {
             requester: Requester {
                 http: settings.http,
@@ -152,7 +152,7 @@ impl SallaClient {
     /// What the shop's plan documents serves until an answer says better.
     pub fn set_plan(&self, plan: &ShopPlan) {
         let limit = plan.documented_requests_per_minute();
-        self.requester.admission.shop.set_prior_limit(limit);
+        self.requester.admission.shop.set_documented_limit(limit);
     }
 }
 

@@ -7,21 +7,21 @@ use domain::slice::{DateMeaning, ProductStatus, Slice};
 use domain::window::DayRange;
 use importer::ports::platform::{PageRequest, Sort};
 
-use crate::pacing::Class;
+use crate::pacing::LatencyClass;
 use crate::request::ApiRequest;
 
 /// Kinds of request by how long their answers take.
 mod class {
-    use crate::pacing::Class;
+    use crate::pacing::LatencyClass;
 
-    pub(super) const ORDERS: Class = Class(1);
-    pub(super) const EXPANDED_ORDERS: Class = Class(2);
-    pub(super) const CUSTOMERS: Class = Class(3);
-    pub(super) const PRODUCTS: Class = Class(4);
-    pub(super) const SMALL_LISTS: Class = Class(5);
-    pub(super) const ORDER_DETAIL: Class = Class(6);
-    pub(super) const ORDER_ITEMS: Class = Class(7);
-    pub(super) const ONE_RECORD: Class = Class(8);
+    pub(super) const ORDERS: LatencyClass = LatencyClass(1);
+    pub(super) const EXPANDED_ORDERS: LatencyClass = LatencyClass(2);
+    pub(super) const CUSTOMERS: LatencyClass = LatencyClass(3);
+    pub(super) const PRODUCTS: LatencyClass = LatencyClass(4);
+    pub(super) const SMALL_LISTS: LatencyClass = LatencyClass(5);
+    pub(super) const ORDER_DETAIL: LatencyClass = LatencyClass(6);
+    pub(super) const ORDER_ITEMS: LatencyClass = LatencyClass(7);
+    pub(super) const ONE_RECORD: LatencyClass = LatencyClass(8);
 }
 
 pub(super) fn list(request: &PageRequest) -> ApiRequest {
@@ -63,7 +63,7 @@ fn description(request: &PageRequest) -> String {
     )
 }
 
-fn place(resource: Resource, expanded: bool) -> (&'static str, Class) {
+fn place(resource: Resource, expanded: bool) -> (&'static str, LatencyClass) {
     match resource {
         Resource::Orders if expanded => ("orders", class::EXPANDED_ORDERS),
         Resource::Orders => ("orders", class::ORDERS),
@@ -156,7 +156,7 @@ pub(super) fn product(id: i64) -> ApiRequest {
     record(format!("asking for product {id}"), path, class::ONE_RECORD)
 }
 
-fn record(description: String, path: String, class: Class) -> ApiRequest {
+fn record(description: String, path: String, class: LatencyClass) -> ApiRequest {
     ApiRequest {
         description,
         path,

@@ -21,7 +21,7 @@ use reqwest::header::{ACCEPT, HeaderMap};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::classify::{TokenVerdict, classify_token_answer};
+use crate::classify::{TokenResponseKind, classify_token_answer};
 pub use parse::read_tokens;
 use parse::read_user_info;
 
@@ -273,7 +273,7 @@ fn judge(
     now: Timestamp,
 ) -> Result<Tokens, TokenError> {
     match classify_token_answer(status, headers, body, now) {
-        TokenVerdict::Tokens => {
+        TokenResponseKind::Tokens => {
             let tokens = read_tokens(body, now).ok_or_else(|| TokenError::Lost {
                 what: "the answer holds no access token".to_owned(),
             })?;
@@ -284,13 +284,13 @@ fn judge(
                 ..tokens
             })
         }
-        TokenVerdict::InvalidGrant => Err(TokenError::InvalidGrant),
-        TokenVerdict::Refused { code } => Err(TokenError::Refused { code }),
-        TokenVerdict::Throttled { retry_after } => Err(TokenError::NotSent {
+        TokenResponseKind::InvalidGrant => Err(TokenError::InvalidGrant),
+        TokenResponseKind::Refused { code } => Err(TokenError::Refused { code }),
+        TokenResponseKind::Throttled { retry_after } => Err(TokenError::NotSent {
             what: "it asks to wait",
             retry_after,
         }),
-        TokenVerdict::Lost { status } => Err(TokenError::Lost {
+        TokenResponseKind::Lost { status } => Err(TokenError::Lost {
             what: format!("status {status}"),
         }),
     }

@@ -3,7 +3,7 @@
 //! Only the time from sending to the answer's headers can be measured. The fastest
 //! answer of a class took at least the shortest way there; what an answer took beyond
 //! that bounds how much longer its request was on the way ([`Latency`]), but most of it is
-//! usually Salla's own work. A burst tells the two apart ([`Lateness`]), because `Remaining`
+//! usually Salla's own work. A burst tells the two apart ([`ArrivalDelays`]), because `Remaining`
 //! numbers its requests in the order in which they were counted:
 //!
 //! * A request that was counted after one that was sent later was held up for longer than
@@ -18,7 +18,7 @@
 
 use std::time::Duration;
 
-use super::settings::Class;
+use super::settings::LatencyClass;
 
 /// By this part of the difference the floor follows slower answers, so that a
 /// changed route is learnt in the end.
@@ -30,14 +30,14 @@ const PEAK_FADING: f64 = 0.98;
 /// How much later than the fastest a request may have arrived.
 #[derive(Debug, Default)]
 pub(super) struct Latency {
-    floors: [Option<f64>; Class::COUNT],
+    floors: [Option<f64>; LatencyClass::COUNT],
     peak: f64,
     slowest: f64,
 }
 
 impl Latency {
     /// Takes in an answer and says how much longer than the fastest it took.
-    pub(super) fn excess(&mut self, class: Class, took: Duration) -> f64 {
+    pub(super) fn excess(&mut self, class: LatencyClass, took: Duration) -> f64 {
         let took = took.as_secs_f64();
         let floor = self.floors[class.index()].get_or_insert(took);
         *floor = took.min(*floor + (took - *floor) * FLOOR_FORGETTING);
@@ -48,7 +48,7 @@ impl Latency {
     }
 
     /// How much longer than the fastest an answer took, as far as that is known now.
-    pub(super) fn beyond_the_fastest(&self, class: Class, took: Duration) -> f64 {
+    pub(super) fn beyond_the_fastest(&self, class: LatencyClass, took: Duration) -> f64 {
         let floor = self.floors[class.index()].unwrap_or(0.0);
         (took.as_secs_f64() - floor).max(0.0)
     }
@@ -81,20 +81,20 @@ const TIGHT: usize = 8;
 /// What was seen a minute ago counts so much less.
 const PROOF_FADING: f64 = 0.8;
 
-/// Those of the largest plan's window.
-const MOST_SAMPLES: usize = 1024;
+/// Those of the largest plan's period.
+const MAX_SAMPLES: usize = 1024;
 
 /// How late requests arrive, by the order in which Salla counted them.
 #[derive(Debug, Default)]
-pub(super) struct Lateness {
-    /// Of the present window.
+pub(super) struct ArrivalDelays {
+    /// Of the present period.
     samples: Vec<Sample>,
     proven: Option<Proven>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Sample {
-    class: Class,
+    class: LatencyClass,
     sent: Duration,
     took: Duration,
     remaining: u32,
@@ -116,10 +116,16 @@ struct Seen {
     tells: bool,
 }
 
-impl Lateness {
-    /// An answer to a request within the present window's budget has come.
-    pub(super) fn answered(&mut self, class: Class, sent: Duration, now: Duration, remaining: u32) {
-        if self.samples.len() < MOST_SAMPLES {
+impl ArrivalDelays {
+    /// An answer to a request within the present period's budget has come.
+    pub(super) fn answered(
+        &mut self,
+        class: LatencyClass,
+        sent: Duration,
+        now: Duration,
+        remaining: u32,
+    ) {
+        if self.samples.len() < MAX_SAMPLES {
             self.samples.push(Sample {
                 class,
                 sent,
@@ -129,7 +135,7 @@ impl Lateness {
         }
     }
 
-    /// Learns from the answers of a window; those that are not there yet will not count.
+    /// Learns from the answers of a period; those that are not there yet will not count.
     pub(super) fn conclude(&mut self, latency: &Latency) {
         let samples = std::mem::take(&mut self.samples);
         let Some(new) = in_order(samples, latency).and_then(|seen| proof(&seen)) else {
@@ -238,15 +244,19 @@ mod tests {
     fn what_exceeds_the_fastest_of_a_class_is_remembered_and_fades() {
         let mut latency = Latency::default();
         assert_eq!((latency.peak(), latency.round_trip()), (0.0, ms(0)));
-        assert_eq!(latency.excess(Class(0), ms(200)), 0.0);
-        let excess = latency.excess(Class(0), ms(300));
+        assert_eq!(latency.excess(LatencyClass(0), ms(200)), 0.0);
+        let excess = latency.excess(LatencyClass(0), ms(300));
         assert!((0.0998..0.1).contains(&excess), "{excess}");
         assert_eq!(latency.peak(), excess);
         assert_eq!(latency.round_trip(), ms(300));
-        assert_eq!(latency.excess(Class(1), ms(900)), 0.0, "another class");
+        assert_eq!(
+            latency.excess(LatencyClass(1), ms(900)),
+            0.0,
+            "another class"
+        );
         assert_eq!(latency.round_trip(), ms(900));
         for _ in 0..200 {
-            latency.excess(Class(0), ms(150));
+            latency.excess(LatencyClass(0), ms(150));
         }
         assert!(latency.peak() < 0.01);
         assert_eq!(latency.round_trip(), ms(150));
@@ -255,19 +265,19 @@ mod tests {
     #[test]
     fn a_slower_way_becomes_the_fastest_in_the_end() {
         let mut latency = Latency::default();
-        latency.excess(Class(0), ms(100));
+        latency.excess(LatencyClass(0), ms(100));
         for _ in 0..4_000 {
-            latency.excess(Class(0), ms(200));
+            latency.excess(LatencyClass(0), ms(200));
         }
-        assert!(latency.excess(Class(0), ms(200)) < 0.005);
+        assert!(latency.excess(LatencyClass(0), ms(200)) < 0.005);
     }
 
     /// A hundred requests, one every five milliseconds. What each takes beyond 100 ms on
     /// its way there and at work, in milliseconds, is drawn from up to so much.
-    fn burst(way: u64, shared: u64, work: u64) -> (Lateness, Latency) {
+    fn burst(way: u64, shared: u64, work: u64) -> (ArrivalDelays, Latency) {
         let mut rng = fastrand::Rng::with_seed(5);
-        let (mut lateness, mut latency) = (Lateness::default(), Latency::default());
-        latency.excess(Class(0), ms(100));
+        let (mut arrival_delays, mut latency) = (ArrivalDelays::default(), Latency::default());
+        latency.excess(LatencyClass(0), ms(100));
         let mut requests: Vec<(u64, u64, u64)> = (0..100)
             .map(|number| {
                 let sent = 1_000 + 5 * number;
@@ -277,47 +287,55 @@ mod tests {
             .collect();
         requests.sort_unstable();
         for (remaining, (_, sent, answered)) in (0..100).rev().zip(requests) {
-            lateness.answered(Class(0), ms(sent), ms(answered), remaining);
+            arrival_delays.answered(LatencyClass(0), ms(sent), ms(answered), remaining);
         }
-        lateness.conclude(&latency);
-        (lateness, latency)
+        arrival_delays.conclude(&latency);
+        (arrival_delays, latency)
     }
 
     #[test]
     fn where_none_is_overtaken_late_answers_mean_little() {
-        let (lateness, _) = burst(0, 0, 100);
-        assert!(lateness.proven().is_some());
-        assert!(lateness.of(0.09) < 0.015, "{}", lateness.of(0.09));
-        assert_eq!(lateness.of(0.3), 0.3, "nothing like it was seen");
+        let (arrival_delays, _) = burst(0, 0, 100);
+        assert!(arrival_delays.proven().is_some());
+        assert!(
+            arrival_delays.of(0.09) < 0.015,
+            "{}",
+            arrival_delays.of(0.09)
+        );
+        assert_eq!(arrival_delays.of(0.3), 0.3, "nothing like it was seen");
     }
 
     #[test]
     fn delays_on_the_way_are_believed_whether_or_not_they_are_shared() {
         for (way, shared, work) in [(60, 0, 0), (60, 0, 40), (0, 60, 40)] {
-            let (lateness, _) = burst(way, shared, work);
-            assert!(lateness.of(0.06) > 0.059, "{way} {shared} {work}");
+            let (arrival_delays, _) = burst(way, shared, work);
+            assert!(arrival_delays.of(0.06) > 0.059, "{way} {shared} {work}");
         }
     }
 
     #[test]
     fn too_few_prove_nothing() {
-        let mut lateness = Lateness::default();
+        let mut arrival_delays = ArrivalDelays::default();
         for number in 0..20 {
             let sent = ms(100 * u64::from(number));
-            lateness.answered(Class(0), sent, sent + ms(100), 50 - number);
+            arrival_delays.answered(LatencyClass(0), sent, sent + ms(100), 50 - number);
         }
-        lateness.conclude(&Latency::default());
-        assert_eq!(lateness.proven(), None, "nobody had a chance to overtake");
+        arrival_delays.conclude(&Latency::default());
+        assert_eq!(
+            arrival_delays.proven(),
+            None,
+            "nobody had a chance to overtake"
+        );
     }
 
     #[test]
     fn requests_that_are_not_counted_one_by_one_prove_nothing() {
-        let mut lateness = Lateness::default();
+        let mut arrival_delays = ArrivalDelays::default();
         for number in 0..100 {
             let sent = ms(5 * u64::from(number));
-            lateness.answered(Class(0), sent, sent + ms(100), 50 - number / 2);
+            arrival_delays.answered(LatencyClass(0), sent, sent + ms(100), 50 - number / 2);
         }
-        lateness.conclude(&Latency::default());
-        assert_eq!(lateness.proven(), None);
+        arrival_delays.conclude(&Latency::default());
+        assert_eq!(arrival_delays.proven(), None);
     }
 }

@@ -12,7 +12,7 @@ pub struct RateHeaders {
     /// Never 0: a shop that may send nothing would not have answered.
     pub limit: Option<u32>,
     pub remaining: Option<u32>,
-    /// `X-RateLimit-Reset`: the end of the window, in seconds since 1970.
+    /// `X-RateLimit-Reset`: the end of the period, in seconds since 1970.
     pub reset_epoch: Option<i64>,
     /// `Date`: the server's clock, cut to seconds.
     pub date_epoch: Option<i64>,
@@ -44,7 +44,7 @@ impl RateHeaders {
         self.remaining.is_some()
     }
 
-    /// How long until the window that the answer tells of is certainly over, by Salla's
+    /// How long until the period that the answer tells of is certainly over, by Salla's
     /// clock or, where it does not tell, by ours.
     pub(crate) fn until_reset(&self, now: Timestamp) -> Option<Duration> {
         let reset = self.reset_epoch?;
@@ -89,7 +89,7 @@ fn http_date(text: &str) -> Option<i64> {
 const DRIFT: f64 = 1e-4;
 
 /// After a contradiction the estimate is not used for so long.
-const DISTRUST: Duration = Duration::from_secs(300);
+const UNTRUSTED_FOR: Duration = Duration::from_secs(300);
 
 /// What time it is at Salla, as two bounds.
 ///
@@ -98,9 +98,9 @@ const DISTRUST: Duration = Duration::from_secs(300);
 /// time between `date` and `date + 1 s` at some moment between our sending and our
 /// receiving. The bounds of many answers intersect to within a few milliseconds.
 #[derive(Debug, Default)]
-pub(super) struct ServerClock {
+pub(super) struct ClockOffset {
     bounds: Option<Bounds>,
-    distrusted_until: Duration,
+    untrusted_until: Duration,
 }
 
 /// Salla's clock minus our monotonic one, in seconds.
@@ -111,7 +111,7 @@ struct Bounds {
     at: Duration,
 }
 
-impl ServerClock {
+impl ClockOffset {
     /// Takes in the `Date` of an answer.
     pub(super) fn observe(&mut self, date_epoch: i64, sent: Duration, received: Duration) {
         let sample = Bounds {
@@ -124,7 +124,7 @@ impl ServerClock {
 
     /// Takes in that Salla's clock had not reached `epoch` when it dealt with a
     /// request sent then.
-    pub(super) fn not_yet(&mut self, epoch: i64, sent: Duration, received: Duration) {
+    pub(super) fn observe_not_reached(&mut self, epoch: i64, sent: Duration, received: Duration) {
         let sample = Bounds {
             low: f64::NEG_INFINITY,
             high: epoch as f64 - sent.as_secs_f64(),
@@ -137,8 +137,8 @@ impl ServerClock {
 
     /// The moment of our clock at which Salla's has certainly reached `epoch`;
     /// `None` as long as nothing is certain.
-    pub(super) fn certainly_at(&self, epoch: i64, now: Duration) -> Option<Duration> {
-        if now < self.distrusted_until {
+    pub(super) fn local_time_after(&self, epoch: i64, now: Duration) -> Option<Duration> {
+        if now < self.untrusted_until {
             return None;
         }
         let bounds = self.bounds?.widened(now);
@@ -167,7 +167,7 @@ impl ServerClock {
             // Somebody set a clock, or `Date` is written by another machine than the
             // one that counts: begin anew, and rely on nothing for a while.
             self.bounds = sample.low.is_finite().then_some(sample);
-            self.distrusted_until = sample.at + DISTRUST;
+            self.untrusted_until = sample.at + UNTRUSTED_FOR;
         }
     }
 }
@@ -238,21 +238,21 @@ mod tests {
     /// Salla's clock shows `local + OFFSET`.
     const OFFSET: f64 = 1_750_000_000.4;
 
-    fn answer(clock: &mut ServerClock, sent: f64) {
+    fn answer(clock: &mut ClockOffset, sent: f64) {
         let received = sent + 0.1;
         let date = (sent + 0.05 + OFFSET).floor() as i64;
         clock.observe(date, at(sent), at(received));
     }
 
     #[test]
-    fn many_answers_tell_the_time_to_within_a_latency() {
-        let mut clock = ServerClock::default();
-        assert_eq!(clock.certainly_at(1_750_000_060, at(1.0)), None);
+    fn many_responses_bound_the_clock_offset_to_within_a_latency() {
+        let mut clock = ClockOffset::default();
+        assert_eq!(clock.local_time_after(1_750_000_060, at(1.0)), None);
         for request in 0..50 {
             answer(&mut clock, f64::from(request) * 1.02);
         }
         let reset = clock
-            .certainly_at(1_750_000_060, at(51.0))
+            .local_time_after(1_750_000_060, at(51.0))
             .unwrap()
             .as_secs_f64();
         let truth = 1_750_000_060.0 - OFFSET;
@@ -264,16 +264,16 @@ mod tests {
 
     #[test]
     fn a_contradiction_makes_it_uncertain_for_a_while() {
-        let mut clock = ServerClock::default();
+        let mut clock = ClockOffset::default();
         answer(&mut clock, 1.0);
         clock.observe(1_760_000_000, at(2.0), at(2.1));
-        assert_eq!(clock.certainly_at(1_760_000_060, at(3.0)), None);
-        assert!(clock.certainly_at(1_760_000_060, at(303.0)).is_some());
+        assert_eq!(clock.local_time_after(1_760_000_060, at(3.0)), None);
+        assert!(clock.local_time_after(1_760_000_060, at(303.0)).is_some());
     }
 
     #[test]
     fn a_date_says_how_far_the_clocks_are_apart() {
-        let mut clock = ServerClock::default();
+        let mut clock = ClockOffset::default();
         assert_eq!(clock.ahead_of(OFFSET, at(1.0)), None);
         answer(&mut clock, 1.0);
         for ahead in [0.0, 10_800.0, -172_800.0] {
@@ -287,9 +287,9 @@ mod tests {
 
     #[test]
     fn a_reset_that_had_not_come_refutes_a_date_that_is_ahead() {
-        let mut clock = ServerClock::default();
+        let mut clock = ClockOffset::default();
         answer(&mut clock, 1.0);
-        clock.not_yet(1_749_999_000, at(1.0), at(1.1));
-        assert_eq!(clock.certainly_at(1_749_999_000, at(2.0)), None);
+        clock.observe_not_reached(1_749_999_000, at(1.0), at(1.1));
+        assert_eq!(clock.local_time_after(1_749_999_000, at(2.0)), None);
     }
 }

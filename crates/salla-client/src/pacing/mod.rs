@@ -2,10 +2,10 @@
 //!
 //! [`Pacer`] is the rule book: a state machine without I/O, clock or lock. It is told
 //! the time, what was sent and what came back, and says whether the next request may
-//! go now, at a given time, or only after an answer. [`Budget`] makes it something to
+//! go now, at a given time, or only after an answer. [`RateLimiter`] makes it something to
 //! wait for.
 //!
-//! [`Budget`]: crate::admission::Budget
+//! [`RateLimiter`]: crate::admission::RateLimiter
 //!
 //! What Salla says of its budget (docs/salla-api.md#rate-limits, docs.salla.dev/421125m0)
 //! leaves open how it is counted, so the rules rest only on what holds for every reading:
@@ -41,4 +41,6 @@ mod trickle;
 
 pub use headers::RateHeaders;
 pub use pacer::Pacer;
-pub use settings::{Class, Outcome, PacerSettings, PermitId, Verdict, WithoutHeaders};
+pub use settings::{
+    LatencyClass, NoHeadersPolicy, PacerSettings, PermitDecision, PermitId, ResponseOutcome,
+};

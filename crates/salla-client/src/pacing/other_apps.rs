@@ -13,26 +13,26 @@
 //! * We listen whether it is still there, which an exhausted budget would not tell.
 //!
 //! What is given up is thus the seconds after exhaustion, for as long as the other app
-//! keeps being seen and for [`MEMORY`] longer; the budget itself is used to the full.
+//! keeps being seen and for [`REMEMBERED_FOR`] longer; the budget itself is used to the full.
 //! What cannot be helped is the refusal from which we learn of an app that has stayed
 //! out of sight until then, because it sent nothing while there was budget left.
 //!
-//! Listening: most of a window is spent at once. Of the rest one request goes at a time, each
-//! twice as far into the window as the one before, so that their answers show whether
+//! Listening: most of a period is spent at once. Of the rest one request goes at a time, each
+//! twice as far into the period as the one before, so that their answers show whether
 //! another app has spent anything meanwhile; and what is then left goes shortly before
 //! the reset. This costs nothing, since the requests go in any case, and the doubling
 //! makes it safe: as long as nobody was heard for a while, it is unlikely that as much
 //! as is left was spent in a while more. Once the other app has shown itself, there is
-//! nothing more to be learnt in this window, and the rest is spent at once.
+//! nothing more to be learnt in this period, and the rest is spent at once.
 
 use std::time::Duration;
 
-use super::period::Window;
-use super::settings::{Decision, Mode};
+use super::period::BudgetPeriod;
+use super::settings::{SendDecision, SendMode};
 
 /// For so long after it was last seen another app is expected back: two rounds of a job
 /// that runs every five minutes, so that one of them may go unseen.
-const MEMORY: Duration = Duration::from_secs(11 * 60);
+const REMEMBERED_FOR: Duration = Duration::from_secs(11 * 60);
 
 /// The speed of another app that has not been seen again is forgotten by half in so
 /// many seconds.
@@ -43,27 +43,27 @@ const HALF_LIFE: f64 = 300.0;
 const DEVIATIONS: f64 = 3.0;
 
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Others {
-    last: Option<Sighting>,
+pub(super) struct OtherApps {
+    last: Option<Observation>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Sighting {
+struct Observation {
     at: Duration,
     /// Requests a second.
     rate: f64,
 }
 
-impl Others {
+impl OtherApps {
     /// Another app sent requests, about so many a second.
     pub(super) fn seen(&mut self, now: Duration, rate: f64) {
         let rate = rate.max(self.rate(now));
-        self.last = Some(Sighting { at: now, rate });
+        self.last = Some(Observation { at: now, rate });
     }
 
-    pub(super) fn are_about(&self, now: Duration) -> bool {
+    pub(super) fn are_active(&self, now: Duration) -> bool {
         self.last
-            .is_some_and(|last| now.saturating_sub(last.at) < MEMORY)
+            .is_some_and(|last| now.saturating_sub(last.at) < REMEMBERED_FOR)
     }
 
     /// How many requests a second the other app was last seen to send.
@@ -76,7 +76,7 @@ impl Others {
 
     /// How many requests an app of this speed may send while one of ours is on its way
     /// and back; never less than one.
-    pub(super) fn within(rate: f64, round_trip: Duration) -> usize {
+    pub(super) fn requests_within(rate: f64, round_trip: Duration) -> usize {
         let mean = rate * round_trip.as_secs_f64();
         1 + (mean + DEVIATIONS * mean.sqrt()).ceil() as usize
     }
@@ -84,67 +84,67 @@ impl Others {
 
 /// Kept back for listening: more than another app is likely to take unseen, so that
 /// those of our requests that listen find something left.
-const LISTENING: usize = 40;
+const SAMPLING_RESERVE: usize = 40;
 
 /// Neither listening nor caution takes more than this part of the limit.
-const MOST_KEPT: u32 = 3;
+const MAX_KEPT_PART: u32 = 3;
 
 /// So long before the reset is certain the rest has arrived: the reset may be a second
 /// earlier than is certain, and ways may be unequal.
-const LAST_CALL: Duration = Duration::from_secs(2);
+const FINAL_BURST: Duration = Duration::from_secs(2);
 
 /// What is left is taken as it was told for so long; then one request goes alone.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// The first listening request goes no earlier into the window.
-const FIRST: Duration = Duration::from_secs(1);
+/// The first listening request goes no earlier into the period.
+const FIRST_SAMPLE: Duration = Duration::from_secs(1);
 
 /// How to spend the budget of a period beside other apps, which may have to be noticed first.
 #[derive(Debug)]
 pub(super) struct Sampling<'a> {
-    pub(super) window: &'a Window,
-    pub(super) others: &'a Others,
+    pub(super) period: &'a BudgetPeriod,
+    pub(super) other_apps: &'a OtherApps,
     /// Another app was seen, or must be suspected after too many refusals.
     pub(super) is_careful: bool,
     /// The one request a second after exhaustion could be ours.
-    pub(super) may_overflow: bool,
+    pub(super) may_trickle: bool,
     pub(super) in_flight: usize,
     pub(super) last_sent: Option<Duration>,
     pub(super) round_trip: Duration,
     /// When the reset is certain.
     pub(super) reset: Duration,
     /// What a request that keeps its distance to the last one would have to do.
-    pub(super) burst: Decision,
+    pub(super) burst: SendDecision,
 }
 
 impl Sampling<'_> {
-    pub(super) fn decide(&self, now: Duration) -> Decision {
-        let left = (self.window.lowest as usize).saturating_sub(self.in_flight);
-        let most = (self.window.limit / MOST_KEPT) as usize;
+    pub(super) fn decide(&self, now: Duration) -> SendDecision {
+        let left = (self.period.lowest as usize).saturating_sub(self.in_flight);
+        let most = (self.period.limit / MAX_KEPT_PART) as usize;
         let reserve = self.reserve(now).min(most);
         if left <= reserve {
-            return Decision::Until(self.reset);
+            return SendDecision::Until(self.reset);
         }
-        if left > LISTENING.min(most) || !self.listens() {
+        if left > SAMPLING_RESERVE.min(most) || !self.should_sample() {
             return self.burst(now);
         }
-        let last_call = self.last_call(left);
-        let next = self.listens_next();
-        if now >= last_call {
+        let final_burst_at = self.final_burst_at(left);
+        let next = self.next_sample_at();
+        if now >= final_burst_at {
             self.burst(now)
         } else if now >= next {
-            self.alone(Decision::Go(Mode::Burst))
+            self.alone(SendDecision::Send(SendMode::Burst))
         } else {
-            Decision::Until(next.min(last_call))
+            SendDecision::Until(next.min(final_burst_at))
         }
     }
 
     /// When the rest must go: one request alone, then as many at a time as have been in
-    /// flight in this window before.
-    fn last_call(&self, left: usize) -> Duration {
-        let rounds = 1 + left.div_ceil(self.window.busiest.max(1));
+    /// flight in this period before.
+    fn final_burst_at(&self, left: usize) -> Duration {
+        let rounds = 1 + left.div_ceil(self.period.busiest.max(1));
         let takes = self.round_trip * rounds as u32;
-        self.reset.saturating_sub(LAST_CALL + takes)
+        self.reset.saturating_sub(FINAL_BURST + takes)
     }
 
     /// What another app may have taken since the last answer and may yet take before
@@ -153,32 +153,32 @@ impl Sampling<'_> {
         if !self.is_careful {
             return 0;
         }
-        let known = self.others.rate(now);
-        let rate = if self.window.shows_others() {
-            self.window.rate_of_others(now).max(known)
+        let known = self.other_apps.rate(now);
+        let rate = if self.period.has_other_apps() {
+            self.period.rate_of_other_apps(now).max(known)
         } else {
-            self.window.highest_unseen_rate().min(known)
+            self.period.highest_unseen_rate().min(known)
         };
-        let unknown = now.saturating_sub(self.window.told_at) + self.round_trip;
-        Others::within(rate, unknown)
+        let unknown = now.saturating_sub(self.period.reported_at) + self.round_trip;
+        OtherApps::requests_within(rate, unknown)
     }
 
     /// Whether something is to be learnt by listening: the seconds after exhaustion
-    /// could be ours again, and this window has not shown another app yet.
-    fn listens(&self) -> bool {
-        self.may_overflow && !self.window.shows_others()
+    /// could be ours again, and this period has not shown another app yet.
+    fn should_sample(&self) -> bool {
+        self.may_trickle && !self.period.has_other_apps()
     }
 
-    /// Twice as far into the window as the last request.
-    fn listens_next(&self) -> Duration {
+    /// Twice as far into the period as the last request.
+    fn next_sample_at(&self) -> Duration {
         let last = self.last_sent.unwrap_or_default();
-        let begun = self.window.seen_at;
-        begun + (last.saturating_sub(begun) * 2).max(FIRST)
+        let begun = self.period.seen_at;
+        begun + (last.saturating_sub(begun) * 2).max(FIRST_SAMPLE)
     }
 
     /// What was told a while ago may have been spent by others since.
-    fn burst(&self, now: Duration) -> Decision {
-        let fresh = now <= self.window.told_at + FRESH + self.round_trip;
+    fn burst(&self, now: Duration) -> SendDecision {
+        let fresh = now <= self.period.reported_at + FRESH + self.round_trip;
         if fresh {
             self.burst
         } else {
@@ -186,11 +186,11 @@ impl Sampling<'_> {
         }
     }
 
-    fn alone(&self, decision: Decision) -> Decision {
+    fn alone(&self, decision: SendDecision) -> SendDecision {
         if self.in_flight == 0 {
             decision
         } else {
-            Decision::AfterAnswer
+            SendDecision::AfterResponse
         }
     }
 }
@@ -205,11 +205,11 @@ mod tests {
 
     #[test]
     fn it_is_expected_back_for_eleven_minutes_and_its_speed_fades() {
-        let mut others = Others::default();
-        assert!(!others.are_about(s(0)));
+        let mut others = OtherApps::default();
+        assert!(!others.are_active(s(0)));
         others.seen(s(100), 2.0);
-        assert!(others.are_about(s(100)) && others.are_about(s(759)));
-        assert!(!others.are_about(s(760)));
+        assert!(others.are_active(s(100)) && others.are_active(s(759)));
+        assert!(!others.are_active(s(760)));
         assert!((others.rate(s(400)) - 1.0).abs() < 1e-9);
         others.seen(s(400), 0.25);
         assert!((others.rate(s(400)) - 1.0).abs() < 1e-9, "the faster rules");
@@ -221,7 +221,11 @@ mod tests {
     fn what_may_come_within_a_round_trip_is_rarely_exceeded() {
         let round_trip = Duration::from_millis(250);
         for (rate, expected) in [(0.0, 1), (0.05, 2), (1.0, 3), (4.0, 5), (36.0, 19)] {
-            assert_eq!(Others::within(rate, round_trip), expected, "{rate}/s");
+            assert_eq!(
+                OtherApps::requests_within(rate, round_trip),
+                expected,
+                "{rate}/s"
+            );
         }
     }
 }

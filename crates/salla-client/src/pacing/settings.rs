@@ -6,11 +6,11 @@ use domain::plan::{CUSTOMERS_PER_WINDOW, CUSTOMERS_WINDOW_SECONDS};
 
 /// What to do when answers carry no rate headers at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WithoutHeaders {
+pub enum NoHeadersPolicy {
     /// Spread the prior limit evenly; one request a second where there is none.
     EvenSpacing,
-    /// Send the prior limit at once, then wait until it has aged by one window.
-    CountedWindow,
+    /// Send the prior limit at once, then wait until it has aged by one period.
+    CountedPeriod,
     /// Whoever sends no headers has no limit.
     Unlimited,
 }
@@ -18,15 +18,15 @@ pub enum WithoutHeaders {
 #[derive(Clone, Debug)]
 pub struct PacerSettings {
     /// The documented limit of the plan, until an answer says better.
-    pub prior_limit: Option<u32>,
+    pub documented_limit: Option<u32>,
     /// Share of the budget that is ours, in (0, 1]. Below 1 the requests after
     /// exhaustion are left to the shop's other software.
     pub share: f64,
     /// How long Salla counts before it starts again.
-    pub window: Duration,
+    pub period: Duration,
     /// Whether one request a second goes on after exhaustion.
-    pub overflow: bool,
-    pub without_headers: WithoutHeaders,
+    pub trickle: bool,
+    pub without_headers: NoHeadersPolicy,
     /// Nothing is sent before this moment of the monotonic clock: a process that
     /// died a moment ago may have used up the current second.
     pub not_before: Option<Duration>,
@@ -34,13 +34,13 @@ pub struct PacerSettings {
 
 impl PacerSettings {
     /// The budget of one shop (docs.salla.dev/421125m0).
-    pub fn shop(prior_limit: Option<u32>, share: f64) -> Self {
+    pub fn shop(documented_limit: Option<u32>, share: f64) -> Self {
         Self {
-            prior_limit,
+            documented_limit,
             share: share.clamp(0.01, 1.0),
-            window: Duration::from_secs(60),
-            overflow: share >= 1.0,
-            without_headers: WithoutHeaders::EvenSpacing,
+            period: Duration::from_secs(60),
+            trickle: share >= 1.0,
+            without_headers: NoHeadersPolicy::EvenSpacing,
             not_before: None,
         }
     }
@@ -49,30 +49,30 @@ impl PacerSettings {
     /// address, without the one request a second (docs/salla-api.md#rate-limits, change log 2.9.1).
     pub fn customers() -> Self {
         Self {
-            prior_limit: u32::try_from(CUSTOMERS_PER_WINDOW).ok(),
+            documented_limit: u32::try_from(CUSTOMERS_PER_WINDOW).ok(),
             share: 1.0,
-            window: Duration::from_secs(CUSTOMERS_WINDOW_SECONDS),
-            overflow: false,
-            without_headers: WithoutHeaders::CountedWindow,
+            period: Duration::from_secs(CUSTOMERS_WINDOW_SECONDS),
+            trickle: false,
+            without_headers: NoHeadersPolicy::CountedPeriod,
             not_before: None,
         }
     }
 
     /// How long one of our own requests is counted. Where nothing but our counting
     /// keeps the limit, a second more makes up for unequal ways to Salla.
-    pub(super) fn counted_window(&self) -> Duration {
+    pub(super) fn counted_period(&self) -> Duration {
         match self.without_headers {
-            WithoutHeaders::CountedWindow => self.window + Duration::from_secs(1),
-            WithoutHeaders::EvenSpacing | WithoutHeaders::Unlimited => self.window,
+            NoHeadersPolicy::CountedPeriod => self.period + Duration::from_secs(1),
+            NoHeadersPolicy::EvenSpacing | NoHeadersPolicy::Unlimited => self.period,
         }
     }
 }
 
-/// A kind of request whose answers take about equally long; at most [`Class::COUNT`].
+/// A kind of request whose answers take about equally long; at most [`LatencyClass::COUNT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Class(pub u8);
+pub struct LatencyClass(pub u8);
 
-impl Class {
+impl LatencyClass {
     pub const COUNT: usize = 10;
 
     pub(crate) fn index(self) -> usize {
@@ -82,11 +82,11 @@ impl Class {
 
 /// How a request ended, as far as pacing is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ResponseOutcome {
     /// Salla dealt with it, whatever the answer was.
-    Ok,
+    Accepted,
     /// Salla dealt with it, but the headers speak of another budget.
-    Elsewhere,
+    CountedElsewhere,
     /// 429.
     Throttled,
     /// 403 as a temporary block after over-use (docs.salla.dev/421123m0).
@@ -101,9 +101,9 @@ pub struct PermitId(pub(super) u64);
 
 /// What to do with the next request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PermitDecision {
     /// Send it now.
-    Go(PermitId),
+    Granted(PermitId),
     /// Ask again then, or when an answer has come.
     WaitUntil(Duration),
     /// Ask again when a request that was permitted is sent, answered or dropped.
@@ -111,30 +111,30 @@ pub enum Verdict {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(super) enum SendMode {
     /// The first of a process, or of a time after a refusal.
-    Alone,
+    Solo,
     /// Within what is left.
     Burst,
     /// The one request a second after exhaustion.
-    Overflow,
+    Trickle,
     /// The first after a reset.
-    Probe,
+    AfterReset,
 }
 
 /// A request that was permitted and has not ended.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Flight {
+pub(super) struct InFlight {
     pub(super) id: PermitId,
-    pub(super) class: Class,
-    pub(super) mode: Mode,
+    pub(super) class: LatencyClass,
+    pub(super) mode: SendMode,
     pub(super) sent: Option<Duration>,
 }
 
 /// The same before the permit exists.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Decision {
-    Go(Mode),
+pub(super) enum SendDecision {
+    Send(SendMode),
     Until(Duration),
-    AfterAnswer,
+    AfterResponse,
 }

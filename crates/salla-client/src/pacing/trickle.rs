@@ -20,20 +20,20 @@
 
 use std::time::Duration;
 
-use super::arrival::Lateness;
+use super::arrival::ArrivalDelays;
 
 const SECOND: f64 = 1.0;
-const LEAST_MARGIN: f64 = 0.02;
-const MOST_MARGIN: f64 = 0.5;
-/// Where requests are known to arrive less than [`LEAST_MARGIN`] late, the margin need not
+const MIN_MARGIN: f64 = 0.02;
+const MAX_MARGIN: f64 = 0.5;
+/// Where requests are known to arrive less than [`MIN_MARGIN`] late, the margin need not
 /// make up for ways that were not seen.
-const MARGIN_OF_EQUAL_WAYS: f64 = 0.25;
+const MARGIN_OF_EQUAL_DELAYS: f64 = 0.25;
 /// Halves the margin in about 7,000 requests.
 const MARGIN_FADING: f64 = 0.9999;
 
 /// No request is assumed to have been on the way for longer.
-const MOST_DELAY: f64 = 1.0;
-const LEAST_TRUST_IN_DELAY: f64 = 0.1;
+const MAX_DELAY: f64 = 1.0;
+const MIN_TRUST_IN_DELAY: f64 = 0.1;
 const CLEAN_REQUESTS_PER_STEP: u32 = 200;
 const STEP: f64 = 0.8;
 /// After a refusal the next steps wait for so many requests.
@@ -43,12 +43,12 @@ const FROZEN_REQUESTS: u32 = 20_000;
 const PRICE: i64 = 10_000;
 
 #[derive(Debug)]
-pub(super) struct Overflow {
+pub(super) struct Trickle {
     margin: f64,
     /// Which part of a possible delay is waited out.
     caution: f64,
     /// What the order of arrivals has proven, and whether that is relied on.
-    pub(super) lateness: Lateness,
+    pub(super) arrival_delays: ArrivalDelays,
     trusts_order: bool,
     /// So many accepted requests until it is lowered.
     until_step: u32,
@@ -58,12 +58,12 @@ pub(super) struct Overflow {
     unexplained: i64,
 }
 
-impl Overflow {
+impl Trickle {
     pub(super) fn new() -> Self {
         Self {
-            margin: LEAST_MARGIN,
+            margin: MIN_MARGIN,
             caution: 1.0,
-            lateness: Lateness::default(),
+            arrival_delays: ArrivalDelays::default(),
             trusts_order: true,
             until_step: CLEAN_REQUESTS_PER_STEP,
             credit: PRICE,
@@ -72,7 +72,7 @@ impl Overflow {
     }
 
     /// Whether all refusals so far are paid for.
-    pub(super) fn is_paid(&self) -> bool {
+    pub(super) fn is_in_credit(&self) -> bool {
         self.credit >= 0
     }
 
@@ -82,8 +82,8 @@ impl Overflow {
 
     /// From one arrival to the next.
     pub(super) fn spacing(&self) -> Duration {
-        let part = match self.ways_are_equal() {
-            true => MARGIN_OF_EQUAL_WAYS,
+        let part = match self.delays_are_equal() {
+            true => MARGIN_OF_EQUAL_DELAYS,
             false => 1.0,
         };
         Duration::from_secs_f64(SECOND + self.margin * part)
@@ -91,50 +91,50 @@ impl Overflow {
 
     /// How much of `excess` a request may really have been late.
     pub(super) fn delay(&self, excess: f64) -> Duration {
-        Duration::from_secs_f64(self.believed(excess))
+        Duration::from_secs_f64(self.assumed(excess))
     }
 
-    fn believed(&self, excess: f64) -> f64 {
+    fn assumed(&self, excess: f64) -> f64 {
         let possible = match self.trusts_order {
-            true => self.lateness.of(excess),
+            true => self.arrival_delays.of(excess),
             false => excess,
         };
-        possible.min(excess * self.caution).clamp(0.0, MOST_DELAY)
+        possible.min(excess * self.caution).clamp(0.0, MAX_DELAY)
     }
 
     /// The same of a request whose answer was no later than is ordinary.
-    fn least_believed(&self, excess: f64) -> f64 {
-        let proven = self.lateness.proven().filter(|_| self.trusts_order);
+    fn min_assumed(&self, excess: f64) -> f64 {
+        let proven = self.arrival_delays.proven().filter(|_| self.trusts_order);
         proven
             .map_or(excess, |late| late.min(excess))
             .min(excess * self.caution)
     }
 
-    fn ways_are_equal(&self) -> bool {
-        let proven = self.lateness.proven().filter(|_| self.trusts_order);
-        proven.is_some_and(|late| late < LEAST_MARGIN)
+    fn delays_are_equal(&self) -> bool {
+        let proven = self.arrival_delays.proven().filter(|_| self.trusts_order);
+        proven.is_some_and(|late| late < MIN_MARGIN)
     }
 
     pub(super) fn longest_delay(&self) -> Duration {
-        Duration::from_secs_f64(MOST_DELAY)
+        Duration::from_secs_f64(MAX_DELAY)
     }
 
     /// A request went well, whether or not the budget was exhausted.
-    pub(super) fn earn(&mut self) {
+    pub(super) fn record_success(&mut self) {
         self.credit = (self.credit + 1).min(PRICE);
     }
 
     /// A request was refused that others may have to do with.
-    pub(super) fn charge(&mut self) {
+    pub(super) fn record_refusal(&mut self) {
         self.credit -= PRICE;
     }
 
     pub(super) fn accepted(&mut self) {
-        self.margin = (self.margin * MARGIN_FADING).max(LEAST_MARGIN);
+        self.margin = (self.margin * MARGIN_FADING).max(MIN_MARGIN);
         self.until_step -= 1;
         if self.until_step == 0 {
             self.until_step = CLEAN_REQUESTS_PER_STEP;
-            self.caution = (self.caution * STEP).max(LEAST_TRUST_IN_DELAY);
+            self.caution = (self.caution * STEP).max(MIN_TRUST_IN_DELAY);
             self.trusts_order = true;
         }
     }
@@ -145,22 +145,22 @@ impl Overflow {
     /// double, until the reason is known.
     pub(super) fn refused(&mut self, excess: f64) -> bool {
         // Half the margin, because the fastest way may be faster than we have seen.
-        let doubt = excess - self.least_believed(excess);
-        let gambled = self.ways_are_equal() || doubt > LEAST_MARGIN / 2.0;
-        self.margin = (self.margin * 2.0).min(MOST_MARGIN);
+        let doubt = excess - self.min_assumed(excess);
+        let gambled = self.delays_are_equal() || doubt > MIN_MARGIN / 2.0;
+        self.margin = (self.margin * 2.0).min(MAX_MARGIN);
         self.caution = 1.0;
         self.trusts_order = false;
         self.until_step = FROZEN_REQUESTS;
-        self.charge();
+        self.record_refusal();
         if !gambled {
-            self.charge();
+            self.record_refusal();
             self.unexplained += 1;
         }
         gambled
     }
 
     /// Another app was seen; whatever was refused, was refused for its sake.
-    pub(super) fn explain(&mut self) {
+    pub(super) fn refund_unexplained(&mut self) {
         let repaid = PRICE * std::mem::take(&mut self.unexplained);
         self.credit = (self.credit + repaid).min(PRICE);
     }
@@ -170,88 +170,88 @@ impl Overflow {
 mod tests {
     use super::*;
 
-    fn earn(overflow: &mut Overflow, requests: i64) {
+    fn record_success(trickle: &mut Trickle, requests: i64) {
         for _ in 0..requests {
-            overflow.earn();
+            trickle.record_success();
         }
     }
 
     #[test]
     fn a_refusal_of_our_own_doing_is_on_credit_once_in_ten_thousand() {
-        let mut overflow = Overflow::new();
+        let mut trickle = Trickle::new();
         for _ in 0..CLEAN_REQUESTS_PER_STEP {
-            overflow.accepted();
+            trickle.accepted();
         }
         assert!(
-            overflow.refused(0.5),
+            trickle.refused(0.5),
             "a fifth of half a second was not waited out"
         );
-        assert!(overflow.is_paid());
-        assert!(!overflow.refused(0.5), "now all of it was");
-        assert!(!overflow.is_paid());
+        assert!(trickle.is_in_credit());
+        assert!(!trickle.refused(0.5), "now all of it was");
+        assert!(!trickle.is_in_credit());
     }
 
     #[test]
     fn an_unexplained_refusal_costs_double_until_it_is_explained() {
-        let mut overflow = Overflow::new();
-        assert!(!overflow.refused(0.0));
-        earn(&mut overflow, PRICE - 1);
-        assert!(!overflow.is_paid());
-        overflow.earn();
-        assert!(overflow.is_paid());
-        assert!(!overflow.refused(0.0));
-        assert!(!overflow.is_paid());
-        overflow.explain();
-        assert!(overflow.is_paid());
-        overflow.charge();
-        overflow.explain();
-        assert!(!overflow.is_paid(), "explained once, repaid once");
+        let mut trickle = Trickle::new();
+        assert!(!trickle.refused(0.0));
+        record_success(&mut trickle, PRICE - 1);
+        assert!(!trickle.is_in_credit());
+        trickle.record_success();
+        assert!(trickle.is_in_credit());
+        assert!(!trickle.refused(0.0));
+        assert!(!trickle.is_in_credit());
+        trickle.refund_unexplained();
+        assert!(trickle.is_in_credit());
+        trickle.record_refusal();
+        trickle.refund_unexplained();
+        assert!(!trickle.is_in_credit(), "explained once, repaid once");
     }
 
     #[test]
     fn no_more_than_one_refusal_is_ever_on_credit() {
-        let mut overflow = Overflow::new();
-        earn(&mut overflow, 5 * PRICE);
-        overflow.charge();
-        assert!(overflow.is_paid());
-        overflow.charge();
-        assert!(!overflow.is_paid());
+        let mut trickle = Trickle::new();
+        record_success(&mut trickle, 5 * PRICE);
+        trickle.record_refusal();
+        assert!(trickle.is_in_credit());
+        trickle.record_refusal();
+        assert!(!trickle.is_in_credit());
     }
 
     #[test]
     fn the_margin_doubles_after_a_refusal_and_fades() {
-        let mut overflow = Overflow::new();
-        assert_eq!(overflow.margin(), Duration::from_millis(20));
-        assert_eq!(overflow.spacing(), Duration::from_millis(1_020));
+        let mut trickle = Trickle::new();
+        assert_eq!(trickle.margin(), Duration::from_millis(20));
+        assert_eq!(trickle.spacing(), Duration::from_millis(1_020));
         for doubled in [40, 80, 160, 320, 500, 500] {
-            overflow.refused(0.0);
-            assert_eq!(overflow.margin(), Duration::from_millis(doubled));
+            trickle.refused(0.0);
+            assert_eq!(trickle.margin(), Duration::from_millis(doubled));
         }
         for _ in 0..7_000 {
-            overflow.accepted();
+            trickle.accepted();
         }
-        let faded = overflow.margin().as_secs_f64();
+        let faded = trickle.margin().as_secs_f64();
         assert!((0.24..0.26).contains(&faded), "{faded}");
     }
 
     #[test]
     fn a_possible_delay_is_believed_a_little_less_every_two_hundred_requests() {
-        let mut overflow = Overflow::new();
-        assert_eq!(overflow.delay(0.5), Duration::from_millis(500));
-        assert_eq!(overflow.delay(3.0), overflow.longest_delay());
+        let mut trickle = Trickle::new();
+        assert_eq!(trickle.delay(0.5), Duration::from_millis(500));
+        assert_eq!(trickle.delay(3.0), trickle.longest_delay());
         for _ in 0..CLEAN_REQUESTS_PER_STEP {
-            assert_eq!(overflow.delay(0.5), Duration::from_millis(500));
-            overflow.accepted();
+            assert_eq!(trickle.delay(0.5), Duration::from_millis(500));
+            trickle.accepted();
         }
-        assert_eq!(overflow.delay(0.5), Duration::from_millis(400));
+        assert_eq!(trickle.delay(0.5), Duration::from_millis(400));
         for _ in 0..100 * CLEAN_REQUESTS_PER_STEP {
-            overflow.accepted();
+            trickle.accepted();
         }
-        assert_eq!(overflow.delay(0.5), Duration::from_millis(50));
-        overflow.refused(0.0);
+        assert_eq!(trickle.delay(0.5), Duration::from_millis(50));
+        trickle.refused(0.0);
         for _ in 0..FROZEN_REQUESTS - 1 {
-            overflow.accepted();
+            trickle.accepted();
         }
-        assert_eq!(overflow.delay(0.5), Duration::from_millis(500));
+        assert_eq!(trickle.delay(0.5), Duration::from_millis(500));
     }
 }

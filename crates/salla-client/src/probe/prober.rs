@@ -9,12 +9,12 @@ use serde_json::Value;
 use super::Finding;
 use crate::envelope::split_list;
 use crate::lenient::readable;
-use crate::pacing::{Class, RateHeaders};
+use crate::pacing::{LatencyClass, RateHeaders};
 use crate::request::{ApiRequest, Requester};
 use crate::translate;
 
 /// Answers of all kinds; how long they take matters to nobody here.
-const CLASS: Class = Class(9);
+const CLASS: LatencyClass = LatencyClass(9);
 
 pub(super) struct Surveyor<'a> {
     pub(super) requester: &'a Requester,

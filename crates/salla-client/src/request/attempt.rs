@@ -18,9 +18,9 @@ use url::Url;
 
 use super::{ApiRequest, AttemptError};
 use crate::admission::{BudgetPermits, Slot};
-use crate::classify::{Verdict, classify, retry_after};
+use crate::classify::{ResponseKind, classify, retry_after};
 use crate::oauth::endpoint;
-use crate::pacing::{Class, Outcome, RateHeaders};
+use crate::pacing::{LatencyClass, RateHeaders, ResponseOutcome};
 use crate::tokens::AccessToken;
 
 /// No error that Salla writes comes near this, and what another host writes in its place is
@@ -36,7 +36,7 @@ pub(super) struct Attempt {
 }
 
 pub(super) struct HttpResponse {
-    pub(super) verdict: Verdict,
+    pub(super) kind: ResponseKind,
     pub(super) status: u16,
     pub(super) headers: RateHeaders,
     /// As far as it may be repeated.
@@ -71,11 +71,11 @@ impl Exchange<'_> {
         let response = within(self.clock, self.timeout, receiving).await;
         let (status, headers, body) =
             response.ok_or_else(|| AttemptError::transient("no answer in time"))??;
-        let verdict = classify(status, &headers, &body, self.clock.now());
+        let kind = classify(status, &headers, &body, self.clock.now());
         // Whether a 403 is a block stands only in its body.
-        let outcome = match verdict {
-            Verdict::Blocked { .. } => Outcome::Blocked,
-            _ => Outcome::Ok,
+        let outcome = match kind {
+            ResponseKind::Blocked { .. } => ResponseOutcome::Blocked,
+            _ => ResponseOutcome::Accepted,
         };
         let rate_headers = self.rate_headers(&headers);
         lock(&budgets).answered(rate_headers, outcome);
@@ -90,7 +90,7 @@ impl Exchange<'_> {
             "answered"
         );
         Ok(HttpResponse {
-            verdict,
+            kind,
             status,
             headers: rate_headers,
             content_type: content_type(&headers),
@@ -188,12 +188,12 @@ impl Exchange<'_> {
 }
 
 /// What the budgets are reported as soon as the headers are there.
-fn outcome_by_status(status: u16) -> Option<Outcome> {
+fn outcome_by_status(status: u16) -> Option<ResponseOutcome> {
     match status {
-        429 => Some(Outcome::Throttled),
+        429 => Some(ResponseOutcome::Throttled),
         403 => None,
-        500..=599 => Some(Outcome::Failed),
-        _ => Some(Outcome::Ok),
+        500..=599 => Some(ResponseOutcome::Failed),
+        _ => Some(ResponseOutcome::Accepted),
     }
 }
 
@@ -250,21 +250,21 @@ impl<F: Fn()> Body for SendSignal<F> {
 /// How long the responses of each kind were of late, so that as much memory is taken for the
 /// next.
 #[derive(Debug, Default)]
-pub struct UsualSizes([AtomicUsize; Class::COUNT]);
+pub struct UsualSizes([AtomicUsize; LatencyClass::COUNT]);
 
 impl UsualSizes {
-    pub(super) fn of(&self, class: Class) -> usize {
+    pub(super) fn of(&self, class: LatencyClass) -> usize {
         self.slot(class).load(Ordering::Relaxed)
     }
 
     /// One long response among many short ones is soon forgotten.
-    pub(super) fn note(&self, class: Class, bytes: usize) {
+    pub(super) fn note(&self, class: LatencyClass, bytes: usize) {
         let slot = self.slot(class);
         let before = slot.load(Ordering::Relaxed);
         slot.store(bytes.max(before - before / 8), Ordering::Relaxed);
     }
 
-    fn slot(&self, class: Class) -> &AtomicUsize {
+    fn slot(&self, class: LatencyClass) -> &AtomicUsize {
         &self.0[class.index()]
     }
 }

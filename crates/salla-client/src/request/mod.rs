@@ -12,8 +12,8 @@ use importer::memory::Size;
 use tracing::Span;
 
 use crate::http;
-use crate::pacing::{Class, RateHeaders};
-use crate::retry::{RetryPolicy, Tries};
+use crate::pacing::{LatencyClass, RateHeaders};
+use crate::retry::{Backoff, RetryPolicy};
 pub use attempt::UsualSizes;
 pub use requester::Requester;
 
@@ -24,7 +24,7 @@ pub struct ApiRequest {
     pub description: String,
     pub path: String,
     pub query: Vec<(&'static str, String)>,
-    pub class: Class,
+    pub class: LatencyClass,
     /// Whether it also costs the budget of `/customers*`.
     pub customers: bool,
 }
@@ -49,7 +49,7 @@ pub fn store_info() -> ApiRequest {
         description: "asking for the shop".to_owned(),
         path: STORE_INFO.to_owned(),
         query: Vec::new(),
-        class: Class(0),
+        class: LatencyClass(0),
         customers: false,
     }
 }
@@ -91,7 +91,7 @@ pub struct RawResponse {
 
 /// What one request has been through.
 struct RequestState {
-    tries: Tries,
+    backoff: Backoff,
     /// Attempts so far, those that the retry policy does not count included.
     sent: u32,
     refreshes: u32,
@@ -106,7 +106,7 @@ struct RequestState {
 impl RequestState {
     fn new(retry: RetryPolicy) -> Self {
         Self {
-            tries: Tries::new(retry),
+            backoff: Backoff::new(retry),
             sent: 0,
             refreshes: 0,
             futile_refreshes: 0,

@@ -20,7 +20,7 @@ use super::{
     Versioned, endpoint_kind, not_accepted, store_info,
 };
 use crate::admission::{Admission, Demand, RequestPermit, keep_what_is_in_hand};
-use crate::classify::{RetryReason, Verdict, after_split};
+use crate::classify::{ResponseKind, RetryReason, classify_envelope_error};
 use crate::envelope::EnvelopeError;
 use crate::lenient::mend;
 use crate::retry::RetryPolicy;
@@ -149,12 +149,12 @@ impl Requester {
             let attempt = attempt.instrument(state.next_attempt()).await?;
             let took = self.clock.monotonic().saturating_sub(attempt.sent);
             if let Ok(response) = &attempt.outcome {
-                match &response.verdict {
-                    Verdict::Success
-                    | Verdict::Gone
-                    | Verdict::Invalid { .. }
-                    | Verdict::Forbidden
-                    | Verdict::ScopeMissing { .. } => {
+                match &response.kind {
+                    ResponseKind::Success
+                    | ResponseKind::Gone
+                    | ResponseKind::Invalid { .. }
+                    | ResponseKind::Forbidden
+                    | ResponseKind::ScopeMissing { .. } => {
                         return Ok(RawResponse {
                             status: response.status,
                             headers: response.headers,
@@ -162,13 +162,15 @@ impl Requester {
                             throttles,
                         });
                     }
-                    Verdict::Throttled { retry_after } => throttles.push(retry_after.is_some()),
-                    Verdict::RetryLater { .. }
-                    | Verdict::Blocked { .. }
-                    | Verdict::TokenRejected
-                    | Verdict::Unauthorised401Unknown
-                    | Verdict::Inactive
-                    | Verdict::Broken { .. } => {}
+                    ResponseKind::Throttled { retry_after } => {
+                        throttles.push(retry_after.is_some())
+                    }
+                    ResponseKind::RetryLater { .. }
+                    | ResponseKind::Blocked { .. }
+                    | ResponseKind::TokenRejected
+                    | ResponseKind::UnexplainedUnauthorized
+                    | ResponseKind::Inactive
+                    | ResponseKind::Malformed { .. } => {}
                 }
             }
             let read = |_: &[u8]| Ok(());
@@ -203,7 +205,7 @@ impl Requester {
             throttled: counters.throttled + counters.blocked,
             retries: self.retries.load(Ordering::Relaxed),
             token_refreshes: self.admission.tokens.refreshes(),
-            held_for: shop.held_for(),
+            held_for: shop.cooldown(),
             wait_of_successor: shop.wait_of_successor(),
             waits_for_customers: self.admission.waits_for_customers(),
         }
@@ -244,7 +246,7 @@ impl Requester {
         let outcome = Box::pin(exchange.run(budgets, &mut memory)).await;
         match &outcome {
             Ok(HttpResponse {
-                verdict: Verdict::Success,
+                kind: ResponseKind::Success,
                 body,
                 ..
             }) => {
@@ -278,7 +280,7 @@ impl Requester {
         let status = outcome.as_ref().ok().map(|response| response.status);
         metrics::request_ended(endpoint_kind(&request.path), status, took);
         match outcome {
-            Ok(response) if matches!(response.verdict, Verdict::Blocked { .. }) => {
+            Ok(response) if matches!(response.kind, ResponseKind::Blocked { .. }) => {
                 metrics::blocked();
             }
             Ok(_) => {}
@@ -306,27 +308,27 @@ impl Requester {
             Err(error) => return Ok(failed(error, None)),
             Ok(response) => response,
         };
-        let verdict = match response.verdict {
-            Verdict::Success => match read_or_mend(request, &response.body, read) {
+        let kind = match response.kind {
+            ResponseKind::Success => match read_or_mend(request, &response.body, read) {
                 Ok(value) => {
                     let version = attempt.version;
                     self.tokens_served.note(&attempt.token);
                     return Ok(AttemptOutcome::Done(Some(Versioned { value, version })));
                 }
-                Err(error) => match after_split(error) {
+                Err(error) => match classify_envelope_error(error) {
                     // Seen behind proxies that answer in Salla's place: worth a retry.
-                    Verdict::Broken { what } => {
+                    ResponseKind::Malformed { what } => {
                         return Ok(failed(AttemptError::Malformed(what), None));
                     }
-                    verdict => verdict,
+                    kind => kind,
                 },
             },
-            verdict => verdict,
+            kind => kind,
         };
-        match verdict {
-            Verdict::Gone => return Ok(AttemptOutcome::Done(None)),
-            Verdict::RetryLater {
-                why: RetryReason::NotJson,
+        match kind {
+            ResponseKind::Gone => return Ok(AttemptOutcome::Done(None)),
+            ResponseKind::RetryLater {
+                reason: RetryReason::NotJson,
                 retry_after,
             } => {
                 let error = AttemptError::NotJson {
@@ -339,38 +341,41 @@ impl Requester {
             _ => {}
         }
         // Boxed: it is rare, and every request that waits would reserve space for it.
-        let handled = self.handle_error(request, verdict, &attempt.token, state);
+        let handled = self.handle_error(request, kind, &attempt.token, state);
         Ok(AttemptOutcome::Retry(Box::pin(handled).await?))
     }
 
     async fn handle_error(
         &self,
         request: &ApiRequest,
-        verdict: Verdict,
+        kind: ResponseKind,
         token: &AccessToken,
         state: &mut RequestState,
     ) -> Result<Retry, Failure> {
-        match verdict {
-            Verdict::RetryLater { why, retry_after } => Ok(Retry::Failed(
-                AttemptError::Transient(why.to_string()),
+        match kind {
+            ResponseKind::RetryLater {
+                reason,
+                retry_after,
+            } => Ok(Retry::Failed(
+                AttemptError::Transient(reason.to_string()),
                 retry_after,
             )),
-            Verdict::Throttled { .. } => Ok(Retry::Throttled),
-            Verdict::Blocked { .. } => {
+            ResponseKind::Throttled { .. } => Ok(Retry::Throttled),
+            ResponseKind::Blocked { .. } => {
                 tracing::warn!(
                     what = request.description,
                     "Salla has blocked the app for a while (403)"
                 );
                 Ok(Retry::Throttled)
             }
-            Verdict::TokenRejected if state.refreshes >= UNQUESTIONED_REFRESHES => {
+            ResponseKind::TokenRejected if state.refreshes >= UNQUESTIONED_REFRESHES => {
                 self.diagnose_unauthorized(request, token, state).await
             }
-            Verdict::TokenRejected => self.refresh_token(token, state).await,
-            Verdict::Unauthorised401Unknown => {
+            ResponseKind::TokenRejected => self.refresh_token(token, state).await,
+            ResponseKind::UnexplainedUnauthorized => {
                 self.diagnose_unauthorized(request, token, state).await
             }
-            Verdict::ScopeMissing { scopes } => {
+            ResponseKind::ScopeMissing { scopes } => {
                 tracing::warn!(
                     what = request.description,
                     ?scopes,
@@ -378,15 +383,15 @@ impl Requester {
                 );
                 Err(Disconnection::ScopeMissing.into())
             }
-            Verdict::Inactive => Err(Disconnection::ShopInactive.into()),
-            Verdict::Forbidden => Err(Disconnection::Forbidden.into()),
-            Verdict::Invalid { code, fields, .. } => {
+            ResponseKind::Inactive => Err(Disconnection::ShopInactive.into()),
+            ResponseKind::Forbidden => Err(Disconnection::Forbidden.into()),
+            ResponseKind::Invalid { code, fields, .. } => {
                 Err(not_accepted(&request.description, code, &fields))
             }
-            Verdict::Broken { what } => Err(Failure::Broken {
+            ResponseKind::Malformed { what } => Err(Failure::Broken {
                 what: format!("{}: {what}", request.description),
             }),
-            Verdict::Success | Verdict::Gone => Err(Failure::Bug {
+            ResponseKind::Success | ResponseKind::Gone => Err(Failure::Bug {
                 what: format!("{}: an answer was judged twice", request.description),
             }),
         }
@@ -407,17 +412,17 @@ impl Requester {
         let request = store_info();
         let need = Need::usual(request.size(), 0);
         let attempt = self.attempt(&request, need, Some(token)).await?;
-        let verdict = match attempt.outcome {
-            Ok(response) => response.verdict,
+        let kind = match attempt.outcome {
+            Ok(response) => response.kind,
             Err(error) => return Ok(Retry::Failed(error, None)),
         };
-        match verdict {
-            Verdict::Success => Err(Disconnection::ScopeMissing.into()),
-            Verdict::TokenRejected | Verdict::Unauthorised401Unknown => {
+        match kind {
+            ResponseKind::Success => Err(Disconnection::ScopeMissing.into()),
+            ResponseKind::TokenRejected | ResponseKind::UnexplainedUnauthorized => {
                 self.refresh_token(token, state).await
             }
-            Verdict::Inactive => Err(Disconnection::ShopInactive.into()),
-            Verdict::Throttled { .. } | Verdict::Blocked { .. } => Ok(Retry::Throttled),
+            ResponseKind::Inactive => Err(Disconnection::ShopInactive.into()),
+            ResponseKind::Throttled { .. } | ResponseKind::Blocked { .. } => Ok(Retry::Throttled),
             _ => Ok(Retry::Failed(AttemptError::unexplained_401(), None)),
         }
     }
@@ -473,9 +478,9 @@ impl Requester {
                 self.retries.fetch_add(1, Ordering::Relaxed);
                 let wait = {
                     let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
-                    state.tries.after_failure(took, retry_after, &mut rng)
+                    state.backoff.after_failure(took, retry_after, &mut rng)
                 };
-                let failed = state.tries.failed();
+                let failed = state.backoff.failed();
                 let Some(wait) = wait else {
                     let unread = error.unread();
                     return Err((error.into_failure(&request.description, failed), unread));
@@ -504,10 +509,10 @@ impl Requester {
         state: &mut RequestState,
     ) -> Result<(), Failure> {
         let of_customers = match request.customers {
-            true => self.admission.customers.held_for(),
+            true => self.admission.customers.cooldown(),
             false => Duration::ZERO,
         };
-        let wait = self.admission.shop.held_for().max(of_customers);
+        let wait = self.admission.shop.cooldown().max(of_customers);
         // A cooldown may be over before the response has been read to its end.
         state.cooldown += wait.max(MIN_COOLDOWN);
         if state.cooldown > self.retry.throttled {

@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use importer::ports::clock::{Clock, SystemClock};
 use jiff::Timestamp;
-use salla_client::admission::Budget;
-use salla_client::pacing::{Class, Outcome, PacerSettings, RateHeaders};
+use salla_client::admission::RateLimiter;
+use salla_client::pacing::{LatencyClass, PacerSettings, RateHeaders, ResponseOutcome};
 
-fn budget() -> (Arc<Budget>, Arc<dyn Clock>) {
+fn budget() -> (Arc<RateLimiter>, Arc<dyn Clock>) {
     let start = Timestamp::from_second(1_750_000_000).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::scaled(start, 1.0));
     let settings = PacerSettings::shop(Some(120), 1.0);
     let rng = fastrand::Rng::with_seed(1);
-    (Arc::new(Budget::new(settings, clock.clone(), rng)), clock)
+    (
+        Arc::new(RateLimiter::new(settings, clock.clone(), rng)),
+        clock,
+    )
 }
 
 fn remaining(count: u32) -> RateHeaders {
@@ -28,16 +31,16 @@ fn remaining(count: u32) -> RateHeaders {
 #[tokio::test(start_paused = true)]
 async fn the_first_request_goes_alone_and_its_answer_lets_the_others_go() {
     let (budget, _) = budget();
-    let mut first = budget.acquire(Class(0)).await;
+    let mut first = budget.acquire(LatencyClass(0)).await;
     let mut others = tokio::task::JoinSet::new();
     for _ in 0..5 {
         let budget = budget.clone();
-        others.spawn(async move { budget.acquire(Class(0)).await });
+        others.spawn(async move { budget.acquire(LatencyClass(0)).await });
     }
     tokio::task::yield_now().await;
     assert!(others.try_join_next().is_none());
     first.sent();
-    first.answered(&remaining(4), Outcome::Ok);
+    first.answered(&remaining(4), ResponseOutcome::Accepted);
     let mut permits = Vec::new();
     for _ in 0..4 {
         permits.push(others.join_next().await.unwrap().unwrap());
@@ -55,16 +58,16 @@ async fn the_first_request_goes_alone_and_its_answer_lets_the_others_go() {
 #[tokio::test(start_paused = true)]
 async fn who_came_first_is_served_first_and_who_leaves_is_not_missed() {
     let (budget, _) = budget();
-    let held = budget.acquire(Class(0)).await;
+    let held = budget.acquire(LatencyClass(0)).await;
     let order = Arc::new(std::sync::Mutex::new(Vec::new()));
     let mut waiting = Vec::new();
     for number in 0..4 {
         let (budget, order) = (budget.clone(), order.clone());
         waiting.push(tokio::spawn(async move {
-            let mut permit = budget.acquire(Class(0)).await;
+            let mut permit = budget.acquire(LatencyClass(0)).await;
             order.lock().unwrap().push(number);
             permit.sent();
-            permit.answered(&remaining(100), Outcome::Ok);
+            permit.answered(&remaining(100), ResponseOutcome::Accepted);
         }));
         tokio::task::yield_now().await;
     }
@@ -79,16 +82,16 @@ async fn who_came_first_is_served_first_and_who_leaves_is_not_missed() {
 #[tokio::test(start_paused = true)]
 async fn a_429_holds_everybody_for_as_long_as_it_says() {
     let (budget, clock) = budget();
-    let mut permit = budget.acquire(Class(0)).await;
+    let mut permit = budget.acquire(LatencyClass(0)).await;
     permit.sent();
     let headers = RateHeaders {
         retry_after: Some(Duration::from_secs(30)),
         ..RateHeaders::default()
     };
-    permit.answered(&headers, Outcome::Throttled);
-    assert_eq!(budget.held_for().as_secs(), 30);
+    permit.answered(&headers, ResponseOutcome::Throttled);
+    assert_eq!(budget.cooldown().as_secs(), 30);
     let before = clock.monotonic();
-    budget.acquire(Class(0)).await;
+    budget.acquire(LatencyClass(0)).await;
     assert!(clock.monotonic() - before >= Duration::from_secs(30));
     assert_eq!(budget.counters().throttled, 1);
 }

@@ -9,8 +9,8 @@ use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::platform::{PageRequest, Platform as _};
 use importer::testing::budgets::MemoryBudget;
 use jiff::Timestamp;
-use salla_client::admission::{Budget, Permit};
-use salla_client::pacing::{Class, Outcome, RateHeaders};
+use salla_client::admission::{Permit, RateLimiter};
+use salla_client::pacing::{LatencyClass, RateHeaders, ResponseOutcome};
 use salla_client::tokens::TokenSource;
 use salla_client::{ClientSettings, SallaClient, shared_customers_budget};
 use secrecy::SecretString;
@@ -30,13 +30,18 @@ fn memory(clock: &Arc<dyn Clock>) -> Arc<MemoryBudget> {
     Arc::new(MemoryBudget::new(clock.clone(), BudgetRules::CUSTOMERS))
 }
 
-fn budget(shared: &Arc<MemoryBudget>, clock: &Arc<dyn Clock>) -> Arc<Budget> {
+fn budget(shared: &Arc<MemoryBudget>, clock: &Arc<dyn Clock>) -> Arc<RateLimiter> {
     shared_customers_budget(shared.clone(), clock.clone(), 1)
 }
 
 /// Sends one request after the other, whose answers take 200 ms and carry the headers of
 /// a budget that others have spent from.
-async fn send(mut permit: Permit, clock: &dyn Clock, headers: &RateHeaders, outcome: Outcome) {
+async fn send(
+    mut permit: Permit,
+    clock: &dyn Clock,
+    headers: &RateHeaders,
+    outcome: ResponseOutcome,
+) {
     permit.sent();
     clock.sleep(Duration::from_millis(200)).await;
     permit.answered(headers, outcome);
@@ -61,11 +66,17 @@ async fn two_processes_share_all_of_it_and_never_exceed_it() {
             let (budget, clock, tell) = (budget.clone(), clock.clone(), tell.clone());
             tokio::spawn(async move {
                 loop {
-                    let permit = budget.acquire(Class(0)).await;
+                    let permit = budget.acquire(LatencyClass(0)).await;
                     if tell.send((process, clock.monotonic())).is_err() {
                         return;
                     }
-                    send(permit, clock.as_ref(), &RateHeaders::default(), Outcome::Ok).await;
+                    send(
+                        permit,
+                        clock.as_ref(),
+                        &RateHeaders::default(),
+                        ResponseOutcome::Accepted,
+                    )
+                    .await;
                 }
             });
         }
@@ -101,8 +112,14 @@ async fn a_block_is_taken_for_what_is_under_way_too() {
         readers.spawn(async move {
             clock.sleep(Duration::from_millis(20 * reader)).await;
             for _ in 0..25 {
-                let permit = budget.acquire(Class(0)).await;
-                send(permit, clock.as_ref(), &RateHeaders::default(), Outcome::Ok).await;
+                let permit = budget.acquire(LatencyClass(0)).await;
+                send(
+                    permit,
+                    clock.as_ref(),
+                    &RateHeaders::default(),
+                    ResponseOutcome::Accepted,
+                )
+                .await;
             }
         });
     }
@@ -118,10 +135,10 @@ async fn what_is_given_up_goes_to_who_waits_next_or_back() {
     let clock = paused_clock();
     let shared = memory(&clock);
     let budget = budget(&shared, &clock);
-    let first = budget.acquire(Class(0)).await;
+    let first = budget.acquire(LatencyClass(0)).await;
     let second = tokio::spawn({
         let budget = budget.clone();
-        async move { budget.acquire(Class(0)).await }
+        async move { budget.acquire(LatencyClass(0)).await }
     });
     tokio::task::yield_now().await;
     drop(first);
@@ -136,7 +153,7 @@ async fn what_is_given_up_goes_to_who_waits_next_or_back() {
     exhaust(&shared).await;
     let waiting = tokio::spawn({
         let budget = budget.clone();
-        async move { budget.acquire(Class(0)).await }
+        async move { budget.acquire(LatencyClass(0)).await }
     });
     clock.sleep(Duration::from_secs(60)).await;
     waiting.abort();
@@ -157,8 +174,8 @@ async fn a_refusal_is_told_to_other_processes() {
         ..RateHeaders::default()
     };
     let budget = budget(&shared, &clock);
-    let permit = budget.acquire(Class(0)).await;
-    send(permit, clock.as_ref(), &refusal, Outcome::Throttled).await;
+    let permit = budget.acquire(LatencyClass(0)).await;
+    send(permit, clock.as_ref(), &refusal, ResponseOutcome::Throttled).await;
     clock.sleep(Duration::from_secs(118)).await;
     let nothing = other.take(1).await.unwrap();
     assert!(matches!(nothing, Grant::Nothing { .. }), "{nothing:?}");
@@ -179,8 +196,8 @@ async fn an_answer_that_says_that_nothing_is_left_is_believed() {
         date_epoch: Some(1_750_000_000),
         ..RateHeaders::default()
     };
-    let permit = budget(&shared, &clock).acquire(Class(0)).await;
-    send(permit, clock.as_ref(), &spent, Outcome::Ok).await;
+    let permit = budget(&shared, &clock).acquire(LatencyClass(0)).await;
+    send(permit, clock.as_ref(), &spent, ResponseOutcome::Accepted).await;
     clock.sleep(Duration::from_secs(60)).await;
     let nothing = other.take(1).await.unwrap();
     assert!(matches!(nothing, Grant::Nothing { .. }), "{nothing:?}");

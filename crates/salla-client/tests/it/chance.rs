@@ -3,7 +3,7 @@
 use domain::resource::Resource;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use salla_client::classify::{after_split, classify};
+use salla_client::classify::{classify, classify_envelope_error};
 use salla_client::envelope::{ApiError, split_list, split_one};
 use salla_client::translate;
 use serde_json::value::RawValue;
@@ -114,7 +114,7 @@ fn take(body: &[u8]) {
     match split_one(body) {
         Ok(raw) => decode_everything(raw),
         Err(error) => {
-            let _ = after_split(error);
+            let _ = classify_envelope_error(error);
         }
     }
     let _ = ApiError::parse(body);

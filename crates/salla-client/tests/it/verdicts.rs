@@ -5,7 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use salla_client::classify::{
-    RetryReason, TokenVerdict, Verdict, after_split, classify, classify_token_answer, retry_after,
+    ResponseKind, RetryReason, TokenResponseKind, classify, classify_envelope_error,
+    classify_token_answer, retry_after,
 };
 use salla_client::envelope::EnvelopeError;
 
@@ -21,7 +22,7 @@ fn error(status: u16, code: &str, message: &str) -> String {
     )
 }
 
-fn judge(status: u16, wait: Option<&'static str>, body: &str) -> Verdict {
+fn judge(status: u16, wait: Option<&'static str>, body: &str) -> ResponseKind {
     let mut headers = HeaderMap::new();
     if let Some(wait) = wait {
         headers.insert(RETRY_AFTER, HeaderValue::from_static(wait));
@@ -29,25 +30,25 @@ fn judge(status: u16, wait: Option<&'static str>, body: &str) -> Verdict {
     classify(status, &headers, body.as_bytes(), now())
 }
 
-fn later(status: u16) -> Verdict {
-    Verdict::RetryLater {
-        why: RetryReason::Status(status),
+fn later(status: u16) -> ResponseKind {
+    ResponseKind::RetryLater {
+        reason: RetryReason::Status(status),
         retry_after: None,
     }
 }
 
-const NOT_JSON: Verdict = Verdict::RetryLater {
-    why: RetryReason::NotJson,
+const NOT_JSON: ResponseKind = ResponseKind::RetryLater {
+    reason: RetryReason::NotJson,
     retry_after: None,
 };
 
-const BLOCKED: Verdict = Verdict::Blocked { retry_after: None };
+const BLOCKED: ResponseKind = ResponseKind::Blocked { retry_after: None };
 
 #[test]
 fn answers_that_pass() {
     let table = [
-        (200, r#"{"status":200}"#, Verdict::Success),
-        (200, "\u{feff} {}", Verdict::Success),
+        (200, r#"{"status":200}"#, ResponseKind::Success),
+        (200, "\u{feff} {}", ResponseKind::Success),
         (200, HTML, NOT_JSON),
         (200, "", NOT_JSON),
         (200, "upstream error", NOT_JSON),
@@ -64,9 +65,9 @@ fn answers_that_pass() {
         (400, HTML, NOT_JSON),
         (404, HTML, NOT_JSON),
         (422, "", NOT_JSON),
-        (429, "", Verdict::Throttled { retry_after: None }),
-        (429, HTML, Verdict::Throttled { retry_after: None }),
-        (429, "{}", Verdict::Throttled { retry_after: None }),
+        (429, "", ResponseKind::Throttled { retry_after: None }),
+        (429, HTML, ResponseKind::Throttled { retry_after: None }),
+        (429, "{}", ResponseKind::Throttled { retry_after: None }),
     ];
     for (status, body, expected) in table {
         assert_eq!(judge(status, None, body), expected, "{status} {body}");
@@ -75,36 +76,36 @@ fn answers_that_pass() {
 
 #[test]
 fn unauthorised_means_five_different_things() {
-    let scopes = |list: &[&str]| Verdict::ScopeMissing {
+    let scopes = |list: &[&str]| ResponseKind::ScopeMissing {
         scopes: list.iter().map(|s| (*s).to_owned()).collect(),
     };
     let table = [
         (
             r#""Unauthorized""#,
             "The access token is invalid",
-            Verdict::TokenRejected,
+            ResponseKind::TokenRejected,
         ),
-        (r#""Invalid-token""#, "x", Verdict::TokenRejected),
+        (r#""Invalid-token""#, "x", ResponseKind::TokenRejected),
         (
             r#""Unauthorized""#,
             "Token is not valid",
-            Verdict::TokenRejected,
+            ResponseKind::TokenRejected,
         ),
         (
             r#""Unauthorized""#,
             "The User is not exists.",
-            Verdict::Unauthorised401Unknown,
+            ResponseKind::UnexplainedUnauthorized,
         ),
         (
             r#""Unauthorized""#,
             "غير مصرح",
-            Verdict::Unauthorised401Unknown,
+            ResponseKind::UnexplainedUnauthorized,
         ),
-        ("null", "", Verdict::Unauthorised401Unknown),
+        ("null", "", ResponseKind::UnexplainedUnauthorized),
         (
             r#""Unauthorized""#,
             "عفوا, حسابك غير مفعل",
-            Verdict::Inactive,
+            ResponseKind::Inactive,
         ),
         (
             r#""Unauthorized""#,
@@ -117,9 +118,12 @@ fn unauthorised_means_five_different_things() {
         let body = error(401, code, message);
         assert_eq!(judge(401, None, &body), expected, "{message}");
     }
-    assert_eq!(judge(401, None, HTML), Verdict::Unauthorised401Unknown);
+    assert_eq!(
+        judge(401, None, HTML),
+        ResponseKind::UnexplainedUnauthorized
+    );
     let oauth = r#"{"error":"invalid_token","error_description":"expired"}"#;
-    assert_eq!(judge(401, None, oauth), Verdict::TokenRejected);
+    assert_eq!(judge(401, None, oauth), ResponseKind::TokenRejected);
 }
 
 #[test]
@@ -127,10 +131,10 @@ fn a_403_is_forever_only_where_it_says_so() {
     let table = [
         (
             "Application does not have permission to access",
-            Verdict::Forbidden,
+            ResponseKind::Forbidden,
         ),
-        ("التطبيق لا يدعم هذه الميزة", Verdict::Forbidden),
-        ("ليس لديك صلاحية", Verdict::Forbidden),
+        ("التطبيق لا يدعم هذه الميزة", ResponseKind::Forbidden),
+        ("ليس لديك صلاحية", ResponseKind::Forbidden),
         ("Too many requests, you are blocked", BLOCKED),
         ("", BLOCKED),
     ];
@@ -142,19 +146,19 @@ fn a_403_is_forever_only_where_it_says_so() {
     let wait = Some(Duration::from_secs(60));
     assert_eq!(
         judge(403, Some("60"), ""),
-        Verdict::Blocked { retry_after: wait }
+        ResponseKind::Blocked { retry_after: wait }
     );
 }
 
 #[test]
 fn a_404_of_the_framework_takes_no_record_away() {
     let body = error(404, "404", "gone");
-    assert_eq!(judge(404, None, &body), Verdict::Gone);
-    assert_eq!(judge(410, None, &body), Verdict::Gone);
+    assert_eq!(judge(404, None, &body), ResponseKind::Gone);
+    assert_eq!(judge(410, None, &body), ResponseKind::Gone);
     let framework = r#"{"message":"The route orderz could not be found."}"#;
     assert!(matches!(
         judge(404, None, framework),
-        Verdict::Broken { .. }
+        ResponseKind::Malformed { .. }
     ));
 }
 
@@ -163,7 +167,7 @@ fn the_rest_is_for_the_operator() {
     for status in [100, 301, 405, 406, 413, 415, 451] {
         let verdict = judge(status, None, &error(status, r#""x""#, "y"));
         assert!(
-            matches!(verdict, Verdict::Broken { .. }),
+            matches!(verdict, ResponseKind::Malformed { .. }),
             "{status}: {verdict:?}"
         );
     }
@@ -194,20 +198,20 @@ fn an_invalid_request_names_fields_and_no_values() {
 fn errors_under_http_200() {
     let body = |text: &str| {
         let split = salla_client::envelope::split_list(text.as_bytes());
-        after_split(split.unwrap_err())
+        classify_envelope_error(split.unwrap_err())
     };
-    assert_eq!(body(&error(404, r#""error""#, "gone")), Verdict::Gone);
+    assert_eq!(body(&error(404, r#""error""#, "gone")), ResponseKind::Gone);
     assert_eq!(
         body(&error(429, r#""error""#, "slow")),
-        Verdict::Throttled { retry_after: None }
+        ResponseKind::Throttled { retry_after: None }
     );
     assert_eq!(body(&error(500, r#""error""#, "x")), later(500));
     let only_a_code = r#"{"success":false,"error":{"code":404,"message":"gone"}}"#;
-    assert_eq!(body(only_a_code), Verdict::Gone);
+    assert_eq!(body(only_a_code), ResponseKind::Gone);
     let nothing = r#"{"success":false,"error":{"code":"error","message":"?"}}"#;
-    assert!(matches!(body(nothing), Verdict::Broken { .. }));
-    assert_eq!(after_split(EnvelopeError::NotJson), NOT_JSON);
-    assert!(matches!(body("[]"), Verdict::Broken { .. }));
+    assert!(matches!(body(nothing), ResponseKind::Malformed { .. }));
+    assert_eq!(classify_envelope_error(EnvelopeError::NotJson), NOT_JSON);
+    assert!(matches!(body("[]"), ResponseKind::Malformed { .. }));
 }
 
 #[test]
@@ -234,33 +238,33 @@ fn retry_after_in_seconds_or_as_a_date() {
 
 #[test]
 fn the_token_endpoint() {
-    let refused = |code| TokenVerdict::Refused { code };
+    let refused = |code| TokenResponseKind::Refused { code };
     let table = [
         (
             200,
             r#"{"access_token":"a","refresh_token":"b"}"#,
-            TokenVerdict::Tokens,
+            TokenResponseKind::Tokens,
         ),
         (
             200,
             r#"{"access_token":""}"#,
-            TokenVerdict::Lost { status: 200 },
+            TokenResponseKind::Lost { status: 200 },
         ),
         (
             200,
             r#"{"access_token":"a"#,
-            TokenVerdict::Lost { status: 200 },
+            TokenResponseKind::Lost { status: 200 },
         ),
-        (200, HTML, TokenVerdict::Lost { status: 200 }),
+        (200, HTML, TokenResponseKind::Lost { status: 200 }),
         (
             400,
             r#"{"error":"invalid_grant"}"#,
-            TokenVerdict::InvalidGrant,
+            TokenResponseKind::InvalidGrant,
         ),
         (
             401,
             r#"{"error":"invalid_grant"}"#,
-            TokenVerdict::InvalidGrant,
+            TokenResponseKind::InvalidGrant,
         ),
         (
             401,
@@ -270,16 +274,20 @@ fn the_token_endpoint() {
         (
             400,
             r#"{"error":"invalid_request"}"#,
-            TokenVerdict::Lost { status: 400 },
+            TokenResponseKind::Lost { status: 400 },
         ),
-        (429, HTML, TokenVerdict::Throttled { retry_after: None }),
+        (
+            429,
+            HTML,
+            TokenResponseKind::Throttled { retry_after: None },
+        ),
         (
             500,
             r#"{"error":"invalid_grant"}"#,
-            TokenVerdict::Lost { status: 500 },
+            TokenResponseKind::Lost { status: 500 },
         ),
-        (502, HTML, TokenVerdict::Lost { status: 502 }),
-        (403, HTML, TokenVerdict::Lost { status: 403 }),
+        (502, HTML, TokenResponseKind::Lost { status: 502 }),
+        (403, HTML, TokenResponseKind::Lost { status: 403 }),
     ];
     for (status, body, expected) in table {
         let verdict = classify_token_answer(status, &HeaderMap::new(), body.as_bytes(), now());

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use salla_client::pacing::{Class, Outcome, Pacer, PacerSettings, PermitId, RateHeaders, Verdict};
+use salla_client::pacing::{
+    LatencyClass, Pacer, PacerSettings, PermitDecision, PermitId, RateHeaders, ResponseOutcome,
+};
 
 const RESET: i64 = 1_750_000_060;
 
@@ -22,13 +24,13 @@ impl Talk {
         Self(Pacer::new(settings, fastrand::Rng::with_seed(1)))
     }
 
-    fn verdict(&mut self, seconds: f64) -> Verdict {
-        self.0.next_permit(at(seconds), Class(0))
+    fn verdict(&mut self, seconds: f64) -> PermitDecision {
+        self.0.next_permit(at(seconds), LatencyClass(0))
     }
 
     fn send(&mut self, seconds: f64) -> PermitId {
         match self.verdict(seconds) {
-            Verdict::Go(permit) => {
+            PermitDecision::Granted(permit) => {
                 self.0.on_sent(permit, at(seconds));
                 permit
             }
@@ -56,12 +58,12 @@ impl Talk {
             ..RateHeaders::default()
         };
         self.0
-            .on_response(permit, at(seconds), &headers, Outcome::Ok);
+            .on_response(permit, at(seconds), &headers, ResponseOutcome::Accepted);
     }
 
     fn waits_until(&mut self, seconds: f64) -> f64 {
         match self.verdict(seconds) {
-            Verdict::WaitUntil(moment) => moment.as_secs_f64(),
+            PermitDecision::WaitUntil(moment) => moment.as_secs_f64(),
             other => panic!("{other:?} at {seconds}"),
         }
     }
@@ -71,12 +73,12 @@ impl Talk {
 fn the_first_goes_alone_and_its_answer_opens_the_budget() {
     let mut talk = Talk::new();
     let first = talk.send(0.0);
-    assert_eq!(talk.verdict(0.1), Verdict::WaitForResponse);
+    assert_eq!(talk.verdict(0.1), PermitDecision::WaitForResponse);
     talk.answer(first, 0.2, 119, RESET);
     for _ in 0..119 {
         talk.send(0.3);
     }
-    assert!(!matches!(talk.verdict(0.4), Verdict::Go(_)));
+    assert!(!matches!(talk.verdict(0.4), PermitDecision::Granted(_)));
 }
 
 #[test]
@@ -88,11 +90,11 @@ fn the_lowest_remaining_of_a_reset_rules_whatever_the_order_of_answers() {
     talk.answer(third, 0.5, 2, RESET);
     // One of the two that are left may be what the second request is about to take.
     let fourth = talk.send(0.5);
-    assert!(!matches!(talk.verdict(0.5), Verdict::Go(_)));
+    assert!(!matches!(talk.verdict(0.5), PermitDecision::Granted(_)));
     talk.answer(second, 0.6, 3, RESET);
     talk.send(0.6);
     talk.answer(fourth, 0.7, 1, RESET);
-    assert!(!matches!(talk.verdict(0.7), Verdict::Go(_)));
+    assert!(!matches!(talk.verdict(0.7), PermitDecision::Granted(_)));
 }
 
 #[test]
@@ -106,7 +108,7 @@ fn an_answer_of_an_earlier_reset_is_overtaken_and_a_later_one_replaces_all() {
     for _ in 0..100 {
         talk.send(0.7);
     }
-    assert!(!matches!(talk.verdict(0.7), Verdict::Go(_)));
+    assert!(!matches!(talk.verdict(0.7), PermitDecision::Granted(_)));
 }
 
 #[test]
@@ -128,27 +130,27 @@ fn a_cancelled_request_counts_as_spent_only_if_it_was_sent() {
     let mut talk = Talk::new();
     let first = talk.send(0.0);
     talk.answer(first, 0.2, 2, RESET);
-    let Verdict::Go(unsent) = talk.verdict(0.3) else {
+    let PermitDecision::Granted(unsent) = talk.verdict(0.3) else {
         panic!()
     };
     talk.0.on_dropped(unsent);
     let sent = talk.send(0.4);
     talk.0.on_dropped(sent);
     talk.send(0.5);
-    assert!(!matches!(talk.verdict(0.5), Verdict::Go(_)));
+    assert!(!matches!(talk.verdict(0.5), PermitDecision::Granted(_)));
 }
 
 #[test]
 fn after_the_reset_one_request_goes_to_see_the_new_budget() {
     let mut settings = PacerSettings::shop(Some(120), 0.5);
-    settings.overflow = false;
+    settings.trickle = false;
     let mut talk = Talk::with(settings);
     let first = talk.send(0.0);
     talk.answer(first, 0.2, 0, RESET);
     let reset = talk.waits_until(0.3);
     assert!((reset - 60.2).abs() < 1e-6, "{reset}");
     let probe = talk.send(reset);
-    assert_eq!(talk.verdict(reset), Verdict::WaitForResponse);
+    assert_eq!(talk.verdict(reset), PermitDecision::WaitForResponse);
     talk.answer(probe, reset + 0.2, 119, RESET + 60);
     talk.send(reset + 0.2);
 }
@@ -161,10 +163,10 @@ fn a_block_is_waited_out_and_then_one_goes_alone() {
     let second = talk.send(0.3);
     let headers = RateHeaders::default();
     talk.0
-        .on_response(second, at(0.5), &headers, Outcome::Blocked);
+        .on_response(second, at(0.5), &headers, ResponseOutcome::Blocked);
     assert!((talk.waits_until(0.5) - 60.5).abs() < 1e-6);
     talk.send(60.5);
-    assert_eq!(talk.verdict(60.6), Verdict::WaitForResponse);
+    assert_eq!(talk.verdict(60.6), PermitDecision::WaitForResponse);
 }
 
 #[test]
@@ -201,7 +203,7 @@ fn a_successor_waits_only_where_nothing_is_left_for_it() {
     };
     let now = at(2.1);
     talk.0
-        .on_response(refused, now, &headers, Outcome::Throttled);
+        .on_response(refused, now, &headers, ResponseOutcome::Throttled);
     assert!(wait(&talk, 12.1) > 19.9);
 }
 
@@ -252,7 +254,7 @@ fn more_spent_after_a_reset_than_by_the_one_that_asked_shows_another_app() {
         }
         let after = talk.verdict(120.8);
         assert_eq!(
-            matches!(after, Verdict::Go(_)),
+            matches!(after, PermitDecision::Granted(_)),
             ours,
             "{remaining}: {after:?}"
         );
@@ -262,7 +264,7 @@ fn more_spent_after_a_reset_than_by_the_one_that_asked_shows_another_app() {
 #[test]
 fn a_limit_of_nothing_still_lets_one_request_ask() {
     let mut settings = PacerSettings::customers();
-    settings.prior_limit = Some(0);
+    settings.documented_limit = Some(0);
     Talk::with(settings).send(0.0);
 }
 

@@ -1,7 +1,7 @@
 //! Server temperaments and what must come of them.
 
 use domain::plan::{Budget, customers_floor_seconds};
-use salla_client::pacing::{PacerSettings, WithoutHeaders};
+use salla_client::pacing::{NoHeadersPolicy, PacerSettings};
 
 use crate::limiter::{Limiter, Temperament};
 use crate::world::{Network, Spread, Stranger, Tally, World};
@@ -345,7 +345,7 @@ fn whoever_sends_no_headers_may_be_taken_for_unlimited() {
     let mut limiter = Limiter::new(Temperament::FromFirst, u32::MAX, 60.0);
     limiter.overflow = false;
     let mut settings = PacerSettings::shop(None, 1.0);
-    settings.without_headers = WithoutHeaders::Unlimited;
+    settings.without_headers = NoHeadersPolicy::Unlimited;
     let mut world = World::new(limiter, settings);
     world.headers = false;
     world.seconds = 60.0;

@@ -1,20 +1,20 @@
 //! What there is to ask for: endless work, or that of one import, whose questions depend
 //! on one another.
 
-use salla_client::pacing::Class;
+use salla_client::pacing::LatencyClass;
 
 /// Requests that may go side by side; none of them before all of the stage before are
 /// answered and the database has been told.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stage {
     pub(crate) requests: u64,
-    pub(crate) class: Class,
+    pub(crate) class: LatencyClass,
 }
 
 pub(crate) const fn stage(requests: u64, class: u8) -> Stage {
     Stage {
         requests,
-        class: Class(class),
+        class: LatencyClass(class),
     }
 }
 
@@ -47,7 +47,7 @@ impl Work {
     }
 
     /// What the next request is, if one can be made.
-    pub(crate) fn waiting(&self) -> Option<Class> {
+    pub(crate) fn waiting(&self) -> Option<LatencyClass> {
         (self.now.requests > 0).then_some(self.now.class)
     }
 

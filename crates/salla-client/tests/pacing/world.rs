@@ -4,8 +4,10 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
-use salla_client::admission::ConcurrencyLimit;
-use salla_client::pacing::{Class, Outcome, Pacer, PacerSettings, PermitId, RateHeaders, Verdict};
+use salla_client::admission::AdaptiveLimit;
+use salla_client::pacing::{
+    LatencyClass, Pacer, PacerSettings, PermitDecision, PermitId, RateHeaders, ResponseOutcome,
+};
 
 use crate::limiter::{Limiter, Said};
 use crate::losses::Arrival;
@@ -132,7 +134,7 @@ enum Event {
 
 struct Request {
     permit: PermitId,
-    class: Class,
+    class: LatencyClass,
     sent: f64,
     process: u64,
     said: Option<Said>,
@@ -149,7 +151,7 @@ struct Run {
     pacer: Pacer,
     requests: HashMap<u64, Request>,
     flying: usize,
-    work: Option<(Work, ConcurrencyLimit)>,
+    work: Option<(Work, AdaptiveLimit)>,
     arrivals: Vec<Arrival>,
     look_at: Option<f64>,
     tally: Tally,
@@ -168,12 +170,10 @@ impl Run {
             pacer,
             requests: HashMap::new(),
             flying: 0,
-            work: world.import.as_ref().map(|import| {
-                (
-                    Work::of(import),
-                    ConcurrencyLimit::new(import.most_in_flight),
-                )
-            }),
+            work: world
+                .import
+                .as_ref()
+                .map(|import| (Work::of(import), AdaptiveLimit::new(import.most_in_flight))),
             arrivals: Vec::new(),
             look_at: None,
             tally: Tally::default(),
@@ -216,17 +216,17 @@ impl Run {
     fn send_what_may_go(&mut self) {
         while let Some(class) = self.waiting() {
             match self.pacer.next_permit(self.local(), class) {
-                Verdict::Go(permit) => self.send(permit, class),
-                Verdict::WaitForResponse => return,
-                Verdict::WaitUntil(moment) => return self.look(moment.as_secs_f64()),
+                PermitDecision::Granted(permit) => self.send(permit, class),
+                PermitDecision::WaitForResponse => return,
+                PermitDecision::WaitUntil(moment) => return self.look(moment.as_secs_f64()),
             }
         }
     }
 
     /// What the next request is, if one can be made.
-    fn waiting(&self) -> Option<Class> {
+    fn waiting(&self) -> Option<LatencyClass> {
         match &self.work {
-            None => (self.flying < self.world.in_flight).then_some(Class(0)),
+            None => (self.flying < self.world.in_flight).then_some(LatencyClass(0)),
             Some((work, limit)) if self.flying < limit.current() => work.waiting(),
             Some(_) => None,
         }
@@ -241,7 +241,7 @@ impl Run {
         }
     }
 
-    fn send(&mut self, permit: PermitId, class: Class) {
+    fn send(&mut self, permit: PermitId, class: LatencyClass) {
         self.pacer.on_sent(permit, self.local());
         self.flying += 1;
         if let Some((work, _)) = &mut self.work {
@@ -306,9 +306,9 @@ impl Run {
             retry_after: said.retry_after.map(Duration::from_secs_f64),
         };
         let outcome = match said.admitted {
-            true if self.world.elsewhere => Outcome::Elsewhere,
-            true => Outcome::Ok,
-            false => Outcome::Throttled,
+            true if self.world.elsewhere => ResponseOutcome::CountedElsewhere,
+            true => ResponseOutcome::Accepted,
+            false => ResponseOutcome::Throttled,
         };
         self.pacer
             .on_response(request.permit, self.local(), &headers, outcome);

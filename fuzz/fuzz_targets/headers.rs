@@ -18,35 +18,35 @@ use salla_client::pacing::{
     LatencyClass, ResponseOutcome, Pacer, PacerSettings, PermitId, RateHeaders, PermitDecision, NoHeadersPolicy,
 };
 
-const MOST_IN_FLIGHT: usize = 8;
+const MAX_IN_FLIGHT: usize = 8;
 
 /// The longest wait that the pacer imposes on its own account: after a block, or for
 /// the window of `/customers` to pass.
-const LONGEST_OWN_WAIT: Duration = Duration::from_secs(15 * 60);
+const MAX_OWN_WAIT: Duration = Duration::from_secs(15 * 60);
 
 /// More than enough looks at the clock before a request must have gone.
-const MOST_LOOKS: usize = 1_000;
+const MAX_CHECKS: usize = 1_000;
 
 fuzz_target!(|text: &str| {
     let mut lines = text.lines();
     let Some(settings) = lines.next() else { return };
-    let mut talk = Talk::new(settings);
+    let mut driver = PacerDriver::new(settings);
     for line in lines.take(200) {
-        talk.send_what_may_go();
-        talk.answer(line);
+        driver.send_what_may_go();
+        driver.answer(line);
     }
-    talk.drop_all();
-    talk.must_go_on();
+    driver.drop_all();
+    driver.must_go_on();
 });
 
-struct Talk {
+struct PacerDriver {
     pacer: Pacer,
     now: Duration,
-    flying: Vec<PermitId>,
+    in_flight: Vec<PermitId>,
     longest_wait: Duration,
 }
 
-impl Talk {
+impl PacerDriver {
     fn new(settings: &str) -> Self {
         let settings = match settings {
             "customers" => PacerSettings::customers(),
@@ -61,32 +61,32 @@ impl Talk {
         Self {
             pacer: Pacer::new(settings, fastrand::Rng::with_seed(1)),
             now: Duration::ZERO,
-            flying: Vec::new(),
-            longest_wait: LONGEST_OWN_WAIT,
+            in_flight: Vec::new(),
+            longest_wait: MAX_OWN_WAIT,
         }
     }
 
-    fn verdict(&mut self) -> PermitDecision {
-        let verdict = self.pacer.next_permit(self.now, LatencyClass(0));
-        match verdict {
+    fn decision(&mut self) -> PermitDecision {
+        let decision = self.pacer.next_permit(self.now, LatencyClass(0));
+        match decision {
             PermitDecision::Granted(_) => {}
-            PermitDecision::WaitForResponse => assert!(!self.flying.is_empty(), "nobody will answer"),
+            PermitDecision::WaitForResponse => assert!(!self.in_flight.is_empty(), "nobody will answer"),
             PermitDecision::WaitUntil(moment) => {
                 assert!(moment > self.now, "a wait that is over");
                 assert!(moment - self.now <= self.longest_wait, "{moment:?}");
             }
         }
-        verdict
+        decision
     }
 
     fn send_what_may_go(&mut self) {
-        while self.flying.len() < MOST_IN_FLIGHT {
-            match self.verdict() {
+        while self.in_flight.len() < MAX_IN_FLIGHT {
+            match self.decision() {
                 PermitDecision::Granted(permit) => {
                     self.pacer.on_sent(permit, self.now);
-                    self.flying.push(permit);
+                    self.in_flight.push(permit);
                 }
-                PermitDecision::WaitUntil(moment) if self.flying.is_empty() => self.now = moment,
+                PermitDecision::WaitUntil(moment) if self.in_flight.is_empty() => self.now = moment,
                 PermitDecision::WaitUntil(_) | PermitDecision::WaitForResponse => return,
             }
         }
@@ -103,12 +103,12 @@ impl Talk {
         let date = field();
         let wait = wait(field());
         self.now += Duration::from_millis(passes.into());
-        if self.flying.is_empty() {
+        if self.in_flight.is_empty() {
             return;
         }
         let permit = self
-            .flying
-            .swap_remove(usize::from(passes) % self.flying.len());
+            .in_flight
+            .swap_remove(usize::from(passes) % self.in_flight.len());
         let outcome = match status {
             "200" => ResponseOutcome::Accepted,
             "elsewhere" => ResponseOutcome::CountedElsewhere,
@@ -130,17 +130,17 @@ impl Talk {
     }
 
     fn drop_all(&mut self) {
-        for permit in self.flying.drain(..) {
+        for permit in self.in_flight.drain(..) {
             self.pacer.on_dropped(permit);
         }
     }
 
     fn must_go_on(&mut self) {
-        for _ in 0..MOST_LOOKS {
-            match self.verdict() {
+        for _ in 0..MAX_CHECKS {
+            match self.decision() {
                 PermitDecision::Granted(_) => return,
                 PermitDecision::WaitUntil(moment) => self.now = moment,
-                PermitDecision::WaitForResponse => unreachable!("checked by the verdict"),
+                PermitDecision::WaitForResponse => unreachable!("checked by the decision"),
             }
         }
         panic!("still waiting after {:?}", self.now);

@@ -37,7 +37,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use clap::Parser as _;
-use salla_client::tokens::renewals_are_over;
+use salla_client::tokens::wait_for_refreshes;
 
 use cli::{Cli, Command};
 use exit::{Exit, UsageError};
@@ -98,7 +98,7 @@ fn and_the_result_is_there(exit: Exit) -> Exit {
 }
 
 async fn finish_renewals() {
-    let over = tokio::time::timeout(TOKENS_AT_THE_END, renewals_are_over()).await;
+    let over = tokio::time::timeout(TOKENS_AT_THE_END, wait_for_refreshes()).await;
     if over.is_err() {
         tracing::error!(
             critical = true,

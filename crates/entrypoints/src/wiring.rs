@@ -36,7 +36,7 @@ use importer::ports::runs::Runs;
 use importer::ports::traces::Traces;
 use importer::start::Starter;
 use salla_client::redact::Redacting;
-use salla_client::translate::StoredTexts;
+use salla_client::translate::RawTranslator;
 use secrecy::SecretString;
 
 use crate::config::{DatabaseSettings, QueuePlace};
@@ -365,7 +365,7 @@ async fn embedded_server(
 
 /// Reads kept texts as Salla's answers are read.
 pub fn translator(clock: &dyn Clock) -> Arc<dyn Translator> {
-    Arc::new(StoredTexts { now: clock.now() })
+    Arc::new(RawTranslator { now: clock.now() })
 }
 
 /// The settings of an import that uses `share` of Salla's budget.

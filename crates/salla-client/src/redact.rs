@@ -125,7 +125,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::translate::StoredTexts;
+    use crate::translate::RawTranslator;
 
     const STAND_IN: i64 = 1 << 62;
 
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn an_order_reads_the_same_without_the_person() {
-        let texts = StoredTexts {
+        let texts = RawTranslator {
             now: Timestamp::constant(1_760_000_000, 0),
         };
         let redacted = Redacting.order(ORDER, STAND_IN);

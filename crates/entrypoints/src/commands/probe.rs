@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use domain::plan::Budget;
 use importer::ports::clock::SystemClock;
 use importer::ports::platform::Platform as _;
-use salla_client::probe::{MOST_REQUESTS, Survey, survey};
+use salla_client::probe::{MAX_REQUESTS, ProbeReport, probe};
 
 use crate::cli::ProbeArgs;
 use crate::config::{Reader, environment};
@@ -34,26 +34,26 @@ pub async fn run(arguments: ProbeArgs) -> anyhow::Result<Exit> {
         share: 1.0,
     };
     note(format!(
-        "Asking Salla at most {MOST_REQUESTS} questions by GET, at least {}. Nothing is changed, \
+        "Asking Salla at most {MAX_REQUESTS} questions by GET, at least {}. Nothing is changed, \
          at Salla or here.",
-        display::duration(Duration::from_secs(budget.floor_seconds(MOST_REQUESTS)))
+        display::duration(Duration::from_secs(budget.floor_seconds(MAX_REQUESTS)))
     ));
     let accounts = settings.app.accounts_url.clone();
-    let survey = match survey(client.as_ref(), accounts).await {
-        Ok(survey) => survey,
+    let report = match probe(client.as_ref(), accounts).await {
+        Ok(report) => report,
         Err(failure) => return Ok(super::import::failed(&failure)),
     };
     match &arguments.out {
-        None if arguments.json => display::json(&survey),
-        None => display::lines(text(&survey)),
+        None if arguments.json => display::json(&report),
+        None => display::lines(text(&report)),
         Some(file) => {
-            let report = match arguments.json {
+            let text = match arguments.json {
                 true => {
-                    serde_json::to_string_pretty(&survey).context("writing the report as JSON")?
+                    serde_json::to_string_pretty(&report).context("writing the report as JSON")?
                 }
-                false => text(&survey),
+                false => text(&report),
             };
-            std::fs::write(file, report + "\n")
+            std::fs::write(file, text + "\n")
                 .with_context(|| format!("writing the report to {}", file.display()))?;
             note(format!("The report is in {}.", file.display()));
         }
@@ -61,14 +61,14 @@ pub async fn run(arguments: ProbeArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn text(survey: &Survey) -> String {
+fn text(found: &ProbeReport) -> String {
     let mut report = format!(
         "How Salla's API behaves, found by salla-sync {} with {} requests.\n\
          It holds no secret and no personal data.\n",
         env!("CARGO_PKG_VERSION"),
-        survey.requests
+        found.requests
     );
-    for finding in &survey.findings {
+    for finding in &found.findings {
         report.push_str(&format!(
             "\n{}\n  {}\n  because: {}\n",
             finding.question,

@@ -11,7 +11,7 @@ use importer::ports::clock::{Clock, within};
 use importer::ports::queue::QueueName;
 use importer::stop::{StopHandle, StopSignal, stop_pair};
 use importer::upkeep::Upkeep;
-use salla_client::tokens::renewals_are_over;
+use salla_client::tokens::wait_for_refreshes;
 
 use super::doors::Doors;
 use crate::wiring::OpenDatabase;
@@ -83,7 +83,7 @@ impl Turns {
         if let Err(failure) = self.open.queues.forward().await {
             tracing::warn!(%failure, "messages wait in the database to be forwarded");
         }
-        if within(self.clock.as_ref(), left, renewals_are_over())
+        if within(self.clock.as_ref(), left, wait_for_refreshes())
             .await
             .is_none()
         {

@@ -119,7 +119,7 @@ impl Admission {
                 true => self.admit_to_customers(demand).await,
                 false => self.admit_to_shop(demand).await,
             };
-            let cached = token.cloned().or_else(|| self.tokens.at_hand());
+            let cached = token.cloned().or_else(|| self.tokens.cached());
             let Some(token) = cached.or_else(|| refreshed.take()) else {
                 // Refreshing takes a request, and others could use what is held here.
                 drop((budgets, slot));

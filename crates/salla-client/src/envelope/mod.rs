@@ -82,7 +82,7 @@ where
     D: Deserialize<'a> + Default,
 {
     let envelope = parse::<D>(body)?;
-    if envelope.tells_of_an_error() {
+    if envelope.reports_an_error() {
         return Err(EnvelopeError::Api(Box::new(envelope.into_error())));
     }
     Ok(envelope)
@@ -100,7 +100,7 @@ where
 }
 
 impl<D> Envelope<'_, D> {
-    fn tells_of_an_error(&self) -> bool {
+    fn reports_an_error(&self) -> bool {
         let has_error = !matches!(self.error, Object::Missing | Object::Empty);
         match self.success.flag() {
             Some(success) => !success,

@@ -102,7 +102,7 @@ pub(crate) fn read_list<'a, R>(
         (!stands_twice).then_some(())
     })?;
     text.skip_blanks();
-    if !text.0.is_empty() || envelope.tells_of_an_error() {
+    if !text.0.is_empty() || envelope.reports_an_error() {
         return None;
     }
     let rows = envelope.data?;

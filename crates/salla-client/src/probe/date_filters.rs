@@ -6,17 +6,17 @@ use domain::instant::riyadh;
 use domain::order::Order;
 use jiff::civil::Date;
 
-use super::order_list::Listed;
-use super::prober::{Surveyor, Told, silent, yes};
+use super::order_list::SampleOrders;
+use super::prober::{ProbeAnswer, Prober, no_answer_reason, yes};
 
 /// Riyadh is three hours ahead, so an order of these hours has another day in UTC.
 const NIGHT: std::ops::Range<i8> = 0..3;
 /// At these hours it is the same day in both.
 const DAYTIME: std::ops::RangeInclusive<i8> = 4..=20;
 
-pub(super) async fn filters(surveyor: &mut Surveyor<'_>, listed: &Listed) -> Result<(), Failure> {
-    ends(surveyor, listed).await?;
-    zone(surveyor, listed).await
+pub(super) async fn filters(prober: &mut Prober<'_>, listed: &SampleOrders) -> Result<(), Failure> {
+    ends(prober, listed).await?;
+    zone(prober, listed).await
 }
 
 fn hour(order: &Order) -> i8 {
@@ -32,54 +32,54 @@ const TO: &str = "Does to_date include the day it names?";
 
 /// The day holds an order in whichever zone it is meant, so an inclusive filter shows
 /// that day first.
-async fn ends(surveyor: &mut Surveyor<'_>, listed: &Listed) -> Result<(), Failure> {
+async fn ends(prober: &mut Prober<'_>, listed: &SampleOrders) -> Result<(), Failure> {
     let mut daytime = listed.orders.iter().filter(|o| DAYTIME.contains(&hour(o)));
     let Some(order) = daytime.next() else {
-        surveyor.unknown(FROM, "no order is far enough from midnight");
-        surveyor.unknown(TO, "no order is far enough from midnight");
+        prober.unknown(FROM, "no order is far enough from midnight");
+        prober.unknown(TO, "no order is far enough from midnight");
         return Ok(());
     };
     let wanted = day(order);
     let name = wanted.to_string();
-    let told = surveyor
+    let answer = prober
         .orders(&[
             ("from_date", &name),
             ("sort_by", "created_at-asc"),
             ("per_page", "60"),
         ])
         .await?;
-    note_end(surveyor, FROM, told.as_ref(), |days| {
+    note_end(prober, FROM, answer.as_ref(), |days| {
         days.min().is_some_and(|first| first <= wanted)
     });
-    let told = surveyor
+    let answer = prober
         .orders(&[
             ("to_date", &name),
             ("sort_by", "created_at-desc"),
             ("per_page", "60"),
         ])
         .await?;
-    note_end(surveyor, TO, told.as_ref(), |days| {
+    note_end(prober, TO, answer.as_ref(), |days| {
         days.max().is_some_and(|last| last >= wanted)
     });
     Ok(())
 }
 
 fn note_end(
-    surveyor: &mut Surveyor<'_>,
+    prober: &mut Prober<'_>,
     question: &'static str,
-    told: Option<&Told>,
+    answer: Option<&ProbeAnswer>,
     is_included: impl Fn(&mut dyn Iterator<Item = Date>) -> bool,
 ) {
-    let Some(told) = told.filter(|told| told.is_success()) else {
-        return surveyor.unknown(question, silent(told));
+    let Some(answer) = answer.filter(|answer| answer.is_success()) else {
+        return prober.unknown(question, no_answer_reason(answer));
     };
-    let included = is_included(&mut told.orders.iter().map(day));
-    surveyor.note(
+    let included = is_included(&mut answer.orders.iter().map(day));
+    prober.note(
         question,
         yes(included),
         format!(
             "asked for a day that holds an order; {} rows, with that day: {}",
-            told.orders.len(),
+            answer.orders.len(),
             yes(included)
         ),
     );
@@ -89,18 +89,18 @@ const ZONE: &str = "Are the days of the filter Riyadh's or UTC's?";
 
 /// An order of the small hours is found under its Riyadh day only if days are
 /// Riyadh's. The newest day is left out: it may not have begun in UTC.
-async fn zone(surveyor: &mut Surveyor<'_>, listed: &Listed) -> Result<(), Failure> {
+async fn zone(prober: &mut Prober<'_>, listed: &SampleOrders) -> Result<(), Failure> {
     let newest = listed.orders.iter().map(day).max();
     let is_of_use = |o: &&Order| NIGHT.contains(&hour(o)) && Some(day(o)) < newest;
     let Some(order) = listed.orders.iter().find(is_of_use) else {
-        surveyor.unknown(
+        prober.unknown(
             ZONE,
             "no order of an earlier day was created between 00:00 and 03:00 in Riyadh",
         );
         return Ok(());
     };
     let name = day(order).to_string();
-    let told = surveyor
+    let answer = prober
         .orders(&[
             ("from_date", &name),
             ("to_date", &name),
@@ -108,21 +108,21 @@ async fn zone(surveyor: &mut Surveyor<'_>, listed: &Listed) -> Result<(), Failur
             ("per_page", "60"),
         ])
         .await?;
-    let Some(told) = told.filter(|told| told.is_success()) else {
-        surveyor.unknown(ZONE, silent(None));
+    let Some(answer) = answer.filter(|answer| answer.is_success()) else {
+        prober.unknown(ZONE, no_answer_reason(None));
         return Ok(());
     };
-    let found = told.orders.iter().any(|o| o.id == order.id);
-    let next_night = told.orders.iter().any(|o| day(o) > day(order));
-    let rows = told.orders.len();
+    let found = answer.orders.iter().any(|o| o.id == order.id);
+    let next_night = answer.orders.iter().any(|o| day(o) > day(order));
+    let rows = answer.orders.len();
     if found {
-        surveyor.note(
+        prober.note(
             ZONE,
             "Riyadh's",
             format!("one Riyadh day asked for: {rows} rows, an order of its first three hours among them"),
         );
     } else if next_night || rows > 0 {
-        surveyor.note(
+        prober.note(
             ZONE,
             "UTC's",
             format!(
@@ -132,7 +132,7 @@ async fn zone(surveyor: &mut Surveyor<'_>, listed: &Listed) -> Result<(), Failur
             ),
         );
     } else {
-        surveyor.unknown(ZONE, "one day asked for by itself gave no rows");
+        prober.unknown(ZONE, "one day asked for by itself gave no rows");
     }
     Ok(())
 }

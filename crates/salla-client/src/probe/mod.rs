@@ -15,13 +15,13 @@ use serde::Serialize;
 use url::Url;
 
 use crate::SallaClient;
-use prober::Surveyor;
+use prober::Prober;
 
 /// The most that a survey asks, retries aside.
-pub const MOST_REQUESTS: u64 = 24;
+pub const MAX_REQUESTS: u64 = 24;
 
 #[derive(Clone, Debug, Serialize)]
-pub struct Survey {
+pub struct ProbeReport {
     pub requests: u64,
     pub findings: Vec<Finding>,
 }
@@ -37,18 +37,18 @@ pub struct Finding {
 
 /// Asks everything. `accounts_url` is the host that knows the user. An `Err` means that
 /// nothing can be asked at all; a question that fails by itself is answered `unknown`.
-pub async fn survey(client: &SallaClient, accounts_url: Url) -> Result<Survey, Failure> {
-    let mut surveyor = Surveyor::new(&client.requester);
-    resources::shop(&mut surveyor).await?;
-    let listed = order_list::orders(&mut surveyor).await?;
-    order_detail::parts(&mut surveyor, &listed).await?;
-    date_filters::filters(&mut surveyor, &listed).await?;
-    resources::customers(&mut surveyor).await?;
-    resources::products(&mut surveyor).await?;
-    resources::user(&mut surveyor, accounts_url).await?;
-    resources::throttling(&mut surveyor);
-    Ok(Survey {
-        requests: surveyor.asked,
-        findings: surveyor.findings,
+pub async fn probe(client: &SallaClient, accounts_url: Url) -> Result<ProbeReport, Failure> {
+    let mut prober = Prober::new(&client.requester);
+    resources::shop(&mut prober).await?;
+    let listed = order_list::orders(&mut prober).await?;
+    order_detail::parts(&mut prober, &listed).await?;
+    date_filters::filters(&mut prober, &listed).await?;
+    resources::customers(&mut prober).await?;
+    resources::products(&mut prober).await?;
+    resources::user(&mut prober, accounts_url).await?;
+    resources::throttling(&mut prober);
+    Ok(ProbeReport {
+        requests: prober.sent,
+        findings: prober.findings,
     })
 }

@@ -4,32 +4,32 @@ use domain::failure::Failure;
 use domain::order::OrderItem;
 use serde_json::Value;
 
-use super::order_list::Listed;
-use super::prober::{Surveyor, Told, kind, member_names, silent, yes};
+use super::order_list::SampleOrders;
+use super::prober::{ProbeAnswer, Prober, kind, member_names, no_answer_reason, yes};
 
-pub(super) async fn parts(surveyor: &mut Surveyor<'_>, listed: &Listed) -> Result<(), Failure> {
+pub(super) async fn parts(prober: &mut Prober<'_>, listed: &SampleOrders) -> Result<(), Failure> {
     let Some(order) = listed.orders.first() else {
-        surveyor.unknown(
+        prober.unknown(
             "Does the detail of an order hold its line items?",
             "there is no order to ask for",
         );
         return Ok(());
     };
     let id = order.id.to_string();
-    let detail = surveyor.ask(&format!("orders/{id}"), &[]).await?;
-    note_detail(surveyor, detail.as_ref());
-    let items = surveyor.ask("orders/items", &[("order_id", &id)]).await?;
-    note_items(surveyor, items.as_ref());
+    let detail = prober.request(&format!("orders/{id}"), &[]).await?;
+    note_detail(prober, detail.as_ref());
+    let items = prober.request("orders/items", &[("order_id", &id)]).await?;
+    note_items(prober, items.as_ref());
     let Some(number) = order.reference_id else {
         return Ok(());
     };
-    let by_number = surveyor
+    let by_number = prober
         .orders(&[("reference_id", &number.to_string()), ("per_page", "2")])
         .await?;
-    let found = by_number.as_ref().and_then(Told::total);
+    let found = by_number.as_ref().and_then(ProbeAnswer::total);
     let question = "Does reference_id find one order?";
     match found {
-        Some(total) => surveyor.note(
+        Some(total) => prober.note(
             question,
             yes(total == 1),
             match total {
@@ -40,22 +40,22 @@ pub(super) async fn parts(surveyor: &mut Surveyor<'_>, listed: &Listed) -> Resul
                 ),
             },
         ),
-        None => surveyor.unknown(question, silent(by_number.as_ref())),
+        None => prober.unknown(question, no_answer_reason(by_number.as_ref())),
     }
     Ok(())
 }
 
-fn note_detail(surveyor: &mut Surveyor<'_>, told: Option<&Told>) {
+fn note_detail(prober: &mut Prober<'_>, answer: Option<&ProbeAnswer>) {
     let question = "Does the detail of an order hold its line items?";
-    let Some(detail) = told.filter(|told| told.is_success()) else {
-        return surveyor.unknown(question, silent(told));
+    let Some(detail) = answer.filter(|answer| answer.is_success()) else {
+        return prober.unknown(question, no_answer_reason(answer));
     };
     let order = &detail.json["data"];
     let items = &order["items"];
     let whole = items
         .as_array()
         .is_some_and(|items| items.iter().all(|item| item["id"] != Value::Null));
-    surveyor.note(
+    prober.note(
         question,
         yes(whole),
         match items {
@@ -64,25 +64,25 @@ fn note_detail(surveyor: &mut Surveyor<'_>, told: Option<&Told>) {
             other => format!("items is {}", kind(other)),
         },
     );
-    surveyor.note(
+    prober.note(
         "Which members does the detail of an order have?",
         member_names(order),
         "one order",
     );
 }
 
-fn note_items(surveyor: &mut Surveyor<'_>, told: Option<&Told>) {
+fn note_items(prober: &mut Prober<'_>, answer: Option<&ProbeAnswer>) {
     let question = "Do line items carry a product id?";
-    let rows = told
-        .filter(|told| told.is_success())
-        .map_or(&[][..], Told::rows);
+    let rows = answer
+        .filter(|answer| answer.is_success())
+        .map_or(&[][..], ProbeAnswer::rows);
     let Some(first) = rows.first() else {
-        return surveyor.unknown(question, format!("{}, no items", silent(told)));
+        return prober.unknown(question, format!("{}, no items", no_answer_reason(answer)));
     };
     let nested = rows.iter().filter(|i| i["product"]["id"] != Value::Null);
     let plain = rows.iter().filter(|i| i["product_id"] != Value::Null);
     let (nested, plain) = (nested.count(), plain.count());
-    surveyor.note(
+    prober.note(
         question,
         yes(nested + plain > 0),
         format!(
@@ -90,17 +90,17 @@ fn note_items(surveyor: &mut Surveyor<'_>, told: Option<&Told>) {
             rows.len()
         ),
     );
-    surveyor.note(
+    prober.note(
         "Which members does a line item have?",
         member_names(first),
         "the first item of one order",
     );
-    let understood = serde_json::value::to_raw_value(&told.map(|told| &told.json["data"]))
+    let understood = serde_json::value::to_raw_value(&answer.map(|answer| &answer.json["data"]))
         .is_ok_and(|raw| -> bool {
             let items: Result<Vec<OrderItem>, _> = crate::translate::order_items(&raw);
             items.is_ok()
         });
-    surveyor.note(
+    prober.note(
         "Are the line items understood?",
         yes(understood),
         format!("{} items of one order", rows.len()),

@@ -3,44 +3,48 @@
 use domain::failure::Failure;
 use domain::order::{Completeness, Order};
 
-use super::prober::{Query, Surveyor, Told, member_names, silent, yes};
+use super::prober::{ProbeAnswer, Prober, Query, member_names, no_answer_reason, yes};
 
 /// What the later questions build on.
 #[derive(Default)]
-pub(super) struct Listed {
+pub(super) struct SampleOrders {
     /// Some of the newest orders and of the oldest.
     pub(super) orders: Vec<Order>,
 }
 
-pub(super) async fn orders(surveyor: &mut Surveyor<'_>) -> Result<Listed, Failure> {
-    let Some(first) = surveyor.orders(&[("per_page", "60")]).await? else {
-        surveyor.unknown("Can orders be listed?", silent(None));
-        return Ok(Listed::default());
+pub(super) async fn orders(prober: &mut Prober<'_>) -> Result<SampleOrders, Failure> {
+    let Some(first) = prober.orders(&[("per_page", "60")]).await? else {
+        prober.unknown("Can orders be listed?", no_answer_reason(None));
+        return Ok(SampleOrders::default());
     };
     if !first.is_success() {
-        surveyor.note("Can orders be listed?", "no", silent(Some(&first)));
-        return Ok(Listed::default());
+        prober.note(
+            "Can orders be listed?",
+            "no",
+            no_answer_reason(Some(&first)),
+        );
+        return Ok(SampleOrders::default());
     }
-    note_budget(surveyor, &first);
-    note_rows(surveyor, &first);
+    note_budget(prober, &first);
+    note_rows(prober, &first);
     let total = first.total().unwrap_or(0);
     let size = first.pagination.map_or(0, |p| p.per_page);
-    sizes(surveyor, &first).await?;
-    past_the_end(surveyor, &first).await?;
-    nonsense(surveyor, size).await?;
-    let oldest = order_of_the_list(surveyor, &first).await?;
-    updated_filters(surveyor, total).await?;
-    expanded(surveyor).await?;
+    sizes(prober, &first).await?;
+    past_the_end(prober, &first).await?;
+    nonsense(prober, size).await?;
+    let oldest = order_of_the_list(prober, &first).await?;
+    updated_filters(prober, total).await?;
+    expanded(prober).await?;
     let mut listed = first.orders;
     listed.extend(oldest);
-    Ok(Listed { orders: listed })
+    Ok(SampleOrders { orders: listed })
 }
 
-fn note_budget(surveyor: &mut Surveyor<'_>, told: &Told) {
-    let headers = told.headers;
+fn note_budget(prober: &mut Prober<'_>, answer: &ProbeAnswer) {
+    let headers = answer.headers;
     let question = "Do answers carry the rate headers, and what is the limit?";
     match headers.limit {
-        Some(limit) => surveyor.note(
+        Some(limit) => prober.note(
             question,
             format!("{limit} requests a minute"),
             format!(
@@ -50,38 +54,38 @@ fn note_budget(surveyor: &mut Surveyor<'_>, told: &Told) {
                 yes(headers.date_epoch.is_some())
             ),
         ),
-        None => surveyor.note(question, "no", "there is no X-RateLimit-Limit"),
+        None => prober.note(question, "no", "there is no X-RateLimit-Limit"),
     }
 }
 
-fn note_rows(surveyor: &mut Surveyor<'_>, told: &Told) {
-    let rows = told.rows();
+fn note_rows(prober: &mut Prober<'_>, answer: &ProbeAnswer) {
+    let rows = answer.rows();
     let question = "Which members does a row of the order list have?";
     let Some(row) = rows.first() else {
-        return surveyor.unknown(question, "the list is empty");
+        return prober.unknown(question, "the list is empty");
     };
-    surveyor.note(question, member_names(row), "the first row");
+    prober.note(question, member_names(row), "the first row");
     let named = rows.iter().filter(|row| row["customer"].is_object());
-    surveyor.note(
+    prober.note(
         "Do rows of the order list name the customer?",
         format!("{} of {} rows", named.count(), rows.len()),
         "rows in which customer is an object; the others are guests or leave it out",
     );
-    surveyor.note(
+    prober.note(
         "Are all rows of the order list understood?",
-        yes(told.orders.len() == rows.len()),
-        format!("{} of {} rows", told.orders.len(), rows.len()),
+        yes(answer.orders.len() == rows.len()),
+        format!("{} of {} rows", answer.orders.len(), rows.len()),
     );
 }
 
-async fn sizes(surveyor: &mut Surveyor<'_>, sixty: &Told) -> Result<(), Failure> {
-    let hundred = surveyor.orders(&[("per_page", "100")]).await?;
-    let default = surveyor.orders(&[]).await?;
-    let size = |told: Option<&Told>| match told.and_then(|told| told.pagination) {
+async fn sizes(prober: &mut Prober<'_>, sixty: &ProbeAnswer) -> Result<(), Failure> {
+    let hundred = prober.orders(&[("per_page", "100")]).await?;
+    let default = prober.orders(&[]).await?;
+    let size = |answer: Option<&ProbeAnswer>| match answer.and_then(|answer| answer.pagination) {
         Some(pagination) => format!("{} ({} rows)", pagination.per_page, pagination.count),
-        None => silent(told),
+        None => no_answer_reason(answer),
     };
-    surveyor.note(
+    prober.note(
         "How many orders does a page give?",
         sixty
             .pagination
@@ -96,18 +100,18 @@ async fn sizes(surveyor: &mut Surveyor<'_>, sixty: &Told) -> Result<(), Failure>
     Ok(())
 }
 
-async fn past_the_end(surveyor: &mut Surveyor<'_>, first: &Told) -> Result<(), Failure> {
+async fn past_the_end(prober: &mut Prober<'_>, first: &ProbeAnswer) -> Result<(), Failure> {
     let pages = first.pagination.map_or(1, |p| p.total_pages);
     let beyond = (pages + 1).to_string();
-    let told = surveyor
+    let answer = prober
         .orders(&[("per_page", "60"), ("page", &beyond)])
         .await?;
     let question = "What comes past the last page?";
-    match &told {
+    match &answer {
         Some(past) if past.is_success() => {
             let rows = past.rows().len();
             let answer = if rows == 0 { "an empty page" } else { "rows" };
-            surveyor.note(
+            prober.note(
                 question,
                 answer,
                 format!(
@@ -116,13 +120,13 @@ async fn past_the_end(surveyor: &mut Surveyor<'_>, first: &Told) -> Result<(), F
                 ),
             );
         }
-        Some(past) => surveyor.note(question, "an error", silent(Some(past))),
-        None => surveyor.unknown(question, silent(None)),
+        Some(past) => prober.note(question, "an error", no_answer_reason(Some(past))),
+        None => prober.unknown(question, no_answer_reason(None)),
     }
     Ok(())
 }
 
-async fn nonsense(surveyor: &mut Surveyor<'_>, size: u32) -> Result<(), Failure> {
+async fn nonsense(prober: &mut Prober<'_>, size: u32) -> Result<(), Failure> {
     let cases: [(&'static str, Query<'_>); 2] = [
         ("What does per_page=0 give?", &[("per_page", "0")]),
         (
@@ -131,14 +135,14 @@ async fn nonsense(surveyor: &mut Surveyor<'_>, size: u32) -> Result<(), Failure>
         ),
     ];
     for (question, query) in cases {
-        let told = surveyor.orders(query).await?;
-        match told.as_ref().and_then(|told| told.pagination) {
-            Some(p) => surveyor.note(
+        let answer = prober.orders(query).await?;
+        match answer.as_ref().and_then(|answer| answer.pagination) {
+            Some(p) => prober.note(
                 question,
                 format!("page {} of size {}", p.current_page, p.per_page),
                 format!("pagination says so; per_page=60 gives size {size}"),
             ),
-            None => surveyor.note(question, "no page", silent(told.as_ref())),
+            None => prober.note(question, "no page", no_answer_reason(answer.as_ref())),
         }
     }
     Ok(())
@@ -146,8 +150,8 @@ async fn nonsense(surveyor: &mut Surveyor<'_>, size: u32) -> Result<(), Failure>
 
 /// Also returns the oldest orders.
 async fn order_of_the_list(
-    surveyor: &mut Surveyor<'_>,
-    first: &Told,
+    prober: &mut Prober<'_>,
+    first: &ProbeAnswer,
 ) -> Result<Vec<Order>, Failure> {
     let question = "In which order are orders listed by default?";
     let is_falling = |orders: &[Order]| {
@@ -155,27 +159,27 @@ async fn order_of_the_list(
         pairs.all(|pair| pair[0].created_at.instant >= pair[1].created_at.instant)
     };
     match first.orders.as_slice() {
-        [] | [_] => surveyor.unknown(question, "there are fewer than two orders"),
-        orders if is_falling(orders) => surveyor.note(
+        [] | [_] => prober.unknown(question, "there are fewer than two orders"),
+        orders if is_falling(orders) => prober.note(
             question,
             "newest first",
             format!("created_at falls over {} rows", orders.len()),
         ),
-        orders => surveyor.note(
+        orders => prober.note(
             question,
             "not by creation",
             format!("created_at does not fall over {} rows", orders.len()),
         ),
     }
     let ascending = [("per_page", "60"), ("sort_by", "created_at-asc")];
-    let told = surveyor.orders(&ascending).await?;
-    let oldest = told.as_ref().map_or(&[][..], |told| &told.orders);
+    let answer = prober.orders(&ascending).await?;
+    let oldest = answer.as_ref().map_or(&[][..], |answer| &answer.orders);
     let question = "Is sort_by=created_at-asc honoured?";
     match oldest {
-        [] | [_] => surveyor.unknown(question, silent(told.as_ref())),
+        [] | [_] => prober.unknown(question, no_answer_reason(answer.as_ref())),
         rising => {
             let reversed: Vec<Order> = rising.iter().rev().cloned().collect();
-            surveyor.note(
+            prober.note(
                 question,
                 yes(is_falling(&reversed)),
                 format!("looked at created_at of {} rows", rising.len()),
@@ -183,29 +187,30 @@ async fn order_of_the_list(
         }
     }
     let updated = [("per_page", "1"), ("sort_by", "updated_at-desc")];
-    let told = surveyor.orders(&updated).await?;
-    surveyor.note(
+    let answer = prober.orders(&updated).await?;
+    prober.note(
         "Is sort_by=updated_at-desc accepted?",
-        told.as_ref()
-            .map_or("unknown", |told| yes(told.is_success())),
-        silent(told.as_ref()),
+        answer
+            .as_ref()
+            .map_or("unknown", |answer| yes(answer.is_success())),
+        no_answer_reason(answer.as_ref()),
     );
     Ok(oldest.to_vec())
 }
 
 /// A filter that is honoured shows no order that was updated in the far future.
-async fn updated_filters(surveyor: &mut Surveyor<'_>, total: u64) -> Result<(), Failure> {
+async fn updated_filters(prober: &mut Prober<'_>, total: u64) -> Result<(), Failure> {
     let cases = [
         ("Is there a filter updated_at_min?", "updated_at_min"),
         ("Is there a filter updated_at_gt?", "updated_at_gt"),
     ];
     for (question, name) in cases {
-        let told = surveyor
+        let answer = prober
             .orders(&[("per_page", "1"), (name, "2099-01-01")])
             .await?;
-        match told.as_ref().and_then(Told::total) {
-            Some(_) if total == 0 => surveyor.unknown(question, "there are no orders"),
-            Some(filtered) => surveyor.note(
+        match answer.as_ref().and_then(ProbeAnswer::total) {
+            Some(_) if total == 0 => prober.unknown(question, "there are no orders"),
+            Some(filtered) => prober.note(
                 question,
                 yes(filtered == 0),
                 match filtered {
@@ -213,25 +218,25 @@ async fn updated_filters(surveyor: &mut Surveyor<'_>, total: u64) -> Result<(), 
                     _ => "orders are listed as if it were not there",
                 },
             ),
-            None => surveyor.note(question, "no", silent(told.as_ref())),
+            None => prober.note(question, "no", no_answer_reason(answer.as_ref())),
         }
     }
     Ok(())
 }
 
-async fn expanded(surveyor: &mut Surveyor<'_>) -> Result<(), Failure> {
+async fn expanded(prober: &mut Prober<'_>) -> Result<(), Failure> {
     let question = "Is expanded=true honoured (lists give whole orders)?";
-    let told = surveyor
+    let answer = prober
         .orders(&[("per_page", "10"), ("expanded", "true")])
         .await?;
-    let orders = told.as_ref().map_or(&[][..], |told| &told.orders);
+    let orders = answer.as_ref().map_or(&[][..], |answer| &answer.orders);
     let whole = orders
         .iter()
         .filter(|order| order.completeness() == Completeness::Full)
         .count();
     match orders.len() {
-        0 => surveyor.unknown(question, silent(told.as_ref())),
-        all => surveyor.note(
+        0 => prober.unknown(question, no_answer_reason(answer.as_ref())),
+        all => prober.note(
             question,
             yes(whole == all),
             format!("{whole} of {all} rows have amounts and line items"),

@@ -16,16 +16,16 @@ use crate::translate;
 /// Answers of all kinds; how long they take matters to nobody here.
 const CLASS: LatencyClass = LatencyClass(9);
 
-pub(super) struct Surveyor<'a> {
+pub(super) struct Prober<'a> {
     pub(super) requester: &'a Requester,
-    pub(super) asked: u64,
+    pub(super) sent: u64,
     pub(super) findings: Vec<Finding>,
     /// Of each 429 met: whether it said when to come back.
     pub(super) throttles: Vec<bool>,
 }
 
 /// An answer as far as the questions look at it.
-pub(super) struct Told {
+pub(super) struct ProbeAnswer {
     pub(super) status: u16,
     pub(super) headers: RateHeaders,
     pub(super) json: Value,
@@ -36,7 +36,7 @@ pub(super) struct Told {
     pub(super) customers_since: Vec<Date>,
 }
 
-impl Told {
+impl ProbeAnswer {
     fn refusal() -> Self {
         Self {
             status: 401,
@@ -64,37 +64,40 @@ impl Told {
 /// The parameters of a question.
 pub(super) type Query<'q> = &'q [(&'static str, &'q str)];
 
-impl<'a> Surveyor<'a> {
+impl<'a> Prober<'a> {
     pub(super) fn new(requester: &'a Requester) -> Self {
         Self {
             requester,
-            asked: 0,
+            sent: 0,
             findings: Vec::new(),
             throttles: Vec::new(),
         }
     }
 
-    pub(super) async fn orders(&mut self, query: Query<'_>) -> Result<Option<Told>, Failure> {
-        self.ask("orders", query).await
+    pub(super) async fn orders(
+        &mut self,
+        query: Query<'_>,
+    ) -> Result<Option<ProbeAnswer>, Failure> {
+        self.request("orders", query).await
     }
 
     /// `None`: no answer came although it was tried again. Only what makes every further
     /// question useless is an error.
-    pub(super) async fn ask(
+    pub(super) async fn request(
         &mut self,
         path: &str,
         query: Query<'_>,
-    ) -> Result<Option<Told>, Failure> {
+    ) -> Result<Option<ProbeAnswer>, Failure> {
         let requester = self.requester;
-        self.ask_at(requester, path, query).await
+        self.request_at(requester, path, query).await
     }
 
-    pub(super) async fn ask_at(
+    pub(super) async fn request_at(
         &mut self,
         requester: &Requester,
         path: &str,
         query: Query<'_>,
-    ) -> Result<Option<Told>, Failure> {
+    ) -> Result<Option<ProbeAnswer>, Failure> {
         let request = ApiRequest {
             description: "probing Salla's API".to_owned(),
             path: path.to_owned(),
@@ -105,7 +108,7 @@ impl<'a> Surveyor<'a> {
             class: CLASS,
             customers: path.starts_with("customers"),
         };
-        self.asked += 1;
+        self.sent += 1;
         let response = match requester.get_raw(&request).await {
             Ok(response) => response,
             Err(Failure::Transient { .. } | Failure::NotJson { .. } | Failure::Broken { .. }) => {
@@ -113,7 +116,7 @@ impl<'a> Surveyor<'a> {
             }
             // The token serves, only not for this.
             Err(Failure::Disconnected(Disconnection::ScopeMissing | Disconnection::Forbidden)) => {
-                return Ok(Some(Told::refusal()));
+                return Ok(Some(ProbeAnswer::refusal()));
             }
             Err(failure) => return Err(failure),
         };
@@ -127,7 +130,7 @@ impl<'a> Surveyor<'a> {
         let orders = rows_of("orders").iter();
         let customers = rows_of("customers").iter();
         let since = customers.filter_map(|row| translate::customer(row).ok()?.created_at);
-        Ok(Some(Told {
+        Ok(Some(ProbeAnswer {
             status: response.status,
             headers: response.headers,
             json: serde_json::from_slice(&body).unwrap_or_default(),
@@ -163,15 +166,15 @@ pub(super) fn yes(is_so: bool) -> &'static str {
 }
 
 /// Why an answer tells nothing.
-pub(super) fn silent(told: Option<&Told>) -> String {
-    match told {
+pub(super) fn no_answer_reason(answer: Option<&ProbeAnswer>) -> String {
+    match answer {
         None => "no answer that can be read came".to_owned(),
-        Some(told) => format!("Salla answered with status {}", told.status),
+        Some(answer) => format!("Salla answered with status {}", answer.status),
     }
 }
 
 /// More names than this say nothing more about a shape.
-const MOST_NAMES: usize = 60;
+const MAX_NAMES: usize = 60;
 
 /// The names of an object's members, sorted. A name that does not look like one of an
 /// API is only counted: some objects are keyed by what people have typed.
@@ -185,7 +188,7 @@ pub(super) fn member_names(value: &Value) -> String {
         .filter(|name| is_name(name))
         .collect();
     known.sort_unstable();
-    known.truncate(MOST_NAMES);
+    known.truncate(MAX_NAMES);
     let others = members.len() - known.len();
     let mut text = known.join(", ");
     if others > 0 {

@@ -4,38 +4,41 @@ use domain::failure::Failure;
 use serde_json::Value;
 use url::Url;
 
-use super::prober::{Surveyor, Told, member_names, silent, yes};
+use super::prober::{ProbeAnswer, Prober, member_names, no_answer_reason, yes};
 
-pub(super) async fn shop(surveyor: &mut Surveyor<'_>) -> Result<(), Failure> {
-    let told = surveyor.ask("store/info", &[]).await?;
+pub(super) async fn shop(prober: &mut Prober<'_>) -> Result<(), Failure> {
+    let answer = prober.request("store/info", &[]).await?;
     let question = "Which members does /store/info have?";
-    match &told {
+    match &answer {
         Some(shop) if shop.is_success() => {
             let shop = &shop.json["data"];
-            surveyor.note(question, member_names(shop), "one answer");
+            prober.note(question, member_names(shop), "one answer");
             let plan = shop["plan"].as_str().unwrap_or_default();
             let known = ["basic", "plus", "pro", "special"].contains(&plan);
-            surveyor.note(
+            prober.note(
                 "Is the shop's plan one of those documented?",
                 if known { plan } else { "no" },
                 "plan of /store/info",
             );
         }
-        told => surveyor.unknown(question, silent(told.as_ref())),
+        answer => prober.unknown(question, no_answer_reason(answer.as_ref())),
     }
     Ok(())
 }
 
-pub(super) async fn customers(surveyor: &mut Surveyor<'_>) -> Result<(), Failure> {
-    let all = surveyor.ask("customers", &[("per_page", "60")]).await?;
+pub(super) async fn customers(prober: &mut Prober<'_>) -> Result<(), Failure> {
+    let all = prober.request("customers", &[("per_page", "60")]).await?;
     let all = match all {
         Some(all) if all.is_success() => all,
         refused => {
-            surveyor.unknown("Can customers be listed?", silent(refused.as_ref()));
+            prober.unknown(
+                "Can customers be listed?",
+                no_answer_reason(refused.as_ref()),
+            );
             return Ok(());
         }
     };
-    surveyor.note(
+    prober.note(
         "What do the rate headers of /customers tell of?",
         all.headers
             .limit
@@ -43,30 +46,30 @@ pub(super) async fn customers(surveyor: &mut Surveyor<'_>) -> Result<(), Failure
         "500 would be the customers' own budget of ten minutes",
     );
     if let Some(row) = all.rows().first() {
-        surveyor.note(
+        prober.note(
             "Which members does a row of the customer list have?",
             member_names(row),
             "the first row",
         );
     }
-    surveyor.note(
+    prober.note(
         "How many customers does a page give?",
         all.pagination
             .map_or("unknown".to_owned(), |p| p.per_page.to_string()),
         "perPage for per_page=60",
     );
-    date_filters(surveyor, &all).await
+    date_filters(prober, &all).await
 }
 
 /// The documentation describes the two the wrong way round (docs/salla-api.md#customers).
 /// A day in the middle of the customers that one page shows must part them.
-async fn date_filters(surveyor: &mut Surveyor<'_>, all: &Told) -> Result<(), Failure> {
+async fn date_filters(prober: &mut Prober<'_>, all: &ProbeAnswer) -> Result<(), Failure> {
     let question = "Do date_from and date_to filter customers?";
     let mut days = all.customers_since.clone();
     days.sort_unstable();
     days.dedup();
     let Some(middle) = days.get(days.len() / 2).filter(|_| days.len() > 2) else {
-        surveyor.unknown(
+        prober.unknown(
             question,
             "too few rows tell when their customer was created",
         );
@@ -74,19 +77,19 @@ async fn date_filters(surveyor: &mut Surveyor<'_>, all: &Told) -> Result<(), Fai
     };
     let day = middle.to_string();
     let size = ("per_page", "60");
-    let from = surveyor
-        .ask("customers", &[size, ("date_from", &day)])
+    let from = prober
+        .request("customers", &[size, ("date_from", &day)])
         .await?;
-    let to = surveyor
-        .ask("customers", &[size, ("date_to", &day)])
+    let to = prober
+        .request("customers", &[size, ("date_to", &day)])
         .await?;
     let (Some(from), Some(to)) = (from, to) else {
-        surveyor.unknown(question, silent(None));
+        prober.unknown(question, no_answer_reason(None));
         return Ok(());
     };
     if !from.is_success() || !to.is_success() {
         let refused = if from.is_success() { &to } else { &from };
-        surveyor.note(question, "no", silent(Some(refused)));
+        prober.note(question, "no", no_answer_reason(Some(refused)));
         return Ok(());
     }
     let is_after = from.customers_since.iter().all(|since| since >= middle);
@@ -100,7 +103,7 @@ async fn date_filters(surveyor: &mut Surveyor<'_>, all: &Told) -> Result<(), Fai
     } else {
         "they change the list in a way that is not understood"
     };
-    surveyor.note(
+    prober.note(
         question,
         answer,
         format!(
@@ -115,7 +118,7 @@ async fn date_filters(surveyor: &mut Surveyor<'_>, all: &Told) -> Result<(), Fai
     Ok(())
 }
 
-fn less(part: &Told, all: &Told) -> &'static str {
+fn less(part: &ProbeAnswer, all: &ProbeAnswer) -> &'static str {
     if part.total() == all.total() {
         "all"
     } else {
@@ -123,20 +126,20 @@ fn less(part: &Told, all: &Told) -> &'static str {
     }
 }
 
-pub(super) async fn products(surveyor: &mut Surveyor<'_>) -> Result<(), Failure> {
-    let sixty = surveyor.ask("products", &[("per_page", "60")]).await?;
-    let hundred = surveyor.ask("products", &[("per_page", "100")]).await?;
-    let size = |told: Option<&Told>| match told.and_then(|told| told.pagination) {
+pub(super) async fn products(prober: &mut Prober<'_>) -> Result<(), Failure> {
+    let sixty = prober.request("products", &[("per_page", "60")]).await?;
+    let hundred = prober.request("products", &[("per_page", "100")]).await?;
+    let size = |answer: Option<&ProbeAnswer>| match answer.and_then(|answer| answer.pagination) {
         Some(pagination) => pagination.per_page.to_string(),
-        None => silent(told),
+        None => no_answer_reason(answer),
     };
-    surveyor.note(
+    prober.note(
         "How many products does a page give?",
         size(sixty.as_ref()),
         format!("perPage for per_page=100: {}", size(hundred.as_ref())),
     );
-    if let Some(row) = sixty.as_ref().and_then(|told| told.rows().first()) {
-        surveyor.note(
+    if let Some(row) = sixty.as_ref().and_then(|answer| answer.rows().first()) {
+        prober.note(
             "Which members does a row of the product list have?",
             member_names(row),
             "the first row",
@@ -145,32 +148,32 @@ pub(super) async fn products(surveyor: &mut Surveyor<'_>) -> Result<(), Failure>
     Ok(())
 }
 
-pub(super) async fn user(surveyor: &mut Surveyor<'_>, accounts: Url) -> Result<(), Failure> {
+pub(super) async fn user(prober: &mut Prober<'_>, accounts: Url) -> Result<(), Failure> {
     let question = "Is user info wrapped in data?";
-    let requester = surveyor.requester.at(accounts);
-    let told = surveyor.ask_at(&requester, "oauth2/user/info", &[]).await;
-    let told = match told {
-        Ok(told) => told,
+    let requester = prober.requester.at(accounts);
+    let answer = prober.request_at(&requester, "oauth2/user/info", &[]).await;
+    let answer = match answer {
+        Ok(answer) => answer,
         // The token serves the API; that this host refuses it is a finding too.
         Err(Failure::Disconnected(_)) => {
-            surveyor.unknown(question, "the accounts host refuses the token");
+            prober.unknown(question, "the accounts host refuses the token");
             return Ok(());
         }
         Err(failure) => return Err(failure),
     };
-    let told = match told {
-        Some(told) if (200..300).contains(&told.status) => told,
+    let answer = match answer {
+        Some(answer) if (200..300).contains(&answer.status) => answer,
         refused => {
-            surveyor.unknown(question, silent(refused.as_ref()));
+            prober.unknown(question, no_answer_reason(refused.as_ref()));
             return Ok(());
         }
     };
-    let is_wrapped = told.json["data"].is_object();
+    let is_wrapped = answer.json["data"].is_object();
     let user = match is_wrapped {
-        true => &told.json["data"],
-        false => &told.json,
+        true => &answer.json["data"],
+        false => &answer.json,
     };
-    surveyor.note(
+    prober.note(
         question,
         yes(is_wrapped),
         format!("members: {}", member_names(user)),
@@ -180,7 +183,7 @@ pub(super) async fn user(surveyor: &mut Surveyor<'_>, accounts: Url) -> Result<(
         (_, Value::Object(_)) => "store",
         _ => "neither merchant nor store",
     };
-    surveyor.note(
+    prober.note(
         "Under which name does user info tell of the shop?",
         merchant,
         "one answer",
@@ -188,16 +191,12 @@ pub(super) async fn user(surveyor: &mut Surveyor<'_>, accounts: Url) -> Result<(
     Ok(())
 }
 
-pub(super) fn throttling(surveyor: &mut Surveyor<'_>) {
+pub(super) fn throttling(prober: &mut Prober<'_>) {
     let question = "Does a 429 carry Retry-After?";
-    let met = surveyor.throttles.len();
-    let with = surveyor
-        .throttles
-        .iter()
-        .filter(|carries| **carries)
-        .count();
+    let met = prober.throttles.len();
+    let with = prober.throttles.iter().filter(|carries| **carries).count();
     match met {
-        0 => surveyor.unknown(question, "no 429 came, and none was provoked"),
-        met => surveyor.note(question, yes(with == met), format!("{with} of {met} did")),
+        0 => prober.unknown(question, "no 429 came, and none was provoked"),
+        met => prober.note(question, yes(with == met), format!("{with} of {met} did")),
     }
 }

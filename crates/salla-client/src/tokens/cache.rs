@@ -9,10 +9,10 @@ use importer::ports::connections::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-use super::{AccessToken, UnderWay};
+use super::{AccessToken, RefreshGuard};
 
 #[derive(Default)]
-pub(super) struct Memory {
+pub(super) struct ConnectionCache {
     connection: Option<Connection>,
     /// How long the tokens of a version live, where this process saw them issued.
     life: Option<(i64, SignedDuration)>,
@@ -21,12 +21,12 @@ pub(super) struct Memory {
     /// often.
     lost: Option<(i64, u8)>,
     /// New tokens that could not be stored yet, and so must not be used yet.
-    unstored: Option<(RefreshIntent, Tokens, UnderWay)>,
+    unstored: Option<(RefreshIntent, Tokens, RefreshGuard)>,
     /// Somebody goes on trying to store them.
     is_storing: bool,
 }
 
-impl Memory {
+impl ConnectionCache {
     pub(super) fn connection(&self) -> Option<&Connection> {
         self.connection.as_ref()
     }
@@ -109,11 +109,11 @@ impl Memory {
     }
 
     pub(super) fn received(&mut self, intent: RefreshIntent, tokens: Tokens) {
-        self.unstored = Some((intent, tokens, UnderWay::begin()));
+        self.unstored = Some((intent, tokens, RefreshGuard::begin()));
     }
 
     /// Whether tokens are left that nobody goes on trying to store; the caller does now.
-    pub(super) fn begins_storing(&mut self) -> bool {
+    pub(super) fn start_background_store(&mut self) -> bool {
         self.unstored.is_some() && !std::mem::replace(&mut self.is_storing, true)
     }
 

@@ -15,22 +15,22 @@ use importer::ports::connections::{
 use secrecy::ExposeSecret as _;
 use tracing::Instrument as _;
 
-use super::cache::Memory;
-use super::{AccessToken, UnderWay};
+use super::cache::ConnectionCache;
+use super::{AccessToken, RefreshGuard};
 use crate::oauth::{AppCredentials, OAuth, TokenError};
 
 /// Another process that has not reported back after so long never will.
-const OTHER_TIMEOUT: Duration = Duration::from_secs(60);
+const OTHER_REFRESH_TIMEOUT: Duration = Duration::from_secs(60);
 /// At least so long by our own clock: the other's may go wrong.
-const MIN_OTHER_TIMEOUT: Duration = Duration::from_secs(10);
-const BETWEEN_CHECKS: Duration = Duration::from_secs(1);
+const MIN_OTHER_REFRESH_TIMEOUT: Duration = Duration::from_secs(10);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The last presentation keeps so far from the one before: an outage that swallowed one
 /// response would swallow the next.
 const BEFORE_THE_LAST: Duration = Duration::from_secs(30);
 
 /// Tries to store a new pair before the caller is told that the database is away.
-const STORE_TRIES: u32 = 5;
+const STORE_ATTEMPTS: u32 = 5;
 /// Between further ones.
 const BETWEEN_STORES: Duration = Duration::from_secs(30);
 
@@ -47,15 +47,15 @@ pub struct KeeperSettings {
 /// Keeps the access token of one connection valid; see the [module](super).
 pub struct TokenKeeper {
     settings: KeeperSettings,
-    memory: Mutex<Memory>,
+    cache: Mutex<ConnectionCache>,
     /// Whoever renews holds this.
     turn: tokio::sync::Mutex<()>,
     refreshes: AtomicU64,
 }
 
 /// What came of a refresh.
-enum Renewal {
-    Renewed(Box<Connection>),
+enum RefreshOutcome {
+    Refreshed(Box<Connection>),
     /// The token was surely not used; another time it may work.
     Later(Failure),
     /// Another process presents it, or has.
@@ -88,7 +88,7 @@ impl TokenKeeper {
     pub fn new(settings: KeeperSettings) -> Arc<Self> {
         Arc::new(Self {
             settings,
-            memory: Mutex::default(),
+            cache: Mutex::default(),
             turn: tokio::sync::Mutex::new(()),
             refreshes: AtomicU64::new(0),
         })
@@ -100,10 +100,10 @@ impl TokenKeeper {
 
     /// The token to send now, renewed early where that is possible.
     pub async fn current(self: &Arc<Self>) -> Result<AccessToken, Failure> {
-        match self.at_hand() {
+        match self.cached() {
             Some(token) => Ok(token),
             None => {
-                self.detached(|keeper| async move { keeper.look_after().await })
+                self.detached(|keeper| async move { keeper.ensure_fresh().await })
                     .await
             }
         }
@@ -130,8 +130,8 @@ impl TokenKeeper {
         let (keeper, work) = (self.clone(), work(self.clone()));
         let to_the_end = async move {
             let result = work.await;
-            if keeper.memory().begins_storing() {
-                tokio::spawn(async move { keeper.go_on_storing().await }.in_current_span());
+            if keeper.cache().start_background_store() {
+                tokio::spawn(async move { keeper.keep_storing().await }.in_current_span());
             }
             result
         };
@@ -143,36 +143,41 @@ impl TokenKeeper {
     }
 
     /// The token in memory, unless something must be done first.
-    pub(super) fn at_hand(&self) -> Option<AccessToken> {
-        let memory = self.memory();
-        let connection = memory.connection()?;
-        let renew = self.can_refresh(connection) && memory.should_refresh(&*self.settings.clock);
+    pub(super) fn cached(&self) -> Option<AccessToken> {
+        let cache = self.cache();
+        let connection = cache.connection()?;
+        let refresh = self.can_refresh(connection) && cache.should_refresh(&*self.settings.clock);
         // A parked connection is looked up again each time: the merchant may be back.
-        usable(connection).ok().filter(|_| !renew)
+        usable(connection).ok().filter(|_| !refresh)
     }
 
     fn can_refresh(&self, connection: &Connection) -> bool {
         self.settings.app.is_some() && connection.tokens.refresh.is_some()
     }
 
-    async fn look_after(&self) -> Result<AccessToken, Failure> {
+    async fn ensure_fresh(&self) -> Result<AccessToken, Failure> {
         let _turn = self.turn.lock().await;
-        if let Some(token) = self.at_hand() {
+        if let Some(token) = self.cached() {
             return Ok(token);
         }
         let connection = self.reload().await?;
         let token = usable(&connection)?;
-        if self.at_hand().is_some() {
+        if self.cached().is_some() {
             return Ok(token);
         }
         let refreshed = self.refresh(&connection, Presentation::Early).await;
         let now = self.settings.clock.monotonic();
-        self.memory().postpone_early_refresh(now);
+        self.cache().postpone_early_refresh(now);
         match refreshed {
-            Ok(Renewal::Renewed(newer)) => usable(&newer),
+            Ok(RefreshOutcome::Refreshed(newer)) => usable(&newer),
             // The old token still serves; whatever is wrong may be over by the next try.
-            Ok(Renewal::Lost | Renewal::InFlight | Renewal::TooSoon | Renewal::Behind) => Ok(token),
-            Ok(Renewal::Later(failure)) | Err(failure @ Failure::Database { .. }) => {
+            Ok(
+                RefreshOutcome::Lost
+                | RefreshOutcome::InFlight
+                | RefreshOutcome::TooSoon
+                | RefreshOutcome::Behind,
+            ) => Ok(token),
+            Ok(RefreshOutcome::Later(failure)) | Err(failure @ Failure::Database { .. }) => {
                 tracing::warn!(
                     %failure, merchant = connection.merchant.map(|m| m.to_string()),
                     "the access token was not refreshed early and still serves; trying again soon"
@@ -186,7 +191,7 @@ impl TokenKeeper {
     /// Gets another token than this one.
     async fn replace(&self, rejected: &AccessToken) -> Result<(), Failure> {
         let _turn = self.turn.lock().await;
-        if self.memory().has_replaced(rejected) {
+        if self.cache().has_replaced(rejected) {
             return Ok(());
         }
         let connection = self.reload().await?;
@@ -196,24 +201,29 @@ impl TokenKeeper {
         }
         if !self.can_refresh(&connection) {
             return self
-                .give_up(&connection, Disconnection::TokenRejected)
+                .fail_connection(&connection, Disconnection::TokenRejected)
                 .await;
         }
         match self.refresh_now(connection).await? {
             Replacement::Newer => Ok(()),
             Replacement::Later(failure) => Err(failure),
             Replacement::Lost(connection) => {
-                self.give_up(&connection, Disconnection::RefreshLost).await
+                self.fail_connection(&connection, Disconnection::RefreshLost)
+                    .await
             }
         }
     }
 
-    async fn give_up(&self, connection: &Connection, why: Disconnection) -> Result<(), Failure> {
-        self.park(connection, why).await.map(drop)
+    async fn fail_connection(
+        &self,
+        connection: &Connection,
+        why: Disconnection,
+    ) -> Result<(), Failure> {
+        self.disconnect(connection, why).await.map(drop)
     }
 
     /// Gives the connection up, unless somebody has brought newer tokens meanwhile.
-    async fn park(
+    async fn disconnect(
         &self,
         connection: &Connection,
         why: Disconnection,
@@ -223,7 +233,7 @@ impl TokenKeeper {
             .disconnect(connection.id, connection.version, why)
             .await?;
         let stored = connections.load(connection.id).await?;
-        self.memory().remember(stored.clone())?;
+        self.cache().remember(stored.clone())?;
         if AccessToken::of(connection).is_older_than(&stored) && usable(&stored).is_ok() {
             return Ok(stored);
         }
@@ -232,10 +242,10 @@ impl TokenKeeper {
     }
 
     async fn reload(&self) -> Result<Connection, Failure> {
-        self.store_what_is_unstored().await?;
+        self.store_unstored().await?;
         let connections = &self.settings.connections;
         let mut connection = connections.load(self.settings.connection).await?;
-        let newer = self.memory().newer_than(&connection);
+        let newer = self.cache().newer_than(&connection);
         if let Some(known) = newer {
             tracing::error!(
                 stored = connection.version,
@@ -246,15 +256,15 @@ impl TokenKeeper {
             );
             connection = connections.restore(&known, connection.version).await?;
         }
-        self.memory().remember(connection.clone())?;
+        self.cache().remember(connection.clone())?;
         Ok(connection)
     }
 
     fn unstored(&self) -> Option<(RefreshIntent, Tokens)> {
-        self.memory().unstored()
+        self.cache().unstored()
     }
 
-    async fn store_what_is_unstored(&self) -> Result<(), Failure> {
+    async fn store_unstored(&self) -> Result<(), Failure> {
         match self.unstored() {
             Some((intent, tokens)) => self.store(&intent, &tokens).await.map(drop),
             None => Ok(()),
@@ -263,28 +273,28 @@ impl TokenKeeper {
 
     fn received(&self, intent: RefreshIntent, tokens: Tokens) {
         self.refreshes.fetch_add(1, Ordering::Relaxed);
-        self.memory().received(intent, tokens);
+        self.cache().received(intent, tokens);
     }
 
     /// Stores a new pair; only then is it remembered for use.
     async fn store(&self, intent: &RefreshIntent, tokens: &Tokens) -> Result<Connection, Failure> {
         let connections = &self.settings.connections;
         let stored = connections.complete_refresh(intent, tokens).await?;
-        self.memory().stored(stored.clone(), &*self.settings.clock);
+        self.cache().stored(stored.clone(), &*self.settings.clock);
         Ok(stored)
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cache(&self) -> MutexGuard<'_, ConnectionCache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
     /// Gets tokens newer than those of `connection`. Errors are final.
     async fn refresh(
         &self,
         connection: &Connection,
         presentation: Presentation,
-    ) -> Result<Renewal, Failure> {
+    ) -> Result<RefreshOutcome, Failure> {
         let settings = &self.settings;
-        let _under_way = UnderWay::begin();
+        let _guard = RefreshGuard::begin();
         let now = settings.clock.now();
         let begun = settings
             .connections
@@ -293,13 +303,13 @@ impl TokenKeeper {
         match begun {
             BeginRefresh::Granted(intent) => self.present(connection, intent).await,
             BeginRefresh::Superseded(newer) => {
-                self.memory().remember((*newer).clone())?;
-                Ok(Renewal::Renewed(newer))
+                self.cache().remember((*newer).clone())?;
+                Ok(RefreshOutcome::Refreshed(newer))
             }
-            BeginRefresh::InFlight(_) => Ok(Renewal::InFlight),
-            BeginRefresh::TooSoon => Ok(Renewal::TooSoon),
-            BeginRefresh::NotAdopted => Ok(Renewal::Later(Disconnection::NotAdopted.into())),
-            BeginRefresh::Behind { .. } => Ok(Renewal::Behind),
+            BeginRefresh::InFlight(_) => Ok(RefreshOutcome::InFlight),
+            BeginRefresh::TooSoon => Ok(RefreshOutcome::TooSoon),
+            BeginRefresh::NotAdopted => Ok(RefreshOutcome::Later(Disconnection::NotAdopted.into())),
+            BeginRefresh::Behind { .. } => Ok(RefreshOutcome::Behind),
         }
     }
 
@@ -309,23 +319,24 @@ impl TokenKeeper {
         let version = connection.version;
         let id = connection.id;
         loop {
-            let so_far = self.memory().presented(&connection);
-            let renewal = match so_far.times {
+            let so_far = self.cache().presented(&connection);
+            let outcome = match so_far.times {
                 0 => self.refresh(&connection, Presentation::Needed).await?,
                 _ if !so_far.is_lost => {
-                    self.wait_for_the_other(&connection, so_far.stored).await?;
-                    Renewal::InFlight
+                    self.wait_for_other_process(&connection, so_far.stored)
+                        .await?;
+                    RefreshOutcome::InFlight
                 }
                 MAX_PRESENTATIONS.. => return Ok(Replacement::Lost(Box::new(connection))),
-                _ => {
-                    self.present_the_last_time(&connection, so_far.stored)
-                        .await?
-                }
+                _ => self.present_last_time(&connection, so_far.stored).await?,
             };
-            match renewal {
-                Renewal::Renewed(_) => return Ok(Replacement::Newer),
-                Renewal::Later(failure) => return Ok(Replacement::Later(failure)),
-                Renewal::InFlight | Renewal::TooSoon | Renewal::Behind | Renewal::Lost => {}
+            match outcome {
+                RefreshOutcome::Refreshed(_) => return Ok(Replacement::Newer),
+                RefreshOutcome::Later(failure) => return Ok(Replacement::Later(failure)),
+                RefreshOutcome::InFlight
+                | RefreshOutcome::TooSoon
+                | RefreshOutcome::Behind
+                | RefreshOutcome::Lost => {}
             }
             connection = self.reload().await?;
             if (connection.id, connection.version) != (id, version) {
@@ -339,11 +350,11 @@ impl TokenKeeper {
 
     /// The shop would be lost anyway. The outage that may have swallowed the first response
     /// is waited for first: nothing is left to present after this.
-    async fn present_the_last_time(
+    async fn present_last_time(
         &self,
         connection: &Connection,
         seen: Option<Presented>,
-    ) -> Result<Renewal, Failure> {
+    ) -> Result<RefreshOutcome, Failure> {
         let settings = &self.settings;
         if let Some(presented) = seen {
             let since = settings.clock.now().duration_since(presented.since);
@@ -352,7 +363,7 @@ impl TokenKeeper {
             settings.clock.sleep(wait).await;
         }
         if let Err(what) = settings.oauth.responds(&connection.tokens.access).await {
-            return Ok(Renewal::Later(Failure::Transient {
+            return Ok(RefreshOutcome::Later(Failure::Transient {
                 what: format!(
                     "refreshing the access token: Salla's OAuth server is away ({what}); the \
                      refresh token, which may be spent, is presented one last time when it is back"
@@ -367,10 +378,10 @@ impl TokenKeeper {
         &self,
         connection: &Connection,
         intent: RefreshIntent,
-    ) -> Result<Renewal, Failure> {
+    ) -> Result<RefreshOutcome, Failure> {
         let (Some(app), Some(refresh)) = (&self.settings.app, &connection.tokens.refresh) else {
             self.settings.connections.abandon_refresh(&intent).await?;
-            return Ok(Renewal::Later(Disconnection::TokenRejected.into()));
+            return Ok(RefreshOutcome::Later(Disconnection::TokenRejected.into()));
         };
         let answer = self.settings.oauth.refresh(app, refresh).await;
         metrics::token_refresh(outcome_of(&answer));
@@ -378,27 +389,27 @@ impl TokenKeeper {
             Ok(tokens) => {
                 let tokens = completed(tokens, connection);
                 self.received(intent.clone(), tokens.clone());
-                self.store_persistently(&intent, &tokens).await
+                self.store_with_retries(&intent, &tokens).await
             }
             Err(TokenError::NotSent { what, retry_after }) => {
                 self.settings.connections.abandon_refresh(&intent).await?;
-                Ok(Renewal::Later(not_sent(what, retry_after)))
+                Ok(RefreshOutcome::Later(not_sent(what, retry_after)))
             }
             Err(TokenError::InvalidGrant) => {
                 let why = match intent.times {
                     1 => Disconnection::RefreshRefused,
                     _ => Disconnection::RefreshLost,
                 };
-                let newer = self.park(connection, why).await?;
-                Ok(Renewal::Renewed(Box::new(newer)))
+                let newer = self.disconnect(connection, why).await?;
+                Ok(RefreshOutcome::Refreshed(Box::new(newer)))
             }
             Err(TokenError::Refused { code }) => {
                 self.settings.connections.abandon_refresh(&intent).await?;
-                Ok(Renewal::Later(refused(code)))
+                Ok(RefreshOutcome::Later(refused(code)))
             }
             Err(TokenError::Lost { what }) => {
                 self.lose(connection, &intent, &what).await;
-                Ok(Renewal::Lost)
+                Ok(RefreshOutcome::Lost)
             }
         }
     }
@@ -411,7 +422,7 @@ impl TokenKeeper {
             "the answer to a token refresh was lost; the old access token is used until Salla \
              refuses it"
         );
-        self.memory().remember_loss(intent.version, intent.times);
+        self.cache().remember_loss(intent.version, intent.times);
         // Without this, others find out by waiting.
         if let Err(failure) = self.settings.connections.lose_refresh(intent).await {
             tracing::warn!(%failure, "it could not be stored that the answer was lost");
@@ -420,14 +431,14 @@ impl TokenKeeper {
 
     /// If the database stays away, the caller is told; the pair is kept in memory, and
     /// storing it goes on.
-    async fn store_persistently(
+    async fn store_with_retries(
         &self,
         intent: &RefreshIntent,
         tokens: &Tokens,
-    ) -> Result<Renewal, Failure> {
-        let mut wait = BETWEEN_CHECKS;
+    ) -> Result<RefreshOutcome, Failure> {
+        let mut wait = POLL_INTERVAL;
         let mut outcome = self.store(intent, tokens).await;
-        for _ in 1..STORE_TRIES {
+        for _ in 1..STORE_ATTEMPTS {
             if outcome.is_ok() {
                 break;
             }
@@ -442,11 +453,11 @@ impl TokenKeeper {
                  trying, and must not be killed before it has succeeded"
             );
         }
-        outcome.map(|stored| Renewal::Renewed(Box::new(stored)))
+        outcome.map(|stored| RefreshOutcome::Refreshed(Box::new(stored)))
     }
 
     /// Stores the pair that could not be stored, whatever becomes of the job that needed it.
-    async fn go_on_storing(&self) {
+    async fn keep_storing(&self) {
         while let Some((intent, tokens)) = self.unstored() {
             self.settings.clock.sleep(BETWEEN_STORES).await;
             if self.store(&intent, &tokens).await.is_ok() {
@@ -457,7 +468,7 @@ impl TokenKeeper {
 
     /// Waits until the row is no longer as it was `seen`, or until the one that presents the token
     /// must have died.
-    async fn wait_for_the_other(
+    async fn wait_for_other_process(
         &self,
         connection: &Connection,
         seen: Option<Presented>,
@@ -466,17 +477,19 @@ impl TokenKeeper {
         let settings = &self.settings;
         let passed = settings.clock.now().duration_since(seen.since);
         let passed = Duration::try_from(passed).unwrap_or_default();
-        let left = OTHER_TIMEOUT.saturating_sub(passed).max(MIN_OTHER_TIMEOUT);
+        let left = OTHER_REFRESH_TIMEOUT
+            .saturating_sub(passed)
+            .max(MIN_OTHER_REFRESH_TIMEOUT);
         let end = settings.clock.monotonic() + left;
         while settings.clock.monotonic() < end {
-            settings.clock.sleep(BETWEEN_CHECKS).await;
+            settings.clock.sleep(POLL_INTERVAL).await;
             let stored = settings.connections.load(connection.id).await?;
             let is_same = (stored.id, stored.version) == (connection.id, connection.version);
             if !is_same || stored.state != ConnectionState::Refreshing(seen) {
                 return Ok(());
             }
         }
-        self.memory().remember_loss(connection.version, seen.times);
+        self.cache().remember_loss(connection.version, seen.times);
         Ok(())
     }
 }

@@ -81,7 +81,7 @@ impl TokensServed {
 impl TokenSource {
     /// The token to send now.
     pub async fn current(&self) -> Result<AccessToken, Failure> {
-        match (self.at_hand(), self) {
+        match (self.cached(), self) {
             (Some(token), _) => Ok(token),
             (None, Self::Kept(keeper)) => keeper.current().await,
             (None, Self::Fixed(_)) => Err(Disconnection::TokenRejected.into()),
@@ -89,14 +89,14 @@ impl TokenSource {
     }
 
     /// The token to send now, where nothing has to be waited for.
-    pub fn at_hand(&self) -> Option<AccessToken> {
+    pub fn cached(&self) -> Option<AccessToken> {
         match self {
             Self::Fixed(secret) => Some(AccessToken {
                 secret: secret.clone(),
                 connection: ConnectionId(Uuid::nil()),
                 version: 0,
             }),
-            Self::Kept(keeper) => keeper.at_hand(),
+            Self::Kept(keeper) => keeper.cached(),
         }
     }
 
@@ -119,29 +119,29 @@ impl TokenSource {
 }
 
 /// Of the whole process, because that is what ends.
-static UNDER_WAY: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::Sender::new(0));
+static REFRESHES: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::Sender::new(0));
 
 /// A renewal from the decision to present the token until its answer is there, and a new
 /// pair until it is stored. A refresh token is spent as soon as it is presented: a process that
 /// ends before the new pair is stored loses the shop's connection, so it waits for these.
-struct UnderWay(());
+struct RefreshGuard(());
 
-impl UnderWay {
+impl RefreshGuard {
     fn begin() -> Self {
-        UNDER_WAY.send_modify(|renewals| *renewals += 1);
+        REFRESHES.send_modify(|refreshes| *refreshes += 1);
         Self(())
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for RefreshGuard {
     fn drop(&mut self) {
-        UNDER_WAY.send_modify(|renewals| *renewals -= 1);
+        REFRESHES.send_modify(|refreshes| *refreshes -= 1);
     }
 }
 
 /// Returns as soon as no renewal is under way in this process.
-pub async fn renewals_are_over() {
-    let mut under_way = UNDER_WAY.subscribe();
+pub async fn wait_for_refreshes() {
+    let mut refreshes = REFRESHES.subscribe();
     // The sender is never dropped.
-    let _ = under_way.wait_for(|renewals| *renewals == 0).await;
+    let _ = refreshes.wait_for(|refreshes| *refreshes == 0).await;
 }

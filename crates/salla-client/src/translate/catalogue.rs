@@ -7,7 +7,7 @@ use domain::rejection::Rejection;
 use serde_json::value::RawValue;
 
 use super::fields::{self, At, Defect};
-use super::{Listed, record, records_in_one_go};
+use super::{Listed, record, records_in_single_pass};
 use crate::lenient::{Json, Kind, List, Object};
 use crate::wire;
 
@@ -22,11 +22,11 @@ pub fn category(raw: &RawValue) -> Result<Category, Rejection> {
 }
 
 pub(super) fn products(body: &[u8]) -> Option<Listed<Product>> {
-    records_in_one_go(body, |wire: &wire::Product<'_>| wire.id, build_product)
+    records_in_single_pass(body, |wire: &wire::Product<'_>| wire.id, build_product)
 }
 
 pub(super) fn categories(body: &[u8]) -> Option<Listed<Category>> {
-    records_in_one_go(body, |wire: &wire::Category<'_>| wire.id, build_tree)
+    records_in_single_pass(body, |wire: &wire::Category<'_>| wire.id, build_tree)
 }
 
 fn build_product(id: i64, wire: &wire::Product<'_>) -> Result<Product, Defect> {

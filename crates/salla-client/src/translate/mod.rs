@@ -20,7 +20,7 @@ pub use item::{ItemPage, items_of_pages, order_items};
 pub use order::{order, order_status};
 pub(crate) use plausible::{Dated, with_plausible_dates, with_plausible_dates_of_list};
 pub use shop::{customer, shop_info};
-pub use stored::StoredTexts;
+pub use stored::RawTranslator;
 
 use domain::rejection::{Rejection, RejectionCode};
 use domain::resource::Resource;
@@ -35,14 +35,14 @@ use fields::{At, Defect};
 
 /// Reads an answer as a page of `resource`.
 pub fn list(resource: Resource, body: &[u8]) -> Result<(Records, Pagination), EnvelopeError> {
-    if let Some(page) = list_in_one_go(resource, body) {
+    if let Some(page) = list_in_single_pass(resource, body) {
         return Ok(page);
     }
     let (rows, pagination) = split_list(body)?;
     Ok((decode_list(resource, rows), pagination))
 }
 
-fn list_in_one_go(resource: Resource, body: &[u8]) -> Option<(Records, Pagination)> {
+fn list_in_single_pass(resource: Resource, body: &[u8]) -> Option<(Records, Pagination)> {
     fn into<T>(
         (rows, pagination): Listed<T>,
         records: fn(Vec<Decoded<T>>) -> Records,
@@ -60,7 +60,7 @@ fn list_in_one_go(resource: Resource, body: &[u8]) -> Option<(Records, Paginatio
 
 type Listed<T> = (Vec<Decoded<T>>, Pagination);
 
-fn records_in_one_go<'a, W, T>(
+fn records_in_single_pass<'a, W, T>(
     body: &'a [u8],
     id_of: fn(&W) -> Json<'a>,
     build: fn(i64, &W) -> Result<T, Defect>,

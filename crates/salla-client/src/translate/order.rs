@@ -6,7 +6,7 @@ use domain::rejection::Rejection;
 use serde_json::value::RawValue;
 
 use super::fields::{self, At, Defect};
-use super::{Listed, item, record, records_in_one_go, shop};
+use super::{Listed, item, record, records_in_single_pass, shop};
 use crate::lenient::{Json, List, Object};
 use crate::wire;
 
@@ -22,11 +22,11 @@ pub fn order_status(raw: &RawValue) -> Result<OrderStatus, Rejection> {
 }
 
 pub(super) fn orders(body: &[u8]) -> Option<Listed<Order>> {
-    records_in_one_go(body, |wire: &wire::Order<'_>| wire.id, build)
+    records_in_single_pass(body, |wire: &wire::Order<'_>| wire.id, build)
 }
 
 pub(super) fn order_statuses(body: &[u8]) -> Option<Listed<OrderStatus>> {
-    records_in_one_go(body, |wire: &wire::StatusRow<'_>| wire.id, build_status)
+    records_in_single_pass(body, |wire: &wire::StatusRow<'_>| wire.id, build_status)
 }
 
 fn build(id: i64, wire: &wire::Order<'_>) -> Result<Order, Defect> {

@@ -6,7 +6,7 @@ use domain::shop::{ShopInfo, ShopPlan};
 use serde_json::value::RawValue;
 
 use super::fields::{self, Defect};
-use super::{Listed, record, records_in_one_go};
+use super::{Listed, record, records_in_single_pass};
 use crate::dates;
 use crate::lenient::number::western_digits;
 use crate::wire;
@@ -35,7 +35,7 @@ pub fn customer(raw: &RawValue) -> Result<Customer, Rejection> {
 }
 
 pub(super) fn customers(body: &[u8]) -> Option<Listed<Customer>> {
-    records_in_one_go(body, |wire: &wire::Customer<'_>| wire.id, build_customer)
+    records_in_single_pass(body, |wire: &wire::Customer<'_>| wire.id, build_customer)
 }
 
 /// Nothing of a customer but the id is required. A reduced customer has one name

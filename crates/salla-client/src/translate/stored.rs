@@ -16,12 +16,12 @@ use super::{
 
 /// The translation of answers, applied to single texts.
 #[derive(Clone, Copy, Debug)]
-pub struct StoredTexts {
+pub struct RawTranslator {
     /// No record can be younger.
     pub now: Timestamp,
 }
 
-impl Translator for StoredTexts {
+impl Translator for RawTranslator {
     fn list_row(&self, resource: Resource, raw: &str) -> Records {
         let records = match resource {
             Resource::Orders => Records::Orders(vec![read(raw, order)]),
@@ -59,7 +59,7 @@ fn read<T>(text: &str, translate: fn(&RawValue) -> Result<T, Rejection>) -> Deco
 mod tests {
     use super::*;
 
-    const AT_PRESENT: StoredTexts = StoredTexts {
+    const AT_PRESENT: RawTranslator = RawTranslator {
         now: Timestamp::constant(1_750_000_000, 0),
     };
 

@@ -5,15 +5,15 @@
     reason = "helpers of tests stop where a test would"
 )]
 
-mod budget;
 mod connections;
 mod customers;
 mod damaged;
 mod dates;
 mod fake_salla;
-mod memory;
+mod memory_limit;
 mod presentations;
+mod probe;
+mod rate_limiter;
 mod requests;
-mod survey;
 mod tokens;
 mod unauthorised;

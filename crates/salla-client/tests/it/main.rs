@@ -3,11 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
-mod answers;
-mod chance;
+mod classification;
 mod envelopes;
 mod oddities;
 mod orders;
+mod proptests;
 mod published;
-mod verdicts;
+mod published_errors;
 mod webhooks;

@@ -2,7 +2,7 @@
 
 /// What the limiter says to one request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Said {
+pub(crate) struct LimiterResponse {
     pub(crate) admitted: bool,
     /// Admitted within the budget, not by the second after exhaustion.
     pub(crate) within: bool,
@@ -14,7 +14,7 @@ pub(crate) struct Said {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Temperament {
+pub(crate) enum Algorithm {
     /// N requests from the first one on until the window ends.
     FromFirst,
     /// N requests in each minute of the clock.
@@ -25,7 +25,7 @@ pub(crate) enum Temperament {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Limiter {
-    pub(crate) temperament: Temperament,
+    pub(crate) algorithm: Algorithm,
     pub(crate) limit: u32,
     pub(crate) window: f64,
     /// One request a second after exhaustion.
@@ -37,9 +37,9 @@ pub(crate) struct Limiter {
 }
 
 impl Limiter {
-    pub(crate) fn new(temperament: Temperament, limit: u32, window: f64) -> Self {
+    pub(crate) fn new(algorithm: Algorithm, limit: u32, window: f64) -> Self {
         Self {
-            temperament,
+            algorithm,
             limit,
             window,
             overflow: true,
@@ -50,17 +50,17 @@ impl Limiter {
         }
     }
 
-    pub(crate) fn arrive(&mut self, epoch: f64) -> Said {
-        match self.temperament {
-            Temperament::Leaky => self.arrive_in_bucket(epoch),
-            Temperament::FromFirst | Temperament::Aligned => self.arrive_in_window(epoch),
+    pub(crate) fn arrive(&mut self, epoch: f64) -> LimiterResponse {
+        match self.algorithm {
+            Algorithm::Leaky => self.arrive_in_bucket(epoch),
+            Algorithm::FromFirst | Algorithm::Aligned => self.arrive_in_window(epoch),
         }
     }
 
-    fn arrive_in_window(&mut self, epoch: f64) -> Said {
+    fn arrive_in_window(&mut self, epoch: f64) -> LimiterResponse {
         if epoch >= self.started + self.window {
-            self.started = match self.temperament {
-                Temperament::Aligned => (epoch / self.window).floor() * self.window,
+            self.started = match self.algorithm {
+                Algorithm::Aligned => (epoch / self.window).floor() * self.window,
                 _ => epoch,
             };
             self.used = 0.0;
@@ -74,7 +74,7 @@ impl Limiter {
             // The strictest reading: a second after whatever was admitted last.
             self.last_overflow = epoch;
         }
-        self.said(
+        self.response(
             admitted,
             within,
             f64::from(self.limit) - self.used,
@@ -83,7 +83,7 @@ impl Limiter {
         )
     }
 
-    fn arrive_in_bucket(&mut self, epoch: f64) -> Said {
+    fn arrive_in_bucket(&mut self, epoch: f64) -> LimiterResponse {
         let rate = f64::from(self.limit) / self.window;
         let idle = (epoch - self.started).max(0.0);
         self.used = (self.used - idle * rate).max(0.0);
@@ -93,7 +93,7 @@ impl Limiter {
             self.used += 1.0;
         }
         let full_again = epoch + self.used / rate;
-        self.said(
+        self.response(
             admitted,
             admitted,
             f64::from(self.limit) - self.used,
@@ -102,8 +102,15 @@ impl Limiter {
         )
     }
 
-    fn said(&self, admitted: bool, within: bool, remaining: f64, reset: f64, epoch: f64) -> Said {
-        Said {
+    fn response(
+        &self,
+        admitted: bool,
+        within: bool,
+        remaining: f64,
+        reset: f64,
+        epoch: f64,
+    ) -> LimiterResponse {
+        LimiterResponse {
             admitted,
             within,
             limit: self.limit,

@@ -4,16 +4,16 @@ use domain::plan::Budget;
 use proptest::prelude::*;
 use salla_client::pacing::PacerSettings;
 
-use crate::limiter::{Limiter, Temperament};
-use crate::world::{Network, Spread, World};
+use crate::limiter::{Algorithm, Limiter};
+use crate::simulation::{Jitter, Network, Simulation};
 
 const MINUTES: f64 = 40.0;
 
-fn temperaments() -> impl Strategy<Value = Temperament> {
+fn algorithms() -> impl Strategy<Value = Algorithm> {
     prop_oneof![
-        Just(Temperament::FromFirst),
-        Just(Temperament::Aligned),
-        Just(Temperament::Leaky),
+        Just(Algorithm::FromFirst),
+        Just(Algorithm::Aligned),
+        Just(Algorithm::Leaky),
     ]
 }
 
@@ -26,10 +26,10 @@ prop_compose! {
         down in 0.002..0.1f64,
     ) -> Network {
         Network {
-            up: Spread(up, up_jitter),
+            up: Jitter(up, up_jitter),
             held_up: 0.0,
-            work: Spread(work, work_jitter),
-            down: Spread(down, 0.01),
+            work: Jitter(work, work_jitter),
+            down: Jitter(down, 0.01),
         }
     }
 }
@@ -39,31 +39,31 @@ proptest! {
 
     #[test]
     fn no_refusals_and_no_waste(
-        temperament in temperaments(),
+        algorithm in algorithms(),
         limit in 100u32..800,
         network in networks(),
         epoch in 1_750_000_000.0..1_750_000_060.0f64,
         seed in any::<u64>(),
     ) {
-        let limiter = Limiter::new(temperament, limit, 60.0);
-        let mut world = World::new(limiter, PacerSettings::shop(None, 1.0));
-        world.network = network;
-        world.epoch = epoch;
-        world.seconds = MINUTES * 60.0;
-        world.seed = seed;
-        let tally = world.run();
+        let limiter = Limiter::new(algorithm, limit, 60.0);
+        let mut simulation = Simulation::new(limiter, PacerSettings::shop(None, 1.0));
+        simulation.network = network;
+        simulation.epoch = epoch;
+        simulation.seconds = MINUTES * 60.0;
+        simulation.seed = seed;
+        let stats = simulation.run();
         // The one refusal is the price of finding out whether late answers mean late
         // arrivals; it is not paid again within 20,000 requests.
-        prop_assert!(tally.refused <= 1, "{tally:?}");
-        let least = match temperament {
-            Temperament::Leaky => (tally.admitted as f64 / f64::from(limit) - 1.0) * 60.0,
+        prop_assert!(stats.refused <= 1, "{stats:?}");
+        let least = match algorithm {
+            Algorithm::Leaky => (stats.admitted as f64 / f64::from(limit) - 1.0) * 60.0,
             _ => Budget { requests_per_minute: Some(limit), share: 1.0 }
-                .floor_seconds(tally.admitted) as f64,
+                .floor_seconds(stats.admitted) as f64,
         };
-        let ratio = tally.last_admitted_at / least;
+        let ratio = stats.last_admitted_at / least;
         // Of thousands of drawn networks the worst, with jitter on every leg of a long
         // way, came to 1.053; those of the scenarios stay below 1.05.
-        prop_assert!(ratio <= 1.06, "{ratio} {tally:?}");
+        prop_assert!(ratio <= 1.06, "{ratio} {stats:?}");
     }
 
     #[test]
@@ -73,15 +73,15 @@ proptest! {
         network in networks(),
         seed in any::<u64>(),
     ) {
-        let limiter = Limiter::new(Temperament::Aligned, limit, 60.0);
-        let mut world = World::new(limiter, PacerSettings::shop(None, share));
-        world.network = network;
-        world.seconds = MINUTES * 60.0;
-        world.seed = seed;
-        let tally = world.run();
+        let limiter = Limiter::new(Algorithm::Aligned, limit, 60.0);
+        let mut simulation = Simulation::new(limiter, PacerSettings::shop(None, share));
+        simulation.network = network;
+        simulation.seconds = MINUTES * 60.0;
+        simulation.seed = seed;
+        let stats = simulation.run();
         let ours = ((f64::from(limit) * share).floor() as u64).max(1);
-        prop_assert_eq!(tally.refused, 0);
-        prop_assert!(tally.admitted <= ours * (MINUTES as u64 + 1), "{:?}", tally);
-        prop_assert!(tally.admitted >= ours * (MINUTES as u64 - 1), "{:?}", tally);
+        prop_assert_eq!(stats.refused, 0);
+        prop_assert!(stats.admitted <= ours * (MINUTES as u64 + 1), "{:?}", stats);
+        prop_assert!(stats.admitted >= ours * (MINUTES as u64 - 1), "{:?}", stats);
     }
 }

@@ -13,9 +13,9 @@ fn at(seconds: f64) -> Duration {
 }
 
 /// A pacer and the shorthand to talk to it.
-struct Talk(Pacer);
+struct PacerDriver(Pacer);
 
-impl Talk {
+impl PacerDriver {
     fn new() -> Self {
         Self::with(PacerSettings::shop(Some(120), 1.0))
     }
@@ -24,12 +24,12 @@ impl Talk {
         Self(Pacer::new(settings, fastrand::Rng::with_seed(1)))
     }
 
-    fn verdict(&mut self, seconds: f64) -> PermitDecision {
+    fn decision(&mut self, seconds: f64) -> PermitDecision {
         self.0.next_permit(at(seconds), LatencyClass(0))
     }
 
     fn send(&mut self, seconds: f64) -> PermitId {
-        match self.verdict(seconds) {
+        match self.decision(seconds) {
             PermitDecision::Granted(permit) => {
                 self.0.on_sent(permit, at(seconds));
                 permit
@@ -62,7 +62,7 @@ impl Talk {
     }
 
     fn waits_until(&mut self, seconds: f64) -> f64 {
-        match self.verdict(seconds) {
+        match self.decision(seconds) {
             PermitDecision::WaitUntil(moment) => moment.as_secs_f64(),
             other => panic!("{other:?} at {seconds}"),
         }
@@ -71,117 +71,118 @@ impl Talk {
 
 #[test]
 fn the_first_goes_alone_and_its_answer_opens_the_budget() {
-    let mut talk = Talk::new();
-    let first = talk.send(0.0);
-    assert_eq!(talk.verdict(0.1), PermitDecision::WaitForResponse);
-    talk.answer(first, 0.2, 119, RESET);
+    let mut driver = PacerDriver::new();
+    let first = driver.send(0.0);
+    assert_eq!(driver.decision(0.1), PermitDecision::WaitForResponse);
+    driver.answer(first, 0.2, 119, RESET);
     for _ in 0..119 {
-        talk.send(0.3);
+        driver.send(0.3);
     }
-    assert!(!matches!(talk.verdict(0.4), PermitDecision::Granted(_)));
+    assert!(!matches!(driver.decision(0.4), PermitDecision::Granted(_)));
 }
 
 #[test]
 fn the_lowest_remaining_of_a_reset_rules_whatever_the_order_of_answers() {
-    let mut talk = Talk::new();
-    let first = talk.send(0.0);
-    talk.answer(first, 0.2, 4, RESET);
-    let (second, third) = (talk.send(0.3), talk.send(0.3));
-    talk.answer(third, 0.5, 2, RESET);
+    let mut driver = PacerDriver::new();
+    let first = driver.send(0.0);
+    driver.answer(first, 0.2, 4, RESET);
+    let (second, third) = (driver.send(0.3), driver.send(0.3));
+    driver.answer(third, 0.5, 2, RESET);
     // One of the two that are left may be what the second request is about to take.
-    let fourth = talk.send(0.5);
-    assert!(!matches!(talk.verdict(0.5), PermitDecision::Granted(_)));
-    talk.answer(second, 0.6, 3, RESET);
-    talk.send(0.6);
-    talk.answer(fourth, 0.7, 1, RESET);
-    assert!(!matches!(talk.verdict(0.7), PermitDecision::Granted(_)));
+    let fourth = driver.send(0.5);
+    assert!(!matches!(driver.decision(0.5), PermitDecision::Granted(_)));
+    driver.answer(second, 0.6, 3, RESET);
+    driver.send(0.6);
+    driver.answer(fourth, 0.7, 1, RESET);
+    assert!(!matches!(driver.decision(0.7), PermitDecision::Granted(_)));
 }
 
 #[test]
 fn an_answer_of_an_earlier_reset_is_overtaken_and_a_later_one_replaces_all() {
-    let mut talk = Talk::new();
-    let first = talk.send(0.0);
-    talk.answer(first, 0.2, 2, RESET);
-    let (second, third) = (talk.send(0.3), talk.send(0.3));
-    talk.answer(second, 0.5, 100, RESET + 60);
-    talk.answer(third, 0.6, 0, RESET);
+    let mut driver = PacerDriver::new();
+    let first = driver.send(0.0);
+    driver.answer(first, 0.2, 2, RESET);
+    let (second, third) = (driver.send(0.3), driver.send(0.3));
+    driver.answer(second, 0.5, 100, RESET + 60);
+    driver.answer(third, 0.6, 0, RESET);
     for _ in 0..100 {
-        talk.send(0.7);
+        driver.send(0.7);
     }
-    assert!(!matches!(talk.verdict(0.7), PermitDecision::Granted(_)));
+    assert!(!matches!(driver.decision(0.7), PermitDecision::Granted(_)));
 }
 
 #[test]
 fn after_exhaustion_one_a_second_goes_counted_from_the_latest_arrival() {
-    let mut talk = Talk::new();
-    let first = talk.send(0.0);
-    talk.answer(first, 0.2, 0, RESET);
-    let next = talk.waits_until(0.2);
+    let mut driver = PacerDriver::new();
+    let first = driver.send(0.0);
+    driver.answer(first, 0.2, 0, RESET);
+    let next = driver.waits_until(0.2);
     assert!((1.0..1.1).contains(&next), "{next}");
-    let second = talk.send(next);
+    let second = driver.send(next);
     // It took half a second longer than the first: it may have arrived that late.
-    talk.answer(second, next + 0.7, 0, RESET);
-    let third = talk.waits_until(next + 0.7);
+    driver.answer(second, next + 0.7, 0, RESET);
+    let third = driver.waits_until(next + 0.7);
     assert!((next + 1.5..next + 1.6).contains(&third), "{third}");
 }
 
 #[test]
 fn a_cancelled_request_counts_as_spent_only_if_it_was_sent() {
-    let mut talk = Talk::new();
-    let first = talk.send(0.0);
-    talk.answer(first, 0.2, 2, RESET);
-    let PermitDecision::Granted(unsent) = talk.verdict(0.3) else {
+    let mut driver = PacerDriver::new();
+    let first = driver.send(0.0);
+    driver.answer(first, 0.2, 2, RESET);
+    let PermitDecision::Granted(unsent) = driver.decision(0.3) else {
         panic!()
     };
-    talk.0.on_dropped(unsent);
-    let sent = talk.send(0.4);
-    talk.0.on_dropped(sent);
-    talk.send(0.5);
-    assert!(!matches!(talk.verdict(0.5), PermitDecision::Granted(_)));
+    driver.0.on_dropped(unsent);
+    let sent = driver.send(0.4);
+    driver.0.on_dropped(sent);
+    driver.send(0.5);
+    assert!(!matches!(driver.decision(0.5), PermitDecision::Granted(_)));
 }
 
 #[test]
 fn after_the_reset_one_request_goes_to_see_the_new_budget() {
     let mut settings = PacerSettings::shop(Some(120), 0.5);
     settings.trickle = false;
-    let mut talk = Talk::with(settings);
-    let first = talk.send(0.0);
-    talk.answer(first, 0.2, 0, RESET);
-    let reset = talk.waits_until(0.3);
+    let mut driver = PacerDriver::with(settings);
+    let first = driver.send(0.0);
+    driver.answer(first, 0.2, 0, RESET);
+    let reset = driver.waits_until(0.3);
     assert!((reset - 60.2).abs() < 1e-6, "{reset}");
-    let probe = talk.send(reset);
-    assert_eq!(talk.verdict(reset), PermitDecision::WaitForResponse);
-    talk.answer(probe, reset + 0.2, 119, RESET + 60);
-    talk.send(reset + 0.2);
+    let probe = driver.send(reset);
+    assert_eq!(driver.decision(reset), PermitDecision::WaitForResponse);
+    driver.answer(probe, reset + 0.2, 119, RESET + 60);
+    driver.send(reset + 0.2);
 }
 
 #[test]
 fn a_block_is_waited_out_and_then_one_goes_alone() {
-    let mut talk = Talk::new();
-    let first = talk.send(0.0);
-    talk.answer(first, 0.2, 100, RESET);
-    let second = talk.send(0.3);
+    let mut driver = PacerDriver::new();
+    let first = driver.send(0.0);
+    driver.answer(first, 0.2, 100, RESET);
+    let second = driver.send(0.3);
     let headers = RateHeaders::default();
-    talk.0
+    driver
+        .0
         .on_response(second, at(0.5), &headers, ResponseOutcome::Blocked);
-    assert!((talk.waits_until(0.5) - 60.5).abs() < 1e-6);
-    talk.send(60.5);
-    assert_eq!(talk.verdict(60.6), PermitDecision::WaitForResponse);
+    assert!((driver.waits_until(0.5) - 60.5).abs() < 1e-6);
+    driver.send(60.5);
+    assert_eq!(driver.decision(60.6), PermitDecision::WaitForResponse);
 }
 
 #[test]
 fn nothing_goes_before_the_moment_that_was_given() {
     let mut settings = PacerSettings::shop(Some(120), 1.0);
     settings.not_before = Some(at(5.0));
-    let mut talk = Talk::with(settings);
-    assert!((talk.waits_until(4.5) - 5.0).abs() < 1e-6);
-    talk.send(5.0);
+    let mut driver = PacerDriver::with(settings);
+    assert!((driver.waits_until(4.5) - 5.0).abs() < 1e-6);
+    driver.send(5.0);
 }
 
 #[test]
 fn a_successor_waits_only_where_nothing_is_left_for_it() {
-    let wait = |talk: &Talk, seconds| talk.0.wait_of_successor(at(seconds)).as_secs_f64();
-    let mut talk = Talk::new();
+    let wait = |talk: &PacerDriver, seconds| talk.0.wait_of_successor(at(seconds)).as_secs_f64();
+    let mut talk = PacerDriver::new();
     assert!(wait(&talk, 0.0) < 1e-6, "nothing was sent");
     let first = talk.send(0.0);
     assert!(wait(&talk, 0.1) > 0.9, "nobody knows what is left");
@@ -209,50 +210,50 @@ fn a_successor_waits_only_where_nothing_is_left_for_it() {
 
 /// Has spent the whole budget, as far as the headers tell, but for `left`; another app
 /// has been seen to spend `others` of it.
-fn spent_beside_others(talk: &mut Talk, left: u32, others: u32) {
-    let first = talk.send(0.0);
-    talk.answer(first, 0.1, 119, RESET);
-    let second = talk.send(0.2);
-    talk.answer(second, 0.3, 118 - others, RESET);
+fn spent_beside_others(driver: &mut PacerDriver, left: u32, others: u32) {
+    let first = driver.send(0.0);
+    driver.answer(first, 0.1, 119, RESET);
+    let second = driver.send(0.2);
+    driver.answer(second, 0.3, 118 - others, RESET);
     for remaining in (left..118 - others).rev() {
-        let permit = talk.send(0.4);
-        talk.answer(permit, 0.5, remaining, RESET);
+        let permit = driver.send(0.4);
+        driver.answer(permit, 0.5, remaining, RESET);
     }
 }
 
 #[test]
 fn the_seconds_after_exhaustion_are_left_to_whoever_was_seen_in_the_headers() {
-    let mut talk = Talk::new();
-    spent_beside_others(&mut talk, 3, 0);
+    let mut driver = PacerDriver::new();
+    spent_beside_others(&mut driver, 3, 0);
     for left in (0..3).rev() {
-        let permit = talk.send(0.5);
-        talk.answer(permit, 0.6, left, RESET);
+        let permit = driver.send(0.5);
+        driver.answer(permit, 0.6, left, RESET);
     }
-    assert!(talk.waits_until(0.7) < 2.0, "nobody else was seen");
+    assert!(driver.waits_until(0.7) < 2.0, "nobody else was seen");
 
-    let mut talk = Talk::new();
-    spent_beside_others(&mut talk, 3, 1);
+    let mut driver = PacerDriver::new();
+    spent_beside_others(&mut driver, 3, 1);
     // Three requests may come while one of ours is on its way; none of the seconds
     // before the reset is ours.
-    assert!((talk.waits_until(0.7) - 60.1).abs() < 1e-6);
+    assert!((driver.waits_until(0.7) - 60.1).abs() < 1e-6);
 }
 
 #[test]
 fn more_spent_after_a_reset_than_by_the_one_that_asked_shows_another_app() {
     for (remaining, ours) in [(118, false), (119, true)] {
-        let mut talk = Talk::new();
-        let first = talk.send(0.0);
-        talk.answer(first, 0.1, 100, RESET);
+        let mut driver = PacerDriver::new();
+        let first = driver.send(0.0);
+        driver.answer(first, 0.1, 100, RESET);
         // The first window after a reset tells what is usual.
-        let usual = talk.send(60.2);
-        talk.answer(usual, 60.3, 119, RESET + 60);
-        let probe = talk.send(120.4);
-        talk.answer(probe, 120.5, remaining, RESET + 120);
+        let usual = driver.send(60.2);
+        driver.answer(usual, 60.3, 119, RESET + 60);
+        let probe = driver.send(120.4);
+        driver.answer(probe, 120.5, remaining, RESET + 120);
         for left in (3..remaining).rev() {
-            let permit = talk.send(120.6);
-            talk.answer(permit, 120.7, left, RESET + 120);
+            let permit = driver.send(120.6);
+            driver.answer(permit, 120.7, left, RESET + 120);
         }
-        let after = talk.verdict(120.8);
+        let after = driver.decision(120.8);
         assert_eq!(
             matches!(after, PermitDecision::Granted(_)),
             ours,
@@ -265,31 +266,31 @@ fn more_spent_after_a_reset_than_by_the_one_that_asked_shows_another_app() {
 fn a_limit_of_nothing_still_lets_one_request_ask() {
     let mut settings = PacerSettings::customers();
     settings.documented_limit = Some(0);
-    Talk::with(settings).send(0.0);
+    PacerDriver::with(settings).send(0.0);
 }
 
 #[test]
 fn a_reset_that_never_moves_is_not_believed_for_ever() {
-    let mut talk = Talk::new();
-    let first = talk.send(0.0);
-    talk.answer(first, 0.1, 0, RESET);
-    let probe = talk.send(60.2);
-    talk.answer(probe, 60.3, 119, RESET);
+    let mut driver = PacerDriver::new();
+    let first = driver.send(0.0);
+    driver.answer(first, 0.1, 0, RESET);
+    let probe = driver.send(60.2);
+    driver.answer(probe, 60.3, 119, RESET);
     for _ in 0..119 {
-        talk.send(60.4);
+        driver.send(60.4);
     }
 }
 
 #[test]
 fn an_answer_of_the_last_moment_does_not_contradict_salla_s_clock() {
-    let mut talk = Talk::new();
-    let first = talk.send(1.0);
-    talk.dated_answer(first, 1.1, 0, RESET, Some(RESET - 59));
-    let second = talk.send(2.4);
-    talk.dated_answer(second, 3.01, 0, RESET, Some(RESET - 57));
-    let last = talk.send(60.5);
-    talk.dated_answer(last, 60.6, 0, RESET, Some(RESET));
+    let mut driver = PacerDriver::new();
+    let first = driver.send(1.0);
+    driver.dated_answer(first, 1.1, 0, RESET, Some(RESET - 59));
+    let second = driver.send(2.4);
+    driver.dated_answer(second, 3.01, 0, RESET, Some(RESET - 57));
+    let last = driver.send(60.5);
+    driver.dated_answer(last, 60.6, 0, RESET, Some(RESET));
     // By the clock; by the length of the window it would be a tenth of a second later.
-    let reset = talk.waits_until(60.6);
+    let reset = driver.waits_until(60.6);
     assert!((61.0..61.09).contains(&reset), "{reset}");
 }

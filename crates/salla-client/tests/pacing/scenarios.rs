@@ -3,28 +3,28 @@
 use domain::plan::{Budget, customers_floor_seconds};
 use salla_client::pacing::{NoHeadersPolicy, PacerSettings};
 
-use crate::limiter::{Limiter, Temperament};
-use crate::world::{Network, Spread, Stranger, Tally, World};
+use crate::limiter::{Algorithm, Limiter};
+use crate::simulation::{Jitter, Network, OtherApp, Simulation, Stats};
 
 /// Time taken over the least time that the limits allow (`domain::plan`).
-fn ratio(tally: &Tally, limit: u32, share: f64) -> f64 {
+fn ratio(stats: &Stats, limit: u32, share: f64) -> f64 {
     let budget = Budget {
         requests_per_minute: Some(limit),
         share,
     };
-    tally.last_admitted_at / budget.floor_seconds(tally.admitted) as f64
+    stats.last_admitted_at / budget.floor_seconds(stats.admitted) as f64
 }
 
-fn per_ten_thousand(tally: &Tally) -> f64 {
-    tally.refused as f64 * 10_000.0 / tally.admitted as f64
+fn per_ten_thousand(stats: &Stats) -> f64 {
+    stats.refused as f64 * 10_000.0 / stats.admitted as f64
 }
 
-fn report(name: &str, tally: &Tally, ratio: f64) {
+fn report(name: &str, stats: &Stats, ratio: f64) {
     tell(&format!(
         "{name:44} {:6} admitted {:3} refused ({:.2} of 10,000)  ratio {ratio:.4}",
-        tally.admitted,
-        tally.refused,
-        per_ten_thousand(tally)
+        stats.admitted,
+        stats.refused,
+        per_ten_thousand(stats)
     ));
 }
 
@@ -33,33 +33,30 @@ fn tell(line: &str) {
     println!("{line}");
 }
 
-fn check(name: &str, world: World, most_refused: f64) {
-    let (limit, share) = (world.limiter.limit, world.settings.share);
-    let tally = world.run();
-    let ratio = ratio(&tally, limit, share);
-    report(name, &tally, ratio);
-    assert!(
-        per_ten_thousand(&tally) <= most_refused,
-        "{name}: {tally:?}"
-    );
+fn check(name: &str, simulation: Simulation, max_refused: f64) {
+    let (limit, share) = (simulation.limiter.limit, simulation.settings.share);
+    let stats = simulation.run();
+    let ratio = ratio(&stats, limit, share);
+    report(name, &stats, ratio);
+    assert!(per_ten_thousand(&stats) <= max_refused, "{name}: {stats:?}");
     assert!(ratio <= 1.05, "{name}: {ratio}");
 }
 
-fn shop(temperament: Temperament, limit: u32) -> World {
-    let limiter = Limiter::new(temperament, limit, 60.0);
-    World::new(limiter, PacerSettings::shop(Some(limit), 1.0))
+fn shop(algorithm: Algorithm, limit: u32) -> Simulation {
+    let limiter = Limiter::new(algorithm, limit, 60.0);
+    Simulation::new(limiter, PacerSettings::shop(Some(limit), 1.0))
 }
 
 #[test]
 fn a_fixed_window_is_used_to_the_full_on_each_plan() {
-    for temperament in [Temperament::FromFirst, Temperament::Aligned] {
+    for algorithm in [Algorithm::FromFirst, Algorithm::Aligned] {
         for limit in [60, 120, 360, 720] {
             for round_trip in [0.02, 0.2, 0.5] {
-                let mut world = shop(temperament, limit);
-                world.network = Network::steady(round_trip);
+                let mut simulation = shop(algorithm, limit);
+                simulation.network = Network::steady(round_trip);
                 check(
-                    &format!("{temperament:?} {limit}/min, {round_trip} s"),
-                    world,
+                    &format!("{algorithm:?} {limit}/min, {round_trip} s"),
+                    simulation,
                     1.0,
                 );
             }
@@ -73,36 +70,36 @@ fn jitter_on_the_way_and_at_work_costs_neither_refusals_nor_time() {
         (
             "jitter on the way there",
             Network {
-                up: Spread(0.02, 0.06),
+                up: Jitter(0.02, 0.06),
                 held_up: 0.0,
-                work: Spread(0.1, 0.0),
-                down: Spread(0.02, 0.0),
+                work: Jitter(0.1, 0.0),
+                down: Jitter(0.02, 0.0),
             },
         ),
         (
             "jitter at work",
             Network {
-                up: Spread(0.03, 0.005),
+                up: Jitter(0.03, 0.005),
                 held_up: 0.0,
-                work: Spread(0.1, 0.2),
-                down: Spread(0.03, 0.02),
+                work: Jitter(0.1, 0.2),
+                down: Jitter(0.03, 0.02),
             },
         ),
         (
             "jitter everywhere",
             Network {
-                up: Spread(0.02, 0.03),
+                up: Jitter(0.02, 0.03),
                 held_up: 0.0,
-                work: Spread(0.1, 0.1),
-                down: Spread(0.02, 0.03),
+                work: Jitter(0.1, 0.1),
+                down: Jitter(0.02, 0.03),
             },
         ),
     ];
     for (name, network) in ways {
         for limit in [120, 360, 720] {
-            let mut world = shop(Temperament::FromFirst, limit);
-            world.network = network;
-            check(&format!("{name}, {limit}/min"), world, 1.0);
+            let mut simulation = shop(Algorithm::FromFirst, limit);
+            simulation.network = network;
+            check(&format!("{name}, {limit}/min"), simulation, 1.0);
         }
     }
 }
@@ -111,13 +108,13 @@ fn jitter_on_the_way_and_at_work_costs_neither_refusals_nor_time() {
 fn a_leaky_bucket_is_kept_as_full_as_it_drains() {
     for limit in [60, 120, 360, 720] {
         for round_trip in [0.02, 0.2, 0.5] {
-            let mut world = shop(Temperament::Leaky, limit);
-            world.network = Network::steady(round_trip);
-            let tally = world.run();
-            let allowed = f64::from(limit) * (1.0 + tally.last_admitted_at / 60.0);
-            let ratio = allowed / tally.admitted as f64;
-            report(&format!("Leaky {limit}/min, {round_trip} s"), &tally, ratio);
-            assert!(per_ten_thousand(&tally) <= 1.0, "{limit}: {tally:?}");
+            let mut simulation = shop(Algorithm::Leaky, limit);
+            simulation.network = Network::steady(round_trip);
+            let stats = simulation.run();
+            let allowed = f64::from(limit) * (1.0 + stats.last_admitted_at / 60.0);
+            let ratio = allowed / stats.admitted as f64;
+            report(&format!("Leaky {limit}/min, {round_trip} s"), &stats, ratio);
+            assert!(per_ten_thousand(&stats) <= 1.0, "{limit}: {stats:?}");
             assert!(ratio <= 1.05, "{limit}: {ratio}");
         }
     }
@@ -126,38 +123,38 @@ fn a_leaky_bucket_is_kept_as_full_as_it_drains() {
 #[test]
 fn without_the_date_header_the_reset_is_found_by_asking() {
     for limit in [120, 360, 720] {
-        let mut world = shop(Temperament::FromFirst, limit);
-        world.date = false;
-        check(&format!("no Date, {limit}/min"), world, 1.0);
+        let mut simulation = shop(Algorithm::FromFirst, limit);
+        simulation.date = false;
+        check(&format!("no Date, {limit}/min"), simulation, 1.0);
     }
 }
 
 #[test]
 fn a_share_leaves_the_rest_and_the_seconds_alone() {
     for (limit, share) in [(120, 0.6), (360, 0.6), (720, 0.25), (60, 0.01)] {
-        let mut world = shop(Temperament::FromFirst, limit);
-        world.settings = PacerSettings::shop(Some(limit), share);
-        check(&format!("share {share} of {limit}/min"), world, 0.0);
+        let mut simulation = shop(Algorithm::FromFirst, limit);
+        simulation.settings = PacerSettings::shop(Some(limit), share);
+        check(&format!("share {share} of {limit}/min"), simulation, 0.0);
     }
 }
 
 #[test]
 fn a_restart_in_mid_minute_continues_where_the_budget_stands() {
     for limit in [120, 360] {
-        let mut world = shop(Temperament::FromFirst, limit);
-        world.restarts = (1..200).map(|n| f64::from(n) * 47.3).collect();
-        let restarts = world.restarts.len() as f64;
-        let tally = world.run();
+        let mut simulation = shop(Algorithm::FromFirst, limit);
+        simulation.restarts = (1..200).map(|n| f64::from(n) * 47.3).collect();
+        let restarts = simulation.restarts.len() as f64;
+        let stats = simulation.run();
         let budget = Budget {
             requests_per_minute: Some(limit),
             share: 1.0,
         };
         // Each restart costs the second that the old process may have used up, and the
         // request with which the new one feels its way.
-        let floor = budget.floor_seconds(tally.admitted) as f64 + 2.0 * restarts;
-        let ratio = tally.last_admitted_at / floor;
-        report(&format!("a restart every 47 s, {limit}/min"), &tally, ratio);
-        assert_eq!(tally.refused, 0);
+        let floor = budget.floor_seconds(stats.admitted) as f64 + 2.0 * restarts;
+        let ratio = stats.last_admitted_at / floor;
+        report(&format!("a restart every 47 s, {limit}/min"), &stats, ratio);
+        assert_eq!(stats.refused, 0);
         assert!(ratio <= 1.05, "{ratio}");
     }
 }
@@ -165,7 +162,7 @@ fn a_restart_in_mid_minute_continues_where_the_budget_stands() {
 /// As turns of a function do it, some of them with a spent budget and some without.
 #[test]
 fn what_is_handed_over_often_is_not_refused_and_does_not_wait_for_nothing() {
-    let mut world = shop(Temperament::FromFirst, 120);
+    let mut world = shop(Algorithm::FromFirst, 120);
     world.hands_over = true;
     world.restarts = (1..500).map(|n| f64::from(n) * 7.3).collect();
     let handed_over = world.clone().run();
@@ -185,42 +182,42 @@ fn what_is_handed_over_often_is_not_refused_and_does_not_wait_for_nothing() {
 #[test]
 fn restarts_are_rarely_refused_whether_ways_or_work_vary() {
     let ways = [
-        ("the work varies", Spread(0.02, 0.002), 0.0, 0),
-        ("the way varies a little", Spread(0.02, 0.01), 0.0, 1),
-        ("some are held up on the way", Spread(0.02, 0.0), 0.005, 12),
-        ("the way varies", Spread(0.02, 0.03), 0.0, 18),
+        ("the work varies", Jitter(0.02, 0.002), 0.0, 0),
+        ("the way varies a little", Jitter(0.02, 0.01), 0.0, 1),
+        ("some are held up on the way", Jitter(0.02, 0.0), 0.005, 12),
+        ("the way varies", Jitter(0.02, 0.03), 0.0, 18),
     ];
-    for (name, up, held_up, most_refused) in ways {
-        let mut world = shop(Temperament::FromFirst, 720);
-        world.network = Network {
+    for (name, up, held_up, max_refused) in ways {
+        let mut simulation = shop(Algorithm::FromFirst, 720);
+        simulation.network = Network {
             up,
             held_up,
-            work: Spread(0.11, 0.1),
-            down: Spread(0.02, 0.0),
+            work: Jitter(0.11, 0.1),
+            down: Jitter(0.02, 0.0),
         };
-        world.restarts = (1..150).map(|n| f64::from(n) * 47.3).collect();
-        let tally = world.run();
-        let ratio = ratio(&tally, 720, 1.0);
-        report(&format!("a restart every 47 s, {name}"), &tally, ratio);
-        assert!(tally.refused <= most_refused, "{name}: {tally:?}");
+        simulation.restarts = (1..150).map(|n| f64::from(n) * 47.3).collect();
+        let stats = simulation.run();
+        let ratio = ratio(&stats, 720, 1.0);
+        report(&format!("a restart every 47 s, {name}"), &stats, ratio);
+        assert!(stats.refused <= max_refused, "{name}: {stats:?}");
     }
 }
 
 /// What the limiter had left for us, the seconds after exhaustion included, given what
 /// the other app took.
-fn ratio_beside_a_stranger(tally: &Tally, limit: u32) -> f64 {
+fn ratio_beside_a_stranger(stats: &Stats, limit: u32) -> f64 {
     let budget = Budget {
         requests_per_minute: Some(limit),
         share: 1.0,
     };
-    let all = tally.admitted + tally.strangers;
-    tally.last_admitted_at / budget.floor_seconds(all) as f64
+    let all = stats.admitted + stats.other_apps;
+    stats.last_admitted_at / budget.floor_seconds(all) as f64
 }
 
 /// What the other app left of the budget itself, over what we took of it.
-fn ratio_of_budget(tally: &Tally, limit: u32) -> f64 {
-    let budget = f64::from(limit) * tally.last_admitted_at / 60.0;
-    (budget - tally.strangers_within as f64) / tally.within as f64
+fn ratio_of_budget(stats: &Stats, limit: u32) -> f64 {
+    let budget = f64::from(limit) * stats.last_admitted_at / 60.0;
+    (budget - stats.strangers_within as f64) / stats.within as f64
 }
 
 /// Two hours beside another app.
@@ -231,52 +228,56 @@ fn ratio_of_budget(tally: &Tally, limit: u32) -> f64 {
 /// few hundredths between two of ours about once in 800 seconds, which is four
 /// refusals in 10,000 requests of ours and nearly all of its own. So the seconds are
 /// left alone, and the ratio that must hold is that of the budget itself.
-fn check_beside_a_stranger(name: &str, world: World, most_refused: u64) -> Tally {
-    let limit = world.limiter.limit;
-    let tally = world.run();
-    let ratio = ratio_of_budget(&tally, limit);
-    report(name, &tally, ratio_beside_a_stranger(&tally, limit));
+fn check_beside_a_stranger(name: &str, simulation: Simulation, max_refused: u64) -> Stats {
+    let limit = simulation.limiter.limit;
+    let stats = simulation.run();
+    let ratio = ratio_of_budget(&stats, limit);
+    report(name, &stats, ratio_beside_a_stranger(&stats, limit));
     tell(&format!(
         "{:44} of the budget {ratio:.4}, the other app {} admitted {} refused",
-        "", tally.strangers, tally.strangers_refused
+        "", stats.other_apps, stats.other_apps_refused
     ));
-    assert!(tally.refused <= most_refused, "{name}: {tally:?}");
+    assert!(stats.refused <= max_refused, "{name}: {stats:?}");
     assert!(ratio <= 1.05, "{name}: {ratio}");
-    tally
+    stats
 }
 
 #[test]
 fn another_app_on_the_same_budget_is_noticed() {
     for (limit, rate) in [(120, 0.05), (120, 0.3), (120, 1.0), (360, 1.0), (720, 3.0)] {
-        let mut world = shop(Temperament::FromFirst, limit);
-        world.stranger = Some(Stranger::Steady(rate));
+        let mut simulation = shop(Algorithm::FromFirst, limit);
+        simulation.other_app = Some(OtherApp::Steady(rate));
         // In two hours at most the one from which we learn of the other app, where it
         // stays out of sight until we meet it after exhaustion.
         let name = format!("another app at {rate}/s, {limit}/min");
-        check_beside_a_stranger(&name, world, 1);
+        check_beside_a_stranger(&name, simulation, 1);
     }
 }
 
 #[test]
 fn another_app_that_comes_in_bursts_is_remembered_from_one_to_the_next() {
     for limit in [120, 360] {
-        let mut world = shop(Temperament::FromFirst, limit);
-        world.stranger = Some(Stranger::Bursts(30, 300.0));
+        let mut simulation = shop(Algorithm::FromFirst, limit);
+        simulation.other_app = Some(OtherApp::Bursts(30, 300.0));
         // A burst may meet one of our seconds before we have ever seen another, and
         // once more in 10,000 requests.
-        check_beside_a_stranger(&format!("30 at once every 5 min, {limit}/min"), world, 2);
+        check_beside_a_stranger(
+            &format!("30 at once every 5 min, {limit}/min"),
+            simulation,
+            2,
+        );
     }
 }
 
 #[test]
 fn the_seconds_come_back_when_the_other_app_has_gone() {
     for limit in [120, 360] {
-        let mut world = shop(Temperament::FromFirst, limit);
-        world.stranger = Some(Stranger::Steady(0.3));
-        world.stranger_until = world.half_time();
-        let late = world.seconds - world.half_time();
+        let mut simulation = shop(Algorithm::FromFirst, limit);
+        simulation.other_app = Some(OtherApp::Steady(0.3));
+        simulation.stranger_until = simulation.half_time();
+        let late = simulation.seconds - simulation.half_time();
         let name = format!("another app for an hour, {limit}/min");
-        let tally = check_beside_a_stranger(&name, world, 1);
+        let stats = check_beside_a_stranger(&name, simulation, 1);
         // Eleven minutes of the second hour go by before it counts as gone.
         let budget = Budget {
             requests_per_minute: Some(limit),
@@ -285,7 +286,7 @@ fn the_seconds_come_back_when_the_other_app_has_gone() {
         let waited = 11.0 * 60.0;
         let silent =
             waited - budget.floor_seconds((waited / 60.0) as u64 * u64::from(limit)) as f64;
-        let ratio = (late - silent) / budget.floor_seconds(tally.admitted_late) as f64;
+        let ratio = (late - silent) / budget.floor_seconds(stats.admitted_late) as f64;
         tell(&format!("{:44} in the second hour {ratio:.4}", ""));
         assert!(ratio <= 1.05, "{name}: {ratio}");
     }
@@ -294,19 +295,19 @@ fn the_seconds_come_back_when_the_other_app_has_gone() {
 #[test]
 fn a_limiter_without_the_second_after_exhaustion_is_left_alone_soon() {
     for (limit, retry_after) in [(120, true), (120, false), (360, true), (360, false)] {
-        let mut world = shop(Temperament::FromFirst, limit);
-        world.limiter.overflow = false;
-        world.limiter.retry_after = retry_after;
-        let tally = world.run();
-        let allowed = f64::from(limit) * (1.0 + (tally.last_admitted_at / 60.0).floor());
-        let ratio = allowed / tally.admitted as f64;
+        let mut simulation = shop(Algorithm::FromFirst, limit);
+        simulation.limiter.overflow = false;
+        simulation.limiter.retry_after = retry_after;
+        let stats = simulation.run();
+        let allowed = f64::from(limit) * (1.0 + (stats.last_admitted_at / 60.0).floor());
+        let ratio = allowed / stats.admitted as f64;
         report(
             &format!("strict, {limit}/min, Retry-After {retry_after}"),
-            &tally,
+            &stats,
             ratio,
         );
         // The first is free, and any other is paid for by 20,000 accepted requests.
-        assert!(tally.refused <= 3, "{tally:?}");
+        assert!(stats.refused <= 3, "{stats:?}");
         assert!(ratio <= 1.05, "{ratio}");
     }
 }
@@ -314,15 +315,15 @@ fn a_limiter_without_the_second_after_exhaustion_is_left_alone_soon() {
 #[test]
 fn customers_have_ten_minutes_and_nothing_after() {
     for (headers, name) in [(true, "with headers"), (false, "without headers")] {
-        let mut limiter = Limiter::new(Temperament::FromFirst, 500, 600.0);
+        let mut limiter = Limiter::new(Algorithm::FromFirst, 500, 600.0);
         limiter.overflow = false;
-        let mut world = World::new(limiter, PacerSettings::customers());
-        world.headers = headers;
-        let tally = world.run();
-        let floor = customers_floor_seconds(tally.admitted) as f64;
-        let ratio = (tally.last_admitted_at - 600.0).max(0.0) / (floor - 600.0).max(1.0);
-        report(&format!("customers {name}"), &tally, ratio);
-        assert_eq!(tally.refused, 0);
+        let mut simulation = Simulation::new(limiter, PacerSettings::customers());
+        simulation.headers = headers;
+        let stats = simulation.run();
+        let floor = customers_floor_seconds(stats.admitted) as f64;
+        let ratio = (stats.last_admitted_at - 600.0).max(0.0) / (floor - 600.0).max(1.0);
+        report(&format!("customers {name}"), &stats, ratio);
+        assert_eq!(stats.refused, 0);
         assert!(ratio <= 1.05, "{ratio}");
     }
 }
@@ -330,39 +331,39 @@ fn customers_have_ten_minutes_and_nothing_after() {
 #[test]
 fn without_rate_headers_the_plan_is_spread_evenly() {
     for limit in [120, 360, 720] {
-        let mut world = shop(Temperament::FromFirst, limit);
-        world.headers = false;
-        let tally = world.run();
-        let ratio = f64::from(limit) * tally.last_admitted_at / 60.0 / tally.admitted as f64;
-        report(&format!("no headers, {limit}/min"), &tally, ratio);
-        assert_eq!(tally.refused, 0);
+        let mut simulation = shop(Algorithm::FromFirst, limit);
+        simulation.headers = false;
+        let stats = simulation.run();
+        let ratio = f64::from(limit) * stats.last_admitted_at / 60.0 / stats.admitted as f64;
+        report(&format!("no headers, {limit}/min"), &stats, ratio);
+        assert_eq!(stats.refused, 0);
         assert!(ratio <= 1.05, "{ratio}");
     }
 }
 
 #[test]
 fn whoever_sends_no_headers_may_be_taken_for_unlimited() {
-    let mut limiter = Limiter::new(Temperament::FromFirst, u32::MAX, 60.0);
+    let mut limiter = Limiter::new(Algorithm::FromFirst, u32::MAX, 60.0);
     limiter.overflow = false;
     let mut settings = PacerSettings::shop(None, 1.0);
     settings.without_headers = NoHeadersPolicy::Unlimited;
-    let mut world = World::new(limiter, settings);
-    world.headers = false;
-    world.seconds = 60.0;
-    let tally = world.run();
+    let mut simulation = Simulation::new(limiter, settings);
+    simulation.headers = false;
+    simulation.seconds = 60.0;
+    let stats = simulation.run();
     // 32 in flight, 0.2 s each.
-    assert!(tally.admitted > 60 * 32 * 5 * 95 / 100, "{tally:?}");
+    assert!(stats.admitted > 60 * 32 * 5 * 95 / 100, "{stats:?}");
 }
 
 #[test]
 fn requests_whose_answers_speak_of_another_budget_are_counted_by_us() {
     for limit in [120, 360] {
-        let mut world = shop(Temperament::FromFirst, limit);
-        world.headers = false;
-        world.elsewhere = true;
+        let mut simulation = shop(Algorithm::FromFirst, limit);
+        simulation.headers = false;
+        simulation.elsewhere = true;
         check(
             &format!("answers of another budget, {limit}/min"),
-            world,
+            simulation,
             1.0,
         );
     }

@@ -9,7 +9,7 @@ use salla_client::envelope::{split_list, split_one};
 
 use crate::published::example;
 
-fn verdict(status: u16, name: &str) -> Option<ResponseKind> {
+fn kind(status: u16, name: &str) -> Option<ResponseKind> {
     let body = example(name)?;
     Some(classify(
         status,
@@ -40,10 +40,10 @@ fn every_published_error() {
         (422, "error_422.json", invalid),
     ];
     for (status, name, expected) in table {
-        let Some(verdict) = verdict(status, name) else {
+        let Some(kind) = kind(status, name) else {
             continue;
         };
-        assert_eq!(verdict, expected, "{name}");
+        assert_eq!(kind, expected, "{name}");
         // The same body under HTTP 200 is a success only at first sight.
         let body = example(name).unwrap();
         let at_first = classify(200, &HeaderMap::new(), &body, Timestamp::UNIX_EPOCH);
@@ -79,8 +79,7 @@ fn published_answers_of_the_token_endpoint() {
     ];
     for (status, name, expected) in table {
         let Some(body) = example(name) else { continue };
-        let verdict =
-            classify_token_answer(status, &HeaderMap::new(), &body, Timestamp::UNIX_EPOCH);
-        assert_eq!(verdict, expected, "{status} {name}");
+        let kind = classify_token_answer(status, &HeaderMap::new(), &body, Timestamp::UNIX_EPOCH);
+        assert_eq!(kind, expected, "{status} {name}");
     }
 }

@@ -4,17 +4,17 @@
 use domain::plan::Budget;
 use salla_client::pacing::PacerSettings;
 
-use crate::limiter::{Limiter, Temperament};
+use crate::limiter::{Algorithm, Limiter};
 use crate::losses::{Minute, minutes};
-use crate::work::{Import, Stage, stage};
-use crate::world::{Network, Spread, World};
+use crate::simulation::{Jitter, Network, Simulation};
+use crate::workload::{Import, Stage, stage};
 
 /// Answers take 150 to 250 ms; what varies is Salla's work.
 const NETWORK: Network = Network {
-    up: Spread(0.02, 0.002),
+    up: Jitter(0.02, 0.002),
     held_up: 0.0,
-    work: Spread(0.11, 0.1),
-    down: Spread(0.02, 0.0),
+    work: Jitter(0.11, 0.1),
+    down: Jitter(0.02, 0.0),
 };
 
 /// What the database takes between two steps of an import.
@@ -26,7 +26,7 @@ struct Case {
     name: &'static str,
     limit: u32,
     /// What the mean ratio must not exceed.
-    most: f64,
+    max: f64,
     /// Requests that the plan counts.
     needed: u64,
     /// Pages of orders; requests for details and items, and those of them that are left to
@@ -40,12 +40,12 @@ const fn case(
     name: &'static str,
     [limit, needed]: [u32; 2],
     [pages, details, left]: [u64; 3],
-    most: f64,
+    max: f64,
 ) -> Case {
     Case {
         name,
         limit,
-        most,
+        max,
         needed: needed as u64,
         pages,
         details,
@@ -110,10 +110,10 @@ impl Case {
     /// Time taken over the floor; tells of the first one where it was lost.
     fn ratio(&self, seed: u64) -> f64 {
         let (name, requests, floor) = (self.name, self.requests(), self.floor());
-        let (tally, arrivals) = self.world(seed).watched();
-        assert_eq!(tally.admitted, requests, "{name}, seed {seed}");
-        assert_eq!(tally.refused, 0, "{name}, seed {seed}");
-        let took = tally.last_admitted_at - arrivals[0].at;
+        let (stats, arrivals) = self.simulation(seed).watched();
+        assert_eq!(stats.admitted, requests, "{name}, seed {seed}");
+        assert_eq!(stats.refused, 0, "{name}, seed {seed}");
+        let took = stats.last_admitted_at - arrivals[0].at;
         if seed == 1 {
             tell(&format!(
                 "{name}, seed {seed}: {requests} requests, floor {floor} s, took {took:.1} s"
@@ -123,18 +123,18 @@ impl Case {
         took / floor
     }
 
-    fn world(&self, seed: u64) -> World {
-        let limiter = Limiter::new(Temperament::FromFirst, self.limit, 60.0);
-        let mut world = World::new(limiter, PacerSettings::shop(Some(self.limit), 1.0));
-        world.network = NETWORK;
-        world.import = Some(Import {
+    fn simulation(&self, seed: u64) -> Simulation {
+        let limiter = Limiter::new(Algorithm::FromFirst, self.limit, 60.0);
+        let mut simulation = Simulation::new(limiter, PacerSettings::shop(Some(self.limit), 1.0));
+        simulation.network = NETWORK;
+        simulation.import = Some(Import {
             stages: self.stages(),
             pause: PAUSE,
             most_in_flight: 96,
         });
-        world.seed = seed;
-        world.epoch += seed as f64 * 0.13;
-        world
+        simulation.seed = seed;
+        simulation.epoch += seed as f64 * 0.13;
+        simulation
     }
 }
 
@@ -163,8 +163,8 @@ fn short_imports_keep_close_to_the_floor() {
         let ratios: Vec<f64> = (1..=SEEDS).map(|seed| case.ratio(seed)).collect();
         let mean = ratios.iter().sum::<f64>() / ratios.len() as f64;
         let worst = ratios.iter().copied().fold(0.0, f64::max);
-        let (name, most) = (case.name, case.most);
+        let (name, max) = (case.name, case.max);
         tell(&format!("{name:30} mean {mean:.3} worst {worst:.3}"));
-        assert!(mean <= most, "{name}: {mean}");
+        assert!(mean <= max, "{name}: {mean}");
     }
 }

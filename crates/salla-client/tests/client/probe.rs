@@ -1,6 +1,6 @@
-//! The survey says what it found and nothing of whom.
+//! The probe reports what it found and no personal data.
 
-use salla_client::probe::{MOST_REQUESTS, Survey, survey};
+use salla_client::probe::{MAX_REQUESTS, ProbeReport, probe};
 
 use crate::fake_salla::{FakeSalla, Reply, error, ok, shop};
 
@@ -43,23 +43,23 @@ async fn salla() -> FakeSalla {
     salla
 }
 
-async fn surveyed(salla: &FakeSalla) -> Survey {
-    let found = survey(&salla.client(), salla.url.clone()).await.unwrap();
-    assert!(found.requests <= MOST_REQUESTS, "{}", found.requests);
+async fn probed(salla: &FakeSalla) -> ProbeReport {
+    let found = probe(&salla.client(), salla.url.clone()).await.unwrap();
+    assert!(found.requests <= MAX_REQUESTS, "{}", found.requests);
     found
 }
 
-fn answer<'a>(survey: &'a Survey, question: &str) -> &'a str {
-    let found = survey.findings.iter().find(|f| f.question == question);
+fn answer<'a>(probe: &'a ProbeReport, question: &str) -> &'a str {
+    let found = probe.findings.iter().find(|f| f.question == question);
     &found
-        .unwrap_or_else(|| panic!("{question}: {survey:#?}"))
+        .unwrap_or_else(|| panic!("{question}: {probe:#?}"))
         .answer
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_value_and_no_token_gets_into_the_report() {
     let salla = salla().await;
-    let found = surveyed(&salla).await;
+    let found = probed(&salla).await;
     let told = serde_json::to_string(&found).unwrap();
     for secret in [
         "CANARY",
@@ -80,7 +80,7 @@ async fn no_value_and_no_token_gets_into_the_report() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_answer_shows_is_found() {
     let salla = salla().await;
-    let found = surveyed(&salla).await;
+    let found = probed(&salla).await;
     let table = [
         (
             "Do answers carry the rate headers, and what is the limit?",
@@ -114,7 +114,7 @@ async fn a_question_that_is_refused_does_not_end_the_others() {
     );
     salla.on("/orders/items", [error(422, "alert.invalid_fields")]);
     salla.on("/oauth2/user/info", [error(404, "gone")]);
-    let found = surveyed(&salla).await;
+    let found = probed(&salla).await;
     assert_eq!(answer(&found, "Can customers be listed?"), "unknown");
     assert_eq!(
         answer(&found, "Do line items carry a product id?"),
@@ -129,6 +129,6 @@ async fn a_429_on_the_way_is_noted() {
     let salla = salla().await;
     let throttled = Reply::Says(429, &[("retry-after", "1")], String::new());
     salla.on("/products", [throttled, page("[]", 0)]);
-    let found = surveyed(&salla).await;
+    let found = probed(&salla).await;
     assert_eq!(answer(&found, "Does a 429 carry Retry-After?"), "yes");
 }

@@ -9,38 +9,38 @@ use salla_client::pacing::{
     LatencyClass, Pacer, PacerSettings, PermitDecision, PermitId, RateHeaders, ResponseOutcome,
 };
 
-use crate::limiter::{Limiter, Said};
+use crate::limiter::{Limiter, LimiterResponse};
 use crate::losses::Arrival;
-use crate::work::{Import, Work};
+use crate::workload::{Import, Work};
 
 /// Seconds: the shortest, and up to how much more.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Spread(pub(crate) f64, pub(crate) f64);
+pub(crate) struct Jitter(pub(crate) f64, pub(crate) f64);
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Network {
-    pub(crate) up: Spread,
+    pub(crate) up: Jitter,
     /// Mean of what else a request is held up on its way there, mostly little and now and
     /// then much.
     pub(crate) held_up: f64,
-    pub(crate) work: Spread,
-    pub(crate) down: Spread,
+    pub(crate) work: Jitter,
+    pub(crate) down: Jitter,
 }
 
 impl Network {
     pub(crate) fn steady(round_trip: f64) -> Self {
         Self {
-            up: Spread(round_trip * 0.2, round_trip * 0.05),
+            up: Jitter(round_trip * 0.2, round_trip * 0.05),
             held_up: 0.0,
-            work: Spread(round_trip * 0.6, 0.0),
-            down: Spread(round_trip * 0.2, 0.0),
+            work: Jitter(round_trip * 0.6, 0.0),
+            down: Jitter(round_trip * 0.2, 0.0),
         }
     }
 }
 
 /// Another app that spends from the same budget.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Stranger {
+pub(crate) enum OtherApp {
     /// So many requests a second, at random moments.
     Steady(f64),
     /// So many requests spread over one second, every so many seconds.
@@ -48,7 +48,7 @@ pub(crate) enum Stranger {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct World {
+pub(crate) struct Simulation {
     pub(crate) limiter: Limiter,
     pub(crate) settings: PacerSettings,
     pub(crate) network: Network,
@@ -58,7 +58,7 @@ pub(crate) struct World {
     /// Salla's clock shows this when ours shows zero.
     pub(crate) epoch: f64,
     pub(crate) seconds: f64,
-    pub(crate) stranger: Option<Stranger>,
+    pub(crate) other_app: Option<OtherApp>,
     /// The other app's last moment.
     pub(crate) stranger_until: f64,
     /// The process dies and starts again at these moments.
@@ -74,20 +74,20 @@ pub(crate) struct World {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct Stats {
     pub(crate) admitted: u64,
     /// Those of them that the budget itself paid for.
     pub(crate) within: u64,
-    /// Those admitted after [`World::half_time`].
+    /// Those admitted after [`Simulation::half_time`].
     pub(crate) admitted_late: u64,
     pub(crate) refused: u64,
-    pub(crate) strangers: u64,
+    pub(crate) other_apps: u64,
     pub(crate) strangers_within: u64,
-    pub(crate) strangers_refused: u64,
+    pub(crate) other_apps_refused: u64,
     pub(crate) last_admitted_at: f64,
 }
 
-impl World {
+impl Simulation {
     pub(crate) fn new(limiter: Limiter, settings: PacerSettings) -> Self {
         Self {
             limiter,
@@ -97,7 +97,7 @@ impl World {
             import: None,
             epoch: 1_750_000_000.37,
             seconds: 2.0 * 3600.0,
-            stranger: None,
+            other_app: None,
             stranger_until: f64::INFINITY,
             restarts: Vec::new(),
             hands_over: false,
@@ -112,12 +112,12 @@ impl World {
         self.seconds / 2.0
     }
 
-    pub(crate) fn run(self) -> Tally {
+    pub(crate) fn run(self) -> Stats {
         self.watched().0
     }
 
     /// Also tells when each request arrived and what was said to it.
-    pub(crate) fn watched(self) -> (Tally, Vec<Arrival>) {
+    pub(crate) fn watched(self) -> (Stats, Vec<Arrival>) {
         Run::new(self).play()
     }
 }
@@ -128,7 +128,7 @@ enum Event {
     NextStage,
     Arrives(u64),
     Answered(u64),
-    Stranger,
+    OtherApp,
     Restart,
 }
 
@@ -137,12 +137,12 @@ struct Request {
     class: LatencyClass,
     sent: f64,
     process: u64,
-    said: Option<Said>,
+    said: Option<LimiterResponse>,
     date: i64,
 }
 
 struct Run {
-    world: World,
+    simulation: Simulation,
     rng: fastrand::Rng,
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     sequence: u64,
@@ -154,13 +154,13 @@ struct Run {
     work: Option<(Work, AdaptiveLimit)>,
     arrivals: Vec<Arrival>,
     look_at: Option<f64>,
-    tally: Tally,
+    stats: Stats,
 }
 
 impl Run {
-    fn new(world: World) -> Self {
-        let mut rng = fastrand::Rng::with_seed(world.seed);
-        let pacer = Pacer::new(world.settings.clone(), rng.fork());
+    fn new(simulation: Simulation) -> Self {
+        let mut rng = fastrand::Rng::with_seed(simulation.seed);
+        let pacer = Pacer::new(simulation.settings.clone(), rng.fork());
         Self {
             rng,
             events: BinaryHeap::new(),
@@ -170,32 +170,32 @@ impl Run {
             pacer,
             requests: HashMap::new(),
             flying: 0,
-            work: world
+            work: simulation
                 .import
                 .as_ref()
                 .map(|import| (Work::of(import), AdaptiveLimit::new(import.most_in_flight))),
             arrivals: Vec::new(),
             look_at: None,
-            tally: Tally::default(),
-            world,
+            stats: Stats::default(),
+            simulation,
         }
     }
 
-    fn play(mut self) -> (Tally, Vec<Arrival>) {
+    fn play(mut self) -> (Stats, Vec<Arrival>) {
         self.at(0.0, Event::Look);
-        for restart in self.world.restarts.clone() {
+        for restart in self.simulation.restarts.clone() {
             self.at(restart, Event::Restart);
         }
         self.expect_strangers(0.5);
         while let Some(Reverse((micros, _, event))) = self.events.pop() {
             self.now = micros as f64 / 1e6;
-            if self.now >= self.world.seconds {
+            if self.now >= self.simulation.seconds {
                 break;
             }
             self.happen(event);
             self.send_what_may_go();
         }
-        (self.tally, self.arrivals)
+        (self.stats, self.arrivals)
     }
 
     fn happen(&mut self, event: Event) {
@@ -208,7 +208,7 @@ impl Run {
             }
             Event::Arrives(number) => self.arrive(number),
             Event::Answered(number) => self.answer(number),
-            Event::Stranger => self.stranger(),
+            Event::OtherApp => self.other_app(),
             Event::Restart => self.restart(),
         }
     }
@@ -226,7 +226,7 @@ impl Run {
     /// What the next request is, if one can be made.
     fn waiting(&self) -> Option<LatencyClass> {
         match &self.work {
-            None => (self.flying < self.world.in_flight).then_some(LatencyClass(0)),
+            None => (self.flying < self.simulation.in_flight).then_some(LatencyClass(0)),
             Some((work, limit)) if self.flying < limit.current() => work.waiting(),
             Some(_) => None,
         }
@@ -257,14 +257,14 @@ impl Run {
             date: 0,
         };
         self.requests.insert(number, request);
-        let held_up = -(1.0 - self.rng.f64()).ln() * self.world.network.held_up;
-        let way = self.draw(self.world.network.up) + held_up;
+        let held_up = -(1.0 - self.rng.f64()).ln() * self.simulation.network.held_up;
+        let way = self.draw(self.simulation.network.up) + held_up;
         self.at(self.now + way, Event::Arrives(number));
     }
 
     fn arrive(&mut self, number: u64) {
-        let epoch = self.world.epoch + self.now;
-        let said = self.world.limiter.arrive(epoch);
+        let epoch = self.simulation.epoch + self.now;
+        let said = self.simulation.limiter.arrive(epoch);
         self.arrivals.push(Arrival {
             at: self.now,
             within: said.within,
@@ -272,15 +272,15 @@ impl Run {
             remaining: said.remaining,
         });
         if said.admitted {
-            self.tally.admitted += 1;
-            self.tally.within += u64::from(said.within);
-            self.tally.admitted_late += u64::from(self.now >= self.world.half_time());
-            self.tally.last_admitted_at = self.now;
+            self.stats.admitted += 1;
+            self.stats.within += u64::from(said.within);
+            self.stats.admitted_late += u64::from(self.now >= self.simulation.half_time());
+            self.stats.last_admitted_at = self.now;
         } else {
-            self.tally.refused += 1;
+            self.stats.refused += 1;
         }
-        let work = self.draw(self.world.network.work);
-        let way = self.draw(self.world.network.down);
+        let work = self.draw(self.simulation.network.work);
+        let way = self.draw(self.simulation.network.down);
         if let Some(request) = self.requests.get_mut(&number) {
             request.said = Some(said);
             request.date = (epoch + work).floor() as i64;
@@ -299,14 +299,14 @@ impl Run {
         self.work_goes_on(&request, said.admitted);
         self.flying -= 1;
         let headers = RateHeaders {
-            limit: self.world.headers.then_some(said.limit),
-            remaining: self.world.headers.then_some(said.remaining),
-            reset_epoch: self.world.headers.then_some(said.reset_epoch),
-            date_epoch: self.world.date.then_some(request.date),
+            limit: self.simulation.headers.then_some(said.limit),
+            remaining: self.simulation.headers.then_some(said.remaining),
+            reset_epoch: self.simulation.headers.then_some(said.reset_epoch),
+            date_epoch: self.simulation.date.then_some(request.date),
             retry_after: said.retry_after.map(Duration::from_secs_f64),
         };
         let outcome = match said.admitted {
-            true if self.world.elsewhere => ResponseOutcome::CountedElsewhere,
+            true if self.simulation.elsewhere => ResponseOutcome::CountedElsewhere,
             true => ResponseOutcome::Accepted,
             false => ResponseOutcome::Throttled,
         };
@@ -321,30 +321,33 @@ impl Run {
         let took = Duration::from_secs_f64(self.now - request.sent);
         limit.answered(request.class, took, self.flying);
         if work.answered(admitted) {
-            let pause = self.world.import.as_ref().map_or(0.0, |i| i.pause);
+            let pause = self.simulation.import.as_ref().map_or(0.0, |i| i.pause);
             self.at(self.now + pause, Event::NextStage);
         }
     }
 
-    fn stranger(&mut self) {
-        let said = self.world.limiter.arrive(self.world.epoch + self.now);
-        self.tally.strangers += u64::from(said.admitted);
-        self.tally.strangers_within += u64::from(said.within);
-        self.tally.strangers_refused += u64::from(!said.admitted);
-        if let Some(Stranger::Steady(_)) = self.world.stranger {
+    fn other_app(&mut self) {
+        let said = self
+            .simulation
+            .limiter
+            .arrive(self.simulation.epoch + self.now);
+        self.stats.other_apps += u64::from(said.admitted);
+        self.stats.strangers_within += u64::from(said.within);
+        self.stats.other_apps_refused += u64::from(!said.admitted);
+        if let Some(OtherApp::Steady(_)) = self.simulation.other_app {
             self.expect_strangers(self.now);
         }
     }
 
     /// Foretells when the other app sends: the next time, or each time of all bursts.
     fn expect_strangers(&mut self, after: f64) {
-        match self.world.stranger {
-            Some(Stranger::Steady(rate)) => {
+        match self.simulation.other_app {
+            Some(OtherApp::Steady(rate)) => {
                 let pause = -self.rng.f64().max(1e-9).ln() / rate;
                 self.foretell_stranger(after + pause);
             }
-            Some(Stranger::Bursts(size, every)) => {
-                let bursts = (self.world.seconds / every) as u32;
+            Some(OtherApp::Bursts(size, every)) => {
+                let bursts = (self.simulation.seconds / every) as u32;
                 for burst in 0..bursts {
                     let begin = (f64::from(burst) + self.rng.f64()) * every;
                     for _ in 0..size {
@@ -358,21 +361,21 @@ impl Run {
     }
 
     fn foretell_stranger(&mut self, moment: f64) {
-        if moment < self.world.stranger_until {
-            self.at(moment, Event::Stranger);
+        if moment < self.simulation.stranger_until {
+            self.at(moment, Event::OtherApp);
         }
     }
 
     /// Nothing is remembered but, as in the database, when the last request was sent, or what
     /// was said at the end.
     fn restart(&mut self) {
-        let wait = match self.world.hands_over {
+        let wait = match self.simulation.hands_over {
             true => self.hand_over(),
             false => Duration::from_secs(1),
         };
         self.process += 1;
         self.flying = 0;
-        let mut settings = self.world.settings.clone();
+        let mut settings = self.simulation.settings.clone();
         settings.not_before = Some(self.local() + wait);
         self.pacer = Pacer::new(settings, self.rng.fork());
     }
@@ -387,8 +390,8 @@ impl Run {
         self.pacer.wait_of_successor(self.local())
     }
 
-    fn draw(&mut self, spread: Spread) -> f64 {
-        spread.0 + spread.1 * self.rng.f64()
+    fn draw(&mut self, jitter: Jitter) -> f64 {
+        jitter.0 + jitter.1 * self.rng.f64()
     }
 
     fn local(&self) -> Duration {

@@ -165,10 +165,10 @@ fn a_404_of_the_framework_takes_no_record_away() {
 #[test]
 fn the_rest_is_for_the_operator() {
     for status in [100, 301, 405, 406, 413, 415, 451] {
-        let verdict = judge(status, None, &error(status, r#""x""#, "y"));
+        let kind = judge(status, None, &error(status, r#""x""#, "y"));
         assert!(
-            matches!(verdict, ResponseKind::Malformed { .. }),
-            "{status}: {verdict:?}"
+            matches!(kind, ResponseKind::Malformed { .. }),
+            "{status}: {kind:?}"
         );
     }
 }
@@ -290,7 +290,7 @@ fn the_token_endpoint() {
         (403, HTML, TokenResponseKind::Lost { status: 403 }),
     ];
     for (status, body, expected) in table {
-        let verdict = classify_token_answer(status, &HeaderMap::new(), body.as_bytes(), now());
-        assert_eq!(verdict, expected, "{status} {body}");
+        let kind = classify_token_answer(status, &HeaderMap::new(), body.as_bytes(), now());
+        assert_eq!(kind, expected, "{status} {body}");
     }
 }

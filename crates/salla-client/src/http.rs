@@ -12,7 +12,7 @@ use url::Url;
 pub use proxy::Way;
 
 const CONNECT: Duration = Duration::from_secs(10);
-const MOST_REDIRECTS: usize = 3;
+const MAX_REDIRECTS: usize = 3;
 /// Connections that are kept for the next burst.
 const IDLE: usize = 32;
 
@@ -121,7 +121,7 @@ fn stay_on_host(attempt: Attempt<'_>) -> reqwest::redirect::Action {
                 attempt.url().port_or_known_default(),
             )
     });
-    if same && attempt.previous().len() <= MOST_REDIRECTS {
+    if same && attempt.previous().len() <= MAX_REDIRECTS {
         attempt.follow()
     } else {
         attempt.stop()

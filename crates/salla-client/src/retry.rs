@@ -56,13 +56,13 @@ impl Backoff {
     pub fn after_failure(
         &mut self,
         took: Duration,
-        asked: Option<Duration>,
+        retry_after: Option<Duration>,
         rng: &mut fastrand::Rng,
     ) -> Option<Duration> {
         self.failed += 1;
         let doubled = self.policy.base * 2u32.pow((self.failed - 1).min(20));
         let jittered = doubled.min(self.policy.cap).mul_f64(rng.f64());
-        let wait = jittered.max(asked.unwrap_or_default());
+        let wait = jittered.max(retry_after.unwrap_or_default());
         self.spent += took + wait;
         let more = self.failed < self.policy.attempts && self.spent <= self.policy.total;
         more.then_some(wait)
@@ -102,8 +102,8 @@ mod tests {
     fn a_wait_that_salla_asked_for_is_kept() {
         let mut rng = fastrand::Rng::with_seed(3);
         let mut backoff = Backoff::new(RetryPolicy::default());
-        let asked = Duration::from_secs(20);
-        let wait = backoff.after_failure(Duration::ZERO, Some(asked), &mut rng);
-        assert_eq!(wait, Some(asked));
+        let retry_after = Duration::from_secs(20);
+        let wait = backoff.after_failure(Duration::ZERO, Some(retry_after), &mut rng);
+        assert_eq!(wait, Some(retry_after));
     }
 }

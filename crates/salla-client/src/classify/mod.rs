@@ -149,14 +149,14 @@ pub(crate) fn looks_like_json(body: &[u8]) -> bool {
 }
 
 /// Nobody waits longer on the word of a header, and no sum of it can overflow.
-const LONGEST: Duration = Duration::from_hours(24);
+const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 
 /// How long the answer asks to wait from `now` (RFC 9110 §10.2.3,
 /// docs/salla-api.md#rate-limits); `None` where it does not say, or says it unreadably.
 pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = seconds(text).or_else(|| until(text, now))?;
-    Some(wait.min(LONGEST))
+    Some(wait.min(MAX_RETRY_AFTER))
 }
 
 /// Whole seconds; a fraction, which the standard does not know, is rounded up.

@@ -25,7 +25,7 @@ use url::Url;
 
 use crate::admission::{Admission, RateLimiter};
 use crate::classify::looks_like_json;
-use crate::envelope::{EnvelopeError, split_one, split_one_page};
+use crate::envelope::{split_one, split_one_page};
 use crate::pacing::{NoHeadersPolicy, PacerSettings};
 use crate::request::{ApiRequest, Requester, UsualSizes, store_info};
 use crate::retry::RetryPolicy;
@@ -200,16 +200,13 @@ impl Platform for SallaClient {
     }
 
     async fn order_detail(&self, order_id: i64) -> Result<Option<Answer<Order>>, Failure> {
-        let (request, asked_at) = (requests::order(order_id), self.requester.clock.now());
-        let answer = self.one(&request, |body| {
-            Ok(translate::decode(split_one(body)?, translate::order))
-        });
-        or_too_large(answer.await, order_id, asked_at)
+        self.one(requests::order(order_id), order_id, translate::order)
+            .await
     }
 
     async fn order_items(&self, order_id: i64) -> Result<Option<Answer<Vec<OrderItem>>>, Failure> {
-        let asked_at = self.requester.clock.now();
-        or_too_large(self.items(order_id).await, order_id, asked_at)
+        let requested_at = self.requester.clock.now();
+        or_too_large(self.items(order_id).await, order_id, requested_at)
     }
 
     async fn record(
@@ -219,18 +216,13 @@ impl Platform for SallaClient {
     ) -> Result<Option<(Records, Version)>, Failure> {
         match resource {
             Resource::Customers => {
-                let answer = self.by_id(
-                    requests::customer(id),
-                    id,
-                    translate::customer,
-                    |customer| customer.id,
-                );
+                let request = requests::customer(id);
+                let answer = self.by_id(request, id, translate::customer, |found| found.id);
                 Ok(answer.await?.map(row(Records::Customers)))
             }
             Resource::Products => {
-                let answer = self.by_id(requests::product(id), id, translate::product, |product| {
-                    product.id
-                });
+                let request = requests::product(id);
+                let answer = self.by_id(request, id, translate::product, |found| found.id);
                 Ok(answer.await?.map(row(Records::Products)))
             }
             Resource::Orders | Resource::Categories | Resource::OrderStatuses => {
@@ -250,16 +242,16 @@ impl Platform for SallaClient {
     }
 }
 
-/// What is longer than any answer that is read is rejected, so that it cannot stop the others.
+/// What is longer than any response that is read is rejected, so that it cannot stop the others.
 fn or_too_large<T>(
     answer: Result<Option<Answer<T>>, Failure>,
-    order_id: i64,
+    id: i64,
     version: Version,
 ) -> Result<Option<Answer<T>>, Failure> {
     match answer {
         Err(Failure::TooLarge { what }) => {
-            tracing::warn!(order_id, what, "an order is set aside");
-            let record = translate::too_large(order_id);
+            tracing::warn!(id, what, "a record is rejected");
+            let record = translate::too_large(id);
             Ok(Some(Answer { record, version }))
         }
         answer => answer,
@@ -279,20 +271,7 @@ impl SallaClient {
         translate: fn(&RawValue) -> Result<T, Rejection>,
         id_of: fn(&T) -> i64,
     ) -> Result<Option<Answer<T>>, Failure> {
-        let asked_at = self.requester.clock.now();
-        let answer = self.one(&request, |body| {
-            Ok(translate::decode(split_one(body)?, translate))
-        });
-        let answer = match answer.await {
-            Err(Failure::TooLarge { what }) => {
-                tracing::warn!(id, what, "a record is rejected");
-                Some(Answer {
-                    record: translate::too_large(id),
-                    version: asked_at,
-                })
-            }
-            answer => answer?,
-        };
+        let answer = self.one(request, id, translate).await?;
         Ok(answer.map(|mut answer| {
             match &mut answer.record.outcome {
                 Ok(record) if id_of(record) != id => {
@@ -326,19 +305,25 @@ impl SallaClient {
         }
     }
 
-    /// One record; one that is no JSON however often it is asked for is rejected, so that
-    /// it cannot stop the others. What does not even begin like JSON was written by
-    /// somebody else, and says nothing about the record.
+    /// One record. One that is no JSON however often it is requested is rejected, and so is one
+    /// that is too long, so that it cannot stop the others. What does not even begin like JSON
+    /// was not written by Salla's API, and says nothing about the record.
     async fn one<T: Dated>(
         &self,
-        request: &ApiRequest,
-        read: impl Fn(&[u8]) -> Result<Decoded<T>, EnvelopeError> + Sync,
+        request: ApiRequest,
+        id: i64,
+        translate: fn(&RawValue) -> Result<T, Rejection>,
     ) -> Result<Option<Answer<T>>, Failure> {
+        let requested_at = self.requester.clock.now();
+        let read = |body: &[u8]| Ok(translate::decode(split_one(body)?, translate));
         let reject = |body: &[u8]| looks_like_json(body).then(|| translate::unreadable(body));
-        let fetched = self.requester.get_or_reject(request, read, reject).await?;
-        Ok(fetched.map(|fetched| Answer {
-            record: translate::with_plausible_dates(fetched.value, fetched.version),
-            version: fetched.version,
-        }))
+        let fetched = self.requester.get_or_reject(&request, read, reject).await;
+        let answer = fetched.map(|fetched| {
+            fetched.map(|fetched| Answer {
+                record: translate::with_plausible_dates(fetched.value, fetched.version),
+                version: fetched.version,
+            })
+        });
+        or_too_large(answer, id, requested_at)
     }
 }

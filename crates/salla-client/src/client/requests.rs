@@ -25,7 +25,7 @@ mod class {
 }
 
 pub(super) fn list(request: &PageRequest) -> ApiRequest {
-    let (path, class) = place(request.resource, request.expanded);
+    let (path, class) = path_and_class(request.resource, request.expanded);
     let mut query = vec![
         ("per_page", request.per_page.to_string()),
         ("page", request.page.to_string()),
@@ -63,7 +63,7 @@ fn description(request: &PageRequest) -> String {
     )
 }
 
-fn place(resource: Resource, expanded: bool) -> (&'static str, LatencyClass) {
+fn path_and_class(resource: Resource, expanded: bool) -> (&'static str, LatencyClass) {
     match resource {
         Resource::Orders if expanded => ("orders", class::EXPANDED_ORDERS),
         Resource::Orders => ("orders", class::ORDERS),

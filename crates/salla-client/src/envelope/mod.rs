@@ -92,7 +92,7 @@ fn parse<'a, D>(body: &'a [u8]) -> Result<Envelope<'a, D>, EnvelopeError>
 where
     D: Deserialize<'a> + Default,
 {
-    read_object(body).map_err(|why| match why {
+    read_object(body).map_err(|reason| match reason {
         NoObject::NotJson => EnvelopeError::NotJson,
         NoObject::Other => EnvelopeError::NotAnEnvelope("the answer is not an object"),
         NoObject::Twice => EnvelopeError::NotAnEnvelope("a member stands twice"),

@@ -193,8 +193,8 @@ mod tests {
         let body =
             b"\xef\xbb\xbf{\"access_token\":\"a\",\"refresh_token\":\"r\",\"scope\":\"\xd8\x01\"}";
         let headers = reqwest::header::HeaderMap::new();
-        let verdict = crate::classify::classify_token_answer(200, &headers, body, now());
-        assert_eq!(verdict, crate::classify::TokenResponseKind::Tokens);
+        let kind = crate::classify::classify_token_answer(200, &headers, body, now());
+        assert_eq!(kind, crate::classify::TokenResponseKind::Tokens);
         let tokens = read_tokens(body, now()).unwrap();
         assert_eq!(tokens.access.expose_secret(), "a");
         assert_eq!(tokens.refresh.unwrap().expose_secret(), "r");

@@ -113,7 +113,7 @@ struct Proven {
 struct Seen {
     sent: f64,
     excess: f64,
-    tells: bool,
+    is_evidence: bool,
 }
 
 impl ArrivalDelays {
@@ -176,7 +176,7 @@ fn in_order(mut samples: Vec<Sample>, latency: &Latency) -> Option<Vec<Seen>> {
     let seen = samples.iter().map(|sample| Seen {
         sent: sample.sent.as_secs_f64(),
         excess: latency.beyond_the_fastest(sample.class, sample.took),
-        tells: has_followers(sample.sent.as_secs_f64(), &sent),
+        is_evidence: has_followers(sample.sent.as_secs_f64(), &sent),
     });
     Some(seen.collect())
 }
@@ -188,13 +188,13 @@ fn has_followers(moment: f64, sent: &[f64]) -> bool {
 }
 
 fn proof(seen: &[Seen]) -> Option<Proven> {
-    let telling = || seen.iter().filter(|seen| seen.tells);
-    if telling().count() < ENOUGH {
+    let evidence = || seen.iter().filter(|seen| seen.is_evidence);
+    if evidence().count() < ENOUGH {
         return None;
     }
     Some(Proven {
-        excess: telling().map(|seen| seen.excess).fold(0.0, f64::max),
-        late: beyond_seen(telling().count()) * longest_overtaken(seen) + shared_delay(seen),
+        excess: evidence().map(|seen| seen.excess).fold(0.0, f64::max),
+        late: beyond_seen(evidence().count()) * longest_overtaken(seen) + shared_delay(seen),
     })
 }
 
@@ -210,7 +210,7 @@ fn longest_overtaken(seen: &[Seen]) -> f64 {
     let mut longest = 0.0_f64;
     for request in seen {
         latest_sent = latest_sent.max(request.sent);
-        if request.tells {
+        if request.is_evidence {
             longest = longest.max(latest_sent - request.sent);
         }
     }
@@ -224,7 +224,7 @@ fn shared_delay(seen: &[Seen]) -> f64 {
     for request in seen.iter().rev() {
         let bound = request.excess.min(arrived_by - request.sent).max(0.0);
         arrived_by = arrived_by.min(request.sent + bound);
-        if request.tells {
+        if request.is_evidence {
             bounds.push(bound);
         }
     }

@@ -167,9 +167,9 @@ mod tests {
         for number in 0..30 {
             cooldown.refused(ResponseOutcome::Throttled, now, now, None);
             let until = cooldown.until(now).unwrap();
-            let most = (1u32 << number.min(7)).min(120) * S;
+            let max = (1u32 << number.min(7)).min(120) * S;
             assert!(
-                until - now <= most.max(MIN_COOLDOWN),
+                until - now <= max.max(MIN_COOLDOWN),
                 "{number}: {:?}",
                 until - now
             );

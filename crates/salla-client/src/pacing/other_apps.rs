@@ -120,12 +120,12 @@ pub(super) struct Sampling<'a> {
 impl Sampling<'_> {
     pub(super) fn decide(&self, now: Duration) -> SendDecision {
         let left = (self.period.lowest as usize).saturating_sub(self.in_flight);
-        let most = (self.period.limit / MAX_KEPT_PART) as usize;
-        let reserve = self.reserve(now).min(most);
+        let max = (self.period.limit / MAX_KEPT_PART) as usize;
+        let reserve = self.reserve(now).min(max);
         if left <= reserve {
             return SendDecision::Until(self.reset);
         }
-        if left > SAMPLING_RESERVE.min(most) || !self.should_sample() {
+        if left > SAMPLING_RESERVE.min(max) || !self.should_sample() {
             return self.burst(now);
         }
         let final_burst_at = self.final_burst_at(left);

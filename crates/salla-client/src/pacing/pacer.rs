@@ -402,8 +402,8 @@ impl Pacer {
         let (BudgetState::Known(period), Some(remaining)) = (&self.state, headers.remaining) else {
             return;
         };
-        let is_overflow = flight.mode == SendMode::Trickle;
-        if let (Some(sent), Age::Same, false) = (flight.sent, period.age_of(headers), is_overflow) {
+        let is_trickle = flight.mode == SendMode::Trickle;
+        if let (Some(sent), Age::Same, false) = (flight.sent, period.age_of(headers), is_trickle) {
             let arrival_delays = &mut self.trickle.arrival_delays;
             arrival_delays.answered(flight.class, sent, now, remaining);
         }

@@ -255,8 +255,8 @@ impl BudgetState {
         usual: &mut UsualSpending,
     ) -> Shown {
         let headers = answer.headers;
-        let told = headers.limit.is_some() && headers.reset_epoch.is_some();
-        let alone = answer.flight.mode == SendMode::AfterReset && told;
+        let is_reported = headers.limit.is_some() && headers.reset_epoch.is_some();
+        let alone = answer.flight.mode == SendMode::AfterReset && is_reported;
         let has_other_apps = alone && period.opened_alone(answer.in_flight, usual);
         *self = Self::Known(period);
         Shown {

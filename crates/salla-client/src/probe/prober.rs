@@ -155,8 +155,8 @@ impl<'a> Prober<'a> {
         });
     }
 
-    pub(super) fn unknown(&mut self, question: &'static str, why: impl Into<String>) {
-        self.note(question, "unknown", why);
+    pub(super) fn unknown(&mut self, question: &'static str, reason: impl Into<String>) {
+        self.note(question, "unknown", reason);
     }
 }
 

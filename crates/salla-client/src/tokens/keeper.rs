@@ -217,28 +217,28 @@ impl TokenKeeper {
     async fn fail_connection(
         &self,
         connection: &Connection,
-        why: Disconnection,
+        reason: Disconnection,
     ) -> Result<(), Failure> {
-        self.disconnect(connection, why).await.map(drop)
+        self.disconnect(connection, reason).await.map(drop)
     }
 
     /// Gives the connection up, unless somebody has brought newer tokens meanwhile.
     async fn disconnect(
         &self,
         connection: &Connection,
-        why: Disconnection,
+        reason: Disconnection,
     ) -> Result<Connection, Failure> {
         let connections = &self.settings.connections;
         connections
-            .disconnect(connection.id, connection.version, why)
+            .disconnect(connection.id, connection.version, reason)
             .await?;
         let stored = connections.load(connection.id).await?;
         self.cache().remember(stored.clone())?;
         if AccessToken::of(connection).is_older_than(&stored) && usable(&stored).is_ok() {
             return Ok(stored);
         }
-        tracing::warn!(%why, "the connection to the shop is parked");
-        Err(why.into())
+        tracing::warn!(why = %reason, "the connection to the shop is parked");
+        Err(reason.into())
     }
 
     async fn reload(&self) -> Result<Connection, Failure> {
@@ -342,8 +342,8 @@ impl TokenKeeper {
             if (connection.id, connection.version) != (id, version) {
                 return Ok(Replacement::Newer);
             }
-            if let ConnectionState::Disconnected { why } = connection.state {
-                return Err(why.into());
+            if let ConnectionState::Disconnected { why: reason } = connection.state {
+                return Err(reason.into());
             }
         }
     }
@@ -396,11 +396,11 @@ impl TokenKeeper {
                 Ok(RefreshOutcome::Later(not_sent(what, retry_after)))
             }
             Err(TokenError::InvalidGrant) => {
-                let why = match intent.times {
+                let reason = match intent.times {
                     1 => Disconnection::RefreshRefused,
                     _ => Disconnection::RefreshLost,
                 };
-                let newer = self.disconnect(connection, why).await?;
+                let newer = self.disconnect(connection, reason).await?;
                 Ok(RefreshOutcome::Refreshed(Box::new(newer)))
             }
             Err(TokenError::Refused { code }) => {
@@ -498,7 +498,7 @@ impl TokenKeeper {
 fn usable(connection: &Connection) -> Result<AccessToken, Failure> {
     match connection.state {
         ConnectionState::Active | ConnectionState::Refreshing(_) => Ok(AccessToken::of(connection)),
-        ConnectionState::Disconnected { why } => Err(why.into()),
+        ConnectionState::Disconnected { why: reason } => Err(reason.into()),
     }
 }
 

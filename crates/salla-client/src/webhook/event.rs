@@ -9,7 +9,7 @@ use crate::lenient::{Json, Kind, NoObject, Object, read_object, readable};
 use crate::oauth::read_tokens;
 
 /// Beyond this a name is none of Salla's.
-const LONGEST_NAME: usize = 64;
+const MAX_NAME_LENGTH: usize = 64;
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -44,7 +44,7 @@ struct IdWire<'a> {
 
 pub(super) fn read(body: &[u8], now: Timestamp) -> Result<Event, &'static str> {
     let body = readable(body);
-    let delivery: DeliveryWire<'_> = read_object(&body).map_err(|why| match why {
+    let delivery: DeliveryWire<'_> = read_object(&body).map_err(|reason| match reason {
         NoObject::NotJson => "it is not JSON, or was cut off",
         NoObject::Other => "it is not an object",
         NoObject::Twice => "a member stands twice",
@@ -89,7 +89,7 @@ fn is_settings(event: &str) -> bool {
 /// Names are logged, so they hold nothing but letters, digits, points and dashes.
 fn is_name(text: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    text.len() <= LONGEST_NAME && text.bytes().all(is_part)
+    text.len() <= MAX_NAME_LENGTH && text.bytes().all(is_part)
 }
 
 /// What an event is about. New ones are added to orders and products often

@@ -1,7 +1,7 @@
 //! What Salla says of a token that its dashboard hands to a page inside it
 //! (docs/salla-api.md#embedded-apps).
 //!
-//! The answer lets somebody in, so nothing here is lenient: whatever is not a plain success for
+//! The response lets somebody in, so nothing here is lenient: whatever is not a plain success for
 //! this app is a refusal.
 
 use std::sync::Arc;

@@ -157,7 +157,7 @@ impl AdaptiveLimit {
         self.limit as usize
     }
 
-    /// An answer came after `took`, when `in_flight` requests were under way.
+    /// A response came after `took`, when `in_flight` requests were under way.
     pub fn answered(&mut self, class: LatencyClass, took: Duration, in_flight: usize) {
         self.cut_cooldown = self.cut_cooldown.saturating_sub(1);
         let response_time = &mut self.classes[class.index()];

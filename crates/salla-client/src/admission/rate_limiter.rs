@@ -116,7 +116,7 @@ impl RateLimiter {
         }
     }
 
-    /// `X-RateLimit-Limit`, once an answer has carried it.
+    /// `X-RateLimit-Limit`, once a response has carried it.
     pub fn limit(&self) -> Option<u32> {
         self.pacer().limit()
     }
@@ -281,7 +281,7 @@ impl Permit {
         }
     }
 
-    /// To be called as soon as the headers of the answer are there.
+    /// To be called as soon as the headers of the response are there.
     pub fn answered(mut self, headers: &RateHeaders, outcome: ResponseOutcome) {
         if let Some(id) = self.id.take() {
             self.limiter.answered(id, headers, outcome);
@@ -315,7 +315,7 @@ impl BudgetGauge {
         }
     }
 
-    /// An answer has come; headers that are silent change nothing.
+    /// A response has come; headers that are silent change nothing.
     fn update(&mut self, headers: &RateHeaders) {
         let limit = headers.limit.map_or(self.limit, f64::from);
         let remaining = headers.remaining.map_or(self.remaining, f64::from);

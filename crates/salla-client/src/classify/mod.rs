@@ -1,4 +1,4 @@
-//! What an answer means for the request that it answers: status, headers and body go in,
+//! What a response means for the request that it answers: status, headers and body go in,
 //! one [`ResponseKind`] comes out (docs/salla-api.md#envelopes-and-errors and #rate-limits,
 //! docs.salla.dev/421123m0).
 //!
@@ -50,7 +50,7 @@ pub enum ResponseKind {
         message: Option<String>,
         fields: Vec<String>,
     },
-    /// The answer follows no contract that we know of.
+    /// The response follows no contract that we know of.
     Malformed { what: String },
 }
 
@@ -62,7 +62,7 @@ pub enum RetryReason {
     NotJson,
 }
 
-/// Judges an answer by status, headers and body. The body of a success is not
+/// Judges a response by status, headers and body. The body of a success is not
 /// parsed here but only looked at: it is about to be split anyway.
 pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> ResponseKind {
     let wait = retry_after(headers, now);
@@ -151,7 +151,7 @@ pub(crate) fn looks_like_json(body: &[u8]) -> bool {
 /// Nobody waits longer on the word of a header, and no sum of it can overflow.
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 
-/// How long the answer asks to wait from `now` (RFC 9110 §10.2.3,
+/// How long the response asks to wait from `now` (RFC 9110 §10.2.3,
 /// docs/salla-api.md#rate-limits); `None` where it does not say, or says it unreadably.
 pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();

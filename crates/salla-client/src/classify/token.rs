@@ -1,4 +1,4 @@
-//! Answers of `POST /oauth2/token`, which carry no envelope.
+//! Responses of `POST /oauth2/token`, which carry no envelope.
 //!
 //! Refresh tokens are single-use, so the question is not whether to try again but what has
 //! become of the token. What is not known for sure counts as unknown: the careful case.

@@ -149,7 +149,7 @@ impl SallaClient {
         }
     }
 
-    /// What the shop's plan documents serves until an answer says better.
+    /// What the shop's plan documents serves until a response says better.
     pub fn set_plan(&self, plan: &ShopPlan) {
         let limit = plan.documented_requests_per_minute();
         self.requester.admission.shop.set_documented_limit(limit);

@@ -10,7 +10,7 @@ use importer::ports::platform::{PageRequest, Sort};
 use crate::pacing::LatencyClass;
 use crate::request::ApiRequest;
 
-/// Kinds of request by how long their answers take.
+/// Kinds of request by how long their responses take.
 mod class {
     use crate::pacing::LatencyClass;
 

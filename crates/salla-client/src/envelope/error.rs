@@ -9,7 +9,7 @@ use crate::lenient::{Json, Object};
 /// Longer messages are cut: they end up in log lines.
 const MESSAGE_CHARS: usize = 300;
 
-/// Why an answer holds no records.
+/// Why a response holds no records.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
     /// No JSON, or JSON that was cut off: this passes.

@@ -1,7 +1,7 @@
-//! The frame around every answer of the API (docs.salla.dev/421123m0 and 421124m0,
+//! The frame around every response of the API (docs.salla.dev/421123m0 and 421124m0,
 //! docs/salla-api.md#envelopes-and-errors and #pagination).
 //!
-//! An answer is split into its records without decoding them: each stays raw text,
+//! A response is split into its records without decoding them: each stays raw text,
 //! so that one bad record cannot cost its page and goes to the database as it was
 //! sent. The HTTP status is not looked at here; [`crate::classify`] does that
 //! first, and again with what an [`EnvelopeError`] says.
@@ -20,9 +20,9 @@ pub use error::{ApiError, EnvelopeError};
 pub(crate) use error::{printable, printable_list};
 use pagination::PaginationWire;
 
-/// The records of a list answer and what Salla says of the list. Salla sends
+/// The records of a list response and what Salla says of the list. Salla sends
 /// `data` as an array, or null or `{}` for none; without `pagination`, as for
-/// statuses, the answer is the whole list.
+/// statuses, the response is the whole list.
 pub fn split_list(body: &[u8]) -> Result<(Vec<&RawValue>, Pagination), EnvelopeError> {
     let envelope: Envelope<'_, List<&RawValue>> = open(body)?;
     let pagination = &envelope.pagination;
@@ -36,7 +36,7 @@ pub fn split_list(body: &[u8]) -> Result<(Vec<&RawValue>, Pagination), EnvelopeE
     Ok((rows, pagination))
 }
 
-/// The one record of an answer, whatever it is: an object for a single record, an
+/// The one record of a response, whatever it is: an object for a single record, an
 /// array for `GET /orders/items`, null on odd days.
 pub fn split_one(body: &[u8]) -> Result<&RawValue, EnvelopeError> {
     let envelope: Envelope<'_, Data<'_>> = open(body)?;
@@ -44,7 +44,7 @@ pub fn split_one(body: &[u8]) -> Result<&RawValue, EnvelopeError> {
     data.ok_or(EnvelopeError::NotAnEnvelope("there is no data"))
 }
 
-/// The same, with what the answer says of further pages.
+/// The same, with what the response says of further pages.
 pub fn split_one_page(body: &[u8]) -> Result<(&RawValue, Pagination), EnvelopeError> {
     let envelope: Envelope<'_, Data<'_>> = open(body)?;
     let pagination = pagination::read(&envelope.pagination, 0)?;
@@ -119,7 +119,7 @@ impl<D> Envelope<'_, D> {
 }
 
 impl ApiError {
-    /// What an answer with an error status says; `None` where it is not a JSON
+    /// What a response with an error status says; `None` where it is not a JSON
     /// object. A bare OAuth error counts as well.
     pub fn parse(body: &[u8]) -> Option<Self> {
         let body = readable(body);

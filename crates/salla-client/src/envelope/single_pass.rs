@@ -1,4 +1,4 @@
-//! The usual answer, gone over once.
+//! The usual response, gone over once.
 //!
 //! [`split_list`](super::split_list) looks for the end of each record, and whoever
 //! decodes the record reads all of it again. Here a record is decoded where it stands,
@@ -64,8 +64,8 @@ impl<'a> Text<'a> {
     }
 }
 
-/// The records of a list answer as `read` takes them, and what Salla says of the list;
-/// nothing where the answer is not an ordinary page or `read` gives none.
+/// The records of a list response as `read` takes them, and what Salla says of the list;
+/// nothing where the response is not an ordinary page or `read` gives none.
 pub(crate) fn read_list<'a, R>(
     body: &'a [u8],
     mut read: impl FnMut(&mut Text<'a>) -> Option<R>,

@@ -7,7 +7,7 @@
 //! byte that is no text becomes U+FFFD, a raw control character its escape, a bare word
 //! such as `NaN` a string, which is no number to anybody who expects one.
 //!
-//! Nothing is completed: an answer that was cut off stays cut off.
+//! Nothing is completed: a response that was cut off stays cut off.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

@@ -277,7 +277,7 @@ fn judge(
             let tokens = read_tokens(body, now).ok_or_else(|| TokenError::Lost {
                 what: "the answer holds no access token".to_owned(),
             })?;
-            // What was issued a moment ago is not over, whatever the answer says.
+            // What was issued a moment ago is not over, whatever the response says.
             let expires_at = tokens.expires_at.filter(|end| *end > now);
             Ok(Tokens {
                 expires_at,

@@ -1,7 +1,7 @@
 //! How late requests arrive at Salla.
 //!
-//! Only the time from sending to the answer's headers can be measured. The fastest
-//! answer of a class took at least the shortest way there; what an answer took beyond
+//! Only the time from sending to the response's headers can be measured. The fastest
+//! answer of a class took at least the shortest way there; what a response took beyond
 //! that bounds how much longer its request was on the way ([`Latency`]), but most of it is
 //! usually Salla's own work. A burst tells the two apart ([`ArrivalDelays`]), because `Remaining`
 //! numbers its requests in the order in which they were counted:
@@ -20,11 +20,11 @@ use std::time::Duration;
 
 use super::settings::LatencyClass;
 
-/// By this part of the difference the floor follows slower answers, so that a
+/// By this part of the difference the floor follows slower responses, so that a
 /// changed route is learnt in the end.
 const FLOOR_FORGETTING: f64 = 1.0 / 1024.0;
 
-/// The peak of the recent past fades by this factor with each answer.
+/// The peak of the recent past fades by this factor with each response.
 const PEAK_FADING: f64 = 0.98;
 
 /// How much later than the fastest a request may have arrived.
@@ -36,7 +36,7 @@ pub(super) struct Latency {
 }
 
 impl Latency {
-    /// Takes in an answer and says how much longer than the fastest it took.
+    /// Takes in a response and says how much longer than the fastest it took.
     pub(super) fn excess(&mut self, class: LatencyClass, took: Duration) -> f64 {
         let took = took.as_secs_f64();
         let floor = self.floors[class.index()].get_or_insert(took);
@@ -47,13 +47,13 @@ impl Latency {
         excess
     }
 
-    /// How much longer than the fastest an answer took, as far as that is known now.
+    /// How much longer than the fastest a response took, as far as that is known now.
     pub(super) fn beyond_the_fastest(&self, class: LatencyClass, took: Duration) -> f64 {
         let floor = self.floors[class.index()].unwrap_or(0.0);
         (took.as_secs_f64() - floor).max(0.0)
     }
 
-    /// How long a request and its answer may take, by experience.
+    /// How long a request and its response may take, by experience.
     pub(super) fn round_trip(&self) -> Duration {
         Duration::from_secs_f64(self.slowest)
     }
@@ -100,7 +100,7 @@ struct Sample {
     remaining: u32,
 }
 
-/// Requests whose answers took up to `excess` seconds longer than the fastest arrived up
+/// Requests whose responses took up to `excess` seconds longer than the fastest arrived up
 /// to `late` seconds later than the fastest.
 #[derive(Clone, Copy, Debug)]
 struct Proven {
@@ -117,7 +117,7 @@ struct Seen {
 }
 
 impl ArrivalDelays {
-    /// An answer to a request within the present period's budget has come.
+    /// A response to a request within the present period's budget has come.
     pub(super) fn answered(
         &mut self,
         class: LatencyClass,
@@ -135,7 +135,7 @@ impl ArrivalDelays {
         }
     }
 
-    /// Learns from the answers of a period; those that are not there yet will not count.
+    /// Learns from the responses of a period; those that are not there yet will not count.
     pub(super) fn conclude(&mut self, latency: &Latency) {
         let samples = std::mem::take(&mut self.samples);
         let Some(new) = in_order(samples, latency).and_then(|seen| proof(&seen)) else {
@@ -148,13 +148,13 @@ impl ArrivalDelays {
         });
     }
 
-    /// How many seconds late a request arrives at most if its answer is not later than is
+    /// How many seconds late a request arrives at most if its response is not later than is
     /// ordinary; `None` as long as nothing is proven.
     pub(super) fn proven(&self) -> Option<f64> {
         self.proven.map(|proven| proven.late)
     }
 
-    /// How late a request may have been whose answer took `excess` longer than the
+    /// How late a request may have been whose response took `excess` longer than the
     /// fastest. What is out of the ordinary is explained by nothing that was seen.
     pub(super) fn of(&self, excess: f64) -> f64 {
         match self.proven {

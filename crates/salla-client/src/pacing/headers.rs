@@ -1,11 +1,11 @@
-//! The rate headers of an answer (docs/salla-api.md#rate-limits), and what time it is at Salla.
+//! The rate headers of a response (docs/salla-api.md#rate-limits), and what time it is at Salla.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
-/// What one answer says about the budget. All parts may be absent: integrators have
+/// What one response says about the budget. All parts may be absent: integrators have
 /// met 429s without any of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RateHeaders {
@@ -39,12 +39,12 @@ impl RateHeaders {
         }
     }
 
-    /// Whether the answer says how much budget is left.
+    /// Whether the response says how much budget is left.
     pub fn has_budget(&self) -> bool {
         self.remaining.is_some()
     }
 
-    /// How long until the period that the answer tells of is certainly over, by Salla's
+    /// How long until the period that the response tells of is certainly over, by Salla's
     /// clock or, where it does not tell, by ours.
     pub(crate) fn until_reset(&self, now: Timestamp) -> Option<Duration> {
         let reset = self.reset_epoch?;
@@ -94,9 +94,9 @@ const UNTRUSTED_FOR: Duration = Duration::from_secs(300);
 /// What time it is at Salla, as two bounds.
 ///
 /// `X-RateLimit-Reset` is a moment of Salla's clock, so to use it we must know how far
-/// that clock is from ours. Each answer's `Date` header bounds it: the server wrote a
+/// that clock is from ours. Each response's `Date` header bounds it: the server wrote a
 /// time between `date` and `date + 1 s` at some moment between our sending and our
-/// receiving. The bounds of many answers intersect to within a few milliseconds.
+/// receiving. The bounds of many responses intersect to within a few milliseconds.
 #[derive(Debug, Default)]
 pub(super) struct ClockOffset {
     bounds: Option<Bounds>,
@@ -112,7 +112,7 @@ struct Bounds {
 }
 
 impl ClockOffset {
-    /// Takes in the `Date` of an answer.
+    /// Takes in the `Date` of a response.
     pub(super) fn observe(&mut self, date_epoch: i64, sent: Duration, received: Duration) {
         let sample = Bounds {
             low: date_epoch as f64 - received.as_secs_f64(),

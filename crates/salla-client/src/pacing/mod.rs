@@ -2,7 +2,7 @@
 //!
 //! [`Pacer`] is the rule book: a state machine without I/O, clock or lock. It is told
 //! the time, what was sent and what came back, and says whether the next request may
-//! go now, at a given time, or only after an answer. [`RateLimiter`] makes it something to
+//! go now, at a given time, or only after a response. [`RateLimiter`] makes it something to
 //! wait for.
 //!
 //! [`RateLimiter`]: crate::admission::RateLimiter
@@ -10,15 +10,15 @@
 //! What Salla says of its budget (docs/salla-api.md#rate-limits, docs.salla.dev/421125m0)
 //! leaves open how it is counted, so the rules rest only on what holds for every reading:
 //!
-//! 1. The first request goes alone; its answer tells limit, remaining and reset.
+//! 1. The first request goes alone; its response tells limit, remaining and reset.
 //! 2. Within one reset the *lowest* `Remaining` seen rules, less whatever is in flight
 //!    and may not be counted in it yet. A later reset replaces all that; an earlier one
-//!    is an answer that was overtaken. A leaky bucket fits the same rule: each of its
+//!    is a response that was overtaken. A leaky bucket fits the same rule: each of its
 //!    answers moves the reset.
 //! 3. An exhausted budget still allows one request a second until its reset. The second
 //!    is kept as Salla sees it, at arrival; see `trickle`.
 //! 4. When the reset has certainly passed, one request goes alone to learn the new
-//!    budget, and the rest follows its answer.
+//!    budget, and the rest follows its response.
 //! 5. While another app is seen to spend from the same budget, those seconds are left to
 //!    it, and so is what it may take while a request of ours is on its way; see `other_apps`.
 //! 6. A 429 or a block holds everything; afterwards requests go one by one until an

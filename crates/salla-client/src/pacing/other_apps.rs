@@ -9,7 +9,7 @@
 //!   so nothing tells beforehand whether it is free. Beside an app that sends one
 //!   request in 20 seconds, still four in 10,000 of ours would be refused, and nearly
 //!   all of its own.
-//! * What it may take between Salla's answer and our next request is not spent.
+//! * What it may take between Salla's response and our next request is not spent.
 //! * We listen whether it is still there, which an exhausted budget would not tell.
 //!
 //! What is given up is thus the seconds after exhaustion, for as long as the other app
@@ -18,7 +18,7 @@
 //! out of sight until then, because it sent nothing while there was budget left.
 //!
 //! Listening: most of a period is spent at once. Of the rest one request goes at a time, each
-//! twice as far into the period as the one before, so that their answers show whether
+//! twice as far into the period as the one before, so that their responses show whether
 //! another app has spent anything meanwhile; and what is then left goes shortly before
 //! the reset. This costs nothing, since the requests go in any case, and the doubling
 //! makes it safe: as long as nobody was heard for a while, it is unlikely that as much
@@ -147,7 +147,7 @@ impl Sampling<'_> {
         self.reset.saturating_sub(FINAL_BURST + takes)
     }
 
-    /// What another app may have taken since the last answer and may yet take before
+    /// What another app may have taken since the last response and may yet take before
     /// our next request arrives.
     fn reserve(&self, now: Duration) -> usize {
         if !self.is_careful {

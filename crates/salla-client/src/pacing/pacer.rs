@@ -18,7 +18,7 @@ use super::trickle::Trickle;
 /// Slightly slower than the limit, so that unequal ways do not matter.
 const EVENLY: f64 = 1.01;
 
-/// After so many answers without rate headers none is expected any more.
+/// After so many responses without rate headers none is expected any more.
 const RESPONSES_WITHOUT_HEADERS: u32 = 3;
 
 /// Paces the requests of one budget; see the [module's rules](super).
@@ -36,7 +36,7 @@ pub struct Pacer {
     last_sent: Option<Duration>,
     /// Until then all requests that are no longer in flight have arrived.
     arrived_by: Duration,
-    /// Accepted answers in a row without rate headers.
+    /// Accepted responses in a row without rate headers.
     responses_without_headers: u32,
     known_limit: Option<u32>,
     sent_log: SentLog,
@@ -95,7 +95,7 @@ impl Pacer {
         }
     }
 
-    /// `X-RateLimit-Limit`, once an answer has carried it.
+    /// `X-RateLimit-Limit`, once a response has carried it.
     pub fn limit(&self) -> Option<u32> {
         self.known_limit
     }
@@ -262,7 +262,7 @@ impl Pacer {
     }
 
     /// When the reset of a period has certainly passed: by Salla's clock where that is
-    /// known, and in any case a whole period after its first answer.
+    /// known, and in any case a whole period after its first response.
     fn reset_certain_at(&self, period: &BudgetPeriod, now: Duration) -> Duration {
         let by_length = period.seen_at + self.settings.period;
         let by_clock = period
@@ -307,7 +307,7 @@ impl Pacer {
         }
     }
 
-    /// The headers of the answer have come.
+    /// The headers of the response have come.
     pub fn on_response(
         &mut self,
         permit: PermitId,
@@ -334,7 +334,7 @@ impl Pacer {
         }
     }
 
-    /// The request ended without an answer: cancelled, timed out, cut off. If it was
+    /// The request ended without a response: cancelled, timed out, cut off. If it was
     /// sent, Salla may have counted it.
     pub fn on_dropped(&mut self, permit: PermitId) {
         let Some(flight) = self.finish(permit) else {
@@ -397,7 +397,7 @@ impl Pacer {
     }
 
     /// The requests of a period's budget tell by the order in which they were counted how
-    /// late they arrived, once all of their answers are there.
+    /// late they arrived, once all of their responses are there.
     fn learn_from_order(&mut self, flight: InFlight, headers: &RateHeaders, now: Duration) {
         let (BudgetState::Known(period), Some(remaining)) = (&self.state, headers.remaining) else {
             return;

@@ -12,19 +12,19 @@ const UNREPORTED_PART: u32 = 60;
 /// `X-RateLimit-Reset` is cut to seconds, so the reset is certain only a second later.
 const CUT: i64 = 1;
 
-/// What the answers of one reset have told.
+/// What the responses of one reset have told.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BudgetPeriod {
     pub(super) reset_epoch: Option<i64>,
     pub(super) limit: u32,
-    /// The lowest `Remaining` of all answers, less what they cannot have told of.
+    /// The lowest `Remaining` of all responses, less what they cannot have told of.
     pub(super) lowest: u32,
-    /// The lowest `Remaining` of all answers. A request whose own answer did not tell
+    /// The lowest `Remaining` of all responses. A request whose own response did not tell
     /// may be counted in it already.
     lowest_reported: u32,
-    /// When the first of the answers came.
+    /// When the first of the responses came.
     pub(super) seen_at: Duration,
-    /// When the last of the answers came that told what is left.
+    /// When the last of the responses came that told what is left.
     pub(super) reported_at: Duration,
     /// The most requests that were in flight at once.
     pub(super) busiest: usize,
@@ -33,12 +33,12 @@ pub(super) struct BudgetPeriod {
     other_apps_since: Duration,
     /// Our requests that this period may have counted, besides those in flight.
     own: u32,
-    /// What had been spent before the first of the answers and is not known to have
+    /// What had been spent before the first of the responses and is not known to have
     /// been spent by others.
     spent_at_first: i64,
 }
 
-/// How an answer relates to what is known.
+/// How a response relates to what is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Age {
     Stale,
@@ -102,7 +102,7 @@ impl BudgetPeriod {
         }
     }
 
-    /// Takes in another answer of the same reset; says whether it shows more requests
+    /// Takes in another response of the same reset; says whether it shows more requests
     /// of others than were known.
     pub(super) fn narrow(&mut self, remaining: u32, in_flight: usize, now: Duration) -> bool {
         self.own += 1;
@@ -149,7 +149,7 @@ impl BudgetPeriod {
         1.0 / self.reported_at.saturating_sub(self.seen_at).as_secs_f64()
     }
 
-    /// A request of ours ended without an answer that says what is left; it may have
+    /// A request of ours ended without a response that says what is left; it may have
     /// been counted all the same.
     pub(super) fn assume_counted(&mut self) {
         self.own += 1;
@@ -174,7 +174,7 @@ impl BudgetPeriod {
 pub(super) struct UsualSpending(Option<i64>);
 
 impl UsualSpending {
-    /// Takes in what had been spent of a period when the first answer of it came that
+    /// Takes in what had been spent of a period when the first response of it came that
     /// none of our own requests explains; returns how much of that says nothing. A
     /// request in flight may explain more than it did, hence never less than none.
     fn take_in(&mut self, spent: i64) -> i64 {
@@ -187,26 +187,26 @@ impl UsualSpending {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum BudgetState {
-    /// No answer yet, or none that can be relied on.
+    /// No response yet, or none that can be relied on.
     Unknown,
     Known(BudgetPeriod),
-    /// Answers carry no rate headers.
+    /// Responses carry no rate headers.
     NoHeaders,
 }
 
-/// An answer, and what else is known when it comes.
+/// A response, and what else is known when it comes.
 #[derive(Debug)]
 pub(super) struct Answered<'a> {
     pub(super) flight: InFlight,
     pub(super) headers: &'a RateHeaders,
     /// Our requests that are still under way.
     pub(super) in_flight: usize,
-    /// So many answers came without rate headers that none is expected any more.
+    /// So many responses came without rate headers that none is expected any more.
     pub(super) has_no_headers: bool,
     pub(super) now: Duration,
 }
 
-/// What an answer has shown beside what is left.
+/// What a response has shown beside what is left.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Shown {
     pub(super) has_new_period: bool,
@@ -245,7 +245,7 @@ impl BudgetState {
         self.open(period, answer, usual)
     }
 
-    /// The first answer of a period. Whatever is spent of it already may be our own,
+    /// The first response of a period. Whatever is spent of it already may be our own,
     /// from before a restart or, if this is a bucket that never empties, from before;
     /// but not when we waited for the reset, knew when it is, and then asked alone.
     fn open(
@@ -266,7 +266,7 @@ impl BudgetState {
     }
 
     /// Whether the known period is older than any period can be and this request was
-    /// sent afterwards. Then an answer with the same reset starts it anew, so that
+    /// sent afterwards. Then a response with the same reset starts it anew, so that
     /// a server with a senseless reset is not read as exhausted for ever.
     fn is_expired(&self, answer: &Answered<'_>, settings: &PacerSettings) -> bool {
         match (self, answer.flight.sent) {
@@ -278,8 +278,8 @@ impl BudgetState {
         }
     }
 
-    /// An answer that says nothing of what is left; it may have cost budget all the
-    /// same. Errors of the edge look like this, so only accepted answers, several in a
+    /// A response that says nothing of what is left; it may have cost budget all the
+    /// same. Errors of the edge look like this, so only accepted responses, several in a
     /// row, show that there are no headers to be had.
     fn learn_without_headers(&mut self, answer: &Answered<'_>, settings: &PacerSettings) {
         match self {
@@ -294,7 +294,7 @@ impl BudgetState {
         }
     }
 
-    /// A request of this mode was counted, but its answer cannot tell by how much. After a
+    /// A request of this mode was counted, but its response cannot tell by how much. After a
     /// reset, or at the start, the budget is then assumed to be whole and counted by us.
     pub(super) fn assume_counted(&mut self, mode: SendMode, limit: Option<u32>, now: Duration) {
         match (&mut *self, mode) {

@@ -17,7 +17,7 @@ pub enum NoHeadersPolicy {
 
 #[derive(Clone, Debug)]
 pub struct PacerSettings {
-    /// The documented limit of the plan, until an answer says better.
+    /// The documented limit of the plan, until a response says better.
     pub documented_limit: Option<u32>,
     /// Share of the budget that is ours, in (0, 1]. Below 1 the requests after
     /// exhaustion are left to the shop's other software.
@@ -68,7 +68,7 @@ impl PacerSettings {
     }
 }
 
-/// A kind of request whose answers take about equally long; at most [`LatencyClass::COUNT`].
+/// A kind of request whose responses take about equally long; at most [`LatencyClass::COUNT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LatencyClass(pub u8);
 
@@ -83,7 +83,7 @@ impl LatencyClass {
 /// How a request ended, as far as pacing is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseOutcome {
-    /// Salla dealt with it, whatever the answer was.
+    /// Salla dealt with it, whatever the response was.
     Accepted,
     /// Salla dealt with it, but the headers speak of another budget.
     CountedElsewhere,
@@ -104,7 +104,7 @@ pub struct PermitId(pub(super) u64);
 pub enum PermitDecision {
     /// Send it now.
     Granted(PermitId),
-    /// Ask again then, or when an answer has come.
+    /// Ask again then, or when a response has come.
     WaitUntil(Duration),
     /// Ask again when a request that was permitted is sent, answered or dropped.
     WaitForResponse,

@@ -2,7 +2,7 @@
 //! it: at arrival.
 //!
 //! Two requests sent a second apart may arrive closer if the first one was held up on
-//! its way. How long an answer took beyond the fastest of its kind bounds that delay
+//! its way. How long a response took beyond the fastest of its kind bounds that delay
 //! (see `arrival`), but most of it is usually Salla's own work. So the bound is
 //! believed fully at first and a little less after every few hundred requests that
 //! went well, and fully again after one that did not. The price of a refusal is thus
@@ -102,7 +102,7 @@ impl Trickle {
         possible.min(excess * self.caution).clamp(0.0, MAX_DELAY)
     }
 
-    /// The same of a request whose answer was no later than is ordinary.
+    /// The same of a request whose response was no later than is ordinary.
     fn min_assumed(&self, excess: f64) -> f64 {
         let proven = self.arrival_delays.proven().filter(|_| self.trusts_order);
         proven

@@ -13,7 +13,7 @@ use crate::pacing::{LatencyClass, RateHeaders};
 use crate::request::{ApiRequest, Requester};
 use crate::translate;
 
-/// Answers of all kinds; how long they take matters to nobody here.
+/// Responses of all kinds; how long they take matters to nobody here.
 const CLASS: LatencyClass = LatencyClass(9);
 
 pub(super) struct Prober<'a> {
@@ -24,7 +24,7 @@ pub(super) struct Prober<'a> {
     pub(super) throttles: Vec<bool>,
 }
 
-/// An answer as far as the questions look at it.
+/// A response as far as the questions look at it.
 pub(super) struct ProbeAnswer {
     pub(super) status: u16,
     pub(super) headers: RateHeaders,
@@ -81,7 +81,7 @@ impl<'a> Prober<'a> {
         self.request("orders", query).await
     }
 
-    /// `None`: no answer came although it was tried again. Only what makes every further
+    /// `None`: no response came although it was tried again. Only what makes every further
     /// question useless is an error.
     pub(super) async fn request(
         &mut self,
@@ -165,7 +165,7 @@ pub(super) fn yes(is_so: bool) -> &'static str {
     if is_so { "yes" } else { "no" }
 }
 
-/// Why an answer tells nothing.
+/// Why a response tells nothing.
 pub(super) fn no_answer_reason(answer: Option<&ProbeAnswer>) -> String {
     match answer {
         None => "no answer that can be read came".to_owned(),

@@ -17,7 +17,7 @@ pub(super) struct ConnectionCache {
     /// How long the tokens of a version live, where this process saw them issued.
     life: Option<(i64, SignedDuration)>,
     early_try_from: Duration,
-    /// The version whose refresh token was presented without our seeing an answer, and how
+    /// The version whose refresh token was presented without our seeing a response, and how
     /// often.
     lost: Option<(i64, u8)>,
     /// New tokens that could not be stored yet, and so must not be used yet.
@@ -132,7 +132,7 @@ impl ConnectionCache {
 pub(super) struct PresentedSoFar {
     pub(super) stored: Option<Presented>,
     pub(super) times: u8,
-    /// No answer is to be expected any more.
+    /// No response is to be expected any more.
     pub(super) is_lost: bool,
 }
 

@@ -64,7 +64,7 @@ enum RefreshOutcome {
     TooSoon,
     /// The database has gone back since the connection was loaded.
     Behind,
-    /// No answer came, so the token may be spent.
+    /// No response came, so the token may be spent.
     Lost,
 }
 
@@ -512,7 +512,7 @@ fn outcome_of(answer: &Result<Tokens, TokenError>) -> Refresh {
     }
 }
 
-/// The pair as it is stored. The refresh token that was presented is spent, so an answer
+/// The pair as it is stored. The refresh token that was presented is spent, so a response
 /// without a new one, or with this one, leaves none.
 fn completed(tokens: Tokens, old: &Connection) -> Tokens {
     let spent = old.tokens.refresh.as_ref();

@@ -7,7 +7,7 @@
 //! before anyone uses it. The one that asked may go away meanwhile, and even the end of the
 //! process waits for it.
 //!
-//! Where no answer came, the old access token serves until its 401. Only then, when the shop
+//! Where no response came, the old access token serves until its 401. Only then, when the shop
 //! would be lost anyway, is the refresh token presented one last time. What is known to be
 //! used is never presented again. docs/decisions/0005-tokens.md has the whole rule.
 //!
@@ -121,7 +121,7 @@ impl TokenSource {
 /// Of the whole process, because that is what ends.
 static REFRESHES: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::Sender::new(0));
 
-/// A renewal from the decision to present the token until its answer is there, and a new
+/// A renewal from the decision to present the token until its response is there, and a new
 /// pair until it is stored. A refresh token is spent as soon as it is presented: a process that
 /// ends before the new pair is stored loses the shop's connection, so it waits for these.
 struct RefreshGuard(());

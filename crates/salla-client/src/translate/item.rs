@@ -11,7 +11,7 @@ use super::fields::{self, At, Defect};
 use crate::lenient::{Json, List, Object};
 use crate::wire;
 
-/// The whole answer of `GET /orders/items` (docs.salla.dev/5565737e0,
+/// The whole response of `GET /orders/items` (docs.salla.dev/5565737e0,
 /// docs/salla-api.md#order-items). One bad item rejects the list: an order with a missing
 /// line is wrong.
 pub fn order_items(raw: &RawValue) -> Result<Vec<OrderItem>, Rejection> {

@@ -33,7 +33,7 @@ use crate::lenient::{Json, Object, mend};
 use crate::wire;
 use fields::{At, Defect};
 
-/// Reads an answer as a page of `resource`.
+/// Reads a response as a page of `resource`.
 pub fn list(resource: Resource, body: &[u8]) -> Result<(Records, Pagination), EnvelopeError> {
     if let Some(page) = list_in_single_pass(resource, body) {
         return Ok(page);
@@ -110,7 +110,7 @@ pub fn decode<T>(
     }
 }
 
-/// A record whose answer is no JSON.
+/// A record whose response is no JSON.
 pub(crate) fn unreadable<T>(body: &[u8]) -> Decoded<T> {
     let message = "the answer is not JSON, or was cut off, however often it is asked for";
     Decoded {
@@ -119,7 +119,7 @@ pub(crate) fn unreadable<T>(body: &[u8]) -> Decoded<T> {
     }
 }
 
-/// A record whose answer is longer than any that is read.
+/// A record whose response is longer than any that is read.
 pub(crate) fn too_large<T>(id: i64) -> Decoded<T> {
     let message = "the answer is longer than any that is read, so nothing of it is kept";
     Decoded {

@@ -14,7 +14,7 @@ use super::{
     with_plausible_dates_of_list,
 };
 
-/// The translation of answers, applied to single texts.
+/// The translation of responses, applied to single texts.
 #[derive(Clone, Copy, Debug)]
 pub struct RawTranslator {
     /// No record can be younger.

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RetryPolicy {
-    /// Tries altogether, the first included.
+    /// Attempts altogether, the first included.
     pub attempts: u32,
     pub base: Duration,
     pub cap: Duration,
-    /// No further try begins later than this after the first.
+    /// No further attempt begins later than this after the first.
     pub total: Duration,
-    /// How long 429s and blocks may hold one request up; they cost no attempt.
+    /// How long 429s and blocks may delay one request; they cost no attempt.
     pub throttled: Duration,
 }
 
@@ -28,12 +28,12 @@ impl Default for RetryPolicy {
     }
 }
 
-/// The tries of one request.
+/// The attempts of one request and the waits between them.
 #[derive(Debug)]
 pub struct Backoff {
     policy: RetryPolicy,
     failed: u32,
-    /// Time spent on failed tries and the waits between them. Waiting for budget does
+    /// Time spent on failed attempts and the waits between them. Waiting for budget does
     /// not count: it is no sign of trouble.
     spent: Duration,
 }
@@ -51,7 +51,7 @@ impl Backoff {
         self.failed
     }
 
-    /// A try failed after `took`. How long to wait before the next one, by
+    /// An attempt failed after `took`. How long to wait before the next one, by
     /// exponential back-off with full jitter; `None` if that was the last.
     pub fn after_failure(
         &mut self,

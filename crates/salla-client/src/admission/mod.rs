@@ -11,7 +11,7 @@
 //! | 4b | customers: **customers slot**, the shop's **cooldown**, the **customers' budget**, then **slot** and **shop's budget** with priority. No memory: their pages are small and few. One that was not is repeated with the memory that is reserved for one such page, which it waits for first | `Admission::admit_to_customers` | customers slot: when admitted |
 //! | 5 | **token**: the cached one. If it must be refreshed, all of 4 goes back but the memory for what the fetch has already; then 4 again. The same after a permit of the customers' budget has expired | [`Admission::admit`] | |
 //! | 6 | **send**: permits are used when the first byte leaves, and each budget learns the outcome with the headers | `request::attempt` | |
-//! | 7 | success: the fetch keeps its memory. Failure: it keeps what earlier responses take; nothing is held while a retry waits | `request::requester` | |
+//! | 7 | success: the fetch keeps its memory. Failure: it keeps only what its earlier responses take, also while a retry waits | `request::requester` | |
 //! | 8 | **landing permit**: batches land side by side, but few | `importer::passes` | with the transaction |
 //!
 //! So no request waits for memory while it holds a slot or a permit of a budget, and none waits

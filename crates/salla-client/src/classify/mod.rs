@@ -18,7 +18,7 @@ pub use token::{TokenResponseKind, classify_token_answer};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResponseKind {
-    /// Split the body; if that fails, [`after_split`] tells what it means.
+    /// Split the body; if that fails, [`classify_envelope_error`] says what it means.
     Success,
     /// Salla no longer has the record.
     Gone,
@@ -34,7 +34,7 @@ pub enum ResponseKind {
     /// The access token serves no more; a refresh may help.
     TokenRejected,
     /// A 401 that does not say why: `GET /store/info`, which needs no scope of the
-    /// import, tells a bad token from a missing scope. Refreshing for a missing
+    /// import, distinguishes a bad token from a missing scope. Refreshing for a missing
     /// scope would spend a single-use refresh token for nothing.
     UnexplainedUnauthorized,
     /// A 401 that names scopes; any one of them would do.
@@ -62,7 +62,7 @@ pub enum RetryReason {
     NotJson,
 }
 
-/// Judges a response by status, headers and body. The body of a success is not
+/// Classifies a response by status, headers and body. The body of a success is not
 /// parsed here but only looked at: it is about to be split anyway.
 pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> ResponseKind {
     let wait = retry_after(headers, now);
@@ -73,7 +73,7 @@ pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -
     }
 }
 
-/// Judges a body that was classified as a success and could not be split. Salla's
+/// Classifies a body that was taken for a success and could not be split. Salla's
 /// documentation shows 404 and 422 bodies under HTTP 200.
 pub fn classify_envelope_error(error: EnvelopeError) -> ResponseKind {
     match error {
@@ -148,7 +148,7 @@ pub(crate) fn looks_like_json(body: &[u8]) -> bool {
     matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
-/// Nobody waits longer on the word of a header, and no sum of it can overflow.
+/// No request waits longer because of a header, and no sum of it can overflow.
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 
 /// How long the response asks to wait from `now` (RFC 9110 §10.2.3,

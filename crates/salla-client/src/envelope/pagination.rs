@@ -49,10 +49,10 @@ pub(super) fn read(
     })
 }
 
-/// Sixty million rows. A scan asks for every page that a list announces.
+/// Sixty million rows. A scan requests every page that a list announces.
 const MAX_PAGES: u32 = 1_000_000;
 
-/// `total` bounds the number of pages, so that pages of nothing are not asked for without
+/// `total` bounds the number of pages, so that empty pages are not requested without
 /// end. Pages may have fewer rows than they say; the last page has fewer in any case, and
 /// only raises the bound.
 fn pages_at_most(pagination: Pagination, rows: usize) -> u32 {

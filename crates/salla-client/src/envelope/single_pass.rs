@@ -1,9 +1,9 @@
 //! The usual response, gone over once.
 //!
-//! [`split_list`](super::split_list) looks for the end of each record, and whoever
+//! [`split_list`](super::split_list) looks for the end of each record, and what
 //! decodes the record reads all of it again. Here a record is decoded where it stands,
-//! which tells where it ends as well: that halves the reading, the dearest part of an
-//! import that nobody slows down. Whatever is out of the ordinary, down to one record
+//! which shows where it ends as well: that halves the reading, the dearest part of an
+//! import that Salla does not slow down. Whatever is out of the ordinary, down to one record
 //! that cannot be decoded, is left to `split_list`, so that there is one place that
 //! says what it means.
 

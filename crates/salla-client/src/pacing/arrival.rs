@@ -1,14 +1,14 @@
 //! How late requests arrive at Salla.
 //!
 //! Only the time from sending to the response's headers can be measured. The fastest
-//! answer of a class took at least the shortest way there; what a response took beyond
+//! response of a class took at least the shortest way there; what a response took beyond
 //! that bounds how much longer its request was on the way ([`Latency`]), but most of it is
-//! usually Salla's own work. A burst tells the two apart ([`ArrivalDelays`]), because `Remaining`
+//! usually Salla's own work. A burst separates the two ([`ArrivalDelays`]), because `Remaining`
 //! numbers its requests in the order in which they were counted:
 //!
-//! * A request that was counted after one that was sent later was held up for longer than
-//!   lies between the two. Where none of hundreds was overtaken, ways are equal.
-//! * Delays that all requests share overtake nobody. But whoever was counted before
+//! * A request that was counted after one that was sent later was delayed by more than lies
+//!   between the two. Where none of hundreds was overtaken, delays are equal.
+//! * Delays that all requests share change no order. But a request that was counted before
 //!   another one arrived no later than that one can have arrived, whose whole way there
 //!   and back is known. Of many, some were answered quickly, so this bounds what they
 //!   share to a few milliseconds.
@@ -64,12 +64,12 @@ impl Latency {
     }
 }
 
-/// A request tells something if so many more were sent so soon after it. When it was sent
+/// A request is evidence if this many more were sent this soon after it. When it was sent
 /// says nothing about how it fared, so leaving out the others hides nothing.
 const FOLLOWERS: usize = 8;
 const SOON: f64 = 0.06;
 
-/// So many requests that tell something are evidence.
+/// This many of them prove something.
 const ENOUGH: usize = 16;
 
 /// One request in so many may be later than is reckoned with.

@@ -1,4 +1,4 @@
-//! How long everything is held after a 429 or a block, and how fast a burst may go.
+//! How long nothing is sent after a 429 or a block, and how fast a burst may go.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ const MIN_COOLDOWN: Duration = Duration::from_millis(1_050);
 #[derive(Debug)]
 pub(super) struct Cooldown {
     until: Duration,
-    /// When the present hold was set; answers to earlier requests do not raise it.
+    /// When the present cooldown began; responses to earlier requests do not extend it.
     since: Duration,
     in_a_row: u32,
     rng: fastrand::Rng,
@@ -63,7 +63,7 @@ impl Cooldown {
         self.in_a_row = 0;
     }
 
-    /// Holds everything after the refusal of a request that was sent at `sent`.
+    /// Begins a cooldown after the refusal of a request that was sent at `sent`.
     /// Several requests in flight are refused together and count once.
     pub(super) fn refused(
         &mut self,

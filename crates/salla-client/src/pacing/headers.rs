@@ -44,8 +44,8 @@ impl RateHeaders {
         self.remaining.is_some()
     }
 
-    /// How long until the period that the response tells of is certainly over, by Salla's
-    /// clock or, where it does not tell, by ours.
+    /// How long until the period that the response reports is certainly over, by Salla's
+    /// clock or, where it does not say, by ours.
     pub(crate) fn until_reset(&self, now: Timestamp) -> Option<Duration> {
         let reset = self.reset_epoch?;
         let now = self.date_epoch.unwrap_or_else(|| now.as_second());
@@ -53,8 +53,8 @@ impl RateHeaders {
         u64::try_from(reset + 1 - now).ok().map(Duration::from_secs)
     }
 
-    /// The same answer without what it says of the budget: for a budget that it
-    /// does not speak of.
+    /// The same response without what it says of the budget: for a budget that it
+    /// does not report.
     pub fn without_budget(self) -> Self {
         Self {
             limit: None,
@@ -65,7 +65,7 @@ impl RateHeaders {
     }
 }
 
-/// An over-drawn budget may be told as a negative number.
+/// An overdrawn budget may be reported as a negative number.
 fn count(text: &str) -> Option<u32> {
     let number: i64 = text.trim().parse().ok()?;
     Some(u32::try_from(number.max(0)).unwrap_or(u32::MAX))
@@ -164,8 +164,8 @@ impl ClockOffset {
         if both.low <= both.high {
             self.bounds = Some(both);
         } else {
-            // Somebody set a clock, or `Date` is written by another machine than the
-            // one that counts: begin anew, and rely on nothing for a while.
+            // A clock was set, or `Date` is written by another machine than the one that
+            // counts: start again, and rely on nothing for a while.
             self.bounds = sample.low.is_finite().then_some(sample);
             self.untrusted_until = sample.at + UNTRUSTED_FOR;
         }

@@ -1,28 +1,28 @@
 //! Whether another app spends from the same budget, how fast, and how to spend beside it.
 //!
-//! Salla's headers tell the sum of what all of a shop's apps have spent, so whatever
-//! fell away and was not ours shows that there is another one, without a refusal.
+//! Salla's headers show the sum of what all of a shop's apps have spent, so whatever is
+//! missing and was not ours shows that there is another one, without a refusal.
 //! From then on three things are done:
 //!
 //! * The one request a second after exhaustion is left to it (see `trickle`). A second
-//!   that both want is a race that one of us loses, and `Remaining` is 0 whoever wins,
-//!   so nothing tells beforehand whether it is free. Beside an app that sends one
+//!   that both want is a race that one of us loses, and `Remaining` is 0 in either case,
+//!   so nothing shows beforehand whether it is free. Beside an app that sends one
 //!   request in 20 seconds, still four in 10,000 of ours would be refused, and nearly
-//!   all of its own.
+//!   all of that app.
 //! * What it may take between Salla's response and our next request is not spent.
-//! * We listen whether it is still there, which an exhausted budget would not tell.
+//! * Samples show whether it is still there, which an exhausted budget would not show.
 //!
 //! What is given up is thus the seconds after exhaustion, for as long as the other app
 //! keeps being seen and for [`REMEMBERED_FOR`] longer; the budget itself is used to the full.
 //! What cannot be helped is the refusal from which we learn of an app that has stayed
 //! out of sight until then, because it sent nothing while there was budget left.
 //!
-//! Listening: most of a period is spent at once. Of the rest one request goes at a time, each
+//! Sampling: most of a period is spent at once. Of the rest one request goes at a time, each
 //! twice as far into the period as the one before, so that their responses show whether
 //! another app has spent anything meanwhile; and what is then left goes shortly before
 //! the reset. This costs nothing, since the requests go in any case, and the doubling
-//! makes it safe: as long as nobody was heard for a while, it is unlikely that as much
-//! as is left was spent in a while more. Once the other app has shown itself, there is
+//! makes it safe: if no other app showed for some time, it is unlikely that one spends as
+//! much as is left in as much time more. Once the other app has shown itself, there is
 //! nothing more to be learnt in this period, and the rest is spent at once.
 
 use std::time::Duration;
@@ -82,21 +82,21 @@ impl OtherApps {
     }
 }
 
-/// Kept back for listening: more than another app is likely to take unseen, so that
-/// those of our requests that listen find something left.
+/// Kept back for sampling: more than another app is likely to take unseen, so that
+/// samples find something left.
 const SAMPLING_RESERVE: usize = 40;
 
-/// Neither listening nor caution takes more than this part of the limit.
+/// Neither sampling nor caution takes more than this part of the limit.
 const MAX_KEPT_PART: u32 = 3;
 
 /// So long before the reset is certain the rest has arrived: the reset may be a second
-/// earlier than is certain, and ways may be unequal.
+/// earlier than is certain, and delays may be unequal.
 const FINAL_BURST: Duration = Duration::from_secs(2);
 
-/// What is left is taken as it was told for so long; then one request goes alone.
+/// What is left is taken as reported for this long; then one request goes alone.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// The first listening request goes no earlier into the period.
+/// The first sample goes no earlier into the period.
 const FIRST_SAMPLE: Duration = Duration::from_secs(1);
 
 /// How to spend the budget of a period beside other apps, which may have to be noticed first.
@@ -163,7 +163,7 @@ impl Sampling<'_> {
         OtherApps::requests_within(rate, unknown)
     }
 
-    /// Whether something is to be learnt by listening: the seconds after exhaustion
+    /// Whether samples can show something: the seconds after exhaustion
     /// could be ours again, and this period has not shown another app yet.
     fn should_sample(&self) -> bool {
         self.may_trickle && !self.period.has_other_apps()
@@ -176,7 +176,7 @@ impl Sampling<'_> {
         begun + (last.saturating_sub(begun) * 2).max(FIRST_SAMPLE)
     }
 
-    /// What was told a while ago may have been spent by others since.
+    /// What was reported a while ago may have been spent by other apps since.
     fn burst(&self, now: Duration) -> SendDecision {
         let fresh = now <= self.period.reported_at + FRESH + self.round_trip;
         if fresh {

@@ -1,4 +1,4 @@
-//! The rule book: may the next request go, and what its end teaches.
+//! The rules: when the next request may be sent, and what its end teaches.
 
 use std::time::Duration;
 
@@ -122,7 +122,7 @@ impl Pacer {
         SignedDuration::try_from_secs_f64(nearest).ok()
     }
 
-    /// Until when everything is held after a refusal.
+    /// Until when nothing is sent after a refusal.
     pub fn cooldown_until(&self, now: Duration) -> Option<Duration> {
         self.cooldown.until(now)
     }
@@ -293,7 +293,7 @@ impl Pacer {
 
     /// How many requests of any stretch of one period may be ours, where we count them
     /// ourselves: with a share below 1, and where a limit is documented but no header
-    /// tells what is left of it.
+    /// shows what is left of it.
     fn own_cap(&self) -> Option<u32> {
         let limit = self.limit_or_documented();
         let counted = self.settings.without_headers == NoHeadersPolicy::CountedPeriod
@@ -347,7 +347,6 @@ impl Pacer {
         }
     }
 
-    /// Takes the flight out of the air.
     fn finish(&mut self, permit: PermitId) -> Option<InFlight> {
         let index = self.in_flight.iter().position(|f| f.id == permit)?;
         self.after_reset = self.after_reset.filter(|&probe| probe != permit);
@@ -396,7 +395,7 @@ impl Pacer {
         self.learn_from_order(flight, headers, now);
     }
 
-    /// The requests of a period's budget tell by the order in which they were counted how
+    /// The requests of a period's budget show by the order in which they were counted how
     /// late they arrived, once all of their responses are there.
     fn learn_from_order(&mut self, flight: InFlight, headers: &RateHeaders, now: Duration) {
         let (BudgetState::Known(period), Some(remaining)) = (&self.state, headers.remaining) else {
@@ -486,7 +485,7 @@ impl Pacer {
         }
     }
 
-    /// A second refusal in a row that names no time: nothing is gained by asking
+    /// A second refusal in a row that names no time: nothing is gained by a request
     /// before the reset, if we know of one.
     fn cool_down_until_reset(&mut self, now: Duration) {
         if let BudgetState::Known(period) = &self.state {

@@ -6,35 +6,35 @@ use std::time::Duration;
 use super::headers::RateHeaders;
 use super::settings::{InFlight, PacerSettings, SendMode};
 
-/// Of a period that nobody has told us of, this part may be spent already.
+/// Of a period that no header has reported, this part may be spent already.
 const UNREPORTED_PART: u32 = 60;
 
 /// `X-RateLimit-Reset` is cut to seconds, so the reset is certain only a second later.
 const CUT: i64 = 1;
 
-/// What the responses of one reset have told.
+/// What the responses of one reset have shown.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BudgetPeriod {
     pub(super) reset_epoch: Option<i64>,
     pub(super) limit: u32,
-    /// The lowest `Remaining` of all responses, less what they cannot have told of.
+    /// The lowest `Remaining` of all responses, less what they cannot show yet.
     pub(super) lowest: u32,
-    /// The lowest `Remaining` of all responses. A request whose own response did not tell
+    /// The lowest `Remaining` of all responses. A request whose own response did not say
     /// may be counted in it already.
     lowest_reported: u32,
     /// When the first of the responses came.
     pub(super) seen_at: Duration,
-    /// When the last of the responses came that told what is left.
+    /// When the last of the responses came that said what is left.
     pub(super) reported_at: Duration,
     /// The most requests that were in flight at once.
     pub(super) busiest: usize,
-    /// How many requests of others have been seen, at least, and since when.
+    /// How many requests of other apps have been seen, at least, and since when.
     other_apps: i64,
     other_apps_since: Duration,
     /// Our requests that this period may have counted, besides those in flight.
     own: u32,
     /// What had been spent before the first of the responses and is not known to have
-    /// been spent by others.
+    /// been spent by other apps.
     spent_at_first: i64,
 }
 
@@ -74,7 +74,7 @@ impl BudgetPeriod {
         }
     }
 
-    /// A period that nobody has told us of. Besides the request that opened it, a few
+    /// A period that no header has reported. Besides the request that opened it, a few
     /// that we sent before may already have fallen into it.
     pub(super) fn assumed(limit: u32, now: Duration) -> Self {
         let lowest = limit.saturating_sub(limit / UNREPORTED_PART + 2);
@@ -103,7 +103,7 @@ impl BudgetPeriod {
     }
 
     /// Takes in another response of the same reset; says whether it shows more requests
-    /// of others than were known.
+    /// of other apps than were known.
     pub(super) fn narrow(&mut self, remaining: u32, in_flight: usize, now: Duration) -> bool {
         self.own += 1;
         self.lowest = self.lowest.min(remaining);
@@ -113,8 +113,8 @@ impl BudgetPeriod {
     }
 
     /// The period was opened by the only request of ours that can have been counted in
-    /// it, besides those in flight: whatever else was spent, others spent, but for what
-    /// is always missing. Says whether it shows requests of others.
+    /// it, besides those in flight: whatever else was spent, other apps spent, but for what
+    /// is always missing. Says whether it shows requests of other apps.
     pub(super) fn opened_alone(&mut self, in_flight: usize, usual: &mut UsualSpending) -> bool {
         self.spent_at_first = usual.take_in(self.spent_at_first - in_flight as i64);
         self.detect_other_apps(in_flight, self.seen_at)
@@ -136,14 +136,14 @@ impl BudgetPeriod {
         self.other_apps > 0
     }
 
-    /// How many requests a second others send. Those that were first seen may all have
+    /// How many requests a second other apps send. Those that were first seen may all have
     /// come within a second, and more of them may be coming.
     pub(super) fn rate_of_other_apps(&self, now: Duration) -> f64 {
         let age = now.saturating_sub(self.other_apps_since).as_secs_f64();
         self.other_apps as f64 / age.max(1.0)
     }
 
-    /// As long as no request of others was seen, they are unlikely to send one more
+    /// As long as no request of other apps was seen, they are unlikely to send one more
     /// often than once in the time that we have listened.
     pub(super) fn highest_unseen_rate(&self) -> f64 {
         1.0 / self.reported_at.saturating_sub(self.seen_at).as_secs_f64()
@@ -156,7 +156,7 @@ impl BudgetPeriod {
         self.lowest = self.lowest.saturating_sub(1);
     }
 
-    /// How much of the budget others must have spent, at least.
+    /// How much of the budget other apps must have spent, at least.
     fn unexplained(&self, in_flight: usize) -> i64 {
         let spent = i64::from(self.limit) - i64::from(self.lowest_reported);
         spent - i64::from(self.own) - in_flight as i64
@@ -210,7 +210,7 @@ pub(super) struct Answered<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Shown {
     pub(super) has_new_period: bool,
-    /// Requests a second that others send, where more of them were seen.
+    /// Requests a second that other apps send, where more of them were seen.
     pub(super) rate_of_other_apps: Option<f64>,
 }
 
@@ -247,7 +247,7 @@ impl BudgetState {
 
     /// The first response of a period. Whatever is spent of it already may be our own,
     /// from before a restart or, if this is a bucket that never empties, from before;
-    /// but not when we waited for the reset, knew when it is, and then asked alone.
+    /// but not when we waited for the reset, knew when it is, and then sent one request alone.
     fn open(
         &mut self,
         mut period: BudgetPeriod,
@@ -266,7 +266,7 @@ impl BudgetState {
     }
 
     /// Whether the known period is older than any period can be and this request was
-    /// sent afterwards. Then a response with the same reset starts it anew, so that
+    /// sent afterwards. Then a response with the same reset starts it again, so that
     /// a server with a senseless reset is not read as exhausted for ever.
     fn is_expired(&self, answer: &Answered<'_>, settings: &PacerSettings) -> bool {
         match (self, answer.flight.sent) {
@@ -294,7 +294,7 @@ impl BudgetState {
         }
     }
 
-    /// A request of this mode was counted, but its response cannot tell by how much. After a
+    /// A request of this mode was counted, but its response does not say by how much. After a
     /// reset, or at the start, the budget is then assumed to be whole and counted by us.
     pub(super) fn assume_counted(&mut self, mode: SendMode, limit: Option<u32>, now: Duration) {
         match (&mut *self, mode) {

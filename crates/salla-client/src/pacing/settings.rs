@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use domain::plan::{CUSTOMERS_PER_WINDOW, CUSTOMERS_WINDOW_SECONDS};
 
-/// What to do when answers carry no rate headers at all.
+/// What to do when responses carry no rate headers at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoHeadersPolicy {
     /// Spread the prior limit evenly; one request a second where there is none.
     EvenSpacing,
     /// Send the prior limit at once, then wait until it has aged by one period.
     CountedPeriod,
-    /// Whoever sends no headers has no limit.
+    /// Where there are no headers, there is no limit.
     Unlimited,
 }
 
@@ -95,7 +95,7 @@ pub enum ResponseOutcome {
     Failed,
 }
 
-/// Leave to send one request.
+/// The right to send one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PermitId(pub(super) u64);
 
@@ -104,9 +104,9 @@ pub struct PermitId(pub(super) u64);
 pub enum PermitDecision {
     /// Send it now.
     Granted(PermitId),
-    /// Ask again then, or when a response has come.
+    /// Try again then, or when a response has come.
     WaitUntil(Duration),
-    /// Ask again when a request that was permitted is sent, answered or dropped.
+    /// Try again when a request that was permitted is sent, answered or dropped.
     WaitForResponse,
 }
 

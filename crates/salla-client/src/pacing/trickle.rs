@@ -1,14 +1,14 @@
 //! One request a second after exhaustion (docs/salla-api.md#rate-limits), as Salla sees
 //! it: at arrival.
 //!
-//! Two requests sent a second apart may arrive closer if the first one was held up on
+//! Two requests sent a second apart may arrive closer if the first one was delayed on
 //! its way. How long a response took beyond the fastest of its kind bounds that delay
 //! (see `arrival`), but most of it is usually Salla's own work. So the bound is
-//! believed fully at first and a little less after every few hundred requests that
+//! assumed fully at first and a little less after every few hundred requests that
 //! went well, and fully again after one that did not. The price of a refusal is thus
 //! paid at most once in tens of thousands of requests.
 //!
-//! Where a burst has shown in which order requests arrive, that tells more and at once
+//! Where a burst has shown in which order requests arrive, that shows more, and at once
 //! (see `arrival`). After a refusal it is not relied on for as long as the trust in the
 //! bound does not grow.
 //!
@@ -124,7 +124,7 @@ impl Trickle {
         self.credit = (self.credit + 1).min(PRICE);
     }
 
-    /// A request was refused that others may have to do with.
+    /// A request was refused for which other apps may be the reason.
     pub(super) fn record_refusal(&mut self) {
         self.credit -= PRICE;
     }

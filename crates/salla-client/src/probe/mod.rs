@@ -17,7 +17,7 @@ use url::Url;
 use crate::SallaClient;
 use prober::Prober;
 
-/// The most that a survey asks, retries aside.
+/// The most requests that a probe sends, retries aside.
 pub const MAX_REQUESTS: u64 = 24;
 
 #[derive(Clone, Debug, Serialize)]
@@ -35,8 +35,8 @@ pub struct Finding {
     pub evidence: String,
 }
 
-/// Asks everything. `accounts_url` is the host that knows the user. An `Err` means that
-/// nothing can be asked at all; a question that fails by itself is answered `unknown`.
+/// Answers all questions. `accounts_url` is the host that knows the user. An `Err` means that
+/// no request succeeds at all; a question whose requests fail is answered `unknown`.
 pub async fn probe(client: &SallaClient, accounts_url: Url) -> Result<ProbeReport, Failure> {
     let mut prober = Prober::new(&client.requester);
     resources::shop(&mut prober).await?;

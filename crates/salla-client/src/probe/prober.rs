@@ -1,4 +1,4 @@
-//! Asking, and noting what was found.
+//! Sends requests, and notes what was found.
 
 use domain::failure::{Disconnection, Failure};
 use domain::order::Order;
@@ -13,7 +13,7 @@ use crate::pacing::{LatencyClass, RateHeaders};
 use crate::request::{ApiRequest, Requester};
 use crate::translate;
 
-/// Responses of all kinds; how long they take matters to nobody here.
+/// Responses of all kinds; how long they take does not matter here.
 const CLASS: LatencyClass = LatencyClass(9);
 
 pub(super) struct Prober<'a> {
@@ -32,7 +32,7 @@ pub(super) struct ProbeAnswer {
     pub(super) pagination: Option<Pagination>,
     /// Those rows that are understood as orders; of order lists only.
     pub(super) orders: Vec<Order>,
-    /// When those rows that tell it were created, in Riyadh; of customer lists only.
+    /// When those rows that say so were created, in Riyadh; of customer lists only.
     pub(super) customers_since: Vec<Date>,
 }
 
@@ -165,7 +165,7 @@ pub(super) fn yes(is_so: bool) -> &'static str {
     if is_so { "yes" } else { "no" }
 }
 
-/// Why a response tells nothing.
+/// Why a response shows nothing.
 pub(super) fn no_answer_reason(answer: Option<&ProbeAnswer>) -> String {
     match answer {
         None => "no answer that can be read came".to_owned(),

@@ -1,4 +1,4 @@
-//! One attempt: the exchange, from the admitted request to the classified response.
+//! One attempt at a request: the exchange, from the admitted request to the classified response.
 
 use std::convert::Infallible;
 use std::pin::Pin;

@@ -43,7 +43,7 @@ impl ApiRequest {
 /// `GET /store/info`, which needs no scope of the import.
 const STORE_INFO: &str = "store/info";
 
-/// The request whose response tells a bad token from a missing scope.
+/// The request whose response distinguishes a bad token from a missing scope.
 pub fn store_info() -> ApiRequest {
     ApiRequest {
         description: "asking for the shop".to_owned(),

@@ -1,4 +1,4 @@
-//! The way of one request: wait for admission, send, classify, and again, within one retry
+//! One request from start to end: wait for admission, send, classify, and again, within one retry
 //! budget.
 
 use std::sync::atomic::{AtomicU64, Ordering};

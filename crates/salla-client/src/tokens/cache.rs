@@ -22,7 +22,7 @@ pub(super) struct ConnectionCache {
     lost: Option<(i64, u8)>,
     /// New tokens that could not be stored yet, and so must not be used yet.
     unstored: Option<(RefreshIntent, Tokens, RefreshGuard)>,
-    /// Somebody goes on trying to store them.
+    /// A task keeps trying to store them.
     is_storing: bool,
 }
 
@@ -112,7 +112,7 @@ impl ConnectionCache {
         self.unstored = Some((intent, tokens, RefreshGuard::begin()));
     }
 
-    /// Whether tokens are left that nobody goes on trying to store; the caller does now.
+    /// Whether tokens are left that no task tries to store; the caller starts one now.
     pub(super) fn start_background_store(&mut self) -> bool {
         self.unstored.is_some() && !std::mem::replace(&mut self.is_storing, true)
     }

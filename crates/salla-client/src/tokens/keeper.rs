@@ -29,7 +29,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// response would swallow the next.
 const BEFORE_THE_LAST: Duration = Duration::from_secs(30);
 
-/// Tries to store a new pair before the caller is told that the database is away.
+/// Tries to store a new pair before the caller gets the error.
 const STORE_ATTEMPTS: u32 = 5;
 /// Between further ones.
 const BETWEEN_STORES: Duration = Duration::from_secs(30);
@@ -48,7 +48,7 @@ pub struct KeeperSettings {
 pub struct TokenKeeper {
     settings: KeeperSettings,
     cache: Mutex<ConnectionCache>,
-    /// Whoever renews holds this.
+    /// Held during a refresh.
     turn: tokio::sync::Mutex<()>,
     refreshes: AtomicU64,
 }
@@ -98,7 +98,7 @@ impl TokenKeeper {
         self.refreshes.load(Ordering::Relaxed)
     }
 
-    /// The token to send now, renewed early where that is possible.
+    /// The token to send now, refreshed early where that is possible.
     pub async fn current(self: &Arc<Self>) -> Result<AccessToken, Failure> {
         match self.cached() {
             Some(token) => Ok(token),
@@ -222,7 +222,7 @@ impl TokenKeeper {
         self.disconnect(connection, reason).await.map(drop)
     }
 
-    /// Gives the connection up, unless somebody has brought newer tokens meanwhile.
+    /// Disconnects the shop, unless newer tokens were stored meanwhile.
     async fn disconnect(
         &self,
         connection: &Connection,
@@ -429,7 +429,7 @@ impl TokenKeeper {
         }
     }
 
-    /// If the database stays away, the caller is told; the pair is kept in memory, and
+    /// If the database stays away, the caller gets the error; the pair is kept in memory, and
     /// storing it goes on.
     async fn store_with_retries(
         &self,

@@ -121,7 +121,7 @@ impl TokenSource {
 /// Of the whole process, because that is what ends.
 static REFRESHES: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::Sender::new(0));
 
-/// A renewal from the decision to present the token until its response is there, and a new
+/// A refresh from the decision to present the token until its response is there, and a new
 /// pair until it is stored. A refresh token is spent as soon as it is presented: a process that
 /// ends before the new pair is stored loses the shop's connection, so it waits for these.
 struct RefreshGuard(());
@@ -139,7 +139,7 @@ impl Drop for RefreshGuard {
     }
 }
 
-/// Returns as soon as no renewal is under way in this process.
+/// Returns as soon as no refresh is under way in this process.
 pub async fn wait_for_refreshes() {
     let mut refreshes = REFRESHES.subscribe();
     // The sender is never dropped.

@@ -200,8 +200,8 @@ impl Platform for SallaClient {
     }
 
     async fn order_detail(&self, order_id: i64) -> Result<Option<Answer<Order>>, Failure> {
-        self.one(requests::order(order_id), order_id, translate::order)
-            .await
+        let request = requests::order(order_id);
+        self.one(&request, order_id, translate::order).await
     }
 
     async fn order_items(&self, order_id: i64) -> Result<Option<Answer<Vec<OrderItem>>>, Failure> {
@@ -217,12 +217,12 @@ impl Platform for SallaClient {
         match resource {
             Resource::Customers => {
                 let request = requests::customer(id);
-                let answer = self.by_id(request, id, translate::customer, |found| found.id);
+                let answer = self.by_id(&request, id, translate::customer, |found| found.id);
                 Ok(answer.await?.map(row(Records::Customers)))
             }
             Resource::Products => {
                 let request = requests::product(id);
-                let answer = self.by_id(request, id, translate::product, |found| found.id);
+                let answer = self.by_id(&request, id, translate::product, |found| found.id);
                 Ok(answer.await?.map(row(Records::Products)))
             }
             Resource::Orders | Resource::Categories | Resource::OrderStatuses => {
@@ -266,7 +266,7 @@ impl SallaClient {
     /// The record of this id. Another one in its place is rejected: it says nothing about this.
     async fn by_id<T: Dated>(
         &self,
-        request: ApiRequest,
+        request: &ApiRequest,
         id: i64,
         translate: fn(&RawValue) -> Result<T, Rejection>,
         id_of: fn(&T) -> i64,
@@ -310,14 +310,14 @@ impl SallaClient {
     /// was not written by Salla's API, and says nothing about the record.
     async fn one<T: Dated>(
         &self,
-        request: ApiRequest,
+        request: &ApiRequest,
         id: i64,
         translate: fn(&RawValue) -> Result<T, Rejection>,
     ) -> Result<Option<Answer<T>>, Failure> {
         let requested_at = self.requester.clock.now();
         let read = |body: &[u8]| Ok(translate::decode(split_one(body)?, translate));
         let reject = |body: &[u8]| looks_like_json(body).then(|| translate::unreadable(body));
-        let fetched = self.requester.get_or_reject(&request, read, reject).await;
+        let fetched = self.requester.get_or_reject(request, read, reject).await;
         let answer = fetched.map(|fetched| {
             fetched.map(|fetched| Answer {
                 record: translate::with_plausible_dates(fetched.value, fetched.version),

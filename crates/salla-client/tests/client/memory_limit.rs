@@ -6,9 +6,14 @@ use std::time::Duration;
 use domain::failure::Failure;
 use domain::rejection::RejectionCode;
 use domain::resource::Resource;
-use importer::memory::{MAX_BYTES, MAX_CUSTOMER_BYTES, Memory, Room, Size, fetching};
+use importer::memory::{MAX_BYTES, MAX_CUSTOMER_BYTES, Memory, Need, Room, Size, fetching};
+use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::platform::{PageRequest, Platform as _};
+use jiff::Timestamp;
 use salla_client::SallaClient;
+use salla_client::admission::{Admission, Demand, RateLimiter};
+use salla_client::pacing::{LatencyClass, PacerSettings};
+use salla_client::retry::RetryPolicy;
 use salla_client::tokens::TokenSource;
 use secrecy::SecretString;
 use tokio::task::JoinSet;
@@ -173,7 +178,7 @@ async fn what_is_longer_than_any_answer_is_not_read_and_says_which_it_is() {
 }
 
 #[tokio::test]
-async fn an_order_that_is_longer_than_any_answer_is_set_aside() {
+async fn an_order_that_is_longer_than_any_response_is_rejected() {
     let salla = FakeSalla::start().await;
     salla.on("/orders/5", [Reply::Says(200, &[], order_of(MAX_BYTES))]);
     salla.on(
@@ -206,4 +211,73 @@ async fn of_a_long_error_only_the_beginning_is_read() {
     let first = PageRequest::first(Resource::Products, None);
     client.list_page(&first).await.unwrap();
     assert_eq!(pages_left(&memory), 32);
+}
+
+/// The memory is for shops whose budget is not spent.
+#[tokio::test(start_paused = true)]
+async fn no_request_keeps_its_memory_for_long_while_it_waits_for_a_budget() {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::scaled(Timestamp::UNIX_EPOCH, 1.0));
+    let limiter = |settings| {
+        let rng = fastrand::Rng::with_seed(1);
+        Arc::new(RateLimiter::new(settings, clock.clone(), rng))
+    };
+    let memory = Memory::default();
+    let admission = Admission::new(
+        clock.clone(),
+        TokenSource::Fixed(SecretString::from("first")),
+        limiter(PacerSettings {
+            not_before: Some(Duration::from_secs(60)),
+            ..PacerSettings::shop(None, 1.0)
+        }),
+        limiter(PacerSettings::customers()),
+        1,
+        memory.clone(),
+    );
+    let need = Need::usual(Size::Page, 0);
+    let earlier = memory.room(need).await;
+    let waiting = tokio::spawn(fetching(async move {
+        earlier.keep();
+        let demand = Demand {
+            class: LatencyClass(0),
+            customers: false,
+            memory: need,
+        };
+        admission.admit(demand, None).await.unwrap()
+    }));
+    clock.sleep(Duration::from_secs(1)).await;
+    assert_eq!(pages_left(&memory), 31, "the budget may have room soon");
+    clock.sleep(Duration::from_secs(2)).await;
+    assert_eq!(pages_left(&memory), 32);
+    assert!(!waiting.is_finished());
+    let (_permit, _room) = waiting.await.unwrap();
+    assert_eq!(clock.monotonic().as_secs(), 60);
+    assert_eq!(pages_left(&memory), 31, "it has some again");
+}
+
+#[tokio::test]
+async fn no_memory_is_held_while_a_retry_waits() {
+    let salla = FakeSalla::start().await;
+    salla.on("/products", [Reply::Says(200, &[], "{".to_owned())]);
+    let mut settings = salla.settings(TokenSource::Fixed(SecretString::from("first")));
+    let hours = Duration::from_secs(36_000);
+    settings.retry = RetryPolicy {
+        base: hours,
+        cap: hours,
+        total: hours * 10,
+        ..RetryPolicy::default()
+    };
+    let memory = settings.memory.clone();
+    let client = SallaClient::new(settings);
+    let waiting = tokio::spawn(async move {
+        let first = PageRequest::first(Resource::Products, None);
+        fetching(client.list_page(&first)).await
+    });
+    let released = async {
+        while salla.seen("/products").is_empty() || pages_left(&memory) < 32 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(FOR_EVER, released).await.unwrap();
+    assert!(!waiting.is_finished());
+    assert_eq!(salla.seen("/products").len(), 1);
 }

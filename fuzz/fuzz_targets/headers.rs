@@ -15,7 +15,8 @@ use libfuzzer_sys::fuzz_target;
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use salla_client::classify::retry_after;
 use salla_client::pacing::{
-    LatencyClass, ResponseOutcome, Pacer, PacerSettings, PermitId, RateHeaders, PermitDecision, NoHeadersPolicy,
+    LatencyClass, NoHeadersPolicy, Pacer, PacerSettings, PermitDecision, PermitId, RateHeaders,
+    ResponseOutcome,
 };
 
 const MAX_IN_FLIGHT: usize = 8;
@@ -70,7 +71,9 @@ impl PacerDriver {
         let decision = self.pacer.next_permit(self.now, LatencyClass(0));
         match decision {
             PermitDecision::Granted(_) => {}
-            PermitDecision::WaitForResponse => assert!(!self.in_flight.is_empty(), "nobody will answer"),
+            PermitDecision::WaitForResponse => {
+                assert!(!self.in_flight.is_empty(), "nobody will answer")
+            }
             PermitDecision::WaitUntil(moment) => {
                 assert!(moment > self.now, "a wait that is over");
                 assert!(moment - self.now <= self.longest_wait, "{moment:?}");

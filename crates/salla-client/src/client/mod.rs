@@ -26,7 +26,7 @@ use url::Url;
 use crate::admission::{Admission, RateLimiter};
 use crate::classify::looks_like_json;
 use crate::envelope::{split_one, split_one_page};
-use crate::pacing::{NoHeadersPolicy, PacerSettings};
+use crate::pacing::PacerSettings;
 use crate::request::{ApiRequest, Requester, UsualSizes, store_info};
 use crate::retry::RetryPolicy;
 use crate::tokens::{TokenSource, TokensServed};
@@ -65,7 +65,6 @@ pub struct ClientSettings {
     pub share: f64,
     /// What the shop's plan documents, if it is known yet.
     pub documented_limit: Option<u32>,
-    pub without_headers: NoHeadersPolicy,
     /// Nothing is sent before this moment of the clock's monotonic time; see
     /// [`PacerSettings::not_before`](crate::pacing::PacerSettings::not_before).
     pub not_before: Option<Duration>,
@@ -98,7 +97,6 @@ impl ClientSettings {
             tokens,
             share: 1.0,
             documented_limit: None,
-            without_headers: NoHeadersPolicy::EvenSpacing,
             not_before: None,
             customers_budget,
             concurrency: 96,
@@ -120,7 +118,6 @@ impl SallaClient {
     pub fn new(settings: ClientSettings) -> Self {
         let mut rng = fastrand::Rng::with_seed(settings.rng_seed);
         let pacing = PacerSettings {
-            without_headers: settings.without_headers,
             not_before: settings.not_before,
             ..PacerSettings::shop(settings.documented_limit, settings.share)
         };

@@ -177,7 +177,7 @@ impl OAuth {
         let (status, headers, body) = answer.ok_or_else(|| TokenError::Lost {
             what: "no answer in time".to_owned(),
         })??;
-        judge(status, &headers, &body, asked_at)
+        interpret(status, &headers, &body, asked_at)
     }
 
     /// Whether Salla's OAuth server is there, found out without presenting anything that can
@@ -266,7 +266,7 @@ fn lost(error: &reqwest::Error) -> TokenError {
     }
 }
 
-fn judge(
+fn interpret(
     status: u16,
     headers: &HeaderMap,
     body: &[u8],

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_in_four_goes_past_a_line() {
+    async fn one_in_four_has_priority_over_a_queue() {
         assert_eq!(order_of("abcdefgh").await, "abcdefgh");
         let order = order_of("abcdefghpp").await;
         assert_eq!(order.replace('p', ""), "abcdefgh");
@@ -148,17 +148,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_goes_first_goes_before_the_line() {
+    async fn the_first_goes_before_the_queue() {
         assert_eq!(order_of("abcd11").await, "11abcd");
     }
 
     #[tokio::test]
-    async fn without_a_line_nobody_waits_for_it() {
+    async fn without_a_queue_priority_waits_for_none() {
         assert_eq!(order_of("ppp").await, "ppp");
     }
 
     #[tokio::test]
-    async fn who_leaves_the_line_holds_up_nobody() {
+    async fn one_that_leaves_the_queue_delays_no_other() {
         let queue = Arc::new(FairQueue::default());
         let held = queue.enter().await;
         let leaving = tokio::spawn({

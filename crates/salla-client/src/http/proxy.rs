@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_is_never_asked_through_a_proxy() {
+    fn this_machine_is_never_reached_through_a_proxy() {
         let everything = [
             ("HTTP_PROXY", "http://proxy.example:3128"),
             ("https_proxy", "proxy.example:3128"),

@@ -340,7 +340,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn consent_is_asked_for_with_spaces_and_offline_access() {
+    fn consent_is_requested_with_spaces_and_offline_access() {
         let base = Url::parse("https://accounts.salla.sa/").unwrap();
         let scopes = ["orders.read", "customers.read"];
         let url = authorize_url(&base, "id", "https://example.org/callback", &scopes, "s1");

@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn delays_on_the_way_are_believed_whether_or_not_they_are_shared() {
+    fn delays_on_the_way_are_assumed_whether_or_not_they_are_shared() {
         for (way, shared, work) in [(60, 0, 0), (60, 0, 40), (0, 60, 40)] {
             let (arrival_delays, _) = burst(way, shared, work);
             assert!(arrival_delays.of(0.06) > 0.059, "{way} {shared} {work}");

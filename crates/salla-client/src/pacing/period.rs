@@ -438,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn no_stretch_of_a_window_holds_more_than_the_cap() {
+    fn no_stretch_of_a_period_has_more_than_the_cap() {
         let mut own = SentLog::new(s(60));
         for second in [0, 1, 30] {
             assert_eq!(own.full_until(s(second), 3, 0), None);

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_possible_delay_is_believed_a_little_less_every_two_hundred_requests() {
+    fn a_possible_delay_is_assumed_a_little_less_every_two_hundred_requests() {
         let mut trickle = Trickle::new();
         assert_eq!(trickle.delay(0.5), Duration::from_millis(500));
         assert_eq!(trickle.delay(3.0), trickle.longest_delay());

@@ -131,7 +131,7 @@ async fn a_block_is_taken_for_what_is_under_way_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_given_up_goes_to_who_waits_next_or_back() {
+async fn an_unused_permit_goes_to_the_next_request_or_back() {
     let clock = paused_clock();
     let shared = memory(&clock);
     let budget = budget(&shared, &clock);
@@ -162,7 +162,7 @@ async fn what_is_given_up_goes_to_who_waits_next_or_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_told_to_other_processes() {
+async fn a_refusal_is_reported_to_other_processes() {
     let clock = paused_clock();
     let shared = memory(&clock);
     let other = shared.neighbour();
@@ -185,7 +185,7 @@ async fn a_refusal_is_told_to_other_processes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_says_that_nothing_is_left_is_believed() {
+async fn a_response_that_says_that_nothing_is_left_counts() {
     let clock = paused_clock();
     let shared = memory(&clock);
     let other = shared.neighbour();

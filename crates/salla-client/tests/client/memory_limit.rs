@@ -28,7 +28,7 @@ const LIST: &str = r#"{"status":200,"success":true,"data":[],
 const FOR_EVER: Duration = Duration::from_secs(120);
 
 #[tokio::test]
-async fn who_waits_for_room_holds_nothing_that_those_who_have_room_need() {
+async fn a_request_that_waits_for_memory_holds_nothing_that_those_with_memory_need() {
     let salla = FakeSalla::start().await;
     salla.on("/store/info", [shop()]);
     salla.on("/customers", [Reply::Says(200, &[], LIST.to_owned())]);
@@ -103,7 +103,7 @@ fn connect(salla: &FakeSalla) -> (Arc<SallaClient>, Memory) {
 
 /// With a room for a usual page it is begun, and given up; with room enough asked for again.
 #[tokio::test]
-async fn an_answer_that_outgrows_its_room_is_asked_for_again_once_there_is_more() {
+async fn a_response_that_outgrows_its_memory_is_requested_again_once_there_is_more() {
     let salla = FakeSalla::start().await;
     salla.on("/products", [Reply::Says(200, &[], list_of(3 << 20))]);
     salla.on("/customers", [Reply::Says(200, &[], list_of(1 << 20))]);

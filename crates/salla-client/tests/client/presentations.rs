@@ -142,7 +142,7 @@ async fn every_known_error_says_what_becomes_of_the_token() {
 
 /// Its whole host is away, and comes back.
 #[tokio::test]
-async fn an_outage_of_the_accounts_host_disconnects_nobody() {
+async fn an_outage_of_the_accounts_host_disconnects_no_shop() {
     let salla = FakeSalla::start().await;
     salla.on(PATH, [says(503, ""), issues("second", "r2")]);
     for away in [says(503, ""), Reply::HangsUp, Reply::Hangs] {
@@ -358,7 +358,7 @@ async fn a_process_does_not_forget_the_pair_that_the_database_has_lost() {
 
 /// It may have presented a token of which the database knows nothing any more.
 #[tokio::test]
-async fn a_lost_intent_is_not_granted_anew_to_who_remembers_it() {
+async fn a_lost_intent_is_not_granted_again_to_the_process_that_remembers_it() {
     let salla = FakeSalla::start().await;
     salla.on(
         PATH,

@@ -56,7 +56,7 @@ async fn the_first_request_goes_alone_and_its_answer_lets_the_others_go() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_came_first_is_served_first_and_who_leaves_is_not_missed() {
+async fn the_first_is_served_first_and_one_that_leaves_is_not_missed() {
     let (budget, _) = budget();
     let held = budget.acquire(LatencyClass(0)).await;
     let order = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -80,7 +80,7 @@ async fn who_came_first_is_served_first_and_who_leaves_is_not_missed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_429_holds_everybody_for_as_long_as_it_says() {
+async fn a_429_stops_all_requests_for_as_long_as_it_says() {
     let (budget, clock) = budget();
     let mut permit = budget.acquire(LatencyClass(0)).await;
     permit.sent();

@@ -65,7 +65,7 @@ async fn a_list_is_asked_for_as_documented() {
 }
 
 #[tokio::test]
-async fn the_shop_tells_its_plan() {
+async fn the_shop_reports_its_plan() {
     let salla = FakeSalla::start().await;
     salla.on("/store/info", [shop()]);
     let info = salla.client().shop_info().await.unwrap();
@@ -240,7 +240,7 @@ async fn a_429_that_does_not_end_is_given_back_with_its_wait() {
 }
 
 #[tokio::test]
-async fn an_inactive_account_and_a_denied_app_are_told_apart() {
+async fn an_inactive_account_and_a_denied_app_are_distinguished() {
     let table = [
         (
             error(401, "the account is not active"),

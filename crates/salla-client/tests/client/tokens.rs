@@ -122,7 +122,7 @@ pub(crate) fn ending_soon() -> Tokens {
 }
 
 #[tokio::test]
-async fn a_token_that_ends_soon_is_renewed_before_anybody_complains() {
+async fn a_token_that_ends_soon_is_refreshed_before_salla_refuses_it() {
     let salla = FakeSalla::start().await;
     salla.on(PATH, [issues("second", "r2")]);
     let connections = MemoryConnections::holding(ending_soon());
@@ -226,7 +226,7 @@ async fn an_answer_without_a_new_refresh_token_leaves_none() {
 }
 
 #[tokio::test]
-async fn another_process_that_takes_its_intent_back_makes_room() {
+async fn another_process_that_withdraws_its_intent_clears_the_way() {
     let salla = FakeSalla::start().await;
     salla.on(PATH, [issues("second", "r2")]);
     let connections = stored();
@@ -285,7 +285,7 @@ async fn a_pair_is_not_used_before_it_is_stored_and_not_lost_if_that_takes_long(
 }
 
 #[tokio::test]
-async fn a_refresh_is_finished_even_if_whoever_asked_goes_away() {
+async fn a_refresh_is_finished_even_if_its_caller_is_dropped() {
     let salla = FakeSalla::start().await;
     salla.on(PATH, [issues("second", "r2")]);
     let connections = stored();

@@ -48,7 +48,7 @@ fn order() -> Reply {
 }
 
 #[tokio::test]
-async fn a_bad_token_is_renewed_and_the_request_repeated() {
+async fn a_bad_token_is_refreshed_and_the_request_repeated() {
     let (salla, connections) = scripted().await;
     salla.on(
         "/orders/5",

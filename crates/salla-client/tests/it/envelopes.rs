@@ -82,7 +82,7 @@ fn pagination_in_every_form() {
 }
 
 #[test]
-fn numbers_that_prove_a_walk_are_never_guessed() {
+fn numbers_that_prove_a_scan_are_never_guessed() {
     for (good, bad) in [
         (r#""total":31"#, r#""total":"many""#),
         (r#""total":31"#, r#""total":-1"#),
@@ -150,7 +150,7 @@ fn sound_json_that_is_no_envelope_is_broken() {
 }
 
 #[test]
-fn an_error_envelope_is_told_by_its_members() {
+fn an_error_envelope_is_recognized_by_its_members() {
     let table = [
         r#"{"success":false,"status":404,"error":{"code":404,"message":"gone"}}"#,
         r#"{"status":404,"error":{"code":"404"},"success":false}"#,

@@ -222,7 +222,7 @@ fn spent_beside_others(driver: &mut PacerDriver, left: u32, others: u32) {
 }
 
 #[test]
-fn the_seconds_after_exhaustion_are_left_to_whoever_was_seen_in_the_headers() {
+fn the_seconds_after_exhaustion_are_left_to_the_app_that_was_seen_in_the_headers() {
     let mut driver = PacerDriver::new();
     spent_beside_others(&mut driver, 3, 0);
     for left in (0..3).rev() {
@@ -270,7 +270,7 @@ fn a_limit_of_nothing_still_lets_one_request_ask() {
 }
 
 #[test]
-fn a_reset_that_never_moves_is_not_believed_for_ever() {
+fn a_reset_that_never_moves_does_not_count_for_ever() {
     let mut driver = PacerDriver::new();
     let first = driver.send(0.0);
     driver.answer(first, 0.1, 0, RESET);

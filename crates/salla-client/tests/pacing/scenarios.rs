@@ -48,7 +48,7 @@ fn shop(algorithm: Algorithm, limit: u32) -> Simulation {
 }
 
 #[test]
-fn a_fixed_window_is_used_to_the_full_on_each_plan() {
+fn a_fixed_period_is_used_to_the_full_on_each_plan() {
     for algorithm in [Algorithm::FromFirst, Algorithm::Aligned] {
         for limit in [60, 120, 360, 720] {
             for round_trip in [0.02, 0.2, 0.5] {
@@ -121,7 +121,7 @@ fn a_leaky_bucket_is_kept_as_full_as_it_drains() {
 }
 
 #[test]
-fn without_the_date_header_the_reset_is_found_by_asking() {
+fn without_the_date_header_the_reset_is_found_by_requests() {
     for limit in [120, 360, 720] {
         let mut simulation = shop(Algorithm::FromFirst, limit);
         simulation.date = false;
@@ -342,7 +342,7 @@ fn without_rate_headers_the_plan_is_spread_evenly() {
 }
 
 #[test]
-fn whoever_sends_no_headers_may_be_taken_for_unlimited() {
+fn a_limiter_without_headers_may_be_taken_for_unlimited() {
     let mut limiter = Limiter::new(Algorithm::FromFirst, u32::MAX, 60.0);
     limiter.overflow = false;
     let mut settings = PacerSettings::shop(None, 1.0);
@@ -356,7 +356,7 @@ fn whoever_sends_no_headers_may_be_taken_for_unlimited() {
 }
 
 #[test]
-fn requests_whose_answers_speak_of_another_budget_are_counted_by_us() {
+fn requests_whose_responses_report_another_budget_are_counted_by_us() {
     for limit in [120, 360] {
         let mut simulation = shop(Algorithm::FromFirst, limit);
         simulation.headers = false;

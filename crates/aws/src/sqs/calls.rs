@@ -91,7 +91,7 @@ impl Calls {
             .message_body(&stored.body)
             .set_message_attributes(Some(stored.attributes()))
             .set_message_group_id(group)
-            .delay_seconds(seconds(wait.min(LONGEST_DELAY)))
+            .delay_seconds(delay(wait))
             .send()
             .await
             .map_err(|error| failure(call, &error))?;
@@ -271,6 +271,11 @@ async fn find(aws: &Aws, client: &Client, name: &str) -> Result<Place, Failure> 
     }
 }
 
+/// SQS refuses a longer delay than its longest.
+fn delay(wait: Duration) -> i32 {
+    seconds(wait.min(LONGEST_DELAY))
+}
+
 /// SQS counts in whole seconds; a part of one is a whole one.
 fn seconds(duration: Duration) -> i32 {
     let part = u64::from(duration.subsec_nanos() > 0);
@@ -281,6 +286,14 @@ fn seconds(duration: Duration) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The servers of the tests take any delay.
+    #[test]
+    fn no_delay_is_longer_than_fifteen_minutes() {
+        for (wait, expected) in [(0, 0), (900, 900), (901, 900), (86_400, 900)] {
+            assert_eq!(delay(Duration::from_secs(wait)), expected);
+        }
+    }
 
     #[test]
     fn a_part_of_a_second_is_a_whole_one() {

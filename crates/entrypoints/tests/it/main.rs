@@ -18,6 +18,7 @@ mod drift;
 mod emails;
 mod faults;
 mod frozen;
+mod golden;
 mod inbox;
 mod inside;
 mod jobs;

@@ -1,13 +1,14 @@
 //! The simulator's own endpoints, for programs that cannot hold its handle:
 //! ledger, truth, scenario, faults, clock, and changes to the shop.
 
-use crate::api::{Answer, ClientRequest, Endpoint};
+use crate::api::{Answer, ClientRequest};
+use crate::endpoint::Endpoint;
+use crate::endpoint::Resource;
 use crate::locked;
-use crate::platform::{Platform, SimulatedShop};
+use crate::platform::Platform;
 use crate::scenario::Fault;
 use crate::shop::Original;
-use crate::simulator;
-use crate::truth::Resource;
+use crate::simulated_shop::SimulatedShop;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -19,10 +20,10 @@ pub(crate) const PREFIX: &str = "/_simulator/";
 pub(crate) fn answer(platform: &Arc<Platform>, request: &ClientRequest) -> Answer {
     let what = request.path.strip_prefix(PREFIX).unwrap_or("");
     let outcome = match (request.method.as_str(), what) {
-        ("GET", "ledger") => json(&simulator::ledger(platform)),
+        ("GET", "ledger") => json(&platform.ledger_report()),
         ("POST", "ledger/reset") => {
-            simulator::reset_ledger(platform);
-            json(&simulator::ledger(platform))
+            platform.reset_ledger();
+            json(&platform.ledger_report())
         }
         ("GET", "truth") => truth(platform, request),
         ("GET", "scenario") => json(&*platform.scenario()),
@@ -64,7 +65,7 @@ fn truth(platform: &Platform, request: &ClientRequest) -> anyhow::Result<Answer>
     };
     let from = day("from", Date::MIN)?;
     let to = day("to", Date::constant(9000, 1, 1))?;
-    json(&simulator::view(platform, &shop).truth(from, to))
+    json(&platform.view(&shop).truth(from, to))
 }
 
 fn patch_scenario(platform: &Platform, request: &ClientRequest) -> anyhow::Result<Answer> {

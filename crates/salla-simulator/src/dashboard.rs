@@ -51,7 +51,9 @@ pub(crate) fn page(
 ) -> Answer {
     let query = &request.query;
     let embedded = &scenario.embedded;
-    let app = crate::api::Endpoint::of_path(&request.path).1.unwrap_or("");
+    let app = crate::endpoint::Endpoint::of_path(&request.path)
+        .1
+        .unwrap_or("");
     let shop = usize::try_from(query.number("shop").unwrap_or(0)).unwrap_or(usize::MAX);
     let frame = query.get("frame").or(embedded.frame.as_deref());
     let (Some(_), Some(frame), true) = (platform.shop(shop), frame, app == embedded.app_id) else {

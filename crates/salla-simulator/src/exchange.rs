@@ -2,16 +2,18 @@
 //! then whatever trouble the scenario has in store for it.
 
 use crate::accounts;
-use crate::api::{self, Answer, ClientRequest, Endpoint};
+use crate::api::{self, Answer, ClientRequest};
 use crate::dashboard;
-use crate::drift;
+use crate::drift_step;
+use crate::endpoint::Endpoint;
 use crate::json::{Language, View};
-use crate::ledger::Hold;
+use crate::ledger::{Asked, Hold};
 use crate::limits::Decision;
 use crate::locked;
-use crate::platform::{Platform, SimulatedShop};
+use crate::platform::Platform;
 use crate::scenario::{Fault, Scenario, ShopState, ThrottleBody};
-use crate::visit::Visit;
+use crate::simulated_shop::SimulatedShop;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -69,7 +71,8 @@ fn decide(
             &platform.ledger,
         ),
         Endpoint::Introspect => {
-            accounts::introspect(request, visit.now, &platform.grants, platform, scenario)
+            let merchant_of = |number| Some(platform.shop(number)?.shop.id);
+            accounts::introspect(request, visit.now, &platform.grants, merchant_of, scenario)
         }
         Endpoint::Dashboard => dashboard::page(request, visit.now, platform, scenario),
         _ => decide_api(platform, scenario, request, fault, visit),
@@ -116,7 +119,7 @@ fn decide_api(
     // What never reached the reader has not been read.
     if answer.status == 200 && visit.arrives_whole {
         let now = platform.clock.now().as_second();
-        drift::after_answer(&shop, scenario, request, served + 1, now);
+        drift_step::after_answer(&shop, scenario, request, served + 1, now);
     }
     let quirks = scenario.quirks;
     let answer = answer.damaged(quirks).compressed(quirks.gzip);
@@ -251,4 +254,99 @@ async fn suffer(
         )
         | None => Some(answer),
     }
+}
+
+/// Keeps the books of one request, also when the client goes away and the
+/// whole exchange is dropped.
+struct Visit {
+    platform: Arc<Platform>,
+    endpoint: Endpoint,
+    now: i64,
+    shop: Option<Arc<SimulatedShop>>,
+    answered: bool,
+    /// Whether the right answer will reach the client undamaged.
+    arrives_whole: bool,
+    /// What the answer depended on, as `api::state` has it.
+    state: u32,
+    hold: Option<Hold>,
+    presented: Option<String>,
+}
+
+impl Visit {
+    fn begin(platform: &Arc<Platform>, endpoint: Endpoint, fault: Option<Fault>) -> Self {
+        let now = platform.clock.micros();
+        locked(&platform.ledger).arrived(endpoint, now);
+        platform.arrivals.notify_waiters();
+        Self {
+            platform: platform.clone(),
+            endpoint,
+            now,
+            shop: None,
+            answered: false,
+            arrives_whole: matches!(fault, None | Some(Fault::Slow(_) | Fault::ExpireToken)),
+            state: 0,
+            hold: None,
+            presented: None,
+        }
+    }
+
+    fn presents(&mut self, refresh_token: Option<String>) {
+        if let Some(token) = &refresh_token {
+            locked(&self.platform.ledger).refresh_presented(token);
+        }
+        self.presented = refresh_token;
+    }
+
+    fn enter(&mut self, shop: Arc<SimulatedShop>) {
+        locked(&shop.ledger).arrived(self.endpoint, self.now);
+        self.shop = Some(shop);
+    }
+
+    fn answered(&mut self, answer: &Answer, request: &ClientRequest) {
+        self.answered = true;
+        if let Some(token) = self.presented.as_ref().filter(|_| self.arrives_whole) {
+            locked(&self.platform.grants).answered(token);
+        }
+        locked(&self.platform.ledger).answered(answer.status, answer.body.len(), None);
+        if let Some(shop) = &self.shop {
+            let asked = Asked {
+                question: question(request),
+                endpoint: self.endpoint,
+                state: if self.arrives_whole { self.state } else { 0 },
+            };
+            let mut ledger = locked(&shop.ledger);
+            ledger.answered(answer.status, answer.body.len(), Some(asked));
+            if let Some(hold) = self.hold {
+                ledger.held(hold);
+            }
+        }
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let now = self.platform.clock.micros();
+        let mut ledger = locked(&self.platform.ledger);
+        if !self.answered {
+            ledger.unanswered();
+        }
+        ledger.ended(now, i64::MAX);
+        drop(ledger);
+        let Some(shop) = &self.shop else { return };
+        let scenario = self.platform.scenario();
+        let per_minute = scenario.plan_limits.per_minute(shop.shop.spec.plan);
+        let budget_from = locked(&shop.limiter).budget_from(now, per_minute, &scenario.limits);
+        let mut ledger = locked(&shop.ledger);
+        if !self.answered {
+            ledger.unanswered();
+        }
+        ledger.ended(now, budget_from);
+    }
+}
+
+fn question(request: &ClientRequest) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    request.path.hash(&mut hasher);
+    request.query.canonical().hash(&mut hasher);
+    hasher.finish()
 }

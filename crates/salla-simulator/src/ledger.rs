@@ -1,8 +1,8 @@
 //! What was asked of the simulator, counted: enough to say whether a client
 //! wasted its budget, exceeded it, or left it unused.
 
-use crate::api::Endpoint;
 use crate::clock::SECOND;
+use crate::endpoint::Endpoint;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 

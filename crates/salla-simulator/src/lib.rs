@@ -22,7 +22,7 @@
 //!
 //! A request goes through these modules: `server` reads it from the socket, `exchange` admits it
 //! (`accounts`, `limits`) and applies faults (`scenario`, `outages`), `api` produces the response,
-//! `json` writes the records that `shop` computes, and `drift` lets the shop change before the next
+//! `json` writes the records that `shop` computes, and `drift_step` lets the shop change before the next
 //! request. `ledger` counts; `truth` says what an import should have produced.
 //!
 //! It must never share a type with the client that it tests: one misreading of Salla would then be
@@ -33,11 +33,12 @@
 
 mod accounts;
 mod api;
-mod changes;
 mod clock;
 mod control;
 mod dashboard;
 mod drift;
+mod drift_step;
+mod endpoint;
 mod exchange;
 mod json;
 mod ledger;
@@ -49,14 +50,14 @@ mod scenario;
 mod server;
 mod shop;
 mod shop_handle;
+mod simulated_shop;
 mod simulator;
 mod truth;
-mod visit;
 mod webhooks;
 
-pub use api::Endpoint;
 pub use clock::{SimClock, present};
 pub use drift::{DriftEvent, DriftKind};
+pub use endpoint::{Endpoint, Resource};
 pub use ledger::LedgerReport;
 pub use mail::{Mail, MailReply, MailServer, MailStage};
 pub use scenario::{
@@ -74,8 +75,8 @@ pub use shop::{
 pub use shop_handle::ShopHandle;
 pub use simulator::Simulator;
 pub use truth::{
-    MonthTotal, Resource, ShopView, Truth, TruthCategory, TruthCustomer, TruthGaps, TruthItem,
-    TruthOrder, TruthProduct, TruthRejection, TruthStatus, TruthVariant,
+    MonthTotal, ShopView, Truth, TruthCategory, TruthCustomer, TruthGaps, TruthItem, TruthOrder,
+    TruthProduct, TruthRejection, TruthStatus, TruthVariant,
 };
 
 pub use webhooks::{Delivery, Disorder, Strategy, Webhook, WebhookTarget};

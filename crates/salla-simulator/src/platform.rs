@@ -2,17 +2,17 @@
 //! faults and counts.
 
 use crate::accounts::{Grants, Tokens};
-use crate::api::{Endpoint, Selections};
 use crate::clock::SimClock;
-use crate::drift::DriftState;
-use crate::ledger::Ledger;
-use crate::limits::{AddressLimiter, ShopLimiter};
+use crate::endpoint::Endpoint;
+use crate::ledger::{Ledger, LedgerReport};
+use crate::limits::AddressLimiter;
 use crate::locked;
 use crate::outages::Outages;
 use crate::scenario::{Fault, Scenario};
-use crate::shop::{Overlay, Shop, ShopSpec};
+use crate::shop::{Shop, ShopSpec};
+use crate::simulated_shop::SimulatedShop;
+use crate::truth::ShopView;
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -28,20 +28,6 @@ pub(crate) struct Platform {
     scenario: RwLock<Arc<Scenario>>,
     shops: RwLock<Vec<Arc<SimulatedShop>>>,
     trouble: Mutex<Trouble>,
-}
-
-/// One shop and what happens to it.
-#[derive(Debug)]
-pub(crate) struct SimulatedShop {
-    pub(crate) shop: Arc<Shop>,
-    pub(crate) tokens: Tokens,
-    pub(crate) limiter: Mutex<ShopLimiter>,
-    pub(crate) ledger: Mutex<Ledger>,
-    pub(crate) selections: Mutex<Selections>,
-    pub(crate) drift: Mutex<DriftState>,
-    /// How many requests to the API were let in.
-    pub(crate) served: AtomicU64,
-    overlay: RwLock<Arc<Overlay>>,
 }
 
 #[derive(Debug)]
@@ -120,16 +106,7 @@ impl Platform {
         let number = shops.len();
         let tokens = locked(&self.grants).consent(number, self.clock.micros(), &scenario.oauth);
         let shop = Arc::new(Shop::new(spec, scenario.seed, number as u64));
-        let state = Arc::new(SimulatedShop {
-            overlay: RwLock::new(Arc::new(Overlay::new(&shop))),
-            shop,
-            tokens,
-            limiter: Mutex::default(),
-            ledger: Mutex::default(),
-            selections: Mutex::default(),
-            drift: Mutex::default(),
-            served: AtomicU64::new(0),
-        });
+        let state = Arc::new(SimulatedShop::new(shop, tokens));
         shops.push(state.clone());
         state
     }
@@ -182,6 +159,31 @@ impl Platform {
         locked(&self.trouble).outages.arrived()
     }
 
+    /// The counts of all requests to all shops.
+    pub(crate) fn ledger_report(&self) -> LedgerReport {
+        let shops = self.shops();
+        let reports = shops.iter().map(|shop| locked(&shop.ledger).report());
+        locked(&self.ledger).report().with_shops(reports)
+    }
+
+    pub(crate) fn reset_ledger(&self) {
+        locked(&self.ledger).reset();
+        for shop in self.shops() {
+            locked(&shop.ledger).reset();
+        }
+    }
+
+    /// A shop as it is now.
+    pub(crate) fn view(&self, shop: &SimulatedShop) -> ShopView {
+        let scenario = self.scenario();
+        ShopView {
+            shop: shop.shop.clone(),
+            overlay: shop.overlay(),
+            invalid: scenario.invalid,
+            utc_labelled_dates: scenario.quirks.utc_labelled_dates,
+        }
+    }
+
     pub(crate) fn latency(&self, scenario: &Scenario) -> Duration {
         let latency = scenario.latency;
         let jitter = match latency.jitter_ms {
@@ -189,20 +191,5 @@ impl Platform {
             most => locked(&self.trouble).chance.u64(0..=most),
         };
         Duration::from_millis(latency.fixed_ms + jitter)
-    }
-}
-
-impl SimulatedShop {
-    pub(crate) fn overlay(&self) -> Arc<Overlay> {
-        self.overlay
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// Changes the shop. Whoever holds the overlay of before keeps it.
-    pub(crate) fn mutate<T>(&self, change: impl FnOnce(&mut Overlay) -> T) -> T {
-        let mut overlay = self.overlay.write().unwrap_or_else(PoisonError::into_inner);
-        change(Arc::make_mut(&mut overlay))
     }
 }

@@ -3,12 +3,14 @@
 
 use crate::clock::SECOND;
 use crate::drift::DriftEvent;
+use crate::endpoint::Resource;
 use crate::ledger::LedgerReport;
-use crate::platform::{Platform, SimulatedShop};
+use crate::locked;
+use crate::platform::Platform;
 use crate::shop::{Edit, Original};
-use crate::truth::{Resource, ShopView, Truth};
+use crate::simulated_shop::SimulatedShop;
+use crate::truth::{ShopView, Truth};
 use crate::webhooks::Webhook;
-use crate::{locked, simulator};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use std::sync::Arc;
@@ -60,7 +62,7 @@ impl ShopHandle {
     }
 
     pub fn view(&self) -> ShopView {
-        simulator::view(&self.platform, &self.state)
+        self.platform.view(&self.state)
     }
 
     pub fn truth(&self, from: Date, to: Date) -> Truth {

@@ -1,11 +1,10 @@
 //! The handle that tests hold: start, ask, change, stop.
 
 use crate::accounts::{CLIENT_ID, CLIENT_SECRET};
-use crate::api::Endpoint;
 use crate::clock::SimClock;
+use crate::endpoint::Endpoint;
 use crate::ledger::LedgerReport;
-use crate::locked;
-use crate::platform::{Platform, SimulatedShop};
+use crate::platform::Platform;
 use crate::scenario::{Fault, Outage, OutageLength, Scenario};
 use crate::server;
 use crate::shop::ShopSpec;
@@ -100,11 +99,11 @@ impl Simulator {
 
     /// The counts of all requests to all shops.
     pub fn ledger(&self) -> LedgerReport {
-        ledger(&self.platform)
+        self.platform.ledger_report()
     }
 
     pub fn reset_ledger(&self) {
-        reset_ledger(&self.platform);
+        self.platform.reset_ledger();
     }
 
     /// The truth of the first shop for a window of Riyadh days.
@@ -200,27 +199,5 @@ impl Simulator {
 impl Drop for Simulator {
     fn drop(&mut self) {
         self.server.abort();
-    }
-}
-
-pub(crate) fn ledger(platform: &Platform) -> LedgerReport {
-    let shops = platform.shops();
-    let reports = shops.iter().map(|shop| locked(&shop.ledger).report());
-    locked(&platform.ledger).report().with_shops(reports)
-}
-
-pub(crate) fn reset_ledger(platform: &Platform) {
-    locked(&platform.ledger).reset();
-    for shop in platform.shops() {
-        locked(&shop.ledger).reset();
-    }
-}
-
-pub(crate) fn view(platform: &Platform, state: &SimulatedShop) -> ShopView {
-    ShopView {
-        shop: state.shop.clone(),
-        overlay: state.overlay(),
-        invalid: platform.scenario().invalid,
-        utc_labelled_dates: platform.scenario().quirks.utc_labelled_dates,
     }
 }

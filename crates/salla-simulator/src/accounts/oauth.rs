@@ -1,10 +1,12 @@
-//! `/oauth2/auth` and `/oauth2/token` (docs.salla.dev/421118m0).
+//! `/oauth2/auth` and `/oauth2/token` (docs.salla.dev/421118m0), and introspection.
 
 use super::grants::{Grants, Refresh, Tokens};
-use crate::api::{Answer, ClientRequest, Endpoint, Query};
+use crate::api::{Answer, ClientRequest, Query};
 use crate::clock::SECOND;
+use crate::endpoint::Endpoint;
 use crate::ledger::Ledger;
 use crate::scenario::{Consent, LifetimeField, Oauth, Scenario, ShopState};
+use jiff::Timestamp;
 use std::sync::Mutex;
 
 /// The one app that is registered with the simulator.
@@ -213,4 +215,34 @@ fn lifetime_members(now: i64, oauth: &Oauth) -> String {
         LifetimeField::ExpiresEpoch => ("expires", now / SECOND + seconds),
     };
     format!(r#""{field}":{value}"#)
+}
+
+/// The person who looks at every dashboard here.
+const PERSON: i64 = 77_001;
+
+/// `POST /exchange-authority/v1/introspect`: whose a token of the dashboard is
+/// (docs.salla.dev/embedded-sdk).
+pub(crate) fn introspect(
+    request: &ClientRequest,
+    now: i64,
+    grants: &Mutex<Grants>,
+    merchant_of: impl FnOnce(usize) -> Option<i64>,
+    scenario: &Scenario,
+) -> Answer {
+    let fields = Query::from_json(&request.body);
+    let token = fields.as_ref().and_then(|fields| fields.get("token"));
+    let known = token.and_then(|token| crate::locked(grants).introspect(token).cloned());
+    let found = known
+        .filter(|known| known.app == request.source && known.expires_at > now)
+        .and_then(|known| Some((merchant_of(known.shop)?, known.expires_at)));
+    let Some((merchant, expires_at)) = found else {
+        return Answer::refused_introspection(scenario.embedded.refusal_status);
+    };
+    let end = Timestamp::from_second(expires_at / SECOND).unwrap_or_default();
+    let body = serde_json::json!({
+        "status": 200,
+        "success": true,
+        "data": { "merchant_id": merchant, "user_id": PERSON, "exp": end.to_string() },
+    });
+    Answer::json(200, body.to_string())
 }

@@ -2,13 +2,13 @@
 
 use super::answer::Answer;
 use super::dates::ALL_TIME;
-use super::endpoint::Endpoint;
 use super::paging::{self, List, Page};
 use super::request::{ClientRequest, Query};
-use super::rows::{Rows, page};
-use super::selection::Selections;
+use super::rows::Rows;
+use super::selection::{ProductFilter, Selections};
+use crate::endpoint::Endpoint;
 use crate::json::{self, View};
-use crate::scenario::{ListManners, ProductFilters};
+use crate::scenario::ListManners;
 use crate::shop::Product;
 use std::sync::Mutex;
 
@@ -26,7 +26,7 @@ pub(crate) fn list_products(
     };
     let light = query.get("format") == Some("light");
     let list = List {
-        page: page(Endpoint::Products, query, view.scenario),
+        page: Page::of_list(Endpoint::Products, query, view.scenario),
         total: found.len(),
         path: "/admin/v2/products",
         row_bytes: 6_000,
@@ -73,47 +73,6 @@ fn refusal(query: &Query) -> Option<Answer> {
         .bytes()
         .all(|byte| byte.is_ascii_digit())
         .then(|| Answer::invalid_field("keyword", "القيمة المحددة غير صالحة"))
-}
-
-/// What a product must be like.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct ProductFilter {
-    status: Option<String>,
-    keyword: Option<String>,
-    /// `Some(None)`: one that the shop does not have.
-    category: Option<Option<u64>>,
-}
-
-impl ProductFilter {
-    /// Nothing if all fit.
-    fn of(query: &Query, view: View<'_>) -> Option<Self> {
-        let index = |id: &str| view.shop.ids.category.index(id.parse().ok()?);
-        let filter = Self {
-            status: query.get("status").map(str::to_owned),
-            keyword: query.get("keyword").map(str::to_owned),
-            category: query.get("category").map(index),
-        };
-        let filter = match view.scenario.product_filters {
-            ProductFilters::Honoured => filter,
-            ProductFilters::Ignored => Self {
-                status: None,
-                category: None,
-                ..filter
-            },
-        };
-        let any = filter.status.is_some() || filter.keyword.is_some() || filter.category.is_some();
-        any.then_some(filter)
-    }
-
-    fn admits(&self, product: &Product) -> bool {
-        let status = self.status.as_deref();
-        let keyword = self.keyword.as_deref();
-        status.is_none_or(|status| product.status == status)
-            && keyword.is_none_or(|word| product.name.to_string().contains(word))
-            && self.category.is_none_or(|category| {
-                category.is_some_and(|index| product.categories.contains(&index))
-            })
-    }
 }
 
 /// `GET /products/{id}`.

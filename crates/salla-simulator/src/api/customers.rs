@@ -2,10 +2,10 @@
 
 use super::answer::Answer;
 use super::dates::{self, ALL_TIME};
-use super::endpoint::Endpoint;
-use super::paging::{self, List};
+use super::paging::{self, List, Page};
 use super::request::{ClientRequest, Query};
-use super::rows::{Rows, page};
+use super::rows::Rows;
+use crate::endpoint::Endpoint;
 use crate::json::{self, View};
 use crate::scenario::CustomerDates;
 use crate::shop::Customer;
@@ -17,7 +17,7 @@ pub(crate) fn list(request: &ClientRequest, view: View<'_>) -> Answer {
         Err(refusal) => return refusal,
     };
     let list = List {
-        page: page(Endpoint::Customers, &request.query, view.scenario),
+        page: Page::of_list(Endpoint::Customers, &request.query, view.scenario),
         total: found.len(),
         path: "/admin/v2/customers",
         row_bytes: 1_200,

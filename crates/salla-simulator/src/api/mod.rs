@@ -4,7 +4,6 @@ mod answer;
 mod catalogue;
 mod customers;
 mod dates;
-mod endpoint;
 mod orders;
 mod paging;
 mod request;
@@ -12,13 +11,14 @@ mod rows;
 mod selection;
 
 pub(crate) use answer::Answer;
-pub use endpoint::Endpoint;
 pub(crate) use paging::Page;
 pub(crate) use request::{ClientRequest, Query};
-pub(crate) use rows::{Rows, page, rows, state};
+pub(crate) use rows::Rows;
 pub(crate) use selection::Selections;
 
+use crate::endpoint::Endpoint;
 use crate::json::{self, Json, View};
+use crate::shop::Layer;
 use std::sync::Mutex;
 
 /// The answer of an endpoint of the API to an admitted request.
@@ -66,4 +66,56 @@ fn user_info(view: View<'_>) -> Answer {
     let mut json = Json::new(1_024, view.scenario.quirks);
     json::user_info(&mut json, view);
     Answer::json(200, json.out)
+}
+
+/// What a query of one of the three great lists selects in the present shop.
+pub(crate) fn rows(
+    endpoint: Endpoint,
+    query: &Query,
+    view: View<'_>,
+    selections: &Mutex<Selections>,
+) -> Result<Rows, Answer> {
+    match endpoint {
+        Endpoint::Customers => customers::select(query, view),
+        Endpoint::Products => catalogue::select_products(query, view, selections),
+        _ => orders::select(query, view, selections),
+    }
+}
+
+/// What an answer depends on, as a number that changes when it does: for lists
+/// and whatever else shows many records the changes of the whole shop, for a
+/// single record its own. Zero means that no record was asked for.
+pub(crate) fn state(request: &ClientRequest, view: View<'_>) -> u32 {
+    let overlay = view.overlay;
+    let of_record =
+        |layer: &Layer, index: Option<u64>| index.map_or(0, |index| layer.revision(index) + 1);
+    let id = request.id();
+    match request.endpoint() {
+        Endpoint::Orders | Endpoint::Customers | Endpoint::Products => {
+            let layers = [&overlay.orders, &overlay.customers, &overlay.products];
+            layers
+                .iter()
+                .map(|layer| layer.version() as u32)
+                .sum::<u32>()
+                + 1
+        }
+        Endpoint::Order => {
+            let index = id.and_then(|id| view.book().index_of(id));
+            of_record(&overlay.orders, index)
+        }
+        Endpoint::OrderItems => {
+            let id = request.query.number("order_id");
+            let index = id.and_then(|id| view.book().index_of(id));
+            of_record(&overlay.orders, index)
+        }
+        Endpoint::Customer => {
+            let index = id.and_then(|id| view.customers().index_of(id));
+            of_record(&overlay.customers, index)
+        }
+        Endpoint::Product | Endpoint::ProductVariants => {
+            let index = id.and_then(|id| view.products().index_of(id));
+            of_record(&overlay.products, index)
+        }
+        _ => 0,
+    }
 }

@@ -1,11 +1,11 @@
 //! The order endpoints.
 
 use super::answer::Answer;
-use super::endpoint::Endpoint;
 use super::paging::{self, List, Page};
-use super::request::ClientRequest;
-use super::rows::{page, rows};
-use super::selection::{Selections, statuses};
+use super::request::{ClientRequest, Query};
+use super::rows::Rows;
+use super::selection::{OrderFilter, Selections, statuses};
+use crate::endpoint::Endpoint;
 use crate::json::{self, OrderForm, View};
 use crate::scenario::{AppAge, ListManners};
 use crate::shop::Order;
@@ -18,13 +18,13 @@ pub(crate) fn list(
     selections: &Mutex<Selections>,
 ) -> Answer {
     let query = &request.query;
-    let found = match rows(Endpoint::Orders, query, view, selections) {
+    let found = match select(query, view, selections) {
         Ok(found) => found,
         Err(refusal) => return refusal,
     };
     let form = row_form(request, view);
     let list = List {
-        page: page(Endpoint::Orders, query, view.scenario),
+        page: Page::of_list(Endpoint::Orders, query, view.scenario),
         total: found.len(),
         path: "/admin/v2/orders",
         row_bytes: match form {
@@ -36,6 +36,15 @@ pub(crate) fn list(
     paging::list(view, &list, |json, place| {
         json::order(json, view, &view.order(found.at(place)), form);
     })
+}
+
+pub(crate) fn select(
+    query: &Query,
+    view: View<'_>,
+    selections: &Mutex<Selections>,
+) -> Result<Rows, Answer> {
+    let filter = OrderFilter::of(query, view)?;
+    Ok(crate::locked(selections).select(view, &filter))
 }
 
 /// Apps created after 2024-08-15 ask for `expanded` in vain (change log

@@ -2,8 +2,9 @@
 
 use super::answer::Answer;
 use super::request::Query;
+use crate::endpoint::Endpoint;
 use crate::json::{Json, View};
-use crate::scenario::{CeilingHow, EmptyLinks, EndlessPages, ListManners};
+use crate::scenario::{CeilingHow, EmptyLinks, EndlessPages, ListManners, Scenario};
 use crate::shop::{Draw, Stream};
 use std::ops::Range;
 
@@ -27,6 +28,16 @@ impl Page {
         Self {
             number: positive("page").unwrap_or(1),
             size: positive("per_page").unwrap_or(default_size).min(cap),
+        }
+    }
+
+    /// The page of one of the three great lists that was asked for.
+    pub(crate) fn of_list(endpoint: Endpoint, query: &Query, scenario: &Scenario) -> Self {
+        let cap = scenario.page_cap;
+        match endpoint {
+            Endpoint::Products => Self::of(query, 20, cap),
+            Endpoint::Customers => Self::of(query, 15, cap),
+            _ => Self::of(query, 15, cap.min(scenario.orders_page_cap)),
         }
     }
 

@@ -1,6 +1,6 @@
 //! A request as the simulator sees it, taken apart once.
 
-use super::Endpoint;
+use crate::endpoint::Endpoint;
 use crate::json::Language;
 use bytes::Bytes;
 use std::net::IpAddr;

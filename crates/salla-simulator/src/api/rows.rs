@@ -1,14 +1,8 @@
 //! The rows of a list that was asked for: numbers of records, found by place.
 
-use super::paging::Page;
-use super::request::{ClientRequest, Query};
-use super::selection::{OrderFilter, Selections};
-use super::{Answer, Endpoint, catalogue, customers};
-use crate::json::View;
-use crate::scenario::Scenario;
-use crate::shop::{Layer, Merged, Spot};
+use crate::shop::{Merged, Spot};
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// The numbers of the records in a list, the list's own order applied.
 #[derive(Clone, Debug)]
@@ -79,70 +73,5 @@ impl Rows {
 
     pub(crate) fn all(&self, places: Range<u64>) -> impl Iterator<Item = u64> + '_ {
         places.map(|place| self.at(place))
-    }
-}
-
-/// What a query of one of the three great lists selects in the present shop.
-pub(crate) fn rows(
-    endpoint: Endpoint,
-    query: &Query,
-    view: View<'_>,
-    selections: &Mutex<Selections>,
-) -> Result<Rows, Answer> {
-    match endpoint {
-        Endpoint::Customers => customers::select(query, view),
-        Endpoint::Products => catalogue::select_products(query, view, selections),
-        _ => {
-            let filter = OrderFilter::of(query, view)?;
-            Ok(crate::locked(selections).select(view, &filter))
-        }
-    }
-}
-
-/// The page of one of these lists that was asked for.
-pub(crate) fn page(endpoint: Endpoint, query: &Query, scenario: &Scenario) -> Page {
-    let cap = scenario.page_cap;
-    match endpoint {
-        Endpoint::Products => Page::of(query, 20, cap),
-        Endpoint::Customers => Page::of(query, 15, cap),
-        _ => Page::of(query, 15, cap.min(scenario.orders_page_cap)),
-    }
-}
-
-/// What an answer depends on, as a number that changes when it does: for lists
-/// and whatever else shows many records the changes of the whole shop, for a
-/// single record its own. Zero means that no record was asked for.
-pub(crate) fn state(request: &ClientRequest, view: View<'_>) -> u32 {
-    let overlay = view.overlay;
-    let of_record =
-        |layer: &Layer, index: Option<u64>| index.map_or(0, |index| layer.revision(index) + 1);
-    let id = request.id();
-    match request.endpoint() {
-        Endpoint::Orders | Endpoint::Customers | Endpoint::Products => {
-            let layers = [&overlay.orders, &overlay.customers, &overlay.products];
-            layers
-                .iter()
-                .map(|layer| layer.version() as u32)
-                .sum::<u32>()
-                + 1
-        }
-        Endpoint::Order => {
-            let index = id.and_then(|id| view.book().index_of(id));
-            of_record(&overlay.orders, index)
-        }
-        Endpoint::OrderItems => {
-            let id = request.query.number("order_id");
-            let index = id.and_then(|id| view.book().index_of(id));
-            of_record(&overlay.orders, index)
-        }
-        Endpoint::Customer => {
-            let index = id.and_then(|id| view.customers().index_of(id));
-            of_record(&overlay.customers, index)
-        }
-        Endpoint::Product | Endpoint::ProductVariants => {
-            let index = id.and_then(|id| view.products().index_of(id));
-            of_record(&overlay.products, index)
-        }
-        _ => 0,
     }
 }

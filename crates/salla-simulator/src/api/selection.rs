@@ -1,14 +1,14 @@
-//! Which orders a list shows, and in what order. The plain case (a range of
+//! Which orders and products a list shows, and in what order. The plain case (a range of
 //! creation dates, sorted by creation) is arithmetic; everything else looks at
-//! each order once and remembers the result for the next pages.
+//! each record once and remembers the result for the next pages.
 
 use super::answer::Answer;
-use super::catalogue::ProductFilter;
 use super::dates::{self, Moments};
 use super::request::Query;
 use super::rows::{Picked, Rows};
 use crate::json::View;
-use crate::shop::{Merged, OrderBook, OrderHead, Original, Overlay};
+use crate::scenario::ProductFilters;
+use crate::shop::{Merged, OrderBook, OrderHead, Original, Overlay, Product};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -120,6 +120,47 @@ fn sort(query: &Query) -> Result<(Sort, bool), Answer> {
         "asc" => Ok((sort, false)),
         "desc" => Ok((sort, true)),
         _ => Err(refusal()),
+    }
+}
+
+/// What a product must be like.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ProductFilter {
+    status: Option<String>,
+    keyword: Option<String>,
+    /// `Some(None)`: one that the shop does not have.
+    category: Option<Option<u64>>,
+}
+
+impl ProductFilter {
+    /// Nothing if all fit.
+    pub(crate) fn of(query: &Query, view: View<'_>) -> Option<Self> {
+        let index = |id: &str| view.shop.ids.category.index(id.parse().ok()?);
+        let filter = Self {
+            status: query.get("status").map(str::to_owned),
+            keyword: query.get("keyword").map(str::to_owned),
+            category: query.get("category").map(index),
+        };
+        let filter = match view.scenario.product_filters {
+            ProductFilters::Honoured => filter,
+            ProductFilters::Ignored => Self {
+                status: None,
+                category: None,
+                ..filter
+            },
+        };
+        let any = filter.status.is_some() || filter.keyword.is_some() || filter.category.is_some();
+        any.then_some(filter)
+    }
+
+    pub(crate) fn admits(&self, product: &Product) -> bool {
+        let status = self.status.as_deref();
+        let keyword = self.keyword.as_deref();
+        status.is_none_or(|status| product.status == status)
+            && keyword.is_none_or(|word| product.name.to_string().contains(word))
+            && self.category.is_none_or(|category| {
+                category.is_some_and(|index| product.categories.contains(&index))
+            })
     }
 }
 

@@ -3,7 +3,6 @@
 mod catalogue;
 mod customer;
 mod delivery;
-mod filling;
 mod item;
 mod oddity;
 mod order;

@@ -1,7 +1,7 @@
 //! Decides which field of which record is odd. With all chances at zero it
 //! costs one comparison per field.
 
-use crate::scenario::{FloatDigits, LongRecords, Quirks};
+use crate::scenario::{Filling, FloatDigits, LongRecords, Quirks};
 use crate::shop::{Draw, Stream};
 
 #[derive(Debug)]
@@ -99,4 +99,37 @@ impl Oddity {
     fn happens(&mut self, chance: f64) -> bool {
         self.any && self.draw.chance(chance)
     }
+}
+
+/// Noise does not repeat within what a compressor looks back.
+const NOISE: usize = 256 << 10;
+
+impl LongRecords {
+    /// A value of about this number of bytes.
+    pub(crate) fn write(self, out: &mut String) {
+        match self.filling {
+            Filling::Letter => text(out, &"x".repeat(self.bytes)),
+            Filling::Noise => {
+                let mut random = fastrand::Rng::with_seed(1);
+                let noise: String = (0..self.bytes.min(NOISE))
+                    .map(|_| random.alphanumeric())
+                    .collect();
+                let mut whole = noise.repeat(self.bytes.div_ceil(NOISE));
+                whole.truncate(self.bytes);
+                text(out, &whole);
+            }
+            Filling::Items => {
+                const ITEM: &str = r#"{"id":1},"#;
+                out.push('[');
+                out.push_str(&ITEM.repeat(self.bytes / ITEM.len()));
+                out.push_str("{}]");
+            }
+        }
+    }
+}
+
+fn text(out: &mut String, text: &str) {
+    out.push('"');
+    out.push_str(text);
+    out.push('"');
 }

@@ -1,30 +1,26 @@
 //! Everything that can be chosen about a simulated Salla, as plain values: set
 //! in code, in a TOML file, or as a JSON patch while the simulator runs.
 
-mod decline;
 mod drift;
-mod embedded;
 mod faults;
 mod limits;
 mod lists;
 mod oauth;
 mod quirks;
 
-pub use decline::{ItemLoss, Outage, OutageLength};
 pub use drift::{Drift, DriftCounts, ResourceDrift};
-pub use embedded::Embedded;
-pub use faults::{Fault, FaultRates, Latency};
+pub use faults::{Fault, FaultRates, ItemLoss, Latency, Outage, OutageLength};
 pub use limits::{
     Block, CustomersLimit, Limits, PlanLimits, RetryAfter, Temperament, ThrottleBody,
 };
 pub use lists::{Ceiling, CeilingHow, EndlessPages, ListManners, Lists};
-pub use oauth::{Consent, LifetimeField, Oauth, ShopState};
+pub use oauth::{Consent, Embedded, LifetimeField, Oauth, ShopState};
 pub use quirks::{
     CustomerDates, DateFilter, EmptyLinks, Filling, FilterZone, FloatDigits, ItemProduct,
     LongRecords, ProductFilters, Quirks, TextDamage,
 };
 
-use crate::api::Endpoint;
+use crate::endpoint::Endpoint;
 use crate::shop::invalid::InvalidRates;
 use crate::shop::{DEFAULT_NOW, ShopSpec};
 use anyhow::Context;

@@ -1,10 +1,32 @@
 //! What has happened to the records of one kind since the shop was made. The
 //! shop computes its records from numbers; this keeps only the differences.
 
+use super::Shop;
 use super::merged::Merged;
 use super::statuses::Original;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+
+/// What has been changed in a shop since it was made: records that were inserted, edited,
+/// hidden or deleted while they were being read.
+#[derive(Clone, Debug)]
+pub(crate) struct Overlay {
+    pub(crate) orders: Layer,
+    pub(crate) customers: Layer,
+    pub(crate) products: Layer,
+}
+
+impl Overlay {
+    /// A shop in which nothing has happened yet.
+    pub(crate) fn new(shop: &Shop) -> Self {
+        let (orders, customers) = (shop.spec.orders, shop.spec.customers);
+        Self {
+            orders: Layer::new(orders, orders),
+            customers: Layer::new(customers, customers),
+            products: Layer::new(shop.spec.products, shop.first_added_product()),
+        }
+    }
+}
 
 /// The changes to one kind of record.
 #[derive(Clone, Debug)]

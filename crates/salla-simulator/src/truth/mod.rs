@@ -7,6 +7,8 @@ mod records;
 
 pub use records::*;
 
+use crate::endpoint::Resource;
+
 use crate::shop::invalid::InvalidRates;
 use crate::shop::{
     Currency, CustomerBook, Item, Money, Order, OrderBook, Original, Overlay, Product, ProductBook,

@@ -1,19 +1,11 @@
 //! The records of the truth, in plain types that belong to nobody else.
 
+use crate::endpoint::Resource;
 use crate::shop::invalid::InvalidKind;
 use jiff::civil::Date;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use std::collections::BTreeMap;
-
-/// The kinds of records that can be refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Resource {
-    Orders,
-    Customers,
-    Products,
-}
 
 /// A record that must be refused. `id` is the one that it was meant to have;
 /// the wire may lack it.

@@ -1,11 +1,57 @@
-//! Changes to a shop while it is being read, whoever makes them: a test by the
-//! handle, a program over HTTP, or the scenario's drift.
+//! One shop of a running simulator, and the changes to it while it is being read: by a
+//! test's handle, by a program over HTTP, or by the scenario's drift.
 
-use crate::platform::SimulatedShop;
+use crate::accounts::Tokens;
+use crate::api::Selections;
+use crate::drift::DriftState;
+use crate::endpoint::Resource;
+use crate::ledger::Ledger;
+use crate::limits::ShopLimiter;
 use crate::shop::{Edit, Layer, Overlay, Scramble, Shop};
-use crate::truth::Resource;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// One shop and what happens to it.
+#[derive(Debug)]
+pub(crate) struct SimulatedShop {
+    pub(crate) shop: Arc<Shop>,
+    pub(crate) tokens: Tokens,
+    pub(crate) limiter: Mutex<ShopLimiter>,
+    pub(crate) ledger: Mutex<Ledger>,
+    pub(crate) selections: Mutex<Selections>,
+    pub(crate) drift: Mutex<DriftState>,
+    /// How many requests to the API were let in.
+    pub(crate) served: AtomicU64,
+    overlay: RwLock<Arc<Overlay>>,
+}
 
 impl SimulatedShop {
+    pub(crate) fn new(shop: Arc<Shop>, tokens: Tokens) -> Self {
+        Self {
+            overlay: RwLock::new(Arc::new(Overlay::new(&shop))),
+            shop,
+            tokens,
+            limiter: Mutex::default(),
+            ledger: Mutex::default(),
+            selections: Mutex::default(),
+            drift: Mutex::default(),
+            served: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn overlay(&self) -> Arc<Overlay> {
+        self.overlay
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Changes the shop. Whoever holds the overlay of before keeps it.
+    fn mutate<T>(&self, change: impl FnOnce(&mut Overlay) -> T) -> T {
+        let mut overlay = self.overlay.write().unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut overlay))
+    }
+
     /// Adds a record, of which products have no moment in any list, and gives
     /// its id.
     pub(crate) fn insert(&self, resource: Resource, created_at: i64) -> i64 {

@@ -1,4 +1,4 @@
-//! The endpoints, and which one a path means.
+//! The endpoints, and which one a path means; the three kinds of records with great lists.
 
 use serde::{Deserialize, Serialize};
 
@@ -113,6 +113,34 @@ impl Endpoint {
             ["admin", "v2", "products", id, "variants"] => (Self::ProductVariants, Some(id)),
             ["admin", "v2", "categories", "", _] => (Self::Categories, None),
             _ => (Self::Unknown, None),
+        }
+    }
+}
+
+/// The kinds of records that can change and be refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resource {
+    Orders,
+    Customers,
+    Products,
+}
+
+impl Resource {
+    pub(crate) fn of_list(endpoint: Endpoint) -> Option<Self> {
+        match endpoint {
+            Endpoint::Orders => Some(Self::Orders),
+            Endpoint::Customers => Some(Self::Customers),
+            Endpoint::Products => Some(Self::Products),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn list(self) -> Endpoint {
+        match self {
+            Self::Orders => Endpoint::Orders,
+            Self::Customers => Endpoint::Customers,
+            Self::Products => Endpoint::Products,
         }
     }
 }

@@ -31,14 +31,10 @@ mod account;
 pub mod children;
 mod cluster;
 mod error;
-mod inspection;
 mod locks;
 mod log;
-#[cfg(target_os = "linux")]
-mod namespace;
 mod opening;
 mod owner;
-mod patience;
 mod pid_file;
 mod places;
 mod postmaster;

@@ -1,4 +1,5 @@
-//! The two locks by which processes agree, see the crate's documentation.
+//! The two locks by which processes agree, see the crate's documentation, and waiting
+//! without a clock.
 //!
 //! They are `flock` locks: the kernel drops them when their holder dies, and
 //! they belong to the open file, so two users in one process count as two.
@@ -7,10 +8,10 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::patience::wait_for;
 use crate::places::Places;
 
 /// A first start takes seconds, a recovery may take minutes.
@@ -101,4 +102,24 @@ fn is_still_at(file: &File, path: &Path) -> bool {
         Ok(open.ino() == there.ino() && open.dev() == there.dev())
     };
     same().unwrap_or(false)
+}
+
+/// Time is counted in naps: a laptop that slept through the wait must not
+/// conclude that the server was too slow, and no clock has to be passed in.
+const NAP: Duration = Duration::from_millis(5);
+
+/// Asks again and again until there is an answer; `None` means that patience
+/// ran out first.
+pub(crate) fn wait_for<T>(
+    patience: Duration,
+    mut ask: impl FnMut() -> Result<Option<T>, Error>,
+) -> Result<Option<T>, Error> {
+    let naps = patience.as_millis() / NAP.as_millis();
+    for _ in 0..naps {
+        if let Some(answer) = ask()? {
+            return Ok(Some(answer));
+        }
+        thread::sleep(NAP);
+    }
+    ask()
 }

@@ -12,20 +12,13 @@ use crate::places::Places;
 use crate::postmaster;
 use crate::settings::{Lifetime, Settings};
 use crate::socket_dir;
-use crate::watchdog;
+use crate::watchdog::{self, Afterwards};
 
 /// What to do with a cluster that exists but is not running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Leftovers {
     Keep,
     Discard,
-}
-
-/// What else the watchdog removes after it has stopped the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Afterwards {
-    KeepFiles,
-    RemoveParentFolder,
 }
 
 #[derive(Debug)]

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use crate::account::Account;
 use crate::error::Error;
+use crate::locks::wait_for;
 use crate::log::Log;
-use crate::patience::wait_for;
 use crate::pid_file::{self, Pid, is_alive};
 use crate::places::Places;
 use crate::settings::Settings;

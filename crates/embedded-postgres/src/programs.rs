@@ -1,12 +1,13 @@
-//! Finding PostgreSQL's programs.
+//! Finds PostgreSQL's programs, and finds out what they are and whether they run at all.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
+use crate::children;
 use crate::error::Error;
-use crate::inspection::inspect;
 
 const OLDEST_MAJOR: u32 = 15;
 
@@ -163,4 +164,68 @@ fn age(programs: &Programs) -> (u32, u32) {
     let minor = programs.version.split_once('.').map(|(_, minor)| minor);
     let minor = minor.and_then(|minor| minor.parse().ok()).unwrap_or(0);
     (programs.major, minor)
+}
+
+/// Runs both programs: a file of the right name may be a shim that fails, or a
+/// server whose libraries are missing.
+fn inspect(bin: &Path) -> Result<Programs, String> {
+    let bin = std::path::absolute(bin).unwrap_or_else(|_| bin.to_owned());
+    ask_version(&bin.join("initdb"))?;
+    let version = ask_version(&bin.join("postgres"))?;
+    let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
+    let major = digits
+        .parse()
+        .map_err(|_| format!("postgres calls itself version {version:?}"))?;
+    Ok(Programs {
+        bin,
+        major,
+        version,
+    })
+}
+
+fn ask_version(program: &Path) -> Result<String, String> {
+    let answer = children::command(program, &[])
+        .arg("--version")
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("{} did not start ({error})", program.display()))?;
+    let text = String::from_utf8_lossy(&answer.stdout);
+    parse_version(&text)
+        .filter(|_| answer.status.success())
+        .map(str::to_owned)
+        .ok_or_else(|| {
+            let complaint = String::from_utf8_lossy(&answer.stderr);
+            format!(
+                "{} --version said {:?}",
+                program.display(),
+                complaint.trim()
+            )
+        })
+}
+
+/// `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)` is version `15.18`.
+fn parse_version(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("(PostgreSQL)")?;
+    rest.split_whitespace().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_from_what_programs_print() {
+        for (printed, expected) in [
+            ("postgres (PostgreSQL) 16.14\n", Some("16.14")),
+            (
+                "initdb (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)",
+                Some("15.18"),
+            ),
+            ("postgres (PostgreSQL) 18beta1", Some("18beta1")),
+            ("some shim", None),
+        ] {
+            assert_eq!(parse_version(printed), expected, "{printed}");
+        }
+    }
 }

@@ -5,12 +5,13 @@ use std::path::Path;
 
 use crate::error::Error;
 use crate::locks;
-use crate::opening::{Afterwards, Leftovers, Opened, open};
+use crate::opening::{Leftovers, Opened, open};
 use crate::pid_file::{self, Pid};
 use crate::places::Places;
 use crate::postmaster;
 use crate::settings::{Lifetime, Settings};
 use crate::socket_dir;
+use crate::watchdog::Afterwards;
 
 /// As long as it lives, no other user's leaving stops the server. Dropping it
 /// is leaving.

@@ -6,11 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::opening::{Afterwards, Leftovers, open};
+use crate::opening::{Leftovers, open};
 use crate::owner::Owner;
 use crate::programs::{Search, Wanted, find_programs};
 use crate::server::Server;
 use crate::settings::{Durability, Lifetime, Settings};
+use crate::watchdog::Afterwards;
 
 /// Longer than the pause in which somebody reads a failure, fixes a line and
 /// runs the tests again; short enough to be gone after lunch.

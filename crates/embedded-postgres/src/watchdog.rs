@@ -22,7 +22,6 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::locks;
-use crate::opening::Afterwards;
 use crate::pid_file::Pid;
 use crate::places::Places;
 use calls::{
@@ -32,6 +31,13 @@ use calls::{
 
 const FAST_STOP_SECONDS: u32 = 20;
 const IMMEDIATE_STOP_SECONDS: u32 = 5;
+
+/// What else the watchdog removes after it has stopped the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Afterwards {
+    KeepFiles,
+    RemoveParentFolder,
+}
 
 /// Sees to it that a watchdog runs. Called by whoever holds the turn, so that
 /// there is never a second one; a watchdog that was killed is replaced.

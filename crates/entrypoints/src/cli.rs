@@ -1,19 +1,19 @@
 //! The command line: what can be typed, with an example for each.
 
-mod cdc;
+mod admin;
 mod connections;
-mod doors;
 mod jobs;
-mod keys;
-mod privacy;
-mod roles;
-mod tokens;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use cdc::{CdcCommand, CdcStatusArgs, DisableCdcArgs, EnableCdcArgs};
+pub use admin::{
+    AuditCommand, CdcCommand, CdcStatusArgs, CreateRolesArgs, CreateTokenArgs, DisableCdcArgs,
+    EnableCdcArgs, ExportArgs, ForgetDataArgs, GenerateArgs, KeyStatusArgs, KeysCommand,
+    ListAuditArgs, ListSessionsArgs, ListTokensArgs, RevokeSessionsArgs, RevokeTokenArgs,
+    RolesCommand, RolesStatusArgs, RotateArgs, SessionsCommand, TokensCommand,
+};
 pub use connections::{
     AddArgs, AdoptArgs, ConnectionsCommand, ContactArgs, ForgetArgs, ListConnectionsArgs, ParkArgs,
     RetryArgs, ShowConnectionArgs,
@@ -23,14 +23,6 @@ pub use jobs::{
     QueueCommand, ReadArgs, RedriveArgs, RunArgs, RunsCommand, ServeArgs, ShowArgs, StartArgs,
     StartExtensionArgs, WebhookArgs, WorkArgs,
 };
-
-pub use doors::{
-    AuditCommand, ListAuditArgs, ListSessionsArgs, RevokeSessionsArgs, SessionsCommand,
-};
-pub use keys::{GenerateArgs, KeyStatusArgs, KeysCommand, RotateArgs};
-pub use privacy::{ExportArgs, ForgetDataArgs};
-pub use roles::{CreateRolesArgs, RolesCommand, RolesStatusArgs};
-pub use tokens::{CreateTokenArgs, ListTokensArgs, RevokeTokenArgs, TokensCommand};
 
 #[derive(Debug, Parser)]
 #[command(

@@ -3,10 +3,10 @@
 
 mod address;
 mod email;
-mod given;
 mod queue;
 mod retention;
 mod token;
+mod token_files;
 mod web;
 
 use std::ffi::OsString;
@@ -22,13 +22,13 @@ use url::Url;
 
 use crate::cli::{DatabaseArgs, TokenArgs};
 use crate::exit::UsageError;
-use crate::secrets;
 
+pub use crate::secrets::environment;
 pub use address::api_path_hint;
 use address::http_url;
-pub use given::Authorization;
 pub use queue::{QUEUE, QueuePlace};
 use token::Kind;
+pub use token_files::Authorization;
 pub use web::{EmbeddedSettings, WebSettings};
 
 pub const API_URL: &str = "https://api.salla.dev/admin/v2";
@@ -44,14 +44,6 @@ pub const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
 /// Where settings come from; a function, so that tests need no environment.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
-
-/// The environment of this process, and what secrets that it names have beside it.
-pub fn environment(name: &str) -> Option<OsString> {
-    let of_process = || std::env::var_os(name).filter(|value| !value.is_empty());
-    secrets::completed(name)
-        .or_else(of_process)
-        .or_else(|| secrets::given(name))
-}
 
 /// Where Salla is, and which app this is.
 #[derive(Clone, Debug)]

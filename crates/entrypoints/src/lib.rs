@@ -14,7 +14,6 @@
 //! # let _ = code;
 //! ```
 
-pub mod allocator;
 pub mod aws_cost;
 pub mod cli;
 pub mod commands;
@@ -22,12 +21,12 @@ pub mod commands;
 pub mod comparison;
 pub mod config;
 pub mod display;
-pub mod dumps;
 pub mod embedded;
 pub mod exit;
 #[cfg(feature = "aws")]
 pub mod lambda;
-pub mod observation;
+pub mod memory;
+pub mod monitoring;
 pub mod secret_files;
 pub mod secrets;
 pub mod telemetry;
@@ -48,7 +47,7 @@ const TOKENS_AT_THE_END: Duration = Duration::from_secs(40);
 
 /// Runs the command line and says how the process should end.
 pub fn run() -> Exit {
-    let dumps = dumps::forbid();
+    let dumps = memory::forbid_dumps();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(no_command) => return help(&no_command),

@@ -5,6 +5,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    entrypoints::allocator::give_back_at_once();
+    entrypoints::memory::give_back_at_once();
     entrypoints::run().into()
 }

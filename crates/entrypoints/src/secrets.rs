@@ -1,4 +1,4 @@
-//! Settings that lie in AWS Secrets Manager instead of the environment.
+//! The environment, and settings that lie in AWS Secrets Manager instead of it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -22,23 +22,22 @@ struct Loaded {
     completed: BTreeMap<String, SecretString>,
 }
 
-/// A setting that takes the place of the environment's.
-pub fn completed(name: &str) -> Option<OsString> {
-    let text = LOADED.get()?.completed.get(name)?;
-    Some(text.expose_secret().into())
-}
-
-/// A setting that the environment may lack.
-pub fn given(name: &str) -> Option<OsString> {
-    let text = LOADED.get()?.given.get(name)?;
-    Some(text.expose_secret().into())
+/// The environment of this process, and what secrets that it names have beside it.
+pub fn environment(name: &str) -> Option<OsString> {
+    let loaded = LOADED.get();
+    let of_secrets = |of: fn(&Loaded) -> &BTreeMap<String, SecretString>| {
+        Some(of(loaded?).get(name)?.expose_secret().into())
+    };
+    let of_process = || std::env::var_os(name).filter(|value| !value.is_empty());
+    of_secrets(|loaded| &loaded.completed)
+        .or_else(of_process)
+        .or_else(|| of_secrets(|loaded| &loaded.given))
 }
 
 /// Reads what the environment names. Nothing is asked of AWS where it names nothing.
 #[cfg(not(feature = "aws"))]
 #[expect(clippy::unused_async, reason = "a build that knows AWS asks it")]
 pub async fn load() -> anyhow::Result<()> {
-    use crate::config::environment;
     use crate::exit::UsageError;
     match [SECRET, DATABASE_SECRET]
         .into_iter()
@@ -63,8 +62,7 @@ mod of_aws {
     use secrecy::SecretString;
     use url::Url;
 
-    use super::{DATABASE_SECRET, LOADED, Loaded, SECRET};
-    use crate::config::environment;
+    use super::{DATABASE_SECRET, LOADED, Loaded, SECRET, environment};
     use crate::exit::UsageError;
 
     const KEY: &str = "SALLA_SYNC_KEY";

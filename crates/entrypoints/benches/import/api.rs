@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::server::BenchServer;
-use crate::shops;
+use crate::throughput::small;
 
 const KEY: &str = "bench:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const SECRET: &str = "the webhook secret of the benchmark";
@@ -63,7 +63,7 @@ impl Drop for Process {
 
 pub(crate) async fn measure(server: &BenchServer) -> anyhow::Result<Served> {
     const NAME: &str = "bench_api";
-    let scenario = shops::small(50_000, Plan::Pro).moved_to(salla_simulator::present());
+    let scenario = small(50_000, Plan::Pro).moved_to(salla_simulator::present());
     let simulator = Simulator::start(scenario).await?;
     let url = server.new_database(NAME).await?;
     let token = prepare(&simulator, &url).await?;

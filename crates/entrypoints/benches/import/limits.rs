@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use crate::roles::{Address, Job, run};
 use crate::server::BenchServer;
-use crate::shops;
+use crate::throughput::small;
 
 const DATABASE: &str = "salla_bench";
 
@@ -95,7 +95,7 @@ pub(crate) async fn measure(server: &BenchServer, plan: Option<&str>) -> anyhow:
 
 async fn measure_one(server: &BenchServer, case: &Case) -> anyhow::Result<Kept> {
     let database_url = server.new_database(DATABASE).await?;
-    let mut scenario = shops::small(case.orders, case.plan);
+    let mut scenario = small(case.orders, case.plan);
     scenario.app_age = case.app_age;
     scenario.clock.scale = case.scale;
     scenario.latency.fixed_ms = 150;

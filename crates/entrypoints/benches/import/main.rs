@@ -13,7 +13,6 @@ mod api;
 mod chart;
 mod cost;
 mod download;
-mod growth;
 mod limits;
 mod link;
 mod memory;
@@ -23,7 +22,6 @@ mod report;
 mod roles;
 mod script;
 mod server;
-mod shops;
 mod throughput;
 mod usage;
 
@@ -49,7 +47,7 @@ impl Options {
 }
 
 fn main() -> anyhow::Result<()> {
-    entrypoints::allocator::give_back_at_once();
+    entrypoints::memory::give_back_at_once();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -117,7 +115,7 @@ async fn measure(options: Options) -> anyhow::Result<()> {
     }
     if options.runs("growth") {
         lines("\nThe cost of an order as the shop grows:");
-        report.growth = growth::measure(&server, options.full).await?;
+        report.growth = throughput::measure_growth(&server, options.full).await?;
         lines(report.growth_table());
     }
     if options.runs("pacing") {

@@ -19,7 +19,7 @@ use salla_simulator::{
 use serde::{Deserialize, Serialize};
 
 use crate::server::BenchServer;
-use crate::shops;
+use crate::throughput::small;
 use crate::usage;
 
 const DATABASE: &str = "bench_memory";
@@ -74,7 +74,7 @@ fn scenario(shops: u64, details: bool, gzip: bool) -> Scenario {
         (true, 1) => 60,
         (true, _) => 12,
     };
-    let mut scenario = shops::small(orders, Plan::Unlimited);
+    let mut scenario = small(orders, Plan::Unlimited);
     scenario.limits.customers.enabled = false;
     scenario.latency.fixed_ms = 0;
     scenario.latency.jitter_ms = 0;

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::cost::{Cost, of_import};
 use crate::link::Link;
+use crate::plain_copy;
 use crate::server::BenchServer;
-use crate::throughput::{CUSTOMERS, PRODUCTS};
-use crate::{plain_copy, shops};
+use crate::throughput::{CUSTOMERS, PRODUCTS, unlimited};
 
 /// As elsewhere the fastest round counts, and the ways take turns.
 const ROUNDS: usize = 3;
@@ -72,7 +72,7 @@ pub(crate) async fn measure(server: &BenchServer, orders: u64) -> anyhow::Result
 }
 
 async fn one_round(server: &BenchServer, way: &Way, orders: u64) -> anyhow::Result<Reached> {
-    let scenario = shops::unlimited(orders, CUSTOMERS, PRODUCTS);
+    let scenario = unlimited(orders, CUSTOMERS, PRODUCTS);
     let before = way.round_trips();
     let (import, database_url) =
         of_import(server, (way.name().as_str(), way), &scenario, false).await?;

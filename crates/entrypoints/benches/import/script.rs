@@ -13,8 +13,7 @@ use crate::download::lists;
 use crate::network::Way;
 use crate::roles::{Address, Role, SERVE, Spent};
 use crate::server::BenchServer;
-use crate::shops;
-use crate::throughput::{CUSTOMERS, PRODUCTS};
+use crate::throughput::{CUSTOMERS, PRODUCTS, unlimited};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/import/script.py");
 const DATABASE: &str = "salla_script";
@@ -37,7 +36,7 @@ pub(crate) async fn measure(server: &BenchServer, orders: u64) -> anyhow::Result
     if !found.is_ok_and(|status| status.success()) {
         return Ok(vec![]);
     }
-    let scenario = shops::unlimited(orders, CUSTOMERS, PRODUCTS);
+    let scenario = unlimited(orders, CUSTOMERS, PRODUCTS);
     let mut best: Vec<Cost> = Vec::new();
     for _ in 0..ROUNDS {
         let imported = of_import(server, ("import", &Way::Tcp), &scenario, false).await?;

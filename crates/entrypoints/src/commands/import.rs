@@ -176,7 +176,7 @@ pub async fn watch_import(
     };
     let bar = tokio::spawn(async move {
         let wall = SystemClock::real();
-        display::progress_bar::show(progress, &wall).await;
+        display::progress::show(progress, &wall).await;
     });
     let stop = stop_on_signal();
     let result = import_as(

@@ -19,7 +19,6 @@ pub mod psql;
 pub mod queue;
 pub mod rejected;
 pub mod remap;
-pub mod replay;
 pub mod resync;
 pub mod roles;
 pub mod runs;

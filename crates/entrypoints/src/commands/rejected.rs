@@ -1,19 +1,24 @@
-//! `salla-sync rejected`: records that were set aside.
+//! `salla-sync rejected`: records that could not be read, and reading them again.
 
 use database::{RejectedFilter, RejectedRecord};
 use domain::rejection::RejectionCode;
 use domain::resource::Resource;
-
+use importer::ports::clock::SystemClock;
+use importer::ports::records::{RejectionChoice, ReplayCounts};
+use importer::ports::runs::ShopSummary;
+use importer::repair::{Repair, Repaired, replay};
 use serde_json::{Value, json};
 
-use crate::cli::{DatabaseArgs, RejectedAction, RejectedArgs};
+use crate::cli::{DatabaseArgs, RejectedAction, RejectedArgs, ReplayArgs};
+use crate::display::progress::{Tenths, held};
 use crate::display::table::Table;
-use crate::display::{self, line, lines};
+use crate::display::{self, count, line, lines};
 use crate::exit::{Exit, UsageError};
+use crate::wiring;
 
 pub async fn run(arguments: RejectedArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
     if let Some(RejectedAction::Replay(arguments)) = arguments.action {
-        return super::replay::run(arguments, database).await;
+        return replay_all(arguments, database).await;
     }
     let resource = arguments.resource.as_deref().map(resource).transpose()?;
     let code = arguments.code.as_deref().map(code).transpose()?;
@@ -79,10 +84,90 @@ pub(super) fn resource(name: &str) -> Result<Resource, UsageError> {
     })
 }
 
-pub(super) fn code(name: &str) -> Result<RejectionCode, UsageError> {
+fn code(name: &str) -> Result<RejectionCode, UsageError> {
     let code = RejectionCode::ALL.into_iter().find(|c| c.as_str() == name);
     code.ok_or_else(|| {
         let codes = RejectionCode::ALL.map(RejectionCode::as_str).join(", ");
         UsageError::one(format!("--code {name} is unknown; it is one of {codes}"))
     })
+}
+
+async fn replay_all(arguments: ReplayArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
+    let choice = RejectionChoice {
+        resource: arguments.resource.as_deref().map(resource).transpose()?,
+        code: arguments.code.as_deref().map(code).transpose()?,
+    };
+    let open = super::open_to_look(database).await?;
+    let (records, translator) = (open.records(), wiring::translator(&SystemClock::real()));
+    let mut replayed = Vec::new();
+    for (shop, _) in open.runs().list().await? {
+        let progress = Tenths::of("rejected records read again", &shop);
+        let repair = Repair {
+            records: records.as_ref(),
+            translator: translator.as_ref(),
+            progress: &|done, of| progress.show(done, of),
+        };
+        let outcome = replay(repair, shop.merchant, choice).await?;
+        replayed.push((shop, outcome));
+    }
+    if arguments.json {
+        let shops: Vec<Value> = replayed.iter().map(replayed_json).collect();
+        display::json(&shops);
+    } else {
+        print_replayed(&replayed);
+    }
+    Ok(held(replayed.iter().map(|(shop, r)| (shop, &r.held_by))))
+}
+
+fn replayed_json((shop, replayed): &(ShopSummary, Repaired<ReplayCounts>)) -> Value {
+    let counts = &replayed.counts;
+    json!({
+        "shop": shop.salla_id,
+        "loaded": counts.loaded,
+        "still_rejected": counts.refused,
+        "reason_changed": counts.reason_changed,
+        "incomplete": counts.incomplete,
+        "lack_details": counts.lack_details,
+        "held_by": replayed.held_by.as_ref().map(|holder| &holder.owner),
+    })
+}
+
+fn print_replayed(replayed: &[(ShopSummary, Repaired<ReplayCounts>)]) {
+    let mut table = Table::new([
+        "shop",
+        "loaded now",
+        "still rejected",
+        "for another reason",
+        "half kept",
+    ]);
+    for (shop, replayed) in replayed {
+        let counts = &replayed.counts;
+        table.row([
+            shop.name.clone(),
+            count(counts.loaded),
+            count(counts.refused),
+            count(counts.reason_changed),
+            count(counts.incomplete),
+        ]);
+    }
+    if table.is_empty() {
+        return line("There is no shop in this database.");
+    }
+    lines(table);
+    let sum = |of: fn(&ReplayCounts) -> u64| replayed.iter().map(|(_, r)| of(&r.counts)).sum();
+    let (incomplete, lacking): (u64, u64) = (sum(|c| c.incomplete), sum(|c| c.lack_details));
+    if incomplete > 0 {
+        line(format!(
+            "{} order(s) are understood now, but the other half of their answer was not kept: \
+             `salla-sync import --again` asks for them.",
+            count(incomplete)
+        ));
+    }
+    if lacking > 0 {
+        line(format!(
+            "{} of the loaded orders have no line items yet: the next `salla-sync import` that \
+             reads them fetches these.",
+            count(lacking)
+        ));
+    }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::rejected::resource;
 use crate::cli::{DatabaseArgs, RemapArgs};
-use crate::display::repair::{Progress, held};
+use crate::display::progress::{Tenths, held};
 use crate::display::table::Table;
 use crate::display::{self, count, line, lines};
 use crate::exit::Exit;
@@ -24,7 +24,7 @@ pub async fn run(arguments: RemapArgs, database: &DatabaseArgs) -> anyhow::Resul
     let (records, translator) = (open.records(), wiring::translator(&SystemClock::real()));
     let mut remapped = Vec::new();
     for (shop, _) in open.runs().list().await? {
-        let progress = Progress::of("kept records read again", &shop);
+        let progress = Tenths::of("kept records read again", &shop);
         let repair = Repair {
             records: records.as_ref(),
             translator: translator.as_ref(),

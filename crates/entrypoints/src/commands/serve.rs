@@ -13,7 +13,7 @@ use crate::commands::import::stop_on_signal;
 use crate::config::{AppSettings, Channels, DatabaseSettings, Reader, WebSettings, environment};
 use crate::display::tell;
 use crate::exit::Exit;
-use crate::observation::{Observation, ObservedProcess, record_metrics};
+use crate::monitoring::{Observation, ObservedProcess, record_metrics};
 use crate::wiring::web::{Behind, OwnRows, WebParts, own_rows};
 use crate::wiring::{self, OpenDatabase, Pool, service};
 

@@ -12,7 +12,7 @@ use super::rejected::resource;
 use crate::cli::{DatabaseArgs, TraceArgs};
 use crate::config::{Reader, SallaSettings, environment};
 use crate::display;
-use crate::display::trace::{ImportedShop, print_sighting, print_trace, print_unknown};
+use crate::display::trace_report::{ImportedShop, print_sighting, print_trace, print_unknown};
 use crate::exit::{Exit, UsageError};
 use crate::wiring::{self, OpenDatabase};
 

@@ -10,22 +10,14 @@ use importer::ports::clock::SystemClock;
 use importer::ports::platform::Platform;
 use importer::ports::runs::Run;
 use importer::verify::{OrderFinding, WindowFinding, verify_orders, verify_windows};
-use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::{DatabaseArgs, VerifyArgs};
 use crate::config::{Reader, environment};
-use crate::display::verify as show;
+use crate::display::verify_report::{self as show, Cost};
 use crate::display::{self, note};
 use crate::exit::{Exit, UsageError};
 use crate::wiring::{self, OpenDatabase};
-
-/// What it takes, said before it is done.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Cost {
-    pub requests: u64,
-    pub least_seconds: u64,
-}
 
 pub async fn run(arguments: VerifyArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
     let mut reader = Reader::new(&environment);

@@ -13,7 +13,7 @@ use crate::commands::import::stop_on_signal;
 use crate::config::{DatabaseSettings, Reader, environment};
 use crate::display::tell;
 use crate::exit::Exit;
-use crate::observation::{Observation, record_metrics};
+use crate::monitoring::{Observation, record_metrics};
 use crate::wiring::{self, OpenDatabase, Pool, service};
 
 pub async fn run(arguments: WorkArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {

@@ -7,7 +7,7 @@ use web::TrustedProxies;
 
 use super::Reader;
 use super::address::http_url;
-use super::given::SECRET;
+use super::token_files::SECRET;
 
 pub(super) const PUBLIC_URL: &str = "SALLA_SYNC_PUBLIC_URL";
 const FORMER_SECRET: &str = "SALLA_WEBHOOK_SECRET_PREVIOUS";

@@ -3,11 +3,10 @@
 pub mod certificate;
 pub mod plan;
 mod printable;
-pub mod progress_bar;
-pub mod repair;
+pub mod progress;
 pub mod table;
-pub mod trace;
-pub mod verify;
+pub mod trace_report;
+pub mod verify_report;
 
 pub use domain::text::grouped as count;
 pub use printable::{printable, printable_json, printable_lines};

@@ -14,7 +14,7 @@ use tower_service::Service as _;
 use web::Peer;
 
 use crate::config::WebSettings;
-use crate::observation::{ObservedProcess, record_metrics};
+use crate::monitoring::{ObservedProcess, record_metrics};
 use crate::wiring::OpenDatabase;
 use crate::wiring::web::Behind;
 

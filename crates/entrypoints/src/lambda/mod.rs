@@ -19,14 +19,14 @@ use crate::config::{AppSettings, QUEUE, QueuePlace, Reader, environment};
 use crate::exit::{Exit, UsageError};
 use crate::wiring::web::WebParts;
 use crate::wiring::{self, Pool, service};
-use crate::{display, dumps, secrets, telemetry};
+use crate::{display, memory, secrets, telemetry};
 
 /// One import, what is beside it, and a request.
 const CONNECTIONS: u32 = 6;
 
 /// Serves invocations until Lambda ends the process.
 pub fn run() -> Exit {
-    let dumps = dumps::forbid();
+    let dumps = memory::forbid_dumps();
     let served = options().and_then(|(filter, arguments)| {
         telemetry::install(&filter, LogFormat::Json)?;
         if let Err(error) = dumps {

@@ -4,15 +4,16 @@
 mod flat_json;
 #[cfg(feature = "otel")]
 mod otel;
-mod printable_fields;
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::{FilterExt as _, FilterFn, LevelFilter, filter_fn};
-use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::{DefaultFields, JsonFields, Writer};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
@@ -22,10 +23,10 @@ use crate::cli::LogFormat;
 use crate::config::{Lookup, environment};
 #[cfg(not(feature = "otel"))]
 use crate::config::{OTLP_ENDPOINT, OTLP_TRACES_ENDPOINT};
-use crate::display::progress_bar;
+use crate::display::printable;
+use crate::display::progress::LogWriter;
 use crate::exit::UsageError;
 use flat_json::FlatJson;
-use printable_fields::PrintableFields;
 
 /// Crates whose spans say what a line is about.
 const OURS: [&str; 5] = [
@@ -53,7 +54,7 @@ impl Traces {
 /// Installs the process's one subscriber. Spans are sent until the traces are flushed.
 pub fn install(filter: &str, format: LogFormat) -> anyhow::Result<Traces> {
     // Log lines must not tear the progress bar apart.
-    let writer = BoxMakeWriter::new(progress_bar::LogWriter);
+    let writer = BoxMakeWriter::new(LogWriter);
     let look = Look {
         format,
         in_colour: std::io::stderr().is_terminal() && wants_colour(&environment),
@@ -129,6 +130,22 @@ fn spans_of_ours() -> FilterFn {
 fn is_span_of_ours(metadata: &Metadata<'_>) -> bool {
     let module = metadata.target().split("::").next().unwrap_or_default();
     metadata.is_span() && *metadata.level() <= Level::INFO && OURS.contains(&module)
+}
+
+/// Fields of text lines. Some hold what somebody else has written, such as a server's error,
+/// and that must not look like another line or control the terminal.
+struct PrintableFields;
+
+impl<'writer> FormatFields<'writer> for PrintableFields {
+    fn format_fields<R: RecordFields>(
+        &self,
+        mut writer: Writer<'writer>,
+        fields: R,
+    ) -> std::fmt::Result {
+        let mut text = String::new();
+        DefaultFields::new().format_fields(Writer::new(&mut text), fields)?;
+        writer.write_str(&printable(&text))
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use database::Database;
 use database::testing::TestDatabase;
-use entrypoints::observation::{Observation, Recorded, record_metrics};
+use entrypoints::monitoring::{Observation, Recorded, record_metrics};
 use entrypoints::wiring::Queues;
 use importer::metrics;
 use importer::ports::clock::SystemClock;

@@ -17,7 +17,7 @@ use web::server::Limits;
 
 use crate::config::{AppSettings, Channels, WebSettings};
 use crate::display::note;
-use crate::observation::{Observation, ObservedProcess, record_metrics};
+use crate::monitoring::{Observation, ObservedProcess, record_metrics};
 use crate::wiring::OpenDatabase;
 use crate::wiring::web::{Behind, WebParts, own_rows};
 

@@ -1,15 +1,18 @@
 //! Progress: bars on a terminal, one plain line now and then where output is piped.
 
 use std::io::{IsTerminal as _, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use importer::ports::clock::Clock;
+use importer::ports::runs::{Holder, ShopSummary};
 use importer::progress::Progress;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::watch;
 
-use super::{count, duration};
+use super::{count, duration, note};
+use crate::exit::Exit;
 
 /// Log lines pass the bar through this; it draws on standard error.
 static BARS: LazyLock<MultiProgress> =
@@ -117,4 +120,47 @@ impl tracing_subscriber::fmt::MakeWriter<'_> for LogWriter {
     fn make_writer(&self) -> Self::Writer {
         *self
     }
+}
+
+/// A line on standard error for each further tenth of long work.
+pub struct Tenths {
+    what: String,
+    tenths: AtomicU64,
+}
+
+/// Less than this is over before anybody wonders.
+const WORTH_SHOWING: u64 = 2_000;
+
+impl Tenths {
+    pub fn of(what: &str, shop: &ShopSummary) -> Self {
+        Self {
+            what: format!("{what} of {}", shop.name),
+            tenths: AtomicU64::new(0),
+        }
+    }
+
+    pub fn show(&self, done: u64, of: u64) {
+        let tenths = done * 10 / of.max(1);
+        let before = self.tenths.fetch_max(tenths, Ordering::Relaxed);
+        if of >= WORTH_SHOWING && tenths > before {
+            note(format!("{} of {} {}", count(done), count(of), self.what));
+        }
+    }
+}
+
+/// Says which shops an import holds, and how the program should end.
+pub fn held<'a>(shops: impl Iterator<Item = (&'a ShopSummary, &'a Option<Holder>)>) -> Exit {
+    let mut exit = Exit::Done;
+    for (shop, holder) in shops {
+        if let Some(holder) = holder {
+            note(format!(
+                "{}: {} is importing this shop, its lease lasts until {}; what is not counted above \
+                 was left alone. Run the same command again when the import is over (see \
+                 `salla-sync status`).",
+                shop.name, holder.owner, holder.until
+            ));
+            exit = Exit::Taken;
+        }
+    }
+    exit
 }

@@ -6,10 +6,17 @@ use domain::window::DayRange;
 use importer::verify::{Meaning, OrderFinding, OrderOutcome, WindowFinding};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde::Serialize;
 
 use super::table::Table;
 use super::{count, duration, line, lines, note};
-use crate::commands::verify::Cost;
+
+/// What it takes, said before it is done.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Cost {
+    pub requests: u64,
+    pub least_seconds: u64,
+}
 
 pub fn print_cost(windows: usize, orders: u64, cost: Cost) {
     let orders = match orders {

@@ -4,8 +4,6 @@
 //! Nothing here changes anything, and nothing tells of a merchant. The address is for
 //! the inside of a network: there is neither TLS nor a password.
 
-mod scrape;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +12,7 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use axum::http::StatusCode;
 use database::{Database, SchemaState};
+use domain::failure::Failure;
 use importer::metrics::{self, Snapshot};
 use importer::ports::clock::{Clock, within};
 use importer::ports::queue::QueueName;
@@ -205,8 +204,8 @@ impl ObservedProcess {
     }
 
     async fn read_numbers(&self) -> Option<Snapshot> {
-        let snapshot = scrape::snapshot(&self.database, &self.queues, self.keep_fresh);
-        match within(self.clock.as_ref(), PATIENCE, snapshot).await {
+        let read = snapshot(&self.database, &self.queues, self.keep_fresh);
+        match within(self.clock.as_ref(), PATIENCE, read).await {
             Some(Ok(snapshot)) => return Some(snapshot),
             Some(Err(failure)) => {
                 tracing::warn!(%failure, "runs and queues could not be read for /metrics");
@@ -222,7 +221,7 @@ impl ObservedProcess {
             if state == SchemaState::UpToDate {
                 self.database.queue_responds().await?;
             }
-            Ok::<_, domain::failure::Failure>(state)
+            Ok::<_, Failure>(state)
         };
         match within(self.clock.as_ref(), PATIENCE, asked).await {
             Some(Ok(SchemaState::UpToDate)) => Ok(()),
@@ -236,4 +235,26 @@ impl ObservedProcess {
             None => Err("the database does not answer".to_owned()),
         }
     }
+}
+
+/// One connection after the other: a scrape must not take those that imports need.
+async fn snapshot(
+    database: &Database,
+    queues: &Queues,
+    keep_fresh: Option<Duration>,
+) -> Result<Snapshot, Failure> {
+    let states = database.run_states().await?;
+    let freshness = database.freshness(keep_fresh).await?;
+    let mut snapshot = Snapshot {
+        runs: states.counts,
+        idle: states.idle,
+        shop_age: freshness.oldest,
+        shops_due: freshness.due,
+        queues: Vec::with_capacity(QueueName::ALL.len()),
+    };
+    for name in QueueName::ALL {
+        let depth = queues.of(name).depth().await?;
+        snapshot.queues.push((name, depth));
+    }
+    Ok(snapshot)
 }

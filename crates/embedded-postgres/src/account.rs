@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use crate::children;
 use crate::error::Error;
 use crate::owner::{Owner, user};
-use crate::places::Places;
+use crate::paths::ClusterPaths;
 use crate::programs::Programs;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,28 +26,28 @@ pub(crate) enum Account {
 
 impl Account {
     /// An existing data directory stays with its owner.
-    pub(crate) fn of_existing(programs: &Programs, places: &Places) -> Result<Self, Error> {
+    pub(crate) fn of_existing(programs: &Programs, paths: &ClusterPaths) -> Result<Self, Error> {
         if Owner::ourselves().uid != 0 {
             return Ok(Account::Ourselves);
         }
-        let owner = Owner::of(&places.data_dir)?;
+        let owner = Owner::of(&paths.data_dir)?;
         let candidate = match owner.uid {
             0 => Self::namespace(),
             _ => Some(Account::User(owner)),
         };
         candidate
-            .filter(|account| account.can_run(programs, places))
+            .filter(|account| account.can_run(programs, paths))
             .ok_or_else(|| Error::NoAccount {
                 reason: format!(
                     "user {}, who owns {}, cannot run {}",
                     owner.uid,
-                    places.data_dir.display(),
+                    paths.data_dir.display(),
                     programs.program("postgres").display()
                 ),
             })
     }
 
-    pub(crate) fn for_new(programs: &Programs, places: &Places) -> Result<Self, Error> {
+    pub(crate) fn for_new(programs: &Programs, paths: &ClusterPaths) -> Result<Self, Error> {
         if Owner::ourselves().uid != 0 {
             return Ok(Account::Ourselves);
         }
@@ -55,12 +55,12 @@ impl Account {
         [named("postgres"), Self::namespace(), named("nobody")]
             .into_iter()
             .flatten()
-            .find(|account| account.can_run(programs, places))
+            .find(|account| account.can_run(programs, paths))
             .ok_or_else(|| Error::NoAccount {
                 reason: format!(
                     "neither the user \"postgres\" nor a user namespace nor the user \"nobody\" can reach both {} and {}",
                     programs.program("postgres").display(),
-                    places.parent.display()
+                    paths.parent.display()
                 ),
             })
     }
@@ -75,11 +75,11 @@ impl Account {
     /// Tried rather than computed from permission bits, which know nothing of
     /// access lists, missing libraries and kernels that forbid namespaces. The
     /// folder is entered after the user was changed, so that it is tested too.
-    fn can_run(&self, programs: &Programs, places: &Places) -> bool {
+    fn can_run(&self, programs: &Programs, paths: &ClusterPaths) -> bool {
         let attempt = self
             .command(&programs.program("postgres"))
             .arg("--version")
-            .current_dir(&places.parent)
+            .current_dir(&paths.parent)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status();

@@ -10,7 +10,7 @@ use crate::account::Account;
 use crate::error::Error;
 use crate::log::Log;
 use crate::owner::Owner;
-use crate::places::Places;
+use crate::paths::ClusterPaths;
 use crate::programs::Programs;
 use crate::settings::{Durability, Settings};
 
@@ -33,13 +33,13 @@ pub fn made_by(data_dir: &Path) -> Result<Option<u32>, Error> {
 
 /// Refuses what PostgreSQL would refuse with a riddle in its log: the data of
 /// another user or of another major version.
-pub(crate) fn check(places: &Places, programs: &Programs) -> Result<(), Error> {
-    if places.data_dir.exists() {
-        Owner::of(&places.data_dir)?.must_be_ours(&places.data_dir)?;
+pub(crate) fn check(paths: &ClusterPaths, programs: &Programs) -> Result<(), Error> {
+    if paths.data_dir.exists() {
+        Owner::of(&paths.data_dir)?.must_be_ours(&paths.data_dir)?;
     }
-    match made_by(&places.data_dir)? {
+    match made_by(&paths.data_dir)? {
         Some(made_by) if made_by != programs.major => Err(Error::OtherMajor {
-            data_dir: places.data_dir.clone(),
+            data_dir: paths.data_dir.clone(),
             made_by,
             offered: programs.major,
         }),
@@ -48,31 +48,31 @@ pub(crate) fn check(places: &Places, programs: &Programs) -> Result<(), Error> {
 }
 
 /// Makes the cluster unless there is one; answers under which account it runs.
-pub(crate) fn ensure(settings: &Settings, places: &Places) -> Result<Account, Error> {
-    if made_by(&places.data_dir)?.is_some() {
-        return Account::of_existing(&settings.programs, places);
+pub(crate) fn ensure(settings: &Settings, paths: &ClusterPaths) -> Result<Account, Error> {
+    if made_by(&paths.data_dir)?.is_some() {
+        return Account::of_existing(&settings.programs, paths);
     }
-    let account = Account::for_new(&settings.programs, places)?;
+    let account = Account::for_new(&settings.programs, paths)?;
     tracing::info!(
-        data_dir = %places.data_dir.display(),
+        data_dir = %paths.data_dir.display(),
         version = settings.programs.version,
         "making a new PostgreSQL database cluster"
     );
-    remove(&places.unfinished)?;
+    remove(&paths.unfinished)?;
     fs::DirBuilder::new()
         .mode(0o700)
-        .create(&places.unfinished)
-        .map_err(Error::io("creating the folder", &places.unfinished))?;
-    account.give(&places.unfinished)?;
-    initdb(settings, places, &account)?;
+        .create(&paths.unfinished)
+        .map_err(Error::io("creating the folder", &paths.unfinished))?;
+    account.give(&paths.unfinished)?;
+    initdb(settings, paths, &account)?;
     // Under its final name the cluster is complete: a half-made one, left by a
-    // process that was killed, keeps the other name and is made anew.
-    fs::rename(&places.unfinished, &places.data_dir)
-        .map_err(Error::io("moving the new cluster to", &places.data_dir))?;
+    // process that was killed, keeps the other name and is made again.
+    fs::rename(&paths.unfinished, &paths.data_dir)
+        .map_err(Error::io("moving the new cluster to", &paths.data_dir))?;
     if settings.durability == Durability::Durable {
-        fs::File::open(&places.parent)
+        fs::File::open(&paths.parent)
             .and_then(|folder| folder.sync_all())
-            .map_err(Error::io("writing to disk", &places.parent))?;
+            .map_err(Error::io("writing to disk", &paths.parent))?;
     }
     Ok(account)
 }
@@ -80,26 +80,26 @@ pub(crate) fn ensure(settings: &Settings, places: &Places) -> Result<Account, Er
 /// The locale C with UTF-8 exists on every machine and sorts by code point, so
 /// a database sorts the same wherever it was made, and no update of the system
 /// library silently breaks an index.
-fn initdb(settings: &Settings, places: &Places, account: &Account) -> Result<(), Error> {
+fn initdb(settings: &Settings, paths: &ClusterPaths, account: &Account) -> Result<(), Error> {
     let program = settings.programs.program("initdb");
     let mut command = account.command(&program);
     command
         .arg("--pgdata")
-        .arg(&places.unfinished)
+        .arg(&paths.unfinished)
         .args(["--username=postgres", "--auth=trust"])
         .args(["--encoding=UTF8", "--locale=C"])
         .stdout(Stdio::null());
     if settings.durability == Durability::Throwaway {
         command.arg("--no-sync");
     }
-    let log = Log::open(places)?;
+    let log = Log::open(paths)?;
     let status = command
         .stderr(log.writer()?)
         .status()
         .map_err(Error::io("running", &program))?;
     match status.success() {
         true => Ok(()),
-        false => Err(log.blame("initdb", places)),
+        false => Err(log.error_with_log_tail("initdb", paths)),
     }
 }
 

@@ -12,38 +12,38 @@ use std::thread;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::places::Places;
+use crate::paths::ClusterPaths;
 
 /// A first start takes seconds, a recovery may take minutes.
-const TURN_PATIENCE: Duration = Duration::from_secs(330);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(330);
 
 /// While it lives, nobody else starts or stops the server.
 #[derive(Debug)]
-pub(crate) struct Turn {
-    _start_lock: File,
+pub(crate) struct ExclusiveLock {
+    _file: File,
 }
 
 /// Waits until nobody else starts or stops this server.
-pub(crate) fn take_turn(places: &Places) -> Result<Turn, Error> {
+pub(crate) fn lock_exclusive(paths: &ClusterPaths) -> Result<ExclusiveLock, Error> {
     loop {
-        fs::create_dir_all(&places.parent)
-            .map_err(Error::io("creating the folder", &places.parent))?;
-        let file = open(&places.start_lock)?;
-        wait_to_lock(&file, places)?;
-        // Whoever held the lock before may have removed the whole cluster; then
+        fs::create_dir_all(&paths.parent)
+            .map_err(Error::io("creating the folder", &paths.parent))?;
+        let file = open(&paths.start_lock)?;
+        wait_to_lock(&file, paths)?;
+        // The process that held the lock before may have removed the whole cluster; then
         // this lock is on a file that later starters will never see.
-        if is_still_at(&file, &places.start_lock) {
-            return Ok(Turn { _start_lock: file });
+        if is_still_at(&file, &paths.start_lock) {
+            return Ok(ExclusiveLock { _file: file });
         }
     }
 }
 
 /// Counts this process among the users. Does not wait: the exclusive lock is
-/// tried only by those who hold the turn, or for an instant by the watchdog.
-pub(crate) fn join(places: &Places) -> Result<File, Error> {
-    let file = open(&places.users_lock)?;
+/// tried only under the other lock, or for an instant by the watchdog.
+pub(crate) fn join(paths: &ClusterPaths) -> Result<File, Error> {
+    let file = open(&paths.users_lock)?;
     file.lock_shared()
-        .map_err(Error::io("locking", &places.users_lock))?;
+        .map_err(Error::io("locking", &paths.users_lock))?;
     Ok(file)
 }
 
@@ -52,8 +52,8 @@ pub(crate) fn join(places: &Places) -> Result<File, Error> {
 ///
 /// A lock file that somebody has replaced says nothing about those who came
 /// afterwards, so then we are not the last.
-pub(crate) fn was_the_last(users: &File, places: &Places) -> Result<bool, Error> {
-    let path = &places.users_lock;
+pub(crate) fn leave_was_last(users: &File, paths: &ClusterPaths) -> Result<bool, Error> {
+    let path = &paths.users_lock;
     users.unlock().map_err(Error::io("unlocking", path))?;
     let replaced = path.exists() && !is_still_at(users, path);
     Ok(!replaced && try_lock(users, path)?)
@@ -81,17 +81,17 @@ pub(crate) fn try_lock(file: &File, path: &Path) -> Result<bool, Error> {
     }
 }
 
-fn wait_to_lock(file: &File, places: &Places) -> Result<(), Error> {
-    if try_lock(file, &places.start_lock)? {
+fn wait_to_lock(file: &File, paths: &ClusterPaths) -> Result<(), Error> {
+    if try_lock(file, &paths.start_lock)? {
         return Ok(());
     }
-    tracing::debug!(data_dir = %places.data_dir.display(), "another process starts or stops this PostgreSQL, waiting");
-    wait_for(TURN_PATIENCE, || {
-        Ok(try_lock(file, &places.start_lock)?.then_some(()))
+    tracing::debug!(data_dir = %paths.data_dir.display(), "another process starts or stops this PostgreSQL, waiting");
+    wait_for(LOCK_TIMEOUT, || {
+        Ok(try_lock(file, &paths.start_lock)?.then_some(()))
     })?
     .ok_or_else(|| Error::TookTooLong {
-        doing: format!("waiting for the lock {}", places.start_lock.display()),
-        seconds: TURN_PATIENCE.as_secs(),
+        doing: format!("waiting for the lock {}", paths.start_lock.display()),
+        seconds: LOCK_TIMEOUT.as_secs(),
         advice: "another process has been starting or stopping this PostgreSQL all the while; end that process".to_owned(),
     })
 }
@@ -108,18 +108,17 @@ fn is_still_at(file: &File, path: &Path) -> bool {
 /// conclude that the server was too slow, and no clock has to be passed in.
 const NAP: Duration = Duration::from_millis(5);
 
-/// Asks again and again until there is an answer; `None` means that patience
-/// ran out first.
+/// Checks again and again until there is a result; `None` after the timeout.
 pub(crate) fn wait_for<T>(
-    patience: Duration,
-    mut ask: impl FnMut() -> Result<Option<T>, Error>,
+    timeout: Duration,
+    mut check: impl FnMut() -> Result<Option<T>, Error>,
 ) -> Result<Option<T>, Error> {
-    let naps = patience.as_millis() / NAP.as_millis();
+    let naps = timeout.as_millis() / NAP.as_millis();
     for _ in 0..naps {
-        if let Some(answer) = ask()? {
+        if let Some(answer) = check()? {
             return Ok(Some(answer));
         }
         thread::sleep(NAP);
     }
-    ask()
+    check()
 }

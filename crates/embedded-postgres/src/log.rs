@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use crate::error::Error;
-use crate::places::Places;
+use crate::paths::ClusterPaths;
 
 const ROTATE_AT_BYTES: u64 = 10 * 1024 * 1024;
 const TAIL_LINES: usize = 12;
@@ -20,11 +20,11 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// A log grown large is set aside, and the one set aside before is dropped.
-    pub(crate) fn open(places: &Places) -> Result<Self, Error> {
-        if fs::metadata(&places.log).is_ok_and(|found| found.len() > ROTATE_AT_BYTES) {
-            let aside = places.log.with_extension("log.old");
-            fs::rename(&places.log, aside).map_err(Error::io("setting aside", &places.log))?;
+    /// A log grown large is renamed, in place of the one that was renamed before.
+    pub(crate) fn open(paths: &ClusterPaths) -> Result<Self, Error> {
+        if fs::metadata(&paths.log).is_ok_and(|found| found.len() > ROTATE_AT_BYTES) {
+            let renamed = paths.log.with_extension("log.old");
+            fs::rename(&paths.log, renamed).map_err(Error::io("renaming", &paths.log))?;
         }
         let file = OpenOptions::new()
             .read(true)
@@ -32,14 +32,14 @@ impl Log {
             .create(true)
             .mode(0o600)
             .custom_flags(libc::O_NOFOLLOW)
-            .open(&places.log)
-            .map_err(Error::io("opening the log", &places.log))?;
+            .open(&paths.log)
+            .map_err(Error::io("opening the log", &paths.log))?;
         let begin = file
             .metadata()
-            .map_err(Error::io("looking at", &places.log))?
+            .map_err(Error::io("looking at", &paths.log))?
             .len();
         Ok(Self {
-            path: places.log.clone(),
+            path: paths.log.clone(),
             file,
             begin,
         })
@@ -54,10 +54,10 @@ impl Log {
     }
 
     /// An error that carries the last lines of this run.
-    pub(crate) fn blame(&self, program: &'static str, places: &Places) -> Error {
+    pub(crate) fn error_with_log_tail(&self, program: &'static str, paths: &ClusterPaths) -> Error {
         Error::ProgramFailed {
             program,
-            data_dir: places.data_dir.clone(),
+            data_dir: paths.data_dir.clone(),
             log: self.path.clone(),
             tail: self.tail(),
         }

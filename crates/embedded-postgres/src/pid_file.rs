@@ -74,15 +74,15 @@ fn parse(text: &str) -> Option<PidFile> {
 /// number of a dead server does not. A zombie works nowhere.
 #[cfg(target_os = "linux")]
 pub(crate) fn is_alive(pid: Pid, data_dir: &Path) -> bool {
-    let workplace = match fs::read_link(format!("/proc/{pid}/cwd")) {
-        Ok(workplace) => workplace,
+    let folder = match fs::read_link(format!("/proc/{pid}/cwd")) {
+        Ok(folder) => folder,
         // Root in a container may often not look into processes of other users.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => return is_a_postgres(pid),
         Err(_) => return false,
     };
     let mut removed = data_dir.as_os_str().to_owned();
     removed.push(" (deleted)");
-    workplace == data_dir || workplace.as_os_str() == removed
+    folder == data_dir || folder.as_os_str() == removed
 }
 
 /// Alive and called so, as everybody may see.

@@ -11,30 +11,30 @@ use crate::account::Account;
 use crate::error::Error;
 use crate::locks::wait_for;
 use crate::log::Log;
+use crate::paths::ClusterPaths;
 use crate::pid_file::{self, Pid, is_alive};
-use crate::places::Places;
 use crate::settings::Settings;
 
 /// Recovery after a crash replays what was written since the last checkpoint.
-const START_PATIENCE: Duration = Duration::from_secs(300);
-const FAST_STOP_PATIENCE: Duration = Duration::from_secs(60);
-const IMMEDIATE_STOP_PATIENCE: Duration = Duration::from_secs(10);
+const START_TIMEOUT: Duration = Duration::from_secs(300);
+const FAST_STOP_TIMEOUT: Duration = Duration::from_secs(60);
+const IMMEDIATE_STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// The children of a server that was killed notice it within moments, and as
 /// long as one lives PostgreSQL refuses to start a second server.
-const ORPHANS_PATIENCE_SECONDS: u32 = 20;
+const ORPHANS_TIMEOUT_SECONDS: u32 = 20;
 
 /// The live server of this data directory, once it takes connections.
-pub(crate) fn find(places: &Places) -> Result<Option<Pid>, Error> {
-    let found = wait_for(START_PATIENCE, || match pid_file::read(&places.data_dir)? {
-        Some(file) if is_alive(file.pid, &places.data_dir) => {
+pub(crate) fn find(paths: &ClusterPaths) -> Result<Option<Pid>, Error> {
+    let found = wait_for(START_TIMEOUT, || match pid_file::read(&paths.data_dir)? {
+        Some(file) if is_alive(file.pid, &paths.data_dir) => {
             Ok(file.ready.then_some(Some(file.pid)))
         }
         _ => Ok(Some(None)),
     })?;
-    let Some(pid) = found.ok_or_else(|| too_slow("the running PostgreSQL", places))? else {
+    let Some(pid) = found.ok_or_else(|| too_slow("the running PostgreSQL", paths))? else {
         return Ok(None);
     };
-    match UnixStream::connect(places.socket()) {
+    match UnixStream::connect(paths.socket()) {
         Err(error)
             if matches!(
                 error.kind(),
@@ -43,8 +43,8 @@ pub(crate) fn find(places: &Places) -> Result<Option<Pid>, Error> {
         {
             Err(Error::Unreachable {
                 pid,
-                data_dir: places.data_dir.clone(),
-                socket_dir: places.socket_dir.clone(),
+                data_dir: paths.data_dir.clone(),
+                socket_dir: paths.socket_dir.clone(),
             })
         }
         _ => Ok(Some(pid)),
@@ -54,11 +54,11 @@ pub(crate) fn find(places: &Places) -> Result<Option<Pid>, Error> {
 /// Starts the server and waits until it takes connections.
 pub(crate) fn launch(
     settings: &Settings,
-    places: &Places,
+    paths: &ClusterPaths,
     account: &Account,
 ) -> Result<Pid, Error> {
-    for _ in 0..ORPHANS_PATIENCE_SECONDS * 5 {
-        match launch_once(settings, places, account) {
+    for _ in 0..ORPHANS_TIMEOUT_SECONDS * 5 {
+        match launch_once(settings, paths, account) {
             Err(Error::ProgramFailed { tail, .. }) if tail.contains("is still in use") => {
                 tracing::debug!("processes of the crashed PostgreSQL are still ending");
                 thread::sleep(Duration::from_millis(200));
@@ -66,35 +66,35 @@ pub(crate) fn launch(
             outcome => return outcome,
         }
     }
-    launch_once(settings, places, account)
+    launch_once(settings, paths, account)
 }
 
-fn launch_once(settings: &Settings, places: &Places, account: &Account) -> Result<Pid, Error> {
-    pid_file::remove_if_stale(&places.data_dir)?;
-    let log = Log::open(places)?;
-    let mut child = spawn(settings, places, account, &log)?;
+fn launch_once(settings: &Settings, paths: &ClusterPaths, account: &Account) -> Result<Pid, Error> {
+    pid_file::remove_if_stale(&paths.data_dir)?;
+    let log = Log::open(paths)?;
+    let mut child = spawn(settings, paths, account, &log)?;
     let pid = child.id() as Pid;
-    let started = wait_for(START_PATIENCE, || {
+    let started = wait_for(START_TIMEOUT, || {
         let ended = child
             .try_wait()
-            .map_err(Error::io("waiting for", &places.data_dir))?;
+            .map_err(Error::io("waiting for", &paths.data_dir))?;
         if ended.is_some() {
-            return Err(log.blame("postgres", places));
+            return Err(log.error_with_log_tail("postgres", paths));
         }
-        let file = pid_file::read(&places.data_dir)?;
+        let file = pid_file::read(&paths.data_dir)?;
         Ok(file.filter(|file| file.pid == pid && file.ready))
     })?;
-    bury_when_dead(child);
+    reap_in_background(child);
     if started.is_none() {
-        stop(pid, &places.data_dir)?;
-        return Err(too_slow("the new PostgreSQL", places));
+        stop(pid, &paths.data_dir)?;
+        return Err(too_slow("the new PostgreSQL", paths));
     }
     Ok(pid)
 }
 
 fn spawn(
     settings: &Settings,
-    places: &Places,
+    paths: &ClusterPaths,
     account: &Account,
     log: &Log,
 ) -> Result<Child, Error> {
@@ -104,15 +104,15 @@ fn spawn(
     let mut command = account.command(&program);
     command
         .arg("-D")
-        .arg(&places.data_dir)
+        .arg(&paths.data_dir)
         .arg("-k")
-        .arg(&places.socket_dir)
+        .arg(&paths.socket_dir)
         .args(settings.as_arguments())
         .stdout(Stdio::null())
         .stderr(log.writer()?);
     // Its own session: Ctrl-C in our terminal must reach us and not the server,
     // which other processes may be using and which we still need to finish. And
-    // nothing of what we have inherited: the server outlives us, and whoever waits
+    // nothing of what we have inherited: the server outlives us, and who waits
     // for the end of a pipe or a lock of ours would wait for the server's.
     // SAFETY: system calls that take no pointers, as is allowed before exec.
     unsafe {
@@ -128,14 +128,14 @@ fn spawn(
     command.spawn().map_err(Error::io("running", &program))
 }
 
-/// Another process may stop the server that we started; without somebody who
-/// waits for it, it would remain in the process table as long as we live.
-fn bury_when_dead(mut child: Child) {
-    let name = "postgres-burial".to_owned();
-    let burial = thread::Builder::new()
+/// Another process may stop the server that we started; if no thread waited
+/// for it, it would remain in the process table as long as we live.
+fn reap_in_background(mut child: Child) {
+    let name = "postgres-reaper".to_owned();
+    let reaper = thread::Builder::new()
         .name(name)
         .spawn(move || child.wait());
-    if let Err(error) = burial {
+    if let Err(error) = reaper {
         tracing::debug!(%error, "no thread to wait for PostgreSQL's end");
     }
 }
@@ -144,16 +144,16 @@ fn bury_when_dead(mut child: Child) {
 /// the next start. Knows no signal that would leave its children behind.
 pub(crate) fn stop(pid: Pid, data_dir: &Path) -> Result<(), Error> {
     let ways = [
-        (libc::SIGINT, FAST_STOP_PATIENCE),
-        (libc::SIGQUIT, IMMEDIATE_STOP_PATIENCE),
+        (libc::SIGINT, FAST_STOP_TIMEOUT),
+        (libc::SIGQUIT, IMMEDIATE_STOP_TIMEOUT),
     ];
-    for (signal, patience) in ways {
+    for (signal, timeout) in ways {
         if !is_alive(pid, data_dir) {
             return Ok(());
         }
         // SAFETY: takes no pointers; the process was just seen to be the server.
         unsafe { libc::kill(pid, signal) };
-        if wait_for(patience, || Ok((!is_alive(pid, data_dir)).then_some(())))?.is_some() {
+        if wait_for(timeout, || Ok((!is_alive(pid, data_dir)).then_some(())))?.is_some() {
             return Ok(());
         }
     }
@@ -162,18 +162,18 @@ pub(crate) fn stop(pid: Pid, data_dir: &Path) -> Result<(), Error> {
             "stopping PostgreSQL (process {pid}) on {}",
             data_dir.display()
         ),
-        seconds: (FAST_STOP_PATIENCE + IMMEDIATE_STOP_PATIENCE).as_secs(),
+        seconds: (FAST_STOP_TIMEOUT + IMMEDIATE_STOP_TIMEOUT).as_secs(),
         advice: "look into its log and end the process by hand".to_owned(),
     })
 }
 
-fn too_slow(who: &str, places: &Places) -> Error {
+fn too_slow(who: &str, paths: &ClusterPaths) -> Error {
     Error::TookTooLong {
         doing: format!(
             "waiting until {who} on {} takes connections",
-            places.data_dir.display()
+            paths.data_dir.display()
         ),
-        seconds: START_PATIENCE.as_secs(),
-        advice: format!("look into {}", places.log.display()),
+        seconds: START_TIMEOUT.as_secs(),
+        advice: format!("look into {}", paths.log.display()),
     }
 }

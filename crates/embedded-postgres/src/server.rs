@@ -1,23 +1,23 @@
-//! A user's hold on a running server.
+//! A user of a running server.
 
 use std::fs::File;
 use std::path::Path;
 
 use crate::error::Error;
 use crate::locks;
-use crate::opening::{Leftovers, Opened, open};
+use crate::opening::{Opened, StaleCluster, open};
+use crate::paths::ClusterPaths;
 use crate::pid_file::{self, Pid};
-use crate::places::Places;
 use crate::postmaster;
 use crate::settings::{Lifetime, Settings};
 use crate::socket_dir;
-use crate::watchdog::Afterwards;
+use crate::watchdog::CleanUp;
 
 /// As long as it lives, no other user's leaving stops the server. Dropping it
 /// is leaving.
 #[derive(Debug)]
 pub struct Server {
-    places: Places,
+    paths: ClusterPaths,
     lifetime: Lifetime,
     /// Taken when we leave.
     users: Option<File>,
@@ -27,7 +27,7 @@ pub struct Server {
 
 /// What our leaving meant for the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Departure {
+pub enum LeaveOutcome {
     Stopped,
     /// Others use it.
     StillInUse,
@@ -39,13 +39,13 @@ impl Server {
     /// Attaches to the server of this data directory, or starts it, or makes it
     /// first. Blocks until it takes connections.
     pub fn start(settings: Settings) -> Result<Self, Error> {
-        let opened = open(&settings, Leftovers::Keep, Afterwards::KeepFiles)?;
+        let opened = open(&settings, StaleCluster::Keep, CleanUp::KeepFiles)?;
         Ok(Self::holding(opened, settings.lifetime))
     }
 
     pub(crate) fn holding(opened: Opened, lifetime: Lifetime) -> Self {
         Self {
-            places: opened.places,
+            paths: opened.paths,
             lifetime,
             users: Some(opened.users),
             pid: opened.pid,
@@ -59,20 +59,20 @@ impl Server {
         format!(
             "postgres://postgres@localhost:5432/{}?host={}",
             percent_encoded(database),
-            self.places.socket_dir.display()
+            self.paths.socket_dir.display()
         )
     }
 
     pub fn socket_dir(&self) -> &Path {
-        &self.places.socket_dir
+        &self.paths.socket_dir
     }
 
     pub fn data_dir(&self) -> &Path {
-        &self.places.data_dir
+        &self.paths.data_dir
     }
 
     pub fn log_file(&self) -> &Path {
-        &self.places.log
+        &self.paths.log
     }
 
     /// Whether the server was running before us.
@@ -87,47 +87,47 @@ impl Server {
 
     /// Leaves, and stops the server if our lifetime says so and nobody else
     /// uses it. Dropping does the same but can only log what went wrong.
-    pub fn leave(mut self) -> Result<Departure, Error> {
+    pub fn leave(mut self) -> Result<LeaveOutcome, Error> {
         self.leave_once()
     }
 
-    /// Stops the server now, whoever uses it.
+    /// Stops the server now, also while others use it.
     pub fn stop(mut self) -> Result<(), Error> {
-        let _turn = self.turn()?;
+        let _lock = self.lock_exclusive()?;
         self.users = None;
-        self.stop_in_turn()
+        self.stop_exclusively()
     }
 
-    fn leave_once(&mut self) -> Result<Departure, Error> {
+    fn leave_once(&mut self) -> Result<LeaveOutcome, Error> {
         let Some(users) = self.users.take() else {
-            return Ok(Departure::LeftRunning);
+            return Ok(LeaveOutcome::LeftRunning);
         };
         match self.lifetime {
-            Lifetime::Outlive | Lifetime::StopWhenIdle(_) => return Ok(Departure::LeftRunning),
+            Lifetime::Outlive | Lifetime::StopWhenIdle(_) => return Ok(LeaveOutcome::LeftRunning),
             Lifetime::ShutDownWithUs => {}
         }
-        let _turn = self.turn()?;
-        if !locks::was_the_last(&users, &self.places)? {
-            return Ok(Departure::StillInUse);
+        let _lock = self.lock_exclusive()?;
+        if !locks::leave_was_last(&users, &self.paths)? {
+            return Ok(LeaveOutcome::StillInUse);
         }
-        self.stop_in_turn()?;
-        Ok(Departure::Stopped)
+        self.stop_exclusively()?;
+        Ok(LeaveOutcome::Stopped)
     }
 
-    /// Nothing to agree about once somebody has removed the files under us, and
-    /// taking the turn would make new ones.
-    fn turn(&self) -> Result<Option<locks::Turn>, Error> {
-        match self.places.start_lock.exists() {
-            true => locks::take_turn(&self.places).map(Some),
+    /// Nothing to agree about once the files are gone from under us, and
+    /// locking would make new ones.
+    fn lock_exclusive(&self) -> Result<Option<locks::ExclusiveLock>, Error> {
+        match self.paths.start_lock.exists() {
+            true => locks::lock_exclusive(&self.paths).map(Some),
             false => Ok(None),
         }
     }
 
     /// After a crash somebody else may have started a successor.
-    fn stop_in_turn(&self) -> Result<(), Error> {
-        let pid = pid_file::current_pid(&self.places.data_dir)?.unwrap_or(self.pid);
-        postmaster::stop(pid, &self.places.data_dir)?;
-        socket_dir::remove(&self.places);
+    fn stop_exclusively(&self) -> Result<(), Error> {
+        let pid = pid_file::current_pid(&self.paths.data_dir)?.unwrap_or(self.pid);
+        postmaster::stop(pid, &self.paths.data_dir)?;
+        socket_dir::remove(&self.paths);
         Ok(())
     }
 }
@@ -137,7 +137,7 @@ impl Drop for Server {
         if let Err(error) = self.leave_once() {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                data_dir = %self.places.data_dir.display(),
+                data_dir = %self.paths.data_dir.display(),
                 "PostgreSQL could not be left in order"
             );
         }

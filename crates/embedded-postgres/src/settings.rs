@@ -72,14 +72,14 @@ impl Settings {
             ("logging_collector", "off"),
             ("log_checkpoints", "off"),
         ];
-        let careless = [
+        let throwaway = [
             ("fsync", "off"),
             ("synchronous_commit", "off"),
             ("full_page_writes", "off"),
         ];
         let durability: &[(&str, &str)] = match self.durability {
             Durability::Durable => &[],
-            Durability::Throwaway => &careless,
+            Durability::Throwaway => &throwaway,
         };
         fixed
             .iter()

@@ -6,12 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::opening::{Leftovers, open};
+use crate::opening::{StaleCluster, open};
 use crate::owner::Owner;
 use crate::programs::{Search, Wanted, find_programs};
 use crate::server::Server;
 use crate::settings::{Durability, Lifetime, Settings};
-use crate::watchdog::Afterwards;
+use crate::watchdog::CleanUp;
 
 /// Longer than the pause in which somebody reads a failure, fixes a line and
 /// runs the tests again; short enough to be gone after lunch.
@@ -52,8 +52,8 @@ impl Server {
         // damaged, and making a new one takes a second.
         let opened = open(
             &settings,
-            Leftovers::Discard,
-            Afterwards::RemoveParentFolder,
+            StaleCluster::Discard,
+            CleanUp::RemoveParentFolder,
         )?;
         Ok(Self::holding(opened, settings.lifetime))
     }

@@ -1,6 +1,6 @@
 //! The folder of the socket, which is the server's only door.
 //!
-//! The server trusts whoever reaches the socket; that is safe only because the
+//! The server trusts every client that reaches the socket; that is safe only because the
 //! folder around it can be entered by nobody but its owner (and root). So the
 //! folder is looked at before every start and every attach.
 
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::owner::Owner;
-use crate::places::Places;
+use crate::paths::ClusterPaths;
 
 /// The names of the socket and of its folder take 45 bytes more, and a path may have 103.
 const MAX_BYTES: usize = 48;
@@ -19,7 +19,7 @@ const MAX_BYTES: usize = 48;
 /// In `/tmp` anybody may have the name before us, and keep us from starting.
 ///
 /// Root's server runs as another user, who has to pass through the folder.
-pub(crate) fn choose(candidates: &[PathBuf], places: &Places) -> PathBuf {
+pub(crate) fn choose(candidates: &[PathBuf], paths: &ClusterPaths) -> PathBuf {
     let us = Owner::ourselves();
     let serves = |candidate: &&PathBuf| {
         let Ok(found) = fs::metadata(candidate) else {
@@ -32,12 +32,12 @@ pub(crate) fn choose(candidates: &[PathBuf], places: &Places) -> PathBuf {
             && found.is_dir()
             && is_ours_alone
             && is_passable
-            && takes(&candidate.join(places.socket_dir_name()))
+            && takes(&candidate.join(paths.socket_dir_name()))
     };
     let best = candidates.iter().find(serves);
     best.map_or_else(
-        || places.socket_dir.clone(),
-        |folder| folder.join(places.socket_dir_name()),
+        || paths.socket_dir.clone(),
+        |folder| folder.join(paths.socket_dir_name()),
     )
 }
 
@@ -77,11 +77,11 @@ pub(crate) fn prepare(folder: &Path, owner: Owner) -> Result<(), Error> {
 /// After the server has ended. An orderly end leaves the folder empty, a crash
 /// does not. What cannot be removed is in nobody's way: the next start of the
 /// same cluster uses it again.
-pub(crate) fn remove(places: &Places) {
-    for file in [places.socket(), places.socket_lock()] {
+pub(crate) fn remove(paths: &ClusterPaths) {
+    for file in [paths.socket(), paths.socket_lock()] {
         let _ = fs::remove_file(file);
     }
-    let _ = fs::remove_dir(&places.socket_dir);
+    let _ = fs::remove_dir(&paths.socket_dir);
 }
 
 #[cfg(test)]
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_folder_of_ours_comes_before_the_one_for_temporary_files() {
         let place = tempfile::tempdir_in("/tmp").unwrap();
-        let places = Places::of(&place.path().join("db")).unwrap();
+        let paths = ClusterPaths::of(&place.path().join("db")).unwrap();
         let folder = |name: &str, mode| {
             let folder = place.path().join(name);
             fs::create_dir(&folder).unwrap();
@@ -105,7 +105,7 @@ mod tests {
         let (good, open) = (folder("good", 0o755), folder("open", 0o777));
         let closed = folder("closed", 0o700);
         let deep = folder(&"x".repeat(60), 0o755);
-        let name = places.socket_dir_name();
+        let name = paths.socket_dir_name();
         let unfit = [
             PathBuf::from("relative"),
             // Root's, and closed to root.
@@ -114,15 +114,15 @@ mod tests {
             open,
             deep,
         ];
-        assert_eq!(choose(&unfit, &places), Path::new("/tmp").join(&name));
+        assert_eq!(choose(&unfit, &paths), Path::new("/tmp").join(&name));
         let several = [unfit.to_vec(), vec![good.clone()]].concat();
-        assert_eq!(choose(&several, &places), good.join(&name));
+        assert_eq!(choose(&several, &paths), good.join(&name));
         // Root's server has to pass through it as another user.
         let expected = match us().uid {
             0 => Path::new("/tmp").join(&name),
             _ => closed.join(&name),
         };
-        assert_eq!(choose(&[closed], &places), expected);
+        assert_eq!(choose(&[closed], &paths), expected);
     }
 
     #[test]

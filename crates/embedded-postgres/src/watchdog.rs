@@ -22,10 +22,10 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::locks;
+use crate::paths::ClusterPaths;
 use crate::pid_file::Pid;
-use crate::places::Places;
 use calls::{
-    answers, forget_the_parent, is_still_at, read_pid, rename_and_remove, sleep_a_second,
+    answers, detach_from_parent, is_still_at, read_pid, rename_and_remove, sleep_a_second,
     socket_address, try_lock, unlock, works_in,
 };
 
@@ -34,28 +34,28 @@ const IMMEDIATE_STOP_SECONDS: u32 = 5;
 
 /// What else the watchdog removes after it has stopped the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Afterwards {
+pub(crate) enum CleanUp {
     KeepFiles,
     RemoveParentFolder,
 }
 
-/// Sees to it that a watchdog runs. Called by whoever holds the turn, so that
+/// Sees to it that a watchdog runs. Called under the exclusive lock, so that
 /// there is never a second one; a watchdog that was killed is replaced.
-pub(crate) fn ensure(places: &Places, idle: Duration, afterwards: Afterwards) -> Result<(), Error> {
-    let own_lock = locks::open(&places.watchdog_lock)?;
-    if !locks::try_lock(&own_lock, &places.watchdog_lock)? {
+pub(crate) fn ensure(paths: &ClusterPaths, idle: Duration, clean_up: CleanUp) -> Result<(), Error> {
+    let own_lock = locks::open(&paths.watchdog_lock)?;
+    if !locks::try_lock(&own_lock, &paths.watchdog_lock)? {
         return Ok(());
     }
-    let watch = Watch::prepare(places, own_lock, idle, afterwards)?;
+    let watch = Watch::prepare(paths, own_lock, idle, clean_up)?;
     watch
         .detach()
-        .map_err(Error::io("starting the watchdog of", &places.data_dir))
+        .map_err(Error::io("starting the watchdog of", &paths.data_dir))
 }
 
 struct Watch {
     /// Held as long as the watchdog lives: the lock goes over with the fork.
     own_lock: File,
-    /// Opened anew: locks on the files that we hold would be our own locks.
+    /// Opened again: locks on the files that we hold would be our own locks.
     users_lock: File,
     start_lock: File,
     start_lock_path: CString,
@@ -72,41 +72,38 @@ struct Watch {
 /// cluster under the name that the next starter looks at.
 struct Removal {
     folder: CString,
-    aside: CString,
+    renamed: CString,
 }
 
 impl Watch {
     fn prepare(
-        places: &Places,
+        paths: &ClusterPaths,
         own_lock: File,
         idle: Duration,
-        afterwards: Afterwards,
+        clean_up: CleanUp,
     ) -> Result<Self, Error> {
-        let removal = match afterwards {
-            Afterwards::KeepFiles => None,
-            Afterwards::RemoveParentFolder => {
-                let mut aside = places.parent.clone().into_os_string();
-                aside.push(format!(".removed-by-{}", std::process::id()));
+        let removal = match clean_up {
+            CleanUp::KeepFiles => None,
+            CleanUp::RemoveParentFolder => {
+                let mut renamed = paths.parent.clone().into_os_string();
+                renamed.push(format!(".removed-by-{}", std::process::id()));
                 Some(Removal {
-                    folder: c_string(&places.parent)?,
-                    aside: c_string(aside.as_ref())?,
+                    folder: c_string(&paths.parent)?,
+                    renamed: c_string(renamed.as_ref())?,
                 })
             }
         };
         Ok(Self {
             own_lock,
-            users_lock: locks::open(&places.users_lock)?,
-            start_lock: locks::open(&places.start_lock)?,
-            start_lock_path: c_string(&places.start_lock)?,
+            users_lock: locks::open(&paths.users_lock)?,
+            start_lock: locks::open(&paths.start_lock)?,
+            start_lock_path: c_string(&paths.start_lock)?,
             idle_seconds: idle.as_secs().try_into().unwrap_or(u32::MAX),
-            pid_file: c_string(&places.data_dir.join("postmaster.pid"))?,
-            data_dir: c_string(&places.data_dir)?,
-            socket: socket_address(&c_string(&places.socket())?),
-            socket_files: [
-                c_string(&places.socket())?,
-                c_string(&places.socket_lock())?,
-            ],
-            socket_dir: c_string(&places.socket_dir)?,
+            pid_file: c_string(&paths.data_dir.join("postmaster.pid"))?,
+            data_dir: c_string(&paths.data_dir)?,
+            socket: socket_address(&c_string(&paths.socket())?),
+            socket_files: [c_string(&paths.socket())?, c_string(&paths.socket_lock())?],
+            socket_dir: c_string(&paths.socket_dir)?,
             removal,
         })
     }
@@ -133,7 +130,7 @@ impl Watch {
     }
 
     fn watch(&self) -> ! {
-        forget_the_parent(
+        detach_from_parent(
             [&self.own_lock, &self.users_lock, &self.start_lock].map(AsRawFd::as_raw_fd),
         );
         let mut idle_seconds = 0;
@@ -158,8 +155,8 @@ impl Watch {
         unused
     }
 
-    /// Stops the server and tidies up, unless somebody came in the meantime.
-    /// Whoever comes from now on waits for the turn and then finds nothing.
+    /// Stops the server and tidies up, unless a user came in the meantime. Later
+    /// users wait for the exclusive lock and then find nothing.
     fn has_ended_it(&self) -> bool {
         if !try_lock(&self.start_lock) {
             return false;
@@ -176,7 +173,7 @@ impl Watch {
         self.stop_server();
         self.remove_socket();
         if let Some(removal) = &self.removal {
-            rename_and_remove(&removal.folder, &removal.aside);
+            rename_and_remove(&removal.folder, &removal.renamed);
         }
         true
     }

@@ -18,8 +18,8 @@
 
 mod email;
 mod log;
+mod payload;
 mod webhook;
-mod words;
 
 pub use email::{Email, EmailSettings, EmailTls, Sender};
 pub use log::Log;

@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use url::Url;
 
-use crate::words;
+use crate::payload;
 
 /// A receiver that takes longer is asked again later.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -196,7 +196,7 @@ impl Notifier for Webhook {
     }
 
     async fn deliver(&self, notice: &Notice) -> Result<(), Failure> {
-        let payload = words::notice(notice, self.audience);
+        let payload = payload::notice(notice, self.audience);
         self.post(&notice.id.to_string(), &payload).await
     }
 
@@ -206,7 +206,7 @@ impl Notifier for Webhook {
     }
 
     async fn deliver_connection_change(&self, change: &ConnectionChange) -> Result<(), Failure> {
-        let payload = words::connection_change(change);
+        let payload = payload::connection_change(change);
         self.post(&change.id.to_string(), &payload).await
     }
 }
@@ -217,7 +217,7 @@ impl Alerts for Webhook {
         // It is not tried again, so no two that are sent may be taken for one.
         let of = alert.run.map_or_else(String::new, |run| run.to_string());
         let id = format!("alert_{}_{of}_{}", alert.code, alert.at.as_nanosecond());
-        self.post(&id, &words::alert(alert)).await
+        self.post(&id, &payload::alert(alert)).await
     }
 }
 

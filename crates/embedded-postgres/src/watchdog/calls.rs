@@ -11,7 +11,7 @@ use crate::pid_file::Pid;
 /// The parent's standard streams, if kept open, would make a test runner
 /// wait for us; its locks, if kept open, would count as ours; its environment
 /// holds secrets.
-pub(super) fn forget_the_parent(kept: [RawFd; 3]) {
+pub(super) fn detach_from_parent(kept: [RawFd; 3]) {
     // SAFETY: plain system calls; no descriptor closed here is used again.
     unsafe {
         libc::chdir(c"/".as_ptr());
@@ -147,12 +147,17 @@ pub(super) fn read_pid(file: &CStr) -> Option<Pid> {
 }
 
 /// `rm` does what a loop of system calls would do, and takes our place.
-pub(super) fn rename_and_remove(folder: &CStr, aside: &CStr) {
-    let arguments = [c"rm".as_ptr(), c"-rf".as_ptr(), aside.as_ptr(), ptr::null()];
+pub(super) fn rename_and_remove(folder: &CStr, renamed: &CStr) {
+    let arguments = [
+        c"rm".as_ptr(),
+        c"-rf".as_ptr(),
+        renamed.as_ptr(),
+        ptr::null(),
+    ];
     let environment = [ptr::null()];
     // SAFETY: strings end with a zero and both arrays with a null.
     unsafe {
-        if libc::rename(folder.as_ptr(), aside.as_ptr()) == 0 {
+        if libc::rename(folder.as_ptr(), renamed.as_ptr()) == 0 {
             libc::execve(
                 c"/bin/rm".as_ptr(),
                 arguments.as_ptr(),

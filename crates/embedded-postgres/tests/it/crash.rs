@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use embedded_postgres::{Departure, Server, Settings};
+use embedded_postgres::{LeaveOutcome, Server, Settings};
 
 use crate::client::Client;
 use crate::helper::{Process, passable_folder, programs, settings};
@@ -24,8 +24,8 @@ fn a_killed_server_recovers_what_was_committed() {
     assert!(!successor.attached());
     let count = Client::connect(&successor).ask_one("select count(*) from kept");
     assert_eq!(count, "1000");
-    assert_eq!(server.leave().unwrap(), Departure::StillInUse);
-    assert_eq!(successor.leave().unwrap(), Departure::Stopped);
+    assert_eq!(server.leave().unwrap(), LeaveOutcome::StillInUse);
+    assert_eq!(successor.leave().unwrap(), LeaveOutcome::Stopped);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::fd::FromRawFd;
 use std::os::unix::fs::PermissionsExt;
 
-use embedded_postgres::{Departure, Lifetime, Server, Settings, made_by};
+use embedded_postgres::{LeaveOutcome, Lifetime, Server, Settings, made_by};
 
 use crate::client::Client;
 use crate::helper::{Holder, Process, passable_folder, programs, settings};
@@ -28,7 +28,7 @@ fn a_durable_server_is_made_used_stopped_and_found_again() {
         assert_eq!(client.ask_one(question), expected, "{question}");
     }
     client.ask("create table kept as select 'قهوة' as word");
-    assert_eq!(first.leave().unwrap(), Departure::Stopped);
+    assert_eq!(first.leave().unwrap(), LeaveOutcome::Stopped);
 
     assert_eq!(made_by(&data_dir).unwrap(), Some(programs().major));
     let second = Server::start(Settings::new(&data_dir, programs())).unwrap();
@@ -70,9 +70,9 @@ fn the_last_user_stops_it() {
     assert!(second.attached());
     assert_eq!(first.pid(), second.pid());
     let process = Process::of(&first);
-    assert_eq!(first.leave().unwrap(), Departure::StillInUse);
+    assert_eq!(first.leave().unwrap(), LeaveOutcome::StillInUse);
     assert_eq!(Client::connect(&second).ask_one("select 1"), "1");
-    assert_eq!(second.leave().unwrap(), Departure::Stopped);
+    assert_eq!(second.leave().unwrap(), LeaveOutcome::Stopped);
     process.ends();
 }
 
@@ -85,7 +85,7 @@ fn a_killed_starter_leaves_it_to_the_others() {
     assert!(server.attached());
     starter.kill();
     assert_eq!(Client::connect(&server).ask_one("select 1"), "1");
-    assert_eq!(server.leave().unwrap(), Departure::Stopped);
+    assert_eq!(server.leave().unwrap(), LeaveOutcome::Stopped);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_killed_last_user_leaves_it_to_the_next() {
     let next = Server::start(settings(&data_dir)).unwrap();
     assert!(next.attached());
     assert_eq!(next.pid(), left.pid());
-    assert_eq!(next.leave().unwrap(), Departure::Stopped);
+    assert_eq!(next.leave().unwrap(), LeaveOutcome::Stopped);
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn starters_at_the_same_moment_yield_one_server() {
     }
     assert_eq!(
         Server::start(settings(&data_dir)).unwrap().leave().unwrap(),
-        Departure::Stopped
+        LeaveOutcome::Stopped
     );
 }
 
@@ -134,7 +134,7 @@ fn an_outliving_server_is_stopped_by_name() {
     };
     let server = Server::start(outliving.clone()).unwrap();
     let process = Process::of(&server);
-    assert_eq!(server.leave().unwrap(), Departure::LeftRunning);
+    assert_eq!(server.leave().unwrap(), LeaveOutcome::LeftRunning);
     let again = Server::start(outliving).unwrap();
     assert!(again.attached());
     again.stop().unwrap();

@@ -11,7 +11,7 @@ use crate::error::Error;
 /// `db.users.lock`, `db.watchdog.lock` and, until `initdb` has finished,
 /// `db.new`. Nothing of ours is put into the data directory itself.
 #[derive(Clone, Debug)]
-pub(crate) struct Places {
+pub(crate) struct ClusterPaths {
     pub(crate) data_dir: PathBuf,
     pub(crate) parent: PathBuf,
     pub(crate) unfinished: PathBuf,
@@ -23,7 +23,7 @@ pub(crate) struct Places {
     pub(crate) socket_dir: PathBuf,
 }
 
-impl Places {
+impl ClusterPaths {
     /// Creates the parent folder if need be: two spellings of one path must
     /// give the same places, and only an existing folder has one true name.
     pub(crate) fn of(data_dir: &Path) -> Result<Self, Error> {
@@ -104,8 +104,8 @@ mod tests {
     fn spellings_of_one_path_meet() {
         let place = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(place.path(), place.path().join("link")).unwrap();
-        let straight = Places::of(&place.path().join("db")).unwrap();
-        let crooked = Places::of(&place.path().join("link/./db")).unwrap();
+        let straight = ClusterPaths::of(&place.path().join("db")).unwrap();
+        let crooked = ClusterPaths::of(&place.path().join("link/./db")).unwrap();
         assert_eq!(straight.socket_dir, crooked.socket_dir);
         assert_eq!(straight.start_lock, crooked.start_lock);
     }
@@ -114,7 +114,7 @@ mod tests {
     fn a_long_path_gives_a_short_socket() {
         let place = tempfile::tempdir().unwrap();
         let deep = place.path().join("x".repeat(120)).join("db");
-        let socket = Places::of(&deep).unwrap().socket();
+        let socket = ClusterPaths::of(&deep).unwrap().socket();
         assert!(socket.as_os_str().len() < 104, "{}", socket.display());
     }
 }

@@ -1,7 +1,7 @@
 //! The simulator's own endpoints, for programs that cannot hold its handle:
 //! ledger, truth, scenario, faults, clock, and changes to the shop.
 
-use crate::api::{Answer, ClientRequest};
+use crate::api::{ClientRequest, Response};
 use crate::endpoint::Endpoint;
 use crate::endpoint::Resource;
 use crate::locked;
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub(crate) const PREFIX: &str = "/_simulator/";
 
-pub(crate) fn answer(platform: &Arc<Platform>, request: &ClientRequest) -> Answer {
+pub(crate) fn respond(platform: &Arc<Platform>, request: &ClientRequest) -> Response {
     let what = request.path.strip_prefix(PREFIX).unwrap_or("");
     let outcome = match (request.method.as_str(), what) {
         ("GET", "ledger") => json(&platform.ledger_report()),
@@ -35,20 +35,23 @@ pub(crate) fn answer(platform: &Arc<Platform>, request: &ClientRequest) -> Answe
         ("POST", "products") => change(platform, request, Resource::Products),
         ("GET", "drift") => drift(platform, request),
         ("GET", "shops") => json(&shops(platform)),
-        _ => return Answer::not_found(request.language),
+        _ => return Response::not_found(request.language),
     };
-    outcome.unwrap_or_else(|error| Answer::oauth_error(422, "refused", &format!("{error:#}")))
+    outcome.unwrap_or_else(|error| Response::oauth_error(422, "refused", &format!("{error:#}")))
 }
 
-fn json(value: &impl Serialize) -> anyhow::Result<Answer> {
-    Ok(Answer::json(200, serde_json::to_vec_pretty(value)?))
+fn json(value: &impl Serialize) -> anyhow::Result<Response> {
+    Ok(Response::json(200, serde_json::to_vec_pretty(value)?))
 }
 
 fn body<'a, T: Deserialize<'a>>(request: &'a ClientRequest) -> anyhow::Result<T> {
     Ok(serde_json::from_slice(&request.body)?)
 }
 
-fn asked_shop(platform: &Platform, request: &ClientRequest) -> anyhow::Result<Arc<SimulatedShop>> {
+fn requested_shop(
+    platform: &Platform,
+    request: &ClientRequest,
+) -> anyhow::Result<Arc<SimulatedShop>> {
     let number = request.query.number("shop").unwrap_or(0);
     let shop = usize::try_from(number)
         .ok()
@@ -57,8 +60,8 @@ fn asked_shop(platform: &Platform, request: &ClientRequest) -> anyhow::Result<Ar
 }
 
 /// `?from=2024-06-16&to=2025-06-15&shop=0`, all optional.
-fn truth(platform: &Platform, request: &ClientRequest) -> anyhow::Result<Answer> {
-    let shop = asked_shop(platform, request)?;
+fn truth(platform: &Platform, request: &ClientRequest) -> anyhow::Result<Response> {
+    let shop = requested_shop(platform, request)?;
     let day = |name, otherwise: Date| match request.query.get(name) {
         Some(text) => text.parse(),
         None => Ok(otherwise),
@@ -68,7 +71,7 @@ fn truth(platform: &Platform, request: &ClientRequest) -> anyhow::Result<Answer>
     json(&platform.view(&shop).truth(from, to))
 }
 
-fn patch_scenario(platform: &Platform, request: &ClientRequest) -> anyhow::Result<Answer> {
+fn patch_scenario(platform: &Platform, request: &ClientRequest) -> anyhow::Result<Response> {
     let patched = platform.scenario().patched(&body(request)?)?;
     platform.set_scenario(patched);
     json(&*platform.scenario())
@@ -81,10 +84,10 @@ struct QueuedFault {
     fault: Fault,
 }
 
-fn queue_fault(platform: &Platform, request: &ClientRequest) -> anyhow::Result<Answer> {
+fn queue_fault(platform: &Platform, request: &ClientRequest) -> anyhow::Result<Response> {
     let queued: QueuedFault = body(request)?;
     platform.queue_fault(queued.endpoint, queued.fault);
-    Ok(Answer::empty(204))
+    Ok(Response::empty(204))
 }
 
 #[derive(Deserialize)]
@@ -93,7 +96,7 @@ struct Advance {
     seconds: f64,
 }
 
-fn advance(platform: &Platform, request: &ClientRequest) -> anyhow::Result<Answer> {
+fn advance(platform: &Platform, request: &ClientRequest) -> anyhow::Result<Response> {
     let advance: Advance = body(request)?;
     platform
         .clock
@@ -117,8 +120,8 @@ fn change(
     platform: &Platform,
     request: &ClientRequest,
     resource: Resource,
-) -> anyhow::Result<Answer> {
-    let shop = asked_shop(platform, request)?;
+) -> anyhow::Result<Response> {
+    let shop = requested_shop(platform, request)?;
     let now = platform.clock.now();
     let updated_at = now.as_second();
     let id = match body(request)? {
@@ -139,8 +142,8 @@ fn change(
     json(&serde_json::json!({ "id": id }))
 }
 
-fn drift(platform: &Platform, request: &ClientRequest) -> anyhow::Result<Answer> {
-    let shop = asked_shop(platform, request)?;
+fn drift(platform: &Platform, request: &ClientRequest) -> anyhow::Result<Response> {
+    let shop = requested_shop(platform, request)?;
     json(&locked(&shop.drift).events())
 }
 

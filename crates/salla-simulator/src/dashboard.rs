@@ -3,7 +3,7 @@
 //!
 //! `?shop=0&theme=dark&lang=en&frame=http://…`; without `frame` the scenario's is taken.
 
-use crate::api::{Answer, ClientRequest};
+use crate::api::{ClientRequest, Response};
 use crate::clock::SECOND;
 use crate::locked;
 use crate::platform::Platform;
@@ -48,7 +48,7 @@ pub(crate) fn page(
     now: i64,
     platform: &Platform,
     scenario: &Scenario,
-) -> Answer {
+) -> Response {
     let query = &request.query;
     let embedded = &scenario.embedded;
     let app = crate::endpoint::Endpoint::of_path(&request.path)
@@ -57,7 +57,7 @@ pub(crate) fn page(
     let shop = usize::try_from(query.number("shop").unwrap_or(0)).unwrap_or(usize::MAX);
     let frame = query.get("frame").or(embedded.frame.as_deref());
     let (Some(_), Some(frame), true) = (platform.shop(shop), frame, app == embedded.app_id) else {
-        return Answer::not_found(request.language);
+        return Response::not_found(request.language);
     };
     let theme = query.get("theme").filter(|theme| *theme == "dark");
     let theme = theme.unwrap_or("light");
@@ -74,7 +74,7 @@ pub(crate) fn page(
     let separator = if frame.contains('?') { '&' } else { '?' };
     let source = format!("{frame}{separator}{parameters}");
     let source = source.replace('&', "&amp;").replace('"', "&quot;");
-    Answer::page(format!(
+    Response::page(format!(
         "<!DOCTYPE html>\n<html lang=\"{lang}\" dir=\"{direction}\"><head><meta charset=\"utf-8\">\
          <title>Salla</title><style>{STYLE}</style></head><body data-theme=\"{theme}\">\
          <header><h1>…</h1><button id=\"theme\">◐</button></header><nav>سلة</nav>\

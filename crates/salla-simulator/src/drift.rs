@@ -29,13 +29,13 @@ pub enum DriftKind {
 #[derive(Debug, Default)]
 pub(crate) struct DriftState {
     answered: BTreeMap<Option<Resource>, u64>,
-    pub(crate) walks: BTreeMap<Resource, Walk>,
+    pub(crate) pages_read: BTreeMap<Resource, PagesRead>,
     pub(crate) events: Vec<DriftEvent>,
 }
 
 /// The list of one kind that is being read.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Walk {
+pub(crate) struct PagesRead {
     /// The question without its page.
     pub(crate) query: Query,
     pub(crate) read: BTreeSet<u64>,
@@ -49,14 +49,14 @@ impl DriftState {
     /// A first page, or another question, begins another walk.
     pub(crate) fn note(&mut self, resource: Resource, query: &Query, page: Page) {
         let query = query.without("page");
-        let walk = self.walks.entry(resource).or_default();
-        if page.number == 1 || walk.query.canonical() != query.canonical() {
-            *walk = Walk {
+        let pages_read = self.pages_read.entry(resource).or_default();
+        if page.number == 1 || pages_read.query.canonical() != query.canonical() {
+            *pages_read = PagesRead {
                 query,
                 read: BTreeSet::new(),
             };
         }
-        walk.read.insert(page.number);
+        pages_read.read.insert(page.number);
     }
 
     pub(crate) fn count(&mut self, of: Option<Resource>) -> u64 {

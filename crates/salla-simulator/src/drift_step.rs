@@ -2,7 +2,7 @@
 //! between two pages, and with regard to the list that is being read.
 
 use crate::api::{self, ClientRequest, Page, Rows};
-use crate::drift::{DriftEvent, DriftKind, Walk};
+use crate::drift::{DriftEvent, DriftKind, PagesRead};
 use crate::endpoint::Resource;
 use crate::json::{Language, View};
 use crate::locked;
@@ -11,7 +11,7 @@ use crate::shop::{Draw, Original, Overlay, Stream};
 use crate::simulated_shop::SimulatedShop;
 
 /// Lets the shop change after it has answered a request.
-pub(crate) fn after_answer(
+pub(crate) fn after_response(
     shop: &SimulatedShop,
     scenario: &Scenario,
     request: &ClientRequest,
@@ -45,12 +45,12 @@ pub(crate) fn after_answer(
             continue;
         }
         let lane = count * 4 + resource as u64;
-        let mut step = Step {
+        let mut step = DriftStep {
             shop,
             scenario,
             resource,
             drift: drift_of,
-            walk: state.walks.get(&resource).cloned().unwrap_or_default(),
+            pages_read: state.pages_read.get(&resource).cloned().unwrap_or_default(),
             draw: Draw::of(drift.seed, Stream::Drift, lane),
             now,
             done: Vec::new(),
@@ -67,18 +67,18 @@ pub(crate) fn after_answer(
 }
 
 /// The changes to one kind of record after one answer.
-struct Step<'a> {
+struct DriftStep<'a> {
     shop: &'a SimulatedShop,
     scenario: &'a Scenario,
     resource: Resource,
     drift: ResourceDrift,
-    walk: Walk,
+    pages_read: PagesRead,
     draw: Draw,
     now: i64,
     done: Vec<(DriftKind, i64)>,
 }
 
-impl Step<'_> {
+impl DriftStep<'_> {
     fn take(&mut self, count: u64) {
         let due = |every: u64| every > 0 && count.is_multiple_of(every);
         if due(self.drift.delete_every) {
@@ -170,12 +170,12 @@ impl Step<'_> {
     }
 
     fn read_pages(&self) -> impl Iterator<Item = Page> + '_ {
-        let first = Page::of_list(self.resource.list(), &self.walk.query, self.scenario);
+        let first = Page::of_list(self.resource.list(), &self.pages_read.query, self.scenario);
         let page = move |number: &u64| Page {
             number: *number,
             ..first
         };
-        self.walk.read.iter().map(page)
+        self.pages_read.read.iter().map(page)
     }
 
     /// The list that is being read, as it is now.
@@ -183,7 +183,7 @@ impl Step<'_> {
         let selections = &self.shop.selections;
         api::rows(
             self.resource.list(),
-            &self.walk.query,
+            &self.pages_read.query,
             self.view(overlay),
             selections,
         )

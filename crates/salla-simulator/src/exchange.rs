@@ -2,13 +2,13 @@
 //! then whatever trouble the scenario has in store for it.
 
 use crate::accounts;
-use crate::api::{self, Answer, ClientRequest};
+use crate::api::{self, ClientRequest, Response};
 use crate::dashboard;
 use crate::drift_step;
 use crate::endpoint::Endpoint;
 use crate::json::{Language, View};
-use crate::ledger::{Asked, Hold};
-use crate::limits::Decision;
+use crate::ledger::{Cooldown, RepeatableRequest};
+use crate::limits::LimitDecision;
 use crate::locked;
 use crate::platform::Platform;
 use crate::scenario::{Fault, Scenario, ShopState, ThrottleBody};
@@ -19,19 +19,19 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// The answer to a request, or nothing if the connection is to be cut.
-pub(crate) async fn exchange(platform: &Arc<Platform>, request: ClientRequest) -> Option<Answer> {
+pub(crate) async fn exchange(platform: &Arc<Platform>, request: ClientRequest) -> Option<Response> {
     let scenario = platform.scenario();
     let endpoint = request.endpoint();
     let fault = platform.fault(endpoint, &scenario);
-    let mut visit = Visit::begin(platform, endpoint, fault);
+    let mut recorder = RequestRecorder::begin(platform, endpoint, fault);
     if fault != Some(Fault::Throttle) {
-        visit.presents(accounts::presented(&request));
+        recorder.presents(accounts::presented(&request));
     }
-    let answer = decide(platform, &scenario, &request, fault, &mut visit);
+    let response = decide(platform, &scenario, &request, fault, &mut recorder);
     platform.clock.sleep(platform.latency(&scenario)).await;
-    let answer = suffer(platform, &scenario, answer, fault, endpoint).await?;
-    visit.answered(&answer, &request);
-    Some(answer)
+    let response = apply_fault(platform, &scenario, response, fault, endpoint).await?;
+    recorder.answered(&response, &request);
+    Some(response)
 }
 
 /// Everything that is settled when the request arrives, without waiting.
@@ -40,23 +40,23 @@ fn decide(
     scenario: &Scenario,
     request: &ClientRequest,
     fault: Option<Fault>,
-    visit: &mut Visit,
-) -> Answer {
+    recorder: &mut RequestRecorder,
+) -> Response {
     if matches!(
         fault,
         Some(Fault::Reset | Fault::HangUndone | Fault::HtmlUndone)
     ) {
-        return Answer::empty(500);
+        return Response::empty(500);
     }
     let endpoint = request.endpoint();
     if endpoint != Endpoint::Unknown && request.method != endpoint.method() {
-        return Answer::method_not_allowed();
+        return Response::method_not_allowed();
     }
     match fault {
         Some(fault) if endpoint.is_accounts() && fault.status().is_some() => {
-            return trouble(fault, request);
+            return fault_response(fault, request);
         }
-        Some(Fault::Throttle) if endpoint.is_accounts() => return Answer::too_many_requests(),
+        Some(Fault::Throttle) if endpoint.is_accounts() => return Response::too_many_requests(),
         _ => {}
     }
     match endpoint {
@@ -65,17 +65,23 @@ fn decide(
         }
         Endpoint::OauthToken => accounts::token(
             request,
-            visit.now,
+            recorder.now,
             &platform.grants,
             scenario,
             &platform.ledger,
         ),
         Endpoint::Introspect => {
             let merchant_of = |number| Some(platform.shop(number)?.shop.id);
-            accounts::introspect(request, visit.now, &platform.grants, merchant_of, scenario)
+            accounts::introspect(
+                request,
+                recorder.now,
+                &platform.grants,
+                merchant_of,
+                scenario,
+            )
         }
-        Endpoint::Dashboard => dashboard::page(request, visit.now, platform, scenario),
-        _ => decide_api(platform, scenario, request, fault, visit),
+        Endpoint::Dashboard => dashboard::page(request, recorder.now, platform, scenario),
+        _ => decide_api(platform, scenario, request, fault, recorder),
     }
 }
 
@@ -85,53 +91,53 @@ fn decide_api(
     scenario: &Scenario,
     request: &ClientRequest,
     fault: Option<Fault>,
-    visit: &mut Visit,
-) -> Answer {
-    let shop = match authenticate(platform, scenario, request, fault, visit.now) {
+    recorder: &mut RequestRecorder,
+) -> Response {
+    let shop = match authenticate(platform, scenario, request, fault, recorder.now) {
         Ok(shop) => shop,
         Err(refusal) => return refusal,
     };
-    visit.enter(shop.clone());
+    recorder.enter(shop.clone());
     let endpoint = request.endpoint();
     if endpoint.is_accounts() {
-        return answer(&shop, scenario, request, visit, 0);
+        return respond(&shop, scenario, request, recorder, 0);
     }
-    if let Some(until) = locked(&shop.limiter).blocked_until(visit.now) {
-        visit.hold = Some(Hold::Blocked(until));
-        return Answer::blocked();
+    if let Some(until) = locked(&shop.limiter).blocked_until(recorder.now) {
+        recorder.cooldown = Some(Cooldown::Blocked(until));
+        return Response::blocked();
     }
-    let (decision, by_address) = spend(platform, &shop, scenario, request, visit.now);
-    let headers = decision.headers(visit.now, scenario.limits.retry_after);
+    let (decision, by_address) = charge_budget(platform, &shop, scenario, request, recorder.now);
+    let headers = decision.headers(recorder.now, scenario.limits.retry_after);
     if !decision.allowed || fault == Some(Fault::Throttle) {
-        let come_back = decision.come_back(scenario.limits.retry_after);
-        visit.hold = come_back.map(|until| Hold::Throttled { until, by_address });
-        locked(&shop.limiter).refused(visit.now, scenario.limits.block);
+        let retry_at = decision.retry_at(scenario.limits.retry_after);
+        recorder.cooldown = retry_at.map(|until| Cooldown::Throttled { until, by_address });
+        locked(&shop.limiter).refused(recorder.now, scenario.limits.block);
         return throttled(scenario).with(headers);
     }
     if let Some(fault) = fault.filter(|fault| fault.status().is_some()) {
-        return trouble(fault, request).with(headers);
+        return fault_response(fault, request).with(headers);
     }
     if let Some(scope) = missing_scope(endpoint, scenario) {
-        return Answer::missing_scope(scope).with(headers);
+        return Response::missing_scope(scope).with(headers);
     }
     let served = shop.served.fetch_add(1, Ordering::SeqCst);
-    let answer = answer(&shop, scenario, request, visit, served);
+    let response = respond(&shop, scenario, request, recorder, served);
     // What never reached the reader has not been read.
-    if answer.status == 200 && visit.arrives_whole {
+    if response.status == 200 && recorder.arrives_whole {
         let now = platform.clock.now().as_second();
-        drift_step::after_answer(&shop, scenario, request, served + 1, now);
+        drift_step::after_response(&shop, scenario, request, served + 1, now);
     }
     let quirks = scenario.quirks;
-    let answer = answer.damaged(quirks).compressed(quirks.gzip);
-    answer.with(headers)
+    let response = response.damaged(quirks).compressed(quirks.gzip);
+    response.with(headers)
 }
 
 /// The answer of a fault that has a status.
-fn trouble(fault: Fault, request: &ClientRequest) -> Answer {
+fn fault_response(fault: Fault, request: &ClientRequest) -> Response {
     match fault {
-        Fault::EmptyStatus(status) => Answer::empty(status),
-        Fault::TextStatus(status) => Answer::text(status),
-        other => Answer::trouble(other.status().unwrap_or(500), request.language),
+        Fault::EmptyStatus(status) => Response::empty(status),
+        Fault::TextStatus(status) => Response::text(status),
+        other => Response::server_error(other.status().unwrap_or(500), request.language),
     }
 }
 
@@ -141,7 +147,7 @@ fn authenticate(
     request: &ClientRequest,
     fault: Option<Fault>,
     now: i64,
-) -> Result<Arc<SimulatedShop>, Answer> {
+) -> Result<Arc<SimulatedShop>, Response> {
     let token = request.access_token.as_deref().unwrap_or("");
     let mut grants = locked(&platform.grants);
     if fault == Some(Fault::ExpireToken) {
@@ -152,21 +158,21 @@ fn authenticate(
         .and_then(|number| platform.shop(number));
     match (scenario.shop_state, shop) {
         (ShopState::Active, Some(shop)) => Ok(shop),
-        (ShopState::Inactive, Some(_)) => Err(Answer::inactive_account()),
-        (ShopState::Uninstalled, _) | (_, None) => Err(Answer::invalid_token()),
+        (ShopState::Inactive, Some(_)) => Err(Response::inactive_account()),
+        (ShopState::Uninstalled, _) | (_, None) => Err(Response::invalid_token()),
     }
 }
 
 /// The shop's budget decides first; `/customers*` then also costs the budget
 /// of the client's address, whose headers replace the shop's. Says also whether
 /// it was the address's that decided.
-fn spend(
+fn charge_budget(
     platform: &Platform,
     shop: &SimulatedShop,
     scenario: &Scenario,
     request: &ClientRequest,
     now: i64,
-) -> (Decision, bool) {
+) -> (LimitDecision, bool) {
     let per_minute = scenario.plan_limits.per_minute(shop.shop.spec.plan);
     let decision = locked(&shop.limiter).decide(now, per_minute, &scenario.limits);
     let customers = scenario.limits.customers;
@@ -177,11 +183,11 @@ fn spend(
     (decision, false)
 }
 
-fn throttled(scenario: &Scenario) -> Answer {
+fn throttled(scenario: &Scenario) -> Response {
     match scenario.limits.throttle_body {
-        ThrottleBody::Json => Answer::too_many_requests(),
-        ThrottleBody::Html => Answer::html(429, "Too Many Requests"),
-        ThrottleBody::Empty => Answer::empty(429),
+        ThrottleBody::Json => Response::too_many_requests(),
+        ThrottleBody::Html => Response::html(429, "Too Many Requests"),
+        ThrottleBody::Empty => Response::empty(429),
     }
 }
 
@@ -196,13 +202,13 @@ fn missing_scope(endpoint: Endpoint, scenario: &Scenario) -> Option<&'static str
     (!granted).then_some(wanted)
 }
 
-fn answer(
+fn respond(
     shop: &SimulatedShop,
     scenario: &Scenario,
     request: &ClientRequest,
-    visit: &mut Visit,
+    recorder: &mut RequestRecorder,
     served: u64,
-) -> Answer {
+) -> Response {
     let overlay = shop.overlay();
     let view = View {
         shop: &shop.shop,
@@ -211,39 +217,39 @@ fn answer(
         language: request.language,
         served,
     };
-    visit.state = api::state(request, view);
-    api::answer(request, view, &shop.selections)
+    recorder.state = api::state(request, view);
+    api::respond(request, view, &shop.selections)
 }
 
 /// What happens to an answer on its way out.
-async fn suffer(
+async fn apply_fault(
     platform: &Platform,
     scenario: &Scenario,
-    answer: Answer,
+    response: Response,
     fault: Option<Fault>,
     endpoint: Endpoint,
-) -> Option<Answer> {
+) -> Option<Response> {
     let lost = endpoint == Endpoint::OauthToken && scenario.oauth.lose_refresh_answers;
     match fault {
         Some(Fault::Reset | Fault::LostAnswer) => None,
         _ if lost => None,
         Some(Fault::Hang | Fault::HangUndone) => std::future::pending().await,
-        Some(Fault::DoneStatus(status)) => Some(Answer::trouble(status, Language::English)),
-        Some(Fault::DoneHtml(status)) => Some(Answer::html(status, "Just a moment...")),
+        Some(Fault::DoneStatus(status)) => Some(Response::server_error(status, Language::English)),
+        Some(Fault::DoneHtml(status)) => Some(Response::html(status, "Just a moment...")),
         Some(Fault::Slow(milliseconds)) => {
             platform
                 .clock
                 .sleep(Duration::from_millis(milliseconds))
                 .await;
-            Some(answer)
+            Some(response)
         }
-        Some(Fault::Truncate) => Some(Answer {
-            body: answer.body.slice(..answer.body.len() / 2),
-            ..answer
+        Some(Fault::Truncate) => Some(Response {
+            body: response.body.slice(..response.body.len() / 2),
+            ..response
         }),
-        Some(Fault::Html | Fault::HtmlUndone) => Some(Answer {
-            headers: answer.headers,
-            ..Answer::html(200, "Just a moment...")
+        Some(Fault::Html | Fault::HtmlUndone) => Some(Response {
+            headers: response.headers,
+            ..Response::html(200, "Just a moment...")
         }),
         Some(
             Fault::Status(_)
@@ -252,13 +258,13 @@ async fn suffer(
             | Fault::Throttle
             | Fault::ExpireToken,
         )
-        | None => Some(answer),
+        | None => Some(response),
     }
 }
 
 /// Keeps the books of one request, also when the client goes away and the
 /// whole exchange is dropped.
-struct Visit {
+struct RequestRecorder {
     platform: Arc<Platform>,
     endpoint: Endpoint,
     now: i64,
@@ -268,11 +274,11 @@ struct Visit {
     arrives_whole: bool,
     /// What the answer depended on, as `api::state` has it.
     state: u32,
-    hold: Option<Hold>,
+    cooldown: Option<Cooldown>,
     presented: Option<String>,
 }
 
-impl Visit {
+impl RequestRecorder {
     fn begin(platform: &Arc<Platform>, endpoint: Endpoint, fault: Option<Fault>) -> Self {
         let now = platform.clock.micros();
         locked(&platform.ledger).arrived(endpoint, now);
@@ -285,7 +291,7 @@ impl Visit {
             answered: false,
             arrives_whole: matches!(fault, None | Some(Fault::Slow(_) | Fault::ExpireToken)),
             state: 0,
-            hold: None,
+            cooldown: None,
             presented: None,
         }
     }
@@ -302,28 +308,28 @@ impl Visit {
         self.shop = Some(shop);
     }
 
-    fn answered(&mut self, answer: &Answer, request: &ClientRequest) {
+    fn answered(&mut self, response: &Response, request: &ClientRequest) {
         self.answered = true;
         if let Some(token) = self.presented.as_ref().filter(|_| self.arrives_whole) {
             locked(&self.platform.grants).answered(token);
         }
-        locked(&self.platform.ledger).answered(answer.status, answer.body.len(), None);
+        locked(&self.platform.ledger).answered(response.status, response.body.len(), None);
         if let Some(shop) = &self.shop {
-            let asked = Asked {
-                question: question(request),
+            let repeatable = RepeatableRequest {
+                request_hash: request_hash(request),
                 endpoint: self.endpoint,
                 state: if self.arrives_whole { self.state } else { 0 },
             };
             let mut ledger = locked(&shop.ledger);
-            ledger.answered(answer.status, answer.body.len(), Some(asked));
-            if let Some(hold) = self.hold {
-                ledger.held(hold);
+            ledger.answered(response.status, response.body.len(), Some(repeatable));
+            if let Some(cooldown) = self.cooldown {
+                ledger.held(cooldown);
             }
         }
     }
 }
 
-impl Drop for Visit {
+impl Drop for RequestRecorder {
     fn drop(&mut self) {
         let now = self.platform.clock.micros();
         let mut ledger = locked(&self.platform.ledger);
@@ -344,7 +350,7 @@ impl Drop for Visit {
     }
 }
 
-fn question(request: &ClientRequest) -> u64 {
+fn request_hash(request: &ClientRequest) -> u64 {
     let mut hasher = DefaultHasher::new();
     request.path.hash(&mut hasher);
     request.query.canonical().hash(&mut hasher);

@@ -59,7 +59,7 @@ pub(crate) struct Ledger {
     last_customers: VecDeque<i64>,
     /// What was answered, and the state of the shop that it told of.
     answered: HashMap<u64, u32>,
-    holds: Holds,
+    cooldowns: Cooldowns,
     presented: HashMap<String, u64>,
     under_way: u64,
     /// Since when nothing was under way, and from when there was budget.
@@ -68,8 +68,8 @@ pub(crate) struct Ledger {
 
 /// A question that was answered.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked {
-    pub(crate) question: u64,
+pub(crate) struct RepeatableRequest {
+    pub(crate) request_hash: u64,
     pub(crate) endpoint: Endpoint,
     /// Changes with what the answer tells of; zero if it did not arrive whole
     /// or told of no record.
@@ -78,7 +78,7 @@ pub(crate) struct Asked {
 
 /// A client was told to wait, until a moment in microseconds.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Hold {
+pub(crate) enum Cooldown {
     /// `by_address` holds the requests for customers only.
     Throttled {
         until: i64,
@@ -88,7 +88,7 @@ pub(crate) enum Hold {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Holds {
+struct Cooldowns {
     all_until: i64,
     customers_until: i64,
     blocked_until: i64,
@@ -100,10 +100,10 @@ impl Ledger {
     }
 
     pub(crate) fn reset(&mut self) {
-        let (under_way, holds) = (self.under_way, self.holds);
+        let (under_way, cooldowns) = (self.under_way, self.cooldowns);
         *self = Self {
             under_way,
-            holds,
+            cooldowns,
             ..Self::default()
         };
     }
@@ -122,43 +122,51 @@ impl Ledger {
         }
         self.report.first_request_ms.get_or_insert(now / 1_000);
         self.report.last_request_ms = Some(now / 1_000);
-        let holds = self.holds;
-        let held = now < holds.all_until || endpoint.is_customers() && now < holds.customers_until;
+        let cooldowns = self.cooldowns;
+        let held =
+            now < cooldowns.all_until || endpoint.is_customers() && now < cooldowns.customers_until;
         self.report.sent_while_held += u64::from(held);
-        self.report.sent_while_blocked += u64::from(now < holds.blocked_until);
+        self.report.sent_while_blocked += u64::from(now < cooldowns.blocked_until);
         self.under_way += 1;
         if let Some((since, budget_from)) = self.quiet.take() {
             self.report.idle_with_budget_ms += (now - since.max(budget_from)).max(0) / 1_000;
         }
     }
 
-    /// `asked` is what was asked, if a repetition would be a waste.
-    pub(crate) fn answered(&mut self, status: u16, bytes: usize, asked: Option<Asked>) {
+    /// `repeatable` is what was asked, if a repetition would be a waste.
+    pub(crate) fn answered(
+        &mut self,
+        status: u16,
+        bytes: usize,
+        repeatable: Option<RepeatableRequest>,
+    ) {
         *self.report.by_status.entry(status).or_default() += 1;
         self.report.body_bytes += bytes as u64;
         self.report.throttled += u64::from(status == 429);
-        if let (200, Some(asked)) = (status, asked) {
-            let before = self.answered.insert(asked.question, asked.state);
+        if let (200, Some(repeatable)) = (status, repeatable) {
+            let before = self
+                .answered
+                .insert(repeatable.request_hash, repeatable.state);
             self.report.fetched_again += u64::from(before.is_some());
-            if before == Some(asked.state) && asked.state > 0 {
-                let repetitions = match asked.endpoint.is_list() {
+            if before == Some(repeatable.state) && repeatable.state > 0 {
+                let repetitions = match repeatable.endpoint.is_list() {
                     true => &mut self.report.avoidable_pages,
                     false => &mut self.report.repeated_details,
                 };
-                *repetitions.entry(asked.endpoint).or_default() += 1;
+                *repetitions.entry(repeatable.endpoint).or_default() += 1;
             }
         }
     }
 
     /// The client has been told to wait.
-    pub(crate) fn held(&mut self, hold: Hold) {
-        let holds = &mut self.holds;
-        let (kind, until) = match hold {
-            Hold::Blocked(until) => (&mut holds.blocked_until, until),
-            Hold::Throttled { until, by_address } if by_address => {
-                (&mut holds.customers_until, until)
+    pub(crate) fn held(&mut self, cooldown: Cooldown) {
+        let cooldowns = &mut self.cooldowns;
+        let (kind, until) = match cooldown {
+            Cooldown::Blocked(until) => (&mut cooldowns.blocked_until, until),
+            Cooldown::Throttled { until, by_address } if by_address => {
+                (&mut cooldowns.customers_until, until)
             }
-            Hold::Throttled { until, .. } => (&mut holds.all_until, until),
+            Cooldown::Throttled { until, .. } => (&mut cooldowns.all_until, until),
         };
         *kind = until.max(*kind);
     }
@@ -233,12 +241,12 @@ mod tests {
         for step in 0..4 {
             let now = step * SECOND / 2;
             ledger.arrived(Endpoint::Orders, now);
-            let asked = Asked {
-                question: step as u64 % 3,
+            let repeatable = RepeatableRequest {
+                request_hash: step as u64 % 3,
                 endpoint: Endpoint::Orders,
                 state: 1 + u32::from(step == 3),
             };
-            ledger.answered(200, 10, Some(asked));
+            ledger.answered(200, 10, Some(repeatable));
             ledger.ended(now + SECOND / 10, now + SECOND / 10);
         }
         let report = ledger.report();

@@ -61,11 +61,11 @@ pub use endpoint::{Endpoint, Resource};
 pub use ledger::LedgerReport;
 pub use mail::{Mail, MailReply, MailServer, MailStage};
 pub use scenario::{
-    AppAge, Block, Ceiling, CeilingHow, ClockSpec, Consent, CustomerDates, CustomersLimit,
+    AppAge, Block, Ceiling, CeilingBehavior, ClockSpec, Consent, CustomerDates, CustomersLimit,
     DateFilter, Drift, DriftCounts, Embedded, EmptyLinks, EndlessPages, Fault, FaultRates, Filling,
-    FilterZone, FloatDigits, ItemLoss, ItemProduct, Latency, LifetimeField, Limits, ListManners,
-    Lists, LongRecords, Oauth, Outage, OutageLength, PlanLimits, ProductFilters, Quirks,
-    ResourceDrift, RetryAfter, Scenario, ShopState, Temperament, TextDamage, ThrottleBody,
+    FilterZone, FloatDigits, ItemLoss, ItemProduct, Latency, LifetimeField, LimiterKind, Limits,
+    ListBehavior, Lists, LongRecords, Oauth, Outage, OutageLength, PlanLimits, ProductFilters,
+    Quirks, ResourceDrift, RetryAfter, Scenario, ShopState, TextDamage, ThrottleBody,
 };
 pub use shop::invalid::{InvalidKind, InvalidRates};
 pub use shop::{

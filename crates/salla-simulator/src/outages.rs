@@ -7,11 +7,11 @@ use crate::scenario::{Fault, Outage, OutageLength};
 #[derive(Debug, Default)]
 pub(crate) struct Outages {
     arrived: u64,
-    begun: Vec<Option<Begun>>,
+    begun: Vec<Option<RunningOutage>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Begun {
+struct RunningOutage {
     at: i64,
     failed: u64,
 }
@@ -22,14 +22,14 @@ impl Outages {
     }
 
     /// Counts a request, and says how it fails if the API is down.
-    pub(crate) fn strike(&mut self, outages: &[Outage], now: i64) -> Option<Fault> {
+    pub(crate) fn fault_for(&mut self, outages: &[Outage], now: i64) -> Option<Fault> {
         self.arrived += 1;
         self.begun.resize(outages.len(), None);
         for (outage, begun) in outages.iter().zip(&mut self.begun) {
             if self.arrived < outage.from_request {
                 continue;
             }
-            let begun = begun.get_or_insert(Begun { at: now, failed: 0 });
+            let begun = begun.get_or_insert(RunningOutage { at: now, failed: 0 });
             let goes_on = match outage.lasts {
                 OutageLength::Requests(requests) => begun.failed < requests,
                 OutageLength::Seconds(seconds) => {
@@ -75,7 +75,7 @@ mod tests {
             outage(5, OutageLength::Seconds(10)),
         ];
         let mut outages = Outages::default();
-        let fails = |now| outages.strike(&plan, now * SECOND).is_some();
+        let fails = |now| outages.fault_for(&plan, now * SECOND).is_some();
         let seen: Vec<bool> = [0, 0, 0, 0, 100, 105, 109, 110, 111].map(fails).to_vec();
         let expected = [false, true, true, false, true, true, true, false, false];
         assert_eq!(seen, expected);
@@ -85,12 +85,12 @@ mod tests {
     fn an_outage_that_is_named_anew_begins_anew_and_the_others_do_not() {
         let first = outage(0, OutageLength::Requests(1));
         let mut outages = Outages::default();
-        assert!(outages.strike(&[first], 0).is_some());
+        assert!(outages.fault_for(&[first], 0).is_some());
         let second = outage(0, OutageLength::Seconds(1));
         outages.replace(&[first], &[first, second]);
-        assert!(outages.strike(&[first, second], 0).is_some());
-        assert!(outages.strike(&[first, second], 2 * SECOND).is_none());
+        assert!(outages.fault_for(&[first, second], 0).is_some());
+        assert!(outages.fault_for(&[first, second], 2 * SECOND).is_none());
         outages.replace(&[first, second], &[second]);
-        assert!(outages.strike(&[second], 2 * SECOND).is_some());
+        assert!(outages.fault_for(&[second], 2 * SECOND).is_some());
     }
 }

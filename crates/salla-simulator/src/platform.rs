@@ -27,11 +27,11 @@ pub(crate) struct Platform {
     pub(crate) arrivals: Notify,
     scenario: RwLock<Arc<Scenario>>,
     shops: RwLock<Vec<Arc<SimulatedShop>>>,
-    trouble: Mutex<Trouble>,
+    faults: Mutex<FaultState>,
 }
 
 #[derive(Debug)]
-struct Trouble {
+struct FaultState {
     queued: HashMap<Endpoint, VecDeque<Fault>>,
     outages: Outages,
     chance: fastrand::Rng,
@@ -46,7 +46,7 @@ impl Platform {
             addresses: Mutex::default(),
             arrivals: Notify::new(),
             shops: RwLock::default(),
-            trouble: Mutex::new(Trouble {
+            faults: Mutex::new(FaultState {
                 queued: HashMap::new(),
                 outages: Outages::default(),
                 chance: fastrand::Rng::with_seed(scenario.seed),
@@ -71,7 +71,7 @@ impl Platform {
     /// Outages that the new scenario names anew begin anew.
     pub(crate) fn set_scenario(&self, scenario: Scenario) {
         let before = self.scenario();
-        locked(&self.trouble)
+        locked(&self.faults)
             .outages
             .replace(&before.outages, &scenario.outages);
         *self
@@ -125,22 +125,22 @@ impl Platform {
     }
 
     pub(crate) fn queue_fault(&self, endpoint: Endpoint, fault: Fault) {
-        let mut trouble = locked(&self.trouble);
-        trouble.queued.entry(endpoint).or_default().push_back(fault);
+        let mut faults = locked(&self.faults);
+        faults.queued.entry(endpoint).or_default().push_back(fault);
     }
 
     /// The fault of the next request to an endpoint: an outage's, a queued one,
     /// or chance.
     pub(crate) fn fault(&self, endpoint: Endpoint, scenario: &Scenario) -> Option<Fault> {
-        let mut trouble = locked(&self.trouble);
+        let mut faults = locked(&self.faults);
         if !endpoint.is_accounts() {
             let now = self.clock.micros();
-            let outage = trouble.outages.strike(&scenario.outages, now);
+            let outage = faults.outages.fault_for(&scenario.outages, now);
             if outage.is_some() {
                 return outage;
             }
         }
-        let queued = trouble
+        let queued = faults
             .queued
             .get_mut(&endpoint)
             .and_then(VecDeque::pop_front);
@@ -150,13 +150,13 @@ impl Platform {
         if endpoint == Endpoint::OauthToken && scenario.oauth.token_fault.is_some() {
             return scenario.oauth.token_fault;
         }
-        let place = trouble.chance.f64();
+        let place = faults.chance.f64();
         scenario.fault_rates(endpoint).choose(place)
     }
 
     /// How many requests to the API have arrived.
     pub(crate) fn api_requests(&self) -> u64 {
-        locked(&self.trouble).outages.arrived()
+        locked(&self.faults).outages.arrived()
     }
 
     /// The counts of all requests to all shops.
@@ -188,7 +188,7 @@ impl Platform {
         let latency = scenario.latency;
         let jitter = match latency.jitter_ms {
             0 => 0,
-            most => locked(&self.trouble).chance.u64(0..=most),
+            most => locked(&self.faults).chance.u64(0..=most),
         };
         Duration::from_millis(latency.fixed_ms + jitter)
     }

@@ -1,17 +1,17 @@
 //! HTTP/1.1 on a socket of this machine. Each connection is served by hyper
 //! directly, because a fault may end it without an answer.
 
-use crate::api::{Answer, ClientRequest, Query};
+use crate::api::{ClientRequest, Query, Response};
 use crate::control;
 use crate::exchange::exchange;
 use crate::json::Language;
 use crate::platform::Platform;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderName};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -68,14 +68,14 @@ async fn respond(
     platform: Arc<Platform>,
     peer: SocketAddr,
     request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, HangUp> {
+) -> Result<hyper::Response<Full<Bytes>>, HangUp> {
     let request = read(peer, request).await?;
-    let answer = if request.path.starts_with(control::PREFIX) {
-        control::answer(&platform, &request)
+    let response = if request.path.starts_with(control::PREFIX) {
+        control::respond(&platform, &request)
     } else {
         exchange(&platform, request).await.ok_or(HangUp)?
     };
-    Ok(response(&platform, answer))
+    Ok(http_response(&platform, response))
 }
 
 async fn read(peer: SocketAddr, request: Request<Incoming>) -> Result<ClientRequest, HangUp> {
@@ -105,7 +105,7 @@ async fn read(peer: SocketAddr, request: Request<Incoming>) -> Result<ClientRequ
     })
 }
 
-fn response(platform: &Platform, answer: Answer) -> Response<Full<Bytes>> {
+fn http_response(platform: &Platform, response: Response) -> hyper::Response<Full<Bytes>> {
     let ahead = jiff::SignedDuration::from_secs(platform.scenario().date_ahead_seconds);
     let now = platform.clock.now();
     let date = now
@@ -113,14 +113,14 @@ fn response(platform: &Platform, answer: Answer) -> Response<Full<Bytes>> {
         .unwrap_or(now)
         .strftime("%a, %d %b %Y %H:%M:%S GMT")
         .to_string();
-    let mut response = Response::builder()
-        .status(answer.status)
-        .header(CONTENT_TYPE, answer.content_type)
+    let mut written = hyper::Response::builder()
+        .status(response.status)
+        .header(CONTENT_TYPE, response.content_type)
         .header(DATE, date);
-    for (name, value) in answer.headers {
-        response = response.header(name, value);
+    for (name, value) in response.headers {
+        written = written.header(name, value);
     }
-    response
-        .body(Full::new(answer.body))
+    written
+        .body(Full::new(response.body))
         .expect("every status and header here is made from valid parts")
 }

@@ -1,11 +1,11 @@
 //! How a drawn Salla treats its readers: shop, limits, faults, lies and drift.
 
 use salla_simulator::{
-    AppAge, Block, BusyDay, Ceiling, CeilingHow, Currency, CurrencyShare, CustomerDates,
+    AppAge, Block, BusyDay, Ceiling, CeilingBehavior, Currency, CurrencyShare, CustomerDates,
     CustomersLimit, DateFilter, Drift, DriftCounts, EmptyLinks, EndlessPages, Endpoint, Fault,
     FaultRates, FilterZone, FloatDigits, InvalidRates, ItemLoss, ItemProduct, Latency,
-    LifetimeField, Limits, ListManners, Lists, Oauth, Outage, OutageLength, Plan as SallaPlan,
-    Quirks, Repeats, ResourceDrift, RetryAfter, Scenario, ShopSpec, Temperament, TextDamage,
+    LifetimeField, LimiterKind, Limits, ListBehavior, Lists, Oauth, Outage, OutageLength,
+    Plan as SallaPlan, Quirks, Repeats, ResourceDrift, RetryAfter, Scenario, ShopSpec, TextDamage,
     ThrottleBody,
 };
 
@@ -149,7 +149,7 @@ fn shop(draw: &mut Draw, app_age: AppAge) -> ShopSpec {
 
 fn limits(draw: &mut Draw) -> Limits {
     Limits {
-        temperament: draw.pick(&[Temperament::FixedWindow, Temperament::LeakyBucket]),
+        temperament: draw.pick(&[LimiterKind::FixedWindow, LimiterKind::LeakyBucket]),
         retry_after: draw.pick(&[
             RetryAfter::UntilReset,
             RetryAfter::UntilNext,
@@ -294,7 +294,7 @@ pub(crate) fn lists(draw: &mut Draw) -> Lists {
     let manners = |draw: &mut Draw| {
         let off = draw.between(0, 6) as i64 - 3;
         let jitter = draw.between(0, 3 - off.unsigned_abs()) as u32;
-        ListManners {
+        ListBehavior {
             total_off: off,
             total_jitter: if draw.chance(0.3) { jitter } else { 0 },
             pages_follow_total: draw.chance(0.5),
@@ -307,7 +307,7 @@ pub(crate) fn lists(draw: &mut Draw) -> Lists {
             ]),
         }
     };
-    let orders = ListManners {
+    let orders = ListBehavior {
         ceiling: draw.chance(0.15).then(|| ceiling(draw)),
         ..manners(draw)
     };
@@ -322,7 +322,11 @@ pub(crate) fn lists(draw: &mut Draw) -> Lists {
 fn ceiling(draw: &mut Draw) -> Ceiling {
     Ceiling {
         rows: draw.between(200, 1_500),
-        how: draw.pick(&[CeilingHow::Empty, CeilingHow::Error, CeilingHow::RepeatLast]),
+        how: draw.pick(&[
+            CeilingBehavior::Empty,
+            CeilingBehavior::Error,
+            CeilingBehavior::RepeatLast,
+        ]),
         whole_pages: draw.chance(0.5),
         ..Ceiling::default()
     }

@@ -8,7 +8,7 @@ use domain::slice::{ProductStatus, Slice};
 use importer::import::Outcome;
 use importer::stop::stop_pair;
 use salla_simulator::{
-    Ceiling, CeilingHow, CustomerDates, DateFilter, Endpoint, FilterZone, ListManners,
+    Ceiling, CeilingBehavior, CustomerDates, DateFilter, Endpoint, FilterZone, ListBehavior,
     ProductFilters, Scenario,
 };
 
@@ -22,25 +22,25 @@ const SOME: u64 = 11_000;
 /// Below it, but on a page of sixty that reaches across it.
 const NEARLY: u64 = 9_975;
 
-fn below(how: CeilingHow) -> ListManners {
-    ListManners {
+fn below(how: CeilingBehavior) -> ListBehavior {
+    ListBehavior {
         ceiling: Some(Ceiling {
             how,
             ..Ceiling::default()
         }),
-        ..ListManners::default()
+        ..ListBehavior::default()
     }
 }
 
 /// In the larger shop products on sale alone are above the ceiling.
-fn many_products(products: u64, how: CeilingHow) -> Scenario {
+fn many_products(products: u64, how: CeilingBehavior) -> Scenario {
     let mut scenario = small(100);
     scenario.shop.products = products;
     scenario.lists.products = below(how);
     scenario
 }
 
-fn many_customers(dates: CustomerDates, how: CeilingHow) -> Scenario {
+fn many_customers(dates: CustomerDates, how: CeilingBehavior) -> Scenario {
     let mut scenario = small(100);
     scenario.shop.customers = MANY;
     scenario.customer_dates = dates;
@@ -69,7 +69,7 @@ fn slices(certificate: &Certificate, resource: Resource) -> Vec<&WindowCounts> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn products_above_the_ceiling_arrive_whole_by_status_and_category() {
-    let service = TestService::start(many_products(MANY, CeilingHow::Empty)).await;
+    let service = TestService::start(many_products(MANY, CeilingBehavior::Empty)).await;
     let certificate = service.import_and_compare().await;
     let slices = slices(&certificate, Resource::Products);
     assert_eq!(slices.len(), 3 + 8, "eight categories of what is on sale");
@@ -80,7 +80,7 @@ async fn products_above_the_ceiling_arrive_whole_by_status_and_category() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn products_above_a_ceiling_of_any_kind_arrive_whole_by_status() {
-    for how in [CeilingHow::Error, CeilingHow::RepeatLast] {
+    for how in [CeilingBehavior::Error, CeilingBehavior::RepeatLast] {
         let service = TestService::start(many_products(SOME, how)).await;
         let certificate = service.import_and_compare().await;
         assert_eq!(slices(&certificate, Resource::Products).len(), 3, "{how:?}");
@@ -88,7 +88,7 @@ async fn products_above_a_ceiling_of_any_kind_arrive_whole_by_status() {
 }
 
 /// The page that reaches across the ceiling is not shown at all.
-fn whole_pages(manners: &mut ListManners) {
+fn whole_pages(manners: &mut ListBehavior) {
     if let Some(ceiling) = &mut manners.ceiling {
         ceiling.whole_pages = true;
     }
@@ -96,7 +96,11 @@ fn whole_pages(manners: &mut ListManners) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_across_the_ceiling_that_is_not_shown_hides_nothing() {
-    for how in [CeilingHow::Empty, CeilingHow::Error, CeilingHow::RepeatLast] {
+    for how in [
+        CeilingBehavior::Empty,
+        CeilingBehavior::Error,
+        CeilingBehavior::RepeatLast,
+    ] {
         let mut scenario = many_products(NEARLY, how);
         whole_pages(&mut scenario.lists.products);
         let service = TestService::start(scenario).await;
@@ -117,7 +121,7 @@ async fn a_page_across_the_ceiling_that_is_not_shown_hides_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_that_ends_just_below_the_ceiling_is_read_as_any_other() {
-    let mut scenario = many_products(NEARLY, CeilingHow::Error);
+    let mut scenario = many_products(NEARLY, CeilingBehavior::Error);
     scenario.shop.customers = NEARLY;
     let service = TestService::start(scenario).await;
     let certificate = service.import_and_compare().await;
@@ -128,7 +132,7 @@ async fn a_list_that_ends_just_below_the_ceiling_is_read_as_any_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_that_is_stopped_among_its_slices_goes_on() {
-    let mut scenario = many_products(SOME, CeilingHow::Empty);
+    let mut scenario = many_products(SOME, CeilingBehavior::Empty);
     scenario.latency.fixed_ms = 5;
     let service = TestService::start(scenario).await;
     let (handle, stop) = stop_pair();
@@ -146,7 +150,7 @@ async fn an_import_that_is_stopped_among_its_slices_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn products_of_a_shop_that_goes_on_living_arrive_whole() {
-    let mut scenario = many_products(SOME, CeilingHow::Empty);
+    let mut scenario = many_products(SOME, CeilingBehavior::Empty);
     // A product that is edited behind the reader is as it was until the next import.
     scenario.drift.products = salla_simulator::ResourceDrift {
         arrive_every: 40,
@@ -167,7 +171,7 @@ async fn products_of_a_shop_that_goes_on_living_arrive_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn products_in_no_category_are_said_to_be_missing() {
-    let mut scenario = many_products(13_000, CeilingHow::Empty);
+    let mut scenario = many_products(13_000, CeilingBehavior::Empty);
     scenario.shop.uncategorised_share = 0.3;
     let service = TestService::start(scenario).await;
     let certificate = failed(service.import().await.1);
@@ -182,12 +186,12 @@ async fn products_in_no_category_are_said_to_be_missing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ceiling_that_lies_or_filters_that_do_nothing_are_said_plainly() {
-    let lie = many_products(SOME, CeilingHow::Lie);
+    let lie = many_products(SOME, CeilingBehavior::Lie);
     let ignored = Scenario {
         product_filters: ProductFilters::Ignored,
-        ..many_products(SOME, CeilingHow::Empty)
+        ..many_products(SOME, CeilingBehavior::Empty)
     };
-    let mut nearly = many_products(NEARLY, CeilingHow::Lie);
+    let mut nearly = many_products(NEARLY, CeilingBehavior::Lie);
     whole_pages(&mut nearly.lists.products);
     for (scenario, loaded) in [(lie, SOME), (ignored, 10_000), (nearly, NEARLY)] {
         let service = TestService::start(scenario).await;
@@ -201,8 +205,8 @@ async fn a_ceiling_that_lies_or_filters_that_do_nothing_are_said_plainly() {
 #[tokio::test(flavor = "multi_thread")]
 async fn customers_above_the_ceiling_arrive_whole_by_days() {
     for (dates, how) in [
-        (CustomerDates::AsNamed, CeilingHow::Empty),
-        (CustomerDates::Swapped, CeilingHow::Error),
+        (CustomerDates::AsNamed, CeilingBehavior::Empty),
+        (CustomerDates::Swapped, CeilingBehavior::Error),
     ] {
         let service = TestService::start(Scenario {
             // The most that the ends of a filter can leave out.
@@ -223,8 +227,11 @@ async fn customers_above_the_ceiling_arrive_whole_by_days() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn customers_whose_dates_do_nothing_are_said_not_to_be_provable() {
-    let service =
-        TestService::start(many_customers(CustomerDates::Ignored, CeilingHow::Empty)).await;
+    let service = TestService::start(many_customers(
+        CustomerDates::Ignored,
+        CeilingBehavior::Empty,
+    ))
+    .await;
     let certificate = failed(service.import().await.1);
     let named: Vec<_> = certificate.unbalanced().map(|w| &w.listing).collect();
     assert_eq!(named.len(), 1);

@@ -6,8 +6,8 @@ use domain::failure::Failure;
 use domain::resource::Resource;
 use importer::import::Outcome;
 use salla_simulator::{
-    AppAge, BusyDay, Ceiling, CeilingHow, Drift, EndlessPages, Endpoint, ItemLoss, ListManners,
-    Lists, ResourceDrift, Scenario, ShopSpec,
+    AppAge, BusyDay, Ceiling, CeilingBehavior, Drift, EndlessPages, Endpoint, ItemLoss,
+    ListBehavior, Lists, ResourceDrift, Scenario, ShopSpec,
 };
 
 use crate::service::{TestService, completed};
@@ -102,7 +102,7 @@ async fn a_shop_that_never_holds_still_is_imported_in_one_go() {
     }
 }
 
-fn lists(manners: ListManners) -> Lists {
+fn lists(manners: ListBehavior) -> Lists {
     Lists {
         orders: manners,
         customers: manners,
@@ -115,10 +115,10 @@ async fn a_total_that_is_off_by_a_few_is_settled_and_shown() {
     for total_off in [-2, 3] {
         for pages_follow_total in [true, false] {
             let service = TestService::start(Scenario {
-                lists: lists(ListManners {
+                lists: lists(ListBehavior {
                     total_off,
                     pages_follow_total,
-                    ..ListManners::default()
+                    ..ListBehavior::default()
                 }),
                 ..small(1_200)
             })
@@ -150,9 +150,9 @@ async fn a_total_that_is_off_is_no_ceiling_where_records_have_no_id() {
 async fn a_total_that_is_far_off_ends_the_run_failed_with_the_windows_named() {
     let service = TestService::start(Scenario {
         lists: Lists {
-            orders: ListManners {
+            orders: ListBehavior {
                 total_off: 40,
-                ..ListManners::default()
+                ..ListBehavior::default()
             },
             ..Lists::default()
         },
@@ -183,9 +183,9 @@ async fn a_total_that_is_far_off_ends_the_run_failed_with_the_windows_named() {
 async fn lists_that_never_end_are_left() {
     for endless in [EndlessPages::LastPage, EndlessPages::LastPageGrowing] {
         let service = TestService::start(Scenario {
-            lists: lists(ListManners {
+            lists: lists(ListBehavior {
                 endless_pages: Some(endless),
-                ..ListManners::default()
+                ..ListBehavior::default()
             }),
             ..small(1_200)
         })
@@ -200,9 +200,9 @@ async fn lists_that_never_end_are_left() {
 async fn a_list_that_only_gives_its_first_page_is_read_page_by_page() {
     let service = TestService::start(Scenario {
         lists: Lists {
-            orders: ListManners {
+            orders: ListBehavior {
                 endless_pages: Some(EndlessPages::FirstPage),
-                ..ListManners::default()
+                ..ListBehavior::default()
             },
             ..Lists::default()
         },
@@ -214,7 +214,7 @@ async fn a_list_that_only_gives_its_first_page_is_read_page_by_page() {
     assert_eq!(learned, Some(60));
 }
 
-fn busy(orders: u64, how: CeilingHow) -> Scenario {
+fn busy(orders: u64, how: CeilingBehavior) -> Scenario {
     Scenario {
         shop: ShopSpec {
             busy_day: Some(BusyDay {
@@ -224,12 +224,12 @@ fn busy(orders: u64, how: CeilingHow) -> Scenario {
             ..small(orders + 300).shop
         },
         lists: Lists {
-            orders: ListManners {
+            orders: ListBehavior {
                 ceiling: Some(Ceiling {
                     how,
                     ..Ceiling::default()
                 }),
-                ..ListManners::default()
+                ..ListBehavior::default()
             },
             ..Lists::default()
         },
@@ -239,7 +239,11 @@ fn busy(orders: u64, how: CeilingHow) -> Scenario {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_day_above_the_ceiling_is_read_from_both_ends() {
-    for how in [CeilingHow::Empty, CeilingHow::Error, CeilingHow::RepeatLast] {
+    for how in [
+        CeilingBehavior::Empty,
+        CeilingBehavior::Error,
+        CeilingBehavior::RepeatLast,
+    ] {
         let service = TestService::start(busy(10_700, how)).await;
         service.import_and_compare().await;
         // Below the ceiling, but for a page that reaches across it.
@@ -257,10 +261,10 @@ async fn a_day_above_the_ceiling_is_read_from_both_ends() {
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_behind_a_ceiling_of_any_height_arrive_whole() {
     for (rows, whole_pages, how) in [
-        (1_000, false, CeilingHow::Empty),
-        (1_000, true, CeilingHow::Error),
-        (700, false, CeilingHow::RepeatLast),
-        (130, true, CeilingHow::Empty),
+        (1_000, false, CeilingBehavior::Empty),
+        (1_000, true, CeilingBehavior::Error),
+        (700, false, CeilingBehavior::RepeatLast),
+        (130, true, CeilingBehavior::Empty),
     ] {
         let mut scenario = small(2_212);
         scenario.lists.orders.ceiling = Some(Ceiling {
@@ -281,7 +285,7 @@ async fn orders_behind_a_ceiling_of_any_height_arrive_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ceiling_that_lies_is_said_plainly() {
-    let service = TestService::start(busy(10_700, CeilingHow::Lie)).await;
+    let service = TestService::start(busy(10_700, CeilingBehavior::Lie)).await;
     let (_, outcome) = service.import().await;
     let Outcome::Failed {
         failure: Failure::Unbalanced { .. },

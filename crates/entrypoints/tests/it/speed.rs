@@ -1,7 +1,7 @@
 //! The import against Salla's limits, on scaled time: no avoidable 429, and close to
 //! the floor. (How close exactly is measured by `make bench`, not by a test.)
 
-use salla_simulator::{AppAge, Plan, Scenario, Temperament};
+use salla_simulator::{AppAge, LimiterKind, Plan, Scenario};
 
 use crate::service::TestService;
 use crate::truth::small;
@@ -20,7 +20,7 @@ fn limited(app_age: AppAge, orders: u64) -> Scenario {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_limit_is_ever_broken() {
-    for temperament in [Temperament::FixedWindow, Temperament::LeakyBucket] {
+    for temperament in [LimiterKind::FixedWindow, LimiterKind::LeakyBucket] {
         let mut scenario = limited(AppAge::FullDetails, 700);
         scenario.limits.temperament = temperament;
         let service = TestService::start(scenario).await;

@@ -1,7 +1,7 @@
 //! `/oauth2/auth` and `/oauth2/token` (docs.salla.dev/421118m0), and introspection.
 
 use super::grants::{Grants, Refresh, Tokens};
-use crate::api::{Answer, ClientRequest, Query};
+use crate::api::{ClientRequest, Query, Response};
 use crate::clock::SECOND;
 use crate::endpoint::Endpoint;
 use crate::ledger::Ledger;
@@ -25,15 +25,15 @@ pub(crate) fn authorize(
     grants: &Mutex<Grants>,
     scenario: &Scenario,
     shops: usize,
-) -> Answer {
+) -> Response {
     let query = &request.query;
     if query.get("client_id") != Some(CLIENT_ID) {
-        return Answer::oauth_error(401, "invalid_client", "Client authentication failed.");
+        return Response::oauth_error(401, "invalid_client", "Client authentication failed.");
     }
     let (Some(redirect_uri), Some("code")) =
         (query.get("redirect_uri"), query.get("response_type"))
     else {
-        return Answer::oauth_error(
+        return Response::oauth_error(
             400,
             "invalid_request",
             "redirect_uri or response_type is missing.",
@@ -43,7 +43,7 @@ pub(crate) fn authorize(
         .number("shop")
         .map_or(0, |number| number.max(0) as usize);
     if shop >= shops {
-        return Answer::oauth_error(400, "invalid_request", "There is no such shop.");
+        return Response::oauth_error(400, "invalid_request", "There is no such shop.");
     }
     let state = query.get("state").unwrap_or("");
     let decision = match query.get(DECISION) {
@@ -53,10 +53,10 @@ pub(crate) fn authorize(
     };
     match decision {
         Consent::Page => consent_page(query),
-        Consent::Denied => Answer::redirect(refusal(redirect_uri, state)),
+        Consent::Denied => Response::redirect(refusal(redirect_uri, state)),
         Consent::Approved => {
             let code = crate::locked(grants).code(shop, redirect_uri);
-            Answer::redirect(callback(redirect_uri, &code, &scenario.oauth.scopes, state))
+            Response::redirect(callback(redirect_uri, &code, &scenario.oauth.scopes, state))
         }
     }
 }
@@ -64,7 +64,7 @@ pub(crate) fn authorize(
 /// What the two links of the consent page add to the request.
 const DECISION: &str = "decision";
 
-fn consent_page(query: &Query) -> Answer {
+fn consent_page(query: &Query) -> Response {
     let link = |decision: &str| {
         let pairs = query.pairs().filter(|(key, _)| key != DECISION);
         let text = form_urlencoded::Serializer::new(String::new())
@@ -73,7 +73,7 @@ fn consent_page(query: &Query) -> Answer {
             .finish();
         text.replace('&', "&amp;")
     };
-    Answer::page(format!(
+    Response::page(format!(
         "<!DOCTYPE html>\n<html lang=\"ar\" dir=\"rtl\"><head><meta charset=\"utf-8\">\
          <title>سلة</title></head><body><h1>يطلب التطبيق الوصول إلى متجرك</h1>\
          <p><a id=\"approve\" href=\"?{}\">موافقة</a></p>\
@@ -117,20 +117,20 @@ pub(crate) fn token(
     grants: &Mutex<Grants>,
     scenario: &Scenario,
     ledger: &Mutex<Ledger>,
-) -> Answer {
+) -> Response {
     let Some(fields) = fields(request) else {
-        return Answer::oauth_error(400, "invalid_request", "The body cannot be read.");
+        return Response::oauth_error(400, "invalid_request", "The body cannot be read.");
     };
     if fields.get("client_id") != Some(CLIENT_ID)
         || fields.get("client_secret") != Some(CLIENT_SECRET)
     {
-        return Answer::oauth_error(401, "invalid_client", "Client authentication failed.");
+        return Response::oauth_error(401, "invalid_client", "Client authentication failed.");
     }
     let tokens = match fields.get("grant_type") {
         Some("authorization_code") => exchange(&fields, now, grants, &scenario.oauth),
         Some("refresh_token") => refresh(&fields, now, grants, scenario, ledger),
         _ => {
-            return Answer::oauth_error(
+            return Response::oauth_error(
                 400,
                 "unsupported_grant_type",
                 "The grant type is not supported.",
@@ -139,7 +139,7 @@ pub(crate) fn token(
     };
     match tokens {
         Some(tokens) => issued(&tokens, now, &scenario.oauth),
-        None => Answer::oauth_error(
+        None => Response::oauth_error(
             scenario.oauth.invalid_grant_status,
             &scenario.oauth.invalid_grant_code,
             INVALID_GRANT,
@@ -194,7 +194,7 @@ fn refresh(
     }
 }
 
-fn issued(tokens: &Tokens, now: i64, oauth: &Oauth) -> Answer {
+fn issued(tokens: &Tokens, now: i64, oauth: &Oauth) -> Response {
     let mut members = vec![format!(r#""access_token":"{}""#, tokens.access)];
     let lifetime = oauth.lifetime_members.clone();
     let lifetime = lifetime.unwrap_or_else(|| lifetime_members(now, oauth));
@@ -204,7 +204,7 @@ fn issued(tokens: &Tokens, now: i64, oauth: &Oauth) -> Answer {
     }
     members.push(format!(r#""scope":"{}""#, oauth.scopes.join(" ")));
     members.push(r#""token_type":"bearer""#.to_owned());
-    Answer::json(200, format!("{{{}}}", members.join(",")))
+    Response::json(200, format!("{{{}}}", members.join(",")))
 }
 
 fn lifetime_members(now: i64, oauth: &Oauth) -> String {
@@ -228,7 +228,7 @@ pub(crate) fn introspect(
     grants: &Mutex<Grants>,
     merchant_of: impl FnOnce(usize) -> Option<i64>,
     scenario: &Scenario,
-) -> Answer {
+) -> Response {
     let fields = Query::from_json(&request.body);
     let token = fields.as_ref().and_then(|fields| fields.get("token"));
     let known = token.and_then(|token| crate::locked(grants).introspect(token).cloned());
@@ -236,7 +236,7 @@ pub(crate) fn introspect(
         .filter(|known| known.app == request.source && known.expires_at > now)
         .and_then(|known| Some((merchant_of(known.shop)?, known.expires_at)));
     let Some((merchant, expires_at)) = found else {
-        return Answer::refused_introspection(scenario.embedded.refusal_status);
+        return Response::refused_introspection(scenario.embedded.refusal_status);
     };
     let end = Timestamp::from_second(expires_at / SECOND).unwrap_or_default();
     let body = serde_json::json!({
@@ -244,5 +244,5 @@ pub(crate) fn introspect(
         "success": true,
         "data": { "merchant_id": merchant, "user_id": PERSON, "exp": end.to_string() },
     });
-    Answer::json(200, body.to_string())
+    Response::json(200, body.to_string())
 }

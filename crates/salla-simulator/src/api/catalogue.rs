@@ -1,14 +1,14 @@
 //! The product and category endpoints (docs.salla.dev/5394168e0, /5394169e0).
 
-use super::answer::Answer;
 use super::dates::ALL_TIME;
 use super::paging::{self, List, Page};
 use super::request::{ClientRequest, Query};
+use super::response::Response;
 use super::rows::Rows;
 use super::selection::{ProductFilter, Selections};
 use crate::endpoint::Endpoint;
 use crate::json::{self, View};
-use crate::scenario::ListManners;
+use crate::scenario::ListBehavior;
 use crate::shop::Product;
 use std::sync::Mutex;
 
@@ -18,7 +18,7 @@ pub(crate) fn list_products(
     request: &ClientRequest,
     view: View<'_>,
     selections: &Mutex<Selections>,
-) -> Answer {
+) -> Response {
     let query = &request.query;
     let found = match select_products(query, view, selections) {
         Ok(found) => found,
@@ -30,7 +30,7 @@ pub(crate) fn list_products(
         total: found.len(),
         path: "/admin/v2/products",
         row_bytes: 6_000,
-        manners: view.scenario.lists.products,
+        behavior: view.scenario.lists.products,
     };
     paging::list(view, &list, |json, place| {
         let product = view.products().product(found.at(place));
@@ -46,7 +46,7 @@ pub(crate) fn select_products(
     query: &Query,
     view: View<'_>,
     selections: &Mutex<Selections>,
-) -> Result<Rows, Answer> {
+) -> Result<Rows, Response> {
     if let Some(refusal) = refusal(query) {
         return Err(refusal);
     }
@@ -64,32 +64,35 @@ pub(crate) fn select_products(
     Ok(Rows::found(found.iter().copied(), false))
 }
 
-fn refusal(query: &Query) -> Option<Answer> {
+fn refusal(query: &Query) -> Option<Response> {
     if query.get("sort_by").is_some() {
-        return Some(Answer::invalid_field("sort_by", "القيمة المحددة غير صالحة"));
+        return Some(Response::invalid_field(
+            "sort_by",
+            "القيمة المحددة غير صالحة",
+        ));
     }
     let keyword = query.get("keyword")?;
     keyword
         .bytes()
         .all(|byte| byte.is_ascii_digit())
-        .then(|| Answer::invalid_field("keyword", "القيمة المحددة غير صالحة"))
+        .then(|| Response::invalid_field("keyword", "القيمة المحددة غير صالحة"))
 }
 
 /// `GET /products/{id}`.
-pub(crate) fn product_details(request: &ClientRequest, view: View<'_>) -> Answer {
-    match asked_product(request, view) {
-        Some(product) => Answer::json(
+pub(crate) fn product_details(request: &ClientRequest, view: View<'_>) -> Response {
+    match requested_product(request, view) {
+        Some(product) => Response::json(
             200,
             paging::envelope(view, |json| json::product(json, view, &product)),
         ),
-        None => Answer::not_found(request.language),
+        None => Response::not_found(request.language),
     }
 }
 
 /// `GET /products/{id}/variants`; the sample's page size is 60.
-pub(crate) fn list_variants(request: &ClientRequest, view: View<'_>) -> Answer {
-    let Some(product) = asked_product(request, view) else {
-        return Answer::not_found(request.language);
+pub(crate) fn list_variants(request: &ClientRequest, view: View<'_>) -> Response {
+    let Some(product) = requested_product(request, view) else {
+        return Response::not_found(request.language);
     };
     let path = format!("/admin/v2/products/{}/variants", product.id);
     let list = List {
@@ -97,20 +100,20 @@ pub(crate) fn list_variants(request: &ClientRequest, view: View<'_>) -> Answer {
         total: product.variant_count(),
         path: &path,
         row_bytes: 900,
-        manners: ListManners::default(),
+        behavior: ListBehavior::default(),
     };
     paging::list(view, &list, |json, place| {
         json::variant(json, view, &product, &product.variant(place));
     })
 }
 
-fn asked_product(request: &ClientRequest, view: View<'_>) -> Option<Product> {
+fn requested_product(request: &ClientRequest, view: View<'_>) -> Option<Product> {
     let book = view.products();
     Some(book.product(book.index_of(request.id()?)?))
 }
 
 /// `GET /categories`: the top categories, each with those below it.
-pub(crate) fn list_categories(request: &ClientRequest, view: View<'_>) -> Answer {
+pub(crate) fn list_categories(request: &ClientRequest, view: View<'_>) -> Response {
     let shop = view.shop;
     let below: Vec<_> = (shop.top_category_count()..shop.category_count())
         .map(|index| shop.category(index))
@@ -120,7 +123,7 @@ pub(crate) fn list_categories(request: &ClientRequest, view: View<'_>) -> Answer
         total: shop.top_category_count(),
         path: "/admin/v2/categories",
         row_bytes: 1_200,
-        manners: ListManners::default(),
+        behavior: ListBehavior::default(),
     };
     paging::list(view, &list, |json, place| {
         let children: Vec<_> = below

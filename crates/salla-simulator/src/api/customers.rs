@@ -1,9 +1,9 @@
 //! The customer endpoints (docs.salla.dev/5394121e0, /5394122e0).
 
-use super::answer::Answer;
 use super::dates::{self, ALL_TIME};
 use super::paging::{self, List, Page};
 use super::request::{ClientRequest, Query};
+use super::response::Response;
 use super::rows::Rows;
 use crate::endpoint::Endpoint;
 use crate::json::{self, View};
@@ -11,7 +11,7 @@ use crate::scenario::CustomerDates;
 use crate::shop::Customer;
 
 /// `GET /customers`, newest first.
-pub(crate) fn list(request: &ClientRequest, view: View<'_>) -> Answer {
+pub(crate) fn list(request: &ClientRequest, view: View<'_>) -> Response {
     let found = match select(&request.query, view) {
         Ok(found) => found,
         Err(refusal) => return refusal,
@@ -21,7 +21,7 @@ pub(crate) fn list(request: &ClientRequest, view: View<'_>) -> Answer {
         total: found.len(),
         path: "/admin/v2/customers",
         row_bytes: 1_200,
-        manners: view.scenario.lists.customers,
+        behavior: view.scenario.lists.customers,
     };
     paging::list(view, &list, |json, place| {
         let customer = view.customers().customer(found.at(place));
@@ -30,22 +30,22 @@ pub(crate) fn list(request: &ClientRequest, view: View<'_>) -> Answer {
 }
 
 /// `GET /customers/{id}`.
-pub(crate) fn details(request: &ClientRequest, view: View<'_>) -> Answer {
+pub(crate) fn details(request: &ClientRequest, view: View<'_>) -> Response {
     let book = view.customers();
     match request.id().and_then(|id| book.index_of(id)) {
-        Some(index) => Answer::json(
+        Some(index) => Response::json(
             200,
             paging::envelope(view, |json| {
                 json::customer(json, view, &book.customer(index), true);
             }),
         ),
-        None => Answer::not_found(request.language),
+        None => Response::not_found(request.language),
     }
 }
 
 /// Salla's page describes `date_from` and `date_to` the wrong way round;
 /// integrators use them as named.
-pub(crate) fn select(query: &Query, view: View<'_>) -> Result<Rows, Answer> {
+pub(crate) fn select(query: &Query, view: View<'_>) -> Result<Rows, Response> {
     let filter = view.scenario.date_filter;
     let moments = match view.scenario.customer_dates {
         CustomerDates::AsNamed => dates::moments(query, "date_from", "date_to", filter)?,

@@ -1,8 +1,8 @@
 //! What a date filter lets through. Salla documents neither the zone nor
 //! whether the bounds belong to the range, so the scenario decides.
 
-use super::answer::Answer;
 use super::request::Query;
+use super::response::Response;
 use crate::scenario::{DateFilter, FilterZone};
 use crate::shop::riyadh::{self, DAY_SECONDS};
 use jiff::Timestamp;
@@ -27,7 +27,7 @@ pub(crate) fn moments(
     from: &str,
     to: &str,
     filter: DateFilter,
-) -> Result<Moments, Answer> {
+) -> Result<Moments, Response> {
     let start = parse(query, from)?.map_or(ALL_TIME.start, |bound| {
         let (first, after) = extent(bound, filter.zone);
         if filter.from_inclusive { first } else { after }
@@ -39,13 +39,13 @@ pub(crate) fn moments(
     Ok(start..end.max(start))
 }
 
-fn parse(query: &Query, name: &str) -> Result<Option<Bound>, Answer> {
+fn parse(query: &Query, name: &str) -> Result<Option<Bound>, Response> {
     let Some(text) = query.get(name) else {
         return Ok(None);
     };
     read(text.trim())
         .map(Some)
-        .ok_or_else(|| Answer::invalid_field(name, "صيغة التاريخ غير صحيحة"))
+        .ok_or_else(|| Response::invalid_field(name, "صيغة التاريخ غير صحيحة"))
 }
 
 fn read(text: &str) -> Option<Bound> {

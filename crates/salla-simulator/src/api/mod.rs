@@ -1,18 +1,18 @@
 //! The Merchant API: what each endpoint answers once a request was let in.
 
-mod answer;
 mod catalogue;
 mod customers;
 mod dates;
 mod orders;
 mod paging;
 mod request;
+mod response;
 mod rows;
 mod selection;
 
-pub(crate) use answer::Answer;
 pub(crate) use paging::Page;
 pub(crate) use request::{ClientRequest, Query};
+pub(crate) use response::Response;
 pub(crate) use rows::Rows;
 pub(crate) use selection::Selections;
 
@@ -22,11 +22,11 @@ use crate::shop::Layer;
 use std::sync::Mutex;
 
 /// The answer of an endpoint of the API to an admitted request.
-pub(crate) fn answer(
+pub(crate) fn respond(
     request: &ClientRequest,
     view: View<'_>,
     selections: &Mutex<Selections>,
-) -> Answer {
+) -> Response {
     match request.endpoint() {
         Endpoint::StoreInfo => store_info(view),
         Endpoint::Orders => orders::list(request, view, selections),
@@ -44,28 +44,28 @@ pub(crate) fn answer(
         | Endpoint::OauthToken
         | Endpoint::Introspect
         | Endpoint::Dashboard
-        | Endpoint::Unknown => Answer::not_found(request.language),
+        | Endpoint::Unknown => Response::not_found(request.language),
     }
 }
 
-fn store_info(view: View<'_>) -> Answer {
-    Answer::json(
+fn store_info(view: View<'_>) -> Response {
+    Response::json(
         200,
         paging::envelope(view, |json| json::store_info(json, view)),
     )
 }
 
 /// Salla's sources disagree on whether `data` wraps the answer.
-fn user_info(view: View<'_>) -> Answer {
+fn user_info(view: View<'_>) -> Response {
     if view.scenario.oauth.user_info_in_data {
-        return Answer::json(
+        return Response::json(
             200,
             paging::envelope(view, |json| json::user_info(json, view)),
         );
     }
     let mut json = Json::new(1_024, view.scenario.quirks);
     json::user_info(&mut json, view);
-    Answer::json(200, json.out)
+    Response::json(200, json.out)
 }
 
 /// What a query of one of the three great lists selects in the present shop.
@@ -74,7 +74,7 @@ pub(crate) fn rows(
     query: &Query,
     view: View<'_>,
     selections: &Mutex<Selections>,
-) -> Result<Rows, Answer> {
+) -> Result<Rows, Response> {
     match endpoint {
         Endpoint::Customers => customers::select(query, view),
         Endpoint::Products => catalogue::select_products(query, view, selections),

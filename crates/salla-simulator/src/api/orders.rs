@@ -1,13 +1,13 @@
 //! The order endpoints.
 
-use super::answer::Answer;
 use super::paging::{self, List, Page};
 use super::request::{ClientRequest, Query};
+use super::response::Response;
 use super::rows::Rows;
 use super::selection::{OrderFilter, Selections, statuses};
 use crate::endpoint::Endpoint;
 use crate::json::{self, OrderForm, View};
-use crate::scenario::{AppAge, ListManners};
+use crate::scenario::{AppAge, ListBehavior};
 use crate::shop::Order;
 use std::sync::Mutex;
 
@@ -16,7 +16,7 @@ pub(crate) fn list(
     request: &ClientRequest,
     view: View<'_>,
     selections: &Mutex<Selections>,
-) -> Answer {
+) -> Response {
     let query = &request.query;
     let found = match select(query, view, selections) {
         Ok(found) => found,
@@ -31,7 +31,7 @@ pub(crate) fn list(
             OrderForm::Full => 9_000,
             _ => 2_500,
         },
-        manners: view.scenario.lists.orders,
+        behavior: view.scenario.lists.orders,
     };
     paging::list(view, &list, |json, place| {
         json::order(json, view, &view.order(found.at(place)), form);
@@ -42,7 +42,7 @@ pub(crate) fn select(
     query: &Query,
     view: View<'_>,
     selections: &Mutex<Selections>,
-) -> Result<Rows, Answer> {
+) -> Result<Rows, Response> {
     let filter = OrderFilter::of(query, view)?;
     Ok(crate::locked(selections).select(view, &filter))
 }
@@ -72,13 +72,13 @@ fn is_past(after: Option<u64>, served: u64) -> bool {
 }
 
 /// `GET /orders/{id}` (docs.salla.dev/5394147e0).
-pub(crate) fn details(request: &ClientRequest, view: View<'_>) -> Answer {
+pub(crate) fn details(request: &ClientRequest, view: View<'_>) -> Response {
     let Some(index) = request.id().and_then(|id| view.book().index_of(id)) else {
-        return Answer::gone();
+        return Response::gone();
     };
-    let asked_light = request.query.get("format") == Some("light");
+    let wants_light = request.query.get("format") == Some("light");
     let lost = is_past(view.scenario.item_loss.details_after, view.served);
-    let form = if asked_light || lost || view.scenario.app_age == AppAge::LightDetails {
+    let form = if wants_light || lost || view.scenario.app_age == AppAge::LightDetails {
         OrderForm::Light
     } else {
         OrderForm::Full
@@ -86,17 +86,17 @@ pub(crate) fn details(request: &ClientRequest, view: View<'_>) -> Answer {
     let body = paging::envelope(view, |json| {
         json::order(json, view, &view.order(index), form);
     });
-    Answer::json(200, body)
+    Response::json(200, body)
 }
 
 /// `GET /orders/items?order_id=`, which the documentation does not page
 /// (docs.salla.dev/5565737e0).
-pub(crate) fn items(request: &ClientRequest, view: View<'_>) -> Answer {
+pub(crate) fn items(request: &ClientRequest, view: View<'_>) -> Response {
     let Some(id) = request.query.number("order_id") else {
-        return Answer::invalid_field("order_id", "حقل رقم الطلب مطلوب");
+        return Response::invalid_field("order_id", "حقل رقم الطلب مطلوب");
     };
     let Some(index) = view.book().index_of(id) else {
-        return Answer::gone();
+        return Response::gone();
     };
     let order = view.order(index);
     if let Some(most) = view.scenario.items_page_cap {
@@ -108,16 +108,16 @@ pub(crate) fn items(request: &ClientRequest, view: View<'_>) -> Answer {
             json::item(json, view, &order, place);
         });
     });
-    Answer::json(200, body)
+    Response::json(200, body)
 }
 
-fn page_of_items(request: &ClientRequest, view: View<'_>, order: &Order, most: u64) -> Answer {
+fn page_of_items(request: &ClientRequest, view: View<'_>, order: &Order, most: u64) -> Response {
     let list = List {
         page: Page::of(&request.query, most, most),
         total: order.items.len() as u64,
         path: "/admin/v2/orders/items",
         row_bytes: 2_000,
-        manners: ListManners::default(),
+        behavior: ListBehavior::default(),
     };
     paging::list(view, &list, |json, place| {
         view.begin_order(json, &order.head);
@@ -126,11 +126,11 @@ fn page_of_items(request: &ClientRequest, view: View<'_>, order: &Order, most: u
 }
 
 /// `GET /orders/statuses`, which is not paged.
-pub(crate) fn list_statuses(view: View<'_>) -> Answer {
+pub(crate) fn list_statuses(view: View<'_>) -> Response {
     let body = paging::envelope(view, |json| {
         json.list(statuses(view), |json, (original, custom)| {
             json::order_status(json, view, original, custom);
         });
     });
-    Answer::json(200, body)
+    Response::json(200, body)
 }

@@ -1,10 +1,10 @@
 //! Pages (docs.salla.dev/421124m0): `page` and `per_page` in, camelCase out.
 
-use super::answer::Answer;
 use super::request::Query;
+use super::response::Response;
 use crate::endpoint::Endpoint;
 use crate::json::{Json, View};
-use crate::scenario::{CeilingHow, EmptyLinks, EndlessPages, ListManners, Scenario};
+use crate::scenario::{CeilingBehavior, EmptyLinks, EndlessPages, ListBehavior, Scenario};
 use crate::shop::{Draw, Stream};
 use std::ops::Range;
 
@@ -59,11 +59,15 @@ pub(crate) struct List<'a> {
     pub(crate) path: &'a str,
     /// About how long a row is.
     pub(crate) row_bytes: usize,
-    pub(crate) manners: ListManners,
+    pub(crate) behavior: ListBehavior,
 }
 
 /// The answer with a page of a list; `row` writes the record at a place.
-pub(crate) fn list(view: View<'_>, list: &List<'_>, mut row: impl FnMut(&mut Json, u64)) -> Answer {
+pub(crate) fn list(
+    view: View<'_>,
+    list: &List<'_>,
+    mut row: impl FnMut(&mut Json, u64),
+) -> Response {
     let Some(shown) = list.shown(view.scenario.seed) else {
         return list.too_deep();
     };
@@ -83,7 +87,7 @@ pub(crate) fn list(view: View<'_>, list: &List<'_>, mut row: impl FnMut(&mut Jso
         links(json, view.scenario.empty_links, &shown, list.path);
     });
     json.close();
-    Answer::json(200, json.out)
+    Response::json(200, json.out)
 }
 
 /// A page as it is shown.
@@ -98,20 +102,20 @@ struct Shown {
 impl List<'_> {
     /// What the page shows of the list, or nothing beyond a strict ceiling.
     fn shown(&self, seed: u64) -> Option<Shown> {
-        let (page, manners) = (self.page, self.manners);
-        let reach = manners.ceiling.map_or(self.total, |ceiling| {
+        let (page, behavior) = (self.page, self.behavior);
+        let reach = behavior.ceiling.map_or(self.total, |ceiling| {
             let shown = match ceiling.whole_pages {
                 true => ceiling.rows / page.size * page.size,
                 false => ceiling.rows,
             };
             self.total.min(shown)
         });
-        let lies = manners
+        let lies = behavior
             .ceiling
-            .is_some_and(|ceiling| ceiling.how == CeilingHow::Lie);
+            .is_some_and(|ceiling| ceiling.how == CeilingBehavior::Lie);
         let truth = if lies { reach } else { self.total };
-        let total = manners.false_total(truth, page, seed);
-        let told = if manners.pages_follow_total {
+        let total = behavior.false_total(truth, page, seed);
+        let told = if behavior.pages_follow_total {
             total
         } else {
             truth
@@ -129,13 +133,13 @@ impl List<'_> {
         };
         let is_beyond = page.number > last.number;
         if is_beyond && reach < self.total {
-            match manners.ceiling.map(|ceiling| ceiling.how) {
-                Some(CeilingHow::Error) => return None,
-                Some(CeilingHow::RepeatLast) => shown.places = last.places(reach),
-                Some(CeilingHow::Empty | CeilingHow::Lie) | None => {}
+            match behavior.ceiling.map(|ceiling| ceiling.how) {
+                Some(CeilingBehavior::Error) => return None,
+                Some(CeilingBehavior::RepeatLast) => shown.places = last.places(reach),
+                Some(CeilingBehavior::Empty | CeilingBehavior::Lie) | None => {}
             }
         }
-        if let Some(endless) = manners.endless_pages {
+        if let Some(endless) = behavior.endless_pages {
             shown.has_next = true;
             match endless {
                 EndlessPages::FirstPage => {
@@ -154,15 +158,15 @@ impl List<'_> {
         Some(shown)
     }
 
-    fn too_deep(&self) -> Answer {
-        match self.manners.ceiling.map(|ceiling| ceiling.error_status) {
-            Some(400) => Answer::bad_request("الصفحة المطلوبة خارج النطاق المسموح"),
-            _ => Answer::invalid_field("page", "الصفحة المطلوبة خارج النطاق المسموح"),
+    fn too_deep(&self) -> Response {
+        match self.behavior.ceiling.map(|ceiling| ceiling.error_status) {
+            Some(400) => Response::bad_request("الصفحة المطلوبة خارج النطاق المسموح"),
+            _ => Response::invalid_field("page", "الصفحة المطلوبة خارج النطاق المسموح"),
         }
     }
 }
 
-impl ListManners {
+impl ListBehavior {
     fn false_total(&self, truth: u64, page: Page, seed: u64) -> u64 {
         let jitter = i64::from(self.total_jitter);
         let mut draw = Draw::of(seed, Stream::TotalJitter, page.number);

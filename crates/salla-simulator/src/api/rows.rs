@@ -1,6 +1,6 @@
 //! The rows of a list that was asked for: numbers of records, found by place.
 
-use crate::shop::{Merged, Spot};
+use crate::shop::{Merged, Position};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -65,9 +65,9 @@ impl Rows {
             place
         };
         match (self.merged.at(place), &self.base) {
-            (Spot::Added(index), _) => index,
-            (Spot::Base(place), Base::From(first)) => first + place,
-            (Spot::Base(place), Base::Picked(picked)) => u64::from(picked[place as usize].1),
+            (Position::Added(index), _) => index,
+            (Position::Base(place), Base::From(first)) => first + place,
+            (Position::Base(place), Base::Picked(picked)) => u64::from(picked[place as usize].1),
         }
     }
 

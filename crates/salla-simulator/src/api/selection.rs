@@ -2,9 +2,9 @@
 //! creation dates, sorted by creation) is arithmetic; everything else looks at
 //! each record once and remembers the result for the next pages.
 
-use super::answer::Answer;
 use super::dates::{self, Moments};
 use super::request::Query;
+use super::response::Response;
 use super::rows::{Picked, Rows};
 use crate::json::View;
 use crate::scenario::ProductFilters;
@@ -36,7 +36,7 @@ enum Sort {
 }
 
 impl OrderFilter {
-    pub(crate) fn of(query: &Query, view: View<'_>) -> Result<Self, Answer> {
+    pub(crate) fn of(query: &Query, view: View<'_>) -> Result<Self, Response> {
         let statuses = query.all("status");
         let (sort, descending) = sort(query)?;
         Ok(Self {
@@ -103,11 +103,11 @@ fn mentions(book: OrderBook<'_>, head: &OrderHead, word: &str) -> bool {
 }
 
 /// `<field>-<asc|desc>` (change log 2.9.2); newest first if nothing is said.
-fn sort(query: &Query) -> Result<(Sort, bool), Answer> {
+fn sort(query: &Query) -> Result<(Sort, bool), Response> {
     let Some(text) = query.get("sort_by") else {
         return Ok((Sort::CreatedAt, true));
     };
-    let refusal = || Answer::invalid_field("sort_by", "القيمة المحددة غير صالحة");
+    let refusal = || Response::invalid_field("sort_by", "القيمة المحددة غير صالحة");
     let (field, direction) = text.rsplit_once('-').ok_or_else(refusal)?;
     let sort = match field {
         "created_at" => Sort::CreatedAt,

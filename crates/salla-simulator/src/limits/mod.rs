@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 /// What the budget says to one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Decision {
+pub(crate) struct LimitDecision {
     pub(crate) allowed: bool,
     pub(crate) limit: u32,
     pub(crate) remaining: u32,
@@ -22,7 +22,7 @@ pub(crate) struct Decision {
     pub(crate) next_at: i64,
 }
 
-impl Decision {
+impl LimitDecision {
     /// The documented headers; `Retry-After` only on a refusal.
     pub(crate) fn headers(&self, now: i64, retry_after: RetryAfter) -> Vec<(&'static str, String)> {
         let mut headers = vec![
@@ -30,14 +30,14 @@ impl Decision {
             ("x-ratelimit-remaining", self.remaining.to_string()),
             ("x-ratelimit-reset", ceil_seconds(self.reset_at).to_string()),
         ];
-        if let Some(moment) = self.come_back(retry_after) {
+        if let Some(moment) = self.retry_at(retry_after) {
             headers.push(("retry-after", ceil_seconds(moment - now).max(1).to_string()));
         }
         headers
     }
 
     /// When a refused client is told to come back, in microseconds.
-    pub(crate) fn come_back(&self, retry_after: RetryAfter) -> Option<i64> {
+    pub(crate) fn retry_at(&self, retry_after: RetryAfter) -> Option<i64> {
         match retry_after {
             _ if self.allowed => None,
             RetryAfter::Absent => None,
@@ -55,19 +55,24 @@ fn ceil_seconds(micros: i64) -> i64 {
 /// client's address and whatever the shop.
 #[derive(Debug, Default)]
 pub(crate) struct AddressLimiter {
-    windows: HashMap<IpAddr, Window>,
+    windows: HashMap<IpAddr, AddressPeriod>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Window {
+struct AddressPeriod {
     started: i64,
     used: u32,
 }
 
 impl AddressLimiter {
-    pub(crate) fn decide(&mut self, address: IpAddr, now: i64, limit: CustomersLimit) -> Decision {
+    pub(crate) fn decide(
+        &mut self,
+        address: IpAddr,
+        now: i64,
+        limit: CustomersLimit,
+    ) -> LimitDecision {
         let length = i64::from(limit.window_seconds) * SECOND;
-        let fresh = Window {
+        let fresh = AddressPeriod {
             started: now,
             used: 0,
         };
@@ -79,7 +84,7 @@ impl AddressLimiter {
         window.used += u32::from(allowed);
         let reset_at = window.started + length;
         let remaining = limit.requests - window.used;
-        Decision {
+        LimitDecision {
             allowed,
             limit: limit.requests,
             remaining,

@@ -1,9 +1,9 @@
 //! The budget of one shop, in the two temperaments that Salla's one sentence
 //! about it allows.
 
-use super::Decision;
+use super::LimitDecision;
 use crate::clock::SECOND;
-use crate::scenario::{Block, Limits, Temperament};
+use crate::scenario::{Block, LimiterKind, Limits};
 use std::collections::VecDeque;
 
 const WINDOW: i64 = 60 * SECOND;
@@ -14,7 +14,7 @@ const TOLERANCE: i64 = SECOND / 20;
 
 #[derive(Debug, Default)]
 pub(crate) struct ShopLimiter {
-    window: Option<Window>,
+    window: Option<AddressPeriod>,
     bucket: Bucket,
     /// The 429s of the last minute, for the temporary block.
     refusals: VecDeque<i64>,
@@ -22,7 +22,7 @@ pub(crate) struct ShopLimiter {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Window {
+struct AddressPeriod {
     started: i64,
     used: u32,
     /// When the next request after exhaustion may come.
@@ -36,10 +36,10 @@ struct Bucket {
 }
 
 impl ShopLimiter {
-    pub(crate) fn decide(&mut self, now: i64, per_minute: u32, limits: &Limits) -> Decision {
+    pub(crate) fn decide(&mut self, now: i64, per_minute: u32, limits: &Limits) -> LimitDecision {
         match limits.temperament {
-            Temperament::FixedWindow => self.decide_by_window(now, per_minute, limits),
-            Temperament::LeakyBucket => self.decide_by_bucket(now, per_minute, limits),
+            LimiterKind::FixedWindow => self.decide_by_window(now, per_minute, limits),
+            LimiterKind::LeakyBucket => self.decide_by_bucket(now, per_minute, limits),
         }
     }
 
@@ -64,7 +64,7 @@ impl ShopLimiter {
     /// nothing here, as nobody must be blamed for leaving it.
     pub(crate) fn budget_from(&self, now: i64, per_minute: u32, limits: &Limits) -> i64 {
         match (limits.temperament, self.window) {
-            (Temperament::FixedWindow, Some(window)) if now < window.started + WINDOW => {
+            (LimiterKind::FixedWindow, Some(window)) if now < window.started + WINDOW => {
                 let spent = window.used + spent_by_other(limits, now - window.started);
                 if spent < per_minute {
                     now
@@ -72,19 +72,19 @@ impl ShopLimiter {
                     window.started + WINDOW
                 }
             }
-            (Temperament::FixedWindow, _) => now,
-            (Temperament::LeakyBucket, _) => {
+            (LimiterKind::FixedWindow, _) => now,
+            (LimiterKind::LeakyBucket, _) => {
                 let over = self.bucket.level + 1.0 - f64::from(per_minute);
                 self.bucket.at + drain_time(over, per_minute)
             }
         }
     }
 
-    fn decide_by_window(&mut self, now: i64, per_minute: u32, limits: &Limits) -> Decision {
+    fn decide_by_window(&mut self, now: i64, per_minute: u32, limits: &Limits) -> LimitDecision {
         let mut window = self
             .window
             .filter(|window| now < window.started + WINDOW)
-            .unwrap_or(Window {
+            .unwrap_or(AddressPeriod {
                 started: now,
                 used: 0,
                 overflow_at: None,
@@ -92,7 +92,7 @@ impl ShopLimiter {
         let reset_at = window.started + WINDOW;
         let left =
             per_minute.saturating_sub(window.used + spent_by_other(limits, now - window.started));
-        let allowed = left > 0 || window.admits_overflow(now);
+        let allowed = left > 0 || window.admits_trickle(now);
         if left > 0 {
             window.used += 1;
         }
@@ -101,7 +101,7 @@ impl ShopLimiter {
         }
         self.window = Some(window);
         let remaining = left.saturating_sub(1);
-        Decision {
+        LimitDecision {
             allowed,
             limit: per_minute,
             remaining,
@@ -114,7 +114,7 @@ impl ShopLimiter {
         }
     }
 
-    fn decide_by_bucket(&mut self, now: i64, per_minute: u32, limits: &Limits) -> Decision {
+    fn decide_by_bucket(&mut self, now: i64, per_minute: u32, limits: &Limits) -> LimitDecision {
         let minutes = (now - self.bucket.at) as f64 / WINDOW as f64;
         let net_drain = f64::from(per_minute) - f64::from(limits.other_app_per_minute);
         self.bucket.level =
@@ -125,7 +125,7 @@ impl ShopLimiter {
             self.bucket.level += 1.0;
         }
         let room = f64::from(per_minute) - self.bucket.level;
-        Decision {
+        LimitDecision {
             allowed,
             limit: per_minute,
             remaining: room as u32,
@@ -135,9 +135,9 @@ impl ShopLimiter {
     }
 }
 
-impl Window {
+impl AddressPeriod {
     /// One request a second until the window ends.
-    fn admits_overflow(&mut self, now: i64) -> bool {
+    fn admits_trickle(&mut self, now: i64) -> bool {
         // Another app may have spent the last of the budget, unseen by us.
         let due = *self.overflow_at.get_or_insert(now + SECOND);
         let admitted = now >= due - TOLERANCE;
@@ -168,7 +168,7 @@ mod tests {
 
     fn buckets() -> Limits {
         Limits {
-            temperament: Temperament::LeakyBucket,
+            temperament: LimiterKind::LeakyBucket,
             ..Limits::default()
         }
     }
@@ -182,10 +182,10 @@ mod tests {
             assert_eq!(decision.remaining, 120 - used);
         }
         assert!(!limiter.decide(SECOND / 2, 120, &windows()).allowed);
-        let overflow = (1..60)
+        let trickle = (1..60)
             .filter(|second| limiter.decide(second * SECOND, 120, &windows()).allowed)
             .count();
-        assert_eq!(overflow, 59);
+        assert_eq!(trickle, 59);
         let again = limiter.decide(60 * SECOND, 120, &windows());
         assert!(again.allowed);
         assert_eq!(again.remaining, 119);

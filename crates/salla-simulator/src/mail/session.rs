@@ -42,7 +42,7 @@ pub(super) async fn serve(client: TcpStream, state: Arc<Mutex<State>>) {
 
 impl Session {
     async fn talk(&mut self) -> Result<(), Over> {
-        self.answer(MailStage::Greeting, "220 mail.example.test ESMTP")
+        self.respond(MailStage::Greeting, "220 mail.example.test ESMTP")
             .await?;
         loop {
             let line = self.line().await?;
@@ -54,17 +54,17 @@ impl Session {
                 }
                 "HELO" | "NOOP" => self.say("250 ok").await?,
                 "AUTH" => {
-                    self.answer(MailStage::Authentication, "235 2.7.0 ok")
+                    self.respond(MailStage::Authentication, "235 2.7.0 ok")
                         .await?;
                 }
                 "MAIL" => {
                     self.from = path(&line);
                     self.to.clear();
-                    self.answer(MailStage::Sender, "250 2.1.0 ok").await?;
+                    self.respond(MailStage::Sender, "250 2.1.0 ok").await?;
                 }
                 "RCPT" => {
                     let to = path(&line);
-                    if self.answer(MailStage::Recipient, "250 2.1.5 ok").await? {
+                    if self.respond(MailStage::Recipient, "250 2.1.5 ok").await? {
                         self.to.push(to);
                     }
                 }
@@ -83,7 +83,7 @@ impl Session {
         if self.to.is_empty() {
             return self.say("503 5.5.1 nobody to send it to").await;
         }
-        if !self.answer(MailStage::Data, "354 go ahead").await? {
+        if !self.respond(MailStage::Data, "354 go ahead").await? {
             return Ok(());
         }
         let mut raw = String::new();
@@ -122,7 +122,7 @@ impl Session {
     }
 
     /// Says what was wanted for here, or accepts; whether it accepted.
-    async fn answer(&mut self, stage: MailStage, accepted: &str) -> Result<bool, Over> {
+    async fn respond(&mut self, stage: MailStage, accepted: &str) -> Result<bool, Over> {
         match self.next(stage) {
             None => {
                 self.say(accepted).await?;

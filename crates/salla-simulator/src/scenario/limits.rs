@@ -41,7 +41,7 @@ impl PlanLimits {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    pub temperament: Temperament,
+    pub temperament: LimiterKind,
     pub retry_after: RetryAfter,
     pub throttle_body: ThrottleBody,
     pub customers: CustomersLimit,
@@ -54,7 +54,7 @@ pub struct Limits {
 /// How the budget of a shop fills and empties.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Temperament {
+pub enum LimiterKind {
     /// N requests in 60 seconds from the first one on; then one request a
     /// second until the 60 seconds are over, as Salla's page words it.
     #[default]

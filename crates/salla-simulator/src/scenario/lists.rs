@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Lists {
-    pub orders: ListManners,
-    pub customers: ListManners,
-    pub products: ListManners,
+    pub orders: ListBehavior,
+    pub customers: ListBehavior,
+    pub products: ListBehavior,
 }
 
 /// What one list does to whoever walks it. The rows themselves stay true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct ListManners {
+pub struct ListBehavior {
     /// Added to every `total`; one integrator saw 4,610 for 4,598 customers.
     pub total_off: i64,
     /// `total` moves up and down by as much as this from page to page. The
@@ -27,7 +27,7 @@ pub struct ListManners {
     pub endless_pages: Option<EndlessPages>,
 }
 
-impl Default for ListManners {
+impl Default for ListBehavior {
     fn default() -> Self {
         Self {
             total_off: 0,
@@ -45,10 +45,10 @@ impl Default for ListManners {
 #[serde(default, deny_unknown_fields)]
 pub struct Ceiling {
     pub rows: u64,
-    pub how: CeilingHow,
+    pub how: CeilingBehavior,
     /// A page that reaches across the ceiling is beyond it, instead of ending at it.
     pub whole_pages: bool,
-    /// The status of `CeilingHow::Error`: 422, or 400 with a number as code.
+    /// The status of `CeilingBehavior::Error`: 422, or 400 with a number as code.
     pub error_status: u16,
 }
 
@@ -56,7 +56,7 @@ impl Default for Ceiling {
     fn default() -> Self {
         Self {
             rows: 10_000,
-            how: CeilingHow::default(),
+            how: CeilingBehavior::default(),
             whole_pages: false,
             error_status: 422,
         }
@@ -66,7 +66,7 @@ impl Default for Ceiling {
 /// What a page beyond the ceiling is like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum CeilingHow {
+pub enum CeilingBehavior {
     /// Empty, while `total` still counts all rows.
     #[default]
     Empty,

@@ -11,9 +11,9 @@ mod quirks;
 pub use drift::{Drift, DriftCounts, ResourceDrift};
 pub use faults::{Fault, FaultRates, ItemLoss, Latency, Outage, OutageLength};
 pub use limits::{
-    Block, CustomersLimit, Limits, PlanLimits, RetryAfter, Temperament, ThrottleBody,
+    Block, CustomersLimit, LimiterKind, Limits, PlanLimits, RetryAfter, ThrottleBody,
 };
-pub use lists::{Ceiling, CeilingHow, EndlessPages, ListManners, Lists};
+pub use lists::{Ceiling, CeilingBehavior, EndlessPages, ListBehavior, Lists};
 pub use oauth::{Consent, Embedded, LifetimeField, Oauth, ShopState};
 pub use quirks::{
     CustomerDates, DateFilter, EmptyLinks, Filling, FilterZone, FloatDigits, ItemProduct,

@@ -5,9 +5,9 @@
 use super::Shop;
 use super::draw::{Draw, Stream};
 use super::layer::Layer;
-use super::merged::Spot;
+use super::merged::Position;
+use super::names::{CITIES, DISTRICTS, FIRST_NAMES, LAST_NAMES, STREETS, is_female};
 use super::riyadh::{self, DAY_SECONDS};
-use super::words::{CITIES, DISTRICTS, FIRST_NAMES, LAST_NAMES, STREETS, is_female};
 use std::ops::Range;
 
 const HEAD_START: i64 = 180 * DAY_SECONDS;
@@ -86,7 +86,7 @@ impl CustomerBook<'_> {
             .layer
             .merged(0..self.shop.spec.customers, i64::MIN..i64::MAX);
         (0..merged.len()).map(move |place| match merged.at(place) {
-            Spot::Base(index) | Spot::Added(index) => index,
+            Position::Base(index) | Position::Added(index) => index,
         })
     }
 

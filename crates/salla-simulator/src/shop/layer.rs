@@ -227,9 +227,9 @@ fn slice<T>(of: &[T], within: impl Fn(&T) -> bool, earlier: impl Fn(&T) -> bool)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shop::merged::Spot;
+    use crate::shop::merged::Position;
 
-    fn listed(layer: &Layer) -> Vec<Spot> {
+    fn listed(layer: &Layer) -> Vec<Position> {
         let merged = layer.merged(0..layer.own, i64::MIN..i64::MAX);
         (0..merged.len()).map(|place| merged.at(place)).collect()
     }
@@ -239,7 +239,7 @@ mod tests {
         let mut layer = Layer::new(3, 3);
         let added = layer.add(15, 1);
         let whole = listed(&layer);
-        assert_eq!(whole[1], Spot::Added(added));
+        assert_eq!(whole[1], Position::Added(added));
         for index in [1, added] {
             assert!(layer.hide(index));
             assert!(!layer.hide(index) && !layer.edit(index, |_| {}));

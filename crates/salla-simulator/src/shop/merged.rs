@@ -4,7 +4,7 @@
 
 /// What stands at a place of a changed list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Spot {
+pub(crate) enum Position {
     /// A place of the list as it was before the changes.
     Base(u64),
     /// The number of a record that was not in it.
@@ -54,16 +54,16 @@ impl Merged {
         self.base - self.stayed_before.len() as u64 + self.added.len() as u64
     }
 
-    pub(crate) fn at(&self, place: u64) -> Spot {
+    pub(crate) fn at(&self, place: u64) -> Position {
         let earlier = self.added.partition_point(|added| added.place < place);
         match self.added.get(earlier) {
-            Some(added) if added.place == place => Spot::Added(added.index),
+            Some(added) if added.place == place => Position::Added(added.index),
             _ => {
                 let stayed = place - earlier as u64;
                 let gone = self
                     .stayed_before
                     .partition_point(|before| *before <= stayed);
-                Spot::Base(stayed + gone as u64)
+                Position::Base(stayed + gone as u64)
             }
         }
     }
@@ -103,9 +103,9 @@ mod tests {
             let mut written = Vec::new();
             for place in 0..=base {
                 let here = added.iter().filter(|(before, _)| *before == place);
-                written.extend(here.map(|(_, index)| Spot::Added(*index)));
+                written.extend(here.map(|(_, index)| Position::Added(*index)));
                 if place < base && !removed.contains(&place) {
-                    written.push(Spot::Base(place));
+                    written.push(Position::Base(place));
                 }
             }
             let merged = Merged::new(base, removed, added);

@@ -9,6 +9,7 @@ pub(crate) mod invalid;
 mod layer;
 mod merged;
 mod money;
+mod names;
 mod options;
 mod order_book;
 mod orders;
@@ -17,14 +18,14 @@ pub(crate) mod riyadh;
 mod scramble;
 mod spec;
 mod statuses;
-mod words;
 
 pub(crate) use customers::{Customer, CustomerBook};
 pub(crate) use draw::{Draw, Stream, mix};
 pub(crate) use layer::{Edit, Layer, Overlay};
-pub(crate) use merged::{Merged, Spot};
+pub(crate) use merged::{Merged, Position};
 pub use money::Currency;
 pub(crate) use money::Money;
+pub(crate) use names::{CITIES, COURIERS};
 pub(crate) use options::OptionKind;
 pub(crate) use order_book::OrderBook;
 pub(crate) use orders::{Item, Order, OrderHead};
@@ -32,7 +33,6 @@ pub(crate) use products::{Category, Product, ProductBook, Variant};
 pub(crate) use scramble::{IdSpace, Scramble};
 pub use spec::{BusyDay, CurrencyShare, CustomStatus, DEFAULT_NOW, Gaps, Plan, Repeats, ShopSpec};
 pub use statuses::Original;
-pub(crate) use words::{CITIES, COURIERS};
 
 use calendar::Calendar;
 

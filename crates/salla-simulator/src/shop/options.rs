@@ -1,8 +1,8 @@
 //! The two options that a product may have, and the ids of their values.
 
 use super::Ids;
+use super::names::{COLORS, SIZES};
 use super::products::{Product, Variant};
-use super::words::{COLORS, SIZES};
 
 /// Room for both options of a product, and for the values of each.
 const OPTION_SLOTS: u64 = 2;

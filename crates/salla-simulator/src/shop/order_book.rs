@@ -1,7 +1,7 @@
 //! The orders of a shop together with what was changed while it runs.
 
 use super::layer::Layer;
-use super::merged::{Merged, Spot};
+use super::merged::{Merged, Position};
 use super::{Order, OrderHead, Shop};
 use std::ops::Range;
 
@@ -42,8 +42,8 @@ impl OrderBook<'_> {
         let own = self.own(&moments);
         let merged: Merged = self.layer.merged(own.clone(), moments);
         (0..merged.len()).map(move |place| match merged.at(place) {
-            Spot::Base(place) => own.start + place,
-            Spot::Added(index) => index,
+            Position::Base(place) => own.start + place,
+            Position::Added(index) => index,
         })
     }
 

@@ -3,10 +3,10 @@
 
 use super::draw::{Draw, Stream};
 use super::money::{Currency, Money};
+use super::names::{COUPONS, COURIERS};
 use super::products::{Product, Variant};
 use super::riyadh::DAY_SECONDS;
 use super::statuses::Original;
-use super::words::{COUPONS, COURIERS};
 use super::{Shop, riyadh};
 
 /// Room for every item of an order in the numbering of items.

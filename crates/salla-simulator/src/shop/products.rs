@@ -5,10 +5,10 @@
 use super::Shop;
 use super::draw::{Draw, Stream};
 use super::layer::Layer;
-use super::merged::Spot;
+use super::merged::Position;
 use super::money::Money;
+use super::names::{CATEGORIES, PRODUCT_ADJECTIVES, PRODUCT_NOUNS};
 use super::riyadh::DAY_SECONDS;
-use super::words::{CATEGORIES, PRODUCT_ADJECTIVES, PRODUCT_NOUNS};
 use std::fmt::{self, Write as _};
 
 /// Room for every variant of a product in the numbering of variants.
@@ -164,7 +164,7 @@ impl ProductBook<'_> {
             .layer
             .merged(0..self.shop.spec.products, i64::MIN..i64::MAX);
         (0..merged.len()).map(move |place| match merged.at(place) {
-            Spot::Base(index) | Spot::Added(index) => index,
+            Position::Base(index) | Position::Added(index) => index,
         })
     }
 

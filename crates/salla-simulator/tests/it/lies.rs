@@ -4,7 +4,7 @@ use crate::client::{all_rows, get};
 use salla_simulator::*;
 use serde_json::{Value, json};
 
-async fn start(manners: ListManners) -> Simulator {
+async fn start(manners: ListBehavior) -> Simulator {
     let scenario = Scenario {
         shop: ShopSpec {
             orders: 200,
@@ -48,10 +48,10 @@ async fn totals_may_be_off_and_take_the_pages_along_or_not() {
         (-500, true, (0, 1)),
     ];
     for (total_off, pages_follow_total, expected) in cases {
-        let sim = start(ListManners {
+        let sim = start(ListBehavior {
             total_off,
             pages_follow_total,
-            ..ListManners::default()
+            ..ListBehavior::default()
         })
         .await;
         for number in [1, 4] {
@@ -70,9 +70,9 @@ async fn totals_may_be_off_and_take_the_pages_along_or_not() {
 
 #[tokio::test]
 async fn totals_may_change_from_page_to_page() {
-    let sim = start(ListManners {
+    let sim = start(ListBehavior {
         total_jitter: 3,
-        ..ListManners::default()
+        ..ListBehavior::default()
     })
     .await;
     let mut totals = Vec::new();
@@ -86,32 +86,32 @@ async fn totals_may_change_from_page_to_page() {
     assert_eq!(pages_of(&page(&sim, 1).await).0, totals[0]);
 }
 
-async fn with_ceiling(how: CeilingHow) -> Simulator {
-    start(ListManners {
+async fn with_ceiling(how: CeilingBehavior) -> Simulator {
+    start(ListBehavior {
         ceiling: Some(Ceiling {
             rows: 100,
             how,
             ..Ceiling::default()
         }),
-        ..ListManners::default()
+        ..ListBehavior::default()
     })
     .await
 }
 
 #[tokio::test]
 async fn below_a_ceiling_there_is_more_than_one_can_read() {
-    for how in [CeilingHow::Empty, CeilingHow::Lie] {
+    for how in [CeilingBehavior::Empty, CeilingBehavior::Lie] {
         let sim = with_ceiling(how).await;
         let second = page(&sim, 2).await;
         assert_eq!(second["data"].as_array().unwrap().len(), 40);
         let expected = match how {
-            CeilingHow::Lie => (100, 2),
+            CeilingBehavior::Lie => (100, 2),
             _ => (200, 4),
         };
         assert_eq!(pages_of(&second), expected);
         assert_eq!(page(&sim, 3).await["data"], json!([]));
     }
-    let sim = with_ceiling(CeilingHow::RepeatLast).await;
+    let sim = with_ceiling(CeilingBehavior::RepeatLast).await;
     let third = page(&sim, 3).await;
     assert_eq!(third["data"], page(&sim, 2).await["data"]);
     assert_eq!(third["pagination"]["currentPage"], 3);
@@ -120,7 +120,7 @@ async fn below_a_ceiling_there_is_more_than_one_can_read() {
 #[tokio::test]
 async fn a_strict_ceiling_answers_with_an_error_and_a_window_gets_below_it() {
     for (error_status, code) in [(422, json!("error")), (400, json!(400))] {
-        let sim = with_ceiling(CeilingHow::Error).await;
+        let sim = with_ceiling(CeilingBehavior::Error).await;
         sim.set(|scenario| {
             let ceiling = scenario.lists.orders.ceiling.as_mut();
             ceiling.unwrap().error_status = error_status;
@@ -144,9 +144,9 @@ async fn a_strict_ceiling_answers_with_an_error_and_a_window_gets_below_it() {
 
 #[tokio::test]
 async fn a_page_past_the_end_may_be_the_last_one_for_ever() {
-    let endless = |endless_pages| ListManners {
+    let endless = |endless_pages| ListBehavior {
         endless_pages: Some(endless_pages),
-        ..ListManners::default()
+        ..ListBehavior::default()
     };
     let sim = start(endless(EndlessPages::LastPage)).await;
     let last = page(&sim, 4).await;
@@ -167,9 +167,9 @@ async fn a_page_past_the_end_may_be_the_last_one_for_ever() {
 
 #[tokio::test]
 async fn every_page_may_be_the_first() {
-    let sim = start(ListManners {
+    let sim = start(ListBehavior {
         endless_pages: Some(EndlessPages::FirstPage),
-        ..ListManners::default()
+        ..ListBehavior::default()
     })
     .await;
     let first = page(&sim, 1).await;

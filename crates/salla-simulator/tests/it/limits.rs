@@ -126,7 +126,7 @@ async fn too_many_refusals_bring_a_temporary_403() {
 #[tokio::test]
 async fn a_bucket_drains_evenly() {
     let sim = start(Plan::Plus, |scenario| {
-        scenario.limits.temperament = Temperament::LeakyBucket
+        scenario.limits.temperament = LimiterKind::LeakyBucket
     })
     .await;
     exhaust(&sim).await;

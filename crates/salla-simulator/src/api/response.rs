@@ -9,7 +9,7 @@ use flate2::write::GzEncoder;
 use std::io::Write as _;
 
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) content_type: &'static str,
     pub(crate) body: Bytes,
@@ -20,7 +20,7 @@ const JSON: &str = "application/json";
 const TEXT: &str = "text/plain";
 const HTML: &str = "text/html; charset=UTF-8";
 
-impl Answer {
+impl Response {
     pub(crate) fn json(status: u16, body: impl Into<Bytes>) -> Self {
         Self {
             status,
@@ -111,9 +111,9 @@ impl Answer {
     }
 
     pub(crate) fn redirect(location: String) -> Self {
-        let mut answer = Self::empty(302);
-        answer.headers.push(("location", location));
-        answer
+        let mut response = Self::empty(302);
+        response.headers.push(("location", location));
+        response
     }
 
     /// An error in the usual envelope; `code` is JSON already.
@@ -207,7 +207,7 @@ impl Answer {
     }
 
     /// An answer that only says that something went wrong on the other side.
-    pub(crate) fn trouble(status: u16, language: Language) -> Self {
+    pub(crate) fn server_error(status: u16, language: Language) -> Self {
         match status {
             401 => Self::invalid_token(),
             404 => Self::not_found(language),

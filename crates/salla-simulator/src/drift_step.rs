@@ -8,7 +8,7 @@ use crate::json::{Language, View};
 use crate::locked;
 use crate::scenario::{DriftCounts, ResourceDrift, Scenario};
 use crate::shop::{Draw, Original, Overlay, Stream};
-use crate::simulated_shop::SimulatedShop;
+use crate::simulated_shop::{SimulatedShop, ids};
 
 /// Lets the shop change after it has answered a request.
 pub(crate) fn after_response(
@@ -100,7 +100,7 @@ impl DriftStep<'_> {
             return;
         };
         let late = self.late_moment(&overlay, &rows);
-        let id = self.id(&overlay, rows.at(place));
+        let id = self.id(rows.at(place));
         if self.shop.delete(self.resource, id) {
             self.done.push((DriftKind::Deleted, id));
         }
@@ -120,7 +120,7 @@ impl DriftStep<'_> {
             return;
         }
         let index = rows.at(self.draw.below(rows.len()));
-        let id = self.id(&overlay, index);
+        let id = self.id(index);
         let status = self.new_status(&overlay, index);
         let edited = self
             .shop
@@ -190,13 +190,8 @@ impl DriftStep<'_> {
         .unwrap_or_default()
     }
 
-    fn id(&self, overlay: &Overlay, index: u64) -> i64 {
-        let ids = &self.view(overlay).shop.ids;
-        match self.resource {
-            Resource::Orders => ids.order.id(index),
-            Resource::Customers => ids.customer.id(index),
-            Resource::Products => ids.product.id(index),
-        }
+    fn id(&self, index: u64) -> i64 {
+        ids(&self.shop.shop, self.resource).id(index)
     }
 
     fn view<'v>(&'v self, overlay: &'v Overlay) -> View<'v> {

@@ -31,6 +31,28 @@
 
 #![forbid(unsafe_code)]
 
+/// A struct that scenarios hold, with its defaults beside its fields; a field that names none
+/// has its type's.
+macro_rules! with_defaults {
+    ($(#[$meta:meta])* pub struct $name:ident {
+        $($(#[$doc:meta])* pub $field:ident: $type:ty $(= $default:expr)?,)*
+    }) => {
+        $(#[$meta])*
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name {
+            $($(#[$doc])* pub $field: $type,)*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: with_defaults!(@default $type $(, $default)?),)* }
+            }
+        }
+    };
+    (@default $type:ty) => { <$type>::default() };
+    (@default $type:ty, $default:expr) => { $default };
+}
+
 mod accounts;
 mod api;
 mod clock;

@@ -119,7 +119,8 @@ fn layer(overlay: &mut Overlay, resource: Resource) -> &mut Layer {
     }
 }
 
-fn ids(shop: &Shop, resource: Resource) -> &Scramble {
+/// The numbering of the records of a kind.
+pub(crate) fn ids(shop: &Shop, resource: Resource) -> &Scramble {
     match resource {
         Resource::Orders => &shop.ids.order,
         Resource::Customers => &shop.ids.customer,

@@ -33,17 +33,13 @@ pub(crate) fn authorize(
     let (Some(redirect_uri), Some("code")) =
         (query.get("redirect_uri"), query.get("response_type"))
     else {
-        return Response::oauth_error(
-            400,
-            "invalid_request",
-            "redirect_uri or response_type is missing.",
-        );
+        return invalid_request("redirect_uri or response_type is missing.");
     };
     let shop = query
         .number("shop")
         .map_or(0, |number| number.max(0) as usize);
     if shop >= shops {
-        return Response::oauth_error(400, "invalid_request", "There is no such shop.");
+        return invalid_request("There is no such shop.");
     }
     let state = query.get("state").unwrap_or("");
     let decision = match query.get(DECISION) {
@@ -59,6 +55,10 @@ pub(crate) fn authorize(
             Response::redirect(callback(redirect_uri, &code, &scenario.oauth.scopes, state))
         }
     }
+}
+
+fn invalid_request(description: &str) -> Response {
+    Response::oauth_error(400, "invalid_request", description)
 }
 
 /// What the two links of the consent page add to the request.
@@ -119,7 +119,7 @@ pub(crate) fn token(
     ledger: &Mutex<Ledger>,
 ) -> Response {
     let Some(fields) = fields(request) else {
-        return Response::oauth_error(400, "invalid_request", "The body cannot be read.");
+        return invalid_request("The body cannot be read.");
     };
     if fields.get("client_id") != Some(CLIENT_ID)
         || fields.get("client_secret") != Some(CLIENT_SECRET)

@@ -81,10 +81,7 @@ fn refusal(query: &Query) -> Option<Response> {
 /// `GET /products/{id}`.
 pub(crate) fn product_details(request: &ClientRequest, view: View<'_>) -> Response {
     match requested_product(request, view) {
-        Some(product) => Response::json(
-            200,
-            paging::envelope(view, |json| json::product(json, view, &product)),
-        ),
+        Some(product) => paging::record(view, |json| json::product(json, view, &product)),
         None => Response::not_found(request.language),
     }
 }

@@ -33,12 +33,9 @@ pub(crate) fn list(request: &ClientRequest, view: View<'_>) -> Response {
 pub(crate) fn details(request: &ClientRequest, view: View<'_>) -> Response {
     let book = view.customers();
     match request.id().and_then(|id| book.index_of(id)) {
-        Some(index) => Response::json(
-            200,
-            paging::envelope(view, |json| {
-                json::customer(json, view, &book.customer(index), true);
-            }),
-        ),
+        Some(index) => paging::record(view, |json| {
+            json::customer(json, view, &book.customer(index), true);
+        }),
         None => Response::not_found(request.language),
     }
 }

@@ -49,19 +49,13 @@ pub(crate) fn respond(
 }
 
 fn store_info(view: View<'_>) -> Response {
-    Response::json(
-        200,
-        paging::envelope(view, |json| json::store_info(json, view)),
-    )
+    paging::record(view, |json| json::store_info(json, view))
 }
 
 /// Salla's sources disagree on whether `data` wraps the answer.
 fn user_info(view: View<'_>) -> Response {
     if view.scenario.oauth.user_info_in_data {
-        return Response::json(
-            200,
-            paging::envelope(view, |json| json::user_info(json, view)),
-        );
+        return paging::record(view, |json| json::user_info(json, view));
     }
     let mut json = Json::new(1_024, view.scenario.quirks);
     json::user_info(&mut json, view);

@@ -83,10 +83,9 @@ pub(crate) fn details(request: &ClientRequest, view: View<'_>) -> Response {
     } else {
         OrderForm::Full
     };
-    let body = paging::envelope(view, |json| {
+    paging::record(view, |json| {
         json::order(json, view, &view.order(index), form);
-    });
-    Response::json(200, body)
+    })
 }
 
 /// `GET /orders/items?order_id=`, which the documentation does not page
@@ -102,13 +101,12 @@ pub(crate) fn items(request: &ClientRequest, view: View<'_>) -> Response {
     if let Some(most) = view.scenario.items_page_cap {
         return page_of_items(request, view, &order, most);
     }
-    let body = paging::envelope(view, |json| {
+    paging::record(view, |json| {
         view.begin_order(json, &order.head);
         json.list(0..order.items.len(), |json, place| {
             json::item(json, view, &order, place);
         });
-    });
-    Response::json(200, body)
+    })
 }
 
 fn page_of_items(request: &ClientRequest, view: View<'_>, order: &Order, most: u64) -> Response {
@@ -127,10 +125,9 @@ fn page_of_items(request: &ClientRequest, view: View<'_>, order: &Order, most: u
 
 /// `GET /orders/statuses`, which is not paged.
 pub(crate) fn list_statuses(view: View<'_>) -> Response {
-    let body = paging::envelope(view, |json| {
+    paging::record(view, |json| {
         json.list(statuses(view), |json, (original, custom)| {
             json::order_status(json, view, original, custom);
         });
-    });
-    Response::json(200, body)
+    })
 }

@@ -196,8 +196,8 @@ fn links(json: &mut Json, empty: EmptyLinks, shown: &Shown, path: &str) {
     });
 }
 
-/// The whole body of an answer with one record or an unpaged list.
-pub(crate) fn envelope(view: View<'_>, data: impl FnOnce(&mut Json)) -> String {
+/// A response with one record or an unpaged list.
+pub(crate) fn record(view: View<'_>, data: impl FnOnce(&mut Json)) -> Response {
     let mut json = Json::new(8_192, view.scenario.quirks);
     json.open();
     json.raw("status", "200");
@@ -205,7 +205,7 @@ pub(crate) fn envelope(view: View<'_>, data: impl FnOnce(&mut Json)) -> String {
     json.key("data");
     data(&mut json);
     json.close();
-    json.out
+    Response::json(200, json.out)
 }
 
 #[cfg(test)]

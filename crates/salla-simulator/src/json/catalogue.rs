@@ -83,8 +83,7 @@ fn identity(json: &mut Json, view: View<'_>, product: &Product) {
     });
     json.display("sku", product.sku());
     json.display("thumbnail", Thumbnail(product.index));
-    json.text("mpn", "");
-    json.text("gtin", "");
+    json.constant(r#""mpn":"","gtin":"""#);
     json.text("type", product.kind);
     json.display("name", product.name);
     json.display("short_link_code", format_args!("{:x}", product.id));
@@ -127,10 +126,8 @@ fn stock(json: &mut Json, product: &Product) {
     json.bool("is_available", product.status == "sale");
     json.loose_int("sold_quantity", product.sold as i64);
     json.loose_int("maximum_quantity_per_order", 10);
-    json.int("max_items_per_user", 0);
-    json.text("notify_quantity", "10");
-    json.bool("hide_quantity", false);
-    json.bool("managed_by_branches", false);
+    json.constant(r#""max_items_per_user":0,"notify_quantity":"10","hide_quantity":false"#);
+    json.constant(r#""managed_by_branches":false"#);
 }
 
 fn presentation(json: &mut Json, product: &Product) {
@@ -141,46 +138,29 @@ fn presentation(json: &mut Json, product: &Product) {
     json.int("views", product.sold as i64 * 7);
     json.bool("require_shipping", product.kind == "product");
     json.fraction("weight", Money(i64::from(product.grams)));
-    json.text("weight_type", "kg");
-    json.bool("with_tax", true);
+    json.constant(r#""weight_type":"kg","with_tax":true"#);
     json.display("main_image", Thumbnail(product.index));
-    json.array("images", [product.index], |json, image| {
-        json.open();
+    json.objects("images", [product.index], |json, image| {
         json.int("id", image as i64 + 1);
         json.display("url", Thumbnail(image));
-        json.bool("main", true);
-        json.text("alt", "");
-        json.text("type", "image");
-        json.int("sort", 0);
-        json.close();
+        json.constant(r#""main":true,"alt":"","type":"image","sort":0"#);
     });
-    json.object("rating", |json| {
-        json.int("total", 0);
-        json.int("count", 0);
-        json.int("rate", 0);
-    });
+    json.constant(r#""rating":{"total":0,"count":0,"rate":0}"#);
     json.nothing("calories");
-    json.raw("channels", "[\"web\",\"app\"]");
-    json.bool("show_in_app", true);
-    json.bool("is_pinned", false);
-    json.int("sort", 0);
+    json.constant(r#""channels":["web","app"],"show_in_app":true,"is_pinned":false,"sort":0"#);
     json.plain_date("updated_at", product.updated_at);
 }
 
 fn options(json: &mut Json, view: View<'_>, product: &Product) {
-    json.array("options", product.options(), |json, (kind, values)| {
-        json.open();
+    json.objects("options", product.options(), |json, (kind, values)| {
         json.int("id", view.shop.ids.option_of(product.index, kind));
         json.text("name", kind.name());
-        json.text("type", "radio");
-        json.bool("required", true);
+        json.constant(r#""type":"radio","required":true"#);
         json.int("sort", kind as i64);
-        json.text("display_type", "text");
-        json.text("visibility", "always");
+        json.constant(r#""display_type":"text","visibility":"always""#);
         json.array("values", 0..values, |json, value| {
             option_value(json, view, product, kind, value);
         });
-        json.close();
     });
 }
 
@@ -203,8 +183,7 @@ pub(crate) fn variant(json: &mut Json, view: View<'_>, product: &Product, varian
     json.money("price", variant.price, SAR);
     json.money("regular_price", variant.price, SAR);
     json.money("cost_price", Money(variant.price.0 / 2_000 * 1_000), SAR);
-    json.raw("sale_price", "{}");
-    json.bool("has_special_price", false);
+    json.constant(r#""sale_price":{},"has_special_price":false"#);
     json.loose_int("stock_quantity", variant.stock as i64);
     json.bool("unlimited_quantity", product.quantity.is_none());
     json.text("notify_low", "10");
@@ -221,8 +200,7 @@ pub(crate) fn variant(json: &mut Json, view: View<'_>, product: &Product, varian
         |json, (kind, value)| json.int_value(ids.option_value_of(product.index, kind, value)),
     );
     json.fraction("weight", Money(i64::from(product.grams)));
-    json.text("weight_type", "kg");
-    json.bool("is_user_subscribed_to_sku", false);
+    json.constant(r#""weight_type":"kg","is_user_subscribed_to_sku":false"#);
     json.bool("is_default", variant.number == 0);
     json.close();
 }
@@ -270,9 +248,5 @@ fn category_fields(json: &mut Json, view: View<'_>, category: &Category) {
     );
     json.int("sort_order", category.index as i64);
     json.text("status", if category.hidden { "hidden" } else { "active" });
-    json.object("show_in", |json| {
-        json.bool("app", true);
-        json.bool("salla_points", false);
-    });
-    json.bool("has_hidden_products", false);
+    json.constant(r#""show_in":{"app":true,"salla_points":false},"has_hidden_products":false"#);
 }

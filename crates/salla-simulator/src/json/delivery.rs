@@ -17,8 +17,7 @@ pub(super) fn shipping(json: &mut Json, view: View<'_>, order: &Order) {
         json.object("shipper", |json| {
             json.text("name", "Riyadh");
             json.text("company_name", &view.shop.spec.name);
-            json.text("email", "");
-            json.text("phone", "0555555555");
+            json.constant(r#""email":"","phone":"0555555555""#);
         });
         json.object("pickup_address", |json| address(json, head.index));
         json.object("address", |json| address(json, head.index / 7 + 3));
@@ -40,8 +39,7 @@ pub(super) fn shipping(json: &mut Json, view: View<'_>, order: &Order) {
 fn address(json: &mut Json, place: u64) {
     let (arabic, _, latitude, longitude) = CITIES[place as usize % CITIES.len()];
     let number = place % 900 + 10;
-    json.text("country", "السعودية");
-    json.text("country_code", "SA");
+    json.constant(r#""country":"السعودية","country_code":"SA""#);
     json.text("city", arabic);
     json.display(
         "shipping_address",
@@ -57,10 +55,8 @@ fn address(json: &mut Json, place: u64) {
 }
 
 pub(super) fn shipments(json: &mut Json, view: View<'_>, order: &Order) {
-    json.array("shipments", [()], |json, ()| {
-        json.open();
+    json.objects("shipments", [()], |json, ()| {
         shipment(json, view, order);
-        json.close();
     });
 }
 
@@ -94,8 +90,7 @@ fn shipment(json: &mut Json, view: View<'_>, order: &Order) {
     weight(json, "total_weight", order.grams());
     packages(json, order);
     json.object("ship_to", |json| {
-        json.text("type", "address");
-        json.text("name", "");
+        json.constant(r#""type":"address","name":"""#);
         json.nothing("email");
         json.text("country", "السعودية");
         json.text("city", CITIES[head.index as usize % CITIES.len()].0);
@@ -107,13 +102,11 @@ fn shipment(json: &mut Json, view: View<'_>, order: &Order) {
 }
 
 fn packages(json: &mut Json, order: &Order) {
-    json.array("packages", &order.items, |json, item| {
-        json.open();
+    json.objects("packages", &order.items, |json, item| {
         json.int("item_id", item.id);
         json.nothing("external_id");
         json.int("quantity", i64::from(item.quantity));
         weight(json, "weight", item.product.grams * item.quantity);
-        json.close();
     });
 }
 
@@ -125,17 +118,15 @@ fn weight(json: &mut Json, key: &str, grams: u32) {
 }
 
 pub(super) fn shipment_branch(json: &mut Json, view: View<'_>) {
-    json.array(
+    json.objects(
         "shipment_branch",
         [("الفرع الرئيسي", true), ("Riyadh", false)],
         |json, (name, main)| {
-            json.open();
             json.int("id", view.shop.ids.other.id(if main { 91 } else { 90 }));
             json.text("name", name);
             json.text("status", "active");
             json.bool("is_default", main);
             json.raw("type", "[]");
-            json.close();
         },
     );
 }

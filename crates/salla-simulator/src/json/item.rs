@@ -32,10 +32,7 @@ pub(crate) fn item(json: &mut Json, view: View<'_>, order: &Order, place: usize)
     json.text("notes", "");
     product_of_item(json, view, item, currency);
     options(json, view, item, currency);
-    json.raw("images", "[]");
-    json.raw("codes", "[]");
-    json.raw("files", "[]");
-    json.raw("reservations", "[]");
+    json.constant(r#""images":[],"codes":[],"files":[],"reservations":[]"#);
     json.close();
 }
 
@@ -97,13 +94,7 @@ fn nested_product(json: &mut Json, view: View<'_>, product: &Product, currency: 
         "منتج عالي الجودة بضمان لمدة سنتين من تاريخ الشراء، التوصيل خلال ثلاثة أيام عمل.",
     );
     json.nothing("favorite");
-    json.object("features", |json| {
-        json.object("availability_notify", |json| {
-            json.bool("email", true);
-            json.bool("sms", true);
-            json.bool("mobile", false);
-        });
-    });
+    json.constant(r#""features":{"availability_notify":{"email":true,"sms":true,"mobile":false}}"#);
     json.nothing("starting_price");
 }
 
@@ -111,8 +102,7 @@ fn options(json: &mut Json, view: View<'_>, item: &Item, currency: Currency) {
     let ids = &view.shop.ids;
     let product = item.product.index;
     let chosen = item.variant.iter().flat_map(Variant::values);
-    json.array("options", chosen, |json, (kind, value)| {
-        json.open();
+    json.objects("options", chosen, |json, (kind, value)| {
         json.int("id", ids.chosen_option(item.slot, kind));
         json.int("product_option_id", ids.option_of(product, kind));
         json.text("name", kind.name());
@@ -122,6 +112,5 @@ fn options(json: &mut Json, view: View<'_>, item: &Item, currency: Currency) {
             json.text("name", kind.value_name(value));
             json.money("price", Money::ZERO, currency);
         });
-        json.close();
     });
 }

@@ -51,21 +51,17 @@ fn row(json: &mut Json, view: View<'_>, order: &Order, with_items: bool) {
     can_cancel_and_reorder(json, head.status);
     json.text("payment_method", head.payment_method);
     pending_payment(json, head.status);
-    json.object("features", |json| {
-        json.bool("digitalable", false);
-        json.bool("shippable", true);
-        json.bool("has_suspicious_alert", false);
-    });
+    json.constant(
+        r#""features":{"digitalable":false,"shippable":true,"has_suspicious_alert":false}"#,
+    );
     if with_items {
-        json.array(
+        json.objects(
             "items",
             order.items.iter().enumerate(),
             |json, (place, item)| {
-                json.open();
                 json.display("name", item.product.name);
                 json.quantity(item.wire_quantity(), place == 0);
                 json.display("thumbnail", Thumbnail(item.product.index));
-                json.close();
             },
         );
     }
@@ -78,17 +74,11 @@ fn light(json: &mut Json, view: View<'_>, order: &Order) {
     json.int("checkout_id", view.shop.ids.other.id(head.index));
     json.int("reference_id", head.reference_id);
     json.object("features", |json| {
-        json.bool("shippable", true);
-        json.bool("digitalable", false);
-        json.bool("multiple_shipments_supported", false);
-        json.bool("order_type_price_quote", false);
-        json.bool("has_suspicious_alert", false);
+        json.constant(r#""shippable":true,"digitalable":false"#);
+        json.constant(r#""multiple_shipments_supported":false,"order_type_price_quote":false"#);
+        json.constant(r#""has_suspicious_alert":false"#);
     });
-    json.object("actions", |json| {
-        json.bool("cancellable", false);
-        json.bool("reorderable", true);
-        json.bool("payable", false);
-    });
+    json.constant(r#""actions":{"cancellable":false,"reorderable":true,"payable":false}"#);
     urls(json, view, head);
     json.main_date("date", head.created_at);
     json.date("updated_at", head.updated_at);
@@ -113,9 +103,7 @@ fn full(json: &mut Json, view: View<'_>, order: &Order, with_items: bool) {
     json.main_date("date", head.created_at);
     json.date("updated_at", head.updated_at);
     source(json, head);
-    json.bool("draft", false);
-    json.bool("read", true);
-    json.text("source_device", "desktop");
+    json.constant(r#""draft":false,"read":true,"source_device":"desktop""#);
     status(json, view, head);
     json.text("payment_method", head.payment_method);
     json.nothing("receipt_image");

@@ -78,16 +78,16 @@ pub(super) fn urls(json: &mut Json, view: View<'_>, head: &OrderHead) {
     });
 }
 
+const USER_AGENT: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) \
+    AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1";
+
 pub(super) fn source(json: &mut Json, head: &OrderHead) {
     json.text("source", "store");
     json.object("source_details", |json| {
         json.text("type", "direct");
         json.nothing("value");
         json.text("device", "desktop");
-        json.text(
-            "user-agent",
-            "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1",
-        );
+        json.text("user-agent", USER_AGENT);
         json.display("ip", format_args!("192.0.2.{}", head.index % 254 + 1));
     });
 }
@@ -119,13 +119,11 @@ pub(super) fn order_total(json: &mut Json, order: &Order) {
 /// `discount` is a string although every other amount is a number.
 fn discount(json: &mut Json, order: &Order, code: &str) {
     json.open();
-    json.text("title", "قسيمة تخفيض");
-    json.text("type", "normal");
+    json.constant(r#""title":"قسيمة تخفيض","type":"normal""#);
     json.text("code", code);
     json.display("discount", Fixed(order.discount));
     json.text("currency", order.head.currency.code());
-    json.text("discounted_shipping", "0.00");
-    json.bool("hasMarketing", false);
+    json.constant(r#""discounted_shipping":"0.00","hasMarketing":false"#);
     json.close();
 }
 

@@ -72,6 +72,20 @@ impl Json {
         self.list(elements, write);
     }
 
+    /// An array of objects, each with the members that are written for it.
+    pub(crate) fn objects<T>(
+        &mut self,
+        key: &str,
+        elements: impl IntoIterator<Item = T>,
+        mut write: impl FnMut(&mut Self, T),
+    ) {
+        self.array(key, elements, |json, element| {
+            json.open();
+            write(json, element);
+            json.close();
+        });
+    }
+
     /// An array as a value of its own.
     pub(crate) fn list<T>(
         &mut self,
@@ -97,6 +111,14 @@ impl Json {
     pub(crate) fn raw(&mut self, key: &str, json: &str) {
         self.key(key);
         self.out.push_str(json);
+    }
+
+    /// Members that are the same in every record, as JSON.
+    pub(crate) fn constant(&mut self, members: &str) {
+        if !self.out.ends_with('{') {
+            self.out.push(',');
+        }
+        self.out.push_str(members);
     }
 
     pub(crate) fn bool(&mut self, key: &str, value: bool) {

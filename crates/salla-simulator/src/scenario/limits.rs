@@ -3,26 +3,15 @@
 use crate::shop::Plan;
 use serde::{Deserialize, Serialize};
 
-/// Requests a minute by plan. Salla documents all but the basic plan's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PlanLimits {
-    pub basic: u32,
-    pub plus: u32,
-    pub pro: u32,
-    pub special: u32,
-    pub unlimited: u32,
-}
-
-impl Default for PlanLimits {
-    fn default() -> Self {
-        Self {
-            basic: 60,
-            plus: 120,
-            pro: 360,
-            special: 720,
-            unlimited: 1_000_000_000,
-        }
+with_defaults! {
+    /// Requests a minute by plan. Salla documents all but the basic plan's.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct PlanLimits {
+        pub basic: u32 = 60,
+        pub plus: u32 = 120,
+        pub pro: u32 = 360,
+        pub special: u32 = 720,
+        pub unlimited: u32 = 1_000_000_000,
     }
 }
 
@@ -87,23 +76,14 @@ pub enum ThrottleBody {
     Empty,
 }
 
-/// The additional limit of `/customers*`: by client address, whatever the shop
-/// (change log 2.9.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CustomersLimit {
-    pub enabled: bool,
-    pub requests: u32,
-    pub window_seconds: u32,
-}
-
-impl Default for CustomersLimit {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            requests: 500,
-            window_seconds: 600,
-        }
+with_defaults! {
+    /// The additional limit of `/customers*`: by client address, whatever the shop
+    /// (change log 2.9.1).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct CustomersLimit {
+        pub enabled: bool = true,
+        pub requests: u32 = 500,
+        pub window_seconds: u32 = 600,
     }
 }
 

@@ -12,54 +12,33 @@ pub struct Lists {
     pub products: ListBehavior,
 }
 
-/// What one list does to whoever walks it. The rows themselves stay true.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ListBehavior {
-    /// Added to every `total`; one integrator saw 4,610 for 4,598 customers.
-    pub total_off: i64,
-    /// `total` moves up and down by as much as this from page to page. The
-    /// same page of the same list always has the same `total`.
-    pub total_jitter: u32,
-    /// Whether `totalPages` follows the false total; else it is the true one.
-    pub pages_follow_total: bool,
-    pub ceiling: Option<Ceiling>,
-    pub endless_pages: Option<EndlessPages>,
-}
-
-impl Default for ListBehavior {
-    fn default() -> Self {
-        Self {
-            total_off: 0,
-            total_jitter: 0,
-            pages_follow_total: true,
-            ceiling: None,
-            endless_pages: None,
-        }
+with_defaults! {
+    /// What one list does to whoever walks it. The rows themselves stay true.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct ListBehavior {
+        /// Added to every `total`; one integrator saw 4,610 for 4,598 customers.
+        pub total_off: i64,
+        /// `total` moves up and down by as much as this from page to page. The
+        /// same page of the same list always has the same `total`.
+        pub total_jitter: u32,
+        /// Whether `totalPages` follows the false total; else it is the true one.
+        pub pages_follow_total: bool = true,
+        pub ceiling: Option<Ceiling>,
+        pub endless_pages: Option<EndlessPages>,
     }
 }
 
-/// How deep a single question can be read. One connector reports that
-/// `page` × `per_page` must not pass 10,000.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Ceiling {
-    pub rows: u64,
-    pub how: CeilingBehavior,
-    /// A page that reaches across the ceiling is beyond it, instead of ending at it.
-    pub whole_pages: bool,
-    /// The status of `CeilingBehavior::Error`: 422, or 400 with a number as code.
-    pub error_status: u16,
-}
-
-impl Default for Ceiling {
-    fn default() -> Self {
-        Self {
-            rows: 10_000,
-            how: CeilingBehavior::default(),
-            whole_pages: false,
-            error_status: 422,
-        }
+with_defaults! {
+    /// How deep a single question can be read. One connector reports that
+    /// `page` × `per_page` must not pass 10,000.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct Ceiling {
+        pub rows: u64 = 10_000,
+        pub how: CeilingBehavior,
+        /// A page that reaches across the ceiling is beyond it, instead of ending at it.
+        pub whole_pages: bool,
+        /// The status of `CeilingBehavior::Error`: 422, or 400 with a number as code.
+        pub error_status: u16 = 422,
     }
 }
 

@@ -29,83 +29,49 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// A simulated Salla.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Scenario {
-    /// Seeds faults, latencies and tokens; shops have seeds of their own.
-    pub seed: u64,
-    /// The first shop, the one that the ready-made connection belongs to.
-    pub shop: ShopSpec,
-    /// Further shops of the same platform.
-    pub shops: Vec<ShopSpec>,
-    pub clock: ClockSpec,
-    /// How far the `Date` header is ahead of the clock, as if somebody's clock were
-    /// wrong; nothing else follows it.
-    pub date_ahead_seconds: i64,
-    pub app_age: AppAge,
-    pub plan_limits: PlanLimits,
-    pub limits: Limits,
-    pub oauth: Oauth,
-    pub embedded: Embedded,
-    pub shop_state: ShopState,
-    /// The most rows that a page may have (docs.salla.dev/421124m0 says 60).
-    pub page_cap: u64,
-    /// The cap of the order list alone; several integrators saw 30.
-    pub orders_page_cap: u64,
-    pub empty_links: EmptyLinks,
-    pub date_filter: DateFilter,
-    pub customer_dates: CustomerDates,
-    pub product_filters: ProductFilters,
-    pub lists: Lists,
-    pub drift: Drift,
-    pub item_loss: ItemLoss,
-    pub outages: Vec<Outage>,
-    pub item_product: ItemProduct,
-    /// The most items that `/orders/items` gives at once. Salla documents no pages there.
-    pub items_page_cap: Option<u64>,
-    pub quirks: Quirks,
-    pub invalid: InvalidRates,
-    pub latency: Latency,
-    /// Chances of trouble at every endpoint of the API. The accounts host is
-    /// spared, since a lost refresh answer disconnects a shop for good.
-    pub faults: FaultRates,
-    /// Chances for single endpoints, in place of `faults`.
-    pub endpoint_faults: BTreeMap<Endpoint, FaultRates>,
-}
-
-impl Default for Scenario {
-    fn default() -> Self {
-        Self {
-            seed: 1,
-            shop: ShopSpec::default(),
-            shops: Vec::new(),
-            clock: ClockSpec::default(),
-            date_ahead_seconds: 0,
-            app_age: AppAge::default(),
-            plan_limits: PlanLimits::default(),
-            limits: Limits::default(),
-            oauth: Oauth::default(),
-            embedded: Embedded::default(),
-            shop_state: ShopState::default(),
-            page_cap: 60,
-            orders_page_cap: 60,
-            empty_links: EmptyLinks::default(),
-            date_filter: DateFilter::default(),
-            customer_dates: CustomerDates::default(),
-            product_filters: ProductFilters::default(),
-            lists: Lists::default(),
-            drift: Drift::default(),
-            item_loss: ItemLoss::default(),
-            outages: Vec::new(),
-            item_product: ItemProduct::default(),
-            items_page_cap: None,
-            quirks: Quirks::default(),
-            invalid: InvalidRates::default(),
-            latency: Latency::default(),
-            faults: FaultRates::default(),
-            endpoint_faults: BTreeMap::new(),
-        }
+with_defaults! {
+    /// A simulated Salla.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    pub struct Scenario {
+        /// Seeds faults, latencies and tokens; shops have seeds of their own.
+        pub seed: u64 = 1,
+        /// The first shop, the one that the ready-made connection belongs to.
+        pub shop: ShopSpec,
+        /// Further shops of the same platform.
+        pub shops: Vec<ShopSpec>,
+        pub clock: ClockSpec,
+        /// How far the `Date` header is ahead of the clock, as if somebody's clock were
+        /// wrong; nothing else follows it.
+        pub date_ahead_seconds: i64,
+        pub app_age: AppAge,
+        pub plan_limits: PlanLimits,
+        pub limits: Limits,
+        pub oauth: Oauth,
+        pub embedded: Embedded,
+        pub shop_state: ShopState,
+        /// The most rows that a page may have (docs.salla.dev/421124m0 says 60).
+        pub page_cap: u64 = 60,
+        /// The cap of the order list alone; several integrators saw 30.
+        pub orders_page_cap: u64 = 60,
+        pub empty_links: EmptyLinks,
+        pub date_filter: DateFilter,
+        pub customer_dates: CustomerDates,
+        pub product_filters: ProductFilters,
+        pub lists: Lists,
+        pub drift: Drift,
+        pub item_loss: ItemLoss,
+        pub outages: Vec<Outage>,
+        pub item_product: ItemProduct,
+        /// The most items that `/orders/items` gives at once. Salla documents no pages there.
+        pub items_page_cap: Option<u64>,
+        pub quirks: Quirks,
+        pub invalid: InvalidRates,
+        pub latency: Latency,
+        /// Chances of trouble at every endpoint of the API. The accounts host is
+        /// spared, since a lost refresh answer disconnects a shop for good.
+        pub faults: FaultRates,
+        /// Chances for single endpoints, in place of `faults`.
+        pub endpoint_faults: BTreeMap<Endpoint, FaultRates>,
     }
 }
 
@@ -123,21 +89,13 @@ pub enum AppAge {
     LightDetails,
 }
 
-/// The clock that limits, token lifetimes and latencies go by.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ClockSpec {
-    pub start: Timestamp,
-    /// Simulated seconds per real second; zero means that only a test moves it.
-    pub scale: f64,
-}
-
-impl Default for ClockSpec {
-    fn default() -> Self {
-        Self {
-            start: DEFAULT_NOW,
-            scale: 1.0,
-        }
+with_defaults! {
+    /// The clock that limits, token lifetimes and latencies go by.
+    #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+    pub struct ClockSpec {
+        pub start: Timestamp = DEFAULT_NOW,
+        /// Simulated seconds per real second; zero means that only a test moves it.
+        pub scale: f64 = 1.0,
     }
 }
 

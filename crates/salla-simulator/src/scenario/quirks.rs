@@ -108,24 +108,15 @@ pub enum EmptyLinks {
     Array,
 }
 
-/// What `from_date` and `to_date` mean, which Salla does not document; the same
-/// for `date_from` and `date_to` of customers. A bound that is a day is meant
-/// as a whole one: an exclusive bound leaves its whole day out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DateFilter {
-    pub from_inclusive: bool,
-    pub to_inclusive: bool,
-    pub zone: FilterZone,
-}
-
-impl Default for DateFilter {
-    fn default() -> Self {
-        Self {
-            from_inclusive: true,
-            to_inclusive: true,
-            zone: FilterZone::Riyadh,
-        }
+with_defaults! {
+    /// What `from_date` and `to_date` mean, which Salla does not document; the same
+    /// for `date_from` and `date_to` of customers. A bound that is a day is meant
+    /// as a whole one: an exclusive bound leaves its whole day out.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct DateFilter {
+        pub from_inclusive: bool = true,
+        pub to_inclusive: bool = true,
+        pub zone: FilterZone = FilterZone::Riyadh,
     }
 }
 

@@ -3,9 +3,9 @@
 //! place and a hash. Numbers ascend with time, so a page of orders sorted by
 //! creation is arithmetic and a date filter is a binary search.
 
-use super::BusyDay;
 use super::draw::{Draw, Stream};
 use super::riyadh::{self, DAY_SECONDS};
+use super::{BusyDay, first_not};
 use jiff::ToSpan;
 use jiff::civil::{Date, Weekday};
 
@@ -76,16 +76,9 @@ impl Calendar {
         if day + 1 >= self.before.len() {
             return self.orders();
         }
-        let (mut low, mut high) = (self.before[day], self.before[day + 1]);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.moment_in_day(day, middle) < moment {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low
+        first_not(self.before[day]..self.before[day + 1], |index| {
+            self.moment_in_day(day, index) < moment
+        })
     }
 
     fn moment_in_day(&self, day: usize, index: u64) -> i64 {

@@ -2,12 +2,11 @@
 //! year before the first order, so that "registered before that order" is a
 //! division.
 
-use super::Shop;
 use super::draw::{Draw, Stream};
 use super::layer::Layer;
-use super::merged::Position;
 use super::names::{CITIES, DISTRICTS, FIRST_NAMES, LAST_NAMES, STREETS, is_female};
 use super::riyadh::{self, DAY_SECONDS};
+use super::{Shop, first_not};
 use std::ops::Range;
 
 const HEAD_START: i64 = 180 * DAY_SECONDS;
@@ -82,12 +81,8 @@ impl CustomerBook<'_> {
 
     /// All listed customers, the first to register first.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = u64> + use<> {
-        let merged = self
-            .layer
-            .merged(0..self.shop.spec.customers, i64::MIN..i64::MAX);
-        (0..merged.len()).map(move |place| match merged.at(place) {
-            Position::Base(index) | Position::Added(index) => index,
-        })
+        let own = 0..self.shop.spec.customers;
+        self.layer.merged(own, i64::MIN..i64::MAX).numbers(0)
     }
 
     /// An edit moves the last name on, as if by marriage.
@@ -141,16 +136,8 @@ impl Shop {
 
     /// How many customers registered before a moment.
     pub(crate) fn customers_before(&self, moment: i64) -> u64 {
-        let (mut low, mut high) = (0, self.spec.customers);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.customer_created_at(middle) < moment {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low
+        let is_earlier = |index| self.customer_created_at(index) < moment;
+        first_not(0..self.spec.customers, is_earlier)
     }
 
     /// Somebody registered by then, the long-standing ones more often.

@@ -2,6 +2,8 @@
 //! others have slipped in between. Finding the record at a place costs a few
 //! binary searches over the changes, however long the list is.
 
+use super::first_not;
+
 /// What stands at a place of a changed list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Position {
@@ -54,6 +56,14 @@ impl Merged {
         self.base - self.stayed_before.len() as u64 + self.added.len() as u64
     }
 
+    /// The numbers of all its records, where those of the base begin with `first`.
+    pub(crate) fn numbers(self, first: u64) -> impl Iterator<Item = u64> {
+        (0..self.len()).map(move |place| match self.at(place) {
+            Position::Base(place) => first + place,
+            Position::Added(index) => index,
+        })
+    }
+
     pub(crate) fn at(&self, place: u64) -> Position {
         let earlier = self.added.partition_point(|added| added.place < place);
         match self.added.get(earlier) {
@@ -71,16 +81,9 @@ impl Merged {
 
 /// How many removed places are less than `limit`.
 fn removed_before(stayed_before: &[u64], limit: u64) -> u64 {
-    let (mut low, mut high) = (0, stayed_before.len());
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if stayed_before[middle] + (middle as u64) < limit {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    low as u64
+    first_not(0..stayed_before.len() as u64, |place| {
+        stayed_before[place as usize] + place < limit
+    })
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub(crate) use money::Money;
 pub(crate) use names::{CITIES, COURIERS};
 pub(crate) use options::OptionKind;
 pub(crate) use order_book::OrderBook;
+pub use orders::Untold;
 pub(crate) use orders::{Item, Order, OrderHead};
 pub(crate) use products::{Category, Product, ProductBook, Variant};
 pub(crate) use scramble::{IdSpace, Scramble};
@@ -35,6 +36,19 @@ pub use spec::{BusyDay, CurrencyShare, CustomStatus, DEFAULT_NOW, Gaps, Plan, Re
 pub use statuses::Original;
 
 use calendar::Calendar;
+use std::ops::Range;
+
+/// The first number of an ascending range that `is_earlier` does not hold for.
+fn first_not(mut range: Range<u64>, is_earlier: impl Fn(u64) -> bool) -> u64 {
+    while range.start < range.end {
+        let middle = range.start + (range.end - range.start) / 2;
+        match is_earlier(middle) {
+            true => range.start = middle + 1,
+            false => range.end = middle,
+        }
+    }
+    range.start
+}
 
 #[derive(Clone, Debug)]
 pub(crate) struct Shop {

@@ -70,33 +70,23 @@ pub enum Currency {
 }
 
 impl Currency {
+    /// Code, how many millionths of this currency one riyal is worth, and the same as Salla
+    /// writes it into `exchange_rate.rate`.
+    fn facts(self) -> (&'static str, i64, &'static str) {
+        match self {
+            Self::Sar => ("SAR", 1_000_000, "1"),
+            Self::Kwd => ("KWD", 81_600, "0.0816"),
+            Self::Aed => ("AED", 979_200, "0.9792"),
+            Self::Usd => ("USD", 266_592, "0.266592"),
+        }
+    }
+
     pub fn code(self) -> &'static str {
-        match self {
-            Self::Sar => "SAR",
-            Self::Kwd => "KWD",
-            Self::Aed => "AED",
-            Self::Usd => "USD",
-        }
+        self.facts().0
     }
 
-    /// How many millionths of this currency one riyal is worth.
-    pub(crate) fn rate_millionths(self) -> i64 {
-        match self {
-            Self::Sar => 1_000_000,
-            Self::Kwd => 81_600,
-            Self::Aed => 979_200,
-            Self::Usd => 266_592,
-        }
-    }
-
-    /// The rate as Salla writes it into `exchange_rate.rate`.
     pub(crate) fn rate(self) -> &'static str {
-        match self {
-            Self::Sar => "1",
-            Self::Kwd => "0.0816",
-            Self::Aed => "0.9792",
-            Self::Usd => "0.266592",
-        }
+        self.facts().2
     }
 
     /// The smallest amount, in thousandths.
@@ -106,7 +96,7 @@ impl Currency {
 
     /// An amount in riyals expressed in this currency.
     pub(crate) fn exchange(self, riyals: Money) -> Money {
-        let exact = riyals.0 * self.rate_millionths() / 1_000_000;
+        let exact = riyals.0 * self.facts().1 / 1_000_000;
         let coin = self.coin();
         Money((exact + coin / 2) / coin * coin)
     }

@@ -1,7 +1,6 @@
 //! The orders of a shop together with what was changed while it runs.
 
 use super::layer::Layer;
-use super::merged::{Merged, Position};
 use super::{Order, OrderHead, Shop};
 use std::ops::Range;
 
@@ -40,11 +39,7 @@ impl OrderBook<'_> {
     /// The listed orders of a stretch of time, oldest first.
     pub(crate) fn numbers(&self, moments: Range<i64>) -> impl Iterator<Item = u64> + use<> {
         let own = self.own(&moments);
-        let merged: Merged = self.layer.merged(own.clone(), moments);
-        (0..merged.len()).map(move |place| match merged.at(place) {
-            Position::Base(place) => own.start + place,
-            Position::Added(index) => index,
-        })
+        self.layer.merged(own.clone(), moments).numbers(own.start)
     }
 
     pub(crate) fn created_at(&self, index: u64) -> i64 {

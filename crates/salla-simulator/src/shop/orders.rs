@@ -8,6 +8,7 @@ use super::products::{Product, Variant};
 use super::riyadh::DAY_SECONDS;
 use super::statuses::Original;
 use super::{Shop, riyadh};
+use serde::Serialize;
 
 /// Room for every item of an order in the numbering of items.
 const ITEM_SLOTS: u64 = 8;
@@ -31,13 +32,13 @@ pub(crate) struct OrderHead {
     pub(crate) untold: Untold,
 }
 
-/// What the wire does not tell of an order (see `Gaps`).
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Untold {
-    pub(crate) slug: bool,
-    pub(crate) status_id: bool,
-    pub(crate) total: bool,
-    pub(crate) rate: bool,
+/// What the wire does not tell of an order, although it is as the truth says (see `Gaps`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Untold {
+    pub slug: bool,
+    pub status_id: bool,
+    pub total: bool,
+    pub rate: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -5,7 +5,6 @@
 use super::Shop;
 use super::draw::{Draw, Stream};
 use super::layer::Layer;
-use super::merged::Position;
 use super::money::Money;
 use super::names::{CATEGORIES, PRODUCT_ADJECTIVES, PRODUCT_NOUNS};
 use super::riyadh::DAY_SECONDS;
@@ -160,12 +159,8 @@ impl ProductBook<'_> {
 
     /// All listed products, the oldest first.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = u64> + use<> {
-        let merged = self
-            .layer
-            .merged(0..self.shop.spec.products, i64::MIN..i64::MAX);
-        (0..merged.len()).map(move |place| match merged.at(place) {
-            Position::Base(index) | Position::Added(index) => index,
-        })
+        let own = 0..self.shop.spec.products;
+        self.layer.merged(own, i64::MIN..i64::MAX).numbers(0)
     }
 
     /// An edit raises the price.

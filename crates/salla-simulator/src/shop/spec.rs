@@ -6,38 +6,47 @@ use super::statuses::Original;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// The recipe of a shop.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ShopSpec {
-    pub seed: u64,
-    pub name: String,
-    pub orders: u64,
-    pub customers: u64,
-    pub products: u64,
-    pub categories: u64,
-    /// The orders are spread over this many months before `now`.
-    pub months: u32,
-    /// One day on which far more is ordered than on any other.
-    pub busy_day: Option<BusyDay>,
-    /// The moment at which the lists are frozen.
-    pub now: Timestamp,
-    pub plan: Plan,
-    /// The share of orders in each foreign currency; the rest is in riyals.
-    pub currencies: Vec<CurrencyShare>,
-    /// The share of items in the older half of the orders whose product has
-    /// been deleted since: they carry `product: null`, and no list shows it.
-    pub deleted_products_share: f64,
-    /// The share of orders without a customer.
-    pub guests_share: f64,
-    pub custom_statuses: Vec<CustomStatus>,
-    /// The share of products that are in no category.
-    pub uncategorised_share: f64,
-    /// This many products, the oldest, have a SKU of 4,000 random characters, and so have
-    /// the order items that name them.
-    pub long_skus: u64,
-    pub repeats: Repeats,
-    pub gaps: Gaps,
+with_defaults! {
+    /// The recipe of a shop.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    pub struct ShopSpec {
+        pub seed: u64 = 1,
+        pub name: String = "متجر النخلة".to_owned(),
+        pub orders: u64 = 1_000,
+        pub customers: u64 = 300,
+        pub products: u64 = 120,
+        pub categories: u64 = 12,
+        /// The orders are spread over this many months before `now`.
+        pub months: u32 = 24,
+        /// One day on which far more is ordered than on any other.
+        pub busy_day: Option<BusyDay>,
+        /// The moment at which the lists are frozen.
+        pub now: Timestamp = DEFAULT_NOW,
+        pub plan: Plan = Plan::Pro,
+        /// The share of orders in each foreign currency; the rest is in riyals.
+        pub currencies: Vec<CurrencyShare> = vec![
+            CurrencyShare::new(Currency::Aed, 0.05),
+            CurrencyShare::new(Currency::Kwd, 0.04),
+            CurrencyShare::new(Currency::Usd, 0.02),
+        ],
+        /// The share of items in the older half of the orders whose product has
+        /// been deleted since: they carry `product: null`, and no list shows it.
+        pub deleted_products_share: f64 = 0.06,
+        /// The share of orders without a customer.
+        pub guests_share: f64 = 0.02,
+        pub custom_statuses: Vec<CustomStatus> = vec![
+            CustomStatus::new("طلبك قيد التجهيز", Original::InProgress),
+            CustomStatus::new("طلبك بيوصلك قريب", Original::Delivering),
+            CustomStatus::new("وصل الطلب", Original::Completed),
+        ],
+        /// The share of products that are in no category.
+        pub uncategorised_share: f64,
+        /// This many products, the oldest, have a SKU of 4,000 random characters, and so have
+        /// the order items that name them.
+        pub long_skus: u64,
+        pub repeats: Repeats,
+        pub gaps: Gaps,
+    }
 }
 
 /// Entries that come more than once in a list inside a record: an order's items, a
@@ -72,39 +81,6 @@ pub struct Gaps {
     pub products: f64,
     /// Items with a negative quantity.
     pub returns: f64,
-}
-
-impl Default for ShopSpec {
-    fn default() -> Self {
-        Self {
-            seed: 1,
-            name: "متجر النخلة".to_owned(),
-            orders: 1_000,
-            customers: 300,
-            products: 120,
-            categories: 12,
-            months: 24,
-            busy_day: None,
-            now: DEFAULT_NOW,
-            plan: Plan::Pro,
-            currencies: vec![
-                CurrencyShare::new(Currency::Aed, 0.05),
-                CurrencyShare::new(Currency::Kwd, 0.04),
-                CurrencyShare::new(Currency::Usd, 0.02),
-            ],
-            deleted_products_share: 0.06,
-            guests_share: 0.02,
-            custom_statuses: vec![
-                CustomStatus::new("طلبك قيد التجهيز", Original::InProgress),
-                CustomStatus::new("طلبك بيوصلك قريب", Original::Delivering),
-                CustomStatus::new("وصل الطلب", Original::Completed),
-            ],
-            uncategorised_share: 0.0,
-            repeats: Repeats::default(),
-            gaps: Gaps::default(),
-            long_skus: 0,
-        }
-    }
 }
 
 /// 2025-06-15, noon in Riyadh.

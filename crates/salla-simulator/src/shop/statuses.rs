@@ -35,64 +35,46 @@ impl Original {
         Self::Restoring,
     ];
 
-    pub fn id(self) -> i64 {
+    /// Id, slug, and name in Arabic and English.
+    fn facts(self) -> (i64, &'static str, &'static str, &'static str) {
         match self {
-            Self::PaymentPending => 1_473_353_380,
-            Self::UnderReview => 566_146_469,
-            Self::InProgress => 1_939_592_358,
-            Self::Completed => 1_298_199_463,
-            Self::Delivering => 349_994_915,
-            Self::Delivered => 1_723_506_348,
-            Self::Shipped => 814_202_285,
-            Self::Canceled => 525_144_736,
-            Self::Restored => 989_286_562,
-            Self::Restoring => 1_548_352_431,
+            Self::PaymentPending => (
+                1_473_353_380,
+                "payment_pending",
+                "بإنتظار الدفع",
+                "Payment pending",
+            ),
+            Self::UnderReview => (
+                566_146_469,
+                "under_review",
+                "بإنتظار المراجعة",
+                "Under review",
+            ),
+            Self::InProgress => (1_939_592_358, "in_progress", "قيد التنفيذ", "In progress"),
+            Self::Completed => (1_298_199_463, "completed", "تم التنفيذ", "Completed"),
+            Self::Delivering => (349_994_915, "delivering", "جاري التوصيل", "Delivering"),
+            Self::Delivered => (1_723_506_348, "delivered", "تم التوصيل", "Delivered"),
+            Self::Shipped => (814_202_285, "shipped", "تم الشحن", "Shipped"),
+            Self::Canceled => (525_144_736, "canceled", "ملغي", "Canceled"),
+            Self::Restored => (989_286_562, "restored", "مسترجع", "Restored"),
+            Self::Restoring => (1_548_352_431, "restoring", "قيد الإسترجاع", "Restoring"),
         }
+    }
+
+    pub fn id(self) -> i64 {
+        self.facts().0
     }
 
     pub fn slug(self) -> &'static str {
-        match self {
-            Self::PaymentPending => "payment_pending",
-            Self::UnderReview => "under_review",
-            Self::InProgress => "in_progress",
-            Self::Completed => "completed",
-            Self::Delivering => "delivering",
-            Self::Delivered => "delivered",
-            Self::Shipped => "shipped",
-            Self::Canceled => "canceled",
-            Self::Restored => "restored",
-            Self::Restoring => "restoring",
-        }
+        self.facts().1
     }
 
     pub fn arabic(self) -> &'static str {
-        match self {
-            Self::PaymentPending => "بإنتظار الدفع",
-            Self::UnderReview => "بإنتظار المراجعة",
-            Self::InProgress => "قيد التنفيذ",
-            Self::Completed => "تم التنفيذ",
-            Self::Delivering => "جاري التوصيل",
-            Self::Delivered => "تم التوصيل",
-            Self::Shipped => "تم الشحن",
-            Self::Canceled => "ملغي",
-            Self::Restored => "مسترجع",
-            Self::Restoring => "قيد الإسترجاع",
-        }
+        self.facts().2
     }
 
     pub fn english(self) -> &'static str {
-        match self {
-            Self::PaymentPending => "Payment pending",
-            Self::UnderReview => "Under review",
-            Self::InProgress => "In progress",
-            Self::Completed => "Completed",
-            Self::Delivering => "Delivering",
-            Self::Delivered => "Delivered",
-            Self::Shipped => "Shipped",
-            Self::Canceled => "Canceled",
-            Self::Restored => "Restored",
-            Self::Restoring => "Restoring",
-        }
+        self.facts().3
     }
 
     /// Fresh orders wait, week-old ones travel, old ones are settled.

@@ -8,7 +8,6 @@ mod records;
 pub use records::*;
 
 use crate::endpoint::Resource;
-
 use crate::shop::invalid::InvalidRates;
 use crate::shop::{
     Currency, CustomerBook, Item, Money, Order, OrderBook, Original, Overlay, Product, ProductBook,
@@ -210,12 +209,7 @@ impl ShopView {
             tax: order.tax.decimal(),
             total: order.total.decimal(),
             items: order.items.iter().map(truth_item).collect(),
-            gaps: TruthGaps {
-                slug: head.untold.slug,
-                status_id: head.untold.status_id,
-                total: head.untold.total,
-                rate: head.untold.rate,
-            },
+            gaps: head.untold,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The records of the truth, in plain types that belong to nobody else.
 
 use crate::endpoint::Resource;
+pub use crate::shop::Untold as TruthGaps;
 use crate::shop::invalid::InvalidKind;
 use jiff::civil::Date;
 use rust_decimal::Decimal;
@@ -41,15 +42,6 @@ pub struct TruthOrder {
     pub total: Decimal,
     pub items: Vec<TruthItem>,
     pub gaps: TruthGaps,
-}
-
-/// What the wire does not tell of an order, although it is as the truth says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct TruthGaps {
-    pub slug: bool,
-    pub status_id: bool,
-    pub total: bool,
-    pub rate: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]

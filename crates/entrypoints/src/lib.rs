@@ -17,8 +17,6 @@
 pub mod aws_cost;
 pub mod cli;
 pub mod commands;
-#[cfg(feature = "demo")]
-pub mod comparison;
 pub mod config;
 pub mod display;
 pub mod embedded;
@@ -30,6 +28,8 @@ pub mod monitoring;
 pub mod secret_files;
 pub mod secrets;
 pub mod telemetry;
+#[cfg(feature = "demo")]
+pub mod truth_check;
 pub mod wiring;
 
 use std::io::Write as _;

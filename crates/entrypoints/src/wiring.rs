@@ -1,9 +1,9 @@
 //! The only place where adapters meet ports.
 
-mod connecting;
 mod processes;
 mod queues;
 pub mod service;
+mod shops;
 pub mod web;
 
 use std::path::Path;
@@ -45,12 +45,12 @@ use crate::exit::UsageError;
 
 pub use importer::ports::connector::NotConnected;
 
-pub use connecting::{
+pub use processes::LocalProcesses;
+pub use queues::{JobQueue, Queues};
+pub use shops::{
     ConnectedShop, connect_and_store, connect_authorized, connect_shop, connect_shop_with,
     connected_shop, shared_customers_budget, unstored_client,
 };
-pub use processes::LocalProcesses;
-pub use queues::{JobQueue, Queues};
 
 /// Another process may take a run over this long after the last heartbeat.
 const LEASE: Duration = Duration::from_secs(60);

@@ -81,7 +81,7 @@ pub async fn run(arguments: DemoArgs, database: &DatabaseArgs) -> anyhow::Result
     if !arguments.json {
         mail::show(&mails);
     }
-    let differences = crate::comparison::differences(
+    let differences = crate::truth_check::differences(
         open.database.pool(),
         merchant,
         &certificate,

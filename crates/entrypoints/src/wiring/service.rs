@@ -31,7 +31,7 @@ use salla_client::oauth::OAuth;
 use salla_client::tokens::{KeeperSettings, TokenKeeper, TokenSource};
 
 use crate::config::{AppSettings, Channels, WebhookSettings};
-use crate::wiring::connecting::{
+use crate::wiring::shops::{
     Client, after_the_last_request, client, require_shop, shared_customers_budget,
 };
 use crate::wiring::{OpenDatabase, Queues, forgetting};

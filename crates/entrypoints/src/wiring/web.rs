@@ -36,8 +36,8 @@ use web::webhooks::{WebhookDoor, Webhooks};
 use web::{Codes, Doors, Observed, States};
 
 use super::OpenDatabase;
-use super::connecting::{shared_customers_budget, stored};
 use super::service::channels;
+use super::shops::{shared_customers_budget, stored};
 use crate::config::{AppSettings, Channels, WebSettings};
 use crate::exit::UsageError;
 

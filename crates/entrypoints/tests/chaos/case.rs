@@ -8,15 +8,15 @@ use domain::failure::{Disconnection, Failure};
 use importer::import::Outcome;
 use importer::ports::clock::{Clock as _, SystemClock};
 
+use crate::checks;
+use crate::disruption::Trouble;
 use crate::forgotten;
 use crate::plan::{DriftEnd, Plan};
 use crate::program;
 use crate::server::OwnServer;
 use crate::service::{Place, Service};
 use crate::trap::Trap;
-use crate::trouble::Trouble;
 use crate::twins;
-use crate::verdict;
 
 /// A case in which nothing arrives at Salla for this long is stuck: simulated waits pass many
 /// times faster. How long a whole case takes says nothing, because that depends on what else
@@ -161,7 +161,7 @@ pub(crate) async fn finish(plan: &Plan, service: &Service) -> Result<End, String
         if end == End::Restless {
             end = complete(plan, service, false).await?;
             if end == End::Equal && !plan.drifts_silently() {
-                verdict::compare_orders(plan, service).await?;
+                checks::compare_orders(plan, service).await?;
             }
         }
         // What nobody could have noticed while the shop drifted comes right at last when
@@ -171,9 +171,9 @@ pub(crate) async fn finish(plan: &Plan, service: &Service) -> Result<End, String
         }
     }
     if end == End::Equal {
-        verdict::compare(plan, service).await?;
+        checks::compare(plan, service).await?;
     }
-    verdict::ledger(plan, service)?;
+    checks::ledger(plan, service)?;
     Ok(end)
 }
 
@@ -275,12 +275,12 @@ async fn zombie(plan: &Plan, service: &Service, trap: Trap) -> Result<End, Strin
     }
     service.expire_leases().await;
     let end = finish(plan, service).await?;
-    let before = verdict::fingerprint(service).await;
+    let before = checks::fingerprint(service).await;
     trap.release();
     let outcome = zombie.await;
-    let after = verdict::fingerprint(service).await;
+    let after = checks::fingerprint(service).await;
     if !held_the_run && end == End::Equal {
-        verdict::compare(plan, service).await?;
+        checks::compare(plan, service).await?;
         return Ok(end);
     }
     // Who found the shop parked took nothing over.

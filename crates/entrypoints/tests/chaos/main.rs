@@ -7,21 +7,21 @@
 )]
 
 mod case;
+mod checks;
+mod disruption;
 mod draw;
 mod forgotten;
 mod plan;
 mod ports;
 mod program;
 mod refreshes;
-mod salla;
+mod scenario;
 mod server;
 mod service;
 #[path = "../support/mod.rs"]
 mod support;
 mod trap;
-mod trouble;
 mod twins;
-mod verdict;
 mod workers;
 
 use std::time::Duration;

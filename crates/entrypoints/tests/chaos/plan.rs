@@ -3,9 +3,9 @@
 
 use salla_simulator::{AppAge, ClockSpec, Drift, Fault, Lists, Scenario};
 
+use crate::disruption::Trouble;
 use crate::draw::Draw;
-use crate::salla;
-use crate::trouble::Trouble;
+use crate::scenario;
 
 /// A `total` that is so far off cannot be settled in a shop of some thousand orders.
 pub(crate) const FAR_OFF: i64 = 40;
@@ -36,23 +36,23 @@ impl Plan {
         let mut draw = Draw::of(seed);
         let trouble = Trouble::draw(&mut draw);
         let months = draw.pick(&[1, 3, 12, 12, 24]);
-        let mut scenario = salla::scenario(&mut draw);
+        let mut scenario = scenario::scenario(&mut draw);
         let drift = match draw.between(0, 9) {
             0..=4 => DriftEnd::Still,
             5..=7 => DriftEnd::Early,
             _ => DriftEnd::Never,
         };
         if trouble == Trouble::Neighbour {
-            scenario.shops = vec![salla::neighbour(&mut draw)];
+            scenario.shops = vec![scenario::neighbour(&mut draw)];
         }
         if matches!(trouble, Trouble::ConnectionSetBack(_)) {
             let requests = draw.between(20, 80);
             scenario.oauth.access_token_requests = Some(requests);
         }
-        scenario.drift = salla::drift(&mut draw, &scenario, months, drift);
+        scenario.drift = scenario::drift(&mut draw, &scenario, months, drift);
         let lies = drift == DriftEnd::Still || draw.chance(0.2);
         if lies && draw.chance(0.3) {
-            scenario.lists = salla::lists(&mut draw);
+            scenario.lists = scenario::lists(&mut draw);
             // What a list hides of a day that is longer than twice the ceiling, it hides.
             if scenario.shop.busy_day.is_some() {
                 scenario.lists.orders.ceiling = None;
@@ -67,9 +67,9 @@ impl Plan {
             scenario.drift.products = Default::default();
         }
         if trouble.needs_real_time() {
-            salla::let_waiting_be_short(&mut scenario);
+            scenario::let_waiting_be_short(&mut scenario);
         } else {
-            salla::let_time_fly(&mut scenario, months, &mut draw);
+            scenario::let_time_fly(&mut scenario, months, &mut draw);
         }
         Self {
             months,

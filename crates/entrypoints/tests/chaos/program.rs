@@ -5,10 +5,10 @@ use std::process::Child;
 use importer::testing::waiting::a_moment;
 
 use crate::case::{End, finish, requests_arrived};
+use crate::checks;
 use crate::plan::Plan;
 use crate::service::Service;
 use crate::support;
-use crate::verdict;
 
 /// A process that does not outlive the case, stopped or not.
 pub(crate) struct Running(pub(crate) Child);
@@ -82,10 +82,10 @@ pub(crate) async fn freeze(plan: &Plan, service: &Service, after: u64) -> Result
     signal(&child, libc::SIGSTOP);
     service.expire_leases().await;
     let end = finish(plan, service).await;
-    let before = verdict::fingerprint(service).await;
+    let before = checks::fingerprint(service).await;
     signal(&child, libc::SIGCONT);
     let code = ended(&mut child).await;
-    let after = verdict::fingerprint(service).await;
+    let after = checks::fingerprint(service).await;
     // Who found the shop parked took nothing over.
     if end != Ok(End::Parked) && before != after {
         return Err(format!(

@@ -25,12 +25,12 @@ use salla_simulator::{ResourceDrift, Scenario, Simulator};
 use sqlx::PgPool;
 
 use crate::case::FIRST;
+use crate::disruption::Trouble;
 use crate::plan::{FAR_OFF, Plan};
 use crate::ports::Trapped;
 use crate::server::OwnServer;
 use crate::support::KEY;
 use crate::trap::Trap;
-use crate::trouble::Trouble;
 
 pub(crate) struct Service {
     pub(crate) simulator: Simulator,

@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use tokio::sync::watch;
 
-use crate::trouble::{Moment, Point};
+use crate::disruption::{Moment, Point};
 
 /// Counts calls by name and stops the one that the point names. Whoever waits for
 /// [`Trap::sprung`] decides what that means: drop the import, or [`Trap::release`] it.

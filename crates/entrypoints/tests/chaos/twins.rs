@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::case::{End, complete_shop, finish, meanwhile, requests_arrived};
+use crate::checks;
 use crate::plan::{DriftEnd, Plan};
 use crate::service::{Place, Service};
 use crate::trap::Trap;
-use crate::verdict;
 
 /// The second shop, where there is one.
 const SECOND: usize = 1;
@@ -42,10 +42,10 @@ pub(crate) async fn neighbour(plan: &Plan, service: &Service) -> Result<End, Str
     );
     let (end, other) = (end?, other?);
     if end == End::Equal {
-        verdict::compare(plan, service).await?;
+        checks::compare(plan, service).await?;
     }
     if other == End::Equal && plan.drift == DriftEnd::Still {
-        let differences = verdict::differences_of(plan, service, SECOND).await?;
+        let differences = checks::differences_of(plan, service, SECOND).await?;
         if !differences.is_empty() {
             return Err(format!("the second shop: {}", differences.join("\n")));
         }

@@ -7,18 +7,18 @@ use std::time::Duration;
 use database::testing::TestDatabase;
 use domain::job::HistoricalSync;
 use domain::run::RunState;
-use entrypoints::comparison;
+use entrypoints::truth_check;
 use importer::ports::queue::QueueName;
 use importer::ports::runs::Run;
 use importer::testing::waiting::a_moment;
 use salla_simulator::{AppAge, Plan as ShopPlan, Scenario, ShopSpec};
 
+use crate::checks;
 use crate::draw::Draw;
 use crate::program::{Running, ended, in_a_transaction, signal};
 use crate::server::OwnServer;
 use crate::service::{Place, Service};
 use crate::support;
-use crate::verdict;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -126,7 +126,7 @@ impl Office {
         let pool = self.service.place.pool();
         let (merchant, certificate) = self.service.certificate().await.unwrap();
         let truth = self.service.simulator.shop();
-        let differences = comparison::differences(pool, merchant, &certificate, &truth)
+        let differences = truth_check::differences(pool, merchant, &certificate, &truth)
             .await
             .unwrap();
         assert!(differences.is_empty(), "{}", differences.join("\n"));
@@ -261,11 +261,11 @@ async fn a_worker_that_wakes_up_after_its_run_was_ended_writes_nothing() {
         office.finish().await;
         signal(&other, libc::SIGTERM);
         ended(&mut other).await;
-        let before = verdict::fingerprint(&office.service).await;
+        let before = checks::fingerprint(&office.service).await;
         signal(&zombie, libc::SIGCONT);
         signal(&zombie, libc::SIGTERM);
         assert_eq!(ended(&mut zombie).await, Some(0), "it stops in peace");
-        let after = verdict::fingerprint(&office.service).await;
+        let after = checks::fingerprint(&office.service).await;
         assert_eq!(before, after, "seed {seed}");
         office.judge().await;
     }

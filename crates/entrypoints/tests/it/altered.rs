@@ -8,7 +8,7 @@ use salla_simulator::AppAge;
 use sqlx::AssertSqlSafe;
 
 use crate::process::{present_day, program, run};
-use crate::repair::json;
+use crate::reprocess::json;
 use crate::service::{TestService, completed};
 use crate::truth::small;
 

@@ -14,7 +14,7 @@ use notifiers::{Email, EmailSettings, EmailTls, Sender};
 use salla_simulator::{MailReply, MailServer, MailStage};
 
 use crate::jobs::Office;
-use crate::told::{after_an_import, count, tell};
+use crate::notifications::{after_an_import, count, tell};
 
 async fn channel(office: &Office, server: &MailServer) -> Arc<dyn Notifier> {
     let settings = EmailSettings {

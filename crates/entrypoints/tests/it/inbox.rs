@@ -5,8 +5,8 @@
 use serde_json::Value;
 
 use crate::jobs::Office;
+use crate::notifications::{after_an_import, tell};
 use crate::process::{program, run};
-use crate::told::{after_an_import, tell};
 
 async fn typed(office: &Office, arguments: &[&str]) -> (Option<i32>, String, String) {
     let arguments = [&["notifications"], arguments].concat();

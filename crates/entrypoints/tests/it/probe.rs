@@ -4,7 +4,7 @@ use salla_simulator::{AppAge, DateFilter, FilterZone, ItemProduct, Scenario};
 use serde_json::Value;
 
 use crate::process::{present_day, program, run};
-use crate::repair::json;
+use crate::reprocess::json;
 use crate::service::TestService;
 use crate::truth::small;
 

@@ -6,7 +6,7 @@ use importer::import::Outcome;
 use salla_simulator::{AppAge, Scenario};
 
 use crate::process::present_day;
-use crate::repair::json;
+use crate::reprocess::json;
 use crate::service::{TestService, completed};
 use crate::truth::small;
 

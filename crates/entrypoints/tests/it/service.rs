@@ -10,8 +10,8 @@ use domain::failure::Failure;
 use domain::shop::{MerchantId, ShopInfo};
 use domain::window::DayRange;
 use entrypoints::commands::demo::salla_settings;
-use entrypoints::comparison;
 use entrypoints::config::{DatabaseSettings, SallaSettings};
+use entrypoints::truth_check;
 use entrypoints::wiring::{self, OpenDatabase};
 use importer::import::{ImportSettings, Importer, Observer, Outcome, import};
 use importer::ports::clock::{Clock, SystemClock};
@@ -140,7 +140,7 @@ impl TestService {
     pub(crate) async fn compare(&self, merchant: MerchantId, certificate: &Certificate) {
         let truth = self.simulator.shop();
         let pool = self.open.database.pool();
-        let differences = comparison::differences(pool, merchant, certificate, &truth)
+        let differences = truth_check::differences(pool, merchant, certificate, &truth)
             .await
             .expect("the tables can be read");
         assert!(differences.is_empty(), "{}", differences.join("\n"));
@@ -150,7 +150,7 @@ impl TestService {
     pub(crate) async fn compare_rows(&self, merchant: MerchantId, range: DayRange) -> Vec<String> {
         let truth = self.simulator.shop();
         let pool = self.open.database.pool();
-        comparison::rows(pool, merchant, &truth, range)
+        truth_check::rows(pool, merchant, &truth, range)
             .await
             .expect("the tables can be read")
     }

@@ -3,7 +3,7 @@
 use std::process::Output;
 
 use crate::process::{present_day, program, run};
-use crate::repair::json;
+use crate::reprocess::json;
 use crate::service::{TestService, completed};
 use crate::truth::small;
 

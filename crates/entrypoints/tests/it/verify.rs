@@ -4,7 +4,7 @@ use salla_simulator::{AppAge, InvalidRates, Original, Scenario, present};
 use serde_json::Value;
 
 use crate::process::{present_day, program, run};
-use crate::repair::json;
+use crate::reprocess::json;
 use crate::service::{TestService, completed};
 use crate::truth::small;
 

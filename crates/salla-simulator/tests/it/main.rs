@@ -7,15 +7,15 @@
 
 mod changes;
 mod client;
-mod decline;
 mod drift;
 mod faults;
 mod filters;
 mod ledger;
-mod lies;
 mod limits;
+mod list_faults;
 mod lists;
 mod oddities;
+mod outages;
 mod reader;
 mod tokens;
 mod truth;

@@ -21,7 +21,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::jobs::{Office, PATIENCE};
-use crate::told::{after_an_import, count};
+use crate::notifications::{after_an_import, count};
 use crate::truth::small;
 
 /// Answers as it is told, once it is told to.

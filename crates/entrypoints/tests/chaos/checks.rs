@@ -1,6 +1,6 @@
 //! What must hold when a case is over.
 
-use entrypoints::comparison;
+use entrypoints::truth_check;
 use sqlx::AssertSqlSafe;
 
 use crate::case::FIRST;
@@ -52,7 +52,7 @@ pub(crate) async fn differences_of(
     };
     let truth = service.simulator.shops()[shop].view();
     let pool = service.place.pool();
-    let differences = comparison::differences(pool, merchant, &certificate, &truth).await;
+    let differences = truth_check::differences(pool, merchant, &certificate, &truth).await;
     let mut differences = differences.map_err(|error| format!("{error:#}"))?;
     // A broken record without an id is known by its text: two that are the same to the
     // last letter are one, and one that is written otherwise after a while is two. And a

@@ -43,7 +43,7 @@ pub const OTLP_TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 pub const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
 /// Where settings come from; a function, so that tests need no environment.
-pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+pub type EnvLookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// Where Salla is, and which app this is.
 #[derive(Clone, Debug)]
@@ -113,13 +113,13 @@ pub enum DatabaseSettings {
 }
 
 /// Collects every problem instead of stopping at the first.
-pub struct Reader<'a> {
-    lookup: Lookup<'a>,
+pub struct SettingsReader<'a> {
+    lookup: EnvLookup<'a>,
     problems: Vec<String>,
 }
 
-impl<'a> Reader<'a> {
-    pub fn new(lookup: Lookup<'a>) -> Self {
+impl<'a> SettingsReader<'a> {
+    pub fn new(lookup: EnvLookup<'a>) -> Self {
         Self {
             lookup,
             problems: Vec::new(),
@@ -432,7 +432,7 @@ mod tests {
     #[test]
     fn all_problems_are_reported_together() {
         let environment = with(&[("SALLA_API_URL", "salla"), ("SALLA_REFRESH_TOKEN", "r")]);
-        let mut reader = Reader::new(&environment);
+        let mut reader = SettingsReader::new(&environment);
         reader.database(&NOT_EMBEDDED);
         reader.salla(&NO_FILE);
         let error = reader.finish::<()>(None).unwrap_err();
@@ -446,7 +446,7 @@ mod tests {
     #[test]
     fn a_refresh_token_wants_the_apps_keys() {
         let environment = with(&[("SALLA_ACCESS_TOKEN", "a"), ("SALLA_REFRESH_TOKEN", "r")]);
-        let mut reader = Reader::new(&environment);
+        let mut reader = SettingsReader::new(&environment);
         let salla = reader.salla(&NO_FILE).unwrap();
         assert!(salla.app.keys.is_none());
         assert!(reader.finish(Some(())).is_err());
@@ -461,7 +461,7 @@ mod tests {
                 "postgres://u:secret@db.example/shop?sslmode=verify-full",
             ),
         ]);
-        let mut reader = Reader::new(&environment);
+        let mut reader = SettingsReader::new(&environment);
         let database = reader.database(&NOT_EMBEDDED).unwrap();
         let salla = reader.salla(&NO_FILE).unwrap();
         reader.finish(Some(())).unwrap();
@@ -477,7 +477,7 @@ mod tests {
         let read = |url| {
             let values = [("DATABASE_URL", url)];
             let environment = with(&values);
-            let mut reader = Reader::new(&environment);
+            let mut reader = SettingsReader::new(&environment);
             let settings = reader.database(&NOT_EMBEDDED);
             reader.finish(settings).map_err(|error| error.to_string())
         };
@@ -502,7 +502,7 @@ mod tests {
         let name = "r".repeat(201);
         let variables = [("SALLA_SYNC_EGRESS_GROUP", name.as_str())];
         let environment = with(&variables);
-        let mut reader = Reader::new(&environment);
+        let mut reader = SettingsReader::new(&environment);
         reader.egress_group();
         let problems = reader.problems();
         assert!(
@@ -514,7 +514,7 @@ mod tests {
     #[test]
     fn processes_behind_another_address_name_another_group() {
         let environment = with(&[("SALLA_SYNC_EGRESS_GROUP", " riyadh-2 ")]);
-        assert_eq!(Reader::new(&environment).egress_group(), "riyadh-2");
+        assert_eq!(SettingsReader::new(&environment).egress_group(), "riyadh-2");
     }
 
     #[test]
@@ -525,7 +525,7 @@ mod tests {
             ("SALLA_SYNC_WEBHOOK_SECRET", secret),
         ];
         let environment = with(&good);
-        let mut reader = Reader::new(&environment);
+        let mut reader = SettingsReader::new(&environment);
         let channels = reader.channels();
         reader.finish(Some(())).unwrap();
         assert!(channels.merchants.is_some() && channels.operators.is_none());
@@ -540,7 +540,7 @@ mod tests {
             ("SALLA_SYNC_OPERATOR_WEBHOOK_URL", "x.example"),
             ("SALLA_SYNC_OPERATOR_WEBHOOK_SECRET", "secret"),
         ]);
-        let mut reader = Reader::new(&environment);
+        let mut reader = SettingsReader::new(&environment);
         reader.channels();
         let problems = reader.problems();
         assert_eq!(problems.len(), 3, "{problems:?}");
@@ -548,7 +548,7 @@ mod tests {
 
         let alone = [("SALLA_SYNC_WEBHOOK_SECRET", secret)];
         let environment = with(&alone);
-        let mut reader = Reader::new(&environment);
+        let mut reader = SettingsReader::new(&environment);
         reader.channels();
         assert_eq!(
             reader.problems(),
@@ -560,7 +560,7 @@ mod tests {
     fn the_address_for_traces_goes_before_the_one_for_everything() {
         let read = |settings: &[(&str, &str)]| {
             let environment = with(settings);
-            let mut reader = Reader::new(&environment);
+            let mut reader = SettingsReader::new(&environment);
             let endpoint = reader.traces_endpoint().map(String::from);
             (endpoint, reader.problems().len())
         };

@@ -13,7 +13,7 @@ use crate::secret_files::{self, SecretFileError};
 
 /// The demo's server stays so long after its last user, so that one can look at the
 /// data.
-const STAYS_FOR: Duration = Duration::from_secs(15 * 60);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// Where programs of root's keep their sockets.
 const RUN: &str = "/run";
@@ -40,7 +40,7 @@ impl Embedded {
         };
         let programs = find_programs(&search, &wanted)?;
         let mut settings = Settings::new(&cluster, programs);
-        settings.lifetime = Lifetime::StopWhenIdle(STAYS_FOR);
+        settings.lifetime = Lifetime::StopWhenIdle(IDLE_TIMEOUT);
         // The second is root's own.
         let of_the_session = environment("XDG_RUNTIME_DIR").map(PathBuf::from);
         settings.runtime_dirs = of_the_session.into_iter().chain([RUN.into()]).collect();

@@ -43,7 +43,7 @@ use exit::{Exit, UsageError};
 
 /// A token that was presented is answered within half a minute, and storing the new pair
 /// takes no time where the database is there.
-const TOKENS_AT_THE_END: Duration = Duration::from_secs(40);
+const REFRESH_GRACE: Duration = Duration::from_secs(40);
 
 /// Runs the command line and says how the process should end.
 pub fn run() -> Exit {
@@ -60,7 +60,7 @@ pub fn run() -> Exit {
         let result = tokio::runtime::Runtime::new()?.block_on(async {
             secrets::load().await?;
             let result = dispatch(cli).await;
-            finish_renewals().await;
+            finish_refreshes().await;
             result
         });
         traces.flush();
@@ -96,8 +96,8 @@ fn and_the_result_is_there(exit: Exit) -> Exit {
     }
 }
 
-async fn finish_renewals() {
-    let over = tokio::time::timeout(TOKENS_AT_THE_END, wait_for_refreshes()).await;
+async fn finish_refreshes() {
+    let over = tokio::time::timeout(REFRESH_GRACE, wait_for_refreshes()).await;
     if over.is_err() {
         tracing::error!(
             critical = true,

@@ -26,7 +26,7 @@ use crate::exit::UsageError;
 use crate::wiring::Queues;
 
 /// Who asks gives up after ten seconds, as Prometheus does by default.
-const PATIENCE: Duration = Duration::from_secs(5);
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(5);
 /// For how long what was read serves all who ask.
 const NUMBERS_LAST: Duration = Duration::from_secs(5);
 const READINESS_LASTS: Duration = Duration::from_secs(1);
@@ -37,11 +37,11 @@ const UPKEEP: Duration = Duration::from_secs(5);
 
 /// What the numbers of this process are read from.
 #[derive(Clone)]
-pub struct Recorded(PrometheusHandle);
+pub struct MetricsHandle(PrometheusHandle);
 
 /// Begins to count, for the whole process and once in its life. Before that, counting
 /// costs next to nothing and is lost.
-pub fn record_metrics() -> anyhow::Result<Recorded> {
+pub fn install_metrics() -> anyhow::Result<MetricsHandle> {
     let mut builder = PrometheusBuilder::new();
     for metric in metrics::ALL {
         if metric.kind == metrics::Kind::Histogram {
@@ -53,17 +53,17 @@ pub fn record_metrics() -> anyhow::Result<Recorded> {
         .install_recorder()
         .context("metrics are recorded already")?;
     metrics::describe(env!("CARGO_PKG_VERSION"));
-    Ok(Recorded(handle))
+    Ok(MetricsHandle(handle))
 }
 
 /// An address on which somebody may listen, taken but not served yet.
 #[derive(Debug)]
-pub struct Observation {
+pub struct MonitoringServer {
     listener: TcpListener,
     address: SocketAddr,
 }
 
-impl Observation {
+impl MonitoringServer {
     /// Takes the address; so early that a worker that cannot have it does not begin.
     pub async fn bind(address: SocketAddr) -> Result<Self, UsageError> {
         let failed = |error: std::io::Error| {
@@ -91,18 +91,18 @@ impl Observation {
     /// Answers until `stop` returns, and then what is being asked.
     pub async fn serve(
         self,
-        recorded: Recorded,
+        metrics_handle: MetricsHandle,
         queues: &Queues,
         keep_fresh: Option<Duration>,
         clock: Arc<dyn Clock>,
         stop: impl Future<Output = ()> + Send + 'static,
     ) {
         tracing::info!(address = %self.address, "observed under /metrics, /livez and /readyz");
-        let observed =
-            Arc::new(ObservedProcess::new(recorded, queues, clock).keeping_fresh(keep_fresh));
-        let router = web::observed::routes(observed.clone());
+        let monitor =
+            Arc::new(ProcessMonitor::new(metrics_handle, queues, clock).keeping_fresh(keep_fresh));
+        let router = web::observed::routes(monitor.clone());
         let router = router.fallback(async || StatusCode::NOT_FOUND);
-        self.serve_router(router, Limits::OBSERVED, &observed, stop)
+        self.serve_router(router, Limits::OBSERVED, &monitor, stop)
             .await;
     }
 
@@ -111,28 +111,31 @@ impl Observation {
         self,
         router: axum::Router,
         limits: Limits,
-        observed: &ObservedProcess,
+        monitor: &ProcessMonitor,
         stop: impl Future<Output = ()> + Send + 'static,
     ) {
-        let clock = observed.clock.as_ref();
+        let clock = monitor.clock.as_ref();
         let served = web::server::serve(self.listener, limits, clock, router, stop);
         tokio::select! {
             () = served => {}
-            never = keep_up(&observed.recorded, clock) => match never {},
+            never = run_upkeep(&monitor.metrics_handle, clock) => match never {},
         }
     }
 }
 
-async fn keep_up(recorded: &PrometheusHandle, clock: &dyn Clock) -> std::convert::Infallible {
+async fn run_upkeep(
+    metrics_handle: &PrometheusHandle,
+    clock: &dyn Clock,
+) -> std::convert::Infallible {
     loop {
         clock.sleep(UPKEEP).await;
-        recorded.run_upkeep();
+        metrics_handle.run_upkeep();
     }
 }
 
 /// What is asked, and what has been read to respond to it.
-pub struct ObservedProcess {
-    recorded: PrometheusHandle,
+pub struct ProcessMonitor {
+    metrics_handle: PrometheusHandle,
     database: Database,
     queues: Queues,
     clock: Arc<dyn Clock>,
@@ -164,7 +167,7 @@ impl<T: Clone> Kept<T> {
 }
 
 #[async_trait]
-impl Observed for ObservedProcess {
+impl Observed for ProcessMonitor {
     async fn ready(&self) -> Result<(), String> {
         let clock = self.clock.as_ref();
         let read = self.read_readiness();
@@ -176,15 +179,15 @@ impl Observed for ObservedProcess {
         let read = self.read_numbers();
         let snapshot = self.numbers.get(clock, NUMBERS_LAST, read).await;
         metrics::show(snapshot.as_ref(), &QueueName::ALL);
-        self.recorded.render()
+        self.metrics_handle.render()
     }
 }
 
-impl ObservedProcess {
-    pub fn new(recorded: Recorded, queues: &Queues, clock: Arc<dyn Clock>) -> Self {
+impl ProcessMonitor {
+    pub fn new(metrics_handle: MetricsHandle, queues: &Queues, clock: Arc<dyn Clock>) -> Self {
         let database = queues.database().beside(CONNECTIONS);
         Self {
-            recorded: recorded.0,
+            metrics_handle: metrics_handle.0,
             queues: queues.over(&database),
             database,
             clock,
@@ -205,7 +208,7 @@ impl ObservedProcess {
 
     async fn read_numbers(&self) -> Option<Snapshot> {
         let read = snapshot(&self.database, &self.queues, self.keep_fresh);
-        match within(self.clock.as_ref(), PATIENCE, read).await {
+        match within(self.clock.as_ref(), DATABASE_TIMEOUT, read).await {
             Some(Ok(snapshot)) => return Some(snapshot),
             Some(Err(failure)) => {
                 tracing::warn!(%failure, "runs and queues could not be read for /metrics");
@@ -223,7 +226,7 @@ impl ObservedProcess {
             }
             Ok::<_, Failure>(state)
         };
-        match within(self.clock.as_ref(), PATIENCE, asked).await {
+        match within(self.clock.as_ref(), DATABASE_TIMEOUT, asked).await {
             Some(Ok(SchemaState::UpToDate)) => Ok(()),
             Some(Ok(SchemaState::Behind { migrations })) => Err(format!(
                 "{migrations} migrations are missing: run `salla-sync migrate`"

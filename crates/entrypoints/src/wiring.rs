@@ -48,8 +48,8 @@ pub use importer::ports::connector::NotConnected;
 pub use processes::LocalProcesses;
 pub use queues::{JobQueue, Queues};
 pub use shops::{
-    ConnectedShop, connect_and_store, connect_authorized, connect_shop, connect_shop_with,
-    connected_shop, shared_customers_budget, unstored_client,
+    ConnectedShop, client_without_storage, connect_and_store, connect_authorized, connect_shop,
+    connect_shop_with, connected_shop, shared_customers_budget,
 };
 
 /// Another process may take a run over this long after the last heartbeat.
@@ -184,7 +184,7 @@ impl OpenDatabase {
 
     /// Refuses tables that this version does not know. A database of our own is
     /// brought up to date instead.
-    pub async fn require_current_schema(&self) -> anyhow::Result<()> {
+    pub async fn check_schema(&self) -> anyhow::Result<()> {
         match self.database.schema_state().await? {
             SchemaState::UpToDate => Ok(()),
             SchemaState::Behind { .. } if self.embedded.is_some() => {
@@ -201,12 +201,12 @@ impl OpenDatabase {
         }
     }
 
-    /// As [`require_current_schema`](Self::require_current_schema), for what writes
+    /// As [`check_schema`](Self::require_current_schema), for what writes
     /// records: also refuses a database that cannot hold Arabic, and a clock that is far from
     /// the database's.
-    pub async fn require_fit_for_import(&self, clock: &dyn Clock) -> anyhow::Result<()> {
+    pub async fn check_ready_for_import(&self, clock: &dyn Clock) -> anyhow::Result<()> {
         self.database.require_utf8().await?;
-        self.require_current_schema().await?;
+        self.check_schema().await?;
         self.require_agreeing_clocks(None, clock).await
     }
 
@@ -242,7 +242,7 @@ async fn forgetting(
 
 /// How a process uses its connections.
 #[derive(Clone, Copy, Debug)]
-pub struct Pool {
+pub struct PoolSize {
     connections: u32,
     listeners: u32,
     /// For how long work waits for a connection.
@@ -251,9 +251,9 @@ pub struct Pool {
     waits_for_room: Duration,
 }
 
-impl Pool {
+impl PoolSize {
     /// Enough for one import and its display.
-    pub const OF_A_COMMAND: Self = Self {
+    pub const FOR_COMMAND: Self = Self {
         connections: 8,
         listeners: 0,
         patience: Duration::from_secs(10),
@@ -261,7 +261,7 @@ impl Pool {
     };
 
     /// Many imports share few connections: waiting for one is no sign of trouble.
-    pub fn of_a_worker(connections: u32) -> Self {
+    pub fn for_worker(connections: u32) -> Self {
         Self {
             connections,
             listeners: 2,
@@ -280,7 +280,7 @@ pub async fn open_database(
     key: Option<SecretString>,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<OpenDatabase> {
-    open_database_with(settings, key, clock, Pool::OF_A_COMMAND).await
+    open_database_with(settings, key, clock, PoolSize::FOR_COMMAND).await
 }
 
 /// As [`open_database`], with another use of connections.
@@ -288,7 +288,7 @@ pub async fn open_database_with(
     settings: &DatabaseSettings,
     key: Option<SecretString>,
     clock: Arc<dyn Clock>,
-    pool: Pool,
+    pool: PoolSize,
 ) -> anyhow::Result<OpenDatabase> {
     let (url, embedded, key) = match settings {
         DatabaseSettings::Url(url) => (url.clone(), None, key),
@@ -343,7 +343,7 @@ async fn start_embedded(data_dir: &Path, clock: Arc<dyn Clock>) -> anyhow::Resul
 
 /// Empties the private database: each demo is another Salla, and must not find what
 /// an earlier one left.
-pub async fn forget_embedded(data_dir: &Path, clock: Arc<dyn Clock>) -> anyhow::Result<Embedded> {
+pub async fn reset_embedded(data_dir: &Path, clock: Arc<dyn Clock>) -> anyhow::Result<Embedded> {
     let (server, postgres) = embedded_server(data_dir, clock).await?;
     postgres.drop_database(server.database()).await?;
     postgres.close().await;

@@ -47,7 +47,7 @@ impl Options {
 }
 
 fn main() -> anyhow::Result<()> {
-    entrypoints::memory::give_back_at_once();
+    entrypoints::memory::return_memory_eagerly();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

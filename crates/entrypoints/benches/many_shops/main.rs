@@ -49,7 +49,7 @@ use crate::workers::Workers;
 const KEY: &str = "bench:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 fn main() -> anyhow::Result<()> {
-    entrypoints::memory::give_back_at_once();
+    entrypoints::memory::return_memory_eagerly();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let runtime = tokio::runtime::Runtime::new()?;
     match arguments.first().map(String::as_str) {

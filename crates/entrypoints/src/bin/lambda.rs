@@ -5,6 +5,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    entrypoints::memory::give_back_at_once();
+    entrypoints::memory::return_memory_eagerly();
     entrypoints::lambda::run().into()
 }

@@ -16,7 +16,7 @@ pub async fn run(command: AuditCommand, database: &DatabaseArgs) -> anyhow::Resu
         limit,
         json,
     }) = command;
-    let open = super::open_to_look(database).await?;
+    let open = super::open_for_reading(database).await?;
     let filter = AuditFilter {
         salla_id: shop,
         action,

@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::wiring::OpenDatabase;
 
 pub async fn run(command: CdcCommand, database: &DatabaseArgs) -> anyhow::Result<Exit> {
-    let open = super::open_to_look(database).await?;
+    let open = super::open_for_reading(database).await?;
     match command {
         CdcCommand::Enable(arguments) => enable(&open, arguments).await,
         CdcCommand::Status(arguments) => status(&open, &arguments).await,

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::import::failed;
 use crate::cli::{AddArgs, ConnectArgs, DatabaseArgs};
-use crate::config::{Authorization, DatabaseSettings, Reader, SallaSettings, environment};
+use crate::config::{Authorization, DatabaseSettings, SallaSettings, SettingsReader, environment};
 use crate::display::{self, line, notes};
 use crate::exit::{Exit, UsageError};
 use crate::wiring::{self, ConnectedShop, NotConnected, OpenDatabase};
@@ -101,7 +101,7 @@ async fn store(
     beside: &Beside,
     database: &DatabaseArgs,
 ) -> anyhow::Result<Exit> {
-    let mut reader = Reader::new(&environment);
+    let mut reader = SettingsReader::new(&environment);
     let settings = reader.database(database);
     let given = match &arguments.webhook.from_webhook {
         Some(body) => reader
@@ -121,7 +121,7 @@ async fn store(
     let (settings, given) = reader.finish(settings.zip(given))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::real());
     let open = wiring::open_database(&settings, key, clock.clone()).await?;
-    open.require_current_schema().await?;
+    open.check_schema().await?;
     if let Some(tags) = &beside.tags {
         // Before the connection changes anything, so that the change is told with them.
         let connections = open.connections()?;

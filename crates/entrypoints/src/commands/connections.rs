@@ -20,13 +20,13 @@ use crate::wiring::OpenDatabase;
 pub async fn run(command: ConnectionsCommand, database: &DatabaseArgs) -> anyhow::Result<Exit> {
     match command {
         ConnectionsCommand::List(arguments) => {
-            list(&super::open_to_look(database).await?, &arguments).await
+            list(&super::open_for_reading(database).await?, &arguments).await
         }
         ConnectionsCommand::Forget(arguments) => {
-            forget(&super::open_to_look(database).await?, arguments.shop).await
+            forget(&super::open_for_reading(database).await?, arguments.shop).await
         }
         ConnectionsCommand::Adopt(arguments) => {
-            let open = super::open_to_look(database).await?;
+            let open = super::open_for_reading(database).await?;
             let (shop, dry_run) = (arguments.shop, arguments.dry_run);
             let adopted = open.database.adopt_connections(shop, dry_run).await?;
             if !dry_run {
@@ -38,10 +38,10 @@ pub async fn run(command: ConnectionsCommand, database: &DatabaseArgs) -> anyhow
         }
         ConnectionsCommand::Add(arguments) => super::connect::add(arguments, database).await,
         ConnectionsCommand::Show(arguments) => {
-            show::run(&super::open_to_look(database).await?, &arguments).await
+            show::run(&super::open_for_reading(database).await?, &arguments).await
         }
         ConnectionsCommand::Park(arguments) => {
-            park::run(&super::open_to_look(database).await?, &arguments).await
+            park::run(&super::open_for_reading(database).await?, &arguments).await
         }
         ConnectionsCommand::Retry(arguments) => retry(&arguments, database).await,
         ConnectionsCommand::Contact(arguments) => {

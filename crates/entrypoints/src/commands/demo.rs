@@ -14,7 +14,7 @@ use importer::ports::runs::RunOptions;
 use salla_simulator::{AppAge, Scenario, Simulator};
 use url::Url;
 
-use super::import::{Job, report, watch_import};
+use super::import::{ImportJob, report, run_with_progress};
 use crate::cli::{DatabaseArgs, DemoApp, DemoArgs};
 use crate::config::{AppKeys, AppSettings, DatabaseSettings, EGRESS_GROUP, SallaSettings};
 use crate::display::{self, line, lines, note};
@@ -36,15 +36,15 @@ pub async fn run(arguments: DemoArgs, database: &DatabaseArgs) -> anyhow::Result
         scenario.clock.scale,
     ));
     note("Starting a private PostgreSQL and the simulator of Salla …");
-    let _server = wiring::forget_embedded(&data_dir, clock.clone()).await?;
+    let _server = wiring::reset_embedded(&data_dir, clock.clone()).await?;
     let settings = DatabaseSettings::Embedded {
         data_dir: data_dir.clone(),
     };
     let open = wiring::open_database(&settings, None, clock.clone()).await?;
-    open.require_current_schema().await?;
+    open.check_schema().await?;
     let open = Arc::new(open);
     let simulator = Simulator::start(scenario.clone()).await?;
-    introduce(&arguments, &scenario);
+    print_intro(&arguments, &scenario);
 
     let salla = salla_settings(&simulator);
     let server = merchant::serve(&open, &salla.app, &clock).await?;
@@ -54,7 +54,7 @@ pub async fn run(arguments: DemoArgs, database: &DatabaseArgs) -> anyhow::Result
         Ok(connected) => connected,
         Err(failure) => return Ok(super::import::failed(&failure)),
     };
-    let job = Job {
+    let job = ImportJob {
         shop: connected.shop,
         options: RunOptions {
             months: 12,
@@ -67,7 +67,7 @@ pub async fn run(arguments: DemoArgs, database: &DatabaseArgs) -> anyhow::Result
     };
     let platform = connected.platform;
     let settings = wiring::import_settings(1.0);
-    let outcome = watch_import(&open, platform, settings, clock.clone(), &job).await?;
+    let outcome = run_with_progress(&open, platform, settings, clock.clone(), &job).await?;
     let certificate = match &outcome {
         Outcome::Completed(certificate) => Some(certificate.clone()),
         _ => None,
@@ -76,7 +76,7 @@ pub async fn run(arguments: DemoArgs, database: &DatabaseArgs) -> anyhow::Result
     let Some(certificate) = certificate else {
         return Ok(exit);
     };
-    tell_what_happened(&simulator);
+    print_faults(&simulator);
     let mails = mail::deliver(&open, server.sign_in().clone(), &clock).await?;
     if !arguments.json {
         mail::show(&mails);
@@ -88,8 +88,8 @@ pub async fn run(arguments: DemoArgs, database: &DatabaseArgs) -> anyhow::Result
         &simulator.shop(),
     )
     .await?;
-    let exit = conclude(&differences);
-    say_how_to_look(&open, &data_dir);
+    let exit = exit_for(&differences);
+    print_next_steps(&open, &data_dir);
     Ok(exit)
 }
 
@@ -133,7 +133,7 @@ fn address(text: &str) -> Url {
     Url::parse(text).expect("the simulator says where it is")
 }
 
-fn introduce(arguments: &DemoArgs, scenario: &Scenario) {
+fn print_intro(arguments: &DemoArgs, scenario: &Scenario) {
     note(format!(
         "A simulated shop of {} orders (seed {}); its time runs {} times as fast as yours. It \
          throttles, fails, lets its tokens expire and sends broken records.",
@@ -143,7 +143,7 @@ fn introduce(arguments: &DemoArgs, scenario: &Scenario) {
     ));
 }
 
-fn tell_what_happened(simulator: &Simulator) {
+fn print_faults(simulator: &Simulator) {
     let ledger = simulator.ledger();
     let failed: u64 = ledger
         .by_status
@@ -165,7 +165,7 @@ fn tell_what_happened(simulator: &Simulator) {
     ));
 }
 
-fn conclude(differences: &[String]) -> Exit {
+fn exit_for(differences: &[String]) -> Exit {
     if differences.is_empty() {
         line("The certificate and every row equal what the simulator knows to be true.");
         return Exit::Done;
@@ -177,7 +177,7 @@ fn conclude(differences: &[String]) -> Exit {
     Exit::Failed
 }
 
-fn say_how_to_look(open: &OpenDatabase, data_dir: &std::path::Path) {
+fn print_next_steps(open: &OpenDatabase, data_dir: &std::path::Path) {
     let Some(server) = &open.embedded else { return };
     lines(format!(
         "\nLook at the data (the private PostgreSQL stays for 15 minutes, the data for good):\n  \

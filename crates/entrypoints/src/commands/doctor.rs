@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::connections::named;
 use crate::cli::{DatabaseArgs, DoctorArgs};
 use crate::config::{
-    DatabaseSettings, QueuePlace, Reader, SallaSettings, api_path_hint, environment,
+    DatabaseSettings, QueuePlace, SallaSettings, SettingsReader, api_path_hint, environment,
 };
 use crate::display::{self, line};
 use crate::exit::Exit;
@@ -62,7 +62,7 @@ impl Report {
 
 pub async fn run(arguments: DoctorArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
     let mut report = Report::default();
-    let mut reader = Reader::new(&environment);
+    let mut reader = SettingsReader::new(&environment);
     let database = reader.database(database);
     let has_tokens = reader.has_tokens(&arguments.tokens);
     let salla = if has_tokens {
@@ -277,7 +277,7 @@ async fn check_salla(
     settings: &SallaSettings,
     clock: Arc<dyn Clock>,
 ) -> Option<Arc<SallaClient>> {
-    let client = match wiring::unstored_client(settings, 1.0, clock) {
+    let client = match wiring::client_without_storage(settings, 1.0, clock) {
         Ok(client) => client,
         Err(failure) => {
             report.failure("client", &failure);

@@ -4,13 +4,13 @@
 use domain::shop::MerchantId;
 use importer::ports::runs::Runs;
 
-use super::import::{failed, make_ready};
+use super::import::{failed, prepare_import};
 use crate::cli::{DatabaseArgs, ExtendArgs};
 use crate::exit::{Exit, UsageError};
 
 pub async fn run(arguments: ExtendArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
     let part = &arguments.part;
-    let ready = match make_ready(&part.tokens, part.budget_share, database).await? {
+    let ready = match prepare_import(&part.tokens, part.budget_share, database).await? {
         Ok(ready) => ready,
         Err(failure) => return Ok(failed(&failure)),
     };

@@ -17,14 +17,14 @@ use salla_client::SallaClient;
 use serde_json::json;
 
 use crate::cli::{DatabaseArgs, ImportArgs, PartArgs, TokenArgs};
-use crate::config::{Reader, environment};
-use crate::display::{self, note, tell};
+use crate::config::{SettingsReader, environment};
+use crate::display::{self, inform, note};
 use crate::exit::Exit;
 use crate::wiring::{self, OpenDatabase};
 
 pub async fn run(arguments: ImportArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
     let share = arguments.depth.budget_share;
-    let ready = match make_ready(&arguments.tokens, share, database).await? {
+    let ready = match prepare_import(&arguments.tokens, share, database).await? {
         Ok(ready) => ready,
         Err(failure) => return Ok(failed(&failure)),
     };
@@ -40,7 +40,7 @@ pub async fn run(arguments: ImportArgs, database: &DatabaseArgs) -> anyhow::Resu
         share: arguments.rejection_share,
         ..RejectionLimit::default()
     };
-    let job = Job {
+    let job = ImportJob {
         shop: ready.shop.clone(),
         options,
         reading: match (arguments.again, arguments.refresh_lists) {
@@ -54,7 +54,7 @@ pub async fn run(arguments: ImportArgs, database: &DatabaseArgs) -> anyhow::Resu
 }
 
 /// A shop that answers and a database that is up to date.
-pub struct Ready {
+pub struct PreparedImport {
     open: OpenDatabase,
     platform: Arc<SallaClient>,
     clock: Arc<dyn Clock>,
@@ -62,7 +62,7 @@ pub struct Ready {
     pub merchant: MerchantId,
 }
 
-impl Ready {
+impl PreparedImport {
     pub fn runs(&self) -> Arc<dyn Runs> {
         self.open.runs()
     }
@@ -74,7 +74,7 @@ impl Ready {
         months: u16,
         part: &PartArgs,
     ) -> anyhow::Result<Exit> {
-        let job = Job {
+        let job = ImportJob {
             shop: self.shop.clone(),
             options: RunOptions {
                 months,
@@ -90,21 +90,21 @@ impl Ready {
         self.import(settings, &job).await
     }
 
-    pub async fn import(self, settings: ImportSettings, job: &Job) -> anyhow::Result<Exit> {
+    pub async fn import(self, settings: ImportSettings, job: &ImportJob) -> anyhow::Result<Exit> {
         let platform = self.open.forgetting(self.platform, self.merchant).await?;
-        let outcome = watch_import(&self.open, platform, settings, self.clock, job).await?;
+        let outcome = run_with_progress(&self.open, platform, settings, self.clock, job).await?;
         Ok(report(job, outcome))
     }
 }
 
 /// Reads the settings, opens the database and connects the shop. The inner failure
 /// is one of Salla's.
-pub async fn make_ready(
+pub async fn prepare_import(
     tokens: &TokenArgs,
     share: f64,
     database: &DatabaseArgs,
-) -> anyhow::Result<Result<Ready, Failure>> {
-    let mut reader = Reader::new(&environment);
+) -> anyhow::Result<Result<PreparedImport, Failure>> {
+    let mut reader = SettingsReader::new(&environment);
     let database = reader.database(database);
     let salla = reader.salla(tokens);
     let key = reader.encryption_key();
@@ -120,7 +120,7 @@ pub async fn make_ready(
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::real());
     let open = wiring::open_database(&database, key, clock.clone()).await?;
-    open.require_fit_for_import(clock.as_ref()).await?;
+    open.check_ready_for_import(clock.as_ref()).await?;
     open.database.require_writable().await?;
     let shop = wiring::connect_shop(&open, &salla, share, clock.clone());
     let shop = tokio::select! {
@@ -140,7 +140,7 @@ pub async fn make_ready(
         connected.shop.plan.name(),
         database.describe()
     ));
-    Ok(Ok(Ready {
+    Ok(Ok(PreparedImport {
         platform: connected.platform,
         shop: connected.shop,
         merchant: connected.merchant,
@@ -150,7 +150,7 @@ pub async fn make_ready(
 }
 
 /// What to import.
-pub struct Job {
+pub struct ImportJob {
     pub shop: ShopInfo,
     pub options: RunOptions,
     pub reading: Reading,
@@ -158,12 +158,12 @@ pub struct Job {
 }
 
 /// Imports with a progress display, until done or interrupted by a signal.
-pub async fn watch_import(
+pub async fn run_with_progress(
     open: &OpenDatabase,
     platform: Arc<dyn importer::ports::platform::Platform>,
     settings: importer::import::ImportSettings,
     clock: Arc<dyn Clock>,
-    job: &Job,
+    job: &ImportJob,
 ) -> anyhow::Result<Outcome> {
     let (tracker, progress) = Tracker::new();
     let importer = Importer {
@@ -184,7 +184,7 @@ pub async fn watch_import(
         &job.shop,
         &job.options,
         job.reading,
-        &Narrator {
+        &ProgressPrinter {
             wanted: &job.options,
         },
         stop,
@@ -197,11 +197,11 @@ pub async fn watch_import(
 }
 
 /// Tells on standard error what happens to the run.
-struct Narrator<'a> {
+struct ProgressPrinter<'a> {
     wanted: &'a RunOptions,
 }
 
-impl Observer for Narrator<'_> {
+impl Observer for ProgressPrinter<'_> {
     fn waiting(&self, held: &Held) {
         note(format!(
             "Another process ({}) holds the import of this shop. Waiting until its lease lapses \
@@ -249,7 +249,7 @@ pub fn stop_on_signal() -> StopSignal {
     let (handle, signal) = stop_pair();
     tokio::spawn(async move {
         wiring::termination().await;
-        tell("Stopping; what was read is kept …");
+        inform("Stopping; what was read is kept …");
         handle.stop();
         wiring::termination().await;
         std::process::exit(130);
@@ -258,7 +258,7 @@ pub fn stop_on_signal() -> StopSignal {
 }
 
 /// Prints how the import ended.
-pub fn report(job: &Job, outcome: Outcome) -> Exit {
+pub fn report(job: &ImportJob, outcome: Outcome) -> Exit {
     match outcome {
         Outcome::Completed(certificate) => {
             print_certificate(job, &certificate);
@@ -313,13 +313,13 @@ pub fn report(job: &Job, outcome: Outcome) -> Exit {
 }
 
 /// Why there is no certificate, for programs.
-fn print_missing(job: &Job, code: &str, message: &str) {
+fn print_missing(job: &ImportJob, code: &str, message: &str) {
     if job.json {
         display::json(&json!({ "complete": false, "code": code, "message": message }));
     }
 }
 
-fn print_certificate(job: &Job, certificate: &Certificate) {
+fn print_certificate(job: &ImportJob, certificate: &Certificate) {
     if job.json {
         display::json(certificate);
     } else {

@@ -6,13 +6,13 @@ use database::SchemaState;
 use importer::ports::clock::SystemClock;
 
 use crate::cli::{DatabaseArgs, MigrateArgs};
-use crate::config::{Reader, environment};
+use crate::config::{SettingsReader, environment};
 use crate::display::{line, note};
 use crate::exit::{Exit, UsageError};
 use crate::wiring;
 
 pub async fn run(arguments: MigrateArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
-    let mut reader = Reader::new(&environment);
+    let mut reader = SettingsReader::new(&environment);
     let settings = reader.database(database);
     let key = reader.encryption_key();
     let settings = reader.finish(settings)?;

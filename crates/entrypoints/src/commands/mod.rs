@@ -35,36 +35,36 @@ use std::sync::Arc;
 use importer::ports::clock::SystemClock;
 
 use crate::cli::DatabaseArgs;
-use crate::config::{DatabaseSettings, QueuePlace, Reader, environment};
+use crate::config::{DatabaseSettings, QueuePlace, SettingsReader, environment};
 use crate::exit::UsageError;
 use crate::wiring::{OpenDatabase, open_database};
 
 /// The database for a command that only looks: no key is needed, but tables that this
 /// version knows.
-async fn open_to_look(arguments: &DatabaseArgs) -> anyhow::Result<OpenDatabase> {
-    let mut reader = Reader::new(&environment);
+async fn open_for_reading(arguments: &DatabaseArgs) -> anyhow::Result<OpenDatabase> {
+    let mut reader = SettingsReader::new(&environment);
     let settings = reader.database(arguments);
     let settings = reader.finish(settings)?;
     let open = open_database(&settings, None, Arc::new(SystemClock::real())).await?;
-    open.require_current_schema().await?;
+    open.check_schema().await?;
     Ok(open)
 }
 
-/// As [`open_to_look`], with the key if there is one: customers who were forgotten are known
+/// As [`open_for_reading`], with the key if there is one: customers who were forgotten are known
 /// again by it.
 async fn open_to_compare(arguments: &DatabaseArgs) -> anyhow::Result<OpenDatabase> {
-    let mut reader = Reader::new(&environment);
+    let mut reader = SettingsReader::new(&environment);
     let settings = reader.database(arguments);
     let key = reader.encryption_key();
     let settings = reader.finish(settings)?;
     let open = open_database(&settings, key, Arc::new(SystemClock::real())).await?;
-    open.require_current_schema().await?;
+    open.check_schema().await?;
     Ok(open)
 }
 
 /// For what cannot be done without the key.
 async fn open_with_key(database: &DatabaseArgs) -> anyhow::Result<OpenDatabase> {
-    let mut reader = Reader::new(&environment);
+    let mut reader = SettingsReader::new(&environment);
     let settings = reader.database(database);
     let key = reader.encryption_key();
     let is_embedded = matches!(settings, Some(DatabaseSettings::Embedded { .. }));
@@ -73,13 +73,13 @@ async fn open_with_key(database: &DatabaseArgs) -> anyhow::Result<OpenDatabase> 
     }
     let settings = reader.finish(settings)?;
     let open = open_database(&settings, key, Arc::new(SystemClock::real())).await?;
-    open.require_current_schema().await?;
+    open.check_schema().await?;
     Ok(open)
 }
 
 /// Where the queues are, for a command that looks at them.
 fn queue_place() -> Result<QueuePlace, UsageError> {
-    let mut reader = Reader::new(&environment);
+    let mut reader = SettingsReader::new(&environment);
     let place = reader.queue();
     reader.finish(Some(place))
 }

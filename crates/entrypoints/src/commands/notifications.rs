@@ -11,7 +11,7 @@ use crate::exit::{Exit, UsageError};
 use crate::wiring::OpenDatabase;
 
 pub async fn run(command: NotificationsCommand, database: &DatabaseArgs) -> anyhow::Result<Exit> {
-    let open = super::open_to_look(database).await?;
+    let open = super::open_for_reading(database).await?;
     match command {
         NotificationsCommand::List(arguments) => list(&open, &arguments).await,
         NotificationsCommand::Read(arguments) => read(&open, &arguments).await,

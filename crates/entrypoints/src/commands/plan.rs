@@ -12,18 +12,18 @@ use serde_json::json;
 
 use crate::aws_cost::of_import;
 use crate::cli::PlanArgs;
-use crate::config::{Reader, environment};
+use crate::config::{SettingsReader, environment};
 use crate::display::{self, line};
 use crate::exit::Exit;
 use crate::wiring;
 
 pub async fn run(arguments: PlanArgs) -> anyhow::Result<Exit> {
-    let mut reader = Reader::new(&environment);
+    let mut reader = SettingsReader::new(&environment);
     let salla = reader.salla(&arguments.tokens);
     let salla = reader.finish(salla)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::real());
     let share = arguments.depth.budget_share;
-    let client = wiring::unstored_client(&salla, share, clock.clone())?;
+    let client = wiring::client_without_storage(&salla, share, clock.clone())?;
     let shop = match client.shop_info().await {
         Ok(shop) => shop,
         Err(failure) => return Ok(super::import::failed(&failure)),

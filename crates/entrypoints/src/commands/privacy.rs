@@ -15,7 +15,7 @@ use salla_client::redact::Redacting;
 use serde_json::{Value, json};
 
 use crate::cli::{DatabaseArgs, ExportArgs, ForgetDataArgs};
-use crate::config::{Reader, environment};
+use crate::config::{SettingsReader, environment};
 use crate::display::table::Table;
 use crate::display::{self, line, lines, note};
 use crate::exit::{Exit, UsageError};
@@ -23,7 +23,7 @@ use crate::secret_files;
 use crate::wiring::OpenDatabase;
 
 pub async fn export(arguments: ExportArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
-    let open = super::open_to_look(database).await?;
+    let open = super::open_for_reading(database).await?;
     let (merchant, salla_id) = shop_of(&open, arguments.customer, arguments.shop).await?;
     let privacy = open.privacy();
     let exported = privacy.export_customer(merchant, arguments.customer, &Redacting);
@@ -159,7 +159,7 @@ async fn forget_shop(
     arguments: &ForgetDataArgs,
     database: &DatabaseArgs,
 ) -> anyhow::Result<Exit> {
-    let open = super::open_to_look(database).await?;
+    let open = super::open_for_reading(database).await?;
     let merchant = find(&open, shop).await?;
     let deleted = match open
         .privacy()
@@ -181,10 +181,10 @@ async fn forget_expired(
     arguments: &ForgetDataArgs,
     database: &DatabaseArgs,
 ) -> anyhow::Result<Exit> {
-    let mut reader = Reader::new(&environment);
+    let mut reader = SettingsReader::new(&environment);
     let keep = reader.retention();
     reader.finish(Some(()))?;
-    let open = super::open_to_look(database).await?;
+    let open = super::open_for_reading(database).await?;
     let Some(keep) = keep else {
         match arguments.json {
             true => display::json(&Value::Array(Vec::new())),

@@ -11,16 +11,16 @@ use importer::ports::platform::Platform as _;
 use salla_client::probe::{MAX_REQUESTS, ProbeReport, probe};
 
 use crate::cli::ProbeArgs;
-use crate::config::{Reader, environment};
+use crate::config::{SettingsReader, environment};
 use crate::display::{self, note, printable};
 use crate::exit::Exit;
 use crate::wiring;
 
 pub async fn run(arguments: ProbeArgs) -> anyhow::Result<Exit> {
-    let mut reader = Reader::new(&environment);
+    let mut reader = SettingsReader::new(&environment);
     let settings = reader.salla(&arguments.tokens);
     let settings = reader.finish(settings)?;
-    let client = wiring::unstored_client(&settings, 1.0, Arc::new(SystemClock::real()))?;
+    let client = wiring::client_without_storage(&settings, 1.0, Arc::new(SystemClock::real()))?;
     let shop = match client.shop_info().await {
         Ok(shop) => shop,
         Err(failure) => return Ok(super::import::failed(&failure)),

@@ -5,7 +5,7 @@ use database::Address;
 use secrecy::ExposeSecret as _;
 
 use crate::cli::{DatabaseArgs, PsqlArgs};
-use crate::config::{DatabaseSettings, Reader, environment};
+use crate::config::{DatabaseSettings, SettingsReader, environment};
 use crate::embedded::Embedded;
 use crate::exit::Exit;
 
@@ -37,7 +37,7 @@ const VARIABLES: [&str; 22] = [
 ];
 
 pub async fn run(arguments: PsqlArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
-    let mut reader = Reader::new(&environment);
+    let mut reader = SettingsReader::new(&environment);
     let settings = reader.database(database);
     let (url, _server) = match reader.finish(settings)? {
         DatabaseSettings::Url(url) => (url.expose_secret().to_owned(), None),

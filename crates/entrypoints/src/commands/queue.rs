@@ -15,7 +15,7 @@ use crate::wiring::OpenDatabase;
 
 pub async fn run(command: QueueCommand, database: &DatabaseArgs) -> anyhow::Result<Exit> {
     let place = super::queue_place()?;
-    let open = super::open_to_look(database).await?;
+    let open = super::open_for_reading(database).await?;
     let open = open.with_queues(&place).await?;
     match command {
         QueueCommand::Depth(arguments) => depth(&open, &arguments).await,

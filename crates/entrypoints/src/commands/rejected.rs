@@ -22,7 +22,7 @@ pub async fn run(arguments: RejectedArgs, database: &DatabaseArgs) -> anyhow::Re
     }
     let resource = arguments.resource.as_deref().map(resource).transpose()?;
     let code = arguments.code.as_deref().map(code).transpose()?;
-    let open = super::open_to_look(database).await?;
+    let open = super::open_for_reading(database).await?;
     let rejected = open
         .database
         .rejected(RejectedFilter {
@@ -97,7 +97,7 @@ async fn replay_all(arguments: ReplayArgs, database: &DatabaseArgs) -> anyhow::R
         resource: arguments.resource.as_deref().map(resource).transpose()?,
         code: arguments.code.as_deref().map(code).transpose()?,
     };
-    let open = super::open_to_look(database).await?;
+    let open = super::open_for_reading(database).await?;
     let (records, translator) = (open.records(), wiring::translator(&SystemClock::real()));
     let mut replayed = Vec::new();
     for (shop, _) in open.runs().list().await? {

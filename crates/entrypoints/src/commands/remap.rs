@@ -20,7 +20,7 @@ pub async fn run(arguments: RemapArgs, database: &DatabaseArgs) -> anyhow::Resul
         Some(name) => vec![resource(name)?],
         None => Resource::ALL.to_vec(),
     };
-    let open = super::open_to_look(database).await?;
+    let open = super::open_for_reading(database).await?;
     let (records, translator) = (open.records(), wiring::translator(&SystemClock::real()));
     let mut remapped = Vec::new();
     for (shop, _) in open.runs().list().await? {

@@ -16,10 +16,10 @@ pub async fn run(command: RolesCommand, database: &DatabaseArgs) -> anyhow::Resu
             Ok(Exit::Done)
         }
         RolesCommand::Create(arguments) => {
-            create(&super::open_to_look(database).await?, &arguments).await
+            create(&super::open_for_reading(database).await?, &arguments).await
         }
         RolesCommand::Status(arguments) => {
-            let status = super::open_to_look(database).await?;
+            let status = super::open_for_reading(database).await?;
             let status = status.database.roles_status().await?;
             match arguments.json {
                 true => display::json(&as_json(&status)),

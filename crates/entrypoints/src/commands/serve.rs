@@ -10,18 +10,20 @@ use web::server::Limits;
 
 use crate::cli::{DatabaseArgs, ServeArgs};
 use crate::commands::import::stop_on_signal;
-use crate::config::{AppSettings, Channels, DatabaseSettings, Reader, WebSettings, environment};
-use crate::display::tell;
+use crate::config::{
+    AppSettings, Channels, DatabaseSettings, SettingsReader, WebSettings, environment,
+};
+use crate::display::inform;
 use crate::exit::Exit;
-use crate::monitoring::{Observation, ObservedProcess, record_metrics};
+use crate::monitoring::{MonitoringServer, ProcessMonitor, install_metrics};
 use crate::wiring::web::{Behind, OwnRows, WebParts, own_rows};
-use crate::wiring::{self, OpenDatabase, Pool, service};
+use crate::wiring::{self, OpenDatabase, PoolSize, service};
 
 /// With a worker in the same process, for what must not wait behind imports.
 const CONNECTIONS_OF_DOORS: u32 = 12;
 
 pub async fn run(arguments: ServeArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
-    let mut reader = Reader::new(&environment);
+    let mut reader = SettingsReader::new(&environment);
     let settings = reader.database(database);
     let salla = reader.app();
     let credentials = salla.as_ref().map(AppSettings::credentials);
@@ -42,11 +44,11 @@ pub async fn run(arguments: ServeArgs, database: &DatabaseArgs) -> anyhow::Resul
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::real());
     // Early, so that a server that cannot have its address does not begin.
-    let listening = Observation::bind(arguments.listen).await?;
-    let pool = Pool::of_a_worker(arguments.connections);
+    let listening = MonitoringServer::bind(arguments.listen).await?;
+    let pool = PoolSize::for_worker(arguments.connections);
     let open = wiring::open_database_with(&settings, key, clock.clone(), pool).await?;
     let open = open.with_queues(&queue).await?;
-    open.require_fit_for_import(clock.as_ref()).await?;
+    open.check_ready_for_import(clock.as_ref()).await?;
     let open = Arc::new(open);
     let parts = WebParts {
         salla,
@@ -70,8 +72,8 @@ pub async fn run(arguments: ServeArgs, database: &DatabaseArgs) -> anyhow::Resul
     };
     let own_rows = own_rows(&at_the_doors).await?;
     let behind = Behind::new(&at_the_doors, &parts, &clock)?;
-    let recorded = record_metrics()?;
-    let observed = ObservedProcess::new(recorded, &open.queues, clock.clone());
+    let recorded = install_metrics()?;
+    let observed = ProcessMonitor::new(recorded, &open.queues, clock.clone());
     let keep_fresh = arguments.keep_fresh.filter(|_| arguments.with_worker);
     let observed = Arc::new(observed.keeping_fresh(keep_fresh));
     let doors = behind.doors(
@@ -134,35 +136,35 @@ fn worker(
 /// Which doors are open, and which are not and why.
 fn say(
     arguments: &ServeArgs,
-    listening: &Observation,
+    listening: &MonitoringServer,
     own_rows: &OwnRows,
     web: &WebSettings,
     channels: &Channels,
 ) {
     let address = listening.address();
-    tell(format!(
+    inform(format!(
         "Serving on http://{address}. Ctrl-C or SIGTERM stops."
     ));
     match web.redirect_uri() {
-        Some(redirect) => tell(format!(
+        Some(redirect) => inform(format!(
             "  Shops connect at /connect; the app's redirect URL at Salla has to be {redirect}"
         )),
-        None => tell("  No shop connects by consent: SALLA_SYNC_PUBLIC_URL is not set"),
+        None => inform("  No shop connects by consent: SALLA_SYNC_PUBLIC_URL is not set"),
     }
     match web.webhook_secrets.len() {
-        0 => tell("  No webhook is taken: SALLA_WEBHOOK_SECRET is not set"),
-        1 => tell("  Webhooks are taken at /webhooks/salla"),
-        _ => tell("  Webhooks are taken at /webhooks/salla, signed with either of two secrets"),
+        0 => inform("  No webhook is taken: SALLA_WEBHOOK_SECRET is not set"),
+        1 => inform("  Webhooks are taken at /webhooks/salla"),
+        _ => inform("  Webhooks are taken at /webhooks/salla, signed with either of two secrets"),
     }
     match &web.embedded {
-        Some(embedded) => tell(format!(
+        Some(embedded) => inform(format!(
             "  {} is for the inside of {}",
             web::embedded::PATH,
             embedded.ancestors.join(", ")
         )),
-        None => tell("  No page is inside Salla's dashboard: SALLA_APP_ID is not set"),
+        None => inform("  No page is inside Salla's dashboard: SALLA_APP_ID is not set"),
     }
-    tell(match own_rows {
+    inform(match own_rows {
         OwnRows::ByDatabase(_) => "  The database itself keeps merchants apart as well",
         OwnRows::ByQueries(_) => {
             "  Queries alone keep merchants apart: `salla-sync roles create` lets the database do \
@@ -170,7 +172,7 @@ fn say(
         }
     });
     if !arguments.with_worker {
-        tell("  Imports are left to `salla-sync work`");
+        inform("  Imports are left to `salla-sync work`");
     }
     if channels.operators.is_none() {
         tracing::info!("operators are notified in the log only");

@@ -15,7 +15,7 @@ use crate::exit::{Exit, UsageError};
 use crate::wiring::OpenDatabase;
 
 pub async fn run(command: SessionsCommand, database: &DatabaseArgs) -> anyhow::Result<Exit> {
-    let open = super::open_to_look(database).await?;
+    let open = super::open_for_reading(database).await?;
     match command {
         SessionsCommand::List(arguments) => list(&open, &arguments).await,
         SessionsCommand::Revoke(arguments) => revoke(&open, &arguments).await,

@@ -10,7 +10,7 @@ use crate::display::{self, count, line, lines};
 use crate::exit::Exit;
 
 pub async fn run(arguments: StatusArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
-    let open = super::open_to_look(database).await?;
+    let open = super::open_for_reading(database).await?;
     let shops = open.runs().list().await?;
     let mut rows = open.inventory().count_rows().await?;
     let shops: Vec<Shop> = shops

@@ -15,7 +15,7 @@ use crate::exit::{Exit, UsageError};
 use crate::wiring::OpenDatabase;
 
 pub async fn run(command: TokensCommand, database: &DatabaseArgs) -> anyhow::Result<Exit> {
-    let open = super::open_to_look(database).await?;
+    let open = super::open_for_reading(database).await?;
     match command {
         TokensCommand::Create(arguments) => create(&open, arguments).await,
         TokensCommand::List(arguments) => list(&open, &arguments).await,

@@ -10,22 +10,24 @@ use serde_json::{Value, json};
 
 use super::rejected::resource;
 use crate::cli::{DatabaseArgs, TraceArgs};
-use crate::config::{Reader, SallaSettings, environment};
+use crate::config::{SallaSettings, SettingsReader, environment};
 use crate::display;
-use crate::display::trace_report::{ImportedShop, print_sighting, print_trace, print_unknown};
+use crate::display::trace_report::{
+    ImportedShop, print_platform_record, print_trace, print_unknown,
+};
 use crate::exit::{Exit, UsageError};
 use crate::wiring::{self, OpenDatabase};
 
 pub async fn run(arguments: TraceArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
     let resource = resource(&arguments.resource)?;
     let salla = salla(&arguments, resource)?;
-    let open = super::open_to_look(database).await?;
+    let open = super::open_for_reading(database).await?;
     let traces = open.traces().find(resource, arguments.number).await?;
     let asked = match &salla {
         None => None,
         Some(settings) => {
             let clock = Arc::new(SystemClock::real());
-            let client = wiring::unstored_client(settings, 1.0, clock)?;
+            let client = wiring::client_without_storage(settings, 1.0, clock)?;
             match client.look_up(resource, arguments.number).await {
                 Ok(sighting) => Some(sighting),
                 Err(failure) => return Ok(super::import::failed(&failure)),
@@ -38,7 +40,7 @@ pub async fn run(arguments: TraceArgs, database: &DatabaseArgs) -> anyhow::Resul
             "resource": resource,
             "number": arguments.number,
             "database": traces.iter().map(as_json).collect::<Vec<_>>(),
-            "salla": asked.as_ref().map(sighting_json),
+            "salla": asked.as_ref().map(platform_record_json),
         }));
     } else {
         let shops = imported(&open).await?;
@@ -46,7 +48,7 @@ pub async fn run(arguments: TraceArgs, database: &DatabaseArgs) -> anyhow::Resul
             print_unknown(resource, arguments.number, &shops);
         }
         traces.iter().for_each(print_trace);
-        print_sighting(&arguments, resource, &traces, &shops, asked.as_ref());
+        print_platform_record(&arguments, resource, &traces, &shops, asked.as_ref());
     }
     Ok(if known { Exit::Done } else { Exit::Failed })
 }
@@ -70,7 +72,7 @@ fn salla(arguments: &TraceArgs, resource: Resource) -> anyhow::Result<Option<Sal
         let problem = format!("Salla gives {resource} only as a list; leave out --fetch");
         return Err(UsageError::one(problem).into());
     }
-    let mut reader = Reader::new(&environment);
+    let mut reader = SettingsReader::new(&environment);
     let salla = reader.salla(&arguments.tokens);
     Ok(Some(reader.finish(salla)?))
 }
@@ -83,7 +85,7 @@ fn as_json(trace: &Trace) -> Value {
     value
 }
 
-fn sighting_json(sighting: &Option<Sighting>) -> Value {
+fn platform_record_json(sighting: &Option<Sighting>) -> Value {
     let Some(seen) = sighting else {
         return json!({ "has_it": false });
     };

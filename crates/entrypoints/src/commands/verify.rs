@@ -13,25 +13,25 @@ use importer::verify::{OrderFinding, WindowFinding, verify_orders, verify_window
 use serde_json::json;
 
 use crate::cli::{DatabaseArgs, VerifyArgs};
-use crate::config::{Reader, environment};
+use crate::config::{SettingsReader, environment};
 use crate::display::verify_report::{self as show, Cost};
 use crate::display::{self, note};
 use crate::exit::{Exit, UsageError};
 use crate::wiring::{self, OpenDatabase};
 
 pub async fn run(arguments: VerifyArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
-    let mut reader = Reader::new(&environment);
+    let mut reader = SettingsReader::new(&environment);
     let settings = reader.salla(&arguments.tokens);
     let settings = reader.finish(settings)?;
     let open = super::open_to_compare(database).await?;
     let clock = Arc::new(SystemClock::real());
-    let client = wiring::unstored_client(&settings, 1.0, clock)?;
+    let client = wiring::client_without_storage(&settings, 1.0, clock)?;
     let shop = match client.shop_info().await {
         Ok(shop) => shop,
         Err(failure) => return Ok(super::import::failed(&failure)),
     };
     client.set_plan(&shop.plan);
-    let run = imported(&open, shop.salla_id).await?;
+    let run = verified_run(&open, shop.salla_id).await?;
     let future = open.database.future_versions(Some(run.run.merchant)).await;
     match future.as_ref().map(display::future_versions) {
         Ok(Some(warning)) => note(warning),
@@ -43,21 +43,21 @@ pub async fn run(arguments: VerifyArgs, database: &DatabaseArgs) -> anyhow::Resu
         Err(failure) => return Ok(super::import::failed(&failure)),
     };
     match compare(&open, platform.as_ref(), &run, &arguments).await {
-        Ok(compared) => Ok(report(&run, &compared, &arguments)),
+        Ok(comparison) => Ok(report(&run, &comparison, &arguments)),
         Err(failure) => Ok(super::import::failed(&failure)),
     }
 }
 
 /// A run that has come to its end.
-struct Imported {
+struct VerifiedRun {
     run: Run,
     plan: Plan,
     certificate: Certificate,
     /// Days that other runs have read, as `extend` does: they are not compared.
-    apart: Vec<DayRange>,
+    skipped_days: Vec<DayRange>,
 }
 
-async fn imported(open: &OpenDatabase, salla_id: i64) -> anyhow::Result<Imported> {
+async fn verified_run(open: &OpenDatabase, salla_id: i64) -> anyhow::Result<VerifiedRun> {
     let shops = open.runs().list().await?;
     let found = shops
         .into_iter()
@@ -70,14 +70,14 @@ async fn imported(open: &OpenDatabase, salla_id: i64) -> anyhow::Result<Imported
     let (shop, _) = found.ok_or_else(nothing)?;
     let run = open.runs().latest_of_everything(shop.merchant).await?;
     let run = run.ok_or_else(nothing)?;
-    let mut apart = open.runs().completed_days(shop.merchant).await?;
-    apart.retain(|days| !run.range.contains(days.from) || !run.range.contains(days.to));
+    let mut skipped_days = open.runs().completed_days(shop.merchant).await?;
+    skipped_days.retain(|days| !run.range.contains(days.from) || !run.range.contains(days.to));
     match (run.plan.clone(), run.certificate.clone()) {
-        (Some(plan), Some(certificate)) => Ok(Imported {
+        (Some(plan), Some(certificate)) => Ok(VerifiedRun {
             run,
             plan,
             certificate,
-            apart,
+            skipped_days,
         }),
         _ => Err(UsageError::one(format!(
             "the import of {} is not finished ({}), so there is nothing to compare with yet; run \
@@ -88,7 +88,7 @@ async fn imported(open: &OpenDatabase, salla_id: i64) -> anyhow::Result<Imported
     }
 }
 
-struct Compared {
+struct Comparison {
     cost: Cost,
     windows: Vec<WindowFinding>,
     orders: Option<Vec<OrderFinding>>,
@@ -97,10 +97,10 @@ struct Compared {
 async fn compare(
     open: &OpenDatabase,
     platform: &dyn Platform,
-    imported: &Imported,
+    verified_run: &VerifiedRun,
     arguments: &VerifyArgs,
-) -> Result<Compared, Failure> {
-    let (run, plan) = (&imported.run, &imported.plan);
+) -> Result<Comparison, Failure> {
+    let (run, plan) = (&verified_run.run, &verified_run.plan);
     let inventory = open.inventory();
     let counts = inventory.count_windows(run).await?;
     let sample = match arguments.deep {
@@ -116,13 +116,13 @@ async fn compare(
     if !arguments.json {
         show::print_cost(counts.len(), orders, cost);
     }
-    let as_of = imported.certificate.as_of;
+    let as_of = verified_run.certificate.as_of;
     let windows = verify_windows(platform, &counts, plan.probe.reach(), as_of).await?;
     let orders = match &sample {
         Some(sample) => Some(verify_orders(platform, sample).await?),
         None => None,
     };
-    Ok(Compared {
+    Ok(Comparison {
         cost,
         windows,
         orders,
@@ -147,12 +147,12 @@ fn cost(platform: &dyn Platform, plan: &Plan, windows: u64, orders: u64) -> Cost
     }
 }
 
-fn report(imported: &Imported, compared: &Compared, arguments: &VerifyArgs) -> Exit {
-    let missing = compared.windows.iter().any(|w| w.meaning.is_missing());
-    let wrong = compared.orders.iter().flatten();
+fn report(verified_run: &VerifiedRun, comparison: &Comparison, arguments: &VerifyArgs) -> Exit {
+    let missing = comparison.windows.iter().any(|w| w.meaning.is_missing());
+    let wrong = comparison.orders.iter().flatten();
     let wrong = wrong.filter(|order| order.outcome.is_wrong()).count();
     if arguments.json {
-        let windows: Vec<_> = compared
+        let windows: Vec<_> = comparison
             .windows
             .iter()
             .map(|window| {
@@ -162,17 +162,17 @@ fn report(imported: &Imported, compared: &Compared, arguments: &VerifyArgs) -> E
             })
             .collect();
         display::json(&json!({
-            "imported_as_of": imported.certificate.as_of,
-            "days_not_compared": imported.apart,
-            "cost": compared.cost,
+            "imported_as_of": verified_run.certificate.as_of,
+            "days_not_compared": verified_run.skipped_days,
+            "cost": comparison.cost,
             "fits": !missing && wrong == 0,
             "windows": windows,
-            "orders": compared.orders,
+            "orders": comparison.orders,
         }));
     } else {
-        show::print_windows(&compared.windows, imported.certificate.as_of);
-        show::print_apart(&imported.apart);
-        if let Some(orders) = &compared.orders {
+        show::print_windows(&comparison.windows, verified_run.certificate.as_of);
+        show::print_skipped_days(&verified_run.skipped_days);
+        if let Some(orders) = &comparison.orders {
             show::print_orders(orders);
         }
     }
@@ -182,7 +182,7 @@ fn report(imported: &Imported, compared: &Compared, arguments: &VerifyArgs) -> E
                 "What to do: `salla-sync import --again` reads the shop again and puts back what is \
                  missing or was changed here; it writes only what differs.",
             );
-            if wrong > 0 && imported.run.options.keep_raw {
+            if wrong > 0 && verified_run.run.options.keep_raw {
                 note(
                     "An order of which a field differs, although nobody changed its rows, is \
                      written again from its raw record by `salla-sync remap`.",

@@ -10,14 +10,14 @@ use tokio::task::JoinHandle;
 
 use crate::cli::{DatabaseArgs, WorkArgs};
 use crate::commands::import::stop_on_signal;
-use crate::config::{DatabaseSettings, Reader, environment};
-use crate::display::tell;
+use crate::config::{DatabaseSettings, SettingsReader, environment};
+use crate::display::inform;
 use crate::exit::Exit;
-use crate::monitoring::{Observation, record_metrics};
-use crate::wiring::{self, OpenDatabase, Pool, service};
+use crate::monitoring::{MonitoringServer, install_metrics};
+use crate::wiring::{self, OpenDatabase, PoolSize, service};
 
 pub async fn run(arguments: WorkArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
-    let mut reader = Reader::new(&environment);
+    let mut reader = SettingsReader::new(&environment);
     let settings = reader.database(database);
     let salla = reader.app();
     if salla.as_ref().is_some_and(|salla| salla.keys.is_none()) {
@@ -34,16 +34,18 @@ pub async fn run(arguments: WorkArgs, database: &DatabaseArgs) -> anyhow::Result
     let (settings, salla) = reader.finish(settings.zip(salla))?;
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::real());
-    let pool = Pool::of_a_worker(arguments.connections);
+    let pool = PoolSize::for_worker(arguments.connections);
     let open = wiring::open_database_with(&settings, key, clock.clone(), pool).await?;
     let open = open.with_queues(&queue).await?;
-    open.require_fit_for_import(clock.as_ref()).await?;
+    open.check_ready_for_import(clock.as_ref()).await?;
     if let Err(failure) = open.database.require_writable().await {
         tracing::warn!(%failure, "imports wait until the database takes writes");
     }
     let stop = stop_on_signal();
     let observing = match arguments.listen {
-        Some(address) => Some(observe(address, &open, arguments.keep_fresh, clock.clone()).await?),
+        Some(address) => {
+            Some(start_monitoring(address, &open, arguments.keep_fresh, clock.clone()).await?)
+        }
         None => None,
     };
     let service = service::Service::new(
@@ -58,7 +60,7 @@ pub async fn run(arguments: WorkArgs, database: &DatabaseArgs) -> anyhow::Result
         },
         clock,
     )?;
-    tell(format!(
+    inform(format!(
         "Working on up to {} imports at once, from {}. Ctrl-C or SIGTERM stops.",
         arguments.jobs,
         settings.describe()
@@ -72,21 +74,21 @@ pub async fn run(arguments: WorkArgs, database: &DatabaseArgs) -> anyhow::Result
     Ok(Exit::Done)
 }
 
-type Observing = (StopHandle, JoinHandle<()>);
+type MonitoringTask = (StopHandle, JoinHandle<()>);
 
-async fn observe(
+async fn start_monitoring(
     address: SocketAddr,
     open: &OpenDatabase,
     keep_fresh: Option<Duration>,
     clock: Arc<dyn Clock>,
-) -> anyhow::Result<Observing> {
-    let observation = Observation::bind(address).await?;
-    let recorded = record_metrics()?;
+) -> anyhow::Result<MonitoringTask> {
+    let monitoring = MonitoringServer::bind(address).await?;
+    let recorded = install_metrics()?;
     let (handle, stopped) = stop_pair();
     let queues = open.queues.clone();
     let served = tokio::spawn(async move {
         let stopped = async move { stopped.requested().await };
-        observation
+        monitoring
             .serve(recorded, &queues, keep_fresh, clock, stopped)
             .await;
     });

@@ -4,13 +4,13 @@
 use salla_client::http::{is_loopback, obstacle};
 use url::Url;
 
-use super::{API_URL, Reader};
+use super::{API_URL, SettingsReader};
 
 /// The path of Salla's API on Salla's own hosts.
 const API_PATH: &str = "/admin/v2";
 const ALLOW_HTTP: &str = "SALLA_ALLOW_HTTP";
 
-impl Reader<'_> {
+impl SettingsReader<'_> {
     /// An address of Salla's, to which tokens are sent.
     pub(super) fn salla_url(&mut self, name: &str, default: &str) -> Option<Url> {
         let text = self.text(name).unwrap_or_else(|| default.to_owned());
@@ -90,7 +90,7 @@ mod tests {
             "SALLA_API_URL" => API_URL,
             _ => ACCOUNTS_URL,
         };
-        let mut reader = Reader::new(&lookup);
+        let mut reader = SettingsReader::new(&lookup);
         let url = reader.salla_url(name, default);
         match url {
             Some(url) => Ok(url.to_string()),

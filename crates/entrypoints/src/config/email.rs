@@ -8,7 +8,7 @@ use salla_client::http::is_loopback;
 use secrecy::SecretString;
 use url::Url;
 
-use super::Reader;
+use super::SettingsReader;
 use super::address::http_url;
 use super::web::PUBLIC_URL;
 use crate::secret_files;
@@ -35,7 +35,7 @@ struct Server {
     is_loopback: bool,
 }
 
-impl Reader<'_> {
+impl SettingsReader<'_> {
     /// E-mail is sent where a server is named.
     pub(super) fn email(&mut self) -> Option<EmailSettings> {
         let Some(text) = self.text(URL) else {
@@ -279,7 +279,7 @@ mod tests {
             let found = values.iter().find(|(key, _)| *key == name);
             found.map(|(_, value)| OsString::from(value))
         };
-        let mut reader = Reader::new(&lookup);
+        let mut reader = SettingsReader::new(&lookup);
         let settings = reader.email();
         (settings, reader.problems())
     }

@@ -1,6 +1,6 @@
 //! Where messages for workers go.
 
-use super::Reader;
+use super::SettingsReader;
 
 pub const QUEUE: &str = "SALLA_SYNC_QUEUE";
 
@@ -16,7 +16,7 @@ pub enum QueuePlace {
     Sqs { prefix: String },
 }
 
-impl Reader<'_> {
+impl SettingsReader<'_> {
     pub fn queue(&mut self) -> QueuePlace {
         let Some(text) = self.text(QUEUE) else {
             return QueuePlace::Database;
@@ -61,7 +61,7 @@ mod tests {
 
     fn read(value: &str) -> (QueuePlace, Vec<String>) {
         let lookup = |name: &str| (name == QUEUE).then(|| OsString::from(value));
-        let mut reader = Reader::new(&lookup);
+        let mut reader = SettingsReader::new(&lookup);
         (reader.queue(), reader.problems())
     }
 

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::Reader;
+use super::SettingsReader;
 
 const RETENTION: &str = "SALLA_SYNC_RETENTION";
 
@@ -32,7 +32,7 @@ fn parse(text: &str) -> Option<Option<SignedDuration>> {
     (1..=MAX_DAYS).contains(&kept).then(|| Some(days(kept)))
 }
 
-impl Reader<'_> {
+impl SettingsReader<'_> {
     /// `None`: for ever.
     pub fn retention(&mut self) -> Option<SignedDuration> {
         let Some(text) = self.text(RETENTION) else {
@@ -81,7 +81,7 @@ mod tests {
     fn without_a_word_it_is_a_quarter_of_a_year() {
         let read = |value: Option<&'static str>| {
             let lookup = move |name: &str| value.filter(|_| name == RETENTION).map(OsString::from);
-            let mut reader = Reader::new(&lookup);
+            let mut reader = SettingsReader::new(&lookup);
             (reader.retention(), reader.problems().len())
         };
         assert_eq!(read(None), (Some(days(90)), 0));

@@ -7,7 +7,7 @@ use salla_client::oauth::read_tokens;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
-use super::Reader;
+use super::SettingsReader;
 
 const REFRESH_PREFIX: &str = "ory_rt_";
 const ACCESS_PREFIX: &str = "ory_at_";
@@ -121,7 +121,7 @@ fn wrong_type(name: &str, value: &Value) -> String {
     format!("holds {found} as {name}, which must be a text")
 }
 
-impl Reader<'_> {
+impl SettingsReader<'_> {
     /// The tokens as they are sent to Salla. `name` says where one of the two comes from.
     pub(super) fn checked(
         &mut self,
@@ -275,7 +275,7 @@ mod tests {
 
     fn check(access: &str, refresh: Option<&str>) -> Result<Tokens, String> {
         let nothing = |_: &str| None;
-        let mut reader = Reader::new(&nothing);
+        let mut reader = SettingsReader::new(&nothing);
         let tokens = Tokens {
             access: access.into(),
             refresh: refresh.map(SecretString::from),

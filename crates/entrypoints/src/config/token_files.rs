@@ -12,7 +12,7 @@ use salla_client::webhook::{self, Event, SIGNATURE, WebhookError, WebhookSecret}
 use secrecy::SecretString;
 
 use super::token::{self, Kind};
-use super::{Reader, SallaSettings};
+use super::{SallaSettings, SettingsReader};
 use crate::secret_files::{self, SecretFileError};
 
 pub(super) const SECRET: &str = "SALLA_WEBHOOK_SECRET";
@@ -53,7 +53,7 @@ fn read_to_end(source: impl Read) -> std::io::Result<Vec<u8>> {
     Ok(body)
 }
 
-impl Reader<'_> {
+impl SettingsReader<'_> {
     pub(super) fn token_file(&mut self, path: &Path) -> Option<Tokens> {
         let (text, received_at) = self.contents("token file", path)?;
         let file = path.display();

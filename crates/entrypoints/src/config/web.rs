@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use url::Url;
 use web::TrustedProxies;
 
-use super::Reader;
+use super::SettingsReader;
 use super::address::http_url;
 use super::token_files::SECRET;
 
@@ -66,7 +66,7 @@ impl WebSettings {
     }
 }
 
-impl Reader<'_> {
+impl SettingsReader<'_> {
     pub fn web(&mut self) -> WebSettings {
         let secrets = [SECRET, FORMER_SECRET].map(|name| self.unquoted(name));
         if secrets[0].is_none() && secrets[1].is_some() {
@@ -171,7 +171,7 @@ mod tests {
             let found = values.iter().find(|(key, _)| *key == name);
             found.map(|(_, value)| OsString::from(value))
         };
-        let mut reader = Reader::new(&lookup);
+        let mut reader = SettingsReader::new(&lookup);
         let settings = reader.web();
         (settings, reader.problems())
     }

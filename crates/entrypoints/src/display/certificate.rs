@@ -25,7 +25,7 @@ pub fn print(certificate: &Certificate) {
     print_edits(certificate);
     print_months(certificate);
     print_rejections(certificate);
-    lines(verdict(certificate));
+    lines(conclusion(certificate));
 }
 
 /// What the run read.
@@ -295,7 +295,7 @@ fn print_rejections(certificate: &Certificate) {
     lines(table);
 }
 
-fn verdict(certificate: &Certificate) -> String {
+fn conclusion(certificate: &Certificate) -> String {
     let is_first_try = |w: &WindowCounts| w.listing.cut_short && w.listing.slice.is_none();
     if certificate.windows.iter().any(is_first_try) {
         return "\nThis was a first try with --max-orders: it proves only what it read.".to_owned();

@@ -76,7 +76,7 @@ fn write_beside(text: &str) {
 
 /// Says what is going on: to a person at a terminal, else to the log, whose lines must
 /// not be mixed with others.
-pub fn tell(text: impl std::fmt::Display) {
+pub fn inform(text: impl std::fmt::Display) {
     match std::io::stderr().is_terminal() {
         true => note(text),
         false => tracing::info!("{text}"),

@@ -174,7 +174,7 @@ pub fn print_unknown(resource: Resource, number: i64, shops: &[ImportedShop]) {
 }
 
 /// What Salla says now, or how to ask it.
-pub fn print_sighting(
+pub fn print_platform_record(
     arguments: &TraceArgs,
     resource: Resource,
     traces: &[Trace],

@@ -66,7 +66,7 @@ pub fn print_windows(windows: &[WindowFinding], as_of: Timestamp) {
 }
 
 /// Says what was left out.
-pub fn print_apart(days: &[DayRange]) {
+pub fn print_skipped_days(days: &[DayRange]) {
     if !days.is_empty() {
         let days: Vec<String> = days.iter().map(DayRange::to_string).collect();
         line(format!(

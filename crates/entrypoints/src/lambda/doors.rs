@@ -14,7 +14,7 @@ use tower_service::Service as _;
 use web::Peer;
 
 use crate::config::WebSettings;
-use crate::monitoring::{ObservedProcess, record_metrics};
+use crate::monitoring::{ProcessMonitor, install_metrics};
 use crate::wiring::OpenDatabase;
 use crate::wiring::web::Behind;
 
@@ -37,8 +37,8 @@ impl Doors {
         web: &WebSettings,
         clock: &Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
-        let recorded = record_metrics()?;
-        let observed = ObservedProcess::new(recorded, &open.queues, clock.clone());
+        let recorded = install_metrics()?;
+        let observed = ProcessMonitor::new(recorded, &open.queues, clock.clone());
         let doors = behind.doors(open, own_rows, web, Arc::new(observed), clock)?;
         Ok(Self {
             router: web::router(doors),

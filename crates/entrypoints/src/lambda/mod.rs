@@ -15,10 +15,10 @@ use importer::ports::clock::{Clock, SystemClock};
 
 use self::turns::Turns;
 use crate::cli::{Cli, Command, DatabaseArgs, LogFormat, ServeArgs};
-use crate::config::{AppSettings, QUEUE, QueuePlace, Reader, environment};
+use crate::config::{AppSettings, QUEUE, QueuePlace, SettingsReader, environment};
 use crate::exit::{Exit, UsageError};
 use crate::wiring::web::WebParts;
-use crate::wiring::{self, Pool, service};
+use crate::wiring::{self, PoolSize, service};
 use crate::{display, memory, secrets, telemetry};
 
 /// One import, what is beside it, and a request.
@@ -59,7 +59,7 @@ fn options() -> anyhow::Result<(String, ServeArgs)> {
 
 async fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
     secrets::load().await?;
-    let mut reader = Reader::new(&environment);
+    let mut reader = SettingsReader::new(&environment);
     let of_database = DatabaseArgs {
         embedded: false,
         data_dir: None,
@@ -87,10 +87,10 @@ async fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
     let ((database, salla), credentials) = reader.finish(given)?;
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::real());
-    let pool = Pool::of_a_worker(CONNECTIONS);
+    let pool = PoolSize::for_worker(CONNECTIONS);
     let open = wiring::open_database_with(&database, key, clock.clone(), pool).await?;
     let open = open.with_queues(&queue).await?;
-    open.require_fit_for_import(clock.as_ref()).await?;
+    open.check_ready_for_import(clock.as_ref()).await?;
     let settings = service::ServiceSettings {
         salla: salla.clone(),
         jobs: 1,

@@ -20,7 +20,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::LogFormat;
-use crate::config::{Lookup, environment};
+use crate::config::{EnvLookup, environment};
 #[cfg(not(feature = "otel"))]
 use crate::config::{OTLP_ENDPOINT, OTLP_TRACES_ENDPOINT};
 use crate::display::printable;
@@ -29,7 +29,7 @@ use crate::exit::UsageError;
 use flat_json::FlatJson;
 
 /// Crates whose spans say what a line is about.
-const OURS: [&str; 5] = [
+const OUR_CRATES: [&str; 5] = [
     "importer",
     "salla_client",
     "database",
@@ -91,7 +91,7 @@ struct Look {
 }
 
 /// Whether a person at a terminal has not asked for plain text (<https://no-color.org>).
-fn wants_colour(lookup: Lookup<'_>) -> bool {
+fn wants_colour(lookup: EnvLookup<'_>) -> bool {
     lookup("NO_COLOR").is_none() && lookup("TERM") != Some(OsString::from("dumb"))
 }
 
@@ -129,7 +129,7 @@ fn spans_of_ours() -> FilterFn {
 
 fn is_span_of_ours(metadata: &Metadata<'_>) -> bool {
     let module = metadata.target().split("::").next().unwrap_or_default();
-    metadata.is_span() && *metadata.level() <= Level::INFO && OURS.contains(&module)
+    metadata.is_span() && *metadata.level() <= Level::INFO && OUR_CRATES.contains(&module)
 }
 
 /// Fields of text lines. Some hold what somebody else has written, such as a server's error,

@@ -21,21 +21,21 @@ use tracing_subscriber::registry::LookupSpan;
 use url::Url;
 
 use super::spans_of_ours;
-use crate::config::{Lookup, Reader};
+use crate::config::{EnvLookup, SettingsReader};
 
 const NAME: &str = "salla-sync";
 /// For one batch of spans.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// For what is left when the program ends. Then spans are lost rather than time.
-const LAST: Duration = Duration::from_secs(3);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Sends spans if a collector is set.
 #[derive(Debug)]
 pub struct Traces(Option<SdkTracerProvider>);
 
 impl Traces {
-    pub(super) fn open(lookup: Lookup<'_>) -> anyhow::Result<Self> {
-        let mut reader = Reader::new(lookup);
+    pub(super) fn open(lookup: EnvLookup<'_>) -> anyhow::Result<Self> {
+        let mut reader = SettingsReader::new(lookup);
         let endpoint = reader.traces_endpoint();
         let service_name = reader.service_name();
         let Some(endpoint) = reader.finish(Some(endpoint))? else {
@@ -68,7 +68,7 @@ impl Traces {
     /// Sends what is left, as far as the collector takes it in time.
     pub fn flush(self) {
         if let Some(provider) = self.0
-            && let Err(error) = provider.shutdown_with_timeout(LAST)
+            && let Err(error) = provider.shutdown_with_timeout(FLUSH_TIMEOUT)
         {
             tracing::warn!("the last traces were not delivered: {error}");
         }
@@ -89,7 +89,7 @@ fn resource(service_name: Option<String>) -> Resource {
 /// The client blocks, because batches are sent from a thread of their own that has no
 /// runtime. So a collector that is slow or gone never holds up an import: spans that find
 /// the buffer full are dropped.
-fn exporter(endpoint: &Url) -> anyhow::Result<Telling> {
+fn exporter(endpoint: &Url) -> anyhow::Result<ReportingExporter> {
     let client = reqwest::blocking::ClientBuilder::from(base_builder())
         .timeout(TIMEOUT)
         // Headers may carry a password, which is for one receiver.
@@ -103,7 +103,7 @@ fn exporter(endpoint: &Url) -> anyhow::Result<Telling> {
         .with_endpoint(endpoint.as_str())
         .with_timeout(TIMEOUT)
         .build()?;
-    Ok(Telling {
+    Ok(ReportingExporter {
         exporter,
         failing: AtomicBool::new(false),
     })
@@ -112,12 +112,12 @@ fn exporter(endpoint: &Url) -> anyhow::Result<Telling> {
 /// Logs when spans begin to be lost and when they arrive again. The crate's own words are
 /// either none or a line for each batch.
 #[derive(Debug)]
-struct Telling {
+struct ReportingExporter {
     exporter: opentelemetry_otlp::SpanExporter,
     failing: AtomicBool,
 }
 
-impl SpanExporter for Telling {
+impl SpanExporter for ReportingExporter {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let result = self.exporter.export(batch).await;
         let was_failing = self.failing.swap(result.is_err(), Ordering::Relaxed);

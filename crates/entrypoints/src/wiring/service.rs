@@ -32,7 +32,7 @@ use salla_client::tokens::{KeeperSettings, TokenKeeper, TokenSource};
 
 use crate::config::{AppSettings, Channels, WebhookSettings};
 use crate::wiring::shops::{
-    Client, after_the_last_request, client, require_shop, shared_customers_budget,
+    ClientParts, build_client, earliest_next_request, require_shop, shared_customers_budget,
 };
 use crate::wiring::{OpenDatabase, Queues, forgetting};
 
@@ -155,10 +155,13 @@ impl Service {
     }
 }
 
-pub(super) type Told = (Vec<Arc<dyn Notifier>>, Vec<Arc<dyn Alerts>>);
+pub(super) type ChannelAdapters = (Vec<Arc<dyn Notifier>>, Vec<Arc<dyn Alerts>>);
 
 /// The log always, and the webhooks that are configured.
-pub(super) fn channels(channels: &Channels, clock: &Arc<dyn Clock>) -> Result<Told, Failure> {
+pub(super) fn channels(
+    channels: &Channels,
+    clock: &Arc<dyn Clock>,
+) -> Result<ChannelAdapters, Failure> {
     let mut notifiers: Vec<Arc<dyn Notifier>> = vec![Arc::new(Log)];
     let mut alerts: Vec<Arc<dyn Alerts>> = vec![Arc::new(Log)];
     let webhook = |address: &WebhookSettings, audience| {
@@ -182,7 +185,7 @@ pub(super) fn channels(channels: &Channels, clock: &Arc<dyn Clock>) -> Result<To
 
 /// With HTTP/2 a client has one connection to Salla, which commonly lets a hundred requests
 /// be in flight. A shop has up to 96, at the height of its burst, and mostly one.
-fn clients_for(jobs: usize) -> usize {
+fn http_client_count(jobs: usize) -> usize {
     jobs.div_ceil(8).clamp(1, 16)
 }
 
@@ -211,7 +214,7 @@ impl StoredShops {
             privacy: open.privacy(),
             connections: open.connections()?,
             salla: settings.salla.clone(),
-            http: http_clients(clients_for(settings.jobs))?,
+            http: http_clients(http_client_count(settings.jobs))?,
             token_http: token_client()?,
             customers: shared_customers_budget(open, &settings.salla.egress_group, clock.clone()),
             memory: settings.import.memory.clone(),
@@ -240,7 +243,7 @@ impl Shops for StoredShops {
             app: self.salla.credentials(),
             clock: self.clock.clone(),
         });
-        let platform = client(Client {
+        let platform = build_client(ClientParts {
             api_url: self.salla.api_url.clone(),
             http: self.http[merchant.0.as_u128() as usize % self.http.len()].clone(),
             share: self.share,
@@ -248,7 +251,7 @@ impl Shops for StoredShops {
             tokens: TokenSource::Kept(keeper),
             customers: self.customers.clone(),
             memory: self.memory.clone(),
-            not_before: after_the_last_request(&self.database, Some(merchant), self.clock.as_ref())
+            not_before: earliest_next_request(&self.database, Some(merchant), self.clock.as_ref())
                 .await?,
         });
         let shop = platform.shop_info().await?;

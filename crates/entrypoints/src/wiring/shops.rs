@@ -56,13 +56,13 @@ pub async fn connect_shop_with(
     if settings.tokens.refresh.is_some() {
         return connect_stored(open, settings, share, clock, customers).await;
     }
-    let not_before = after_the_last_request(&open.database, None, clock.as_ref()).await?;
+    let not_before = earliest_next_request(&open.database, None, clock.as_ref()).await?;
     let tokens = TokenSource::Fixed(settings.tokens.access.clone());
-    let platform = client(Client {
+    let platform = build_client(ClientParts {
         tokens,
         not_before,
         customers,
-        ..Client::new(&settings.app, share, clock)?
+        ..ClientParts::new(&settings.app, share, clock)?
     });
     meet(open, platform).await
 }
@@ -186,7 +186,7 @@ impl StoredTokens {
     ) -> Result<BoundShop, Failure> {
         let connections = self.connections.as_ref();
         require_shop(connections, self.connection, self.salla_id, &shop).await?;
-        let connected = introduce(open, self.platform, shop).await?;
+        let connected = register_shop(open, self.platform, shop).await?;
         let was_connected = serves(connections, connected.merchant, self.connection).await?;
         let bound = connections
             .bind(self.connection, connected.merchant, authorized_at)
@@ -248,15 +248,15 @@ pub(super) async fn stored(
     // Tokens that are new here have asked Salla for nothing yet.
     let not_before = match connection.merchant {
         Some(merchant) => {
-            after_the_last_request(&open.database, Some(merchant), clock.as_ref()).await?
+            earliest_next_request(&open.database, Some(merchant), clock.as_ref()).await?
         }
         None => None,
     };
-    let platform = client(Client {
+    let platform = build_client(ClientParts {
         tokens,
         not_before,
         customers,
-        ..Client::new(app, share, clock)?
+        ..ClientParts::new(app, share, clock)?
     });
     Ok(StoredTokens {
         connections,
@@ -270,7 +270,7 @@ pub(super) async fn stored(
 /// process that was stopped less than a second ago may have used this one up, for the
 /// given merchant or, where Salla has yet to say whose tokens these are, for any. One that
 /// has released the run has said how much there is to wait for.
-pub(super) async fn after_the_last_request(
+pub(super) async fn earliest_next_request(
     database: &Database,
     merchant: Option<MerchantId>,
     clock: &dyn Clock,
@@ -306,10 +306,10 @@ pub async fn connected_shop(
 /// Asks who the shop is, and makes it known to the database.
 async fn meet(open: &OpenDatabase, platform: Arc<SallaClient>) -> Result<ConnectedShop, Failure> {
     let shop = platform.shop_info().await?;
-    introduce(open, platform, shop).await
+    register_shop(open, platform, shop).await
 }
 
-async fn introduce(
+async fn register_shop(
     open: &OpenDatabase,
     platform: Arc<SallaClient>,
     shop: ShopInfo,
@@ -326,20 +326,20 @@ async fn introduce(
 
 /// A client that stores no token and renews none: for commands that only look. Of customers
 /// they ask for a page or two, which is not worth a database.
-pub fn unstored_client(
+pub fn client_without_storage(
     settings: &SallaSettings,
     share: f64,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<SallaClient>, Failure> {
     let tokens = TokenSource::Fixed(settings.tokens.access.clone());
-    Ok(client(Client {
+    Ok(build_client(ClientParts {
         tokens,
-        ..Client::new(&settings.app, share, clock)?
+        ..ClientParts::new(&settings.app, share, clock)?
     }))
 }
 
 /// What a client of one shop is made of.
-pub(super) struct Client {
+pub(super) struct ClientParts {
     pub(super) api_url: url::Url,
     pub(super) http: reqwest::Client,
     pub(super) share: f64,
@@ -350,7 +350,7 @@ pub(super) struct Client {
     pub(super) not_before: Option<Duration>,
 }
 
-impl Client {
+impl ClientParts {
     /// Without tokens, and with a budget for customers that nobody else knows of.
     pub(super) fn new(
         app: &AppSettings,
@@ -370,7 +370,7 @@ impl Client {
     }
 }
 
-pub(super) fn client(parts: Client) -> Arc<SallaClient> {
+pub(super) fn build_client(parts: ClientParts) -> Arc<SallaClient> {
     let rng_seed = seed(parts.clock.as_ref());
     let mut settings = ClientSettings::new(
         parts.api_url,

@@ -9,12 +9,12 @@ use importer::import::Outcome;
 use importer::ports::clock::{Clock as _, SystemClock};
 
 use crate::checks;
-use crate::disruption::Trouble;
+use crate::disruption::Disruption;
 use crate::forgotten;
 use crate::plan::{DriftEnd, Plan};
 use crate::program;
 use crate::server::OwnServer;
-use crate::service::{Place, Service};
+use crate::service::{DatabaseServer, Service};
 use crate::trap::Trap;
 use crate::twins;
 
@@ -49,7 +49,7 @@ macro_rules! PARKED {
 
 /// What came of a case that went well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum CaseEnd {
     /// Everything equals the truth.
     Equal,
     /// The shop changes too fast, or lies too much, for the walks that are permitted.
@@ -59,21 +59,21 @@ pub(crate) enum End {
 }
 
 /// Runs a case; an `Err` says what does not hold.
-pub(crate) async fn run(plan: &Plan) -> Result<End, String> {
-    let place = match &plan.trouble {
-        Trouble::Restart { .. } => Place::Own(Box::new(OwnServer::start(60).await)),
-        Trouble::Starvation { .. } => Place::Own(Box::new(OwnServer::start(12).await)),
-        Trouble::FrozenConnections(_) => {
+pub(crate) async fn run(plan: &Plan) -> Result<CaseEnd, String> {
+    let place = match &plan.disruption {
+        Disruption::Restart { .. } => DatabaseServer::Own(Box::new(OwnServer::start(60).await)),
+        Disruption::Starvation { .. } => DatabaseServer::Own(Box::new(OwnServer::start(12).await)),
+        Disruption::FrozenConnections(_) => {
             let database = TestDatabase::create().await;
             let proxy = FreezingProxy::before(&database.url()).await;
-            Place::Behind(database, proxy)
+            DatabaseServer::Behind(database, proxy)
         }
-        _ => Place::Shared(TestDatabase::create().await),
+        _ => DatabaseServer::Shared(TestDatabase::create().await),
     };
     let service = Service::start(plan, place).await;
     let result = tokio::select! {
         biased;
-        ended = Box::pin(suffer(plan, &service)) => ended,
+        ended = Box::pin(disrupt(plan, &service)) => ended,
         endless = endless(plan, &service) => Err(endless),
     };
     result.map_err(|what| {
@@ -85,8 +85,8 @@ pub(crate) async fn run(plan: &Plan) -> Result<End, String> {
 
 /// Returns once it is clear that the case does not end, with the reason.
 async fn endless(plan: &Plan, service: &Service) -> String {
-    let patience = match plan.trouble {
-        Trouble::FrozenConnections(_) => PATIENCE_WITH_FROZEN_WORK,
+    let patience = match plan.disruption {
+        Disruption::FrozenConnections(_) => PATIENCE_WITH_FROZEN_WORK,
         _ => PATIENCE,
     };
     loop {
@@ -102,32 +102,32 @@ async fn endless(plan: &Plan, service: &Service) -> String {
     }
 }
 
-async fn suffer(plan: &Plan, service: &Service) -> Result<End, String> {
-    match &plan.trouble {
-        Trouble::None => {}
-        Trouble::Crashes(points) => {
+async fn disrupt(plan: &Plan, service: &Service) -> Result<CaseEnd, String> {
+    match &plan.disruption {
+        Disruption::None => {}
+        Disruption::Crashes(points) => {
             for point in points {
                 crash(service, Arc::new(Trap::at(Some(point.clone())))).await;
             }
         }
-        Trouble::Zombie(point) => {
+        Disruption::Zombie(point) => {
             return zombie(plan, service, Trap::at(Some(point.clone()))).await;
         }
-        Trouble::Kills(moments) => program::kills(service, moments).await,
-        Trouble::Freeze(after) => return program::freeze(plan, service, *after).await,
-        Trouble::Cuts(moments) => cuts(service, moments).await,
-        Trouble::Restart { after, immediately } => restart(service, *after, *immediately).await,
-        Trouble::FrozenConnections(after) => twins::freeze_connections(service, *after).await,
-        Trouble::TwoAtOnce { after, takes_over } => {
+        Disruption::Kills(moments) => program::kills(service, moments).await,
+        Disruption::Freeze(after) => return program::freeze(plan, service, *after).await,
+        Disruption::Cuts(moments) => cuts(service, moments).await,
+        Disruption::Restart { after, immediately } => restart(service, *after, *immediately).await,
+        Disruption::FrozenConnections(after) => twins::freeze_connections(service, *after).await,
+        Disruption::TwoAtOnce { after, takes_over } => {
             twins::two_at_once(service, *after, *takes_over).await;
         }
-        Trouble::Neighbour => return twins::neighbour(plan, service).await,
-        Trouble::ConnectionSetBack(after) => forgotten::set_back(service, *after).await,
-        Trouble::ClockSteps { after, seconds } => {
+        Disruption::Neighbour => return twins::neighbour(plan, service).await,
+        Disruption::ConnectionSetBack(after) => forgotten::set_back(service, *after).await,
+        Disruption::ClockSteps { after, seconds } => {
             meanwhile(service, *after, || service.step_clock(*seconds)).await;
         }
-        Trouble::Starvation { connections } => {
-            let Place::Own(server) = &service.place else {
+        Disruption::Starvation { connections } => {
+            let DatabaseServer::Own(server) = &service.place else {
                 unreachable!("starvation has a server of its own")
             };
             let held = server.starve(*connections).await;
@@ -144,33 +144,33 @@ async fn suffer(plan: &Plan, service: &Service) -> Result<End, String> {
 }
 
 /// Starts the import until it has ended, and compares.
-pub(crate) async fn finish(plan: &Plan, service: &Service) -> Result<End, String> {
+pub(crate) async fn finish(plan: &Plan, service: &Service) -> Result<CaseEnd, String> {
     let mut end = complete(plan, service, false).await?;
     if plan.lies_beyond_settling() {
         match end {
-            End::Parked => {}
-            End::Restless => {
+            CaseEnd::Parked => {}
+            CaseEnd::Restless => {
                 service.simulator.set(Plan::come_to_rest);
                 end = complete(plan, service, false).await?;
             }
-            End::Equal => return Err("COMPLETED, although Salla reports far more".to_owned()),
+            CaseEnd::Equal => return Err("COMPLETED, although Salla reports far more".to_owned()),
         }
     }
-    if plan.drift == DriftEnd::Never && end != End::Parked {
+    if plan.drift == DriftEnd::Never && end != CaseEnd::Parked {
         service.simulator.set(Plan::come_to_rest);
-        if end == End::Restless {
+        if end == CaseEnd::Restless {
             end = complete(plan, service, false).await?;
-            if end == End::Equal && !plan.drifts_silently() {
+            if end == CaseEnd::Equal && !plan.drifts_silently() {
                 checks::compare_orders(plan, service).await?;
             }
         }
         // What nobody could have noticed while the shop drifted comes right at last when
         // all is read anew.
-        if end == End::Equal {
+        if end == CaseEnd::Equal {
             end = complete(plan, service, true).await?;
         }
     }
-    if end == End::Equal {
+    if end == CaseEnd::Equal {
         checks::compare(plan, service).await?;
     }
     checks::ledger(plan, service)?;
@@ -178,7 +178,7 @@ pub(crate) async fn finish(plan: &Plan, service: &Service) -> Result<End, String
 }
 
 /// Starts the import again and again until it completes or has good reason not to.
-async fn complete(plan: &Plan, service: &Service, again: bool) -> Result<End, String> {
+async fn complete(plan: &Plan, service: &Service, again: bool) -> Result<CaseEnd, String> {
     Box::pin(complete_shop(plan, service, FIRST, again)).await
 }
 
@@ -187,7 +187,7 @@ pub(crate) async fn complete_shop(
     service: &Service,
     shop: usize,
     again: bool,
-) -> Result<End, String> {
+) -> Result<CaseEnd, String> {
     let mut seen = Vec::new();
     let mut again = again;
     let mut reconnected = 0;
@@ -197,7 +197,7 @@ pub(crate) async fn complete_shop(
             .import_shop(shop, Arc::new(Trap::at(None)), again)
             .await;
         seen.push(match outcome {
-            Ok(Outcome::Completed(_)) => return Ok(End::Equal),
+            Ok(Outcome::Completed(_)) => return Ok(CaseEnd::Equal),
             // Rightly parked; the merchant installs the app again.
             Ok(Outcome::Failed {
                 failure: failure @ Failure::Disconnected(PARKED!()),
@@ -207,7 +207,7 @@ pub(crate) async fn complete_shop(
                 if plan.may_lose_a_refresh() =>
             {
                 if reconnected == RECONNECTIONS {
-                    return Ok(End::Parked);
+                    return Ok(CaseEnd::Parked);
                 }
                 reconnected += 1;
                 service.install_again(shop);
@@ -226,7 +226,7 @@ pub(crate) async fn complete_shop(
                 ..
             }) if plan.may_be_unbalanced() => {
                 if service.is_restless() || service.lies_beyond_settling() {
-                    return Ok(End::Restless);
+                    return Ok(CaseEnd::Restless);
                 }
                 failure
             }
@@ -263,7 +263,7 @@ async fn crash(service: &Service, trap: Arc<Trap>) {
 
 /// An import that stood still while another took its run over and ended must not
 /// write anything any more.
-async fn zombie(plan: &Plan, service: &Service, trap: Trap) -> Result<End, String> {
+async fn zombie(plan: &Plan, service: &Service, trap: Trap) -> Result<CaseEnd, String> {
     // Who does not hold the run yet begins one of its own once it is over.
     let held_the_run = !trap.is_before_the_claim();
     let trap = Arc::new(trap);
@@ -279,12 +279,12 @@ async fn zombie(plan: &Plan, service: &Service, trap: Trap) -> Result<End, Strin
     trap.release();
     let outcome = zombie.await;
     let after = checks::fingerprint(service).await;
-    if !held_the_run && end == End::Equal {
+    if !held_the_run && end == CaseEnd::Equal {
         checks::compare(plan, service).await?;
         return Ok(end);
     }
     // Who found the shop parked took nothing over.
-    if end != End::Parked && before != after {
+    if end != CaseEnd::Parked && before != after {
         return Err(format!(
             "the zombie ended with {outcome:?} and wrote: {before:?} became {after:?}"
         ));
@@ -333,7 +333,7 @@ async fn cuts(service: &Service, moments: &[u64]) {
 }
 
 async fn restart(service: &Service, after: u64, immediately: bool) {
-    let Place::Own(server) = &service.place else {
+    let DatabaseServer::Own(server) = &service.place else {
         unreachable!("a restart has a server of its own")
     };
     let restarting = async {

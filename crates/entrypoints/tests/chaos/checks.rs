@@ -94,7 +94,7 @@ pub(crate) fn ledger(plan: &Plan, service: &Service) -> Result<(), String> {
     let ledger = service.simulator.first_shop().ledger();
     let details: u64 = ledger.repeated_details.values().sum();
     let starts = service.starts();
-    let interruptions = plan.trouble.interruptions() + starts - 1;
+    let interruptions = plan.disruption.interruptions() + starts - 1;
     let is_still = plan.drift == DriftEnd::Still;
     // Where no day is ever proven, orders that its last scan missed are asked for.
     let is_proven = is_still && !plan.lies_beyond_settling();

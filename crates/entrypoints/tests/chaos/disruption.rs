@@ -1,9 +1,9 @@
 //! What befalls the importer itself.
 
-use crate::draw::Draw;
+use crate::draw::SeededChoices;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum Disruption {
     None,
     /// The import is dropped at these points, one after the other, and begun again.
     Crashes(Vec<Point>),
@@ -95,7 +95,7 @@ const CALLS: [(&str, u64); 27] = [
 ];
 
 impl Point {
-    fn draw(draw: &mut Draw) -> Self {
+    fn draw(draw: &mut SeededChoices) -> Self {
         let (call, most) = draw.pick(&CALLS);
         let nth = draw.between(1, most);
         let moment = match draw.between(0, 3) {
@@ -107,9 +107,9 @@ impl Point {
     }
 }
 
-impl Trouble {
-    pub(crate) fn draw(draw: &mut Draw) -> Self {
-        let moments = |draw: &mut Draw, most: u64| {
+impl Disruption {
+    pub(crate) fn draw(draw: &mut SeededChoices) -> Self {
+        let moments = |draw: &mut SeededChoices, most: u64| {
             let count = draw.between(1, most);
             (0..count).map(|_| draw.between(1, 80)).collect()
         };

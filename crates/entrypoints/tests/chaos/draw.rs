@@ -2,9 +2,9 @@
 
 /// Draws everything about one case; the same seed draws the same case.
 #[derive(Debug)]
-pub(crate) struct Draw(fastrand::Rng);
+pub(crate) struct SeededChoices(fastrand::Rng);
 
-impl Draw {
+impl SeededChoices {
     pub(crate) fn of(seed: u64) -> Self {
         Self(fastrand::Rng::with_seed(seed))
     }

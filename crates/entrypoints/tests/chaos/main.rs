@@ -70,7 +70,7 @@ async fn judged(seed: u64) -> Option<u64> {
     match result {
         Ok(end) => println!(
             "seed {seed}: {end:?} after {seconds:.1} s, {:?}, {:?}",
-            plan.drift, plan.trouble
+            plan.drift, plan.disruption
         ),
         Err(what) => {
             println!(

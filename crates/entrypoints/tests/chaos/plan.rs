@@ -3,8 +3,8 @@
 
 use salla_simulator::{AppAge, ClockSpec, Drift, Fault, Lists, Scenario};
 
-use crate::disruption::Trouble;
-use crate::draw::Draw;
+use crate::disruption::Disruption;
+use crate::draw::SeededChoices;
 use crate::scenario;
 
 /// A `total` that is so far off cannot be settled in a shop of some thousand orders.
@@ -16,7 +16,7 @@ pub(crate) struct Plan {
     pub(crate) months: u16,
     pub(crate) keep_raw: bool,
     pub(crate) drift: DriftEnd,
-    pub(crate) trouble: Trouble,
+    pub(crate) disruption: Disruption,
 }
 
 /// When the shop comes to rest, which decides what must hold after the import.
@@ -33,8 +33,8 @@ pub(crate) enum DriftEnd {
 
 impl Plan {
     pub(crate) fn of(seed: u64) -> Self {
-        let mut draw = Draw::of(seed);
-        let trouble = Trouble::draw(&mut draw);
+        let mut draw = SeededChoices::of(seed);
+        let disruption = Disruption::draw(&mut draw);
         let months = draw.pick(&[1, 3, 12, 12, 24]);
         let mut scenario = scenario::scenario(&mut draw);
         let drift = match draw.between(0, 9) {
@@ -42,10 +42,10 @@ impl Plan {
             5..=7 => DriftEnd::Early,
             _ => DriftEnd::Never,
         };
-        if trouble == Trouble::Neighbour {
+        if disruption == Disruption::Neighbour {
             scenario.shops = vec![scenario::neighbour(&mut draw)];
         }
-        if matches!(trouble, Trouble::ConnectionSetBack(_)) {
+        if matches!(disruption, Disruption::ConnectionSetBack(_)) {
             let requests = draw.between(20, 80);
             scenario.oauth.access_token_requests = Some(requests);
         }
@@ -66,7 +66,7 @@ impl Plan {
             scenario.drift.customers = Default::default();
             scenario.drift.products = Default::default();
         }
-        if trouble.needs_real_time() {
+        if disruption.needs_real_time() {
             scenario::let_waiting_be_short(&mut scenario);
         } else {
             scenario::let_time_fly(&mut scenario, months, &mut draw);
@@ -75,7 +75,7 @@ impl Plan {
             months,
             keep_raw: draw.chance(0.8),
             drift,
-            trouble,
+            disruption,
             scenario,
         }
     }

@@ -4,7 +4,7 @@ use std::process::Child;
 
 use importer::testing::waiting::a_moment;
 
-use crate::case::{End, finish, requests_arrived};
+use crate::case::{CaseEnd, finish, requests_arrived};
 use crate::checks;
 use crate::plan::Plan;
 use crate::service::Service;
@@ -69,7 +69,7 @@ pub(crate) async fn kills(service: &Service, moments: &[u64]) {
 
 /// Stops the program, at best in the middle of a transaction, lets another one end its
 /// run, and wakes it up.
-pub(crate) async fn freeze(plan: &Plan, service: &Service, after: u64) -> Result<End, String> {
+pub(crate) async fn freeze(plan: &Plan, service: &Service, after: u64) -> Result<CaseEnd, String> {
     let mut child = spawn(service);
     if has_ended_before(service, &mut child, after).await {
         return finish(plan, service).await;
@@ -87,7 +87,7 @@ pub(crate) async fn freeze(plan: &Plan, service: &Service, after: u64) -> Result
     let code = ended(&mut child).await;
     let after = checks::fingerprint(service).await;
     // Who found the shop parked took nothing over.
-    if end != Ok(End::Parked) && before != after {
+    if end != Ok(CaseEnd::Parked) && before != after {
         return Err(format!(
             "the zombie ended with {code:?} and wrote: {before:?} became {after:?}"
         ));

@@ -9,10 +9,10 @@ use salla_simulator::{
     ThrottleBody,
 };
 
-use crate::draw::Draw;
+use crate::draw::SeededChoices;
 use crate::plan::{DriftEnd, Plan, clock};
 
-pub(crate) fn scenario(draw: &mut Draw) -> Scenario {
+pub(crate) fn scenario(draw: &mut SeededChoices) -> Scenario {
     let app_age = draw.pick(&[
         AppAge::Expanded,
         AppAge::Expanded,
@@ -61,7 +61,7 @@ pub(crate) fn scenario(draw: &mut Draw) -> Scenario {
 }
 
 /// What the accounts host answers with, having done what it was asked for or not.
-fn token_faults(draw: &mut Draw) -> FaultRates {
+fn token_faults(draw: &mut SeededChoices) -> FaultRates {
     let mut rate = || draw.share(0.12);
     FaultRates {
         status_500: rate(),
@@ -82,7 +82,7 @@ fn token_faults(draw: &mut Draw) -> FaultRates {
 }
 
 /// A little, as clocks are, and so much that somebody has to set one.
-fn date_ahead(draw: &mut Draw) -> i64 {
+fn date_ahead(draw: &mut SeededChoices) -> i64 {
     match draw.chance(0.8) {
         true => draw.between(0, 16) as i64 - 8,
         false => draw.pick(&[-600, 600]),
@@ -90,7 +90,7 @@ fn date_ahead(draw: &mut Draw) -> i64 {
 }
 
 /// Another shop of the same platform.
-pub(crate) fn neighbour(draw: &mut Draw) -> ShopSpec {
+pub(crate) fn neighbour(draw: &mut SeededChoices) -> ShopSpec {
     ShopSpec {
         seed: draw.seed(),
         orders: draw.between(0, 300),
@@ -101,7 +101,7 @@ pub(crate) fn neighbour(draw: &mut Draw) -> ShopSpec {
     }
 }
 
-fn shop(draw: &mut Draw, app_age: AppAge) -> ShopSpec {
+fn shop(draw: &mut SeededChoices, app_age: AppAge) -> ShopSpec {
     // Orders whose details are asked for one by one make a case long.
     let most = match app_age {
         AppAge::Expanded => 3_000,
@@ -147,7 +147,7 @@ fn shop(draw: &mut Draw, app_age: AppAge) -> ShopSpec {
     }
 }
 
-fn limits(draw: &mut Draw) -> Limits {
+fn limits(draw: &mut SeededChoices) -> Limits {
     Limits {
         temperament: draw.pick(&[LimiterKind::FixedWindow, LimiterKind::LeakyBucket]),
         retry_after: draw.pick(&[
@@ -168,7 +168,7 @@ fn limits(draw: &mut Draw) -> Limits {
     }
 }
 
-fn oauth(draw: &mut Draw) -> Oauth {
+fn oauth(draw: &mut SeededChoices) -> Oauth {
     Oauth {
         access_token_requests: draw.chance(0.25).then(|| draw.between(60, 900)),
         lifetime_field: draw.pick(&[
@@ -201,7 +201,7 @@ fn oauth(draw: &mut Draw) -> Oauth {
     }
 }
 
-fn item_loss(draw: &mut Draw) -> ItemLoss {
+fn item_loss(draw: &mut SeededChoices) -> ItemLoss {
     let after = draw.between(0, 80);
     match draw.between(0, 2) {
         0 => ItemLoss {
@@ -219,8 +219,8 @@ fn item_loss(draw: &mut Draw) -> ItemLoss {
     }
 }
 
-fn outages(draw: &mut Draw) -> Vec<Outage> {
-    let outage = |draw: &mut Draw| Outage {
+fn outages(draw: &mut SeededChoices) -> Vec<Outage> {
+    let outage = |draw: &mut SeededChoices| Outage {
         from_request: draw.between(3, 120),
         lasts: match draw.chance(0.5) {
             true => OutageLength::Requests(draw.between(1, 40)),
@@ -239,7 +239,7 @@ fn outages(draw: &mut Draw) -> Vec<Outage> {
     (0..draw.between(1, 2)).map(|_| outage(draw)).collect()
 }
 
-fn quirks(draw: &mut Draw) -> Quirks {
+fn quirks(draw: &mut SeededChoices) -> Quirks {
     Quirks {
         string_numbers: draw.share(0.4),
         // A telephone number is a text, and stays as it was written.
@@ -268,7 +268,7 @@ fn quirks(draw: &mut Draw) -> Quirks {
     }
 }
 
-fn faults(draw: &mut Draw) -> FaultRates {
+fn faults(draw: &mut SeededChoices) -> FaultRates {
     let mut rate = || draw.share(0.02);
     FaultRates {
         status_500: rate(),
@@ -290,8 +290,8 @@ fn faults(draw: &mut Draw) -> FaultRates {
 }
 
 /// Lies that two walks which agree may settle.
-pub(crate) fn lists(draw: &mut Draw) -> Lists {
-    let manners = |draw: &mut Draw| {
+pub(crate) fn lists(draw: &mut SeededChoices) -> Lists {
+    let manners = |draw: &mut SeededChoices| {
         let off = draw.between(0, 6) as i64 - 3;
         let jitter = draw.between(0, 3 - off.unsigned_abs()) as u32;
         ListBehavior {
@@ -319,7 +319,7 @@ pub(crate) fn lists(draw: &mut Draw) -> Lists {
 }
 
 /// Of any height and manner, but one that no filter helps against.
-fn ceiling(draw: &mut Draw) -> Ceiling {
+fn ceiling(draw: &mut SeededChoices) -> Ceiling {
     Ceiling {
         rows: draw.between(200, 1_500),
         how: draw.pick(&[
@@ -332,13 +332,18 @@ fn ceiling(draw: &mut Draw) -> Ceiling {
     }
 }
 
-pub(crate) fn drift(draw: &mut Draw, scenario: &Scenario, months: u16, end: DriftEnd) -> Drift {
+pub(crate) fn drift(
+    draw: &mut SeededChoices,
+    scenario: &Scenario,
+    months: u16,
+    end: DriftEnd,
+) -> Drift {
     if end == DriftEnd::Still {
         return Drift::default();
     }
     let requests = Plan::requests(scenario, months);
     let never = end == DriftEnd::Never;
-    let every = |draw: &mut Draw| draw.maybe(0.6, |draw| draw.between(2, 12));
+    let every = |draw: &mut SeededChoices| draw.maybe(0.6, |draw| draw.between(2, 12));
     // What customers and products do after their list has been read shows nowhere, and
     // edits of them only on the page that has them.
     let mut of = |until: u64, all: bool| ResourceDrift {
@@ -402,7 +407,7 @@ pub(crate) fn let_waiting_be_short(scenario: &mut Scenario) {
 }
 
 /// Simulated time runs so fast that a case takes seconds.
-pub(crate) fn let_time_fly(scenario: &mut Scenario, months: u16, draw: &mut Draw) {
+pub(crate) fn let_time_fly(scenario: &mut Scenario, months: u16, draw: &mut SeededChoices) {
     let requests = Plan::requests(scenario, months);
     let scale = draw.between(40, 120) as f64;
     scenario.clock = clock(scenario, scale);

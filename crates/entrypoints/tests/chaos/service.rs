@@ -25,7 +25,7 @@ use salla_simulator::{ResourceDrift, Scenario, Simulator};
 use sqlx::PgPool;
 
 use crate::case::FIRST;
-use crate::disruption::Trouble;
+use crate::disruption::Disruption;
 use crate::plan::{FAR_OFF, Plan};
 use crate::ports::Trapped;
 use crate::server::OwnServer;
@@ -34,7 +34,7 @@ use crate::trap::Trap;
 
 pub(crate) struct Service {
     pub(crate) simulator: Simulator,
-    pub(crate) place: Place,
+    pub(crate) place: DatabaseServer,
     clock: Arc<dyn Clock>,
     options: RunOptions,
     starts: AtomicU64,
@@ -54,13 +54,13 @@ fn ordinary_options() -> RunOptions {
 }
 
 /// Where the database is.
-pub(crate) enum Place {
+pub(crate) enum DatabaseServer {
     Shared(TestDatabase),
     Behind(TestDatabase, FreezingProxy),
     Own(Box<OwnServer>),
 }
 
-impl Place {
+impl DatabaseServer {
     pub(crate) fn url(&self) -> String {
         match self {
             Self::Shared(database) => database.url(),
@@ -79,14 +79,14 @@ impl Place {
 }
 
 impl Service {
-    pub(crate) async fn start(plan: &Plan, place: Place) -> Self {
+    pub(crate) async fn start(plan: &Plan, place: DatabaseServer) -> Self {
         let options = RunOptions {
             months: plan.months,
             keep_raw: plan.keep_raw,
             ..ordinary_options()
         };
         let mut service = Self::with(plan.scenario.clone(), options, place).await;
-        if matches!(plan.trouble, Trouble::ClockSteps { .. }) {
+        if matches!(plan.disruption, Disruption::ClockSteps { .. }) {
             let (machine, stepped) = (SystemClock::real(), service.stepped.clone());
             let machine = move || {
                 let seconds = stepped.load(Ordering::Relaxed);
@@ -103,11 +103,11 @@ impl Service {
     }
 
     /// An ordinary import of this shop.
-    pub(crate) async fn of(scenario: Scenario, place: Place) -> Self {
+    pub(crate) async fn of(scenario: Scenario, place: DatabaseServer) -> Self {
         Self::with(scenario, ordinary_options(), place).await
     }
 
-    async fn with(scenario: Scenario, options: RunOptions, place: Place) -> Self {
+    async fn with(scenario: Scenario, options: RunOptions, place: DatabaseServer) -> Self {
         let clock = scenario.clock;
         let simulator = Simulator::start(scenario).await.unwrap();
         Self {

@@ -14,10 +14,10 @@ use importer::testing::waiting::a_moment;
 use salla_simulator::{AppAge, Plan as ShopPlan, Scenario, ShopSpec};
 
 use crate::checks;
-use crate::draw::Draw;
+use crate::draw::SeededChoices;
 use crate::program::{Running, ended, in_a_transaction, signal};
 use crate::server::OwnServer;
-use crate::service::{Place, Service};
+use crate::service::{DatabaseServer, Service};
 use crate::support;
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -44,20 +44,24 @@ fn shop(seed: u64, app_age: AppAge) -> Scenario {
 }
 
 /// A shop whose import was started and whose workers are processes.
-struct Office {
+struct WorkerFixture {
     service: Service,
     run: Run,
 }
 
-impl Office {
-    async fn open(scenario: Scenario, place: Place) -> Self {
+impl WorkerFixture {
+    async fn open(scenario: Scenario, place: DatabaseServer) -> Self {
         let service = Service::of(scenario, place).await;
         let run = service.start_as_a_job().await;
         Self { service, run }
     }
 
     async fn on_a_shared_server(scenario: Scenario) -> Self {
-        Self::open(scenario, Place::Shared(TestDatabase::create().await)).await
+        Self::open(
+            scenario,
+            DatabaseServer::Shared(TestDatabase::create().await),
+        )
+        .await
     }
 
     fn worker(&self) -> Running {
@@ -158,44 +162,44 @@ async fn workers_that_are_killed_anywhere_lose_and_double_nothing() {
         (4, AppAge::FullDetails),
         (5, AppAge::LightDetails),
     ] {
-        let office = Office::on_a_shared_server(shop(seed, app_age)).await;
-        let mut draw = Draw::of(seed);
+        let fixture = WorkerFixture::on_a_shared_server(shop(seed, app_age)).await;
+        let mut draw = SeededChoices::of(seed);
         let mut moments = Vec::new();
         for _ in 0..10 {
             // Most of them early: what is done is not done again.
             let more = 1 + draw.mostly_small(60);
             moments.push(more);
-            let mut worker = office.worker();
+            let mut worker = fixture.worker();
             tokio::select! {
-                () = office.requests(more) => {}
-                () = idle(&office) => {}
+                () = fixture.requests(more) => {}
+                () = idle(&fixture) => {}
             }
             // Dying while it is being killed is as good.
             drop(worker.0.kill());
             ended(&mut worker).await;
-            office.let_leases_run_out().await;
+            fixture.let_leases_run_out().await;
         }
         eprintln!("seed {seed}: killed after {moments:?} requests");
-        let _worker = office.worker();
-        office.finish().await;
+        let _worker = fixture.worker();
+        fixture.finish().await;
     }
 }
 
 /// Returns when there is nothing left to kill a worker in the middle of.
-async fn idle(office: &Office) {
-    while office.state().await != RunState::Completed {
+async fn idle(fixture: &WorkerFixture) {
+    while fixture.state().await != RunState::Completed {
         a_moment().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_message_for_two_workers_is_one_import() {
-    let office = Office::on_a_shared_server(shop(11, AppAge::FullDetails)).await;
-    office.service.send(&sync_message(&office.run)).await;
-    let _workers = [office.worker(), office.worker()];
-    office.finish().await;
+    let fixture = WorkerFixture::on_a_shared_server(shop(11, AppAge::FullDetails)).await;
+    fixture.service.send(&sync_message(&fixture.run)).await;
+    let _workers = [fixture.worker(), fixture.worker()];
+    fixture.finish().await;
     let claims: i64 = sqlx::query_scalar("SELECT fencing FROM salla_sync.sync_runs")
-        .fetch_one(office.service.place.pool())
+        .fetch_one(fixture.service.place.pool())
         .await
         .unwrap();
     assert_eq!(claims, 1, "one worker did it");
@@ -213,12 +217,12 @@ fn sync_message(run: &Run) -> String {
 /// The worker dies, and its message comes to another one while its lease still runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redelivery_during_the_lease_of_a_dead_worker_elsewhere_waits_for_its_end() {
-    let office = Office::on_a_shared_server(shop(12, AppAge::FullDetails)).await;
-    let mut dead = office.worker();
-    office.requests(40).await;
+    let fixture = WorkerFixture::on_a_shared_server(shop(12, AppAge::FullDetails)).await;
+    let mut dead = fixture.worker();
+    fixture.requests(40).await;
     drop(dead.0.kill());
     ended(&mut dead).await;
-    let pool = office.service.place.pool();
+    let pool = fixture.service.place.pool();
     for sql in [
         // Nobody here can see that it is gone.
         "UPDATE salla_sync.sync_runs SET lease_host = 'elsewhere'",
@@ -226,7 +230,7 @@ async fn a_redelivery_during_the_lease_of_a_dead_worker_elsewhere_waits_for_its_
     ] {
         sqlx::query(sql).execute(pool).await.unwrap();
     }
-    let _worker = office.worker();
+    let _worker = fixture.worker();
     let snoozed = async {
         let sql = "SELECT count(*) FROM salla_sync.queue_messages
                    WHERE receipt IS NULL AND visible_at > now() + interval '10 seconds'";
@@ -242,47 +246,47 @@ async fn a_redelivery_during_the_lease_of_a_dead_worker_elsewhere_waits_for_its_
     tokio::time::timeout(PATIENCE, snoozed)
         .await
         .expect("the message is snoozed past the lease");
-    assert_eq!(office.state().await, RunState::InProgress);
-    office.let_leases_run_out().await;
-    office.finish().await;
+    assert_eq!(fixture.state().await, RunState::InProgress);
+    fixture.let_leases_run_out().await;
+    fixture.finish().await;
 }
 
 /// Stopped, at best in the middle of a transaction, while another worker ends its run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_wakes_up_after_its_run_was_ended_writes_nothing() {
     for (seed, after) in [(21, 8), (22, 25), (23, 60)] {
-        let office = Office::on_a_shared_server(shop(seed, AppAge::FullDetails)).await;
-        let mut zombie = office.worker();
-        office.requests(after).await;
-        in_a_transaction(&office.service).await;
+        let fixture = WorkerFixture::on_a_shared_server(shop(seed, AppAge::FullDetails)).await;
+        let mut zombie = fixture.worker();
+        fixture.requests(after).await;
+        in_a_transaction(&fixture.service).await;
         signal(&zombie, libc::SIGSTOP);
-        office.let_leases_run_out().await;
-        let mut other = office.worker();
-        office.finish().await;
+        fixture.let_leases_run_out().await;
+        let mut other = fixture.worker();
+        fixture.finish().await;
         signal(&other, libc::SIGTERM);
         ended(&mut other).await;
-        let before = checks::fingerprint(&office.service).await;
+        let before = checks::fingerprint(&fixture.service).await;
         signal(&zombie, libc::SIGCONT);
         signal(&zombie, libc::SIGTERM);
         assert_eq!(ended(&mut zombie).await, Some(0), "it stops in peace");
-        let after = checks::fingerprint(&office.service).await;
+        let after = checks::fingerprint(&fixture.service).await;
         assert_eq!(before, after, "seed {seed}");
-        office.judge().await;
+        fixture.judge().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_outlives_a_restart_of_postgresql() {
     for (seed, immediately) in [(31, false), (32, true)] {
-        let place = Place::Own(Box::new(OwnServer::start(60).await));
-        let office = Office::open(shop(seed, AppAge::FullDetails), place).await;
-        let Place::Own(server) = &office.service.place else {
+        let place = DatabaseServer::Own(Box::new(OwnServer::start(60).await));
+        let fixture = WorkerFixture::open(shop(seed, AppAge::FullDetails), place).await;
+        let DatabaseServer::Own(server) = &fixture.service.place else {
             unreachable!("the place is its own")
         };
-        let mut worker = office.worker();
-        office.requests(40).await;
+        let mut worker = fixture.worker();
+        fixture.requests(40).await;
         server.restart(immediately).await;
-        office.finish().await;
+        fixture.finish().await;
         assert!(worker.0.try_wait().unwrap().is_none(), "it is still there");
     }
 }
@@ -291,23 +295,23 @@ async fn a_worker_outlives_a_restart_of_postgresql() {
 async fn a_terminated_worker_gives_its_run_back_within_ten_seconds() {
     let mut scenario = shop(41, AppAge::FullDetails);
     scenario.latency.fixed_ms = 300;
-    let office = Office::on_a_shared_server(scenario).await;
-    let mut worker = office.worker();
-    office.requests(20).await;
+    let fixture = WorkerFixture::on_a_shared_server(scenario).await;
+    let mut worker = fixture.worker();
+    fixture.requests(20).await;
     signal(&worker, libc::SIGTERM);
     let code = tokio::time::timeout(Duration::from_secs(10), ended(&mut worker)).await;
     assert_eq!(code, Ok(Some(0)));
-    assert_eq!(office.state().await, RunState::Pending);
+    assert_eq!(fixture.state().await, RunState::Pending);
     let ready: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM salla_sync.queue_messages
          WHERE visible_at <= now() AND receipt IS NULL",
     )
-    .fetch_one(office.service.place.pool())
+    .fetch_one(fixture.service.place.pool())
     .await
     .unwrap();
     assert_eq!(ready, 1, "anybody may take it at once");
-    let _next = office.worker();
-    office.finish().await;
+    let _next = fixture.worker();
+    fixture.finish().await;
 }
 
 /// What `migrate` of a later version does to tables in use.
@@ -321,20 +325,20 @@ const UPGRADE: [&str; 4] = [
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_running_import_outlives_an_upgrade_and_an_old_worker_does_not_begin_after_it() {
-    let office = Office::on_a_shared_server(shop(51, AppAge::FullDetails)).await;
-    let _worker = office.worker();
-    office.requests(60).await;
+    let fixture = WorkerFixture::on_a_shared_server(shop(51, AppAge::FullDetails)).await;
+    let _worker = fixture.worker();
+    fixture.requests(60).await;
     for sql in UPGRADE {
         sqlx::query(sql)
-            .execute(office.service.place.pool())
+            .execute(fixture.service.place.pool())
             .await
             .unwrap();
     }
-    assert_eq!(office.state().await, RunState::InProgress);
-    office.finish().await;
+    assert_eq!(fixture.state().await, RunState::InProgress);
+    fixture.finish().await;
 
-    let url = office.service.place.url();
-    let mut command = support::program(&office.service.simulator, &url, &["work"]);
+    let url = fixture.service.place.url();
+    let mut command = support::program(&fixture.service.simulator, &url, &["work"]);
     command.stderr(std::process::Stdio::piped());
     let late = tokio::task::spawn_blocking(move || command.output());
     let late = late.await.unwrap().unwrap();

@@ -16,7 +16,7 @@ use jiff::SignedDuration;
 use salla_simulator::{AppAge, Endpoint, Original, Scenario, ShopSpec};
 use serde_json::Value;
 
-use crate::jobs::Office;
+use crate::jobs::BackgroundService;
 use crate::process::{ended, finish_and_compare, present_day, program, run};
 use crate::service::{TestService, completed};
 use crate::support::KEY;
@@ -470,28 +470,31 @@ async fn more_months_than_were_begun_are_there_at_the_end() {
 /// A worker starts the run, through the queue, and the shop is true without anybody's doing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_keeps_a_finished_shop_true() {
-    let mut office = Office::open(shop(AppAge::FullDetails)).await;
-    let run = office.start().await;
-    office.work_until_empty().await;
-    office.compare(&run).await;
-    days_pass(&mut office.service, 1).await;
-    let handle = office.service.simulator.first_shop();
-    handle.insert_order(office.service.clock.now());
+    let mut background = BackgroundService::open(shop(AppAge::FullDetails)).await;
+    let run = background.start().await;
+    background.work_until_empty().await;
+    background.compare(&run).await;
+    days_pass(&mut background.service, 1).await;
+    let handle = background.service.simulator.first_shop();
+    handle.insert_order(background.service.clock.now());
     let freshness = Freshness {
-        starter: office.service.open.starter(office.service.clock.clone()),
-        clock: office.service.clock.clone(),
+        starter: background
+            .service
+            .open
+            .starter(background.service.clock.clone()),
+        clock: background.service.clock.clone(),
         every: Duration::from_secs(3_600),
     };
     let (one, other) = tokio::join!(freshness.once(), freshness.once());
     let started = [one.expect("it looks"), other.expect("it looks")].concat();
     assert_eq!(started.len(), 1, "two workers start it once");
-    office.work_until_empty().await;
-    let jobs = office.service.open.jobs();
+    background.work_until_empty().await;
+    let jobs = background.service.open.jobs();
     let run = jobs.find(started[0]).await.expect("it answers");
-    office.compare(&run.expect("the run is there")).await;
+    background.compare(&run.expect("the run is there")).await;
     // It is no news that a shop is true.
     assert_eq!(
-        office.notifications().await,
+        background.notifications().await,
         [NotificationKind::SyncComplete]
     );
 }

@@ -11,7 +11,7 @@ use importer::testing::waiting::a_moment;
 use salla_simulator::Simulator;
 use sqlx::{AssertSqlSafe, Executor as _};
 
-use crate::jobs::{Office, PATIENCE};
+use crate::jobs::{BackgroundService, PATIENCE};
 use crate::process::{present_day, program, run};
 use crate::support;
 use crate::truth::small;
@@ -199,15 +199,15 @@ async fn a_read_only_database_is_told_before_anything_is_asked_of_salla() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_works_once_the_database_takes_writes_again() {
-    let office = Office::open(small(60).moved_to(salla_simulator::present())).await;
-    let database = &office.service.database;
+    let background = BackgroundService::open(small(60).moved_to(salla_simulator::present())).await;
+    let database = &background.service.database;
     let mut writable = database.pool().acquire().await.unwrap();
     tell(
         database,
         "ALTER DATABASE $db SET default_transaction_read_only = on",
     )
     .await;
-    let mut worker = program(&office.service, &["work"]).spawn().unwrap();
+    let mut worker = program(&background.service, &["work"]).spawn().unwrap();
     let mut lines = BufReader::new(worker.stderr.take().unwrap()).lines();
     let warning = lines.find(|line| line.as_ref().unwrap().contains("read-only"));
     assert!(warning.is_some(), "it says what it waits for");
@@ -216,9 +216,9 @@ async fn a_worker_works_once_the_database_takes_writes_again() {
         name(database)
     );
     writable.execute(AssertSqlSafe(reset)).await.unwrap();
-    let started = office.start().await;
+    let started = background.start().await;
     let done = async {
-        while office.run(&started).await.state != RunState::Completed {
+        while background.run(&started).await.state != RunState::Completed {
             a_moment().await;
         }
     };

@@ -12,23 +12,23 @@ use importer::ports::processes::Owner;
 use importer::ports::queue::{DeadLetters as _, Disposition, Queue as _, QueueName};
 use importer::ports::runs::{Claim, Run, Runs as _};
 
-use crate::jobs::Office;
+use crate::jobs::BackgroundService;
 use crate::process;
 use crate::truth::small;
 
 /// The program asks the machine's clock, so the shop lives today.
-async fn office() -> Office {
-    Office::open(small(60).moved_to(salla_simulator::present())).await
+async fn background() -> BackgroundService {
+    BackgroundService::open(small(60).moved_to(salla_simulator::present())).await
 }
 
 /// A job whose worker has found `failure` and given it up.
-async fn buried(office: &Office, failure: &Failure) -> Run {
-    let run = office.start().await;
-    let queue = office.queue(QueueName::HistoricalSync);
+async fn buried(background: &BackgroundService, failure: &Failure) -> Run {
+    let run = background.start().await;
+    let queue = background.queue(QueueName::HistoricalSync);
     let hour = Duration::from_secs(3_600);
     let taken = queue.receive(1, hour, Duration::ZERO).await;
     let receipt = taken.unwrap().remove(0).receipt;
-    let runs = office.service.open.database.runs();
+    let runs = background.service.open.database.runs();
     let Claim::Granted(lease, _) = runs
         .claim(run.id, &Owner::named("a worker"), hour)
         .await
@@ -40,19 +40,19 @@ async fn buried(office: &Office, failure: &Failure) -> Run {
     let why = "the run FAILED".to_owned();
     let buried = queue.settle(&receipt, Disposition::Bury { why }).await;
     buried.unwrap();
-    office.run(&run).await
+    background.run(&run).await
 }
 
 /// How many messages are on their way, and how many are dead letters.
-async fn messages(office: &Office) -> (u64, u64) {
-    let depth = office.queue(QueueName::HistoricalSync).depth().await;
+async fn messages(background: &BackgroundService) -> (u64, u64) {
+    let depth = background.queue(QueueName::HistoricalSync).depth().await;
     let depth = depth.unwrap();
     (depth.ready + depth.delayed + depth.in_flight, depth.dead)
 }
 
 /// Standard output, standard error and whether it went well.
-async fn redrive(office: &Office) -> (String, String, bool) {
-    let command = process::program(&office.service, &["queue", "redrive", "--all"]);
+async fn redrive(background: &BackgroundService) -> (String, String, bool) {
+    let command = process::program(&background.service, &["queue", "redrive", "--all"]);
     let output = process::run(command).await;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let success = output.status.success();
@@ -67,46 +67,46 @@ fn broken() -> Failure {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redriven_run_has_one_message_and_no_letter_and_is_completed() {
-    let office = office().await;
-    let run = buried(&office, &broken()).await;
-    assert_eq!(messages(&office).await, (0, 1));
-    let (told, _, success) = redrive(&office).await;
+    let background = background().await;
+    let run = buried(&background, &broken()).await;
+    assert_eq!(messages(&background).await, (0, 1));
+    let (told, _, success) = redrive(&background).await;
     assert!(success && told.starts_with("1 messages"), "{told}");
-    assert_eq!(messages(&office).await, (1, 0));
-    office.work_until_empty().await;
-    office.compare(&run).await;
+    assert_eq!(messages(&background).await, (1, 0));
+    background.work_until_empty().await;
+    background.compare(&run).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_letter_of_a_run_that_was_cancelled_stays_and_says_so() {
-    let office = office().await;
-    let run = buried(&office, &broken()).await;
-    let jobs = office.service.open.database.jobs();
+    let background = background().await;
+    let run = buried(&background, &broken()).await;
+    let jobs = background.service.open.database.jobs();
     jobs.command(run.id, Command::Cancel).await.unwrap();
-    let (_, told, success) = redrive(&office).await;
+    let (_, told, success) = redrive(&background).await;
     assert!(!success);
     let advice = format!("`salla-sync runs restart {}`", run.id);
     assert!(told.contains(&advice), "{told}");
-    assert_eq!(messages(&office).await, (0, 1));
-    assert_eq!(office.run(&run).await.state, RunState::Cancelled);
+    assert_eq!(messages(&background).await, (0, 1));
+    assert_eq!(background.run(&run).await.state, RunState::Cancelled);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_letter_of_a_run_that_another_has_replaced_stays_and_says_so() {
-    let office = office().await;
-    let run = buried(&office, &broken()).await;
+    let background = background().await;
+    let run = buried(&background, &broken()).await;
     sqlx::query("UPDATE salla_sync.sync_runs SET superseded_at = now()")
-        .execute(office.service.open.database.pool())
+        .execute(background.service.open.database.pool())
         .await
         .unwrap();
-    let (_, told, success) = redrive(&office).await;
+    let (_, told, success) = redrive(&background).await;
     assert!(
         !success && told.contains("another import of this shop"),
         "{told}"
     );
-    assert_eq!(messages(&office).await, (0, 1));
-    assert_eq!(office.run(&run).await.state, RunState::Failed);
-    let letters = office.queue(QueueName::HistoricalSync);
+    assert_eq!(messages(&background).await, (0, 1));
+    assert_eq!(background.run(&run).await.state, RunState::Failed);
+    let letters = background.queue(QueueName::HistoricalSync);
     let letter = letters.list(None, 1).await.unwrap().remove(0);
     assert!(told.contains(&format!("queue discard {}", letter.id)));
 }
@@ -114,9 +114,12 @@ async fn the_letter_of_a_run_that_another_has_replaced_stays_and_says_so() {
 /// No merchant can mend what the app or this machine may not do.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_only_an_operator_can_mend_is_not_told_as_a_lost_connection() {
-    let office = office().await;
-    let run = buried(&office, &Disconnection::Forbidden.into()).await;
-    assert_eq!(office.notifications().await, [NotificationKind::SyncFailed]);
+    let background = background().await;
+    let run = buried(&background, &Disconnection::Forbidden.into()).await;
+    assert_eq!(
+        background.notifications().await,
+        [NotificationKind::SyncFailed]
+    );
     let advice = run.failure.expect("it is kept").advice;
     assert!(advice.contains("`salla-sync runs restart RUN`"), "{advice}");
 }

@@ -28,12 +28,12 @@ use crate::truth::small;
 /// Beyond this a test has gone wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 
-pub(crate) struct Office {
+pub(crate) struct BackgroundService {
     pub(crate) service: TestService,
     pub(crate) merchant: MerchantId,
 }
 
-impl Office {
+impl BackgroundService {
     pub(crate) async fn open(scenario: salla_simulator::Scenario) -> Self {
         let service = TestService::start(scenario).await;
         let connected =
@@ -138,41 +138,41 @@ impl Office {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_started_run_is_completed_and_notified_once() {
-    let office = Office::open(small(300)).await;
-    let run = office.start().await;
+    let background = BackgroundService::open(small(300)).await;
+    let run = background.start().await;
     assert_eq!((run.state, run.is_job), (RunState::Pending, true));
-    office.work_until_empty().await;
-    office.compare(&run).await;
+    background.work_until_empty().await;
+    background.compare(&run).await;
     assert_eq!(
-        office.notifications().await,
+        background.notifications().await,
         [NotificationKind::SyncComplete]
     );
-    let depth = office.queue(QueueName::HistoricalSync).depth().await;
+    let depth = background.queue(QueueName::HistoricalSync).depth().await;
     assert_eq!(depth.unwrap().dead, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_without_a_run_starts_one_however_often_it_comes() {
-    let office = Office::open(small(120)).await;
+    let background = BackgroundService::open(small(120)).await;
     let job = HistoricalSync {
-        merchant: office.merchant,
+        merchant: background.merchant,
         run: None,
         months: 12,
     };
     let body = job.to_json().unwrap();
     for _ in 0..3 {
-        office.send(&body).await;
+        background.send(&body).await;
     }
-    office.work_until_empty().await;
-    let runs = office.service.open.runs().list().await.unwrap();
+    background.work_until_empty().await;
+    let runs = background.service.open.runs().list().await.unwrap();
     let run = runs[0].1.clone().expect("there is a run");
-    office.compare(&run).await;
+    background.compare(&run).await;
     assert_eq!(
-        office.notifications().await,
+        background.notifications().await,
         [NotificationKind::SyncComplete]
     );
     let (count,): (i64,) = sqlx::query_as("SELECT count(*) FROM salla_sync.sync_runs")
-        .fetch_one(office.service.open.database.pool())
+        .fetch_one(background.service.open.database.pool())
         .await
         .unwrap();
     assert_eq!(count, 1, "all three messages meant the same import");
@@ -180,23 +180,23 @@ async fn a_message_without_a_run_starts_one_however_often_it_comes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_that_make_no_sense_are_buried_with_the_reason_and_block_nothing() {
-    let office = Office::open(small(60)).await;
+    let background = BackgroundService::open(small(60)).await;
     let stranger = format!(
         r#"{{"version":1,"jobType":"HISTORICAL_SYNC","merchantId":"{}","syncDepthMonths":12}}"#,
         uuid::Uuid::nil()
     );
     let no_run = format!(
         r#"{{"version":1,"jobType":"HISTORICAL_SYNC","merchantId":"{}","runId":"{}","syncDepthMonths":12}}"#,
-        office.merchant,
+        background.merchant,
         uuid::Uuid::nil()
     );
     for body in ["ory_at_secret", "{}", &stranger, &no_run] {
-        office.send(body).await;
+        background.send(body).await;
     }
-    let run = office.start().await;
-    office.work_until_empty().await;
-    office.compare(&run).await;
-    let letters = office.queue(QueueName::HistoricalSync);
+    let run = background.start().await;
+    background.work_until_empty().await;
+    background.compare(&run).await;
+    let letters = background.queue(QueueName::HistoricalSync);
     let letters = letters.list(None, 10).await.unwrap();
     let mut reasons: Vec<&str> = letters.iter().map(|l| l.reason.as_str()).collect();
     reasons.sort_unstable();
@@ -219,38 +219,38 @@ async fn without_stored_tokens_a_run_fails_at_once_and_goes_on_once_connected() 
         .execute(service.open.database.pool())
         .await
         .unwrap();
-    let office = Office { service, merchant };
-    let run = office.start().await;
-    office.work_until_empty().await;
-    let failed = office.run(&run).await;
+    let background = BackgroundService { service, merchant };
+    let run = background.start().await;
+    background.work_until_empty().await;
+    let failed = background.run(&run).await;
     assert_eq!(failed.state, RunState::Failed);
     assert_eq!(failed.failure.unwrap().code, "not_connected");
     assert_eq!(
-        office.notifications().await,
+        background.notifications().await,
         [NotificationKind::ReconnectNeeded]
     );
 
-    let service = &office.service;
+    let service = &background.service;
     wiring::connect_and_store(&service.open, &service.salla(), service.clock.clone())
         .await
         .expect("the shop connects");
-    office
-        .work_until(|| async { office.run(&run).await.state == RunState::Completed })
+    background
+        .work_until(|| async { background.run(&run).await.state == RunState::Completed })
         .await;
-    office.compare(&run).await;
+    background.compare(&run).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_run_writes_nothing_until_it_is_resumed() {
     let mut scenario = small(1_500);
     scenario.latency.fixed_ms = 20;
-    let office = Office::open(scenario).await;
-    let run = office.start().await;
-    let jobs = office.service.open.database.jobs();
+    let background = BackgroundService::open(scenario).await;
+    let run = background.start().await;
+    let jobs = background.service.open.database.jobs();
     let paused = Mutex::new(None);
-    office
+    background
         .work_until(|| async {
-            if office.run(&run).await.progress.orders < 200 {
+            if background.run(&run).await.progress.orders < 200 {
                 return false;
             }
             let commanded = jobs.command(run.id, Command::Pause).await.unwrap();
@@ -261,34 +261,34 @@ async fn a_paused_run_writes_nothing_until_it_is_resumed() {
     let Some(Commanded::Done(paused)) = paused.into_inner().unwrap() else {
         panic!("the run could be paused");
     };
-    let left = office.run(&run).await;
+    let left = background.run(&run).await;
     assert_eq!(left.state, RunState::Paused);
     assert_eq!(left.progress, paused.progress, "nothing landed afterwards");
 
-    office.work_until_empty().await;
-    let still = office.run(&run).await;
+    background.work_until_empty().await;
+    let still = background.run(&run).await;
     assert_eq!((still.state, still.progress), (left.state, left.progress));
-    assert_eq!(office.notifications().await, []);
+    assert_eq!(background.notifications().await, []);
 
     jobs.command(run.id, Command::Resume).await.unwrap();
-    office.work_until_empty().await;
-    office.compare(&run).await;
+    background.work_until_empty().await;
+    background.compare(&run).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_run_makes_place_for_another() {
-    let office = Office::open(small(60)).await;
-    let run = office.start().await;
-    let jobs = office.service.open.database.jobs();
+    let background = BackgroundService::open(small(60)).await;
+    let run = background.start().await;
+    let jobs = background.service.open.database.jobs();
     jobs.command(run.id, Command::Cancel).await.unwrap();
-    office.work_until_empty().await;
-    assert_eq!(office.run(&run).await.state, RunState::Cancelled);
-    let next = office.start().await;
+    background.work_until_empty().await;
+    assert_eq!(background.run(&run).await.state, RunState::Cancelled);
+    let next = background.start().await;
     assert_ne!(next.id, run.id);
     let refused = jobs.command(run.id, Command::Restart).await.unwrap();
     assert!(matches!(refused, Commanded::Refused(..)), "{refused:?}");
-    office.work_until_empty().await;
-    office.compare(&next).await;
+    background.work_until_empty().await;
+    background.compare(&next).await;
 }
 
 /// Nobody must act: the run waits and goes on by itself, and the attempts before it
@@ -297,23 +297,23 @@ async fn a_cancelled_run_makes_place_for_another() {
 async fn an_outage_makes_the_run_wait_and_costs_nothing() {
     let mut scenario = small(300);
     scenario.clock.scale = 60.0;
-    let office = Office::open(scenario).await;
+    let background = BackgroundService::open(scenario).await;
     let lasts = OutageLength::Seconds(1_200);
-    office
+    background
         .service
         .simulator
         .begin_outage(Fault::Status(503), lasts);
-    let run = office.start().await;
-    office
-        .work_until(|| async { office.run(&run).await.state == RunState::Waiting })
+    let run = background.start().await;
+    background
+        .work_until(|| async { background.run(&run).await.state == RunState::Waiting })
         .await;
-    let waiting = office.run(&run).await;
+    let waiting = background.run(&run).await;
     assert_eq!(waiting.failure.unwrap().code, "transient");
     assert!(waiting.waiting_until.is_some());
-    office.work_until_empty().await;
-    office.compare(&run).await;
+    background.work_until_empty().await;
+    background.compare(&run).await;
     assert_eq!(
-        office.notifications().await,
+        background.notifications().await,
         [NotificationKind::SyncComplete]
     );
 }
@@ -321,28 +321,28 @@ async fn an_outage_makes_the_run_wait_and_costs_nothing() {
 /// The worker and the message are gone; the sweep finds the run.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_message_is_sent_again() {
-    let office = Office::open(small(60)).await;
-    let run = office.start().await;
+    let background = BackgroundService::open(small(60)).await;
+    let run = background.start().await;
     for sql in [
         "DELETE FROM salla_sync.queue_messages",
         "UPDATE salla_sync.sync_runs SET sent_at = now() - interval '1 hour'",
     ] {
         sqlx::query(sql)
-            .execute(office.service.open.database.pool())
+            .execute(background.service.open.database.pool())
             .await
             .unwrap();
     }
-    office
-        .work_until(|| async { office.run(&run).await.state == RunState::Completed })
+    background
+        .work_until(|| async { background.run(&run).await.state == RunState::Completed })
         .await;
-    office.compare(&run).await;
+    background.compare(&run).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_loses_its_workers_again_and_again_is_given_up() {
-    let office = Office::open(small(60)).await;
-    let run = office.start().await;
-    let sweep = office.worker(Channels::default()).sweep;
+    let background = BackgroundService::open(small(60)).await;
+    let run = background.start().await;
+    let sweep = background.worker(Channels::default()).sweep;
     for round in 1..=4 {
         for sql in [
             "DELETE FROM salla_sync.queue_messages WHERE queue = 'historical-sync'",
@@ -350,24 +350,27 @@ async fn a_run_that_loses_its_workers_again_and_again_is_given_up() {
                 sent_at = now() - interval '1 hour', lease_until = now() - interval '1 hour'",
         ] {
             sqlx::query(sql)
-                .execute(office.service.open.database.pool())
+                .execute(background.service.open.database.pool())
                 .await
                 .unwrap();
         }
         let swept = sweep.once().await.unwrap();
         assert_eq!(swept.given_up.len(), usize::from(round == 4), "{swept:?}");
     }
-    let failed = office.run(&run).await;
+    let failed = background.run(&run).await;
     assert_eq!(failed.failure.unwrap().code, "broken");
-    office.work_until_empty().await;
-    assert_eq!(office.notifications().await, [NotificationKind::SyncFailed]);
+    background.work_until_empty().await;
+    assert_eq!(
+        background.notifications().await,
+        [NotificationKind::SyncFailed]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_gets_nowhere_is_reported_once() {
-    let office = Office::open(small(60)).await;
-    let run = office.start().await;
-    let runs = office.service.open.runs();
+    let background = BackgroundService::open(small(60)).await;
+    let run = background.start().await;
+    let runs = background.service.open.runs();
     runs.claim(
         run.id,
         &Owner::named("a hanging worker"),
@@ -375,10 +378,10 @@ async fn a_run_that_gets_nowhere_is_reported_once() {
     )
     .await
     .unwrap();
-    let sweep = office.worker(Channels::default()).sweep;
+    let sweep = background.worker(Channels::default()).sweep;
     assert!(sweep.once().await.unwrap().stalled.is_empty());
     sqlx::query("UPDATE salla_sync.sync_runs SET progressed_at = now() - interval '20 minutes'")
-        .execute(office.service.open.database.pool())
+        .execute(background.service.open.database.pool())
         .await
         .unwrap();
     let stalled = sweep.once().await.unwrap().stalled;
@@ -391,16 +394,16 @@ async fn a_run_that_gets_nowhere_is_reported_once() {
 async fn a_stop_gives_the_run_and_its_message_back() {
     let mut scenario = small(1_500);
     scenario.latency.fixed_ms = 20;
-    let office = Office::open(scenario).await;
-    let run = office.start().await;
-    office
-        .work_until(|| async { office.run(&run).await.progress.orders > 100 })
+    let background = BackgroundService::open(scenario).await;
+    let run = background.start().await;
+    background
+        .work_until(|| async { background.run(&run).await.progress.orders > 100 })
         .await;
-    let stopped = office.run(&run).await;
+    let stopped = background.run(&run).await;
     assert_eq!((stopped.state, &stopped.holder), (RunState::Pending, &None));
-    let queue = office.queue(QueueName::HistoricalSync);
+    let queue = background.queue(QueueName::HistoricalSync);
     let given_back = queue.depth().await.unwrap();
     assert_eq!((given_back.ready, given_back.in_flight), (1, 0));
-    office.work_until_empty().await;
-    office.compare(&run).await;
+    background.work_until_empty().await;
+    background.compare(&run).await;
 }

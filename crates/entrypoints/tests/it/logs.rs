@@ -7,7 +7,7 @@ use importer::testing::waiting::a_moment;
 use salla_simulator::AppAge;
 use serde_json::{Map, Value};
 
-use crate::jobs::Office;
+use crate::jobs::BackgroundService;
 use crate::process::program;
 use crate::truth::small;
 
@@ -49,15 +49,15 @@ async fn every_line_of_a_job_is_flat_and_says_what_it_is_about() {
     let mut scenario = small(300).moved_to(salla_simulator::present());
     scenario.app_age = AppAge::FullDetails;
     scenario.faults.status_500 = 0.05;
-    let office = Office::open(scenario).await;
-    let run = office.start().await;
+    let background = BackgroundService::open(scenario).await;
+    let run = background.start().await;
     let arguments = ["--log", "info,importer=debug,salla.request=debug"];
     let arguments = [&arguments[..], &["--log-format", "json", "work"]].concat();
-    let mut worker = program(&office.service, &arguments);
+    let mut worker = program(&background.service, &arguments);
     let worker = worker.spawn().expect("it starts");
     let pid = i32::try_from(worker.id()).expect("process ids are small");
     let output = tokio::task::spawn_blocking(move || worker.wait_with_output());
-    while office.run(&run).await.state != RunState::Completed {
+    while background.run(&run).await.state != RunState::Completed {
         assert!(!output.is_finished(), "the worker ended too early");
         a_moment().await;
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use database::Database;
 use database::testing::TestDatabase;
-use entrypoints::monitoring::{Observation, Recorded, record_metrics};
+use entrypoints::monitoring::{MetricsHandle, MonitoringServer, install_metrics};
 use entrypoints::wiring::Queues;
 use importer::metrics;
 use importer::ports::clock::SystemClock;
@@ -30,9 +30,9 @@ use crate::truth::small;
 static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Once a process: other tests may count with it, so what is counted is at least so much.
-fn recorded() -> Recorded {
-    static RECORDED: OnceLock<Recorded> = OnceLock::new();
-    RECORDED.get_or_init(|| record_metrics().unwrap()).clone()
+fn recorded() -> MetricsHandle {
+    static RECORDED: OnceLock<MetricsHandle> = OnceLock::new();
+    RECORDED.get_or_init(|| install_metrics().unwrap()).clone()
 }
 
 struct Observer {
@@ -48,7 +48,7 @@ impl Observer {
         let turn = TURN.lock().await;
         let recorded = recorded();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let observation = Observation::bind(any).await.unwrap();
+        let observation = MonitoringServer::bind(any).await.unwrap();
         let address = observation.address();
         let (stop, signal) = stop_pair();
         let clock = Arc::new(SystemClock::real());
@@ -159,7 +159,7 @@ async fn a_scrape_tells_what_an_import_has_done() {
 
     observer.stop.stop();
     observer.served.await.unwrap();
-    Observation::bind(observer.address)
+    MonitoringServer::bind(observer.address)
         .await
         .expect("the address is free again");
 }
@@ -291,8 +291,8 @@ async fn many_who_ask_at_once_cost_the_database_one_reading() {
 #[tokio::test]
 async fn an_address_that_is_taken_is_named_with_what_to_do() {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let first = Observation::bind(any).await.unwrap();
-    let error = Observation::bind(first.address())
+    let first = MonitoringServer::bind(any).await.unwrap();
+    let error = MonitoringServer::bind(first.address())
         .await
         .unwrap_err()
         .to_string();

@@ -14,18 +14,18 @@ use importer::ports::notifications::{Notice, Notifier};
 use importer::ports::queue::{DeadLetters as _, Queue as _, QueueName};
 use uuid::Uuid;
 
-use crate::jobs::Office;
+use crate::jobs::BackgroundService;
 use crate::truth::small;
 
 /// Fails so often, then takes everything.
-struct Moody {
+struct FlakyNotifier {
     name: &'static str,
     audience: Audience,
     failures: AtomicU64,
     taken: Mutex<Vec<Uuid>>,
 }
 
-impl Moody {
+impl FlakyNotifier {
     fn failing(name: &'static str, failures: u64) -> Arc<Self> {
         Arc::new(Self {
             name,
@@ -41,7 +41,7 @@ impl Moody {
 }
 
 #[async_trait]
-impl Notifier for Moody {
+impl Notifier for FlakyNotifier {
     fn name(&self) -> &'static str {
         self.name
     }
@@ -69,30 +69,30 @@ impl Notifier for Moody {
 }
 
 /// An office in which an import has just been completed.
-pub(crate) async fn after_an_import() -> Office {
-    let office = Office::open(small(60)).await;
+pub(crate) async fn after_an_import() -> BackgroundService {
+    let background = BackgroundService::open(small(60)).await;
     // That the shop was connected is another message, and not what is looked at here.
     sqlx::query("UPDATE salla_sync.connection_changes SET sent_at = changed_at")
-        .execute(office.service.open.database.pool())
+        .execute(background.service.open.database.pool())
         .await
         .unwrap();
-    office.start().await;
-    office.work_until_empty().await;
-    office
+    background.start().await;
+    background.work_until_empty().await;
+    background
 }
 
 /// The desk deals with its queue until nothing is left; waits are not waited for.
-pub(crate) async fn tell(office: &Office, notifiers: Vec<Arc<dyn Notifier>>) {
-    let queue = office.queue(QueueName::Notifications);
+pub(crate) async fn tell(background: &BackgroundService, notifiers: Vec<Arc<dyn Notifier>>) {
+    let queue = background.queue(QueueName::Notifications);
     let desk = NotificationDesk {
         queue: Arc::new(queue.clone()),
-        store: Arc::new(office.service.open.database.notifications()),
+        store: Arc::new(background.service.open.database.notifications()),
         notifiers,
-        clock: office.service.clock.clone(),
+        clock: background.service.clock.clone(),
     };
     loop {
         sqlx::query("UPDATE salla_sync.queue_messages SET visible_at = '2000-01-01'")
-            .execute(office.service.open.database.pool())
+            .execute(background.service.open.database.pool())
             .await
             .unwrap();
         let lease = Duration::from_secs(60);
@@ -107,45 +107,48 @@ pub(crate) async fn tell(office: &Office, notifiers: Vec<Arc<dyn Notifier>>) {
     }
 }
 
-pub(crate) async fn count(office: &Office, table: &'static str) -> i64 {
+pub(crate) async fn count(background: &BackgroundService, table: &'static str) -> i64 {
     let sql = match table {
         "notifications" => "SELECT count(*) FROM salla_sync.notifications",
         _ => "SELECT count(*) FROM salla_sync.notification_deliveries",
     };
     sqlx::query_scalar(sql)
-        .fetch_one(office.service.open.database.pool())
+        .fetch_one(background.service.open.database.pool())
         .await
         .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_channel_that_fails_is_tried_again_and_the_others_are_not() {
-    let office = after_an_import().await;
-    let (good, moody) = (Moody::failing("good", 0), Moody::failing("moody", 3));
-    tell(&office, vec![good.clone(), moody.clone()]).await;
+    let background = after_an_import().await;
+    let (good, moody) = (
+        FlakyNotifier::failing("good", 0),
+        FlakyNotifier::failing("moody", 3),
+    );
+    tell(&background, vec![good.clone(), moody.clone()]).await;
     assert_eq!((good.taken(), moody.taken()), (1, 1));
     assert_eq!(
         good.taken.lock().unwrap()[0],
         moody.taken.lock().unwrap()[0]
     );
-    assert_eq!(count(&office, "notifications").await, 1);
-    assert_eq!(count(&office, "deliveries").await, 2);
-    let dead = office.queue(QueueName::Notifications);
+    assert_eq!(count(&background, "notifications").await, 1);
+    assert_eq!(count(&background, "deliveries").await, 2);
+    let dead = background.queue(QueueName::Notifications);
     assert_eq!(dead.list(None, 10).await.unwrap(), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_channel_that_never_works_ends_among_the_dead_letters_and_touches_nothing_else() {
-    let office = after_an_import().await;
+    let background = after_an_import().await;
     let (good, broken) = (
-        Moody::failing("good", 0),
-        Moody::failing("broken", u64::MAX),
+        FlakyNotifier::failing("good", 0),
+        FlakyNotifier::failing("broken", u64::MAX),
     );
-    let queue = office.queue(QueueName::Notifications);
+    let queue = background.queue(QueueName::Notifications);
     queue.send("poison", Duration::ZERO).await.unwrap();
-    tell(&office, vec![broken.clone(), good.clone()]).await;
+    tell(&background, vec![broken.clone(), good.clone()]).await;
     assert_eq!((good.taken(), broken.taken()), (1, 0));
-    assert_eq!(count(&office, "notifications").await, 1);
+    assert_eq!(count(&background, "notifications").await, 1);
     let mut reasons: Vec<String> = queue
         .list(None, 10)
         .await
@@ -161,20 +164,20 @@ async fn a_channel_that_never_works_ends_among_the_dead_letters_and_touches_noth
             "unreadable message: the message is not JSON"
         ]
     );
-    let runs = office.service.open.runs().list().await.unwrap();
+    let runs = background.service.open.runs().list().await.unwrap();
     let run = runs[0].1.clone().expect("there is a run");
-    office.compare(&run).await;
+    background.compare(&run).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn operators_hear_nothing_of_a_success() {
-    let office = after_an_import().await;
-    let operator = Arc::new(Moody {
+    let background = after_an_import().await;
+    let operator = Arc::new(FlakyNotifier {
         name: "operator",
         audience: Audience::Operator,
         failures: AtomicU64::new(0),
         taken: Mutex::default(),
     });
-    tell(&office, vec![operator.clone()]).await;
+    tell(&background, vec![operator.clone()]).await;
     assert_eq!(operator.taken(), 0);
 }

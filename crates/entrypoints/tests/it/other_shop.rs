@@ -9,12 +9,12 @@ use importer::stop::stop_pair;
 use importer::testing::waiting::a_moment;
 use salla_simulator::Simulator;
 
-use crate::jobs::Office;
+use crate::jobs::BackgroundService;
 use crate::truth::small;
 
 /// The same tokens are the first shop's in one Salla and the second one's in another.
 struct TwoSallas {
-    office: Office,
+    background: BackgroundService,
     other: Simulator,
     salla: SallaSettings,
     other_salla: SallaSettings,
@@ -22,8 +22,8 @@ struct TwoSallas {
 
 impl TwoSallas {
     async fn open() -> Self {
-        let office = Office::open(small(60)).await;
-        let simulator = &office.service.simulator;
+        let background = BackgroundService::open(small(60)).await;
+        let simulator = &background.service.simulator;
         let (access, refresh) = simulator.first_shop().install_again();
         let other = Simulator::start(small(60)).await.expect("it starts");
         let second = other.add_shop(small(60).shop);
@@ -34,15 +34,15 @@ impl TwoSallas {
             salla
         };
         Self {
-            salla: with_tokens(office.service.salla()),
+            salla: with_tokens(background.service.salla()),
             other_salla: with_tokens(salla_settings(&other)),
             other,
-            office,
+            background,
         }
     }
 
     async fn count(&self, sql: &'static str) -> i64 {
-        let pool = self.office.service.open.database.pool();
+        let pool = self.background.service.open.database.pool();
         let count = sqlx::query_scalar(sql).fetch_one(pool).await;
         count.expect("it can be counted")
     }
@@ -56,7 +56,7 @@ const PARKED: &str =
 #[tokio::test(flavor = "multi_thread")]
 async fn connecting_writes_nothing_of_another_shop() {
     let two = TwoSallas::open().await;
-    let service = &two.office.service;
+    let service = &two.background.service;
     service.connect_with(&two.salla).await;
     let merchants = two.count(MERCHANTS).await;
     let expected = Failure::Disconnected(Disconnection::OtherShop);
@@ -71,10 +71,10 @@ async fn connecting_writes_nothing_of_another_shop() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_writes_nothing_of_another_shop() {
     let two = TwoSallas::open().await;
-    let service = &two.office.service;
+    let service = &two.background.service;
     service.connect_with(&two.salla).await;
     let merchants = two.count(MERCHANTS).await;
-    let run = two.office.start().await;
+    let run = two.background.start().await;
     let settings = ServiceSettings {
         keep_fresh: None,
         retention: None,
@@ -87,13 +87,13 @@ async fn a_worker_writes_nothing_of_another_shop() {
     let worker = worker.expect("it starts");
     let (handle, stop) = stop_pair();
     let watch = async {
-        while two.office.run(&run).await.state != RunState::Failed {
+        while two.background.run(&run).await.state != RunState::Failed {
             a_moment().await;
         }
         handle.stop();
     };
     tokio::join!(worker.worker.run(&stop), watch);
-    let failure = two.office.run(&run).await.failure.expect("it failed");
+    let failure = two.background.run(&run).await.failure.expect("it failed");
     assert_eq!(failure.code, "other_shop");
     assert_eq!(two.count(ORDERS).await, 0);
     assert_eq!(two.count(MERCHANTS).await, merchants);

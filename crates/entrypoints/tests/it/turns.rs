@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use salla_simulator::AppAge;
 use tokio::sync::Notify;
 
-use crate::jobs::{Office, PATIENCE};
+use crate::jobs::{BackgroundService, PATIENCE};
 use crate::truth::small;
 
 /// Nothing else sleeps for as long.
@@ -74,11 +74,11 @@ async fn a_run_is_handed_over_when_its_turn_is_over_and_comes_to_its_end() {
     let mut scenario = small(300);
     scenario.app_age = AppAge::FullDetails;
     scenario.latency.fixed_ms = 20;
-    let office = Office::open(scenario).await;
-    let service = &office.service;
-    let run = office.start().await;
+    let background = BackgroundService::open(scenario).await;
+    let service = &background.service;
+    let run = background.start().await;
     let connected = service.connect().await;
-    let queue = office.queue(QueueName::HistoricalSync);
+    let queue = background.queue(QueueName::HistoricalSync);
     let clock = Arc::new(TurnsByHand {
         clock: service.clock.clone(),
         over: Notify::new(),
@@ -103,7 +103,7 @@ async fn a_run_is_handed_over_when_its_turn_is_over_and_comes_to_its_end() {
     let worker = Arc::new(Worker::new(ports, settings));
     let (handle, stop) = stop_pair();
     let watching = async {
-        while office.run(&run).await.state != RunState::Completed {
+        while background.run(&run).await.state != RunState::Completed {
             a_moment().await;
         }
         handle.stop();
@@ -124,5 +124,5 @@ async fn a_run_is_handed_over_when_its_turn_is_over_and_comes_to_its_end() {
     assert!(claims > 2, "it was claimed {claims} times");
     let depth = queue.depth().await.unwrap();
     assert_eq!((depth.ready, depth.delayed, depth.dead), (0, 0, 0));
-    office.compare(&run).await;
+    background.compare(&run).await;
 }

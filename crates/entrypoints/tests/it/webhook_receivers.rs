@@ -20,7 +20,7 @@ use notifiers::{Route, Secret, Webhook};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::jobs::{Office, PATIENCE};
+use crate::jobs::{BackgroundService, PATIENCE};
 use crate::notifications::{after_an_import, count};
 use crate::truth::small;
 
@@ -103,7 +103,11 @@ async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Strin
 }
 
 /// The desk as the service has it, with one receiver and a clock that the test drives.
-fn desk(office: &Office, receiver: &Receiver, clock: &Arc<DrivenClock>) -> NotificationDesk {
+fn desk(
+    background: &BackgroundService,
+    receiver: &Receiver,
+    clock: &Arc<DrivenClock>,
+) -> NotificationDesk {
     let WebhookSettings { url, secret } = receiver.settings();
     let route = Route {
         client: salla_client::http::base_builder(),
@@ -111,15 +115,15 @@ fn desk(office: &Office, receiver: &Receiver, clock: &Arc<DrivenClock>) -> Notif
     };
     let webhook = Webhook::new(Audience::Merchant, url, secret, route, clock.clone()).unwrap();
     NotificationDesk {
-        queue: Arc::new(office.queue(QueueName::Notifications)),
-        store: Arc::new(office.service.open.database.notifications()),
+        queue: Arc::new(background.queue(QueueName::Notifications)),
+        store: Arc::new(background.service.open.database.notifications()),
         notifiers: vec![Arc::new(webhook)],
         clock: clock.clone(),
     }
 }
 
-async fn depth(office: &Office) -> Depth {
-    office
+async fn depth(background: &BackgroundService) -> Depth {
+    background
         .queue(QueueName::Notifications)
         .depth()
         .await
@@ -133,11 +137,11 @@ async fn in_time<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// Works until the notification queue is empty, then stops.
-async fn work_until_empty(office: &Office, desk: &NotificationDesk) {
+async fn work_until_empty(background: &BackgroundService, desk: &NotificationDesk) {
     let (handle, stop) = stop_pair();
     let watch = async {
         loop {
-            let depth = depth(office).await;
+            let depth = depth(background).await;
             if depth.ready + depth.delayed + depth.in_flight == 0 {
                 return handle.stop();
             }
@@ -149,17 +153,17 @@ async fn work_until_empty(office: &Office, desk: &NotificationDesk) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn operators_are_told_of_a_dead_letter_once() {
-    let office = Office::open(small(10)).await;
+    let background = BackgroundService::open(small(10)).await;
     let receiver = Receiver::open().await;
     let channels = Channels {
         merchants: None,
         operators: Some(receiver.settings()),
         email: None,
     };
-    let mut service = office.worker(channels);
+    let mut service = background.worker(channels);
     let sweep = Arc::get_mut(&mut service.sweep).unwrap();
     sweep.settings.every = Duration::from_millis(100);
-    let queue = office.queue(QueueName::Notifications);
+    let queue = background.queue(QueueName::Notifications);
     queue.send("poison", Duration::ZERO).await.unwrap();
 
     let (handle, stop) = stop_pair();
@@ -187,38 +191,38 @@ async fn operators_are_told_of_a_dead_letter_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_refuses_for_good_is_asked_once_and_told_after_a_redrive() {
-    let office = after_an_import().await;
+    let background = after_an_import().await;
     let receiver = Receiver::open().await;
     receiver.answer_with(404);
-    let clock = Arc::new(DrivenClock::new(office.service.clock.now()));
-    let desk = desk(&office, &receiver, &clock);
-    work_until_empty(&office, &desk).await;
-    let queue = office.queue(QueueName::Notifications);
+    let clock = Arc::new(DrivenClock::new(background.service.clock.now()));
+    let desk = desk(&background, &receiver, &clock);
+    work_until_empty(&background, &desk).await;
+    let queue = background.queue(QueueName::Notifications);
     let letters = queue.list(None, 10).await.unwrap();
     assert_eq!(letters.len(), 1, "{letters:?}");
     let reason = &letters[0].reason;
     assert!(reason.contains("status 404"), "{reason}");
     assert_eq!(receiver.ids().len(), 1);
-    assert_eq!(count(&office, "deliveries").await, 0);
+    assert_eq!(count(&background, "deliveries").await, 0);
 
     receiver.answer_with(200);
     let all = importer::ports::queue::Redrive::All;
     assert_eq!(queue.redrive(all).await.unwrap(), 1);
-    work_until_empty(&office, &desk).await;
+    work_until_empty(&background, &desk).await;
     let ids = receiver.ids();
     assert_eq!(ids.len(), 2);
     assert_eq!(ids[0], ids[1]);
-    assert_eq!(count(&office, "deliveries").await, 1);
+    assert_eq!(count(&background, "deliveries").await, 1);
     assert_eq!(queue.list(None, 10).await.unwrap(), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_waits_for_a_slow_receiver_and_then_leaves_the_message_to_others() {
-    let office = after_an_import().await;
+    let background = after_an_import().await;
     let receiver = Receiver::open().await;
     receiver.answers(false);
-    let clock = Arc::new(DrivenClock::new(office.service.clock.now()));
-    let first = desk(&office, &receiver, &clock);
+    let clock = Arc::new(DrivenClock::new(background.service.clock.now()));
+    let first = desk(&background, &receiver, &clock);
     let (handle, stop) = stop_pair();
     let watch = async {
         receiver.until_asked(1).await;
@@ -228,29 +232,29 @@ async fn a_stop_waits_for_a_slow_receiver_and_then_leaves_the_message_to_others(
         clock.advance(Duration::from_secs(5));
     };
     in_time(async { tokio::join!(first.run(&stop), watch) }).await;
-    assert_eq!(depth(&office).await.in_flight, 1, "its lease goes on");
-    assert_eq!(count(&office, "deliveries").await, 0);
+    assert_eq!(depth(&background).await.in_flight, 1, "its lease goes on");
+    assert_eq!(count(&background, "deliveries").await, 0);
 
     receiver.answers(true);
     sqlx::query("UPDATE salla_sync.queue_messages SET visible_at = '2000-01-01'")
-        .execute(office.service.open.database.pool())
+        .execute(background.service.open.database.pool())
         .await
         .unwrap();
-    work_until_empty(&office, &desk(&office, &receiver, &clock)).await;
+    work_until_empty(&background, &desk(&background, &receiver, &clock)).await;
     let ids = receiver.ids();
     assert_eq!(ids.len(), 2);
     assert_eq!(ids[0], ids[1], "the receiver can know it by its id");
-    assert_eq!(count(&office, "notifications").await, 1);
-    assert_eq!(count(&office, "deliveries").await, 1);
+    assert_eq!(count(&background, "notifications").await, 1);
+    assert_eq!(count(&background, "deliveries").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_answers_during_the_stop_is_not_told_again() {
-    let office = after_an_import().await;
+    let background = after_an_import().await;
     let receiver = Receiver::open().await;
     receiver.answers(false);
-    let clock = Arc::new(DrivenClock::new(office.service.clock.now()));
-    let desk = desk(&office, &receiver, &clock);
+    let clock = Arc::new(DrivenClock::new(background.service.clock.now()));
+    let desk = desk(&background, &receiver, &clock);
     let (handle, stop) = stop_pair();
     let watch = async {
         receiver.until_asked(1).await;
@@ -260,8 +264,8 @@ async fn a_receiver_that_answers_during_the_stop_is_not_told_again() {
     };
     // The clock stands still: the desk ends because it is done.
     in_time(async { tokio::join!(desk.run(&stop), watch) }).await;
-    let depth = depth(&office).await;
+    let depth = depth(&background).await;
     assert_eq!(depth.ready + depth.delayed + depth.in_flight, 0);
     assert_eq!(receiver.ids().len(), 1);
-    assert_eq!(count(&office, "deliveries").await, 1);
+    assert_eq!(count(&background, "deliveries").await, 1);
 }

@@ -17,7 +17,7 @@ use web::server::Limits;
 
 use crate::config::{AppSettings, Channels, WebSettings};
 use crate::display::note;
-use crate::monitoring::{Observation, ObservedProcess, record_metrics};
+use crate::monitoring::{MonitoringServer, ProcessMonitor, install_metrics};
 use crate::wiring::OpenDatabase;
 use crate::wiring::web::{Behind, WebParts, own_rows};
 
@@ -34,7 +34,7 @@ pub(super) async fn serve(
     salla: &AppSettings,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Server> {
-    let listening = Observation::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+    let listening = MonitoringServer::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
     let public_url = Url::parse(&format!("http://{}", listening.address()))?;
     let parts = WebParts {
         salla: salla.clone(),
@@ -51,7 +51,7 @@ pub(super) async fn serve(
         },
     };
     let behind = Behind::new(open, &parts, clock)?;
-    let observed = ObservedProcess::new(record_metrics()?, &open.queues, clock.clone());
+    let observed = ProcessMonitor::new(install_metrics()?, &open.queues, clock.clone());
     let observed = Arc::new(observed);
     let own_rows = own_rows(open).await?;
     let doors = behind.doors(

@@ -15,20 +15,24 @@ use crate::exit::{Exit, UsageError};
 use crate::wiring::OpenDatabase;
 
 pub async fn run(command: RunsCommand, database: &DatabaseArgs) -> anyhow::Result<Exit> {
-    let open = super::open_to_look(database).await?;
+    let open = super::open_for_reading(database).await?;
     match command {
         RunsCommand::Start(arguments) => start::start(&open, &arguments).await,
         RunsCommand::Extend(arguments) => start::extend(&open, &arguments).await,
         RunsCommand::List(arguments) => show::list(&open, &arguments).await,
         RunsCommand::Show(arguments) => show::show(&open, &arguments).await,
-        RunsCommand::Pause(run) => steer(&open, &run, Command::Pause).await,
-        RunsCommand::Resume(run) => steer(&open, &run, Command::Resume).await,
-        RunsCommand::Cancel(run) => steer(&open, &run, Command::Cancel).await,
-        RunsCommand::Restart(run) => steer(&open, &run, Command::Restart).await,
+        RunsCommand::Pause(run) => apply_command(&open, &run, Command::Pause).await,
+        RunsCommand::Resume(run) => apply_command(&open, &run, Command::Resume).await,
+        RunsCommand::Cancel(run) => apply_command(&open, &run, Command::Cancel).await,
+        RunsCommand::Restart(run) => apply_command(&open, &run, Command::Restart).await,
     }
 }
 
-async fn steer(open: &OpenDatabase, run: &RunArgs, command: Command) -> anyhow::Result<Exit> {
+async fn apply_command(
+    open: &OpenDatabase,
+    run: &RunArgs,
+    command: Command,
+) -> anyhow::Result<Exit> {
     let jobs = open.jobs();
     let (_, run) = find(&jobs, open, run).await?;
     match jobs.command(run.id, command).await? {

@@ -2,18 +2,18 @@
 
 use reqwest::Method;
 
-use super::office::{Office, SYNC, reply};
+use super::api::{ApiFixture, SYNC, reply};
 use super::served::one;
 use crate::truth::small;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_understood_is_refused_by_name() {
-    let office = Office::open(small(1), &[]).await;
-    let url = office
+    let api = ApiFixture::open(small(1), &[]).await;
+    let url = api
         .served
-        .url(&SYNC.replace("{m}", &office.merchant.to_string()));
+        .url(&SYNC.replace("{m}", &api.merchant.to_string()));
     let send = |body: String, content_type: &'static str| {
-        let request = office.served.http.post(&url).bearer_auth(&office.token);
+        let request = api.served.http.post(&url).bearer_auth(&api.token);
         reply(request.header("content-type", content_type).body(body))
     };
     let large = format!(r#"{{"syncDepthMonths":12,"x":"{}"}}"#, "x".repeat(70_000));
@@ -120,7 +120,7 @@ async fn what_cannot_be_understood_is_refused_by_name() {
         "0199d0a2-7c1e-7a11-8f00-000000000001",
         "9223372036854775808",
     ] {
-        let reply = office.get(&format!("/api/v1/merchants/{named}/sync")).await;
+        let reply = api.get(&format!("/api/v1/merchants/{named}/sync")).await;
         assert_eq!(reply.status, 404, "{named}: {}", reply.body);
     }
     for list in ["rejected-records", "notifications"] {
@@ -139,24 +139,24 @@ async fn what_cannot_be_understood_is_refused_by_name() {
             ("cursor=%ff", 422),
         ] {
             let path = format!("/api/v1/merchants/{{m}}/{list}?{query}");
-            let reply = office.get(&path).await;
+            let reply = api.get(&path).await;
             assert_eq!(reply.status, status, "{list} {query}: {}", reply.body);
         }
     }
     for (query, status) in [("resource=x", 422), ("code=x", 422), ("raw=2", 400)] {
         let path = format!("/api/v1/merchants/{{m}}/rejected-records?{query}");
-        assert_eq!(office.get(&path).await.status, status, "{query}");
+        assert_eq!(api.get(&path).await.status, status, "{query}");
     }
     let unread = "/api/v1/merchants/{m}/notifications?unread=2";
-    assert_eq!(office.get(unread).await.status, 400);
+    assert_eq!(api.get(unread).await.status, 400);
     for method in [
         Method::PATCH,
         Method::DELETE,
         Method::OPTIONS,
         Method::TRACE,
     ] {
-        let request = office.served.http.request(method.clone(), &url);
-        let response = request.bearer_auth(&office.token).send().await.unwrap();
+        let request = api.served.http.request(method.clone(), &url);
+        let response = request.bearer_auth(&api.token).send().await.unwrap();
         assert_eq!(response.status().as_u16(), 405, "{method}");
         let allowed = response.headers()["allow"].to_str().unwrap();
         assert!(
@@ -164,13 +164,13 @@ async fn what_cannot_be_understood_is_refused_by_name() {
             "{allowed}"
         );
     }
-    let head = office.served.http.head(&url).bearer_auth(&office.token);
+    let head = api.served.http.head(&url).bearer_auth(&api.token);
     let head = head.send().await.unwrap();
     assert_eq!(head.status().as_u16(), 200);
     assert_eq!(head.headers()["content-type"], "application/json");
     assert_eq!(head.text().await.unwrap(), "");
-    let head = office.served.http.head(&url).send().await.unwrap();
+    let head = api.served.http.head(&url).send().await.unwrap();
     assert_eq!(head.status().as_u16(), 401);
     let runs = "SELECT count(*) FROM salla_sync.sync_runs";
-    assert_eq!(one::<i64>(&office.service, runs).await, 0);
+    assert_eq!(one::<i64>(&api.service, runs).await, 0);
 }

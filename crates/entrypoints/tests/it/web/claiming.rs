@@ -5,7 +5,7 @@ use reqwest::Method;
 use salla_simulator::Disorder;
 use serde_json::{Value, json};
 
-use super::office::token;
+use super::api::token;
 use super::served::{Browser, PUBLIC_URL, Served, one, until};
 use super::signing_in::{exchange, get, open, send};
 use crate::service::TestService;

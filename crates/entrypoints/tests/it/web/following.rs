@@ -3,17 +3,17 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::office::{Office, SYNC, token};
+use super::api::{ApiFixture, SYNC, token};
 use crate::truth::small;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_status_is_sent_as_it_changes_until_the_import_is_over() {
-    let office = Office::open(small(300), &["--with-worker"]).await;
-    let started = office.post(SYNC, json!({"syncDepthMonths": 12})).await;
+    let api = ApiFixture::open(small(300), &["--with-worker"]).await;
+    let started = api.post(SYNC, json!({"syncDepthMonths": 12})).await;
     assert_eq!(started.status, 202);
-    let path = format!("{SYNC}/events").replace("{m}", &office.merchant.to_string());
-    let request = office.served.http.get(office.served.url(&path));
-    let response = request.bearer_auth(&office.token).send().await.unwrap();
+    let path = format!("{SYNC}/events").replace("{m}", &api.merchant.to_string());
+    let request = api.served.http.get(api.served.url(&path));
+    let response = request.bearer_auth(&api.token).send().await.unwrap();
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     // The stream ends by itself.
     let stream = tokio::time::timeout(super::served::TIMEOUT, response.text());
@@ -26,7 +26,7 @@ async fn the_status_is_sent_as_it_changes_until_the_import_is_over() {
         .collect();
     assert_eq!(states.last().unwrap(), "COMPLETED", "{states:?}");
     assert!(text.starts_with("event: status\n"), "{text}");
-    let refused = office.send_as("", Method::GET, &path, None).await;
+    let refused = api.send_as("", Method::GET, &path, None).await;
     assert_eq!(refused.status, 401);
 
     // Whoever has seen the last status is sent nothing again.
@@ -34,21 +34,21 @@ async fn the_status_is_sent_as_it_changes_until_the_import_is_over() {
         .lines()
         .rev()
         .filter_map(|line| line.strip_prefix("id: "));
-    let request = office.served.http.get(office.served.url(&path));
+    let request = api.served.http.get(api.served.url(&path));
     let request = request.header("last-event-id", ids.next().unwrap());
-    let again = request.bearer_auth(&office.token).send().await.unwrap();
+    let again = request.bearer_auth(&api.token).send().await.unwrap();
     assert_eq!(again.text().await.unwrap(), "");
 
     // A ticket opens the stream once, of its own shop, within its time.
     let tickets = format!("{path}/tickets");
     let ticket = async || {
-        let reply = office.post(&tickets, json!({})).await;
+        let reply = api.post(&tickets, json!({})).await;
         assert_eq!(reply.status, 201, "{}", reply.body);
         reply.body["ticket"].as_str().unwrap().to_owned()
     };
     let open = |ticket: String, path: &str| {
-        let url = office.served.url(&format!("{path}?ticket={ticket}"));
-        let request = office.served.http.get(url);
+        let url = api.served.url(&format!("{path}?ticket={ticket}"));
+        let request = api.served.http.get(url);
         async move {
             let response = request.send().await.unwrap();
             let status = response.status().as_u16();
@@ -66,12 +66,10 @@ async fn the_status_is_sent_as_it_changes_until_the_import_is_over() {
     }
     let late = ticket().await;
     let expire = "UPDATE salla_sync.event_tickets SET expires_at = now()";
-    let pool = office.service.open.database.pool();
+    let pool = api.service.open.database.pool();
     sqlx::query(expire).execute(pool).await.unwrap();
     assert_eq!(open(late, &path).await.0, 401);
-    let (operator, _) = token(&office.service, &["--scope", "operate"]).await;
-    let refused = office
-        .send_as(&operator, Method::POST, &tickets, None)
-        .await;
+    let (operator, _) = token(&api.service, &["--scope", "operate"]).await;
+    let refused = api.send_as(&operator, Method::POST, &tickets, None).await;
     assert_eq!(refused.status, 403);
 }

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use salla_simulator::InvalidRates;
 use tokio::process::Command;
 
-use super::office::{ALL, Office, token};
+use super::api::{ALL, ApiFixture, token};
 use super::served::TIMEOUT;
 use crate::truth::small;
 
@@ -33,15 +33,15 @@ async fn the_api_responds_as_its_description_says() {
         orders: 0.1,
         ..InvalidRates::default()
     };
-    let office = Office::open(scenario, &["--with-worker"]).await;
-    let (token, _) = token(&office.service, &ALL).await;
+    let api = ApiFixture::open(scenario, &["--with-worker"]).await;
+    let (token, _) = token(&api.service, &ALL).await;
     let mut command = Command::new(program);
     command
         .arg("--config-file")
         .arg(root.join("scripts/schemathesis/schemathesis.toml"))
         .args([
             "run",
-            &office.served.url("/openapi.json"),
+            &api.served.url("/openapi.json"),
             // Python 3.11 loses count of its own recursion where threads compile at once.
             "--workers",
             "1",
@@ -53,7 +53,7 @@ async fn the_api_responds_as_its_description_says() {
             "--no-color",
         ])
         .args(["--header", &format!("Authorization: Bearer {token}")])
-        .env("MERCHANT", office.merchant.to_string())
+        .env("MERCHANT", api.merchant.to_string())
         .current_dir(env!("CARGO_TARGET_TMPDIR"))
         .stdin(Stdio::null())
         .kill_on_drop(true);

@@ -2,13 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod api;
 mod bad_input;
 mod claiming;
 mod consents;
 mod following;
 mod hooks;
 mod invented;
-mod office;
 mod served;
 mod server;
 mod signing_in;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use salla_simulator::{Endpoint, InvalidRates};
 use serde_json::{Value, json};
 
-use super::office::{Office, Reply, SYNC};
+use super::api::{ApiFixture, Reply, SYNC};
 use super::served::{TIMEOUT, one, pause, until};
 use crate::truth::small;
 
@@ -17,23 +17,23 @@ async fn an_import_is_started_followed_and_extended() {
         orders: 0.05,
         ..InvalidRates::default()
     };
-    let office = Office::open(scenario, &["--with-worker"]).await;
-    let before = office.get(SYNC).await;
+    let api = ApiFixture::open(scenario, &["--with-worker"]).await;
+    let before = api.get(SYNC).await;
     assert_eq!((before.status, &before.body["run"]), (200, &Value::Null));
-    assert_eq!(before.body["sallaId"], office.merchant);
+    assert_eq!(before.body["sallaId"], api.merchant);
     assert_eq!(before.body["connection"]["state"], "connected");
-    assert_eq!(office.get(&format!("{SYNC}/certificate")).await.status, 404);
+    assert_eq!(api.get(&format!("{SYNC}/certificate")).await.status, 404);
 
-    let started = office.post(SYNC, json!({"syncDepthMonths": 12})).await;
+    let started = api.post(SYNC, json!({"syncDepthMonths": 12})).await;
     assert_eq!(started.status, 202, "{}", started.body);
     assert_eq!(started.body["outcome"], "begun");
     let status_url = started.location.unwrap();
     assert_eq!(started.body["statusUrl"], status_url);
     let state = "SELECT state FROM salla_sync.sync_runs ORDER BY number DESC LIMIT 1";
-    until(&office.service, state, "COMPLETED".to_owned()).await;
+    until(&api.service, state, "COMPLETED".to_owned()).await;
 
     // By our own id, as the status URL has it.
-    let done = office.get(&status_url).await;
+    let done = api.get(&status_url).await;
     let run = &done.body["run"];
     assert_eq!(
         (&run["state"], &run["percent"]),
@@ -46,9 +46,9 @@ async fn an_import_is_started_followed_and_extended() {
         (&run["eta"], &run["lastError"]),
         (&Value::Null, &Value::Null)
     );
-    let orders: i64 = one(&office.service, "SELECT orders FROM salla_sync.sync_runs").await;
+    let orders: i64 = one(&api.service, "SELECT orders FROM salla_sync.sync_runs").await;
     assert_eq!(run["resources"]["orders"], orders);
-    let certificate = office.get(&format!("{SYNC}/certificate")).await;
+    let certificate = api.get(&format!("{SYNC}/certificate")).await;
     assert_eq!(certificate.status, 200);
     assert!(
         certificate.body["windows"].is_array(),
@@ -61,33 +61,33 @@ async fn an_import_is_started_followed_and_extended() {
         let as_of = reply.body["as_of"].as_str().unwrap();
         as_of.parse::<jiff::Timestamp>().unwrap()
     };
-    let shop = office.service.simulator.first_shop();
-    shop.insert_order(office.service.clock.now());
-    let caught_up = office.start_and_finish(12, "catching_up").await;
+    let shop = api.service.simulator.first_shop();
+    shop.insert_order(api.service.clock.now());
+    let caught_up = api.start_and_finish(12, "catching_up").await;
     assert_eq!(caught_up.orders, orders.cast_unsigned() + 1);
-    let newer = office.get(&format!("{SYNC}/certificate")).await;
+    let newer = api.get(&format!("{SYNC}/certificate")).await;
     assert!(as_of(&newer) > as_of(&certificate));
 
     let details = || {
-        let ledger = office.service.simulator.ledger();
+        let ledger = api.service.simulator.ledger();
         ledger.by_endpoint.get(&Endpoint::Order).copied()
     };
     let before = details().unwrap_or(0);
-    let extended = office.start_and_finish(24, "extended").await;
+    let extended = api.start_and_finish(24, "extended").await;
     assert!(extended.orders > caught_up.orders);
     let requested = details().unwrap_or(0) - before;
     let older = extended.orders - caught_up.orders;
     assert!(requested <= older + 8, "{requested} for {older} orders");
-    let certificate = office.get(&format!("{SYNC}/certificate")).await;
-    let today = domain::instant::riyadh_date(office.service.clock.now());
+    let certificate = api.get(&format!("{SYNC}/certificate")).await;
+    let today = domain::instant::riyadh_date(api.service.clock.now());
     let from = domain::window::DayRange::last_months(today, 24).from;
     assert_eq!(certificate.body["range"]["from"], from.to_string());
 
     // A lower depth takes nothing away.
-    let again = office.start_and_finish(12, "catching_up").await;
+    let again = api.start_and_finish(12, "catching_up").await;
     assert_eq!((again.orders, again.months), (extended.orders, 24));
     let rows = "SELECT count(*) FROM salla.orders";
-    let rows: i64 = one(&office.service, rows).await;
+    let rows: i64 = one(&api.service, rows).await;
     assert_eq!(again.orders, rows.cast_unsigned());
 }
 
@@ -97,7 +97,7 @@ struct Standing {
     months: u64,
 }
 
-impl Office {
+impl ApiFixture {
     /// A finished shop's counts never fall meanwhile.
     async fn start_and_finish(&self, depth: u16, outcome: &str) -> Standing {
         let before = self.get(SYNC).await;
@@ -132,15 +132,12 @@ impl Office {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn starting_at_once_gives_one_run_and_commands_steer_it() {
-    let office = Office::open(small(10), &[]).await;
+    let api = ApiFixture::open(small(10), &[]).await;
     assert_eq!(
-        office
-            .post(&format!("{SYNC}/pause"), json!({}))
-            .await
-            .status,
+        api.post(&format!("{SYNC}/pause"), json!({})).await.status,
         404
     );
-    let starts = (0..8).map(|_| office.post(SYNC, json!({"syncDepthMonths": 12})));
+    let starts = (0..8).map(|_| api.post(SYNC, json!({"syncDepthMonths": 12})));
     let starts = futures::future::join_all(starts).await;
     let runs: BTreeSet<String> = starts
         .iter()
@@ -149,7 +146,7 @@ async fn starting_at_once_gives_one_run_and_commands_steer_it() {
     assert_eq!(runs.len(), 1);
     assert!(starts.iter().all(|start| start.status == 202));
     // Another depth waits until this one is over.
-    let other = office.post(SYNC, json!({"syncDepthMonths": 24})).await;
+    let other = api.post(SYNC, json!({"syncDepthMonths": 24})).await;
     assert_eq!(
         (other.status, &other.body["outcome"]),
         (202, &"joined".into())
@@ -166,7 +163,7 @@ async fn starting_at_once_gives_one_run_and_commands_steer_it() {
         ("restart", 200, "PENDING"),
     ];
     for (command, status, state) in table {
-        let reply = office.post(&format!("{SYNC}/{command}"), json!({})).await;
+        let reply = api.post(&format!("{SYNC}/{command}"), json!({})).await;
         assert_eq!(reply.status, status, "{command}: {}", reply.body);
         match status {
             200 => assert_eq!(reply.body["run"]["state"], state, "{command}"),

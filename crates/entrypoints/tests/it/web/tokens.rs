@@ -4,21 +4,16 @@ use reqwest::Method;
 use salla_simulator::{InvalidRates, ShopSpec};
 use serde_json::{Value, json};
 
-use super::office::{ALL, Office, SYNC, token};
+use super::api::{ALL, ApiFixture, SYNC, token};
 use super::served::{Served, one, until};
 use crate::process::{present_day, program, run};
 use crate::truth::small;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_are_scoped_hashed_and_end_when_they_are_revoked() {
-    let office = Office::open(small(1), &[]).await;
-    for token in [
-        "",
-        "sst_",
-        "sst_0000",
-        &office.token[..office.token.len() - 1],
-    ] {
-        let reply = office.send_as(token, Method::GET, SYNC, None).await;
+    let api = ApiFixture::open(small(1), &[]).await;
+    for token in ["", "sst_", "sst_0000", &api.token[..api.token.len() - 1]] {
+        let reply = api.send_as(token, Method::GET, SYNC, None).await;
         assert_eq!(
             (reply.status, &reply.body["code"]),
             (401, &"unauthorized".into())
@@ -26,60 +21,54 @@ async fn tokens_are_scoped_hashed_and_end_when_they_are_revoked() {
     }
     let stored = "SELECT count(*) FROM salla_sync.api_tokens
         WHERE length(hash) = 32 AND encode(hash, 'escape') NOT LIKE '%sst_%'";
-    assert_eq!(one::<i64>(&office.service, stored).await, 1);
+    assert_eq!(one::<i64>(&api.service, stored).await, 1);
 
-    let (reader, id) = token(&office.service, &["--scope", "read"]).await;
+    let (reader, id) = token(&api.service, &["--scope", "read"]).await;
     let start = Some(json!({"syncDepthMonths": 12}));
     assert_eq!(
-        office
-            .send_as(&reader, Method::GET, SYNC, None)
-            .await
-            .status,
+        api.send_as(&reader, Method::GET, SYNC, None).await.status,
         200
     );
     let raw = "/api/v1/merchants/{m}/rejected-records?raw=true";
     for (method, path, body) in [(Method::POST, SYNC, start), (Method::GET, raw, None)] {
-        let reply = office.send_as(&reader, method, path, body).await;
+        let reply = api.send_as(&reader, method, path, body).await;
         assert_eq!(
             (reply.status, &reply.body["code"]),
             (403, &"scope_missing".into()),
             "{path}"
         );
     }
-    let listed = run(program(&office.service, &["tokens", "list"])).await;
+    let listed = run(program(&api.service, &["tokens", "list"])).await;
     let listed = String::from_utf8(listed.stdout).unwrap();
     assert!(listed.contains(&id) && !listed.contains("sst_"), "{listed}");
-    let revoked = run(program(&office.service, &["tokens", "revoke", &id])).await;
+    let revoked = run(program(&api.service, &["tokens", "revoke", &id])).await;
     assert!(revoked.status.success());
     assert_eq!(
-        office
-            .send_as(&reader, Method::GET, SYNC, None)
-            .await
-            .status,
+        api.send_as(&reader, Method::GET, SYNC, None).await.status,
         401
     );
     let unknown = "0199d0a2-7c1e-7a11-8f00-000000000001";
-    let revoked = run(program(&office.service, &["tokens", "revoke", unknown])).await;
+    let revoked = run(program(&api.service, &["tokens", "revoke", unknown])).await;
     assert_eq!(revoked.status.code(), Some(2));
 
-    let (short, _) = token(&office.service, &["--scope", "read", "--days", "1"]).await;
+    let (short, _) = token(&api.service, &["--scope", "read", "--days", "1"]).await;
     assert_eq!(
-        office.send_as(&short, Method::GET, SYNC, None).await.status,
+        api.send_as(&short, Method::GET, SYNC, None).await.status,
         200
     );
     let expire = "UPDATE salla_sync.api_tokens SET expires_at = now() WHERE expires_at IS NOT NULL";
     sqlx::query(expire)
-        .execute(office.service.open.database.pool())
+        .execute(api.service.open.database.pool())
         .await
         .unwrap();
     assert_eq!(
-        office.send_as(&short, Method::GET, SYNC, None).await.status,
+        api.send_as(&short, Method::GET, SYNC, None).await.status,
         401
     );
 }
 
 /// The end of an import of each shop is notified, and something of each was rejected.
-async fn two_shops() -> (Office, i64) {
+async fn two_shops() -> (ApiFixture, i64) {
     let mut scenario = small(60);
     scenario.invalid = InvalidRates {
         orders: 0.1,
@@ -89,38 +78,38 @@ async fn two_shops() -> (Office, i64) {
         name: "متجر آخر".to_owned(),
         ..scenario.shop.clone()
     });
-    let office = Office::open(scenario, &["--with-worker"]).await;
-    let other = office.service.simulator.shops()[1].clone();
-    let mut salla = office.service.salla();
+    let api = ApiFixture::open(scenario, &["--with-worker"]).await;
+    let other = api.service.simulator.shops()[1].clone();
+    let mut salla = api.service.salla();
     salla.tokens.access = other.access_token().into();
     salla.tokens.refresh = Some(other.refresh_token().into());
-    office.service.connect_with(&salla).await;
-    for merchant in [office.merchant, other.merchant_id()] {
+    api.service.connect_with(&salla).await;
+    for merchant in [api.merchant, other.merchant_id()] {
         let path = format!("/api/v1/merchants/{merchant}/sync");
-        let started = office.post(&path, json!({"syncDepthMonths": 12})).await;
+        let started = api.post(&path, json!({"syncDepthMonths": 12})).await;
         assert_eq!(started.status, 202, "{}", started.body);
     }
     let notified = "SELECT count(*) FROM salla_sync.notifications";
-    until(&office.service, notified, 2_i64).await;
-    (office, other.merchant_id())
+    until(&api.service, notified, 2_i64).await;
+    (api, other.merchant_id())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_of_one_shop_sees_nothing_of_another() {
-    let (office, other) = two_shops().await;
-    let shop = office.merchant.to_string();
+    let (api, other) = two_shops().await;
+    let shop = api.merchant.to_string();
     let all = [&ALL[..], &["--shop", &shop]].concat();
-    let (own, _) = token(&office.service, &all).await;
+    let (own, _) = token(&api.service, &all).await;
     let sql = "SELECT n.id::text FROM salla_sync.notifications n
         JOIN salla_sync.merchants m ON m.id = n.merchant_id WHERE m.salla_id = ";
     let id_of = async |salla_id: i64| -> String {
         let sql = sqlx::AssertSqlSafe(format!("{sql}{salla_id}"));
-        let pool = office.service.open.database.pool();
+        let pool = api.service.open.database.pool();
         sqlx::query_scalar(sql).fetch_one(pool).await.unwrap()
     };
-    let (mine, theirs) = (id_of(office.merchant).await, id_of(other).await);
+    let (mine, theirs) = (id_of(api.merchant).await, id_of(other).await);
 
-    let document = office.get("/openapi.json").await.body;
+    let document = api.get("/openapi.json").await.body;
     let paths = document["paths"].as_object().unwrap().iter();
     let paths: Vec<_> = paths
         .filter(|(path, _)| path.contains("{merchant}"))
@@ -137,7 +126,7 @@ async fn a_token_of_one_shop_sees_nothing_of_another() {
             let method: Method = method.to_uppercase().parse().unwrap();
             let body = (method != Method::GET).then_some(body);
             let path = path.replace("{merchant}", &other.to_string());
-            let reply = office.send_as(&own, method.clone(), &path, body).await;
+            let reply = api.send_as(&own, method.clone(), &path, body).await;
             assert_eq!(reply.status, 404, "{method} {path}: {}", reply.body);
             assert_eq!(reply.body["code"], "unknown_merchant", "{path}");
             assert!(!reply.body.to_string().contains("متجر آخر"));
@@ -145,19 +134,19 @@ async fn a_token_of_one_shop_sees_nothing_of_another() {
     }
     // Of its own shop it sees its own, and marks no other's.
     let read = "/api/v1/merchants/{m}/notifications/read";
-    let mark = |ids: Value| office.send_as(&own, Method::POST, read, Some(json!({"ids": ids})));
+    let mark = |ids: Value| api.send_as(&own, Method::POST, read, Some(json!({"ids": ids})));
     let refused = mark(json!([mine, theirs])).await;
     assert_eq!(
         (refused.status, &refused.body["code"]),
         (404, &"unknown_notification".into())
     );
     let unread = "SELECT count(*) FROM salla_sync.notifications WHERE read_at IS NULL";
-    assert_eq!(one::<i64>(&office.service, unread).await, 2);
+    assert_eq!(one::<i64>(&api.service, unread).await, 2);
     assert_eq!(mark(json!([mine])).await.status, 204);
     assert_eq!(mark(json!([mine])).await.status, 204);
-    assert_eq!(one::<i64>(&office.service, unread).await, 1);
+    assert_eq!(one::<i64>(&api.service, unread).await, 1);
     let listed = "/api/v1/merchants/{m}/notifications";
-    let listed = office.send_as(&own, Method::GET, listed, None).await.body;
+    let listed = api.send_as(&own, Method::GET, listed, None).await.body;
     assert_eq!(listed["items"].as_array().unwrap().len(), 1);
     assert_eq!(listed["items"][0]["id"], mine);
     assert_eq!(listed["items"][0]["kind"], "SYNC_COMPLETE");
@@ -167,17 +156,17 @@ async fn a_token_of_one_shop_sees_nothing_of_another() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejected_records_come_in_pages_and_raw_only_where_it_is_asked_for() {
-    let (office, _) = two_shops().await;
+    let (api, _) = two_shops().await;
     let path = "/api/v1/merchants/{m}/rejected-records";
     let count = "SELECT count(*) FROM salla_sync.rejected_records r
         JOIN salla_sync.merchants m ON m.id = r.merchant_id
         WHERE resolved_at IS NULL AND m.name <> 'متجر آخر'";
-    let expected: i64 = one(&office.service, count).await;
+    let expected: i64 = one(&api.service, count).await;
     assert!(expected >= 2, "{expected}");
     let mut seen = Vec::new();
     let mut cursor = String::new();
     loop {
-        let page = office.get(&format!("{path}?limit=2{cursor}")).await.body;
+        let page = api.get(&format!("{path}?limit=2{cursor}")).await.body;
         let items = page["items"].as_array().unwrap().clone();
         assert!(items.len() <= 2);
         seen.extend(items);
@@ -188,25 +177,25 @@ async fn rejected_records_come_in_pages_and_raw_only_where_it_is_asked_for() {
     }
     assert_eq!(seen.len() as i64, expected);
     assert!(seen.iter().all(|record| record["raw"].is_null()));
-    let raw = office.get(&format!("{path}?raw=true&limit=1")).await.body;
+    let raw = api.get(&format!("{path}?raw=true&limit=1")).await.body;
     assert!(!raw["items"][0]["raw"].as_str().unwrap().is_empty());
-    let filtered = office.get(&format!("{path}?resource=customers")).await.body;
+    let filtered = api.get(&format!("{path}?resource=customers")).await.body;
     assert_eq!(filtered["items"], json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shop_without_tokens_is_not_imported() {
-    let office = Office::open(small(1), &[]).await;
+    let api = ApiFixture::open(small(1), &[]).await;
     let end = "UPDATE salla_sync.connections SET state = 'DISCONNECTED',
         disconnected_why = 'refresh_refused'";
     sqlx::query(end)
-        .execute(office.service.open.database.pool())
+        .execute(api.service.open.database.pool())
         .await
         .unwrap();
-    let status = office.get(SYNC).await.body;
+    let status = api.get(SYNC).await.body;
     assert_eq!(status["connection"]["state"], "disconnected");
     assert_eq!(status["connection"]["reason"], "refresh_refused");
-    let reply = office.post(SYNC, json!({"syncDepthMonths": 12})).await;
+    let reply = api.post(SYNC, json!({"syncDepthMonths": 12})).await;
     assert_eq!(
         (reply.status, &reply.body["code"]),
         (409, &"not_connected".into())
@@ -215,15 +204,15 @@ async fn a_shop_without_tokens_is_not_imported() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_describes_itself_without_the_internet() {
-    let office = Office::open(small(1), &[]).await;
-    let (status, text) = office.served.get("/openapi.json").await;
+    let api = ApiFixture::open(small(1), &[]).await;
+    let (status, text) = api.served.get("/openapi.json").await;
     assert_eq!(status, 200);
     let document: Value = serde_json::from_str(&text).unwrap();
     assert!(
         document["openapi"].as_str().unwrap().starts_with("3.1."),
         "{text}"
     );
-    let (status, page) = office.served.get("/docs").await;
+    let (status, page) = api.served.get("/docs").await;
     assert_eq!(status, 200);
     assert!(
         !page.contains("<script") && !page.contains("http://"),
@@ -255,20 +244,20 @@ async fn the_api_describes_itself_without_the_internet() {
 async fn a_backend_hands_over_the_tokens_of_its_shops() {
     let service = present_day(small(10)).await;
     let (token, _) = token(&service, &ALL).await;
-    let office = Office {
+    let api = ApiFixture {
         served: Served::start(&service, &[]).await,
         merchant: service.simulator.merchant_id(),
         service,
         token,
     };
     let path = "/api/v1/merchants/{m}/connection";
-    let put = |path: &'static str, body: Value| office.send(Method::PUT, path, Some(body));
-    let (access, refresh) = office.service.simulator.first_shop().install_again();
+    let put = |path: &'static str, body: Value| api.send(Method::PUT, path, Some(body));
+    let (access, refresh) = api.service.simulator.first_shop().install_again();
     let owned = json!({"accessToken": access, "refreshToken": refresh});
     let first = put(path, owned.clone()).await;
     assert_eq!(first.status, 200, "{}", first.body);
     assert_eq!(first.body["mode"], "owned");
-    assert_eq!(first.body["sallaId"], office.merchant);
+    assert_eq!(first.body["sallaId"], api.merchant);
     assert!(first.body["runId"].is_string());
     let again = put(path, owned.clone()).await;
     assert_eq!(
@@ -276,10 +265,10 @@ async fn a_backend_hands_over_the_tokens_of_its_shops() {
         (200, &first.body["runId"])
     );
     let stored = "SELECT count(*) FROM salla_sync.connections";
-    assert_eq!(one::<i64>(&office.service, stored).await, 1);
+    assert_eq!(one::<i64>(&api.service, stored).await, 1);
 
     // Newer ones take their place, without a refresh token; the older ones do not come back.
-    let (newer, _) = office.service.simulator.first_shop().install_again();
+    let (newer, _) = api.service.simulator.first_shop().install_again();
     let lent = put(path, json!({"accessToken": newer})).await;
     assert_eq!(
         (lent.status, &lent.body["mode"]),
@@ -292,13 +281,13 @@ async fn a_backend_hands_over_the_tokens_of_its_shops() {
     assert_eq!(put(path, tagged).await.status, 200);
     let tags = "SELECT tags::text FROM salla_sync.connections WHERE is_current";
     assert_eq!(
-        one::<String>(&office.service, tags).await,
+        one::<String>(&api.service, tags).await,
         r#"{"tenant": "42"}"#
     );
     let noted =
         "SELECT string_agg(kind, ',' ORDER BY changed_at, id) FROM salla_sync.connection_changes";
     assert_eq!(
-        one::<String>(&office.service, noted).await,
+        one::<String>(&api.service, noted).await,
         "CONNECTION_CREATED,CONNECTION_REPLACED"
     );
     let old = put(path, owned).await;
@@ -349,9 +338,5 @@ async fn a_backend_hands_over_the_tokens_of_its_shops() {
         );
         assert!(!reply.body.to_string().contains("ory_"), "{}", reply.body);
     }
-    assert!(
-        !office.served.said().contains("ory_"),
-        "{}",
-        office.served.said()
-    );
+    assert!(!api.served.said().contains("ory_"), "{}", api.served.said());
 }

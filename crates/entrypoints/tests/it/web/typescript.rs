@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
-use super::office::{ALL, token};
+use super::api::{ALL, token};
 use super::served::{Served, TIMEOUT};
 use crate::process::present_day;
 use crate::truth::small;

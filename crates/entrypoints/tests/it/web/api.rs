@@ -8,7 +8,7 @@ use crate::process::{present_day, program, run};
 use crate::service::TestService;
 
 /// A service with a shop that is connected, and a token.
-pub(super) struct Office {
+pub(super) struct ApiFixture {
     pub(super) service: TestService,
     pub(super) served: Served,
     pub(super) token: String,
@@ -36,7 +36,7 @@ pub(super) const ALL: [&str; 8] = [
     "--scope", "read", "--scope", "operate", "--scope", "records", "--scope", "connect",
 ];
 
-impl Office {
+impl ApiFixture {
     pub(super) async fn open(scenario: salla_simulator::Scenario, arguments: &[&str]) -> Self {
         let service = present_day(scenario).await;
         service.connect().await;

@@ -9,18 +9,17 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use admin::{
-    AuditCommand, CdcCommand, CdcStatusArgs, CreateRolesArgs, CreateTokenArgs, DisableCdcArgs,
-    EnableCdcArgs, ExportArgs, ForgetDataArgs, GenerateArgs, KeyStatusArgs, KeysCommand,
-    ListAuditArgs, ListSessionsArgs, ListTokensArgs, RevokeSessionsArgs, RevokeTokenArgs,
-    RolesCommand, RolesStatusArgs, RotateArgs, SessionsCommand, TokensCommand,
+    AuditCommand, CdcCommand, CreateRolesArgs, CreateTokenArgs, DisableCdcArgs, EnableCdcArgs,
+    ExportArgs, ForgetDataArgs, GenerateArgs, KeysCommand, ListAuditArgs, ListSessionsArgs,
+    RevokeSessionsArgs, RevokeTokenArgs, RolesCommand, SessionsCommand, TokensCommand,
 };
 pub use connections::{
-    AddArgs, AdoptArgs, ConnectionsCommand, ContactArgs, ForgetArgs, ListConnectionsArgs, ParkArgs,
-    RetryArgs, ShowConnectionArgs,
+    AddArgs, AdoptArgs, ConnectionsCommand, ContactArgs, ForgetArgs, ParkArgs, RetryArgs,
+    ShowConnectionArgs,
 };
 pub use jobs::{
-    ConnectArgs, DeadArgs, DepthArgs, InboxArgs, LetterArgs, ListArgs, NotificationsCommand,
-    QueueCommand, ReadArgs, RedriveArgs, RunArgs, RunsCommand, ServeArgs, ShowArgs, StartArgs,
+    ConnectArgs, DeadArgs, InboxArgs, LetterArgs, ListArgs, NotificationsCommand, QueueCommand,
+    ReadArgs, RedriveArgs, RunArgs, RunsCommand, ServeArgs, ShowArgs, StartArgs,
     StartExtensionArgs, WebhookArgs, WorkArgs,
 };
 
@@ -309,6 +308,14 @@ pub struct ImportArgs {
     pub waiting: WaitArgs,
 
     /// Print the certificate as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Of commands that have no other flag.
+#[derive(Args, Clone, Debug)]
+pub struct JsonArgs {
+    /// Print JSON.
     #[arg(long)]
     pub json: bool,
 }

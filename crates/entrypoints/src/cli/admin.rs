@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+
+use super::JsonArgs;
 use importer::ports::api_tokens::ApiScope;
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -15,7 +17,7 @@ pub enum TokensCommand {
         salla-sync tokens create --name support --scope read --shop 1305146709 --days 90")]
     Create(CreateTokenArgs),
     /// List tokens, the latest first, without the tokens themselves.
-    List(ListTokensArgs),
+    List(JsonArgs),
     /// End a token now.
     #[command(after_help = "Example:\n  \
         salla-sync tokens revoke 0199d0a2-7c1e-7a11-8f00-000000000001")]
@@ -38,13 +40,6 @@ pub struct CreateTokenArgs {
     /// For how many days it counts; without it until it is revoked.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub days: Option<u16>,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Args, Clone, Debug)]
-pub struct ListTokensArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -85,10 +80,10 @@ pub enum KeysCommand {
         SALLA_SYNC_KEY=k2:…,k1:… DATABASE_URL=postgres://… salla-sync keys rotate\n\n\
         Before: every worker and server has the new key, first behind the former one and then\n\
         in front of it. May be interrupted and repeated.")]
-    Rotate(RotateArgs),
+    Rotate(JsonArgs),
     /// Say how many values each key seals, and which keys are needed.
     #[command(after_help = "Example:\n  salla-sync keys status --json")]
-    Status(KeyStatusArgs),
+    Status(JsonArgs),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -96,20 +91,6 @@ pub struct GenerateArgs {
     /// What to call it, instead of a name by chance: letters, digits, - and _.
     #[arg(long, value_name = "NAME", value_parser = parse_key_name)]
     pub name: Option<String>,
-}
-
-#[derive(Args, Clone, Debug)]
-pub struct RotateArgs {
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Args, Clone, Debug)]
-pub struct KeyStatusArgs {
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
 }
 
 fn parse_key_name(text: &str) -> Result<String, String> {
@@ -190,7 +171,7 @@ pub enum RolesCommand {
         salla-sync roles create --print | psql postgres://admin@db.example/salla")]
     Create(CreateRolesArgs),
     /// Say which roles are there, and which tables they secure.
-    Status(RolesStatusArgs),
+    Status(JsonArgs),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -203,13 +184,6 @@ pub struct CreateRolesArgs {
     pub print: bool,
 }
 
-#[derive(Args, Clone, Debug)]
-pub struct RolesStatusArgs {
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
 #[derive(Clone, Debug, Subcommand)]
 pub enum CdcCommand {
     /// Publish the tables in the schema salla for readers of PostgreSQL's log. Raw records and
@@ -220,7 +194,7 @@ pub enum CdcCommand {
         the disk: watch `salla-sync cdc status`, and drop what is not read.")]
     Enable(EnableCdcArgs),
     /// Show what is published, and how far the readers of each slot are behind.
-    Status(CdcStatusArgs),
+    Status(JsonArgs),
     /// Drop the publication, and a slot if one is named.
     #[command(after_help = "Example:\n  salla-sync cdc disable --slot warehouse")]
     Disable(DisableCdcArgs),
@@ -235,13 +209,6 @@ pub struct EnableCdcArgs {
     /// a row was before; the log grows by that.
     #[arg(long)]
     pub full_rows: bool,
-}
-
-#[derive(Args, Clone, Debug)]
-pub struct CdcStatusArgs {
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use domain::contact::{EmailAddress, Language};
 
-use super::ConnectArgs;
+use super::{ConnectArgs, JsonArgs};
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum ConnectionsCommand {
@@ -14,7 +14,7 @@ pub enum ConnectionsCommand {
         --tag tenant=42 --email owner@example.com --language ar")]
     Add(AddArgs),
     /// List shops with the state of their connection, never a token.
-    List(ListConnectionsArgs),
+    List(JsonArgs),
     /// Show one shop's connection: state, mode, key, scopes, tags, never a token.
     #[command(after_help = "Example:\n  salla-sync connections show 1305146709")]
     Show(ShowConnectionArgs),
@@ -58,13 +58,6 @@ pub struct RetryArgs {
     /// Salla's number of the shop.
     #[arg(value_name = "SHOP")]
     pub shop: i64,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Args, Clone, Debug)]
-pub struct ListConnectionsArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

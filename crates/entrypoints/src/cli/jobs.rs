@@ -8,7 +8,7 @@ use domain::run::RunState;
 use importer::ports::queue::QueueName;
 use importer::start::SyncDepth;
 
-use super::{TokenArgs, parse_share};
+use super::{JsonArgs, TokenArgs, parse_share};
 
 #[derive(Args, Clone, Debug)]
 pub struct ConnectArgs {
@@ -250,7 +250,7 @@ pub struct ReadArgs {
 #[derive(Clone, Debug, Subcommand)]
 pub enum QueueCommand {
     /// How many messages there are, and for how long the oldest has been ready.
-    Depth(DepthArgs),
+    Depth(JsonArgs),
     /// List dead letters: messages that were given up on.
     #[command(after_help = "Example:\n  salla-sync queue dead --queue notifications")]
     Dead(DeadArgs),
@@ -279,13 +279,6 @@ impl QueueArg {
             Self::Notifications => QueueName::Notifications,
         }
     }
-}
-
-#[derive(Args, Clone, Debug)]
-pub struct DepthArgs {
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[derive(Args, Clone, Debug)]

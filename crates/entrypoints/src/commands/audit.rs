@@ -4,8 +4,7 @@ use importer::ports::audit::{Audit as _, AuditEntry, AuditFilter};
 use serde_json::{Value, json};
 
 use crate::cli::{AuditCommand, DatabaseArgs, ListAuditArgs};
-use crate::display::table::Table;
-use crate::display::{self, line, lines};
+use crate::display;
 use crate::exit::Exit;
 
 pub async fn run(command: AuditCommand, database: &DatabaseArgs) -> anyhow::Result<Exit> {
@@ -24,27 +23,23 @@ pub async fn run(command: AuditCommand, database: &DatabaseArgs) -> anyhow::Resu
         limit,
     };
     let entries = open.database.audit().list(&filter).await?;
-    if json {
-        display::json(&entries.iter().map(as_json).collect::<Vec<_>>());
-        return Ok(Exit::Done);
-    }
-    if entries.is_empty() {
-        line("There is no such entry.");
-        return Ok(Exit::Done);
-    }
-    let mut table = Table::new(["time", "action", "actor", "shop", "address", "detail"]);
-    for entry in entries {
-        let shop = entry.salla_id.map(|shop| shop.to_string());
-        table.row([
-            entry.happened_at.to_string(),
-            entry.action,
-            entry.actor,
-            shop.unwrap_or_default(),
-            entry.address.unwrap_or_default(),
-            entry.detail.unwrap_or_default(),
-        ]);
-    }
-    lines(table);
+    display::list(
+        &entries,
+        json.then_some(&as_json),
+        "There is no such entry.",
+        ["time", "action", "actor", "shop", "address", "detail"],
+        |entry| {
+            let shop = entry.salla_id.map(|shop| shop.to_string());
+            [
+                entry.happened_at.to_string(),
+                entry.action.clone(),
+                entry.actor.clone(),
+                shop.unwrap_or_default(),
+                entry.address.clone().unwrap_or_default(),
+                entry.detail.clone().unwrap_or_default(),
+            ]
+        },
+    );
     Ok(Exit::Done)
 }
 

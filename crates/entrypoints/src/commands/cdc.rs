@@ -4,7 +4,7 @@ use database::{CdcOptions, CdcStatus};
 
 use importer::ports::audit::{Action, Actor, Audit as _, AuditEvent};
 
-use crate::cli::{CdcCommand, CdcStatusArgs, DatabaseArgs, DisableCdcArgs, EnableCdcArgs};
+use crate::cli::{CdcCommand, DatabaseArgs, DisableCdcArgs, EnableCdcArgs, JsonArgs};
 use crate::display::table::Table;
 use crate::display::{self, count, line, lines};
 use crate::exit::Exit;
@@ -61,7 +61,7 @@ fn say_missing(status: &CdcStatus) {
     }
 }
 
-async fn status(open: &OpenDatabase, arguments: &CdcStatusArgs) -> anyhow::Result<Exit> {
+async fn status(open: &OpenDatabase, arguments: &JsonArgs) -> anyhow::Result<Exit> {
     let status = open.database.cdc_status().await?;
     if arguments.json {
         display::json(&status);

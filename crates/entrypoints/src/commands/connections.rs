@@ -11,9 +11,8 @@ use importer::ports::merchants::{MerchantConnection, MerchantRecord, Merchants a
 use importer::ports::sessions::Sessions as _;
 use serde_json::{Value, json};
 
-use crate::cli::{AdoptArgs, ConnectionsCommand, DatabaseArgs, ListConnectionsArgs, RetryArgs};
-use crate::display::table::Table;
-use crate::display::{self, line, lines};
+use crate::cli::{AdoptArgs, ConnectionsCommand, DatabaseArgs, JsonArgs, RetryArgs};
+use crate::display::{self, line};
 use crate::exit::{Exit, UsageError};
 use crate::wiring::OpenDatabase;
 
@@ -125,41 +124,39 @@ fn described(retried: Retried) -> (&'static str, String) {
     }
 }
 
-async fn list(open: &OpenDatabase, arguments: &ListConnectionsArgs) -> anyhow::Result<Exit> {
+async fn list(open: &OpenDatabase, arguments: &JsonArgs) -> anyhow::Result<Exit> {
     let merchants = open.database.merchants().list().await?;
-    if arguments.json {
-        display::json(&merchants.iter().map(as_json).collect::<Vec<_>>());
-        return Ok(Exit::Done);
-    }
-    if merchants.is_empty() {
-        line("No shop was connected yet.");
-        return Ok(Exit::Done);
-    }
-    let mut table = Table::new(["shop", "salla id", "connection", "uninstalled at"]);
-    for merchant in &merchants {
-        table.row([
-            merchant.shop.name.clone(),
-            merchant.shop.salla_id.to_string(),
-            match merchant.connection {
-                MerchantConnection::None => "none".to_owned(),
-                MerchantConnection::Connected => "connected".to_owned(),
-                MerchantConnection::Disconnected(reason) => reason.code().to_owned(),
-            },
-            merchant
-                .uninstalled_at
-                .map_or_else(String::new, |at| at.to_string()),
-        ]);
-    }
-    lines(table);
+    display::list(
+        &merchants,
+        arguments.json.then_some(&as_json),
+        "No shop was connected yet.",
+        ["shop", "salla id", "connection", "uninstalled at"],
+        |merchant| {
+            let (state, reason) = connection(merchant);
+            [
+                merchant.shop.name.clone(),
+                merchant.shop.salla_id.to_string(),
+                reason.unwrap_or(state).to_owned(),
+                merchant
+                    .uninstalled_at
+                    .map_or_else(String::new, |at| at.to_string()),
+            ]
+        },
+    );
     Ok(Exit::Done)
 }
 
-fn as_json(merchant: &MerchantRecord) -> Value {
-    let (state, reason) = match merchant.connection {
+/// The state of a shop's connection, and why it has ended.
+fn connection(merchant: &MerchantRecord) -> (&'static str, Option<&'static str>) {
+    match merchant.connection {
         MerchantConnection::None => ("none", None),
         MerchantConnection::Connected => ("connected", None),
         MerchantConnection::Disconnected(reason) => ("disconnected", Some(reason.code())),
-    };
+    }
+}
+
+fn as_json(merchant: &MerchantRecord) -> Value {
+    let (state, reason) = connection(merchant);
     json!({
         "shop": merchant.shop,
         "state": state,

@@ -6,7 +6,7 @@ use importer::ports::audit::{Action, Actor, Audit as _, AuditEvent};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
-use crate::cli::{DatabaseArgs, GenerateArgs, KeyStatusArgs, KeysCommand, RotateArgs};
+use crate::cli::{DatabaseArgs, GenerateArgs, JsonArgs, KeysCommand};
 use crate::display::table::Table;
 use crate::display::{self, line, lines, note};
 use crate::exit::Exit;
@@ -42,7 +42,7 @@ fn generate(arguments: &GenerateArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-async fn rotate(open: &OpenDatabase, arguments: &RotateArgs) -> anyhow::Result<Exit> {
+async fn rotate(open: &OpenDatabase, arguments: &JsonArgs) -> anyhow::Result<Exit> {
     let rotated = open.rotate_keys().await?;
     let current = open.keyring()?.current_id().to_owned();
     let event = AuditEvent::new(Action::KeyChanged, Actor::Operator);
@@ -94,7 +94,7 @@ impl KnownKey {
     }
 }
 
-async fn status(open: &OpenDatabase, arguments: &KeyStatusArgs) -> anyhow::Result<Exit> {
+async fn status(open: &OpenDatabase, arguments: &JsonArgs) -> anyhow::Result<Exit> {
     let keyring = open.keyring()?;
     let mut uses = open.database.key_uses().await?;
     let given = keyring.ids().map(|id| KnownKey {

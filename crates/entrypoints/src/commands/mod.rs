@@ -33,44 +33,46 @@ pub mod work;
 use std::sync::Arc;
 
 use importer::ports::clock::SystemClock;
+use secrecy::SecretString;
 
 use crate::cli::DatabaseArgs;
 use crate::config::{DatabaseSettings, QueuePlace, SettingsReader, environment};
 use crate::exit::UsageError;
 use crate::wiring::{OpenDatabase, open_database};
 
-/// The database for a command that only looks: no key is needed, but tables that this
+/// The database for a command that only reads: no key is needed, but tables that this
 /// version knows.
 async fn open_for_reading(arguments: &DatabaseArgs) -> anyhow::Result<OpenDatabase> {
-    let mut reader = SettingsReader::new(&environment);
-    let settings = reader.database(arguments);
-    let settings = reader.finish(settings)?;
-    let open = open_database(&settings, None, Arc::new(SystemClock::real())).await?;
-    open.check_schema().await?;
-    Ok(open)
+    open(arguments, |_, _| None).await
 }
 
 /// As [`open_for_reading`], with the key if there is one: customers who were forgotten are known
 /// again by it.
 async fn open_to_compare(arguments: &DatabaseArgs) -> anyhow::Result<OpenDatabase> {
-    let mut reader = SettingsReader::new(&environment);
-    let settings = reader.database(arguments);
-    let key = reader.encryption_key();
-    let settings = reader.finish(settings)?;
-    let open = open_database(&settings, key, Arc::new(SystemClock::real())).await?;
-    open.check_schema().await?;
-    Ok(open)
+    open(arguments, |reader, _| reader.encryption_key()).await
 }
 
 /// For what cannot be done without the key.
-async fn open_with_key(database: &DatabaseArgs) -> anyhow::Result<OpenDatabase> {
+async fn open_with_key(arguments: &DatabaseArgs) -> anyhow::Result<OpenDatabase> {
+    let key = |reader: &mut SettingsReader<'_>, is_embedded: bool| {
+        let key = reader.encryption_key();
+        if key.is_none() && !is_embedded {
+            reader.key_is_missing();
+        }
+        key
+    };
+    open(arguments, key).await
+}
+
+/// `key` gets to know whether the database is the embedded one, which has its own.
+async fn open(
+    arguments: &DatabaseArgs,
+    key: impl FnOnce(&mut SettingsReader<'_>, bool) -> Option<SecretString>,
+) -> anyhow::Result<OpenDatabase> {
     let mut reader = SettingsReader::new(&environment);
-    let settings = reader.database(database);
-    let key = reader.encryption_key();
+    let settings = reader.database(arguments);
     let is_embedded = matches!(settings, Some(DatabaseSettings::Embedded { .. }));
-    if key.is_none() && !is_embedded {
-        reader.key_is_missing();
-    }
+    let key = key(&mut reader, is_embedded);
     let settings = reader.finish(settings)?;
     let open = open_database(&settings, key, Arc::new(SystemClock::real())).await?;
     open.check_schema().await?;

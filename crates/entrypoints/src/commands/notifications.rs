@@ -5,8 +5,7 @@ use importer::ports::notifications::{InboxFilter, Notice, Shown};
 use serde_json::{Value, json};
 
 use crate::cli::{DatabaseArgs, InboxArgs, NotificationsCommand, ReadArgs};
-use crate::display::table::Table;
-use crate::display::{self, count, line, lines};
+use crate::display::{self, count, line};
 use crate::exit::{Exit, UsageError};
 use crate::wiring::OpenDatabase;
 
@@ -30,27 +29,22 @@ async fn list(open: &OpenDatabase, arguments: &InboxArgs) -> anyhow::Result<Exit
         limit: arguments.limit,
     };
     let shown = open.inbox().list(&filter).await?;
-    if arguments.json {
-        let shown: Vec<Value> = shown.iter().map(as_json).collect();
-        display::json(&shown);
-        return Ok(Exit::Done);
-    }
-    if shown.is_empty() {
-        line("There is no such notification.");
-        return Ok(Exit::Done);
-    }
-    let mut table = Table::new(["id", "shop", "salla id", "ended at", "read at", "what"]);
-    for Shown { notice, read_at } in &shown {
-        table.row([
-            notice.id.to_string(),
-            notice.shop.name.clone(),
-            notice.shop.salla_id.to_string(),
-            notice.ended_at.to_string(),
-            read_at.map(|at| at.to_string()).unwrap_or_default(),
-            notice.kind.as_str().to_owned(),
-        ]);
-    }
-    lines(table);
+    display::list(
+        &shown,
+        arguments.json.then_some(&as_json),
+        "There is no such notification.",
+        ["id", "shop", "salla id", "ended at", "read at", "what"],
+        |Shown { notice, read_at }| {
+            [
+                notice.id.to_string(),
+                notice.shop.name.clone(),
+                notice.shop.salla_id.to_string(),
+                notice.ended_at.to_string(),
+                read_at.map(|at| at.to_string()).unwrap_or_default(),
+                notice.kind.as_str().to_owned(),
+            ]
+        },
+    );
     Ok(Exit::Done)
 }
 

@@ -7,8 +7,7 @@ use importer::ports::jobs::Commanded;
 use importer::ports::queue::{DeadLetter, Depth, JobId, QueueName, Redrive};
 use serde_json::{Value, json};
 
-use crate::cli::{DatabaseArgs, DeadArgs, DepthArgs, LetterArgs, QueueCommand, RedriveArgs};
-use crate::display::table::Table;
+use crate::cli::{DatabaseArgs, DeadArgs, JsonArgs, LetterArgs, QueueCommand, RedriveArgs};
 use crate::display::{self, count, line, lines};
 use crate::exit::{Exit, UsageError};
 use crate::wiring::OpenDatabase;
@@ -26,41 +25,37 @@ pub async fn run(command: QueueCommand, database: &DatabaseArgs) -> anyhow::Resu
     }
 }
 
-async fn depth(open: &OpenDatabase, arguments: &DepthArgs) -> anyhow::Result<Exit> {
+async fn depth(open: &OpenDatabase, arguments: &JsonArgs) -> anyhow::Result<Exit> {
     let mut depths = Vec::new();
     for queue in QueueName::ALL {
         depths.push((queue, open.queues.of(queue).depth().await?));
     }
-    if arguments.json {
-        let queues: Vec<Value> = depths
-            .iter()
-            .map(|(queue, depth)| depth_as_json(*queue, depth))
-            .collect();
-        display::json(&queues);
-        return Ok(Exit::Done);
-    }
-    let mut table = Table::new([
-        "queue",
-        "ready",
-        "delayed",
-        "in flight",
-        "dead letters",
-        "oldest ready for",
-    ]);
-    for (queue, depth) in &depths {
-        table.row([
-            queue.to_string(),
-            count(depth.ready),
-            count(depth.delayed),
-            count(depth.in_flight),
-            count(depth.dead),
-            depth
-                .oldest_ready
-                .map(display::duration)
-                .unwrap_or_default(),
-        ]);
-    }
-    lines(table);
+    display::list(
+        &depths,
+        arguments
+            .json
+            .then_some(&|(queue, depth)| depth_as_json(*queue, depth)),
+        "",
+        [
+            "queue",
+            "ready",
+            "delayed",
+            "in flight",
+            "dead letters",
+            "oldest ready for",
+        ],
+        |(queue, depth)| {
+            let age = depth.oldest_ready.map(display::duration);
+            [
+                queue.to_string(),
+                count(depth.ready),
+                count(depth.delayed),
+                count(depth.in_flight),
+                count(depth.dead),
+                age.unwrap_or_default(),
+            ]
+        },
+    );
     Ok(Exit::Done)
 }
 
@@ -81,30 +76,26 @@ async fn dead(open: &OpenDatabase, arguments: &DeadArgs) -> anyhow::Result<Exit>
         let listed = open.queues.of(queue).list(None, arguments.limit).await?;
         letters.extend(listed.into_iter().map(|letter| (queue, letter)));
     }
-    if arguments.json {
-        let letters: Vec<Value> = letters
-            .iter()
-            .map(|(queue, letter)| letter_as_json(*queue, letter))
-            .collect();
-        display::json(&letters);
-        return Ok(Exit::Done);
+    display::list(
+        &letters,
+        arguments
+            .json
+            .then_some(&|(queue, letter)| letter_as_json(*queue, letter)),
+        "There are no dead letters.",
+        ["id", "queue", "given up at", "attempts", "reason"],
+        |(queue, letter)| {
+            [
+                letter.id.to_string(),
+                queue.to_string(),
+                letter.buried_at.to_string(),
+                letter.attempts.to_string(),
+                letter.reason.clone(),
+            ]
+        },
+    );
+    if !arguments.json && !letters.is_empty() {
+        lines("\n  salla-sync queue redrive ID   puts a letter back; discard ID deletes it");
     }
-    if letters.is_empty() {
-        line("There are no dead letters.");
-        return Ok(Exit::Done);
-    }
-    let mut table = Table::new(["id", "queue", "given up at", "attempts", "reason"]);
-    for (queue, letter) in &letters {
-        table.row([
-            letter.id.to_string(),
-            queue.to_string(),
-            letter.buried_at.to_string(),
-            letter.attempts.to_string(),
-            letter.reason.clone(),
-        ]);
-    }
-    lines(table);
-    lines("\n  salla-sync queue redrive ID   puts a letter back; discard ID deletes it");
     Ok(Exit::Done)
 }
 

@@ -9,8 +9,7 @@ use importer::sessions::MerchantSessions;
 use serde_json::{Value, json};
 
 use crate::cli::{DatabaseArgs, ListSessionsArgs, RevokeSessionsArgs, SessionsCommand};
-use crate::display::table::Table;
-use crate::display::{self, line, lines};
+use crate::display::{self, line};
 use crate::exit::{Exit, UsageError};
 use crate::wiring::OpenDatabase;
 
@@ -24,26 +23,22 @@ pub async fn run(command: SessionsCommand, database: &DatabaseArgs) -> anyhow::R
 
 async fn list(open: &OpenDatabase, arguments: &ListSessionsArgs) -> anyhow::Result<Exit> {
     let sessions = open.database.sessions().list(arguments.shop).await?;
-    if arguments.json {
-        display::json(&sessions.iter().map(as_json).collect::<Vec<_>>());
-        return Ok(Exit::Done);
-    }
-    if sessions.is_empty() {
-        line("Nobody has signed in.");
-        return Ok(Exit::Done);
-    }
-    let mut table = Table::new(["id", "shop", "opened by", "carried as", "since", "ends"]);
-    for session in &sessions {
-        table.row([
-            session.id.to_string(),
-            session.salla_id.to_string(),
-            session.opened_by.clone(),
-            session.carrier.as_str().to_owned(),
-            session.created_at.to_string(),
-            session.expires_at.to_string(),
-        ]);
-    }
-    lines(table);
+    display::list(
+        &sessions,
+        arguments.json.then_some(&as_json),
+        "Nobody has signed in.",
+        ["id", "shop", "opened by", "carried as", "since", "ends"],
+        |session| {
+            [
+                session.id.to_string(),
+                session.salla_id.to_string(),
+                session.opened_by.clone(),
+                session.carrier.as_str().to_owned(),
+                session.created_at.to_string(),
+                session.expires_at.to_string(),
+            ]
+        },
+    );
     Ok(Exit::Done)
 }
 

@@ -3,14 +3,13 @@
 use importer::ports::api_tokens::{ApiScope, ApiToken, ApiTokens as _, NewApiToken};
 use importer::ports::audit::{Action, Actor, Audit as _, AuditEvent};
 use importer::ports::clock::{Clock as _, SystemClock};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use ring::rand::SystemRandom;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
-use crate::cli::{CreateTokenArgs, DatabaseArgs, ListTokensArgs, RevokeTokenArgs, TokensCommand};
-use crate::display::table::Table;
-use crate::display::{self, line, lines};
+use crate::cli::{CreateTokenArgs, DatabaseArgs, JsonArgs, RevokeTokenArgs, TokensCommand};
+use crate::display::{self, line};
 use crate::exit::{Exit, UsageError};
 use crate::wiring::OpenDatabase;
 
@@ -66,41 +65,35 @@ async fn create(open: &OpenDatabase, arguments: CreateTokenArgs) -> anyhow::Resu
     Ok(Exit::Done)
 }
 
-async fn list(open: &OpenDatabase, arguments: &ListTokensArgs) -> anyhow::Result<Exit> {
+async fn list(open: &OpenDatabase, arguments: &JsonArgs) -> anyhow::Result<Exit> {
     let tokens = open.database.api_tokens().list().await?;
-    if arguments.json {
-        display::json(&tokens.iter().map(as_json).collect::<Vec<_>>());
-        return Ok(Exit::Done);
-    }
-    if tokens.is_empty() {
-        line("There is no token; `salla-sync tokens create` makes one.");
-        return Ok(Exit::Done);
-    }
-    let mut table = Table::new([
-        "id", "name", "scopes", "merchant", "used at", "ends", "state",
-    ]);
     let now = SystemClock::real().now();
-    for token in &tokens {
-        let text = |value: Option<String>| value.unwrap_or_default();
-        let is_over = token.expires_at.is_some_and(|at| at <= now);
-        table.row([
-            token.id.to_string(),
-            token.name.clone(),
-            names(&token.scopes),
-            token
-                .merchant
-                .map_or_else(|| "all".to_owned(), |id| id.to_string()),
-            text(token.last_used_at.map(|at| at.to_string())),
-            text(token.expires_at.map(|at| at.to_string())),
-            match (token.revoked_at, is_over) {
+    display::list(
+        &tokens,
+        arguments.json.then_some(&as_json),
+        "There is no token; `salla-sync tokens create` makes one.",
+        [
+            "id", "name", "scopes", "merchant", "used at", "ends", "state",
+        ],
+        |token| {
+            let text = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
+            let is_over = token.expires_at.is_some_and(|at| at <= now);
+            let state = match (token.revoked_at, is_over) {
                 (Some(_), _) => "revoked",
                 (None, true) => "expired",
                 (None, false) => "counts",
-            }
-            .to_owned(),
-        ]);
-    }
-    lines(table);
+            };
+            [
+                token.id.to_string(),
+                token.name.clone(),
+                names(&token.scopes),
+                token.merchant.map_or("all".to_owned(), |id| id.to_string()),
+                text(token.last_used_at),
+                text(token.expires_at),
+                state.to_owned(),
+            ]
+        },
+    );
     Ok(Exit::Done)
 }
 

@@ -113,6 +113,25 @@ pub fn json(value: &impl serde::Serialize) {
     }
 }
 
+/// Prints a list as JSON or as a table, and where there is nothing a sentence.
+pub fn list<T, const N: usize>(
+    items: &[T],
+    as_json: Option<&dyn Fn(&T) -> serde_json::Value>,
+    nothing: &str,
+    headings: [&str; N],
+    row: impl Fn(&T) -> [String; N],
+) {
+    if let Some(as_json) = as_json {
+        return json(&items.iter().map(as_json).collect::<Vec<_>>());
+    }
+    if items.is_empty() {
+        return line(nothing);
+    }
+    let mut table = table::Table::new(headings);
+    items.iter().for_each(|item| table.row(row(item)));
+    lines(table);
+}
+
 /// `1h 02m`, `3m 05s`, `42 s`.
 pub fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();

@@ -5,8 +5,7 @@ use importer::ports::runs::{Run, ShopSummary};
 use serde_json::{Value, json};
 
 use crate::cli::{ListArgs, ShowArgs};
-use crate::display::table::Table;
-use crate::display::{self, count, line, lines};
+use crate::display::{self, count, line};
 use crate::exit::Exit;
 use crate::wiring::OpenDatabase;
 
@@ -21,28 +20,23 @@ pub(super) async fn list(open: &OpenDatabase, arguments: &ListArgs) -> anyhow::R
         limit: arguments.limit,
     };
     let runs = open.jobs().list(&filter).await?;
-    if arguments.json {
-        let runs: Vec<Value> = runs.iter().map(|(shop, run)| as_json(shop, run)).collect();
-        display::json(&runs);
-        return Ok(Exit::Done);
-    }
-    if runs.is_empty() {
-        line("There is no such run.");
-        return Ok(Exit::Done);
-    }
-    let mut table = Table::new(["run", "shop", "salla id", "state", "%", "orders", "what"]);
-    for (shop, run) in &runs {
-        table.row([
-            run.id.to_string(),
-            shop.name.clone(),
-            shop.salla_id.to_string(),
-            run.state.to_string(),
-            run.progress.percent.to_string(),
-            count(run.progress.orders),
-            note(run),
-        ]);
-    }
-    lines(table);
+    display::list(
+        &runs,
+        arguments.json.then_some(&|(shop, run)| as_json(shop, run)),
+        "There is no such run.",
+        ["run", "shop", "salla id", "state", "%", "orders", "what"],
+        |(shop, run)| {
+            [
+                run.id.to_string(),
+                shop.name.clone(),
+                shop.salla_id.to_string(),
+                run.state.to_string(),
+                run.progress.percent.to_string(),
+                count(run.progress.orders),
+                note(run),
+            ]
+        },
+    );
     Ok(Exit::Done)
 }
 

@@ -140,28 +140,28 @@ pub struct ProcessMonitor {
     queues: Queues,
     clock: Arc<dyn Clock>,
     keep_fresh: Option<Duration>,
-    numbers: Kept<Option<Snapshot>>,
-    readiness: Kept<Result<(), String>>,
+    numbers: Cached<Option<Snapshot>>,
+    readiness: Cached<Result<(), String>>,
 }
 
 /// What was read from the database last. The one that asks while it is being read waits for the
 /// same reading, so any number of clients costs the database one.
-struct Kept<T>(Mutex<Option<(Duration, T)>>);
+struct Cached<T>(Mutex<Option<(Duration, T)>>);
 
-impl<T: Clone> Kept<T> {
+impl<T: Clone> Cached<T> {
     fn new() -> Self {
         Self(Mutex::new(None))
     }
 
     async fn get(&self, clock: &dyn Clock, lasts: Duration, read: impl Future<Output = T>) -> T {
-        let mut kept = self.0.lock().await;
-        if let Some((at, value)) = &*kept
+        let mut cached = self.0.lock().await;
+        if let Some((at, value)) = &*cached
             && clock.monotonic().saturating_sub(*at) < lasts
         {
             return value.clone();
         }
         let value = read.await;
-        *kept = Some((clock.monotonic(), value.clone()));
+        *cached = Some((clock.monotonic(), value.clone()));
         value
     }
 }
@@ -192,8 +192,8 @@ impl ProcessMonitor {
             database,
             clock,
             keep_fresh: None,
-            numbers: Kept::new(),
-            readiness: Kept::new(),
+            numbers: Cached::new(),
+            readiness: Cached::new(),
         }
     }
 

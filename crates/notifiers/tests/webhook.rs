@@ -114,7 +114,7 @@ async fn a_receiver_can_verify_what_it_gets() {
 }
 
 #[tokio::test]
-async fn operators_are_told_what_to_type() {
+async fn operators_get_the_command_to_type() {
     let (url, seen) = receiver(200).await;
     let webhook = webhook(url, Audience::Operator);
     webhook.deliver(&notice()).await.unwrap();
@@ -139,7 +139,7 @@ async fn operators_are_told_what_to_type() {
 }
 
 #[tokio::test]
-async fn only_what_patience_may_mend_is_worth_another_try() {
+async fn only_transient_failures_are_worth_another_try() {
     let table = [
         (302, true),
         (400, false),
@@ -164,7 +164,7 @@ async fn only_what_patience_may_mend_is_worth_another_try() {
 }
 
 #[tokio::test]
-async fn what_is_no_success_is_a_failure_that_tells_nothing_secret() {
+async fn what_is_no_success_is_a_failure_that_shows_nothing_secret() {
     for status in [302, 400, 410, 500] {
         let (url, seen) = receiver(status).await;
         let webhook = webhook(url, Audience::Merchant);

@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_that_is_named_anew_begins_anew_and_the_others_do_not() {
+    fn an_outage_that_is_named_again_begins_again_and_the_others_do_not() {
         let first = outage(0, OutageLength::Requests(1));
         let mut outages = Outages::default();
         assert!(outages.fault_for(&[first], 0).is_some());

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::helper::{Holder, eventually, passable_folder};
+use crate::helper::{ServerProcess, eventually, passable_folder};
 
 /// As `/proc` shows it, of every process that we may look into: number, name, environment.
 fn processes() -> Vec<(u32, String, Vec<String>)> {
@@ -35,19 +35,21 @@ fn neither_the_server_nor_its_watchdog_has_our_secrets() {
         ("OF_ANOTHER_PROGRAM", secret.as_str()),
         ("TZ", "Asia/Riyadh"),
     ];
-    let holder = Holder::wait_until_ready(Holder::spawn_with("watched", &data_dir, &variables));
+    let process = ServerProcess::wait_until_ready(ServerProcess::spawn_with(
+        "watched", &data_dir, &variables,
+    ));
     eventually("nobody but its owner has the secret", || {
         let processes = processes();
         let have_it = processes
             .iter()
             .filter(|(_, _, variables)| variables.iter().any(|each| each.contains(&secret)));
-        have_it.map(|(pid, ..)| *pid).eq([holder.pid()])
+        have_it.map(|(pid, ..)| *pid).eq([process.pid()])
     });
 
     let processes = processes();
     let of = |wanted: u32| processes.iter().find(|(pid, ..)| *pid == wanted);
     let (_, _, variables) =
-        of(holder.server.pid().cast_unsigned()).expect("root may look into the server");
+        of(process.server.pid().cast_unsigned()).expect("root may look into the server");
     let inherited = |name: &str| variables.iter().any(|each| each.starts_with(name));
     for name in ["PATH=", "LC_ALL=C", "TZ=Asia/Riyadh"] {
         assert!(inherited(name), "{name} is missing: {variables:?}");
@@ -57,5 +59,5 @@ fn neither_the_server_nor_its_watchdog_has_our_secrets() {
     // SAFETY: takes no pointers and cannot fail.
     let is_root = unsafe { libc::geteuid() } == 0;
     assert!(sees_watchdog || !is_root);
-    holder.kill();
+    process.kill();
 }

@@ -45,7 +45,7 @@ fn a_number_that_now_belongs_to_another_process_is_seen_through() {
 }
 
 #[test]
-fn a_half_made_cluster_is_made_anew() {
+fn a_half_made_cluster_is_made_again() {
     let place = passable_folder();
     fs::create_dir_all(place.path().join("db.new/base/1")).unwrap();
     fs::write(place.path().join("db.new/PG_VERSION"), "9").unwrap();

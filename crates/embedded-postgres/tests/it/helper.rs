@@ -100,13 +100,13 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// A process that holds a server until it is killed.
-pub(crate) struct Holder {
+pub(crate) struct ServerProcess {
     process: Child,
     pub(crate) server: Process,
     pub(crate) attached: bool,
 }
 
-impl Holder {
+impl ServerProcess {
     pub(crate) fn start(task: &str, place: &Path) -> Self {
         Self::wait_until_ready(Self::spawn(task, place))
     }
@@ -143,7 +143,7 @@ impl Holder {
         command
             .args([
                 "--exact",
-                "helper::hold_a_server",
+                "helper::run_a_server",
                 "--ignored",
                 "--nocapture",
             ])
@@ -182,7 +182,7 @@ impl Holder {
 
 #[test]
 #[ignore = "the other process of other tests"]
-fn hold_a_server() {
+fn run_a_server() {
     let (Some(task), Some(place)) = (
         std::env::var_os("HOLDER_TASK"),
         std::env::var_os("HOLDER_PLACE"),

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use embedded_postgres::{LeaveOutcome, Lifetime, Server, Settings, made_by};
 
 use crate::client::Client;
-use crate::helper::{Holder, Process, passable_folder, programs, settings};
+use crate::helper::{Process, ServerProcess, passable_folder, programs, settings};
 
 #[test]
 fn a_durable_server_is_made_used_stopped_and_found_again() {
@@ -80,7 +80,7 @@ fn the_last_user_stops_it() {
 fn a_killed_starter_leaves_it_to_the_others() {
     let place = passable_folder();
     let data_dir = place.path().join("db");
-    let starter = Holder::start("private", &data_dir);
+    let starter = ServerProcess::start("private", &data_dir);
     let server = Server::start(settings(&data_dir)).unwrap();
     assert!(server.attached());
     starter.kill();
@@ -92,7 +92,7 @@ fn a_killed_starter_leaves_it_to_the_others() {
 fn a_killed_last_user_leaves_it_to_the_next() {
     let place = passable_folder();
     let data_dir = place.path().join("db");
-    let only = Holder::start("private", &data_dir);
+    let only = ServerProcess::start("private", &data_dir);
     let left = only.kill();
     let next = Server::start(settings(&data_dir)).unwrap();
     assert!(next.attached());
@@ -105,18 +105,21 @@ fn starters_at_the_same_moment_yield_one_server() {
     let place = passable_folder();
     let data_dir = place.path().join("db");
     let rivals: Vec<_> = (0..4)
-        .map(|_| Holder::spawn("private", &data_dir))
+        .map(|_| ServerProcess::spawn("private", &data_dir))
         .collect();
-    let holders: Vec<_> = rivals.into_iter().map(Holder::wait_until_ready).collect();
-    let starters = holders.iter().filter(|holder| !holder.attached).count();
+    let holders: Vec<_> = rivals
+        .into_iter()
+        .map(ServerProcess::wait_until_ready)
+        .collect();
+    let starters = holders.iter().filter(|process| !process.attached).count();
     assert_eq!(starters, 1);
     assert!(
         holders
             .iter()
-            .all(|holder| holder.server.pid() == holders[0].server.pid())
+            .all(|process| process.server.pid() == holders[0].server.pid())
     );
-    for holder in holders {
-        holder.kill();
+    for process in holders {
+        process.kill();
     }
     assert_eq!(
         Server::start(settings(&data_dir)).unwrap().leave().unwrap(),
@@ -238,8 +241,8 @@ fn a_server_is_found_by_root_who_may_not_look_into_it() {
     let place = passable_folder();
     let data_dir = place.path().join("db");
     let server = Server::start(settings(&data_dir)).unwrap();
-    let confined = Holder::spawn_confined("private", &data_dir);
-    let confined = Holder::wait_until_ready(confined);
+    let confined = ServerProcess::spawn_confined("private", &data_dir);
+    let confined = ServerProcess::wait_until_ready(confined);
     assert!(confined.attached);
     assert_eq!(confined.server.pid(), server.pid());
     confined.kill();

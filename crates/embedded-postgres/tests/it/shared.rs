@@ -8,7 +8,7 @@ use std::time::Duration;
 use embedded_postgres::{Server, Wanted};
 
 use crate::client::Client;
-use crate::helper::{Holder, Process, eventually, passable_folder, search, settings};
+use crate::helper::{Process, ServerProcess, eventually, passable_folder, search, settings};
 
 fn is_empty(folder: &Path) -> bool {
     fs::read_dir(folder).unwrap().next().is_none()
@@ -31,27 +31,30 @@ fn watchdog_lock(place: &Path) -> File {
 fn many_processes_share_one_and_nothing_stays_behind() {
     let place = passable_folder();
     let processes: Vec<_> = (0..4)
-        .map(|_| Holder::spawn("shared", place.path()))
+        .map(|_| ServerProcess::spawn("shared", place.path()))
         .collect();
     let holders: Vec<_> = processes
         .into_iter()
-        .map(Holder::wait_until_ready)
+        .map(ServerProcess::wait_until_ready)
         .collect();
     let pid = holders[0].server.pid();
-    assert!(holders.iter().all(|holder| holder.server.pid() == pid));
-    assert_eq!(holders.iter().filter(|holder| !holder.attached).count(), 1);
+    assert!(holders.iter().all(|process| process.server.pid() == pid));
+    assert_eq!(
+        holders.iter().filter(|process| !process.attached).count(),
+        1
+    );
 
     // Longer than the watchdog's patience: it must see the users.
     thread::sleep(Duration::from_secs(4));
     assert!(holders[0].server.is_alive(), "stopped while in use");
-    for left in holders.into_iter().map(Holder::kill) {
+    for left in holders.into_iter().map(ServerProcess::kill) {
         left.ends();
     }
     eventually("its files are removed", || is_empty(place.path()));
 }
 
 #[test]
-fn a_pause_shorter_than_the_watchdogs_patience_keeps_it() {
+fn a_pause_shorter_than_the_watchdogs_timeout_keeps_it() {
     let place = passable_folder();
     // Much longer than the pause, which a busy machine makes longer.
     let idle = Duration::from_secs(12);
@@ -96,7 +99,7 @@ fn a_crashed_throwaway_cluster_is_thrown_away() {
 fn a_watched_server_stops_and_keeps_its_files() {
     let place = passable_folder();
     let data_dir = place.path().join("db");
-    let only = Holder::start("watched", &data_dir);
+    let only = ServerProcess::start("watched", &data_dir);
     only.kill().ends();
     let next = Server::start(settings(&data_dir)).unwrap();
     assert!(!next.attached());

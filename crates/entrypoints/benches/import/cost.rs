@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::network::Way;
-use crate::roles::{Address, Job, Role, Spent};
+use crate::roles::{Address, Job, Role, Usage};
 use crate::server::BenchServer;
 use crate::usage::{self, Cpu};
 
@@ -40,12 +40,12 @@ impl Cost {
 }
 
 /// What the machine and the server had used when a measurement began.
-pub(crate) struct Before {
+pub(crate) struct Baseline {
     machine: Cpu,
     server: Cpu,
 }
 
-impl Before {
+impl Baseline {
     pub(crate) fn now(server: &BenchServer) -> anyhow::Result<Self> {
         Ok(Self {
             machine: usage::of_machine()?,
@@ -57,7 +57,7 @@ impl Before {
         &self,
         server: &BenchServer,
         (name, orders): (&str, u64),
-        spent: Spent,
+        spent: Usage,
         simulator: Cpu,
     ) -> anyhow::Result<Cost> {
         let database = server.cpu()? - self.server;
@@ -85,7 +85,7 @@ pub(crate) async fn of_import(
     keep_raw: bool,
 ) -> anyhow::Result<(Cost, String)> {
     let database_url = server.new_database(DATABASE).await?;
-    let before = Before::now(server)?;
+    let before = Baseline::now(server)?;
     let mut simulator = Role::start(crate::roles::SERVE, scenario).await?;
     let address: Address = simulator.answer().await?;
     let job = Job {
@@ -94,7 +94,7 @@ pub(crate) async fn of_import(
         keep_raw,
     };
     let mut importer = Role::start(crate::roles::IMPORT, &job).await?;
-    let spent: Spent = importer.answer().await?;
+    let spent: Usage = importer.answer().await?;
     let simulator = simulator.finish().await?;
     let cost = before.cost(server, (name, scenario.shop.orders), spent, simulator)?;
     Ok((cost, database_url))

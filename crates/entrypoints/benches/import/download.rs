@@ -7,8 +7,8 @@ use importer::ports::clock::{Clock as _, SystemClock};
 use salla_simulator::{Scenario, ShopSpec};
 use serde::{Deserialize, Serialize};
 
-use crate::cost::{Before, Cost};
-use crate::roles::{self, Address, Role, Spent};
+use crate::cost::{Baseline, Cost};
+use crate::roles::{self, Address, Role, Usage};
 use crate::server::BenchServer;
 
 /// As many as an import has on the way.
@@ -22,7 +22,7 @@ struct Task {
 }
 
 pub(crate) async fn measure(server: &BenchServer, scenario: &Scenario) -> anyhow::Result<Cost> {
-    let before = Before::now(server)?;
+    let before = Baseline::now(server)?;
     let mut simulator = Role::start(roles::SERVE, scenario).await?;
     let shop = &scenario.shop;
     let task = Task {
@@ -30,7 +30,7 @@ pub(crate) async fn measure(server: &BenchServer, scenario: &Scenario) -> anyhow
         lists: lists(shop),
     };
     let mut client = Role::start(roles::DOWNLOAD, &task).await?;
-    let spent: Spent = client.answer().await?;
+    let spent: Usage = client.answer().await?;
     let simulator = simulator.finish().await?;
     before.cost(server, ("download only", shop.orders), spent, simulator)
 }

@@ -63,7 +63,7 @@ const CASES: [Case; 9] = [
 
 /// How one import kept to the limits; all times are the shop's.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Kept {
+pub(crate) struct LimitResult {
     pub(crate) plan: String,
     pub(crate) what: String,
     pub(crate) scale: f64,
@@ -77,14 +77,17 @@ pub(crate) struct Kept {
     pub(crate) newest_days_seconds: Option<f64>,
 }
 
-impl Kept {
+impl LimitResult {
     pub(crate) fn ratio(&self) -> f64 {
         self.seconds / self.floor_seconds.max(1) as f64
     }
 }
 
 /// All cases, or those of one plan.
-pub(crate) async fn measure(server: &BenchServer, plan: Option<&str>) -> anyhow::Result<Vec<Kept>> {
+pub(crate) async fn measure(
+    server: &BenchServer,
+    plan: Option<&str>,
+) -> anyhow::Result<Vec<LimitResult>> {
     let mut all = Vec::new();
     let is_wanted = |case: &&Case| plan.is_none_or(|plan| plan == format!("{:?}", case.plan));
     for case in CASES.iter().filter(is_wanted) {
@@ -93,7 +96,7 @@ pub(crate) async fn measure(server: &BenchServer, plan: Option<&str>) -> anyhow:
     Ok(all)
 }
 
-async fn measure_one(server: &BenchServer, case: &Case) -> anyhow::Result<Kept> {
+async fn measure_one(server: &BenchServer, case: &Case) -> anyhow::Result<LimitResult> {
     let database_url = server.new_database(DATABASE).await?;
     let mut scenario = small(case.orders, case.plan);
     scenario.app_age = case.app_age;
@@ -122,7 +125,7 @@ async fn measure_one(server: &BenchServer, case: &Case) -> anyhow::Result<Kept> 
     let first = ledger.first_request_ms.unwrap_or_default();
     let last = ledger.last_request_ms.unwrap_or_default();
     let seconds = (last - first) as f64 / 1_000.0;
-    Ok(Kept {
+    Ok(LimitResult {
         plan: format!("{:?}", case.plan),
         what: what(case.app_age).to_owned(),
         scale: case.scale,

@@ -8,9 +8,9 @@ use importer::ports::clock::{Clock as _, SystemClock};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolCopyExt as _;
 
-use crate::cost::{Before, Cost};
+use crate::cost::{Baseline, Cost};
 use crate::network::Way;
-use crate::roles::Spent;
+use crate::roles::Usage;
 use crate::server::BenchServer;
 use crate::usage::{self, Cpu};
 
@@ -47,7 +47,7 @@ pub(crate) async fn measure(
     // As the import connects, or its last message would wait for an acknowledgement.
     let settings = ConnectSettings::new(server.url_over(way, DATABASE).into());
     let database = Database::connect(settings, Arc::new(SystemClock::real())).await?;
-    let before = Before::now(server)?;
+    let before = Baseline::now(server)?;
     let own = usage::of_ourselves()?;
     let clock = SystemClock::real();
     let begun = clock.monotonic();
@@ -58,7 +58,7 @@ pub(crate) async fn measure(
         copy.finish().await?;
     }
     tx.commit().await?;
-    let spent = Spent {
+    let spent = Usage {
         seconds: (clock.monotonic() - begun).as_secs_f64(),
         cpu: usage::of_ourselves()? - own,
         peak_mb: 0.0,

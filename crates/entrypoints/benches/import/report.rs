@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::Served;
 use crate::chart;
 use crate::cost::Cost;
-use crate::limits::Kept;
+use crate::limits::LimitResult;
 use crate::memory::Held;
 use crate::network::Reached;
 
@@ -21,7 +21,7 @@ pub(crate) struct Report {
     #[serde(default)]
     pub(crate) script: Vec<Cost>,
     pub(crate) growth: Vec<Cost>,
-    pub(crate) limits: Vec<Kept>,
+    pub(crate) limits: Vec<LimitResult>,
     #[serde(default)]
     pub(crate) api: Option<Served>,
     #[serde(default)]

@@ -58,7 +58,7 @@ pub(crate) struct Job {
 
 /// What a piece of work took.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Spent {
+pub(crate) struct Usage {
     pub(crate) seconds: f64,
     pub(crate) cpu: Cpu,
     pub(crate) peak_mb: f64,
@@ -135,7 +135,7 @@ pub(crate) async fn import_once() -> anyhow::Result<()> {
 
 /// The last words of a process that measures itself.
 pub(crate) fn report(took: Duration) -> anyhow::Result<()> {
-    let spent = Spent {
+    let spent = Usage {
         seconds: took.as_secs_f64(),
         cpu: usage::of_ourselves()?,
         peak_mb: usage::peak_memory(std::process::id())?,

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use crate::cost::{Before, Cost, of_import};
+use crate::cost::{Baseline, Cost, of_import};
 use crate::download::lists;
 use crate::network::Way;
-use crate::roles::{Address, Role, SERVE, Spent};
+use crate::roles::{Address, Role, SERVE, Usage};
 use crate::server::BenchServer;
 use crate::throughput::{CUSTOMERS, PRODUCTS, unlimited};
 
@@ -55,7 +55,7 @@ pub(crate) async fn measure(server: &BenchServer, orders: u64) -> anyhow::Result
 
 async fn run(server: &BenchServer, scenario: &salla_simulator::Scenario) -> anyhow::Result<Cost> {
     server.new_database(DATABASE).await?;
-    let before = Before::now(server)?;
+    let before = Baseline::now(server)?;
     let mut simulator = Role::start(SERVE, scenario).await?;
     let address: Address = simulator.answer().await?;
     let task = Task {
@@ -76,7 +76,7 @@ async fn run(server: &BenchServer, scenario: &salla_simulator::Scenario) -> anyh
     drop(input);
     let output = script.wait_with_output().await?;
     ensure!(output.status.success(), "the script failed");
-    let spent: Spent = serde_json::from_slice(&output.stdout)?;
+    let spent: Usage = serde_json::from_slice(&output.stdout)?;
     let simulator = simulator.finish().await?;
     let name = ("script", scenario.shop.orders);
     before.cost(server, name, spent, simulator)

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_may_be_too_long_is_told_of() {
+    fn a_list_that_may_be_too_long_is_reported() {
         for (customers, told) in [(9_899, false), (9_900, true)] {
             let text = text(&plan(Some(customers)));
             assert_eq!(text.contains("in slices"), told, "{text}");

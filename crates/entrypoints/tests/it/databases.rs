@@ -108,7 +108,7 @@ async fn a_file_of_passwords_is_not_logged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_cannot_be_reached_is_told_with_the_cause() {
+async fn a_database_that_cannot_be_reached_is_reported_with_the_cause() {
     for (url, cause) in [
         ("postgres://a:x@127.0.0.1:1/d", "connection refused"),
         (
@@ -131,7 +131,7 @@ fn name(database: &TestDatabase) -> String {
     options.get_database().unwrap().to_owned()
 }
 
-async fn tell(database: &TestDatabase, sql: &str) {
+async fn execute(database: &TestDatabase, sql: &str) {
     let sql = sql.replace("$db", &name(database));
     database.pool().execute(AssertSqlSafe(sql)).await.unwrap();
 }
@@ -153,7 +153,7 @@ async fn limits_that_suit_other_programs_end_no_import() {
         "TimeZone = 'Asia/Riyadh'",
         "DateStyle = German",
     ] {
-        tell(
+        execute(
             &service.database,
             &format!("ALTER DATABASE $db SET {setting}"),
         )
@@ -168,9 +168,9 @@ async fn limits_that_suit_other_programs_end_no_import() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_only_database_is_told_before_anything_is_asked_of_salla() {
+async fn a_read_only_database_is_reported_before_any_request_to_salla() {
     let service = present_day(small(60)).await;
-    tell(
+    execute(
         &service.database,
         "ALTER DATABASE $db SET default_transaction_read_only = on",
     )
@@ -202,7 +202,7 @@ async fn a_worker_works_once_the_database_takes_writes_again() {
     let background = BackgroundService::open(small(60).moved_to(salla_simulator::present())).await;
     let database = &background.service.database;
     let mut writable = database.pool().acquire().await.unwrap();
-    tell(
+    execute(
         database,
         "ALTER DATABASE $db SET default_transaction_read_only = on",
     )

@@ -22,7 +22,7 @@ async fn background() -> BackgroundService {
 }
 
 /// A job whose worker has found `failure` and given it up.
-async fn buried(background: &BackgroundService, failure: &Failure) -> Run {
+async fn dead_lettered(background: &BackgroundService, failure: &Failure) -> Run {
     let run = background.start().await;
     let queue = background.queue(QueueName::HistoricalSync);
     let hour = Duration::from_secs(3_600);
@@ -38,8 +38,8 @@ async fn buried(background: &BackgroundService, failure: &Failure) -> Run {
     };
     runs.fail(lease, failure, None).await.unwrap();
     let why = "the run FAILED".to_owned();
-    let buried = queue.settle(&receipt, Disposition::Bury { why }).await;
-    buried.unwrap();
+    let dead_lettered = queue.settle(&receipt, Disposition::Bury { why }).await;
+    dead_lettered.unwrap();
     background.run(&run).await
 }
 
@@ -68,7 +68,7 @@ fn broken() -> Failure {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redriven_run_has_one_message_and_no_letter_and_is_completed() {
     let background = background().await;
-    let run = buried(&background, &broken()).await;
+    let run = dead_lettered(&background, &broken()).await;
     assert_eq!(messages(&background).await, (0, 1));
     let (told, _, success) = redrive(&background).await;
     assert!(success && told.starts_with("1 messages"), "{told}");
@@ -80,7 +80,7 @@ async fn a_redriven_run_has_one_message_and_no_letter_and_is_completed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_letter_of_a_run_that_was_cancelled_stays_and_says_so() {
     let background = background().await;
-    let run = buried(&background, &broken()).await;
+    let run = dead_lettered(&background, &broken()).await;
     let jobs = background.service.open.database.jobs();
     jobs.command(run.id, Command::Cancel).await.unwrap();
     let (_, told, success) = redrive(&background).await;
@@ -94,7 +94,7 @@ async fn the_letter_of_a_run_that_was_cancelled_stays_and_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_letter_of_a_run_that_another_has_replaced_stays_and_says_so() {
     let background = background().await;
-    let run = buried(&background, &broken()).await;
+    let run = dead_lettered(&background, &broken()).await;
     sqlx::query("UPDATE salla_sync.sync_runs SET superseded_at = now()")
         .execute(background.service.open.database.pool())
         .await
@@ -113,9 +113,9 @@ async fn the_letter_of_a_run_that_another_has_replaced_stays_and_says_so() {
 
 /// No merchant can mend what the app or this machine may not do.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_only_an_operator_can_mend_is_not_told_as_a_lost_connection() {
+async fn what_only_an_operator_can_fix_is_not_reported_as_a_lost_connection() {
     let background = background().await;
-    let run = buried(&background, &Disconnection::Forbidden.into()).await;
+    let run = dead_lettered(&background, &Disconnection::Forbidden.into()).await;
     assert_eq!(
         background.notifications().await,
         [NotificationKind::SyncFailed]

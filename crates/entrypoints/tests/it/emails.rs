@@ -14,7 +14,7 @@ use notifiers::{Email, EmailSettings, EmailTls, Sender};
 use salla_simulator::{MailReply, MailServer, MailStage};
 
 use crate::jobs::BackgroundService;
-use crate::notifications::{after_an_import, count, tell};
+use crate::notifications::{after_an_import, count, notify};
 
 async fn channel(background: &BackgroundService, server: &MailServer) -> Arc<dyn Notifier> {
     let settings = EmailSettings {
@@ -39,7 +39,7 @@ async fn channel(background: &BackgroundService, server: &MailServer) -> Arc<dyn
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_is_told_once_after_refusals_and_repetitions() {
+async fn an_import_is_notified_once_after_refusals_and_repetitions() {
     let background = after_an_import().await;
     let server = MailServer::start().await.unwrap();
     let email = channel(&background, &server).await;
@@ -47,7 +47,7 @@ async fn an_import_is_told_once_after_refusals_and_repetitions() {
     server.reply_next(MailStage::Greeting, later("421 4.3.2 closing"));
     server.reply_next(MailStage::Recipient, later("451 4.7.1 greylisted"));
     server.reply_next(MailStage::Message, MailReply::HangUp);
-    tell(&background, vec![email.clone()]).await;
+    notify(&background, vec![email.clone()]).await;
     let mails = server.mails();
     assert_eq!(mails.len(), 1);
     assert!(
@@ -68,7 +68,7 @@ async fn an_import_is_told_once_after_refusals_and_repetitions() {
     };
     let body = job.to_json().unwrap();
     queue.send(&body, Duration::ZERO).await.unwrap();
-    tell(&background, vec![email]).await;
+    notify(&background, vec![email]).await;
     assert_eq!(server.mails().len(), 1);
     assert_eq!(queue.list(None, 10).await.unwrap(), []);
 }
@@ -80,7 +80,7 @@ async fn an_address_that_is_refused_ends_among_the_dead_letters_without_being_na
     let email = channel(&background, &server).await;
     let refusal = "550 5.1.1 <owner@example.com> unknown".to_owned();
     server.reply_next(MailStage::Recipient, MailReply::Line(refusal));
-    tell(&background, vec![email.clone()]).await;
+    notify(&background, vec![email.clone()]).await;
     let queue = background.queue(QueueName::Notifications);
     let letters = queue.list(None, 10).await.unwrap();
     assert_eq!(letters.len(), 1);
@@ -89,6 +89,6 @@ async fn an_address_that_is_refused_ends_among_the_dead_letters_without_being_na
         "email to 127.0.0.1: it answered 550 5.1.1"
     );
     queue.redrive(Redrive::All).await.unwrap();
-    tell(&background, vec![email]).await;
+    notify(&background, vec![email]).await;
     assert_eq!(server.mails().len(), 1);
 }

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use crate::jobs::BackgroundService;
-use crate::notifications::{after_an_import, tell};
+use crate::notifications::{after_an_import, notify};
 use crate::process::{program, run};
 
 async fn typed(
@@ -30,9 +30,9 @@ async fn listed(background: &BackgroundService, more: &[&str]) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_merchants_were_told_is_listed_and_marked_as_read() {
+async fn what_merchants_were_notified_of_is_listed_and_marked_as_read() {
     let background = after_an_import().await;
-    tell(&background, vec![]).await;
+    notify(&background, vec![]).await;
     let shop = background.service.simulator.merchant_id().to_string();
     let all = listed(&background, &["--shop", &shop]).await;
     assert_eq!(all.len(), 1);

@@ -95,7 +95,7 @@ async fn items_that_come_in_pages_all_arrive_in_their_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_with_an_entry_that_is_no_object_is_set_aside_whole() {
+async fn a_record_with_an_entry_that_is_no_object_is_rejected_whole() {
     for app_age in AGES {
         let service = TestService::start(Scenario {
             invalid: InvalidRates {

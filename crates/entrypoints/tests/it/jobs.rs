@@ -179,7 +179,7 @@ async fn a_message_without_a_run_starts_one_however_often_it_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_that_make_no_sense_are_buried_with_the_reason_and_block_nothing() {
+async fn messages_that_make_no_sense_are_dead_lettered_with_the_reason_and_block_nothing() {
     let background = BackgroundService::open(small(60)).await;
     let stranger = format!(
         r#"{{"version":1,"jobType":"HISTORICAL_SYNC","merchantId":"{}","syncDepthMonths":12}}"#,

@@ -171,7 +171,7 @@ async fn pages_that_are_too_long_are_read_in_smaller_portions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_is_longer_than_any_answer_is_set_aside_and_the_others_arrive() {
+async fn a_record_that_is_longer_than_any_response_is_rejected_and_the_others_arrive() {
     for app_age in [AppAge::Expanded, AppAge::FullDetails] {
         for filling in [Filling::Letter, Filling::Items] {
             let mut scenario = long(100, 9 * MIB, filling);

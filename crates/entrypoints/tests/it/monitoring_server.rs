@@ -94,7 +94,7 @@ fn value(text: &str, series: &str) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_scrape_tells_what_an_import_has_done() {
+async fn a_scrape_shows_what_an_import_has_done() {
     let mut scenario = small(400);
     scenario.invalid = InvalidRates {
         orders: 0.02,

@@ -82,7 +82,7 @@ pub(crate) async fn after_an_import() -> BackgroundService {
 }
 
 /// The desk deals with its queue until nothing is left; waits are not waited for.
-pub(crate) async fn tell(background: &BackgroundService, notifiers: Vec<Arc<dyn Notifier>>) {
+pub(crate) async fn notify(background: &BackgroundService, notifiers: Vec<Arc<dyn Notifier>>) {
     let queue = background.queue(QueueName::Notifications);
     let desk = NotificationDesk {
         queue: Arc::new(queue.clone()),
@@ -125,7 +125,7 @@ async fn a_channel_that_fails_is_tried_again_and_the_others_are_not() {
         FlakyNotifier::failing("good", 0),
         FlakyNotifier::failing("moody", 3),
     );
-    tell(&background, vec![good.clone(), moody.clone()]).await;
+    notify(&background, vec![good.clone(), moody.clone()]).await;
     assert_eq!((good.taken(), moody.taken()), (1, 1));
     assert_eq!(
         good.taken.lock().unwrap()[0],
@@ -146,7 +146,7 @@ async fn a_channel_that_never_works_ends_among_the_dead_letters_and_touches_noth
     );
     let queue = background.queue(QueueName::Notifications);
     queue.send("poison", Duration::ZERO).await.unwrap();
-    tell(&background, vec![broken.clone(), good.clone()]).await;
+    notify(&background, vec![broken.clone(), good.clone()]).await;
     assert_eq!((good.taken(), broken.taken()), (1, 0));
     assert_eq!(count(&background, "notifications").await, 1);
     let mut reasons: Vec<String> = queue
@@ -178,6 +178,6 @@ async fn operators_hear_nothing_of_a_success() {
         failures: AtomicU64::new(0),
         taken: Mutex::default(),
     });
-    tell(&background, vec![operator.clone()]).await;
+    notify(&background, vec![operator.clone()]).await;
     assert_eq!(operator.taken(), 0);
 }

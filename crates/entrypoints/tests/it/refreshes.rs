@@ -35,7 +35,7 @@ fn assert_never_known(ledger: &LedgerReport) {
 
 /// The token was not used, but the client cannot know.
 #[tokio::test(flavor = "multi_thread")]
-async fn trouble_before_the_use_costs_one_more_presentation_and_no_shop() {
+async fn an_error_before_the_use_costs_one_more_presentation_and_no_shop() {
     for fault in [
         Fault::Status(500),
         Fault::Status(503),
@@ -56,7 +56,7 @@ async fn trouble_before_the_use_costs_one_more_presentation_and_no_shop() {
 
 /// The token was used, and the client cannot know: only the last presentation tells.
 #[tokio::test(flavor = "multi_thread")]
-async fn trouble_after_the_use_is_found_out_by_one_last_presentation() {
+async fn an_error_after_the_use_is_found_out_by_one_last_presentation() {
     for fault in [
         Fault::DoneStatus(500),
         Fault::DoneHtml(502),

@@ -38,7 +38,7 @@ async fn a_calm_shop_arrives_whole_whatever_the_age_of_the_app() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn salla_s_oddities_change_nothing_and_broken_records_are_set_aside() {
+async fn salla_s_oddities_change_nothing_and_broken_records_are_rejected() {
     for app_age in [AppAge::Expanded, AppAge::LightDetails] {
         let service = TestService::start(Scenario {
             app_age,

@@ -60,7 +60,7 @@ async fn what_was_just_imported_fits_to_the_last_field() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_came_and_went_since_is_told_from_what_is_missing() {
+async fn what_came_and_went_since_is_distinguished_from_what_is_missing() {
     let service = imported(small(400)).await;
     let shop = service.simulator.first_shop();
     shop.insert_order(present());

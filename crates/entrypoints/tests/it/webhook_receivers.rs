@@ -152,7 +152,7 @@ async fn work_until_empty(background: &BackgroundService, desk: &NotificationDes
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn operators_are_told_of_a_dead_letter_once() {
+async fn operators_get_one_alert_for_a_dead_letter() {
     let background = BackgroundService::open(small(10)).await;
     let receiver = Receiver::open().await;
     let channels = Channels {
@@ -190,7 +190,7 @@ async fn operators_are_told_of_a_dead_letter_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receiver_that_refuses_for_good_is_asked_once_and_told_after_a_redrive() {
+async fn a_receiver_that_refuses_for_good_is_asked_once_and_notified_after_a_redrive() {
     let background = after_an_import().await;
     let receiver = Receiver::open().await;
     receiver.answer_with(404);
@@ -249,7 +249,7 @@ async fn a_stop_waits_for_a_slow_receiver_and_then_leaves_the_message_to_others(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receiver_that_answers_during_the_stop_is_not_told_again() {
+async fn a_receiver_that_answers_during_the_stop_is_not_notified_again() {
     let background = after_an_import().await;
     let receiver = Receiver::open().await;
     receiver.answers(false);

@@ -5,26 +5,30 @@
 //! under the same `Message-ID`, which mail servers and readers know duplicates by. SMTP knows no
 //! better.
 
-mod message;
 mod words;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use domain::contact::Contact;
 use domain::failure::Failure;
 use domain::notification::Audience;
 use importer::ports::clock::{Clock, within};
 use importer::ports::contacts::Contacts;
 use importer::ports::notifications::{Notice, Notifier};
-use lettre::message::Mailbox;
+use jiff::Timestamp;
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
-use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
+use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
+
+use words::Letter;
 
 /// For one answer of the server.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -217,7 +221,7 @@ impl Notifier for Email {
             return Ok(());
         };
         let (now, from) = (self.clock.now(), &self.from);
-        let message = message::compose(notice, &contact, from, &self.sign_in, now)?;
+        let message = compose(notice, &contact, from, &self.sign_in, now)?;
         let sending = self.transport.send(message);
         match within(self.clock.as_ref(), WHOLE_TIMEOUT, sending).await {
             Some(Ok(_)) => Ok(()),
@@ -227,6 +231,47 @@ impl Notifier for Email {
             }),
         }
     }
+}
+
+/// Automatic answers are not sent to it (RFC 3834).
+const AUTO_SUBMITTED: HeaderName = HeaderName::new_from_ascii_str("Auto-Submitted");
+const CONTENT_LANGUAGE: HeaderName = HeaderName::new_from_ascii_str("Content-Language");
+
+/// One notice as a message: headers, a text and the same as HTML.
+fn compose(
+    notice: &Notice,
+    contact: &Contact,
+    from: &Mailbox,
+    sign_in: &Url,
+    now: Timestamp,
+) -> Result<Message, Failure> {
+    let unfit = |what: &str| Failure::Broken {
+        what: format!("email: {what}"),
+    };
+    let address = contact.address.as_str().parse();
+    let address =
+        address.map_err(|_| unfit("the shop's address is none that can be written to"))?;
+    let letter = Letter::new(notice, contact.language, sign_in);
+    Message::builder()
+        .from(from.clone())
+        .to(Mailbox::new(None, address))
+        .subject(letter.subject.clone())
+        // The same however often it is sent: duplicates are known by it.
+        .message_id(Some(format!("<{}@{}>", notice.id, from.email.domain())))
+        .date(SystemTime::from(now))
+        .raw_header(HeaderValue::new(
+            AUTO_SUBMITTED,
+            "auto-generated".to_owned(),
+        ))
+        .raw_header(HeaderValue::new(
+            CONTENT_LANGUAGE,
+            contact.language.as_str().to_owned(),
+        ))
+        .multipart(MultiPart::alternative_plain_html(
+            letter.text(),
+            letter.html(),
+        ))
+        .map_err(|_| unfit("the message could not be put together"))
 }
 
 #[cfg(test)]

@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_told_apart_by_what_became_of_them() {
+    fn changes_are_distinguished_by_what_became_of_them() {
         let mut layer = Layer::new(5, 9);
         layer.edit(4, |edit| edit.steps += 1);
         layer.edit(2, |edit| edit.steps += 1);

@@ -1,7 +1,7 @@
 //! Changes by hand: lists, sorts, filters and the truth follow them.
 
 use crate::client::{all_rows, get};
-use crate::drift::{ids_of, start, true_ids, true_orders, walk};
+use crate::drift::{ids_of, scan, start, true_ids, true_orders};
 use crate::reader::moment;
 use salla_simulator::*;
 use std::collections::BTreeSet;
@@ -33,7 +33,7 @@ async fn edits_come_first_by_their_update_and_show_in_the_order() {
         moment(&newest[0]["updated_at"]),
         Some(after[200].updated_at)
     );
-    let (_, oldest_first) = walk(&sim, "/orders?sort_by=updated_at-asc").await;
+    let (_, oldest_first) = scan(&sim, "/orders?sort_by=updated_at-asc").await;
     assert_eq!(oldest_first[598..], [by_status.id, by_items.id]);
 }
 
@@ -68,11 +68,11 @@ async fn every_sort_and_filter_holds_in_a_shop_that_changes() {
     let expected: Vec<_> = orders.iter().map(|order| Some(order.updated_at)).collect();
     assert_eq!(updates, expected);
     orders.sort_by_key(|order| order.total);
-    let (_, ids) = walk(&sim, "/orders?sort_by=total-asc").await;
+    let (_, ids) = scan(&sim, "/orders?sort_by=total-asc").await;
     let by_id = |id: &i64| orders.iter().find(|order| order.id == *id).unwrap().total;
     assert!(ids.iter().map(by_id).is_sorted());
     assert_eq!(ids.len(), orders.len());
-    let (_, canceled) = walk(&sim, "/orders?status[]=525144736").await;
+    let (_, canceled) = scan(&sim, "/orders?status[]=525144736").await;
     let canceled: BTreeSet<i64> = canceled.into_iter().collect();
     let expected = orders
         .iter()
@@ -80,7 +80,7 @@ async fn every_sort_and_filter_holds_in_a_shop_that_changes() {
     assert_eq!(canceled, expected.map(|order| order.id).collect());
     for order in orders.iter().step_by(50) {
         let path = format!("/orders?reference_id={}", order.reference_id);
-        assert_eq!(walk(&sim, &path).await.1, [order.id]);
+        assert_eq!(scan(&sim, &path).await.1, [order.id]);
     }
 }
 
@@ -89,16 +89,16 @@ async fn a_draft_that_is_completed_late_takes_its_old_place() {
     let sim = start(ResourceDrift::default()).await;
     let shop = sim.first_shop();
     let path = "/orders?sort_by=created_at-asc";
-    let (_, whole) = walk(&sim, path).await;
+    let (_, whole) = scan(&sim, path).await;
     let draft = whole[300];
     sim.clock().advance(std::time::Duration::from_secs(60));
     assert!(shop.hide_order(draft) && !shop.hide_order(draft));
-    assert_eq!(walk(&sim, path).await.1.len(), 599);
+    assert_eq!(scan(&sim, path).await.1.len(), 599);
     assert_eq!(get(&sim, &format!("/orders/{draft}")).await.status, 404);
     assert!(!true_ids(&sim, Resource::Orders).contains(&draft));
     assert!(shop.unhide_order(draft) && !shop.unhide_order(draft));
-    assert_eq!(walk(&sim, path).await.1, whole);
-    let newest = walk(&sim, "/orders?sort_by=updated_at-desc").await.1;
+    assert_eq!(scan(&sim, path).await.1, whole);
+    let newest = scan(&sim, "/orders?sort_by=updated_at-desc").await.1;
     assert_eq!(newest[0], draft);
 }
 
@@ -106,7 +106,7 @@ async fn a_draft_that_is_completed_late_takes_its_old_place() {
 async fn customers_and_products_change_by_hand_too() {
     let sim = start(ResourceDrift::default()).await;
     let shop = sim.first_shop();
-    let (_, customers) = walk(&sim, "/customers").await;
+    let (_, customers) = scan(&sim, "/customers").await;
     let middle = get(&sim, &format!("/customers/{}", customers[200])).await;
     let registered = moment(&middle.json()["data"]["created_at"]).unwrap();
     let late = shop.insert_customer(jiff::Timestamp::from_second(registered).unwrap());
@@ -120,9 +120,9 @@ async fn customers_and_products_change_by_hand_too() {
     assert_ne!(last_name(get(&sim, &edited).await), before);
     let mut expected = customers[1..].to_vec();
     expected.insert(199, late);
-    assert_eq!(walk(&sim, "/customers").await.1, expected);
+    assert_eq!(scan(&sim, "/customers").await.1, expected);
 
-    let (_, products) = walk(&sim, "/products").await;
+    let (_, products) = scan(&sim, "/products").await;
     let added = shop.insert_product();
     assert!(shop.edit_product(products[5]) && shop.delete_product(products[299]));
     let path = format!("/products/{}", products[5]);
@@ -143,5 +143,5 @@ async fn customers_and_products_change_by_hand_too() {
     );
     let mut expected = products[..299].to_vec();
     expected.insert(0, added);
-    assert_eq!(walk(&sim, "/products").await.1, expected);
+    assert_eq!(scan(&sim, "/products").await.1, expected);
 }

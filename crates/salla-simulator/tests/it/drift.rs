@@ -31,7 +31,7 @@ pub(crate) async fn start(orders: ResourceDrift) -> Simulator {
 }
 
 /// Each page's total, and all ids in the order in which they came.
-pub(crate) async fn walk(sim: &Simulator, path: &str) -> (Vec<u64>, Vec<i64>) {
+pub(crate) async fn scan(sim: &Simulator, path: &str) -> (Vec<u64>, Vec<i64>) {
     let separator = if path.contains('?') { '&' } else { '?' };
     let (mut totals, mut ids) = (Vec::new(), Vec::new());
     for page in 1.. {
@@ -77,7 +77,7 @@ async fn the_same_questions_meet_the_same_changes() {
     };
     let path = "/orders?sort_by=created_at-asc";
     let (first, again) = (start(drift).await, start(drift).await);
-    assert_eq!(walk(&first, path).await, walk(&again, path).await);
+    assert_eq!(scan(&first, path).await, scan(&again, path).await);
     let events = first.first_shop().drift_events();
     assert_eq!(events, again.first_shop().drift_events());
     for kind in [DriftKind::Arrived, DriftKind::Edited, DriftKind::Deleted] {
@@ -85,7 +85,7 @@ async fn the_same_questions_meet_the_same_changes() {
     }
     let other = start(drift).await;
     other.set(|scenario| scenario.drift.seed = 6);
-    walk(&other, path).await;
+    scan(&other, path).await;
     assert_ne!(events, other.first_shop().drift_events());
 }
 
@@ -97,7 +97,7 @@ async fn a_row_that_goes_makes_another_one_slip_through() {
         ..ResourceDrift::default()
     })
     .await;
-    let (totals, ids) = walk(&sim, "/orders?sort_by=created_at-asc").await;
+    let (totals, ids) = scan(&sim, "/orders?sort_by=created_at-asc").await;
     assert_eq!(totals, [600, 600, 599, 599, 598, 598, 598, 598, 598, 598]);
     let seen: BTreeSet<i64> = ids.iter().copied().collect();
     let deleted = sim.first_shop().drift_events();
@@ -113,7 +113,7 @@ async fn a_row_that_goes_makes_another_one_slip_through() {
         2,
         "two rows slipped through"
     );
-    let (_, again) = walk(&sim, "/orders?sort_by=created_at-asc").await;
+    let (_, again) = scan(&sim, "/orders?sort_by=created_at-asc").await;
     assert_eq!(again.into_iter().collect::<BTreeSet<_>>(), truth);
 }
 
@@ -142,7 +142,7 @@ async fn a_paired_insertion_hides_the_deletion_from_all_counting() {
         ("/products", Resource::Products),
     ];
     for (path, resource) in lists {
-        let (totals, ids) = walk(&sim, path).await;
+        let (totals, ids) = scan(&sim, path).await;
         assert!(totals.iter().all(|total| *total == totals[0]), "{path}");
         let seen: BTreeSet<i64> = ids.into_iter().collect();
         assert_eq!(seen.len() as u64, totals[0], "{path}");
@@ -152,7 +152,7 @@ async fn a_paired_insertion_hides_the_deletion_from_all_counting() {
                 ..Drift::default()
             }
         });
-        let (_, now) = walk(&sim, path).await;
+        let (_, now) = scan(&sim, path).await;
         let now: BTreeSet<i64> = now.into_iter().collect();
         assert_eq!(now.len(), seen.len());
         let missed: Vec<_> = now.difference(&seen).collect();
@@ -217,7 +217,7 @@ async fn every_kind_drifts_and_the_truth_follows() {
     }
     let before = sim.first_shop().drift_events();
     for (path, resource) in lists {
-        let (_, ids) = walk(&sim, path).await;
+        let (_, ids) = scan(&sim, path).await;
         let seen: BTreeSet<i64> = ids.into_iter().collect();
         assert_eq!(seen, true_ids(&sim, resource), "{path}");
         let of_kind = |kind| {

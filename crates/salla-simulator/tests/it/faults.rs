@@ -175,7 +175,7 @@ async fn a_stopped_simulator_closes_its_connections() {
 }
 
 #[tokio::test]
-async fn the_accounts_host_fails_only_when_told_to() {
+async fn the_accounts_host_fails_only_when_the_scenario_says_so() {
     let sim = start().await;
     for endpoint in [Endpoint::OauthToken, Endpoint::UserInfo] {
         sim.queue_fault(endpoint, Fault::Status(503));

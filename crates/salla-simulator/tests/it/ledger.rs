@@ -63,7 +63,7 @@ async fn details_are_repeated_unless_their_own_order_has_changed() {
 }
 
 #[tokio::test]
-async fn requests_before_retry_after_are_told_apart() {
+async fn requests_before_retry_after_are_counted_apart() {
     let sim = start(Plan::Basic).await;
     sim.set(|scenario| {
         scenario.limits.block = Some(Block {
@@ -93,7 +93,7 @@ async fn requests_before_retry_after_are_told_apart() {
 }
 
 #[tokio::test]
-async fn the_limit_of_customers_holds_nobody_else() {
+async fn the_limit_of_customers_delays_no_other_requests() {
     let sim = start(Plan::Unlimited).await;
     sim.set(|scenario| scenario.limits.customers.requests = 1);
     get(&sim, "/customers").await;

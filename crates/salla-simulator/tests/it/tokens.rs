@@ -118,7 +118,7 @@ async fn a_refresh_by_json_body_works_too() {
 }
 
 #[tokio::test]
-async fn reuse_revokes_the_family_and_the_ledger_tells() {
+async fn reuse_revokes_the_family_and_the_ledger_shows_it() {
     let sim = start(|_| {}).await;
     let renewed = refresh(&sim, sim.refresh_token()).await;
     let newest = word(&renewed, "access_token");
@@ -326,7 +326,7 @@ async fn an_inactive_account_and_an_uninstalled_app_are_refused() {
 }
 
 #[tokio::test]
-async fn the_user_is_told_with_and_without_envelope() {
+async fn the_user_is_given_with_and_without_envelope() {
     let sim = start(|_| {}).await;
     let info = |sim: Simulator| async move {
         let request = Request::get("/oauth2/user/info")

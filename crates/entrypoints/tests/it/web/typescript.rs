@@ -94,7 +94,7 @@ async fn pass(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_imports_a_shop_and_is_told_of_the_end() {
+async fn the_example_imports_a_shop_and_is_notified_of_the_end() {
     let example = copy();
     let mut scenario = small(60);
     scenario.invalid = InvalidRates {

@@ -47,7 +47,7 @@ pub(crate) fn join(paths: &ClusterPaths) -> Result<File, Error> {
     Ok(file)
 }
 
-/// Leaves, and tells whether nobody is left. Unlocking comes first and by name:
+/// Leaves, and returns whether no user is left. Unlocking comes first and by name:
 /// a child that another thread is just starting may still share the open file.
 ///
 /// A lock file that somebody has replaced says nothing about those who came

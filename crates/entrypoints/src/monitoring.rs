@@ -1,7 +1,7 @@
 //! What a worker shows of itself while it works: `/metrics` for Prometheus, `/healthz`
-//! for whoever restarts it, `/readyz` for whoever sends it work.
+//! for restarts, `/readyz` for load balancers.
 //!
-//! Nothing here changes anything, and nothing tells of a merchant. The address is for
+//! Nothing here changes anything, and nothing names a merchant. The address is for
 //! the inside of a network: there is neither TLS nor a password.
 
 use std::net::SocketAddr;

@@ -66,7 +66,7 @@ pub async fn rows(
         &stored_variants(pool, merchant).await?,
     );
     let mut customers = stored_customers(pool, merchant).await?;
-    // A customer whose own record was set aside may still be known from an order;
+    // A customer whose own record was rejected may still be known from an order;
     // such rows are right, but the truth does not list them.
     for rejected in truth.truth(range.from, range.to).rejections {
         if rejected.resource == salla_simulator::Resource::Customers {
@@ -243,8 +243,8 @@ async fn stored_orders(
     .await
 }
 
-/// An order whose detail was set aside keeps its header; the truth counts it as set
-/// aside.
+/// An order whose detail was rejected keeps its summary; the truth counts it as
+/// rejected.
 async fn headers_without_detail(pool: &PgPool, merchant: MerchantId) -> anyhow::Result<Vec<i64>> {
     let ids = sqlx::query_scalar(
         "SELECT o.id FROM salla.orders o
@@ -429,7 +429,7 @@ async fn stored_statuses(pool: &PgPool, merchant: MerchantId) -> anyhow::Result<
     .await
 }
 
-/// As many records of each resource are set aside as are broken, and those whose id
+/// As many records of each resource are rejected as are broken, and those whose id
 /// can be read are the right ones.
 async fn rejections(
     found: &mut Vec<String>,
@@ -462,12 +462,12 @@ async fn rejections(
             .map(|row| row.get("salla_id"))
             .collect();
         // The planned overlap reads a day before the window as well, whose broken
-        // records are set aside too.
+        // records are rejected too.
         let from = range.widened(domain::window::Overlap::EXCLUSIVE).from;
         let wider = truth.truth(from, range.to).rejections;
         let in_overlap = wider.iter().filter(|r| r.resource == resource).count();
         // What is no object has no id and is always the same text, and a record without an
-        // id is known by its text: however often it comes, it is set aside once.
+        // id is known by its text: however often it comes, it is rejected once.
         let no_objects = true_rejections
             .iter()
             .filter(|r| r.resource == resource && r.kind == InvalidKind::NotAnObject)

@@ -61,7 +61,7 @@ pub struct OpenDatabase {
     pub embedded: Option<Embedded>,
     /// In the database, unless [`OpenDatabase::with_queues`] has said otherwise.
     pub queues: Queues,
-    /// Its server is this program's own, whoever holds it.
+    /// Its server is this program's own, also if another process started it.
     pub is_private: bool,
     keyring: Option<Keyring>,
 }
@@ -132,7 +132,7 @@ impl OpenDatabase {
         self.database.privacy(self.keyring.clone())
     }
 
-    /// The shop as an import may see it: whoever was forgotten is not in it.
+    /// The shop as an import may see it: forgotten customers are not in it.
     pub async fn forgetting(
         &self,
         platform: Arc<dyn Platform>,
@@ -246,9 +246,9 @@ pub struct PoolSize {
     connections: u32,
     listeners: u32,
     /// For how long work waits for a connection.
-    patience: Duration,
+    timeout: Duration,
     /// And for how long its start waits for others to give theirs up.
-    waits_for_room: Duration,
+    start_timeout: Duration,
 }
 
 impl PoolSize {
@@ -256,19 +256,19 @@ impl PoolSize {
     pub const FOR_COMMAND: Self = Self {
         connections: 8,
         listeners: 0,
-        patience: Duration::from_secs(10),
-        waits_for_room: Duration::ZERO,
+        timeout: Duration::from_secs(10),
+        start_timeout: Duration::ZERO,
     };
 
-    /// Many imports share few connections: waiting for one is no sign of trouble.
+    /// Many imports share few connections: waiting for one is no sign of a problem.
     pub fn for_worker(connections: u32) -> Self {
         Self {
             connections,
             listeners: 2,
             // Less than the time after which work is begun again.
-            patience: Duration::from_secs(20),
+            timeout: Duration::from_secs(20),
             // The worker whose place it takes may still be giving its jobs back.
-            waits_for_room: Duration::from_secs(30),
+            start_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -301,8 +301,8 @@ pub async fn open_database_with(
     let connect = ConnectSettings {
         max_connections: pool.connections,
         listeners: pool.listeners,
-        patience: pool.patience,
-        waits_for_room: pool.waits_for_room,
+        patience: pool.timeout,
+        waits_for_room: pool.start_timeout,
         ..ConnectSettings::new(url)
     };
     let wrong_key = |reason: String| UsageError::one(format!("SALLA_SYNC_KEY: {reason}"));

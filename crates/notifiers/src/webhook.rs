@@ -71,7 +71,7 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// One receiver. Its address may hold a secret, so only its host is ever told.
+/// One receiver. Its address may hold a secret, so only its host is ever shown.
 #[derive(Clone)]
 pub struct Webhook {
     name: &'static str,
@@ -179,7 +179,7 @@ impl Webhook {
 }
 
 /// Whether the same request would be answered the same way until somebody has changed the
-/// address, the secret or the receiver. All that asks for patience is not among these:
+/// address, the secret or the receiver. What a retry may solve is not among these:
 /// 408, 425, 429 and the receiver's own errors.
 fn is_lasting(status: StatusCode) -> bool {
     status.is_client_error() && !matches!(status.as_u16(), 408 | 425 | 429)
@@ -200,7 +200,7 @@ impl Notifier for Webhook {
         self.post(&notice.id.to_string(), &payload).await
     }
 
-    /// Whoever speaks to the merchant for us is the app's backend.
+    /// The app's backend speaks to the merchant for us.
     fn takes_connection_changes(&self) -> bool {
         self.audience == Audience::Merchant
     }

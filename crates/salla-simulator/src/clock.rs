@@ -80,7 +80,7 @@ impl SimClock {
     }
 }
 
-/// The real present, for a simulation that shall look like today.
+/// The real present, for a simulation that looks like today.
 #[expect(
     clippy::disallowed_methods,
     reason = "simulated time may start at the real time"

@@ -46,7 +46,7 @@ impl DriftState {
         self.events.clone()
     }
 
-    /// A first page, or another question, begins another walk.
+    /// A first page, or another query, begins another scan.
     pub(crate) fn note(&mut self, resource: Resource, query: &Query, page: Page) {
         let query = query.without("page");
         let pages_read = self.pages_read.entry(resource).or_default();

@@ -53,7 +53,7 @@ impl Endpoint {
         )
     }
 
-    /// Whether it is one of the lists that are walked page by page.
+    /// Whether it is one of the lists that are scanned page by page.
     pub(crate) fn is_list(self) -> bool {
         matches!(self, Self::Orders | Self::Customers | Self::Products)
     }

@@ -1,5 +1,5 @@
 //! The way of one request: admission at the moment it arrives, the answer, and
-//! then whatever trouble the scenario has in store for it.
+//! then the faults that the scenario has in store for it.
 
 use crate::accounts;
 use crate::api::{self, ClientRequest, Response};

@@ -27,7 +27,7 @@ pub struct LedgerReport {
     /// Questions that were answered with 200 before and were asked again.
     pub fetched_again: u64,
     /// Pages of lists that were asked for again although they had arrived whole
-    /// and nothing in the shop had changed since. A walk may be repeated on
+    /// and nothing in the shop had changed since. A scan may be repeated on
     /// purpose; this counts its pages as well.
     pub avoidable_pages: BTreeMap<Endpoint, u64>,
     /// Details, items or variants that were asked for again although they had
@@ -57,7 +57,7 @@ pub(crate) struct Ledger {
     last_second: VecDeque<i64>,
     last_minute: VecDeque<i64>,
     last_customers: VecDeque<i64>,
-    /// What was answered, and the state of the shop that it told of.
+    /// What was answered, and the state of the shop that it showed.
     answered: HashMap<u64, u32>,
     cooldowns: Cooldowns,
     presented: HashMap<String, u64>,
@@ -71,12 +71,12 @@ pub(crate) struct Ledger {
 pub(crate) struct RepeatableRequest {
     pub(crate) request_hash: u64,
     pub(crate) endpoint: Endpoint,
-    /// Changes with what the answer tells of; zero if it did not arrive whole
-    /// or told of no record.
+    /// Changes with what the response shows; zero if it did not arrive whole
+    /// or showed no record.
     pub(crate) state: u32,
 }
 
-/// A client was told to wait, until a moment in microseconds.
+/// A client has to wait, until a moment in microseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cooldown {
     /// `by_address` holds the requests for customers only.
@@ -158,7 +158,7 @@ impl Ledger {
         }
     }
 
-    /// The client has been told to wait.
+    /// The client has to wait.
     pub(crate) fn held(&mut self, cooldown: Cooldown) {
         let cooldowns = &mut self.cooldowns;
         let (kind, until) = match cooldown {

@@ -68,7 +68,7 @@ impl Platform {
             .clone()
     }
 
-    /// Outages that the new scenario names anew begin anew.
+    /// Outages that differ in the new scenario begin again.
     pub(crate) fn set_scenario(&self, scenario: Scenario) {
         let before = self.scenario();
         locked(&self.faults)

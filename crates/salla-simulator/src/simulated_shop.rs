@@ -46,7 +46,7 @@ impl SimulatedShop {
             .clone()
     }
 
-    /// Changes the shop. Whoever holds the overlay of before keeps it.
+    /// Changes the shop. Holders of the former overlay keep it.
     fn mutate<T>(&self, change: impl FnOnce(&mut Overlay) -> T) -> T {
         let mut overlay = self.overlay.write().unwrap_or_else(PoisonError::into_inner);
         change(Arc::make_mut(&mut overlay))

@@ -128,7 +128,7 @@ impl Simulator {
         self.platform.set_scenario(scenario);
     }
 
-    /// One piece of trouble for the next request to an endpoint.
+    /// One fault for the next request to an endpoint.
     pub fn queue_fault(&self, endpoint: Endpoint, fault: Fault) {
         self.platform.queue_fault(endpoint, fault);
     }

@@ -73,7 +73,7 @@ impl Webhook {
     }
 }
 
-/// How the app can tell that Salla sent a webhook.
+/// How the app knows that Salla sent a webhook.
 #[derive(Clone, Debug)]
 pub enum Strategy {
     /// With the app's secret.

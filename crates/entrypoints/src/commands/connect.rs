@@ -123,7 +123,7 @@ async fn store(
     let open = wiring::open_database(&settings, key, clock.clone()).await?;
     open.check_schema().await?;
     if let Some(tags) = &beside.tags {
-        // Before the connection changes anything, so that the change is told with them.
+        // Before the connection changes anything, so that the change is reported with them.
         let connections = open.connections()?;
         let connection = connections.open(given.tokens()).await?;
         connections.tag(connection.id, given.named(), tags).await?;

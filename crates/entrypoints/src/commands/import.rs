@@ -196,7 +196,7 @@ pub async fn run_with_progress(
     result.map_err(anyhow::Error::from)
 }
 
-/// Tells on standard error what happens to the run.
+/// Prints on standard error what happens to the run.
 struct ProgressPrinter<'a> {
     wanted: &'a RunOptions,
 }

@@ -1,4 +1,4 @@
-//! `salla-sync notifications`: what merchants were told in the app.
+//! `salla-sync notifications`: notifications that merchants saw in the app.
 
 use domain::notification::{Counts, wording};
 use importer::ports::notifications::{InboxFilter, Notice, Shown};

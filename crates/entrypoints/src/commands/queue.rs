@@ -155,7 +155,7 @@ async fn redrive(open: &OpenDatabase, arguments: &RedriveArgs) -> anyhow::Result
 
 const PAGE: u32 = 500;
 
-/// Letters that stay are told of in `kept`.
+/// Letters that stay are reported in `kept`.
 async fn redrive_all(
     open: &OpenDatabase,
     queue: QueueName,
@@ -177,7 +177,7 @@ async fn redrive_all(
     redrive_each(open, queue, all, kept).await
 }
 
-/// Letters that stay are told of in `kept`.
+/// Letters that stay are reported in `kept`.
 async fn redrive_each(
     open: &OpenDatabase,
     queue: QueueName,

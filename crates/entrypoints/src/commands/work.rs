@@ -1,4 +1,4 @@
-//! `salla-sync work`: a worker that imports what was started, until it is told to stop.
+//! `salla-sync work`: a worker that imports what was started, until it is stopped.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The mail server that takes what merchants are told.
+//! The mail server that takes notifications for merchants.
 
 use std::io::Read as _;
 use std::path::PathBuf;

@@ -81,7 +81,7 @@ fn windows(certificate: &Certificate) -> Table {
     table
 }
 
-/// There may be hundreds of them, and a line each would bury everything else.
+/// There may be hundreds of them, and a line each would hide everything else.
 fn of_balanced_category(window: &WindowCounts) -> Option<ProductStatus> {
     match window.listing.slice {
         Some(Slice::Category { status, .. }) if window.balances() && !window.listing.cut_short => {

@@ -225,9 +225,9 @@ mod tests {
 
     #[test]
     fn a_list_that_may_be_too_long_is_reported() {
-        for (customers, told) in [(9_899, false), (9_900, true)] {
+        for (customers, is_reported) in [(9_899, false), (9_900, true)] {
             let text = text(&plan(Some(customers)));
-            assert_eq!(text.contains("in slices"), told, "{text}");
+            assert_eq!(text.contains("in slices"), is_reported, "{text}");
         }
     }
 

@@ -74,7 +74,7 @@ impl Turns {
         };
         Ok(match name {
             QueueName::HistoricalSync => self.service.worker.take_turn(delivery, stop).await,
-            QueueName::Notifications => self.service.desk.handle(&delivery).await,
+            QueueName::Notifications => self.service.notification_worker.handle(&delivery).await,
         })
     }
 

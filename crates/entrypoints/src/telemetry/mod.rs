@@ -118,7 +118,7 @@ where
             .fmt_fields(JsonFields::new())
             .boxed(),
     };
-    // A filter chooses lines. A warning must tell of which run it speaks, although spans
+    // A filter chooses lines. A warning must name its run, although spans
     // are of a level that is not logged.
     Ok(layer.with_filter(filter.or(spans_of_ours())))
 }

@@ -88,7 +88,7 @@ fn no_name_comes_twice() {
     assert_eq!(line["level"], "INFO");
 }
 
-/// The filter chooses lines; a line that is chosen tells where it belongs.
+/// The filter chooses lines; a line that is chosen says where it belongs.
 #[test]
 fn a_warning_names_its_run_although_spans_are_not_logged() {
     for format in [LogFormat::Json, LogFormat::Text] {

@@ -57,7 +57,7 @@ pub struct ServiceSettings {
 pub struct Service {
     pub worker: Arc<Worker>,
     pub sweep: Arc<Sweep>,
-    pub desk: NotificationDesk,
+    pub notification_worker: NotificationDesk,
     pub freshness: Option<Freshness>,
     pub changed: FetchChanged,
     pub retention: Option<Retention>,
@@ -116,7 +116,7 @@ impl Service {
             clock: clock.clone(),
             keep,
         });
-        let desk = NotificationDesk {
+        let notification_worker = NotificationDesk {
             queue: open.queues.of(QueueName::Notifications),
             store: Arc::new(open.database.notifications()),
             notifiers,
@@ -125,7 +125,7 @@ impl Service {
         Ok(Self {
             worker: Arc::new(Worker::new(ports, worker)),
             sweep: Arc::new(sweep),
-            desk,
+            notification_worker,
             freshness,
             changed,
             retention,
@@ -138,7 +138,7 @@ impl Service {
         tokio::join!(
             self.worker.run(stop),
             self.sweep.run(stop),
-            self.desk.run(stop),
+            self.notification_worker.run(stop),
             self.queues.forward_until(stop),
             self.changed.run(stop),
             async {

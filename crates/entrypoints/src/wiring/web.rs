@@ -292,7 +292,7 @@ struct StoredConnector {
 }
 
 impl StoredConnector {
-    /// Who is told by e-mail, unless somebody has decided. A shop connects without it, too.
+    /// Who gets e-mails, unless that was decided. A shop connects without it, too.
     async fn suggest(&self, merchant: MerchantId, address: &EmailAddress) {
         let suggested = match self.open.contacts() {
             Ok(contacts) => contacts.suggest(merchant, address).await,

@@ -84,7 +84,7 @@ pub(crate) async fn after_an_import() -> BackgroundService {
 /// The desk deals with its queue until nothing is left; waits are not waited for.
 pub(crate) async fn notify(background: &BackgroundService, notifiers: Vec<Arc<dyn Notifier>>) {
     let queue = background.queue(QueueName::Notifications);
-    let desk = NotificationDesk {
+    let notification_worker = NotificationDesk {
         queue: Arc::new(queue.clone()),
         store: Arc::new(background.service.open.database.notifications()),
         notifiers,
@@ -101,7 +101,7 @@ pub(crate) async fn notify(background: &BackgroundService, notifiers: Vec<Arc<dy
             return;
         }
         for delivery in deliveries {
-            let disposition = desk.run_one(&delivery).await;
+            let disposition = notification_worker.run_one(&delivery).await;
             queue.settle(&delivery.receipt, disposition).await.unwrap();
         }
     }

@@ -103,7 +103,7 @@ async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Strin
 }
 
 /// The desk as the service has it, with one receiver and a clock that the test drives.
-fn desk(
+fn notification_worker(
     background: &BackgroundService,
     receiver: &Receiver,
     clock: &Arc<DrivenClock>,
@@ -137,7 +137,7 @@ async fn in_time<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// Works until the notification queue is empty, then stops.
-async fn work_until_empty(background: &BackgroundService, desk: &NotificationDesk) {
+async fn work_until_empty(background: &BackgroundService, notification_worker: &NotificationDesk) {
     let (handle, stop) = stop_pair();
     let watch = async {
         loop {
@@ -148,7 +148,7 @@ async fn work_until_empty(background: &BackgroundService, desk: &NotificationDes
             a_moment().await;
         }
     };
-    in_time(async { tokio::join!(desk.run(&stop), watch) }).await;
+    in_time(async { tokio::join!(notification_worker.run(&stop), watch) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,8 +195,8 @@ async fn a_receiver_that_refuses_for_good_is_asked_once_and_notified_after_a_red
     let receiver = Receiver::open().await;
     receiver.answer_with(404);
     let clock = Arc::new(DrivenClock::new(background.service.clock.now()));
-    let desk = desk(&background, &receiver, &clock);
-    work_until_empty(&background, &desk).await;
+    let notification_worker = notification_worker(&background, &receiver, &clock);
+    work_until_empty(&background, &notification_worker).await;
     let queue = background.queue(QueueName::Notifications);
     let letters = queue.list(None, 10).await.unwrap();
     assert_eq!(letters.len(), 1, "{letters:?}");
@@ -208,7 +208,7 @@ async fn a_receiver_that_refuses_for_good_is_asked_once_and_notified_after_a_red
     receiver.answer_with(200);
     let all = importer::ports::queue::Redrive::All;
     assert_eq!(queue.redrive(all).await.unwrap(), 1);
-    work_until_empty(&background, &desk).await;
+    work_until_empty(&background, &notification_worker).await;
     let ids = receiver.ids();
     assert_eq!(ids.len(), 2);
     assert_eq!(ids[0], ids[1]);
@@ -222,7 +222,7 @@ async fn a_stop_waits_for_a_slow_receiver_and_then_leaves_the_message_to_others(
     let receiver = Receiver::open().await;
     receiver.answers(false);
     let clock = Arc::new(DrivenClock::new(background.service.clock.now()));
-    let first = desk(&background, &receiver, &clock);
+    let first = notification_worker(&background, &receiver, &clock);
     let (handle, stop) = stop_pair();
     let watch = async {
         receiver.until_asked(1).await;
@@ -240,7 +240,11 @@ async fn a_stop_waits_for_a_slow_receiver_and_then_leaves_the_message_to_others(
         .execute(background.service.open.database.pool())
         .await
         .unwrap();
-    work_until_empty(&background, &desk(&background, &receiver, &clock)).await;
+    work_until_empty(
+        &background,
+        &notification_worker(&background, &receiver, &clock),
+    )
+    .await;
     let ids = receiver.ids();
     assert_eq!(ids.len(), 2);
     assert_eq!(ids[0], ids[1], "the receiver can know it by its id");
@@ -254,7 +258,7 @@ async fn a_receiver_that_answers_during_the_stop_is_not_notified_again() {
     let receiver = Receiver::open().await;
     receiver.answers(false);
     let clock = Arc::new(DrivenClock::new(background.service.clock.now()));
-    let desk = desk(&background, &receiver, &clock);
+    let notification_worker = notification_worker(&background, &receiver, &clock);
     let (handle, stop) = stop_pair();
     let watch = async {
         receiver.until_asked(1).await;
@@ -263,7 +267,7 @@ async fn a_receiver_that_answers_during_the_stop_is_not_notified_again() {
         receiver.answers(true);
     };
     // The clock stands still: the desk ends because it is done.
-    in_time(async { tokio::join!(desk.run(&stop), watch) }).await;
+    in_time(async { tokio::join!(notification_worker.run(&stop), watch) }).await;
     let depth = depth(&background).await;
     assert_eq!(depth.ready + depth.delayed + depth.in_flight, 0);
     assert_eq!(receiver.ids().len(), 1);

@@ -81,7 +81,7 @@ impl std::fmt::Debug for EmailSettings {
     }
 }
 
-/// A mail server that takes what merchants are told.
+/// A mail server that takes notifications for merchants.
 pub struct Email {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     host: String,
@@ -210,7 +210,7 @@ impl Notifier for Email {
         Audience::Merchant
     }
 
-    /// Also succeeds where nobody is to be told by e-mail.
+    /// Also succeeds where no e-mail is wanted.
     async fn deliver(&self, notice: &Notice) -> Result<(), Failure> {
         let settings = self.contacts.contact_of(notice.shop.merchant).await?;
         let Some(contact) = settings.contact() else {

@@ -64,7 +64,7 @@ impl Letter {
             Language::English => en,
         };
         let title = chosen(words.title);
-        // A name that looks like an encoded word would be decoded by whoever reads it.
+        // A name that looks like an encoded word would be decoded by mail readers.
         let subject_name = one_line(&notice.shop.name, NAME_IN_SUBJECT).replace("=?", "= ?");
         let action = match notice.kind {
             NotificationKind::SyncComplete => word("تسجيل الدخول", "Sign in"),

@@ -115,7 +115,7 @@ impl List<'_> {
             .is_some_and(|ceiling| ceiling.how == CeilingBehavior::Lie);
         let truth = if lies { reach } else { self.total };
         let total = behavior.false_total(truth, page, seed);
-        let told = if behavior.pages_follow_total {
+        let shown_total = if behavior.pages_follow_total {
             total
         } else {
             truth
@@ -124,8 +124,8 @@ impl List<'_> {
             places: page.places(reach),
             number: page.number,
             total,
-            total_pages: page.total_pages(told),
-            has_next: page.number < page.total_pages(told),
+            total_pages: page.total_pages(shown_total),
+            has_next: page.number < page.total_pages(shown_total),
         };
         let last = Page {
             number: page.total_pages(reach),
@@ -175,8 +175,8 @@ impl ListBehavior {
     }
 }
 
-/// Salla's links are plain HTTP and forget every other parameter, so whoever
-/// follows them gets something else than he asked for.
+/// Salla's links are plain HTTP and forget every other parameter, so a client that
+/// follows them gets another list than it asked for.
 fn links(json: &mut Json, empty: EmptyLinks, shown: &Shown, path: &str) {
     let previous = (shown.number > 1).then(|| shown.number - 1);
     let next = shown.has_next.then(|| shown.number + 1);

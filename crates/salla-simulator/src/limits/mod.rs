@@ -36,7 +36,7 @@ impl LimitDecision {
         headers
     }
 
-    /// When a refused client is told to come back, in microseconds.
+    /// When a refused client may try again, in microseconds.
     pub(crate) fn retry_at(&self, retry_after: RetryAfter) -> Option<i64> {
         match retry_after {
             _ if self.allowed => None,

@@ -1,7 +1,7 @@
 //! A mail server on this machine: it takes what is sent and keeps it to be looked at, refuses
-//! as it is told to, and forwards nothing.
+//! as its scenario says, and forwards nothing.
 //!
-//! It speaks plain SMTP (RFC 5321) with `AUTH PLAIN` and `8BITMIME`; TLS is for whoever stands
+//! It speaks plain SMTP (RFC 5321) with `AUTH PLAIN` and `8BITMIME`; TLS is for a proxy that stands
 //! in front of it.
 
 mod message;

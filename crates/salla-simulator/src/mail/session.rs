@@ -36,7 +36,7 @@ pub(super) async fn serve(client: TcpStream, state: Arc<Mutex<State>>) {
         from: String::new(),
         to: Vec::new(),
     };
-    // Whoever hangs up has ended it.
+    // A client that hangs up has ended it.
     drop(session.talk().await);
 }
 

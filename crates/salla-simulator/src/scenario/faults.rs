@@ -1,9 +1,9 @@
-//! Trouble as values: single faults to be queued, chances of faults, and what goes away while
+//! Faults as values: single ones to be queued, chances of faults, and what goes away while
 //! an import runs.
 
 use serde::{Deserialize, Serialize};
 
-/// One piece of trouble for one request.
+/// One fault for one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The manners of each of the great lists.
+/// The behavior of each of the great lists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Lists {
@@ -13,7 +13,7 @@ pub struct Lists {
 }
 
 with_defaults! {
-    /// What one list does to whoever walks it. The rows themselves stay true.
+    /// What one list does to its readers. The rows themselves stay true.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
     pub struct ListBehavior {
         /// Added to every `total`; one integrator saw 4,610 for 4,598 customers.

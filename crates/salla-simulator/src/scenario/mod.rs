@@ -67,7 +67,7 @@ with_defaults! {
         pub quirks: Quirks,
         pub invalid: InvalidRates,
         pub latency: Latency,
-        /// Chances of trouble at every endpoint of the API. The accounts host is
+        /// Chances of faults at every endpoint of the API. The accounts host is
         /// spared, since a lost refresh answer disconnects a shop for good.
         pub faults: FaultRates,
         /// Chances for single endpoints, in place of `faults`.

@@ -18,7 +18,7 @@ pub struct Quirks {
     /// Dates as plain strings, ISO with Z, or epoch seconds.
     pub date_forms: f64,
     /// The creation date of orders in UTC although it is labelled Riyadh, as
-    /// two of Salla's samples seem to have it. No reader can tell, so the truth
+    /// two of Salla's samples seem to have it. No reader can know, so the truth
     /// is what the label says: `created_at`, its day and its month are those of
     /// the string read as Riyadh time, three hours before the real moment. The
     /// lists still filter and sort by the real one, so an order placed between

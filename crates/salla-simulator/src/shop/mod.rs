@@ -76,7 +76,7 @@ pub(crate) struct Ids {
 }
 
 impl Shop {
-    /// `number` tells the shops of one platform apart.
+    /// `number` distinguishes the shops of one platform.
     pub(crate) fn new(spec: ShopSpec, platform_seed: u64, number: u64) -> Self {
         let seed = spec.seed;
         let now = spec.now.as_second();

@@ -32,7 +32,7 @@ pub(crate) struct OrderHead {
     pub(crate) untold: Untold,
 }
 
-/// What the wire does not tell of an order, although it is as the truth says (see `Gaps`).
+/// What the wire leaves out of an order, although it is as the truth says (see `Gaps`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Untold {
     pub slug: bool,

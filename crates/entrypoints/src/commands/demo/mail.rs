@@ -1,4 +1,4 @@
-//! The demo's mail server, and the e-mail that tells its merchant of the import.
+//! The demo's mail server, and the e-mail that notifies its merchant of the import.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use url::Url;
 use crate::display::lines;
 use crate::wiring::OpenDatabase;
 
-/// Sends what the import left to be told, as a worker does, through a mail server of the demo,
+/// Sends the notifications that the import left, as a worker does, through a mail server of the demo,
 /// and returns what arrived there.
 pub(super) async fn deliver(
     open: &OpenDatabase,
@@ -32,7 +32,7 @@ pub(super) async fn deliver(
         sign_in,
     };
     let queue = Arc::new(open.database.queue(QueueName::Notifications));
-    let desk = NotificationDesk {
+    let worker = NotificationDesk {
         queue: queue.clone(),
         store: Arc::new(open.database.notifications()),
         notifiers: vec![Arc::new(Email::new(
@@ -44,7 +44,7 @@ pub(super) async fn deliver(
     };
     let lease = Duration::from_secs(60);
     for delivery in queue.receive(10, lease, Duration::ZERO).await? {
-        let disposition = desk.run_one(&delivery).await;
+        let disposition = worker.run_one(&delivery).await;
         queue.settle(&delivery.receipt, disposition).await?;
     }
     Ok(server.mails())

@@ -7,7 +7,7 @@ use domain::order::Order;
 use jiff::civil::Date;
 
 use super::order_list::SampleOrders;
-use super::prober::{ProbeAnswer, Prober, no_answer_reason, yes};
+use super::prober::{NO_ANSWER, ProbeAnswer, Prober, yes};
 
 /// Riyadh is three hours ahead, so an order of these hours has another day in UTC.
 const NIGHT: std::ops::Range<i8> = 0..3;
@@ -48,7 +48,7 @@ async fn ends(prober: &mut Prober<'_>, listed: &SampleOrders) -> Result<(), Fail
             ("per_page", "60"),
         ])
         .await?;
-    note_end(prober, FROM, answer.as_ref(), |days| {
+    note_end(prober, FROM, &answer, |days| {
         days.min().is_some_and(|first| first <= wanted)
     });
     let answer = prober
@@ -58,7 +58,7 @@ async fn ends(prober: &mut Prober<'_>, listed: &SampleOrders) -> Result<(), Fail
             ("per_page", "60"),
         ])
         .await?;
-    note_end(prober, TO, answer.as_ref(), |days| {
+    note_end(prober, TO, &answer, |days| {
         days.max().is_some_and(|last| last >= wanted)
     });
     Ok(())
@@ -67,12 +67,12 @@ async fn ends(prober: &mut Prober<'_>, listed: &SampleOrders) -> Result<(), Fail
 fn note_end(
     prober: &mut Prober<'_>,
     question: &'static str,
-    answer: Option<&ProbeAnswer>,
+    answer: &ProbeAnswer,
     is_included: impl Fn(&mut dyn Iterator<Item = Date>) -> bool,
 ) {
-    let Some(answer) = answer.filter(|answer| answer.is_success()) else {
-        return prober.unknown(question, no_answer_reason(answer));
-    };
+    if !answer.is_success() {
+        return prober.unknown(question, answer.reason());
+    }
     let included = is_included(&mut answer.orders.iter().map(day));
     prober.note(
         question,
@@ -108,10 +108,10 @@ async fn zone(prober: &mut Prober<'_>, listed: &SampleOrders) -> Result<(), Fail
             ("per_page", "60"),
         ])
         .await?;
-    let Some(answer) = answer.filter(|answer| answer.is_success()) else {
-        prober.unknown(ZONE, no_answer_reason(None));
+    if !answer.is_success() {
+        prober.unknown(ZONE, NO_ANSWER);
         return Ok(());
-    };
+    }
     let found = answer.orders.iter().any(|o| o.id == order.id);
     let next_night = answer.orders.iter().any(|o| day(o) > day(order));
     let rows = answer.orders.len();

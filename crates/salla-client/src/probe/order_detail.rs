@@ -1,11 +1,10 @@
 //! One order: its detail and its items.
 
 use domain::failure::Failure;
-use domain::order::OrderItem;
 use serde_json::Value;
 
 use super::order_list::SampleOrders;
-use super::prober::{ProbeAnswer, Prober, kind, member_names, no_answer_reason, yes};
+use super::prober::{ProbeAnswer, Prober, kind, member_names, yes};
 
 pub(super) async fn parts(prober: &mut Prober<'_>, listed: &SampleOrders) -> Result<(), Failure> {
     let Some(order) = listed.orders.first() else {
@@ -17,18 +16,17 @@ pub(super) async fn parts(prober: &mut Prober<'_>, listed: &SampleOrders) -> Res
     };
     let id = order.id.to_string();
     let detail = prober.request(&format!("orders/{id}"), &[]).await?;
-    note_detail(prober, detail.as_ref());
+    note_detail(prober, &detail);
     let items = prober.request("orders/items", &[("order_id", &id)]).await?;
-    note_items(prober, items.as_ref());
+    note_items(prober, &items);
     let Some(number) = order.reference_id else {
         return Ok(());
     };
     let by_number = prober
         .orders(&[("reference_id", &number.to_string()), ("per_page", "2")])
         .await?;
-    let found = by_number.as_ref().and_then(ProbeAnswer::total);
     let question = "Does reference_id find one order?";
-    match found {
+    match by_number.total() {
         Some(total) => prober.note(
             question,
             yes(total == 1),
@@ -40,16 +38,16 @@ pub(super) async fn parts(prober: &mut Prober<'_>, listed: &SampleOrders) -> Res
                 ),
             },
         ),
-        None => prober.unknown(question, no_answer_reason(by_number.as_ref())),
+        None => prober.unknown(question, by_number.reason()),
     }
     Ok(())
 }
 
-fn note_detail(prober: &mut Prober<'_>, answer: Option<&ProbeAnswer>) {
+fn note_detail(prober: &mut Prober<'_>, detail: &ProbeAnswer) {
     let question = "Does the detail of an order hold its line items?";
-    let Some(detail) = answer.filter(|answer| answer.is_success()) else {
-        return prober.unknown(question, no_answer_reason(answer));
-    };
+    if !detail.is_success() {
+        return prober.unknown(question, detail.reason());
+    }
     let order = &detail.json["data"];
     let items = &order["items"];
     let whole = items
@@ -71,13 +69,11 @@ fn note_detail(prober: &mut Prober<'_>, answer: Option<&ProbeAnswer>) {
     );
 }
 
-fn note_items(prober: &mut Prober<'_>, answer: Option<&ProbeAnswer>) {
+fn note_items(prober: &mut Prober<'_>, answer: &ProbeAnswer) {
     let question = "Do line items carry a product id?";
-    let rows = answer
-        .filter(|answer| answer.is_success())
-        .map_or(&[][..], ProbeAnswer::rows);
-    let Some(first) = rows.first() else {
-        return prober.unknown(question, format!("{}, no items", no_answer_reason(answer)));
+    let rows = answer.rows();
+    let Some(first) = rows.first().filter(|_| answer.is_success()) else {
+        return prober.unknown(question, format!("{}, no items", answer.reason()));
     };
     let nested = rows.iter().filter(|i| i["product"]["id"] != Value::Null);
     let plain = rows.iter().filter(|i| i["product_id"] != Value::Null);
@@ -95,11 +91,8 @@ fn note_items(prober: &mut Prober<'_>, answer: Option<&ProbeAnswer>) {
         member_names(first),
         "the first item of one order",
     );
-    let understood = serde_json::value::to_raw_value(&answer.map(|answer| &answer.json["data"]))
-        .is_ok_and(|raw| -> bool {
-            let items: Result<Vec<OrderItem>, _> = crate::translate::order_items(&raw);
-            items.is_ok()
-        });
+    let understood = serde_json::value::to_raw_value(&answer.json["data"])
+        .is_ok_and(|raw| crate::translate::order_items(&raw).is_ok());
     prober.note(
         "Are the line items understood?",
         yes(understood),

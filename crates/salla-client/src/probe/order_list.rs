@@ -3,7 +3,7 @@
 use domain::failure::Failure;
 use domain::order::{Completeness, Order};
 
-use super::prober::{ProbeAnswer, Prober, Query, member_names, no_answer_reason, yes};
+use super::prober::{ProbeAnswer, Prober, Query, member_names, yes};
 
 /// What the later questions build on.
 #[derive(Default)]
@@ -13,16 +13,10 @@ pub(super) struct SampleOrders {
 }
 
 pub(super) async fn orders(prober: &mut Prober<'_>) -> Result<SampleOrders, Failure> {
-    let Some(first) = prober.orders(&[("per_page", "60")]).await? else {
-        prober.unknown("Can orders be listed?", no_answer_reason(None));
-        return Ok(SampleOrders::default());
-    };
+    let first = prober.orders(&[("per_page", "60")]).await?;
     if !first.is_success() {
-        prober.note(
-            "Can orders be listed?",
-            "no",
-            no_answer_reason(Some(&first)),
-        );
+        let answer = first.status.map_or("unknown", |_| "no");
+        prober.note("Can orders be listed?", answer, first.reason());
         return Ok(SampleOrders::default());
     }
     note_budget(prober, &first);
@@ -81,9 +75,9 @@ fn note_rows(prober: &mut Prober<'_>, answer: &ProbeAnswer) {
 async fn sizes(prober: &mut Prober<'_>, sixty: &ProbeAnswer) -> Result<(), Failure> {
     let hundred = prober.orders(&[("per_page", "100")]).await?;
     let default = prober.orders(&[]).await?;
-    let size = |answer: Option<&ProbeAnswer>| match answer.and_then(|answer| answer.pagination) {
+    let size = |answer: &ProbeAnswer| match answer.pagination {
         Some(pagination) => format!("{} ({} rows)", pagination.per_page, pagination.count),
-        None => no_answer_reason(answer),
+        None => answer.reason(),
     };
     prober.note(
         "How many orders does a page give?",
@@ -92,9 +86,9 @@ async fn sizes(prober: &mut Prober<'_>, sixty: &ProbeAnswer) -> Result<(), Failu
             .map_or("unknown".to_owned(), |p| p.per_page.to_string()),
         format!(
             "perPage for per_page=60: {}; for 100: {}; without it: {}",
-            size(Some(sixty)),
-            size(hundred.as_ref()),
-            size(default.as_ref())
+            size(sixty),
+            size(&hundred),
+            size(&default)
         ),
     );
     Ok(())
@@ -103,25 +97,22 @@ async fn sizes(prober: &mut Prober<'_>, sixty: &ProbeAnswer) -> Result<(), Failu
 async fn past_the_end(prober: &mut Prober<'_>, first: &ProbeAnswer) -> Result<(), Failure> {
     let pages = first.pagination.map_or(1, |p| p.total_pages);
     let beyond = (pages + 1).to_string();
-    let answer = prober
+    let past = prober
         .orders(&[("per_page", "60"), ("page", &beyond)])
         .await?;
     let question = "What comes past the last page?";
-    match &answer {
-        Some(past) if past.is_success() => {
+    match past.status {
+        Some(status) if past.is_success() => {
             let rows = past.rows().len();
             let answer = if rows == 0 { "an empty page" } else { "rows" };
             prober.note(
                 question,
                 answer,
-                format!(
-                    "status {}, {rows} rows on the page after the last",
-                    past.status
-                ),
+                format!("status {status}, {rows} rows on the page after the last"),
             );
         }
-        Some(past) => prober.note(question, "an error", no_answer_reason(Some(past))),
-        None => prober.unknown(question, no_answer_reason(None)),
+        Some(_) => prober.note(question, "an error", past.reason()),
+        None => prober.unknown(question, past.reason()),
     }
     Ok(())
 }
@@ -136,13 +127,13 @@ async fn nonsense(prober: &mut Prober<'_>, size: u32) -> Result<(), Failure> {
     ];
     for (question, query) in cases {
         let answer = prober.orders(query).await?;
-        match answer.as_ref().and_then(|answer| answer.pagination) {
+        match answer.pagination {
             Some(p) => prober.note(
                 question,
                 format!("page {} of size {}", p.current_page, p.per_page),
                 format!("pagination says so; per_page=60 gives size {size}"),
             ),
-            None => prober.note(question, "no page", no_answer_reason(answer.as_ref())),
+            None => prober.note(question, "no page", answer.reason()),
         }
     }
     Ok(())
@@ -173,10 +164,9 @@ async fn order_of_the_list(
     }
     let ascending = [("per_page", "60"), ("sort_by", "created_at-asc")];
     let answer = prober.orders(&ascending).await?;
-    let oldest = answer.as_ref().map_or(&[][..], |answer| &answer.orders);
     let question = "Is sort_by=created_at-asc honoured?";
-    match oldest {
-        [] | [_] => prober.unknown(question, no_answer_reason(answer.as_ref())),
+    match answer.orders.as_slice() {
+        [] | [_] => prober.unknown(question, answer.reason()),
         rising => {
             let reversed: Vec<Order> = rising.iter().rev().cloned().collect();
             prober.note(
@@ -186,16 +176,17 @@ async fn order_of_the_list(
             );
         }
     }
+    let oldest = answer.orders;
     let updated = [("per_page", "1"), ("sort_by", "updated_at-desc")];
     let answer = prober.orders(&updated).await?;
     prober.note(
         "Is sort_by=updated_at-desc accepted?",
         answer
-            .as_ref()
-            .map_or("unknown", |answer| yes(answer.is_success())),
-        no_answer_reason(answer.as_ref()),
+            .status
+            .map_or("unknown", |_| yes(answer.is_success())),
+        answer.reason(),
     );
-    Ok(oldest.to_vec())
+    Ok(oldest)
 }
 
 /// A filter that is honoured shows no order that was updated in the far future.
@@ -208,7 +199,7 @@ async fn updated_filters(prober: &mut Prober<'_>, total: u64) -> Result<(), Fail
         let answer = prober
             .orders(&[("per_page", "1"), (name, "2099-01-01")])
             .await?;
-        match answer.as_ref().and_then(ProbeAnswer::total) {
+        match answer.total() {
             Some(_) if total == 0 => prober.unknown(question, "there are no orders"),
             Some(filtered) => prober.note(
                 question,
@@ -218,7 +209,7 @@ async fn updated_filters(prober: &mut Prober<'_>, total: u64) -> Result<(), Fail
                     _ => "orders are listed as if it were not there",
                 },
             ),
-            None => prober.note(question, "no", no_answer_reason(answer.as_ref())),
+            None => prober.note(question, "no", answer.reason()),
         }
     }
     Ok(())
@@ -229,13 +220,13 @@ async fn expanded(prober: &mut Prober<'_>) -> Result<(), Failure> {
     let answer = prober
         .orders(&[("per_page", "10"), ("expanded", "true")])
         .await?;
-    let orders = answer.as_ref().map_or(&[][..], |answer| &answer.orders);
+    let orders = &answer.orders;
     let whole = orders
         .iter()
         .filter(|order| order.completeness() == Completeness::Full)
         .count();
     match orders.len() {
-        0 => prober.unknown(question, no_answer_reason(answer.as_ref())),
+        0 => prober.unknown(question, answer.reason()),
         all => prober.note(
             question,
             yes(whole == all),

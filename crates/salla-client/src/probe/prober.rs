@@ -16,6 +16,8 @@ use crate::translate;
 /// Responses of all kinds; how long they take does not matter here.
 const CLASS: LatencyClass = LatencyClass(9);
 
+pub(super) const NO_ANSWER: &str = "no answer that can be read came";
+
 pub(super) struct Prober<'a> {
     pub(super) requester: &'a Requester,
     pub(super) sent: u64,
@@ -25,8 +27,10 @@ pub(super) struct Prober<'a> {
 }
 
 /// A response as far as the questions look at it.
+#[derive(Default)]
 pub(super) struct ProbeAnswer {
-    pub(super) status: u16,
+    /// Absent where no response that can be read came, although it was tried again.
+    pub(super) status: Option<u16>,
     pub(super) headers: RateHeaders,
     pub(super) json: Value,
     pub(super) pagination: Option<Pagination>,
@@ -37,17 +41,6 @@ pub(super) struct ProbeAnswer {
 }
 
 impl ProbeAnswer {
-    fn refusal() -> Self {
-        Self {
-            status: 401,
-            headers: RateHeaders::default(),
-            json: Value::Null,
-            pagination: None,
-            orders: Vec::new(),
-            customers_since: Vec::new(),
-        }
-    }
-
     pub(super) fn total(&self) -> Option<u64> {
         self.pagination.map(|pagination| pagination.total)
     }
@@ -57,7 +50,20 @@ impl ProbeAnswer {
     }
 
     pub(super) fn is_success(&self) -> bool {
-        (200..300).contains(&self.status) && self.json["success"] != Value::Bool(false)
+        self.has_good_status() && self.json["success"] != Value::Bool(false)
+    }
+
+    pub(super) fn has_good_status(&self) -> bool {
+        self.status
+            .is_some_and(|status| (200..300).contains(&status))
+    }
+
+    /// Why it shows nothing.
+    pub(super) fn reason(&self) -> String {
+        match self.status {
+            None => NO_ANSWER.to_owned(),
+            Some(status) => format!("Salla answered with status {status}"),
+        }
     }
 }
 
@@ -74,20 +80,16 @@ impl<'a> Prober<'a> {
         }
     }
 
-    pub(super) async fn orders(
-        &mut self,
-        query: Query<'_>,
-    ) -> Result<Option<ProbeAnswer>, Failure> {
+    pub(super) async fn orders(&mut self, query: Query<'_>) -> Result<ProbeAnswer, Failure> {
         self.request("orders", query).await
     }
 
-    /// `None`: no response came although it was tried again. Only what makes every further
-    /// question useless is an error.
+    /// Only what makes every further question useless is an error.
     pub(super) async fn request(
         &mut self,
         path: &str,
         query: Query<'_>,
-    ) -> Result<Option<ProbeAnswer>, Failure> {
+    ) -> Result<ProbeAnswer, Failure> {
         let requester = self.requester;
         self.request_at(requester, path, query).await
     }
@@ -97,7 +99,7 @@ impl<'a> Prober<'a> {
         requester: &Requester,
         path: &str,
         query: Query<'_>,
-    ) -> Result<Option<ProbeAnswer>, Failure> {
+    ) -> Result<ProbeAnswer, Failure> {
         let request = ApiRequest {
             description: "probing Salla's API".to_owned(),
             path: path.to_owned(),
@@ -112,11 +114,14 @@ impl<'a> Prober<'a> {
         let response = match requester.get_raw(&request).await {
             Ok(response) => response,
             Err(Failure::Transient { .. } | Failure::NotJson { .. } | Failure::Broken { .. }) => {
-                return Ok(None);
+                return Ok(ProbeAnswer::default());
             }
             // The token serves, only not for this.
             Err(Failure::Disconnected(Disconnection::ScopeMissing | Disconnection::Forbidden)) => {
-                return Ok(Some(ProbeAnswer::refusal()));
+                return Ok(ProbeAnswer {
+                    status: Some(401),
+                    ..ProbeAnswer::default()
+                });
             }
             Err(failure) => return Err(failure),
         };
@@ -130,8 +135,8 @@ impl<'a> Prober<'a> {
         let orders = rows_of("orders").iter();
         let customers = rows_of("customers").iter();
         let since = customers.filter_map(|row| translate::customer(row).ok()?.created_at);
-        Ok(Some(ProbeAnswer {
-            status: response.status,
+        Ok(ProbeAnswer {
+            status: Some(response.status),
             headers: response.headers,
             json: serde_json::from_slice(&body).unwrap_or_default(),
             pagination,
@@ -139,7 +144,7 @@ impl<'a> Prober<'a> {
                 .filter_map(|row| translate::order(row).ok())
                 .collect(),
             customers_since: since.map(|at| at.riyadh_date()).collect(),
-        }))
+        })
     }
 
     pub(super) fn note(
@@ -163,14 +168,6 @@ impl<'a> Prober<'a> {
 /// `yes` or `no`.
 pub(super) fn yes(is_so: bool) -> &'static str {
     if is_so { "yes" } else { "no" }
-}
-
-/// Why a response shows nothing.
-pub(super) fn no_answer_reason(answer: Option<&ProbeAnswer>) -> String {
-    match answer {
-        None => "no answer that can be read came".to_owned(),
-        Some(answer) => format!("Salla answered with status {}", answer.status),
-    }
 }
 
 /// More names than this say nothing more about a shape.

@@ -4,40 +4,33 @@ use domain::failure::Failure;
 use serde_json::Value;
 use url::Url;
 
-use super::prober::{ProbeAnswer, Prober, member_names, no_answer_reason, yes};
+use super::prober::{NO_ANSWER, ProbeAnswer, Prober, member_names, yes};
 
 pub(super) async fn shop(prober: &mut Prober<'_>) -> Result<(), Failure> {
     let answer = prober.request("store/info", &[]).await?;
     let question = "Which members does /store/info have?";
-    match &answer {
-        Some(shop) if shop.is_success() => {
-            let shop = &shop.json["data"];
-            prober.note(question, member_names(shop), "one answer");
-            let plan = shop["plan"].as_str().unwrap_or_default();
-            let known = ["basic", "plus", "pro", "special"].contains(&plan);
-            prober.note(
-                "Is the shop's plan one of those documented?",
-                if known { plan } else { "no" },
-                "plan of /store/info",
-            );
-        }
-        answer => prober.unknown(question, no_answer_reason(answer.as_ref())),
+    if !answer.is_success() {
+        prober.unknown(question, answer.reason());
+        return Ok(());
     }
+    let shop = &answer.json["data"];
+    prober.note(question, member_names(shop), "one answer");
+    let plan = shop["plan"].as_str().unwrap_or_default();
+    let known = ["basic", "plus", "pro", "special"].contains(&plan);
+    prober.note(
+        "Is the shop's plan one of those documented?",
+        if known { plan } else { "no" },
+        "plan of /store/info",
+    );
     Ok(())
 }
 
 pub(super) async fn customers(prober: &mut Prober<'_>) -> Result<(), Failure> {
     let all = prober.request("customers", &[("per_page", "60")]).await?;
-    let all = match all {
-        Some(all) if all.is_success() => all,
-        refused => {
-            prober.unknown(
-                "Can customers be listed?",
-                no_answer_reason(refused.as_ref()),
-            );
-            return Ok(());
-        }
-    };
+    if !all.is_success() {
+        prober.unknown("Can customers be listed?", all.reason());
+        return Ok(());
+    }
     prober.note(
         "What do the rate headers of /customers tell of?",
         all.headers
@@ -83,13 +76,13 @@ async fn date_filters(prober: &mut Prober<'_>, all: &ProbeAnswer) -> Result<(), 
     let to = prober
         .request("customers", &[size, ("date_to", &day)])
         .await?;
-    let (Some(from), Some(to)) = (from, to) else {
-        prober.unknown(question, no_answer_reason(None));
+    if from.status.is_none() || to.status.is_none() {
+        prober.unknown(question, NO_ANSWER);
         return Ok(());
-    };
+    }
     if !from.is_success() || !to.is_success() {
         let refused = if from.is_success() { &to } else { &from };
-        prober.note(question, "no", no_answer_reason(Some(refused)));
+        prober.note(question, "no", refused.reason());
         return Ok(());
     }
     let is_after = from.customers_since.iter().all(|since| since >= middle);
@@ -129,16 +122,16 @@ fn less(part: &ProbeAnswer, all: &ProbeAnswer) -> &'static str {
 pub(super) async fn products(prober: &mut Prober<'_>) -> Result<(), Failure> {
     let sixty = prober.request("products", &[("per_page", "60")]).await?;
     let hundred = prober.request("products", &[("per_page", "100")]).await?;
-    let size = |answer: Option<&ProbeAnswer>| match answer.and_then(|answer| answer.pagination) {
+    let size = |answer: &ProbeAnswer| match answer.pagination {
         Some(pagination) => pagination.per_page.to_string(),
-        None => no_answer_reason(answer),
+        None => answer.reason(),
     };
     prober.note(
         "How many products does a page give?",
-        size(sixty.as_ref()),
-        format!("perPage for per_page=100: {}", size(hundred.as_ref())),
+        size(&sixty),
+        format!("perPage for per_page=100: {}", size(&hundred)),
     );
-    if let Some(row) = sixty.as_ref().and_then(|answer| answer.rows().first()) {
+    if let Some(row) = sixty.rows().first() {
         prober.note(
             "Which members does a row of the product list have?",
             member_names(row),
@@ -161,13 +154,10 @@ pub(super) async fn user(prober: &mut Prober<'_>, accounts: Url) -> Result<(), F
         }
         Err(failure) => return Err(failure),
     };
-    let answer = match answer {
-        Some(answer) if (200..300).contains(&answer.status) => answer,
-        refused => {
-            prober.unknown(question, no_answer_reason(refused.as_ref()));
-            return Ok(());
-        }
-    };
+    if !answer.has_good_status() {
+        prober.unknown(question, answer.reason());
+        return Ok(());
+    }
     let is_wrapped = answer.json["data"].is_object();
     let user = match is_wrapped {
         true => &answer.json["data"],

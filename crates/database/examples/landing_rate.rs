@@ -26,8 +26,7 @@ use domain::window::{DayRange, Overlap};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::landing::{Landing, RunLease, WalkedPage};
 use importer::ports::platform::{Decoded, Pagination, Records};
-use importer::ports::processes::Owner;
-use importer::ports::runs::{Claim, RunOptions, Runs};
+use importer::ports::runs::{Claim, Owner, RunOptions, Runs};
 use rust_decimal::Decimal;
 
 const PAGES: u32 = 10;

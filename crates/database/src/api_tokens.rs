@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::failure::{DatabaseCause, Failure};
 use domain::shop::MerchantId;
-use importer::ports::api_tokens::{ApiScope, ApiToken, ApiTokens, NewApiToken};
+use importer::ports::api_access::{ApiScope, ApiToken, ApiTokens, NewApiToken};
 use importer::ports::clock::Clock;
 use jiff::SignedDuration;
 use jiff_sqlx::ToSqlx;

@@ -4,17 +4,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::failure::{Disconnection, Failure};
-use importer::ports::arrivals::{Arrival, Arrivals};
 use importer::ports::clock::Clock;
 use importer::ports::connections::ConnectionId;
-use importer::ports::consents::{Consents, Returned, Use};
+use importer::ports::consents::{Arrival, Arrivals, Consents, Returned, Use};
 use jiff::{SignedDuration, Timestamp};
 use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::error::Trouble;
-use crate::error::persistently;
+use crate::error::{Trouble, persistently};
 use crate::ids::new_id;
 use crate::transaction::begin_durable;
 

@@ -7,17 +7,15 @@ use domain::failure::{DatabaseCause, Failure};
 use domain::shop::MerchantId;
 use importer::ports::claims::{
     Account, AccountShop, Claim, Claimed, ClaimedBy, Claims, Link, NewClaim, NewCode, NewLink,
-    Opens, UsedCode,
+    Opens, SyncDepth, UsedCode,
 };
 use importer::ports::clock::Clock;
-use importer::start::SyncDepth;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::error::Trouble;
-use crate::error::persistently;
+use crate::error::{Trouble, persistently};
 use crate::transaction::begin_durable;
 
 /// [`Claims`] on PostgreSQL.

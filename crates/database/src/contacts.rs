@@ -14,9 +14,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::connections::{KeyMismatch, Keyring, leave_check};
-use crate::error::Trouble;
-use crate::error::persistently;
+use crate::error::{Trouble, persistently};
+use crate::keyring::{KeyMismatch, Keyring, leave_check};
 use crate::transaction::begin_durable;
 
 /// [`Contacts`] on PostgreSQL.

@@ -30,7 +30,7 @@
 //! [`Runs`]: importer::ports::runs::Runs
 //! [`Connections`]: importer::ports::connections::Connections
 //! [`Queue`]: importer::ports::queue::Queue
-//! [`SharedBudget`]: importer::ports::budgets::SharedBudget
+//! [`SharedBudget`]: importer::ports::shared_budget::SharedBudget
 
 mod address;
 mod api_tokens;
@@ -49,6 +49,7 @@ mod fitness;
 mod future;
 mod ids;
 mod jobs;
+mod keyring;
 mod landing;
 mod merchants;
 mod migrations;
@@ -78,13 +79,12 @@ pub use cdc::{CdcOptions, CdcStatus, SlotStatus};
 pub use claims::PostgresClaims;
 pub use connect::{ConnectSettings, Database};
 pub use connections::{
-    Adopted, ConnectionDetails, DerivedKey, KeyCheck, KeyMismatch, KeyUse, Keyring, KeyringError,
-    Parked, PostgresConnections, Retried, Rotated,
+    Adopted, ConnectionDetails, KeyCheck, KeyUse, Parked, PostgresConnections, Retried, Rotated,
 };
 pub use contacts::PostgresContacts;
 pub use event_tickets::PostgresEventTickets;
-pub use future::FutureVersions;
 pub use jobs::{PostgresJobs, ShopsFreshness};
+pub use keyring::{DerivedKey, KeyMismatch, Keyring, KeyringError};
 pub use landing::PostgresLanding;
 pub use merchants::PostgresMerchants;
 pub use migrations::SchemaState;
@@ -94,6 +94,7 @@ pub use privacy::{ForgetCounts, PostgresPrivacy};
 pub use queue::PostgresQueue;
 pub use rate_limits::PostgresRateLimits;
 pub use records::PostgresRecords;
+pub use reports::FutureVersions;
 pub use reports::{RawRecord, RejectedFilter, RejectedRecord, RunStates, TableCount};
 pub use roles::{Granted, RolesStatus, roles_script};
 pub use runs::PostgresRuns;

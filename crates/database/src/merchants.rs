@@ -19,8 +19,7 @@ use uuid::Uuid;
 
 use crate::confined::Transactions;
 use crate::connections::{changes, parse_disconnection};
-use crate::error::Trouble;
-use crate::error::persistently;
+use crate::error::{Trouble, persistently};
 use crate::transaction::begin_durable;
 
 /// [`Merchants`] on PostgreSQL.

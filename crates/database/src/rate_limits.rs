@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::failure::Failure;
+use importer::ports::api_access::{RateLimits, Rule, Taken};
 use importer::ports::clock::Clock;
-use importer::ports::rate_limits::{RateLimits, Rule, Taken};
 use jiff::SignedDuration;
 use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;

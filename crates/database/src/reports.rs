@@ -1,6 +1,9 @@
 //! What the command line and the metrics read: rejections, raw records, row counts, and the
 //! states of all runs.
 
+use crate::ShopsFreshness;
+use crate::future::in_future;
+use crate::jobs::shops_freshness;
 use std::time::Duration;
 
 use domain::failure::Failure;
@@ -280,5 +283,58 @@ impl Database {
             }
         }
         Ok(states)
+    }
+}
+
+/// Records whose version lies in the future.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FutureVersions {
+    pub records: u64,
+    pub merchants: u64,
+    /// How far the latest one lies in the future.
+    pub ahead: Duration,
+}
+
+const COUNT_FUTURE: &str = concat!(
+    "SELECT count(*), count(DISTINCT merchant_id),
+        coalesce(extract(epoch FROM max(latest) - clock_timestamp()), 0)::float8
+    FROM (
+        SELECT merchant_id, greatest(list_version, list_since, detail_version, gone_at) AS latest
+        FROM salla_sync.source_records
+        UNION ALL
+        SELECT merchant_id, version FROM salla_sync.rejected_records WHERE resolved_at IS NULL
+    ) read
+    WHERE ($1::uuid IS NULL OR merchant_id = $1) AND ",
+    in_future!("latest")
+);
+
+impl Database {
+    /// Counts records of one shop or of all whose version lies in the future. It reads every
+    /// record.
+    pub async fn future_versions(
+        &self,
+        merchant: Option<MerchantId>,
+    ) -> Result<FutureVersions, Failure> {
+        let (records, merchants, ahead): (i64, i64, f64) = sqlx::query_as(COUNT_FUTURE)
+            .bind(merchant.map(|merchant| merchant.0))
+            .fetch_one(self.pool())
+            .await
+            .map_err(|error| {
+                database_failure("counting records whose version lies in the future", &error)
+            })?;
+        Ok(FutureVersions {
+            records: records.cast_unsigned(),
+            merchants: merchants.cast_unsigned(),
+            ahead: Duration::try_from_secs_f64(ahead).unwrap_or_default(),
+        })
+    }
+}
+
+impl Database {
+    /// Not tried again, because the one that requests it will request it again.
+    pub async fn freshness(&self, every: Option<Duration>) -> Result<ShopsFreshness, Failure> {
+        shops_freshness(self.pool(), every, self.clock().now())
+            .await
+            .map_err(|error| database_failure("looking how fresh shops are", &error))
     }
 }

@@ -10,7 +10,6 @@ use sqlx::{Connection as _, Executor as _, PgPool};
 
 use crate::error::is_cancelled;
 use crate::error::{is_alive, may_have_frozen, promptly};
-use crate::runs::claims::end_frozen;
 use crate::sockets;
 
 /// Sets the session, whatever was set before: limits on time that suit other programs would
@@ -135,4 +134,22 @@ pub(crate) async fn own(pool: &PgPool) -> Result<PgConnection, sqlx::Error> {
     let mut connection = PgConnection::connect_with(&pool.connect_options()).await?;
     set(&mut connection).await?;
     Ok(connection)
+}
+
+/// A process that was frozen while it copied rows in holds its lock for as long as
+/// its connection lives: PostgreSQL takes it for a slow client, not for an idle one.
+/// Landings take a second, so one that has been waiting for its client for fifteen is
+/// such a process; its lease has run out, or nobody would be claiming. The one that waits for a
+/// lease reads meanwhile and does not claim.
+const END_FROZEN: &str = "
+    SELECT count(pg_terminate_backend(a.pid))
+    FROM pg_stat_activity a
+    WHERE a.datname = current_database() AND a.usename = current_user
+      AND a.application_name = current_setting('application_name')
+      AND a.pid <> pg_backend_pid() AND a.state = 'active' AND a.wait_event = 'ClientRead'
+      AND a.query_start < now() - interval '15 seconds'";
+
+/// How many it has ended.
+pub(crate) async fn end_frozen(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(END_FROZEN).fetch_one(connection).await
 }

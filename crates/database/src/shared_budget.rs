@@ -10,15 +10,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::failure::Failure;
-use importer::ports::budgets::{BudgetRules, Counted, Grant, GrantId, SharedBudget};
 use importer::ports::clock::Clock;
+use importer::ports::shared_budget::{BudgetRules, Counted, Grant, GrantId, SharedBudget};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::error::Trouble;
-use crate::error::persistently;
+use crate::error::{Trouble, persistently};
 use crate::ids::new_id;
 
 /// Which budget, and whose: processes with the same key share it.

@@ -18,22 +18,20 @@ use database::{
 use domain::failure::Failure;
 use domain::rejection::RejectionLimit;
 use domain::shop::MerchantId;
+use importer::admission::Memory;
 use importer::clocks::{self, Agreement};
 use importer::forgetting::ForgettingPlatform;
 use importer::import::ImportSettings;
-use importer::memory::Memory;
 use importer::ports::clock::Clock;
 use importer::ports::connections::Connections;
 use importer::ports::contacts::Contacts;
-use importer::ports::inventory::Inventory;
+use importer::ports::inspection::{Inventory, Traces};
 use importer::ports::jobs::Jobs;
 use importer::ports::landing::Landing;
 use importer::ports::notifications::Inbox;
 use importer::ports::platform::Platform;
-use importer::ports::processes::Owner;
 use importer::ports::records::{StoredRecords, Translator};
-use importer::ports::runs::Runs;
-use importer::ports::traces::Traces;
+use importer::ports::runs::{Owner, Runs};
 use importer::start::Starter;
 use salla_client::redact::Redacting;
 use salla_client::translate::RawTranslator;
@@ -43,7 +41,7 @@ use crate::config::{DatabaseSettings, QueuePlace};
 use crate::embedded::{self, Embedded};
 use crate::exit::UsageError;
 
-pub use importer::ports::connector::NotConnected;
+pub use importer::ports::connections::NotConnected;
 
 pub use processes::LocalProcesses;
 pub use queues::{JobQueue, Queues};

@@ -16,14 +16,14 @@ use futures::StreamExt as _;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 
-use crate::passes::details;
+use crate::import::details;
 use crate::ports::changed_records::{ChangedRecord, ChangedRecords, RecordNow};
 use crate::ports::clock::{Clock, within};
 use crate::ports::landing::DetailOutcome;
 use crate::ports::platform::Platform;
+use crate::ports::platform::Shops;
 use crate::ports::records::Turn;
 use crate::ports::runs::Runs;
-use crate::ports::shops::Shops;
 use crate::stop::StopSignal;
 
 /// Between two looks.

@@ -12,10 +12,11 @@ use tokio::sync::Notify;
 
 use crate::import::Reading;
 use crate::ports::audit::{Action, Actor, Audit, AuditEvent};
+use crate::ports::claims::SyncDepth;
 use crate::ports::claims::{Claimed, ClaimedBy, Claims, NewClaim, UsedCode};
 use crate::ports::clock::Clock;
 use crate::ports::merchants::{MerchantConnection, MerchantRef, Merchants};
-use crate::start::{Starter, SyncDepth};
+use crate::start::Starter;
 
 /// For a merchant to find the app's settings at the platform.
 pub const CODES_LAST: SignedDuration = SignedDuration::from_hours(1);

@@ -10,7 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 use crate::ports::clock::Clock;
 use crate::ports::platform::Platform;
 use crate::ports::runs::{DatabaseClock, Runs};
-use crate::recent::CLOCKS_APART;
+
+/// Salla's clock and ours may be so far apart.
+pub(crate) const CLOCKS_APART: SignedDuration = SignedDuration::from_mins(5);
 
 /// More than machines set by NTP ever are apart, and less than the time for which another
 /// process keeps a run it has lost touch with.

@@ -19,20 +19,21 @@ use secrecy::SecretString;
 
 use crate::claims::{ClaimShops, NotClaimed, shown_up};
 use crate::import::Reading;
-use crate::ports::accounts::{Accounts, RedeemError};
-use crate::ports::arrivals::{Arrival, Arrivals};
 use crate::ports::audit::{Action, Actor, Audit, AuditEvent};
+use crate::ports::claims::SyncDepth;
 use crate::ports::claims::{ClaimedBy, Claims, Link, NewClaim, Opens};
 use crate::ports::clock::{Clock, within};
 use crate::ports::connections::{Connection, Connections, Tokens};
-use crate::ports::connector::{Connector, Introduced, NotConnected};
+use crate::ports::connections::{Connector, Introduced, NotConnected};
+use crate::ports::consents::{Accounts, RedeemError};
+use crate::ports::consents::{Arrival, Arrivals};
 use crate::ports::jobs::{Jobs, RunFilter};
 use crate::ports::merchants::{Merchants, Uninstalled};
 use crate::ports::notifications::{Alert, Alerts};
 use crate::ports::runs::Run;
 use crate::ports::sessions::Sessions;
 use crate::sessions::MerchantSessions;
-use crate::start::{Starter, SyncDepth};
+use crate::start::Starter;
 use crate::stop::StopSignal;
 
 /// Arrived tokens are tried this often.

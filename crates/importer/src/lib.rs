@@ -3,12 +3,12 @@
 //! This crate knows no vendor: neither Salla's JSON nor PostgreSQL. Adapters implement its
 //! [`ports`]; each port says in prose what may be repeated, run in parallel or be lost.
 //!
-//! - [`import`] runs an import from the claim to the certificate. Read it first, then
-//!   [`passes`], which scans a shop's lists and fetches the details of its orders.
+//! - [`import`] runs an import from the claim to the certificate. Its modules scan a shop's lists
+//!   and fetch the details of its orders; read `sequence` first, then `scan`.
 //! - [`worker`] takes jobs from a queue and runs imports in the background.
 //! - [`connect`] and [`start`] take a shop from its tokens to its first run.
-//! - [`catching_up`] and [`freshness`] bring imported shops up to date.
-//! - [`verify`], [`trace`] and [`repair`] inspect what was imported, and read it again.
+//! - [`freshness`] brings imported shops up to date.
+//! - [`verify`], [`trace`] and [`reprocess`] inspect what was imported, and read it again.
 //!
 //! Whoever implements a port runs its contract suite from `testing` (a feature of this crate).
 //!
@@ -34,33 +34,24 @@
 
 #![forbid(unsafe_code)]
 
-pub mod catching_up;
+pub mod admission;
 pub mod changed_records;
-mod claim;
 pub mod claims;
 pub mod clocks;
 pub mod connect;
 pub mod forgetting;
 pub mod freshness;
 pub mod import;
-pub mod memory;
 pub mod metrics;
-pub mod notifications;
+pub mod notification_worker;
 pub mod outlook;
-pub mod passes;
-pub mod planned;
-mod portions;
 pub mod ports;
-pub mod probe;
-pub mod progress;
-mod recent;
 pub mod relay;
-pub mod repair;
-pub mod retention;
+pub mod reprocess;
 pub mod sessions;
 pub mod start;
 pub mod stop;
-pub mod sweep;
+pub mod sweeper;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod trace;

@@ -8,9 +8,9 @@ use domain::run::RunState;
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan as _};
 
+use crate::import::progress::complete_since;
 use crate::ports::overview::ReadDays;
 use crate::ports::runs::Run;
-use crate::progress::complete_since;
 
 /// A guess is worth telling from here on.
 const PERCENT_TO_GO_BY: u8 = 3;

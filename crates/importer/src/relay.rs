@@ -16,7 +16,7 @@ use crate::ports::queue::{
     DeadLetter, DeadLetters, Delivery, Depth, Disposition, JobId, Queue, QueueName, Receipt,
     Redrive, Standing,
 };
-use crate::ports::remote::{Outbox, Pushed, Remote};
+use crate::ports::queue::{Outbox, Pushed, Remote};
 use crate::stop::StopSignal;
 
 /// A message is taken for so long; sending it takes less.

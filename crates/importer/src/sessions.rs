@@ -10,8 +10,8 @@ use secrecy::SecretString;
 
 use crate::ports::audit::{Action, Actor, Audit, AuditEvent};
 use crate::ports::clock::Clock;
-use crate::ports::introspection::{Introspection, IntrospectionError};
 use crate::ports::sessions::{Carrier, FoundSession, NewSession, OpenedBy, Session, Sessions};
+use crate::ports::sessions::{Introspection, IntrospectionError};
 
 /// A page in a frame asks the dashboard for another token when this is over.
 const BEARER_LASTS: SignedDuration = SignedDuration::from_hours(1);

@@ -7,8 +7,8 @@ use domain::instant::riyadh_date;
 use domain::shop::MerchantId;
 use domain::window::DayRange;
 
-use crate::catching_up;
 use crate::import::Reading;
+use crate::import::catch_up_plan;
 use crate::ports::clock::Clock;
 use crate::ports::jobs::{Jobs, StartedRun};
 use crate::ports::runs::{Run, RunOptions, Runs};
@@ -16,30 +16,6 @@ use crate::ports::runs::{Run, RunOptions, Runs};
 /// Another run may be complete between finding out what is wanted and starting it, which takes
 /// much less time than a run.
 const MAX_TRIES: u32 = 5;
-
-/// How many months of orders a merchant may want.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SyncDepth {
-    Months12,
-    Months24,
-}
-
-impl SyncDepth {
-    pub fn months(self) -> u16 {
-        match self {
-            Self::Months12 => 12,
-            Self::Months24 => 24,
-        }
-    }
-
-    pub fn of_months(months: u64) -> Option<Self> {
-        match months {
-            12 => Some(Self::Months12),
-            24 => Some(Self::Months24),
-            _ => None,
-        }
-    }
-}
 
 /// What came of a request for an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +96,8 @@ impl Starter {
         let runs = self.runs.as_ref();
         for _ in 0..MAX_TRIES {
             let now = self.clock.now();
-            let wanted = catching_up::wanted(runs, merchant, options, refreshes_lists, now).await?;
+            let wanted =
+                catch_up_plan::wanted(runs, merchant, options, refreshes_lists, now).await?;
             let Some(wanted) = wanted else {
                 return Ok(None);
             };
@@ -141,20 +118,5 @@ impl Starter {
         Err(Failure::Transient {
             what: format!("{MAX_TRIES} times another run of this shop was complete meanwhile"),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_depth_is_12_or_24_months() {
-        for depth in [SyncDepth::Months12, SyncDepth::Months24] {
-            assert_eq!(SyncDepth::of_months(depth.months().into()), Some(depth));
-        }
-        for months in [0, 1, 13, 36, u64::MAX] {
-            assert_eq!(SyncDepth::of_months(months), None, "{months}");
-        }
     }
 }

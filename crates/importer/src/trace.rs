@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
 
-use crate::ports::traces::{Trace, TracedRun};
+use crate::ports::inspection::{Trace, TracedRun};
 
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -62,8 +62,8 @@ mod tests {
     use domain::window::DayRange;
 
     use super::*;
+    use crate::ports::inspection::{TracedRejection, TracedRow, TracedSource};
     use crate::ports::runs::ShopSummary;
-    use crate::ports::traces::{TracedRejection, TracedRow, TracedSource};
 
     fn moment() -> Timestamp {
         "2025-06-15T09:00:00Z".parse().unwrap()

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use importer::ports::clock::{Clock, within};
-use importer::ports::introspection::{Introspected, Introspection, IntrospectionError};
+use importer::ports::sessions::{Introspected, Introspection, IntrospectionError};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use importer::ports::rate_limits::{RateLimits, Rule, Taken};
+use importer::ports::api_access::{RateLimits, Rule, Taken};
 
 use crate::client::subscriber;
 use crate::pages::Page;

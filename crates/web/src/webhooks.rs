@@ -17,8 +17,8 @@ use importer::claims::NotClaimed;
 use importer::connect::{ConnectShops, Refused};
 use importer::metrics;
 use importer::ports::audit::Actor;
+use importer::ports::claims::SyncDepth;
 use importer::ports::webhooks::{Event, WebhookError};
-use importer::start::SyncDepth;
 use secrecy::SecretString;
 
 use crate::codes::Codes;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use importer::ports::remote::Pushed;
+use importer::ports::queue::Pushed;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;

@@ -5,8 +5,7 @@ use std::time::Duration;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use domain::failure::Failure;
-use importer::ports::queue::{Depth, Standing};
-use importer::ports::remote::Pushed;
+use importer::ports::queue::{Depth, Pushed, Standing};
 
 use super::QueueNames;
 use super::message::{Stored, pushed};

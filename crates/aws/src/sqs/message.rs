@@ -9,8 +9,7 @@ use std::collections::HashMap;
 
 use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName};
 use domain::job::{HistoricalSync, NotificationJob};
-use importer::ports::queue::{JobId, Receipt};
-use importer::ports::remote::Pushed;
+use importer::ports::queue::{JobId, Pushed, Receipt};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 

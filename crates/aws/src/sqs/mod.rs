@@ -19,10 +19,9 @@ use async_trait::async_trait;
 use domain::failure::Failure;
 use importer::ports::clock::Clock;
 use importer::ports::queue::{
-    ATTEMPTS_USED_UP, Delivery, Depth, Disposition, JobId, Queue, QueueName, QueueSettings,
-    Receipt, Standing,
+    ATTEMPTS_USED_UP, Delivery, Depth, Disposition, JobId, Pushed, Queue, QueueName, QueueSettings,
+    Receipt, Remote, Standing,
 };
-use importer::ports::remote::{Pushed, Remote};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 

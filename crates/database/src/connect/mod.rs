@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::failure::{DatabaseCause, Failure};
-use importer::ports::budgets::BudgetRules;
 use importer::ports::clock::Clock;
 use importer::ports::queue::{QueueName, QueueSettings};
+use importer::ports::shared_budget::BudgetRules;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor as _, PgConnection, PgPool, Row as _};
@@ -22,13 +22,14 @@ use crate::claims::PostgresClaims;
 use crate::confined::Transactions;
 use crate::connect::pooler::{Sessions, sessions};
 use crate::connections::{
-    Adopted, ConnectionDetails, KeyUse, Keyring, Parked, PostgresConnections, adopt, details,
-    foreign, key_uses, park,
+    Adopted, ConnectionDetails, KeyUse, Parked, PostgresConnections, adopt, details, foreign,
+    key_uses, park,
 };
 use crate::contacts::PostgresContacts;
 use crate::error::{cause, database_failure, is_starting_up, is_too_many_connections, reason};
 use crate::event_tickets::PostgresEventTickets;
 use crate::jobs::PostgresJobs;
+use crate::keyring::Keyring;
 use crate::landing::PostgresLanding;
 use crate::merchants::PostgresMerchants;
 use crate::notifications::PostgresNotifications;

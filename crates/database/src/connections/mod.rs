@@ -2,7 +2,6 @@
 
 pub(crate) mod changes;
 mod details;
-mod keyring;
 mod parking;
 mod refresh;
 mod refresh_tokens;
@@ -11,6 +10,7 @@ mod rotating;
 mod rows;
 mod storing;
 
+use crate::Keyring;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -27,7 +27,6 @@ use sqlx::PgPool;
 pub use details::ConnectionDetails;
 pub use details::KeyUse;
 pub(crate) use details::{details, key_uses};
-pub use keyring::{DerivedKey, KeyMismatch, Keyring, KeyringError};
 pub use parking::Adopted;
 pub use parking::Parked;
 pub(crate) use parking::park;
@@ -37,10 +36,8 @@ pub use rotating::Rotated;
 pub(crate) use rows::parse_disconnection;
 use storing::BindTo;
 pub use storing::KeyCheck;
-pub(crate) use storing::leave_check;
 
-use crate::error::Trouble;
-use crate::error::persistently;
+use crate::error::{Trouble, persistently};
 use crate::ids::new_id;
 
 /// [`Connections`] on PostgreSQL.

@@ -13,11 +13,12 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::connections::changes;
-use crate::connections::keyring::Keyring;
 use crate::connections::refresh_tokens::{self, Known, count, remember, take_back};
 use crate::connections::rows::{ConnectionRow, SEAL_FORMAT, seal, select_connection};
-use crate::connections::storing::{leave_check, load, successor};
+use crate::connections::storing::{load, successor};
 use crate::error::Trouble;
+use crate::keyring::Keyring;
+use crate::keyring::leave_check;
 use crate::transaction::begin_durable;
 
 const LOCK: &str = select_connection!("WHERE id = $1 FOR UPDATE");

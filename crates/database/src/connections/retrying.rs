@@ -8,10 +8,10 @@ use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 
 use crate::connections::changes;
-use crate::connections::keyring::Keyring;
 use crate::connections::refresh_tokens::known;
 use crate::connections::rows::{ConnectionRow, select_connection};
 use crate::error::Trouble;
+use crate::keyring::Keyring;
 use crate::transaction::begin_durable;
 
 /// What became of the wish to present a shop's refresh token all the same.

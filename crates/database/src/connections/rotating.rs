@@ -9,12 +9,11 @@ use secrecy::SecretString;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::connections::keyring::Keyring;
 use crate::connections::rows::{ConnectionRow, SEAL_FORMAT, seal, select_connection};
-use crate::connections::storing::leave_check;
 use crate::contacts::{self, ContactRow};
-use crate::error::Trouble;
-use crate::error::persistently;
+use crate::error::{Trouble, persistently};
+use crate::keyring::Keyring;
+use crate::keyring::leave_check;
 use crate::privacy::rotate_secrets;
 use crate::transaction::begin_durable;
 

@@ -6,8 +6,8 @@ use importer::ports::connections::{Connection, ConnectionId, ConnectionState, Pr
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::connections::keyring::{Binding, KeyMismatch, Keyring, SealedPlace};
 use crate::error::Trouble;
+use crate::keyring::{Binding, KeyMismatch, Keyring, SealedPlace};
 
 #[derive(sqlx::FromRow)]
 pub(crate) struct ConnectionRow {

@@ -1,5 +1,6 @@
 //! Opening, binding and finding connections.
 
+use crate::keyring::leave_check;
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::failure::{Disconnection, Failure};
@@ -12,10 +13,10 @@ use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
 
 use crate::connections::changes;
-use crate::connections::keyring::{KeyMismatch, Keyring};
 use crate::connections::refresh_tokens::{refresh_hash, remember};
 use crate::connections::rows::{ConnectionRow, SEAL_FORMAT, seal, select_connection};
 use crate::error::{Trouble, database_failure};
+use crate::keyring::{KeyMismatch, Keyring};
 use crate::transaction::begin_durable;
 
 /// A plain hash is safe here although the database may be read by others: Salla's
@@ -293,23 +294,6 @@ const UNCHECKED: &str = select_connection!(
 const KEYS_IN_USE: &str = "SELECT key_id FROM salla_sync.connections WHERE state <> 'DISCONNECTED'
      UNION SELECT key_id FROM salla_sync.merchant_contacts WHERE key_id IS NOT NULL
      UNION SELECT key_id FROM salla_sync.sealed_secrets";
-
-const ADD_CHECK: &str = "
-    INSERT INTO salla_sync.key_checks (key_id, sealed) VALUES ($1, $2)
-    ON CONFLICT (key_id) DO NOTHING";
-
-/// Whatever is written with a key leaves its constant.
-pub(crate) async fn leave_check(
-    connection: &mut PgConnection,
-    keyring: &Keyring,
-) -> Result<(), Trouble> {
-    sqlx::query(ADD_CHECK)
-        .bind(keyring.current_id())
-        .bind(keyring.seal_check()?)
-        .execute(connection)
-        .await?;
-    Ok(())
-}
 
 pub(crate) async fn check_key(pool: &PgPool, keyring: &Keyring) -> Result<(), KeyCheck> {
     let failed = |error| database_failure("looking at the stored connections", &error);

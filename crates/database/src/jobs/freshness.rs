@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use domain::failure::{Disconnection, Failure};
+use domain::failure::Disconnection;
 use domain::shop::MerchantId;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::connect::Database;
-use crate::error::{Trouble, database_failure};
+use crate::error::Trouble;
 
 /// A shop has its own moment in the period, by a hash of its id. It is due when that moment has
 /// passed since its latest run began or ended and since it was last taken; a time that lies in
@@ -105,32 +104,30 @@ pub struct ShopsFreshness {
     pub due: Option<u64>,
 }
 
-impl Database {
-    /// Not tried again, because the one that requests it will request it again.
-    pub async fn freshness(&self, every: Option<Duration>) -> Result<ShopsFreshness, Failure> {
-        let failed = |error| database_failure("looking how fresh shops are", &error);
-        let now = self.clock().now();
-        let oldest: Option<f64> = sqlx::query_scalar(OLDEST)
+/// How true the shops are at `now`; `due` only if `every` says how often each is read.
+pub(crate) async fn shops_freshness(
+    pool: &PgPool,
+    every: Option<Duration>,
+    now: Timestamp,
+) -> Result<ShopsFreshness, sqlx::Error> {
+    let oldest: Option<f64> = sqlx::query_scalar(OLDEST)
+        .bind(now.to_sqlx())
+        .fetch_one(pool)
+        .await?;
+    let due: Option<i64> = match every {
+        Some(every) => sqlx::query_scalar(COUNT_DUE)
             .bind(now.to_sqlx())
-            .fetch_one(self.pool())
+            .bind(every.as_secs_f64().max(1.0))
+            .bind(left_alone())
+            .fetch_one(pool)
             .await
-            .map_err(failed)?;
-        let due: Option<i64> = match every {
-            Some(every) => sqlx::query_scalar(COUNT_DUE)
-                .bind(now.to_sqlx())
-                .bind(every.as_secs_f64().max(1.0))
-                .bind(left_alone())
-                .fetch_one(self.pool())
-                .await
-                .map(Some)
-                .map_err(failed)?,
-            None => None,
-        };
-        Ok(ShopsFreshness {
-            oldest: Duration::try_from_secs_f64(oldest.unwrap_or(0.0)).unwrap_or_default(),
-            due: due.map(i64::cast_unsigned),
-        })
-    }
+            .map(Some)?,
+        None => None,
+    };
+    Ok(ShopsFreshness {
+        oldest: Duration::try_from_secs_f64(oldest.unwrap_or(0.0)).unwrap_or_default(),
+        due: due.map(i64::cast_unsigned),
+    })
 }
 
 fn left_alone() -> Vec<&'static str> {

@@ -24,12 +24,12 @@ use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool};
 
 use crate::confined::Transactions;
-use crate::error::Trouble;
-use crate::error::persistently;
+use crate::error::{Trouble, persistently};
 use crate::ids::new_id;
 use crate::queue::{body, send_now};
 use crate::runs::endings;
 pub use freshness::ShopsFreshness;
+pub(crate) use freshness::shops_freshness;
 
 /// [`Jobs`] on PostgreSQL, with the queue in the same database.
 #[derive(Clone, Debug)]

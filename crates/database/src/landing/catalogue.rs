@@ -9,12 +9,10 @@ use domain::resource::Resource;
 use importer::ports::platform::{Decoded, Records};
 use jiff_sqlx::Timestamp;
 
-use crate::columns::{OptionalText, optional, storable};
-use crate::columns::{columns, instant, upsert, write};
+use crate::columns::{OptionalText, columns, instant, optional, storable, upsert, write};
 use crate::error::Trouble;
 use crate::landing::context::Workplace;
-use crate::landing::list_batch::land_simple;
-use crate::landing::list_batch::{Found, ListRecord};
+use crate::landing::list_batch::{Found, ListRecord, land_simple};
 
 columns! {
     struct CategoryColumns<'a> from &'a Category {

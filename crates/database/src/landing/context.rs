@@ -9,8 +9,8 @@ use sqlx::PgConnection;
 
 use crate::error::Trouble;
 use crate::landing::counters::Tally;
-use crate::landing::isolation::Care;
 use crate::landing::raw::Press;
+use crate::landing::versions::NewRows;
 use crate::transaction::HeldRun;
 
 /// What every kind of record needs while it lands.
@@ -44,18 +44,13 @@ impl<'t> Workplace<'t> {
     }
 }
 
-/// How to write the rows of records that were not known so far.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NewRows {
-    /// Nobody but us writes these tables, so the rows are not there; copying them
-    /// in without looking costs half as much.
-    Absent,
-    /// The same, and no record of the batch was known: there is no version to compare and no
-    /// row to lock. All or none: a batch that locked known rows first and added new ones then
-    /// would not take its locks in the order of ids.
-    AbsentForAll,
-    /// Somebody has put rows there by hand.
-    MayExist,
+/// How a batch is landed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Care {
+    /// All at once: what the database refuses fails the batch.
+    Together,
+    /// Record by record where it must be: what the database refuses is rejected.
+    Apart,
 }
 
 /// Records that no walk has listed, as a page; walk 0 stands for that.

@@ -9,17 +9,18 @@ use domain::resource::Resource;
 use importer::ports::platform::{Decoded, Records};
 use jiff_sqlx::{Date, Timestamp, ToSqlx};
 
-use crate::columns::{CopyInto, copy, copy_into};
-use crate::columns::{OptionalText, optional, storable};
-use crate::columns::{columns, insert, instant, upsert, write};
+use crate::columns::{
+    CopyInto, OptionalText, columns, copy, copy_into, insert, instant, optional, storable, upsert,
+    write,
+};
 use crate::error::Trouble;
 use crate::landing::alterations::remove_altered_customers;
-use crate::landing::context::{NewRows, Workplace};
+use crate::landing::context::Workplace;
 use crate::landing::counters::RefusedCustomer;
 use crate::landing::isolation::{Lands, land_each};
-use crate::landing::list_batch::{Found, ListRecord};
-use crate::landing::list_batch::{land_simple, missing};
+use crate::landing::list_batch::{Found, ListRecord, land_simple, missing};
 use crate::landing::rejections::resolve_by_row;
+use crate::landing::versions::NewRows;
 
 columns! {
     /// The flag says whether the customer comes from the list.

@@ -11,14 +11,17 @@ use jiff::Timestamp;
 use sqlx::PgPool;
 
 use crate::error::Trouble;
-use crate::landing::context::{NewRows, Workplace};
+use crate::landing::context::Care;
+use crate::landing::context::Workplace;
 use crate::landing::counters::{Cursor, record};
-use crate::landing::isolation::{Care, Lands, land_each};
-use crate::landing::orders::{ReadFrom, WholeOrder, land_whole};
+use crate::landing::isolation::{Lands, land_each};
+use crate::landing::order_columns::WholeOrder;
+use crate::landing::orders::{ReadFrom, land_whole};
 use crate::landing::raw::Press;
 use crate::landing::rejections::{
     ORDER_DETAIL, ORDER_ITEMS, Rejected, reject, reject_customers, resolve_by_row,
 };
+use crate::landing::versions::NewRows;
 use crate::landing::versions::{Incoming, land_gone};
 use crate::landing::{order_lines, pending};
 use crate::transaction::hold;

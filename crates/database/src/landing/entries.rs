@@ -9,8 +9,8 @@ use sqlx::PgConnection;
 
 use crate::columns::OptionalText;
 use crate::error::Trouble;
+use crate::landing::order_columns::WholeOrder;
 use crate::landing::order_columns::currency;
-use crate::landing::orders::WholeOrder;
 use crate::transaction::HeldRun;
 
 /// All entries of the lists, each with its parent and its place, from 1.

@@ -5,6 +5,7 @@
 //! behind a savepoint, until the records that are refused are alone. The others land,
 //! with the checkpoint, in that one transaction: a crash in the middle leaves nothing.
 
+use crate::landing::context::Care;
 use domain::rejection::{Rejection, RejectionCode};
 use sqlx::postgres::PgArguments;
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
@@ -13,15 +14,6 @@ use crate::error::Trouble;
 use crate::error::shortly;
 use crate::landing::context::Workplace;
 use crate::refusal::{Refusal, TableName};
-
-/// How a batch is landed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Care {
-    /// All at once: what the database refuses fails the batch.
-    Together,
-    /// Record by record where it must be: what the database refuses is rejected.
-    Apart,
-}
 
 /// Does `work` together, and if the database refuses a record of it, apart. What it
 /// refuses of the checkpoint or of a rejection itself fails the second time as well. Record by

@@ -29,7 +29,7 @@ mod products;
 pub(crate) mod raw;
 pub(crate) mod rejections;
 pub(crate) mod tombstones;
-mod versions;
+pub(crate) mod versions;
 
 use std::sync::Arc;
 

@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use domain::order::{Order, OrderAmounts, OrderCustomer, StatusRef};
+use domain::order::{OrderDiscount, OrderItem};
 use jiff_sqlx::{Date, Timestamp, ToSqlx};
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
@@ -12,8 +13,21 @@ use crate::columns::{Columns, columns, insert, instant, list, write};
 use crate::columns::{CopyInto, copy, copy_into};
 use crate::columns::{OptionalText, optional, storable};
 use crate::error::Trouble;
-use crate::landing::orders::WholeOrder;
 use crate::transaction::HeldRun;
+
+/// An order with its items, wherever they came from.
+#[derive(Clone, Copy)]
+pub(crate) struct WholeOrder<'a> {
+    pub(crate) order: &'a Order,
+    pub(crate) items: Option<&'a [OrderItem]>,
+}
+
+impl<'a> WholeOrder<'a> {
+    pub(crate) fn discounts(&self) -> &'a [OrderDiscount] {
+        let amounts = self.order.amounts.as_ref();
+        amounts.map_or(&[], |amounts| &amounts.discounts)
+    }
+}
 
 columns! {
     /// What headers and details both tell.

@@ -12,7 +12,7 @@ use crate::columns::{OptionalText, optional, storable};
 use crate::columns::{columns, upsert, write};
 use crate::error::Trouble;
 use crate::landing::entries::{place_all, remove_behind, remove_behind_in};
-use crate::landing::orders::WholeOrder;
+use crate::landing::order_columns::WholeOrder;
 use crate::transaction::HeldRun;
 
 columns! {

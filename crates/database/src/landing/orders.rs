@@ -3,36 +3,23 @@
 //! A header tells status and total; a whole order tells everything. Either may be the
 //! newer word on what both tell.
 
-use domain::order::{Completeness, Order, OrderDiscount, OrderItem};
+use crate::landing::order_columns::WholeOrder;
+use domain::order::{Completeness, Order};
 use domain::resource::Resource;
 use importer::ports::landing::PendingDetail;
 use importer::ports::platform::{Decoded, Records};
 
 use crate::error::Trouble;
 use crate::landing::alterations::{altered, clear_untold, mended};
-use crate::landing::context::{NewRows, Workplace};
-use crate::landing::list_batch::{Damage, by_id, damaged_orders};
-use crate::landing::list_batch::{Found, ListRecord, press};
+use crate::landing::context::Workplace;
+use crate::landing::list_batch::{Damage, Found, ListRecord, by_id, damaged_orders, press};
 use crate::landing::order_columns::{
     copy_whole, upsert_below_header, upsert_headers, upsert_whole,
 };
 use crate::landing::rejections::{ORDER_DETAIL, ORDER_HEADER, ORDER_ITEMS, resolve};
+use crate::landing::versions::NewRows;
 use crate::landing::versions::{self, Incoming, Verdict};
 use crate::landing::{customers, order_lines, pending};
-
-/// An order with its items, wherever they came from.
-#[derive(Clone, Copy)]
-pub(crate) struct WholeOrder<'a> {
-    pub(crate) order: &'a Order,
-    pub(crate) items: Option<&'a [OrderItem]>,
-}
-
-impl<'a> WholeOrder<'a> {
-    pub(crate) fn discounts(&self) -> &'a [OrderDiscount] {
-        let amounts = self.order.amounts.as_ref();
-        amounts.map_or(&[], |amounts| &amounts.discounts)
-    }
-}
 
 impl ListRecord for Order {
     const RESOURCE: Resource = Resource::Orders;

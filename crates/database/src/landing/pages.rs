@@ -1,8 +1,7 @@
 //! Landing whole list pages.
 
-use crate::landing::context::NewRows;
-use crate::landing::context::Workplace;
-use crate::landing::context::outside_walks;
+use crate::landing::context::{Workplace, outside_walks};
+use crate::landing::versions::NewRows;
 use domain::catalogue::{Category, Product};
 use domain::customer::Customer;
 use domain::order::{Order, OrderStatus};
@@ -14,12 +13,12 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::error::Trouble;
 use crate::landing::checkpoint::{Beginning, begin_pages};
+use crate::landing::context::Care;
 use crate::landing::counters::{Cursor, Tally, record};
-use crate::landing::isolation::{Care, land_each};
+use crate::landing::isolation::land_each;
 use crate::landing::list_batch::{ListRecord, Sorted};
 use crate::landing::rejections::{Rejected, reject, reject_customers};
-use crate::transaction::CopyTransaction;
-use crate::transaction::hold;
+use crate::transaction::{CopyTransaction, hold};
 
 pub(crate) async fn land(
     pool: &PgPool,

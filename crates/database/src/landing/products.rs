@@ -10,13 +10,13 @@ use jiff_sqlx::Timestamp;
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
 
-use crate::columns::{OptionalText, optional, storable};
-use crate::columns::{array_literal, columns, instant, upsert, write};
+use crate::columns::{
+    OptionalText, array_literal, columns, instant, optional, storable, upsert, write,
+};
 use crate::error::Trouble;
 use crate::landing::context::Workplace;
 use crate::landing::entries::{place_all, remove_behind, remove_behind_in};
-use crate::landing::list_batch::{Due, land_simple};
-use crate::landing::list_batch::{Found, ListRecord};
+use crate::landing::list_batch::{Due, Found, ListRecord, land_simple};
 use crate::transaction::HeldRun;
 
 columns! {

@@ -1,8 +1,7 @@
 //! Records that could not be understood: set aside, counted, and resolved once they
 //! load.
 
-use crate::ids::parse_code;
-use crate::ids::parse_resource;
+use crate::ids::{parse_code, parse_resource};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
@@ -17,8 +16,7 @@ use sha2::{Digest, Sha256};
 use sqlx::postgres::PgArguments;
 use sqlx::{PgConnection, PgPool};
 
-use crate::columns::storable;
-use crate::columns::{Columns, add, columns, rows_from_arrays};
+use crate::columns::{Columns, add, columns, rows_from_arrays, storable};
 use crate::error::Trouble;
 use crate::future::falsely_newer;
 use crate::landing::context::Workplace;

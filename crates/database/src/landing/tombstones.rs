@@ -9,10 +9,12 @@ use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 
 use crate::error::Trouble;
-use crate::landing::context::{NewRows, Workplace};
+use crate::landing::context::Care;
+use crate::landing::context::Workplace;
 use crate::landing::counters::record_beside;
-use crate::landing::isolation::{Care, Lands, land_each};
+use crate::landing::isolation::{Lands, land_each};
 use crate::landing::rejections::{Rejected, list_kind, reject, resolve_by_row};
+use crate::landing::versions::NewRows;
 use crate::landing::versions::land_gone;
 use crate::transaction::hold;
 

@@ -16,10 +16,23 @@ use sqlx::postgres::PgArguments;
 use crate::columns::{Columns as _, CopyInto, OptionalText, add, columns, copy, copy_into};
 use crate::error::Trouble;
 use crate::future::falsely_newer;
-use crate::landing::context::NewRows;
 use crate::landing::entries::{Contents, Holds};
 use crate::landing::raw::Content;
 use crate::transaction::HeldRun;
+
+/// How to write the rows of records that were not known so far.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NewRows {
+    /// Nobody but us writes these tables, so the rows are not there; copying them
+    /// in without looking costs half as much.
+    Absent,
+    /// The same, and no record of the batch was known: there is no version to compare and no
+    /// row to lock. All or none: a batch that locked known rows first and added new ones then
+    /// would not take its locks in the order of ids.
+    AbsentForAll,
+    /// Somebody has put rows there by hand.
+    MayExist,
+}
 
 /// A record as it stands before the version rule.
 pub(crate) struct Incoming<R> {

@@ -11,8 +11,8 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
 
-use crate::connections::Keyring;
 use crate::error::Trouble;
+use crate::keyring::Keyring;
 use crate::landing::raw::{Press, decompress};
 use crate::privacy::forgotten;
 use crate::records::exclusive;

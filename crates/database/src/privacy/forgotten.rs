@@ -14,8 +14,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{PgConnection, PgPool};
 use zeroize::Zeroizing;
 
-use crate::connections::{Keyring, leave_check};
 use crate::error::Trouble;
+use crate::keyring::{Keyring, leave_check};
 
 const NAME: &str = "forgotten_customers";
 

@@ -20,8 +20,8 @@ use sqlx::PgPool;
 
 pub use customer::ForgetCounts;
 
-use crate::connections::Keyring;
 use crate::error::{persistently, persistently_at_length};
+use crate::keyring::Keyring;
 use forgotten::Secret;
 
 pub(crate) use forgotten::rotate as rotate_secrets;

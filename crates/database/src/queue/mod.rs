@@ -8,8 +8,7 @@ mod dead_letters;
 mod messages;
 mod wakeups;
 
-use crate::ids::job_id;
-use crate::ids::parse_id;
+use crate::ids::{job_id, new_id, parse_id};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,17 +17,14 @@ use domain::failure::Failure;
 use domain::job::Unreadable;
 use importer::ports::clock::Clock;
 use importer::ports::queue::{
-    DeadLetter, DeadLetters, Delivery, Depth, Disposition, JobId, Queue, QueueName, QueueSettings,
-    Receipt, Redrive, Standing,
+    DeadLetter, DeadLetters, Delivery, Depth, Disposition, JobId, Outbox, Queue, QueueName,
+    QueueSettings, Receipt, Redrive, Standing,
 };
-use importer::ports::remote::Outbox;
 use jiff::{SignedDuration, Timestamp};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::error::Trouble;
-use crate::error::persistently;
-use crate::ids::new_id;
+use crate::error::{Trouble, persistently};
 use crate::queue::messages::Outgoing;
 use crate::queue::wakeups::Wakeups;
 

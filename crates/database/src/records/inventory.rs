@@ -7,7 +7,7 @@ use domain::failure::Failure;
 use domain::order::{Order, OrderDiscount, OrderItem};
 use domain::shop::MerchantId;
 use domain::window::DayRange;
-use importer::ports::inventory::{HeldWindow, Inventory, ShopRows};
+use importer::ports::inspection::{HeldWindow, Inventory, ShopRows};
 use importer::ports::landing::RunLease;
 use importer::ports::runs::Run;
 use jiff_sqlx::ToSqlx;
@@ -16,8 +16,7 @@ use sqlx::{PgConnection, PgPool};
 
 use super::PostgresRecords;
 use super::order_rows::OrderRow;
-use crate::error::Trouble;
-use crate::error::persistently_at_length;
+use crate::error::{Trouble, persistently_at_length};
 use crate::runs::counting::count_windows;
 
 #[async_trait]

@@ -6,19 +6,20 @@ use domain::resource::Resource;
 use domain::shop::MerchantId;
 use importer::ports::landing::{DetailOutcome, LandedDetail, WalkedPage};
 use importer::ports::records::{RemapCounts, RereadDetail, RereadRecord, Turn};
-use importer::repair::refusal;
+use importer::reprocess::refusal;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 
 use crate::error::Trouble;
-use crate::landing::context::{NewRows, Workplace};
+use crate::landing::context::Care;
+use crate::landing::context::Workplace;
 use crate::landing::counters::record_beside;
 use crate::landing::details::land_outcomes;
-use crate::landing::isolation::Care;
 use crate::landing::pages::land_records;
 use crate::landing::raw::Press;
 use crate::landing::rejections::{ORDER_DETAIL, ORDER_ITEMS, Rejected, list_kind, reject};
+use crate::landing::versions::NewRows;
 use crate::records::{alone, exclusive};
 use crate::transaction::HeldRun;
 

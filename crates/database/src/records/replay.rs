@@ -20,12 +20,13 @@ use uuid::Uuid;
 use crate::columns::storable;
 use crate::error::Trouble;
 use crate::ids::parse_resource;
-use crate::landing::context::{NewRows, Workplace};
+use crate::landing::context::Care;
+use crate::landing::context::Workplace;
 use crate::landing::counters::record_beside;
 use crate::landing::details::land_outcomes;
-use crate::landing::isolation::Care;
 use crate::landing::pages::land_records;
 use crate::landing::rejections::{ORDER_DETAIL, ORDER_ITEMS, list_kind};
+use crate::landing::versions::NewRows;
 use crate::records::{alone, exclusive};
 
 macro_rules! chosen {

@@ -7,10 +7,10 @@ use domain::run::RunState;
 use domain::shop::MerchantId;
 use domain::slice::Slice;
 use domain::window::DayRange;
-use importer::ports::runs::ShopSummary;
-use importer::ports::traces::{
+use importer::ports::inspection::{
     Trace, TracedListing, TracedRejection, TracedRow, TracedRun, TracedSource, Traces,
 };
+use importer::ports::runs::ShopSummary;
 use jiff_sqlx::{Date, Timestamp};
 use sqlx::PgPool;
 use uuid::Uuid;

@@ -1,5 +1,6 @@
 //! Who works on a run: creating, joining, claiming, holding on.
 
+use crate::session::end_frozen;
 use std::time::Duration;
 
 use domain::failure::Failure;
@@ -7,8 +8,7 @@ use domain::run::{RunId, RunState};
 use domain::shop::MerchantId;
 use domain::window::DayRange;
 use importer::ports::landing::RunLease;
-use importer::ports::processes::Owner;
-use importer::ports::runs::{CatchUp, Claim, DatabaseClock, Held, Run, RunOptions};
+use importer::ports::runs::{CatchUp, Claim, DatabaseClock, Held, Owner, Run, RunOptions};
 use jiff::{SignedDuration, Timestamp};
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
@@ -192,24 +192,6 @@ const CLAIM: &str = "
         waiting_until = NULL, work_at_claim = pages + order_details,
         progressed_at = now(), stall_reported_at = NULL
     WHERE id = $1";
-
-/// A process that was frozen while it copied rows in holds its lock for as long as
-/// its connection lives: PostgreSQL takes it for a slow client, not for an idle one.
-/// Landings take a second, so one that has been waiting for its client for fifteen is
-/// such a process; its lease has run out, or nobody would be claiming. The one that waits for a
-/// lease reads meanwhile and does not claim.
-const END_FROZEN: &str = "
-    SELECT count(pg_terminate_backend(a.pid))
-    FROM pg_stat_activity a
-    WHERE a.datname = current_database() AND a.usename = current_user
-      AND a.application_name = current_setting('application_name')
-      AND a.pid <> pg_backend_pid() AND a.state = 'active' AND a.wait_event = 'ClientRead'
-      AND a.query_start < now() - interval '15 seconds'";
-
-/// How many it has ended.
-pub(crate) async fn end_frozen(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar(END_FROZEN).fetch_one(connection).await
-}
 
 const MOST_PATIENCE: &str = "SET LOCAL lock_timeout = '6s'";
 

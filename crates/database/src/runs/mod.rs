@@ -26,10 +26,9 @@ use domain::window::DayRange;
 use importer::metrics;
 use importer::ports::clock::Clock;
 use importer::ports::landing::RunLease;
-use importer::ports::processes::Owner;
 use importer::ports::runs::{
-    CarriedList, CatchUp, ChangeHead, Claim, DatabaseClock, Finished, Held, OrderMoments, Part,
-    Run, RunOptions, Runs, ShopSummary, StoredWindow, WindowList,
+    CarriedList, CatchUp, ChangeHead, Claim, DatabaseClock, Finished, Held, OrderMoments, Owner,
+    Part, Run, RunOptions, Runs, ShopSummary, StoredWindow, WindowList,
 };
 use jiff::Timestamp;
 use sqlx::PgPool;

@@ -8,9 +8,9 @@ use domain::plan::Plan;
 use domain::run::{RunId, RunState};
 use domain::shop::MerchantId;
 use domain::window::DayRange;
-use importer::ports::processes::{Owner, ProcessId};
 use importer::ports::runs::{
-    CatchUp, ChangeHead, Held, Holder, Only, RecordedFailure, Run, RunOptions, StoredProgress,
+    CatchUp, ChangeHead, Held, Holder, Only, Owner, ProcessId, RecordedFailure, Run, RunOptions,
+    StoredProgress,
 };
 use sqlx::PgPool;
 use sqlx::types::Json;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use database::testing::TestDatabase;
 use database::{BudgetKey, PostgresBudget};
-use importer::ports::budgets::{BudgetRules, Grant, GrantId, SharedBudget};
+use importer::ports::shared_budget::{BudgetRules, Grant, GrantId, SharedBudget};
 
 fn taker_in(db: &TestDatabase, egress_group: &str) -> PostgresBudget {
     let key = BudgetKey {

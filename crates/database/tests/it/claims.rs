@@ -9,8 +9,7 @@ use domain::failure::Failure;
 use domain::run::RunState;
 use domain::window::DayRange;
 use importer::ports::landing::{Landing, RunLease};
-use importer::ports::processes::{Owner, ProcessId, Processes};
-use importer::ports::runs::{Claim, RunOptions, Runs};
+use importer::ports::runs::{Claim, Owner, ProcessId, Processes, RunOptions, Runs};
 use jiff::ToSpan as _;
 
 use crate::make::{at, header, ok};

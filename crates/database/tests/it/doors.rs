@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use database::testing::TestDatabase;
+use importer::ports::api_access::{RateLimits as _, Rule, Taken};
 use importer::ports::audit::{Action, Actor, Audit as _, AuditEvent, AuditFilter};
 use importer::ports::claims::{
-    Account, Claimed, ClaimedBy, Claims as _, NewClaim, NewCode, NewLink, Opens, UsedCode,
+    Account, Claimed, ClaimedBy, Claims as _, NewClaim, NewCode, NewLink, Opens, SyncDepth,
+    UsedCode,
 };
 use importer::ports::clock::Clock as _;
-use importer::ports::rate_limits::{RateLimits as _, Rule, Taken};
 use importer::ports::sessions::{Carrier, FoundSession, NewSession, OpenedBy, Sessions as _};
-use importer::start::SyncDepth;
 use importer::testing::clock::DrivenClock;
 use jiff::Timestamp;
 

@@ -7,7 +7,7 @@ use database::testing::TestDatabase;
 use database::{Database, SchemaState};
 use domain::failure::{DatabaseCause, Failure};
 use importer::ports::clock::SystemClock;
-use importer::testing::waiting::a_moment;
+use importer::testing::clock::a_moment;
 use sqlx::migrate::Migrate as _;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 

@@ -8,7 +8,7 @@ use domain::rejection::RejectionCode;
 use domain::resource::Resource;
 use importer::ports::landing::{Landed, Landing};
 use importer::ports::platform::Records;
-use importer::testing::waiting::a_moment;
+use importer::testing::clock::a_moment;
 
 use crate::catalogue::product;
 use crate::make::{at, customer, header, ok, rejected, text, whole};

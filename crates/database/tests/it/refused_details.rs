@@ -4,7 +4,7 @@ use domain::order::{Order, Version};
 use domain::resource::Resource;
 use importer::ports::landing::{DetailOutcome, LandedDetail, Landing};
 use importer::ports::records::{RejectionChoice, RemapCounts, ReplayCounts};
-use importer::repair::{Repair, remap, replay};
+use importer::reprocess::{Repair, remap, replay};
 
 use crate::make::{at, header, ok, text, whole};
 use crate::refusals::{customers, refused};

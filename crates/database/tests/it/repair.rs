@@ -10,7 +10,7 @@ use importer::ports::landing::DetailOutcome;
 use importer::ports::platform::{Decoded, Records};
 use importer::ports::records::{RejectionChoice, RemapCounts, ReplayCounts, Translator};
 use importer::ports::runs::Runs;
-use importer::repair::{Repair, Repaired, remap, replay};
+use importer::reprocess::{Repair, Repaired, remap, replay};
 
 use crate::make::{at, customer, header, ok, rejected, whole};
 use crate::shop::{Shop, orders};

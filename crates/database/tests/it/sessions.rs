@@ -6,7 +6,7 @@ use std::time::Duration;
 use database::testing::TestDatabase;
 use embedded_postgres::{Durability, Lifetime, Search, Server, Settings, Wanted, find_programs};
 use importer::ports::queue::{Queue as _, QueueName};
-use importer::testing::waiting::a_moment;
+use importer::testing::clock::a_moment;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 use crate::servers::{Administered, connect};

@@ -15,8 +15,7 @@ use importer::ports::landing::{
     DetailOutcome, Landed, LandedDetail, Landing, RunLease, WalkedPage,
 };
 use importer::ports::platform::{Decoded, Pagination, Records};
-use importer::ports::processes::Owner;
-use importer::ports::runs::{Claim, RunOptions, Runs, StoredWindow};
+use importer::ports::runs::{Claim, Owner, RunOptions, Runs, StoredWindow};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, FromRow};
 

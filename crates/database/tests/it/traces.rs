@@ -1,9 +1,9 @@
 //! The tracks that records leave.
 
 use domain::resource::Resource;
+use importer::ports::inspection::{Trace, Traces};
 use importer::ports::landing::DetailOutcome;
 use importer::ports::platform::Records;
-use importer::ports::traces::{Trace, Traces};
 use importer::trace::{Finding, judge};
 
 use crate::make::{at, customer, header, ok, rejected, whole};

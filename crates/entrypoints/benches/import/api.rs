@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use entrypoints::config::{AppKeys, AppSettings, DatabaseSettings, SallaSettings};
 use entrypoints::wiring;
-use importer::ports::api_tokens::{ApiScope, ApiTokens as _, NewApiToken};
+use importer::ports::api_access::{ApiScope, ApiTokens as _, NewApiToken};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::connections::Tokens;
 use ring::hmac;

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use domain::plan::Budget;
 use importer::import::Observer;
+use importer::import::progress::{Progress, Tracker};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::runs::{Held, Run};
-use importer::progress::{Progress, Tracker};
 use jiff::ToSpan as _;
 use salla_simulator::{AppAge, Plan, Simulator};
 use serde::{Deserialize, Serialize};

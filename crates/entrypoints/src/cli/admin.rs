@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::JsonArgs;
-use importer::ports::api_tokens::ApiScope;
+use importer::ports::api_access::ApiScope;
 use jiff::Timestamp;
 use uuid::Uuid;
 

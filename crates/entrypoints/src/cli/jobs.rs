@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use domain::run::RunState;
+use importer::ports::claims::SyncDepth;
 use importer::ports::queue::QueueName;
-use importer::start::SyncDepth;
 
 use super::{JsonArgs, TokenArgs, parse_share};
 

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use domain::ceiling::Ceiling;
 use domain::window::DayRange;
-use importer::planned::PlannedPages;
+use importer::import::planning::{PlannedPages, ProbeRequest, probe};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::platform::Platform as _;
-use importer::probe::{ProbeRequest, probe};
 use serde_json::json;
 
 use crate::aws_cost::of_import;

@@ -10,7 +10,7 @@ use importer::ports::merchants::{MerchantRef, Merchants as _};
 use importer::ports::privacy::{Deleted, ExpiredShops as _};
 use importer::ports::records::Turn;
 use importer::ports::runs::Holder;
-use importer::retention::cutoff;
+use importer::upkeep::cutoff;
 use salla_client::redact::Redacting;
 use serde_json::{Value, json};
 

@@ -6,7 +6,7 @@ use domain::resource::Resource;
 use importer::ports::clock::SystemClock;
 use importer::ports::records::{RejectionChoice, ReplayCounts};
 use importer::ports::runs::ShopSummary;
-use importer::repair::{Repair, Repaired, replay};
+use importer::reprocess::{Repair, Repaired, replay};
 use serde_json::{Value, json};
 
 use crate::cli::{DatabaseArgs, RejectedAction, RejectedArgs, ReplayArgs};

@@ -4,7 +4,7 @@ use domain::resource::Resource;
 use importer::ports::clock::SystemClock;
 use importer::ports::records::RemapCounts;
 use importer::ports::runs::ShopSummary;
-use importer::repair::{Repair, Repaired, remap};
+use importer::reprocess::{Repair, Repaired, remap};
 use serde_json::{Value, json};
 
 use super::rejected::resource;

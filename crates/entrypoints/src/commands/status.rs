@@ -1,6 +1,6 @@
 //! `salla-sync status`: the imports in this database.
 
-use importer::ports::inventory::ShopRows;
+use importer::ports::inspection::ShopRows;
 use importer::ports::runs::{Run, ShopSummary};
 use serde_json::{Value, json};
 

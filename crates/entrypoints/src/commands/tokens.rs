@@ -1,6 +1,6 @@
 //! `salla-sync tokens`: who may use the HTTP API.
 
-use importer::ports::api_tokens::{ApiScope, ApiToken, ApiTokens as _, NewApiToken};
+use importer::ports::api_access::{ApiScope, ApiToken, ApiTokens as _, NewApiToken};
 use importer::ports::audit::{Action, Actor, Audit as _, AuditEvent};
 use importer::ports::clock::{Clock as _, SystemClock};
 use jiff::{SignedDuration, Timestamp};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::resource::Resource;
 use importer::ports::clock::SystemClock;
-use importer::ports::traces::{Lookup as _, Sighting, Trace};
+use importer::ports::inspection::{Lookup as _, Sighting, Trace};
 use importer::trace::judge;
 use serde_json::{Value, json};
 

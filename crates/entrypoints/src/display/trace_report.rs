@@ -3,8 +3,8 @@
 use domain::order::Completeness;
 use domain::resource::Resource;
 use domain::window::DayRange;
+use importer::ports::inspection::{Sighting, Trace, TracedRun, TracedSource};
 use importer::ports::runs::{Run, ShopSummary};
-use importer::ports::traces::{Sighting, Trace, TracedRun, TracedSource};
 use importer::trace::{Finding, judge, run_of};
 use jiff::Timestamp;
 use jiff::civil::Date;

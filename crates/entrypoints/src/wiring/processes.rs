@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use importer::ports::processes::{ProcessId, Processes};
+use importer::ports::runs::{ProcessId, Processes};
 
 /// [`Processes`] by the kernel's own account.
 #[derive(Clone, Debug)]

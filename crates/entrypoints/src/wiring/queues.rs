@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use database::Database;
 use importer::ports::clock::Clock;
-use importer::ports::queue::{DeadLetters, Queue, QueueName};
-use importer::ports::remote::Remote;
+use importer::ports::queue::{DeadLetters, Queue, QueueName, Remote};
 use importer::relay::Relay;
 use importer::stop::StopSignal;
 

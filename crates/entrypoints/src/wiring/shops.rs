@@ -7,12 +7,13 @@ use std::time::Duration;
 use database::{BudgetKey, Database};
 use domain::failure::{Disconnection, Failure};
 use domain::shop::{MerchantId, ShopInfo};
-use importer::memory::Memory;
-use importer::ports::budgets::BudgetRules;
+use importer::admission::Memory;
 use importer::ports::clock::Clock;
-use importer::ports::connections::{Bound, Connection, ConnectionId, ConnectionState, Connections};
-use importer::ports::connector::NotConnected;
+use importer::ports::connections::{
+    Bound, Connection, ConnectionId, ConnectionState, Connections, NotConnected,
+};
 use importer::ports::platform::Platform as _;
+use importer::ports::shared_budget::BudgetRules;
 use jiff::Timestamp;
 use salla_client::admission::RateLimiter;
 use salla_client::http::{http_client, token_client};

@@ -17,10 +17,9 @@ use importer::ports::landing::{
     Changes, Landed, LandedDetail, Landing, PendingDetail, RejectionTally, RunLease, WalkedPage,
 };
 use importer::ports::platform::{Answer, BudgetReading, Page, PageRequest, Platform, Records};
-use importer::ports::processes::Owner;
 use importer::ports::runs::{
-    CarriedList, CatchUp, ChangeHead, Claim, DatabaseClock, Finished, Held, OrderMoments, Part,
-    Run, RunOptions, Runs, ShopSummary, StoredWindow, WindowList,
+    CarriedList, CatchUp, ChangeHead, Claim, DatabaseClock, Finished, Held, OrderMoments, Owner,
+    Part, Run, RunOptions, Runs, ShopSummary, StoredWindow, WindowList,
 };
 use jiff::{SignedDuration, Timestamp};
 

@@ -2,7 +2,7 @@
 
 use std::process::Child;
 
-use importer::testing::waiting::a_moment;
+use importer::testing::clock::a_moment;
 
 use crate::case::{CaseEnd, finish, requests_arrived};
 use crate::checks;

@@ -10,7 +10,7 @@ use domain::run::RunState;
 use entrypoints::truth_check;
 use importer::ports::queue::QueueName;
 use importer::ports::runs::Run;
-use importer::testing::waiting::a_moment;
+use importer::testing::clock::a_moment;
 use salla_simulator::{AppAge, Plan as ShopPlan, Scenario, ShopSpec};
 
 use crate::checks;

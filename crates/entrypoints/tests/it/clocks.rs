@@ -1,7 +1,7 @@
 //! Clocks that do not agree.
 
 use domain::window::DayRange;
-use importer::testing::waiting::a_moment;
+use importer::testing::clock::a_moment;
 use salla_simulator::{AppAge, Original, Scenario};
 use sqlx::AssertSqlSafe;
 

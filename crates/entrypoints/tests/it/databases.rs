@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use database::testing::TestDatabase;
 use domain::run::RunState;
-use importer::testing::waiting::a_moment;
+use importer::testing::clock::a_moment;
 use salla_simulator::Simulator;
 use sqlx::{AssertSqlSafe, Executor as _};
 

@@ -8,9 +8,8 @@ use domain::failure::{Disconnection, Failure};
 use domain::job::NotificationKind;
 use domain::run::{Command, RunState};
 use importer::ports::jobs::Jobs as _;
-use importer::ports::processes::Owner;
 use importer::ports::queue::{DeadLetters as _, Disposition, Queue as _, QueueName};
-use importer::ports::runs::{Claim, Run, Runs as _};
+use importer::ports::runs::{Claim, Owner, Run, Runs as _};
 
 use crate::jobs::BackgroundService;
 use crate::process;

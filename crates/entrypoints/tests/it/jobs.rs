@@ -15,11 +15,10 @@ use entrypoints::wiring;
 use entrypoints::wiring::service::{Service, ServiceSettings};
 use importer::import::ImportSettings;
 use importer::ports::jobs::{Commanded, Jobs as _};
-use importer::ports::processes::Owner;
 use importer::ports::queue::{DeadLetters as _, Queue as _, QueueName};
-use importer::ports::runs::Run;
+use importer::ports::runs::{Owner, Run};
 use importer::stop::stop_pair;
-use importer::testing::waiting::a_moment;
+use importer::testing::clock::a_moment;
 use salla_simulator::{Fault, OutageLength};
 
 use crate::service::TestService;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::run::RunState;
-use importer::testing::waiting::a_moment;
+use importer::testing::clock::a_moment;
 use salla_simulator::AppAge;
 use serde_json::{Map, Value};
 

@@ -14,7 +14,7 @@ use importer::metrics;
 use importer::ports::clock::SystemClock;
 use importer::ports::queue::{Queue as _, QueueName};
 use importer::stop::{StopHandle, stop_pair};
-use importer::testing::waiting::a_moment;
+use importer::testing::clock::a_moment;
 use salla_client::http::http_client;
 use salla_simulator::InvalidRates;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};

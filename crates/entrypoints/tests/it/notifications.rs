@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::failure::Failure;
 use domain::notification::Audience;
-use importer::notifications::NotificationDesk;
+use importer::notification_worker::NotificationDesk;
 use importer::ports::notifications::{Notice, Notifier};
 use importer::ports::queue::{DeadLetters as _, Queue as _, QueueName};
 use uuid::Uuid;

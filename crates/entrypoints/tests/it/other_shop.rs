@@ -6,7 +6,7 @@ use entrypoints::commands::demo::salla_settings;
 use entrypoints::config::{Channels, SallaSettings};
 use entrypoints::wiring::service::{Service, ServiceSettings};
 use importer::stop::stop_pair;
-use importer::testing::waiting::a_moment;
+use importer::testing::clock::a_moment;
 use salla_simulator::Simulator;
 
 use crate::jobs::BackgroundService;

@@ -4,7 +4,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use domain::run::RunState;
-use importer::testing::waiting::a_moment;
+use importer::testing::clock::a_moment;
 use salla_simulator::{AppAge, Scenario};
 use tokio::time::Instant;
 

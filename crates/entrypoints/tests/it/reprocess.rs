@@ -2,7 +2,7 @@
 
 use domain::resource::Resource;
 use domain::shop::MerchantId;
-use importer::testing::waiting::a_moment;
+use importer::testing::clock::a_moment;
 use salla_simulator::{AppAge, InvalidRates, Scenario};
 use serde_json::Value;
 

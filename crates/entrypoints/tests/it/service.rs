@@ -13,11 +13,11 @@ use entrypoints::commands::demo::salla_settings;
 use entrypoints::config::{DatabaseSettings, SallaSettings};
 use entrypoints::truth_check;
 use entrypoints::wiring::{self, OpenDatabase};
+use importer::import::progress::Tracker;
 use importer::import::{ImportSettings, Importer, Observer, Outcome, import};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::platform::Platform;
 use importer::ports::runs::RunOptions;
-use importer::progress::Tracker;
 use importer::stop::{StopSignal, stop_pair};
 use salla_simulator::{Scenario, Simulator};
 

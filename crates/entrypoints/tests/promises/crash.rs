@@ -4,7 +4,7 @@ use database::{Database, Keyring};
 use importer::ports::connections::{
     BeginRefresh, Connection, ConnectionState, Connections as _, Presentation, Tokens,
 };
-use importer::testing::waiting::a_moment;
+use importer::testing::clock::a_moment;
 use jiff::Timestamp;
 
 use crate::server::{OwnServer, connect};

@@ -7,8 +7,6 @@ use domain::failure::Failure;
 use domain::shop::MerchantId;
 use jiff::Timestamp;
 
-use crate::start::SyncDepth;
-
 /// The app's own name of its customer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account(String);
@@ -171,4 +169,43 @@ pub trait Claims: Send + Sync {
 
     /// Deletes links that are over since `links`, and codes that are over since `codes`.
     async fn clear(&self, links: Timestamp, codes: Timestamp) -> Result<(), Failure>;
+}
+
+/// How many months of orders a merchant may want.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncDepth {
+    Months12,
+    Months24,
+}
+
+impl SyncDepth {
+    pub fn months(self) -> u16 {
+        match self {
+            Self::Months12 => 12,
+            Self::Months24 => 24,
+        }
+    }
+
+    pub fn of_months(months: u64) -> Option<Self> {
+        match months {
+            12 => Some(Self::Months12),
+            24 => Some(Self::Months24),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_depth_is_12_or_24_months() {
+        for depth in [SyncDepth::Months12, SyncDepth::Months24] {
+            assert_eq!(SyncDepth::of_months(depth.months().into()), Some(depth));
+        }
+        for months in [0, 1, 13, 36, u64::MAX] {
+            assert_eq!(SyncDepth::of_months(months), None, "{months}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::connection_change::Tags;
 use domain::failure::{Disconnection, Failure};
-use domain::shop::MerchantId;
+use domain::shop::{MerchantId, ShopInfo};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -188,4 +188,45 @@ pub trait Connections: Send + Sync {
         version: i64,
         why: Disconnection,
     ) -> Result<(), Failure>;
+}
+
+/// Whose tokens these turned out to be.
+#[derive(Clone, Debug)]
+pub struct Introduced {
+    pub merchant: MerchantId,
+    pub shop: ShopInfo,
+    /// Newer tokens of the shop are stored, and those serve.
+    pub has_newer: bool,
+    /// Other tokens of the shop served until now.
+    pub was_connected: bool,
+}
+
+/// Why a shop was not connected with its tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotConnected {
+    Failure(Failure),
+    /// By the platform's numbers: the tokens open another shop than they should.
+    OtherShop {
+        named: i64,
+        opened: i64,
+    },
+}
+
+impl From<Failure> for NotConnected {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+#[async_trait]
+pub trait Connector: Send + Sync {
+    /// Asks the platform twice, as its accounts host and as the shop itself, whose the stored
+    /// tokens of a connection are, makes the shop known and binds the connection to it. `named`
+    /// is the shop that they should open. May be repeated.
+    async fn connect(
+        &self,
+        connection: ConnectionId,
+        named: Option<i64>,
+        authorized_at: Option<Timestamp>,
+    ) -> Result<Introduced, NotConnected>;
 }

@@ -1,5 +1,8 @@
 //! One connected shop at Salla, as the import sees it.
 
+use std::fmt;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use domain::catalogue::{Category, Product};
 use domain::customer::Customer;
@@ -8,7 +11,7 @@ use domain::order::{Order, OrderItem, OrderStatus, Version};
 use domain::plan::MOST_PER_PAGE;
 use domain::rejection::{Rejection, RejectionCode};
 use domain::resource::Resource;
-use domain::shop::ShopInfo;
+use domain::shop::{MerchantId, ShopInfo};
 use domain::slice::Slice;
 use domain::window::DayRange;
 use jiff::SignedDuration;
@@ -225,4 +228,27 @@ pub struct BudgetReading {
     pub wait_of_successor: std::time::Duration,
     /// A request waits for its turn in the budget for customers, which many shops share.
     pub waits_for_customers: bool,
+}
+
+/// A shop that has answered with the tokens that are stored for it.
+#[derive(Clone)]
+pub struct OpenShop {
+    pub platform: Arc<dyn Platform>,
+    pub shop: ShopInfo,
+}
+
+impl fmt::Debug for OpenShop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenShop")
+            .field("salla_id", &self.shop.salla_id)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+pub trait Shops: Send + Sync {
+    /// Asks the shop who it is. Tokens that open another shop than the merchant's are parked
+    /// as [`domain::failure::Disconnection::OtherShop`] before anything is written. Without stored tokens this fails with
+    /// [`domain::failure::Disconnection::NotConnected`].
+    async fn open(&self, merchant: MerchantId) -> Result<OpenShop, Failure>;
 }

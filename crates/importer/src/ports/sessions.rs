@@ -1,9 +1,11 @@
-//! Merchants who have signed in. Only hashes of what browsers carry are stored.
+//! Merchants who have signed in, and what the platform says of those who come from its dashboard.
+//! Only hashes of what browsers carry are stored.
 
 use async_trait::async_trait;
 use domain::failure::Failure;
 use domain::shop::MerchantId;
 use jiff::Timestamp;
+use secrecy::SecretString;
 use uuid::Uuid;
 
 /// How a browser carries the secret of its session.
@@ -109,4 +111,32 @@ pub trait Sessions: Send + Sync {
 
     /// Deletes those that ended before `before`.
     async fn clear(&self, before: Timestamp) -> Result<(), Failure>;
+}
+
+/// Who looks at the page, as the platform says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Introspected {
+    /// The platform's number of the shop.
+    pub merchant: i64,
+    pub person: Option<i64>,
+    /// When the token ends.
+    pub expires_at: Timestamp,
+}
+
+/// Nobody is let in, whichever it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IntrospectionError {
+    /// The token is not one of this app's dashboard pages, or has ended. Every response that is
+    /// not a plain success is this.
+    #[error("Salla does not vouch for the token: {0}")]
+    Refused(&'static str),
+    /// It may be a good one.
+    #[error("Salla could not be reached to verify the token: {0}")]
+    NoAnswer(String),
+}
+
+#[async_trait]
+pub trait Introspection: Send + Sync {
+    /// Whose the token is. May be repeated; the token stays what it is.
+    async fn introspect(&self, token: &SecretString) -> Result<Introspected, IntrospectionError>;
 }

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use domain::failure::Failure;
 use uuid::Uuid;
 
-use crate::ports::budgets::{BudgetRules, Counted, Grant, GrantId, SharedBudget};
 use crate::ports::clock::Clock;
+use crate::ports::shared_budget::{BudgetRules, Counted, Grant, GrantId, SharedBudget};
 
 /// One taker of a budget; [`MemoryBudget::neighbour`] gives another one.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! A clock that stands still until a test moves it.
+//! A clock that stands still until a test moves it, and waiting for what no event announces.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
-use crate::ports::clock::Clock;
+use crate::ports::clock::{Clock, SystemClock};
 
 /// Nobody who sleeps on it wakes before the test says so: what happens while it stands
 /// was caused by something else than the passing of time. Real I/O goes on beside it,
@@ -76,6 +76,14 @@ impl Drop for Asleep<'_> {
     fn drop(&mut self) {
         self.0.send_modify(|sleepers| *sleepers -= 1);
     }
+}
+
+const MOMENT: Duration = Duration::from_millis(5);
+
+/// Passes between two looks at what is waited for, and leaves the processor to it: looking
+/// without a pause takes from it what it needs to get there.
+pub async fn a_moment() {
+    SystemClock::real().sleep(MOMENT).await;
 }
 
 #[cfg(test)]

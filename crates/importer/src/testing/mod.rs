@@ -5,4 +5,3 @@ pub mod clock;
 pub mod inbox;
 pub mod notifier;
 pub mod queue;
-pub mod waiting;

@@ -13,14 +13,14 @@ use jiff::Timestamp;
 use tracing::Instrument as _;
 
 use super::{PAUSE_AFTER_FAILURE, Worker};
-use crate::catching_up;
 use crate::clocks::TOLERANCE;
+use crate::import::catch_up_plan;
+use crate::import::progress::Tracker;
 use crate::import::{Importer, Outcome, end, holding, work};
 use crate::ports::landing::RunLease;
 use crate::ports::platform::Platform;
 use crate::ports::queue::{Delivery, Disposition};
 use crate::ports::runs::{Claim, Holder, Run, RunOptions};
-use crate::progress::Tracker;
 use crate::stop::{StopSignal, stop_pair};
 
 /// A run whose worker was lost so often in a row, without any progress, is what kills
@@ -143,7 +143,9 @@ impl Worker {
         };
         let runs = self.ports.runs.as_ref();
         let now = self.ports.clock.now();
-        if let Some(wanted) = catching_up::wanted(runs, job.merchant, &options, false, now).await? {
+        if let Some(wanted) =
+            catch_up_plan::wanted(runs, job.merchant, &options, false, now).await?
+        {
             let (options, range) = (&wanted.options, wanted.range);
             let run = runs.create_or_join_catch_up(job.merchant, options, range, wanted.catch_up);
             return run.await;

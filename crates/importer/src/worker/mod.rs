@@ -17,9 +17,9 @@ use crate::import::ImportSettings;
 use crate::ports::clock::{Clock, within};
 use crate::ports::jobs::Jobs;
 use crate::ports::landing::{Landing, RunLease};
+use crate::ports::platform::Shops;
 use crate::ports::queue::{Delivery, Queue, Standing};
 use crate::ports::runs::Runs;
-use crate::ports::shops::Shops;
 use crate::stop::{StopHandle, StopSignal, stop_pair};
 
 /// A receive waits so long for a message; a stop waits for it.

@@ -22,7 +22,7 @@ use importer::ports::landing::{
     WalkedPage,
 };
 use importer::ports::platform::{Decoded, Page, Records};
-use importer::ports::processes::Owner;
+use importer::ports::runs::Owner;
 use importer::ports::runs::{
     CarriedList, CatchUp, ChangeHead, Claim, DatabaseClock, Finished, Held, Holder, OrderMoments,
     Part, RecordedFailure, Run, RunOptions, Runs, ShopSummary, StoredProgress, StoredWindow,

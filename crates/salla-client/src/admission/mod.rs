@@ -4,7 +4,7 @@
 //!
 //! | # | acquired | where | released |
 //! |---|---|---|---|
-//! | 1 | **capacity**: each pipeline has 6 to 96 requests under way, 4,096 in all | `importer::passes`, `importer::memory::Share` | when the fetch ends |
+//! | 1 | **capacity**: each pipeline has 6 to 96 requests under way, 4,096 in all | `importer::passes`, `importer::admission::Share` | when the fetch ends |
 //! | 2 | **run permit**: fairness within a run, first come, first served | `importer::passes` | after landing |
 //! | 3 | **token check**: a disconnected shop fails before it waits | [`Admission::admit`] | |
 //! | 4a | all but customers: **slot**, then the **shop's budget**, then **memory** without waiting. Without memory, slot and budget go back, the request waits for memory, and begins again with both, first in their queues, for at most two seconds; then it gives the memory back. The second request of a fetch, which has memory, begins with the two seconds | `Admission::admit_to_shop` | slot: with the response; memory: after landing |
@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::failure::Failure;
-use importer::memory::{Memory, Need, Room};
+use importer::admission::{Memory, Need, Room};
 use importer::ports::clock::{Clock, within};
 use tokio::sync::Semaphore;
 

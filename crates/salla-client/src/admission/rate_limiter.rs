@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use importer::metrics;
-use importer::ports::budgets::SharedBudget;
 use importer::ports::clock::Clock;
+use importer::ports::shared_budget::SharedBudget;
 use jiff::SignedDuration;
 use tokio::sync::Notify;
 

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use importer::ports::budgets::{Grant, GrantId, SharedBudget};
 use importer::ports::clock::Clock;
+use importer::ports::shared_budget::{Grant, GrantId, SharedBudget};
 use tokio::sync::Notify;
 
 /// Until the shared budget is tried again after it could not be reached. Until then all

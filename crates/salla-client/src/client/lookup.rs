@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use domain::failure::Failure;
 use domain::order::Order;
 use domain::resource::Resource;
+use importer::ports::inspection::{Lookup, Sighting};
 use importer::ports::platform::Decoded;
-use importer::ports::traces::{Lookup, Sighting};
 
 use super::{SallaClient, requests};
 use crate::envelope::{split_list, split_one};

@@ -13,12 +13,12 @@ use domain::order::{Order, OrderItem, Version};
 use domain::rejection::Rejection;
 use domain::resource::Resource;
 use domain::shop::{ShopInfo, ShopPlan};
-use importer::memory::Memory;
-use importer::ports::budgets::SharedBudget;
+use importer::admission::Memory;
 use importer::ports::clock::Clock;
 use importer::ports::platform::{
     Answer, BudgetReading, Decoded, Page, PageRequest, Platform, Records,
 };
+use importer::ports::shared_budget::SharedBudget;
 use jiff::SignedDuration;
 use serde_json::value::RawValue;
 use url::Url;

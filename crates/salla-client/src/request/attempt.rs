@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use domain::order::Version;
 use http_body::{Body, Frame, SizeHint};
-use importer::memory::{Growth, Load, Memory, Room};
+use importer::admission::{Growth, Load, Memory, Room};
 use importer::ports::clock::{Clock, within};
 use reqwest::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use secrecy::ExposeSecret;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::failure::Failure;
 use domain::order::Version;
-use importer::memory::Size;
+use importer::admission::Size;
 use tracing::Span;
 
 use crate::http;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::failure::{Disconnection, Failure};
-use importer::memory::{self, Need, Room};
+use importer::admission::{self, Need, Room};
 use importer::metrics;
 use importer::ports::clock::Clock;
 use importer::ports::platform::BudgetReading;
@@ -99,8 +99,8 @@ impl Requester {
         reject: impl Fn(&[u8]) -> Option<T> + Sync,
     ) -> Result<Option<Versioned<T>>, Failure> {
         // What a response takes stays taken until it has been read.
-        if !memory::is_fetching() {
-            let got = Box::pin(memory::fetching(
+        if !admission::is_fetching() {
+            let got = Box::pin(admission::fetching(
                 self.get_with_retries(request, read, reject),
             ));
             return got.await.0;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::resource::Resource;
-use importer::ports::budgets::{BudgetRules, Grant, SharedBudget};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::platform::{PageRequest, Platform as _};
+use importer::ports::shared_budget::{BudgetRules, Grant, SharedBudget};
 use importer::testing::budgets::MemoryBudget;
 use jiff::Timestamp;
 use salla_client::admission::{Permit, RateLimiter};

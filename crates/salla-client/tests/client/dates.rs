@@ -4,8 +4,8 @@
 use domain::order::OrderCustomer;
 use domain::rejection::RejectionCode;
 use domain::resource::Resource;
+use importer::ports::inspection::Lookup;
 use importer::ports::platform::{PageRequest, Platform, Records};
-use importer::ports::traces::Lookup;
 
 use crate::fake_salla::{FakeSalla, Reply, ok};
 

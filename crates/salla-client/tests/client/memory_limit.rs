@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::failure::Failure;
 use domain::rejection::RejectionCode;
 use domain::resource::Resource;
-use importer::memory::{MAX_BYTES, MAX_CUSTOMER_BYTES, Memory, Need, Room, Size, fetching};
+use importer::admission::{MAX_BYTES, MAX_CUSTOMER_BYTES, Memory, Need, Room, Size, fetching};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::platform::{PageRequest, Platform as _};
 use jiff::Timestamp;

@@ -7,7 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use domain::shop::MerchantId;
-use importer::ports::api_tokens::{ApiScope, ApiToken};
+use importer::ports::api_access::{ApiScope, ApiToken};
 use importer::ports::audit::Actor;
 use importer::ports::sessions::{Carrier, Session};
 use ring::rand::SecureRandom;

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use domain::connection_change::Tags;
 use importer::connect::Refused;
-use importer::ports::api_tokens::ApiScope;
+use importer::ports::api_access::ApiScope;
 use importer::ports::connections::Tokens;
 use importer::ports::merchants::MerchantRef;
 use jiff::Timestamp;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use domain::contact::{EmailAddress, Language};
-use importer::ports::api_tokens::ApiScope;
+use importer::ports::api_access::ApiScope;
 use importer::ports::audit::{Action, AuditEvent};
 use importer::ports::contacts::{ContactChange, ContactSettings};
 use serde::{Deserialize, Deserializer, Serialize};

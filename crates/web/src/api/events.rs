@@ -14,7 +14,7 @@ use domain::run::RunState;
 use domain::shop::MerchantId;
 use futures::Stream;
 use futures::stream::unfold;
-use importer::ports::api_tokens::ApiScope;
+use importer::ports::api_access::ApiScope;
 use importer::ports::merchants::{MerchantRecord, MerchantRef};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};

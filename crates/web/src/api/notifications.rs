@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::notification::{Bilingual, Counts, wording};
-use importer::ports::api_tokens::ApiScope;
+use importer::ports::api_access::ApiScope;
 use importer::ports::notifications::{InboxFilter, Shown};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

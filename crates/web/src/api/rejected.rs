@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use domain::rejection::RejectionCode;
 use domain::resource::Resource;
-use importer::ports::api_tokens::ApiScope;
+use importer::ports::api_access::ApiScope;
 use importer::ports::overview::{RejectedEntry, RejectionQuery};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

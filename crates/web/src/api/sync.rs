@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use domain::run::Command;
 use importer::import::Reading;
 use importer::outlook;
-use importer::ports::api_tokens::ApiScope;
+use importer::ports::api_access::ApiScope;
 use importer::ports::jobs::Commanded;
 use importer::ports::merchants::{MerchantConnection, MerchantRecord};
 use importer::ports::overview::SyncStatus;

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use domain::run::RunState;
 use importer::outlook::{Coverage, Eta};
+use importer::ports::claims::SyncDepth;
 use importer::ports::merchants::{MerchantConnection, MerchantRecord};
 use importer::ports::overview::SyncStatus;
 use importer::ports::runs::{RecordedFailure, Run};
-use importer::start::{Started, SyncDepth};
+use importer::start::Started;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use importer::notifications::NotificationDesk;
+use importer::notification_worker::NotificationDesk;
 use importer::ports::clock::Clock;
 use importer::ports::queue::{Queue as _, QueueName};
 use notifiers::{Email, EmailSettings, EmailTls, Sender};

@@ -1,6 +1,6 @@
 //! JSON that is printed, and the fields of log lines.
 
-use importer::ports::inventory::ShopRows;
+use importer::ports::inspection::ShopRows;
 use importer::trace::Finding;
 use importer::verify::{Meaning, OrderFinding, OrderOutcome};
 use jiff::Timestamp;

@@ -18,13 +18,13 @@ use domain::resource::Resource;
 use domain::window::DayRange;
 use jiff::Timestamp;
 
-use super::Workshop;
-use crate::memory;
+use super::context::Workshop;
+use super::planning::orders_request;
+use super::portions::smaller;
+use super::watermark::{self, Head, Recent};
+use crate::admission;
 use crate::metrics;
-use crate::portions::smaller;
 use crate::ports::platform::{Decoded, Page, PageRequest, Pagination, Records, Sort};
-use crate::probe::orders_request;
-use crate::recent::{self, Head, Recent};
 
 /// So many pages of changes are more than any shop makes during an import; a list
 /// that never ends must not be read for ever.
@@ -148,7 +148,7 @@ impl Read {
             };
             *pages_left = left;
             // The room is kept until the page has landed and was looked through.
-            let (page, _room) = memory::fetching(page(shop, range, number, self.per_page)).await;
+            let (page, _room) = admission::fetching(page(shop, range, number, self.per_page)).await;
             let page = match (page, smaller(self.per_page)) {
                 (Err(Failure::TooLarge { .. }), Some(portion)) => {
                     self.per_page = portion;
@@ -165,7 +165,7 @@ impl Read {
             has_moved |= total_before.replace(total) > Some(total);
             let is_news = self.land(shop, &page).await?;
             has_news |= is_news;
-            recent.read(recent::rows(&page.records));
+            recent.read(watermark::rows(&page.records));
             let end = End::of(&page, seen.len() as u64, shop.ceiling.get());
             if number == 1 {
                 head = Head::of(&page);

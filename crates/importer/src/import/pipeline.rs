@@ -11,14 +11,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 use tracing::Instrument as _;
 
-use super::Workshop;
-use crate::memory::{self, Room, Share};
+use super::context::Workshop;
+use crate::admission::{self, Room, Share};
 use crate::ports::clock::Clock;
-
-/// Batches of a run that are landed at once: while the database works on one, the next
-/// is being encoded. Two keep two processors busy; over a network some of them wait for the
-/// server, and with four it still has work.
-pub const LANDINGS: usize = 4;
 
 /// Fetched records wait for a landing that is free; a batch is made of all that are
 /// there, so that it is small while Salla sets the pace and large while the database
@@ -122,7 +117,7 @@ impl<T: Send + 'static, L: Send + 'static> Line<T, L> {
         let fetch = Box::pin(fetch);
         self.fetches.spawn(async move {
             let of_run = place.await;
-            let (value, of_process) = memory::fetching(fetch).await;
+            let (value, of_process) = admission::fetching(fetch).await;
             Ok(InMemory {
                 value: value?,
                 space: (of_run, of_process),

@@ -5,29 +5,28 @@
 //! So a customer whose day is known is asked for with days that must hold him and with
 //! days that must not.
 
+use std::collections::BTreeSet;
+
 use domain::customer::Customer;
 use domain::failure::Failure;
 use domain::instant::riyadh_date;
 use domain::resource::Resource;
-use domain::slice::{DateMeaning, Slice};
-use domain::window::{DayRange, Overlap};
+use domain::slice::{DateMeaning, ProductStatus, Slice};
+use domain::window::DayRange;
 use jiff::ToSpan as _;
 use jiff::civil::{Date, date};
 
-use super::Workshop;
-use crate::portions::beginning;
+use super::context::Workshop;
+use super::portions::{beginning, smaller};
+use crate::admission;
 use crate::ports::platform::{PageRequest, Records};
-use crate::ports::runs::Part;
+use crate::ports::runs::{Part, StoredWindow};
 
 /// Before there was a Salla.
 const FIRST_DAY: Date = date(2010, 1, 1);
 
-/// Whether the filter's ends are inclusive, and whose days it means, is not tried out:
-/// windows of customers overlap by as much as it takes in any case.
-pub(super) const OVERLAP: Overlap = Overlap::EXCLUSIVE;
-
 /// All days of a filter that works, in one window: it is split like windows of orders.
-pub(super) async fn parts(shop: &Workshop) -> Result<Vec<Part>, Failure> {
+async fn created_parts(shop: &Workshop) -> Result<Vec<Part>, Failure> {
     let today = riyadh_date(shop.clock.now());
     let Some(meaning) = meaning(shop, today).await? else {
         return Ok(vec![]);
@@ -95,5 +94,83 @@ async fn is_listed(
             Ok(None)
         }
         Err(failure) => Err(failure),
+    }
+}
+
+/// Where none of so many slices is shorter than its list, their filter does nothing.
+const SLICES_TO_TRY: usize = 3;
+
+/// How to read a list of which Salla shows only the beginning; nothing if no filter helps.
+pub(super) async fn parts(shop: &Workshop, window: &StoredWindow) -> Result<Vec<Part>, Failure> {
+    let slices: Vec<Slice> = match (window.resource, window.slice) {
+        (Resource::Customers, None) => return created_parts(shop).await,
+        (Resource::Products, None) => ProductStatus::ALL.map(Slice::Status).to_vec(),
+        (Resource::Products, Some(Slice::Status(status))) => {
+            let categories = categories(shop).await?.into_iter();
+            let of = |category| Slice::Category { status, category };
+            categories.map(of).collect()
+        }
+        _ => vec![],
+    };
+    if !filter_works(shop, window, &slices).await? {
+        return Ok(vec![]);
+    }
+    let part = |slice| Part {
+        slice: Some(slice),
+        days: None,
+    };
+    Ok(slices.into_iter().map(part).collect())
+}
+
+/// A filter that is ignored gives the same list every time.
+async fn filter_works(
+    shop: &Workshop,
+    window: &StoredWindow,
+    slices: &[Slice],
+) -> Result<bool, Failure> {
+    for slice in slices.iter().take(SLICES_TO_TRY) {
+        let request = PageRequest {
+            slice: Some(*slice),
+            ..PageRequest::first(window.resource, None)
+        };
+        let page = beginning(&*shop.platform, request).await;
+        match page.map(|(page, _room)| page) {
+            Ok(page) if Some(page.pagination.total) < window.first_total => return Ok(true),
+            Ok(_) => {}
+            Err(Failure::Broken { what }) => {
+                tracing::warn!(%slice, what, "Salla refuses a filter");
+                return Ok(false);
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(false)
+}
+
+/// All categories, those below others included.
+async fn categories(shop: &Workshop) -> Result<BTreeSet<i64>, Failure> {
+    let mut ids = BTreeSet::new();
+    let mut request = PageRequest::first(Resource::Categories, None);
+    loop {
+        let (page, _room) = admission::fetching(shop.platform.list_page(&request)).await;
+        let page = match (page, smaller(request.per_page)) {
+            (Err(Failure::TooLarge { .. }), Some(portion)) => {
+                request.per_page = portion;
+                request.page = 1;
+                ids.clear();
+                continue;
+            }
+            (page, _) => page?,
+        };
+        let known = ids.len();
+        if let Records::Categories(categories) = &page.records {
+            let understood = categories.iter().filter_map(|c| c.outcome.as_ref().ok());
+            ids.extend(understood.flat_map(|c| c.with_descendants()).map(|c| c.id));
+        }
+        ids.extend(page.records.ids());
+        if request.page >= page.pagination.total_pages || ids.len() == known {
+            return Ok(ids);
+        }
+        request.page += 1;
     }
 }

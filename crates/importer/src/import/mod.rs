@@ -1,6 +1,28 @@
 //! The story of a run: find the merchant, claim the run, plan, walk, complete,
 //! certify.
 
+mod catch_up;
+pub(crate) mod catch_up_plan;
+mod ceiling;
+mod changes;
+mod claim;
+mod context;
+pub(crate) mod details;
+mod ends;
+mod gone;
+mod known;
+mod pages;
+mod pipeline;
+pub mod planning;
+pub(crate) mod portions;
+pub mod progress;
+mod reader;
+mod reconcile;
+mod scan;
+mod sequence;
+mod slices;
+mod watermark;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,23 +38,22 @@ use domain::window::DayRange;
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
-use crate::catching_up;
-use crate::claim::claim_or_wait;
+use self::catch_up::catch_up;
+use self::claim::claim_or_wait;
+use self::context::{CUSTOMERS_IN_MEMORY, LANDINGS, PAGES_IN_MEMORY, SharedCeiling, Workshop};
+use self::planning::{PlannedPages, ProbeRequest, probe};
+use self::portions::Portions;
+use crate::admission::Memory;
 use crate::clocks;
-use crate::memory::Memory;
-use crate::passes::catching_up::catch_up;
-use crate::passes::sequence::{read_again, read_everything};
-use crate::passes::{CUSTOMERS_IN_MEMORY, LANDINGS, PAGES_IN_MEMORY, SharedCeiling, Workshop};
-use crate::planned::PlannedPages;
-use crate::portions::Portions;
 use crate::ports::clock::Clock;
 use crate::ports::landing::{Landing, RunLease};
 use crate::ports::platform::{BudgetReading, Platform};
-use crate::ports::processes::Owner;
+use crate::ports::runs::Owner;
 use crate::ports::runs::{Claim, Held, Holder, Run, RunOptions, Runs};
-use crate::probe::{ProbeRequest, probe};
-use crate::progress::{Phase, Progress, Tracker};
-use crate::recent::{CLOCKS_APART, MISREAD};
+
+use self::progress::{Phase, Progress, Tracker};
+use self::sequence::{read_again, read_everything};
+use self::watermark::MISREAD;
 use crate::stop::StopSignal;
 
 /// Everything an import works with; each member is a port or a plain value.
@@ -188,7 +209,7 @@ async fn begin(
     let refreshes_lists = reading == Reading::ChangesAndLists;
     if reading != Reading::Everything
         && let Some(wanted) =
-            catching_up::wanted(runs, merchant, options, refreshes_lists, now).await?
+            catch_up_plan::wanted(runs, merchant, options, refreshes_lists, now).await?
     {
         let (options, range) = (&wanted.options, wanted.range);
         let run = runs.create_or_join_catch_up(merchant, options, range, wanted.catch_up);
@@ -415,7 +436,7 @@ async fn plan(
     }
     if let Some(catch_up) = run.catches_up {
         let share = importer.settings.budget_share;
-        return catching_up::plan(importer.runs.as_ref(), lease, run, catch_up, share).await;
+        return catch_up_plan::plan(importer.runs.as_ref(), lease, run, catch_up, share).await;
     }
     importer.tracker.phase(Phase::Probing);
     let wanted = ProbeRequest {
@@ -460,7 +481,7 @@ fn workshop(
     ceiling: Ceiling,
 ) -> Workshop {
     Workshop {
-        began_at: run.started_at.unwrap_or(run.created_at) - CLOCKS_APART - MISREAD,
+        began_at: run.started_at.unwrap_or(run.created_at) - clocks::CLOCKS_APART - MISREAD,
         platform: importer.platform.clone(),
         landing: importer.landing.clone(),
         runs: importer.runs.clone(),

@@ -9,21 +9,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use domain::failure::Failure;
 use domain::window::Reach;
 use jiff::civil::Date;
 
-use super::Precedence;
-use super::behind::LastPage;
-use super::walk::{End, Walk, page_span};
-use crate::memory;
-use crate::portions::beginning;
-use crate::ports::platform::{PageRequest, Sort};
 use crate::ports::runs::StoredWindow;
-use tracing::Instrument as _;
-
-/// So few pages are read and not compared.
-const MIN_PAGES: u32 = 5;
 
 /// The rows of a window in the sequence of its list, from its first page on as far as
 /// `total` was the same and every record had an id: one that has none counts in `total`, and
@@ -46,7 +35,7 @@ impl KnownRows {
 
     /// The rows from those of the oldest page to those of the newest, which come newest
     /// first, if they are as many as `total` says.
-    fn between(&self, oldest: &[i64], newest: &[i64], total: u64) -> Option<&[i64]> {
+    pub(super) fn between(&self, oldest: &[i64], newest: &[i64], total: u64) -> Option<&[i64]> {
         let from = *self.places.get(oldest.first()?)?;
         let rows = self.ids.get(from..)?.get(..usize::try_from(total).ok()?)?;
         let ends = rows.iter().rev().take(newest.len());
@@ -55,7 +44,7 @@ impl KnownRows {
 
     /// How many rows of the list between these pages are known, as far as one of its ends
     /// tells.
-    fn count_inside(&self, oldest: &[i64], newest: &[i64]) -> u64 {
+    pub(super) fn count_inside(&self, oldest: &[i64], newest: &[i64]) -> u64 {
         let place = |row: Option<&i64>| self.places.get(row?).copied();
         let (from, to) = (place(oldest.first()), place(newest.first()));
         let end = to.map_or(self.ids.len(), |to| to + 1);
@@ -65,59 +54,9 @@ impl KnownRows {
         known as u64
     }
 
-    fn has_moved(&self, window: &StoredWindow, reach: Reach) -> bool {
+    pub(super) fn has_moved(&self, window: &StoredWindow, reach: Reach) -> bool {
         let may_list = |days| self.moved.iter().any(|day| reach.may_list(days, *day));
         window.days.is_none_or(may_list)
-    }
-}
-
-impl Walk<'_> {
-    /// Begins a scan and ends it at once where the window is as `known` has it.
-    pub(super) async fn compare(
-        &mut self,
-        known: &KnownRows,
-        precedence: &mut Precedence,
-    ) -> Result<End, Failure> {
-        if !self.window.pages_done.is_empty() {
-            return self.run(precedence).await;
-        }
-        let (page, room) = memory::fetching(self.ask(1).instrument(page_span(1))).await;
-        let page = page?;
-        let pagination = page.pagination;
-        self.window.first_total = Some(pagination.total);
-        self.window.total_pages = Some(pagination.total_pages);
-        let oldest = page.records.ids();
-        let all_have_ids = oldest.len() == page.records.len();
-        let last = LastPage::of(&page.records, pagination);
-        let page = self.place().page(1, page);
-        self.land(vec![page]).await?;
-        drop(room);
-        if pagination.total_pages <= 1 {
-            self.last = Some(last);
-            return self.look_behind(1).await;
-        }
-        if pagination.total_pages < MIN_PAGES || !all_have_ids {
-            return self.run(precedence).await;
-        }
-        let request = PageRequest {
-            sort: Sort::NewestFirst,
-            ..self.request(1)
-        };
-        let (newest, room) = beginning(&*self.shop.platform, request).await?;
-        let (total, newest) = (newest.pagination.total, newest.records.ids());
-        drop(room);
-        if total == pagination.total
-            && !known.has_moved(&self.window, self.shop.reach)
-            && let Some(rows) = known.between(&oldest, &newest, total)
-        {
-            let (lease, id) = (self.shop.lease, self.window.id);
-            self.shop.runs.carry_over(lease, id, rows).await?;
-            return Ok(End::Complete);
-        }
-        match self.halves() {
-            Some(_) if 2 * known.count_inside(&oldest, &newest) >= total => Ok(End::Moved),
-            _ => self.run(precedence).await,
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use domain::plan::{MOST_PER_PAGE, pages};
 use domain::rejection::{Rejection, RejectionCode};
 use domain::resource::Resource;
 
-use crate::memory::{self, Room};
+use crate::admission::{self, Room};
 use crate::ports::platform::{Decoded, Page, PageRequest, Pagination, Platform, Records};
 
 const PORTIONS: [u32; 4] = [MOST_PER_PAGE, 15, 4, 1];
@@ -31,7 +31,7 @@ pub(crate) fn of_scan(total: u64, total_pages: u32) -> u32 {
 
 /// What a run has learned; clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Portions(Arc<Mutex<BTreeMap<Resource, u32>>>);
+pub(crate) struct Portions(Arc<Mutex<BTreeMap<Resource, u32>>>);
 
 impl Portions {
     pub(crate) fn of(&self, resource: Resource) -> u32 {
@@ -57,7 +57,7 @@ pub(crate) async fn beginning(
     mut request: PageRequest,
 ) -> Result<(Page, Room), Failure> {
     loop {
-        let (page, room) = memory::fetching(platform.list_page(&request)).await;
+        let (page, room) = admission::fetching(platform.list_page(&request)).await;
         match (page, smaller(request.per_page)) {
             (Err(Failure::TooLarge { .. }), Some(portion)) => request.per_page = portion,
             (Err(Failure::TooLarge { .. }), None) if request.page <= MOST_PASSED_OVER => {

@@ -1,4 +1,7 @@
-//! Who may use the HTTP API.
+//! Who may use the HTTP API, and how often: tokens, tickets that open one stream of events for
+//! readers that can send no token, and rate limits for what is worth trying many times.
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::failure::Failure;
@@ -71,4 +74,47 @@ pub trait ApiTokens: Send + Sync {
 
     /// The token with this hash, if it counts now.
     async fn find(&self, hash: &[u8; 32]) -> Result<Option<ApiToken>, Failure>;
+}
+
+#[async_trait]
+pub trait EventTickets: Send + Sync {
+    /// Stores the hash of a new ticket; what has expired is forgotten.
+    async fn issue(
+        &self,
+        hash: &[u8; 32],
+        merchant: MerchantId,
+        expires_at: Timestamp,
+    ) -> Result<(), Failure>;
+
+    /// Whose import may be followed. Of two callers with one ticket at most one is given it;
+    /// both may be refused where the first one's answer was lost.
+    async fn redeem(&self, hash: &[u8; 32]) -> Result<Option<MerchantId>, Failure>;
+}
+
+/// One limit. `burst` at once, and then as many in each `per`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Stable: it is stored.
+    pub name: &'static str,
+    pub burst: u32,
+    pub per: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    Granted,
+    /// The limit is used up; by then there is room for one.
+    Exhausted {
+        retry_after: Duration,
+    },
+}
+
+/// Counted for all processes together, because a caller comes to any of them.
+#[async_trait]
+pub trait RateLimits: Send + Sync {
+    /// Takes one of what `caller` has left by this rule. What is refused costs nothing.
+    async fn take(&self, rule: Rule, caller: &[u8; 32]) -> Result<Taken, Failure>;
+
+    /// Deletes what says nothing any more.
+    async fn clear(&self) -> Result<(), Failure>;
 }

@@ -18,6 +18,7 @@ use domain::order::Order;
 use domain::plan::Probe;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::clocks::CLOCKS_APART;
 use crate::ports::platform::{Decoded, Page, Records};
 use crate::ports::runs::ChangeHead;
 
@@ -31,9 +32,6 @@ const DOUBTFUL: usize = 5;
 pub(crate) fn in_doubt(former: &[i64]) -> &[i64] {
     &former[..former.len().min(DOUBTFUL)]
 }
-
-/// Salla's clock and ours may be so far apart.
-pub(crate) const CLOCKS_APART: SignedDuration = SignedDuration::from_mins(5);
 
 /// Some of Salla's dates are UTC although they say Riyadh (docs/salla-api.md#dates).
 pub(crate) const MISREAD: SignedDuration = SignedDuration::from_hours(3);

@@ -23,14 +23,15 @@ use domain::resource::Resource;
 use jiff::Timestamp;
 
 use super::changes::{self, Read};
+use super::context::{Precedence, Workshop};
 use super::gone::{Gone, Next};
+use super::progress::Phase;
+use super::reader::{WindowReader, begin_anew};
 use super::sequence::{close_lists, passes, walk_resources};
-use super::walk::{Walk, begin_anew};
-use super::{Precedence, Workshop, closing, details};
+use super::watermark::Head;
+use super::{details, reconcile};
 use crate::ports::platform::{Page, Pagination};
 use crate::ports::runs::{CarriedList, StoredWindow};
-use crate::progress::Phase;
-use crate::recent::Head;
 
 /// Changes are read this often before windows that they do not explain are scanned: an order
 /// may arrive between the list of changes and the window.
@@ -42,7 +43,7 @@ pub(crate) async fn catch_up(shop: &Workshop, plan: &Plan) -> Result<Timestamp, 
     shop.tracker.phase(Phase::Verifying);
     let as_of = shop.clock.now();
     tokio::try_join!(orders(shop, plan), lists(shop))?;
-    closing::settle_vanished_records(shop, as_of).await?;
+    reconcile::settle_vanished_records(shop, as_of).await?;
     Ok(as_of)
 }
 
@@ -80,7 +81,7 @@ async fn orders(shop: &Workshop, plan: &Plan) -> Result<(), Failure> {
     shop.runs
         .save_change_head(shop.lease, &head.stored())
         .await?;
-    closing::settle_vanished_orders(shop).await
+    reconcile::settle_vanished_orders(shop).await
 }
 
 /// Orders of which a list row does not tell everything, and that may have been updated.
@@ -231,8 +232,8 @@ async fn carry_window(
     if !new.is_empty() {
         ids = in_sequence(shop, ids, new).await?;
     }
-    let walk = Walk::resume(shop, window.clone()).await?;
-    let first = walk.ask(1).await?;
+    let reader = WindowReader::resume(shop, window.clone()).await?;
+    let first = reader.ask(1).await?;
     let pagination = first.pagination;
     let with_id = pagination.total.saturating_sub(u64::from(list.without_id));
     let mut gone = Gone::new(ids, with_id, pagination);
@@ -243,7 +244,7 @@ async fn carry_window(
         _ if is_whole => Some(first.records.ids()),
         true => Some(gone.known().to_vec()),
         false if list.without_id > 0 => None,
-        false => look_for_gone(&walk, gone, pagination.total).await?,
+        false => look_for_gone(&reader, gone, pagination.total).await?,
     };
     let Some(ids) = ids else {
         return Ok(false);
@@ -282,7 +283,7 @@ async fn in_sequence(
 
 /// Reads pages until it is clear which rows are gone; nothing where that does not tell.
 async fn look_for_gone(
-    walk: &Walk<'_>,
+    reader: &WindowReader<'_>,
     mut gone: Gone,
     total: u64,
 ) -> Result<Option<Vec<i64>>, Failure> {
@@ -291,7 +292,7 @@ async fn look_for_gone(
             Next::Found(ids) => return Ok(Some(ids)),
             Next::Lost => return Ok(None),
             Next::Page(number) => {
-                let page = walk.ask(number).await?;
+                let page = reader.ask(number).await?;
                 let ids = page.records.ids();
                 let is_of_it = page.pagination.total == total && ids.len() == page.records.len();
                 if !is_of_it || ids.is_empty() || !gone.read(number, &ids) {
@@ -338,7 +339,10 @@ async fn lists(shop: &Workshop) -> Result<(), Failure> {
 /// new at its head.
 async fn are_slices_as_they_were(shop: &Workshop, window: &StoredWindow) -> Result<bool, Failure> {
     let resource = window.resource;
-    let page = Walk::resume(shop, window.clone()).await?.ask(1).await?;
+    let page = WindowReader::resume(shop, window.clone())
+        .await?
+        .ask(1)
+        .await?;
     let listed = shop.runs.count_listed(shop.lease, resource).await?;
     let ids = page.records.ids();
     let new = shop.runs.not_listed(shop.lease, resource, &ids).await?;
@@ -349,8 +353,8 @@ async fn are_slices_as_they_were(shop: &Workshop, window: &StoredWindow) -> Resu
 /// is now known what the list has.
 async fn carry_list(shop: &Workshop, window: &StoredWindow) -> Result<bool, Failure> {
     let list = shop.runs.window_list(shop.lease, window.id).await?;
-    let mut walk = Walk::resume(shop, window.clone()).await?;
-    let first = walk.land_behind(1).await?;
+    let mut reader = WindowReader::resume(shop, window.clone()).await?;
+    let first = land_behind(&mut reader, 1).await?;
     let pagination = first.pagination;
     let carried = |ids: Vec<i64>, without_id, is_read_whole| CarriedList {
         window: window.id,
@@ -368,7 +372,7 @@ async fn carry_list(shop: &Workshop, window: &StoredWindow) -> Result<bool, Fail
     if !window.settled || list.without_id > 0 {
         return Ok(false);
     }
-    let Some(ids) = walk.read_inwards(list.ids, first).await? else {
+    let Some(ids) = read_inwards(&mut reader, list.ids, first).await? else {
         return Ok(false);
     };
     shop.runs
@@ -385,67 +389,65 @@ struct LandedPage {
     pagination: Pagination,
 }
 
-impl Walk<'_> {
-    /// Lands a page as a further one of the present scan, which is settled.
-    async fn land_behind(&mut self, number: u32) -> Result<LandedPage, Failure> {
-        let behind = self.window.pages_done.iter().max().copied().unwrap_or(0);
-        let page = self.ask(number).await?;
-        let landed = LandedPage {
-            number,
-            ids: page.records.ids(),
-            rows: page.records.len(),
-            pagination: page.pagination,
-        };
-        let page = self.place().page(behind + 1, page);
-        self.land(vec![page]).await?;
-        Ok(landed)
-    }
+/// Lands a page as a further one of the present scan, which is settled.
+async fn land_behind(reader: &mut WindowReader<'_>, number: u32) -> Result<LandedPage, Failure> {
+    let behind = reader.window.pages_done.iter().max().copied().unwrap_or(0);
+    let page = reader.ask(number).await?;
+    let landed = LandedPage {
+        number,
+        ids: page.records.ids(),
+        rows: page.records.len(),
+        pagination: page.pagination,
+    };
+    let page = reader.place().page(behind + 1, page);
+    reader.land(vec![page]).await?;
+    Ok(landed)
+}
 
-    /// The list as it is now, from both of its ends and what it was; nothing where that does
-    /// not tell.
-    async fn read_inwards(
-        &mut self,
-        known: Vec<i64>,
-        first: LandedPage,
-    ) -> Result<Option<Vec<i64>>, Failure> {
-        let pagination = first.pagination;
-        let places: BTreeSet<i64> = known.iter().copied().collect();
-        let meets = |page: &LandedPage| page.ids.iter().any(|id| places.contains(id));
-        let is_new = |id: &i64| !places.contains(id);
-        let (pages, mut read) = (pagination.total_pages, vec![first]);
-        while !read.last().is_some_and(meets) && (read.len() as u32) < pages {
-            read.push(self.land_behind(read.len() as u32 + 1).await?);
-        }
-        let head: Vec<i64> = read.iter().flat_map(|page| &page.ids).copied().collect();
-        let head: Vec<i64> = head.into_iter().take_while(is_new).collect();
-        let mut tail: Vec<i64> = Vec::new();
-        // Categories hardly ever change.
-        let is_unchanged = head.is_empty() && pagination.total == known.len() as u64;
-        let is_met = is_unchanged && self.window.resource == Resource::Categories;
-        let from = if is_met { pages } else { read.len() as u32 };
-        for number in (from + 1..=pages).rev() {
-            let page = self.land_behind(number).await?;
-            let is_met = meets(&page);
-            let new = page.ids.iter().rev().take_while(|id| is_new(id));
-            tail.extend(new);
-            read.push(page);
-            if is_met {
-                break;
-            }
-        }
-        let head_ids: BTreeSet<i64> = head.iter().copied().collect();
-        tail.retain(|id| !head_ids.contains(id));
-        tail.reverse();
-        let now = [head, known, tail].concat();
-        let mut gone = Gone::new(now, pagination.total, pagination);
-        for page in &read {
-            let is_of_it = page.pagination.total == pagination.total && page.rows == page.ids.len();
-            if !is_of_it || !gone.read(page.number, &page.ids) {
-                return Ok(None);
-            }
-        }
-        look_for_gone(self, gone, pagination.total).await
+/// The list as it is now, from both of its ends and what it was; nothing where that does
+/// not tell.
+async fn read_inwards(
+    reader: &mut WindowReader<'_>,
+    known: Vec<i64>,
+    first: LandedPage,
+) -> Result<Option<Vec<i64>>, Failure> {
+    let pagination = first.pagination;
+    let places: BTreeSet<i64> = known.iter().copied().collect();
+    let meets = |page: &LandedPage| page.ids.iter().any(|id| places.contains(id));
+    let is_new = |id: &i64| !places.contains(id);
+    let (pages, mut read) = (pagination.total_pages, vec![first]);
+    while !read.last().is_some_and(meets) && (read.len() as u32) < pages {
+        read.push(land_behind(reader, read.len() as u32 + 1).await?);
     }
+    let head: Vec<i64> = read.iter().flat_map(|page| &page.ids).copied().collect();
+    let head: Vec<i64> = head.into_iter().take_while(is_new).collect();
+    let mut tail: Vec<i64> = Vec::new();
+    // Categories hardly ever change.
+    let is_unchanged = head.is_empty() && pagination.total == known.len() as u64;
+    let is_met = is_unchanged && reader.window.resource == Resource::Categories;
+    let from = if is_met { pages } else { read.len() as u32 };
+    for number in (from + 1..=pages).rev() {
+        let page = land_behind(reader, number).await?;
+        let is_met = meets(&page);
+        let new = page.ids.iter().rev().take_while(|id| is_new(id));
+        tail.extend(new);
+        read.push(page);
+        if is_met {
+            break;
+        }
+    }
+    let head_ids: BTreeSet<i64> = head.iter().copied().collect();
+    tail.retain(|id| !head_ids.contains(id));
+    tail.reverse();
+    let now = [head, known, tail].concat();
+    let mut gone = Gone::new(now, pagination.total, pagination);
+    for page in &read {
+        let is_of_it = page.pagination.total == pagination.total && page.rows == page.ids.len();
+        if !is_of_it || !gone.read(page.number, &page.ids) {
+            return Ok(None);
+        }
+    }
+    look_for_gone(reader, gone, pagination.total).await
 }
 
 #[cfg(test)]

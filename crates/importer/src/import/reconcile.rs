@@ -19,7 +19,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use domain::certificate::Proof;
+use domain::certificate::{Listing, Proof};
 use domain::failure::Failure;
 use domain::instant::riyadh_date;
 use domain::plan::Plan;
@@ -28,13 +28,15 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::changes::{Read, Row, read};
+use super::context::{Precedence, Workshop};
 use super::known::KnownRows;
-use super::walk::{Walk, begin_anew};
-use super::{Workshop, details};
-use crate::portions::beginning;
+use super::portions::beginning;
+use super::reader::{WindowReader, begin_anew};
+use super::scan::Scan;
+use super::watermark::MISREAD;
+use super::{details, ends};
 use crate::ports::platform::PageRequest;
 use crate::ports::runs::StoredWindow;
-use crate::recent::MISREAD;
 
 /// A window to walk again, and what its rows were where only a part of it has to be.
 pub(crate) struct Stale {
@@ -99,8 +101,8 @@ async fn settled_windows(shop: &Workshop) -> Result<Vec<StoredWindow>, Failure> 
 async fn is_stale_list(shop: &Workshop, window: &StoredWindow) -> Result<bool, Failure> {
     let listing = shop.runs.listing(shop.lease, window.id).await?;
     if listing.lacks_only_its_ends() {
-        let mut walk = Walk::resume(shop, window.clone()).await?;
-        let again = walk.read_ends_again(listing.cut_short).await?;
+        let mut reader = WindowReader::resume(shop, window.clone()).await?;
+        let again = ends::read_ends_again(&mut reader, listing.cut_short).await?;
         return Ok(again.proof() == Proof::Unproven);
     }
     if window.resource == Resource::OrderStatuses {
@@ -112,9 +114,9 @@ async fn is_stale_list(shop: &Workshop, window: &StoredWindow) -> Result<bool, F
     let unlisted = shop.runs.not_listed(lease, window.resource, &ids).await?;
     let has_new = !unlisted.is_empty();
     if window.resource == Resource::Customers && (total > listing.reported || has_new) {
-        let mut walk = Walk::resume(shop, window.clone()).await?;
-        return match walk.read_ends_again(listing.cut_short).await {
-            Err(Failure::TooLarge { .. }) if walk.takes_smaller_portions() => Ok(true),
+        let mut reader = WindowReader::resume(shop, window.clone()).await?;
+        return match ends::read_ends_again(&mut reader, listing.cut_short).await {
+            Err(Failure::TooLarge { .. }) if reader.takes_smaller_portions() => Ok(true),
             again => Ok(again?.proof() == Proof::Unproven),
         };
     }
@@ -272,4 +274,59 @@ async fn first_page_now(
     };
     let (page, _room) = beginning(&*shop.platform, request).await?;
     Ok((page.pagination.total, page.records.ids()))
+}
+
+/// Settles the lists that were read in slices, once all slices have been walked. Says
+/// whether each of them adds up.
+pub(crate) async fn add_up(shop: &Workshop) -> Result<bool, Failure> {
+    let windows = shop.runs.windows(shop.lease).await?;
+    let (whole, slices): (Vec<_>, Vec<_>) = windows
+        .into_iter()
+        .filter(|window| window.is_sliced)
+        .partition(|window| window.slice.is_none());
+    let mut all_add_up = true;
+    // The whole list counts what its slices list.
+    for window in slices.into_iter().chain(whole) {
+        let listing = add_up_one(shop, window).await?;
+        tracing::info!(
+            resource = listing.resource.as_str(),
+            reported = listing.reported,
+            listed = listing.listed(),
+            proof = ?listing.proof(),
+            "slices of a list added up"
+        );
+        all_add_up &= listing.proof() != Proof::Unproven;
+    }
+    Ok(all_add_up)
+}
+
+/// The first page tells `total` and who has come since. Where the slices leave something
+/// over, it may be among the rows that the list itself shows: products in no category.
+async fn add_up_one(shop: &Workshop, window: StoredWindow) -> Result<Listing, Failure> {
+    let id = window.id;
+    let window = begin_anew(shop, window).await?;
+    let mut scan = Scan::resume(shop, window).await?;
+    let listing = loop {
+        match add_up_slices(&mut scan).await {
+            Err(Failure::TooLarge { .. }) if scan.reader.takes_smaller_portions() => {
+                scan.again().await?;
+            }
+            listing => break listing?,
+        }
+    };
+    if listing.proof() != Proof::Unproven {
+        shop.runs.settle_window(shop.lease, id, false).await?;
+    }
+    Ok(listing)
+}
+
+async fn add_up_slices(scan: &mut Scan<'_>) -> Result<Listing, Failure> {
+    let (shop, id) = (scan.reader.shop, scan.reader.window.id);
+    scan.reader.read_first_page().await?;
+    let listing = shop.runs.listing(shop.lease, id).await?;
+    if listing.proof() == Proof::Unproven && listing.difference() > 0 {
+        scan.run(&mut Precedence::Free).await?;
+        return shop.runs.listing(shop.lease, id).await;
+    }
+    Ok(listing)
 }

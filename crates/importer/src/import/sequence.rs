@@ -14,13 +14,15 @@ use jiff::{Timestamp, ToSpan as _};
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
+use super::context::{Precedence, Workshop};
 use super::known::KnownRows;
-use super::walk::{Walked, begin_anew, walk_window};
-use super::{Precedence, Workshop, ceiling, closing, details};
+use super::progress::Phase;
+use super::reader::begin_anew;
+use super::scan::{Walked, walk_window};
+use super::watermark;
+use super::{details, reconcile};
 use crate::ports::clock::within;
 use crate::ports::runs::{Part, StoredWindow};
-use crate::progress::Phase;
-use crate::recent;
 
 /// Windows that are walked side by side.
 const WINDOWS_AT_ONCE: usize = 3;
@@ -43,7 +45,7 @@ pub(crate) async fn read_everything(shop: &Workshop, plan: &Plan) -> Result<Time
     let as_of = shop.clock.now();
     // Beside each other, because customers may have to wait long for their budget.
     tokio::try_join!(close_orders(shop, plan), close_lists(shop))?;
-    closing::settle_vanished_records(shop, as_of).await?;
+    reconcile::settle_vanished_records(shop, as_of).await?;
     Ok(as_of)
 }
 
@@ -63,19 +65,19 @@ async fn close_orders(shop: &Workshop, plan: &Plan) -> Result<(), Failure> {
     if plan.windows.is_empty() {
         return Ok(());
     }
-    let stale = closing::look_at_orders_again(shop, plan).await?;
+    let stale = reconcile::look_at_orders_again(shop, plan).await?;
     walk_again(shop, stale).await?;
     details::complete_orders(shop, &[]).await?;
-    closing::settle_vanished_orders(shop).await
+    reconcile::settle_vanished_orders(shop).await
 }
 
 pub(super) async fn close_lists(shop: &Workshop) -> Result<(), Failure> {
     for _ in 0..MAX_ROUNDS {
-        let stale = closing::look_at_lists_again(shop).await?;
+        let stale = reconcile::look_at_lists_again(shop).await?;
         let nothing_new = stale.is_empty();
         walk_resources(shop, stale, Precedence::Free).await?;
         // What does not add up may have changed since its slices were looked at.
-        if ceiling::add_up(shop).await? || nothing_new {
+        if reconcile::add_up(shop).await? || nothing_new {
             break;
         }
     }
@@ -108,7 +110,7 @@ async fn orders_beside_lists(
     whole: Vec<StoredWindow>,
 ) -> Result<(), Failure> {
     let (reading, mut read) = watch::channel(());
-    let left = recent::in_doubt(&plan.probe.recently_updated);
+    let left = watermark::in_doubt(&plan.probe.recently_updated);
     let (ahead, behind) = Precedence::ahead_and_behind();
     let behind_too = behind.clone();
     let orders = async {
@@ -180,7 +182,7 @@ async fn walk_all(
 }
 
 /// Walks windows again of which some rows are known.
-async fn walk_again(shop: &Workshop, windows: Vec<closing::Stale>) -> Result<(), Failure> {
+async fn walk_again(shop: &Workshop, windows: Vec<reconcile::Stale>) -> Result<(), Failure> {
     let waiting = windows
         .into_iter()
         .map(|stale| (stale.window, stale.known, Precedence::Free));

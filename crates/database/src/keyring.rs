@@ -8,8 +8,11 @@ use chacha20poly1305::{Key, KeyInit, XChaCha20Poly1305, XNonce};
 use domain::failure::Failure;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
+use sqlx::PgConnection;
 use uuid::Uuid;
 use zeroize::Zeroizing;
+
+use crate::error::Trouble;
 
 /// What [`Keyring::seal_check`] seals, and for where.
 const CHECK: &str = "salla_sync.key_checks";
@@ -272,6 +275,23 @@ fn random<const N: usize>() -> Result<[u8; N], Failure> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+const ADD_CHECK: &str = "
+    INSERT INTO salla_sync.key_checks (key_id, sealed) VALUES ($1, $2)
+    ON CONFLICT (key_id) DO NOTHING";
+
+/// Whatever is written with a key leaves its constant.
+pub(crate) async fn leave_check(
+    connection: &mut PgConnection,
+    keyring: &Keyring,
+) -> Result<(), Trouble> {
+    sqlx::query(ADD_CHECK)
+        .bind(keyring.current_id())
+        .bind(keyring.seal_check()?)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ const CLOSING_REQUESTS: u64 = 8;
 
 /// What brings a shop up to date.
 #[derive(Clone, Debug, PartialEq)]
-pub struct WantedCatchUp {
+pub(crate) struct WantedCatchUp {
     pub options: RunOptions,
     pub range: DayRange,
     pub catch_up: CatchUp,
@@ -32,7 +32,7 @@ const LISTS_STAY_TRUE: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// What a shop whose history is there needs to have `months` of it as of now; nothing where
 /// it is not there. Days that are there stay, however old they have become.
-pub async fn wanted(
+pub(crate) async fn wanted(
     runs: &dyn Runs,
     merchant: MerchantId,
     options: &RunOptions,

@@ -2,6 +2,7 @@
 //! fetched.
 
 use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::ceiling::Ceiling;
@@ -13,12 +14,11 @@ use domain::shop::ShopInfo;
 use domain::window::{DayRange, Overlap};
 use jiff::civil::Date;
 
-use crate::memory::Room;
-use crate::planned::PlannedPages;
-use crate::portions::beginning;
+use super::portions::beginning;
+use super::watermark::Head;
+use crate::admission::{self, Memory, Room};
 use crate::ports::clock::{Clock, within};
 use crate::ports::platform::{Page, PageRequest, Pagination, Platform, Records, Sort};
-use crate::recent::Head;
 
 /// Everything else is known when this begins. All shops behind one address share the
 /// customers' budget, and no order waits for it: the walk's own first page tells their
@@ -264,4 +264,62 @@ async fn first_page(
 
 fn page_size(pagination: Pagination) -> u32 {
     pagination.per_page.max(1)
+}
+
+/// What planning has read, for the scans that follow.
+#[derive(Clone, Debug, Default)]
+pub struct PlannedPages {
+    pages: Arc<Mutex<Vec<(PageRequest, Page, Room)>>>,
+    /// Nothing is kept where there is none.
+    memory: Option<Memory>,
+}
+
+impl PlannedPages {
+    /// For an import, which reads the lists as soon as they are planned.
+    pub fn within(memory: Memory) -> Self {
+        Self {
+            memory: Some(memory),
+            ..Self::default()
+        }
+    }
+
+    /// Requests a page, keeps it if there is room for it, and returns what is wanted of it now.
+    pub(crate) async fn read<T>(
+        &self,
+        platform: &dyn Platform,
+        request: PageRequest,
+        summary: impl FnOnce(&Page) -> T,
+    ) -> Result<T, Failure> {
+        let (page, room) = match admission::fetching(platform.list_page(&request)).await {
+            // What can be had of it is no page that a scan asks for.
+            (Err(Failure::TooLarge { .. }), _) => {
+                let (page, _room) = beginning(platform, request).await?;
+                return Ok(summary(&page));
+            }
+            (page, room) => (page?, room),
+        };
+        let summary = summary(&page);
+        // Planning waits for more requests, and so would all who wait for its room.
+        if self.memory.as_ref().is_some_and(Memory::has_plenty) {
+            self.locked().push((request, page, room));
+        }
+        Ok(summary)
+    }
+
+    /// The page if it was kept, once.
+    pub(crate) fn take(&self, request: &PageRequest) -> Option<(Page, Room)> {
+        let mut pages = self.locked();
+        let place = pages.iter().position(|(kept, ..)| kept == request)?;
+        let (_, page, room) = pages.swap_remove(place);
+        Some((page, room))
+    }
+
+    /// Drops a page that no scan will ask for.
+    pub(crate) fn forget(&self, request: &PageRequest) {
+        drop(self.take(request));
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, Vec<(PageRequest, Page, Room)>> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -17,13 +17,13 @@ use domain::resource::Resource;
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
-use super::Workshop;
-use super::line::{Batches, Line, Step};
+use super::context::Workshop;
+use super::pipeline::{Batches, Line, Step};
+use super::progress::Phase;
 use crate::metrics;
 use crate::ports::clock::Clock;
 use crate::ports::landing::{DetailOutcome, Landed, LandedDetail, PendingDetail};
 use crate::ports::platform::{Answer, Decoded, Platform};
-use crate::progress::Phase;
 
 /// Orders taken from the worklist at once.
 const CHUNK: u32 = 1_000;
@@ -49,7 +49,7 @@ pub(crate) struct Fetched {
 }
 
 /// Completes every pending order of the run but those that are `left` for later.
-pub async fn complete_orders(shop: &Workshop, left: &[i64]) -> Result<(), Failure> {
+pub(crate) async fn complete_orders(shop: &Workshop, left: &[i64]) -> Result<(), Failure> {
     let mut worklist = Worklist::default();
     let mut readings = 0;
     let mut line = Line::new(BATCHES, Arc::new(Semaphore::new(DETAILS_IN_MEMORY)), shop);

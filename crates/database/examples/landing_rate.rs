@@ -24,7 +24,7 @@ use domain::run::WindowId;
 use domain::shop::{ShopInfo, ShopPlan};
 use domain::window::{DayRange, Overlap};
 use importer::ports::clock::{Clock, SystemClock};
-use importer::ports::landing::{Landing, RunLease, WalkedPage};
+use importer::ports::landing::{Landing, RunLease, ScannedPage};
 use importer::ports::platform::{Decoded, Pagination, Records};
 use importer::ports::runs::{Claim, Owner, RunOptions, Runs};
 use rust_decimal::Decimal;
@@ -151,17 +151,17 @@ async fn begin(runs: &dyn Runs, keep_raw: bool) -> (RunLease, WindowId) {
     let windows = [(Resource::Orders, Some(range))];
     runs.save_plan(lease, &plan, &windows).await.unwrap();
     let window = runs.windows(lease).await.unwrap()[0].id;
-    runs.begin_walk(lease, window).await.unwrap();
+    runs.begin_scan(lease, window).await.unwrap();
     (lease, window)
 }
 
-fn pages(window: WindowId, walk: u32, batch: u32) -> Vec<WalkedPage> {
+fn pages(window: WindowId, walk: u32, batch: u32) -> Vec<ScannedPage> {
     let page = |number: u32| {
         let first = number * PER_PAGE;
         let orders = (first..first + PER_PAGE).map(|n| decoded(order(i64::from(n))));
-        WalkedPage {
+        ScannedPage {
             window,
-            walk,
+            scan: walk,
             page: number + 1,
             pagination: Pagination {
                 count: PER_PAGE,

@@ -10,7 +10,7 @@ use domain::run::{RunId, RunState};
 use domain::shop::MerchantId;
 use importer::ports::clock::Clock;
 use importer::ports::notifications::{
-    ConnectionChange, Inbox, InboxFilter, Notice, Notifications, Recorded, Shown,
+    ConnectionChange, Inbox, InboxEntry, InboxFilter, Notice, Notifications, Recorded,
 };
 use importer::ports::runs::{RecordedFailure, ShopSummary, StoredProgress};
 use jiff::Timestamp;
@@ -206,7 +206,7 @@ async fn record(pool: &PgPool, job: &NotificationJob, now: Timestamp) -> Result<
 
 #[async_trait]
 impl Inbox for PostgresNotifications {
-    async fn list(&self, filter: &InboxFilter) -> Result<Vec<Shown>, Failure> {
+    async fn list(&self, filter: &InboxFilter) -> Result<Vec<InboxEntry>, Failure> {
         persistently(&self.clock, "listing notifications", || async {
             let list = sqlx::query_as(LIST)
                 .bind(filter.merchant.map(|merchant| merchant.0))
@@ -285,12 +285,12 @@ struct ShownRow {
 }
 
 impl ShownRow {
-    fn shown(self) -> Result<Shown, Trouble> {
+    fn shown(self) -> Result<InboxEntry, Trouble> {
         let kind = NotificationKind::parse(&self.kind).ok_or_else(|| Failure::Database {
             what: "a notification is of a kind that this version does not know".to_owned(),
             cause: DatabaseCause::Setup,
         })?;
-        Ok(Shown {
+        Ok(InboxEntry {
             notice: Notice {
                 id: self.notice.id,
                 kind,

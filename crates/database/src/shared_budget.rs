@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::failure::Failure;
 use importer::ports::clock::Clock;
-use importer::ports::shared_budget::{BudgetRules, Counted, Grant, GrantId, SharedBudget};
+use importer::ports::shared_budget::{BudgetRules, BudgetUsage, Grant, GrantId, SharedBudget};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
@@ -51,11 +51,11 @@ impl PostgresBudget {
 
     /// From the given clock to the database's.
     fn in_database(&self, duration: Duration) -> f64 {
-        duration.as_secs_f64() / self.clock.pace()
+        duration.as_secs_f64() / self.clock.rate()
     }
 
     fn on_our_clock(&self, duration: Duration) -> Duration {
-        duration.mul_f64(self.clock.pace())
+        duration.mul_f64(self.clock.rate())
     }
 
     async fn try_to_take(&self, id: Uuid, wanted: u32) -> Result<Grant, Trouble> {
@@ -64,7 +64,7 @@ impl PostgresBudget {
         let standing = standing(&mut tx, self, held.now).await?;
         let given = match held.refused_for {
             Some(_) => 0,
-            None => self.rules.share_out(wanted, standing.counted),
+            None => self.rules.fair_share(wanted, standing.counted),
         };
         if given > 0 {
             hand_out(&mut tx, self, id, given, held.now).await?;
@@ -82,8 +82,8 @@ impl PostgresBudget {
         let free_in = if is_full { standing.free_in } else { None };
         let wait = held.refused_for.or(free_in);
         let wait = wait.map_or(A_MOMENT, |wait| self.on_our_clock(wait));
-        Ok(Grant::Nothing {
-            ask_again_after: wait.clamp(A_MOMENT, BudgetRules::LONGEST_PAUSE),
+        Ok(Grant::Exhausted {
+            retry_after: wait.clamp(A_MOMENT, BudgetRules::MAX_RETRY_AFTER),
         })
     }
 }
@@ -93,7 +93,7 @@ const A_MOMENT: Duration = Duration::from_millis(200);
 
 #[async_trait]
 impl SharedBudget for PostgresBudget {
-    async fn take(&self, wanted: u32) -> Result<Grant, Failure> {
+    async fn acquire(&self, wanted: u32) -> Result<Grant, Failure> {
         persistently(&self.clock, "taking from a shared budget", || {
             // Another id each time: what a lost answer told of ages out by itself.
             self.try_to_take(new_id(self.clock.now()), wanted)
@@ -101,7 +101,7 @@ impl SharedBudget for PostgresBudget {
         .await
     }
 
-    async fn give_back(&self, grant: GrantId, permits: u32) -> Result<(), Failure> {
+    async fn return_unused(&self, grant: GrantId, permits: u32) -> Result<(), Failure> {
         // Not tried again: giving back twice what was given back once would let too
         // many requests go, and not giving back only lets too few.
         give_back(&self.pool, grant, permits)
@@ -109,7 +109,7 @@ impl SharedBudget for PostgresBudget {
             .map_err(|trouble| trouble.while_doing("giving back to a shared budget"))
     }
 
-    async fn refused(&self, wait: Duration) -> Result<(), Failure> {
+    async fn report_refusal(&self, wait: Duration) -> Result<(), Failure> {
         persistently(&self.clock, "holding a shared budget", || {
             hold(&self.pool, &self.key, self.in_database(wait))
         })
@@ -146,7 +146,7 @@ async fn lock(tx: &mut PgConnection, key: &BudgetKey) -> Result<Held, Trouble> {
 }
 
 struct Standing {
-    counted: Counted,
+    counted: BudgetUsage,
     /// When the first of what counts now does so no longer.
     free_in: Option<Duration>,
 }
@@ -184,16 +184,16 @@ async fn standing(
     .bind(key.budget)
     .bind(budget.taker)
     .bind(now.to_sqlx())
-    .bind(budget.in_database(BudgetRules::HUNGER))
+    .bind(budget.in_database(BudgetRules::DEMAND_TTL))
     .bind(budget.in_database(budget.rules.counted_for()))
     .fetch_one(tx)
     .await?;
     let count = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
     Ok(Standing {
-        counted: Counted {
+        counted: BudgetUsage {
             all: count(all),
             own: count(own),
-            others_who_want: count(others),
+            other_takers: count(others),
         },
         free_in: free_in.map(|seconds| Duration::from_secs_f64(seconds.max(0.0))),
     })

@@ -137,7 +137,7 @@ pub(crate) async fn hold(tx: &mut PgConnection, lease: RunLease) -> Result<HeldR
     let row: Option<HeldRow> = sqlx::query_as(held_run!())
         .bind(lease.run.0)
         .bind(lease.merchant.0)
-        .bind(lease.fencing)
+        .bind(lease.fencing_token)
         .fetch_optional(tx)
         .await?;
     let row = row.ok_or(Failure::LeaseLost)?;

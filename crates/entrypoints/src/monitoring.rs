@@ -14,7 +14,7 @@ use axum::http::StatusCode;
 use database::{Database, SchemaState};
 use domain::failure::Failure;
 use importer::metrics::{self, Snapshot};
-use importer::ports::clock::{Clock, within};
+use importer::ports::clock::{Clock, with_timeout};
 use importer::ports::queue::QueueName;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
@@ -44,7 +44,7 @@ pub struct MetricsHandle(PrometheusHandle);
 pub fn install_metrics() -> anyhow::Result<MetricsHandle> {
     let mut builder = PrometheusBuilder::new();
     for metric in metrics::ALL {
-        if metric.kind == metrics::Kind::Histogram {
+        if metric.kind == metrics::MetricKind::Histogram {
             let matcher = Matcher::Full(metric.name.to_owned());
             builder = builder.set_buckets_for_metric(matcher, metric.buckets)?;
         }
@@ -178,7 +178,7 @@ impl Observed for ProcessMonitor {
         let clock = self.clock.as_ref();
         let read = self.read_numbers();
         let snapshot = self.numbers.get(clock, NUMBERS_LAST, read).await;
-        metrics::show(snapshot.as_ref(), &QueueName::ALL);
+        metrics::update_gauges(snapshot.as_ref(), &QueueName::ALL);
         self.metrics_handle.render()
     }
 }
@@ -208,7 +208,7 @@ impl ProcessMonitor {
 
     async fn read_numbers(&self) -> Option<Snapshot> {
         let read = snapshot(&self.database, &self.queues, self.keep_fresh);
-        match within(self.clock.as_ref(), DATABASE_TIMEOUT, read).await {
+        match with_timeout(self.clock.as_ref(), DATABASE_TIMEOUT, read).await {
             Some(Ok(snapshot)) => return Some(snapshot),
             Some(Err(failure)) => {
                 tracing::warn!(%failure, "runs and queues could not be read for /metrics");
@@ -226,7 +226,7 @@ impl ProcessMonitor {
             }
             Ok::<_, Failure>(state)
         };
-        match within(self.clock.as_ref(), DATABASE_TIMEOUT, asked).await {
+        match with_timeout(self.clock.as_ref(), DATABASE_TIMEOUT, asked).await {
             Some(Ok(SchemaState::UpToDate)) => Ok(()),
             Some(Ok(SchemaState::Behind { migrations })) => Err(format!(
                 "{migrations} migrations are missing: run `salla-sync migrate`"

@@ -18,7 +18,7 @@ use database::{
 use domain::failure::Failure;
 use domain::rejection::RejectionLimit;
 use domain::shop::MerchantId;
-use importer::admission::Memory;
+use importer::admission::MemoryLimit;
 use importer::clocks::{self, Agreement};
 use importer::forgetting::ForgettingPlatform;
 use importer::import::ImportSettings;
@@ -377,7 +377,7 @@ pub fn import_settings(share: f64) -> ImportSettings {
         lease: LEASE,
         budget_share: share,
         rejection_limit: RejectionLimit::default(),
-        memory: Memory::default(),
+        memory: MemoryLimit::default(),
     }
 }
 

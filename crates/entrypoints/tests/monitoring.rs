@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use importer::metrics::{self, Kind};
+use importer::metrics::{self, MetricKind};
 use serde_json::Value;
 
 fn read(path: &str) -> String {
@@ -17,8 +17,8 @@ fn shown() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for metric in metrics::ALL {
         match metric.kind {
-            Kind::Counter | Kind::Gauge => names.extend([metric.name.to_owned()]),
-            Kind::Histogram => {
+            MetricKind::Counter | MetricKind::Gauge => names.extend([metric.name.to_owned()]),
+            MetricKind::Histogram => {
                 let series = ["bucket", "sum", "count"];
                 names.extend(series.map(|series| format!("{}_{series}", metric.name)));
             }

@@ -1,23 +1,22 @@
 //! The memory that all imports of a process share.
 //!
-//! What Salla answers takes memory from the moment its request is sent until it has
-//! landed. One import is bounded by its own line; a thousand of them are not, and with
-//! that many the database sets the pace and not Salla. So a request takes room before it
-//! is sent, as much as its kind of answer usually weighs; while the answer is read and once
-//! it is there, the room grows with it; and the fetch that it is part of keeps the room until
-//! its landing has ended.
+//! A response takes memory from the moment its request is sent until it has landed. The pipelines
+//! of one import bound it; those of a thousand do not, because then the database sets the pace and
+//! not Salla. So a request takes a memory permit before it is sent, for as much as its kind of
+//! response usually weighs. The permit grows with the response, and the fetch keeps it until the
+//! landing has ended.
 //!
-//! What waits to be sent takes memory as well, if less: so the fewer of a line's requests
-//! wait, the more lines there are.
+//! Requests that wait to be sent take memory too, if less. So each pipeline may have fewer of them,
+//! the more pipelines there are.
 //!
-//! Nobody waits for room while an answer is being read: one that outgrows its room and finds
-//! none is given up, and asked for again once there is room for the greatest. Whoever has
-//! nothing in hand waits with empty hands, in turn. Whoever has an answer already and needs a
-//! second one waits with it, for the common room or for the *reserve*, which is always enough
-//! for one greatest fetch and which nobody needs who has it: so there is always one that gets
-//! on, whatever all others hold. Nor does anybody keep room while a budget is waited for that
-//! may take a minute, except for what is in hand: a small order that waits so for its items is
-//! all that is in memory without room.
+//! No response waits for memory while it is read: one that outgrows its permit and finds no more is
+//! aborted, and requested again once there is memory for the greatest. A fetch that has nothing yet
+//! waits without a permit, in turn. A fetch that has a response and needs a second one keeps its
+//! permit and waits for the common memory or for the *reserve*. The reserve is always enough for
+//! one greatest fetch, and a fetch that has it needs nothing else, so one of them always continues,
+//! whatever the others hold. No permit is held while a budget is waited for that may take a minute,
+//! except for what the fetch has already: a small order that waits for its items is all that is in
+//! memory without a permit.
 
 mod weight;
 
@@ -27,31 +26,31 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-pub use weight::{Load, MAX_BYTES, MAX_CUSTOMER_BYTES, Size};
+pub use weight::{Load, MAX_BYTES, MAX_CUSTOMER_BYTES, ResponseSize};
 
-/// The room for all answers of a process, in kibibytes: 1,280 usual records or 32 usual pages.
-const ROOM: u32 = 80 << 10;
+/// The memory for all responses of a process, in kibibytes: 1,280 usual records or 32 usual pages.
+const CAPACITY: u32 = 80 << 10;
 
 /// Requests of a process that are under way at once, waiting or sent, as long as that is
-/// enough for each line to have [`LEAST_IN_FLIGHT`]. One takes some ten kilobytes.
-const IN_FLIGHT: usize = 4_096;
+/// enough for each pipeline to have [`MIN_PER_PIPELINE`]. One takes some ten kilobytes.
+const MAX_IN_FLIGHT: usize = 4_096;
 
-/// Requests that a single line has under way at most, so that whatever Salla leaves of a
+/// Requests that a single pipeline has under way at most, so that whatever Salla leaves of a
 /// minute is asked for within a few seconds of it: no later minute makes up for the one
 /// request a second that is lost meanwhile. The client's budget and its concurrency
 /// limit decide how many are really sent.
-const MOST_IN_FLIGHT: usize = 96;
+const MAX_PER_PIPELINE: usize = 96;
 
-const LEAST_IN_FLIGHT: usize = 6;
+const MIN_PER_PIPELINE: usize = 6;
 
 tokio::task_local! {
     /// What the requests of the fetch that is running here have taken.
-    static OF_THIS_FETCH: Cell<Option<Room>>;
+    static OF_THIS_FETCH: Cell<Option<MemoryPermit>>;
 }
 
-/// Room for requests and answers; clones share it.
+/// Memory for requests and responses; clones share it.
 #[derive(Clone, Debug)]
-pub struct Memory(Arc<Shared>);
+pub struct MemoryLimit(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -60,31 +59,31 @@ struct Shared {
     reserve: Arc<Semaphore>,
     /// For one page of customers that is not small. It may wait for minutes for its budget.
     customers: Arc<Semaphore>,
-    lines: AtomicUsize,
+    pipelines: AtomicUsize,
 }
 
-impl Default for Memory {
+impl Default for MemoryLimit {
     fn default() -> Self {
         Self(Arc::new(Shared {
-            answers: Arc::new(Semaphore::new(ROOM as usize)),
+            answers: Arc::new(Semaphore::new(CAPACITY as usize)),
             reserve: Arc::new(Semaphore::new(1)),
             customers: Arc::new(Semaphore::new(1)),
-            lines: AtomicUsize::new(0),
+            pipelines: AtomicUsize::new(0),
         }))
     }
 }
 
-/// How much room a request needs for its answer.
+/// How much memory a request needs for its response.
 #[derive(Clone, Copy, Debug)]
 pub struct Need {
-    pub size: Size,
+    pub size: ResponseSize,
     expected: Load,
     greatest: bool,
 }
 
 impl Need {
     /// For an answer that is as long as those before it were.
-    pub fn usual(size: Size, expected_bytes: usize) -> Self {
+    pub fn usual(size: ResponseSize, expected_bytes: usize) -> Self {
         Self {
             size,
             expected: Load::of_bytes(expected_bytes.min(size.max_bytes())),
@@ -92,8 +91,8 @@ impl Need {
         }
     }
 
-    /// For an answer that has outgrown its room.
-    pub fn greatest(size: Size) -> Self {
+    /// For a response that has outgrown its permit.
+    pub fn greatest(size: ResponseSize) -> Self {
         Self {
             greatest: true,
             ..Self::usual(size, 0)
@@ -107,105 +106,110 @@ impl Need {
     /// Together with what is in hand.
     fn weight(self, in_hand: Load) -> u32 {
         match self.greatest {
-            true => self.size.most(),
+            true => self.size.max_weight(),
             false => in_hand
                 .plus(self.expected)
                 .weight(self.size)
-                .min(self.size.most()),
+                .min(self.size.max_weight()),
         }
     }
 }
 
-impl Memory {
-    /// Waits until there is room.
-    pub async fn room(&self, need: Need) -> Room {
-        self.enough(Room::none(), need).await
+impl MemoryLimit {
+    /// Waits until there is memory.
+    pub async fn acquire(&self, need: Need) -> MemoryPermit {
+        self.enough(MemoryPermit::none(), need).await
     }
 
-    /// Waits until there is as much room as is needed, with what is in hand.
-    pub async fn enough(&self, mut room: Room, need: Need) -> Room {
-        let lacking = room.lacks(need);
+    /// Waits until there is as much memory as is needed, with what is in hand.
+    pub async fn enough(&self, mut permit: MemoryPermit, need: Need) -> MemoryPermit {
+        let lacking = permit.lacks(need);
         let common = self.0.answers.clone().acquire_many_owned(lacking);
-        if !room.has_in_hand() {
+        if !permit.has_in_hand() {
             // Nobody closes it, so there always is a permit.
-            room.take(common.await.ok());
-            return room;
+            permit.take(common.await.ok());
+            return permit;
         }
         let reserve = self.0.reserve.clone().acquire_owned();
         tokio::select! {
             biased;
-            common = common => room.take(common.ok()),
-            reserve = reserve => room.reserve = reserve.ok(),
+            common = common => permit.take(common.ok()),
+            reserve = reserve => permit.reserve = reserve.ok(),
         }
-        room
+        permit
     }
 
-    /// Room where nobody has to be waited for; otherwise what was there.
-    pub fn enough_now(&self, mut room: Room, need: Need) -> Result<Room, Room> {
-        let lacking = room.lacks(need);
+    /// A permit if there is memory now; otherwise what was there.
+    pub fn enough_now(
+        &self,
+        mut permit: MemoryPermit,
+        need: Need,
+    ) -> Result<MemoryPermit, MemoryPermit> {
+        let lacking = permit.lacks(need);
         if lacking == 0 {
-            return Ok(room);
+            return Ok(permit);
         }
         if let Ok(common) = self.0.answers.clone().try_acquire_many_owned(lacking) {
-            room.take(Some(common));
-            return Ok(room);
+            permit.take(Some(common));
+            return Ok(permit);
         }
-        if room.has_in_hand()
+        if permit.has_in_hand()
             && let Ok(reserve) = self.0.reserve.clone().try_acquire_owned()
         {
-            room.reserve = Some(reserve);
-            return Ok(room);
+            permit.reserve = Some(reserve);
+            return Ok(permit);
         }
-        Err(room)
+        Err(permit)
     }
 
-    /// Room where nobody has to be waited for.
-    pub fn room_now(&self, size: Size) -> Option<Room> {
-        self.enough_now(Room::none(), Need::usual(size, 0)).ok()
+    /// A permit if there is memory now.
+    pub fn try_acquire(&self, size: ResponseSize) -> Option<MemoryPermit> {
+        self.enough_now(MemoryPermit::none(), Need::usual(size, 0))
+            .ok()
     }
 
     /// Waits until no other page of customers that is not small is under way.
-    pub async fn for_customers(&self) -> Room {
-        Room {
+    pub async fn for_customers(&self) -> MemoryPermit {
+        MemoryPermit {
             reserve: self.0.customers.clone().acquire_owned().await.ok(),
-            ..Room::none()
+            ..MemoryPermit::none()
         }
     }
 
-    /// Whether half of the room is free. Then something may be kept until later, and whoever
-    /// waits for room still gets on.
+    /// Whether half of the memory is free. Then something may be kept until later, and others
+    /// still get what they wait for.
     pub fn has_plenty(&self) -> bool {
-        self.0.answers.available_permits() >= ROOM as usize / 2
+        self.0.answers.available_permits() >= CAPACITY as usize / 2
     }
 
-    /// To be asked by each line for as long as it lasts.
-    pub fn share(&self) -> Share {
-        self.0.lines.fetch_add(1, Ordering::Relaxed);
-        Share(self.0.clone())
+    /// Each pipeline registers for as long as it lasts.
+    pub fn register_pipeline(&self) -> PipelineShare {
+        self.0.pipelines.fetch_add(1, Ordering::Relaxed);
+        PipelineShare(self.0.clone())
     }
 }
 
-/// One line's share of the requests that are under way.
+/// One pipeline's share of the requests that are under way.
 #[derive(Debug)]
-pub struct Share(Arc<Shared>);
+pub struct PipelineShare(Arc<Shared>);
 
-impl Share {
-    /// How many requests this line may have under way at the moment.
-    pub fn in_flight(&self) -> usize {
-        let lines = self.0.lines.load(Ordering::Relaxed).max(1);
-        (IN_FLIGHT / lines).clamp(LEAST_IN_FLIGHT, MOST_IN_FLIGHT)
+impl PipelineShare {
+    /// How many requests this pipeline may have under way at the moment.
+    pub fn max_in_flight(&self) -> usize {
+        let pipelines = self.0.pipelines.load(Ordering::Relaxed).max(1);
+        (MAX_IN_FLIGHT / pipelines).clamp(MIN_PER_PIPELINE, MAX_PER_PIPELINE)
     }
 }
 
-impl Drop for Share {
+impl Drop for PipelineShare {
     fn drop(&mut self) {
-        self.0.lines.fetch_sub(1, Ordering::Relaxed);
+        self.0.pipelines.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// Room that is given back when it is dropped.
+/// Memory of one fetch, released when it is dropped.
 #[derive(Debug)]
-pub struct Room {
+pub struct MemoryPermit {
     common: Option<OwnedSemaphorePermit>,
     /// Enough for whatever may be read.
     reserve: Option<OwnedSemaphorePermit>,
@@ -219,13 +223,13 @@ pub struct Room {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Growth {
     Fits,
-    /// It has to be asked for again with more room.
+    /// It has to be requested again with more memory.
     Outgrown,
-    /// No room is enough.
+    /// No memory is enough.
     TooLarge,
 }
 
-impl Room {
+impl MemoryPermit {
     /// For what needs none.
     pub fn none() -> Self {
         Self {
@@ -241,25 +245,25 @@ impl Room {
         OF_THIS_FETCH.try_with(Cell::take).ok()?
     }
 
-    /// Leaves the room to the fetch that is running, for what the answer has brought.
-    /// Outside of a fetch nobody waits for a landing, and it is given back.
+    /// Leaves the permit to the fetch that is running, for what the response has brought.
+    /// Outside of a fetch there is no landing to wait for, and it is released.
     pub fn keep(self) {
-        // An error means that there is no fetch; the room is gone with its closure.
+        // An error means that there is no fetch; the permit is gone with its closure.
         let _ = OF_THIS_FETCH.try_with(|held| held.set(Some(self)));
     }
 
     /// The answer that was read last belongs to what is in hand: another one is asked for.
     pub fn answer_is_in_hand() {
-        if let Some(mut room) = Self::of_this_fetch() {
-            room.in_hand = room.in_hand.plus(std::mem::take(&mut room.answer));
-            room.keep();
+        if let Some(mut permit) = Self::of_this_fetch() {
+            permit.in_hand = permit.in_hand.plus(std::mem::take(&mut permit.answer));
+            permit.keep();
         }
     }
 
     /// Gives back what the answer has taken that was read last and is of no use.
     pub fn forget_answer() {
-        if let Some(room) = Self::of_this_fetch().and_then(Self::without_answer) {
-            room.keep();
+        if let Some(permit) = Self::of_this_fetch().and_then(Self::without_answer) {
+            permit.keep();
         }
     }
 
@@ -269,13 +273,13 @@ impl Room {
             return None;
         }
         self.answer = Load::default();
-        self.shrink(Size::Record);
+        self.shrink(ResponseSize::Record);
         Some(self)
     }
 
-    /// Whether more is in hand than may be in memory without room.
+    /// Whether more is in hand than may be in memory without a permit.
     fn has_in_hand(&self) -> bool {
-        !self.in_hand.is_included(Size::Record)
+        !self.in_hand.is_included(ResponseSize::Record)
     }
 
     fn capacity(&self) -> u32 {
@@ -303,10 +307,10 @@ impl Room {
     }
 
     /// The answer is as large as this by now, and becomes larger.
-    pub fn grow(&mut self, memory: &Memory, size: Size, answer: Load) -> Growth {
+    pub fn grow(&mut self, memory: &MemoryLimit, size: ResponseSize, answer: Load) -> Growth {
         self.answer = answer;
         let weight = self.in_hand.plus(answer).weight(size);
-        if weight > size.most() {
+        if weight > size.max_weight() {
             return Growth::TooLarge;
         }
         let lacking = weight.saturating_sub(self.capacity());
@@ -323,7 +327,7 @@ impl Room {
     }
 
     /// Gives back what the answers do not take after all.
-    pub fn shrink(&mut self, size: Size) {
+    pub fn shrink(&mut self, size: ResponseSize) {
         let weight = self.in_hand.plus(self.answer).weight(size);
         if self.capacity() >= weight {
             self.reserve = None;
@@ -342,12 +346,14 @@ pub fn is_fetching() -> bool {
 
 /// Runs a fetch; what it brought is in memory until the room that comes with it is
 /// dropped.
-pub async fn fetching<T>(fetch: impl Future<Output = T>) -> (T, Room) {
+pub async fn fetching<T>(fetch: impl Future<Output = T>) -> (T, MemoryPermit) {
     let fetch = async {
         let value = fetch.await;
         (
             value,
-            OF_THIS_FETCH.with(Cell::take).unwrap_or_else(Room::none),
+            OF_THIS_FETCH
+                .with(Cell::take)
+                .unwrap_or_else(MemoryPermit::none),
         )
     };
     OF_THIS_FETCH.scope(Cell::new(None), fetch).await

@@ -18,11 +18,11 @@ use jiff::civil::Date;
 
 use crate::import::details;
 use crate::ports::changed_records::{ChangedRecord, ChangedRecords, RecordNow};
-use crate::ports::clock::{Clock, within};
+use crate::ports::clock::{Clock, with_timeout};
 use crate::ports::landing::DetailOutcome;
 use crate::ports::platform::Platform;
 use crate::ports::platform::Shops;
-use crate::ports::records::Turn;
+use crate::ports::records::Exclusive;
 use crate::ports::runs::Runs;
 use crate::stop::StopSignal;
 
@@ -32,11 +32,11 @@ const EVERY: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_secs(10);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(60);
 /// A shop whose worker died is taken by another one after so long.
-const HOLD: Duration = Duration::from_secs(300);
+const EXCLUSIVE_FOR: Duration = Duration::from_secs(300);
 /// Less, so that nobody else has the shop while it is worked on.
-const LONGEST_TURN: Duration = Duration::from_secs(240);
+const MAX_EXCLUSIVE: Duration = Duration::from_secs(240);
 /// A look that a stop finds under way may go on for so long.
-const PATIENCE_AT_THE_END: Duration = Duration::from_secs(5);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 const SHOPS_AT_ONCE: u32 = 16;
 /// They land together. Few, because a run of the shop that begins meanwhile makes vain what was
 /// fetched.
@@ -59,7 +59,7 @@ impl FetchChanged {
                 biased;
                 fetched = self.once(stop) => fetched,
                 // A database that is away must not hold up the end.
-                () = stop.has_lasted(&*self.clock, PATIENCE_AT_THE_END) => return,
+                () = stop.requested_for(&*self.clock, SHUTDOWN_GRACE) => return,
             };
             if let Err(failure) = fetched {
                 tracing::error!(%failure, "shops with changed records could not be found; it is tried again");
@@ -75,7 +75,7 @@ impl FetchChanged {
     /// Once, for all shops that have waited long enough. One that fails holds up no other, and
     /// a stop ends it.
     pub async fn once(&self, stop: &StopSignal) -> Result<(), Failure> {
-        let shops = self.records.take(HOLD, SHOPS_AT_ONCE).await?;
+        let shops = self.records.take(EXCLUSIVE_FOR, SHOPS_AT_ONCE).await?;
         let turns = shops
             .into_iter()
             .map(|merchant| self.take_turn(merchant, stop));
@@ -84,7 +84,7 @@ impl FetchChanged {
     }
 
     async fn take_turn(&self, merchant: MerchantId, stop: &StopSignal) {
-        let fetching = within(&*self.clock, LONGEST_TURN, self.fetch(merchant));
+        let fetching = with_timeout(&*self.clock, MAX_EXCLUSIVE, self.fetch(merchant));
         let fetched = tokio::select! {
             biased;
             fetched = fetching => fetched,
@@ -129,10 +129,10 @@ impl FetchChanged {
                 }
             }
             match self.records.land(merchant, &fetched).await? {
-                Turn::Done(()) => {
+                Exclusive::Done(()) => {
                     tracing::info!(merchant_id = %merchant, records = fetched.len(), "changed records landed");
                 }
-                Turn::Held(_) => return Ok(()),
+                Exclusive::RunActive(_) => return Ok(()),
             }
             if let Some(failure) = failed {
                 return Err(failure);

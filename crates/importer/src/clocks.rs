@@ -12,7 +12,7 @@ use crate::ports::platform::Platform;
 use crate::ports::runs::{DatabaseClock, Runs};
 
 /// Salla's clock and ours may be so far apart.
-pub(crate) const CLOCKS_APART: SignedDuration = SignedDuration::from_mins(5);
+pub(crate) const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
 
 /// More than machines set by NTP ever are apart, and less than the time for which another
 /// process keeps a run it has lost touch with.
@@ -47,7 +47,7 @@ impl Offsets {
             return Agreement::Agreed;
         };
         let seconds = salla.as_secs();
-        if self.one_machine && salla.abs() > CLOCKS_APART {
+        if self.one_machine && salla.abs() > MAX_CLOCK_SKEW {
             return Agreement::Apart(format!(
                 "this machine's clock and Salla's are {seconds} s apart, and PostgreSQL's is on \
                  this machine too: set the clock by NTP and its time zone right"

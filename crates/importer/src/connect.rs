@@ -22,7 +22,7 @@ use crate::import::Reading;
 use crate::ports::audit::{Action, Actor, Audit, AuditEvent};
 use crate::ports::claims::SyncDepth;
 use crate::ports::claims::{ClaimedBy, Claims, Link, NewClaim, Opens};
-use crate::ports::clock::{Clock, within};
+use crate::ports::clock::{Clock, with_timeout};
 use crate::ports::connections::{Connection, Connections, Tokens};
 use crate::ports::connections::{Connector, Introduced, NotConnected};
 use crate::ports::consents::{Accounts, RedeemError};
@@ -313,7 +313,7 @@ impl ConnectShops {
 
     async fn settle_one(&self, arrival: &Arrival) -> Result<(), Failure> {
         let clock = self.ports.clock.as_ref();
-        let settling = within(clock, SETTLE_TIMEOUT, self.settle(arrival)).await;
+        let settling = with_timeout(clock, SETTLE_TIMEOUT, self.settle(arrival)).await;
         let settled = settling.unwrap_or_else(|| {
             Err(Refused::Failure(Failure::Transient {
                 what: "finding out whose arrived tokens are: no response in time".to_owned(),

@@ -16,7 +16,7 @@ use domain::shop::ShopInfo;
 use jiff::SignedDuration;
 
 use crate::ports::platform::{
-    Answer, BudgetReading, Decoded, Page, PageRequest, Platform, Records,
+    BudgetStatus, Decoded, Page, PageRequest, Platform, Records, VersionedRecord,
 };
 use crate::ports::privacy::{ForgottenCustomers, Redactor};
 
@@ -102,7 +102,7 @@ impl Platform for ForgettingPlatform {
         Ok(page)
     }
 
-    async fn order_detail(&self, order_id: i64) -> Result<Option<Answer<Order>>, Failure> {
+    async fn order_detail(&self, order_id: i64) -> Result<Option<VersionedRecord<Order>>, Failure> {
         let mut answer = self.platform.order_detail(order_id).await?;
         if let Some(answer) = &mut answer {
             self.order(&mut answer.record);
@@ -110,7 +110,10 @@ impl Platform for ForgettingPlatform {
         Ok(answer)
     }
 
-    async fn order_items(&self, order_id: i64) -> Result<Option<Answer<Vec<OrderItem>>>, Failure> {
+    async fn order_items(
+        &self,
+        order_id: i64,
+    ) -> Result<Option<VersionedRecord<Vec<OrderItem>>>, Failure> {
         let mut answer = self.platform.order_items(order_id).await?;
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(answer) = &mut answer
@@ -147,7 +150,7 @@ impl Platform for ForgettingPlatform {
         Ok(answer)
     }
 
-    fn budget(&self) -> BudgetReading {
+    fn budget(&self) -> BudgetStatus {
         self.platform.budget()
     }
 

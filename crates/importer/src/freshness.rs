@@ -13,13 +13,13 @@ use crate::start::{Started, Starter};
 use crate::stop::StopSignal;
 
 /// The most shops that are started at once.
-const MOST_AT_ONCE: u32 = 500;
+const MAX_STARTED: u32 = 500;
 
 /// A look that a stop finds under way may go on for so long.
-const PATIENCE_AT_THE_END: Duration = Duration::from_secs(5);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
 /// Between two looks there are at most these seconds, however long a shop may be left alone.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 pub struct Freshness {
     pub starter: Starter,
@@ -31,12 +31,12 @@ pub struct Freshness {
 impl Freshness {
     /// Starts runs until a stop is asked for. Several workers may do so at once.
     pub async fn run(&self, stop: &StopSignal) {
-        let pause = LONGEST_PAUSE.min(self.every / 4);
+        let pause = MAX_PAUSE.min(self.every / 4);
         loop {
             let started = tokio::select! {
                 biased;
                 started = self.once() => started,
-                () = stop.has_lasted(&*self.clock, PATIENCE_AT_THE_END) => return,
+                () = stop.requested_for(&*self.clock, SHUTDOWN_GRACE) => return,
             };
             if let Err(failure) = started {
                 tracing::error!(%failure, "shops that are due could not be found; it is tried again");
@@ -53,7 +53,7 @@ impl Freshness {
     /// and holds up no other.
     pub async fn once(&self) -> Result<Vec<RunId>, Failure> {
         let mut started = Vec::new();
-        for merchant in self.starter.jobs.take_due(self.every, MOST_AT_ONCE).await? {
+        for merchant in self.starter.jobs.take_due(self.every, MAX_STARTED).await? {
             match self.start(merchant).await {
                 Ok(run) => started.extend(run),
                 Err(failure) => {

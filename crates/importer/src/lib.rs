@@ -18,16 +18,16 @@
 //! ```
 //! use domain::failure::Failure;
 //! use domain::shop::ShopInfo;
-//! use importer::import::{Importer, Outcome, import};
+//! use importer::import::{Importer, ImportOutcome, import};
 //! use importer::ports::runs::RunOptions;
 //! use importer::stop::stop_pair;
 //!
 //! async fn run(importer: &Importer, shop: &ShopInfo, options: &RunOptions) -> Result<(), Failure> {
 //!     let (_handle, stop) = stop_pair();
 //!     match import(importer, shop, options, false, &(), stop).await? {
-//!         Outcome::Completed(_certificate) => Ok(()),
-//!         Outcome::Failed { failure, .. } | Outcome::Interrupted(failure) => Err(failure),
-//!         Outcome::Halted(_) | Outcome::Taken(_) => Err(Failure::LeaseLost),
+//!         ImportOutcome::Completed(_certificate) => Ok(()),
+//!         ImportOutcome::Failed { failure, .. } | ImportOutcome::Interrupted(failure) => Err(failure),
+//!         ImportOutcome::Halted(_) | ImportOutcome::Taken(_) => Err(Failure::LeaseLost),
 //!     }
 //! }
 //! ```

@@ -18,7 +18,7 @@ use crate::ports::landing::Landed;
 use crate::ports::queue::{Depth, QueueName};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     Counter,
     Gauge,
     Histogram,
@@ -28,7 +28,7 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
     pub name: &'static str,
-    pub kind: Kind,
+    pub kind: MetricKind,
     pub labels: &'static [&'static str],
     pub help: &'static str,
     /// Upper ends of a histogram's buckets.
@@ -192,11 +192,11 @@ pub const ALL: [Metric; 24] = [
 ];
 
 const fn counts(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
-    declared(name, Kind::Counter, labels, help, &[])
+    declared(name, MetricKind::Counter, labels, help, &[])
 }
 
 const fn shows(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
-    declared(name, Kind::Gauge, labels, help, &[])
+    declared(name, MetricKind::Gauge, labels, help, &[])
 }
 
 const fn measures(
@@ -205,12 +205,12 @@ const fn measures(
     help: &'static str,
     buckets: &'static [f64],
 ) -> Metric {
-    declared(name, Kind::Histogram, labels, help, buckets)
+    declared(name, MetricKind::Histogram, labels, help, buckets)
 }
 
 const fn declared(
     name: &'static str,
-    kind: Kind,
+    kind: MetricKind,
     labels: &'static [&'static str],
     help: &'static str,
     buckets: &'static [f64],
@@ -229,16 +229,16 @@ const fn declared(
 pub fn describe(version: &'static str) {
     for metric in ALL {
         match metric.kind {
-            Kind::Counter => metrics::describe_counter!(metric.name, metric.help),
-            Kind::Gauge => metrics::describe_gauge!(metric.name, metric.help),
-            Kind::Histogram => metrics::describe_histogram!(metric.name, metric.help),
+            MetricKind::Counter => metrics::describe_counter!(metric.name, metric.help),
+            MetricKind::Gauge => metrics::describe_gauge!(metric.name, metric.help),
+            MetricKind::Histogram => metrics::describe_histogram!(metric.name, metric.help),
         }
     }
     gauge!(BUILD_INFO.name, "version" => version).set(1.0);
     counter!(THROTTLED.name).absolute(0);
     counter!(BLOCKED.name).absolute(0);
     counter!(DETAILS_LANDED.name).absolute(0);
-    for outcome in Refresh::ALL {
+    for outcome in RefreshResult::ALL {
         counter!(TOKEN_REFRESHES.name, "outcome" => outcome.as_str()).absolute(0);
     }
     for resource in Resource::ALL {
@@ -286,7 +286,7 @@ pub fn budget_changed(budget: &'static str, limit: f64, remaining: f64) {
 
 /// What came of presenting a refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refresh {
+pub enum RefreshResult {
     Renewed,
     /// Nothing was presented; it is tried again.
     NotSent,
@@ -298,7 +298,7 @@ pub enum Refresh {
     Lost,
 }
 
-impl Refresh {
+impl RefreshResult {
     pub const ALL: [Self; 5] = [
         Self::Renewed,
         Self::NotSent,
@@ -318,7 +318,7 @@ impl Refresh {
     }
 }
 
-pub fn token_refresh(outcome: Refresh) {
+pub fn token_refresh(outcome: RefreshResult) {
     counter!(TOKEN_REFRESHES.name, "outcome" => outcome.as_str()).increment(1);
 }
 
@@ -335,7 +335,7 @@ pub fn details_landed(landed: &Landed, took: Duration) {
     histogram!(LANDING_DURATION.name, "what" => "details").record(took.as_secs_f64());
 }
 
-/// Orders have landed beside the walks, because they changed meanwhile.
+/// Orders have landed beside the scans, because they changed meanwhile.
 pub fn changes_landed(landed: &Landed, took: Duration) {
     let resource = Resource::Orders.as_str();
     counter!(ROWS_LANDED.name, "resource" => resource).increment(landed.loaded);
@@ -401,7 +401,7 @@ pub fn keeps_fresh(every: Duration) {
 
 /// Shows a snapshot; `None`: the database did not answer, and old numbers would be
 /// taken for new ones.
-pub fn show(snapshot: Option<&Snapshot>, queues: &[QueueName]) {
+pub fn update_gauges(snapshot: Option<&Snapshot>, queues: &[QueueName]) {
     gauge!(DATABASE_UP.name).set(if snapshot.is_some() { 1.0 } else { 0.0 });
     let idle = snapshot.map(|known| known.idle.as_secs_f64());
     gauge!(RUN_IDLE.name).set(idle.unwrap_or(f64::NAN));
@@ -460,9 +460,9 @@ mod tests {
         for metric in ALL {
             let name = metric.name;
             assert!(name.starts_with("salla_sync_"), "{name}");
-            let is_counter = metric.kind == Kind::Counter;
+            let is_counter = metric.kind == MetricKind::Counter;
             assert_eq!(name.ends_with("_total"), is_counter, "{name}");
-            let is_histogram = metric.kind == Kind::Histogram;
+            let is_histogram = metric.kind == MetricKind::Histogram;
             assert_eq!(!metric.buckets.is_empty(), is_histogram, "{name}");
             assert!(!is_histogram || name.ends_with("_seconds"), "{name}");
             assert!(metric.help.ends_with('.'), "{name}");

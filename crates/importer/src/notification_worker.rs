@@ -23,20 +23,20 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// Longer than all channels together may take.
 const VISIBILITY: Duration = Duration::from_secs(120);
 /// Messages that are dealt with side by side.
-const AT_ONCE: u32 = 8;
+const CONCURRENCY: u32 = 8;
 /// The first wait after a channel failed; it grows fourfold, and by up to a quarter more,
 /// so that notices which failed together do not come back together.
 const FIRST_WAIT: Duration = Duration::from_secs(30);
 
 /// Tells people about the ends of imports.
-pub struct NotificationDesk {
+pub struct NotificationWorker {
     pub queue: Arc<dyn Queue>,
     pub store: Arc<dyn Notifications>,
     pub notifiers: Vec<Arc<dyn Notifier>>,
     pub clock: Arc<dyn Clock>,
 }
 
-impl NotificationDesk {
+impl NotificationWorker {
     /// Works until a stop is asked for.
     pub async fn run(&self, stop: &StopSignal) {
         let takes_changes = self.notifiers.iter().any(|n| n.takes_connection_changes());
@@ -47,7 +47,7 @@ impl NotificationDesk {
             let received = tokio::select! {
                 biased;
                 () = stop.requested() => return,
-                received = self.queue.receive(AT_ONCE, VISIBILITY, POLL) => received,
+                received = self.queue.receive(CONCURRENCY, VISIBILITY, POLL) => received,
             };
             let deliveries = match received {
                 Ok(deliveries) => deliveries,
@@ -98,8 +98,8 @@ impl NotificationDesk {
         match ConnectionChangeJob::parse(&delivery.body) {
             Some(Ok(job)) => return self.deliver_change(&job, delivery).await,
             Some(Err(unreadable)) => {
-                return Disposition::Bury {
-                    why: format!("unreadable message: {unreadable}"),
+                return Disposition::DeadLetter {
+                    reason: format!("unreadable message: {unreadable}"),
                 };
             }
             None => {}
@@ -107,19 +107,19 @@ impl NotificationDesk {
         let job = match NotificationJob::parse(&delivery.body) {
             Ok(job) => job,
             Err(unreadable) => {
-                return Disposition::Bury {
-                    why: format!("unreadable message: {unreadable}"),
+                return Disposition::DeadLetter {
+                    reason: format!("unreadable message: {unreadable}"),
                 };
             }
         };
         match self.store.record(&job).await {
-            Ok(Recorded::Notice(notice)) => self.tell(&notice, delivery).await,
+            Ok(Recorded::Notice(notice)) => self.notify(&notice, delivery).await,
             Ok(Recorded::Outdated) => {
                 tracing::info!(run_id = %job.run, "the run has gone on since: nothing is told");
-                Disposition::Done
+                Disposition::Ack
             }
-            Ok(Recorded::Unknown) => Disposition::Bury {
-                why: "there is no such run of this merchant".to_owned(),
+            Ok(Recorded::Unknown) => Disposition::DeadLetter {
+                reason: "there is no such run of this merchant".to_owned(),
             },
             Err(failure) => {
                 tracing::error!(%failure, run_id = %job.run, "the notification could not be recorded");
@@ -133,7 +133,7 @@ impl NotificationDesk {
         let change = match self.store.connection_change(job).await {
             Ok(Some(change)) => change,
             // The shop was forgotten meanwhile.
-            Ok(None) => return Disposition::Done,
+            Ok(None) => return Disposition::Ack,
             Err(failure) => {
                 tracing::error!(%failure, change_id = %job.change, "the change could not be read");
                 return retry(delivery);
@@ -158,11 +158,11 @@ impl NotificationDesk {
                 failures.push(failure);
             }
         }
-        after(&failures, delivery)
+        disposition_for(&failures, delivery)
     }
 
     /// Hands the notice to each channel that has not taken it yet.
-    async fn tell(&self, notice: &Notice, delivery: &Delivery) -> Disposition {
+    async fn notify(&self, notice: &Notice, delivery: &Delivery) -> Disposition {
         let delivered = match self.store.delivered(notice.id).await {
             Ok(delivered) => delivered,
             Err(failure) => {
@@ -185,23 +185,23 @@ impl NotificationDesk {
                 failures.push(failure);
             }
         }
-        after(&failures, delivery)
+        disposition_for(&failures, delivery)
     }
 }
 
 /// As long as one failure may pass, the message comes again, and the channels that failed
 /// otherwise are asked once more with it. When none may pass, somebody must act first;
 /// put back then, the message goes to the channels that have not taken it.
-fn after(failures: &[Failure], delivery: &Delivery) -> Disposition {
+fn disposition_for(failures: &[Failure], delivery: &Delivery) -> Disposition {
     if failures.is_empty() {
-        return Disposition::Done;
+        return Disposition::Ack;
     }
     if failures.iter().any(Failure::resumes_by_itself) {
         return retry(delivery);
     }
     let reasons: Vec<String> = failures.iter().map(Failure::to_string).collect();
-    Disposition::Bury {
-        why: reasons.join("; "),
+    Disposition::DeadLetter {
+        reason: reasons.join("; "),
     }
 }
 
@@ -209,12 +209,12 @@ fn retry(delivery: &Delivery) -> Disposition {
     let growth = 4_u32.pow(delivery.attempt.saturating_sub(1).min(6));
     let wait = FIRST_WAIT.saturating_mul(growth);
     Disposition::Retry {
-        after: wait + wait.mul_f64(spread(&delivery.id) / 4.0),
+        after: wait + wait.mul_f64(jitter(&delivery.id) / 4.0),
     }
 }
 
 /// In [0, 1), another for each message.
-fn spread(id: &JobId) -> f64 {
+fn jitter(id: &JobId) -> f64 {
     let mixed = id.to_string().bytes().fold(0_u8, |mixed, byte| {
         mixed.wrapping_mul(31).wrapping_add(byte)
     });
@@ -267,8 +267,8 @@ mod tests {
             what: "webhook: it answered with status 404".to_owned(),
         };
         let delivery = delivery(1, 1);
-        let after = |failures: &[Failure]| after(failures, &delivery);
-        assert_eq!(after(&[]), Disposition::Done);
+        let after = |failures: &[Failure]| disposition_for(failures, &delivery);
+        assert_eq!(after(&[]), Disposition::Ack);
         for failures in [
             vec![passing.clone()],
             vec![passing.clone(), lasting.clone()],
@@ -277,8 +277,8 @@ mod tests {
             assert_eq!(after(&failures), retry(&delivery), "{failures:?}");
         }
         let why = "webhook: it answered with status 404; webhook: it answered with status 404";
-        let buried = Disposition::Bury {
-            why: why.to_owned(),
+        let buried = Disposition::DeadLetter {
+            reason: why.to_owned(),
         };
         assert_eq!(after(&[lasting.clone(), lasting]), buried);
     }

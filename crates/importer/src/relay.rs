@@ -14,7 +14,7 @@ use domain::failure::Failure;
 use crate::ports::clock::Clock;
 use crate::ports::queue::{
     DeadLetter, DeadLetters, Delivery, Depth, Disposition, JobId, Queue, QueueName, Receipt,
-    Redrive, Standing,
+    ReceiptStatus, Redrive,
 };
 use crate::ports::queue::{Outbox, Pushed, Remote};
 use crate::stop::StopSignal;
@@ -49,7 +49,7 @@ impl Relay {
             let forwarded = tokio::select! {
                 biased;
                 forwarded = forwarding => forwarded,
-                () = stop.has_lasted(&*self.clock, POLL * 2) => return,
+                () = stop.requested_for(&*self.clock, POLL * 2) => return,
             };
             if let Err(failure) = forwarded {
                 tracing::error!(%failure, queue = %self.name, "messages could not be forwarded; they wait in the database and it is tried again");
@@ -127,10 +127,14 @@ impl Queue for Relay {
         Ok(received.into_iter().map(with_id).collect())
     }
 
-    async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<Standing, Failure> {
+    async fn extend(
+        &self,
+        receipt: &Receipt,
+        visibility: Duration,
+    ) -> Result<ReceiptStatus, Failure> {
         match without_id(receipt) {
             Some((_, receipt)) => self.remote.extend(&receipt, visibility).await,
-            None => Ok(Standing::Stale),
+            None => Ok(ReceiptStatus::Stale),
         }
     }
 
@@ -138,16 +142,16 @@ impl Queue for Relay {
         &self,
         receipt: &Receipt,
         disposition: Disposition,
-    ) -> Result<Standing, Failure> {
+    ) -> Result<ReceiptStatus, Failure> {
         let Some((id, receipt)) = without_id(receipt) else {
-            return Ok(Standing::Stale);
+            return Ok(ReceiptStatus::Stale);
         };
         let ends = match disposition {
-            Disposition::Done | Disposition::Park { .. } | Disposition::Bury { .. } => true,
+            Disposition::Ack | Disposition::DeadLetter { .. } => true,
             Disposition::Retry { .. } | Disposition::Snooze { .. } => false,
         };
         let standing = self.remote.settle(&receipt, disposition).await?;
-        if ends && standing == Standing::Held {
+        if ends && standing == ReceiptStatus::Valid {
             self.outbox.forget(&id).await?;
         }
         Ok(standing)
@@ -203,11 +207,11 @@ impl DeadLetters for Relay {
         Ok(here + self.remote.redrive(which).await?)
     }
 
-    async fn newly_buried(&self, limit: u32) -> Result<Vec<DeadLetter>, Failure> {
-        let mut letters = self.outbox.newly_buried(limit).await?;
+    async fn unreported(&self, limit: u32) -> Result<Vec<DeadLetter>, Failure> {
+        let mut letters = self.outbox.unreported(limit).await?;
         let left = limit.saturating_sub(u32::try_from(letters.len()).unwrap_or(u32::MAX));
         if left > 0 {
-            let there = self.remote.newly_buried(left).await?;
+            let there = self.remote.unreported(left).await?;
             for letter in &there {
                 // The other queue may have given up by itself: nothing is on its way any more,
                 // and the sweep is to see that.

@@ -12,17 +12,17 @@ use domain::shop::MerchantId;
 
 use crate::ports::platform::Records;
 use crate::ports::records::{
-    KeptRecord, KeptRejection, RejectionChoice, RemapCounts, ReplayCounts, Reread, RereadDetail,
-    RereadRecord, Source, StoredRecords, Translator, Turn,
+    Exclusive, RawSource, RejectionFilter, RemapCounts, ReplayCounts, Reprocessed,
+    ReprocessedDetail, ReprocessedRecord, StoredRecord, StoredRecords, StoredRejection, Translator,
 };
-use crate::ports::runs::Holder;
+use crate::ports::runs::LeaseHolder;
 
 /// Records of one transaction: few enough for an import not to wait noticeably.
 const BATCH: u32 = 200;
 
 /// What both works need.
 #[derive(Clone, Copy)]
-pub struct Repair<'a> {
+pub struct Reprocessor<'a> {
     pub records: &'a dyn StoredRecords,
     pub translator: &'a dyn Translator,
     /// Told after each batch: records done, and of how many.
@@ -31,18 +31,18 @@ pub struct Repair<'a> {
 
 /// How far a repair came.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Repaired<T> {
+pub struct ReprocessResult<T> {
     pub counts: T,
     /// The run that held the shop and ended the work early.
-    pub held_by: Option<Holder>,
+    pub held_by: Option<LeaseHolder>,
 }
 
 /// Reads the chosen rejections again.
 pub async fn replay(
-    repair: Repair<'_>,
+    repair: Reprocessor<'_>,
     merchant: MerchantId,
-    choice: RejectionChoice,
-) -> Result<Repaired<ReplayCounts>, Failure> {
+    choice: RejectionFilter,
+) -> Result<ReprocessResult<ReplayCounts>, Failure> {
     let records = repair.records;
     let total = records.count_rejections(merchant, choice).await?;
     let mut counts = ReplayCounts::default();
@@ -50,7 +50,7 @@ pub async fn replay(
     loop {
         let batch = records.rejections(merchant, choice, after, BATCH).await?;
         let Some(last) = batch.last() else {
-            return Ok(Repaired::wholly(counts));
+            return Ok(ReprocessResult::complete(counts));
         };
         after = last.number;
         done += batch.len() as u64;
@@ -59,8 +59,10 @@ pub async fn replay(
             (kept, now)
         });
         match records.land_rejections(merchant, reread.collect()).await? {
-            Turn::Done(batch) => counts.add(&batch),
-            Turn::Held(holder) => return Ok(Repaired::until(counts, holder)),
+            Exclusive::Done(batch) => counts.add(&batch),
+            Exclusive::RunActive(holder) => {
+                return Ok(ReprocessResult::interrupted(counts, holder));
+            }
         }
         (repair.progress)(done, total);
     }
@@ -69,65 +71,65 @@ pub async fn replay(
 /// A detail is landed only with its items: as long as half of an order is missing it
 /// stays rejected, and the next run asks for it again. Without a text there is nothing
 /// to read: Salla gave no items at all, or the database refused what no text is about.
-fn read_rejection(translator: &dyn Translator, kept: &KeptRejection) -> Reread {
+fn read_rejection(translator: &dyn Translator, kept: &StoredRejection) -> Reprocessed {
     if kept.raw.is_empty() {
-        return Reread::Incomplete;
+        return Reprocessed::Incomplete;
     }
     match kept.source {
-        Source::ListRow(resource) => {
+        RawSource::ListRow(resource) => {
             let row = translator.list_row(resource, &kept.raw);
-            match refusal(&row) {
-                Some(rejection) => Reread::Refused(rejection.clone()),
-                None => Reread::Row(row),
+            match first_rejection(&row) {
+                Some(rejection) => Reprocessed::Refused(rejection.clone()),
+                None => Reprocessed::Row(row),
             }
         }
-        Source::OrderDetail => {
+        RawSource::OrderDetail => {
             let order = translator.order(&kept.raw);
             match &order.outcome {
-                Err(rejection) => Reread::Refused(rejection.clone()),
+                Err(rejection) => Reprocessed::Refused(rejection.clone()),
                 Ok(read) if read.completeness() == Completeness::Full => {
-                    Reread::Detail(Box::new(order))
+                    Reprocessed::Detail(Box::new(order))
                 }
-                Ok(_) => Reread::Incomplete,
+                Ok(_) => Reprocessed::Incomplete,
             }
         }
-        Source::OrderItems => match translator.order_items(&kept.raw).outcome {
-            Ok(_) => Reread::Incomplete,
-            Err(rejection) => Reread::Refused(rejection),
+        RawSource::OrderItems => match translator.order_items(&kept.raw).outcome {
+            Ok(_) => Reprocessed::Incomplete,
+            Err(rejection) => Reprocessed::Refused(rejection),
         },
     }
 }
 
 /// Reads every kept record of the resources again.
 pub async fn remap(
-    repair: Repair<'_>,
+    repair: Reprocessor<'_>,
     merchant: MerchantId,
     resources: &[Resource],
-) -> Result<Repaired<RemapCounts>, Failure> {
+) -> Result<ReprocessResult<RemapCounts>, Failure> {
     let mut total = 0;
     for resource in resources {
-        total += repair.records.count_kept(merchant, *resource).await?;
+        total += repair.records.count_stored(merchant, *resource).await?;
     }
     let mut counts = RemapCounts::default();
     for resource in resources {
         let held_by = remap_resource(repair, merchant, *resource, &mut counts, total).await?;
         if let Some(holder) = held_by {
-            return Ok(Repaired::until(counts, holder));
+            return Ok(ReprocessResult::interrupted(counts, holder));
         }
     }
-    Ok(Repaired::wholly(counts))
+    Ok(ReprocessResult::complete(counts))
 }
 
 async fn remap_resource(
-    repair: Repair<'_>,
+    repair: Reprocessor<'_>,
     merchant: MerchantId,
     resource: Resource,
     counts: &mut RemapCounts,
     total: u64,
-) -> Result<Option<Holder>, Failure> {
+) -> Result<Option<LeaseHolder>, Failure> {
     let mut after = i64::MIN;
     loop {
-        let batch = repair.records.kept(merchant, resource, after, BATCH);
+        let batch = repair.records.stored(merchant, resource, after, BATCH);
         let batch = batch.await?;
         let Some(last) = batch.last() else {
             return Ok(None);
@@ -138,21 +140,25 @@ async fn remap_resource(
             .map(|kept| read_record(repair.translator, resource, kept));
         let landing = repair
             .records
-            .land_again(merchant, resource, reread.collect());
+            .land_reprocessed(merchant, resource, reread.collect());
         match landing.await? {
-            Turn::Done(batch) => counts.add(&batch),
-            Turn::Held(holder) => return Ok(Some(holder)),
+            Exclusive::Done(batch) => counts.add(&batch),
+            Exclusive::RunActive(holder) => return Ok(Some(holder)),
         }
         (repair.progress)(counts.read, total);
     }
 }
 
-fn read_record(translator: &dyn Translator, resource: Resource, kept: KeptRecord) -> RereadRecord {
+fn read_record(
+    translator: &dyn Translator,
+    resource: Resource,
+    kept: StoredRecord,
+) -> ReprocessedRecord {
     let listed = kept.listed.as_ref();
     let detail = kept.detail.as_ref();
-    RereadRecord {
+    ReprocessedRecord {
         listed: listed.map(|text| translator.list_row(resource, &text.raw)),
-        detail: detail.map(|text| RereadDetail {
+        detail: detail.map(|text| ReprocessedDetail {
             order: Box::new(translator.order(&text.raw)),
             items: kept.items.as_ref().map(|raw| translator.order_items(raw)),
         }),
@@ -161,7 +167,7 @@ fn read_record(translator: &dyn Translator, resource: Resource, kept: KeptRecord
 }
 
 /// Why the only record of `records` is not understood.
-pub fn refusal(records: &Records) -> Option<&Rejection> {
+pub fn first_rejection(records: &Records) -> Option<&Rejection> {
     fn of<T>(records: &[crate::ports::platform::Decoded<T>]) -> Option<&Rejection> {
         records.first()?.outcome.as_ref().err()
     }
@@ -174,15 +180,15 @@ pub fn refusal(records: &Records) -> Option<&Rejection> {
     }
 }
 
-impl<T> Repaired<T> {
-    fn wholly(counts: T) -> Self {
+impl<T> ReprocessResult<T> {
+    fn complete(counts: T) -> Self {
         Self {
             counts,
             held_by: None,
         }
     }
 
-    fn until(counts: T, holder: Holder) -> Self {
+    fn interrupted(counts: T, holder: LeaseHolder) -> Self {
         Self {
             counts,
             held_by: Some(holder),

@@ -40,7 +40,7 @@ impl StopSignal {
     }
 
     /// Returns so long after a stop has been asked for.
-    pub async fn has_lasted(&self, clock: &dyn Clock, duration: Duration) {
+    pub async fn requested_for(&self, clock: &dyn Clock, duration: Duration) {
         self.requested().await;
         clock.sleep(duration).await;
     }

@@ -14,23 +14,23 @@ use crate::ports::queue::{DeadLetter, DeadLetters, QueueName};
 use crate::stop::StopSignal;
 
 /// So many dead letters of a queue are told of in one sweep.
-const MOST_LETTERS: u32 = 100;
+const MAX_LETTERS: u32 = 100;
 
 /// A sweep that a stop finds under way may go on for so long.
-const PATIENCE_AT_THE_END: Duration = Duration::from_secs(5);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
-pub struct Sweep {
+pub struct Sweeper {
     pub jobs: Arc<dyn Jobs>,
     /// What the queues have given up on, by the name of the queue.
     pub dead_letters: Vec<(QueueName, Arc<dyn DeadLetters>)>,
     /// Operators hear of stalled runs and of dead letters through each of them.
     pub alerts: Vec<Arc<dyn Alerts>>,
     pub clock: Arc<dyn Clock>,
-    pub settings: SweepSettings,
+    pub settings: SweeperSettings,
 }
 
 #[derive(Clone, Debug)]
-pub struct SweepSettings {
+pub struct SweeperSettings {
     pub every: Duration,
     /// A run that nobody works on is left alone for so long: its message may be on its
     /// way.
@@ -41,7 +41,7 @@ pub struct SweepSettings {
     pub most_again: u32,
 }
 
-impl Default for SweepSettings {
+impl Default for SweeperSettings {
     fn default() -> Self {
         Self {
             every: Duration::from_secs(30),
@@ -54,7 +54,7 @@ impl Default for SweepSettings {
 
 /// What one sweep found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
+pub struct SweepReport {
     pub sent_again: Vec<Orphan>,
     /// They lost their workers too often without any progress.
     pub given_up: Vec<Orphan>,
@@ -64,15 +64,15 @@ pub struct Swept {
     pub newly_buried: usize,
 }
 
-impl Sweep {
+impl Sweeper {
     /// Sweeps until a stop is asked for. Several workers may do so at once.
     pub async fn run(&self, stop: &StopSignal) {
         loop {
             let swept = tokio::select! {
                 biased;
-                swept = self.once() => swept,
+                swept = self.sweep_once() => swept,
                 // A database that is away must not hold up the end.
-                () = stop.has_lasted(&*self.clock, PATIENCE_AT_THE_END) => return,
+                () = stop.requested_for(&*self.clock, SHUTDOWN_GRACE) => return,
             };
             if let Err(failure) = swept {
                 tracing::error!(%failure, "the sweep failed; it is tried again");
@@ -85,22 +85,22 @@ impl Sweep {
         }
     }
 
-    pub async fn once(&self) -> Result<Swept, Failure> {
-        let orphans = self.jobs.send_orphans(self.settings.grace).await?;
+    pub async fn sweep_once(&self) -> Result<SweepReport, Failure> {
+        let orphans = self.jobs.resend_orphans(self.settings.grace).await?;
         let (given_up, sent_again): (Vec<Orphan>, Vec<Orphan>) = orphans
             .into_iter()
-            .partition(|orphan| orphan.sent_again > self.settings.most_again);
+            .partition(|orphan| orphan.resends > self.settings.most_again);
         for orphan in &sent_again {
             tracing::warn!(
                 run_id = %orphan.run, merchant_id = %orphan.merchant, state = %orphan.state,
-                sent_again = orphan.sent_again,
+                sent_again = orphan.resends,
                 "nobody worked on the run and no message was on its way: it was sent again"
             );
         }
         for orphan in &given_up {
-            self.give_up(orphan).await?;
+            self.fail_orphan(orphan).await?;
         }
-        let reconnected = self.jobs.send_reconnected().await?;
+        let reconnected = self.jobs.restart_reconnected().await?;
         for run in &reconnected {
             tracing::info!(run_id = %run, "the shop was connected again: the run goes on");
         }
@@ -110,13 +110,13 @@ impl Sweep {
         }
         let mut newly_buried = 0;
         for (queue, letters) in &self.dead_letters {
-            let new = letters.newly_buried(MOST_LETTERS).await?;
+            let new = letters.unreported(MAX_LETTERS).await?;
             newly_buried += new.len();
             if let Some(alert) = self.about_letters(*queue, &new) {
                 self.raise(alert).await;
             }
         }
-        Ok(Swept {
+        Ok(SweepReport {
             sent_again,
             given_up,
             reconnected,
@@ -176,16 +176,16 @@ impl Sweep {
         }
     }
 
-    async fn give_up(&self, orphan: &Orphan) -> Result<(), Failure> {
+    async fn fail_orphan(&self, orphan: &Orphan) -> Result<(), Failure> {
         let failure = Failure::Broken {
             what: format!(
                 "the worker of this run was lost {} times in a row without any progress",
-                orphan.sent_again
+                orphan.resends
             ),
         };
         tracing::error!(
             run_id = %orphan.run, merchant_id = %orphan.merchant, %failure, "the run FAILED"
         );
-        self.jobs.give_up(orphan.run, &failure).await
+        self.jobs.fail_orphan(orphan.run, &failure).await
     }
 }

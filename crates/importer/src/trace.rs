@@ -10,7 +10,7 @@ use crate::ports::inspection::{Trace, TracedRun};
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "finding")]
-pub enum Finding {
+pub enum RecordStatus {
     Loaded,
     /// An order without its line items.
     LoadedInPart,
@@ -28,25 +28,25 @@ pub enum Finding {
 
 /// A rejection that is open comes first, as in the certificate: something of the
 /// record lacks even if a row is there.
-pub fn judge(trace: &Trace) -> Finding {
+pub fn status_of(trace: &Trace) -> RecordStatus {
     if trace.rejections.iter().any(|r| r.resolved_at.is_none()) {
-        return Finding::Rejected;
+        return RecordStatus::Rejected;
     }
     let was_listed = trace.source.is_some() || !trace.listed.is_empty();
     match (&trace.row, &trace.source) {
         (Some(row), _) if trace.resource == Resource::Orders => {
             match row.has_items == Some(true) && !trace.details_pending {
-                true => Finding::Loaded,
-                false => Finding::LoadedInPart,
+                true => RecordStatus::Loaded,
+                false => RecordStatus::LoadedInPart,
             }
         }
-        (Some(_), _) if was_listed => Finding::Loaded,
-        (Some(_), _) => Finding::KnownFromOrders,
+        (Some(_), _) if was_listed => RecordStatus::Loaded,
+        (Some(_), _) => RecordStatus::KnownFromOrders,
         (None, Some(source)) => match source.gone_at {
-            Some(at) => Finding::Gone { at },
-            None => Finding::Missing,
+            Some(at) => RecordStatus::Gone { at },
+            None => RecordStatus::Missing,
         },
-        (None, None) => Finding::Missing,
+        (None, None) => RecordStatus::Missing,
     }
 }
 
@@ -114,39 +114,42 @@ mod tests {
     #[test]
     fn each_kind_of_track_has_its_meaning() {
         type Change = fn(&mut Trace);
-        let table: [(Change, Finding); 9] = [
-            (|_| {}, Finding::Loaded),
-            (|t| t.details_pending = true, Finding::LoadedInPart),
+        let table: [(Change, RecordStatus); 9] = [
+            (|_| {}, RecordStatus::Loaded),
+            (|t| t.details_pending = true, RecordStatus::LoadedInPart),
             (
                 |t| t.row.as_mut().unwrap().has_items = Some(false),
-                Finding::LoadedInPart,
+                RecordStatus::LoadedInPart,
             ),
-            (|t| t.rejections.push(rejection(None)), Finding::Rejected),
+            (
+                |t| t.rejections.push(rejection(None)),
+                RecordStatus::Rejected,
+            ),
             (
                 |t| t.rejections.push(rejection(Some(moment()))),
-                Finding::Loaded,
+                RecordStatus::Loaded,
             ),
-            (|t| t.row = None, Finding::Missing),
+            (|t| t.row = None, RecordStatus::Missing),
             (
                 |t| {
                     t.row = None;
                     t.source.as_mut().unwrap().gone_at = Some(moment());
                 },
-                Finding::Gone { at: moment() },
+                RecordStatus::Gone { at: moment() },
             ),
-            (|t| t.resource = Resource::Customers, Finding::Loaded),
+            (|t| t.resource = Resource::Customers, RecordStatus::Loaded),
             (
                 |t| {
                     t.resource = Resource::Customers;
                     t.source = None;
                 },
-                Finding::KnownFromOrders,
+                RecordStatus::KnownFromOrders,
             ),
         ];
         for (index, (change, finding)) in table.into_iter().enumerate() {
             let mut trace = loaded();
             change(&mut trace);
-            assert_eq!(judge(&trace), finding, "case {index}");
+            assert_eq!(status_of(&trace), finding, "case {index}");
         }
     }
 

@@ -24,7 +24,7 @@ const IN_FLIGHT: usize = 8;
 
 /// How the platform's count of one window compares with the database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct WindowFinding {
+pub struct WindowComparison {
     pub resource: Resource,
     /// Without the overlap; `None` where the resource is read whole.
     pub days: Option<DayRange>,
@@ -32,12 +32,12 @@ pub struct WindowFinding {
     /// Rows, whichever run brought them, and records that are rejected with a reason.
     pub held: u64,
     #[serde(flatten)]
-    pub meaning: Meaning,
+    pub meaning: CountDifference,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "meaning", content = "records")]
-pub enum Meaning {
+pub enum CountDifference {
     Fits,
     /// The window was still open when it was read.
     ArrivedSince(u64),
@@ -50,11 +50,11 @@ pub enum Meaning {
     /// More than when these days were read, though they were over: drafts that became
     /// orders, or orders that were restored. The database lacks them.
     Lacking(u64),
-    /// A first try did not walk the window to its end.
+    /// A first try did not scan the window to its end.
     CutShort,
 }
 
-impl Meaning {
+impl CountDifference {
     /// Whether the database lacks something that only the passing of time does not
     /// explain.
     pub fn is_missing(self) -> bool {
@@ -65,7 +65,7 @@ impl Meaning {
     }
 }
 
-impl WindowFinding {
+impl WindowComparison {
     /// What the platform lists beyond (or below, if negative) what is held.
     pub fn difference(&self) -> i64 {
         self.platform_now.cast_signed() - self.held.cast_signed()
@@ -79,7 +79,7 @@ pub async fn verify_windows(
     windows: &[HeldWindow],
     reach: Reach,
     as_of: Timestamp,
-) -> Result<Vec<WindowFinding>, Failure> {
+) -> Result<Vec<WindowComparison>, Failure> {
     let whole: Vec<_> = windows
         .iter()
         .filter(|w| w.counts.listing.slice.is_none())
@@ -88,33 +88,33 @@ pub async fn verify_windows(
         let listing = &window.counts.listing;
         let days = listing.days.map(|days| reach.of(days));
         let request = PageRequest::first(listing.resource, days);
-        let (page, _room) = beginning(platform, request).await?;
+        let (page, _permit) = beginning(platform, request).await?;
         Ok(compare(window, page.pagination.total, as_of))
     });
     stream::iter(asking).buffered(IN_FLIGHT).try_collect().await
 }
 
-fn compare(held: &HeldWindow, platform_now: u64, as_of: Timestamp) -> WindowFinding {
+fn compare(held: &HeldWindow, platform_now: u64, as_of: Timestamp) -> WindowComparison {
     let (window, beside) = (&held.counts, held.beside);
     let held = window.loaded + window.rejected;
     let lost = window.listing.listed().saturating_sub(held + window.gone);
     let held = held + beside;
     let meaning = if window.listing.cut_short {
-        Meaning::CutShort
+        CountDifference::CutShort
     } else if lost > 0 {
-        Meaning::Lost(lost)
+        CountDifference::Lost(lost)
     } else if window.inside.differing > 0 {
-        Meaning::Altered(window.inside.differing)
+        CountDifference::Altered(window.inside.differing)
     } else if platform_now == held {
-        Meaning::Fits
+        CountDifference::Fits
     } else if platform_now < held {
-        Meaning::DeletedSince(held - platform_now)
+        CountDifference::DeletedSince(held - platform_now)
     } else if was_over(window.listing.days, as_of) {
-        Meaning::Lacking(platform_now - held)
+        CountDifference::Lacking(platform_now - held)
     } else {
-        Meaning::ArrivedSince(platform_now - held)
+        CountDifference::ArrivedSince(platform_now - held)
     };
-    WindowFinding {
+    WindowComparison {
         resource: window.listing.resource,
         days: window.listing.days,
         platform_now,
@@ -132,7 +132,7 @@ fn was_over(days: Option<DayRange>, as_of: Timestamp) -> bool {
 
 /// How one order at the platform compares with its rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct OrderFinding {
+pub struct OrderComparison {
     pub id: i64,
     #[serde(flatten)]
     pub outcome: OrderOutcome,
@@ -159,13 +159,13 @@ impl OrderOutcome {
     }
 }
 
-/// Asks for each of the orders and compares what is told with what is stored.
+/// Fetches each of the orders and compares it with what is stored.
 pub async fn verify_orders(
     platform: &dyn Platform,
     stored: &[Order],
-) -> Result<Vec<OrderFinding>, Failure> {
+) -> Result<Vec<OrderComparison>, Failure> {
     let asking = stored.iter().map(|order| async move {
-        Ok(OrderFinding {
+        Ok(OrderComparison {
             id: order.id,
             outcome: verify_order(platform, order).await?,
         })
@@ -177,39 +177,39 @@ async fn verify_order(platform: &dyn Platform, stored: &Order) -> Result<OrderOu
     let Some(answer) = platform.order_detail(stored.id).await? else {
         return Ok(OrderOutcome::GoneSince);
     };
-    let mut told = match answer.record.outcome {
+    let mut current = match answer.record.outcome {
         Ok(order) => order,
         Err(rejection) => return Ok(OrderOutcome::NotUnderstood(rejection.code.as_str())),
     };
-    if told.items.is_none() {
+    if current.items.is_none() {
         let Some(items) = platform.order_items(stored.id).await? else {
             return Ok(OrderOutcome::GoneSince);
         };
         match items.record.outcome {
-            Ok(items) => told.items = Some(items),
+            Ok(items) => current.items = Some(items),
             Err(rejection) => return Ok(OrderOutcome::NotUnderstood(rejection.code.as_str())),
         }
     }
-    let fields = that_differ(stored, &told);
+    let fields = differing_fields(stored, &current);
     let instant = |order: &Order| order.updated_at.as_ref().map(|at| at.instant);
     Ok(if fields.is_empty() {
         OrderOutcome::Same
-    } else if instant(&told) > instant(stored) {
+    } else if instant(&current) > instant(stored) {
         OrderOutcome::ChangedSince(fields)
     } else {
         OrderOutcome::Differs(fields)
     })
 }
 
-/// What `told` says and `stored` does not say alike. Silence is no difference: one form
+/// The fields in which `current` and `stored` differ. What is left out is no difference: one form
 /// of an order leaves out what another one tells.
-fn that_differ(stored: &Order, told: &Order) -> Vec<&'static str> {
+fn differing_fields(stored: &Order, current: &Order) -> Vec<&'static str> {
     let instant = |at: &Option<domain::instant::SallaInstant>| at.as_ref().map(|at| at.instant);
     let amount = |money: &Option<Money>| money.as_ref().map(|money| money.amount);
     let rate = |order: &Order| order.exchange_rate.as_ref().and_then(|rate| rate.rate);
     let customer = |order: &Order| order.customer.as_ref().and_then(OrderCustomer::id);
     let status = |order: &Order| order.status.clone().unwrap_or_default();
-    let (ours, theirs) = (status(stored), status(told));
+    let (ours, theirs) = (status(stored), status(current));
     let mut differ = vec![];
     let mut note = |name, is_different: bool| {
         if is_different {
@@ -218,15 +218,15 @@ fn that_differ(stored: &Order, told: &Order) -> Vec<&'static str> {
     };
     note(
         "reference_id",
-        contradicts(&stored.reference_id, &told.reference_id),
+        contradicts(&stored.reference_id, &current.reference_id),
     );
     note(
         "created_at",
-        stored.created_at.instant != told.created_at.instant,
+        stored.created_at.instant != current.created_at.instant,
     );
     note(
         "updated_at",
-        contradicts(&instant(&stored.updated_at), &instant(&told.updated_at)),
+        contradicts(&instant(&stored.updated_at), &instant(&current.updated_at)),
     );
     note(
         "status",
@@ -241,21 +241,21 @@ fn that_differ(stored: &Order, told: &Order) -> Vec<&'static str> {
     );
     note(
         "payment_method",
-        contradicts(&stored.payment_method, &told.payment_method),
+        contradicts(&stored.payment_method, &current.payment_method),
     );
-    note("source", contradicts(&stored.source, &told.source));
+    note("source", contradicts(&stored.source, &current.source));
     note(
         "customer_id",
-        contradicts(&customer(stored), &customer(told)),
+        contradicts(&customer(stored), &customer(current)),
     );
-    note("currency", contradicts(&stored.currency, &told.currency));
+    note("currency", contradicts(&stored.currency, &current.currency));
     note(
         "total",
-        contradicts(&amount(&stored.total), &amount(&told.total)),
+        contradicts(&amount(&stored.total), &amount(&current.total)),
     );
-    note("exchange_rate", contradicts(&rate(stored), &rate(told)));
-    differ.extend(amounts_that_differ(&stored.amounts, &told.amounts));
-    if let Some(theirs) = &told.items
+    note("exchange_rate", contradicts(&rate(stored), &rate(current)));
+    differ.extend(amounts_that_differ(&stored.amounts, &current.amounts));
+    if let Some(theirs) = &current.items
         && !stored
             .items
             .as_deref()
@@ -266,15 +266,15 @@ fn that_differ(stored: &Order, told: &Order) -> Vec<&'static str> {
     differ
 }
 
-fn contradicts<T: PartialEq>(stored: &Option<T>, told: &Option<T>) -> bool {
-    told.is_some() && stored != told
+fn contradicts<T: PartialEq>(stored: &Option<T>, current: &Option<T>) -> bool {
+    current.is_some() && stored != current
 }
 
 fn amounts_that_differ(
     stored: &Option<OrderAmounts>,
-    told: &Option<OrderAmounts>,
+    current: &Option<OrderAmounts>,
 ) -> Vec<&'static str> {
-    let (ours, theirs) = match (stored, told) {
+    let (ours, theirs) = match (stored, current) {
         (_, None) => return vec![],
         (None, Some(_)) => return vec!["amounts"],
         (Some(ours), Some(theirs)) => (ours, theirs),
@@ -334,23 +334,28 @@ mod tests {
         let over_in_riyadh = at("2025-06-14T22:00:00Z");
         let over = at("2025-06-15T00:00:00Z");
         let table = [
-            (counts(98, 0), 100, over, Meaning::Fits),
-            (counts(95, 3), 97, over, Meaning::Fits),
-            (counts(95, 3), 96, over, Meaning::DeletedSince(1)),
-            (counts(98, 0), 102, open, Meaning::ArrivedSince(2)),
-            (counts(98, 0), 102, over_in_riyadh, Meaning::ArrivedSince(2)),
-            (counts(98, 0), 102, over, Meaning::Lacking(2)),
-            (counts(97, 0), 100, over, Meaning::Lost(1)),
-            (counts(97, 0), 99, over, Meaning::Lost(1)),
+            (counts(98, 0), 100, over, CountDifference::Fits),
+            (counts(95, 3), 97, over, CountDifference::Fits),
+            (counts(95, 3), 96, over, CountDifference::DeletedSince(1)),
+            (counts(98, 0), 102, open, CountDifference::ArrivedSince(2)),
+            (
+                counts(98, 0),
+                102,
+                over_in_riyadh,
+                CountDifference::ArrivedSince(2),
+            ),
+            (counts(98, 0), 102, over, CountDifference::Lacking(2)),
+            (counts(97, 0), 100, over, CountDifference::Lost(1)),
+            (counts(97, 0), 99, over, CountDifference::Lost(1)),
         ];
         // Seven orders that another run has read since.
         let mut beside = counts(98, 0);
         beside.beside = 7;
         let found = compare(&beside, 107, open);
-        assert_eq!((found.held, found.meaning), (107, Meaning::Fits));
+        assert_eq!((found.held, found.meaning), (107, CountDifference::Fits));
         assert_eq!(
             compare(&beside, 109, open).meaning,
-            Meaning::ArrivedSince(2)
+            CountDifference::ArrivedSince(2)
         );
         for (window, platform_now, as_of, meaning) in table {
             let found = compare(&window, platform_now, as_of);
@@ -358,13 +363,22 @@ mod tests {
         }
         let mut cut_short = counts(10, 0);
         cut_short.counts.listing.cut_short = true;
-        assert_eq!(compare(&cut_short, 100, over).meaning, Meaning::CutShort);
+        assert_eq!(
+            compare(&cut_short, 100, over).meaning,
+            CountDifference::CutShort
+        );
         let mut altered = counts(98, 0);
         altered.counts.inside.differing = 3;
         let found = compare(&altered, 100, over).meaning;
-        assert_eq!((found, found.is_missing()), (Meaning::Altered(3), true));
+        assert_eq!(
+            (found, found.is_missing()),
+            (CountDifference::Altered(3), true)
+        );
         let mut whole = counts(98, 0);
         whole.counts.listing.days = None;
-        assert_eq!(compare(&whole, 101, over).meaning, Meaning::ArrivedSince(1));
+        assert_eq!(
+            compare(&whole, 101, over).meaning,
+            CountDifference::ArrivedSince(1)
+        );
     }
 }

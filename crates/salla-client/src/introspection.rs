@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use importer::ports::clock::{Clock, within};
+use importer::ports::clock::{Clock, with_timeout};
 use importer::ports::sessions::{Introspected, Introspection, IntrospectionError};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -54,7 +54,7 @@ impl Introspection for AppIntrospection {
             .header(SOURCE, &self.app_id)
             .body(body.to_string());
         let no_answer = |reason: String| IntrospectionError::NoAnswer(reason);
-        let answer = within(&*self.clock, TIMEOUT, answer_to(request)).await;
+        let answer = with_timeout(&*self.clock, TIMEOUT, answer_to(request)).await;
         let (status, _, body) = answer
             .ok_or_else(|| no_answer("no response in time".to_owned()))?
             .map_err(|error| no_answer(error.to_string()))?;

@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use importer::ports::clock::{Clock, within};
+use importer::ports::clock::{Clock, with_timeout};
 use ring::rand::SecureRandom;
 use tracing::Instrument as _;
 
@@ -59,7 +59,7 @@ pub(crate) async fn around(
     }
     let began = frame.clock.monotonic();
     let response = async {
-        let response = within(&*frame.clock, TIMEOUT, next.run(request)).await;
+        let response = with_timeout(&*frame.clock, TIMEOUT, next.run(request)).await;
         let response = response.unwrap_or_else(|| Problem::too_late().into_response());
         tracing::info!(
             status = response.status().as_u16(),

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use importer::connect::{ConnectShops, Refused};
 use importer::metrics;
-use importer::ports::clock::{Clock, within};
+use importer::ports::clock::{Clock, with_timeout};
 use importer::ports::consents::{Consents, RedeemError, Returned, Use};
 use importer::ports::sessions::OpenedBy;
 use secrecy::SecretString;
@@ -195,7 +195,7 @@ impl ConsentDoor {
         // A code brings tokens once, so a browser that goes away must not end this.
         let redeeming = door.clone().redeem(state, SecretString::from(code));
         let redeeming = tokio::spawn(redeeming.in_current_span());
-        match within(&*door.clock, WAIT_FOR_PAGE, redeeming).await {
+        match with_timeout(&*door.clock, WAIT_FOR_PAGE, redeeming).await {
             Some(Ok(page)) => page,
             Some(Err(_)) => Page::Failed,
             None => Page::Busy,

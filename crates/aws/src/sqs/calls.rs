@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use domain::failure::Failure;
-use importer::ports::queue::{Depth, Pushed, Standing};
+use importer::ports::queue::{Depth, Pushed, ReceiptStatus};
 
 use super::QueueNames;
 use super::message::{Stored, pushed};
@@ -171,13 +171,13 @@ impl Calls {
         &self,
         handle: &str,
         visibility: Duration,
-    ) -> Result<Standing, Failure> {
+    ) -> Result<ReceiptStatus, Failure> {
         self.change_visibility_at(&self.queue, handle, visibility)
             .await
     }
 
     /// Makes a letter visible again.
-    pub(super) async fn release_letter(&self, handle: &str) -> Result<Standing, Failure> {
+    pub(super) async fn release_letter(&self, handle: &str) -> Result<ReceiptStatus, Failure> {
         let place = &self.dead_letters;
         self.change_visibility_at(place, handle, Duration::ZERO)
             .await
@@ -188,7 +188,7 @@ impl Calls {
         place: &Place,
         handle: &str,
         visibility: Duration,
-    ) -> Result<Standing, Failure> {
+    ) -> Result<ReceiptStatus, Failure> {
         let changed = self
             .client
             .change_message_visibility()
@@ -198,9 +198,9 @@ impl Calls {
             .send()
             .await;
         match changed {
-            Ok(_) => Ok(Standing::Held),
+            Ok(_) => Ok(ReceiptStatus::Valid),
             Err(error) if code(&error).is_some_and(|code| STALE.contains(&code)) => {
-                Ok(Standing::Stale)
+                Ok(ReceiptStatus::Stale)
             }
             Err(error) => {
                 let right = "sqs:ChangeMessageVisibility";

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::failure::Failure;
-use importer::ports::queue::{ATTEMPTS_USED_UP, DeadLetter, DeadLetters, JobId, Redrive};
+use importer::ports::queue::{ATTEMPTS_EXHAUSTED, DeadLetter, DeadLetters, JobId, Redrive};
 
 use super::message::{Burial, Received, Stored};
 use super::{BATCH, SqsQueue};
@@ -85,7 +85,7 @@ impl SqsQueue {
                 attempts: received.attempt().min(self.settings.max_attempts),
                 not_before: None,
                 burial: Some(Burial {
-                    reason: ATTEMPTS_USED_UP.to_owned(),
+                    reason: ATTEMPTS_EXHAUSTED.to_owned(),
                     at: stored.sent_at,
                     is_alerted: false,
                 }),
@@ -103,7 +103,7 @@ impl SqsQueue {
             reason: burial.reason,
             attempts: stored.attempts,
             sent_at: stored.sent_at,
-            buried_at: burial.at,
+            dead_lettered_at: burial.at,
         })
     }
 
@@ -180,7 +180,7 @@ impl DeadLetters for SqsQueue {
         Ok(put_back)
     }
 
-    async fn newly_buried(&self, limit: u32) -> Result<Vec<DeadLetter>, Failure> {
+    async fn unreported(&self, limit: u32) -> Result<Vec<DeadLetter>, Failure> {
         let held = self.hold().await?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let (known, new): (Vec<&Held>, Vec<&Held>) =

@@ -19,8 +19,8 @@ use async_trait::async_trait;
 use domain::failure::Failure;
 use importer::ports::clock::Clock;
 use importer::ports::queue::{
-    ATTEMPTS_USED_UP, Delivery, Depth, Disposition, JobId, Pushed, Queue, QueueName, QueueSettings,
-    Receipt, Remote, Standing,
+    ATTEMPTS_EXHAUSTED, Delivery, Depth, Disposition, JobId, Pushed, Queue, QueueName,
+    QueueSettings, Receipt, ReceiptStatus, Remote,
 };
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -125,7 +125,7 @@ impl SqsQueue {
                 attempts: attempt - 1,
                 ..received.stored
             };
-            self.bury(stored, ATTEMPTS_USED_UP.to_owned()).await?;
+            self.bury(stored, ATTEMPTS_EXHAUSTED.to_owned()).await?;
             self.calls.delete(&received.handle).await?;
             tracing::warn!(queue = %self.name, job = %id, "the message went to the dead letters: attempts are used up");
             return Ok(None);
@@ -178,12 +178,9 @@ impl SqsQueue {
             burial: None,
         };
         match disposition {
-            Disposition::Done => {}
-            Disposition::Park { why } => {
-                tracing::info!(queue = %self.name, job = %lease.id, %why, "the message was parked");
-            }
+            Disposition::Ack => {}
             Disposition::Retry { .. } if attempt >= self.settings.max_attempts => {
-                let reason = ATTEMPTS_USED_UP.to_owned();
+                let reason = ATTEMPTS_EXHAUSTED.to_owned();
                 self.bury(stored(attempt, None), reason).await?;
                 tracing::warn!(queue = %self.name, job = %lease.id, "the message went to the dead letters: attempts are used up");
             }
@@ -195,7 +192,7 @@ impl SqsQueue {
                 let attempts = attempt.saturating_sub(1);
                 self.put(&stored(attempts, Some(until))).await?;
             }
-            Disposition::Bury { why } => {
+            Disposition::DeadLetter { reason: why } => {
                 tracing::warn!(queue = %self.name, job = %lease.id, %why, "the message went to the dead letters");
                 self.bury(stored(attempt, None), why).await?;
             }
@@ -241,14 +238,18 @@ impl Queue for SqsQueue {
         }
     }
 
-    async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<Standing, Failure> {
+    async fn extend(
+        &self,
+        receipt: &Receipt,
+        visibility: Duration,
+    ) -> Result<ReceiptStatus, Failure> {
         match Lease::parse(receipt, self.name.as_str()) {
             Some(lease) => {
                 self.calls
                     .change_visibility(&lease.handle, visibility)
                     .await
             }
-            None => Ok(Standing::Stale),
+            None => Ok(ReceiptStatus::Stale),
         }
     }
 
@@ -256,16 +257,16 @@ impl Queue for SqsQueue {
         &self,
         receipt: &Receipt,
         disposition: Disposition,
-    ) -> Result<Standing, Failure> {
+    ) -> Result<ReceiptStatus, Failure> {
         let Some(lease) = Lease::parse(receipt, self.name.as_str()) else {
-            return Ok(Standing::Stale);
+            return Ok(ReceiptStatus::Stale);
         };
         // Deleting says nothing about whether the receipt still serves; this does.
         let standing = self
             .calls
             .change_visibility(&lease.handle, SETTLING)
             .await?;
-        if standing == Standing::Held {
+        if standing == ReceiptStatus::Valid {
             self.decide(lease, disposition).await?;
         }
         Ok(standing)

@@ -57,7 +57,7 @@ async fn work_all_off(driven: &Driven, queue: &dyn Queue, seed: u64) -> BTreeSet
                 },
                 _ => {
                     done.insert(delivery.body.clone());
-                    Disposition::Done
+                    Disposition::Ack
                 }
             };
             // What could not be settled comes back.
@@ -127,8 +127,8 @@ async fn whoever_dies_while_deciding_loses_nothing() {
         ("retry", |_| Disposition::Retry {
             after: Duration::from_secs(60),
         }),
-        ("bury", |_| Disposition::Bury {
-            why: "because".to_owned(),
+        ("bury", |_| Disposition::DeadLetter {
+            reason: "because".to_owned(),
         }),
     ] {
         let mut finished = false;

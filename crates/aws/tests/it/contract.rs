@@ -125,7 +125,7 @@ impl QueueFixture for Fixture {
         self.queue.clone()
     }
 
-    fn neighbour(&self) -> (Arc<dyn Queue>, Arc<dyn DeadLetters>) {
+    fn other_process(&self) -> (Arc<dyn Queue>, Arc<dyn DeadLetters>) {
         (self.neighbour.clone(), self.neighbour.clone())
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use aws::Aws;
 use database::testing::TestDatabase;
 use importer::ports::clock::{Clock, SystemClock};
-use importer::ports::queue::{DeadLetters as _, Disposition, Queue as _, QueueName, Standing};
+use importer::ports::queue::{DeadLetters as _, Disposition, Queue as _, QueueName, ReceiptStatus};
 use importer::relay::Relay;
 use sqlx::PgPool;
 
@@ -73,12 +73,12 @@ async fn a_message_stays_in_the_database_until_its_work_is_done() {
     let until = world.driven.now() + Duration::from_secs(60);
     let snooze = Disposition::Snooze { until };
     let settled = relay.settle(&received[0].receipt, snooze).await;
-    assert_eq!(settled, Ok(Standing::Held));
+    assert_eq!(settled, Ok(ReceiptStatus::Valid));
     assert_eq!(rows(world.db.pool()).await, 1);
     world.driven.pass(Duration::from_secs(60));
     let received = relay.receive(5, LEASE, Duration::ZERO).await.unwrap();
-    let settled = relay.settle(&received[0].receipt, Disposition::Done).await;
-    assert_eq!(settled, Ok(Standing::Held));
+    let settled = relay.settle(&received[0].receipt, Disposition::Ack).await;
+    assert_eq!(settled, Ok(ReceiptStatus::Valid));
     assert_eq!(rows(world.db.pool()).await, 0);
 
     // What SQS gives up by itself is no longer on its way.
@@ -94,7 +94,7 @@ async fn a_message_stays_in_the_database_until_its_work_is_done() {
         Ok(Vec::new())
     );
     assert_eq!(rows(world.db.pool()).await, 1);
-    assert_eq!(relay.newly_buried(9).await.unwrap()[0].body, "poison");
+    assert_eq!(relay.unreported(9).await.unwrap()[0].body, "poison");
     assert_eq!(rows(world.db.pool()).await, 0);
 
     // What SQS lost is sent again within a day.
@@ -105,7 +105,7 @@ async fn a_message_stays_in_the_database_until_its_work_is_done() {
         .receive(5, LEASE, Duration::ZERO)
         .await
         .unwrap();
-    let settled = relay.remote.settle(&lost[0].receipt, Disposition::Done);
+    let settled = relay.remote.settle(&lost[0].receipt, Disposition::Ack);
     settled.await.unwrap();
     world.driven.pass(Duration::from_secs(24 * 3_600));
     assert_eq!(relay.once().await, Ok(1));
@@ -153,7 +153,7 @@ async fn whoever_dies_between_commit_and_send_loses_nothing() {
                 break;
             }
             for delivery in left {
-                let settled = relay.settle(&delivery.receipt, Disposition::Done).await;
+                let settled = relay.settle(&delivery.receipt, Disposition::Ack).await;
                 settled.unwrap();
             }
         }

@@ -57,7 +57,7 @@ async fn what_is_missing_is_named() {
             queue.send("work", at_once).await?;
             let received = queue.receive(1, Duration::from_secs(30), at_once).await?;
             let receipt = &received[0].receipt;
-            queue.settle(receipt, Disposition::Done).await?;
+            queue.settle(receipt, Disposition::Ack).await?;
             queue.depth().await
         };
         let failure = result.await.unwrap_err();
@@ -83,7 +83,7 @@ async fn a_message_of_somebody_else_is_received_and_buried_like_any_other() {
     assert_eq!((delivery.body.as_str(), delivery.attempt), ("not a job", 1));
     let why = "unreadable message".to_owned();
     let settled = queue
-        .settle(&delivery.receipt, Disposition::Bury { why })
+        .settle(&delivery.receipt, Disposition::DeadLetter { reason: why })
         .await;
     settled.unwrap();
     let letters = queue.list(None, 5).await.unwrap();

@@ -3,7 +3,7 @@
 use domain::run::{Command, RunId, RunState, Step};
 use domain::shop::MerchantId;
 use domain::window::DayRange;
-use importer::ports::jobs::{Commanded, StartedRun};
+use importer::ports::jobs::{CommandOutcome, StartedRun};
 use importer::ports::runs::{CatchUp, Run, RunOptions};
 use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool};
@@ -98,7 +98,7 @@ pub(crate) async fn command(
     run: RunId,
     command: Command,
     now: Timestamp,
-) -> Result<Commanded, Trouble> {
+) -> Result<CommandOutcome, Trouble> {
     let pool = transactions.pool();
     in_spite_of_frozen(pool, run, || command_once(transactions, run, command, now)).await
 }
@@ -129,22 +129,22 @@ async fn command_once(
     id: RunId,
     command: Command,
     now: Timestamp,
-) -> Result<Commanded, Trouble> {
+) -> Result<CommandOutcome, Trouble> {
     let Some(found) = overview::find(transactions.pool(), id).await? else {
-        return Ok(Commanded::Unknown);
+        return Ok(CommandOutcome::Unknown);
     };
     let mut tx = transactions.begin(found.merchant).await?;
     take_turns(&mut tx, found.merchant).await?;
     let Some(row) = lock(&mut tx, id).await? else {
-        return Ok(Commanded::Unknown);
+        return Ok(CommandOutcome::Unknown);
     };
     let is_superseded = row.is_superseded;
     let run = Box::new(Run::try_from(row)?);
     let next = match run.state.after(command) {
-        Step::Nothing => return Ok(Commanded::Nothing(run)),
-        Step::Refused(why) => return Ok(Commanded::Refused(run, why)),
+        Step::Nothing => return Ok(CommandOutcome::Unchanged(run)),
+        Step::Refused(why) => return Ok(CommandOutcome::Refused(run, why)),
         Step::To(_) if is_superseded => {
-            return Ok(Commanded::Refused(
+            return Ok(CommandOutcome::Refused(
                 run,
                 "another import of this shop was started instead of going on with it",
             ));
@@ -158,7 +158,7 @@ async fn command_once(
             .fetch_one(&mut *tx)
             .await?;
         if another {
-            return Ok(Commanded::Refused(
+            return Ok(CommandOutcome::Refused(
                 run,
                 "another run of this shop is not over; see `runs list`",
             ));
@@ -169,7 +169,7 @@ async fn command_once(
         .fetch_one(&mut *tx)
         .await?;
     if next == RunState::Pending && was_overtaken {
-        return Ok(Commanded::Refused(
+        return Ok(CommandOutcome::Refused(
             run,
             "a later run has taken over what it had read; `runs start` reads what has changed since",
         ));
@@ -182,5 +182,5 @@ async fn command_once(
     }
     let run = by_id(&mut tx, id).await?;
     tx.commit().await?;
-    Ok(Commanded::Done(Box::new(run)))
+    Ok(CommandOutcome::Applied(Box::new(run)))
 }

@@ -16,7 +16,7 @@ use domain::shop::MerchantId;
 use domain::window::DayRange;
 use importer::metrics;
 use importer::ports::clock::Clock;
-use importer::ports::jobs::{Commanded, Jobs, Orphan, RunFilter, Stalled, StartedRun};
+use importer::ports::jobs::{CommandOutcome, Jobs, Orphan, RunFilter, Stalled, StartedRun};
 use importer::ports::landing::RunLease;
 use importer::ports::queue::QueueName;
 use importer::ports::runs::{CatchUp, Run, RunOptions, ShopSummary};
@@ -122,7 +122,7 @@ impl Jobs for PostgresJobs {
         .await
     }
 
-    async fn command(&self, run: RunId, command: Command) -> Result<Commanded, Failure> {
+    async fn command(&self, run: RunId, command: Command) -> Result<CommandOutcome, Failure> {
         let now = self.clock.now();
         persistently(&self.clock, "steering a run", || {
             commands::command(&self.transactions, run, command, now)
@@ -130,25 +130,25 @@ impl Jobs for PostgresJobs {
         .await
     }
 
-    async fn lost(&self, leases: &[RunLease]) -> Result<Vec<RunId>, Failure> {
+    async fn lost_leases(&self, leases: &[RunLease]) -> Result<Vec<RunId>, Failure> {
         persistently(&self.clock, "comparing leases", || {
             sweeping::lost(&self.pool, leases)
         })
         .await
     }
 
-    async fn send_orphans(&self, grace: Duration) -> Result<Vec<Orphan>, Failure> {
+    async fn resend_orphans(&self, grace: Duration) -> Result<Vec<Orphan>, Failure> {
         let now = self.clock.now();
         persistently(&self.clock, "sending runs without a worker again", || {
-            sweeping::send_orphans(&self.pool, grace, now)
+            sweeping::resend_orphans(&self.pool, grace, now)
         })
         .await
     }
 
-    async fn send_reconnected(&self) -> Result<Vec<RunId>, Failure> {
+    async fn restart_reconnected(&self) -> Result<Vec<RunId>, Failure> {
         let now = self.clock.now();
         persistently(&self.clock, "sending runs of reconnected shops", || {
-            sweeping::send_reconnected(&self.transactions, now)
+            sweeping::restart_reconnected(&self.transactions, now)
         })
         .await
     }
@@ -161,7 +161,7 @@ impl Jobs for PostgresJobs {
         .await
     }
 
-    async fn give_up(&self, run: RunId, failure: &Failure) -> Result<(), Failure> {
+    async fn fail_orphan(&self, run: RunId, failure: &Failure) -> Result<(), Failure> {
         let now = self.clock.now();
         persistently(&self.clock, "giving up a run", || {
             endings::give_up(&self.pool, run, failure, now)

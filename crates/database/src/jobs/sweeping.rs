@@ -29,7 +29,7 @@ const LOST: &str = "
 
 pub(crate) async fn lost(pool: &PgPool, leases: &[RunLease]) -> Result<Vec<RunId>, Trouble> {
     let runs: Vec<Uuid> = leases.iter().map(|lease| lease.run.0).collect();
-    let fencing: Vec<i64> = leases.iter().map(|lease| lease.fencing).collect();
+    let fencing: Vec<i64> = leases.iter().map(|lease| lease.fencing_token).collect();
     let lost: Vec<Uuid> = sqlx::query_scalar(LOST)
         .bind(runs)
         .bind(fencing)
@@ -89,7 +89,7 @@ async fn recall(tx: &mut PgConnection, now: Timestamp) -> Result<(), Trouble> {
     Ok(())
 }
 
-pub(crate) async fn send_orphans(
+pub(crate) async fn resend_orphans(
     pool: &PgPool,
     grace: Duration,
     now: Timestamp,
@@ -110,7 +110,7 @@ pub(crate) async fn send_orphans(
                 what: "a run is in a state that this version does not know".to_owned(),
                 cause: DatabaseCause::Setup,
             })?,
-            sent_again: row.sent_again.unsigned_abs(),
+            resends: row.sent_again.unsigned_abs(),
         };
         send(&mut tx, (orphan.merchant, orphan.run), row.months, now).await?;
         orphans.push(orphan);
@@ -129,7 +129,7 @@ const RECONNECTED: &str = "
       AND c.state = 'ACTIVE' AND c.bound_at > coalesce(r.sent_at, r.created_at)";
 
 /// Begins them again as somebody would who asks for the same now.
-pub(crate) async fn send_reconnected(
+pub(crate) async fn restart_reconnected(
     transactions: &Transactions,
     now: Timestamp,
 ) -> Result<Vec<RunId>, Trouble> {

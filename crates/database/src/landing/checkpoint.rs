@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use domain::failure::Failure;
 use domain::resource::Resource;
-use importer::ports::landing::{RunLease, WalkedPage};
+use importer::ports::landing::{RunLease, ScannedPage};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::PgConnection;
@@ -17,7 +17,7 @@ use crate::transaction::{HeldRow, HeldRun, held_run};
 
 /// A page that had not landed before.
 pub(crate) struct Fresh<'a> {
-    pub(crate) page: &'a WalkedPage,
+    pub(crate) page: &'a ScannedPage,
     days: Option<String>,
 }
 
@@ -35,7 +35,7 @@ impl Fresh<'_> {
 columns! {
     struct PageColumns<'a> from &'a Listed<'a> {
         window_id: i64, "bigint" = |p| p.page.window.0;
-        walk: i32, "integer" = |p| p.page.walk.cast_signed();
+        walk: i32, "integer" = |p| p.page.scan.cast_signed();
         page: i32, "integer" = |p| p.page.page.cast_signed();
         total: i64, "bigint" = |p| p.page.pagination.total.cast_signed();
         per_page: i32, "integer" = |p| p.page.pagination.per_page.cast_signed();
@@ -48,7 +48,7 @@ columns! {
 /// A page and what it listed; the ids as a PostgreSQL array literal, because an array
 /// of arrays would lose the bounds of its parts.
 pub(crate) struct Listed<'a> {
-    page: &'a WalkedPage,
+    page: &'a ScannedPage,
     ids: String,
     without_id: i32,
 }
@@ -117,7 +117,7 @@ pub(crate) struct Beginning<'a> {
 pub(crate) async fn begin_pages<'a>(
     tx: &mut PgConnection,
     lease: RunLease,
-    (resource, pages): (Resource, &'a [WalkedPage]),
+    (resource, pages): (Resource, &'a [ScannedPage]),
     now: Timestamp,
 ) -> Result<Beginning<'a>, Trouble> {
     let listed: Vec<Listed<'_>> = pages.iter().map(listed).collect();
@@ -125,7 +125,7 @@ pub(crate) async fn begin_pages<'a>(
     let mut arguments = PgArguments::default();
     add(&mut arguments, lease.run.0)?;
     add(&mut arguments, lease.merchant.0)?;
-    add(&mut arguments, lease.fencing)?;
+    add(&mut arguments, lease.fencing_token)?;
     add(&mut arguments, now.to_sqlx())?;
     add(&mut arguments, resource.as_str())?;
     add(&mut arguments, ids)?;
@@ -144,10 +144,10 @@ pub(crate) async fn begin_pages<'a>(
 }
 
 impl Begun {
-    fn fresh(self, pages: &[WalkedPage]) -> Option<Result<Fresh<'_>, Failure>> {
+    fn fresh(self, pages: &[ScannedPage]) -> Option<Result<Fresh<'_>, Failure>> {
         let (walk, page) = (self.walk?.cast_unsigned(), self.page?.cast_unsigned());
         let key = (self.window_id?, walk, page);
-        let page = pages.iter().find(|p| (p.window.0, p.walk, p.page) == key);
+        let page = pages.iter().find(|p| (p.window.0, p.scan, p.page) == key);
         Some(match (page, self.is_ours) {
             (Some(page), Some(true)) => Ok(Fresh {
                 page,
@@ -160,7 +160,7 @@ impl Begun {
     }
 }
 
-fn listed(page: &WalkedPage) -> Listed<'_> {
+fn listed(page: &ScannedPage) -> Listed<'_> {
     let ids = page.records.ids();
     let without_id = page.records.len() - ids.len();
     Listed {

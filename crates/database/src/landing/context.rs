@@ -2,7 +2,7 @@
 
 use domain::order::Version;
 use domain::run::WindowId;
-use importer::ports::landing::WalkedPage;
+use importer::ports::landing::ScannedPage;
 use importer::ports::platform::{Pagination, Records};
 use jiff::Timestamp;
 use sqlx::PgConnection;
@@ -58,10 +58,10 @@ pub(crate) fn outside_walks(
     records: Records,
     version: Version,
     pagination: Pagination,
-) -> WalkedPage {
-    WalkedPage {
+) -> ScannedPage {
+    ScannedPage {
         window: WindowId(0),
-        walk: 0,
+        scan: 0,
         page: pagination.current_page,
         pagination,
         version,

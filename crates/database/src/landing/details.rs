@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::order::{Order, OrderItem, Version};
 use domain::rejection::Rejection;
 use domain::resource::Resource;
-use importer::ports::landing::{DetailOutcome, Landed, LandedDetail, RunLease};
+use importer::ports::landing::{DetailOutcome, Landed, OrderDetail, RunLease};
 use importer::ports::platform::Decoded;
 use jiff::Timestamp;
 use sqlx::PgPool;
@@ -29,7 +29,7 @@ use crate::transaction::hold;
 pub(crate) async fn land(
     pool: &PgPool,
     lease: RunLease,
-    details: &[LandedDetail],
+    details: &[OrderDetail],
     now: Timestamp,
     care: Care,
 ) -> Result<Landed, Trouble> {
@@ -55,7 +55,7 @@ pub(crate) async fn land(
 /// Everything but the counters.
 pub(crate) async fn land_outcomes(
     place: &mut Workplace<'_>,
-    details: &[LandedDetail],
+    details: &[OrderDetail],
 ) -> Result<(), Trouble> {
     let Sorted { known, rejected } = sort(details);
     let refused = land_each(place, &known).await?;
@@ -136,7 +136,7 @@ struct Sorted<'a> {
     rejected: Vec<Rejected<'a>>,
 }
 
-fn sort(details: &[LandedDetail]) -> Sorted<'_> {
+fn sort(details: &[OrderDetail]) -> Sorted<'_> {
     let mut newest: BTreeMap<i64, Found<'_>> = BTreeMap::new();
     let mut gone: BTreeMap<i64, Version> = BTreeMap::new();
     let mut rejected = Vec::new();

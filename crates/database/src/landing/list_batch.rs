@@ -7,7 +7,7 @@ use domain::failure::Failure;
 use domain::order::Version;
 use domain::rejection::Rejection;
 use domain::resource::Resource;
-use importer::ports::landing::WalkedPage;
+use importer::ports::landing::ScannedPage;
 use importer::ports::platform::{Decoded, Records};
 use sqlx::PgConnection;
 
@@ -63,7 +63,7 @@ impl<'a, T: ListRecord> Sorted<'a, T> {
     /// Pages overlap, so an id may come twice: the newest version stays, of equal
     /// ones the last. A statement could not write the same row twice. Sorting by id
     /// makes parallel batches take their locks in the same order.
-    pub(crate) fn of(pages: &[&'a WalkedPage]) -> Result<Self, Failure> {
+    pub(crate) fn of(pages: &[&'a ScannedPage]) -> Result<Self, Failure> {
         let mut newest: BTreeMap<i64, Found<'a, T>> = BTreeMap::new();
         let mut rejected = Vec::new();
         for page in pages {
@@ -120,7 +120,7 @@ fn keep_newest<'a, T>(newest: &mut BTreeMap<i64, Found<'a, T>>, found: Found<'a,
 }
 
 fn rejected_on<'a>(
-    page: &WalkedPage,
+    page: &ScannedPage,
     kind: &'static str,
     rejection: &'a Rejection,
     raw: &'a str,
@@ -135,8 +135,8 @@ fn rejected_on<'a>(
     }
 }
 
-fn origin(page: &WalkedPage) -> Option<Origin> {
-    (page.walk > 0).then_some(Origin {
+fn origin(page: &ScannedPage) -> Option<Origin> {
+    (page.scan > 0).then_some(Origin {
         window: page.window,
         page: page.page,
     })

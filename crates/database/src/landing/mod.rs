@@ -39,7 +39,8 @@ use domain::order::Version;
 use domain::resource::Resource;
 use importer::ports::clock::Clock;
 use importer::ports::landing::{
-    Changes, Landed, LandedDetail, Landing, PendingDetail, RejectionTally, RunLease, WalkedPage,
+    Landed, LandedChanges, Landing, OrderDetail, PendingDetail, RejectionTally, RunLease,
+    ScannedPage,
 };
 use importer::ports::platform::Page;
 use sqlx::PgPool;
@@ -62,7 +63,7 @@ impl PostgresLanding {
 
 #[async_trait]
 impl Landing for PostgresLanding {
-    async fn land_pages(&self, lease: RunLease, pages: &[WalkedPage]) -> Result<Landed, Failure> {
+    async fn land_pages(&self, lease: RunLease, pages: &[ScannedPage]) -> Result<Landed, Failure> {
         let now = self.clock.now();
         persistently_at_length(&self.clock, "landing a list page", || {
             rejecting(move |care| pages::land(&self.pool, lease, pages, now, care))
@@ -73,7 +74,7 @@ impl Landing for PostgresLanding {
     async fn land_details(
         &self,
         lease: RunLease,
-        details: &[LandedDetail],
+        details: &[OrderDetail],
     ) -> Result<Landed, Failure> {
         let now = self.clock.now();
         persistently_at_length(&self.clock, "landing order details", || {
@@ -101,7 +102,7 @@ impl Landing for PostgresLanding {
         .await
     }
 
-    async fn land_changes(&self, lease: RunLease, page: &Page) -> Result<Changes, Failure> {
+    async fn land_changes(&self, lease: RunLease, page: &Page) -> Result<LandedChanges, Failure> {
         let now = self.clock.now();
         persistently_at_length(&self.clock, "landing what was updated last", || {
             rejecting(move |care| pages::land_changes(&self.pool, lease, page, now, care))
@@ -109,14 +110,14 @@ impl Landing for PostgresLanding {
         .await
     }
 
-    async fn ask_again(&self, lease: RunLease, orders: &[i64]) -> Result<(), Failure> {
+    async fn mark_pending(&self, lease: RunLease, orders: &[i64]) -> Result<(), Failure> {
         persistently(&self.clock, "noting orders to ask for again", || {
-            pending::ask_again(&self.pool, lease, orders)
+            pending::mark_pending(&self.pool, lease, orders)
         })
         .await
     }
 
-    async fn bury(
+    async fn tombstone(
         &self,
         lease: RunLease,
         resource: Resource,
@@ -132,10 +133,10 @@ impl Landing for PostgresLanding {
         .await
     }
 
-    async fn clear_leftovers(&self, lease: RunLease) -> Result<(), Failure> {
+    async fn clear_vanished(&self, lease: RunLease) -> Result<(), Failure> {
         let now = self.clock.now();
         persistently_at_length(&self.clock, "clearing what vanished records left", || {
-            rejecting(move |care| tombstones::clear_leftovers(&self.pool, lease, now, care))
+            rejecting(move |care| tombstones::clear_vanished(&self.pool, lease, now, care))
         })
         .await
     }

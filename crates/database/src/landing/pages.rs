@@ -6,7 +6,7 @@ use domain::catalogue::{Category, Product};
 use domain::customer::Customer;
 use domain::order::{Order, OrderStatus};
 use domain::resource::Resource;
-use importer::ports::landing::{Changes, Landed, RunLease, WalkedPage};
+use importer::ports::landing::{Landed, LandedChanges, RunLease, ScannedPage};
 use importer::ports::platform::Page;
 use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool};
@@ -23,7 +23,7 @@ use crate::transaction::{CopyTransaction, hold};
 pub(crate) async fn land(
     pool: &PgPool,
     lease: RunLease,
-    pages: &[WalkedPage],
+    pages: &[ScannedPage],
     now: Timestamp,
     care: Care,
 ) -> Result<Landed, Trouble> {
@@ -38,7 +38,7 @@ pub(crate) async fn land(
 async fn land_within(
     tx: &mut PgConnection,
     lease: RunLease,
-    (resource, pages): (Resource, &[WalkedPage]),
+    (resource, pages): (Resource, &[ScannedPage]),
     now: Timestamp,
     care: Care,
 ) -> Result<Landed, Trouble> {
@@ -59,7 +59,7 @@ async fn land_within(
         .count_pages(fresh.len(), pages.len() - fresh.len());
     if let Some(last) = fresh.last() {
         let cursor = last.cursor(resource);
-        let fresh: Vec<&WalkedPage> = fresh.iter().map(|f| f.page).collect();
+        let fresh: Vec<&ScannedPage> = fresh.iter().map(|f| f.page).collect();
         land_records(&mut place, resource, &fresh).await?;
         record(place.tx, &place.run, &mut place.tally, cursor, now).await?;
     }
@@ -73,7 +73,7 @@ pub(crate) async fn land_changes(
     page: &Page,
     now: Timestamp,
     care: Care,
-) -> Result<Changes, Trouble> {
+) -> Result<LandedChanges, Trouble> {
     let mut tx = pool.begin().await?;
     let run = hold(&mut tx, lease).await?;
     let mut place = Workplace::new(&mut tx, run, now, NewRows::MayExist, care)?;
@@ -90,14 +90,14 @@ pub(crate) async fn land_changes(
         landed, changed, ..
     } = place.tally;
     tx.commit().await?;
-    Ok(Changes { landed, changed })
+    Ok(LandedChanges { landed, changed })
 }
 
 /// Everything but the checkpoint and the counters.
 pub(crate) async fn land_records(
     place: &mut Workplace<'_>,
     resource: Resource,
-    pages: &[&WalkedPage],
+    pages: &[&ScannedPage],
 ) -> Result<(), Trouble> {
     match resource {
         Resource::Orders => land_kind::<Order>(place, pages).await,
@@ -111,7 +111,7 @@ pub(crate) async fn land_records(
 /// Rejections come last: by then it is known what has loaded.
 async fn land_kind<T: ListRecord>(
     place: &mut Workplace<'_>,
-    pages: &[&WalkedPage],
+    pages: &[&ScannedPage],
 ) -> Result<(), Trouble> {
     let Sorted { records, rejected } = Sorted::<T>::of(pages)?;
     let refused = land_each(place, &records).await?;

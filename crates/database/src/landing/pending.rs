@@ -49,7 +49,7 @@ const ASK_AGAIN: &str = "
     ON CONFLICT (merchant_id, order_id) DO UPDATE SET run_id = excluded.run_id
     WHERE p.run_id <> excluded.run_id";
 
-pub(crate) async fn ask_again(
+pub(crate) async fn mark_pending(
     pool: &PgPool,
     lease: RunLease,
     orders: &[i64],

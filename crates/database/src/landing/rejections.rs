@@ -303,7 +303,7 @@ pub(crate) async fn tally(pool: &PgPool, lease: RunLease) -> Result<Vec<Rejectio
     let rows: Vec<(String, String, i64, i64)> = sqlx::query_as(TALLY)
         .bind(lease.run.0)
         .bind(lease.merchant.0)
-        .bind(lease.fencing)
+        .bind(lease.fencing_token)
         .fetch_all(pool)
         .await?;
     let mut tallies = Vec::with_capacity(rows.len());

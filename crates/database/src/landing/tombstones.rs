@@ -173,7 +173,7 @@ impl Lands for Forgotten {
     }
 }
 
-pub(crate) async fn clear_leftovers(
+pub(crate) async fn clear_vanished(
     pool: &PgPool,
     lease: RunLease,
     now: Timestamp,

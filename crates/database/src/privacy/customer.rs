@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use domain::shop::MerchantId;
 use importer::ports::privacy::Redactor;
-use importer::ports::records::Turn;
+use importer::ports::records::Exclusive;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use serde::Serialize;
@@ -86,10 +86,10 @@ pub(crate) async fn forget(
     redactor: &dyn Redactor,
     dry_run: bool,
     now: Timestamp,
-) -> Result<Turn<ForgetCounts>, Trouble> {
+) -> Result<Exclusive<ForgetCounts>, Trouble> {
     let mut tx = pool.begin().await?;
     if let Some(holder) = exclusive::take(&mut tx, merchant).await? {
-        return Ok(Turn::Held(holder));
+        return Ok(Exclusive::RunActive(holder));
     }
     let secret = forgotten::ensure_secret(&mut tx, keyring, now).await?;
     let stand_in = secret.stand_in(merchant, customer);
@@ -109,7 +109,7 @@ pub(crate) async fn forget(
         true => tx.rollback().await?,
         false => tx.commit().await?,
     }
-    Ok(Turn::Done(counts))
+    Ok(Exclusive::Done(counts))
 }
 
 #[derive(Clone, Copy)]

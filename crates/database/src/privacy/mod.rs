@@ -13,7 +13,7 @@ use domain::failure::{DatabaseCause, Failure};
 use domain::shop::MerchantId;
 use importer::ports::clock::Clock;
 use importer::ports::privacy::{Deleted, ExpiredShop, ExpiredShops, ForgottenCustomers, Redactor};
-use importer::ports::records::Turn;
+use importer::ports::records::Exclusive;
 use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::PgPool;
@@ -99,7 +99,7 @@ impl PostgresPrivacy {
         customer: i64,
         redactor: &dyn Redactor,
         dry_run: bool,
-    ) -> Result<Turn<ForgetCounts>, Failure> {
+    ) -> Result<Exclusive<ForgetCounts>, Failure> {
         let keyring = self.keyring.as_ref().ok_or_else(|| Failure::Database {
             what: "SALLA_SYNC_KEY is not set, and the hash that is kept of a forgotten customer \
                    is keyed with it; set it"
@@ -141,13 +141,13 @@ impl PostgresPrivacy {
         &self,
         merchant: MerchantId,
         dry_run: bool,
-    ) -> Result<Turn<Deleted>, Failure> {
+    ) -> Result<Exclusive<Deleted>, Failure> {
         persistently_at_length(&self.clock, "deleting a shop", || async {
             let deleted = shop::delete(&self.pool, merchant, None, dry_run).await?;
             // Without a condition it is done, or somebody is at it.
             Ok(match deleted {
-                Turn::Done(deleted) => Turn::Done(deleted.unwrap_or_default()),
-                Turn::Held(holder) => Turn::Held(holder),
+                Exclusive::Done(deleted) => Exclusive::Done(deleted.unwrap_or_default()),
+                Exclusive::RunActive(holder) => Exclusive::RunActive(holder),
             })
         })
         .await
@@ -180,8 +180,8 @@ impl ExpiredShops for PostgresPrivacy {
             || async {
                 let deleted = shop::delete(&self.pool, merchant, Some(before), false).await?;
                 Ok(match deleted {
-                    Turn::Done(deleted) => deleted,
-                    Turn::Held(_) => None,
+                    Exclusive::Done(deleted) => deleted,
+                    Exclusive::RunActive(_) => None,
                 })
             },
         )

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::shop::MerchantId;
 use importer::ports::privacy::{Deleted, ExpiredShop};
-use importer::ports::records::Turn;
+use importer::ports::records::Exclusive;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
@@ -137,10 +137,10 @@ pub(crate) async fn delete(
     merchant: MerchantId,
     expired_before: Option<Timestamp>,
     dry_run: bool,
-) -> Result<Turn<Option<Deleted>>, Trouble> {
+) -> Result<Exclusive<Option<Deleted>>, Trouble> {
     let mut tx = pool.begin().await?;
     if let Some(holder) = exclusive::take(&mut tx, merchant).await? {
-        return Ok(Turn::Held(holder));
+        return Ok(Exclusive::RunActive(holder));
     }
     if let Some(before) = expired_before {
         let has_expired: bool = sqlx::query_scalar(HAS_EXPIRED)
@@ -149,7 +149,7 @@ pub(crate) async fn delete(
             .fetch_one(&mut *tx)
             .await?;
         if !has_expired {
-            return Ok(Turn::Done(None));
+            return Ok(Exclusive::Done(None));
         }
     }
     let deleted = delete_rows(&mut tx, merchant).await?;
@@ -157,7 +157,7 @@ pub(crate) async fn delete(
         true => tx.rollback().await?,
         false => tx.commit().await?,
     }
-    Ok(Turn::Done(Some(deleted)))
+    Ok(Exclusive::Done(Some(deleted)))
 }
 
 async fn delete_rows(tx: &mut PgConnection, merchant: MerchantId) -> Result<Deleted, Trouble> {

@@ -27,7 +27,7 @@ impl From<LetterRow> for DeadLetter {
             reason: row.reason,
             attempts: row.attempts.unsigned_abs(),
             sent_at: row.sent_at.to_jiff(),
-            buried_at: row.buried_at.to_jiff(),
+            dead_lettered_at: row.buried_at.to_jiff(),
         }
     }
 }
@@ -77,7 +77,7 @@ const NEWLY_BURIED: &str = "
         ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)
     RETURNING id, body, reason, attempts, sent_at, buried_at";
 
-pub(crate) async fn newly_buried(
+pub(crate) async fn unreported(
     pool: &PgPool,
     queue: QueueName,
     limit: u32,

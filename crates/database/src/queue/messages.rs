@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use importer::ports::queue::{
-    ATTEMPTS_USED_UP, Delivery, Depth, Disposition, JobId, QueueName, QueueSettings, Standing,
+    ATTEMPTS_EXHAUSTED, Delivery, Depth, Disposition, JobId, QueueName, QueueSettings,
+    ReceiptStatus,
 };
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
@@ -111,7 +112,7 @@ pub(crate) async fn lease(
         .bind(now.to_sqlx())
         .bind(i64::from(most))
         .bind(i64::from(settings.max_attempts))
-        .bind(ATTEMPTS_USED_UP)
+        .bind(ATTEMPTS_EXHAUSTED)
         .bind(receipt)
         .bind(until.to_sqlx())
         .fetch_all(pool)
@@ -148,7 +149,7 @@ pub(crate) async fn extend(
     queue: QueueName,
     lease: Lease,
     until: Timestamp,
-) -> Result<Standing, Trouble> {
+) -> Result<ReceiptStatus, Trouble> {
     let extended = sqlx::query(EXTEND)
         .bind(lease.id)
         .bind(lease.receipt)
@@ -164,22 +165,22 @@ pub(crate) async fn settle(
     lease: Lease,
     disposition: &Disposition,
     now: Timestamp,
-) -> Result<Standing, Trouble> {
+) -> Result<ReceiptStatus, Trouble> {
     match disposition {
-        Disposition::Done | Disposition::Park { .. } => remove(pool, queue, lease).await,
+        Disposition::Ack => remove(pool, queue, lease).await,
         Disposition::Retry { after } => {
             let until = later(now, *after);
             retry(pool, queue, settings, lease, (now, until)).await
         }
         Disposition::Snooze { until } => snooze(pool, queue, lease, *until).await,
-        Disposition::Bury { why } => bury(pool, queue, lease, why, now).await,
+        Disposition::DeadLetter { reason: why } => bury(pool, queue, lease, why, now).await,
     }
 }
 
 const REMOVE: &str = "
     DELETE FROM salla_sync.queue_messages WHERE id = $1 AND receipt = $2 AND queue = $3";
 
-async fn remove(pool: &PgPool, queue: QueueName, lease: Lease) -> Result<Standing, Trouble> {
+async fn remove(pool: &PgPool, queue: QueueName, lease: Lease) -> Result<ReceiptStatus, Trouble> {
     let removed = sqlx::query(REMOVE)
         .bind(lease.id)
         .bind(lease.receipt)
@@ -207,7 +208,7 @@ async fn retry(
     settings: QueueSettings,
     lease: Lease,
     (now, until): (Timestamp, Timestamp),
-) -> Result<Standing, Trouble> {
+) -> Result<ReceiptStatus, Trouble> {
     let retried = sqlx::query(RETRY)
         .bind(lease.id)
         .bind(lease.receipt)
@@ -215,8 +216,8 @@ async fn retry(
         .bind(until.to_sqlx())
         .bind(i64::from(settings.max_attempts));
     match standing(&retried.execute(pool).await?) {
-        Standing::Held => Ok(Standing::Held),
-        Standing::Stale => bury(pool, queue, lease, ATTEMPTS_USED_UP, now).await,
+        ReceiptStatus::Valid => Ok(ReceiptStatus::Valid),
+        ReceiptStatus::Stale => bury(pool, queue, lease, ATTEMPTS_EXHAUSTED, now).await,
     }
 }
 
@@ -230,7 +231,7 @@ async fn snooze(
     queue: QueueName,
     lease: Lease,
     until: Timestamp,
-) -> Result<Standing, Trouble> {
+) -> Result<ReceiptStatus, Trouble> {
     let snoozed = sqlx::query(SNOOZE)
         .bind(lease.id)
         .bind(lease.receipt)
@@ -258,7 +259,7 @@ async fn bury(
     lease: Lease,
     why: &str,
     now: Timestamp,
-) -> Result<Standing, Trouble> {
+) -> Result<ReceiptStatus, Trouble> {
     let buried = sqlx::query(BURY)
         .bind(lease.id)
         .bind(lease.receipt)
@@ -266,15 +267,15 @@ async fn bury(
         .bind(storable(why))
         .bind(now.to_sqlx());
     match buried.fetch_optional(pool).await? {
-        Some(_) => Ok(Standing::Held),
-        None => Ok(Standing::Stale),
+        Some(_) => Ok(ReceiptStatus::Valid),
+        None => Ok(ReceiptStatus::Stale),
     }
 }
 
-fn standing(changed: &PgQueryResult) -> Standing {
+fn standing(changed: &PgQueryResult) -> ReceiptStatus {
     match changed.rows_affected() {
-        0 => Standing::Stale,
-        _ => Standing::Held,
+        0 => ReceiptStatus::Stale,
+        _ => ReceiptStatus::Valid,
     }
 }
 

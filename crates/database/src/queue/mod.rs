@@ -18,7 +18,7 @@ use domain::job::Unreadable;
 use importer::ports::clock::Clock;
 use importer::ports::queue::{
     DeadLetter, DeadLetters, Delivery, Depth, Disposition, JobId, Outbox, Queue, QueueName,
-    QueueSettings, Receipt, Redrive, Standing,
+    QueueSettings, Receipt, ReceiptStatus, Redrive,
 };
 use jiff::{SignedDuration, Timestamp};
 use sqlx::{PgConnection, PgPool};
@@ -157,9 +157,13 @@ impl Queue for PostgresQueue {
         }
     }
 
-    async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<Standing, Failure> {
+    async fn extend(
+        &self,
+        receipt: &Receipt,
+        visibility: Duration,
+    ) -> Result<ReceiptStatus, Failure> {
         let Some(lease) = Lease::parse(receipt) else {
-            return Ok(Standing::Stale);
+            return Ok(ReceiptStatus::Stale);
         };
         persistently(&self.clock, "extending a message's lease", || {
             let until = later(self.clock.now(), visibility);
@@ -172,9 +176,9 @@ impl Queue for PostgresQueue {
         &self,
         receipt: &Receipt,
         disposition: Disposition,
-    ) -> Result<Standing, Failure> {
+    ) -> Result<ReceiptStatus, Failure> {
         let Some(lease) = Lease::parse(receipt) else {
-            return Ok(Standing::Stale);
+            return Ok(ReceiptStatus::Stale);
         };
         let standing = persistently(&self.clock, "settling a message", || {
             let now = self.clock.now();
@@ -189,10 +193,7 @@ impl Queue for PostgresQueue {
         })
         .await?;
         match (&disposition, standing) {
-            (Disposition::Park { why }, Standing::Held) => {
-                tracing::info!(queue = %self.name, job = %lease.id, %why, "the message was parked");
-            }
-            (Disposition::Bury { why }, Standing::Held) => {
+            (Disposition::DeadLetter { reason: why }, ReceiptStatus::Valid) => {
                 tracing::warn!(queue = %self.name, job = %lease.id, %why, "the message went to the dead letters");
             }
             _ => {}
@@ -243,9 +244,9 @@ impl DeadLetters for PostgresQueue {
         .await
     }
 
-    async fn newly_buried(&self, limit: u32) -> Result<Vec<DeadLetter>, Failure> {
+    async fn unreported(&self, limit: u32) -> Result<Vec<DeadLetter>, Failure> {
         persistently(&self.clock, "looking for new dead letters", || {
-            dead_letters::newly_buried(&self.pool, self.name, limit, self.clock.now())
+            dead_letters::unreported(&self.pool, self.name, limit, self.clock.now())
         })
         .await
     }

@@ -7,8 +7,8 @@ use domain::order::Version;
 use domain::resource::Resource;
 use domain::shop::MerchantId;
 use importer::ports::changed_records::{ChangedRecord, RecordNow};
-use importer::ports::landing::{LandedDetail, WalkedPage};
-use importer::ports::records::Turn;
+use importer::ports::landing::{OrderDetail, ScannedPage};
+use importer::ports::records::Exclusive;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
@@ -167,13 +167,13 @@ pub(crate) async fn land(
     fetched: &[(ChangedRecord, RecordNow)],
     now: Timestamp,
     care: Care,
-) -> Result<Turn<()>, Trouble> {
+) -> Result<Exclusive<()>, Trouble> {
     if fetched.is_empty() {
-        return Ok(Turn::Done(()));
+        return Ok(Exclusive::Done(()));
     }
     let mut tx = pool.begin().await?;
     if let Some(holder) = exclusive::take(&mut tx, merchant).await? {
-        return Ok(Turn::Held(holder));
+        return Ok(Exclusive::RunActive(holder));
     }
     let run = shown_run(&mut tx, merchant).await?;
     let mut place = Workplace::new(&mut tx, run, now, NewRows::MayExist, care)?;
@@ -187,10 +187,10 @@ pub(crate) async fn land(
         .await?;
     }
     let orders = fetched.iter().filter_map(|(_, now)| match now {
-        RecordNow::Order(detail) => Some(LandedDetail::clone(detail)),
+        RecordNow::Order(detail) => Some(OrderDetail::clone(detail)),
         RecordNow::Row(..) | RecordNow::Gone(_) | RecordNow::OutOfRange => None,
     });
-    let orders: Vec<LandedDetail> = orders.collect();
+    let orders: Vec<OrderDetail> = orders.collect();
     land_outcomes(&mut place, &orders).await?;
     sqlx::query(COUNT_ON)
         .bind(merchant.0)
@@ -208,7 +208,7 @@ pub(crate) async fn land(
         .execute(&mut *tx)
         .await?;
     tx.commit().await?;
-    Ok(Turn::Done(()))
+    Ok(Exclusive::Done(()))
 }
 
 async fn land_rows(
@@ -216,7 +216,7 @@ async fn land_rows(
     resource: Resource,
     fetched: impl Iterator<Item = &(ChangedRecord, RecordNow)>,
 ) -> Result<(), Trouble> {
-    let (mut pages, mut gone): (Vec<WalkedPage>, Vec<(i64, Version)>) = (Vec::new(), Vec::new());
+    let (mut pages, mut gone): (Vec<ScannedPage>, Vec<(i64, Version)>) = (Vec::new(), Vec::new());
     for (mark, now) in fetched {
         match now {
             RecordNow::Row(row, version) => pages.push(alone(row, *version)),
@@ -224,7 +224,7 @@ async fn land_rows(
             RecordNow::Order(_) | RecordNow::OutOfRange => {}
         }
     }
-    let pages: Vec<&WalkedPage> = pages.iter().collect();
+    let pages: Vec<&ScannedPage> = pages.iter().collect();
     if !pages.is_empty() {
         land_records(place, resource, &pages).await?;
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use domain::run::RunId;
 use domain::shop::MerchantId;
 use importer::ports::landing::RunLease;
-use importer::ports::runs::Holder;
+use importer::ports::runs::LeaseHolder;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -40,7 +40,7 @@ struct OpenRun {
 pub(crate) async fn take(
     tx: &mut PgConnection,
     merchant: MerchantId,
-) -> Result<Option<Holder>, Trouble> {
+) -> Result<Option<LeaseHolder>, Trouble> {
     sqlx::query(NO_NEW_RUN)
         .bind(merchant.0)
         .execute(&mut *tx)
@@ -51,7 +51,7 @@ pub(crate) async fn take(
         .await?;
     let held = open.into_iter().find(|run| run.is_held);
     let holder = held.and_then(|run| {
-        Some(Holder {
+        Some(LeaseHolder {
             owner: run.lease_owner.unwrap_or_default(),
             until: run.lease_until?.to_jiff(),
         })
@@ -80,7 +80,7 @@ impl AnyRun {
             lease: RunLease {
                 run: RunId(self.id),
                 merchant,
-                fencing: self.fencing,
+                fencing_token: self.fencing,
             },
             merchant,
             number: self.number,

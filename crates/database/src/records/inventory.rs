@@ -58,7 +58,7 @@ async fn count(pool: &PgPool, run: &Run) -> Result<Vec<HeldWindow>, Trouble> {
     let unclaimed = RunLease {
         run: run.id,
         merchant: run.merchant,
-        fencing: 0,
+        fencing_token: 0,
     };
     let counts = count_windows(&mut tx, None, unclaimed).await?;
     let beside: Vec<(i64, i64)> = sqlx::query_as(BESIDE)

@@ -19,11 +19,11 @@ use domain::resource::Resource;
 use domain::shop::MerchantId;
 use importer::ports::changed_records::{ChangedRecord, ChangedRecords, RecordNow};
 use importer::ports::clock::Clock;
-use importer::ports::landing::WalkedPage;
+use importer::ports::landing::ScannedPage;
 use importer::ports::platform::{Pagination, Records};
 use importer::ports::records::{
-    KeptRecord, KeptRejection, RejectionChoice, RemapCounts, ReplayCounts, Reread, RereadRecord,
-    StoredRecords, Turn,
+    Exclusive, RejectionFilter, RemapCounts, ReplayCounts, Reprocessed, ReprocessedRecord,
+    StoredRecord, StoredRecords, StoredRejection,
 };
 use sqlx::PgPool;
 
@@ -32,7 +32,7 @@ use crate::landing::context::outside_walks;
 use crate::landing::isolation::rejecting;
 
 /// A page with this record alone: versions differ from one record to the next.
-fn alone(record: &Records, version: Version) -> WalkedPage {
+fn alone(record: &Records, version: Version) -> ScannedPage {
     let pagination = Pagination {
         count: 1,
         total: 1,
@@ -61,7 +61,7 @@ impl StoredRecords for PostgresRecords {
     async fn count_rejections(
         &self,
         merchant: MerchantId,
-        choice: RejectionChoice,
+        choice: RejectionFilter,
     ) -> Result<u64, Failure> {
         persistently_at_length(&self.clock, "counting rejections", || {
             replay::count(&self.pool, merchant, choice)
@@ -72,10 +72,10 @@ impl StoredRecords for PostgresRecords {
     async fn rejections(
         &self,
         merchant: MerchantId,
-        choice: RejectionChoice,
+        choice: RejectionFilter,
         after: i64,
         limit: u32,
-    ) -> Result<Vec<KeptRejection>, Failure> {
+    ) -> Result<Vec<StoredRejection>, Failure> {
         persistently(&self.clock, "reading rejections", || {
             replay::list(&self.pool, merchant, choice, after, limit)
         })
@@ -85,8 +85,8 @@ impl StoredRecords for PostgresRecords {
     async fn land_rejections(
         &self,
         merchant: MerchantId,
-        reread: Vec<(KeptRejection, Reread)>,
-    ) -> Result<Turn<ReplayCounts>, Failure> {
+        reread: Vec<(StoredRejection, Reprocessed)>,
+    ) -> Result<Exclusive<ReplayCounts>, Failure> {
         let now = self.clock.now();
         persistently_at_length(&self.clock, "landing rejections again", || {
             rejecting(|care| replay::land(&self.pool, merchant, &reread, now, care))
@@ -94,32 +94,32 @@ impl StoredRecords for PostgresRecords {
         .await
     }
 
-    async fn count_kept(&self, merchant: MerchantId, resource: Resource) -> Result<u64, Failure> {
+    async fn count_stored(&self, merchant: MerchantId, resource: Resource) -> Result<u64, Failure> {
         persistently_at_length(&self.clock, "counting kept records", || {
             raw_records::count(&self.pool, merchant, resource)
         })
         .await
     }
 
-    async fn kept(
+    async fn stored(
         &self,
         merchant: MerchantId,
         resource: Resource,
         after: i64,
         limit: u32,
-    ) -> Result<Vec<KeptRecord>, Failure> {
+    ) -> Result<Vec<StoredRecord>, Failure> {
         persistently(&self.clock, "reading kept records", || {
             raw_records::list(&self.pool, merchant, resource, after, limit)
         })
         .await
     }
 
-    async fn land_again(
+    async fn land_reprocessed(
         &self,
         merchant: MerchantId,
         resource: Resource,
-        reread: Vec<RereadRecord>,
-    ) -> Result<Turn<RemapCounts>, Failure> {
+        reread: Vec<ReprocessedRecord>,
+    ) -> Result<Exclusive<RemapCounts>, Failure> {
         let now = self.clock.now();
         persistently_at_length(&self.clock, "landing kept records again", || {
             rejecting(|care| remap::land(&self.pool, merchant, resource, &reread, now, care))
@@ -159,7 +159,7 @@ impl ChangedRecords for PostgresRecords {
         &self,
         merchant: MerchantId,
         fetched: &[(ChangedRecord, RecordNow)],
-    ) -> Result<Turn<()>, Failure> {
+    ) -> Result<Exclusive<()>, Failure> {
         let now = self.clock.now();
         persistently_at_length(&self.clock, "landing changed records", || {
             rejecting(|care| changed::land(&self.pool, merchant, fetched, now, care))

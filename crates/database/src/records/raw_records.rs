@@ -3,7 +3,7 @@
 use domain::failure::Failure;
 use domain::resource::Resource;
 use domain::shop::MerchantId;
-use importer::ports::records::{KeptRecord, KeptText};
+use importer::ports::records::{StoredRecord, StoredText};
 use sqlx::PgPool;
 
 use crate::error::Trouble;
@@ -54,7 +54,7 @@ pub(crate) async fn list(
     resource: Resource,
     after: i64,
     limit: u32,
-) -> Result<Vec<KeptRecord>, Trouble> {
+) -> Result<Vec<StoredRecord>, Trouble> {
     let rows: Vec<Row> = sqlx::query_as(LIST)
         .bind(merchant.0)
         .bind(resource.as_str())
@@ -62,11 +62,11 @@ pub(crate) async fn list(
         .bind(i64::from(limit))
         .fetch_all(pool)
         .await?;
-    let records = rows.into_iter().map(KeptRecord::try_from);
+    let records = rows.into_iter().map(StoredRecord::try_from);
     Ok(records.collect::<Result<_, Failure>>()?)
 }
 
-impl TryFrom<Row> for KeptRecord {
+impl TryFrom<Row> for StoredRecord {
     type Error = Failure;
 
     fn try_from(row: Row) -> Result<Self, Failure> {
@@ -83,11 +83,11 @@ fn text(
     raw: Option<Vec<u8>>,
     version: Option<jiff_sqlx::Timestamp>,
     run: Option<i64>,
-) -> Result<Option<KeptText>, Failure> {
+) -> Result<Option<StoredText>, Failure> {
     let (Some(raw), Some(version), Some(run)) = (raw, version, run) else {
         return Ok(None);
     };
-    Ok(Some(KeptText {
+    Ok(Some(StoredText {
         raw: decompress(&raw)?,
         version: version.to_jiff(),
         run,

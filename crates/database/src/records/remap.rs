@@ -4,9 +4,9 @@ use domain::order::Version;
 use domain::rejection::Rejection;
 use domain::resource::Resource;
 use domain::shop::MerchantId;
-use importer::ports::landing::{DetailOutcome, LandedDetail, WalkedPage};
-use importer::ports::records::{RemapCounts, RereadDetail, RereadRecord, Turn};
-use importer::reprocess::refusal;
+use importer::ports::landing::{DetailOutcome, OrderDetail, ScannedPage};
+use importer::ports::records::{Exclusive, RemapCounts, ReprocessedDetail, ReprocessedRecord};
+use importer::reprocess::first_rejection;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
@@ -27,13 +27,13 @@ pub(crate) async fn land(
     pool: &PgPool,
     merchant: MerchantId,
     resource: Resource,
-    batch: &[RereadRecord],
+    batch: &[ReprocessedRecord],
     now: Timestamp,
     care: Care,
-) -> Result<Turn<RemapCounts>, Trouble> {
+) -> Result<Exclusive<RemapCounts>, Trouble> {
     let mut tx = pool.begin().await?;
     if let Some(holder) = exclusive::take(&mut tx, merchant).await? {
-        return Ok(Turn::Held(holder));
+        return Ok(Exclusive::RunActive(holder));
     }
     adopt_hashes(&mut tx, merchant, resource, batch).await?;
     let mut refused = 0;
@@ -53,7 +53,7 @@ pub(crate) async fn land(
         refused,
     };
     tx.commit().await?;
-    Ok(Turn::Done(counts))
+    Ok(Exclusive::Done(counts))
 }
 
 /// The hash covers how texts are read, not only what they say. It is brought up to
@@ -75,7 +75,7 @@ async fn adopt_hashes(
     tx: &mut PgConnection,
     merchant: MerchantId,
     resource: Resource,
-    batch: &[RereadRecord],
+    batch: &[ReprocessedRecord],
 ) -> Result<(), Trouble> {
     let mut press = Press::new(false)?;
     let (mut listed, mut details) = (Vec::new(), Vec::new());
@@ -112,7 +112,7 @@ async fn adopt_hashes(
 async fn land_of_run(
     place: &mut Workplace<'_>,
     resource: Resource,
-    batch: &[RereadRecord],
+    batch: &[ReprocessedRecord],
 ) -> Result<u64, Trouble> {
     let run = place.run;
     let mut pages = Vec::new();
@@ -122,7 +122,7 @@ async fn land_of_run(
         if let (Some(text), Some(row)) = (&record.kept.listed, &record.listed)
             && text.run == run.number
         {
-            match refusal(row) {
+            match first_rejection(row) {
                 Some(why) => refused.push(rejected(record, why, list_kind(resource), text.version)),
                 None => pages.push(alone(row, text.version)),
             }
@@ -140,7 +140,7 @@ async fn land_of_run(
         return Ok(0);
     }
     if !pages.is_empty() {
-        let pages: Vec<&WalkedPage> = pages.iter().collect();
+        let pages: Vec<&ScannedPage> = pages.iter().collect();
         land_records(place, resource, &pages).await?;
     }
     land_outcomes(place, &details).await?;
@@ -149,7 +149,7 @@ async fn land_of_run(
     Ok(place.tally.landed.rejected)
 }
 
-fn detail_refusal(detail: &RereadDetail) -> Option<(&Rejection, &'static str)> {
+fn detail_refusal(detail: &ReprocessedDetail) -> Option<(&Rejection, &'static str)> {
     if let Err(why) = &detail.order.outcome {
         return Some((why, ORDER_DETAIL));
     }
@@ -157,8 +157,12 @@ fn detail_refusal(detail: &RereadDetail) -> Option<(&Rejection, &'static str)> {
     items.outcome.as_ref().err().map(|why| (why, ORDER_ITEMS))
 }
 
-fn landed_detail(record: &RereadRecord, detail: &RereadDetail, version: Version) -> LandedDetail {
-    LandedDetail {
+fn landed_detail(
+    record: &ReprocessedRecord,
+    detail: &ReprocessedDetail,
+    version: Version,
+) -> OrderDetail {
+    OrderDetail {
         order_id: record.kept.salla_id,
         version,
         outcome: DetailOutcome::Found {
@@ -169,7 +173,7 @@ fn landed_detail(record: &RereadRecord, detail: &RereadDetail, version: Version)
 }
 
 fn rejected<'a>(
-    record: &'a RereadRecord,
+    record: &'a ReprocessedRecord,
     rejection: &'a Rejection,
     kind: &'static str,
     version: Version,
@@ -219,7 +223,7 @@ async fn count_changed(
     tx: &mut PgConnection,
     merchant: MerchantId,
     resource: Resource,
-    batch: &[RereadRecord],
+    batch: &[ReprocessedRecord],
 ) -> Result<u64, Trouble> {
     let sql = match resource {
         Resource::Orders => WRITTEN_ORDERS,

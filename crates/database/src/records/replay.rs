@@ -7,10 +7,10 @@ use domain::rejection::RejectionCode;
 use domain::resource::Resource;
 use domain::run::RunId;
 use domain::shop::MerchantId;
-use importer::ports::landing::{DetailOutcome, LandedDetail, WalkedPage};
+use importer::ports::landing::{DetailOutcome, OrderDetail, ScannedPage};
 use importer::ports::platform::Records;
 use importer::ports::records::{
-    KeptRejection, RejectionChoice, ReplayCounts, Reread, Source, Turn,
+    Exclusive, RawSource, RejectionFilter, ReplayCounts, Reprocessed, StoredRejection,
 };
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
@@ -48,7 +48,7 @@ const COUNT: &str = chosen!("count(*)", "");
 pub(crate) async fn count(
     pool: &PgPool,
     merchant: MerchantId,
-    choice: RejectionChoice,
+    choice: RejectionFilter,
 ) -> Result<u64, Trouble> {
     let count: i64 = sqlx::query_scalar(COUNT)
         .bind(merchant.0)
@@ -78,10 +78,10 @@ struct Row {
 pub(crate) async fn list(
     pool: &PgPool,
     merchant: MerchantId,
-    choice: RejectionChoice,
+    choice: RejectionFilter,
     after: i64,
     limit: u32,
-) -> Result<Vec<KeptRejection>, Trouble> {
+) -> Result<Vec<StoredRejection>, Trouble> {
     let rows: Vec<Row> = sqlx::query_as(LIST)
         .bind(merchant.0)
         .bind(choice.resource.map(Resource::as_str))
@@ -90,18 +90,18 @@ pub(crate) async fn list(
         .bind(i64::from(limit))
         .fetch_all(pool)
         .await?;
-    let rows = rows.into_iter().map(KeptRejection::try_from);
+    let rows = rows.into_iter().map(StoredRejection::try_from);
     Ok(rows.collect::<Result<_, Failure>>()?)
 }
 
-impl TryFrom<Row> for KeptRejection {
+impl TryFrom<Row> for StoredRejection {
     type Error = Failure;
 
     fn try_from(row: Row) -> Result<Self, Failure> {
         let source = match row.kind.as_str() {
-            ORDER_DETAIL => Source::OrderDetail,
-            ORDER_ITEMS => Source::OrderItems,
-            _ => Source::ListRow(parse_resource(&row.resource)?),
+            ORDER_DETAIL => RawSource::OrderDetail,
+            ORDER_ITEMS => RawSource::OrderItems,
+            _ => RawSource::ListRow(parse_resource(&row.resource)?),
         };
         Ok(Self {
             number: row.id,
@@ -114,7 +114,7 @@ impl TryFrom<Row> for KeptRejection {
     }
 }
 
-type RereadBatch = [(KeptRejection, Reread)];
+type RereadBatch = [(StoredRejection, Reprocessed)];
 
 pub(crate) async fn land(
     pool: &PgPool,
@@ -122,10 +122,10 @@ pub(crate) async fn land(
     batch: &RereadBatch,
     now: Timestamp,
     care: Care,
-) -> Result<Turn<ReplayCounts>, Trouble> {
+) -> Result<Exclusive<ReplayCounts>, Trouble> {
     let mut tx = pool.begin().await?;
     if let Some(holder) = exclusive::take(&mut tx, merchant).await? {
-        return Ok(Turn::Held(holder));
+        return Ok(Exclusive::RunActive(holder));
     }
     let mut counts = refuse_again(&mut tx, batch).await?;
     for run in exclusive::runs(&mut tx, merchant).await?.into_values() {
@@ -137,27 +137,27 @@ pub(crate) async fn land(
     }
     counts.lack_details = lack_details(&mut tx, merchant, batch).await?;
     tx.commit().await?;
-    Ok(Turn::Done(counts))
+    Ok(Exclusive::Done(counts))
 }
 
 /// Returns how many have loaded, and how many the database did not take.
 async fn land_of_run(
     place: &mut Workplace<'_>,
-    batch: impl Iterator<Item = &(KeptRejection, Reread)>,
+    batch: impl Iterator<Item = &(StoredRejection, Reprocessed)>,
 ) -> Result<(u64, u64), Trouble> {
-    let mut rows: BTreeMap<Resource, Vec<WalkedPage>> = BTreeMap::new();
+    let mut rows: BTreeMap<Resource, Vec<ScannedPage>> = BTreeMap::new();
     let mut details = Vec::new();
     let mut understood = Vec::new();
     for (kept, reread) in batch {
         let record = match reread {
-            Reread::Row(record) => {
+            Reprocessed::Row(record) => {
                 let resource = record.resource();
                 let page = alone(record, kept.version);
                 rows.entry(resource).or_default().push(page);
                 (list_kind(resource), record.ids().first().copied())
             }
-            Reread::Detail(order) => {
-                details.extend(kept.salla_id.map(|order_id| LandedDetail {
+            Reprocessed::Detail(order) => {
+                details.extend(kept.salla_id.map(|order_id| OrderDetail {
                     order_id,
                     version: kept.version,
                     outcome: DetailOutcome::Found {
@@ -167,7 +167,7 @@ async fn land_of_run(
                 }));
                 (ORDER_DETAIL, kept.salla_id)
             }
-            Reread::Incomplete | Reread::Refused(_) => continue,
+            Reprocessed::Incomplete | Reprocessed::Refused(_) => continue,
         };
         understood.push((kept.number, record));
     }
@@ -175,7 +175,7 @@ async fn land_of_run(
         return Ok((0, 0));
     }
     for (resource, pages) in &rows {
-        let pages: Vec<&WalkedPage> = pages.iter().collect();
+        let pages: Vec<&ScannedPage> = pages.iter().collect();
         land_records(place, *resource, &pages).await?;
     }
     land_outcomes(place, &details).await?;
@@ -216,13 +216,13 @@ async fn refuse_again(tx: &mut PgConnection, batch: &RereadBatch) -> Result<Repl
     let refused: Vec<_> = batch
         .iter()
         .filter_map(|(kept, reread)| match reread {
-            Reread::Refused(rejection) => Some((kept.number, rejection)),
-            Reread::Row(_) | Reread::Detail(_) | Reread::Incomplete => None,
+            Reprocessed::Refused(rejection) => Some((kept.number, rejection)),
+            Reprocessed::Row(_) | Reprocessed::Detail(_) | Reprocessed::Incomplete => None,
         })
         .collect();
     let incomplete = batch
         .iter()
-        .filter(|(_, r)| matches!(r, Reread::Incomplete));
+        .filter(|(_, r)| matches!(r, Reprocessed::Incomplete));
     let numbers: Vec<i64> = refused.iter().map(|(number, _)| *number).collect();
     let text = |of: fn(&domain::rejection::Rejection) -> &str| -> Vec<_> {
         refused.iter().map(|(_, r)| storable(of(r))).collect()
@@ -254,7 +254,9 @@ async fn lack_details(
     let orders: Vec<i64> = batch
         .iter()
         .filter_map(|(_, reread)| match reread {
-            Reread::Row(Records::Orders(orders)) => Some(orders.first()?.outcome.as_ref().ok()?.id),
+            Reprocessed::Row(Records::Orders(orders)) => {
+                Some(orders.first()?.outcome.as_ref().ok()?.id)
+            }
             _ => None,
         })
         .collect();

@@ -137,7 +137,7 @@ async fn subject(tx: &mut PgConnection, lease: RunLease) -> Result<Subject, Trou
     let is_held: bool = sqlx::query_scalar(IS_HELD)
         .bind(lease.run.0)
         .bind(lease.merchant.0)
-        .bind(lease.fencing)
+        .bind(lease.fencing_token)
         .fetch_one(&mut *tx)
         .await?;
     if !is_held {

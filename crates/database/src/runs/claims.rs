@@ -139,7 +139,7 @@ fn is_joined(open: &Run, wanted: &RunOptions, range: DayRange, catch_up: Option<
         | RunState::Cancelled => true,
         RunState::Failed => {
             let reaches_to = open.range.to.saturating_add(STILL_NEW);
-            open.options.asks_for_the_same(wanted)
+            open.options.same_request(wanted)
                 && reaches_to >= range.to
                 && (catch_up.is_some() || open.catches_up.is_none())
         }
@@ -248,7 +248,7 @@ async fn claim_once(
         what: "a run was to be claimed that does not exist".to_owned(),
     })?;
     if row.is_superseded || !row.state()?.can_be_claimed() {
-        return Ok(Claim::Over(Box::new(row.try_into()?)));
+        return Ok(Claim::NotRunnable(Box::new(row.try_into()?)));
     }
     match row.held(owner) {
         Some(held) if !held.is_abandoned => return Ok(Claim::Taken(held.holder)),
@@ -270,7 +270,7 @@ async fn claim_once(
     let lease = RunLease {
         run,
         merchant: claimed.merchant,
-        fencing,
+        fencing_token: fencing,
     };
     Ok(Claim::Granted(lease, Box::new(claimed)))
 }
@@ -317,7 +317,7 @@ const EXTEND: &str = "
 pub(crate) async fn extend(pool: &PgPool, lease: RunLease, by: Duration) -> Result<(), Trouble> {
     let extended = sqlx::query(EXTEND)
         .bind(lease.run.0)
-        .bind(lease.fencing)
+        .bind(lease.fencing_token)
         .bind(by.as_secs_f64())
         .execute(pool)
         .await?;

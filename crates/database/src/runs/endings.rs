@@ -39,7 +39,7 @@ pub(crate) async fn release(
     let mut tx = pool.begin().await?;
     let changed = sqlx::query(RELEASE)
         .bind(lease.run.0)
-        .bind(lease.fencing)
+        .bind(lease.fencing_token)
         .bind(wait.map(|wait| wait.as_secs_f64()))
         .execute(&mut *tx)
         .await?
@@ -66,7 +66,7 @@ pub(crate) async fn wait(
     let mut tx = pool.begin().await?;
     let query = sqlx::query(WAIT)
         .bind(lease.run.0)
-        .bind(lease.fencing)
+        .bind(lease.fencing_token)
         .bind(until.to_sqlx());
     let changed = with_failure(query, why)
         .execute(&mut *tx)
@@ -93,7 +93,7 @@ pub(crate) async fn complete(
     let mut tx = pool.begin().await?;
     let changed = sqlx::query(COMPLETE)
         .bind(lease.run.0)
-        .bind(lease.fencing)
+        .bind(lease.fencing_token)
         .bind(now.to_sqlx())
         .bind(Json(certificate))
         .execute(&mut *tx)
@@ -125,7 +125,7 @@ pub(crate) async fn fail(
     let mut tx = pool.begin().await?;
     let query = sqlx::query(FAIL)
         .bind(lease.run.0)
-        .bind(lease.fencing)
+        .bind(lease.fencing_token)
         .bind(certificate.map(Json));
     let changed = with_failure(query, failure)
         .bind(now.to_sqlx())
@@ -250,7 +250,7 @@ async fn end(
     if changed == 0 {
         let ended_before: bool = sqlx::query_scalar(ENDED_BEFORE)
             .bind(lease.run.0)
-            .bind(lease.fencing)
+            .bind(lease.fencing_token)
             .bind(state.as_str())
             .fetch_one(tx)
             .await?;
@@ -280,7 +280,7 @@ pub(crate) async fn report(
     let mut tx = pool.begin().await?;
     let changed = sqlx::query(REPORT)
         .bind(lease.run.0)
-        .bind(lease.fencing)
+        .bind(lease.fencing_token)
         .bind(i32::from(percent.min(MOST_BEFORE_THE_END)))
         .bind(waits_until.map(ToSqlx::to_sqlx))
         .execute(&mut *tx)

@@ -15,7 +15,7 @@ const RECORD_ENDS_READ_AGAIN: &str = "
     UPDATE salla_sync.sync_windows SET ends_read_again = true
     WHERE id = $1 AND run_id = $2 AND replaced_at IS NULL";
 
-pub(crate) async fn record_ends_read_again(
+pub(crate) async fn record_ends_rescanned(
     pool: &PgPool,
     lease: RunLease,
     window: WindowId,

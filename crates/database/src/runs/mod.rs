@@ -28,7 +28,7 @@ use importer::ports::clock::Clock;
 use importer::ports::landing::RunLease;
 use importer::ports::runs::{
     CarriedList, CatchUp, ChangeHead, Claim, DatabaseClock, Finished, Held, OrderMoments, Owner,
-    Part, Run, RunOptions, Runs, ShopSummary, StoredWindow, WindowList,
+    Run, RunOptions, Runs, ShopSummary, StoredWindow, WindowList, WindowSpec,
 };
 use jiff::Timestamp;
 use sqlx::PgPool;
@@ -75,9 +75,9 @@ impl Runs for PostgresRuns {
         .await
     }
 
-    async fn latest_of_everything(&self, merchant: MerchantId) -> Result<Option<Run>, Failure> {
+    async fn latest_full(&self, merchant: MerchantId) -> Result<Option<Run>, Failure> {
         persistently(&self.clock, "reading the latest run", || {
-            rows::latest_of_everything(&self.pool, merchant)
+            rows::latest_full(&self.pool, merchant)
         })
         .await
     }
@@ -269,10 +269,10 @@ impl Runs for PostgresRuns {
         .await
     }
 
-    async fn begin_walk(&self, lease: RunLease, window: WindowId) -> Result<u32, Failure> {
+    async fn begin_scan(&self, lease: RunLease, window: WindowId) -> Result<u32, Failure> {
         let now = self.clock.now();
         persistently(&self.clock, "beginning a walk", || {
-            windows::begin_walk(&self.pool, lease, window, now)
+            windows::begin_scan(&self.pool, lease, window, now)
         })
         .await
     }
@@ -294,7 +294,7 @@ impl Runs for PostgresRuns {
         &self,
         lease: RunLease,
         window: WindowId,
-        parts: &[Part],
+        parts: &[WindowSpec],
     ) -> Result<(), Failure> {
         let now = self.clock.now();
         persistently(&self.clock, "slicing a window", || {
@@ -330,7 +330,7 @@ impl Runs for PostgresRuns {
         .await
     }
 
-    async fn settle_window(
+    async fn mark_window_done(
         &self,
         lease: RunLease,
         window: WindowId,
@@ -343,13 +343,13 @@ impl Runs for PostgresRuns {
         .await
     }
 
-    async fn record_ends_read_again(
+    async fn record_ends_rescanned(
         &self,
         lease: RunLease,
         window: WindowId,
     ) -> Result<(), Failure> {
         persistently(&self.clock, "marking the ends of a list", || {
-            listing::record_ends_read_again(&self.pool, lease, window)
+            listing::record_ends_rescanned(&self.pool, lease, window)
         })
         .await
     }
@@ -380,7 +380,7 @@ impl Runs for PostgresRuns {
         .await
     }
 
-    async fn report(
+    async fn report_progress(
         &self,
         lease: RunLease,
         percent: u8,

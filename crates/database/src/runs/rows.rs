@@ -9,8 +9,8 @@ use domain::run::{RunId, RunState};
 use domain::shop::MerchantId;
 use domain::window::DayRange;
 use importer::ports::runs::{
-    CatchUp, ChangeHead, Held, Holder, Only, Owner, ProcessId, RecordedFailure, Run, RunOptions,
-    StoredProgress,
+    CatchUp, ChangeHead, Held, LeaseHolder, Owner, ProcessId, RecordedFailure, Run, RunOptions,
+    RunScope, StoredProgress,
 };
 use sqlx::PgPool;
 use sqlx::types::Json;
@@ -109,7 +109,7 @@ pub(crate) async fn latest(pool: &PgPool, merchant: MerchantId) -> Result<Option
     run_of(pool, merchant, LATEST).await
 }
 
-pub(crate) async fn latest_of_everything(
+pub(crate) async fn latest_full(
     pool: &PgPool,
     merchant: MerchantId,
 ) -> Result<Option<Run>, Trouble> {
@@ -173,7 +173,7 @@ impl TryFrom<RunRow> for Run {
                 months: u16::try_from(row.months).unwrap_or(u16::MAX),
                 max_orders: row.max_orders.map(i64::cast_unsigned),
                 keep_raw: row.keep_raw,
-                only: only.map(|resource| Only {
+                only: only.map(|resource| RunScope {
                     resource,
                     days: resource.has_windows().then_some(range),
                 }),
@@ -216,9 +216,9 @@ impl RunRow {
     }
 
     /// Who holds the run now; a lease that ran out holds nothing.
-    pub(crate) fn holder(&self) -> Option<Holder> {
+    pub(crate) fn holder(&self) -> Option<LeaseHolder> {
         let until = self.lease_until.filter(|_| self.is_held)?;
-        Some(Holder {
+        Some(LeaseHolder {
             owner: self.lease_owner.clone().unwrap_or_default(),
             until: until.to_jiff(),
         })

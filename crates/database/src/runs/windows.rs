@@ -7,7 +7,7 @@ use domain::run::WindowId;
 use domain::slice::Slice;
 use domain::window::DayRange;
 use importer::ports::landing::RunLease;
-use importer::ports::runs::{Part, StoredWindow};
+use importer::ports::runs::{StoredWindow, WindowSpec};
 use jiff::Timestamp;
 use jiff_sqlx::{Date, ToSqlx};
 use sqlx::types::Json;
@@ -47,7 +47,7 @@ pub(crate) async fn save_plan(
     if saved > 0 {
         let whole = |(resource, days): &(Resource, Option<DayRange>)| {
             let (slice, days) = (None, *days);
-            (*resource, Part { slice, days })
+            (*resource, WindowSpec { slice, days })
         };
         let windows: Vec<_> = windows.iter().map(whole).collect();
         // Those that it has taken over from another run come first.
@@ -66,7 +66,7 @@ async fn create_windows(
     tx: &mut PgConnection,
     lease: RunLease,
     position: i32,
-    windows: &[(Resource, Part)],
+    windows: &[(Resource, WindowSpec)],
 ) -> Result<(), Trouble> {
     let day = |pick: fn(DayRange) -> jiff::civil::Date| -> Vec<Option<Date>> {
         let days = windows.iter().map(|(_, part)| part.days.map(pick));
@@ -134,11 +134,11 @@ pub(crate) async fn list(pool: &PgPool, lease: RunLease) -> Result<Vec<StoredWin
             days: days(row.day_from, row.day_to),
             slice: slice(row.slice.as_deref())?,
             is_sliced: row.is_sliced,
-            walk: row.walk.cast_unsigned(),
+            scan: row.walk.cast_unsigned(),
             first_total: row.first_total.map(i64::cast_unsigned),
             total_pages: row.total_pages.map(i32::cast_unsigned),
             pages_done: row.pages_done.into_iter().map(i32::cast_unsigned).collect(),
-            settled: row.settled,
+            done: row.settled,
         });
     }
     Ok(windows)
@@ -163,7 +163,7 @@ const BEGIN_WALK: &str = "
     WHERE id = $1 AND run_id = $2 AND replaced_at IS NULL
     RETURNING walk";
 
-pub(crate) async fn begin_walk(
+pub(crate) async fn begin_scan(
     pool: &PgPool,
     lease: RunLease,
     window: WindowId,
@@ -212,7 +212,7 @@ pub(crate) async fn split(
         let (resource, slice) = (parse_resource(&resource)?, slice(key.as_deref())?);
         let halves = halves.map(|days| {
             let days = Some(days);
-            (resource, Part { slice, days })
+            (resource, WindowSpec { slice, days })
         });
         create_windows(&mut tx, lease, position - 1, &halves).await?;
     }
@@ -244,7 +244,7 @@ pub(crate) async fn slice_window(
     pool: &PgPool,
     lease: RunLease,
     window: WindowId,
-    parts: &[Part],
+    parts: &[WindowSpec],
     now: Timestamp,
 ) -> Result<(), Trouble> {
     let mut tx = pool.begin().await?;

@@ -22,21 +22,21 @@ fn taker(db: &TestDatabase) -> PostgresBudget {
 fn permits(grant: Grant) -> u32 {
     match grant {
         Grant::Permits { permits, .. } => permits,
-        Grant::Nothing { .. } => 0,
+        Grant::Exhausted { .. } => 0,
     }
 }
 
 fn id(grant: Grant) -> GrantId {
     match grant {
         Grant::Permits { id, .. } => id,
-        Grant::Nothing { .. } => panic!("nothing was given"),
+        Grant::Exhausted { .. } => panic!("nothing was given"),
     }
 }
 
 fn pause(grant: Grant) -> Duration {
     match grant {
         Grant::Permits { .. } => Duration::ZERO,
-        Grant::Nothing { ask_again_after } => ask_again_after,
+        Grant::Exhausted { retry_after } => retry_after,
     }
 }
 
@@ -44,7 +44,7 @@ fn pause(grant: Grant) -> Duration {
 async fn take_all(budget: &PostgresBudget, wanted: u32) -> u32 {
     let mut taken = 0;
     while taken < wanted {
-        match permits(budget.take(wanted - taken).await.unwrap()) {
+        match permits(budget.acquire(wanted - taken).await.unwrap()) {
             0 => break,
             permits => taken += permits,
         }
@@ -70,12 +70,12 @@ async fn pass(db: &TestDatabase, seconds: i32) {
 async fn a_whole_limit_is_given_in_blocks_and_then_nothing() {
     let db = TestDatabase::create().await;
     let budget = taker(&db);
-    assert_eq!(permits(budget.take(3).await.unwrap()), 3);
-    assert_eq!(permits(budget.take(1_000).await.unwrap()), 25);
+    assert_eq!(permits(budget.acquire(3).await.unwrap()), 3);
+    assert_eq!(permits(budget.acquire(1_000).await.unwrap()), 25);
     assert_eq!(take_all(&budget, 1_000).await, 472);
-    let nothing = budget.take(1).await.unwrap();
-    assert_eq!(pause(nothing), BudgetRules::LONGEST_PAUSE);
-    assert_eq!(permits(taker_in(&db, "there").take(1).await.unwrap()), 1);
+    let nothing = budget.acquire(1).await.unwrap();
+    assert_eq!(pause(nothing), BudgetRules::MAX_RETRY_AFTER);
+    assert_eq!(permits(taker_in(&db, "there").acquire(1).await.unwrap()), 1);
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn a_permit_counts_for_a_window_after_its_last_use() {
     assert_eq!(take_all(&budget, 300).await, 200);
     // The first were usable for 15 seconds.
     pass(&db, 301 + 13).await;
-    let nothing = budget.take(1).await.unwrap();
+    let nothing = budget.acquire(1).await.unwrap();
     assert!(pause(nothing) <= Duration::from_secs(2), "{nothing:?}");
     pass(&db, 2).await;
     assert_eq!(take_all(&budget, 1_000).await, 300);
@@ -99,18 +99,18 @@ async fn a_permit_counts_for_a_window_after_its_last_use() {
 async fn what_is_given_back_counts_no_more() {
     let db = TestDatabase::create().await;
     let (budget, other) = (taker(&db), taker(&db));
-    let block = id(budget.take(25).await.unwrap());
+    let block = id(budget.acquire(25).await.unwrap());
     assert_eq!(take_all(&budget, 475).await, 475);
-    assert_eq!(permits(other.take(30).await.unwrap()), 0);
-    budget.give_back(block, 10).await.unwrap();
-    assert_eq!(permits(other.take(30).await.unwrap()), 10);
-    budget.give_back(block, 15).await.unwrap();
-    assert_eq!(permits(other.take(20).await.unwrap()), 15);
+    assert_eq!(permits(other.acquire(30).await.unwrap()), 0);
+    budget.return_unused(block, 10).await.unwrap();
+    assert_eq!(permits(other.acquire(30).await.unwrap()), 10);
+    budget.return_unused(block, 15).await.unwrap();
+    assert_eq!(permits(other.acquire(20).await.unwrap()), 15);
     // What has aged out cannot make room a second time.
     pass(&db, 616).await;
     assert_eq!(take_all(&other, 500).await, 500);
-    budget.give_back(block, 25).await.unwrap();
-    assert_eq!(permits(other.take(1).await.unwrap()), 0);
+    budget.return_unused(block, 25).await.unwrap();
+    assert_eq!(permits(other.acquire(1).await.unwrap()), 0);
 }
 
 #[tokio::test]
@@ -118,15 +118,15 @@ async fn two_that_want_more_than_there_is_get_half_each() {
     let db = TestDatabase::create().await;
     let (early, late) = (taker(&db), taker(&db));
     assert_eq!(take_all(&early, 1_000).await, 500);
-    assert_eq!(permits(late.take(300).await.unwrap()), 0);
+    assert_eq!(permits(late.acquire(300).await.unwrap()), 0);
     pass(&db, 616 - 20).await;
     // Both are still seen to want some when everything becomes free.
     for budget in [&early, &late] {
-        assert_eq!(permits(budget.take(1_000).await.unwrap()), 0);
+        assert_eq!(permits(budget.acquire(1_000).await.unwrap()), 0);
     }
     pass(&db, 20).await;
     assert_eq!(take_all(&early, 1_000).await, 250);
-    let rest_is_kept = early.take(1_000).await.unwrap();
+    let rest_is_kept = early.acquire(1_000).await.unwrap();
     assert!(pause(rest_is_kept) < Duration::from_secs(1));
     assert_eq!(take_all(&late, 1_000).await, 250);
 }
@@ -136,7 +136,7 @@ async fn a_taker_that_is_lost_costs_half_a_minute_and_its_permits_age_out() {
     let db = TestDatabase::create().await;
     let (lost, budget) = (taker(&db), taker(&db));
     assert_eq!(take_all(&lost, 200).await, 200);
-    assert_eq!(permits(lost.take(1_000).await.unwrap()), 25);
+    assert_eq!(permits(lost.acquire(1_000).await.unwrap()), 25);
     drop(lost);
     assert_eq!(take_all(&budget, 1_000).await, 250);
     pass(&db, 31).await;
@@ -150,16 +150,16 @@ async fn a_refusal_holds_everybody_and_is_never_shortened() {
     let db = TestDatabase::create().await;
     let (told, other) = (taker(&db), taker(&db));
     // The first word of a budget may be a refusal.
-    told.refused(Duration::from_secs(300)).await.unwrap();
-    told.refused(Duration::from_secs(5)).await.unwrap();
+    told.report_refusal(Duration::from_secs(300)).await.unwrap();
+    told.report_refusal(Duration::from_secs(5)).await.unwrap();
     for budget in [&told, &other] {
-        let nothing = budget.take(1).await.unwrap();
-        assert_eq!(pause(nothing), BudgetRules::LONGEST_PAUSE);
+        let nothing = budget.acquire(1).await.unwrap();
+        assert_eq!(pause(nothing), BudgetRules::MAX_RETRY_AFTER);
     }
     pass(&db, 296).await;
-    assert!(pause(other.take(1).await.unwrap()) <= Duration::from_secs(4));
+    assert!(pause(other.acquire(1).await.unwrap()) <= Duration::from_secs(4));
     pass(&db, 4).await;
-    assert_eq!(permits(other.take(1).await.unwrap()), 1);
+    assert_eq!(permits(other.acquire(1).await.unwrap()), 1);
 }
 
 /// Four processes with four connections each ask as fast as they can.
@@ -174,10 +174,10 @@ async fn takers_at_once_never_get_more_than_the_limit() {
             tasks.spawn(async move {
                 let mut kept = 0;
                 for round in 0..60 {
-                    let grant = budget.take(7).await.unwrap();
+                    let grant = budget.acquire(7).await.unwrap();
                     kept += permits(grant);
                     if round % 5 == 0 && permits(grant) > 2 {
-                        budget.give_back(id(grant), 2).await.unwrap();
+                        budget.return_unused(id(grant), 2).await.unwrap();
                         kept -= 2;
                     }
                 }
@@ -195,14 +195,20 @@ async fn what_was_written_in_the_future_holds_nobody_up() {
     let db = TestDatabase::create().await;
     let (budget, dead) = (taker(&db), taker(&db));
     assert_eq!(take_all(&dead, 1_000).await, 500);
-    budget.refused(Duration::from_secs(60)).await.unwrap();
+    budget
+        .report_refusal(Duration::from_secs(60))
+        .await
+        .unwrap();
     pass(&db, -2 * 86_400).await;
     assert_eq!(take_all(&budget, 1_000).await, 500);
-    budget.refused(Duration::from_secs(60)).await.unwrap();
+    budget
+        .report_refusal(Duration::from_secs(60))
+        .await
+        .unwrap();
     assert_eq!(
-        pause(budget.take(1).await.unwrap()),
-        BudgetRules::LONGEST_PAUSE
+        pause(budget.acquire(1).await.unwrap()),
+        BudgetRules::MAX_RETRY_AFTER
     );
     pass(&db, 616).await;
-    assert_eq!(permits(budget.take(1).await.unwrap()), 1);
+    assert_eq!(permits(budget.acquire(1).await.unwrap()), 1);
 }

@@ -127,7 +127,7 @@ async fn a_first_try_answers_only_for_what_it_listed() {
     shop.land_orders(1, at(10), &old[1..]).await;
     let window = shop.window(Resource::Orders).await;
     shop.runs
-        .settle_window(shop.lease, window, true)
+        .mark_window_done(shop.lease, window, true)
         .await
         .unwrap();
     let certificate = shop.runs.certify(shop.lease, at(20)).await.unwrap();

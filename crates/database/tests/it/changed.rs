@@ -7,10 +7,10 @@ use domain::failure::Failure;
 use domain::resource::Resource;
 use importer::ports::changed_records::{ChangedRecord, ChangedRecords as _, RecordNow};
 use importer::ports::clock::{Clock as _, SystemClock};
-use importer::ports::landing::{DetailOutcome, LandedDetail};
+use importer::ports::landing::{DetailOutcome, OrderDetail};
 use importer::ports::merchants::Merchants as _;
 use importer::ports::platform::Records;
-use importer::ports::records::Turn;
+use importer::ports::records::Exclusive;
 
 use crate::catalogue::product;
 use crate::make::{at, customer, header, ok, status, whole};
@@ -67,7 +67,7 @@ fn now() -> jiff::Timestamp {
 }
 
 fn order(id: i64, outcome: DetailOutcome) -> RecordNow {
-    RecordNow::Order(Box::new(LandedDetail {
+    RecordNow::Order(Box::new(OrderDetail {
         order_id: id,
         version: now(),
         outcome,
@@ -120,7 +120,7 @@ async fn what_was_fetched_lands_and_is_marked_no_longer() {
         .collect();
     assert_eq!(fetched.len(), 6);
     let landed = records(&shop).land(shop.merchant, &fetched).await.unwrap();
-    assert_eq!(landed, Turn::Done(()));
+    assert_eq!(landed, Exclusive::Done(()));
     assert_eq!(marks(&shop).await, []);
     let orders: Vec<(i64, Option<String>)> = shop
         .all("SELECT id, status_slug FROM salla.orders ORDER BY id")
@@ -160,7 +160,7 @@ async fn a_webhook_that_comes_while_its_record_is_fetched_is_not_lost() {
     mark(&shop, Resource::Orders, 1).await;
     let fetched = [(seen[0], order(1, delivered(1)))];
     let landed = records(&shop).land(shop.merchant, &fetched).await.unwrap();
-    assert_eq!(landed, Turn::Done(()));
+    assert_eq!(landed, Exclusive::Done(()));
     assert_eq!(marks(&shop).await, [("orders".to_owned(), 1)]);
 }
 
@@ -172,7 +172,7 @@ async fn nothing_lands_beside_an_import_of_the_shop() {
     shop.begin(&options()).await;
     let fetched = [(seen[0], order(1, DetailOutcome::Gone))];
     let landed = records(&shop).land(shop.merchant, &fetched).await.unwrap();
-    assert!(matches!(landed, Turn::Held(_)), "{landed:?}");
+    assert!(matches!(landed, Exclusive::RunActive(_)), "{landed:?}");
     assert_eq!(shop.rows("salla.orders").await, 2);
     assert_eq!(marks(&shop).await.len(), 1);
 }

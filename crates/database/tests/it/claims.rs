@@ -117,7 +117,7 @@ async fn a_first_try_is_superseded_by_an_import_unless_somebody_works_on_it() {
     assert_eq!(real.options, options());
     let other = Owner::named("b");
     let over = runs.claim(first.id, &other, LEASE);
-    assert!(matches!(over.await.unwrap(), Claim::Over(_)));
+    assert!(matches!(over.await.unwrap(), Claim::NotRunnable(_)));
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn joining_depends_on_the_state() {
         .claim(first.id, &Owner::named("b"), LEASE)
         .await
         .unwrap();
-    assert!(matches!(superseded, Claim::Over(_)));
+    assert!(matches!(superseded, Claim::NotRunnable(_)));
 }
 
 /// Knows of some processes that they are gone, and has a name of its own.
@@ -311,7 +311,7 @@ async fn a_lease_that_ran_out_can_be_taken_over_and_the_old_one_writes_nothing()
     let window = shop.window(domain::resource::Resource::Orders).await;
     let page = shop.page(1, at(0), orders(vec![ok(header(1))])).await;
     let taken_over = claim(&shop.runs, shop.lease.run, "b").await;
-    assert_eq!(taken_over.fencing, shop.lease.fencing + 1);
+    assert_eq!(taken_over.fencing_token, shop.lease.fencing_token + 1);
 
     let stale = shop.lease;
     let plan = crate::shop::plan(None);
@@ -323,11 +323,11 @@ async fn a_lease_that_ran_out_can_be_taken_over_and_the_old_one_writes_nothing()
     );
     assert_eq!(runs.extend_lease(stale, LEASE).await, lost);
     assert_eq!(runs.save_plan(stale, &plan, &[]).await, lost);
-    assert_eq!(runs.begin_walk(stale, window).await.map(drop), lost);
-    assert_eq!(runs.settle_window(stale, window, false).await, lost);
+    assert_eq!(runs.begin_scan(stale, window).await.map(drop), lost);
+    assert_eq!(runs.mark_window_done(stale, window, false).await, lost);
     let halves = [range(), range()];
     assert_eq!(runs.split_window(stale, window, halves).await, lost);
-    assert_eq!(runs.report(stale, 50, None).await, lost);
+    assert_eq!(runs.report_progress(stale, 50, None).await, lost);
     assert_eq!(runs.wait(stale, at(0), &broken()).await, lost);
     assert_eq!(runs.certify(stale, at(0)).await.map(drop), lost);
     assert_eq!(runs.release(stale, None).await, lost);
@@ -347,7 +347,7 @@ async fn a_released_run_can_be_claimed_at_once_and_remembers_its_start() {
     let waiting = shop.runs.latest(shop.merchant).await.unwrap().unwrap();
     assert_eq!((waiting.state, waiting.holder), (RunState::Pending, None));
     let again = claim(&shop.runs, shop.lease.run, "b").await;
-    assert_eq!(again.fencing, shop.lease.fencing + 1);
+    assert_eq!(again.fencing_token, shop.lease.fencing_token + 1);
     let running = shop.runs.latest(shop.merchant).await.unwrap().unwrap();
     assert_eq!(running.started_at, before.started_at);
     assert_eq!(running.plan, before.plan);
@@ -361,7 +361,10 @@ async fn a_released_run_can_be_claimed_at_once_and_remembers_its_start() {
 async fn the_percentage_never_falls_and_keeps_a_hundred_for_the_end() {
     let shop = Shop::open().await;
     for (given, shown) in [(10, 10), (5, 10), (100, 99)] {
-        shop.runs.report(shop.lease, given, None).await.unwrap();
+        shop.runs
+            .report_progress(shop.lease, given, None)
+            .await
+            .unwrap();
         let (status,): (i32,) = shop
             .one("SELECT progress_percent FROM salla_sync.merchant_sync_status")
             .await;
@@ -394,7 +397,7 @@ async fn ending_shows_in_both_places_and_may_be_repeated() {
         .claim(run.id, &Owner::named("late"), LEASE)
         .await
         .unwrap();
-    assert!(matches!(over, Claim::Over(run) if run.certificate.is_some()));
+    assert!(matches!(over, Claim::NotRunnable(run) if run.certificate.is_some()));
     let next = shop
         .runs
         .create_or_join(shop.merchant, &options(), range())
@@ -428,7 +431,10 @@ async fn a_failed_run_keeps_its_reason_until_it_is_claimed_again() {
         .claim(failed.id, &Owner::named("b"), LEASE)
         .await
         .unwrap();
-    assert!(matches!(refused, Claim::Over(_)), "it has to be restarted");
+    assert!(
+        matches!(refused, Claim::NotRunnable(_)),
+        "it has to be restarted"
+    );
     let joined = shop
         .runs
         .create_or_join(shop.merchant, &options(), range())

@@ -104,9 +104,9 @@ async fn a_total_that_moves_is_seen_and_the_last_page_speaks() {
         (120, false)
     );
     let window = shop.window(Resource::Orders).await;
-    let walk = shop.runs.begin_walk(shop.lease, window).await.unwrap();
+    let walk = shop.runs.begin_scan(shop.lease, window).await.unwrap();
     let mut again = shop.page(1, at(9), orders(vec![ok(whole(1))])).await;
-    again.walk = walk;
+    again.scan = walk;
     shop.landing.land_pages(shop.lease, &[again]).await.unwrap();
     let counts = shop.count(Resource::Orders).await;
     assert_eq!(

@@ -253,10 +253,10 @@ async fn details_repeat_without_effect_and_a_stale_lease_writes_nothing() {
         .await;
     assert_eq!(details, 1);
     let stale = importer::ports::landing::RunLease {
-        fencing: shop.lease.fencing - 1,
+        fencing_token: shop.lease.fencing_token - 1,
         ..shop.lease
     };
-    let detail = importer::ports::landing::LandedDetail {
+    let detail = importer::ports::landing::OrderDetail {
         order_id: 2,
         version: at(0),
         outcome: DetailOutcome::Found {

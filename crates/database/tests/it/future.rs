@@ -160,7 +160,7 @@ async fn a_tombstone_of_the_future_keeps_nothing_out() {
     let ids = [1];
     let bury = shop
         .landing
-        .bury(shop.lease, Resource::Customers, &ids, at(1));
+        .tombstone(shop.lease, Resource::Customers, &ids, at(1));
     bury.await.unwrap();
     for id in [1, 2] {
         shop.land_outcome(id, at(1), DetailOutcome::Gone).await;
@@ -184,7 +184,7 @@ async fn what_has_gone_goes_although_it_was_read_in_the_future() {
     were_read_in_the_future(&shop).await;
     let bury = shop
         .landing
-        .bury(shop.lease, Resource::Customers, &[1], now());
+        .tombstone(shop.lease, Resource::Customers, &[1], now());
     bury.await.unwrap();
     for id in [1, 2] {
         shop.land_outcome(id, now(), DetailOutcome::Gone).await;
@@ -263,7 +263,7 @@ async fn a_lease_of_the_future_has_run_out() {
         assert_eq!(run.holder.is_some(), is_held, "{lasts}");
     }
     let taken = crate::shop::claim(&shop.runs, shop.lease.run, "another").await;
-    assert_eq!(taken.fencing, shop.lease.fencing + 1);
+    assert_eq!(taken.fencing_token, shop.lease.fencing_token + 1);
 }
 
 /// A message that was put off, the run that waits with it, and one whose worker died.
@@ -296,7 +296,7 @@ async fn what_was_put_off_by_a_clock_that_was_ahead_is_due() {
         (depth.ready, depth.delayed)
     };
     assert_eq!(is_due().await, (0, 2));
-    assert_eq!(jobs.send_orphans(grace).await.unwrap().len(), 0);
+    assert_eq!(jobs.resend_orphans(grace).await.unwrap().len(), 0);
     assert_eq!(is_due().await, (1, 1), "a day is what Salla may ask for");
     let run = shop.runs.latest(shop.merchant).await.unwrap().unwrap();
     assert!(run.waiting_until.unwrap() <= now());
@@ -307,5 +307,5 @@ async fn what_was_put_off_by_a_clock_that_was_ahead_is_due() {
              lease_until = now() + interval '2 days', sent_at = now() + interval '2 days'",
     )
     .await;
-    assert_eq!(jobs.send_orphans(grace).await.unwrap().len(), 1);
+    assert_eq!(jobs.resend_orphans(grace).await.unwrap().len(), 1);
 }

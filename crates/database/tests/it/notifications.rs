@@ -242,7 +242,7 @@ impl InboxFixture for Fixture {
         Arc::new(self.db.database().notifications())
     }
 
-    async fn tell(&self, shop: WhichShop) -> Notice {
+    async fn notify(&self, shop: WhichShop) -> Notice {
         let number = match shop {
             WhichShop::First => 1,
             WhichShop::Second => 2,

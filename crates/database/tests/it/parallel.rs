@@ -160,7 +160,7 @@ async fn a_takeover_waits_for_the_landing_in_flight() {
     assert!(!claim.is_finished(), "the landing holds the run");
     other.execute("COMMIT").await.unwrap();
     assert_eq!(landed.await.unwrap().unwrap().loaded, 2);
-    assert_eq!(claim.await.unwrap().fencing, lease.fencing + 1);
+    assert_eq!(claim.await.unwrap().fencing_token, lease.fencing_token + 1);
 }
 
 /// Rows that somebody put there by hand are taken over.

@@ -4,7 +4,7 @@ use domain::shop::MerchantId;
 use importer::ports::connections::Connections;
 use importer::ports::merchants::Merchants as _;
 use importer::ports::privacy::ExpiredShops as _;
-use importer::ports::records::Turn;
+use importer::ports::records::Exclusive;
 use importer::ports::runs::Runs as _;
 use jiff::Timestamp;
 use sqlx::PgPool;
@@ -66,14 +66,17 @@ async fn nothing_of_a_shop_is_left_and_nothing_of_it_goes_while_somebody_is_at_i
     let pool = shop.db.pool();
     let privacy = shop.db.database().privacy(None);
     let forget = |dry_run| privacy.forget_shop(shop.merchant, dry_run);
-    assert!(matches!(forget(false).await.unwrap(), Turn::Held(_)));
+    assert!(matches!(
+        forget(false).await.unwrap(),
+        Exclusive::RunActive(_)
+    ));
     end(&shop).await;
     let before = rows_of(pool, shop.merchant).await;
-    let Turn::Done(would) = forget(true).await.unwrap() else {
+    let Exclusive::Done(would) = forget(true).await.unwrap() else {
         panic!("nobody is at it");
     };
     assert_eq!(rows_of(pool, shop.merchant).await, before, "a dry run");
-    let Turn::Done(deleted) = forget(false).await.unwrap() else {
+    let Exclusive::Done(deleted) = forget(false).await.unwrap() else {
         panic!("nobody is at it");
     };
     assert_eq!(deleted, would);

@@ -16,15 +16,15 @@ async fn two_walks_are_compared_by_their_ids() {
     shop.land_orders(1, at(1), &[header(1), header(2)]).await;
     let listing = shop.count(Resource::Orders).await.listing;
     assert!(!listing.same_as_before && !listing.contains_before);
-    shop.runs.begin_walk(shop.lease, window).await.unwrap();
+    shop.runs.begin_scan(shop.lease, window).await.unwrap();
     shop.land_orders(1, at(2), &[header(2), header(1)]).await;
     let listing = shop.count(Resource::Orders).await.listing;
     assert!(listing.same_as_before && listing.contains_before);
-    shop.runs.begin_walk(shop.lease, window).await.unwrap();
+    shop.runs.begin_scan(shop.lease, window).await.unwrap();
     shop.land_orders(1, at(3), &[header(1)]).await;
     let listing = shop.count(Resource::Orders).await.listing;
     assert!(!listing.same_as_before && !listing.contains_before);
-    shop.runs.begin_walk(shop.lease, window).await.unwrap();
+    shop.runs.begin_scan(shop.lease, window).await.unwrap();
     shop.land_orders(1, at(4), &[header(1), header(3)]).await;
     let listing = shop.count(Resource::Orders).await.listing;
     assert!(!listing.same_as_before && listing.contains_before);
@@ -35,7 +35,7 @@ async fn the_ends_of_a_list_are_forgotten_with_its_walk() {
     let shop = Shop::open().await;
     let window = shop.window(Resource::Customers).await;
     shop.runs
-        .record_ends_read_again(shop.lease, window)
+        .record_ends_rescanned(shop.lease, window)
         .await
         .unwrap();
     assert!(
@@ -44,7 +44,7 @@ async fn the_ends_of_a_list_are_forgotten_with_its_walk() {
             .listing
             .ends_read_again
     );
-    shop.runs.begin_walk(shop.lease, window).await.unwrap();
+    shop.runs.begin_scan(shop.lease, window).await.unwrap();
     assert!(
         !shop
             .count(Resource::Customers)
@@ -60,7 +60,7 @@ async fn orders_of_the_range_that_no_present_walk_lists_are_found_and_asked_for(
     let window = shop.window(Resource::Orders).await;
     let orders = [whole(1), whole(2), whole(3)];
     shop.land_orders(1, at(1), &orders).await;
-    shop.runs.begin_walk(shop.lease, window).await.unwrap();
+    shop.runs.begin_scan(shop.lease, window).await.unwrap();
     shop.land_orders(1, at(2), &[whole(1)]).await;
 
     let mut vanished = shop
@@ -78,7 +78,7 @@ async fn orders_of_the_range_that_no_present_walk_lists_are_found_and_asked_for(
     assert_eq!(not_listed.len(), 2, "{not_listed:?}");
 
     shop.landing
-        .ask_again(shop.lease, &[2, 3, 77])
+        .mark_pending(shop.lease, &[2, 3, 77])
         .await
         .unwrap();
     let mut pending = shop.pending().await;
@@ -100,7 +100,10 @@ async fn what_another_run_has_left_of_a_listed_order_is_taken_on() {
     shop.land_orders(1, at(1), &[header(1), header(2)]).await;
     shop.land_detail(at(2), whole(1)).await;
     shop.land_detail(at(2), whole(2)).await;
-    shop.landing.ask_again(shop.lease, &[1, 2]).await.unwrap();
+    shop.landing
+        .mark_pending(shop.lease, &[1, 2])
+        .await
+        .unwrap();
     shop.again().await;
     shop.land_orders(1, at(3), &[header(1)]).await;
     assert_eq!(shop.pending().await, [1], "2 is not of this run's days");
@@ -151,10 +154,10 @@ async fn a_rejection_of_what_is_no_longer_listed_is_closed() {
         rejected(Some(3), "{\"id\":3}"),
     ];
     shop.land(1, at(1), Records::Orders(records)).await;
-    shop.runs.begin_walk(shop.lease, window).await.unwrap();
+    shop.runs.begin_scan(shop.lease, window).await.unwrap();
     let records = vec![ok(header(1)), rejected(Some(3), "{\"id\":3}")];
     shop.land(1, at(2), Records::Orders(records)).await;
-    shop.landing.clear_leftovers(shop.lease).await.unwrap();
+    shop.landing.clear_vanished(shop.lease).await.unwrap();
     let open: Vec<(i64,)> = shop
         .all("SELECT salla_id FROM salla_sync.rejected_records WHERE resolved_at IS NULL")
         .await;
@@ -174,7 +177,7 @@ async fn a_customer_who_vanished_goes_with_the_last_order_that_refers_to_him() {
     let customers = vec![ok(customer(behind)), ok(customer(77))];
     shop.land(1, at(1), Records::Customers(customers)).await;
     let window = shop.window(Resource::Customers).await;
-    shop.runs.begin_walk(shop.lease, window).await.unwrap();
+    shop.runs.begin_scan(shop.lease, window).await.unwrap();
     let mut vanished = shop
         .runs
         .vanished(shop.lease, Resource::Customers)
@@ -186,13 +189,13 @@ async fn a_customer_who_vanished_goes_with_the_last_order_that_refers_to_him() {
     assert_eq!(vanished, both);
     let landing = &shop.landing;
     landing
-        .bury(shop.lease, Resource::Customers, &vanished, at(2))
+        .tombstone(shop.lease, Resource::Customers, &vanished, at(2))
         .await
         .unwrap();
-    landing.clear_leftovers(shop.lease).await.unwrap();
+    landing.clear_vanished(shop.lease).await.unwrap();
     let left: Vec<(i64, bool)> = shop.all("SELECT id, from_list FROM salla.customers").await;
     assert_eq!(left, [(behind, false)], "an order refers to one of them");
     shop.land_outcome(1, at(3), DetailOutcome::Gone).await;
-    landing.clear_leftovers(shop.lease).await.unwrap();
+    landing.clear_vanished(shop.lease).await.unwrap();
     assert_eq!(shop.rows("salla.customers").await, 0);
 }

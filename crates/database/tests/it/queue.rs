@@ -9,10 +9,10 @@ use database::testing::TestDatabase;
 use database::{ConnectSettings, Database, PostgresQueue};
 use domain::failure::Failure;
 use embedded_postgres::{Durability, Search, Server, Settings, Wanted, find_programs};
-use importer::ports::clock::{Clock, SystemClock, within};
+use importer::ports::clock::{Clock, SystemClock, with_timeout};
 use importer::ports::queue::{
-    ATTEMPTS_USED_UP, DeadLetters, Delivery, Depth, Disposition, Queue, QueueName, QueueSettings,
-    Standing,
+    ATTEMPTS_EXHAUSTED, DeadLetters, Delivery, Depth, Disposition, Queue, QueueName, QueueSettings,
+    ReceiptStatus,
 };
 use importer::testing::clock::DrivenClock;
 use importer::testing::queue::QueueFixture;
@@ -50,7 +50,7 @@ impl QueueFixture for Fixture {
         Arc::new(self.queue.clone())
     }
 
-    fn neighbour(&self) -> (Arc<dyn Queue>, Arc<dyn DeadLetters>) {
+    fn other_process(&self) -> (Arc<dyn Queue>, Arc<dyn DeadLetters>) {
         let neighbour = self.db.database().queue(QueueName::Notifications);
         (Arc::new(neighbour.clone()), Arc::new(neighbour))
     }
@@ -123,7 +123,7 @@ impl Fixture {
 /// The test hangs where a promise is broken; this ends it.
 async fn in_time<T>(work: impl Future<Output = T>) -> T {
     let clock = SystemClock::real();
-    let done = within(&clock, Duration::from_secs(60), work).await;
+    let done = with_timeout(&clock, Duration::from_secs(60), work).await;
     done.expect("it takes too long")
 }
 
@@ -166,9 +166,9 @@ async fn a_send_wakes_who_waits() {
         assert_eq!(delivery.id, id);
         let done = fixture
             .queue
-            .settle(&delivery.receipt, Disposition::Done)
+            .settle(&delivery.receipt, Disposition::Ack)
             .await;
-        assert_eq!(done, Ok(Standing::Held));
+        assert_eq!(done, Ok(ReceiptStatus::Valid));
     }
     assert_eq!(fixture.clock.monotonic(), Duration::ZERO);
 }
@@ -240,8 +240,8 @@ async fn a_receive_that_waits_survives_the_end_of_all_connections() {
     let id = fixture.drive(fixture.queue.send("work", AT_ONCE)).await;
     let delivery = only(fixture.drive(receiving).await.unwrap());
     assert_eq!(delivery.id, id.unwrap());
-    let settling = fixture.queue.settle(&delivery.receipt, Disposition::Done);
-    assert_eq!(fixture.drive(settling).await, Ok(Standing::Held));
+    let settling = fixture.queue.settle(&delivery.receipt, Disposition::Ack);
+    assert_eq!(fixture.drive(settling).await, Ok(ReceiptStatus::Valid));
 }
 
 /// On a server of its own and in real time, because nothing else tells what a server's
@@ -410,7 +410,7 @@ async fn the_number_of_attempts_can_be_set() {
     let delivery = only(queue.receive(1, LEASE, AT_ONCE).await);
     let retry = Disposition::Retry { after: AT_ONCE };
     let settled = queue.settle(&delivery.receipt, retry).await;
-    assert_eq!(settled, Ok(Standing::Held));
+    assert_eq!(settled, Ok(ReceiptStatus::Valid));
     let letter = queue.read(&id).await.unwrap().unwrap();
-    assert_eq!(letter.reason, ATTEMPTS_USED_UP);
+    assert_eq!(letter.reason, ATTEMPTS_EXHAUSTED);
 }

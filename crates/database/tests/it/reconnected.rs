@@ -65,7 +65,12 @@ impl Office {
     }
 
     async fn sent_again(&self) -> Vec<RunId> {
-        self.db.database().jobs().send_reconnected().await.unwrap()
+        self.db
+            .database()
+            .jobs()
+            .restart_reconnected()
+            .await
+            .unwrap()
     }
 
     async fn run(&self, run: RunId) -> Run {

@@ -270,7 +270,7 @@ async fn an_order_does_not_suffer_for_its_customer() {
     assert!(message.contains("known"), "{message}");
     let tallies = shop.landing.rejection_tally(shop.lease).await.unwrap();
     assert_eq!(tallies, [], "there is no list to measure it against");
-    shop.landing.clear_leftovers(shop.lease).await.unwrap();
+    shop.landing.clear_vanished(shop.lease).await.unwrap();
     assert_eq!(
         refused(&shop).await.len(),
         1,

@@ -2,9 +2,9 @@
 
 use domain::order::{Order, Version};
 use domain::resource::Resource;
-use importer::ports::landing::{DetailOutcome, LandedDetail, Landing};
-use importer::ports::records::{RejectionChoice, RemapCounts, ReplayCounts};
-use importer::reprocess::{Repair, remap, replay};
+use importer::ports::landing::{DetailOutcome, Landing, OrderDetail};
+use importer::ports::records::{RejectionFilter, RemapCounts, ReplayCounts};
+use importer::reprocess::{Reprocessor, remap, replay};
 
 use crate::make::{at, header, ok, text, whole};
 use crate::refusals::{customers, refused};
@@ -21,8 +21,8 @@ fn expensive(id: i64) -> Order {
     order
 }
 
-fn found(order: Order, version: Version) -> LandedDetail {
-    LandedDetail {
+fn found(order: Order, version: Version) -> OrderDetail {
+    OrderDetail {
         order_id: order.id,
         version,
         outcome: DetailOutcome::Found {
@@ -38,7 +38,7 @@ async fn a_detail_that_does_not_fit_costs_its_order_alone() {
     shop.execute(NARROW).await;
     let listed: Vec<Order> = (1..=5).map(header).collect();
     shop.land_orders(1, at(0), &listed).await;
-    let details: Vec<LandedDetail> = (1..=5)
+    let details: Vec<OrderDetail> = (1..=5)
         .map(|id| match id {
             2 => found(expensive(id), at(10)),
             _ => found(whole(id), at(10)),
@@ -91,7 +91,7 @@ async fn an_order_that_cannot_be_removed_stops_nothing() {
     .await;
     shop.execute("INSERT INTO salla.notes SELECT merchant_id, id FROM salla.orders WHERE id = 1")
         .await;
-    let gone = |order_id| LandedDetail {
+    let gone = |order_id| OrderDetail {
         order_id,
         version: at(10),
         outcome: DetailOutcome::Gone,
@@ -128,12 +128,12 @@ async fn what_was_refused_loads_once_the_database_takes_it() {
     let translator = Prepared::default()
         .reads(&raws[0], whole(1))
         .reads(&raws[1], expensive(2));
-    let repair = Repair {
+    let repair = Reprocessor {
         records: &records,
         translator: &translator,
         progress: &|_, _| {},
     };
-    let choice = RejectionChoice::default();
+    let choice = RejectionFilter::default();
     let replayed = replay(repair, shop.merchant, choice).await.unwrap();
     let counts = ReplayCounts {
         loaded: 1,
@@ -175,7 +175,7 @@ async fn reading_all_records_again_stops_at_none_that_is_refused() {
         .reads(&raws[1], expensive(2))
         .reads(&raws[2], otherwise(3));
     let records = shop.db.database().records();
-    let repair = Repair {
+    let repair = Reprocessor {
         records: &records,
         translator: &translator,
         progress: &|_, _| {},
@@ -216,10 +216,10 @@ async fn records_that_vanished_and_cannot_be_removed_stop_nothing() {
     .await;
     let bury = || {
         shop.landing
-            .bury(shop.lease, Resource::Customers, &[1, 2], at(10))
+            .tombstone(shop.lease, Resource::Customers, &[1, 2], at(10))
     };
     bury().await.unwrap();
-    shop.landing.clear_leftovers(shop.lease).await.unwrap();
+    shop.landing.clear_vanished(shop.lease).await.unwrap();
     assert_eq!(refused(&shop).await[0].0, 1);
     assert_eq!(shop.rows("salla.customers").await, 2);
     shop.execute("DELETE FROM salla.cards").await;

@@ -8,9 +8,9 @@ use domain::rejection::{Rejection, RejectionCode};
 use domain::resource::Resource;
 use importer::ports::landing::DetailOutcome;
 use importer::ports::platform::{Decoded, Records};
-use importer::ports::records::{RejectionChoice, RemapCounts, ReplayCounts, Translator};
+use importer::ports::records::{RejectionFilter, RemapCounts, ReplayCounts, Translator};
 use importer::ports::runs::Runs;
-use importer::reprocess::{Repair, Repaired, remap, replay};
+use importer::reprocess::{ReprocessResult, Reprocessor, remap, replay};
 
 use crate::make::{at, customer, header, ok, rejected, whole};
 use crate::shop::{Shop, orders};
@@ -73,20 +73,20 @@ impl Translator for Prepared {
     }
 }
 
-async fn replay_all(shop: &Shop, translator: &Prepared) -> Repaired<ReplayCounts> {
+async fn replay_all(shop: &Shop, translator: &Prepared) -> ReprocessResult<ReplayCounts> {
     let records = shop.db.database().records();
-    let repair = Repair {
+    let repair = Reprocessor {
         records: &records,
         translator,
         progress: &|_, _| {},
     };
-    let choice = RejectionChoice::default();
+    let choice = RejectionFilter::default();
     replay(repair, shop.merchant, choice).await.unwrap()
 }
 
-async fn remap_orders(shop: &Shop, translator: &Prepared) -> Repaired<RemapCounts> {
+async fn remap_orders(shop: &Shop, translator: &Prepared) -> ReprocessResult<RemapCounts> {
     let records = shop.db.database().records();
-    let repair = Repair {
+    let repair = Reprocessor {
         records: &records,
         translator,
         progress: &|_, _| {},
@@ -176,7 +176,7 @@ async fn a_replayed_record_does_not_overwrite_a_newer_one() {
 async fn replay_half_an_order(
     shop: &Shop,
     items: Decoded<Vec<OrderItem>>,
-) -> Repaired<ReplayCounts> {
+) -> ReprocessResult<ReplayCounts> {
     let half = DetailOutcome::Found {
         order: Box::new(ok(whole(1))),
         items: Some(items),

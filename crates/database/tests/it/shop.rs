@@ -12,7 +12,7 @@ use domain::run::WindowId;
 use domain::shop::{MerchantId, ShopInfo, ShopPlan};
 use domain::window::{DayRange, Overlap};
 use importer::ports::landing::{
-    DetailOutcome, Landed, LandedDetail, Landing, RunLease, WalkedPage,
+    DetailOutcome, Landed, Landing, OrderDetail, RunLease, ScannedPage,
 };
 use importer::ports::platform::{Decoded, Pagination, Records};
 use importer::ports::runs::{Claim, Owner, RunOptions, Runs, StoredWindow};
@@ -115,7 +115,7 @@ impl Shop {
             .unwrap();
         for resource in Resource::ALL {
             let window = self.window(resource).await;
-            self.runs.begin_walk(self.lease, window).await.unwrap();
+            self.runs.begin_scan(self.lease, window).await.unwrap();
         }
     }
 
@@ -153,12 +153,12 @@ impl Shop {
         windows.find(|w| w.resource == resource).unwrap()
     }
 
-    pub(crate) async fn page(&self, page: u32, version: Version, records: Records) -> WalkedPage {
+    pub(crate) async fn page(&self, page: u32, version: Version, records: Records) -> ScannedPage {
         let total = records.len() as u64;
         let window = self.stored_window(records.resource()).await;
-        WalkedPage {
+        ScannedPage {
             window: window.id,
-            walk: window.walk,
+            scan: window.scan,
             page,
             pagination: Pagination {
                 count: records.len() as u32,
@@ -205,7 +205,7 @@ impl Shop {
         version: Version,
         outcome: DetailOutcome,
     ) -> Landed {
-        let detail = LandedDetail {
+        let detail = OrderDetail {
             order_id,
             version,
             outcome,

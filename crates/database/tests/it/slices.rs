@@ -3,9 +3,9 @@
 use domain::certificate::Proof;
 use domain::resource::Resource;
 use domain::slice::{DateMeaning, ProductStatus, Slice};
-use importer::ports::landing::{Landing, WalkedPage};
+use importer::ports::landing::{Landing, ScannedPage};
 use importer::ports::platform::{Pagination, Records};
-use importer::ports::runs::{Part, Runs, StoredWindow};
+use importer::ports::runs::{Runs, StoredWindow, WindowSpec};
 
 use crate::make::{at, customer, ok};
 use crate::shop::{Shop, range};
@@ -17,8 +17,8 @@ const OF_SALE: Slice = Slice::Category {
 };
 const OUT: Slice = Slice::Status(ProductStatus::Out);
 
-fn part(slice: Slice) -> Part {
-    Part {
+fn part(slice: Slice) -> WindowSpec {
+    WindowSpec {
         slice: Some(slice),
         days: None,
     }
@@ -32,7 +32,7 @@ async fn of_customers(shop: &Shop) -> Vec<StoredWindow> {
         .collect()
 }
 
-async fn slice(shop: &Shop, whole: Option<Slice>, parts: &[Part]) {
+async fn slice(shop: &Shop, whole: Option<Slice>, parts: &[WindowSpec]) {
     let windows = of_customers(shop).await;
     let window = windows.iter().find(|w| w.slice == whole).unwrap();
     let (runs, lease) = (&shop.runs, shop.lease);
@@ -44,10 +44,10 @@ async fn land(shop: &Shop, slice: Option<Slice>, total: u64, ids: &[i64]) {
     let windows = of_customers(shop).await;
     let window = windows.into_iter().find(|w| w.slice == slice).unwrap();
     let (runs, lease) = (&shop.runs, shop.lease);
-    let walk = runs.begin_walk(lease, window.id).await.unwrap();
-    let page = WalkedPage {
+    let walk = runs.begin_scan(lease, window.id).await.unwrap();
+    let page = ScannedPage {
         window: window.id,
-        walk,
+        scan: walk,
         page: 1,
         pagination: Pagination {
             count: ids.len() as u32,
@@ -66,7 +66,7 @@ async fn land(shop: &Shop, slice: Option<Slice>, total: u64, ids: &[i64]) {
 #[tokio::test]
 async fn slices_stand_behind_their_window_once_and_are_read_back() {
     let shop = Shop::open().await;
-    let created = Part {
+    let created = WindowSpec {
         slice: Some(Slice::Created(DateMeaning::Swapped)),
         days: Some(range()),
     };

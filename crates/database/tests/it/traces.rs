@@ -4,7 +4,7 @@ use domain::resource::Resource;
 use importer::ports::inspection::{Trace, Traces};
 use importer::ports::landing::DetailOutcome;
 use importer::ports::platform::Records;
-use importer::trace::{Finding, judge};
+use importer::trace::{RecordStatus, status_of};
 
 use crate::make::{at, customer, header, ok, rejected, whole};
 use crate::shop::{Shop, orders};
@@ -14,10 +14,10 @@ async fn find(shop: &Shop, resource: Resource, number: i64) -> Vec<Trace> {
     records.find(resource, number).await.unwrap()
 }
 
-async fn judged(shop: &Shop, resource: Resource, number: i64) -> Option<Finding> {
+async fn judged(shop: &Shop, resource: Resource, number: i64) -> Option<RecordStatus> {
     let traces = find(shop, resource, number).await;
     assert!(traces.len() <= 1, "{traces:?}");
-    traces.first().map(judge)
+    traces.first().map(status_of)
 }
 
 #[tokio::test]
@@ -30,7 +30,7 @@ async fn a_loaded_order_is_found_by_both_its_numbers_with_its_whole_way() {
     let by_number = find(&shop, Resource::Orders, 1_001).await;
     assert_eq!(by_id, by_number);
     let trace = &by_id[0];
-    assert_eq!(judge(trace), Finding::Loaded);
+    assert_eq!(status_of(trace), RecordStatus::Loaded);
     let source = trace.source.as_ref().unwrap();
     assert_eq!(source.list_version, Some(at(9)));
     assert_eq!(
@@ -56,13 +56,13 @@ async fn whatever_became_of_a_record_is_told() {
     shop.land_outcome(2, at(5), DetailOutcome::Gone).await;
     shop.execute("DELETE FROM salla.orders WHERE id = 3").await;
     let in_part = judged(&shop, Resource::Orders, 1).await;
-    assert_eq!(in_part, Some(Finding::LoadedInPart));
+    assert_eq!(in_part, Some(RecordStatus::LoadedInPart));
     let gone = judged(&shop, Resource::Orders, 2).await;
-    assert_eq!(gone, Some(Finding::Gone { at: at(5) }));
+    assert_eq!(gone, Some(RecordStatus::Gone { at: at(5) }));
     let missing = judged(&shop, Resource::Orders, 3).await;
-    assert_eq!(missing, Some(Finding::Missing));
+    assert_eq!(missing, Some(RecordStatus::Missing));
     let rejected = judged(&shop, Resource::Orders, 4).await;
-    assert_eq!(rejected, Some(Finding::Rejected));
+    assert_eq!(rejected, Some(RecordStatus::Rejected));
     assert_eq!(judged(&shop, Resource::Orders, 5).await, None);
     assert_eq!(
         judged(&shop, Resource::Products, 1).await,
@@ -78,9 +78,9 @@ async fn a_customer_of_an_order_is_told_from_one_of_the_list() {
     let customers = Records::Customers(vec![ok(customer(9))]);
     shop.land(1, at(0), customers).await;
     let of_order = judged(&shop, Resource::Customers, 5_001).await;
-    assert_eq!(of_order, Some(Finding::KnownFromOrders));
+    assert_eq!(of_order, Some(RecordStatus::KnownFromOrders));
     assert_eq!(
         judged(&shop, Resource::Customers, 9).await,
-        Some(Finding::Loaded)
+        Some(RecordStatus::Loaded)
     );
 }

@@ -4,7 +4,7 @@ use domain::ceiling::Ceiling;
 use domain::certificate::Proof;
 use domain::resource::Resource;
 use domain::window::DayRange;
-use importer::ports::landing::{Landing, WalkedPage};
+use importer::ports::landing::{Landing, ScannedPage};
 use importer::ports::platform::Pagination;
 use importer::ports::runs::{Runs, StoredWindow};
 
@@ -19,9 +19,9 @@ async fn orders_windows(shop: &Shop) -> Vec<StoredWindow> {
         .collect()
 }
 
-fn with_total(page: WalkedPage, walk: u32, total: u64) -> WalkedPage {
-    WalkedPage {
-        walk,
+fn with_total(page: ScannedPage, walk: u32, total: u64) -> ScannedPage {
+    ScannedPage {
+        scan: walk,
         pagination: Pagination {
             total,
             total_pages: 9,
@@ -61,19 +61,19 @@ async fn the_checkpoint_knows_every_page_of_the_present_walk() {
             .unwrap();
     }
     let window = orders_windows(&shop).await.remove(0);
-    assert_eq!((window.walk, window.pages_done), (1, vec![1, 2, 5]));
+    assert_eq!((window.scan, window.pages_done), (1, vec![1, 2, 5]));
     assert_eq!(
         (window.first_total, window.total_pages),
         (Some(501), Some(9))
     );
-    assert!(!window.settled);
+    assert!(!window.done);
 
     assert_eq!(
-        shop.runs.begin_walk(shop.lease, window.id).await.unwrap(),
+        shop.runs.begin_scan(shop.lease, window.id).await.unwrap(),
         2
     );
     let window = orders_windows(&shop).await.remove(0);
-    assert_eq!((window.walk, window.first_total), (2, None));
+    assert_eq!((window.scan, window.first_total), (2, None));
     assert!(window.pages_done.is_empty());
     assert_eq!(
         shop.rows("salla_sync.sync_pages").await,
@@ -81,14 +81,14 @@ async fn the_checkpoint_knows_every_page_of_the_present_walk() {
         "earlier walks stay on record"
     );
     shop.runs
-        .settle_window(shop.lease, window.id, false)
+        .mark_window_done(shop.lease, window.id, false)
         .await
         .unwrap();
     shop.runs
-        .settle_window(shop.lease, window.id, false)
+        .mark_window_done(shop.lease, window.id, false)
         .await
         .unwrap();
-    assert!(orders_windows(&shop).await[0].settled);
+    assert!(orders_windows(&shop).await[0].done);
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn halves_take_the_place_of_their_window_once() {
     let windows = shop.runs.windows(shop.lease).await.unwrap();
     let days: Vec<Option<DayRange>> = windows.iter().map(|w| w.days).collect();
     assert_eq!(days, [Some(newer), Some(older), None, None, None, None]);
-    assert_eq!(windows[0].walk, 0);
+    assert_eq!(windows[0].scan, 0);
     assert_eq!(shop.rows("salla.orders").await, 1, "its rows stay");
 
     let (oldest, middle) = older.split().unwrap();
@@ -119,7 +119,7 @@ async fn halves_take_the_place_of_their_window_once() {
     let windows = orders_windows(&shop).await;
     let days: Vec<Option<DayRange>> = windows.iter().map(|w| w.days).collect();
     assert_eq!(days, [Some(newer), Some(middle), Some(oldest)]);
-    assert!(shop.runs.begin_walk(shop.lease, second).await.is_err());
+    assert!(shop.runs.begin_scan(shop.lease, second).await.is_err());
 }
 
 /// Lands page `number` of a list with `total` rows.
@@ -154,7 +154,7 @@ async fn rows_are_listed_in_their_sequence_as_far_as_total_counts_them() {
         "the list changed before the third page"
     );
 
-    let walk = shop.runs.begin_walk(shop.lease, window).await.unwrap();
+    let walk = shop.runs.begin_scan(shop.lease, window).await.unwrap();
     assert_eq!(listed().await, NOTHING);
     let nameless = vec![ok(header(3)), rejected(None, "{}")];
     let page = shop.page(1, at(0), orders(nameless)).await;

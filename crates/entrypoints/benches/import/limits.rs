@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use domain::plan::Budget;
 use importer::import::Observer;
-use importer::import::progress::{Progress, Tracker};
+use importer::import::progress::{Progress, ProgressTracker};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::runs::{Held, Run};
 use jiff::ToSpan as _;
@@ -107,7 +107,7 @@ async fn measure_one(server: &BenchServer, case: &Case) -> anyhow::Result<LimitR
     let simulator = threads.spawn(Simulator::start(scenario)).await??;
     let address = Address::of(&simulator);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::scaled(address.now, case.scale));
-    let (tracker, progress) = Tracker::new();
+    let (tracker, progress) = ProgressTracker::new();
     let newest = tokio::spawn(newest_days(progress, clock.clone(), address.now));
     let planned = Planned::default();
     let job = Job {
@@ -199,7 +199,7 @@ async fn newest_days(
     let complete = progress
         .wait_for(|progress| {
             progress
-                .headers_complete_since
+                .lists_complete_since
                 .is_some_and(|day| day <= first_day)
         })
         .await;

@@ -10,8 +10,8 @@ use anyhow::Context as _;
 use entrypoints::config::{AppSettings, DatabaseSettings, EGRESS_GROUP, SallaSettings};
 use entrypoints::display::line;
 use entrypoints::wiring;
-use importer::import::progress::Tracker;
-use importer::import::{ImportSettings, Importer, Observer, Outcome, import};
+use importer::import::progress::ProgressTracker;
+use importer::import::{ImportOutcome, ImportSettings, Importer, Observer, import};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::connections::Tokens;
 use importer::ports::runs::RunOptions;
@@ -129,7 +129,7 @@ pub(crate) async fn import_once() -> anyhow::Result<()> {
     let job: Job = task()?;
     let clock = Arc::new(SystemClock::scaled(job.address.now, 1.0));
     let begun = clock.monotonic();
-    run(&job, clock.clone(), Arc::new(Tracker::new().0), &()).await?;
+    run(&job, clock.clone(), Arc::new(ProgressTracker::new().0), &()).await?;
     report(clock.monotonic() - begun)
 }
 
@@ -148,7 +148,7 @@ pub(crate) fn report(took: Duration) -> anyhow::Result<()> {
 pub(crate) async fn run(
     job: &Job,
     clock: Arc<dyn Clock>,
-    tracker: Arc<Tracker>,
+    tracker: Arc<ProgressTracker>,
     observer: &dyn Observer,
 ) -> anyhow::Result<()> {
     let settings = DatabaseSettings::Url(job.database_url.as_str().into());
@@ -188,7 +188,7 @@ pub(crate) async fn run(
     let (_handle, stop) = stop_pair();
     let outcome = import(&importer, &connected.shop, &options, false, observer, stop).await?;
     anyhow::ensure!(
-        matches!(outcome, Outcome::Completed(_)),
+        matches!(outcome, ImportOutcome::Completed(_)),
         "the import did not complete: {outcome:?}"
     );
     Ok(())

@@ -9,7 +9,7 @@ use entrypoints::wiring;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use importer::ports::clock::{Clock as _, SystemClock};
 use importer::ports::connections::Tokens;
-use importer::ports::runs::{Only, RunOptions};
+use importer::ports::runs::{RunOptions, RunScope};
 
 use crate::KEY;
 use crate::asked::Asked;
@@ -35,7 +35,7 @@ pub(crate) async fn start_all(
             months: 12,
             max_orders: None,
             keep_raw: true,
-            only: (number >= asked.whole).then_some(Only {
+            only: (number >= asked.whole).then_some(RunScope {
                 resource: Resource::Orders,
                 days: None,
             }),

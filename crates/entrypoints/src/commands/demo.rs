@@ -7,7 +7,7 @@ mod merchant;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use importer::import::Outcome;
+use importer::import::ImportOutcome;
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::connections::Tokens;
 use importer::ports::runs::RunOptions;
@@ -69,7 +69,7 @@ pub async fn run(arguments: DemoArgs, database: &DatabaseArgs) -> anyhow::Result
     let settings = wiring::import_settings(1.0);
     let outcome = run_with_progress(&open, platform, settings, clock.clone(), &job).await?;
     let certificate = match &outcome {
-        Outcome::Completed(certificate) => Some(certificate.clone()),
+        ImportOutcome::Completed(certificate) => Some(certificate.clone()),
         _ => None,
     };
     let exit = report(&job, outcome);

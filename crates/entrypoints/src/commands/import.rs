@@ -8,10 +8,10 @@ use domain::plan::Plan;
 use domain::rejection::RejectionLimit;
 use domain::run::RunState;
 use domain::shop::{MerchantId, ShopInfo};
-use importer::import::progress::Tracker;
-use importer::import::{ImportSettings, Importer, Observer, Outcome, Reading, import_as};
+use importer::import::progress::ProgressTracker;
+use importer::import::{ImportOutcome, ImportSettings, Importer, Observer, Reading, import_as};
 use importer::ports::clock::{Clock, SystemClock};
-use importer::ports::runs::{Held, Only, Run, RunOptions, Runs};
+use importer::ports::runs::{Held, Run, RunOptions, RunScope, Runs};
 use importer::stop::{StopSignal, stop_pair};
 use salla_client::SallaClient;
 use serde_json::json;
@@ -70,7 +70,7 @@ impl PreparedImport {
     /// Reads a part of the shop, or everything, with this command's usual settings.
     pub async fn import_part(
         self,
-        only: Option<Only>,
+        only: Option<RunScope>,
         months: u16,
         part: &PartArgs,
     ) -> anyhow::Result<Exit> {
@@ -164,8 +164,8 @@ pub async fn run_with_progress(
     settings: importer::import::ImportSettings,
     clock: Arc<dyn Clock>,
     job: &ImportJob,
-) -> anyhow::Result<Outcome> {
-    let (tracker, progress) = Tracker::new();
+) -> anyhow::Result<ImportOutcome> {
+    let (tracker, progress) = ProgressTracker::new();
     let importer = Importer {
         platform,
         landing: open.landing(),
@@ -212,7 +212,7 @@ impl Observer for ProgressPrinter<'_> {
     }
 
     fn claimed(&self, run: &Run, resumed: bool) {
-        if !run.options.asks_for_the_same(self.wanted) && run.catches_up.is_none() {
+        if !run.options.same_request(self.wanted) && run.catches_up.is_none() {
             note(
                 "An import with other settings was begun before. It is finished first; what you \
                  ask for now is read after it.",
@@ -258,13 +258,13 @@ pub fn stop_on_signal() -> StopSignal {
 }
 
 /// Prints how the import ended.
-pub fn report(job: &ImportJob, outcome: Outcome) -> Exit {
+pub fn report(job: &ImportJob, outcome: ImportOutcome) -> Exit {
     match outcome {
-        Outcome::Completed(certificate) => {
+        ImportOutcome::Completed(certificate) => {
             print_certificate(job, &certificate);
             Exit::Done
         }
-        Outcome::Halted(run) => {
+        ImportOutcome::Halted(run) => {
             print_missing(
                 job,
                 "halted",
@@ -281,7 +281,7 @@ pub fn report(job: &ImportJob, outcome: Outcome) -> Exit {
             ));
             Exit::Taken
         }
-        Outcome::Taken(holder) => {
+        ImportOutcome::Taken(holder) => {
             print_missing(
                 job,
                 "taken",
@@ -294,11 +294,11 @@ pub fn report(job: &ImportJob, outcome: Outcome) -> Exit {
             ));
             Exit::Taken
         }
-        Outcome::Interrupted(failure) => {
+        ImportOutcome::Interrupted(failure) => {
             print_missing(job, failure.code(), &failure.to_string());
             failed(&failure)
         }
-        Outcome::Failed {
+        ImportOutcome::Failed {
             failure,
             certificate,
         } => {

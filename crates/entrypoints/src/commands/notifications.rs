@@ -1,7 +1,7 @@
 //! `salla-sync notifications`: notifications that merchants saw in the app.
 
 use domain::notification::{Counts, wording};
-use importer::ports::notifications::{InboxFilter, Notice, Shown};
+use importer::ports::notifications::{InboxEntry, InboxFilter, Notice};
 use serde_json::{Value, json};
 
 use crate::cli::{DatabaseArgs, InboxArgs, NotificationsCommand, ReadArgs};
@@ -34,7 +34,7 @@ async fn list(open: &OpenDatabase, arguments: &InboxArgs) -> anyhow::Result<Exit
         arguments.json.then_some(&as_json),
         "There is no such notification.",
         ["id", "shop", "salla id", "ended at", "read at", "what"],
-        |Shown { notice, read_at }| {
+        |InboxEntry { notice, read_at }| {
             [
                 notice.id.to_string(),
                 notice.shop.name.clone(),
@@ -49,7 +49,7 @@ async fn list(open: &OpenDatabase, arguments: &InboxArgs) -> anyhow::Result<Exit
 }
 
 /// With the words that the app shows, so that nobody has to write them again.
-fn as_json(shown: &Shown) -> Value {
+fn as_json(shown: &InboxEntry) -> Value {
     let Notice {
         id,
         kind,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::ceiling::Ceiling;
 use domain::window::DayRange;
-use importer::import::planning::{PlannedPages, ProbeRequest, probe};
+use importer::import::planning::{PlanRequest, PlannedPages, plan_run};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::platform::Platform as _;
 use serde_json::json;
@@ -28,7 +28,7 @@ pub async fn run(arguments: PlanArgs) -> anyhow::Result<Exit> {
         Err(failure) => return Ok(super::import::failed(&failure)),
     };
     let today = domain::instant::riyadh_date(clock.now());
-    let wanted = ProbeRequest {
+    let wanted = PlanRequest {
         shop: &shop,
         range: DayRange::last_months(today, arguments.depth.months),
         share,
@@ -37,7 +37,7 @@ pub async fn run(arguments: PlanArgs) -> anyhow::Result<Exit> {
         ceiling: Ceiling::UNKNOWN,
         is_pressed: false,
     };
-    let plan = match probe(
+    let plan = match plan_run(
         client.as_ref(),
         clock.as_ref(),
         &wanted,

@@ -8,8 +8,8 @@ use importer::ports::audit::{Action, Actor, Audit as _, AuditEvent};
 use importer::ports::clock::{Clock as _, SystemClock};
 use importer::ports::merchants::{MerchantRef, Merchants as _};
 use importer::ports::privacy::{Deleted, ExpiredShops as _};
-use importer::ports::records::Turn;
-use importer::ports::runs::Holder;
+use importer::ports::records::Exclusive;
+use importer::ports::runs::LeaseHolder;
 use importer::upkeep::cutoff;
 use salla_client::redact::Redacting;
 use serde_json::{Value, json};
@@ -118,8 +118,8 @@ async fn forget_customer(
     let privacy = open.privacy();
     let forgetting = privacy.forget_customer(merchant, customer, &Redacting, arguments.dry_run);
     let counts = match forgetting.await? {
-        Turn::Done(counts) => counts,
-        Turn::Held(holder) => return Ok(busy(&holder)),
+        Exclusive::Done(counts) => counts,
+        Exclusive::RunActive(holder) => return Ok(busy(&holder)),
     };
     deleted(&open, salla_id, "one customer", arguments.dry_run).await?;
     if arguments.json {
@@ -166,8 +166,8 @@ async fn forget_shop(
         .forget_shop(merchant, arguments.dry_run)
         .await?
     {
-        Turn::Done(deleted) => deleted,
-        Turn::Held(holder) => return Ok(busy(&holder)),
+        Exclusive::Done(deleted) => deleted,
+        Exclusive::RunActive(holder) => return Ok(busy(&holder)),
     };
     self::deleted(&open, shop, "the shop", arguments.dry_run).await?;
     match arguments.json {
@@ -198,8 +198,8 @@ async fn forget_expired(
     for shop in privacy.expired(before).await? {
         let deleted = match arguments.dry_run {
             true => match privacy.forget_shop(shop.merchant, true).await? {
-                Turn::Done(deleted) => Some(deleted),
-                Turn::Held(_) => None,
+                Exclusive::Done(deleted) => Some(deleted),
+                Exclusive::RunActive(_) => None,
             },
             false => privacy.delete_expired(shop.merchant, before).await?,
         };
@@ -261,7 +261,7 @@ fn show(shop: &str, deleted: &Deleted, dry_run: bool) {
     lines(table);
 }
 
-fn busy(holder: &Holder) -> Exit {
+fn busy(holder: &LeaseHolder) -> Exit {
     note(format!(
         "{} is importing this shop; pause the import (`salla-sync runs pause SHOP`) and run the \
          same command again.",

@@ -3,7 +3,7 @@
 use domain::failure::Failure;
 use domain::job::HistoricalSync;
 use domain::run::{Command, RunState};
-use importer::ports::jobs::Commanded;
+use importer::ports::jobs::CommandOutcome;
 use importer::ports::queue::{DeadLetter, Depth, JobId, QueueName, Redrive};
 use serde_json::{Value, json};
 
@@ -87,7 +87,7 @@ async fn dead(open: &OpenDatabase, arguments: &DeadArgs) -> anyhow::Result<Exit>
             [
                 letter.id.to_string(),
                 queue.to_string(),
-                letter.buried_at.to_string(),
+                letter.dead_lettered_at.to_string(),
                 letter.attempts.to_string(),
                 letter.reason.clone(),
             ]
@@ -111,7 +111,7 @@ fn letter_as_json(queue: QueueName, letter: &DeadLetter) -> Value {
         "reason": letter.reason,
         "attempts": letter.attempts,
         "sent_at": letter.sent_at,
-        "buried_at": letter.buried_at,
+        "buried_at": letter.dead_lettered_at,
     })
 }
 
@@ -225,8 +225,8 @@ async fn redrive_one(
         )),
         // The message alone would find a run that is over; beginning it again sends another.
         RunState::Failed => match open.jobs().command(run, Command::Restart).await? {
-            Commanded::Refused(_, why) => stays(&format!("its run {run} stays FAILED: {why}")),
-            Commanded::Done(_) | Commanded::Nothing(_) | Commanded::Unknown => {
+            CommandOutcome::Refused(_, why) => stays(&format!("its run {run} stays FAILED: {why}")),
+            CommandOutcome::Applied(_) | CommandOutcome::Unchanged(_) | CommandOutcome::Unknown => {
                 letters.discard(&letter.id).await?;
                 Ok(Ok(1))
             }

@@ -4,9 +4,9 @@ use database::{RejectedFilter, RejectedRecord};
 use domain::rejection::RejectionCode;
 use domain::resource::Resource;
 use importer::ports::clock::SystemClock;
-use importer::ports::records::{RejectionChoice, ReplayCounts};
+use importer::ports::records::{RejectionFilter, ReplayCounts};
 use importer::ports::runs::ShopSummary;
-use importer::reprocess::{Repair, Repaired, replay};
+use importer::reprocess::{ReprocessResult, Reprocessor, replay};
 use serde_json::{Value, json};
 
 use crate::cli::{DatabaseArgs, RejectedAction, RejectedArgs, ReplayArgs};
@@ -93,7 +93,7 @@ fn code(name: &str) -> Result<RejectionCode, UsageError> {
 }
 
 async fn replay_all(arguments: ReplayArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
-    let choice = RejectionChoice {
+    let choice = RejectionFilter {
         resource: arguments.resource.as_deref().map(resource).transpose()?,
         code: arguments.code.as_deref().map(code).transpose()?,
     };
@@ -102,7 +102,7 @@ async fn replay_all(arguments: ReplayArgs, database: &DatabaseArgs) -> anyhow::R
     let mut replayed = Vec::new();
     for (shop, _) in open.runs().list().await? {
         let progress = Tenths::of("rejected records read again", &shop);
-        let repair = Repair {
+        let repair = Reprocessor {
             records: records.as_ref(),
             translator: translator.as_ref(),
             progress: &|done, of| progress.show(done, of),
@@ -119,7 +119,7 @@ async fn replay_all(arguments: ReplayArgs, database: &DatabaseArgs) -> anyhow::R
     Ok(held(replayed.iter().map(|(shop, r)| (shop, &r.held_by))))
 }
 
-fn replayed_json((shop, replayed): &(ShopSummary, Repaired<ReplayCounts>)) -> Value {
+fn replayed_json((shop, replayed): &(ShopSummary, ReprocessResult<ReplayCounts>)) -> Value {
     let counts = &replayed.counts;
     json!({
         "shop": shop.salla_id,
@@ -132,7 +132,7 @@ fn replayed_json((shop, replayed): &(ShopSummary, Repaired<ReplayCounts>)) -> Va
     })
 }
 
-fn print_replayed(replayed: &[(ShopSummary, Repaired<ReplayCounts>)]) {
+fn print_replayed(replayed: &[(ShopSummary, ReprocessResult<ReplayCounts>)]) {
     let mut table = Table::new([
         "shop",
         "loaded now",

@@ -4,7 +4,7 @@ use domain::resource::Resource;
 use importer::ports::clock::SystemClock;
 use importer::ports::records::RemapCounts;
 use importer::ports::runs::ShopSummary;
-use importer::reprocess::{Repair, Repaired, remap};
+use importer::reprocess::{ReprocessResult, Reprocessor, remap};
 use serde_json::{Value, json};
 
 use super::rejected::resource;
@@ -25,7 +25,7 @@ pub async fn run(arguments: RemapArgs, database: &DatabaseArgs) -> anyhow::Resul
     let mut remapped = Vec::new();
     for (shop, _) in open.runs().list().await? {
         let progress = Tenths::of("kept records read again", &shop);
-        let repair = Repair {
+        let repair = Reprocessor {
             records: records.as_ref(),
             translator: translator.as_ref(),
             progress: &|done, of| progress.show(done, of),
@@ -42,7 +42,7 @@ pub async fn run(arguments: RemapArgs, database: &DatabaseArgs) -> anyhow::Resul
     Ok(held(remapped.iter().map(|(shop, r)| (shop, &r.held_by))))
 }
 
-fn as_json((shop, remapped): &(ShopSummary, Repaired<RemapCounts>)) -> Value {
+fn as_json((shop, remapped): &(ShopSummary, ReprocessResult<RemapCounts>)) -> Value {
     json!({
         "shop": shop.salla_id,
         "read": remapped.counts.read,
@@ -52,7 +52,7 @@ fn as_json((shop, remapped): &(ShopSummary, Repaired<RemapCounts>)) -> Value {
     })
 }
 
-fn print(remapped: &[(ShopSummary, Repaired<RemapCounts>)]) {
+fn print(remapped: &[(ShopSummary, ReprocessResult<RemapCounts>)]) {
     let mut table = Table::new(["shop", "read again", "changed", "no longer understood"]);
     for (shop, remapped) in remapped {
         table.row([

@@ -2,7 +2,7 @@
 
 use domain::resource::Resource;
 use domain::window::DayRange;
-use importer::ports::runs::Only;
+use importer::ports::runs::RunScope;
 use jiff::civil::Date;
 
 use super::import::{failed, prepare_import};
@@ -19,7 +19,7 @@ pub async fn run(arguments: ResyncArgs, database: &DatabaseArgs) -> anyhow::Resu
         Err(failure) => return Ok(failed(&failure)),
     };
     ready
-        .import_part(Some(Only { resource, days }), 0, part)
+        .import_part(Some(RunScope { resource, days }), 0, part)
         .await
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use domain::resource::Resource;
 use importer::ports::clock::SystemClock;
-use importer::ports::inspection::{Lookup as _, Sighting, Trace};
-use importer::trace::judge;
+use importer::ports::inspection::{PlatformRecord, RecordLookup as _, Trace};
+use importer::trace::status_of;
 use serde_json::{Value, json};
 
 use super::rejected::resource;
@@ -79,13 +79,15 @@ fn salla(arguments: &TraceArgs, resource: Resource) -> anyhow::Result<Option<Sal
 
 fn as_json(trace: &Trace) -> Value {
     let mut value = json!(trace);
-    if let (Some(members), Value::Object(finding)) = (value.as_object_mut(), json!(judge(trace))) {
+    if let (Some(members), Value::Object(finding)) =
+        (value.as_object_mut(), json!(status_of(trace)))
+    {
         members.extend(finding);
     }
     value
 }
 
-fn platform_record_json(sighting: &Option<Sighting>) -> Value {
+fn platform_record_json(sighting: &Option<PlatformRecord>) -> Value {
     let Some(seen) = sighting else {
         return json!({ "has_it": false });
     };

@@ -9,7 +9,7 @@ use domain::window::DayRange;
 use importer::ports::clock::SystemClock;
 use importer::ports::platform::Platform;
 use importer::ports::runs::Run;
-use importer::verify::{OrderFinding, WindowFinding, verify_orders, verify_windows};
+use importer::verify::{OrderComparison, WindowComparison, verify_orders, verify_windows};
 use serde_json::json;
 
 use crate::cli::{DatabaseArgs, VerifyArgs};
@@ -68,7 +68,7 @@ async fn verified_run(open: &OpenDatabase, salla_id: i64) -> anyhow::Result<Veri
         )
     };
     let (shop, _) = found.ok_or_else(nothing)?;
-    let run = open.runs().latest_of_everything(shop.merchant).await?;
+    let run = open.runs().latest_full(shop.merchant).await?;
     let run = run.ok_or_else(nothing)?;
     let mut skipped_days = open.runs().completed_days(shop.merchant).await?;
     skipped_days.retain(|days| !run.range.contains(days.from) || !run.range.contains(days.to));
@@ -90,8 +90,8 @@ async fn verified_run(open: &OpenDatabase, salla_id: i64) -> anyhow::Result<Veri
 
 struct Comparison {
     cost: Cost,
-    windows: Vec<WindowFinding>,
-    orders: Option<Vec<OrderFinding>>,
+    windows: Vec<WindowComparison>,
+    orders: Option<Vec<OrderComparison>>,
 }
 
 async fn compare(

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use importer::import::progress::Progress;
 use importer::ports::clock::Clock;
-use importer::ports::runs::{Holder, ShopSummary};
+use importer::ports::runs::{LeaseHolder, ShopSummary};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::watch;
 
@@ -82,11 +82,11 @@ fn sentence(progress: &Progress) -> String {
     if progress.rejected > 0 {
         text += &format!(", {} set aside", count(progress.rejected));
     }
-    if let Some(since) = progress.headers_complete_since {
+    if let Some(since) = progress.lists_complete_since {
         text += &format!("; totals complete since {since}");
     }
-    if !progress.held_for.is_zero() {
-        text += &format!("; Salla asks to wait {}", duration(progress.held_for));
+    if !progress.cooldown.is_zero() {
+        text += &format!("; Salla asks to wait {}", duration(progress.cooldown));
     } else if let Some(eta) = progress.eta {
         text += &format!("; about {} left", duration(eta));
     }
@@ -149,7 +149,7 @@ impl Tenths {
 }
 
 /// Says which shops an import holds, and how the program should end.
-pub fn held<'a>(shops: impl Iterator<Item = (&'a ShopSummary, &'a Option<Holder>)>) -> Exit {
+pub fn held<'a>(shops: impl Iterator<Item = (&'a ShopSummary, &'a Option<LeaseHolder>)>) -> Exit {
     let mut exit = Exit::Done;
     for (shop, holder) in shops {
         if let Some(holder) = holder {

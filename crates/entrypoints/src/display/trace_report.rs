@@ -3,9 +3,9 @@
 use domain::order::Completeness;
 use domain::resource::Resource;
 use domain::window::DayRange;
-use importer::ports::inspection::{Sighting, Trace, TracedRun, TracedSource};
+use importer::ports::inspection::{PlatformRecord, Trace, TracedRun, TracedSource};
 use importer::ports::runs::{Run, ShopSummary};
-use importer::trace::{Finding, judge, run_of};
+use importer::trace::{RecordStatus, run_of, status_of};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -81,27 +81,31 @@ pub fn print_trace(trace: &Trace) {
 }
 
 fn sentence(trace: &Trace) -> String {
-    match judge(trace) {
-        Finding::Loaded if trace.resource == Resource::Orders => {
+    match status_of(trace) {
+        RecordStatus::Loaded if trace.resource == Resource::Orders => {
             "loaded, with its line items".to_owned()
         }
-        Finding::Loaded => "loaded".to_owned(),
-        Finding::LoadedInPart if trace.details_pending => {
+        RecordStatus::Loaded => "loaded".to_owned(),
+        RecordStatus::LoadedInPart if trace.details_pending => {
             "loaded; its line items are still to be fetched: run `salla-sync import`".to_owned()
         }
-        Finding::LoadedInPart => {
+        RecordStatus::LoadedInPart => {
             "loaded without line items: run `salla-sync import --again`".to_owned()
         }
-        Finding::KnownFromOrders => {
+        RecordStatus::KnownFromOrders => {
             "known from an order only; Salla's list has not given it".to_owned()
         }
-        Finding::Rejected => "set aside, because it is not understood; its raw text is kept: \
+        RecordStatus::Rejected => "set aside, because it is not understood; its raw text is kept: \
              see `salla-sync rejected --raw`"
             .to_owned(),
-        Finding::Gone { at } => format!("gone: asked at {}, Salla no longer had it", moment(at)),
-        Finding::Missing => "it has been read, but its row is not there: somebody removed it; \
+        RecordStatus::Gone { at } => {
+            format!("gone: asked at {}, Salla no longer had it", moment(at))
+        }
+        RecordStatus::Missing => {
+            "it has been read, but its row is not there: somebody removed it; \
              `salla-sync import --again` puts it back"
-            .to_owned(),
+                .to_owned()
+        }
     }
 }
 
@@ -179,7 +183,7 @@ pub fn print_platform_record(
     resource: Resource,
     traces: &[Trace],
     shops: &[ImportedShop],
-    asked: Option<&Option<Sighting>>,
+    asked: Option<&Option<PlatformRecord>>,
 ) {
     match asked {
         None if matches!(resource, Resource::Categories | Resource::OrderStatuses) => {}
@@ -200,7 +204,7 @@ pub fn print_platform_record(
     }
 }
 
-fn described(seen: &Sighting) -> String {
+fn described(seen: &PlatformRecord) -> String {
     if let Some(rejection) = &seen.rejection {
         return format!(
             "has it, but it would be set aside: {} at {}: {}",

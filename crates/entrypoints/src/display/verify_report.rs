@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::window::DayRange;
-use importer::verify::{Meaning, OrderFinding, OrderOutcome, WindowFinding};
+use importer::verify::{CountDifference, OrderComparison, OrderOutcome, WindowComparison};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -30,7 +30,7 @@ pub fn print_cost(windows: usize, orders: u64, cost: Cost) {
     ));
 }
 
-pub fn print_windows(windows: &[WindowFinding], as_of: Timestamp) {
+pub fn print_windows(windows: &[WindowComparison], as_of: Timestamp) {
     let as_of = as_of.to_zoned(TimeZone::UTC);
     line(format!(
         "Imported as of {}:",
@@ -76,27 +76,27 @@ pub fn print_skipped_days(days: &[DayRange]) {
     }
 }
 
-fn meaning(meaning: Meaning) -> String {
+fn meaning(meaning: CountDifference) -> String {
     match meaning {
-        Meaning::Fits => "fits".to_owned(),
-        Meaning::ArrivedSince(records) => format!("{} arrived since", count(records)),
-        Meaning::DeletedSince(records) => format!("{} deleted since", count(records)),
-        Meaning::Lost(records) => {
+        CountDifference::Fits => "fits".to_owned(),
+        CountDifference::ArrivedSince(records) => format!("{} arrived since", count(records)),
+        CountDifference::DeletedSince(records) => format!("{} deleted since", count(records)),
+        CountDifference::Lost(records) => {
             format!("MISSING: {} were listed and are not here", count(records))
         }
-        Meaning::Altered(records) => format!(
+        CountDifference::Altered(records) => format!(
             "ALTERED: {} hold something else than was read",
             count(records)
         ),
-        Meaning::Lacking(records) => format!(
+        CountDifference::Lacking(records) => format!(
             "MISSING: {} appeared on days that were over",
             count(records)
         ),
-        Meaning::CutShort => "a first try, not read to its end".to_owned(),
+        CountDifference::CutShort => "a first try, not read to its end".to_owned(),
     }
 }
 
-pub fn print_orders(orders: &[OrderFinding]) {
+pub fn print_orders(orders: &[OrderComparison]) {
     let same = orders.iter().filter(|o| o.outcome == OrderOutcome::Same);
     lines(format!(
         "\nOf {} orders compared field by field, {} are the same.",

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use aws::lambda::{Function, HttpRequest, HttpResponse, Message};
 use aws::sqs::QueueNames;
 use domain::failure::Failure;
-use importer::ports::clock::{Clock, within};
+use importer::ports::clock::{Clock, with_timeout};
 use importer::ports::queue::QueueName;
 use importer::stop::{StopHandle, StopSignal, stop_pair};
 use importer::upkeep::Upkeep;
@@ -83,7 +83,7 @@ impl Turns {
         if let Err(failure) = self.open.queues.forward().await {
             tracing::warn!(%failure, "messages wait in the database to be forwarded");
         }
-        if within(self.clock.as_ref(), left, wait_for_refreshes())
+        if with_timeout(self.clock.as_ref(), left, wait_for_refreshes())
             .await
             .is_none()
         {
@@ -134,7 +134,7 @@ impl Function for Turns {
 
     async fn scheduled(&self, left: Duration) -> Result<(), Failure> {
         let sweeping = async {
-            self.service.sweep.once().await?;
+            self.service.sweep.sweep_once().await?;
             if let Some(freshness) = &self.service.freshness {
                 freshness.once().await?;
             }
@@ -144,7 +144,7 @@ impl Function for Turns {
             self.service.changed.once(&stop).await
         };
         let limit = left.saturating_sub(margin(left));
-        let swept = within(self.clock.as_ref(), limit, sweeping).await;
+        let swept = with_timeout(self.clock.as_ref(), limit, sweeping).await;
         self.finish(margin(left) / 2).await;
         swept.unwrap_or_else(|| {
             Err(Failure::Transient {

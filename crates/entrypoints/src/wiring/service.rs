@@ -8,18 +8,18 @@ use database::{Database, PostgresPrivacy};
 use domain::failure::{Disconnection, Failure};
 use domain::notification::Audience;
 use domain::shop::MerchantId;
-use importer::admission::Memory;
+use importer::admission::MemoryLimit;
 use importer::changed_records::FetchChanged;
 use importer::freshness::Freshness;
 use importer::import::ImportSettings;
-use importer::notification_worker::NotificationDesk;
+use importer::notification_worker::NotificationWorker;
 use importer::ports::clock::Clock;
 use importer::ports::connections::{ConnectionState, Connections};
 use importer::ports::notifications::{Alerts, Notifier};
 use importer::ports::platform::{OpenShop, Platform as _, Shops};
 use importer::ports::queue::{DeadLetters, QueueName};
 use importer::stop::StopSignal;
-use importer::sweeper::{Sweep, SweepSettings};
+use importer::sweeper::{Sweeper, SweeperSettings};
 use importer::upkeep::Retention;
 use importer::worker::{Worker, WorkerPorts, WorkerSettings};
 use jiff::SignedDuration;
@@ -55,8 +55,8 @@ pub struct ServiceSettings {
 /// A worker with everything that goes on beside it.
 pub struct Service {
     pub worker: Arc<Worker>,
-    pub sweep: Arc<Sweep>,
-    pub notification_worker: NotificationDesk,
+    pub sweep: Arc<Sweeper>,
+    pub notification_worker: NotificationWorker,
     pub freshness: Option<Freshness>,
     pub changed: FetchChanged,
     pub retention: Option<Retention>,
@@ -95,14 +95,14 @@ impl Service {
             let email = Email::new(email, open.contacts()?, clock.clone())?;
             notifiers.push(Arc::new(email));
         }
-        let sweep = Sweep {
+        let sweep = Sweeper {
             jobs: open.jobs(),
             dead_letters: QueueName::ALL
                 .map(|name| (name, open.queues.of(name) as Arc<dyn DeadLetters>))
                 .into(),
             alerts,
             clock: clock.clone(),
-            settings: SweepSettings::default(),
+            settings: SweeperSettings::default(),
         };
         let freshness = settings.keep_fresh.map(|every| Freshness {
             starter: open.starter(clock.clone()),
@@ -115,7 +115,7 @@ impl Service {
             clock: clock.clone(),
             keep,
         });
-        let notification_worker = NotificationDesk {
+        let notification_worker = NotificationWorker {
             queue: open.queues.of(QueueName::Notifications),
             store: Arc::new(open.database.notifications()),
             notifiers,
@@ -197,7 +197,7 @@ struct StoredShops {
     http: Vec<reqwest::Client>,
     token_http: reqwest::Client,
     customers: Arc<RateLimiter>,
-    memory: Memory,
+    memory: MemoryLimit,
     share: f64,
     clock: Arc<dyn Clock>,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use database::{BudgetKey, Database};
 use domain::failure::{Disconnection, Failure};
 use domain::shop::{MerchantId, ShopInfo};
-use importer::admission::Memory;
+use importer::admission::MemoryLimit;
 use importer::ports::clock::Clock;
 use importer::ports::connections::{
     Bound, Connection, ConnectionId, ConnectionState, Connections, NotConnected,
@@ -347,7 +347,7 @@ pub(super) struct ClientParts {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tokens: TokenSource,
     pub(super) customers: Arc<RateLimiter>,
-    pub(super) memory: Memory,
+    pub(super) memory: MemoryLimit,
     pub(super) not_before: Option<Duration>,
 }
 
@@ -364,7 +364,7 @@ impl ClientParts {
             share,
             tokens: TokenSource::Fixed(SecretString::default()),
             customers: customers_budget(clock.clone(), seed(clock.as_ref())),
-            memory: Memory::default(),
+            memory: MemoryLimit::default(),
             not_before: None,
             clock,
         })

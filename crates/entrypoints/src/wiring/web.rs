@@ -10,7 +10,7 @@ use domain::contact::EmailAddress;
 use domain::failure::Failure;
 use domain::shop::MerchantId;
 use importer::connect::{ConnectPorts, ConnectSettings, ConnectShops};
-use importer::ports::clock::{Clock, within};
+use importer::ports::clock::{Clock, with_timeout};
 use importer::ports::connections::{ConnectionId, Connector, Introduced, NotConnected};
 use importer::ports::consents::Accounts;
 use importer::ports::platform::Platform as _;
@@ -111,7 +111,7 @@ impl Behind {
     /// Returns when no code is being redeemed any more: its tokens would be lost.
     pub async fn finish(&self) {
         let clock = self.connect.ports.clock.as_ref();
-        let finished = within(clock, REDEEMING_AT_THE_END, self.redeeming.write()).await;
+        let finished = with_timeout(clock, REDEEMING_AT_THE_END, self.redeeming.write()).await;
         if finished.is_none() {
             tracing::error!(
                 "a consent could not be finished before the end; it has to be repeated"

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use database::testing::{FreezingProxy, TestDatabase};
 use domain::failure::{Disconnection, Failure};
-use importer::import::Outcome;
+use importer::import::ImportOutcome;
 use importer::ports::clock::{Clock as _, SystemClock};
 
 use crate::checks;
@@ -133,7 +133,7 @@ async fn disrupt(plan: &Plan, service: &Service) -> Result<CaseEnd, String> {
             let held = server.starve(*connections).await;
             let starved = service.import(Arc::new(Trap::at(None)), false).await;
             drop(held);
-            if let Ok(Outcome::Failed { failure, .. }) = &starved
+            if let Ok(ImportOutcome::Failed { failure, .. }) = &starved
                 && !matches!(failure, Failure::Unbalanced { .. })
             {
                 return Err(format!("starved, it failed for good: {starved:?}"));
@@ -197,9 +197,9 @@ pub(crate) async fn complete_shop(
             .import_shop(shop, Arc::new(Trap::at(None)), again)
             .await;
         seen.push(match outcome {
-            Ok(Outcome::Completed(_)) => return Ok(CaseEnd::Equal),
+            Ok(ImportOutcome::Completed(_)) => return Ok(CaseEnd::Equal),
             // Rightly parked; the merchant installs the app again.
-            Ok(Outcome::Failed {
+            Ok(ImportOutcome::Failed {
                 failure: failure @ Failure::Disconnected(PARKED!()),
                 ..
             })
@@ -214,14 +214,14 @@ pub(crate) async fn complete_shop(
                 failure
             }
             // Somebody sets the clock.
-            Ok(Outcome::Interrupted(failure @ Failure::ClocksApart { .. }))
+            Ok(ImportOutcome::Interrupted(failure @ Failure::ClocksApart { .. }))
             | Err(failure @ Failure::ClocksApart { .. }) => {
                 service
                     .simulator
                     .set(|scenario| scenario.date_ahead_seconds = 0);
                 failure
             }
-            Ok(Outcome::Failed {
+            Ok(ImportOutcome::Failed {
                 failure: failure @ Failure::Unbalanced { .. },
                 ..
             }) if plan.may_be_unbalanced() => {
@@ -231,7 +231,7 @@ pub(crate) async fn complete_shop(
                 failure
             }
             // The same command goes on once the page of maintenance has gone.
-            Ok(Outcome::Failed {
+            Ok(ImportOutcome::Failed {
                 failure: failure @ Failure::NotJson { .. },
                 ..
             })
@@ -240,7 +240,9 @@ pub(crate) async fn complete_shop(
             {
                 failure
             }
-            Ok(Outcome::Interrupted(failure)) | Err(failure) if failure.resumes_by_itself() => {
+            Ok(ImportOutcome::Interrupted(failure)) | Err(failure)
+                if failure.resumes_by_itself() =>
+            {
                 failure
             }
             other => return Err(format!("{other:?} after {seen:?}")),

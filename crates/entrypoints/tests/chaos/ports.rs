@@ -14,12 +14,15 @@ use domain::run::{RunId, WindowId};
 use domain::shop::{MerchantId, ShopInfo};
 use domain::window::DayRange;
 use importer::ports::landing::{
-    Changes, Landed, LandedDetail, Landing, PendingDetail, RejectionTally, RunLease, WalkedPage,
+    Landed, LandedChanges, Landing, OrderDetail, PendingDetail, RejectionTally, RunLease,
+    ScannedPage,
 };
-use importer::ports::platform::{Answer, BudgetReading, Page, PageRequest, Platform, Records};
+use importer::ports::platform::{
+    BudgetStatus, Page, PageRequest, Platform, Records, VersionedRecord,
+};
 use importer::ports::runs::{
     CarriedList, CatchUp, ChangeHead, Claim, DatabaseClock, Finished, Held, OrderMoments, Owner,
-    Part, Run, RunOptions, Runs, ShopSummary, StoredWindow, WindowList,
+    Run, RunOptions, Runs, ShopSummary, StoredWindow, WindowList, WindowSpec,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -44,13 +47,16 @@ impl Platform for Trapped<dyn Platform> {
             .await
     }
 
-    async fn order_detail(&self, order_id: i64) -> Result<Option<Answer<Order>>, Failure> {
+    async fn order_detail(&self, order_id: i64) -> Result<Option<VersionedRecord<Order>>, Failure> {
         self.trap
             .around("order_detail", self.port.order_detail(order_id))
             .await
     }
 
-    async fn order_items(&self, order_id: i64) -> Result<Option<Answer<Vec<OrderItem>>>, Failure> {
+    async fn order_items(
+        &self,
+        order_id: i64,
+    ) -> Result<Option<VersionedRecord<Vec<OrderItem>>>, Failure> {
         self.trap
             .around("order_items", self.port.order_items(order_id))
             .await
@@ -64,7 +70,7 @@ impl Platform for Trapped<dyn Platform> {
         self.port.record(resource, id).await
     }
 
-    fn budget(&self) -> BudgetReading {
+    fn budget(&self) -> BudgetStatus {
         self.port.budget()
     }
 
@@ -86,22 +92,22 @@ macro_rules! trapped {
 }
 
 trapped! { Landing:
-    land_pages(lease: RunLease, pages: &[WalkedPage]) -> Landed;
-    land_details(lease: RunLease, details: &[LandedDetail]) -> Landed;
+    land_pages(lease: RunLease, pages: &[ScannedPage]) -> Landed;
+    land_details(lease: RunLease, details: &[OrderDetail]) -> Landed;
     pending_details(lease: RunLease, after: Option<PendingDetail>, limit: u32)
         -> Vec<PendingDetail>;
     count_pending(lease: RunLease) -> u64;
-    land_changes(lease: RunLease, page: &Page) -> Changes;
-    ask_again(lease: RunLease, orders: &[i64]) -> ();
-    bury(lease: RunLease, resource: Resource, ids: &[i64], version: Version) -> ();
-    clear_leftovers(lease: RunLease) -> ();
+    land_changes(lease: RunLease, page: &Page) -> LandedChanges;
+    mark_pending(lease: RunLease, orders: &[i64]) -> ();
+    tombstone(lease: RunLease, resource: Resource, ids: &[i64], version: Version) -> ();
+    clear_vanished(lease: RunLease) -> ();
     rejection_tally(lease: RunLease) -> Vec<RejectionTally>;
 }
 
 trapped! { Runs:
     database_clock() -> DatabaseClock;
     ensure_merchant(shop: &ShopInfo) -> MerchantId;
-    latest_of_everything(merchant: MerchantId) -> Option<Run>;
+    latest_full(merchant: MerchantId) -> Option<Run>;
     completed_days(merchant: MerchantId) -> Vec<DayRange>;
     latest(merchant: MerchantId) -> Option<Run>;
     list() -> Vec<(ShopSummary, Option<Run>)>;
@@ -125,18 +131,18 @@ trapped! { Runs:
     wait(lease: RunLease, until: Timestamp, why: &Failure) -> ();
     save_plan(lease: RunLease, plan: &Plan, windows: &[(Resource, Option<DayRange>)]) -> ();
     windows(lease: RunLease) -> Vec<StoredWindow>;
-    begin_walk(lease: RunLease, window: WindowId) -> u32;
+    begin_scan(lease: RunLease, window: WindowId) -> u32;
     split_window(lease: RunLease, window: WindowId, halves: [DayRange; 2]) -> ();
-    slice_window(lease: RunLease, window: WindowId, parts: &[Part]) -> ();
+    slice_window(lease: RunLease, window: WindowId, parts: &[WindowSpec]) -> ();
     listing(lease: RunLease, window: WindowId) -> Listing;
     listed(lease: RunLease, window: WindowId) -> Vec<i64>;
     carry_over(lease: RunLease, window: WindowId, ids: &[i64]) -> ();
-    settle_window(lease: RunLease, window: WindowId, cut_short: bool) -> ();
-    record_ends_read_again(lease: RunLease, window: WindowId) -> ();
+    mark_window_done(lease: RunLease, window: WindowId, cut_short: bool) -> ();
+    record_ends_rescanned(lease: RunLease, window: WindowId) -> ();
     listed_orders(lease: RunLease) -> Option<u64>;
     not_listed(lease: RunLease, resource: Resource, ids: &[i64]) -> Vec<i64>;
     vanished(lease: RunLease, resource: Resource) -> Vec<i64>;
-    report(lease: RunLease, percent: u8, waits_until: Option<Timestamp>) -> ();
+    report_progress(lease: RunLease, percent: u8, waits_until: Option<Timestamp>) -> ();
     certify(lease: RunLease, as_of: Timestamp) -> Certificate;
     complete(lease: RunLease, certificate: &Certificate) -> ();
     fail(lease: RunLease, failure: &Failure, certificate: Option<&Certificate>) -> ();

@@ -14,8 +14,8 @@ use domain::window::DayRange;
 use entrypoints::commands::demo::salla_settings;
 use entrypoints::config::{DatabaseSettings, SallaSettings};
 use entrypoints::wiring::{self, OpenDatabase};
-use importer::import::progress::Tracker;
-use importer::import::{ImportSettings, Importer, Outcome, import};
+use importer::import::progress::ProgressTracker;
+use importer::import::{ImportOutcome, ImportSettings, Importer, import};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::queue::{Queue as _, QueueName};
 use importer::ports::runs::{Run, RunOptions};
@@ -144,7 +144,11 @@ impl Service {
     }
 
     /// One start of the program, as the program would do it.
-    pub(crate) async fn import(&self, trap: Arc<Trap>, again: bool) -> Result<Outcome, Failure> {
+    pub(crate) async fn import(
+        &self,
+        trap: Arc<Trap>,
+        again: bool,
+    ) -> Result<ImportOutcome, Failure> {
         self.import_shop(FIRST, trap, again).await
     }
 
@@ -153,7 +157,7 @@ impl Service {
         shop: usize,
         trap: Arc<Trap>,
         again: bool,
-    ) -> Result<Outcome, Failure> {
+    ) -> Result<ImportOutcome, Failure> {
         self.starts.fetch_add(1, Ordering::Relaxed);
         let open = self.open().await?;
         // In a place of its own: a case holds several of them, and a thread's stack is small.
@@ -180,7 +184,7 @@ impl Service {
         salla: SallaSettings,
         trap: Arc<Trap>,
         again: bool,
-    ) -> Result<Outcome, Failure> {
+    ) -> Result<ImportOutcome, Failure> {
         let settings = ImportSettings {
             // Leases run on the database's clock, which is not scaled.
             lease: Duration::from_secs(3_600),
@@ -202,7 +206,7 @@ impl Service {
                 trap,
             }),
             clock: self.clock.clone(),
-            tracker: Arc::new(Tracker::new().0),
+            tracker: Arc::new(ProgressTracker::new().0),
             settings,
         };
         let (_handle, stop) = stop_pair();

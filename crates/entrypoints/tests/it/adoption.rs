@@ -1,7 +1,7 @@
 //! Tokens in a copy of the database: nothing is refreshed until it is adopted.
 
 use domain::failure::{Disconnection, Failure};
-use importer::import::Outcome;
+use importer::import::ImportOutcome;
 use salla_simulator::{Endpoint, Fault};
 use serde_json::Value;
 
@@ -69,6 +69,9 @@ async fn a_copy_refreshes_nothing_until_it_is_adopted() {
     let doctor = self::doctor(&service).await;
     assert!(!doctor.contains("connections adopt"), "{doctor}");
     let (_, outcome) = service.import().await;
-    assert!(matches!(outcome, Outcome::Completed(_)), "{outcome:?}");
+    assert!(
+        matches!(outcome, ImportOutcome::Completed(_)),
+        "{outcome:?}"
+    );
     assert_eq!(service.simulator.ledger().refreshes, 1);
 }

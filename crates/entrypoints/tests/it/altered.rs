@@ -3,7 +3,7 @@
 
 use domain::resource::Resource;
 use domain::shop::MerchantId;
-use importer::ports::runs::Only;
+use importer::ports::runs::RunScope;
 use salla_simulator::AppAge;
 use sqlx::AssertSqlSafe;
 
@@ -96,7 +96,7 @@ fn differences(before: &[String], after: &[String]) -> Vec<String> {
 
 /// How many records of the resource are not what was read.
 async fn differing(service: &TestService, merchant: MerchantId, resource: Resource) -> u64 {
-    let run = service.open.runs().latest_of_everything(merchant).await;
+    let run = service.open.runs().latest_full(merchant).await;
     let run = run.expect("the run can be read").expect("there is a run");
     let windows = service
         .open
@@ -185,7 +185,7 @@ async fn resync_and_remap_mend_what_they_read() {
                 _ => vec![resource],
             };
             for resource in resources {
-                service.options.only = Some(Only {
+                service.options.only = Some(RunScope {
                     resource,
                     days: resource.has_windows().then_some(range),
                 });

@@ -113,7 +113,7 @@ async fn rows_equal_the_shop(service: &TestService) {
         .await
         .expect("runs can be listed");
     let merchant = runs[0].0.merchant;
-    let run = service.open.runs().latest_of_everything(merchant).await;
+    let run = service.open.runs().latest_full(merchant).await;
     let range = run.expect("it can be read").expect("there is one").range;
     let differences = service.compare_rows(merchant, range).await;
     assert!(differences.is_empty(), "{}", differences.join("\n"));

@@ -8,8 +8,8 @@ use database::testing::TestDatabase;
 use domain::failure::Failure;
 use entrypoints::config::{EGRESS_GROUP, SallaSettings};
 use entrypoints::wiring;
-use importer::import::progress::Tracker;
-use importer::import::{ImportSettings, Importer, Outcome, import};
+use importer::import::progress::ProgressTracker;
+use importer::import::{ImportOutcome, ImportSettings, Importer, import};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::shared_budget::{BudgetRules, Grant, SharedBudget as _};
 use importer::stop::stop_pair;
@@ -75,7 +75,7 @@ async fn import_orders_of_all(customers_left: u32) -> (TestService, Duration) {
             landing: service.open.landing(),
             runs: service.open.runs(),
             clock,
-            tracker: Arc::new(Tracker::new().0),
+            tracker: Arc::new(ProgressTracker::new().0),
             settings: ImportSettings {
                 budget_share: SHARE,
                 ..service.settings.clone()
@@ -105,7 +105,7 @@ async fn import_orders_of_all(customers_left: u32) -> (TestService, Duration) {
     for outcome in imports.join_all().await {
         let over = matches!(
             outcome,
-            Outcome::Completed(_) | Outcome::Interrupted(Failure::Stopped)
+            ImportOutcome::Completed(_) | ImportOutcome::Interrupted(Failure::Stopped)
         );
         assert!(over, "{outcome:?}");
     }
@@ -134,7 +134,7 @@ async fn exhaust(service: &TestService, left: u32) {
     let other = service.open.database.budget(key(), BudgetRules::CUSTOMERS);
     let mut rest = 500 - left;
     while rest > 0
-        && let Grant::Permits { permits, .. } = other.take(rest).await.expect("it can be asked")
+        && let Grant::Permits { permits, .. } = other.acquire(rest).await.expect("it can be asked")
     {
         rest -= permits;
     }

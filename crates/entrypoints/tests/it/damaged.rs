@@ -3,7 +3,7 @@
 
 use domain::failure::Failure;
 use domain::resource::Resource;
-use importer::import::Outcome;
+use importer::import::ImportOutcome;
 use salla_simulator::{AppAge, Endpoint, FaultRates, FloatDigits, Scenario, TextDamage};
 
 use crate::service::{TestService, completed};
@@ -84,7 +84,7 @@ async fn a_page_that_is_never_json_names_itself_and_the_rest_is_kept() {
     scenario.endpoint_faults.insert(Endpoint::Customers, html);
     let service = TestService::start(scenario).await;
     let (merchant, outcome) = service.import().await;
-    let Outcome::Failed { failure, .. } = &outcome else {
+    let ImportOutcome::Failed { failure, .. } = &outcome else {
         panic!("{outcome:?}");
     };
     let Failure::NotJson { what } = failure else {

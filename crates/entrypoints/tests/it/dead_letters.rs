@@ -37,7 +37,9 @@ async fn dead_lettered(background: &BackgroundService, failure: &Failure) -> Run
     };
     runs.fail(lease, failure, None).await.unwrap();
     let why = "the run FAILED".to_owned();
-    let dead_lettered = queue.settle(&receipt, Disposition::Bury { why }).await;
+    let dead_lettered = queue
+        .settle(&receipt, Disposition::DeadLetter { reason: why })
+        .await;
     dead_lettered.unwrap();
     background.run(&run).await
 }

@@ -4,7 +4,7 @@
 use domain::certificate::Proof;
 use domain::failure::Failure;
 use domain::resource::Resource;
-use importer::import::Outcome;
+use importer::import::ImportOutcome;
 use salla_simulator::{
     AppAge, BusyDay, Ceiling, CeilingBehavior, Drift, EndlessPages, Endpoint, ItemLoss,
     ListBehavior, Lists, ResourceDrift, Scenario, ShopSpec,
@@ -160,7 +160,7 @@ async fn a_total_that_is_far_off_ends_the_run_failed_with_the_windows_named() {
     })
     .await;
     let (merchant, outcome) = service.import().await;
-    let Outcome::Failed {
+    let ImportOutcome::Failed {
         failure: Failure::Unbalanced { windows, .. },
         certificate: Some(certificate),
     } = outcome
@@ -287,7 +287,7 @@ async fn orders_behind_a_ceiling_of_any_height_arrive_whole() {
 async fn a_ceiling_that_lies_is_said_plainly() {
     let service = TestService::start(busy(10_700, CeilingBehavior::Lie)).await;
     let (_, outcome) = service.import().await;
-    let Outcome::Failed {
+    let ImportOutcome::Failed {
         failure: Failure::Unbalanced { .. },
         certificate: Some(certificate),
     } = outcome

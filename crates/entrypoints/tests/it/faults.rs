@@ -1,7 +1,7 @@
 //! Trouble on the way: the import comes through, or stops where it can go on.
 
 use domain::failure::{Disconnection, Failure};
-use importer::import::Outcome;
+use importer::import::ImportOutcome;
 use salla_simulator::{AppAge, Endpoint, Fault, FaultRates, Scenario, ShopState};
 
 use crate::service::{TestService, completed};
@@ -74,7 +74,7 @@ async fn a_missing_scope_is_named_and_no_token_is_spent() {
     let (_, outcome) = service.import().await;
     let expected = Failure::Disconnected(Disconnection::ScopeMissing);
     assert!(
-        matches!(&outcome, Outcome::Failed { failure, .. } if *failure == expected),
+        matches!(&outcome, ImportOutcome::Failed { failure, .. } if *failure == expected),
         "{outcome:?}"
     );
     assert_eq!(service.simulator.ledger().refreshes, 0);
@@ -93,7 +93,7 @@ async fn an_uninstalled_app_fails_and_a_new_start_goes_on_once_it_is_back() {
     assert!(
         matches!(
             outcome,
-            Outcome::Failed {
+            ImportOutcome::Failed {
                 failure: Failure::Disconnected(_),
                 ..
             }
@@ -117,7 +117,10 @@ async fn an_outage_interrupts_and_the_next_start_goes_on() {
     let (_handle, stop) = importer::stop::stop_pair();
     let outcome = service.import_with(connected, stop).await;
     assert!(
-        matches!(outcome, Outcome::Interrupted(Failure::Transient { .. })),
+        matches!(
+            outcome,
+            ImportOutcome::Interrupted(Failure::Transient { .. })
+        ),
         "{outcome:?}"
     );
     service.simulator.set(|s| s.faults.status_503 = 0.0);
@@ -154,7 +157,7 @@ async fn mass_rejection_stops_the_run() {
     assert!(
         matches!(
             outcome,
-            Outcome::Failed {
+            ImportOutcome::Failed {
                 failure: Failure::TooManyRejections { .. },
                 ..
             }

@@ -4,7 +4,7 @@
 
 use domain::certificate::{Certificate, EntryCounts};
 use domain::resource::Resource;
-use importer::import::Outcome;
+use importer::import::ImportOutcome;
 use salla_simulator::{AppAge, InvalidRates, Repeats, Scenario, ShopSpec};
 use sqlx::AssertSqlSafe;
 
@@ -185,7 +185,7 @@ async fn a_run_whose_rows_do_not_stay_does_not_complete() {
         .await
         .unwrap();
     let (_, outcome) = service.import().await;
-    let Outcome::Failed {
+    let ImportOutcome::Failed {
         failure,
         certificate,
     } = outcome
@@ -219,7 +219,7 @@ async fn importing_again_puts_back_what_was_taken_away() {
         // Another number of months makes another run, as `--again` does.
         service.options.months = 13;
         let (merchant, outcome) = service.import().await;
-        let Outcome::Completed(certificate) = outcome else {
+        let ImportOutcome::Completed(certificate) = outcome else {
             panic!("{app_age:?}: {outcome:?}");
         };
         service.compare(merchant, &certificate).await;

@@ -14,7 +14,7 @@ use entrypoints::config::Channels;
 use entrypoints::wiring;
 use entrypoints::wiring::service::{Service, ServiceSettings};
 use importer::import::ImportSettings;
-use importer::ports::jobs::{Commanded, Jobs as _};
+use importer::ports::jobs::{CommandOutcome, Jobs as _};
 use importer::ports::queue::{DeadLetters as _, Queue as _, QueueName};
 use importer::ports::runs::{Owner, Run};
 use importer::stop::stop_pair;
@@ -257,7 +257,7 @@ async fn a_paused_run_writes_nothing_until_it_is_resumed() {
             true
         })
         .await;
-    let Some(Commanded::Done(paused)) = paused.into_inner().unwrap() else {
+    let Some(CommandOutcome::Applied(paused)) = paused.into_inner().unwrap() else {
         panic!("the run could be paused");
     };
     let left = background.run(&run).await;
@@ -285,7 +285,10 @@ async fn a_cancelled_run_makes_place_for_another() {
     let next = background.start().await;
     assert_ne!(next.id, run.id);
     let refused = jobs.command(run.id, Command::Restart).await.unwrap();
-    assert!(matches!(refused, Commanded::Refused(..)), "{refused:?}");
+    assert!(
+        matches!(refused, CommandOutcome::Refused(..)),
+        "{refused:?}"
+    );
     background.work_until_empty().await;
     background.compare(&next).await;
 }
@@ -353,7 +356,7 @@ async fn a_run_that_loses_its_workers_again_and_again_is_given_up() {
                 .await
                 .unwrap();
         }
-        let swept = sweep.once().await.unwrap();
+        let swept = sweep.sweep_once().await.unwrap();
         assert_eq!(swept.given_up.len(), usize::from(round == 4), "{swept:?}");
     }
     let failed = background.run(&run).await;
@@ -378,15 +381,15 @@ async fn a_run_that_gets_nowhere_is_reported_once() {
     .await
     .unwrap();
     let sweep = background.worker(Channels::default()).sweep;
-    assert!(sweep.once().await.unwrap().stalled.is_empty());
+    assert!(sweep.sweep_once().await.unwrap().stalled.is_empty());
     sqlx::query("UPDATE salla_sync.sync_runs SET progressed_at = now() - interval '20 minutes'")
         .execute(background.service.open.database.pool())
         .await
         .unwrap();
-    let stalled = sweep.once().await.unwrap().stalled;
+    let stalled = sweep.sweep_once().await.unwrap().stalled;
     assert_eq!(stalled.len(), 1);
     assert_eq!(stalled[0].owner, "a hanging worker");
-    assert!(sweep.once().await.unwrap().stalled.is_empty());
+    assert!(sweep.sweep_once().await.unwrap().stalled.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use domain::run::RunState;
 use domain::shop::MerchantId;
 use domain::window::DayRange;
 use entrypoints::wiring;
-use importer::import::Outcome;
+use importer::import::ImportOutcome;
 use importer::ports::clock::{Clock as _, SystemClock};
 use importer::ports::connections::Tokens;
 use importer::ports::jobs::Jobs as _;
@@ -221,7 +221,7 @@ async fn where_smaller_portions_do_not_help_the_failure_names_the_page() {
     scenario.quirks.gzip = true;
     let service = TestService::start(scenario).await;
     let (_, outcome) = service.import().await;
-    let Outcome::Failed {
+    let ImportOutcome::Failed {
         failure: Failure::TooLarge { what },
         ..
     } = &outcome

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::failure::Failure;
 use domain::notification::Audience;
-use importer::notification_worker::NotificationDesk;
+use importer::notification_worker::NotificationWorker;
 use importer::ports::notifications::{Notice, Notifier};
 use importer::ports::queue::{DeadLetters as _, Queue as _, QueueName};
 use uuid::Uuid;
@@ -84,7 +84,7 @@ pub(crate) async fn after_an_import() -> BackgroundService {
 /// The desk deals with its queue until nothing is left; waits are not waited for.
 pub(crate) async fn notify(background: &BackgroundService, notifiers: Vec<Arc<dyn Notifier>>) {
     let queue = background.queue(QueueName::Notifications);
-    let notification_worker = NotificationDesk {
+    let notification_worker = NotificationWorker {
         queue: Arc::new(queue.clone()),
         store: Arc::new(background.service.open.database.notifications()),
         notifiers,

@@ -2,7 +2,7 @@
 
 use domain::resource::Resource;
 use domain::window::DayRange;
-use importer::ports::runs::{Only, RunOptions};
+use importer::ports::runs::{RunOptions, RunScope};
 use jiff::ToSpan as _;
 use salla_simulator::{AppAge, Endpoint, Scenario, ShopSpec};
 
@@ -25,7 +25,7 @@ fn only(resource: Resource, days: Option<DayRange>) -> RunOptions {
         months: 24,
         max_orders: None,
         keep_raw: true,
-        only: Some(Only { resource, days }),
+        only: Some(RunScope { resource, days }),
     }
 }
 

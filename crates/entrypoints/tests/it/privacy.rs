@@ -85,7 +85,7 @@ async fn everything(service: &TestService) -> String {
         let kept = service
             .open
             .records()
-            .kept(merchant, resource, 0, 10_000)
+            .stored(merchant, resource, 0, 10_000)
             .await;
         for record in kept.expect("the texts can be read") {
             let texts = [record.listed, record.detail];

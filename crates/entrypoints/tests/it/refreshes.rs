@@ -2,7 +2,7 @@
 //! again, and what may be used is presented one last time.
 
 use domain::failure::{Disconnection, Failure};
-use importer::import::Outcome;
+use importer::import::ImportOutcome;
 use importer::ports::connections::{BeginRefresh, ConnectionState, Presentation};
 use salla_client::http::token_client;
 use salla_client::oauth::OAuth;
@@ -24,7 +24,7 @@ fn expiring() -> Scenario {
     scenario
 }
 
-async fn import(service: &TestService) -> Outcome {
+async fn import(service: &TestService) -> ImportOutcome {
     service.import().await.1
 }
 
@@ -72,7 +72,7 @@ async fn an_error_after_the_use_is_found_out_by_one_last_presentation() {
         let outcome = import(&service).await;
         let expected = Failure::Disconnected(Disconnection::RefreshLost);
         assert!(
-            matches!(&outcome, Outcome::Failed { failure, .. } if *failure == expected),
+            matches!(&outcome, ImportOutcome::Failed { failure, .. } if *failure == expected),
             "{fault:?}: {outcome:?}"
         );
         let presented = service.simulator.ledger().refresh_presentations;
@@ -93,7 +93,7 @@ async fn answers_that_are_always_lost_cost_two_presentations() {
     let outcome = import(&service).await;
     let expected = Failure::Disconnected(Disconnection::RefreshLost);
     assert!(
-        matches!(&outcome, Outcome::Failed { failure, .. } if *failure == expected),
+        matches!(&outcome, ImportOutcome::Failed { failure, .. } if *failure == expected),
         "{outcome:?}"
     );
     let ledger = service.simulator.ledger();
@@ -180,7 +180,7 @@ async fn an_answer_without_a_refresh_token_leaves_none_to_present() {
     let outcome = import(&service).await;
     let expected = Failure::Disconnected(Disconnection::TokenRejected);
     assert!(
-        matches!(&outcome, Outcome::Failed { failure, .. } if *failure == expected),
+        matches!(&outcome, ImportOutcome::Failed { failure, .. } if *failure == expected),
         "{outcome:?}"
     );
     let ledger = service.simulator.ledger();
@@ -238,7 +238,7 @@ async fn a_process_that_dies_leaves_one_last_presentation() {
                 assert_eq!(ledger.refresh_reuses, 0);
             }
             Died::AfterTheUse | Died::BeforeSendingTheLastTime => assert!(
-                matches!(&outcome, Outcome::Failed { failure, .. } if *failure == lost),
+                matches!(&outcome, ImportOutcome::Failed { failure, .. } if *failure == lost),
                 "{died:?}: {outcome:?}"
             ),
         }

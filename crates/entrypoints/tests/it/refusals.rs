@@ -2,7 +2,7 @@
 
 use domain::failure::Failure;
 use domain::resource::Resource;
-use importer::import::Outcome;
+use importer::import::ImportOutcome;
 use salla_simulator::{AppAge, Scenario};
 
 use crate::process::present_day;
@@ -97,7 +97,7 @@ async fn a_constraint_that_refuses_all_ends_the_run_with_a_reason() {
     )
     .await;
     let (_, outcome) = service.import().await;
-    let Outcome::Failed { failure, .. } = outcome else {
+    let ImportOutcome::Failed { failure, .. } = outcome else {
         panic!("{outcome:?}");
     };
     assert!(

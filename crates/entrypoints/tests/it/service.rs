@@ -13,8 +13,8 @@ use entrypoints::commands::demo::salla_settings;
 use entrypoints::config::{DatabaseSettings, SallaSettings};
 use entrypoints::truth_check;
 use entrypoints::wiring::{self, OpenDatabase};
-use importer::import::progress::Tracker;
-use importer::import::{ImportSettings, Importer, Observer, Outcome, import};
+use importer::import::progress::ProgressTracker;
+use importer::import::{ImportOutcome, ImportSettings, Importer, Observer, import};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::platform::Platform;
 use importer::ports::runs::RunOptions;
@@ -94,18 +94,22 @@ impl TestService {
         })
     }
 
-    pub(crate) async fn import(&self) -> (MerchantId, Outcome) {
+    pub(crate) async fn import(&self) -> (MerchantId, ImportOutcome) {
         let (_handle, stop) = stop_pair();
         self.import_until(stop).await
     }
 
-    pub(crate) async fn import_until(&self, stop: StopSignal) -> (MerchantId, Outcome) {
+    pub(crate) async fn import_until(&self, stop: StopSignal) -> (MerchantId, ImportOutcome) {
         let connected = self.connect().await;
         let merchant = connected.merchant;
         (merchant, self.import_with(connected, stop).await)
     }
 
-    pub(crate) async fn import_with(&self, connected: Connected, stop: StopSignal) -> Outcome {
+    pub(crate) async fn import_with(
+        &self,
+        connected: Connected,
+        stop: StopSignal,
+    ) -> ImportOutcome {
         self.import_watched(connected, &(), stop).await
     }
 
@@ -114,13 +118,13 @@ impl TestService {
         connected: Connected,
         observer: &dyn Observer,
         stop: StopSignal,
-    ) -> Outcome {
+    ) -> ImportOutcome {
         let importer = Importer {
             platform: connected.platform,
             landing: self.open.landing(),
             runs: self.open.runs(),
             clock: self.clock.clone(),
-            tracker: Arc::new(Tracker::new().0),
+            tracker: Arc::new(ProgressTracker::new().0),
             settings: self.settings.clone(),
         };
         let (shop, options) = (&connected.shop, &self.options);
@@ -156,9 +160,9 @@ impl TestService {
     }
 }
 
-pub(crate) fn completed(outcome: Outcome) -> Certificate {
+pub(crate) fn completed(outcome: ImportOutcome) -> Certificate {
     match outcome {
-        Outcome::Completed(certificate) => *certificate,
+        ImportOutcome::Completed(certificate) => *certificate,
         other => panic!("the import did not complete: {other:?}"),
     }
 }

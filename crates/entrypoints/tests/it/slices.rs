@@ -5,7 +5,7 @@ use domain::certificate::{Certificate, WindowCounts};
 use domain::failure::Failure;
 use domain::resource::Resource;
 use domain::slice::{ProductStatus, Slice};
-use importer::import::Outcome;
+use importer::import::ImportOutcome;
 use importer::stop::stop_pair;
 use salla_simulator::{
     Ceiling, CeilingBehavior, CustomerDates, DateFilter, Endpoint, FilterZone, ListBehavior,
@@ -50,9 +50,9 @@ fn many_customers(dates: CustomerDates, how: CeilingBehavior) -> Scenario {
     scenario
 }
 
-fn failed(outcome: Outcome) -> Certificate {
+fn failed(outcome: ImportOutcome) -> Certificate {
     match outcome {
-        Outcome::Failed {
+        ImportOutcome::Failed {
             failure: Failure::Unbalanced { .. },
             certificate: Some(certificate),
         } => *certificate,
@@ -141,7 +141,10 @@ async fn an_import_that_is_stopped_among_its_slices_goes_on() {
         handle.stop();
     };
     let ((merchant, outcome), ()) = tokio::join!(service.import_until(stop), stopping);
-    assert!(matches!(outcome, Outcome::Interrupted(_)), "{outcome:?}");
+    assert!(
+        matches!(outcome, ImportOutcome::Interrupted(_)),
+        "{outcome:?}"
+    );
     let before = service.simulator.ledger().by_endpoint[&Endpoint::Products];
     assert!(before > 20, "{before} pages of products were read");
     let certificate = completed(service.import().await.1);
@@ -161,7 +164,7 @@ async fn products_of_a_shop_that_goes_on_living_arrive_whole() {
     let service = TestService::start(scenario).await;
     for _ in 0..5 {
         let (merchant, outcome) = service.import().await;
-        if let Outcome::Completed(certificate) = outcome {
+        if let ImportOutcome::Completed(certificate) = outcome {
             return service.compare(merchant, &certificate).await;
         }
         failed(outcome);

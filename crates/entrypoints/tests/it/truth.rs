@@ -1,7 +1,7 @@
 //! What an import leaves behind equals what the simulator knows to be true.
 
 use domain::resource::Resource;
-use importer::import::Outcome;
+use importer::import::ImportOutcome;
 use importer::stop::stop_pair;
 use salla_simulator::{AppAge, InvalidRates, Plan, Quirks, Scenario, ShopSpec};
 
@@ -102,7 +102,10 @@ async fn an_import_that_is_stopped_goes_on_and_ends_complete() {
         handle.stop();
     };
     let ((merchant, outcome), ()) = tokio::join!(service.import_until(stop), stopping);
-    assert!(matches!(outcome, Outcome::Interrupted(_)), "{outcome:?}");
+    assert!(
+        matches!(outcome, ImportOutcome::Interrupted(_)),
+        "{outcome:?}"
+    );
     let (_, outcome) = service.import().await;
     service.compare(merchant, &completed(outcome)).await;
 }

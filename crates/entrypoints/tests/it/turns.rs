@@ -50,8 +50,8 @@ impl Clock for TurnsByHand {
         }
     }
 
-    fn pace(&self) -> f64 {
-        self.clock.pace()
+    fn rate(&self) -> f64 {
+        self.clock.rate()
     }
 
     fn follows_machine(&self) -> bool {

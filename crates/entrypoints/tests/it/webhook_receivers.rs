@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use domain::notification::Audience;
 use entrypoints::config::{Channels, WebhookSettings};
-use importer::notification_worker::NotificationDesk;
+use importer::notification_worker::NotificationWorker;
 use importer::ports::queue::{DeadLetters as _, Depth, Queue as _, QueueName};
 use importer::stop::stop_pair;
 use importer::testing::clock::{DrivenClock, a_moment};
@@ -106,14 +106,14 @@ fn notification_worker(
     background: &BackgroundService,
     receiver: &Receiver,
     clock: &Arc<DrivenClock>,
-) -> NotificationDesk {
+) -> NotificationWorker {
     let WebhookSettings { url, secret } = receiver.settings();
     let route = Route {
         client: salla_client::http::base_builder(),
         way: None,
     };
     let webhook = Webhook::new(Audience::Merchant, url, secret, route, clock.clone()).unwrap();
-    NotificationDesk {
+    NotificationWorker {
         queue: Arc::new(background.queue(QueueName::Notifications)),
         store: Arc::new(background.service.open.database.notifications()),
         notifiers: vec![Arc::new(webhook)],
@@ -136,7 +136,10 @@ async fn in_time<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// Works until the notification queue is empty, then stops.
-async fn work_until_empty(background: &BackgroundService, notification_worker: &NotificationDesk) {
+async fn work_until_empty(
+    background: &BackgroundService,
+    notification_worker: &NotificationWorker,
+) {
     let (handle, stop) = stop_pair();
     let watch = async {
         loop {
@@ -171,7 +174,7 @@ async fn operators_get_one_alert_for_a_dead_letter() {
         handle.stop();
     };
     in_time(async { tokio::join!(service.run(&stop), watch) }).await;
-    let swept = service.sweep.once().await.unwrap();
+    let swept = service.sweep.sweep_once().await.unwrap();
     assert_eq!(swept.newly_buried, 0);
 
     let bodies = receiver.bodies();

@@ -27,19 +27,19 @@ const BYTES_PER_COMMA: usize = 12;
 
 /// What an answer may take without being looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Size {
+pub enum ResponseSize {
     Record,
     Page,
     /// A page of customers, which takes no room as long as it is small.
     Customers,
 }
 
-impl Size {
+impl ResponseSize {
     #[cfg(test)]
     const ALL: [Self; 3] = [Self::Record, Self::Page, Self::Customers];
 
     /// What it weighs however short it is.
-    pub(super) const fn least(self) -> u32 {
+    pub(super) const fn min_weight(self) -> u32 {
         match self {
             Self::Record => 64,
             Self::Page => 2_560,
@@ -64,7 +64,7 @@ impl Size {
     }
 
     /// What the longest answer weighs; nothing heavier is read.
-    pub(super) const fn most(self) -> u32 {
+    pub(super) const fn max_weight(self) -> u32 {
         Load::of_bytes(self.max_bytes()).weight(self)
     }
 }
@@ -98,15 +98,15 @@ impl Load {
         }
     }
 
-    pub(super) const fn is_included(self, size: Size) -> bool {
+    pub(super) const fn is_included(self, size: ResponseSize) -> bool {
         self.bytes <= size.included() && self.values == 0
     }
 
-    pub(super) const fn weight(self, size: Size) -> u32 {
+    pub(super) const fn weight(self, size: ResponseSize) -> u32 {
         let beyond = self.bytes.saturating_sub(size.included());
         let more = (beyond * PER_BYTE + self.values * PER_VALUE).div_ceil(UNIT);
         // Nothing that is read comes near the end of the range.
-        size.least().saturating_add(more as u32)
+        size.min_weight().saturating_add(more as u32)
     }
 }
 
@@ -121,11 +121,12 @@ mod tests {
         let page = order.repeat(60 << 10);
         let usual = Load::of(page.as_bytes());
         assert_eq!(usual, Load::of_bytes(page.len()));
-        assert!(usual.weight(Size::Page) < Size::Page.most());
+        assert!(usual.weight(ResponseSize::Page) < ResponseSize::Page.max_weight());
         for tiny in ["1,", "{},", r#"{"id":1},"#] {
             let page = tiny.repeat(MAX_BYTES / tiny.len());
             assert!(
-                Load::of(page.as_bytes()).weight(Size::Page) > Size::Page.most(),
+                Load::of(page.as_bytes()).weight(ResponseSize::Page)
+                    > ResponseSize::Page.max_weight(),
                 "{tiny}"
             );
         }
@@ -133,11 +134,14 @@ mod tests {
 
     #[test]
     fn what_is_short_weighs_the_least() {
-        for size in Size::ALL {
-            assert_eq!(Load::of_bytes(size.included()).weight(size), size.least());
+        for size in ResponseSize::ALL {
+            assert_eq!(
+                Load::of_bytes(size.included()).weight(size),
+                size.min_weight()
+            );
             assert_eq!(
                 Load::of_bytes(size.included() + 1_024).weight(size),
-                size.least() + 5
+                size.min_weight() + 5
             );
         }
     }

@@ -22,13 +22,13 @@ use domain::plan::{DetailCase, Plan};
 use domain::resource::Resource;
 use jiff::Timestamp;
 
-use super::changes::{self, Read};
-use super::context::{Precedence, Workshop};
+use super::changes::{self, ChangeList};
+use super::context::{RunContext, StartOrder};
 use super::gone::{Gone, Next};
 use super::progress::Phase;
-use super::reader::{WindowReader, begin_anew};
-use super::sequence::{close_lists, passes, walk_resources};
-use super::watermark::Head;
+use super::reader::{WindowReader, begin_rescan};
+use super::sequence::{list_and_detail_phases, reconcile_lists, scan_resources};
+use super::watermark::Watermark;
 use super::{details, reconcile};
 use crate::ports::platform::{Page, Pagination};
 use crate::ports::runs::{CarriedList, StoredWindow};
@@ -38,29 +38,29 @@ use crate::ports::runs::{CarriedList, StoredWindow};
 const MAX_READINGS: u32 = 2;
 
 /// Returns the moment as of which the database is true.
-pub(crate) async fn catch_up(shop: &Workshop, plan: &Plan) -> Result<Timestamp, Failure> {
-    passes(shop, plan).await?;
-    shop.tracker.phase(Phase::Verifying);
-    let as_of = shop.clock.now();
-    tokio::try_join!(orders(shop, plan), lists(shop))?;
-    reconcile::settle_vanished_records(shop, as_of).await?;
+pub(crate) async fn catch_up(ctx: &RunContext, plan: &Plan) -> Result<Timestamp, Failure> {
+    list_and_detail_phases(ctx, plan).await?;
+    ctx.tracker.phase(Phase::Reconciling);
+    let as_of = ctx.clock.now();
+    tokio::try_join!(orders(ctx, plan), lists(ctx))?;
+    reconcile::resolve_vanished_records(ctx, as_of).await?;
     Ok(as_of)
 }
 
-async fn orders(shop: &Workshop, plan: &Plan) -> Result<(), Failure> {
-    let former = Head::planned(&plan.probe);
+async fn orders(ctx: &RunContext, plan: &Plan) -> Result<(), Failure> {
+    let previous = Watermark::planned(&plan.probe);
     let mut plan = plan.clone();
-    let mut asked = Asked::default();
+    let mut requests = DetailRequests::default();
     let mut stale = Vec::new();
-    let mut head = former.clone();
+    let mut head = previous.clone();
     for reading in 1..=MAX_READINGS {
-        let read = changes::read(shop, &plan).await?;
-        asked.note(&read);
+        let read = changes::read(ctx, &plan).await?;
+        requests.note(&read);
         stale = match read.are_all_read {
-            true => carry_orders(shop, &plan, &read).await?,
+            true => carry_orders(ctx, &plan, &read).await?,
             false => {
-                asked.everything |= plan.probe.detail_case != DetailCase::Expanded;
-                windows_of(shop, Resource::Orders).await?
+                requests.everything |= plan.probe.detail_case != DetailCase::Expanded;
+                windows_of(ctx, Resource::Orders).await?
             }
         };
         head = read.head;
@@ -74,19 +74,17 @@ async fn orders(shop: &Workshop, plan: &Plan) -> Result<(), Failure> {
     let mut again = Vec::new();
     for window in stale {
         tracing::info!(window = window.part(), "the window is scanned again");
-        again.push(begin_anew(shop, window).await?);
+        again.push(begin_rescan(ctx, window).await?);
     }
-    walk_resources(shop, again, Precedence::Free).await?;
-    asked.complete(shop, &former).await?;
-    shop.runs
-        .save_change_head(shop.lease, &head.stored())
-        .await?;
-    reconcile::settle_vanished_orders(shop).await
+    scan_resources(ctx, again, StartOrder::Free).await?;
+    requests.complete(ctx, &previous).await?;
+    ctx.runs.save_change_head(ctx.lease, &head.stored()).await?;
+    reconcile::resolve_vanished_orders(ctx).await
 }
 
 /// Orders of which a list row does not tell everything, and that may have been updated.
 #[derive(Default)]
-struct Asked {
+struct DetailRequests {
     surely: BTreeSet<i64>,
     /// In the sequence of the list of changes.
     in_doubt: Vec<i64>,
@@ -94,8 +92,8 @@ struct Asked {
     everything: bool,
 }
 
-impl Asked {
-    fn note(&mut self, read: &Read) {
+impl DetailRequests {
+    fn note(&mut self, read: &ChangeList) {
         let lacking = read
             .rows
             .iter()
@@ -110,20 +108,20 @@ impl Asked {
         self.in_doubt.extend(doubted);
     }
 
-    async fn complete(self, shop: &Workshop, former: &Head) -> Result<(), Failure> {
+    async fn complete(self, ctx: &RunContext, previous: &Watermark) -> Result<(), Failure> {
         let mut ids: Vec<i64> = self.surely.iter().copied().collect();
         if self.everything {
-            for window in windows_of(shop, Resource::Orders).await? {
-                ids.extend(shop.runs.window_list(shop.lease, window.id).await?.ids);
+            for window in windows_of(ctx, Resource::Orders).await? {
+                ids.extend(ctx.runs.window_list(ctx.lease, window.id).await?.ids);
             }
         }
-        shop.landing.ask_again(shop.lease, &ids).await?;
-        details::complete_orders(shop, &[]).await?;
+        ctx.landing.mark_pending(ctx.lease, &ids).await?;
+        details::fetch_pending_details(ctx, &[]).await?;
         let doubted = self.in_doubt.into_iter();
         let mut before = None;
         for id in doubted.filter(|id| !self.surely.contains(id)) {
-            let unchanged = unchanged_since(shop, id).await?;
-            if !self.everything && ends_doubt(former, before, unchanged) {
+            let unchanged = unchanged_since(ctx, id).await?;
+            if !self.everything && ends_doubt(previous, before, unchanged) {
                 break;
             }
             before = unchanged;
@@ -136,31 +134,35 @@ impl Asked {
 /// order is as it was, those behind it are too, unless they were updated in the very second in
 /// which the former list was read: not if the order was updated before that, or before the one
 /// ahead of it.
-fn ends_doubt(former: &Head, before: Option<Timestamp>, unchanged: Option<Timestamp>) -> bool {
-    let former = Head {
+fn ends_doubt(
+    previous: &Watermark,
+    before: Option<Timestamp>,
+    unchanged: Option<Timestamp>,
+) -> bool {
+    let previous = Watermark {
         last_update: unchanged,
-        ..former.clone()
+        ..previous.clone()
     };
-    unchanged.is_some() && (!former.may_share_its_second() || unchanged < before)
+    unchanged.is_some() && (!previous.may_share_its_second() || unchanged < before)
 }
 
 /// Fetches an order's details, which tell when it was updated where its list row does not.
 /// Nothing if it was updated since they were fetched last.
-async fn unchanged_since(shop: &Workshop, id: i64) -> Result<Option<Timestamp>, Failure> {
-    let before = updated_at(shop, id).await?;
-    shop.landing.ask_again(shop.lease, &[id]).await?;
-    details::complete_orders(shop, &[]).await?;
-    let is_the_same = before == updated_at(shop, id).await?;
+async fn unchanged_since(ctx: &RunContext, id: i64) -> Result<Option<Timestamp>, Failure> {
+    let before = updated_at(ctx, id).await?;
+    ctx.landing.mark_pending(ctx.lease, &[id]).await?;
+    details::fetch_pending_details(ctx, &[]).await?;
+    let is_the_same = before == updated_at(ctx, id).await?;
     Ok(before.filter(|_| is_the_same))
 }
 
-async fn updated_at(shop: &Workshop, id: i64) -> Result<Option<Timestamp>, Failure> {
-    let moments = shop.runs.order_moments(shop.lease, &[id]).await?;
+async fn updated_at(ctx: &RunContext, id: i64) -> Result<Option<Timestamp>, Failure> {
+    let moments = ctx.runs.order_moments(ctx.lease, &[id]).await?;
     Ok(moments.first().and_then(|order| order.updated_at))
 }
 
-async fn windows_of(shop: &Workshop, resource: Resource) -> Result<Vec<StoredWindow>, Failure> {
-    let windows = shop.runs.windows(shop.lease).await?;
+async fn windows_of(ctx: &RunContext, resource: Resource) -> Result<Vec<StoredWindow>, Failure> {
+    let windows = ctx.runs.windows(ctx.lease).await?;
     Ok(windows
         .into_iter()
         .filter(|window| window.resource == resource)
@@ -169,14 +171,14 @@ async fn windows_of(shop: &Workshop, resource: Resource) -> Result<Vec<StoredWin
 
 /// Brings the windows up to date; returns those that have to be scanned.
 async fn carry_orders(
-    shop: &Workshop,
+    ctx: &RunContext,
     plan: &Plan,
-    read: &Read,
+    read: &ChangeList,
 ) -> Result<Vec<StoredWindow>, Failure> {
-    let listed = shop.runs.count_listed(shop.lease, Resource::Orders).await?;
-    let new = new_orders(shop, plan, read).await?;
+    let listed = ctx.runs.count_listed(ctx.lease, Resource::Orders).await?;
+    let new = new_orders(ctx, plan, read).await?;
     let none_is_gone = read.total == Some(listed + new.len() as u64);
-    let windows = windows_of(shop, Resource::Orders).await?.into_iter();
+    let windows = windows_of(ctx, Resource::Orders).await?.into_iter();
     let carried = windows.map(|window| {
         let own = new.iter().filter(|(_, created_at)| {
             // The window that begins the range asks for the day before it as well.
@@ -185,10 +187,11 @@ async fn carry_orders(
         });
         let own: Vec<i64> = own.map(|(id, _)| *id).collect();
         async move {
-            if none_is_gone && own.is_empty() && window.settled {
+            if none_is_gone && own.is_empty() && window.done {
                 return Ok(None);
             }
-            let is_carried = window.settled && told(carry_window(shop, &window, own).await)?;
+            let is_carried =
+                window.done && false_if_too_large(carry_window(ctx, &window, own).await)?;
             Ok::<_, Failure>((!is_carried).then_some(window))
         }
     });
@@ -197,7 +200,7 @@ async fn carry_orders(
 }
 
 /// A page that is too long says nothing: a scan reads it in smaller portions.
-fn told(is_carried: Result<bool, Failure>) -> Result<bool, Failure> {
+fn false_if_too_large(is_carried: Result<bool, Failure>) -> Result<bool, Failure> {
     match is_carried {
         Err(Failure::TooLarge { .. }) => Ok(false),
         is_carried => is_carried,
@@ -206,16 +209,16 @@ fn told(is_carried: Result<bool, Failure>) -> Result<bool, Failure> {
 
 /// Orders of the range that no window lists yet, and when they were created.
 async fn new_orders(
-    shop: &Workshop,
+    ctx: &RunContext,
     plan: &Plan,
-    read: &Read,
+    read: &ChangeList,
 ) -> Result<BTreeMap<i64, Timestamp>, Failure> {
     let ids: Vec<i64> = read.rows.iter().map(|row| row.id).collect();
-    let unlisted = shop.runs.not_listed(shop.lease, Resource::Orders, &ids);
+    let unlisted = ctx.runs.not_listed(ctx.lease, Resource::Orders, &ids);
     let unlisted: BTreeSet<i64> = unlisted.await?.into_iter().collect();
-    let asked = shop.reach.of(plan.probe.range);
+    let requests = ctx.reach.of(plan.probe.range);
     let is_new = |id: i64, created_at: Timestamp| {
-        unlisted.contains(&id) && asked.contains(riyadh_date(created_at))
+        unlisted.contains(&id) && requests.contains(riyadh_date(created_at))
     };
     let rows = read.rows.iter().map(|row| (row.id, row.created_at));
     Ok(rows.filter(|(id, at)| is_new(*id, *at)).collect())
@@ -223,17 +226,17 @@ async fn new_orders(
 
 /// Whether the window is now known to list what it did, what is new and no more.
 async fn carry_window(
-    shop: &Workshop,
+    ctx: &RunContext,
     window: &StoredWindow,
     new: Vec<i64>,
 ) -> Result<bool, Failure> {
-    let list = shop.runs.window_list(shop.lease, window.id).await?;
+    let list = ctx.runs.window_list(ctx.lease, window.id).await?;
     let mut ids = list.ids;
     if !new.is_empty() {
-        ids = in_sequence(shop, ids, new).await?;
+        ids = in_sequence(ctx, ids, new).await?;
     }
-    let reader = WindowReader::resume(shop, window.clone()).await?;
-    let first = reader.ask(1).await?;
+    let reader = WindowReader::resume(ctx, window.clone()).await?;
+    let first = reader.fetch_page(1).await?;
     let pagination = first.pagination;
     let with_id = pagination.total.saturating_sub(u64::from(list.without_id));
     let mut gone = Gone::new(ids, with_id, pagination);
@@ -256,7 +259,7 @@ async fn carry_window(
         pagination,
         is_read_whole: false,
     };
-    shop.runs.carry_list(shop.lease, &list).await?;
+    ctx.runs.carry_list(ctx.lease, &list).await?;
     Ok(true)
 }
 
@@ -268,12 +271,12 @@ fn is_readable(page: &Page) -> bool {
 
 /// Orders in the sequence of their list, which is that of their creation.
 async fn in_sequence(
-    shop: &Workshop,
+    ctx: &RunContext,
     mut ids: Vec<i64>,
     new: Vec<i64>,
 ) -> Result<Vec<i64>, Failure> {
     ids.extend(new);
-    let moments = shop.runs.order_moments(shop.lease, &ids).await?;
+    let moments = ctx.runs.order_moments(ctx.lease, &ids).await?;
     if moments.len() < ids.len() {
         // Those without a row are at the place at which they were.
         return Ok(ids);
@@ -292,7 +295,7 @@ async fn look_for_gone(
             Next::Found(ids) => return Ok(Some(ids)),
             Next::Lost => return Ok(None),
             Next::Page(number) => {
-                let page = reader.ask(number).await?;
+                let page = reader.fetch_page(number).await?;
                 let ids = page.records.ids();
                 let is_of_it = page.pagination.total == total && ids.len() == page.records.len();
                 if !is_of_it || ids.is_empty() || !gone.read(number, &ids) {
@@ -304,14 +307,16 @@ async fn look_for_gone(
 }
 
 /// Customers, products and everything else that has no change list.
-async fn lists(shop: &Workshop) -> Result<(), Failure> {
-    let windows = shop.runs.windows(shop.lease).await?;
+async fn lists(ctx: &RunContext) -> Result<(), Failure> {
+    let windows = ctx.runs.windows(ctx.lease).await?;
     let is_list = |window: &&StoredWindow| window.resource != Resource::Orders;
     let whole = windows.iter().filter(is_list).filter(|w| w.slice.is_none());
     let checks = whole.map(|window| async move {
         Ok::<_, Failure>(match window.is_sliced {
-            true => (!told(are_slices_as_they_were(shop, window).await)?).then_some(window),
-            false => (!told(carry_list(shop, window).await)?).then_some(window),
+            true => {
+                (!false_if_too_large(are_slices_as_they_were(ctx, window).await)?).then_some(window)
+            }
+            false => (!false_if_too_large(carry_list(ctx, window).await)?).then_some(window),
         })
     });
     let stale = futures::future::try_join_all(checks).await?;
@@ -325,36 +330,36 @@ async fn lists(shop: &Workshop) -> Result<(), Failure> {
             resource = window.resource.as_str(),
             "the list is scanned again"
         );
-        again.push(begin_anew(shop, window.clone()).await?);
+        again.push(begin_rescan(ctx, window.clone()).await?);
     }
     let is_scanned = !again.is_empty();
-    walk_resources(shop, again, Precedence::Free).await?;
+    scan_resources(ctx, again, StartOrder::Free).await?;
     match is_scanned || !sliced.is_empty() {
-        true => close_lists(shop).await,
+        true => reconcile_lists(ctx).await,
         false => Ok(()),
     }
 }
 
 /// Whether a list that is read in slices has as many records as they have listed, and nobody
 /// new at its head.
-async fn are_slices_as_they_were(shop: &Workshop, window: &StoredWindow) -> Result<bool, Failure> {
+async fn are_slices_as_they_were(ctx: &RunContext, window: &StoredWindow) -> Result<bool, Failure> {
     let resource = window.resource;
-    let page = WindowReader::resume(shop, window.clone())
+    let page = WindowReader::resume(ctx, window.clone())
         .await?
-        .ask(1)
+        .fetch_page(1)
         .await?;
-    let listed = shop.runs.count_listed(shop.lease, resource).await?;
+    let listed = ctx.runs.count_listed(ctx.lease, resource).await?;
     let ids = page.records.ids();
-    let new = shop.runs.not_listed(shop.lease, resource, &ids).await?;
-    Ok(window.settled && new.is_empty() && page.pagination.total == listed)
+    let new = ctx.runs.not_listed(ctx.lease, resource, &ids).await?;
+    Ok(window.done && new.is_empty() && page.pagination.total == listed)
 }
 
 /// Reads the ends of a list, where records are added, and finds out which are gone. Whether it
 /// is now known what the list has.
-async fn carry_list(shop: &Workshop, window: &StoredWindow) -> Result<bool, Failure> {
-    let list = shop.runs.window_list(shop.lease, window.id).await?;
-    let mut reader = WindowReader::resume(shop, window.clone()).await?;
-    let first = land_behind(&mut reader, 1).await?;
+async fn carry_list(ctx: &RunContext, window: &StoredWindow) -> Result<bool, Failure> {
+    let list = ctx.runs.window_list(ctx.lease, window.id).await?;
+    let mut reader = WindowReader::resume(ctx, window.clone()).await?;
+    let first = land_extra_page(&mut reader, 1).await?;
     let pagination = first.pagination;
     let carried = |ids: Vec<i64>, without_id, is_read_whole| CarriedList {
         window: window.id,
@@ -366,17 +371,17 @@ async fn carry_list(shop: &Workshop, window: &StoredWindow) -> Result<bool, Fail
     if pagination.total_pages <= 1 && first.rows as u64 == pagination.total {
         let without_id = (first.rows - first.ids.len()) as u32;
         let whole = carried(first.ids, without_id, true);
-        shop.runs.carry_list(shop.lease, &whole).await?;
+        ctx.runs.carry_list(ctx.lease, &whole).await?;
         return Ok(true);
     }
-    if !window.settled || list.without_id > 0 {
+    if !window.done || list.without_id > 0 {
         return Ok(false);
     }
     let Some(ids) = read_inwards(&mut reader, list.ids, first).await? else {
         return Ok(false);
     };
-    shop.runs
-        .carry_list(shop.lease, &carried(ids, 0, false))
+    ctx.runs
+        .carry_list(ctx.lease, &carried(ids, 0, false))
         .await?;
     Ok(true)
 }
@@ -390,16 +395,19 @@ struct LandedPage {
 }
 
 /// Lands a page as a further one of the present scan, which is settled.
-async fn land_behind(reader: &mut WindowReader<'_>, number: u32) -> Result<LandedPage, Failure> {
+async fn land_extra_page(
+    reader: &mut WindowReader<'_>,
+    number: u32,
+) -> Result<LandedPage, Failure> {
     let behind = reader.window.pages_done.iter().max().copied().unwrap_or(0);
-    let page = reader.ask(number).await?;
+    let page = reader.fetch_page(number).await?;
     let landed = LandedPage {
         number,
         ids: page.records.ids(),
         rows: page.records.len(),
         pagination: page.pagination,
     };
-    let page = reader.place().page(behind + 1, page);
+    let page = reader.position().page(behind + 1, page);
     reader.land(vec![page]).await?;
     Ok(landed)
 }
@@ -417,7 +425,7 @@ async fn read_inwards(
     let is_new = |id: &i64| !places.contains(id);
     let (pages, mut read) = (pagination.total_pages, vec![first]);
     while !read.last().is_some_and(meets) && (read.len() as u32) < pages {
-        read.push(land_behind(reader, read.len() as u32 + 1).await?);
+        read.push(land_extra_page(reader, read.len() as u32 + 1).await?);
     }
     let head: Vec<i64> = read.iter().flat_map(|page| &page.ids).copied().collect();
     let head: Vec<i64> = head.into_iter().take_while(is_new).collect();
@@ -427,7 +435,7 @@ async fn read_inwards(
     let is_met = is_unchanged && reader.window.resource == Resource::Categories;
     let from = if is_met { pages } else { read.len() as u32 };
     for number in (from + 1..=pages).rev() {
-        let page = land_behind(reader, number).await?;
+        let page = land_extra_page(reader, number).await?;
         let is_met = meets(&page);
         let new = page.ids.iter().rev().take_while(|id| is_new(id));
         tail.extend(new);
@@ -457,9 +465,9 @@ mod tests {
     #[test]
     fn doubt_ends_with_an_order_that_was_surely_updated_before_the_former_list_was_read() {
         let at = |second| Timestamp::from_second(second).ok();
-        let former = Head {
+        let previous = Watermark {
             asked_at: at(1_000_000),
-            ..Head::default()
+            ..Watermark::default()
         };
         for (before, unchanged, ends) in [
             (None, None, false),
@@ -471,7 +479,7 @@ mod tests {
             // The one ahead was updated since.
             (None, at(999_999), false),
         ] {
-            let found = ends_doubt(&former, before, unchanged);
+            let found = ends_doubt(&previous, before, unchanged);
             assert_eq!(found, ends, "{before:?} {unchanged:?}");
         }
     }

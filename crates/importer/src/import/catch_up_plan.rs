@@ -93,12 +93,12 @@ pub(crate) async fn plan(
             what: "the run to go on from is not the latest finished one".to_owned(),
         });
     };
-    let former = since.plan.clone().ok_or_else(|| Failure::Bug {
+    let previous = since.plan.clone().ok_or_else(|| Failure::Bug {
         what: "the run to go on from has no plan".to_owned(),
     })?;
     runs.take_over(lease, catch_up.since).await?;
     let windows = runs.windows(lease).await?;
-    let probe = probe(former.probe, &since, run.range, share);
+    let probe = probe(previous.probe, &since, run.range, share);
     let probe = Probe {
         ceiling: runs.ceiling(lease.merchant).await?,
         ..probe
@@ -107,7 +107,7 @@ pub(crate) async fn plan(
     let older = older_days(&probe, covers);
     if catch_up.refreshes_lists {
         for window in windows.iter().filter(|window| is_refreshed(window)) {
-            runs.begin_walk(lease, window.id).await?;
+            runs.begin_scan(lease, window.id).await?;
         }
     }
     let listed = windows.iter().filter_map(StoredWindow::order_days);
@@ -136,11 +136,11 @@ fn is_refreshed(window: &StoredWindow) -> bool {
 
 /// Runs of earlier versions do not say where they have read the list of changes from at their
 /// end, only where at their beginning.
-fn probe(former: Probe, since: &Run, range: DayRange, share: f64) -> Probe {
+fn probe(previous: Probe, since: &Run, range: DayRange, share: f64) -> Probe {
     let mut probe = Probe {
         range,
         max_orders: None,
-        ..former
+        ..previous
     };
     probe.budget.share = share;
     if let Some(head) = &since.change_head {
@@ -218,7 +218,7 @@ fn requests(probe: Probe, older: &[DayRange], catch_up: CatchUp) -> Plan {
 /// new in the list of changes.
 async fn begin_empty(runs: &dyn Runs, lease: RunLease, days: DayRange) -> Result<(), Failure> {
     let windows = runs.windows(lease).await?;
-    let is_it = |window: &&StoredWindow| window.order_days() == Some(days) && window.walk == 0;
+    let is_it = |window: &&StoredWindow| window.order_days() == Some(days) && window.scan == 0;
     let Some(window) = windows.iter().find(is_it) else {
         return Ok(());
     };

@@ -16,12 +16,12 @@ use domain::certificate::Listing;
 use domain::failure::Failure;
 use domain::resource::Resource;
 
-use super::pages::Route;
+use super::pages::PageRoute;
 use super::reader::WindowReader;
 use super::slices;
 use crate::admission;
 use crate::ports::platform::{Page, PageRequest, Sort};
-use crate::ports::runs::Part;
+use crate::ports::runs::WindowSpec;
 
 /// The last page that a list shows.
 struct Shown {
@@ -45,17 +45,17 @@ impl Shown {
 }
 
 /// A shop that moves can show the picture of a ceiling once, but hardly each time.
-const LOOKS: u32 = 2;
+const CHECKS: u32 = 2;
 
 /// Whether the first page that reaches across the ceiling lacks rows. Looking there
 /// before anything else is read costs nothing where there is no ceiling.
-pub(super) async fn ceiling_shows(reader: &mut WindowReader<'_>) -> Result<bool, Failure> {
+pub(super) async fn hits_ceiling(reader: &mut WindowReader<'_>) -> Result<bool, Failure> {
     let number = reader.last_page_below() + 1;
-    if !lies_beyond(reader, number) || reader.window.pages_done.contains(&number) {
+    if !is_beyond_ceiling(reader, number) || reader.window.pages_done.contains(&number) {
         return Ok(false);
     }
     // The room is kept until the page has landed.
-    let (page, _room) = admission::fetching(reader.fetch(number)).await;
+    let (page, _permit) = admission::fetching(reader.fetch(number)).await;
     let page = page?;
     let pagination = page.pagination;
     let is_cut_off =
@@ -64,7 +64,7 @@ pub(super) async fn ceiling_shows(reader: &mut WindowReader<'_>) -> Result<bool,
         // It does not land, so that a restart looks here again.
         let before = u64::from(number - 1) * u64::from(pagination.per_page);
         let rows = before + page.records.len() as u64;
-        reader.shop.learn_ceiling(rows).await?;
+        reader.ctx.learn_ceiling(rows).await?;
         return Ok(true);
     }
     reader.land(vec![page]).await?;
@@ -83,14 +83,14 @@ pub(super) async fn ceiling_before(
         return Ok(shown.filter(|shown| shown.is_full).map(|shown| shown.rows));
     }
     let mut rows = 0;
-    for _ in 0..LOOKS {
+    for _ in 0..CHECKS {
         let request = PageRequest {
             sort: Sort::NewestFirst,
             ..reader.request(1)
         };
-        let (newest, room) = admission::fetching(reader.shop.platform.list_page(&request)).await;
+        let (newest, permit) = admission::fetching(reader.ctx.platform.list_page(&request)).await;
         let newest = newest?.records.ids();
-        drop(room);
+        drop(permit);
         let Some(shown) = last_shown_before(reader, hidden).await? else {
             return Ok(None);
         };
@@ -112,7 +112,7 @@ async fn last_shown_before(
     let mut number = hidden - 1;
     let mut last = None;
     while from < to {
-        let (page, _room) = admission::fetching(reader.ask(number)).await;
+        let (page, _permit) = admission::fetching(reader.fetch_page(number)).await;
         let page = page?;
         if page.records.is_empty() {
             to = number;
@@ -129,14 +129,14 @@ async fn last_shown_before(
 pub(super) fn may_show_ceiling(reader: &WindowReader<'_>) -> bool {
     let resource = reader.window.resource;
     (resource.has_windows() || resource.can_be_sliced())
-        && !reader.stays_below_the_ceiling()
+        && !reader.is_limited_to_ceiling()
         && !reader.is_cut_short()
-        && matches!(reader.route(), Route::OneWay { .. })
+        && matches!(reader.route(), PageRoute::OneWay { .. })
 }
 
 /// Whether the page may be hidden, as far as the ceiling is known, though the list
 /// should have it.
-fn lies_beyond(reader: &WindowReader<'_>, number: u32) -> bool {
+fn is_beyond_ceiling(reader: &WindowReader<'_>, number: u32) -> bool {
     reader.window.resource.can_be_sliced()
         && may_show_ceiling(reader)
         && number > reader.last_page_below()
@@ -160,7 +160,7 @@ pub(super) async fn stops_at_ceiling(
     };
     // An undated list that is just as long as a limit may still turn out to be whole.
     if stops && (reader.window.resource == Resource::Orders || listing.difference() > 0) {
-        reader.shop.learn_ceiling(listing.listed()).await?;
+        reader.ctx.learn_ceiling(listing.listed()).await?;
     }
     Ok(stops)
 }
@@ -169,7 +169,7 @@ pub(super) async fn stops_at_ceiling(
 /// newest on they do not. So a list that shows fewer than its `total` is looked at from
 /// there, and one whose `total` is as round as a limit.
 async fn hides_newest(reader: &mut WindowReader<'_>, listing: &Listing) -> Result<bool, Failure> {
-    let ceiling = reader.shop.ceiling.get();
+    let ceiling = reader.ctx.ceiling.get();
     let may_stop_early = match listing.difference() {
         0 => ceiling.is_worth_a_check(listing.reported),
         difference => difference > 0,
@@ -177,10 +177,10 @@ async fn hides_newest(reader: &mut WindowReader<'_>, listing: &Listing) -> Resul
     if !listing.total_was_stable || !may_stop_early {
         return Ok(false);
     }
-    let (lease, id) = (reader.shop.lease, reader.window.id);
-    let listed = reader.shop.runs.listed(lease, id).await?;
+    let (lease, id) = (reader.ctx.lease, reader.window.id);
+    let listed = reader.ctx.runs.listed(lease, id).await?;
     let listed: BTreeSet<i64> = listed.into_iter().collect();
-    for _ in 0..LOOKS {
+    for _ in 0..CHECKS {
         if !ends_differ(reader, listing.reported, &listed).await? {
             return Ok(false);
         }
@@ -199,7 +199,7 @@ async fn ends_differ(
         sort: Sort::NewestFirst,
         ..reader.request(1)
     };
-    let (page, room) = admission::fetching(reader.shop.platform.list_page(&request)).await;
+    let (page, permit) = admission::fetching(reader.ctx.platform.list_page(&request)).await;
     let page = page?;
     let mut hidden = page.records.ids();
     let newest = hidden.first().copied();
@@ -208,8 +208,8 @@ async fn ends_differ(
         return Ok(false);
     }
     let last = page.pagination.total_pages;
-    drop((page, room));
-    let (page, _room) = admission::fetching(reader.ask(last)).await;
+    drop((page, permit));
+    let (page, _permit) = admission::fetching(reader.fetch_page(last)).await;
     let page = page?;
     let shown = page.records.ids();
     let is_shown = |id: &i64| Some(*id) == newest || hidden.contains(id);
@@ -219,40 +219,39 @@ async fn ends_differ(
 /// Whether a day that cannot be divided was cut off by a ceiling that is none: the list
 /// shows rows beyond it. The ceiling is forgotten then.
 pub(super) async fn ceiling_is_none(reader: &mut WindowReader<'_>) -> Result<bool, Failure> {
-    let Route::BothEnds { reach, .. } = Route::of(&reader.window, reader.ceiling) else {
+    let PageRoute::BothEnds { reach, .. } = PageRoute::of(&reader.window, reader.ceiling) else {
         return Ok(false);
     };
-    match (
-        reader.ceiling.learned(),
-        reader.shop.ceiling.get().learned(),
-    ) {
+    match (reader.ceiling.learned(), reader.ctx.ceiling.get().learned()) {
         (None, _) => return Ok(false),
         // Another window has found out.
         (Some(_), None) => return Ok(true),
         (Some(_), Some(_)) => {}
     }
-    let (page, _room) = admission::fetching(reader.ask(reach.saturating_add(1))).await;
-    let (lease, ids) = (reader.shop.lease, page?.records.ids());
-    let listed = reader.shop.runs.listed(lease, reader.window.id).await?;
+    let (page, _permit) = admission::fetching(reader.fetch_page(reach.saturating_add(1))).await;
+    let (lease, ids) = (reader.ctx.lease, page?.records.ids());
+    let listed = reader.ctx.runs.listed(lease, reader.window.id).await?;
     let shows_more = ids.iter().any(|id| !listed.contains(id));
     if shows_more {
-        reader.shop.forget_ceiling().await?;
+        reader.ctx.forget_ceiling().await?;
     }
     Ok(shows_more)
 }
 
-/// Cuts the list into slices, which take over from this walk; `None` if none are of
+/// Cuts the list into slices, which take over from this scan; `None` if none are of
 /// any use.
-pub(super) async fn slice(reader: &mut WindowReader<'_>) -> Result<Option<Vec<Part>>, Failure> {
+pub(super) async fn slice(
+    reader: &mut WindowReader<'_>,
+) -> Result<Option<Vec<WindowSpec>>, Failure> {
     reader.is_at_ceiling = true;
-    let parts = slices::parts(reader.shop, &reader.window).await?;
+    let parts = slices::slices_for(reader.ctx, &reader.window).await?;
     if parts.is_empty() {
         tracing::warn!("the list is longer than Salla shows of it, and no filter parts it");
         return Ok(None);
     }
-    let (runs, id) = (&reader.shop.runs, reader.window.id);
-    runs.slice_window(reader.shop.lease, id, &parts).await?;
-    reader.shop.tracker.window_is_gone(id);
+    let (runs, id) = (&reader.ctx.runs, reader.window.id);
+    runs.slice_window(reader.ctx.lease, id, &parts).await?;
+    reader.ctx.tracker.window_removed(id);
     tracing::info!(slices = parts.len(), "a list is read in slices");
     Ok(Some(parts))
 }

@@ -18,28 +18,28 @@ use domain::resource::Resource;
 use domain::window::DayRange;
 use jiff::Timestamp;
 
-use super::context::Workshop;
+use super::context::RunContext;
 use super::planning::orders_request;
 use super::portions::smaller;
-use super::watermark::{self, Head, Recent};
+use super::watermark::{self, Watermark, WatermarkSearch};
 use crate::admission;
 use crate::metrics;
 use crate::ports::platform::{Decoded, Page, PageRequest, Pagination, Records, Sort};
 
 /// So many pages of changes are more than any shop makes during an import; a list
 /// that never ends must not be read for ever.
-const MOST_PAGES: u32 = 200;
+const MAX_CHANGE_PAGES: u32 = 200;
 
 /// What was updated while changes were read fits on a page in nearly every shop, so the
 /// second round is mostly the last one.
-const MOST_ROUNDS: u32 = 8;
+const MAX_ROUNDS: u32 = 8;
 
 /// What has been read of the list of changes.
-pub(super) struct Read {
+pub(super) struct ChangeList {
     pub(super) rows: Vec<Row>,
     /// Orders that may have been updated since the run began.
     pub(super) updated: HashSet<i64>,
-    /// Orders whose row differs from what their walk listed.
+    /// Orders whose row differs from what their scan listed.
     pub(super) changed: BTreeSet<i64>,
     /// The list was read to where it began when the run did.
     pub(super) are_all_read: bool,
@@ -49,7 +49,7 @@ pub(super) struct Read {
     /// Those of the updated ones that stand where they stood.
     pub(super) in_doubt: Vec<i64>,
     /// Where the list began when it was read last.
-    pub(super) head: Head,
+    pub(super) head: Watermark,
 }
 
 /// What is kept of an updated order.
@@ -75,9 +75,9 @@ enum Round {
     /// The first page has shown everything; further ones only confirmed it.
     Settled,
     /// All was read; what has been updated since its first page was asked for was not.
-    Since(Head),
+    Since(Watermark),
     /// The same, but `total` fell meanwhile, so rows may have slipped past the reader.
-    Moved { head: Head, has_news: bool },
+    Moved { head: Watermark, has_news: bool },
     /// The list shows no more, though there is more.
     CutOff,
     /// A page was longer than any answer that is read; the next ones are smaller.
@@ -85,23 +85,23 @@ enum Round {
 }
 
 /// Reads and lands what was updated since the run began.
-pub(super) async fn read(shop: &Workshop, plan: &Plan) -> Result<Read, Failure> {
-    let mut read = Read {
+pub(super) async fn read(ctx: &RunContext, plan: &Plan) -> Result<ChangeList, Failure> {
+    let mut read = ChangeList {
         rows: Vec::new(),
         updated: HashSet::new(),
         changed: BTreeSet::new(),
         are_all_read: false,
-        per_page: shop.portions.of(Resource::Orders),
+        per_page: ctx.portions.of(Resource::Orders),
         total: None,
         in_doubt: Vec::new(),
-        head: Head::default(),
+        head: Watermark::default(),
     };
-    let mut former = Head::planned(&plan.probe);
-    let mut pages_left = MOST_PAGES;
+    let mut previous = Watermark::planned(&plan.probe);
+    let mut pages_left = MAX_CHANGE_PAGES;
     let mut is_read_again = false;
-    for _ in 0..MOST_ROUNDS {
+    for _ in 0..MAX_ROUNDS {
         match read
-            .round(shop, plan.probe.range, &former, &mut pages_left)
+            .round(ctx, plan.probe.range, &previous, &mut pages_left)
             .await?
         {
             Round::Settled => {
@@ -112,7 +112,7 @@ pub(super) async fn read(shop: &Workshop, plan: &Plan) -> Result<Read, Failure> 
             // have to do.
             Round::Moved { has_news, .. } if has_news || !is_read_again => is_read_again = true,
             Round::Since(head) | Round::Moved { head, .. } => {
-                former = head;
+                previous = head;
                 is_read_again = false;
             }
             Round::CutOff => break,
@@ -128,16 +128,16 @@ pub(super) async fn read(shop: &Workshop, plan: &Plan) -> Result<Read, Failure> 
     Ok(read)
 }
 
-impl Read {
+impl ChangeList {
     async fn round(
         &mut self,
-        shop: &Workshop,
+        ctx: &RunContext,
         range: DayRange,
-        former: &Head,
+        previous: &Watermark,
         pages_left: &mut u32,
     ) -> Result<Round, Failure> {
-        let mut recent = Recent::since(former);
-        let mut head = Head::default();
+        let mut recent = WatermarkSearch::since(previous);
+        let mut head = Watermark::default();
         let (mut is_settled, mut has_news) = (true, false);
         let mut seen = BTreeSet::new();
         let mut has_moved = false;
@@ -148,7 +148,8 @@ impl Read {
             };
             *pages_left = left;
             // The room is kept until the page has landed and was looked through.
-            let (page, _room) = admission::fetching(page(shop, range, number, self.per_page)).await;
+            let (page, _permit) =
+                admission::fetching(page(ctx, range, number, self.per_page)).await;
             let page = match (page, smaller(self.per_page)) {
                 (Err(Failure::TooLarge { .. }), Some(portion)) => {
                     self.per_page = portion;
@@ -163,26 +164,26 @@ impl Read {
             seen.extend(page.records.ids());
             let total = page.pagination.total;
             has_moved |= total_before.replace(total) > Some(total);
-            let is_news = self.land(shop, &page).await?;
+            let is_news = self.land(ctx, &page).await?;
             has_news |= is_news;
             recent.read(watermark::rows(&page.records));
-            let end = End::of(&page, seen.len() as u64, shop.ceiling.get());
+            let end = ListEnd::of(&page, seen.len() as u64, ctx.ceiling.get());
             if number == 1 {
-                head = Head::of(&page);
+                head = Watermark::of(&page);
                 self.head = head.clone();
                 self.total = Some(total);
-                is_settled = end == Some(End::Whole) || recent.is_complete();
+                is_settled = end == Some(ListEnd::Whole) || recent.is_complete();
             } else {
                 is_settled &= !is_news;
             }
             if let Records::Orders(orders) = page.records {
                 self.rows.extend(orders.iter().filter_map(Row::of));
             }
-            if end == Some(End::Whole) || (!is_news && recent.is_complete()) {
+            if end == Some(ListEnd::Whole) || (!is_news && recent.is_complete()) {
                 self.updated.extend(recent.updated());
                 self.in_doubt.extend(recent.in_doubt());
                 // All of one second, of which the first page alone cannot show the end.
-                is_settled |= !has_moved && !has_news && head.ids == former.ids;
+                is_settled |= !has_moved && !has_news && head.ids == previous.ids;
                 return Ok(match (is_settled, has_moved) {
                     (true, _) => Round::Settled,
                     (false, true) => Round::Moved { head, has_news },
@@ -197,14 +198,14 @@ impl Read {
     }
 
     /// Says whether the page has shown anything that differs from what is known.
-    async fn land(&mut self, shop: &Workshop, page: &Page) -> Result<bool, Failure> {
-        let begun = shop.clock.monotonic();
-        let news = shop.landing.land_changes(shop.lease, page).await?;
-        let took = shop.clock.monotonic().saturating_sub(begun);
+    async fn land(&mut self, ctx: &RunContext, page: &Page) -> Result<bool, Failure> {
+        let begun = ctx.clock.monotonic();
+        let news = ctx.landing.land_changes(ctx.lease, page).await?;
+        let took = ctx.clock.monotonic().saturating_sub(begun);
         metrics::changes_landed(&news.landed, took);
         metrics::rejected(page.records.resource(), page.records.rejections());
         metrics::refused(page.records.resource(), &news.landed);
-        shop.check_rejections(&news.landed).await?;
+        ctx.check_rejections(&news.landed).await?;
         let is_news = !news.changed.is_empty();
         self.changed.extend(news.changed);
         Ok(is_news)
@@ -213,7 +214,7 @@ impl Read {
 
 /// A page of the list of changes, if Salla shows it.
 async fn page(
-    shop: &Workshop,
+    ctx: &RunContext,
     range: DayRange,
     number: u32,
     per_page: u32,
@@ -221,9 +222,9 @@ async fn page(
     // Just the days that the windows ask for together, so that `total` can be compared.
     let request = PageRequest {
         per_page,
-        ..orders_request(shop.reach.of(range), Sort::UpdatedFirst, number)
+        ..orders_request(ctx.reach.of(range), Sort::UpdatedFirst, number)
     };
-    match shop.platform.list_page(&request).await {
+    match ctx.platform.list_page(&request).await {
         // The pages behind a ceiling may be refused.
         Err(Failure::Broken { .. }) if number > 1 => Ok(None),
         page => page.map(Some),
@@ -232,13 +233,13 @@ async fn page(
 
 /// How the list of changes ends with a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+enum ListEnd {
     Whole,
     /// A ceiling ends it, whatever it says of its length.
     CutOff,
 }
 
-impl End {
+impl ListEnd {
     /// `listed`: different rows up to here. Nothing where the list goes on.
     fn of(page: &Page, listed: u64, ceiling: Ceiling) -> Option<Self> {
         let Pagination {
@@ -264,7 +265,7 @@ mod tests {
     use super::*;
     use domain::rejection::{Rejection, RejectionCode};
 
-    fn end(rows: usize, current_page: u32, listed: u64, total: u64) -> Option<End> {
+    fn end(rows: usize, current_page: u32, listed: u64, total: u64) -> Option<ListEnd> {
         let row = || Decoded {
             raw: "{}".into(),
             outcome: Err(Rejection {
@@ -285,7 +286,7 @@ mod tests {
             },
             version: Timestamp::UNIX_EPOCH,
         };
-        End::of(&page, listed, Ceiling::UNKNOWN)
+        ListEnd::of(&page, listed, Ceiling::UNKNOWN)
     }
 
     #[test]
@@ -293,14 +294,14 @@ mod tests {
         for (rows, current_page, listed, total, expected) in [
             (60, 1, 60, 10_200, None),
             (60, 169, 10_140, 10_200, None),
-            (60, 170, 9_899, 9_899, Some(End::Whole)),
-            (0, 171, 9_899, 9_902, Some(End::Whole)),
-            (60, 170, 9_900, 9_900, Some(End::CutOff)),
-            (60, 170, 10_000, 10_200, Some(End::CutOff)),
-            (0, 171, 10_000, 10_200, Some(End::CutOff)),
-            (0, 9, 480, 10_200, Some(End::CutOff)),
+            (60, 170, 9_899, 9_899, Some(ListEnd::Whole)),
+            (0, 171, 9_899, 9_902, Some(ListEnd::Whole)),
+            (60, 170, 9_900, 9_900, Some(ListEnd::CutOff)),
+            (60, 170, 10_000, 10_200, Some(ListEnd::CutOff)),
+            (0, 171, 10_000, 10_200, Some(ListEnd::CutOff)),
+            (0, 9, 480, 10_200, Some(ListEnd::CutOff)),
             // One page came again and again.
-            (60, 170, 1_020, 10_200, Some(End::CutOff)),
+            (60, 170, 1_020, 10_200, Some(ListEnd::CutOff)),
         ] {
             let found = end(rows, current_page, listed, total);
             assert_eq!(found, expected, "{rows} {current_page} {listed}");

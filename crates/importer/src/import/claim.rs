@@ -42,12 +42,12 @@ pub(crate) async fn claim_or_wait(
 async fn claim_after(importer: &Importer, run: RunId, seen: &Held) -> Result<Claim, Failure> {
     let clock = importer.clock.as_ref();
     // Leases go by the database's clock, which may run at another pace than this one.
-    let lapses_at = clock.monotonic() + seen.lapses_in.mul_f64(clock.pace());
+    let lapses_at = clock.monotonic() + seen.lapses_in.mul_f64(clock.rate());
     loop {
         let left = lapses_at.saturating_sub(clock.monotonic());
-        let left = left.div_f64(clock.pace());
+        let left = left.div_f64(clock.rate());
         importer.tracker.waits_for_lease(Some(left));
-        clock.sleep(CHECK_EVERY.mul_f64(clock.pace())).await;
+        clock.sleep(CHECK_EVERY.mul_f64(clock.rate())).await;
         match held(importer, run).await? {
             Some(held) if held.is_abandoned => {}
             Some(held) if held.holder == seen.holder => continue,

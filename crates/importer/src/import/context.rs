@@ -13,8 +13,8 @@ use tokio::sync::{Semaphore, watch};
 
 use super::planning::PlannedPages;
 use super::portions::Portions;
-use super::progress::Tracker;
-use crate::admission::Memory;
+use super::progress::ProgressTracker;
+use crate::admission::MemoryLimit;
 use crate::ports::clock::Clock;
 use crate::ports::landing::{Landed, Landing, RunLease};
 use crate::ports::platform::Platform;
@@ -22,20 +22,20 @@ use crate::ports::runs::{Runs, StoredWindow};
 
 /// Pages that are under way at once, from the request until they have landed: one of 60
 /// whole orders takes about a megabyte while it is decoded.
-pub(super) const PAGES_IN_MEMORY: usize = 40;
+pub(super) const MAX_PAGES: usize = 40;
 
 /// Pages of customers have a place of their own, which they may have to keep for many
 /// minutes, because they wait for a budget that many shops share. They are small.
-pub(super) const CUSTOMERS_IN_MEMORY: usize = 16;
+pub(super) const MAX_CUSTOMER_PAGES: usize = 16;
 
-/// What both passes work with; one per claimed run.
+/// What the phases of an import work with; one per claimed run.
 #[derive(Clone)]
-pub(crate) struct Workshop {
+pub(crate) struct RunContext {
     pub platform: Arc<dyn Platform>,
     pub landing: Arc<dyn Landing>,
     pub runs: Arc<dyn Runs>,
     pub clock: Arc<dyn Clock>,
-    pub tracker: Arc<Tracker>,
+    pub tracker: Arc<ProgressTracker>,
     pub lease: RunLease,
     pub reach: Reach,
     pub rejection_limit: RejectionLimit,
@@ -53,14 +53,14 @@ pub(crate) struct Workshop {
     /// The same for pages of customers.
     pub customers_in_memory: Arc<Semaphore>,
     /// For batches that are being landed.
-    pub landing_turns: Arc<Semaphore>,
+    pub landing_permits: Arc<Semaphore>,
     /// Of all runs of the process.
-    pub memory: Memory,
+    pub memory: MemoryLimit,
     /// Records so far whose version lay in the future.
     pub from_future: Arc<AtomicU64>,
 }
 
-impl Workshop {
+impl RunContext {
     /// Says each time that their number has doubled that records were read while a clock was
     /// ahead.
     fn report_future(&self, landed: &Landed) {
@@ -80,7 +80,7 @@ impl Workshop {
         }
     }
 
-    pub(super) fn places_for(&self, resource: Resource) -> Arc<Semaphore> {
+    pub(super) fn permits_for(&self, resource: Resource) -> Arc<Semaphore> {
         match resource {
             Resource::Customers => self.customers_in_memory.clone(),
             _ => self.pages_in_memory.clone(),
@@ -88,7 +88,7 @@ impl Workshop {
     }
 
     /// The days to ask for, so that neighbouring windows leave no gap.
-    pub(super) fn days_to_ask(&self, window: &StoredWindow) -> Option<DayRange> {
+    pub(super) fn days_to_query(&self, window: &StoredWindow) -> Option<DayRange> {
         window.days.map(|days| match window.resource {
             Resource::Customers => days.widened(OVERLAP),
             _ => self.reach.of(days),
@@ -143,33 +143,33 @@ impl Workshop {
 /// asked for: requests are sent in the order in which they were asked for, so to wait for the
 /// answers as well would only leave budget unused.
 #[derive(Clone)]
-pub(super) enum Precedence {
-    /// Those behind wait until all clones of it are gone.
-    Ahead {
+pub(super) enum StartOrder {
+    /// Those after it wait until all clones of it are gone.
+    First {
         _alive: watch::Sender<()>,
     },
-    Behind(watch::Receiver<()>),
+    After(watch::Receiver<()>),
     /// Nobody waits.
     Free,
 }
 
-impl Precedence {
-    /// One for those who go ahead and one for those behind them.
-    pub(super) fn ahead_and_behind() -> (Self, Self) {
-        let (ahead, behind) = watch::channel(());
-        (Self::Ahead { _alive: ahead }, Self::Behind(behind))
+impl StartOrder {
+    /// One for those that go first and one for those after them.
+    pub(super) fn first_and_after() -> (Self, Self) {
+        let (first, after) = watch::channel(());
+        (Self::First { _alive: first }, Self::After(after))
     }
 
     /// Waits for those ahead, if there are any.
-    pub(super) async fn come(&mut self) {
-        if let Self::Behind(ahead) = self {
-            // Nothing is ever sent: it fails once nobody is left who could.
-            while ahead.changed().await.is_ok() {}
+    pub(super) async fn wait_turn(&mut self) {
+        if let Self::After(first) = self {
+            // Nothing is ever sent: it fails once all senders are gone.
+            while first.changed().await.is_ok() {}
         }
     }
 
     /// All that was to be asked for has been asked for.
-    pub(super) fn over(&mut self) {
+    pub(super) fn release_followers(&mut self) {
         *self = Self::Free;
     }
 }
@@ -181,7 +181,7 @@ pub(super) const OVERLAP: Overlap = Overlap::EXCLUSIVE;
 /// Batches of a run that are landed at once: while the database works on one, the next
 /// is being encoded. Two keep two processors busy; over a network some of them wait for the
 /// server, and with four it still has work.
-pub(super) const LANDINGS: usize = 4;
+pub(super) const CONCURRENT_LANDINGS: usize = 4;
 
 /// Where the shop's lists stop, for all windows of a run.
 #[derive(Clone, Debug)]

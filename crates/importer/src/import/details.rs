@@ -1,7 +1,7 @@
-//! The detail pass: completes orders that came without amounts or line items,
+//! The detail phase: completes orders that came without amounts or line items,
 //! newest first.
 //!
-//! What the closing pass will ask for in any case is left to it: once is enough.
+//! What the reconciliation will ask for in any case is left to it: once is enough.
 //!
 //! Its checkpoint is the list of pending details itself: an order leaves it in the
 //! transaction that lands its detail.
@@ -17,65 +17,68 @@ use domain::resource::Resource;
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
-use super::context::Workshop;
-use super::pipeline::{Batches, Line, Step};
+use super::context::RunContext;
+use super::pipeline::{BatchPolicy, FetchPipeline, PipelineEvent};
 use super::progress::Phase;
 use crate::metrics;
 use crate::ports::clock::Clock;
-use crate::ports::landing::{DetailOutcome, Landed, LandedDetail, PendingDetail};
-use crate::ports::platform::{Answer, Decoded, Platform};
+use crate::ports::landing::{DetailOutcome, Landed, OrderDetail, PendingDetail};
+use crate::ports::platform::{Decoded, Platform, VersionedRecord};
 
 /// Orders taken from the worklist at once.
 const CHUNK: u32 = 1_000;
 /// A transaction costs the database as much as ten details. So those that come within a
 /// moment of each other land together: a thousand shops would else keep it busy with
 /// transactions of one order each.
-const BATCHES: Batches = Batches {
-    most: 60,
-    gather: Duration::from_millis(500),
+const BATCHES: BatchPolicy = BatchPolicy {
+    max_records: 60,
+    linger: Duration::from_millis(500),
 };
 /// What is on the list again after so many readings of it is asked for no faster than so.
 /// It may be there because another machine's clock, which was ahead, has said of a detail
 /// that it is newer than ours; that passes.
-const PROMPT_READINGS: u32 = 2;
-const BETWEEN_READINGS: Duration = Duration::from_secs(5);
+const ROUNDS_WITHOUT_DELAY: u32 = 2;
+const DELAY_BETWEEN_ROUNDS: Duration = Duration::from_secs(5);
 /// From the request until they have landed; one takes some tens of kilobytes.
-const DETAILS_IN_MEMORY: usize = 256;
+const MAX_DETAILS: usize = 256;
 
 /// One order's detail and how many requests it took.
-pub(crate) struct Fetched {
-    pub(crate) detail: LandedDetail,
+pub(crate) struct DetailFetch {
+    pub(crate) detail: OrderDetail,
     requests: u64,
 }
 
 /// Completes every pending order of the run but those that are `left` for later.
-pub(crate) async fn complete_orders(shop: &Workshop, left: &[i64]) -> Result<(), Failure> {
+pub(crate) async fn fetch_pending_details(ctx: &RunContext, left: &[i64]) -> Result<(), Failure> {
     let mut worklist = Worklist::default();
-    let mut readings = 0;
-    let mut line = Line::new(BATCHES, Arc::new(Semaphore::new(DETAILS_IN_MEMORY)), shop);
+    let mut rounds = 0;
+    let mut pipeline = FetchPipeline::new(BATCHES, Arc::new(Semaphore::new(MAX_DETAILS)), ctx);
     loop {
-        while line.room() > 0
-            && let Some(order_id) = worklist.next(shop, left).await?
+        while pipeline.capacity() > 0
+            && let Some(order_id) = worklist.next(ctx, left).await?
         {
-            shop.tracker.phase(Phase::Details);
-            let (platform, clock) = (shop.platform.clone(), shop.clock.clone());
+            ctx.tracker.phase(Phase::Details);
+            let (platform, clock) = (ctx.platform.clone(), ctx.clock.clone());
             let fetch = async move { fetch(platform.as_ref(), clock.as_ref(), order_id).await };
             let span = tracing::info_span!("detail", resource = Resource::Orders.as_str());
-            line.fetch(fetch.instrument(span));
+            pipeline.fetch(fetch.instrument(span));
         }
-        match line.step(|fetched| land(shop.clone(), fetched)).await? {
-            Step::Fetched => {}
-            Step::Landed(landed) => shop.check_rejections(&landed).await?,
+        match pipeline
+            .next_event(|fetched| land(ctx.clone(), fetched))
+            .await?
+        {
+            PipelineEvent::Fetched => {}
+            PipelineEvent::Landed(landed) => ctx.check_rejections(&landed).await?,
             // The list is newest first, and headers that changed meanwhile may have
             // been put at its head again: look once more from the beginning.
-            Step::Idle if worklist.taken > 0 => {
-                readings += 1;
-                if readings > PROMPT_READINGS {
-                    shop.clock.sleep(BETWEEN_READINGS).await;
+            PipelineEvent::Idle if worklist.taken > 0 => {
+                rounds += 1;
+                if rounds > ROUNDS_WITHOUT_DELAY {
+                    ctx.clock.sleep(DELAY_BETWEEN_ROUNDS).await;
                 }
                 worklist = Worklist::default();
             }
-            Step::Idle => return Ok(()),
+            PipelineEvent::Idle => return Ok(()),
         }
     }
 }
@@ -91,10 +94,10 @@ struct Worklist {
 }
 
 impl Worklist {
-    async fn next(&mut self, shop: &Workshop, left: &[i64]) -> Result<Option<i64>, Failure> {
+    async fn next(&mut self, ctx: &RunContext, left: &[i64]) -> Result<Option<i64>, Failure> {
         loop {
             if self.waiting.is_empty() && !self.is_read {
-                self.read_on(shop).await?;
+                self.load_next_chunk(ctx).await?;
             }
             let Some(next) = self.waiting.pop_front() else {
                 return Ok(None);
@@ -106,17 +109,15 @@ impl Worklist {
         }
     }
 
-    async fn read_on(&mut self, shop: &Workshop) -> Result<(), Failure> {
-        let landing = shop.landing.as_ref();
-        let pending = landing
-            .pending_details(shop.lease, self.last, CHUNK)
-            .await?;
+    async fn load_next_chunk(&mut self, ctx: &RunContext) -> Result<(), Failure> {
+        let landing = ctx.landing.as_ref();
+        let pending = landing.pending_details(ctx.lease, self.last, CHUNK).await?;
         if self.last.is_none() {
             let left = match pending.len() < CHUNK as usize {
                 true => pending.len() as u64,
-                false => landing.count_pending(shop.lease).await?,
+                false => landing.count_pending(ctx.lease).await?,
             };
-            shop.tracker.details_left(left);
+            ctx.tracker.details_remaining(left);
         }
         self.is_read = pending.is_empty();
         self.last = pending.last().copied().or(self.last);
@@ -130,12 +131,12 @@ pub(crate) async fn fetch(
     platform: &dyn Platform,
     clock: &dyn Clock,
     order_id: i64,
-) -> Result<Fetched, Failure> {
+) -> Result<DetailFetch, Failure> {
     let asked_at = clock.now();
     let Some(mut answer) = detail(platform, order_id).await? else {
-        return Ok(gone(order_id, asked_at, 1));
+        return Ok(vanished_order(order_id, asked_at, 1));
     };
-    set_another_aside(order_id, &mut answer.record);
+    reject_mismatched_order(order_id, &mut answer.record);
     let lacks_items = answer
         .record
         .outcome
@@ -151,14 +152,14 @@ pub(crate) async fn fetch(
                 requests += 1;
                 let asked_at = clock.now();
                 if platform.order_detail(order_id).await?.is_none() {
-                    return Ok(gone(order_id, asked_at, requests));
+                    return Ok(vanished_order(order_id, asked_at, requests));
                 }
                 Some(no_items(order_id))
             }
         };
     }
-    Ok(Fetched {
-        detail: LandedDetail {
+    Ok(DetailFetch {
+        detail: OrderDetail {
             order_id,
             version: answer.version,
             outcome: DetailOutcome::Found {
@@ -175,12 +176,12 @@ pub(crate) async fn fetch(
 async fn detail(
     platform: &dyn Platform,
     order_id: i64,
-) -> Result<Option<Box<Answer<Order>>>, Failure> {
+) -> Result<Option<Box<VersionedRecord<Order>>>, Failure> {
     Ok(platform.order_detail(order_id).await?.map(Box::new))
 }
 
 /// Another order under this one's address would leave this one pending for ever.
-fn set_another_aside(order_id: i64, answer: &mut Decoded<Order>) {
+fn reject_mismatched_order(order_id: i64, answer: &mut Decoded<Order>) {
     if answer
         .outcome
         .as_ref()
@@ -209,9 +210,9 @@ fn no_items(order_id: i64) -> Decoded<Vec<OrderItem>> {
     }
 }
 
-fn gone(order_id: i64, version: Version, requests: u64) -> Fetched {
-    Fetched {
-        detail: LandedDetail {
+fn vanished_order(order_id: i64, version: Version, requests: u64) -> DetailFetch {
+    DetailFetch {
+        detail: OrderDetail {
             order_id,
             version,
             outcome: DetailOutcome::Gone,
@@ -220,12 +221,12 @@ fn gone(order_id: i64, version: Version, requests: u64) -> Fetched {
     }
 }
 
-async fn land(shop: Workshop, fetched: Vec<Fetched>) -> Result<Landed, Failure> {
+async fn land(ctx: RunContext, fetched: Vec<DetailFetch>) -> Result<Landed, Failure> {
     let requests = fetched.iter().map(|f| f.requests).sum();
-    let details: Vec<LandedDetail> = fetched.into_iter().map(|f| f.detail).collect();
-    let begun = shop.clock.monotonic();
-    let landed = shop.landing.land_details(shop.lease, &details).await?;
-    let took = shop.clock.monotonic().saturating_sub(begun);
+    let details: Vec<OrderDetail> = fetched.into_iter().map(|f| f.detail).collect();
+    let begun = ctx.clock.monotonic();
+    let landed = ctx.landing.land_details(ctx.lease, &details).await?;
+    let took = ctx.clock.monotonic().saturating_sub(begun);
     metrics::details_landed(&landed, took);
     metrics::rejected(Resource::Orders, details.iter().filter_map(rejection));
     metrics::refused(Resource::Orders, &landed);
@@ -236,11 +237,11 @@ async fn land(shop: Workshop, fetched: Vec<Fetched>) -> Result<Landed, Failure> 
         duration_ms = took.as_millis() as u64,
         "details landed"
     );
-    shop.tracker.details_landed(requests, &landed);
+    ctx.tracker.details_landed(requests, &landed);
     Ok(landed)
 }
 
-fn rejection(detail: &LandedDetail) -> Option<RejectionCode> {
+fn rejection(detail: &OrderDetail) -> Option<RejectionCode> {
     match &detail.outcome {
         DetailOutcome::Gone => None,
         DetailOutcome::Found { order, items } => order

@@ -14,13 +14,13 @@ use crate::ports::platform::{Decoded, Records};
 
 /// So many pages at an end of a list may be new: in a shop whose budget many others share,
 /// a list of customers may be read for days.
-const MOST_PAGES_INWARDS: u32 = 50;
+const MAX_PAGES_FROM_EACH_END: u32 = 50;
 
 /// What a page at an end of a list says.
 struct FoundAtEnd {
     /// How many pages the list has.
     pages: u32,
-    /// The walk has listed one of its rows before.
+    /// The scan has listed one of its rows before.
     is_met: bool,
     is_newest_first: bool,
 }
@@ -41,24 +41,24 @@ pub(super) async fn read_last_page_first(
         return Ok(());
     }
     // The room is kept until the page has landed.
-    let (page, _room) = admission::fetching(reader.fetch(last_page)).await;
+    let (page, _permit) = admission::fetching(reader.fetch(last_page)).await;
     let page = page?;
     reader.last = Some(LastPage::of(&page.records, page.pagination));
     reader.land(vec![page]).await
 }
 
 /// Reads both ends of the list once more, as further pages of the same walk: that
-/// is where rows are added. Each is read inwards until a page shows a row that the walk
+/// is where rows are added. Each is read inwards until a page shows a row that the scan
 /// has. Where the first page shows that the newest come first, nothing is added at the
 /// last.
-pub(super) async fn read_ends_again(
+pub(super) async fn reread_ends(
     reader: &mut WindowReader<'_>,
     cut_short: bool,
 ) -> Result<Listing, Failure> {
-    let shop = reader.shop;
+    let ctx = reader.ctx;
     let mut end = 1;
-    for number in 1..=MOST_PAGES_INWARDS {
-        let found = read_an_end_again(reader, number).await?;
+    for number in 1..=MAX_PAGES_FROM_EACH_END {
+        let found = reread_end_page(reader, number).await?;
         end = match found.is_newest_first {
             true => 0,
             false => found.pages,
@@ -67,30 +67,30 @@ pub(super) async fn read_ends_again(
             break;
         }
     }
-    for number in (1..=end).rev().take(MOST_PAGES_INWARDS as usize) {
-        if read_an_end_again(reader, number).await?.is_met {
+    for number in (1..=end).rev().take(MAX_PAGES_FROM_EACH_END as usize) {
+        if reread_end_page(reader, number).await?.is_met {
             break;
         }
     }
-    let (lease, id) = (shop.lease, reader.window.id);
-    shop.runs.record_ends_read_again(lease, id).await?;
-    let again = shop.runs.listing(lease, id).await?;
+    let (lease, id) = (ctx.lease, reader.window.id);
+    ctx.runs.record_ends_rescanned(lease, id).await?;
+    let again = ctx.runs.listing(lease, id).await?;
     Ok(Listing { cut_short, ..again })
 }
 
-/// Lands a page as a further one of this walk.
-async fn read_an_end_again(
+/// Lands a page as a further one of this scan.
+async fn reread_end_page(
     reader: &mut WindowReader<'_>,
     number: u32,
 ) -> Result<FoundAtEnd, Failure> {
-    let shop = reader.shop;
+    let ctx = reader.ctx;
     let behind = reader.window.pages_done.iter().max().copied().unwrap_or(0);
-    let page = reader.ask(number).await?;
+    let page = reader.fetch_page(number).await?;
     let pages = page.pagination.total_pages.max(1);
     let (resource, ids) = (reader.window.resource, page.records.ids());
-    let new = shop.runs.not_listed(shop.lease, resource, &ids).await?;
+    let new = ctx.runs.not_listed(ctx.lease, resource, &ids).await?;
     let is_newest_first = is_newest_first(&page.records);
-    let page = reader.place().page(behind + 1, page);
+    let page = reader.position().page(behind + 1, page);
     reader.land(vec![page]).await?;
     Ok(FoundAtEnd {
         pages,

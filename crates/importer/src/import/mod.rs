@@ -1,4 +1,4 @@
-//! The story of a run: find the merchant, claim the run, plan, walk, complete,
+//! The story of a run: find the merchant, claim the run, plan, scan, complete,
 //! certify.
 
 mod catch_up;
@@ -40,20 +40,22 @@ use tracing::Instrument as _;
 
 use self::catch_up::catch_up;
 use self::claim::claim_or_wait;
-use self::context::{CUSTOMERS_IN_MEMORY, LANDINGS, PAGES_IN_MEMORY, SharedCeiling, Workshop};
-use self::planning::{PlannedPages, ProbeRequest, probe};
+use self::context::{
+    CONCURRENT_LANDINGS, MAX_CUSTOMER_PAGES, MAX_PAGES, RunContext, SharedCeiling,
+};
+use self::planning::{PlanRequest, PlannedPages, plan_run};
 use self::portions::Portions;
-use crate::admission::Memory;
+use crate::admission::MemoryLimit;
 use crate::clocks;
 use crate::ports::clock::Clock;
 use crate::ports::landing::{Landing, RunLease};
-use crate::ports::platform::{BudgetReading, Platform};
+use crate::ports::platform::{BudgetStatus, Platform};
 use crate::ports::runs::Owner;
-use crate::ports::runs::{Claim, Held, Holder, Run, RunOptions, Runs};
+use crate::ports::runs::{Claim, Held, LeaseHolder, Run, RunOptions, Runs};
 
-use self::progress::{Phase, Progress, Tracker};
-use self::sequence::{read_again, read_everything};
-use self::watermark::MISREAD;
+use self::progress::{Phase, Progress, ProgressTracker};
+use self::sequence::{rescan_windows, run_phases};
+use self::watermark::ZONE_AMBIGUITY;
 use crate::stop::StopSignal;
 
 /// Everything an import works with; each member is a port or a plain value.
@@ -63,7 +65,7 @@ pub struct Importer {
     pub landing: Arc<dyn Landing>,
     pub runs: Arc<dyn Runs>,
     pub clock: Arc<dyn Clock>,
-    pub tracker: Arc<Tracker>,
+    pub tracker: Arc<ProgressTracker>,
     pub settings: ImportSettings,
 }
 
@@ -80,18 +82,18 @@ pub struct ImportSettings {
     pub budget_share: f64,
     pub rejection_limit: RejectionLimit,
     /// One for all imports of a process; where there are many, their clients share it.
-    pub memory: Memory,
+    pub memory: MemoryLimit,
 }
 
 /// How an import ended. A failure that leaves the run as it is, so that the next
 /// start goes on, is `Interrupted`.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum ImportOutcome {
     Completed(Box<Certificate>),
     /// Somebody has paused or cancelled the run.
     Halted(Box<Run>),
     /// Another process holds the run.
-    Taken(Holder),
+    Taken(LeaseHolder),
     Interrupted(Failure),
     Failed {
         failure: Failure,
@@ -132,7 +134,7 @@ pub enum Reading {
 
 /// The most runs that one command may work on: one of somebody else, one that was begun for less, and
 /// its own; and once more if midnight passes.
-const MOST_RUNS: u32 = 6;
+const MAX_RUNS: u32 = 6;
 
 /// Imports `options.months` of `shop`, or brings it up to date where they are there. What was
 /// begun for less is finished first where that is of use, and the rest is read after it: it ends
@@ -147,7 +149,7 @@ pub async fn import(
     again: bool,
     observer: &dyn Observer,
     stop: StopSignal,
-) -> Result<Outcome, Failure> {
+) -> Result<ImportOutcome, Failure> {
     let reading = match again {
         true => Reading::Everything,
         false => Reading::Changes,
@@ -163,28 +165,28 @@ pub async fn import_as(
     reading: Reading,
     observer: &dyn Observer,
     stop: StopSignal,
-) -> Result<Outcome, Failure> {
+) -> Result<ImportOutcome, Failure> {
     let merchant = importer.runs.ensure_merchant(shop).await?;
-    for _ in 0..MOST_RUNS {
+    for _ in 0..MAX_RUNS {
         let run = begin(importer, merchant, options, reading).await?;
         let worked = match claim_or_wait(importer, run.id, observer, &stop).await {
-            Err(Failure::Stopped) => return Ok(Outcome::Interrupted(Failure::Stopped)),
+            Err(Failure::Stopped) => return Ok(ImportOutcome::Interrupted(Failure::Stopped)),
             Err(failure) => return Err(failure),
-            Ok(Claim::Taken(holder)) => return Ok(Outcome::Taken(holder)),
+            Ok(Claim::Taken(holder)) => return Ok(ImportOutcome::Taken(holder)),
             // It ended while it was waited for.
-            Ok(Claim::Over(run)) => match halted(run) {
+            Ok(Claim::NotRunnable(run)) => match halted(run) {
                 Some(halted) => return Ok(halted),
                 None => continue,
             },
             Ok(Claim::Granted(lease, run)) => {
                 let (id, merchant) = (run.id, run.merchant);
                 let span = tracing::info_span!("run", run_id = %id, merchant_id = %merchant);
-                let worked = work_and_end(importer, shop, lease, &run, observer, &stop);
+                let worked = run_and_end(importer, shop, lease, &run, observer, &stop);
                 (worked.instrument(span).await?, run)
             }
         };
         match worked {
-            (Outcome::Completed(certificate), run)
+            (ImportOutcome::Completed(certificate), run)
                 if !is_enough(importer, &run, options, reading) =>
             {
                 observer.goes_on(&run, &certificate);
@@ -192,8 +194,8 @@ pub async fn import_as(
             (outcome, _) => return Ok(outcome),
         }
     }
-    Ok(Outcome::Interrupted(Failure::Transient {
-        what: format!("after {MOST_RUNS} runs of this shop what was asked for is not all there"),
+    Ok(ImportOutcome::Interrupted(Failure::Transient {
+        what: format!("after {MAX_RUNS} runs of this shop what was asked for is not all there"),
     }))
 }
 
@@ -227,10 +229,10 @@ fn is_enough(importer: &Importer, run: &Run, wanted: &RunOptions, reading: Readi
     let is_first_try = |options: &RunOptions| options.max_orders.is_some();
     let is_everything = run.options.only.is_none() && !is_first_try(&run.options);
     if is_first_try(wanted) {
-        return is_everything || run.options.asks_for_the_same(wanted);
+        return is_everything || run.options.same_request(wanted);
     }
     if wanted.only.is_some() {
-        return run.options.asks_for_the_same(wanted);
+        return run.options.same_request(wanted);
     }
     let today = domain::instant::riyadh_date(importer.clock.now());
     let range = DayRange::last_months(today, wanted.months);
@@ -243,27 +245,28 @@ fn is_enough(importer: &Importer, run: &Run, wanted: &RunOptions, reading: Readi
 }
 
 /// The run, if somebody has stopped it.
-fn halted(run: Box<Run>) -> Option<Outcome> {
-    matches!(run.state, RunState::Paused | RunState::Cancelled).then_some(Outcome::Halted(run))
+fn halted(run: Box<Run>) -> Option<ImportOutcome> {
+    matches!(run.state, RunState::Paused | RunState::Cancelled)
+        .then_some(ImportOutcome::Halted(run))
 }
 
-async fn work_and_end(
+async fn run_and_end(
     importer: &Importer,
     shop: &ShopInfo,
     lease: RunLease,
     run: &Run,
     observer: &dyn Observer,
     stop: &StopSignal,
-) -> Result<Outcome, Failure> {
-    match work(importer, shop, lease, run, observer, stop).await {
-        Ok(certificate) => end(importer, lease, certificate).await,
-        Err(failure) => interrupt(importer, lease, failure).await,
+) -> Result<ImportOutcome, Failure> {
+    match run_leased(importer, shop, lease, run, observer, stop).await {
+        Ok(certificate) => end_with_certificate(importer, lease, certificate).await,
+        Err(failure) => end_with_failure(importer, lease, failure).await,
     }
 }
 
 /// Works on a claimed run up to its certificate while its lease is kept alive. The run
 /// stays claimed.
-pub(crate) async fn work(
+pub(crate) async fn run_leased(
     importer: &Importer,
     shop: &ShopInfo,
     lease: RunLease,
@@ -274,12 +277,12 @@ pub(crate) async fn work(
     observer.claimed(run, run.plan.is_some());
     let work = run_to_certificate(importer, shop, lease, run, observer);
     let (runs, clock) = (importer.runs.as_ref(), importer.clock.as_ref());
-    holding(runs, clock, lease, importer.settings.lease, stop, work).await
+    with_lease(runs, clock, lease, importer.settings.lease, stop, work).await
 }
 
 /// Does `work` for a claimed run until it ends, the lease is lost or a stop is asked
 /// for, and keeps the lease alive meanwhile.
-pub(crate) async fn holding<T>(
+pub(crate) async fn with_lease<T>(
     runs: &dyn Runs,
     clock: &dyn Clock,
     lease: RunLease,
@@ -290,21 +293,21 @@ pub(crate) async fn holding<T>(
     tokio::select! {
         biased;
         () = stop.requested() => Err(Failure::Stopped),
-        failure = keep_lease(runs, clock, lease, duration) => Err(failure),
+        failure = renew_lease(runs, clock, lease, duration) => Err(failure),
         result = work => result,
     }
 }
 
 /// Ends the run by what its certificate says.
-pub(crate) async fn end(
+pub(crate) async fn end_with_certificate(
     importer: &Importer,
     lease: RunLease,
     certificate: Certificate,
-) -> Result<Outcome, Failure> {
+) -> Result<ImportOutcome, Failure> {
     let Some(cause) = certificate.imbalance() else {
         importer.runs.complete(lease, &certificate).await?;
         importer.tracker.phase(Phase::Done);
-        return Ok(Outcome::Completed(Box::new(certificate)));
+        return Ok(ImportOutcome::Completed(Box::new(certificate)));
     };
     let failure = Failure::Unbalanced {
         windows: certificate.unbalanced().count(),
@@ -314,21 +317,21 @@ pub(crate) async fn end(
         .runs
         .fail(lease, &failure, Some(&certificate))
         .await?;
-    Ok(Outcome::Failed {
+    Ok(ImportOutcome::Failed {
         failure,
         certificate: Some(Box::new(certificate)),
     })
 }
 
-async fn interrupt(
+async fn end_with_failure(
     importer: &Importer,
     lease: RunLease,
     failure: Failure,
-) -> Result<Outcome, Failure> {
+) -> Result<ImportOutcome, Failure> {
     if failure == Failure::LeaseLost {
         let latest = importer.runs.latest(lease.merchant).await?;
         let halted = latest.and_then(|run| halted(Box::new(run)));
-        return Ok(halted.unwrap_or(Outcome::Interrupted(failure)));
+        return Ok(halted.unwrap_or(ImportOutcome::Interrupted(failure)));
     }
     if failure.resumes_by_itself() {
         // The run goes on from its checkpoint even if it cannot be released now:
@@ -337,10 +340,10 @@ async fn interrupt(
         if let Err(error) = importer.runs.release(lease, Some(wait)).await {
             tracing::warn!(%error, "the run could not be released; its lease will run out");
         }
-        return Ok(Outcome::Interrupted(failure));
+        return Ok(ImportOutcome::Interrupted(failure));
     }
     importer.runs.fail(lease, &failure, None).await?;
-    Ok(Outcome::Failed {
+    Ok(ImportOutcome::Failed {
         failure,
         certificate: None,
     })
@@ -349,7 +352,7 @@ async fn interrupt(
 /// Heartbeats until the lease is lost. One beat may fail, because the database may
 /// be restarting; the fencing number keeps a run safe that has lost its lease
 /// meanwhile.
-async fn keep_lease(
+async fn renew_lease(
     runs: &dyn Runs,
     clock: &dyn Clock,
     lease: RunLease,
@@ -385,20 +388,20 @@ async fn run_to_certificate(
     importer.tracker.planned(&plan);
     importer.tracker.resumed(&run.progress);
     let ceiling = importer.runs.ceiling(lease.merchant).await?;
-    let workshop = Workshop {
+    let ctx = RunContext {
         planned,
-        ..workshop(importer, lease, run, &plan, ceiling)
+        ..run_context(importer, lease, run, &plan, ceiling)
     };
     let read = async {
         match run.catches_up {
-            Some(_) => catch_up(&workshop, &plan).await,
-            None => read_everything(&workshop, &plan).await,
+            Some(_) => catch_up(&ctx, &plan).await,
+            None => run_phases(&ctx, &plan).await,
         }
     };
     let as_of = tokio::select! {
         biased;
         result = read => result?,
-        failure = report(importer, lease) => return Err(failure),
+        failure = report_status(importer, lease) => return Err(failure),
     };
     let certificate = importer.runs.certify(lease, as_of).await?;
     let altered = altered_windows(&certificate);
@@ -408,8 +411,8 @@ async fn run_to_certificate(
     // Somebody changed rows while the run went on, or after it had failed.
     tokio::select! {
         biased;
-        result = read_again(&workshop, &altered) => result?,
-        failure = report(importer, lease) => return Err(failure),
+        result = rescan_windows(&ctx, &altered) => result?,
+        failure = report_status(importer, lease) => return Err(failure),
     };
     importer.runs.certify(lease, as_of).await
 }
@@ -438,17 +441,17 @@ async fn plan(
         let share = importer.settings.budget_share;
         return catch_up_plan::plan(importer.runs.as_ref(), lease, run, catch_up, share).await;
     }
-    importer.tracker.phase(Phase::Probing);
-    let wanted = ProbeRequest {
+    importer.tracker.phase(Phase::Planning);
+    let wanted = PlanRequest {
         shop,
         range: run.range,
         share: importer.settings.budget_share,
         max_orders: run.options.max_orders,
         ceiling: importer.runs.ceiling(lease.merchant).await?,
-        is_pressed: lease.fencing > 1,
+        is_pressed: lease.fencing_token > 1,
     };
     let (platform, clock) = (importer.platform.as_ref(), importer.clock.as_ref());
-    let plan = probe(platform, clock, &wanted, planned).await?;
+    let plan = plan_run(platform, clock, &wanted, planned).await?;
     let only = run.options.only.map(|only| only.resource);
     let plan = match only {
         Some(resource) => plan.only(resource),
@@ -473,15 +476,17 @@ async fn plan(
     Ok(plan)
 }
 
-fn workshop(
+fn run_context(
     importer: &Importer,
     lease: RunLease,
     run: &Run,
     plan: &Plan,
     ceiling: Ceiling,
-) -> Workshop {
-    Workshop {
-        began_at: run.started_at.unwrap_or(run.created_at) - clocks::CLOCKS_APART - MISREAD,
+) -> RunContext {
+    RunContext {
+        began_at: run.started_at.unwrap_or(run.created_at)
+            - clocks::MAX_CLOCK_SKEW
+            - ZONE_AMBIGUITY,
         platform: importer.platform.clone(),
         landing: importer.landing.clone(),
         runs: importer.runs.clone(),
@@ -494,27 +499,27 @@ fn workshop(
         portions: Portions::default(),
         max_orders: plan.probe.max_orders,
         planned: PlannedPages::default(),
-        pages_in_memory: Arc::new(Semaphore::new(PAGES_IN_MEMORY)),
-        customers_in_memory: Arc::new(Semaphore::new(CUSTOMERS_IN_MEMORY)),
-        landing_turns: Arc::new(Semaphore::new(LANDINGS)),
+        pages_in_memory: Arc::new(Semaphore::new(MAX_PAGES)),
+        customers_in_memory: Arc::new(Semaphore::new(MAX_CUSTOMER_PAGES)),
+        landing_permits: Arc::new(Semaphore::new(CONCURRENT_LANDINGS)),
         memory: importer.settings.memory.clone(),
         from_future: Arc::default(),
     }
 }
 
 /// Shorter waits are part of ordinary pacing.
-const WORTH_REPORTING: Duration = Duration::from_secs(10);
+const MIN_REPORTED_COOLDOWN: Duration = Duration::from_secs(10);
 
 /// Where nothing has come for so long while customers wait for their budget, it is they who
 /// are waited for; it is said again every so often.
-const QUIET: Duration = Duration::from_secs(300);
+const CUSTOMER_WAIT_REPORT_AFTER: Duration = Duration::from_secs(300);
 
 /// What is worth writing down.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Waits {
+enum ReportedWait {
     Not,
-    Held,
-    /// For customers; nothing has come for so many times [`QUIET`].
+    Cooldown,
+    /// For customers; nothing has come for so many times [`CUSTOMER_WAIT_REPORT_AFTER`].
     Customers(u64),
 }
 
@@ -532,14 +537,14 @@ struct Motion {
 }
 
 impl Motion {
-    fn stands_still(&mut self, progress: &Progress, budget: &BudgetReading) -> bool {
+    fn stands_still(&mut self, progress: &Progress, budget: &BudgetStatus) -> bool {
         let counts = [
             budget.requests,
             budget.retries,
             progress.requests_done,
             progress.rejected,
         ];
-        let waits = !budget.held_for.is_zero() || budget.waits_for_customers;
+        let waits = !budget.cooldown.is_zero() || budget.customers_waiting;
         if waits || self.counts != counts {
             (self.counts, self.at) = (counts, progress.elapsed);
         }
@@ -548,7 +553,7 @@ impl Motion {
 }
 
 /// Keeps the status row fresh; ends only by failing.
-async fn report(importer: &Importer, lease: RunLease) -> Failure {
+async fn report_status(importer: &Importer, lease: RunLease) -> Failure {
     let begun = importer.clock.monotonic();
     let mut last = None;
     let (mut requests, mut came_at) = (0, Duration::ZERO);
@@ -557,7 +562,7 @@ async fn report(importer: &Importer, lease: RunLease) -> Failure {
         importer.clock.sleep(Duration::from_secs(1)).await;
         let elapsed = importer.clock.monotonic().saturating_sub(begun);
         let budget = importer.platform.budget();
-        let progress = importer.tracker.tick(elapsed, budget.held_for);
+        let progress = importer.tracker.tick(elapsed, budget.cooldown);
         if motion.stands_still(&progress, &budget) {
             return Failure::Transient {
                 what: format!(
@@ -569,25 +574,29 @@ async fn report(importer: &Importer, lease: RunLease) -> Failure {
         if progress.requests_done != requests {
             (requests, came_at) = (progress.requests_done, elapsed);
         }
-        let quiet = (elapsed - came_at).as_secs() / QUIET.as_secs();
-        let waits = if budget.held_for >= WORTH_REPORTING {
-            Waits::Held
-        } else if budget.waits_for_customers && quiet > 0 {
-            Waits::Customers(quiet)
+        let quiet = (elapsed - came_at).as_secs() / CUSTOMER_WAIT_REPORT_AFTER.as_secs();
+        let waits = if budget.cooldown >= MIN_REPORTED_COOLDOWN {
+            ReportedWait::Cooldown
+        } else if budget.customers_waiting && quiet > 0 {
+            ReportedWait::Customers(quiet)
         } else {
-            Waits::Not
+            ReportedWait::Not
         };
         let percent = progress.percent();
         if last == Some((percent, waits)) {
             continue;
         }
         let wait = match waits {
-            Waits::Not => None,
-            Waits::Held => Some(budget.held_for),
-            Waits::Customers(_) => Some(QUIET * 2),
+            ReportedWait::Not => None,
+            ReportedWait::Cooldown => Some(budget.cooldown),
+            ReportedWait::Customers(_) => Some(CUSTOMER_WAIT_REPORT_AFTER * 2),
         };
         let waits_until = wait.map(|wait| importer.clock.now() + wait);
-        match importer.runs.report(lease, percent, waits_until).await {
+        match importer
+            .runs
+            .report_progress(lease, percent, waits_until)
+            .await
+        {
             Ok(()) => last = Some((percent, waits)),
             Err(Failure::LeaseLost) => return Failure::LeaseLost,
             Err(error) => {

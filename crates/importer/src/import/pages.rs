@@ -5,28 +5,28 @@ use domain::order::Version;
 use domain::resource::Resource;
 use domain::run::WindowId;
 
-use crate::ports::landing::WalkedPage;
+use crate::ports::landing::ScannedPage;
 use crate::ports::platform::{Page, PageRequest, Pagination, Records, Sort};
 use crate::ports::runs::StoredWindow;
 
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct PagePosition {
     pub(super) window: WindowId,
-    pub(super) walk: u32,
+    pub(super) scan: u32,
     /// `--max-orders`: so many rows of the list and no more.
     pub(super) most: Option<u64>,
 }
 
-impl Place {
-    pub(super) fn page(self, number: u32, mut page: Page) -> WalkedPage {
+impl PagePosition {
+    pub(super) fn page(self, number: u32, mut page: Page) -> ScannedPage {
         if let Some(most) = self.most {
             let before = u64::from(number - 1) * u64::from(page.pagination.per_page);
             let keep = usize::try_from(most.saturating_sub(before)).unwrap_or(usize::MAX);
             truncate(&mut page.records, keep);
         }
-        WalkedPage {
+        ScannedPage {
             window: self.window,
-            walk: self.walk,
+            scan: self.scan,
             page: number,
             pagination: page.pagination,
             version: page.version,
@@ -45,7 +45,7 @@ fn truncate(records: &mut Records, keep: usize) {
     }
 }
 
-/// What the first page of a walk told about the list.
+/// What the first page of a scan told about the list.
 #[derive(Clone, Copy)]
 pub(super) struct FirstPage {
     pub(super) total: u64,
@@ -86,13 +86,13 @@ impl FirstPage {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Route {
+pub(super) enum PageRoute {
     OneWay { pages: u32 },
     BothEnds { pages: u32, reach: u32 },
 }
 
-impl Route {
-    /// As far as the first page of the present walk has told.
+impl PageRoute {
+    /// As far as the first page of the present scan has told.
     pub(super) fn of(window: &StoredWindow, ceiling: Ceiling) -> Self {
         let pages = window.total_pages.unwrap_or(1).max(1);
         let rows = window.first_total.unwrap_or(0);
@@ -107,7 +107,7 @@ impl Route {
         }
     }
 
-    /// The last page of the walk.
+    /// The last page of the scan.
     pub(super) fn last(self) -> u32 {
         match self {
             Self::OneWay { pages } => pages,
@@ -116,7 +116,7 @@ impl Route {
     }
 
     /// Whether the request for a page stays below the ceiling.
-    pub(super) fn reaches(self, number: u32) -> bool {
+    pub(super) fn covers(self, number: u32) -> bool {
         match self {
             Self::OneWay { .. } => true,
             Self::BothEnds { reach, .. } => self.request(number).0 <= reach,
@@ -149,19 +149,19 @@ mod tests {
             days: Some(DayRange { from: day, to: day }),
             slice: None,
             is_sliced: false,
-            walk: 1,
+            scan: 1,
             first_total: Some(rows),
             total_pages: Some(rows.div_ceil(per_page) as u32),
             pages_done: vec![],
-            settled: false,
+            done: false,
         }
     }
 
-    /// The rows, counted from the oldest, that a walk lists.
+    /// The rows, counted from the oldest, that a scan lists.
     fn listed(rows: u64, per_page: u64) -> BTreeSet<u64> {
-        let route = Route::of(&window(rows, per_page), Ceiling::UNKNOWN);
+        let route = PageRoute::of(&window(rows, per_page), Ceiling::UNKNOWN);
         let mut listed = BTreeSet::new();
-        for number in (1..=route.last()).filter(|n| route.reaches(*n)) {
+        for number in (1..=route.last()).filter(|n| route.covers(*n)) {
             let (page, sort) = route.request(number);
             let from = u64::from(page - 1) * per_page;
             let page = from..(from + per_page).min(rows);
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn the_halves_overlap_so_that_a_hidden_middle_cannot_balance() {
         // Salla says 10,000 and has 12,000: what is listed must not come to 10,000.
-        let route = Route::of(&window(10_000, 50), Ceiling::UNKNOWN);
+        let route = PageRoute::of(&window(10_000, 50), Ceiling::UNKNOWN);
         let rows: u32 = (1..=route.last()).map(|_| 50).sum();
         assert_eq!(rows, 10_050);
     }

@@ -1,5 +1,4 @@
-//! The line between Salla and the database: fetches and landings of one pass, side by
-//! side.
+//! The concurrent fetches and landings of one scan, or of the details.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,99 +10,101 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 use tracing::Instrument as _;
 
-use super::context::Workshop;
-use crate::admission::{self, Room, Share};
+use super::context::RunContext;
+use crate::admission::{self, MemoryPermit, PipelineShare};
 use crate::ports::clock::Clock;
 
 /// Fetched records wait for a landing that is free; a batch is made of all that are
 /// there, so that it is small while Salla sets the pace and large while the database
 /// does.
-pub(super) struct Line<T, L> {
-    fetches: JoinSet<Result<InMemory<T>, Failure>>,
-    fetched: Vec<InMemory<T>>,
+pub(super) struct FetchPipeline<T, L> {
+    fetches: JoinSet<Result<Buffered<T>, Failure>>,
+    fetched: Vec<Buffered<T>>,
     landings: JoinSet<Result<L, Failure>>,
-    batches: Batches,
+    batches: BatchPolicy,
     clock: Arc<dyn Clock>,
     /// When the first of those came that wait for a landing.
     waiting_since: Duration,
-    places: Arc<Semaphore>,
-    /// Of all lines of the run.
-    landing_turns: Arc<Semaphore>,
-    /// A turn that has come and is not used yet.
-    turn: Option<OwnedSemaphorePermit>,
-    share: Share,
+    run_permits: Arc<Semaphore>,
+    /// Of all pipelines of the run.
+    landing_permits: Arc<Semaphore>,
+    /// A landing permit that is not used yet.
+    landing_permit: Option<OwnedSemaphorePermit>,
+    share: PipelineShare,
     /// Why nothing more is fetched; what was fetched before is landed all the same.
     failure: Option<Failure>,
 }
 
 /// How much is landed together.
 #[derive(Clone, Copy)]
-pub(super) struct Batches {
-    pub(super) most: usize,
+pub(super) struct BatchPolicy {
+    pub(super) max_records: usize,
     /// So long what was fetched waits for more, as long as more is under way.
-    pub(super) gather: Duration,
+    pub(super) linger: Duration,
 }
 
 /// What takes memory from the moment it is asked for until it has landed.
-struct InMemory<T> {
+struct Buffered<T> {
     value: T,
-    space: Space,
+    /// Of what the run may have in memory, and of what the process may.
+    permits: (Option<OwnedSemaphorePermit>, MemoryPermit),
 }
 
-/// Of what the run may have in memory, and of what the process may.
-type Space = (Option<OwnedSemaphorePermit>, Room);
-
-/// What happened on the line.
-pub(super) enum Step<L> {
-    /// Something was fetched, and there is room for more.
+/// What happened in the pipeline.
+pub(super) enum PipelineEvent<L> {
+    /// Something was fetched, and more can be.
     Fetched,
     Landed(L),
     /// Nothing is under way any more.
     Idle,
 }
 
-/// Stands in the line for a place from now on, and not only from when it is polled: tasks
-/// that are spawned one after the other begin in any order, and whoever has precedence could
-/// find all places taken by those behind.
-fn in_turn(places: Arc<Semaphore>) -> impl Future<Output = Option<OwnedSemaphorePermit>> {
-    let mut place = Box::pin(places.acquire_owned());
-    let at_once = (&mut place).now_or_never();
+/// Queues for a permit from now on, and not only from when it is polled: tasks that are spawned
+/// one after the other begin in any order, so fetches that were created later could take all
+/// permits first.
+fn enqueue_acquire(
+    run_permits: Arc<Semaphore>,
+) -> impl Future<Output = Option<OwnedSemaphorePermit>> {
+    let mut permit = Box::pin(run_permits.acquire_owned());
+    let now = (&mut permit).now_or_never();
     async move {
-        let place = match at_once {
-            Some(place) => place,
-            None => place.await,
+        let permit = match now {
+            Some(permit) => permit,
+            None => permit.await,
         };
-        // Nobody closes it, so there always is a permit.
-        place.ok()
+        // `acquire` fails only if the semaphore is closed, and this one never is.
+        permit.ok()
     }
 }
 
-impl<T: Send + 'static, L: Send + 'static> Line<T, L> {
+impl<T: Send + 'static, L: Send + 'static> FetchPipeline<T, L> {
     /// `places` is for so much of this run as may be under way at once, from the request
-    /// until it has landed; lines may share it. Thus a slow database does not fill the
+    /// until it has landed; pipelines may share it. Thus a slow database does not fill the
     /// memory.
-    pub(super) fn new(batches: Batches, places: Arc<Semaphore>, shop: &Workshop) -> Self {
+    pub(super) fn new(batches: BatchPolicy, run_permits: Arc<Semaphore>, ctx: &RunContext) -> Self {
         Self {
             fetches: JoinSet::new(),
             fetched: Vec::new(),
             landings: JoinSet::new(),
             batches,
-            clock: shop.clock.clone(),
+            clock: ctx.clock.clone(),
             waiting_since: Duration::ZERO,
-            places,
-            landing_turns: shop.landing_turns.clone(),
-            turn: None,
-            share: shop.memory.share(),
+            run_permits,
+            landing_permits: ctx.landing_permits.clone(),
+            landing_permit: None,
+            share: ctx.memory.register_pipeline(),
             failure: None,
         }
     }
 
-    /// How many more fetches there is room for.
-    pub(super) fn room(&self) -> usize {
+    /// How many more fetches may begin.
+    pub(super) fn capacity(&self) -> usize {
         if self.failure.is_some() {
             return 0;
         }
-        self.share.in_flight().saturating_sub(self.fetches.len())
+        self.share
+            .max_in_flight()
+            .saturating_sub(self.fetches.len())
     }
 
     /// Fetches are tasks of their own, so they go on while a batch is landed.
@@ -111,54 +112,57 @@ impl<T: Send + 'static, L: Send + 'static> Line<T, L> {
         &mut self,
         fetch: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) {
-        let place = in_turn(self.places.clone());
+        let permit = enqueue_acquire(self.run_permits.clone());
         // Most fetches only wait, and each layer of futures around one would take as much
         // memory as the fetch itself.
         let fetch = Box::pin(fetch);
         self.fetches.spawn(async move {
-            let of_run = place.await;
+            let of_run = permit.await;
             let (value, of_process) = admission::fetching(fetch).await;
-            Ok(InMemory {
+            Ok(Buffered {
                 value: value?,
-                space: (of_run, of_process),
+                permits: (of_run, of_process),
             })
         });
     }
 
-    /// Waits until something happens. A fetch that failed ends the line, once everything
+    /// Waits until something happens. A fetch that failed ends the pipeline, once everything
     /// that was fetched before has landed.
-    pub(super) async fn step<F>(&mut self, land: impl Fn(Vec<T>) -> F) -> Result<Step<L>, Failure>
+    pub(super) async fn next_event<F>(
+        &mut self,
+        land: impl Fn(Vec<T>) -> F,
+    ) -> Result<PipelineEvent<L>, Failure>
     where
         F: Future<Output = Result<L, Failure>> + Send + 'static,
     {
         self.start_landings(land);
         let clock = self.clock.clone();
-        let gathering = self.gathering();
+        let linger_left = self.linger_left();
         tokio::select! {
             biased;
-            Some(landed) = self.landings.join_next() => Ok(Step::Landed(joined(landed)?)),
-            turn = self.landing_turns.clone().acquire_owned(), if self.wants_to_land() => {
-                // Nobody closes it, so there always is a permit.
-                self.turn = turn.ok();
-                Ok(Step::Fetched)
+            Some(landed) = self.landings.join_next() => Ok(PipelineEvent::Landed(joined(landed)?)),
+            permit = self.landing_permits.clone().acquire_owned(), if self.should_land() => {
+                // `acquire` fails only if the semaphore is closed, and this one never is.
+                self.landing_permit = permit.ok();
+                Ok(PipelineEvent::Fetched)
             }
-            () = clock.sleep(gathering.unwrap_or_default()), if gathering.is_some() => {
-                Ok(Step::Fetched)
+            () = clock.sleep(linger_left.unwrap_or_default()), if linger_left.is_some() => {
+                Ok(PipelineEvent::Fetched)
             }
             Some(fetched) = self.fetches.join_next() => {
                 self.receive(joined(fetched));
-                while self.fetched.len() < self.batches.most
+                while self.fetched.len() < self.batches.max_records
                     && let Some(next) = self.fetches.try_join_next()
                 {
                     self.receive(joined(next));
                 }
-                Ok(Step::Fetched)
+                Ok(PipelineEvent::Fetched)
             }
-            else => self.failure.take().map_or(Ok(Step::Idle), Err),
+            else => self.failure.take().map_or(Ok(PipelineEvent::Idle), Err),
         }
     }
 
-    fn receive(&mut self, fetched: Result<InMemory<T>, Failure>) {
+    fn receive(&mut self, fetched: Result<Buffered<T>, Failure>) {
         match fetched {
             Ok(fetched) => {
                 if self.fetched.is_empty() {
@@ -177,43 +181,43 @@ impl<T: Send + 'static, L: Send + 'static> Line<T, L> {
     where
         F: Future<Output = Result<L, Failure>> + Send + 'static,
     {
-        while self.wants_to_land() {
-            let at_once = || self.landing_turns.clone().try_acquire_owned().ok();
-            let Some(turn) = self.turn.take().or_else(at_once) else {
+        while self.should_land() {
+            let now = || self.landing_permits.clone().try_acquire_owned().ok();
+            let Some(permit) = self.landing_permit.take().or_else(now) else {
                 return;
             };
-            let rest = self.fetched.len().min(self.batches.most);
-            let (batch, space): (Vec<T>, Vec<_>) = self
+            let rest = self.fetched.len().min(self.batches.max_records);
+            let (batch, permits): (Vec<T>, Vec<_>) = self
                 .fetched
                 .drain(..rest)
-                .map(|fetched| (fetched.value, fetched.space))
+                .map(|fetched| (fetched.value, fetched.permits))
                 .unzip();
             let landing = land(batch);
             let landing = async move {
                 let landed = landing.await;
-                drop((turn, space));
+                drop((permit, permits));
                 landed
             };
             self.landings.spawn(landing.in_current_span());
         }
     }
 
-    fn wants_to_land(&self) -> bool {
+    fn should_land(&self) -> bool {
         // A second landing waits for a full batch, or many small ones would take turns
         // where few large ones do.
         let is_worth_it = self.is_full()
             || self.fetches.is_empty()
-            || (self.landings.is_empty() && self.gathering().is_none());
+            || (self.landings.is_empty() && self.linger_left().is_none());
         !self.fetched.is_empty() && is_worth_it
     }
 
     fn is_full(&self) -> bool {
-        self.fetched.len() >= self.batches.most
+        self.fetched.len() >= self.batches.max_records
     }
 
     /// How long what was fetched still waits for more to land with it.
-    fn gathering(&self) -> Option<Duration> {
-        let until = self.waiting_since + self.batches.gather;
+    fn linger_left(&self) -> Option<Duration> {
+        let until = self.waiting_since + self.batches.linger;
         let rest = until.saturating_sub(self.clock.monotonic());
         let waits = !self.fetched.is_empty() && !self.is_full() && !self.fetches.is_empty();
         (waits && !rest.is_zero()).then_some(rest)
@@ -244,12 +248,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_place_is_given_to_who_asked_first_whoever_is_polled_first() {
-        let places = Arc::new(Semaphore::new(1));
-        let taken = places.clone().acquire_owned().await;
-        let first = tokio::spawn(in_turn(places.clone()));
-        let second = tokio::spawn(in_turn(places.clone()));
-        let mut third = Box::pin(places.clone().acquire_owned());
+    async fn a_permit_goes_to_the_fetch_that_was_created_first() {
+        let run_permits = Arc::new(Semaphore::new(1));
+        let taken = run_permits.clone().acquire_owned().await;
+        let first = tokio::spawn(enqueue_acquire(run_permits.clone()));
+        let second = tokio::spawn(enqueue_acquire(run_permits.clone()));
+        let mut third = Box::pin(run_permits.clone().acquire_owned());
         assert!((&mut third).now_or_never().is_none());
         drop(taken);
         let first = first.await.unwrap();

@@ -15,22 +15,22 @@ use domain::window::{DayRange, Overlap};
 use jiff::civil::Date;
 
 use super::portions::beginning;
-use super::watermark::Head;
-use crate::admission::{self, Memory, Room};
-use crate::ports::clock::{Clock, within};
+use super::watermark::Watermark;
+use crate::admission::{self, MemoryLimit, MemoryPermit};
+use crate::ports::clock::{Clock, with_timeout};
 use crate::ports::platform::{Page, PageRequest, Pagination, Platform, Records, Sort};
 
 /// Everything else is known when this begins. All shops behind one address share the
-/// customers' budget, and no order waits for it: the walk's own first page tells their
+/// customers' budget, and no order waits for it: the scan's own first page tells their
 /// number as well.
-const PATIENCE_WITH_CUSTOMERS: Duration = Duration::from_secs(2);
+const CUSTOMER_COUNT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Who the shop is, and a page of its orders.
 const REQUESTS_OF_EVERY_PLAN: u64 = 2;
 
 /// What the user wants and the shop itself says.
 #[derive(Clone, Debug)]
-pub struct ProbeRequest<'a> {
+pub struct PlanRequest<'a> {
     pub shop: &'a ShopInfo,
     pub range: DayRange,
     pub share: f64,
@@ -42,16 +42,16 @@ pub struct ProbeRequest<'a> {
 
 /// Asks for counts, the detail case and the meaning of date filters, and plans. What the
 /// import reads again in just this way is kept for it in `pages`.
-pub async fn probe(
+pub async fn plan_run(
     platform: &dyn Platform,
     clock: &dyn Clock,
-    wanted: &ProbeRequest<'_>,
+    wanted: &PlanRequest<'_>,
     pages: &PlannedPages,
 ) -> Result<Plan, Failure> {
-    let (page, room) = orders_to_try(platform, wanted).await?;
+    let (page, permit) = orders_to_try(platform, wanted).await?;
     let (orders, recent) = (page.pagination, recently_updated(&page, wanted));
     let sample = Sample::of(page, wanted.range);
-    drop(room);
+    drop(permit);
     let rest = async {
         tokio::try_join!(
             overlap(platform, wanted, (&sample, orders), pages),
@@ -61,11 +61,11 @@ pub async fn probe(
         )
     };
     let customers = first_page(platform, Resource::Customers, pages);
-    let patience = match wanted.is_pressed {
+    let timeout = match wanted.is_pressed {
         true => Duration::ZERO,
-        false => PATIENCE_WITH_CUSTOMERS,
+        false => CUSTOMER_COUNT_TIMEOUT,
     };
-    let (rest, customers) = with_little_patience((clock, patience), rest, customers).await?;
+    let (rest, customers) = join_with_deadline((clock, timeout), rest, customers).await?;
     let ((overlap, days_tried), detail_case, products, categories) = rest;
     let details_tried = u64::from(detail_case != DetailCase::Expanded);
     let requests_per_minute = platform
@@ -98,8 +98,8 @@ pub async fn probe(
 }
 
 /// Both at once; what `late` gives is done without if it is not there soon after `prompt`.
-async fn with_little_patience<P, L>(
-    (clock, patience): (&dyn Clock, Duration),
+async fn join_with_deadline<P, L>(
+    (clock, timeout): (&dyn Clock, Duration),
     prompt: impl Future<Output = Result<P, Failure>>,
     late: impl Future<Output = Result<L, Failure>>,
 ) -> Result<(P, Option<L>), Failure> {
@@ -107,7 +107,7 @@ async fn with_little_patience<P, L>(
     tokio::select! {
         prompt = &mut prompt => {
             let prompt = prompt?;
-            let late = within(clock, patience, late).await.transpose()?;
+            let late = with_timeout(clock, timeout, late).await.transpose()?;
             Ok((prompt, late))
         }
         late = &mut late => {
@@ -117,20 +117,20 @@ async fn with_little_patience<P, L>(
     }
 }
 
-/// Where the list of what was updated last begins now, up to where the closing pass reads.
-fn recently_updated(page: &Page, wanted: &ProbeRequest<'_>) -> Head {
+/// Where the list of what was updated last begins now, up to where the reconciliation reads.
+fn recently_updated(page: &Page, wanted: &PlanRequest<'_>) -> Watermark {
     match wanted.max_orders {
-        Some(_) => Head::default(),
-        None => Head::of(page),
+        Some(_) => Watermark::default(),
+        None => Watermark::of(page),
     }
 }
 
 /// The orders that were updated last, whose number and rows say all else that is wanted. A
-/// first try has no closing pass.
+/// first try has no reconciliation.
 async fn orders_to_try(
     platform: &dyn Platform,
-    wanted: &ProbeRequest<'_>,
-) -> Result<(Page, Room), Failure> {
+    wanted: &PlanRequest<'_>,
+) -> Result<(Page, MemoryPermit), Failure> {
     let sort = match wanted.max_orders {
         Some(_) => Sort::NewestFirst,
         None => Sort::UpdatedFirst,
@@ -195,7 +195,7 @@ impl Sample {
 /// that no scan has a use for.
 async fn overlap(
     platform: &dyn Platform,
-    wanted: &ProbeRequest<'_>,
+    wanted: &PlanRequest<'_>,
     (sample, orders): (&Sample, Pagination),
     pages: &PlannedPages,
 ) -> Result<(Overlap, u64), Failure> {
@@ -217,7 +217,7 @@ async fn overlap(
     let (is_inclusive, tried) = match sample.clear_day {
         Some(day) if day != last || !of_window => {
             let request = orders_request(one_day(day), Sort::NewestFirst, 1);
-            let (page, _room) = beginning(platform, request).await?;
+            let (page, _permit) = beginning(platform, request).await?;
             (shows_orders(&page), 1)
         }
         _ => (false, 0),
@@ -269,14 +269,14 @@ fn page_size(pagination: Pagination) -> u32 {
 /// What planning has read, for the scans that follow.
 #[derive(Clone, Debug, Default)]
 pub struct PlannedPages {
-    pages: Arc<Mutex<Vec<(PageRequest, Page, Room)>>>,
+    pages: Arc<Mutex<Vec<(PageRequest, Page, MemoryPermit)>>>,
     /// Nothing is kept where there is none.
-    memory: Option<Memory>,
+    memory: Option<MemoryLimit>,
 }
 
 impl PlannedPages {
     /// For an import, which reads the lists as soon as they are planned.
-    pub fn within(memory: Memory) -> Self {
+    pub fn within(memory: MemoryLimit) -> Self {
         Self {
             memory: Some(memory),
             ..Self::default()
@@ -290,28 +290,28 @@ impl PlannedPages {
         request: PageRequest,
         summary: impl FnOnce(&Page) -> T,
     ) -> Result<T, Failure> {
-        let (page, room) = match admission::fetching(platform.list_page(&request)).await {
+        let (page, permit) = match admission::fetching(platform.list_page(&request)).await {
             // What can be had of it is no page that a scan asks for.
             (Err(Failure::TooLarge { .. }), _) => {
-                let (page, _room) = beginning(platform, request).await?;
+                let (page, _permit) = beginning(platform, request).await?;
                 return Ok(summary(&page));
             }
-            (page, room) => (page?, room),
+            (page, permit) => (page?, permit),
         };
         let summary = summary(&page);
         // Planning waits for more requests, and so would all who wait for its room.
-        if self.memory.as_ref().is_some_and(Memory::has_plenty) {
-            self.locked().push((request, page, room));
+        if self.memory.as_ref().is_some_and(MemoryLimit::has_plenty) {
+            self.locked().push((request, page, permit));
         }
         Ok(summary)
     }
 
     /// The page if it was kept, once.
-    pub(crate) fn take(&self, request: &PageRequest) -> Option<(Page, Room)> {
+    pub(crate) fn take(&self, request: &PageRequest) -> Option<(Page, MemoryPermit)> {
         let mut pages = self.locked();
         let place = pages.iter().position(|(kept, ..)| kept == request)?;
-        let (_, page, room) = pages.swap_remove(place);
-        Some((page, room))
+        let (_, page, permit) = pages.swap_remove(place);
+        Some((page, permit))
     }
 
     /// Drops a page that no scan will ask for.
@@ -319,7 +319,7 @@ impl PlannedPages {
         drop(self.take(request));
     }
 
-    fn locked(&self) -> std::sync::MutexGuard<'_, Vec<(PageRequest, Page, Room)>> {
+    fn locked(&self) -> std::sync::MutexGuard<'_, Vec<(PageRequest, Page, MemoryPermit)>> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

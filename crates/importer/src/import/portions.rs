@@ -10,14 +10,14 @@ use domain::plan::{MOST_PER_PAGE, pages};
 use domain::rejection::{Rejection, RejectionCode};
 use domain::resource::Resource;
 
-use crate::admission::{self, Room};
+use crate::admission::{self, MemoryPermit};
 use crate::ports::platform::{Decoded, Page, PageRequest, Pagination, Platform, Records};
 
 const PORTIONS: [u32; 4] = [MOST_PER_PAGE, 15, 4, 1];
 
 /// Records that follow each other at the beginning of a list and are each longer than any
 /// answer that is read.
-const MOST_PASSED_OVER: u32 = 4;
+const MAX_PASSED_OVER: u32 = 4;
 
 pub(crate) fn smaller(per_page: u32) -> Option<u32> {
     PORTIONS.into_iter().find(|portion| *portion < per_page)
@@ -55,15 +55,15 @@ impl Portions {
 pub(crate) async fn beginning(
     platform: &dyn Platform,
     mut request: PageRequest,
-) -> Result<(Page, Room), Failure> {
+) -> Result<(Page, MemoryPermit), Failure> {
     loop {
-        let (page, room) = admission::fetching(platform.list_page(&request)).await;
+        let (page, permit) = admission::fetching(platform.list_page(&request)).await;
         match (page, smaller(request.per_page)) {
             (Err(Failure::TooLarge { .. }), Some(portion)) => request.per_page = portion,
-            (Err(Failure::TooLarge { .. }), None) if request.page <= MOST_PASSED_OVER => {
+            (Err(Failure::TooLarge { .. }), None) if request.page <= MAX_PASSED_OVER => {
                 request.page += 1;
             }
-            (page, _) => return Ok((page?, room)),
+            (page, _) => return Ok((page?, permit)),
         }
     }
 }
@@ -78,7 +78,7 @@ pub(crate) async fn too_large(
 ) -> Result<Page, Failure> {
     let mut pagination = known;
     let mut next = request.clone();
-    while pagination.is_none() && next.page <= request.page + MOST_PASSED_OVER {
+    while pagination.is_none() && next.page <= request.page + MAX_PASSED_OVER {
         next.page += 1;
         match platform.list_page(&next).await {
             Ok(page) => pagination = Some(page.pagination),

@@ -25,13 +25,13 @@ pub struct Progress {
     pub products: u64,
     pub rejected: u64,
     /// Totals of orders are complete back to this day.
-    pub headers_complete_since: Option<Date>,
+    pub lists_complete_since: Option<Date>,
     /// Since this process took the run.
     pub elapsed: Duration,
     /// `None` until enough has been seen to say something honest.
     pub eta: Option<Duration>,
     /// How long Salla has asked to wait, from the moment of this snapshot.
-    pub held_for: Duration,
+    pub cooldown: Duration,
     /// How long the lease of another process lasts, while it is waited for.
     pub lease_left: Option<Duration>,
 }
@@ -39,20 +39,20 @@ pub struct Progress {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Phase {
     #[default]
-    Probing,
-    Headers,
+    Planning,
+    Lists,
     Details,
-    Verifying,
+    Reconciling,
     Done,
 }
 
 impl Phase {
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Probing => "probing the shop",
-            Self::Headers => "reading lists",
+            Self::Planning => "probing the shop",
+            Self::Lists => "reading lists",
             Self::Details => "completing orders",
-            Self::Verifying => "verifying",
+            Self::Reconciling => "verifying",
             Self::Done => "done",
         }
     }
@@ -75,7 +75,7 @@ impl Progress {
 
 /// Counts what is expected and what is done, and publishes snapshots.
 #[derive(Debug)]
-pub struct Tracker {
+pub struct ProgressTracker {
     state: Mutex<State>,
     publish: watch::Sender<Progress>,
 }
@@ -83,13 +83,13 @@ pub struct Tracker {
 #[derive(Debug, Default)]
 struct State {
     progress: Progress,
-    windows: HashMap<WindowId, Share>,
-    details: Share,
+    windows: HashMap<WindowId, RequestCount>,
+    details: RequestCount,
     requests_per_detail: u64,
     budget: Option<Budget>,
     /// The days of the run.
     range: Option<DayRange>,
-    /// Windows of orders that have been walked.
+    /// Windows of orders that have been scanned.
     settled: Vec<DayRange>,
     /// Requests that were already done when this process took the run; they must
     /// not flatter its pace.
@@ -97,12 +97,12 @@ struct State {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Share {
+struct RequestCount {
     expected: u64,
     done: u64,
 }
 
-impl Tracker {
+impl ProgressTracker {
     pub fn new() -> (Self, watch::Receiver<Progress>) {
         let (publish, receiver) = watch::channel(Progress::default());
         let state = Mutex::new(State::default());
@@ -143,7 +143,7 @@ impl Tracker {
     }
 
     /// Pages of a window that had landed before this process took the run.
-    pub fn window_had(&self, window: WindowId, pages: u64) {
+    pub fn window_resumed(&self, window: WindowId, pages: u64) {
         self.change(|s| {
             let share = s.windows.entry(window).or_default();
             s.done_before += pages.saturating_sub(share.done);
@@ -152,7 +152,7 @@ impl Tracker {
         });
     }
 
-    pub fn window_is_gone(&self, window: WindowId) {
+    pub fn window_removed(&self, window: WindowId) {
         self.change(|s| {
             s.windows.remove(&window);
         });
@@ -170,7 +170,7 @@ impl Tracker {
             let share = s.windows.entry(window).or_default();
             share.expected = share.done;
             s.settled.extend(days);
-            s.progress.headers_complete_since =
+            s.progress.lists_complete_since =
                 s.range.and_then(|range| complete_since(range, &s.settled));
         });
     }
@@ -184,13 +184,13 @@ impl Tracker {
 
     /// So many orders lack their details now. The others have them from before, be it from
     /// this run or from another one.
-    pub fn details_left(&self, orders: u64) {
+    pub fn details_remaining(&self, orders: u64) {
         self.change(|s| {
             let left = orders * s.requests_per_detail.max(1);
             let expected = s.details.expected.max(s.details.done + left);
             let done = expected - left;
             s.done_before += done - s.details.done;
-            s.details = Share { expected, done };
+            s.details = RequestCount { expected, done };
         });
     }
 
@@ -206,10 +206,10 @@ impl Tracker {
     }
 
     /// `held_for`: how long Salla has asked to wait from now on.
-    pub fn tick(&self, elapsed: Duration, held_for: Duration) -> Progress {
+    pub fn tick(&self, elapsed: Duration, cooldown: Duration) -> Progress {
         self.change(|s| {
             s.progress.elapsed = elapsed;
-            s.progress.held_for = held_for;
+            s.progress.cooldown = cooldown;
             s.estimate();
         });
         self.publish.borrow().clone()
@@ -306,7 +306,7 @@ mod tests {
 
     #[test]
     fn the_percentage_reaches_a_hundred_only_at_the_end() {
-        let (tracker, progress) = Tracker::new();
+        let (tracker, progress) = ProgressTracker::new();
         tracker.window_expects(WindowId(1), 4);
         let mut seen = Vec::new();
         // The last page brings what the one before it brought.
@@ -331,17 +331,17 @@ mod tests {
     /// 990 of a thousand orders have their details from before.
     #[test]
     fn details_that_are_there_already_neither_wait_nor_flatter_the_pace() {
-        let (tracker, progress) = Tracker::new();
+        let (tracker, progress) = ProgressTracker::new();
         tracker.change(|s| (s.details.expected, s.requests_per_detail) = (2_000, 2));
-        tracker.details_left(10);
+        tracker.details_remaining(10);
         assert_eq!(progress.borrow().requests_done, 1_980);
         assert_eq!(progress.borrow().percent(), 99);
         tracker.details_landed(12, &Landed::default());
         tracker.tick(Duration::from_secs(6), Duration::ZERO);
         assert_eq!(progress.borrow().eta, Some(Duration::from_secs(4)));
-        tracker.details_left(4);
+        tracker.details_remaining(4);
         assert_eq!(progress.borrow().requests_done, 1_992);
-        tracker.details_left(20);
+        tracker.details_remaining(20);
         let progress = progress.borrow();
         let counts = (progress.requests_done, progress.requests_expected);
         assert_eq!(counts, (1_992, 2_032), "more than were planned");
@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn the_eta_is_never_below_the_floor() {
-        let (tracker, progress) = Tracker::new();
+        let (tracker, progress) = ProgressTracker::new();
         tracker.change(|s| {
             s.budget = Some(Budget {
                 requests_per_minute: Some(120),

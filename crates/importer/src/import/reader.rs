@@ -9,18 +9,18 @@ use domain::slice::Slice;
 use domain::window::DayRange;
 use tracing::{Instrument as _, Span};
 
-use super::context::Workshop;
-use super::pages::{FirstPage, Place, Route};
+use super::context::RunContext;
+use super::pages::{FirstPage, PagePosition, PageRoute};
 use super::portions;
-use crate::admission::{self, Room};
+use crate::admission::{self, MemoryPermit};
 use crate::metrics;
-use crate::ports::landing::{Landed, WalkedPage};
+use crate::ports::landing::{Landed, ScannedPage};
 use crate::ports::platform::{Page, PageRequest, Pagination, Records, Sort};
 use crate::ports::runs::StoredWindow;
 
 /// A window with what has been read of it: its pages are requested and landed here.
 pub(super) struct WindowReader<'a> {
-    pub(super) shop: &'a Workshop,
+    pub(super) ctx: &'a RunContext,
     pub(super) window: StoredWindow,
     /// The last page of the route, once it has been read by this process.
     pub(super) last: Option<LastPage>,
@@ -35,42 +35,40 @@ pub(super) struct WindowReader<'a> {
 impl<'a> WindowReader<'a> {
     /// Continues from the checkpoint, or begins the first scan.
     pub(super) async fn resume(
-        shop: &'a Workshop,
+        ctx: &'a RunContext,
         mut window: StoredWindow,
     ) -> Result<Self, Failure> {
-        if window.walk == 0 {
-            window.walk = shop.runs.begin_walk(shop.lease, window.id).await?;
+        if window.scan == 0 {
+            window.scan = ctx.runs.begin_scan(ctx.lease, window.id).await?;
         }
         let per_page = match (window.first_total, window.total_pages) {
             (Some(total), Some(pages)) => portions::of_scan(total, pages),
-            _ => shop.portions.of(window.resource),
+            _ => ctx.portions.of(window.resource),
         };
-        shop.tracker
-            .window_had(window.id, window.pages_done.len() as u64);
+        ctx.tracker
+            .window_resumed(window.id, window.pages_done.len() as u64);
         Ok(Self {
-            shop,
+            ctx,
             window,
             last: None,
             is_at_ceiling: false,
-            ceiling: shop.ceiling.get(),
+            ceiling: ctx.ceiling.get(),
             per_page,
         })
     }
 
     /// Begins another scan.
-    pub(super) async fn again(&mut self) -> Result<(), Failure> {
-        self.window = begin_anew(self.shop, self.window.clone()).await?;
+    pub(super) async fn rescan(&mut self) -> Result<(), Failure> {
+        self.window = begin_rescan(self.ctx, self.window.clone()).await?;
         self.last = None;
-        self.ceiling = self.shop.ceiling.get();
-        self.per_page = self.shop.portions.of(self.window.resource);
+        self.ceiling = self.ctx.ceiling.get();
+        self.per_page = self.ctx.portions.of(self.window.resource);
         Ok(())
     }
 
     /// From now on, if a page can be smaller than those of this scan.
     pub(super) fn takes_smaller_portions(&self) -> bool {
-        self.shop
-            .portions
-            .lower(self.window.resource, self.per_page)
+        self.ctx.portions.lower(self.window.resource, self.per_page)
     }
 
     /// The halves of the window, the newer one first, unless a single page shows all of it
@@ -82,8 +80,8 @@ impl<'a> WindowReader<'a> {
     }
 
     /// Whether a `total` shows that rows may have slipped past the reader. Customers
-    /// who sign up meanwhile are found afterwards, see `ends::read_ends_again`.
-    pub(super) fn is_disturbed_by(&self, total: u64) -> bool {
+    /// who sign up meanwhile are found afterwards, see `ends::reread_ends`.
+    pub(super) fn is_invalidated_by(&self, total: u64) -> bool {
         match (self.window.first_total, self.window.resource) {
             (Some(first), Resource::Customers) => total < first,
             (first, _) => Some(total) != first,
@@ -92,39 +90,42 @@ impl<'a> WindowReader<'a> {
 
     /// Its end need not be read.
     pub(super) fn is_cut_short(&self) -> bool {
-        self.shop.max_orders.is_some() || self.may_stay_open()
+        self.ctx.max_orders.is_some() || self.may_be_incomplete()
     }
 
     /// The page if planning has read it already, once.
-    pub(super) fn planned(&self, number: u32) -> Option<(Page, Room)> {
-        let request = (self.window.walk == 1).then(|| self.request(number))?;
-        self.shop.planned.take(&request)
+    pub(super) fn planned(&self, number: u32) -> Option<(Page, MemoryPermit)> {
+        let request = (self.window.scan == 1).then(|| self.request(number))?;
+        self.ctx.planned.take(&request)
     }
 
-    /// Which request stands for which page of this walk.
-    pub(super) fn route(&self) -> Route {
-        Route::of(&self.window, self.shop.ceiling.get())
+    /// Which request stands for which page of this scan.
+    pub(super) fn route(&self) -> PageRoute {
+        PageRoute::of(&self.window, self.ctx.ceiling.get())
     }
 
-    /// Pages of this walk up to `last` that have not landed, ascending.
+    /// Pages of this scan up to `last` that have not landed, ascending.
     pub(super) fn missing(&self, last: u32) -> impl Iterator<Item = u32> + use<> {
         let mut done = self.window.pages_done.clone();
         done.sort_unstable();
         let route = self.route();
-        (1..=last).filter(move |page| route.reaches(*page) && done.binary_search(page).is_err())
+        (1..=last).filter(move |page| route.covers(*page) && done.binary_search(page).is_err())
     }
 
-    /// How far this walk goes: to the end, or as far as `--max-orders` wants.
+    /// How far this scan goes: to the end, or as far as `--max-orders` wants.
     pub(super) fn last_page(&self, pagination: Pagination) -> u32 {
-        let wanted = self.shop.max_orders.map_or(u32::MAX, |most| {
+        let wanted = self.ctx.max_orders.map_or(u32::MAX, |most| {
             let pages = domain::plan::pages(most, pagination.per_page);
             u32::try_from(pages).unwrap_or(u32::MAX)
         });
-        self.route().last().min(wanted).min(self.reach())
+        self.route()
+            .last()
+            .min(wanted)
+            .min(self.last_reachable_page())
     }
 
     pub(super) fn too_large(&self, pagination: Pagination) -> Option<[DayRange; 2]> {
-        let is_too_large = self.shop.ceiling.get().may_hide(pagination.total);
+        let is_too_large = self.ctx.ceiling.get().may_hide(pagination.total);
         self.halves().filter(|_| is_too_large)
     }
 
@@ -135,7 +136,7 @@ impl<'a> WindowReader<'a> {
         };
         PageRequest {
             resource: self.window.resource,
-            days: self.shop.days_to_ask(&self.window),
+            days: self.ctx.days_to_query(&self.window),
             slice: self.window.slice,
             page,
             per_page: self.per_page,
@@ -147,19 +148,19 @@ impl<'a> WindowReader<'a> {
     pub(super) fn fetch(
         &self,
         number: u32,
-    ) -> impl Future<Output = Result<WalkedPage, Failure>> + Send + use<> {
-        let (place, page) = (self.place(), self.ask(number));
-        let fetch = async move { Ok(place.page(number, page.await?)) };
+    ) -> impl Future<Output = Result<ScannedPage, Failure>> + Send + use<> {
+        let (position, page) = (self.position(), self.fetch_page(number));
+        let fetch = async move { Ok(position.page(number, page.await?)) };
         fetch.instrument(page_span(number))
     }
 
     /// An empty page stands for one that a ceiling refuses.
-    pub(super) fn ask(
+    pub(super) fn fetch_page(
         &self,
         number: u32,
     ) -> impl Future<Output = Result<Page, Failure>> + Send + use<> {
         let (request, first) = (self.request(number), self.first_page());
-        let platform = self.shop.platform.clone();
+        let platform = self.ctx.platform.clone();
         let known = self.window.first_total.map(|_| first.pagination(&request));
         let known = (known, first.asked_at);
         async move {
@@ -182,28 +183,32 @@ impl<'a> WindowReader<'a> {
         FirstPage {
             total: self.window.first_total.unwrap_or(0),
             total_pages: self.window.total_pages.unwrap_or(1),
-            asked_at: self.shop.clock.now(),
+            asked_at: self.ctx.clock.now(),
         }
     }
 
-    pub(super) fn place(&self) -> Place {
-        Place {
+    pub(super) fn position(&self) -> PagePosition {
+        PagePosition {
             window: self.window.id,
-            walk: self.window.walk,
-            most: self.shop.max_orders,
+            scan: self.window.scan,
+            most: self.ctx.max_orders,
         }
     }
 
     /// Lands pages at once, where nothing else is under way.
-    pub(super) async fn land(&mut self, pages: Vec<WalkedPage>) -> Result<(), Failure> {
-        let batch = land(self.shop.clone(), pages).await?;
-        self.remember(batch, u32::MAX).await
+    pub(super) async fn land(&mut self, pages: Vec<ScannedPage>) -> Result<(), Failure> {
+        let batch = land(self.ctx.clone(), pages).await?;
+        self.record_batch(batch, u32::MAX).await
     }
 
     /// Takes note of pages that have landed.
-    pub(super) async fn remember(&mut self, batch: Batch, last_page: u32) -> Result<(), Failure> {
-        let shop = self.shop;
-        shop.tracker
+    pub(super) async fn record_batch(
+        &mut self,
+        batch: Batch,
+        last_page: u32,
+    ) -> Result<(), Failure> {
+        let ctx = self.ctx;
+        ctx.tracker
             .pages_landed(self.window.id, batch.pages.len() as u64, &batch.landed);
         for page in batch.pages {
             if !self.window.pages_done.contains(&page.number) {
@@ -213,15 +218,15 @@ impl<'a> WindowReader<'a> {
                 self.last = Some(page.last);
             }
         }
-        shop.check_rejections(&batch.landed).await
+        ctx.check_rejections(&batch.landed).await
     }
 
     /// How far pages are worth asking for.
-    pub(super) fn reach(&self) -> u32 {
+    pub(super) fn last_reachable_page(&self) -> u32 {
         // A part of the page that crosses the ceiling may be shown.
-        let rows = self.shop.ceiling.get().rows();
+        let rows = self.ctx.ceiling.get().rows();
         let pages = rows.div_ceil(u64::from(self.first_page().per_page()));
-        match self.stays_below_the_ceiling() {
+        match self.is_limited_to_ceiling() {
             true => u32::try_from(pages).unwrap_or(u32::MAX),
             false => u32::MAX,
         }
@@ -229,26 +234,26 @@ impl<'a> WindowReader<'a> {
 
     /// The last page that even a ceiling shows whole.
     pub(super) fn last_page_below(&self) -> u32 {
-        let pages = self.shop.ceiling.get().rows() / u64::from(self.first_page().per_page());
+        let pages = self.ctx.ceiling.get().rows() / u64::from(self.first_page().per_page());
         u32::try_from(pages).unwrap_or(u32::MAX)
     }
 
     /// A category of everything is of no use as a slice, and does no harm: the others may
     /// hold its products as well, which the sum tells.
-    pub(super) fn may_stay_open(&self) -> bool {
+    pub(super) fn may_be_incomplete(&self) -> bool {
         self.is_at_ceiling && matches!(self.window.slice, Some(Slice::Category { .. }))
     }
 
-    pub(super) fn stays_below_the_ceiling(&self) -> bool {
+    pub(super) fn is_limited_to_ceiling(&self) -> bool {
         self.is_at_ceiling || self.window.is_sliced
     }
 
     pub(super) async fn read_first_page(&mut self) -> Result<(), Failure> {
-        let (page, _room) = admission::fetching(self.ask(1)).await;
+        let (page, _permit) = admission::fetching(self.fetch_page(1)).await;
         let page = page?;
         self.window.first_total = Some(page.pagination.total);
         self.window.total_pages = Some(page.pagination.total_pages);
-        let page = self.place().page(1, page);
+        let page = self.position().page(1, page);
         self.land(vec![page]).await
     }
 }
@@ -282,7 +287,7 @@ pub(super) struct LandedPage {
 }
 
 /// Salla shows nothing of the page although it is not the last one.
-pub(super) fn is_hidden(page: &WalkedPage) -> bool {
+pub(super) fn is_hidden(page: &ScannedPage) -> bool {
     page.records.is_empty() && page.page > 1 && page.page < page.pagination.total_pages
 }
 
@@ -290,10 +295,10 @@ pub(super) fn page_span(number: u32) -> Span {
     tracing::info_span!("page", page = number)
 }
 
-pub(super) async fn land(shop: Workshop, pages: Vec<WalkedPage>) -> Result<Batch, Failure> {
-    let begun = shop.clock.monotonic();
-    let landed = shop.landing.land_pages(shop.lease, &pages).await?;
-    let took = shop.clock.monotonic().saturating_sub(begun);
+pub(super) async fn land(ctx: RunContext, pages: Vec<ScannedPage>) -> Result<Batch, Failure> {
+    let begun = ctx.clock.monotonic();
+    let landed = ctx.landing.land_pages(ctx.lease, &pages).await?;
+    let took = ctx.clock.monotonic().saturating_sub(begun);
     count(&pages, &landed, took);
     let pages = pages.iter().map(|page| LandedPage {
         number: page.page,
@@ -307,7 +312,7 @@ pub(super) async fn land(shop: Workshop, pages: Vec<WalkedPage>) -> Result<Batch
     })
 }
 
-fn count(pages: &[WalkedPage], landed: &Landed, took: Duration) {
+fn count(pages: &[ScannedPage], landed: &Landed, took: Duration) {
     let Some(first) = pages.first() else { return };
     metrics::pages_landed(first.records.resource(), pages.len() as u64, landed, took);
     for page in pages {
@@ -323,17 +328,17 @@ fn count(pages: &[WalkedPage], landed: &Landed, took: Duration) {
     );
 }
 
-/// Begins another walk of a window; its pages so far prove nothing any more.
-pub(super) async fn begin_anew(
-    shop: &Workshop,
+/// Begins another scan of a window; its pages so far prove nothing any more.
+pub(super) async fn begin_rescan(
+    ctx: &RunContext,
     window: StoredWindow,
 ) -> Result<StoredWindow, Failure> {
     Ok(StoredWindow {
-        walk: shop.runs.begin_walk(shop.lease, window.id).await?,
+        scan: ctx.runs.begin_scan(ctx.lease, window.id).await?,
         first_total: None,
         total_pages: None,
         pages_done: vec![],
-        settled: false,
+        done: false,
         ..window
     })
 }

@@ -1,4 +1,4 @@
-//! The closing pass: what changed while the run went on.
+//! The reconciliation: what changed while the run went on.
 //!
 //! An import takes minutes or hours, and the shop goes on living. A window that was
 //! proven early says nothing about its end. So at the end the run asks again, at
@@ -9,7 +9,7 @@
 //!    could hide a deletion in an unchanged `total`.
 //! 2. How many orders Salla reports now, in all, and where that is another number, for each
 //!    window; and what the ends of each whole list show. What differs, or where an order came
-//!    to light, is walked again; so is all of it where the changes could not be read to their
+//!    to light, is scanned again; so is all of it where the changes could not be read to their
 //!    end.
 //! 3. Orders that the database has and no list has: each is asked for and is either
 //!    there or gone. Products and customers that a proven list no longer has are gone.
@@ -27,64 +27,64 @@ use domain::resource::Resource;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::changes::{Read, Row, read};
-use super::context::{Precedence, Workshop};
+use super::changes::{ChangeList, Row, read};
+use super::context::{RunContext, StartOrder};
 use super::known::KnownRows;
 use super::portions::beginning;
-use super::reader::{WindowReader, begin_anew};
+use super::reader::{WindowReader, begin_rescan};
 use super::scan::Scan;
-use super::watermark::MISREAD;
+use super::watermark::ZONE_AMBIGUITY;
 use super::{details, ends};
 use crate::ports::platform::PageRequest;
 use crate::ports::runs::StoredWindow;
 
-/// A window to walk again, and what its rows were where only a part of it has to be.
+/// A window to scan again, and what its rows were where only a part of it has to be.
 pub(crate) struct Stale {
     pub(crate) window: StoredWindow,
     pub(crate) known: Option<Arc<KnownRows>>,
 }
 
-/// The windows of orders to walk again.
-pub(crate) async fn look_at_orders_again(
-    shop: &Workshop,
+/// The windows of orders to scan again.
+pub(crate) async fn stale_order_windows(
+    ctx: &RunContext,
     plan: &Plan,
 ) -> Result<Vec<Stale>, Failure> {
-    let windows = settled_windows(shop).await?;
+    let windows = done_windows(ctx).await?;
     let orders = windows
         .into_iter()
         .filter(|window| window.resource == Resource::Orders);
-    let changes = changes(shop, plan).await?;
+    let changes = changes(ctx, plan).await?;
     let outdated = match changes.are_all_read {
-        true if nothing_is_gone(shop, &changes).await? => {
-            let is_new = |window: &StoredWindow| has_new_orders(shop, window, &changes);
+        true if nothing_is_gone(ctx, &changes).await? => {
+            let is_new = |window: &StoredWindow| has_new_orders(ctx, window, &changes);
             orders.filter(is_new).collect()
         }
-        true => stale_windows(shop, orders.collect(), &changes).await?,
+        true => stale_windows(ctx, orders.collect(), &changes).await?,
         false => orders.collect(),
     };
     let mut stale = Vec::new();
     for window in outdated {
         let known = match changes.are_all_read {
-            true => shop.runs.listed(shop.lease, window.id).await?,
+            true => ctx.runs.listed(ctx.lease, window.id).await?,
             false => vec![],
         };
         let known = KnownRows::new(known, changes.days.clone()).map(Arc::new);
-        let window = begin_anew(shop, window).await?;
+        let window = begin_rescan(ctx, window).await?;
         stale.push(Stale { window, known });
     }
-    let landing = shop.landing.as_ref();
-    landing.ask_again(shop.lease, &changes.to_ask).await?;
+    let landing = ctx.landing.as_ref();
+    landing.mark_pending(ctx.lease, &changes.to_fetch).await?;
     Ok(stale)
 }
 
-/// The lists without windows to walk again.
-pub(crate) async fn look_at_lists_again(shop: &Workshop) -> Result<Vec<StoredWindow>, Failure> {
-    let windows = settled_windows(shop).await?.into_iter();
+/// The lists without windows to scan again.
+pub(crate) async fn stale_lists(ctx: &RunContext) -> Result<Vec<StoredWindow>, Failure> {
+    let windows = done_windows(ctx).await?.into_iter();
     // Lists that were read in slices are added up afterwards.
     let lists = windows.filter(|w| w.resource != Resource::Orders && !w.is_sliced);
     let checks = lists.map(|window| async move {
-        Ok::<_, Failure>(match is_stale_list(shop, &window).await? {
-            true => Some(begin_anew(shop, window).await?),
+        Ok::<_, Failure>(match is_stale_list(ctx, &window).await? {
+            true => Some(begin_rescan(ctx, window).await?),
             false => None,
         })
     });
@@ -92,30 +92,30 @@ pub(crate) async fn look_at_lists_again(shop: &Workshop) -> Result<Vec<StoredWin
     Ok(checked.into_iter().flatten().collect())
 }
 
-async fn settled_windows(shop: &Workshop) -> Result<Vec<StoredWindow>, Failure> {
-    let windows = shop.runs.windows(shop.lease).await?;
-    Ok(windows.into_iter().filter(|w| w.settled).collect())
+async fn done_windows(ctx: &RunContext) -> Result<Vec<StoredWindow>, Failure> {
+    let windows = ctx.runs.windows(ctx.lease).await?;
+    Ok(windows.into_iter().filter(|w| w.done).collect())
 }
 
 /// Whether a list that was read whole has to be read again.
-async fn is_stale_list(shop: &Workshop, window: &StoredWindow) -> Result<bool, Failure> {
-    let listing = shop.runs.listing(shop.lease, window.id).await?;
+async fn is_stale_list(ctx: &RunContext, window: &StoredWindow) -> Result<bool, Failure> {
+    let listing = ctx.runs.listing(ctx.lease, window.id).await?;
     if listing.lacks_only_its_ends() {
-        let mut reader = WindowReader::resume(shop, window.clone()).await?;
-        let again = ends::read_ends_again(&mut reader, listing.cut_short).await?;
+        let mut reader = WindowReader::resume(ctx, window.clone()).await?;
+        let again = ends::reread_ends(&mut reader, listing.cut_short).await?;
         return Ok(again.proof() == Proof::Unproven);
     }
     if window.resource == Resource::OrderStatuses {
         return Ok(false);
     }
-    let (total, ids) = first_page_now(shop, window).await?;
+    let (total, ids) = first_page_now(ctx, window).await?;
     // One that is new while another is gone leaves `total` as it was.
-    let lease = shop.lease;
-    let unlisted = shop.runs.not_listed(lease, window.resource, &ids).await?;
+    let lease = ctx.lease;
+    let unlisted = ctx.runs.not_listed(lease, window.resource, &ids).await?;
     let has_new = !unlisted.is_empty();
     if window.resource == Resource::Customers && (total > listing.reported || has_new) {
-        let mut reader = WindowReader::resume(shop, window.clone()).await?;
-        return match ends::read_ends_again(&mut reader, listing.cut_short).await {
+        let mut reader = WindowReader::resume(ctx, window.clone()).await?;
+        return match ends::reread_ends(&mut reader, listing.cut_short).await {
             Err(Failure::TooLarge { .. }) if reader.takes_smaller_portions() => Ok(true),
             again => Ok(again?.proof() == Proof::Unproven),
         };
@@ -123,40 +123,40 @@ async fn is_stale_list(shop: &Workshop, window: &StoredWindow) -> Result<bool, F
     Ok(has_new || total != listing.reported)
 }
 
-/// Settles orders that no list has any more, once all their windows have been walked.
-pub(crate) async fn settle_vanished_orders(shop: &Workshop) -> Result<(), Failure> {
-    let orders = shop.runs.vanished(shop.lease, Resource::Orders).await?;
-    shop.landing.ask_again(shop.lease, &orders).await?;
-    details::complete_orders(shop, &[]).await
+/// Settles orders that no list has any more, once all their windows have been scanned.
+pub(crate) async fn resolve_vanished_orders(ctx: &RunContext) -> Result<(), Failure> {
+    let orders = ctx.runs.vanished(ctx.lease, Resource::Orders).await?;
+    ctx.landing.mark_pending(ctx.lease, &orders).await?;
+    details::fetch_pending_details(ctx, &[]).await
 }
 
 /// Settles the other records that no list has any more, once orders are settled: they
 /// keep their customers.
-pub(crate) async fn settle_vanished_records(
-    shop: &Workshop,
+pub(crate) async fn resolve_vanished_records(
+    ctx: &RunContext,
     as_of: Timestamp,
 ) -> Result<(), Failure> {
-    let windows = shop.runs.windows(shop.lease).await?;
+    let windows = ctx.runs.windows(ctx.lease).await?;
     for resource in [Resource::Customers, Resource::Products] {
-        if is_proven(shop, resource, &windows).await? {
-            let gone = shop.runs.vanished(shop.lease, resource).await?;
-            let landing = shop.landing.as_ref();
-            landing.bury(shop.lease, resource, &gone, as_of).await?;
+        if is_proven(ctx, resource, &windows).await? {
+            let gone = ctx.runs.vanished(ctx.lease, resource).await?;
+            let landing = ctx.landing.as_ref();
+            landing.tombstone(ctx.lease, resource, &gone, as_of).await?;
         }
     }
-    shop.landing.clear_leftovers(shop.lease).await
+    ctx.landing.clear_vanished(ctx.lease).await
 }
 
 /// Whether a list was read and is proven, and all slices of it but those that may end
 /// anywhere.
 async fn is_proven(
-    shop: &Workshop,
+    ctx: &RunContext,
     resource: Resource,
     windows: &[StoredWindow],
 ) -> Result<bool, Failure> {
     let of_it: Vec<_> = windows.iter().filter(|w| w.resource == resource).collect();
     for window in &of_it {
-        let listing = shop.runs.listing(shop.lease, window.id).await?;
+        let listing = ctx.runs.listing(ctx.lease, window.id).await?;
         if !matches!(listing.proof(), Proof::Proven | Proof::CutShort) {
             return Ok(false);
         }
@@ -164,23 +164,23 @@ async fn is_proven(
     Ok(!of_it.is_empty())
 }
 
-struct Changes {
+struct ChangeSummary {
     /// The list of changes was read to where it began when the run did.
     are_all_read: bool,
     /// Days on which an order may have come to light after the run began, and thus
     /// may hide in `total` that another one was deleted.
     days: BTreeSet<Date>,
     /// Orders whose list row says less than their details.
-    to_ask: Vec<i64>,
+    to_fetch: Vec<i64>,
     /// How many orders Salla now counts, of all days of the run together.
     total: Option<u64>,
-    /// Of the orders that were updated, those that no walk has listed.
+    /// Of the orders that were updated, those that no scan has listed.
     unlisted: u64,
 }
 
-/// What was updated since the run began, landed, and what it means for the walks.
-async fn changes(shop: &Workshop, plan: &Plan) -> Result<Changes, Failure> {
-    let Read {
+/// What was updated since the run began, landed, and what it means for the scans.
+async fn changes(ctx: &RunContext, plan: &Plan) -> Result<ChangeSummary, Failure> {
+    let ChangeList {
         rows,
         updated,
         changed,
@@ -188,28 +188,26 @@ async fn changes(shop: &Workshop, plan: &Plan) -> Result<Changes, Failure> {
         total,
         head,
         ..
-    } = read(shop, plan).await?;
-    shop.runs
-        .save_change_head(shop.lease, &head.stored())
-        .await?;
+    } = read(ctx, plan).await?;
+    ctx.runs.save_change_head(ctx.lease, &head.stored()).await?;
     let all: Vec<i64> = rows.iter().map(|row| row.id).collect();
-    let (lease, resource) = (shop.lease, Resource::Orders);
-    let unlisted = shop.runs.not_listed(lease, resource, &all).await?;
+    let (lease, resource) = (ctx.lease, Resource::Orders);
+    let unlisted = ctx.runs.not_listed(lease, resource, &all).await?;
     let unlisted: BTreeSet<i64> = unlisted.into_iter().collect();
     let lacks = |row: &&Row| !row.is_whole && updated.contains(&row.id);
-    // An order that differs from what its walk listed was there when it was walked; one of
-    // the run's own time may have come in the middle of that walk.
+    // An order that differs from what its scan listed was there when it was scanned; one of
+    // the run's own time may have come in the middle of that scan.
     let came_to_light = |row: &&Row| {
         let was_there = plan.probe.recently_updated.contains(&row.id);
         let is_news = updated.contains(&row.id) && !was_there;
-        let came_late = !changed.contains(&row.id) || row.created_at >= shop.began_at;
+        let came_late = !changed.contains(&row.id) || row.created_at >= ctx.began_at;
         unlisted.contains(&row.id) || (is_news && came_late)
     };
-    Ok(Changes {
+    Ok(ChangeSummary {
         are_all_read,
         total,
         unlisted: unlisted.len() as u64,
-        to_ask: rows.iter().filter(lacks).map(|row| row.id).collect(),
+        to_fetch: rows.iter().filter(lacks).map(|row| row.id).collect(),
         days: rows
             .iter()
             .filter(came_to_light)
@@ -220,7 +218,7 @@ async fn changes(shop: &Workshop, plan: &Plan) -> Result<Changes, Failure> {
 
 /// The day of an order, and the next one if its date may be UTC although it says Riyadh.
 fn days_of(created_at: Timestamp) -> impl Iterator<Item = Date> {
-    let misread = created_at.checked_add(MISREAD).ok();
+    let misread = created_at.checked_add(ZONE_AMBIGUITY).ok();
     [Some(created_at), misread]
         .into_iter()
         .flatten()
@@ -230,56 +228,56 @@ fn days_of(created_at: Timestamp) -> impl Iterator<Item = Date> {
 /// Whether Salla now counts just the orders that were listed and those that have come since.
 /// All that have come are known, so none of the others can be gone. This takes no request for
 /// each window. Where Salla's numbers do not fit its lists they say nothing.
-async fn nothing_is_gone(shop: &Workshop, changes: &Changes) -> Result<bool, Failure> {
+async fn nothing_is_gone(ctx: &RunContext, changes: &ChangeSummary) -> Result<bool, Failure> {
     let Some(total) = changes.total else {
         return Ok(false);
     };
-    let listed = shop.runs.listed_orders(shop.lease).await?;
+    let listed = ctx.runs.listed_orders(ctx.lease).await?;
     Ok(listed.is_some_and(|listed| listed + changes.unlisted == total))
 }
 
 /// Windows whose proof is out of date.
 async fn stale_windows(
-    shop: &Workshop,
+    ctx: &RunContext,
     windows: Vec<StoredWindow>,
-    changes: &Changes,
+    changes: &ChangeSummary,
 ) -> Result<Vec<StoredWindow>, Failure> {
     let checks = windows.into_iter().map(|window| async move {
-        let is_stale = has_new_orders(shop, &window, changes)
-            || Some(first_page_now(shop, &window).await?.0) != window.first_total;
+        let is_stale = has_new_orders(ctx, &window, changes)
+            || Some(first_page_now(ctx, &window).await?.0) != window.first_total;
         Ok::<_, Failure>(is_stale.then_some(window))
     });
     let checked = futures::future::try_join_all(checks).await?;
     Ok(checked.into_iter().flatten().collect())
 }
 
-/// Looks at all days of which the walk may have listed an order: what it has listed of a
+/// Looks at all days of which the scan may have listed an order: what it has listed of a
 /// neighbour's day could not be seen to have vanished.
-fn has_new_orders(shop: &Workshop, window: &StoredWindow, changes: &Changes) -> bool {
+fn has_new_orders(ctx: &RunContext, window: &StoredWindow, changes: &ChangeSummary) -> bool {
     changes.days.iter().any(|day| {
         window
             .days
-            .is_some_and(|days| shop.reach.may_list(days, *day))
+            .is_some_and(|days| ctx.reach.may_list(days, *day))
     })
 }
 
 /// `total` and the ids that the list begins with.
 async fn first_page_now(
-    shop: &Workshop,
+    ctx: &RunContext,
     window: &StoredWindow,
 ) -> Result<(u64, Vec<i64>), Failure> {
     let request = PageRequest {
         slice: window.slice,
-        ..PageRequest::first(window.resource, shop.days_to_ask(window))
+        ..PageRequest::first(window.resource, ctx.days_to_query(window))
     };
-    let (page, _room) = beginning(&*shop.platform, request).await?;
+    let (page, _permit) = beginning(&*ctx.platform, request).await?;
     Ok((page.pagination.total, page.records.ids()))
 }
 
-/// Settles the lists that were read in slices, once all slices have been walked. Says
+/// Settles the lists that were read in slices, once all slices have been scanned. Says
 /// whether each of them adds up.
-pub(crate) async fn add_up(shop: &Workshop) -> Result<bool, Failure> {
-    let windows = shop.runs.windows(shop.lease).await?;
+pub(crate) async fn verify_slices(ctx: &RunContext) -> Result<bool, Failure> {
+    let windows = ctx.runs.windows(ctx.lease).await?;
     let (whole, slices): (Vec<_>, Vec<_>) = windows
         .into_iter()
         .filter(|window| window.is_sliced)
@@ -287,7 +285,7 @@ pub(crate) async fn add_up(shop: &Workshop) -> Result<bool, Failure> {
     let mut all_add_up = true;
     // The whole list counts what its slices list.
     for window in slices.into_iter().chain(whole) {
-        let listing = add_up_one(shop, window).await?;
+        let listing = verify_sliced_window(ctx, window).await?;
         tracing::info!(
             resource = listing.resource.as_str(),
             reported = listing.reported,
@@ -302,31 +300,31 @@ pub(crate) async fn add_up(shop: &Workshop) -> Result<bool, Failure> {
 
 /// The first page tells `total` and who has come since. Where the slices leave something
 /// over, it may be among the rows that the list itself shows: products in no category.
-async fn add_up_one(shop: &Workshop, window: StoredWindow) -> Result<Listing, Failure> {
+async fn verify_sliced_window(ctx: &RunContext, window: StoredWindow) -> Result<Listing, Failure> {
     let id = window.id;
-    let window = begin_anew(shop, window).await?;
-    let mut scan = Scan::resume(shop, window).await?;
+    let window = begin_rescan(ctx, window).await?;
+    let mut scan = Scan::resume(ctx, window).await?;
     let listing = loop {
-        match add_up_slices(&mut scan).await {
+        match check_sum(&mut scan).await {
             Err(Failure::TooLarge { .. }) if scan.reader.takes_smaller_portions() => {
-                scan.again().await?;
+                scan.rescan().await?;
             }
             listing => break listing?,
         }
     };
     if listing.proof() != Proof::Unproven {
-        shop.runs.settle_window(shop.lease, id, false).await?;
+        ctx.runs.mark_window_done(ctx.lease, id, false).await?;
     }
     Ok(listing)
 }
 
-async fn add_up_slices(scan: &mut Scan<'_>) -> Result<Listing, Failure> {
-    let (shop, id) = (scan.reader.shop, scan.reader.window.id);
+async fn check_sum(scan: &mut Scan<'_>) -> Result<Listing, Failure> {
+    let (ctx, id) = (scan.reader.ctx, scan.reader.window.id);
     scan.reader.read_first_page().await?;
-    let listing = shop.runs.listing(shop.lease, id).await?;
+    let listing = ctx.runs.listing(ctx.lease, id).await?;
     if listing.proof() == Proof::Unproven && listing.difference() > 0 {
-        scan.run(&mut Precedence::Free).await?;
-        return shop.runs.listing(shop.lease, id).await;
+        scan.run(&mut StartOrder::Free).await?;
+        return ctx.runs.listing(ctx.lease, id).await;
     }
     Ok(listing)
 }

@@ -1,9 +1,9 @@
-//! The header pass: walks one window of a list from its first page to its last,
-//! many pages in flight, and proves the walk.
+//! The list phase: scans one window of a list from its first page to its last,
+//! many pages in flight, and proves the scan.
 //!
 //! Equal counts alone prove nothing, because rows move while we read. A window is
-//! proven by a *stable walk*: `total` is the same on every page of one walk, and
-//! that walk's distinct ids equal it (the rules are [`Listing::proof`]). A window that moved
+//! proven by a *stable scan*: `total` is the same on every page of one scan, and
+//! that scan's distinct ids equal it (the rules are [`Listing::proof`]). A window that moved
 //! is halved, and so on down to one that a single page shows, which cannot move while it is
 //! read. So every window comes to an end, at a cost that grows with the changes and not with
 //! the shop.
@@ -18,21 +18,21 @@ use domain::resource::Resource;
 use domain::window::DayRange;
 use tracing::Instrument as _;
 
-use super::context::{Precedence, Workshop};
+use super::context::{RunContext, StartOrder};
 use super::known::KnownRows;
-use super::pages::Route;
-use super::pipeline::{Batches, Line, Step};
+use super::pages::PageRoute;
+use super::pipeline::{BatchPolicy, FetchPipeline, PipelineEvent};
 use super::portions::beginning;
 use super::reader::{LastPage, WindowReader, is_hidden, land, page_span};
 use super::{ceiling, ends};
 use crate::admission;
 use crate::ports::platform::{PageRequest, Sort};
-use crate::ports::runs::{Part, StoredWindow};
+use crate::ports::runs::{StoredWindow, WindowSpec};
 
 /// Pages are large enough to land as soon as they are there.
-const BATCHES: Batches = Batches {
-    most: 10,
-    gather: Duration::ZERO,
+const BATCHES: BatchPolicy = BatchPolicy {
+    max_records: 10,
+    linger: Duration::ZERO,
 };
 
 /// How often a list that cannot be divided is scanned. Only such lists can move for ever:
@@ -44,18 +44,18 @@ const MIN_PAGES: u32 = 5;
 
 /// How a window came out.
 #[derive(Debug)]
-pub(crate) enum Walked {
-    /// Walked as often as it may be; the listing says whether that proves it.
-    Settled(Box<Listing>),
-    /// Too many rows for one window, or too many changes: these are walked instead, the
+pub(crate) enum WindowOutcome {
+    /// Scanned as often as it may be; the listing says whether that proves it.
+    Done(Box<Listing>),
+    /// Too many rows for one window, or too many changes: these are scanned instead, the
     /// newer first. What is known of their rows need not be read again.
-    Split(Vec<Part>, Option<Arc<KnownRows>>),
+    Split(Vec<WindowSpec>, Option<Arc<KnownRows>>),
 }
 
-/// How one walk ended.
-pub(super) enum End {
+/// How one scan ended.
+pub(super) enum ScanEnd {
     Complete,
-    /// `total` changed under the reader, so this walk can prove nothing any more.
+    /// `total` changed under the reader, so this scan can prove nothing any more.
     Moved,
     TooLarge([DayRange; 2]),
     /// Salla does not show the end of the list.
@@ -73,31 +73,31 @@ enum Fetched {
 
 /// How a window comes to fit below the ceiling.
 pub(super) enum Fit {
-    Parts(Walked),
+    Parts(WindowOutcome),
     /// Scanned again from both ends.
     Rescan,
     /// Nothing divides it: it is read as far as rows are shown.
     AsFarAsShown,
 }
 
-/// Walks `window` until its walks prove it and settles it, unless it has to be divided.
-/// `precedence` is over once every page of the first walk has been asked for.
-pub(crate) async fn walk_window(
-    shop: &Workshop,
+/// Scans `window` until its scans prove it and settles it, unless it has to be divided.
+/// `start_order` releases those after it once every page of the first scan has been asked for.
+pub(crate) async fn scan_window(
+    ctx: &RunContext,
     window: StoredWindow,
     known: Option<Arc<KnownRows>>,
-    precedence: &mut Precedence,
-) -> Result<Walked, Failure> {
-    let mut walk = Scan::resume(shop, window).await?;
-    walk.known.clone_from(&known);
+    start_order: &mut StartOrder,
+) -> Result<WindowOutcome, Failure> {
+    let mut scan = Scan::resume(ctx, window).await?;
+    scan.known.clone_from(&known);
     let mut to_compare = known;
     loop {
-        match walk.until_settled(&mut to_compare, precedence).await {
-            Err(Failure::TooLarge { what }) if walk.reader.takes_smaller_portions() => {
+        match scan.run_to_end(&mut to_compare, start_order).await {
+            Err(Failure::TooLarge { what }) if scan.reader.takes_smaller_portions() => {
                 tracing::info!(what, "the list is read again in smaller portions");
-                walk.again().await?;
+                scan.rescan().await?;
             }
-            walked => return walked,
+            outcome => return outcome,
         }
     }
 }
@@ -116,110 +116,108 @@ pub(super) struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     /// Continues from the checkpoint, or begins the first scan.
-    pub(super) async fn resume(shop: &'a Workshop, window: StoredWindow) -> Result<Self, Failure> {
+    pub(super) async fn resume(ctx: &'a RunContext, window: StoredWindow) -> Result<Self, Failure> {
         Ok(Self {
-            reader: WindowReader::resume(shop, window).await?,
+            reader: WindowReader::resume(ctx, window).await?,
             scans_made: 1,
             total_is_off: false,
             known: None,
         })
     }
 
-    pub(super) async fn again(&mut self) -> Result<(), Failure> {
-        self.reader.again().await?;
+    pub(super) async fn rescan(&mut self) -> Result<(), Failure> {
+        self.reader.rescan().await?;
         self.scans_made += 1;
         Ok(())
     }
 
-    async fn until_settled(
+    async fn run_to_end(
         &mut self,
         to_compare: &mut Option<Arc<KnownRows>>,
-        precedence: &mut Precedence,
-    ) -> Result<Walked, Failure> {
-        let walk = self;
+        start_order: &mut StartOrder,
+    ) -> Result<WindowOutcome, Failure> {
+        let scan = self;
         loop {
             let end = match to_compare.take() {
-                Some(known) => walk.compare(&known, precedence).await?,
-                None => walk.run(precedence).await?,
+                Some(known) => scan.compare(&known, start_order).await?,
+                None => scan.run(start_order).await?,
             };
             match end {
-                End::TooLarge(halves) => return walk.split(halves).await,
-                End::AtCeiling => {
-                    if let Fit::Parts(parts) = walk.cut_to_fit().await? {
+                ScanEnd::TooLarge(halves) => return scan.split(halves).await,
+                ScanEnd::AtCeiling => {
+                    if let Fit::Parts(parts) = scan.cut_to_fit().await? {
                         return Ok(parts);
                     }
                 }
-                End::Moved => match walk.reader.halves() {
-                    Some(halves) => return walk.split(halves).await,
-                    None => walk.again().await?,
+                ScanEnd::Moved => match scan.reader.halves() {
+                    Some(halves) => return scan.split(halves).await,
+                    None => scan.rescan().await?,
                 },
-                End::Complete => {
-                    let mut listing = walk.listing().await?;
-                    if ceiling::stops_at_ceiling(&mut walk.reader, &listing).await? {
-                        match walk.cut_to_fit().await? {
+                ScanEnd::Complete => {
+                    let mut listing = scan.listing().await?;
+                    if ceiling::stops_at_ceiling(&mut scan.reader, &listing).await? {
+                        match scan.cut_to_fit().await? {
                             Fit::Parts(parts) => return Ok(parts),
                             Fit::Rescan => continue,
-                            Fit::AsFarAsShown => listing = walk.listing().await?,
+                            Fit::AsFarAsShown => listing = scan.listing().await?,
                         }
                     }
-                    if walk.is_over(&listing) {
+                    if scan.is_finished(&listing) {
                         if listing.proof() == Proof::Unproven
-                            && ceiling::ceiling_is_none(&mut walk.reader).await?
+                            && ceiling::ceiling_is_none(&mut scan.reader).await?
                         {
-                            walk.again().await?;
+                            scan.rescan().await?;
                             continue;
                         }
-                        return walk.end(listing).await;
+                        return scan.end(listing).await;
                     }
                     tracing::info!(
-                        walk = walk.reader.window.walk,
+                        walk = scan.reader.window.scan,
                         reported = listing.reported,
                         listed = listing.listed(),
                         "one scan does not prove this window"
                     );
-                    match walk.reader.halves() {
+                    match scan.reader.halves() {
                         // A `total` that only is off is the same on the next scan.
-                        Some(halves) if !listing.total_was_stable || walk.scans_made > 1 => {
-                            return walk.split(halves).await;
+                        Some(halves) if !listing.total_was_stable || scan.scans_made > 1 => {
+                            return scan.split(halves).await;
                         }
-                        _ => walk.again().await?,
+                        _ => scan.rescan().await?,
                     }
                 }
             }
         }
     }
 
-    pub(super) async fn split(&self, halves: [DayRange; 2]) -> Result<Walked, Failure> {
-        let (shop, window) = (self.reader.shop, &self.reader.window);
+    pub(super) async fn split(&self, halves: [DayRange; 2]) -> Result<WindowOutcome, Failure> {
+        let (ctx, window) = (self.reader.ctx, &self.reader.window);
         let known = match self.known.clone() {
             Some(known) => Some(known),
             None if window.resource == Resource::Orders && window.pages_done.len() > 1 => {
-                let ids = shop.runs.listed(shop.lease, window.id).await?;
+                let ids = ctx.runs.listed(ctx.lease, window.id).await?;
                 KnownRows::new(ids, BTreeSet::new()).map(Arc::new)
             }
             None => None,
         };
-        shop.runs
-            .split_window(shop.lease, window.id, halves)
-            .await?;
-        shop.tracker.window_is_gone(window.id);
-        let part = |days| Part {
+        ctx.runs.split_window(ctx.lease, window.id, halves).await?;
+        ctx.tracker.window_removed(window.id);
+        let part = |days| WindowSpec {
             slice: window.slice,
             days: Some(days),
         };
-        Ok(Walked::Split(halves.map(part).to_vec(), known))
+        Ok(WindowOutcome::Split(halves.map(part).to_vec(), known))
     }
 
-    /// The window is proven, or another walk is not permitted or would tell nothing new.
-    fn is_over(&self, listing: &Listing) -> bool {
+    /// The window is proven, or another scan is not permitted or would tell nothing new.
+    fn is_finished(&self, listing: &Listing) -> bool {
         listing.proof() != Proof::Unproven
             || listing.lacks_only_its_ends()
-            || self.is_the_last()
+            || self.is_last_attempt()
             || self.reader.is_at_ceiling
             || (self.scans_made > 1 && listing.is_hopeless())
     }
 
-    fn is_the_last(&self) -> bool {
+    fn is_last_attempt(&self) -> bool {
         self.scans_made >= MAX_SCANS
     }
 
@@ -227,7 +225,7 @@ impl<'a> Scan<'a> {
     /// halves, or a quieter moment. But of a day two scans in a row are read to their ends,
     /// because the second may contain the first, and of an undated list the last two,
     /// because two that agree may settle it.
-    pub(super) fn may_be_given_up(&self) -> bool {
+    pub(super) fn may_abort(&self) -> bool {
         let scans = match self.reader.window.resource {
             Resource::Orders => 1,
             _ => MAX_SCANS - 2,
@@ -236,99 +234,103 @@ impl<'a> Scan<'a> {
     }
 
     async fn listing(&mut self) -> Result<Listing, Failure> {
-        let shop = self.reader.shop;
-        let mut listing = shop.runs.listing(shop.lease, self.reader.window.id).await?;
+        let ctx = self.reader.ctx;
+        let mut listing = ctx.runs.listing(ctx.lease, self.reader.window.id).await?;
         listing.cut_short = self.reader.is_cut_short();
         let may_have_grown = listing.resource == Resource::Customers
             && listing.proof() == Proof::Unproven
             && !listing.may_be_cut_off();
         // What a first scan lists is looked at again when all else is read. A list that
         // had to be scanned again may move once more by then.
-        let is_left_to_the_end = self.reader.window.walk == 1 && listing.walk_is_exact();
+        let is_left_to_the_end = self.reader.window.scan == 1 && listing.walk_is_exact();
         if !is_left_to_the_end && (may_have_grown || listing.lacks_only_its_ends()) {
-            return ends::read_ends_again(&mut self.reader, listing.cut_short).await;
+            return ends::reread_ends(&mut self.reader, listing.cut_short).await;
         }
         Ok(listing)
     }
 
     /// A window that does not balance stays unsettled, so that starting the run again
-    /// walks it again.
-    async fn end(&self, listing: Listing) -> Result<Walked, Failure> {
-        let shop = self.reader.shop;
+    /// scans it again.
+    async fn end(&self, listing: Listing) -> Result<WindowOutcome, Failure> {
+        let ctx = self.reader.ctx;
         if listing.proof() != Proof::Unproven || listing.lacks_only_its_ends() {
-            shop.runs
-                .settle_window(shop.lease, self.reader.window.id, listing.cut_short)
+            ctx.runs
+                .mark_window_done(ctx.lease, self.reader.window.id, listing.cut_short)
                 .await?;
         }
-        shop.tracker
+        ctx.tracker
             .window_settled(self.reader.window.id, self.reader.window.order_days());
-        Ok(Walked::Settled(Box::new(listing)))
+        Ok(WindowOutcome::Done(Box::new(listing)))
     }
 
     /// One walk: a first page to learn the total, then all the others in flight.
-    pub(super) async fn run(&mut self, precedence: &mut Precedence) -> Result<End, Failure> {
+    pub(super) async fn run(&mut self, start_order: &mut StartOrder) -> Result<ScanEnd, Failure> {
         let first_missing = match self.reader.window.total_pages {
             None => 1,
             Some(_) => {
-                let last = self.reader.route().last().min(self.reader.reach());
+                let last = self
+                    .reader
+                    .route()
+                    .last()
+                    .min(self.reader.last_reachable_page());
                 self.reader.missing(last).next().unwrap_or(1)
             }
         };
-        let (first, room) = match self.reader.planned(first_missing) {
-            Some((page, room)) => (page, room),
+        let (first, permit) = match self.reader.planned(first_missing) {
+            Some((page, permit)) => (page, permit),
             None => {
-                let first = self.reader.ask(first_missing);
+                let first = self.reader.fetch_page(first_missing);
                 let first = first.instrument(page_span(first_missing));
                 // Kept until the page has landed.
-                let (first, room) = admission::fetching(first).await;
-                (first?, room)
+                let (first, permit) = admission::fetching(first).await;
+                (first?, permit)
             }
         };
         let pagination = first.pagination;
         if let Some(halves) = self.reader.too_large(pagination) {
-            return Ok(End::TooLarge(halves));
+            return Ok(ScanEnd::TooLarge(halves));
         }
         let is_resumed = self.reader.window.first_total.is_some();
-        if is_resumed && self.reader.is_disturbed_by(pagination.total) && self.may_be_given_up() {
-            return Ok(End::Moved);
+        if is_resumed && self.reader.is_invalidated_by(pagination.total) && self.may_abort() {
+            return Ok(ScanEnd::Moved);
         }
         self.reader
             .window
             .first_total
             .get_or_insert(pagination.total);
         self.reader.window.total_pages = Some(pagination.total_pages);
-        let first = self.reader.place().page(first_missing, first);
+        let first = self.reader.position().page(first_missing, first);
         let mut hidden = is_hidden(&first).then_some(first_missing);
         let last_page = self.reader.last_page(pagination);
         self.reader
-            .shop
+            .ctx
             .tracker
             .window_expects(self.reader.window.id, u64::from(last_page));
         if first_missing == last_page {
             self.reader.last = Some(LastPage::of(&first.records, pagination));
         }
         self.reader.land(vec![first]).await?;
-        drop(room);
-        if ceiling::ceiling_shows(&mut self.reader).await? {
-            return Ok(End::AtCeiling);
+        drop(permit);
+        if ceiling::hits_ceiling(&mut self.reader).await? {
+            return Ok(ScanEnd::AtCeiling);
         }
         ends::read_last_page_first(&mut self.reader, last_page).await?;
-        precedence.come().await;
+        start_order.wait_turn().await;
         loop {
             if let Some(page) =
                 hidden.filter(|_| ceiling::may_show_ceiling(&self.reader) && !self.total_is_off)
             {
                 match ceiling::ceiling_before(&self.reader, page).await? {
                     Some(rows) => {
-                        self.reader.shop.learn_ceiling(rows).await?;
-                        return Ok(End::AtCeiling);
+                        self.reader.ctx.learn_ceiling(rows).await?;
+                        return Ok(ScanEnd::AtCeiling);
                     }
                     None => self.total_is_off = true,
                 }
             }
-            match self.fetch_the_rest(last_page, precedence).await? {
-                Fetched::All => return self.look_behind(last_page).await,
-                Fetched::Moved => return Ok(End::Moved),
+            match self.fetch_the_rest(last_page, start_order).await? {
+                Fetched::All => return self.read_past_end(last_page).await,
+                Fetched::Moved => return Ok(ScanEnd::Moved),
                 Fetched::Hidden(page) => hidden = Some(page),
             }
         }
@@ -339,43 +341,45 @@ impl<'a> Scan<'a> {
     async fn fetch_the_rest(
         &mut self,
         last_page: u32,
-        precedence: &mut Precedence,
+        start_order: &mut StartOrder,
     ) -> Result<Fetched, Failure> {
         let mut missing = self.reader.missing(last_page).peekable();
-        let places = self.reader.shop.places_for(self.reader.window.resource);
-        let mut line = Line::new(BATCHES, places, self.reader.shop);
+        let run_permits = self.reader.ctx.permits_for(self.reader.window.resource);
+        let mut pipeline = FetchPipeline::new(BATCHES, run_permits, self.reader.ctx);
         let mut first_hidden = None::<u32>;
         loop {
             let is_worth_asking = |page: &u32| first_hidden.is_none_or(|hidden| *page < hidden);
-            for _ in 0..line.room() {
+            for _ in 0..pipeline.capacity() {
                 let Some(number) = missing.next_if(is_worth_asking) else {
                     break;
                 };
-                line.fetch(self.reader.fetch(number));
+                pipeline.fetch(self.reader.fetch(number));
             }
             if missing.peek().is_none() {
-                precedence.over();
+                start_order.release_followers();
             }
-            match line
-                .step(|pages| land(self.reader.shop.clone(), pages))
+            match pipeline
+                .next_event(|pages| land(self.reader.ctx.clone(), pages))
                 .await?
             {
-                Step::Fetched => {}
-                Step::Idle => return Ok(first_hidden.map_or(Fetched::All, Fetched::Hidden)),
-                Step::Landed(batch) => {
+                PipelineEvent::Fetched => {}
+                PipelineEvent::Idle => {
+                    return Ok(first_hidden.map_or(Fetched::All, Fetched::Hidden));
+                }
+                PipelineEvent::Landed(batch) => {
                     let moved = batch
                         .pages
                         .iter()
-                        .any(|p| self.reader.is_disturbed_by(p.total));
+                        .any(|p| self.reader.is_invalidated_by(p.total));
                     if ceiling::may_show_ceiling(&self.reader) && !self.total_is_off {
                         let hidden = batch.pages.iter().filter(|p| p.is_hidden);
                         let hidden = hidden.map(|page| page.number);
                         first_hidden = first_hidden.into_iter().chain(hidden).min();
                     }
-                    self.reader.remember(batch, last_page).await?;
-                    if moved && self.may_be_given_up() {
-                        for batch in line.finish_landings().await? {
-                            self.reader.remember(batch, last_page).await?;
+                    self.reader.record_batch(batch, last_page).await?;
+                    if moved && self.may_abort() {
+                        for batch in pipeline.finish_landings().await? {
+                            self.reader.record_batch(batch, last_page).await?;
                         }
                         return Ok(Fetched::Moved);
                     }
@@ -388,12 +392,13 @@ impl<'a> Scan<'a> {
     pub(super) async fn compare(
         &mut self,
         known: &KnownRows,
-        precedence: &mut Precedence,
-    ) -> Result<End, Failure> {
+        start_order: &mut StartOrder,
+    ) -> Result<ScanEnd, Failure> {
         if !self.reader.window.pages_done.is_empty() {
-            return self.run(precedence).await;
+            return self.run(start_order).await;
         }
-        let (page, room) = admission::fetching(self.reader.ask(1).instrument(page_span(1))).await;
+        let (page, permit) =
+            admission::fetching(self.reader.fetch_page(1).instrument(page_span(1))).await;
         let page = page?;
         let pagination = page.pagination;
         self.reader.window.first_total = Some(pagination.total);
@@ -401,49 +406,49 @@ impl<'a> Scan<'a> {
         let oldest = page.records.ids();
         let all_have_ids = oldest.len() == page.records.len();
         let last = LastPage::of(&page.records, pagination);
-        let page = self.reader.place().page(1, page);
+        let page = self.reader.position().page(1, page);
         self.reader.land(vec![page]).await?;
-        drop(room);
+        drop(permit);
         if pagination.total_pages <= 1 {
             self.reader.last = Some(last);
-            return self.look_behind(1).await;
+            return self.read_past_end(1).await;
         }
         if pagination.total_pages < MIN_PAGES || !all_have_ids {
-            return self.run(precedence).await;
+            return self.run(start_order).await;
         }
         let request = PageRequest {
             sort: Sort::NewestFirst,
             ..self.reader.request(1)
         };
-        let (newest, room) = beginning(&*self.reader.shop.platform, request).await?;
+        let (newest, permit) = beginning(&*self.reader.ctx.platform, request).await?;
         let (total, newest) = (newest.pagination.total, newest.records.ids());
-        drop(room);
+        drop(permit);
         if total == pagination.total
-            && !known.has_moved(&self.reader.window, self.reader.shop.reach)
+            && !known.has_moved(&self.reader.window, self.reader.ctx.reach)
             && let Some(rows) = known.between(&oldest, &newest, total)
         {
-            let (lease, id) = (self.reader.shop.lease, self.reader.window.id);
-            self.reader.shop.runs.carry_over(lease, id, rows).await?;
-            return Ok(End::Complete);
+            let (lease, id) = (self.reader.ctx.lease, self.reader.window.id);
+            self.reader.ctx.runs.carry_over(lease, id, rows).await?;
+            return Ok(ScanEnd::Complete);
         }
         match self.reader.halves() {
-            Some(_) if 2 * known.count_inside(&oldest, &newest) >= total => Ok(End::Moved),
-            _ => self.run(precedence).await,
+            Some(_) if 2 * known.count_inside(&oldest, &newest) >= total => Ok(ScanEnd::Moved),
+            _ => self.run(start_order).await,
         }
     }
 
     /// Reads on behind `last_page` until a page is not full, or repeats the one before
     /// it, as lists do that never end.
-    pub(super) async fn look_behind(&mut self, last_page: u32) -> Result<End, Failure> {
-        let is_read_from_both_ends = matches!(self.reader.route(), Route::BothEnds { .. });
+    pub(super) async fn read_past_end(&mut self, last_page: u32) -> Result<ScanEnd, Failure> {
+        let is_read_from_both_ends = matches!(self.reader.route(), PageRoute::BothEnds { .. });
         // That list has no pages (docs/salla-api.md#order-statuses).
         let is_all_there = self.reader.window.resource == Resource::OrderStatuses;
         if self.reader.is_cut_short()
-            || self.reader.stays_below_the_ceiling()
+            || self.reader.is_limited_to_ceiling()
             || is_read_from_both_ends
             || is_all_there
         {
-            return Ok(End::Complete);
+            return Ok(ScanEnd::Complete);
         }
         // After a restart the last page is not at hand, and looking costs a request.
         let mut before = self.reader.last.take();
@@ -451,7 +456,7 @@ impl<'a> Scan<'a> {
         while before.as_ref().is_none_or(|last| last.is_full) {
             number += 1;
             // The room is kept until the page has landed.
-            let (page, _room) = admission::fetching(self.reader.ask(number)).await;
+            let (page, _permit) = admission::fetching(self.reader.fetch_page(number)).await;
             let page = page?;
             let pagination = page.pagination;
             let last = LastPage::of(&page.records, pagination);
@@ -459,14 +464,14 @@ impl<'a> Scan<'a> {
             if last.ids.is_empty() || repeats {
                 break;
             }
-            let page = self.reader.place().page(number, page);
+            let page = self.reader.position().page(number, page);
             self.reader.land(vec![page]).await?;
-            if self.reader.is_disturbed_by(pagination.total) && self.may_be_given_up() {
-                return Ok(End::Moved);
+            if self.reader.is_invalidated_by(pagination.total) && self.may_abort() {
+                return Ok(ScanEnd::Moved);
             }
             before = Some(last);
         }
-        Ok(End::Complete)
+        Ok(ScanEnd::Complete)
     }
 
     /// Divides the list, so that the ceiling hides nothing of its parts.
@@ -474,13 +479,13 @@ impl<'a> Scan<'a> {
         if let Some(halves) = self.reader.halves() {
             return Ok(Fit::Parts(self.split(halves).await?));
         }
-        if matches!(self.reader.route(), Route::BothEnds { .. }) {
-            self.again().await?;
+        if matches!(self.reader.route(), PageRoute::BothEnds { .. }) {
+            self.rescan().await?;
             return Ok(Fit::Rescan);
         }
         let slices = ceiling::slice(&mut self.reader).await?;
         Ok(slices.map_or(Fit::AsFarAsShown, |parts| {
-            Fit::Parts(Walked::Split(parts, None))
+            Fit::Parts(WindowOutcome::Split(parts, None))
         }))
     }
 }

@@ -14,117 +14,117 @@ use jiff::{Timestamp, ToSpan as _};
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
-use super::context::{Precedence, Workshop};
+use super::context::{RunContext, StartOrder};
 use super::known::KnownRows;
 use super::progress::Phase;
-use super::reader::begin_anew;
-use super::scan::{Walked, walk_window};
+use super::reader::begin_rescan;
+use super::scan::{WindowOutcome, scan_window};
 use super::watermark;
 use super::{details, reconcile};
-use crate::ports::clock::within;
-use crate::ports::runs::{Part, StoredWindow};
+use crate::ports::clock::with_timeout;
+use crate::ports::runs::{StoredWindow, WindowSpec};
 
-/// Windows that are walked side by side.
-const WINDOWS_AT_ONCE: usize = 3;
+/// Windows that are scanned side by side.
+const CONCURRENT_WINDOWS: usize = 3;
 
 /// A list that changed since it was scanned is scanned again, and may have changed once
 /// more by then. What has changed after the last of these rounds is left to the next run.
 const MAX_ROUNDS: u32 = 8;
 
 /// How long orders wait for the lists beside them before they are completed without them.
-const PATIENCE_WITH_LISTS: Duration = Duration::from_secs(2);
+const LISTS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Reads everything, then catches up with what changed meanwhile; returns the moment
 /// as of which the database is true.
-pub(crate) async fn read_everything(shop: &Workshop, plan: &Plan) -> Result<Timestamp, Failure> {
-    passes(shop, plan).await?;
-    shop.tracker.phase(Phase::Verifying);
-    if shop.max_orders.is_some() {
-        return Ok(shop.clock.now());
+pub(crate) async fn run_phases(ctx: &RunContext, plan: &Plan) -> Result<Timestamp, Failure> {
+    list_and_detail_phases(ctx, plan).await?;
+    ctx.tracker.phase(Phase::Reconciling);
+    if ctx.max_orders.is_some() {
+        return Ok(ctx.clock.now());
     }
-    let as_of = shop.clock.now();
+    let as_of = ctx.clock.now();
     // Beside each other, because customers may have to wait long for their budget.
-    tokio::try_join!(close_orders(shop, plan), close_lists(shop))?;
-    reconcile::settle_vanished_records(shop, as_of).await?;
+    tokio::try_join!(reconcile_orders(ctx, plan), reconcile_lists(ctx))?;
+    reconcile::resolve_vanished_records(ctx, as_of).await?;
     Ok(as_of)
 }
 
 /// Scans windows once more, for their rows and not for the list. What the landing finds to
 /// differ from its record is written, or fetched if the list does not hold it.
-pub(crate) async fn read_again(shop: &Workshop, windows: &[WindowId]) -> Result<(), Failure> {
-    let stored = shop.runs.windows(shop.lease).await?;
+pub(crate) async fn rescan_windows(ctx: &RunContext, windows: &[WindowId]) -> Result<(), Failure> {
+    let stored = ctx.runs.windows(ctx.lease).await?;
     let mut again = Vec::new();
     for window in stored.into_iter().filter(|w| windows.contains(&w.id)) {
-        again.push(begin_anew(shop, window).await?);
+        again.push(begin_rescan(ctx, window).await?);
     }
-    walk_resources(shop, again, Precedence::Free).await?;
-    details::complete_orders(shop, &[]).await
+    scan_resources(ctx, again, StartOrder::Free).await?;
+    details::fetch_pending_details(ctx, &[]).await
 }
 
-async fn close_orders(shop: &Workshop, plan: &Plan) -> Result<(), Failure> {
+async fn reconcile_orders(ctx: &RunContext, plan: &Plan) -> Result<(), Failure> {
     if plan.windows.is_empty() {
         return Ok(());
     }
-    let stale = reconcile::look_at_orders_again(shop, plan).await?;
-    walk_again(shop, stale).await?;
-    details::complete_orders(shop, &[]).await?;
-    reconcile::settle_vanished_orders(shop).await
+    let stale = reconcile::stale_order_windows(ctx, plan).await?;
+    rescan_all(ctx, stale).await?;
+    details::fetch_pending_details(ctx, &[]).await?;
+    reconcile::resolve_vanished_orders(ctx).await
 }
 
-pub(super) async fn close_lists(shop: &Workshop) -> Result<(), Failure> {
+pub(super) async fn reconcile_lists(ctx: &RunContext) -> Result<(), Failure> {
     for _ in 0..MAX_ROUNDS {
-        let stale = reconcile::look_at_lists_again(shop).await?;
+        let stale = reconcile::stale_lists(ctx).await?;
         let nothing_new = stale.is_empty();
-        walk_resources(shop, stale, Precedence::Free).await?;
+        scan_resources(ctx, stale, StartOrder::Free).await?;
         // What does not add up may have changed since its slices were looked at.
-        if reconcile::add_up(shop).await? || nothing_new {
+        if reconcile::verify_slices(ctx).await? || nothing_new {
             break;
         }
     }
     Ok(())
 }
 
-/// Both passes. The newest orders go ahead, so that the last month is usable early;
+/// Lists and details. The newest orders go ahead, so that the last month is usable early;
 /// everything else shares the budget behind them.
-pub(super) async fn passes(shop: &Workshop, plan: &Plan) -> Result<(), Failure> {
-    shop.tracker.phase(Phase::Headers);
-    let windows = shop.runs.windows(shop.lease).await?;
+pub(super) async fn list_and_detail_phases(ctx: &RunContext, plan: &Plan) -> Result<(), Failure> {
+    ctx.tracker.phase(Phase::Lists);
+    let windows = ctx.runs.windows(ctx.lease).await?;
     for window in windows.iter().filter(|w| !w.is_sliced) {
-        expect(shop, plan, window);
+        expect(ctx, plan, window);
     }
     let (orders, whole): (Vec<_>, Vec<_>) = windows
         .into_iter()
         .partition(|w| w.resource == Resource::Orders);
-    let first_day = shop.reach.range.to - i64::from(NEWEST_WINDOW_DAYS - 1).days();
+    let first_day = ctx.reach.range.to - i64::from(NEWEST_WINDOW_DAYS - 1).days();
     let is_newest = |w: &StoredWindow| w.days.is_some_and(|days| days.from >= first_day);
     let (newest, older) = orders.into_iter().partition(is_newest);
-    orders_beside_lists(shop, plan, [newest, older], whole).await
+    orders_with_other_lists(ctx, plan, [newest, older], whole).await
 }
 
-/// Orders that the closing pass asks for in any case are left to it, unless it has to wait
+/// Orders that the reconciliation asks for in any case are left to it, unless it has to wait
 /// long for customers and their budget.
-async fn orders_beside_lists(
-    shop: &Workshop,
+async fn orders_with_other_lists(
+    ctx: &RunContext,
     plan: &Plan,
     [newest, older]: [Vec<StoredWindow>; 2],
     whole: Vec<StoredWindow>,
 ) -> Result<(), Failure> {
     let (reading, mut read) = watch::channel(());
-    let left = watermark::in_doubt(&plan.probe.recently_updated);
-    let (ahead, behind) = Precedence::ahead_and_behind();
-    let behind_too = behind.clone();
+    let left = watermark::ambiguous_head(&plan.probe.recently_updated);
+    let (first, after) = StartOrder::first_and_after();
+    let after_too = after.clone();
     let orders = async {
-        let older = walk_all(shop, older, behind);
-        tokio::try_join!(walk_all(shop, newest, ahead), older)?;
-        details::complete_orders(shop, left).await?;
+        let older = scan_all(ctx, older, after);
+        tokio::try_join!(scan_all(ctx, newest, first), older)?;
+        details::fetch_pending_details(ctx, left).await?;
         // Nothing is ever sent.
-        match within(shop.clock.as_ref(), PATIENCE_WITH_LISTS, read.changed()).await {
+        match with_timeout(ctx.clock.as_ref(), LISTS_TIMEOUT, read.changed()).await {
             Some(_) => Ok(()),
-            None => details::complete_orders(shop, &[]).await,
+            None => details::fetch_pending_details(ctx, &[]).await,
         }
     };
     let lists = async {
-        walk_resources(shop, whole, behind_too).await?;
+        scan_resources(ctx, whole, after_too).await?;
         drop(reading);
         Ok(())
     };
@@ -132,119 +132,119 @@ async fn orders_beside_lists(
     Ok(())
 }
 
-fn expect(shop: &Workshop, plan: &Plan, window: &StoredWindow) {
+fn expect(ctx: &RunContext, plan: &Plan, window: &StoredWindow) {
     let planned = match window.slice {
         // The first page tells.
         Some(_) => 1,
         None => plan.expected_pages(window.resource, window.days),
     };
     let pages = window.total_pages.map_or(planned, u64::from);
-    shop.tracker.window_expects(window.id, pages);
-    if window.settled {
-        shop.tracker
-            .window_had(window.id, window.pages_done.len() as u64);
-        shop.tracker.window_settled(window.id, window.order_days());
+    ctx.tracker.window_expects(window.id, pages);
+    if window.done {
+        ctx.tracker
+            .window_resumed(window.id, window.pages_done.len() as u64);
+        ctx.tracker.window_settled(window.id, window.order_days());
     }
 }
 
 /// Resources without windows, all at once: customers have a budget of their own and
 /// must not hold up the products.
-pub(super) async fn walk_resources(
-    shop: &Workshop,
+pub(super) async fn scan_resources(
+    ctx: &RunContext,
     windows: Vec<StoredWindow>,
-    precedence: Precedence,
+    start_order: StartOrder,
 ) -> Result<(), Failure> {
     let mut lists = BTreeMap::<Resource, Vec<StoredWindow>>::new();
     for window in windows {
         lists.entry(window.resource).or_default().push(window);
     }
-    let walks = lists.into_values();
-    let walks = walks.map(|windows| walk_all(shop, windows, precedence.clone()));
-    futures::future::try_join_all(walks).await?;
+    let scans = lists.into_values();
+    let scans = scans.map(|windows| scan_all(ctx, windows, start_order.clone()));
+    futures::future::try_join_all(scans).await?;
     Ok(())
 }
 
-/// Walks windows in their order, several at once, because each begins and ends with a
+/// Scans windows in their order, several at once, because each begins and ends with a
 /// request on which the others of that window wait. What a window is split into takes its
-/// place. `precedence` is that of each.
-async fn walk_all(
-    shop: &Workshop,
+/// place. `start_order` is that of each.
+async fn scan_all(
+    ctx: &RunContext,
     windows: Vec<StoredWindow>,
-    precedence: Precedence,
+    start_order: StartOrder,
 ) -> Result<(), Failure> {
-    let unread = |window: &StoredWindow| !window.settled && !window.is_sliced;
+    let unread = |window: &StoredWindow| !window.done && !window.is_sliced;
     let windows = windows.into_iter().filter(unread);
-    let unread = windows.map(|window| (window, None, precedence.clone()));
+    let unread = windows.map(|window| (window, None, start_order.clone()));
     let unread = unread.collect();
     // From here on only the windows keep others waiting.
-    drop(precedence);
-    walk_waiting(shop, unread).await
+    drop(start_order);
+    scan_waiting(ctx, unread).await
 }
 
-/// Walks windows again of which some rows are known.
-async fn walk_again(shop: &Workshop, windows: Vec<reconcile::Stale>) -> Result<(), Failure> {
+/// Scans windows again of which some rows are known.
+async fn rescan_all(ctx: &RunContext, windows: Vec<reconcile::Stale>) -> Result<(), Failure> {
     let waiting = windows
         .into_iter()
-        .map(|stale| (stale.window, stale.known, Precedence::Free));
-    walk_waiting(shop, waiting.collect()).await
+        .map(|stale| (stale.window, stale.known, StartOrder::Free));
+    scan_waiting(ctx, waiting.collect()).await
 }
 
-type Waiting = (StoredWindow, Option<Arc<KnownRows>>, Precedence);
+type Waiting = (StoredWindow, Option<Arc<KnownRows>>, StartOrder);
 
-async fn walk_waiting(shop: &Workshop, mut waiting: VecDeque<Waiting>) -> Result<(), Failure> {
-    let mut walks = FuturesUnordered::new();
+async fn scan_waiting(ctx: &RunContext, mut waiting: VecDeque<Waiting>) -> Result<(), Failure> {
+    let mut scans = FuturesUnordered::new();
     loop {
-        while walks.len() < WINDOWS_AT_ONCE
-            && let Some((window, known, precedence)) = waiting.pop_front()
+        while scans.len() < CONCURRENT_WINDOWS
+            && let Some((window, known, start_order)) = waiting.pop_front()
         {
             let span = tracing::info_span!(
                 "window",
                 resource = window.resource.as_str(),
                 window = window.part().map(tracing::field::display)
             );
-            walks.push(walk_one(shop, window, known, precedence).instrument(span));
+            scans.push(scan_one(ctx, window, known, start_order).instrument(span));
         }
-        // Nothing else may be waited for here: a walk that is not polled may hold the
+        // Nothing else may be waited for here: a scan that is not polled may hold the
         // very connection that is waited for.
-        let Some((parts, known, precedence)) = walks.next().await.transpose()? else {
+        let Some((parts, known, start_order)) = scans.next().await.transpose()? else {
             return Ok(());
         };
         for part in parts.into_iter().rev() {
-            waiting.push_front((part, known.clone(), precedence.clone()));
+            waiting.push_front((part, known.clone(), start_order.clone()));
         }
     }
 }
 
-/// Walks a window; returns what took its place, if it had to be split, what is known of
-/// it, and its precedence, which is theirs then.
-async fn walk_one(
-    shop: &Workshop,
+/// Scans a window; returns what took its place, if it had to be split, what is known of
+/// it, and its start order, which is theirs then.
+async fn scan_one(
+    ctx: &RunContext,
     window: StoredWindow,
     known: Option<Arc<KnownRows>>,
-    mut precedence: Precedence,
-) -> Result<(Vec<StoredWindow>, Option<Arc<KnownRows>>, Precedence), Failure> {
+    mut start_order: StartOrder,
+) -> Result<(Vec<StoredWindow>, Option<Arc<KnownRows>>, StartOrder), Failure> {
     let resource = window.resource;
-    let (parts, known) = match walk_window(shop, window, known, &mut precedence).await? {
-        Walked::Settled(listing) => {
+    let (parts, known) = match scan_window(ctx, window, known, &mut start_order).await? {
+        WindowOutcome::Done(listing) => {
             tracing::info!(
                 reported = listing.reported, listed = listing.listed(),
                 proof = ?listing.proof(), "window walked"
             );
             (vec![], None)
         }
-        Walked::Split(parts, known) => (stored_parts(shop, resource, parts).await?, known),
+        WindowOutcome::Split(parts, known) => (stored_parts(ctx, resource, parts).await?, known),
     };
-    Ok((parts, known, precedence))
+    Ok((parts, known, start_order))
 }
 
 /// The parts as the database now holds them, in their order.
 async fn stored_parts(
-    shop: &Workshop,
+    ctx: &RunContext,
     resource: Resource,
-    parts: Vec<Part>,
+    parts: Vec<WindowSpec>,
 ) -> Result<Vec<StoredWindow>, Failure> {
-    let windows = shop.runs.windows(shop.lease).await?;
-    let find = |part: Part| {
+    let windows = ctx.runs.windows(ctx.lease).await?;
+    let find = |part: WindowSpec| {
         windows
             .iter()
             .find(|w| w.resource == resource && w.slice == part.slice && w.days == part.days)

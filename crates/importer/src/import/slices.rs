@@ -16,22 +16,22 @@ use domain::window::DayRange;
 use jiff::ToSpan as _;
 use jiff::civil::{Date, date};
 
-use super::context::Workshop;
+use super::context::RunContext;
 use super::portions::{beginning, smaller};
 use crate::admission;
 use crate::ports::platform::{PageRequest, Records};
-use crate::ports::runs::{Part, StoredWindow};
+use crate::ports::runs::{StoredWindow, WindowSpec};
 
 /// Before there was a Salla.
 const FIRST_DAY: Date = date(2010, 1, 1);
 
 /// All days of a filter that works, in one window: it is split like windows of orders.
-async fn created_parts(shop: &Workshop) -> Result<Vec<Part>, Failure> {
-    let today = riyadh_date(shop.clock.now());
-    let Some(meaning) = meaning(shop, today).await? else {
+async fn created_slices(ctx: &RunContext) -> Result<Vec<WindowSpec>, Failure> {
+    let today = riyadh_date(ctx.clock.now());
+    let Some(meaning) = meaning(ctx, today).await? else {
         return Ok(vec![]);
     };
-    let part = Part {
+    let part = WindowSpec {
         slice: Some(Slice::Created(meaning)),
         // Somebody may sign up after midnight.
         days: DayRange::new(FIRST_DAY, today.saturating_add(1.day())),
@@ -39,9 +39,9 @@ async fn created_parts(shop: &Workshop) -> Result<Vec<Part>, Failure> {
     Ok(vec![part])
 }
 
-async fn meaning(shop: &Workshop, today: Date) -> Result<Option<DateMeaning>, Failure> {
+async fn meaning(ctx: &RunContext, today: Date) -> Result<Option<DateMeaning>, Failure> {
     let whole = PageRequest::first(Resource::Customers, None);
-    let Some((id, day)) = newest(&shop.platform.list_page(&whole).await?.records) else {
+    let Some((id, day)) = newest(&ctx.platform.list_page(&whole).await?.records) else {
         tracing::warn!("no customer of the first page tells when he was created");
         return Ok(None);
     };
@@ -52,8 +52,8 @@ async fn meaning(shop: &Workshop, today: Date) -> Result<Option<DateMeaning>, Fa
         return Ok(None);
     };
     for meaning in [DateMeaning::AsNamed, DateMeaning::Swapped] {
-        if is_listed(shop, meaning, since, id).await? == Some(true)
-            && is_listed(shop, meaning, before, id).await? == Some(false)
+        if is_listed(ctx, meaning, since, id).await? == Some(true)
+            && is_listed(ctx, meaning, before, id).await? == Some(false)
         {
             return Ok(Some(meaning));
         }
@@ -77,7 +77,7 @@ fn newest(records: &Records) -> Option<(i64, Date)> {
 /// Whether the first page of these days shows a customer of the whole list's first page;
 /// a filter leaves the order of the rest as it is. `None`: Salla refuses the filter.
 async fn is_listed(
-    shop: &Workshop,
+    ctx: &RunContext,
     meaning: DateMeaning,
     days: DayRange,
     id: i64,
@@ -86,8 +86,8 @@ async fn is_listed(
         slice: Some(Slice::Created(meaning)),
         ..PageRequest::first(Resource::Customers, Some(days))
     };
-    let page = beginning(&*shop.platform, request).await;
-    match page.map(|(page, _room)| page) {
+    let page = beginning(&*ctx.platform, request).await;
+    match page.map(|(page, _permit)| page) {
         Ok(page) => Ok(Some(page.records.ids().contains(&id))),
         Err(Failure::Broken { what }) => {
             tracing::warn!(what, "Salla refuses the dates of customers");
@@ -101,21 +101,24 @@ async fn is_listed(
 const SLICES_TO_TRY: usize = 3;
 
 /// How to read a list of which Salla shows only the beginning; nothing if no filter helps.
-pub(super) async fn parts(shop: &Workshop, window: &StoredWindow) -> Result<Vec<Part>, Failure> {
+pub(super) async fn slices_for(
+    ctx: &RunContext,
+    window: &StoredWindow,
+) -> Result<Vec<WindowSpec>, Failure> {
     let slices: Vec<Slice> = match (window.resource, window.slice) {
-        (Resource::Customers, None) => return created_parts(shop).await,
+        (Resource::Customers, None) => return created_slices(ctx).await,
         (Resource::Products, None) => ProductStatus::ALL.map(Slice::Status).to_vec(),
         (Resource::Products, Some(Slice::Status(status))) => {
-            let categories = categories(shop).await?.into_iter();
+            let categories = categories(ctx).await?.into_iter();
             let of = |category| Slice::Category { status, category };
             categories.map(of).collect()
         }
         _ => vec![],
     };
-    if !filter_works(shop, window, &slices).await? {
+    if !filter_works(ctx, window, &slices).await? {
         return Ok(vec![]);
     }
-    let part = |slice| Part {
+    let part = |slice| WindowSpec {
         slice: Some(slice),
         days: None,
     };
@@ -124,7 +127,7 @@ pub(super) async fn parts(shop: &Workshop, window: &StoredWindow) -> Result<Vec<
 
 /// A filter that is ignored gives the same list every time.
 async fn filter_works(
-    shop: &Workshop,
+    ctx: &RunContext,
     window: &StoredWindow,
     slices: &[Slice],
 ) -> Result<bool, Failure> {
@@ -133,8 +136,8 @@ async fn filter_works(
             slice: Some(*slice),
             ..PageRequest::first(window.resource, None)
         };
-        let page = beginning(&*shop.platform, request).await;
-        match page.map(|(page, _room)| page) {
+        let page = beginning(&*ctx.platform, request).await;
+        match page.map(|(page, _permit)| page) {
             Ok(page) if Some(page.pagination.total) < window.first_total => return Ok(true),
             Ok(_) => {}
             Err(Failure::Broken { what }) => {
@@ -148,11 +151,11 @@ async fn filter_works(
 }
 
 /// All categories, those below others included.
-async fn categories(shop: &Workshop) -> Result<BTreeSet<i64>, Failure> {
+async fn categories(ctx: &RunContext) -> Result<BTreeSet<i64>, Failure> {
     let mut ids = BTreeSet::new();
     let mut request = PageRequest::first(Resource::Categories, None);
     loop {
-        let (page, _room) = admission::fetching(shop.platform.list_page(&request)).await;
+        let (page, _permit) = admission::fetching(ctx.platform.list_page(&request)).await;
         let page = match (page, smaller(request.per_page)) {
             (Err(Failure::TooLarge { .. }), Some(portion)) => {
                 request.per_page = portion;

@@ -18,34 +18,34 @@ use domain::order::Order;
 use domain::plan::Probe;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::clocks::CLOCKS_APART;
+use crate::clocks::MAX_CLOCK_SKEW;
 use crate::ports::platform::{Decoded, Page, Records};
 use crate::ports::runs::ChangeHead;
 
 /// The head of the former list may have been updated again in just its former
 /// sequence, most likely the very first order alone. So many orders of it count as
 /// updated, and only what comes after them as the former list.
-const DOUBTFUL: usize = 5;
+const AMBIGUOUS_ORDERS: usize = 5;
 
 /// The orders that count as updated in any case, unless they are deleted, by the head of
 /// the list as it was.
-pub(crate) fn in_doubt(former: &[i64]) -> &[i64] {
-    &former[..former.len().min(DOUBTFUL)]
+pub(crate) fn ambiguous_head(previous: &[i64]) -> &[i64] {
+    &previous[..previous.len().min(AMBIGUOUS_ORDERS)]
 }
 
 /// Some of Salla's dates are UTC although they say Riyadh (docs/salla-api.md#dates).
-pub(crate) const MISREAD: SignedDuration = SignedDuration::from_hours(3);
+pub(crate) const ZONE_AMBIGUITY: SignedDuration = SignedDuration::from_hours(3);
 
 /// The head of the list of the last updated orders, as it was at some time.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Head {
+pub(crate) struct Watermark {
     pub(crate) ids: Vec<i64>,
     /// The latest moment at which one of them was updated, where rows tell.
     pub(crate) last_update: Option<Timestamp>,
     pub(crate) asked_at: Option<Timestamp>,
 }
 
-impl Head {
+impl Watermark {
     pub(crate) fn of(page: &Page) -> Self {
         Self {
             ids: page.records.ids(),
@@ -77,8 +77,8 @@ impl Head {
             return self.last_update.is_some();
         };
         let ago = asked_at.duration_since(last);
-        let may_be_now = |misread| (ago - misread).abs() <= CLOCKS_APART;
-        [SignedDuration::ZERO, MISREAD, -MISREAD]
+        let may_be_now = |misread| (ago - misread).abs() <= MAX_CLOCK_SKEW;
+        [SignedDuration::ZERO, ZONE_AMBIGUITY, -ZONE_AMBIGUITY]
             .into_iter()
             .any(may_be_now)
     }
@@ -111,9 +111,9 @@ pub(crate) fn rows(records: &Records) -> impl Iterator<Item = UpdatedRow> {
 
 /// Reads the present list page by page against the head of the former one.
 #[derive(Debug)]
-pub(crate) struct Recent {
+pub(crate) struct WatermarkSearch {
     /// Places in the former list.
-    former: HashMap<i64, usize>,
+    previous: HashMap<i64, usize>,
     last_update: Option<Timestamp>,
     /// More may have been updated in the second of the last update.
     shares_second: bool,
@@ -129,23 +129,23 @@ pub(crate) struct Recent {
     before_shown: Option<usize>,
     /// So many stand before the first one that was certainly updated before the former list
     /// was read, by what it says.
-    before_former: Option<usize>,
+    before_previous: Option<usize>,
 }
 
-impl Recent {
-    pub(crate) fn since(former: &Head) -> Self {
-        let places = former.ids.iter().enumerate();
-        let shares_second = former.may_share_its_second();
+impl WatermarkSearch {
+    pub(crate) fn since(previous: &Watermark) -> Self {
+        let places = previous.ids.iter().enumerate();
+        let shares_second = previous.may_share_its_second();
         Self {
-            former: places.map(|(place, id)| (*id, place)).collect(),
-            last_update: former.last_update,
+            previous: places.map(|(place, id)| (*id, place)).collect(),
+            last_update: previous.last_update,
             shares_second,
             seen: HashSet::new(),
             present: Vec::new(),
             say_so: HashSet::new(),
             is_past_second: !shares_second,
             before_shown: None,
-            before_former: None,
+            before_previous: None,
         }
     }
 
@@ -157,8 +157,8 @@ impl Recent {
                 if updated_at > last || (updated_at == last && self.shares_second) {
                     self.say_so.insert(row.id);
                 }
-                if last.duration_since(updated_at) > MISREAD {
-                    self.before_former.get_or_insert(self.present.len());
+                if last.duration_since(updated_at) > ZONE_AMBIGUITY {
+                    self.before_previous.get_or_insert(self.present.len());
                 }
             }
             if self.seen.insert(row.id) {
@@ -174,12 +174,12 @@ impl Recent {
     /// Whether the updated ones have certainly all been read: the former list has been
     /// reached, or what was updated before it, and so has its second.
     pub(crate) fn is_complete(&self) -> bool {
-        self.is_past_second && (self.before_shown.is_some() || self.before_former.is_some())
+        self.is_past_second && (self.before_shown.is_some() || self.before_previous.is_some())
     }
 
     /// Whether nothing that follows can tell any more where the updated ones end.
     pub(crate) fn is_lost(&self) -> bool {
-        let all_are_seen = self.former.keys().all(|id| self.seen.contains(id));
+        let all_are_seen = self.previous.keys().all(|id| self.seen.contains(id));
         self.last_update.is_none() && all_are_seen && self.before_shown.is_none()
     }
 
@@ -191,7 +191,7 @@ impl Recent {
         let number = self
             .by_sequence()
             .or(shown_before)
-            .or(self.before_former)
+            .or(self.before_previous)
             .unwrap_or(self.present.len());
         let first = self.present[..number].iter();
         first.chain(&self.say_so).copied().collect()
@@ -199,9 +199,9 @@ impl Recent {
 
     /// Those of them that stand where they stood, if the sequence shows where that is.
     pub(crate) fn in_doubt(&self) -> &[i64] {
-        let (start, end) = self.former_part();
+        let (start, end) = self.previous_part();
         match self.by_sequence() {
-            Some(_) => &self.present[start..end.min(start + DOUBTFUL)],
+            Some(_) => &self.present[start..end.min(start + AMBIGUOUS_ORDERS)],
             None => &[],
         }
     }
@@ -209,14 +209,14 @@ impl Recent {
     /// So many orders of the present list may have been updated since, where its end shows
     /// the former one.
     fn by_sequence(&self) -> Option<usize> {
-        let (start, end) = self.former_part();
-        (end - start > DOUBTFUL).then_some(start + DOUBTFUL)
+        let (start, end) = self.previous_part();
+        (end - start > AMBIGUOUS_ORDERS).then_some(start + AMBIGUOUS_ORDERS)
     }
 
     /// Where the present list shows the former one: from its last entry that the
     /// former one had, back as long as the places fall without a gap in the present.
-    fn former_part(&self) -> (usize, usize) {
-        let place = |index: usize| self.former.get(&self.present[index]);
+    fn previous_part(&self) -> (usize, usize) {
+        let place = |index: usize| self.previous.get(&self.present[index]);
         let Some(last) = (0..self.present.len()).rev().find(|i| place(*i).is_some()) else {
             return (self.present.len(), self.present.len());
         };
@@ -233,10 +233,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn undated_head(ids: &[i64]) -> Head {
-        Head {
+    fn undated_head(ids: &[i64]) -> Watermark {
+        Watermark {
             ids: ids.to_vec(),
-            ..Head::default()
+            ..Watermark::default()
         }
     }
 
@@ -257,10 +257,10 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_behind_the_former_list_in_its_own_second_was_updated() {
-        let former: Vec<i64> = (1..=9).collect();
-        let mut recent = Recent::since(&Head {
-            ids: former,
+    fn what_stands_after_the_previous_list_in_its_own_second_was_updated() {
+        let previous: Vec<i64> = (1..=9).collect();
+        let mut recent = WatermarkSearch::since(&Watermark {
+            ids: previous,
             last_update: Timestamp::from_second(50).ok(),
             asked_at: None,
         });
@@ -285,8 +285,8 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_do_not_say_when_are_told_by_their_sequence() {
-        let mut recent = Recent::since(&Head {
+    fn rows_without_a_date_are_recognized_by_their_sequence() {
+        let mut recent = WatermarkSearch::since(&Watermark {
             last_update: Timestamp::from_second(50).ok(),
             ..undated_head(&[1, 2, 3, 4, 5, 6, 7, 8, 9])
         });
@@ -348,33 +348,33 @@ mod tests {
             (6 * HOUR, false),
             (9 * HOUR, false),
         ] {
-            let head = Head::of(&page(10 * HOUR, Some(updated_at)));
+            let head = Watermark::of(&page(10 * HOUR, Some(updated_at)));
             assert_eq!(head.may_share_its_second(), is_now, "{updated_at}");
         }
-        assert!(!Head::of(&page(10 * HOUR, None)).may_share_its_second());
+        assert!(!Watermark::of(&page(10 * HOUR, None)).may_share_its_second());
     }
 
     /// What stands before the part of the former list.
-    fn before_former(former: &[i64], present: &[i64]) -> Vec<i64> {
-        let mut recent = Recent::since(&undated_head(former));
+    fn before_previous(previous: &[i64], present: &[i64]) -> Vec<i64> {
+        let mut recent = WatermarkSearch::since(&undated_head(previous));
         recent.read(undated(present));
-        let (start, _) = recent.former_part();
+        let (start, _) = recent.previous_part();
         let mut before = present[..start].to_vec();
         before.sort_unstable();
         before
     }
 
     #[test]
-    fn the_head_of_the_former_list_is_in_doubt() {
-        let former: Vec<i64> = (1..=9).collect();
-        let mut recent = Recent::since(&undated_head(&former));
-        recent.read(undated(&former));
+    fn the_head_of_the_previous_list_is_ambiguous() {
+        let previous: Vec<i64> = (1..=9).collect();
+        let mut recent = WatermarkSearch::since(&undated_head(&previous));
+        recent.read(undated(&previous));
         assert_eq!(recent.updated(), (1..=5).collect());
     }
 
     #[test]
-    fn what_stands_before_the_former_list_was_updated() {
-        let former = [1, 2, 3, 4, 5, 6, 7];
+    fn what_stands_before_the_previous_list_was_updated() {
+        let previous = [1, 2, 3, 4, 5, 6, 7];
         let table: [(&[i64], &[i64]); 7] = [
             (&[1, 2, 3, 4, 5, 6, 7], &[]),
             (&[90, 91, 1, 2, 3, 4, 5, 6, 7], &[90, 91]),
@@ -387,13 +387,13 @@ mod tests {
             (&[90, 91], &[90, 91]),
         ];
         for (present, expected) in table {
-            assert_eq!(before_former(&former, present), expected, "{present:?}");
+            assert_eq!(before_previous(&previous, present), expected, "{present:?}");
         }
     }
 
     #[test]
-    fn reading_goes_on_until_the_former_list_shows() {
-        let mut recent = Recent::since(&undated_head(&[1, 2, 3, 4, 5, 6, 7]));
+    fn reading_continues_until_the_previous_list_shows() {
+        let mut recent = WatermarkSearch::since(&undated_head(&[1, 2, 3, 4, 5, 6, 7]));
         recent.read(undated(&[90, 91, 92]));
         assert!(!recent.is_complete() && !recent.is_lost());
         recent.read(undated(&[92, 1, 2, 3]));
@@ -405,8 +405,8 @@ mod tests {
 
     #[test]
     fn one_more_than_a_handful_in_sequence_is_enough() {
-        let former: Vec<i64> = (1..=9).collect();
-        let mut recent = Recent::since(&undated_head(&former));
+        let previous: Vec<i64> = (1..=9).collect();
+        let mut recent = WatermarkSearch::since(&undated_head(&previous));
         recent.read(undated(&[90, 1, 2, 3, 4, 5]));
         assert!(!recent.is_complete(), "all of these are in doubt");
         recent.read(undated(&[6]));
@@ -415,8 +415,8 @@ mod tests {
 
     /// All of it was updated again, and 90 before that.
     #[test]
-    fn a_former_list_that_is_gone_tells_nothing() {
-        let mut recent = Recent::since(&undated_head(&[1, 2, 3, 4, 5, 6, 7]));
+    fn a_previous_list_that_is_gone_proves_nothing() {
+        let mut recent = WatermarkSearch::since(&undated_head(&[1, 2, 3, 4, 5, 6, 7]));
         recent.read(undated(&[7, 6, 5, 4, 3, 2, 1, 90, 80]));
         assert!(!recent.is_complete() && recent.is_lost());
         let updated = recent.updated();
@@ -424,14 +424,14 @@ mod tests {
             updated.contains(&90) && updated.contains(&80),
             "{updated:?}"
         );
-        let recent = Recent::since(&Head::default());
+        let recent = WatermarkSearch::since(&Watermark::default());
         assert!(!recent.is_complete() && recent.is_lost());
     }
 
     #[test]
     fn rows_that_say_when_stand_in_for_a_former_list_that_is_gone() {
         const DAY: i64 = 86_400;
-        let mut recent = Recent::since(&Head {
+        let mut recent = WatermarkSearch::since(&Watermark {
             ids: (1..=7).collect(),
             last_update: Timestamp::from_second(DAY).ok(),
             asked_at: Timestamp::from_second(2 * DAY).ok(),
@@ -453,8 +453,8 @@ mod tests {
             arrived in 0i64..5,
             deleted in prop::collection::hash_set(0i64..30, 0..5),
         ) {
-            let former: Vec<i64> = (0..30).collect();
-            let mut present = former.clone();
+            let previous: Vec<i64> = (0..30).collect();
+            let mut present = previous.clone();
             for id in &touched {
                 present.retain(|known| known != id);
                 present.insert(0, *id);
@@ -463,7 +463,7 @@ mod tests {
                 present.insert(0, 100 + id);
             }
             present.retain(|id| !deleted.contains(id));
-            let mut recent = Recent::since(&undated_head(&former));
+            let mut recent = WatermarkSearch::since(&undated_head(&previous));
             recent.read(undated(&present));
             let updated = recent.updated();
             for id in touched.iter().filter(|id| !deleted.contains(id)) {

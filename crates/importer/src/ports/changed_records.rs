@@ -9,9 +9,9 @@ use domain::resource::Resource;
 use domain::shop::MerchantId;
 use jiff::Timestamp;
 
-use super::landing::LandedDetail;
+use super::landing::OrderDetail;
 use super::platform::Records;
-use super::records::Turn;
+use super::records::Exclusive;
 
 /// A record that is to be fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct ChangedRecord {
 /// What the platform says of a record now.
 #[derive(Clone, Debug)]
 pub enum RecordNow {
-    Order(Box<LandedDetail>),
+    Order(Box<OrderDetail>),
     /// One customer or product.
     Row(Records, Version),
     /// A customer or product that the platform no longer has.
@@ -56,5 +56,5 @@ pub trait ChangedRecords: Send + Sync {
         &self,
         merchant: MerchantId,
         fetched: &[(ChangedRecord, RecordNow)],
-    ) -> Result<Turn<()>, Failure>;
+    ) -> Result<Exclusive<()>, Failure>;
 }

@@ -22,7 +22,7 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
 
     /// How many seconds of this clock pass in one of the wall's: for who has to reckon
     /// with a clock that is not this one, such as the database's.
-    fn pace(&self) -> f64 {
+    fn rate(&self) -> f64 {
         1.0
     }
 
@@ -152,13 +152,13 @@ impl Clock for SystemClock {
         tokio::time::sleep(duration.div_f64(self.scale)).await;
     }
 
-    fn pace(&self) -> f64 {
+    fn rate(&self) -> f64 {
         self.scale
     }
 }
 
 /// Runs `work` but gives up after `limit` of this clock.
-pub async fn within<T>(
+pub async fn with_timeout<T>(
     clock: &dyn Clock,
     limit: Duration,
     work: impl Future<Output = T>,

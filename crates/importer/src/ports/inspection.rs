@@ -26,7 +26,7 @@ pub struct Trace {
     pub id: i64,
     pub row: Option<TracedRow>,
     pub source: Option<TracedSource>,
-    /// On which pages of which walks it was listed, the latest first, at most three.
+    /// On which pages of which scans it was listed, the latest first, at most three.
     pub listed: Vec<TracedListing>,
     /// The latest first.
     pub rejections: Vec<TracedRejection>,
@@ -98,7 +98,7 @@ pub trait Traces: Send + Sync {
 
 /// One record as the platform has it now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sighting {
+pub struct PlatformRecord {
     pub id: Option<i64>,
     pub reference_id: Option<i64>,
     /// A Riyadh day.
@@ -112,16 +112,20 @@ pub struct Sighting {
 
 /// Asks the platform for single records; nothing is stored.
 #[async_trait]
-pub trait Lookup: Send + Sync {
+pub trait RecordLookup: Send + Sync {
     /// By id, and orders also by their reference number. `None`: the platform does not
     /// have it.
-    async fn look_up(&self, resource: Resource, number: i64) -> Result<Option<Sighting>, Failure>;
+    async fn look_up(
+        &self,
+        resource: Resource,
+        number: i64,
+    ) -> Result<Option<PlatformRecord>, Failure>;
 }
 
 /// A window of a run, as the database is now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeldWindow {
-    /// What became of everything that the last walk of the window listed.
+    /// What became of everything that the last scan of the window listed.
     pub counts: WindowCounts,
     /// Rows of the window that the run did not list: they came later, by another run.
     pub beside: u64,

@@ -14,11 +14,11 @@ use super::runs::{CatchUp, Run, RunOptions, ShopSummary};
 
 /// What became of a command.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Commanded {
+pub enum CommandOutcome {
     /// The run as it is now.
-    Done(Box<Run>),
+    Applied(Box<Run>),
     /// It was as it was wanted already.
-    Nothing(Box<Run>),
+    Unchanged(Box<Run>),
     /// It stays as it is, and why.
     Refused(Box<Run>, &'static str),
     /// There is no such run.
@@ -41,7 +41,7 @@ pub struct Orphan {
     /// The state in which its worker or its message was lost.
     pub state: RunState,
     /// So often was it sent again without any progress since, this time included.
-    pub sent_again: u32,
+    pub resends: u32,
 }
 
 /// A run that is worked on and gets nowhere.
@@ -99,19 +99,19 @@ pub trait Jobs: Send + Sync {
 
     /// Changes the state as [`RunState::after`] says. Whoever works on the run can write
     /// nothing from then on.
-    async fn command(&self, run: RunId, command: Command) -> Result<Commanded, Failure>;
+    async fn command(&self, run: RunId, command: Command) -> Result<CommandOutcome, Failure>;
 
     /// Those of the leases that no longer hold their run.
-    async fn lost(&self, leases: &[RunLease]) -> Result<Vec<RunId>, Failure>;
+    async fn lost_leases(&self, leases: &[RunLease]) -> Result<Vec<RunId>, Failure>;
 
     /// Sends again what nobody works on and no message is on its way for: jobs that are
     /// PENDING, IN_PROGRESS without a lease, or WAITING beyond their time, each for at
     /// least `grace`.
-    async fn send_orphans(&self, grace: Duration) -> Result<Vec<Orphan>, Failure>;
+    async fn resend_orphans(&self, grace: Duration) -> Result<Vec<Orphan>, Failure>;
 
     /// Jobs that FAILED because their connection no longer served and whose shop has
     /// been connected again since: begins them again and sends them.
-    async fn send_reconnected(&self) -> Result<Vec<RunId>, Failure>;
+    async fn restart_reconnected(&self) -> Result<Vec<RunId>, Failure>;
 
     /// Shops whose history is there and that are to be brought up to date, because each is once
     /// in `every`, at a moment of its own. Each is returned once, whoever asks. Shops that are
@@ -119,7 +119,7 @@ pub trait Jobs: Send + Sync {
     async fn take_due(&self, every: Duration, most: u32) -> Result<Vec<MerchantId>, Failure>;
 
     /// Ends a run FAILED that nobody holds.
-    async fn give_up(&self, run: RunId, failure: &Failure) -> Result<(), Failure>;
+    async fn fail_orphan(&self, run: RunId, failure: &Failure) -> Result<(), Failure>;
 
     /// Runs whose worker lives and for which nothing has landed for `idle`, although
     /// nobody told it to wait. Each is returned once, until it makes progress again.

@@ -18,14 +18,14 @@ use super::platform::{Decoded, Page, Pagination, Records};
 pub struct RunLease {
     pub run: RunId,
     pub merchant: MerchantId,
-    pub fencing: i64,
+    pub fencing_token: i64,
 }
 
-/// A page with its place in the walk of its window.
+/// A page with its place in the scan of its window.
 #[derive(Clone, Debug)]
-pub struct WalkedPage {
+pub struct ScannedPage {
     pub window: WindowId,
-    pub walk: u32,
+    pub scan: u32,
     pub page: u32,
     pub pagination: Pagination,
     pub version: Version,
@@ -34,7 +34,7 @@ pub struct WalkedPage {
 
 /// What became of one order that lacked details.
 #[derive(Clone, Debug)]
-pub struct LandedDetail {
+pub struct OrderDetail {
     pub order_id: i64,
     pub version: Version,
     pub outcome: DetailOutcome,
@@ -81,9 +81,9 @@ pub struct Counted {
     pub rejected: u64,
 }
 
-/// What a commit outside of any walk did.
+/// What a commit outside of any scan did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
+pub struct LandedChanges {
     pub landed: Landed,
     /// Orders that were new, or whose row differs from what the list gave before.
     pub changed: Vec<i64>,
@@ -118,13 +118,13 @@ pub struct RejectionTally {
 #[async_trait]
 pub trait Landing: Send + Sync {
     /// Lands whole pages of one resource. All pages become visible together.
-    async fn land_pages(&self, lease: RunLease, pages: &[WalkedPage]) -> Result<Landed, Failure>;
+    async fn land_pages(&self, lease: RunLease, pages: &[ScannedPage]) -> Result<Landed, Failure>;
 
     /// Lands details and takes the orders off the list of pending details.
     async fn land_details(
         &self,
         lease: RunLease,
-        details: &[LandedDetail],
+        details: &[OrderDetail],
     ) -> Result<Landed, Failure>;
 
     /// Orders of this run that lack details, newest first, strictly after `after` in
@@ -139,17 +139,17 @@ pub trait Landing: Send + Sync {
     /// How many there are of these.
     async fn count_pending(&self, lease: RunLease) -> Result<u64, Failure>;
 
-    /// Lands orders that were listed outside of any window's walk, as after asking for
+    /// Lands orders that were listed outside of any window's scan, as after asking for
     /// what was updated last. There is no checkpoint: asking again is cheap.
-    async fn land_changes(&self, lease: RunLease, page: &Page) -> Result<Changes, Failure>;
+    async fn land_changes(&self, lease: RunLease, page: &Page) -> Result<LandedChanges, Failure>;
 
     /// Puts orders that have a row on the list of pending details, complete or not.
-    async fn ask_again(&self, lease: RunLease, orders: &[i64]) -> Result<(), Failure>;
+    async fn mark_pending(&self, lease: RunLease, orders: &[i64]) -> Result<(), Failure>;
 
     /// Leaves a tombstone for records that Salla no longer lists and takes away their
     /// rows, unless something newer than `version` is known. A customer to whom an
     /// order refers keeps the row. For orders see [`DetailOutcome::Gone`].
-    async fn bury(
+    async fn tombstone(
         &self,
         lease: RunLease,
         resource: Resource,
@@ -158,9 +158,9 @@ pub trait Landing: Send + Sync {
     ) -> Result<(), Failure>;
 
     /// Clears what vanished records have left: rejections of records that no present
-    /// walk has listed and that have no row, and customers of whom only an order had
+    /// scan has listed and that have no row, and customers of whom only an order had
     /// told that is gone.
-    async fn clear_leftovers(&self, lease: RunLease) -> Result<(), Failure>;
+    async fn clear_vanished(&self, lease: RunLease) -> Result<(), Failure>;
 
     /// Open rejections of this run by kind.
     async fn rejection_tally(&self, lease: RunLease) -> Result<Vec<RejectionTally>, Failure>;

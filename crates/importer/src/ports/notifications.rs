@@ -92,7 +92,7 @@ pub struct InboxFilter {
 
 /// A notification as the app shows it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Shown {
+pub struct InboxEntry {
     pub notice: Notice,
     /// When the merchant read it.
     pub read_at: Option<Timestamp>,
@@ -102,7 +102,7 @@ pub struct Shown {
 #[async_trait]
 pub trait Inbox: Send + Sync {
     /// The latest first.
-    async fn list(&self, filter: &InboxFilter) -> Result<Vec<Shown>, Failure>;
+    async fn list(&self, filter: &InboxFilter) -> Result<Vec<InboxEntry>, Failure>;
 
     /// Marks these as read. May be repeated: what was read before keeps its time. Where
     /// some do not exist, or are not of this merchant where one is given, these are returned and

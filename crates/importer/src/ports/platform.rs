@@ -30,17 +30,20 @@ pub trait Platform: Send + Sync {
 
     /// One page of a list. The page may hold fewer or more rows than another one,
     /// repeat rows of another one, and miss rows that moved meanwhile; only a stable
-    /// walk proves anything. A page past the end is an empty page. One that is longer than
+    /// scan proves anything. A page past the end is an empty page. One that is longer than
     /// any answer that is read is [`Failure::TooLarge`]: then fewer rows may be asked for.
     async fn list_page(&self, request: &PageRequest) -> Result<Page, Failure>;
 
     /// `GET /orders/{id}`. `None`: Salla no longer has the order (404). An order that is
     /// longer than any answer that is read is rejected.
-    async fn order_detail(&self, order_id: i64) -> Result<Option<Answer<Order>>, Failure>;
+    async fn order_detail(&self, order_id: i64) -> Result<Option<VersionedRecord<Order>>, Failure>;
 
     /// `GET /orders/items`. `None`: Salla no longer has the order (404). One bad item
     /// rejects the whole list, because an order with a missing line is wrong.
-    async fn order_items(&self, order_id: i64) -> Result<Option<Answer<Vec<OrderItem>>>, Failure>;
+    async fn order_items(
+        &self,
+        order_id: i64,
+    ) -> Result<Option<VersionedRecord<Vec<OrderItem>>>, Failure>;
 
     /// `GET /customers/{id}` or `GET /products/{id}`: the one record, as a row of its list.
     /// `None`: Salla no longer has it (404). Other resources have no such request.
@@ -51,7 +54,7 @@ pub trait Platform: Send + Sync {
     ) -> Result<Option<(Records, Version)>, Failure>;
 
     /// What the answers so far have taught about the budget.
-    fn budget(&self) -> BudgetReading;
+    fn budget(&self) -> BudgetStatus;
 
     /// Salla's clock minus this process's: the least that the responses so far allow,
     /// `None` where none has said what time it is.
@@ -208,13 +211,13 @@ impl<T> Decoded<T> {
 
 /// The answer to a request for one record.
 #[derive(Clone, Debug)]
-pub struct Answer<T> {
+pub struct VersionedRecord<T> {
     pub record: Decoded<T>,
     pub version: Version,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct BudgetReading {
+pub struct BudgetStatus {
     /// `X-RateLimit-Limit` of the shop's budget, once an answer has carried it.
     pub limit_per_minute: Option<u32>,
     pub requests: u64,
@@ -222,12 +225,12 @@ pub struct BudgetReading {
     pub retries: u64,
     pub token_refreshes: u64,
     /// How long from now on everything is held, because Salla asked to wait.
-    pub held_for: std::time::Duration,
+    pub cooldown: std::time::Duration,
     /// How long another process that takes the shop over now has to wait before its first
     /// request, which it sends knowing nothing of the budget.
     pub wait_of_successor: std::time::Duration,
     /// A request waits for its turn in the budget for customers, which many shops share.
-    pub waits_for_customers: bool,
+    pub customers_waiting: bool,
 }
 
 /// A shop that has answered with the tokens that are stored for it.

@@ -60,7 +60,7 @@ impl QueueSettings {
 }
 
 /// Why a message is among the dead letters when no consumer gave a reason.
-pub const ATTEMPTS_USED_UP: &str = "attempts are used up";
+pub const ATTEMPTS_EXHAUSTED: &str = "attempts are used up";
 
 /// The identity of a message, which it keeps for ever: through every delivery, among
 /// the dead letters and back. What it looks like is the adapter's business.
@@ -106,30 +106,26 @@ impl fmt::Debug for Delivery {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disposition {
     /// The work is done: the message goes.
-    Done,
+    Ack,
     /// It did not work; deliver the message again `after` this time. The attempt
     /// counts, and the last permitted one moves the message to the dead letters
-    /// because [`ATTEMPTS_USED_UP`].
+    /// because [`ATTEMPTS_EXHAUSTED`].
     Retry { after: Duration },
     /// Nothing went wrong, but it is too early: deliver the message again from then
     /// on. Costs nothing, since the delivery that led to it is not counted; it may be
     /// repeated for ever.
     Snooze { until: Timestamp },
-    /// The run waits in the database for somebody to act, and whoever acts sends a new
-    /// message: this one goes, as if done. `why` is for the log and is not kept; like
-    /// every reason it carries neither the body nor anything personal.
-    Park { why: String },
     /// No repetition can help: the message goes to the dead letters with this reason,
     /// which carries neither the body nor anything personal.
-    Bury { why: String },
+    DeadLetter { reason: String },
 }
 
 /// Whether the receipt was still good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum ReceiptStatus {
     /// It was, and what was asked for has been done. A lease that has run out is still
     /// good as long as nobody else has received the message.
-    Held,
+    Valid,
     /// Somebody else has the message or it is gone; nothing was changed.
     Stale,
 }
@@ -171,36 +167,40 @@ pub trait Queue: Send + Sync + fmt::Debug {
     /// Puts a message on the queue, to be received from `delay` on.
     async fn send(&self, body: &str, delay: Duration) -> Result<JobId, Failure>;
 
-    /// Leases up to `most` messages for `visibility` each: until then nobody else is
+    /// Leases up to `most` messages for `visibility_timeout` each: until then nobody else is
     /// given them. Waits up to `wait` for the first and returns at once with what is
     /// there, which may be fewer than there are; none after `wait`, or if `most` is 0.
     ///
     /// Each delivery counts as an attempt, so that a message that kills its workers
     /// does not do so for ever: one that has no attempt left goes to the dead letters
-    /// because [`ATTEMPTS_USED_UP`] instead of being delivered.
+    /// because [`ATTEMPTS_EXHAUSTED`] instead of being delivered.
     ///
-    /// Safe to cancel: what was leased by then comes back after `visibility`, and the
+    /// Safe to cancel: what was leased by then comes back after `visibility_timeout`, and the
     /// attempt counts. The same holds when the answer to a lease gets lost.
     async fn receive(
         &self,
         most: u32,
-        visibility: Duration,
+        visibility_timeout: Duration,
         wait: Duration,
     ) -> Result<Vec<Delivery>, Failure>;
 
-    /// Makes the lease end `visibility` from now, sooner or later than before. May be
+    /// Makes the lease end `visibility_timeout` from now, sooner or later than before. May be
     /// repeated.
-    async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<Standing, Failure>;
+    async fn extend(
+        &self,
+        receipt: &Receipt,
+        visibility_timeout: Duration,
+    ) -> Result<ReceiptStatus, Failure>;
 
     /// Decides what becomes of a message. Of several decisions under one receipt the
     /// first takes effect and the others are stale. If a connection breaks meanwhile,
-    /// the caller may be told [`Standing::Stale`] of its own decision that took effect;
+    /// the caller may be told [`ReceiptStatus::Stale`] of its own decision that took effect;
     /// there is nothing left to do then either.
     async fn settle(
         &self,
         receipt: &Receipt,
         disposition: Disposition,
-    ) -> Result<Standing, Failure>;
+    ) -> Result<ReceiptStatus, Failure>;
 
     /// Counts everything. For operators and metrics: it may cost time in proportion to
     /// the messages there are, and the answer may be out of date when it arrives.
@@ -216,7 +216,7 @@ pub struct DeadLetter {
     /// Deliveries that counted before it was given up on.
     pub attempts: u32,
     pub sent_at: Timestamp,
-    pub buried_at: Timestamp,
+    pub dead_lettered_at: Timestamp,
 }
 
 /// Leaves the body out, as [`Delivery`] does.
@@ -226,7 +226,7 @@ impl fmt::Debug for DeadLetter {
             .field("id", &self.id)
             .field("reason", &self.reason)
             .field("attempts", &self.attempts)
-            .field("buried_at", &self.buried_at)
+            .field("dead_lettered_at", &self.dead_lettered_at)
             .finish_non_exhaustive()
     }
 }
@@ -257,7 +257,7 @@ pub trait DeadLetters: Send + Sync + fmt::Debug {
     /// Up to `limit` letters that no such call has returned yet, for telling operators
     /// of each once. Of several callers at once one is given a letter; if its answer
     /// gets lost, nobody is told.
-    async fn newly_buried(&self, limit: u32) -> Result<Vec<DeadLetter>, Failure>;
+    async fn unreported(&self, limit: u32) -> Result<Vec<DeadLetter>, Failure>;
 
     /// Deletes a letter for good; `false` if there was none.
     async fn discard(&self, id: &JobId) -> Result<bool, Failure>;

@@ -10,11 +10,11 @@ use domain::run::RunId;
 use domain::shop::MerchantId;
 
 use super::platform::{Decoded, Records};
-use super::runs::Holder;
+use super::runs::LeaseHolder;
 
 /// Which answer of the platform a kept text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum RawSource {
     ListRow(Resource),
     OrderDetail,
     OrderItems,
@@ -22,19 +22,19 @@ pub enum Source {
 
 /// Which open rejections to look at; `None` means all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RejectionChoice {
+pub struct RejectionFilter {
     pub resource: Option<Resource>,
     pub code: Option<RejectionCode>,
 }
 
 /// A record that was set aside, with what it takes to land it after all.
 #[derive(Clone, Debug)]
-pub struct KeptRejection {
+pub struct StoredRejection {
     /// Our own number of the rejection; grows.
     pub number: i64,
     /// The last run that met it.
     pub run: RunId,
-    pub source: Source,
+    pub source: RawSource,
     pub salla_id: Option<i64>,
     pub raw: String,
     pub version: Version,
@@ -42,7 +42,7 @@ pub struct KeptRejection {
 
 /// What a rejected record means now.
 #[derive(Clone, Debug)]
-pub enum Reread {
+pub enum Reprocessed {
     /// One record.
     Row(Records),
     Detail(Box<Decoded<Order>>),
@@ -67,7 +67,7 @@ pub struct ReplayCounts {
 
 /// One version of a record as the platform sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeptText {
+pub struct StoredText {
     pub raw: String,
     pub version: Version,
     /// Number of the last run that met it.
@@ -77,25 +77,25 @@ pub struct KeptText {
 /// The raw texts that are kept of one record. An order may have both, because a list
 /// tells its status and total, and its detail everything.
 #[derive(Clone, Debug)]
-pub struct KeptRecord {
+pub struct StoredRecord {
     pub salla_id: i64,
-    pub listed: Option<KeptText>,
-    pub detail: Option<KeptText>,
+    pub listed: Option<StoredText>,
+    pub detail: Option<StoredText>,
     /// Items that were fetched by a request of their own.
     pub items: Option<String>,
 }
 
 /// A kept record, read again.
 #[derive(Clone, Debug)]
-pub struct RereadRecord {
-    pub kept: KeptRecord,
+pub struct ReprocessedRecord {
+    pub kept: StoredRecord,
     /// One record, of the same text.
     pub listed: Option<Records>,
-    pub detail: Option<RereadDetail>,
+    pub detail: Option<ReprocessedDetail>,
 }
 
 #[derive(Clone, Debug)]
-pub struct RereadDetail {
+pub struct ReprocessedDetail {
     pub order: Box<Decoded<Order>>,
     pub items: Option<Decoded<Vec<OrderItem>>>,
 }
@@ -112,10 +112,10 @@ pub struct RemapCounts {
 
 /// The outcome of writing beside the imports.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Turn<T> {
+pub enum Exclusive<T> {
     Done(T),
     /// A run holds the shop; nothing was written.
-    Held(Holder),
+    RunActive(LeaseHolder),
 }
 
 /// Stored records of all shops.
@@ -129,17 +129,17 @@ pub trait StoredRecords: Send + Sync {
     async fn count_rejections(
         &self,
         merchant: MerchantId,
-        choice: RejectionChoice,
+        choice: RejectionFilter,
     ) -> Result<u64, Failure>;
 
     /// Open rejections in the order of their numbers, after `after`.
     async fn rejections(
         &self,
         merchant: MerchantId,
-        choice: RejectionChoice,
+        choice: RejectionFilter,
         after: i64,
         limit: u32,
-    ) -> Result<Vec<KeptRejection>, Failure>;
+    ) -> Result<Vec<StoredRejection>, Failure>;
 
     /// Lands what is understood now under the version it came with, closes its
     /// rejection, and puts the new reason on record for what is not, or what the
@@ -147,29 +147,29 @@ pub trait StoredRecords: Send + Sync {
     async fn land_rejections(
         &self,
         merchant: MerchantId,
-        reread: Vec<(KeptRejection, Reread)>,
-    ) -> Result<Turn<ReplayCounts>, Failure>;
+        reread: Vec<(StoredRejection, Reprocessed)>,
+    ) -> Result<Exclusive<ReplayCounts>, Failure>;
 
     /// How many records of a resource have a raw text that was kept.
-    async fn count_kept(&self, merchant: MerchantId, resource: Resource) -> Result<u64, Failure>;
+    async fn count_stored(&self, merchant: MerchantId, resource: Resource) -> Result<u64, Failure>;
 
     /// Kept records in the order of their ids, after `after`.
-    async fn kept(
+    async fn stored(
         &self,
         merchant: MerchantId,
         resource: Resource,
         after: i64,
         limit: u32,
-    ) -> Result<Vec<KeptRecord>, Failure>;
+    ) -> Result<Vec<StoredRecord>, Failure>;
 
     /// Writes the rows of records whose text is the same but is read in another way
     /// now. Versions stay, so that nothing newer is overwritten.
-    async fn land_again(
+    async fn land_reprocessed(
         &self,
         merchant: MerchantId,
         resource: Resource,
-        reread: Vec<RereadRecord>,
-    ) -> Result<Turn<RemapCounts>, Failure>;
+        reread: Vec<ReprocessedRecord>,
+    ) -> Result<Exclusive<RemapCounts>, Failure>;
 }
 
 /// Reads raw texts exactly as the platform's adapter reads answers, without asking

@@ -28,12 +28,12 @@ pub struct RunOptions {
     pub keep_raw: bool,
     /// Not everything, but just this.
     #[serde(default)]
-    pub only: Option<Only>,
+    pub only: Option<RunScope>,
 }
 
 impl RunOptions {
     /// Whether going on with a run of these options does what `wanted` asks for.
-    pub fn asks_for_the_same(&self, wanted: &Self) -> bool {
+    pub fn same_request(&self, wanted: &Self) -> bool {
         self.months == wanted.months
             && self.max_orders == wanted.max_orders
             && self.only == wanted.only
@@ -42,7 +42,7 @@ impl RunOptions {
 
 /// A part of a shop, to be read again or in addition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Only {
+pub struct RunScope {
     pub resource: Resource,
     /// Riyadh days on which the orders were created; other resources are always read
     /// whole.
@@ -113,14 +113,14 @@ pub struct Run {
     pub waiting_until: Option<Timestamp>,
     /// When it last ended COMPLETED or FAILED.
     pub ended_at: Option<Timestamp>,
-    /// [`StoredProgress::work`] when the run was claimed last.
+    /// [`StoredProgress::work_units`] when the run was claimed last.
     pub work_at_claim: u64,
     pub plan: Option<Plan>,
     /// Why it FAILED, or why it is WAITING.
     pub failure: Option<RecordedFailure>,
     pub certificate: Option<Certificate>,
     /// Who holds the run, and until when.
-    pub holder: Option<Holder>,
+    pub holder: Option<LeaseHolder>,
     pub progress: StoredProgress,
     /// It reads what has changed since another run.
     pub catches_up: Option<CatchUp>,
@@ -151,7 +151,7 @@ impl RecordedFailure {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
+pub struct LeaseHolder {
     pub owner: String,
     pub until: Timestamp,
 }
@@ -171,7 +171,7 @@ pub struct StoredProgress {
 
 impl StoredProgress {
     /// Grows with every landing that brought something.
-    pub fn work(&self) -> u64 {
+    pub fn work_units(&self) -> u64 {
         self.pages + self.order_details
     }
 }
@@ -179,7 +179,7 @@ impl StoredProgress {
 /// A run that is held, as somebody sees it who waits for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
-    pub holder: Holder,
+    pub holder: LeaseHolder,
     /// When the lease lapses unless it is extended; by the clock that leases go by.
     pub lapses_in: Duration,
     /// The process that holds it is gone, so it can be claimed now.
@@ -190,14 +190,14 @@ pub struct Held {
 pub enum Claim {
     Granted(RunLease, Box<Run>),
     /// Another worker holds the run; come back after the lease.
-    Taken(Holder),
+    Taken(LeaseHolder),
     /// The run is over or paused: in this state it is not to be worked on.
-    Over(Box<Run>),
+    NotRunnable(Box<Run>),
 }
 
 /// What a window reads of its list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct WindowSpec {
     pub slice: Option<Slice>,
     pub days: Option<DayRange>,
 }
@@ -213,14 +213,14 @@ pub struct StoredWindow {
     pub slice: Option<Slice>,
     /// Slices are read for it, because its list is too long.
     pub is_sliced: bool,
-    /// The walk in progress or the last one made; 0 before the first.
-    pub walk: u32,
-    /// `total` and page size on the first page of this walk.
+    /// The scan in progress or the last one made; 0 before the first.
+    pub scan: u32,
+    /// `total` and page size on the first page of this scan.
     pub first_total: Option<u64>,
     pub total_pages: Option<u32>,
-    /// Pages of this walk that have landed, ascending.
+    /// Pages of this scan that have landed, ascending.
     pub pages_done: Vec<u32>,
-    pub settled: bool,
+    pub done: bool,
 }
 
 impl StoredWindow {
@@ -259,7 +259,7 @@ pub trait Runs: Send + Sync {
     async fn ensure_merchant(&self, shop: &ShopInfo) -> Result<MerchantId, Failure>;
 
     /// The merchant's latest run of everything.
-    async fn latest_of_everything(&self, merchant: MerchantId) -> Result<Option<Run>, Failure>;
+    async fn latest_full(&self, merchant: MerchantId) -> Result<Option<Run>, Failure>;
 
     /// The days of orders that the merchant's COMPLETED runs have read whole, the
     /// latest run first.
@@ -313,7 +313,7 @@ pub trait Runs: Send + Sync {
     /// Replaces what the window lists, and settles it.
     async fn carry_list(&self, lease: RunLease, list: &CarriedList) -> Result<(), Failure>;
 
-    /// Different records of a resource that the present walks list, those without id
+    /// Different records of a resource that the present scans list, those without id
     /// included.
     async fn count_listed(&self, lease: RunLease, resource: Resource) -> Result<u64, Failure>;
 
@@ -363,8 +363,8 @@ pub trait Runs: Send + Sync {
     /// The run's windows in their order.
     async fn windows(&self, lease: RunLease) -> Result<Vec<StoredWindow>, Failure>;
 
-    /// Begins a new walk of a window from page 1; earlier walks stay on record.
-    async fn begin_walk(&self, lease: RunLease, window: WindowId) -> Result<u32, Failure>;
+    /// Begins a new scan of a window from page 1; earlier scans stay on record.
+    async fn begin_scan(&self, lease: RunLease, window: WindowId) -> Result<u32, Failure>;
 
     /// Replaces a window by two halves (newer one first in order) of the same slice; its
     /// pages so far no longer count, its rows stay.
@@ -382,10 +382,10 @@ pub trait Runs: Send + Sync {
         &self,
         lease: RunLease,
         window: WindowId,
-        parts: &[Part],
+        parts: &[WindowSpec],
     ) -> Result<(), Failure>;
 
-    /// What a window's last walk listed. What became of it is counted once, for the
+    /// What a window's last scan listed. What became of it is counted once, for the
     /// certificate. Reads only.
     async fn listing(&self, lease: RunLease, window: WindowId) -> Result<Listing, Failure>;
 
@@ -403,28 +403,25 @@ pub trait Runs: Send + Sync {
         ids: &[i64],
     ) -> Result<(), Failure>;
 
-    /// Marks a window as walked and proven (or given up on), so that a resumed run
-    /// does not walk it again. `cut_short`: the walk ended early on purpose.
-    async fn settle_window(
+    /// Marks a window as scanned and proven (or given up on), so that a resumed run
+    /// does not scan it again. `cut_short`: the scan ended early on purpose.
+    async fn mark_window_done(
         &self,
         lease: RunLease,
         window: WindowId,
         cut_short: bool,
     ) -> Result<(), Failure>;
 
-    /// Notes that the first and the last page of a window's walk have been read once
-    /// more and landed as part of it. A new walk forgets it.
-    async fn record_ends_read_again(
-        &self,
-        lease: RunLease,
-        window: WindowId,
-    ) -> Result<(), Failure>;
+    /// Notes that the first and the last page of a window's scan have been read once
+    /// more and landed as part of it. A new scan forgets it.
+    async fn record_ends_rescanned(&self, lease: RunLease, window: WindowId)
+    -> Result<(), Failure>;
 
-    /// How many different orders the present walks of the run have listed, if each window
-    /// was walked and has listed just as many as it reported. Reads only.
+    /// How many different orders the present scans of the run have listed, if each window
+    /// was scanned and has listed just as many as it reported. Reads only.
     async fn listed_orders(&self, lease: RunLease) -> Result<Option<u64>, Failure>;
 
-    /// Those of `ids` that no present walk of the run has listed.
+    /// Those of `ids` that no present scan of the run has listed.
     async fn not_listed(
         &self,
         lease: RunLease,
@@ -432,14 +429,14 @@ pub trait Runs: Send + Sync {
         ids: &[i64],
     ) -> Result<Vec<i64>, Failure>;
 
-    /// Records that the database has and no present walk of the run has listed: of
+    /// Records that the database has and no present scan of the run has listed: of
     /// orders, those created in the days of the run; of other resources, those that a
     /// list has given before.
     async fn vanished(&self, lease: RunLease, resource: Resource) -> Result<Vec<i64>, Failure>;
 
     /// Sets the integer percentage that the status row shows and never lets it fall;
     /// and until when Salla has told the worker to wait, if it has.
-    async fn report(
+    async fn report_progress(
         &self,
         lease: RunLease,
         percent: u8,

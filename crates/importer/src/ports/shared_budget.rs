@@ -7,11 +7,11 @@ use domain::failure::Failure;
 use domain::plan::{CUSTOMERS_PER_WINDOW, CUSTOMERS_WINDOW_SECONDS};
 use uuid::Uuid;
 
-/// So many requests in any stretch of `window`, for all processes together.
+/// So many requests in any stretch of `period`, for all processes together.
 ///
 /// A permit is for one request, to be sent within `usable_for` of the moment at
-/// which it was asked for. From then on it counts for a whole window. So no stretch of
-/// one window holds more requests than the limit, whatever phase the counting at the
+/// which it was asked for. From then on it counts for a whole period. So no stretch of
+/// one period holds more requests than the limit, whatever phase the counting at the
 /// other end has, and nobody has to know that phase. A process that dies takes nothing
 /// with it for good: its permits age out.
 ///
@@ -26,15 +26,15 @@ pub trait SharedBudget: Send + Sync + std::fmt::Debug {
     /// others want some as well, nobody gets more than an equal part of the limit. Who
     /// was given less than wanted counts as wanting as long as it asks again within half
     /// a minute.
-    async fn take(&self, wanted: u32) -> Result<Grant, Failure>;
+    async fn acquire(&self, wanted: u32) -> Result<Grant, Failure>;
 
     /// So many of these permits were not used and never will be. To be called at most
     /// once for each permit.
-    async fn give_back(&self, grant: GrantId, permits: u32) -> Result<(), Failure>;
+    async fn return_unused(&self, grant: GrantId, permits: u32) -> Result<(), Failure>;
 
     /// The other end refused a request for having had too many: nobody is given
     /// anything for so long.
-    async fn refused(&self, wait: Duration) -> Result<(), Failure>;
+    async fn report_refusal(&self, wait: Duration) -> Result<(), Failure>;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -51,7 +51,7 @@ pub enum Grant {
     },
     /// There is nothing now; it is worth asking again after so long, for others may
     /// give back.
-    Nothing { ask_again_after: Duration },
+    Exhausted { retry_after: Duration },
 }
 
 /// How much there is of a shared budget, and how it is handed out.
@@ -59,8 +59,8 @@ pub enum Grant {
 pub struct BudgetRules {
     pub limit: u32,
     /// How long a request counts, with what makes up for unequal ways.
-    pub window: Duration,
-    /// How long a permit may be used. So much longer than the window it counts, so it is
+    pub period: Duration,
+    /// How long a permit may be used. So much longer than the period in which it counts, so it is
     /// what sharing costs.
     pub usable_for: Duration,
     /// The most that is given at once.
@@ -74,28 +74,28 @@ impl BudgetRules {
     /// budget.
     pub const CUSTOMERS: Self = Self {
         limit: CUSTOMERS_PER_WINDOW as u32,
-        window: Duration::from_secs(CUSTOMERS_WINDOW_SECONDS + 1),
+        period: Duration::from_secs(CUSTOMERS_WINDOW_SECONDS + 1),
         usable_for: Duration::from_secs(15),
         block: 25,
     };
     /// Nobody needs to ask more often, and nobody who wants some asks less often.
-    pub const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+    pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(10);
     /// For so long after asking in vain a process counts as one that wants some.
-    pub const HUNGER: Duration = Duration::from_secs(30);
+    pub const DEMAND_TTL: Duration = Duration::from_secs(30);
 
     /// For how long a permit counts from the moment of asking, if it is used as late as it may.
     pub fn counted_for(&self) -> Duration {
-        self.usable_for + self.window
+        self.usable_for + self.period
     }
 
     /// How many of `wanted` permits are given.
-    pub fn share_out(&self, wanted: u32, counted: Counted) -> u32 {
+    pub fn fair_share(&self, wanted: u32, counted: BudgetUsage) -> u32 {
         let free = self.limit.saturating_sub(counted.all);
-        let fair = if counted.others_who_want == 0 {
+        let fair = if counted.other_takers == 0 {
             free
         } else {
             // Rounded up: else a rest would be left that nobody may have.
-            let part = self.limit.div_ceil(counted.others_who_want + 1);
+            let part = self.limit.div_ceil(counted.other_takers + 1);
             part.saturating_sub(counted.own)
         };
         wanted.min(self.block).min(free).min(fair)
@@ -104,10 +104,10 @@ impl BudgetRules {
 
 /// The permits that count at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counted {
+pub struct BudgetUsage {
     pub all: u32,
     pub own: u32,
-    pub others_who_want: u32,
+    pub other_takers: u32,
 }
 
 #[cfg(test)]
@@ -130,14 +130,14 @@ mod tests {
             (300, 400, 150, 1, 25),
             (300, 499, 166, 2, 1),
         ];
-        for (wanted, all, own, others_who_want, given) in table {
-            let counted = Counted {
+        for (wanted, all, own, other_takers, given) in table {
+            let counted = BudgetUsage {
                 all,
                 own,
-                others_who_want,
+                other_takers,
             };
             assert_eq!(
-                RULES.share_out(wanted, counted),
+                RULES.fair_share(wanted, counted),
                 given,
                 "{wanted} {counted:?}"
             );
@@ -152,12 +152,12 @@ mod tests {
                 let all: u32 = own.iter().sum();
                 let mut given = 0;
                 for own in &mut own {
-                    let counted = Counted {
+                    let counted = BudgetUsage {
                         all: all + given,
                         own: *own,
-                        others_who_want: takers - 1,
+                        other_takers: takers - 1,
                     };
-                    let more = RULES.share_out(1_000, counted);
+                    let more = RULES.fair_share(1_000, counted);
                     *own += more;
                     given += more;
                 }

@@ -9,19 +9,19 @@ use domain::failure::Failure;
 use uuid::Uuid;
 
 use crate::ports::clock::Clock;
-use crate::ports::shared_budget::{BudgetRules, Counted, Grant, GrantId, SharedBudget};
+use crate::ports::shared_budget::{BudgetRules, BudgetUsage, Grant, GrantId, SharedBudget};
 
-/// One taker of a budget; [`MemoryBudget::neighbour`] gives another one.
+/// One taker of a budget; [`MemoryBudget::other_process`] gives another one.
 #[derive(Debug)]
 pub struct MemoryBudget {
-    books: Arc<Mutex<Books>>,
+    granted: Arc<Mutex<GrantedPermits>>,
     clock: Arc<dyn Clock>,
     rules: BudgetRules,
     taker: u32,
 }
 
 #[derive(Debug, Default)]
-struct Books {
+struct GrantedPermits {
     takers: u32,
     takes: u64,
     /// What is still counted, by its number: taker, permits, until when.
@@ -34,87 +34,87 @@ struct Books {
 impl MemoryBudget {
     pub fn new(clock: Arc<dyn Clock>, rules: BudgetRules) -> Self {
         Self {
-            books: Arc::default(),
+            granted: Arc::default(),
             clock,
             rules,
             taker: 0,
         }
     }
 
-    pub fn neighbour(&self) -> Self {
-        let mut books = self.books();
-        books.takers += 1;
+    pub fn other_process(&self) -> Self {
+        let mut granted = self.granted();
+        granted.takers += 1;
         Self {
-            books: self.books.clone(),
+            granted: self.granted.clone(),
             clock: self.clock.clone(),
             rules: self.rules,
-            taker: books.takers,
+            taker: granted.takers,
         }
     }
 
     /// How often all takers asked.
     pub fn takes(&self) -> u64 {
-        self.books().takes
+        self.granted().takes
     }
 
     /// Permits that count now.
     pub fn counted(&self) -> u32 {
         let now = self.clock.monotonic();
-        self.books().standing(now, self.taker).all
+        self.granted().standing(now, self.taker).all
     }
 
-    fn books(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    fn granted(&self) -> MutexGuard<'_, GrantedPermits> {
+        self.granted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Books {
-    fn standing(&mut self, now: Duration, taker: u32) -> Counted {
+impl GrantedPermits {
+    fn standing(&mut self, now: Duration, taker: u32) -> BudgetUsage {
         self.grants.retain(|_, (_, _, until)| now < *until);
         let sum = |of: &dyn Fn(u32) -> bool| {
             let grants = self.grants.values().filter(|(taker, _, _)| of(*taker));
             grants.map(|(_, permits, _)| permits).sum()
         };
-        let recently = |at: &Duration| now < *at + BudgetRules::HUNGER;
+        let recently = |at: &Duration| now < *at + BudgetRules::DEMAND_TTL;
         let others = self.asked_in_vain.iter();
         let others = others.filter(|(other, at)| **other != taker && recently(at));
-        Counted {
+        BudgetUsage {
             all: sum(&|_| true),
             own: sum(&|owner| owner == taker),
-            others_who_want: others.count().try_into().unwrap_or(u32::MAX),
+            other_takers: others.count().try_into().unwrap_or(u32::MAX),
         }
     }
 }
 
 #[async_trait]
 impl SharedBudget for MemoryBudget {
-    async fn take(&self, wanted: u32) -> Result<Grant, Failure> {
+    async fn acquire(&self, wanted: u32) -> Result<Grant, Failure> {
         let now = self.clock.monotonic();
-        let mut books = self.books();
-        books.takes += 1;
-        let held = books.refused_until.saturating_sub(now);
-        let counted = books.standing(now, self.taker);
+        let mut granted = self.granted();
+        granted.takes += 1;
+        let held = granted.refused_until.saturating_sub(now);
+        let counted = granted.standing(now, self.taker);
         let given = match held.is_zero() {
-            true => self.rules.share_out(wanted, counted),
+            true => self.rules.fair_share(wanted, counted),
             false => 0,
         };
         if given < wanted {
-            books.asked_in_vain.insert(self.taker, now);
+            granted.asked_in_vain.insert(self.taker, now);
         } else {
-            books.asked_in_vain.remove(&self.taker);
+            granted.asked_in_vain.remove(&self.taker);
         }
         if given == 0 {
-            let free_at = books.grants.values().map(|(_, _, until)| *until).min();
+            let free_at = granted.grants.values().map(|(_, _, until)| *until).min();
             let wait = free_at.map_or(held, |at| held.max(at - now));
             let least = Duration::from_millis(200);
-            return Ok(Grant::Nothing {
-                ask_again_after: wait.clamp(least, BudgetRules::LONGEST_PAUSE),
+            return Ok(Grant::Exhausted {
+                retry_after: wait.clamp(least, BudgetRules::MAX_RETRY_AFTER),
             });
         }
-        books.numbers += 1;
-        let number = books.numbers;
-        let until = now + self.rules.usable_for + self.rules.window;
-        books.grants.insert(number, (self.taker, given, until));
+        granted.numbers += 1;
+        let number = granted.numbers;
+        let until = now + self.rules.usable_for + self.rules.period;
+        granted.grants.insert(number, (self.taker, given, until));
         Ok(Grant::Permits {
             id: GrantId(Uuid::from_u128(number)),
             permits: given,
@@ -122,17 +122,17 @@ impl SharedBudget for MemoryBudget {
         })
     }
 
-    async fn give_back(&self, grant: GrantId, permits: u32) -> Result<(), Failure> {
-        if let Some((_, left, _)) = self.books().grants.get_mut(&grant.0.as_u128()) {
+    async fn return_unused(&self, grant: GrantId, permits: u32) -> Result<(), Failure> {
+        if let Some((_, left, _)) = self.granted().grants.get_mut(&grant.0.as_u128()) {
             *left = left.saturating_sub(permits);
         }
         Ok(())
     }
 
-    async fn refused(&self, wait: Duration) -> Result<(), Failure> {
+    async fn report_refusal(&self, wait: Duration) -> Result<(), Failure> {
         let until = self.clock.monotonic() + wait;
-        let mut books = self.books();
-        books.refused_until = books.refused_until.max(until);
+        let mut granted = self.granted();
+        granted.refused_until = granted.refused_until.max(until);
         Ok(())
     }
 }

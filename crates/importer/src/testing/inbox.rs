@@ -24,7 +24,7 @@ pub trait InboxFixture: Send + Sync {
     fn inbox(&self) -> Arc<dyn Inbox>;
 
     /// Lets the merchant of the first or the second shop be told of another ending.
-    async fn tell(&self, shop: WhichShop) -> Notice;
+    async fn notify(&self, shop: WhichShop) -> Notice;
 
     /// The time that the adapter goes by.
     fn now(&self) -> Timestamp;
@@ -45,7 +45,7 @@ pub enum WhichShop {
 macro_rules! inbox_contract {
     ($fixture:path) => {
         $crate::inbox_contract! { $fixture:
-            what_was_told_is_listed_as_it_was_told_and_the_latest_first
+            notices_are_listed_as_they_were_sent_and_the_latest_first
             one_shop_sees_nothing_of_another
             one_shop_marks_nothing_of_another
             what_is_read_keeps_its_time_and_is_no_longer_unread
@@ -74,13 +74,13 @@ async fn listed(fixture: &impl InboxFixture, filter: InboxFilter) -> Vec<Uuid> {
     shown.into_iter().map(|shown| shown.notice.id).collect()
 }
 
-pub async fn what_was_told_is_listed_as_it_was_told_and_the_latest_first(
+pub async fn notices_are_listed_as_they_were_sent_and_the_latest_first(
     fixture: &impl InboxFixture,
 ) {
     assert_eq!(listed(fixture, ALL).await, NONE);
-    let first = fixture.tell(WhichShop::First).await;
+    let first = fixture.notify(WhichShop::First).await;
     fixture.pass();
-    let second = fixture.tell(WhichShop::Second).await;
+    let second = fixture.notify(WhichShop::Second).await;
     let shown = fixture.inbox().list(&ALL).await.unwrap();
     let notices: Vec<&Notice> = shown.iter().map(|shown| &shown.notice).collect();
     assert_eq!(notices, [&second, &first]);
@@ -95,8 +95,8 @@ pub async fn what_was_told_is_listed_as_it_was_told_and_the_latest_first(
 }
 
 pub async fn one_shop_sees_nothing_of_another(fixture: &impl InboxFixture) {
-    let first = fixture.tell(WhichShop::First).await;
-    let second = fixture.tell(WhichShop::Second).await;
+    let first = fixture.notify(WhichShop::First).await;
+    let second = fixture.notify(WhichShop::Second).await;
     for notice in [first, second] {
         let filter = InboxFilter {
             merchant: Some(notice.shop.merchant),
@@ -107,8 +107,8 @@ pub async fn one_shop_sees_nothing_of_another(fixture: &impl InboxFixture) {
 }
 
 pub async fn one_shop_marks_nothing_of_another(fixture: &impl InboxFixture) {
-    let first = fixture.tell(WhichShop::First).await;
-    let second = fixture.tell(WhichShop::Second).await;
+    let first = fixture.notify(WhichShop::First).await;
+    let second = fixture.notify(WhichShop::Second).await;
     let inbox = fixture.inbox();
     let own = Some(first.shop.merchant);
     let given = [first.id, second.id];
@@ -119,9 +119,9 @@ pub async fn one_shop_marks_nothing_of_another(fixture: &impl InboxFixture) {
 }
 
 pub async fn what_is_read_keeps_its_time_and_is_no_longer_unread(fixture: &impl InboxFixture) {
-    let read = fixture.tell(WhichShop::First).await;
+    let read = fixture.notify(WhichShop::First).await;
     fixture.pass();
-    let unread = fixture.tell(WhichShop::First).await;
+    let unread = fixture.notify(WhichShop::First).await;
     let inbox = fixture.inbox();
     let read_at = fixture.now();
     assert_eq!(
@@ -145,7 +145,7 @@ pub async fn what_is_read_keeps_its_time_and_is_no_longer_unread(fixture: &impl 
 }
 
 pub async fn of_ids_that_do_not_all_exist_none_is_marked(fixture: &impl InboxFixture) {
-    let notice = fixture.tell(WhichShop::First).await;
+    let notice = fixture.notify(WhichShop::First).await;
     let strangers = [Uuid::from_u128(1), Uuid::from_u128(2)];
     let given = [strangers[1], notice.id, strangers[0], strangers[1]];
     let mut unknown = fixture.inbox().mark_read(&given, None).await.unwrap();

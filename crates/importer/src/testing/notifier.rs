@@ -99,7 +99,7 @@ pub fn notice(number: u128, kind: NotificationKind) -> Notice {
 }
 
 /// A kind that the channel's audience is told of.
-fn told(notifier: &dyn Notifier) -> NotificationKind {
+fn received_kind(notifier: &dyn Notifier) -> NotificationKind {
     match notifier.audience() {
         Audience::Merchant => NotificationKind::SyncComplete,
         Audience::Operator => NotificationKind::SyncFailed,
@@ -127,7 +127,7 @@ pub async fn every_kind_of_notice_is_taken_once(fixture: &impl NotifierFixture) 
 
 pub async fn a_notice_that_comes_again_is_known_by_its_name(fixture: &impl NotifierFixture) {
     let notifier = fixture.notifier();
-    let notice = notice(7, told(notifier.as_ref()));
+    let notice = notice(7, received_kind(notifier.as_ref()));
     notifier.deliver(&notice).await.unwrap();
     notifier.deliver(&notice).await.unwrap();
     let taken = fixture.taken().await;
@@ -140,7 +140,7 @@ pub async fn what_the_other_side_refuses_for_now_is_worth_another_try(
     fixture: &impl NotifierFixture,
 ) {
     let notifier = fixture.notifier();
-    let notice = notice(7, told(notifier.as_ref()));
+    let notice = notice(7, received_kind(notifier.as_ref()));
     for does in [OtherSide::RefusesForNow, OtherSide::HangsUp] {
         fixture.next(does).await;
         let failure = notifier.deliver(&notice).await.unwrap_err();
@@ -153,7 +153,7 @@ pub async fn what_the_other_side_refuses_for_now_is_worth_another_try(
 
 pub async fn what_the_other_side_refuses_for_good_is_not(fixture: &impl NotifierFixture) {
     let notifier = fixture.notifier();
-    let notice = notice(7, told(notifier.as_ref()));
+    let notice = notice(7, received_kind(notifier.as_ref()));
     fixture.next(OtherSide::Refuses).await;
     let failure = notifier.deliver(&notice).await.unwrap_err();
     assert!(!failure.resumes_by_itself(), "{failure}");
@@ -162,7 +162,7 @@ pub async fn what_the_other_side_refuses_for_good_is_not(fixture: &impl Notifier
 
 pub async fn a_failure_says_nothing_that_must_not_be_said(fixture: &impl NotifierFixture) {
     let notifier = fixture.notifier();
-    let notice = notice(7, told(notifier.as_ref()));
+    let notice = notice(7, received_kind(notifier.as_ref()));
     for does in [
         OtherSide::RefusesForNow,
         OtherSide::Refuses,

@@ -23,8 +23,8 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::ports::queue::{
-    ATTEMPTS_USED_UP, DeadLetters, Delivery, Depth, Disposition, JobId, Queue, Receipt, Redrive,
-    Standing,
+    ATTEMPTS_EXHAUSTED, DeadLetters, Delivery, Depth, Disposition, JobId, Queue, Receipt,
+    ReceiptStatus, Redrive,
 };
 
 /// An adapter under test: two queues of one technology, empty at first.
@@ -35,7 +35,7 @@ pub trait QueueFixture: Send + Sync {
     fn dead_letters(&self) -> Arc<dyn DeadLetters>;
 
     /// A queue of another name beside it, and its dead letters.
-    fn neighbour(&self) -> (Arc<dyn Queue>, Arc<dyn DeadLetters>);
+    fn other_process(&self) -> (Arc<dyn Queue>, Arc<dyn DeadLetters>);
 
     /// What [`QueueFixture::queue`] was set to; at least 3.
     fn max_attempts(&self) -> u32;
@@ -114,22 +114,22 @@ macro_rules! queue_contract {
             snoozing_costs_nothing
             a_snooze_does_not_forget_the_attempts_before_it
             a_snooze_may_last_for_years
-            a_parked_message_is_gone
-            a_buried_message_keeps_its_reason
+            an_acknowledged_message_stays_gone
+            a_dead_letter_keeps_its_reason
             delayed_messages_in_front_cost_nothing
             consumers_at_once_get_different_messages
             no_more_is_received_than_was_asked_for
             queues_do_not_see_each_other
-            a_receive_waits_as_long_as_it_was_told
+            a_receive_waits_as_long_as_requested
             a_receive_that_waits_gets_what_is_sent_meanwhile
             a_receive_that_waits_gets_what_becomes_ready_meanwhile
             a_cancelled_receive_loses_nothing
             dead_letters_are_listed_in_pages
-            operators_are_told_of_a_dead_letter_once
+            operators_are_alerted_to_a_dead_letter_once
             a_redriven_letter_has_all_attempts_before_it
             all_letters_can_be_redriven_at_once
             a_discarded_letter_is_gone
-            the_depth_tells_what_each_message_waits_for
+            the_depth_shows_what_each_message_waits_for
         }
     };
     (@each $fixture:path: $($promise:ident)+) => {
@@ -180,14 +180,14 @@ async fn settle(
     fixture: &impl QueueFixture,
     delivery: &Delivery,
     disposition: Disposition,
-) -> Standing {
+) -> ReceiptStatus {
     let queue = fixture.queue();
     queue.settle(&delivery.receipt, disposition).await.unwrap()
 }
 
 async fn must_settle(fixture: &impl QueueFixture, delivery: &Delivery, disposition: Disposition) {
     let standing = settle(fixture, delivery, disposition).await;
-    assert_eq!(standing, Standing::Held);
+    assert_eq!(standing, ReceiptStatus::Valid);
 }
 
 async fn depth(fixture: &impl QueueFixture) -> Depth {
@@ -195,11 +195,11 @@ async fn depth(fixture: &impl QueueFixture) -> Depth {
 }
 
 /// Sends a message and buries it.
-async fn bury(fixture: &impl QueueFixture, body: &str) -> JobId {
+async fn dead_letter(fixture: &impl QueueFixture, body: &str) -> JobId {
     let id = fixture.queue().send(body, AT_ONCE).await.unwrap();
     let delivery = must_take(fixture).await;
     let why = "because".to_owned();
-    must_settle(fixture, &delivery, Disposition::Bury { why }).await;
+    must_settle(fixture, &delivery, Disposition::DeadLetter { reason: why }).await;
     id
 }
 
@@ -234,7 +234,7 @@ pub async fn a_message_arrives_as_it_was_sent_and_goes_when_it_is_done(
     assert_eq!((&delivery.id, delivery.body.as_str()), (&id, body));
     assert_eq!((delivery.attempt, delivery.sent_at), (1, sent_at));
     assert!(!format!("{delivery:?}").contains("version"), "for logs");
-    must_settle(fixture, &delivery, Disposition::Done).await;
+    must_settle(fixture, &delivery, Disposition::Ack).await;
     fixture.pass(LEASE).await;
     assert_eq!(take(fixture).await, None);
     assert_eq!(depth(fixture).await, Depth::default());
@@ -274,12 +274,12 @@ pub async fn an_extended_lease_lasts_longer_and_a_shortened_one_less(fixture: &i
     fixture.pass(LEASE - SECOND).await;
     for _ in 0..2 {
         let extended = queue.extend(&delivery.receipt, MINUTE).await;
-        assert_eq!(extended, Ok(Standing::Held), "it may be repeated");
+        assert_eq!(extended, Ok(ReceiptStatus::Valid), "it may be repeated");
     }
     fixture.pass(MINUTE - SECOND).await;
     assert_eq!(take(fixture).await, None);
     let shortened = queue.extend(&delivery.receipt, AT_ONCE).await;
-    assert_eq!(shortened, Ok(Standing::Held));
+    assert_eq!(shortened, Ok(ReceiptStatus::Valid));
     assert_eq!(must_take(fixture).await.attempt, 2);
 }
 
@@ -289,31 +289,33 @@ pub async fn a_lease_that_ran_out_unnoticed_is_still_good(fixture: &impl QueueFi
     let delivery = must_take(fixture).await;
     fixture.pass(LEASE + MINUTE).await;
     let extended = queue.extend(&delivery.receipt, LEASE).await;
-    if extended == Ok(Standing::Stale) && !fixture.leeway().keeps_lapsed_leases {
+    if extended == Ok(ReceiptStatus::Stale) && !fixture.leeway().keeps_lapsed_leases {
         assert_eq!(must_take(fixture).await.id, delivery.id, "it is not lost");
         return;
     }
-    assert_eq!(extended, Ok(Standing::Held));
+    assert_eq!(extended, Ok(ReceiptStatus::Valid));
     assert_eq!(take(fixture).await, None);
     fixture.pass(LEASE + MINUTE).await;
     if !fixture.leeway().keeps_lapsed_leases {
-        let settled = settle(fixture, &delivery, Disposition::Done).await;
-        assert_eq!(take(fixture).await.is_none(), settled == Standing::Held);
+        let settled = settle(fixture, &delivery, Disposition::Ack).await;
+        assert_eq!(
+            take(fixture).await.is_none(),
+            settled == ReceiptStatus::Valid
+        );
         return;
     }
-    must_settle(fixture, &delivery, Disposition::Done).await;
+    must_settle(fixture, &delivery, Disposition::Ack).await;
     assert_eq!(depth(fixture).await, Depth::default());
 }
 
 /// All that can be decided about a message.
-fn dispositions(now: Timestamp) -> [Disposition; 5] {
+fn dispositions(now: Timestamp) -> [Disposition; 4] {
     let why = || "because".to_owned();
     [
-        Disposition::Done,
+        Disposition::Ack,
         Disposition::Retry { after: AT_ONCE },
         Disposition::Snooze { until: now },
-        Disposition::Park { why: why() },
-        Disposition::Bury { why: why() },
+        Disposition::DeadLetter { reason: why() },
     ]
 }
 
@@ -328,9 +330,12 @@ pub async fn a_stale_receipt_changes_nothing(fixture: &impl QueueFixture) {
     for receipt in [&dead.receipt, &strange] {
         for disposition in dispositions(fixture.now()) {
             let stale = queue.settle(receipt, disposition).await;
-            assert_eq!(stale, Ok(Standing::Stale));
+            assert_eq!(stale, Ok(ReceiptStatus::Stale));
         }
-        assert_eq!(queue.extend(receipt, AT_ONCE).await, Ok(Standing::Stale));
+        assert_eq!(
+            queue.extend(receipt, AT_ONCE).await,
+            Ok(ReceiptStatus::Stale)
+        );
     }
     assert_eq!(depth(fixture).await, before);
     fixture.pass(LEASE - SECOND).await;
@@ -348,13 +353,13 @@ pub async fn a_receipt_serves_for_one_decision(fixture: &impl QueueFixture) {
         let before = depth(fixture).await;
         for second in dispositions(fixture.now()) {
             let settled = settle(fixture, &delivery, second).await;
-            assert_eq!(settled, Standing::Stale, "after {first:?}");
+            assert_eq!(settled, ReceiptStatus::Stale, "after {first:?}");
         }
         let extended = queue.extend(&delivery.receipt, LEASE).await;
-        assert_eq!(extended, Ok(Standing::Stale), "after {first:?}");
+        assert_eq!(extended, Ok(ReceiptStatus::Stale), "after {first:?}");
         assert_eq!(depth(fixture).await, before, "after {first:?}");
         if let Some(again) = take(fixture).await {
-            must_settle(fixture, &again, Disposition::Done).await;
+            must_settle(fixture, &again, Disposition::Ack).await;
         }
     }
 }
@@ -383,11 +388,11 @@ pub async fn the_last_attempt_ends_among_the_dead_letters(fixture: &impl QueueFi
     assert_eq!(take(fixture).await, None);
     let letter = fixture.dead_letters().read(&id).await.unwrap().unwrap();
     assert_eq!((&letter.id, letter.body.as_str()), (&id, "work"));
-    assert_eq!(letter.reason, ATTEMPTS_USED_UP);
+    assert_eq!(letter.reason, ATTEMPTS_EXHAUSTED);
     assert_eq!(letter.attempts, fixture.max_attempts());
     assert_eq!(letter.sent_at, sent_at);
     // It was buried when it was settled, a second ago.
-    assert_eq!(later(letter.buried_at, SECOND), fixture.now());
+    assert_eq!(later(letter.dead_lettered_at, SECOND), fixture.now());
 }
 
 pub async fn a_message_that_kills_its_consumers_ends_among_the_dead_letters(
@@ -400,7 +405,7 @@ pub async fn a_message_that_kills_its_consumers_ends_among_the_dead_letters(
     }
     assert_eq!(take(fixture).await, None);
     let letter = fixture.dead_letters().read(&id).await.unwrap().unwrap();
-    assert_eq!(letter.reason, ATTEMPTS_USED_UP);
+    assert_eq!(letter.reason, ATTEMPTS_EXHAUSTED);
     assert_eq!(letter.attempts, fixture.max_attempts());
     let only_dead = Depth {
         dead: 1,
@@ -460,7 +465,7 @@ pub async fn a_snooze_may_last_for_years(fixture: &impl QueueFixture) {
     let near = queue.send("near", AT_ONCE).await.unwrap();
     let delivery = must_take(fixture).await;
     assert_eq!(delivery.id, near);
-    must_settle(fixture, &delivery, Disposition::Done).await;
+    must_settle(fixture, &delivery, Disposition::Ack).await;
     fixture.pass(years - SECOND).await;
     assert_eq!(take(fixture).await, None);
     fixture.pass(SECOND).await;
@@ -468,26 +473,25 @@ pub async fn a_snooze_may_last_for_years(fixture: &impl QueueFixture) {
     assert_eq!(take(fixture).await, None);
 }
 
-pub async fn a_parked_message_is_gone(fixture: &impl QueueFixture) {
+pub async fn an_acknowledged_message_stays_gone(fixture: &impl QueueFixture) {
     fixture.queue().send("work", AT_ONCE).await.unwrap();
     let delivery = must_take(fixture).await;
-    let why = "the merchant has to reconnect".to_owned();
-    must_settle(fixture, &delivery, Disposition::Park { why }).await;
+    must_settle(fixture, &delivery, Disposition::Ack).await;
     fixture.pass(MINUTE).await;
     assert_eq!(take(fixture).await, None);
     assert_eq!(depth(fixture).await, Depth::default());
 }
 
-pub async fn a_buried_message_keeps_its_reason(fixture: &impl QueueFixture) {
+pub async fn a_dead_letter_keeps_its_reason(fixture: &impl QueueFixture) {
     let id = fixture.queue().send("secret", AT_ONCE).await.unwrap();
     let delivery = must_take(fixture).await;
     let why = "the message is not JSON".to_owned();
-    must_settle(fixture, &delivery, Disposition::Bury { why }).await;
+    must_settle(fixture, &delivery, Disposition::DeadLetter { reason: why }).await;
     assert_eq!(take(fixture).await, None);
     let letter = fixture.dead_letters().read(&id).await.unwrap().unwrap();
     assert_eq!(letter.reason, "the message is not JSON");
     assert_eq!((letter.body.as_str(), letter.attempts), ("secret", 1));
-    assert_eq!(letter.buried_at, fixture.now());
+    assert_eq!(letter.dead_lettered_at, fixture.now());
     assert!(!format!("{letter:?}").contains("secret"), "for logs");
 }
 
@@ -539,27 +543,32 @@ pub async fn no_more_is_received_than_was_asked_for(fixture: &impl QueueFixture)
 }
 
 pub async fn queues_do_not_see_each_other(fixture: &impl QueueFixture) {
-    let (neighbour, neighbours_dead) = fixture.neighbour();
-    let buried = bury(fixture, "ours").await;
+    let (other_process, others_dead) = fixture.other_process();
+    let buried = dead_letter(fixture, "ours").await;
     fixture.queue().send("ours", AT_ONCE).await.unwrap();
-    assert_eq!(neighbour.depth().await, Ok(Depth::default()));
-    assert_eq!(neighbour.receive(9, LEASE, AT_ONCE).await, Ok(Vec::new()));
+    assert_eq!(other_process.depth().await, Ok(Depth::default()));
+    assert_eq!(
+        other_process.receive(9, LEASE, AT_ONCE).await,
+        Ok(Vec::new())
+    );
     let delivery = must_take(fixture).await;
-    let stale = neighbour.settle(&delivery.receipt, Disposition::Done).await;
-    assert_eq!(stale, Ok(Standing::Stale));
-    let stale = neighbour.extend(&delivery.receipt, AT_ONCE).await;
-    assert_eq!(stale, Ok(Standing::Stale));
-    assert_eq!(neighbours_dead.list(None, 9).await, Ok(Vec::new()));
-    assert_eq!(neighbours_dead.read(&buried).await, Ok(None));
-    assert_eq!(neighbours_dead.discard(&buried).await, Ok(false));
-    assert_eq!(neighbours_dead.redrive(Redrive::All).await, Ok(0));
+    let stale = other_process
+        .settle(&delivery.receipt, Disposition::Ack)
+        .await;
+    assert_eq!(stale, Ok(ReceiptStatus::Stale));
+    let stale = other_process.extend(&delivery.receipt, AT_ONCE).await;
+    assert_eq!(stale, Ok(ReceiptStatus::Stale));
+    assert_eq!(others_dead.list(None, 9).await, Ok(Vec::new()));
+    assert_eq!(others_dead.read(&buried).await, Ok(None));
+    assert_eq!(others_dead.discard(&buried).await, Ok(false));
+    assert_eq!(others_dead.redrive(Redrive::All).await, Ok(0));
     let one = Redrive::One(buried);
-    assert_eq!(neighbours_dead.redrive(one).await, Ok(0));
+    assert_eq!(others_dead.redrive(one).await, Ok(0));
     assert_eq!(depth(fixture).await.dead, 1);
-    must_settle(fixture, &delivery, Disposition::Done).await;
+    must_settle(fixture, &delivery, Disposition::Ack).await;
 }
 
-pub async fn a_receive_waits_as_long_as_it_was_told(fixture: &impl QueueFixture) {
+pub async fn a_receive_waits_as_long_as_requested(fixture: &impl QueueFixture) {
     let begun = fixture.now();
     let queue = fixture.queue();
     let received = while_time_passes(fixture, queue.receive(1, LEASE, POLL)).await;
@@ -608,19 +617,19 @@ pub async fn a_cancelled_receive_loses_nothing(fixture: &impl QueueFixture) {
         let received = while_time_passes(fixture, queue.receive(1, LEASE, MINUTE)).await;
         let delivery = received.unwrap().pop().unwrap();
         assert_eq!(delivery.id, id, "dropped after {polls} polls");
-        must_settle(fixture, &delivery, Disposition::Done).await;
+        must_settle(fixture, &delivery, Disposition::Ack).await;
     }
     assert_eq!(depth(fixture).await, Depth::default());
 }
 
-pub async fn operators_are_told_of_a_dead_letter_once(fixture: &impl QueueFixture) {
+pub async fn operators_are_alerted_to_a_dead_letter_once(fixture: &impl QueueFixture) {
     let letters = fixture.dead_letters();
-    assert_eq!(letters.newly_buried(10).await, Ok(Vec::new()));
+    assert_eq!(letters.unreported(10).await, Ok(Vec::new()));
     for body in ["a", "b", "c"] {
-        bury(fixture, body).await;
+        dead_letter(fixture, body).await;
     }
-    let first = letters.newly_buried(2).await.unwrap();
-    let second = letters.newly_buried(2).await.unwrap();
+    let first = letters.unreported(2).await.unwrap();
+    let second = letters.unreported(2).await.unwrap();
     let mut told: Vec<String> = first
         .iter()
         .chain(&second)
@@ -631,7 +640,7 @@ pub async fn operators_are_told_of_a_dead_letter_once(fixture: &impl QueueFixtur
         (first.len(), told),
         (2, vec!["a".into(), "b".into(), "c".into()])
     );
-    assert_eq!(letters.newly_buried(2).await, Ok(Vec::new()));
+    assert_eq!(letters.unreported(2).await, Ok(Vec::new()));
     assert_eq!(depth(fixture).await.dead, 3, "they are told of and stay");
 
     // What fails again after it was put back is news.
@@ -641,8 +650,8 @@ pub async fn operators_are_told_of_a_dead_letter_once(fixture: &impl QueueFixtur
         .unwrap();
     let again = must_take(fixture).await;
     let why = "again".to_owned();
-    settle(fixture, &again, Disposition::Bury { why }).await;
-    let third = letters.newly_buried(10).await.unwrap();
+    settle(fixture, &again, Disposition::DeadLetter { reason: why }).await;
+    let third = letters.unreported(10).await.unwrap();
     assert_eq!(third.len(), 1);
     assert_eq!(third[0].id, first[0].id);
 }
@@ -652,7 +661,7 @@ pub async fn dead_letters_are_listed_in_pages(fixture: &impl QueueFixture) {
     assert_eq!(letters.list(None, 2).await, Ok(Vec::new()));
     let mut buried = HashSet::new();
     for number in 0..5 {
-        buried.insert(bury(fixture, &number.to_string()).await);
+        buried.insert(dead_letter(fixture, &number.to_string()).await);
         fixture.pass(SECOND).await;
     }
     let mut listed = Vec::new();
@@ -677,7 +686,7 @@ pub async fn dead_letters_are_listed_in_pages(fixture: &impl QueueFixture) {
 
 pub async fn a_redriven_letter_has_all_attempts_before_it(fixture: &impl QueueFixture) {
     let letters = fixture.dead_letters();
-    let other = bury(fixture, "other").await;
+    let other = dead_letter(fixture, "other").await;
     let id = fixture.queue().send("work", AT_ONCE).await.unwrap();
     for round in 1..=2 {
         for attempt in 1..=fixture.max_attempts() {
@@ -699,7 +708,7 @@ pub async fn a_redriven_letter_has_all_attempts_before_it(fixture: &impl QueueFi
 pub async fn all_letters_can_be_redriven_at_once(fixture: &impl QueueFixture) {
     let mut buried = HashSet::new();
     for _ in 0..5 {
-        buried.insert(bury(fixture, "work").await);
+        buried.insert(dead_letter(fixture, "work").await);
     }
     fixture.pass(MINUTE).await;
     let letters = fixture.dead_letters();
@@ -718,7 +727,10 @@ pub async fn all_letters_can_be_redriven_at_once(fixture: &impl QueueFixture) {
 
 pub async fn a_discarded_letter_is_gone(fixture: &impl QueueFixture) {
     let letters = fixture.dead_letters();
-    let (id, other) = (bury(fixture, "a").await, bury(fixture, "b").await);
+    let (id, other) = (
+        dead_letter(fixture, "a").await,
+        dead_letter(fixture, "b").await,
+    );
     assert_eq!(letters.discard(&id).await, Ok(true));
     assert_eq!(letters.discard(&id).await, Ok(false));
     assert_eq!(letters.read(&id).await, Ok(None));
@@ -729,9 +741,9 @@ pub async fn a_discarded_letter_is_gone(fixture: &impl QueueFixture) {
     assert_eq!(letters.redrive(Redrive::One(nobody)).await, Ok(0));
 }
 
-pub async fn the_depth_tells_what_each_message_waits_for(fixture: &impl QueueFixture) {
+pub async fn the_depth_shows_what_each_message_waits_for(fixture: &impl QueueFixture) {
     let queue = fixture.queue();
-    bury(fixture, "dead").await;
+    dead_letter(fixture, "dead").await;
     queue.send("retried", AT_ONCE).await.unwrap();
     let retried = must_take(fixture).await;
     let retry = Disposition::Retry { after: MINUTE };

@@ -15,25 +15,25 @@ use tracing::Instrument as _;
 use super::{PAUSE_AFTER_FAILURE, Worker};
 use crate::clocks::TOLERANCE;
 use crate::import::catch_up_plan;
-use crate::import::progress::Tracker;
-use crate::import::{Importer, Outcome, end, holding, work};
+use crate::import::progress::ProgressTracker;
+use crate::import::{ImportOutcome, Importer, end_with_certificate, run_leased, with_lease};
 use crate::ports::landing::RunLease;
 use crate::ports::platform::Platform;
 use crate::ports::queue::{Delivery, Disposition};
-use crate::ports::runs::{Claim, Holder, Run, RunOptions};
+use crate::ports::runs::{Claim, LeaseHolder, Run, RunOptions};
 use crate::stop::{StopSignal, stop_pair};
 
 /// A run whose worker was lost so often in a row, without any progress, is what kills
 /// them. Each time costs all other imports of that worker a restart.
-const MOST_LOST: u32 = 10;
+const MAX_LOST_WORKERS: u32 = 10;
 
 /// What a message asks for, as the database knows it.
-enum Wanted {
+enum JobTarget {
     Run(Box<Run>),
     /// It was done after the message was sent, or needs no work.
-    Satisfied,
+    AlreadyDone,
     /// No repetition can help.
-    Senseless(String),
+    Invalid(String),
 }
 
 impl Worker {
@@ -43,30 +43,30 @@ impl Worker {
         let job = match HistoricalSync::parse(&delivery.body) {
             Ok(job) => job,
             Err(unreadable) => {
-                return Disposition::Bury {
-                    why: format!("unreadable message: {unreadable}"),
+                return Disposition::DeadLetter {
+                    reason: format!("unreadable message: {unreadable}"),
                 };
             }
         };
-        match self.look(&job, delivery, stop).await {
+        match self.dispatch(&job, delivery, stop).await {
             Ok(disposition) => disposition,
             Err(failure) => {
                 tracing::error!(%failure, merchant_id = %job.merchant, "the database could not be asked about the job");
-                self.later(PAUSE_AFTER_FAILURE)
+                self.snooze(PAUSE_AFTER_FAILURE)
             }
         }
     }
 
-    async fn look(
+    async fn dispatch(
         &self,
         job: &HistoricalSync,
         delivery: &Delivery,
         stop: &StopSignal,
     ) -> Result<Disposition, Failure> {
         let run = match self.wanted(job, delivery).await? {
-            Wanted::Run(run) => run,
-            Wanted::Satisfied => return Ok(Disposition::Done),
-            Wanted::Senseless(why) => return Ok(Disposition::Bury { why }),
+            JobTarget::Run(run) => run,
+            JobTarget::AlreadyDone => return Ok(Disposition::Ack),
+            JobTarget::Invalid(why) => return Ok(Disposition::DeadLetter { reason: why }),
         };
         if let Some(until) = run.waiting_until
             && run.state == RunState::Waiting
@@ -74,14 +74,14 @@ impl Worker {
         {
             return Ok(Disposition::Snooze { until });
         }
-        if delivery.attempt > 1 && run.holder.is_none() && went_on(&run) {
+        if delivery.attempt > 1 && run.holder.is_none() && made_progress(&run) {
             // Its worker died, but not before it had gone further: a new message has all
             // attempts before it.
             self.ports
                 .queue
                 .send(&delivery.body, Duration::ZERO)
                 .await?;
-            return Ok(Disposition::Done);
+            return Ok(Disposition::Ack);
         }
         let settings = &self.settings.import;
         match self
@@ -90,7 +90,7 @@ impl Worker {
             .claim(run.id, &settings.owner, settings.lease)
             .await?
         {
-            Claim::Over(_) => Ok(Disposition::Done),
+            Claim::NotRunnable(_) => Ok(Disposition::Ack),
             Claim::Taken(holder) => Ok(self.after_lease(&holder)),
             Claim::Granted(lease, run) => {
                 let span =
@@ -101,26 +101,30 @@ impl Worker {
         }
     }
 
-    async fn wanted(&self, job: &HistoricalSync, delivery: &Delivery) -> Result<Wanted, Failure> {
+    async fn wanted(
+        &self,
+        job: &HistoricalSync,
+        delivery: &Delivery,
+    ) -> Result<JobTarget, Failure> {
         let run = match job.run {
             Some(id) => match self.ports.jobs.find(id).await? {
                 Some(run) if run.merchant == job.merchant => run,
                 Some(_) => {
-                    return Ok(Wanted::Senseless(
+                    return Ok(JobTarget::Invalid(
                         "the run belongs to another merchant".to_owned(),
                     ));
                 }
-                None => return Ok(Wanted::Senseless("there is no such run".to_owned())),
+                None => return Ok(JobTarget::Invalid("there is no such run".to_owned())),
             },
             None => {
                 if self.ports.jobs.shop(job.merchant).await?.is_none() {
-                    return Ok(Wanted::Senseless("unknown merchant".to_owned()));
+                    return Ok(JobTarget::Invalid("unknown merchant".to_owned()));
                 }
-                let latest = self.ports.runs.latest_of_everything(job.merchant).await?;
+                let latest = self.ports.runs.latest_full(job.merchant).await?;
                 if latest.is_some_and(|run| {
                     satisfies(&run, job, delivery.sent_at, self.ports.clock.now())
                 }) {
-                    return Ok(Wanted::Satisfied);
+                    return Ok(JobTarget::AlreadyDone);
                 }
                 self.start_or_join(job).await?
             }
@@ -129,8 +133,8 @@ impl Worker {
             self.ports.jobs.adopt(run.id).await?;
         }
         match run.state.can_be_claimed() {
-            true => Ok(Wanted::Run(Box::new(run))),
-            false => Ok(Wanted::Satisfied),
+            true => Ok(JobTarget::Run(Box::new(run))),
+            false => Ok(JobTarget::AlreadyDone),
         }
     }
 
@@ -161,32 +165,32 @@ impl Worker {
         delivery: &Delivery,
         stop: &StopSignal,
     ) -> Disposition {
-        tracing::info!(work = run.progress.work(), "the run was claimed");
-        if delivery.attempt > MOST_LOST {
+        tracing::info!(work = run.progress.work_units(), "the run was claimed");
+        if delivery.attempt > MAX_LOST_WORKERS {
             let failure = Failure::Broken {
                 what: format!(
-                    "the worker of this run was lost {MOST_LOST} times in a row without any progress"
+                    "the worker of this run was lost {MAX_LOST_WORKERS} times in a row without any progress"
                 ),
             };
-            let left = self.give_back(lease, run, delivery, failure, None).await;
+            let left = self.release(lease, run, delivery, failure, None).await;
             return left.unwrap_or_else(|failure| self.not_recorded(&failure));
         }
         let (revoke, revoked) = stop_pair();
-        self.held().insert(run.id, (lease, revoke));
+        self.active_runs().insert(run.id, (lease, revoke));
         let opened = OnceLock::new();
         let worked = tokio::select! {
             biased;
             () = revoked.requested() => Err(Failure::LeaseLost),
             worked = self.attempt(lease, run, &opened, stop) => worked,
         };
-        self.held().remove(&run.id);
+        self.active_runs().remove(&run.id);
         let left = match worked {
             Ok((importer, certificate)) => self.finish(&importer, lease, certificate).await,
             Err(failure) => {
                 let wait = opened
                     .get()
                     .map(|platform| platform.budget().wait_of_successor);
-                self.give_back(lease, run, delivery, failure, wait).await
+                self.release(lease, run, delivery, failure, wait).await
             }
         };
         left.unwrap_or_else(|failure| self.not_recorded(&failure))
@@ -206,17 +210,17 @@ impl Worker {
             Ok(open)
         };
         let duration = self.settings.import.lease;
-        let open = holding(runs, clock, lease, duration, stop, opening).await?;
+        let open = with_lease(runs, clock, lease, duration, stop, opening).await?;
         let platform = opened.get_or_init(|| open.platform.clone());
         let importer = Importer {
             platform: platform.clone(),
             landing: self.ports.landing.clone(),
             runs: self.ports.runs.clone(),
             clock: self.ports.clock.clone(),
-            tracker: Arc::new(Tracker::new().0),
+            tracker: Arc::new(ProgressTracker::new().0),
             settings: self.settings.import.clone(),
         };
-        let certificate = work(&importer, &open.shop, lease, run, &(), stop).await?;
+        let certificate = run_leased(&importer, &open.shop, lease, run, &(), stop).await?;
         Ok((importer, certificate))
     }
 
@@ -226,22 +230,22 @@ impl Worker {
         lease: RunLease,
         certificate: Certificate,
     ) -> Result<Disposition, Failure> {
-        match end(importer, lease, certificate).await {
-            Ok(Outcome::Failed { failure, .. }) => {
+        match end_with_certificate(importer, lease, certificate).await {
+            Ok(ImportOutcome::Failed { failure, .. }) => {
                 tracing::error!(%failure, code = failure.code(), "the run FAILED");
-                Ok(Disposition::Done)
+                Ok(Disposition::Ack)
             }
             Ok(_) => {
                 tracing::info!("the run is COMPLETED");
-                Ok(Disposition::Done)
+                Ok(Disposition::Ack)
             }
-            Err(Failure::LeaseLost) => self.look_again(lease.run).await,
+            Err(Failure::LeaseLost) => self.recheck(lease.run).await,
             Err(failure) => Err(failure),
         }
     }
 
     /// Leaves the run as the failure asks for. `wait`: until its next request, if that is known.
-    async fn give_back(
+    async fn release(
         &self,
         lease: RunLease,
         run: &Run,
@@ -253,7 +257,7 @@ impl Worker {
         let attempt = Attempt {
             number: delivery.attempt,
             most: self.settings.max_attempts,
-            made_progress: now_at.is_some_and(|now_at| went_on(&now_at)),
+            made_progress: now_at.is_some_and(|now_at| made_progress(&now_at)),
         };
         let decision = decide(&failure, attempt);
         if matches!(decision, Decision::GiveBack) && !attempt.made_progress {
@@ -274,34 +278,34 @@ impl Worker {
         };
         match left {
             Ok(()) => Ok(self.disposition(decision, &failure, run.id)),
-            Err(Failure::LeaseLost) => self.look_again(run.id).await,
+            Err(Failure::LeaseLost) => self.recheck(run.id).await,
             Err(failure) => Err(failure),
         }
     }
 
     fn disposition(&self, decision: Decision, failure: &Failure, run: RunId) -> Disposition {
         match decision {
-            Decision::Fail if belongs_to_the_dead_letters(failure) => Disposition::Bury {
-                why: format!("the run FAILED: {}", failure.code()),
+            Decision::Fail if belongs_to_the_dead_letters(failure) => Disposition::DeadLetter {
+                reason: format!("the run FAILED: {}", failure.code()),
             },
-            Decision::Fail | Decision::LookAgain => Disposition::Done,
+            Decision::Fail | Decision::LookAgain => Disposition::Ack,
             Decision::Wait { by, counts: true } => Disposition::Retry {
                 after: jittered(by, run),
             },
-            Decision::Wait { by, counts: false } => self.later(jittered(by, run)),
-            Decision::GiveBack => self.later(Duration::ZERO),
+            Decision::Wait { by, counts: false } => self.snooze(jittered(by, run)),
+            Decision::GiveBack => self.snooze(Duration::ZERO),
         }
     }
 
     /// The run is not ours any more: its state tells what is left to do.
-    async fn look_again(&self, run: RunId) -> Result<Disposition, Failure> {
+    async fn recheck(&self, run: RunId) -> Result<Disposition, Failure> {
         let run = self.ports.jobs.find(run).await?;
         match run {
             Some(run) if run.state.can_be_claimed() => Ok(run.holder.map_or_else(
-                || self.later(Duration::ZERO),
+                || self.snooze(Duration::ZERO),
                 |holder| self.after_lease(&holder),
             )),
-            _ => Ok(Disposition::Done),
+            _ => Ok(Disposition::Ack),
         }
     }
 
@@ -312,26 +316,26 @@ impl Worker {
             critical = true, %failure,
             "the run's state could not be recorded; its message is tried again"
         );
-        self.later(PAUSE_AFTER_FAILURE)
+        self.snooze(PAUSE_AFTER_FAILURE)
     }
 
-    fn later(&self, by: Duration) -> Disposition {
+    fn snooze(&self, by: Duration) -> Disposition {
         Disposition::Snooze {
             until: self.ports.clock.now() + by,
         }
     }
 
-    fn after_lease(&self, holder: &Holder) -> Disposition {
+    fn after_lease(&self, holder: &LeaseHolder) -> Disposition {
         let left = holder.until.duration_since(self.ports.clock.now());
         let left = Duration::try_from(left).unwrap_or_default();
         // The lease goes by the database's clock, which may be another one.
-        self.later(left.min(self.settings.import.lease) + Duration::from_secs(1))
+        self.snooze(left.min(self.settings.import.lease) + Duration::from_secs(1))
     }
 }
 
 /// Whether rows have landed since the run was claimed last.
-fn went_on(run: &Run) -> bool {
-    run.progress.work() > run.work_at_claim
+fn made_progress(run: &Run) -> bool {
+    run.progress.work_units() > run.work_at_claim
 }
 
 /// A message without a run is satisfied by what was finished after it was sent, and by

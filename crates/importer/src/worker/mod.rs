@@ -14,11 +14,11 @@ use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use crate::import::ImportSettings;
-use crate::ports::clock::{Clock, within};
+use crate::ports::clock::{Clock, with_timeout};
 use crate::ports::jobs::Jobs;
 use crate::ports::landing::{Landing, RunLease};
 use crate::ports::platform::Shops;
-use crate::ports::queue::{Delivery, Queue, Standing};
+use crate::ports::queue::{Delivery, Queue, ReceiptStatus};
 use crate::ports::runs::Runs;
 use crate::stop::{StopHandle, StopSignal, stop_pair};
 
@@ -27,18 +27,18 @@ const POLL: Duration = Duration::from_secs(2);
 /// After the queue could not be asked.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// So many messages are taken at once; a worker that stops gives them back.
-const MOST_AT_ONCE: usize = 10;
+const MAX_RECEIVED: usize = 10;
 /// Each import begins with a burst of its shop's budget, and each minute repeats it. Where
 /// many began together, their bursts would fall together ever after, and all of them wait
 /// for the processors. Messages that were received together start together, and the next
 /// ones so much later for each of them.
-const STARTS_APART: Duration = Duration::from_millis(60);
+const START_STAGGER: Duration = Duration::from_millis(60);
 /// Giving a job back takes a moment, unless the database is away; a lease that is not given
 /// back runs out.
-const GIVING_BACK: Duration = Duration::from_secs(20);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(20);
 /// A message comes back so much later than the run's lease runs out, so that whoever
 /// receives it finds the run free.
-const AFTER_THE_LEASE: Duration = Duration::from_secs(2);
+const LEASE_MARGIN: Duration = Duration::from_secs(2);
 /// How often it is looked whether somebody has paused or cancelled a run.
 const WATCH_PERIOD: Duration = Duration::from_secs(1);
 
@@ -46,7 +46,7 @@ pub struct Worker {
     ports: WorkerPorts,
     settings: WorkerSettings,
     /// Runs that are worked on now, each with the handle that ends the work.
-    held: Mutex<HashMap<RunId, (RunLease, StopHandle)>>,
+    active_runs: Mutex<HashMap<RunId, (RunLease, StopHandle)>>,
 }
 
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ impl Worker {
         Self {
             ports,
             settings,
-            held: Mutex::default(),
+            active_runs: Mutex::default(),
         }
     }
 
@@ -87,10 +87,10 @@ impl Worker {
         let slots = Arc::new(Semaphore::new(self.settings.jobs.max(1)));
         let mut running = JoinSet::new();
         while let Some(slot) = free_slot(&slots, stop).await {
-            let wanted = slots.available_permits().min(MOST_AT_ONCE - 1) + 1;
+            let wanted = slots.available_permits().min(MAX_RECEIVED - 1) + 1;
             let mut slot = Some(slot);
             let deliveries = self.receive(wanted, stop).await;
-            let apart = STARTS_APART * u32::try_from(deliveries.len()).unwrap_or(u32::MAX);
+            let apart = START_STAGGER * u32::try_from(deliveries.len()).unwrap_or(u32::MAX);
             for delivery in deliveries {
                 let slot = slot
                     .take()
@@ -111,7 +111,7 @@ impl Worker {
                 report_panic(ended);
             }
         };
-        if within(&*self.ports.clock, GIVING_BACK, giving_back)
+        if with_timeout(&*self.ports.clock, SHUTDOWN_GRACE, giving_back)
             .await
             .is_none()
         {
@@ -129,7 +129,7 @@ impl Worker {
         let deliveries = tokio::select! {
             biased;
             deliveries = receiving => deliveries,
-            () = stop.has_lasted(&*self.ports.clock, POLL * 2) => Ok(vec![]),
+            () = stop.requested_for(&*self.ports.clock, POLL * 2) => Ok(vec![]),
         };
         match deliveries {
             Ok(deliveries) => deliveries,
@@ -149,7 +149,7 @@ impl Worker {
     }
 
     fn visibility(&self) -> Duration {
-        self.settings.import.lease + AFTER_THE_LEASE
+        self.settings.import.lease + LEASE_MARGIN
     }
 
     /// Works on one message that somebody else has received, until the run is over or a stop is
@@ -180,7 +180,7 @@ impl Worker {
             let disposition = tokio::select! {
                 biased;
                 disposition = self.run_one(&delivery, &turn) => disposition,
-                never = self.keep(&delivery) => match never {},
+                never = self.extend_visibility(&delivery) => match never {},
                 never = self.end(&handle, stop) => match never {},
             };
             tracing::info!(?disposition, "the job is settled");
@@ -190,8 +190,8 @@ impl Worker {
                 .settle(&delivery.receipt, disposition)
                 .await
             {
-                Ok(Standing::Held) => true,
-                Ok(Standing::Stale) => {
+                Ok(ReceiptStatus::Valid) => true,
+                Ok(ReceiptStatus::Stale) => {
                     tracing::info!("the message was somebody else's by then");
                     true
                 }
@@ -208,7 +208,7 @@ impl Worker {
 
     /// Keeps the message from others while it is worked on. One that somebody else has
     /// received all the same does no harm: the claim of the run keeps them apart.
-    async fn keep(&self, delivery: &Delivery) -> std::convert::Infallible {
+    async fn extend_visibility(&self, delivery: &Delivery) -> std::convert::Infallible {
         loop {
             self.ports.clock.sleep(self.visibility() / 4).await;
             let kept = self
@@ -241,14 +241,18 @@ impl Worker {
     async fn watch_commands(&self) -> std::convert::Infallible {
         loop {
             self.ports.clock.sleep(WATCH_PERIOD).await;
-            let leases: Vec<RunLease> = self.held().values().map(|(lease, _)| *lease).collect();
+            let leases: Vec<RunLease> = self
+                .active_runs()
+                .values()
+                .map(|(lease, _)| *lease)
+                .collect();
             if leases.is_empty() {
                 continue;
             }
-            match self.ports.jobs.lost(&leases).await {
+            match self.ports.jobs.lost_leases(&leases).await {
                 Ok(lost) => {
                     for run in lost {
-                        if let Some((_, revoke)) = self.held().get(&run) {
+                        if let Some((_, revoke)) = self.active_runs().get(&run) {
                             revoke.stop();
                         }
                     }
@@ -258,8 +262,10 @@ impl Worker {
         }
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, (RunLease, StopHandle)>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn active_runs(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, (RunLease, StopHandle)>> {
+        self.active_runs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

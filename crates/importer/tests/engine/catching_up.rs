@@ -4,20 +4,20 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use domain::failure::Failure;
-use importer::import::Outcome;
+use importer::import::ImportOutcome;
 use importer::ports::platform::Sort;
 use jiff::SignedDuration;
 
-use crate::memory::MemoryStore;
+use crate::memory_store::MemoryStore;
 use crate::proof::{listed, loaded};
-use crate::scripted::{ListedOrder, PER_PAGE, ScriptedShop, Shape};
-use crate::stories::{completed, run, shop};
+use crate::scenarios::{completed, run, shop};
+use crate::scripted_platform::{ListedOrder, OrderShape, PER_PAGE, ScriptedPlatform};
 
 const DAYS: i64 = 360;
 const PER_DAY: i64 = 8;
 
 #[track_caller]
-fn assert_all_are_there(store: &MemoryStore, shop: &ScriptedShop) {
+fn assert_all_are_there(store: &MemoryStore, shop: &ScriptedPlatform) {
     let loaded: BTreeSet<i64> = loaded(store).into_iter().collect();
     let listed: BTreeSet<i64> = listed(shop).into_iter().collect();
     assert_eq!(loaded, listed);
@@ -33,7 +33,7 @@ fn arrived(shop: &[ListedOrder], id: i64) -> ListedOrder {
     }
 }
 
-async fn imported(days: i64, shape: Shape) -> (Arc<ScriptedShop>, Arc<MemoryStore>) {
+async fn imported(days: i64, shape: OrderShape) -> (Arc<ScriptedPlatform>, Arc<MemoryStore>) {
     let (shop, store) = (shop(days, PER_DAY, shape), Arc::<MemoryStore>::default());
     completed(run(&shop, &store).await);
     (shop, store)
@@ -41,7 +41,7 @@ async fn imported(days: i64, shape: Shape) -> (Arc<ScriptedShop>, Arc<MemoryStor
 
 #[tokio::test(start_paused = true)]
 async fn orders_that_came_cost_their_pages_and_one_request_for_their_window() {
-    let (shop, store) = imported(DAYS, Shape::Full).await;
+    let (shop, store) = imported(DAYS, OrderShape::Full).await;
     for n in 0..25 {
         let mut orders = shop.orders.lock().unwrap();
         let order = arrived(&orders, 9_000_000 + n);
@@ -59,7 +59,7 @@ async fn orders_that_came_cost_their_pages_and_one_request_for_their_window() {
 #[tokio::test(start_paused = true)]
 async fn an_order_that_is_gone_is_looked_for_by_halving() {
     for gone in [0, 1_000, (DAYS * PER_DAY - 1) as usize] {
-        let (shop, store) = imported(DAYS, Shape::Full).await;
+        let (shop, store) = imported(DAYS, OrderShape::Full).await;
         shop.orders.lock().unwrap().remove(gone);
         let before = shop.requests();
         assert!(completed(run(&shop, &store).await).balances());
@@ -73,7 +73,7 @@ async fn an_order_that_is_gone_is_looked_for_by_halving() {
 /// Between the list of changes and the window, so that the window has one more.
 #[tokio::test(start_paused = true)]
 async fn an_order_that_comes_meanwhile_has_no_window_scanned() {
-    let (shop, store) = imported(DAYS, Shape::Full).await;
+    let (shop, store) = imported(DAYS, OrderShape::Full).await;
     {
         let mut orders = shop.orders.lock().unwrap();
         let order = arrived(&orders, 9_000_000);
@@ -98,7 +98,7 @@ async fn an_order_that_comes_meanwhile_has_no_window_scanned() {
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_fails_at_any_request_leaves_everything_to_the_next() {
     for at in 1..14 {
-        let (shop, store) = imported(40, Shape::Header).await;
+        let (shop, store) = imported(40, OrderShape::Header).await;
         {
             let mut orders = shop.orders.lock().unwrap();
             let order = arrived(&orders, 9_000_000);
@@ -113,7 +113,7 @@ async fn an_attempt_that_fails_at_any_request_leaves_everything_to_the_next() {
         *shop.fails_at.lock().unwrap() = Some((shop.requests() + at, failure));
         let outcome = run(&shop, &store).await;
         assert!(
-            matches!(outcome, Outcome::Interrupted(_)),
+            matches!(outcome, ImportOutcome::Interrupted(_)),
             "{at}: {outcome:?}"
         );
         assert!(completed(run(&shop, &store).await).balances(), "{at}");

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use domain::resource::Resource;
 use importer::ports::platform::{PageRequest, Sort};
 
-use crate::memory::MemoryStore;
+use crate::memory_store::MemoryStore;
 use crate::proof::{listed, loaded};
-use crate::scripted::{ScriptedShop, Shape};
-use crate::stories::{completed, run, shop, today};
+use crate::scenarios::{completed, run, shop, today};
+use crate::scripted_platform::{OrderShape, ScriptedPlatform};
 
 /// A shop where 35 orders are edited when all have been listed, so that four pages of the
 /// last updated show them: ten of this month, and then those of an older window. The id is
 /// that of the first on the fourth page.
-fn edited_shop() -> (Arc<ScriptedShop>, i64) {
-    let shop = shop(45, 3, Shape::Full);
+fn edited_shop() -> (Arc<ScriptedPlatform>, i64) {
+    let shop = shop(45, 3, OrderShape::Full);
     let orders = shop.orders.lock().unwrap();
     let edited: Vec<i64> = (30..40).chain(96..121).map(|n| orders[n].id).collect();
     drop(orders);
@@ -30,7 +30,7 @@ fn edited_shop() -> (Arc<ScriptedShop>, i64) {
     (shop, first_of_page_four)
 }
 
-async fn revision_of(order: i64, shop: &Arc<ScriptedShop>) -> String {
+async fn revision_of(order: i64, shop: &Arc<ScriptedPlatform>) -> String {
     let store = Arc::<MemoryStore>::default();
     completed(run(shop, &store).await);
     assert_eq!(loaded(&store), listed(shop));
@@ -76,11 +76,11 @@ async fn an_order_that_slips_to_a_page_of_changes_that_was_read_is_found() {
 /// show the end of them.
 #[tokio::test(start_paused = true)]
 async fn many_orders_of_one_second_are_read_twice_and_believed() {
-    let shop = Arc::new(ScriptedShop {
+    let shop = Arc::new(ScriptedPlatform {
         says_when: true,
         // Each takes a second, and what was updated last was so long ago.
         requests: 1_000.into(),
-        ..ScriptedShop::with_orders(today(), 45, 3, Shape::Full)
+        ..ScriptedPlatform::with_orders(today(), 45, 3, OrderShape::Full)
     });
     let begins_closing = |page: &PageRequest| page.sort == Sort::UpdatedFirst && page.page == 1;
     shop.change_before(2, begins_closing, |orders| {
@@ -98,7 +98,7 @@ async fn many_orders_of_one_second_are_read_twice_and_believed() {
 }
 
 /// `total` falls during each reading of the changes; two that agree are enough, and only the
-/// window that has lost orders is walked again.
+/// window that has lost orders is scanned again.
 #[tokio::test(start_paused = true)]
 async fn changes_under_which_orders_go_again_and_again_are_read_twice_and_believed() {
     let (shop, _) = edited_shop();

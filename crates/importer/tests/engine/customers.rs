@@ -6,17 +6,17 @@ use std::time::Duration;
 use importer::ports::clock::{Clock as _, SystemClock};
 use importer::stop::stop_pair;
 
-use crate::memory::MemoryStore;
-use crate::scripted::{ListedOrder, ScriptedShop, Shape};
-use crate::stories::{completed, run, run_until, today};
+use crate::memory_store::MemoryStore;
+use crate::scenarios::{completed, run, run_until, today};
+use crate::scripted_platform::{ListedOrder, OrderShape, ScriptedPlatform};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::test(start_paused = true)]
 async fn orders_and_what_changes_of_them_do_not_wait_for_customers() {
-    let shop = Arc::new(ScriptedShop {
+    let shop = Arc::new(ScriptedPlatform {
         customers_wait: 20 * MINUTE,
-        ..ScriptedShop::with_orders(today(), 30, 5, Shape::Header)
+        ..ScriptedPlatform::with_orders(today(), 30, 5, OrderShape::Header)
     });
     let store = Arc::<MemoryStore>::default();
     let running = tokio::spawn({
@@ -33,7 +33,7 @@ async fn orders_and_what_changes_of_them_do_not_wait_for_customers() {
         assert_eq!(state.orders.len(), 150);
         assert!(state.pending.is_empty(), "details are there as well");
     }
-    // Customers are there after 20 minutes; the closing pass asks for them once more, and
+    // Customers are there after 20 minutes; the reconciliation asks for them once more, and
     // lands this order meanwhile.
     clock.sleep(10 * MINUTE).await;
     let late = {
@@ -56,9 +56,9 @@ async fn orders_and_what_changes_of_them_do_not_wait_for_customers() {
 /// Where customers are counted a little later than the rest, their number is waited for.
 #[tokio::test(start_paused = true)]
 async fn customers_who_are_there_soon_are_part_of_the_plan() {
-    let shop = Arc::new(ScriptedShop {
+    let shop = Arc::new(ScriptedPlatform {
         customers_wait: Duration::from_millis(1_500),
-        ..ScriptedShop::with_orders(today(), 3, 2, Shape::Full)
+        ..ScriptedPlatform::with_orders(today(), 3, 2, OrderShape::Full)
     });
     let store = Arc::<MemoryStore>::default();
     completed(run(&shop, &store).await);
@@ -71,9 +71,9 @@ async fn customers_who_are_there_soon_are_part_of_the_plan() {
 /// plan.
 #[tokio::test(start_paused = true)]
 async fn a_plan_that_was_not_made_in_one_turn_does_not_wait_for_customers_in_the_next() {
-    let shop = Arc::new(ScriptedShop {
+    let shop = Arc::new(ScriptedPlatform {
         customers_wait: 20 * MINUTE,
-        ..ScriptedShop::with_orders(today(), 3, 2, Shape::Full)
+        ..ScriptedPlatform::with_orders(today(), 3, 2, OrderShape::Full)
     });
     let store = Arc::<MemoryStore>::default();
     let clock = SystemClock::real();

@@ -8,11 +8,11 @@
 
 mod catalogue;
 mod catching_up;
-mod ceiling;
 mod changes;
 mod customers;
-mod memory;
+mod memory_store;
 mod moving;
 mod proof;
-mod scripted;
-mod stories;
+mod scenarios;
+mod scripted_platform;
+mod slices;

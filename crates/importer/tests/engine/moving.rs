@@ -9,10 +9,10 @@ use domain::instant::riyadh_date;
 use domain::resource::Resource;
 use jiff::SignedDuration;
 
-use crate::memory::MemoryStore;
+use crate::memory_store::MemoryStore;
 use crate::proof::{listed, loaded};
-use crate::scripted::{Beyond, ListedOrder, PER_PAGE, ScriptedShop, Shape};
-use crate::stories::{completed, run, shop, today};
+use crate::scenarios::{completed, run, shop, today};
+use crate::scripted_platform::{Beyond, ListedOrder, OrderShape, PER_PAGE, ScriptedPlatform};
 
 const DAYS: i64 = 360;
 const PER_DAY: i64 = 8;
@@ -41,7 +41,7 @@ fn edit(orders: &mut [ListedOrder], n: u64) {
 }
 
 #[track_caller]
-fn assert_all_are_there(store: &MemoryStore, shop: &ScriptedShop, when: &str) {
+fn assert_all_are_there(store: &MemoryStore, shop: &ScriptedPlatform, when: &str) {
     let loaded: BTreeSet<i64> = loaded(store).into_iter().collect();
     let listed: BTreeSet<i64> = listed(shop).into_iter().collect();
     let missing: Vec<_> = listed.difference(&loaded).collect();
@@ -52,7 +52,7 @@ fn assert_all_are_there(store: &MemoryStore, shop: &ScriptedShop, when: &str) {
     );
 }
 
-fn list_requests(shop: &ScriptedShop) -> u64 {
+fn list_requests(shop: &ScriptedPlatform) -> u64 {
     let log = shop.log.lock().unwrap();
     log.iter().filter(|l| l.starts_with("orders")).count() as u64
 }
@@ -68,11 +68,11 @@ fn of_orders(certificate: &Certificate) -> usize {
 /// orders and in others.
 #[tokio::test(start_paused = true)]
 async fn a_shop_that_loses_orders_all_the_time_is_imported_in_one_go() {
-    for shape in [Shape::Full, Shape::Header] {
+    for shape in [OrderShape::Full, OrderShape::Header] {
         let quiet = shop(DAYS, PER_DAY, shape);
         completed(run(&quiet, &Arc::default()).await);
         let paces: &[u64] = match shape {
-            Shape::Full => &[5, 13],
+            OrderShape::Full => &[5, 13],
             _ => &[5, 13, 150],
         };
         for every in paces.iter().copied() {
@@ -99,7 +99,7 @@ async fn a_shop_that_loses_orders_all_the_time_is_imported_in_one_go() {
 #[tokio::test(start_paused = true)]
 async fn deletions_in_a_window_cost_at_most_the_window_twice() {
     for days in [30, 90] {
-        let quiet = shop(days, PER_DAY, Shape::Full);
+        let quiet = shop(days, PER_DAY, OrderShape::Full);
         completed(run(&quiet, &Arc::default()).await);
         let (pages, requests) = (
             (days * PER_DAY) as u64 / PER_PAGE as u64,
@@ -108,7 +108,7 @@ async fn deletions_in_a_window_cost_at_most_the_window_twice() {
         for deletions in [1, 2, 3, 4] {
             for at in (1..requests + 2).step_by(requests as usize / 6) {
                 for from in 0..3 {
-                    let (shop, store) = (shop(days, PER_DAY, Shape::Full), Arc::default());
+                    let (shop, store) = (shop(days, PER_DAY, OrderShape::Full), Arc::default());
                     for n in 0..deletions {
                         shop.change_at(at + 2 * n, move |orders| delete(orders, 5 * from + n));
                     }
@@ -125,7 +125,7 @@ async fn deletions_in_a_window_cost_at_most_the_window_twice() {
 
 #[tokio::test(start_paused = true)]
 async fn a_shop_that_changes_in_every_way_is_imported_in_one_go() {
-    for shape in [Shape::Full, Shape::Header] {
+    for shape in [OrderShape::Full, OrderShape::Header] {
         for (every, changes) in [(3, 45), (11, 27), (40, 6)] {
             let (shop, store) = (shop(DAYS, PER_DAY, shape), Arc::<MemoryStore>::default());
             for n in 0..changes {
@@ -154,11 +154,11 @@ async fn a_shop_that_changes_in_every_way_is_imported_in_one_go() {
 #[tokio::test(start_paused = true)]
 async fn a_window_is_halved_where_it_moved() {
     let (shop, store) = (
-        shop(DAYS, PER_DAY, Shape::Full),
+        shop(DAYS, PER_DAY, OrderShape::Full),
         Arc::<MemoryStore>::default(),
     );
     let before = {
-        let quiet = crate::stories::shop(DAYS, PER_DAY, Shape::Full);
+        let quiet = crate::scenarios::shop(DAYS, PER_DAY, OrderShape::Full);
         let certificate = completed(run(&quiet, &Arc::default()).await);
         of_orders(&certificate)
     };
@@ -168,10 +168,10 @@ async fn a_window_is_halved_where_it_moved() {
     assert!((1..=8).contains(&divided), "{divided}");
 }
 
-fn with_ceiling(days: i64, per_day: i64, ceiling: usize, beyond: Beyond) -> Arc<ScriptedShop> {
-    let mut shop = ScriptedShop::with_orders(today(), days, per_day, Shape::Full);
-    shop.lies.ceiling = Some(ceiling);
-    shop.lies.beyond = beyond;
+fn with_ceiling(days: i64, per_day: i64, ceiling: usize, beyond: Beyond) -> Arc<ScriptedPlatform> {
+    let mut shop = ScriptedPlatform::with_orders(today(), days, per_day, OrderShape::Full);
+    shop.faults.ceiling = Some(ceiling);
+    shop.faults.beyond = beyond;
     Arc::new(shop)
 }
 
@@ -227,9 +227,9 @@ async fn rows_just_beyond_a_ceiling_are_not_settled_away() {
 /// Whatever `total` says, the newest orders are there.
 #[tokio::test(start_paused = true)]
 async fn a_total_that_is_limited_as_well_is_not_believed() {
-    let mut scripted = ScriptedShop::with_orders(today(), 300, 4, Shape::Full);
-    scripted.lies.ceiling = Some(500);
-    scripted.lies.ceiling_hides_the_rest = true;
+    let mut scripted = ScriptedPlatform::with_orders(today(), 300, 4, OrderShape::Full);
+    scripted.faults.ceiling = Some(500);
+    scripted.faults.ceiling_hides_the_rest = true;
     let (shop, store) = (Arc::new(scripted), Arc::<MemoryStore>::default());
     completed(run(&shop, &store).await);
     assert_all_are_there(&store, &shop, "");
@@ -251,7 +251,7 @@ async fn a_day_above_a_low_ceiling_is_read_from_both_ends() {
 async fn orders_that_come_and_go_in_pairs_are_no_ceiling() {
     for every in [3, 5, 7, 11] {
         let (shop, store) = (
-            shop(DAYS, PER_DAY, Shape::Full),
+            shop(DAYS, PER_DAY, OrderShape::Full),
             Arc::<MemoryStore>::default(),
         );
         let month_ago = today().checked_sub(jiff::Span::new().days(31)).unwrap();
@@ -280,7 +280,7 @@ async fn a_ceiling_that_is_none_is_forgotten() {
     for remembered in [10, 30, 70] {
         let store = Arc::<MemoryStore>::default();
         store.0.lock().unwrap().ceiling = Ceiling::of(remembered);
-        let shop = shop(3, 150, Shape::Full);
+        let shop = shop(3, 150, OrderShape::Full);
         completed(run(&shop, &store).await);
         assert_all_are_there(&store, &shop, &format!("{remembered}"));
         let learned = store.0.lock().unwrap().ceiling;

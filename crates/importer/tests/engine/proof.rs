@@ -6,20 +6,20 @@ use domain::certificate::{Proof, WindowCounts};
 use domain::failure::Failure;
 use domain::resource::Resource;
 use domain::slice::ProductStatus;
-use importer::import::Outcome;
+use importer::import::ImportOutcome;
 use importer::ports::platform::Sort;
 use jiff::SignedDuration;
 
 use crate::catalogue::{ListedCustomer, ListedProduct};
-use crate::memory::MemoryStore;
-use crate::scripted::{Lies, ListedOrder, ScriptedShop, Shape};
-use crate::stories::{completed, run, shop, today};
+use crate::memory_store::MemoryStore;
+use crate::scenarios::{completed, run, shop, today};
+use crate::scripted_platform::{ListFaults, ListedOrder, OrderShape, ScriptedPlatform};
 
 pub(crate) fn loaded(store: &MemoryStore) -> Vec<i64> {
     store.0.lock().unwrap().orders.keys().copied().collect()
 }
 
-pub(crate) fn listed(shop: &ScriptedShop) -> Vec<i64> {
+pub(crate) fn listed(shop: &ScriptedPlatform) -> Vec<i64> {
     let mut ids: Vec<i64> = shop.orders.lock().unwrap().iter().map(|o| o.id).collect();
     ids.sort_unstable();
     ids
@@ -27,7 +27,7 @@ pub(crate) fn listed(shop: &ScriptedShop) -> Vec<i64> {
 
 /// The request with which the list of changes begins, by which time all orders have been
 /// listed. In a shop whose lists give whole orders there are no other requests than pages.
-fn changes_begin(shop: &ScriptedShop) -> u64 {
+fn changes_begin(shop: &ScriptedPlatform) -> u64 {
     let pages = shop.pages.borrow();
     let by_update = pages
         .iter()
@@ -37,7 +37,7 @@ fn changes_begin(shop: &ScriptedShop) -> u64 {
 }
 
 /// The same of an import in which nothing changes.
-async fn changes_begin_undisturbed(shop: &Arc<ScriptedShop>) -> u64 {
+async fn changes_begin_undisturbed(shop: &Arc<ScriptedPlatform>) -> u64 {
     completed(run(shop, &Arc::default()).await);
     changes_begin(shop)
 }
@@ -53,9 +53,9 @@ fn oldest(orders: &[ListedOrder]) -> usize {
 /// What was updated last gives it away.
 #[tokio::test(start_paused = true)]
 async fn a_deletion_behind_an_unchanged_total_is_found() {
-    let end = changes_begin_undisturbed(&shop(25, 8, Shape::Full)).await;
+    let end = changes_begin_undisturbed(&shop(25, 8, OrderShape::Full)).await;
     for at in 6..=end {
-        let (shop, store) = (shop(25, 8, Shape::Full), Arc::<MemoryStore>::default());
+        let (shop, store) = (shop(25, 8, OrderShape::Full), Arc::<MemoryStore>::default());
         shop.change_at(at, |orders| {
             let gone = orders.remove(oldest(orders));
             let mut undrafted = orders[orders.len() / 2].clone();
@@ -73,7 +73,10 @@ async fn a_deletion_behind_an_unchanged_total_is_found() {
 #[tokio::test(start_paused = true)]
 async fn orders_that_arrive_and_go_while_all_is_read_are_all_accounted_for() {
     for at in (6..40).step_by(3) {
-        let (shop, store) = (shop(40, 6, Shape::Header), Arc::<MemoryStore>::default());
+        let (shop, store) = (
+            shop(40, 6, OrderShape::Header),
+            Arc::<MemoryStore>::default(),
+        );
         for n in 0..5 {
             shop.change_at(at + 4 * n, move |orders| {
                 orders.remove(oldest(orders));
@@ -84,11 +87,11 @@ async fn orders_that_arrive_and_go_while_all_is_read_are_all_accounted_for() {
                 orders.insert(0, arrival);
             });
         }
-        // Three walks may not be enough to find a quiet moment; then the next start
+        // Three scans may not be enough to find a quiet moment; then the next start
         // goes on.
         let certificate = loop {
             assert!(shop.requests() < 2_000);
-            if let Outcome::Completed(certificate) = run(&shop, &store).await {
+            if let ImportOutcome::Completed(certificate) = run(&shop, &store).await {
                 break certificate;
             }
         };
@@ -97,10 +100,10 @@ async fn orders_that_arrive_and_go_while_all_is_read_are_all_accounted_for() {
     }
 }
 
-/// Of the orders of today: a shop where one arrives during every walk has no quiet moment.
+/// Of the orders of today: a shop where one arrives during every scan has no quiet moment.
 #[tokio::test(start_paused = true)]
-async fn a_day_that_grows_on_every_walk_is_proven() {
-    let (shop, store) = (shop(1, 95, Shape::Full), Arc::<MemoryStore>::default());
+async fn a_day_that_grows_on_every_scan_is_proven() {
+    let (shop, store) = (shop(1, 95, OrderShape::Full), Arc::<MemoryStore>::default());
     let known = listed(&shop);
     for n in 0..60 {
         shop.change_at(6 + 4 * n, move |orders| {
@@ -129,9 +132,9 @@ async fn a_day_that_grows_on_every_walk_is_proven() {
 /// The deletion hides behind an arrival, and the arrival behind a change of its own.
 #[tokio::test(start_paused = true)]
 async fn a_deletion_behind_an_arrival_that_is_edited_afterwards_is_found() {
-    let end = changes_begin_undisturbed(&shop(1, 95, Shape::Full)).await;
+    let end = changes_begin_undisturbed(&shop(1, 95, OrderShape::Full)).await;
     for at in 7..end {
-        let (shop, store) = (shop(1, 95, Shape::Full), Arc::<MemoryStore>::default());
+        let (shop, store) = (shop(1, 95, OrderShape::Full), Arc::<MemoryStore>::default());
         shop.change_at(at, |orders| {
             let gone = orders.remove(oldest(orders));
             let mut arrival = gone;
@@ -150,7 +153,7 @@ async fn a_deletion_behind_an_arrival_that_is_edited_afterwards_is_found() {
 }
 
 /// At the request that begins the list of changes, when all orders have been listed.
-fn update_all_at(request: u64, shop: &ScriptedShop) {
+fn update_all_at(request: u64, shop: &ScriptedPlatform) {
     shop.change_at(request, |orders| {
         for (order, moment) in orders.iter_mut().zip(1..) {
             order.updated_at = moment;
@@ -168,8 +171,11 @@ fn assert_all_are_up_to_date(store: &MemoryStore, orders: usize) {
 /// More is updated than the list of changes shows: everything is listed again.
 #[tokio::test(start_paused = true)]
 async fn changes_without_end_have_all_orders_listed_again() {
-    let begins = changes_begin_undisturbed(&shop(21, 100, Shape::Full)).await;
-    let (shop, store) = (shop(21, 100, Shape::Full), Arc::<MemoryStore>::default());
+    let begins = changes_begin_undisturbed(&shop(21, 100, OrderShape::Full)).await;
+    let (shop, store) = (
+        shop(21, 100, OrderShape::Full),
+        Arc::<MemoryStore>::default(),
+    );
     update_all_at(begins, &shop);
     completed(run(&shop, &store).await);
     assert_all_are_up_to_date(&store, 2_100);
@@ -180,8 +186,8 @@ async fn changes_without_end_have_all_orders_listed_again() {
 #[tokio::test(start_paused = true)]
 async fn changes_that_a_ceiling_cuts_off_have_all_orders_listed_again() {
     let shop = || {
-        let mut scripted = ScriptedShop::with_orders(today(), 300, 2, Shape::Full);
-        scripted.lies.ceiling = Some(550);
+        let mut scripted = ScriptedPlatform::with_orders(today(), 300, 2, OrderShape::Full);
+        scripted.faults.ceiling = Some(550);
         Arc::new(scripted)
     };
     let begins = changes_begin_undisturbed(&shop()).await;
@@ -197,9 +203,9 @@ async fn changes_that_a_ceiling_cuts_off_have_all_orders_listed_again() {
 #[tokio::test(start_paused = true)]
 async fn an_edit_in_the_second_in_which_the_run_began_is_found() {
     let shop = || {
-        Arc::new(ScriptedShop {
+        Arc::new(ScriptedPlatform {
             says_when: true,
-            ..ScriptedShop::with_orders(today(), 2, 50, Shape::Full)
+            ..ScriptedPlatform::with_orders(today(), 2, 50, OrderShape::Full)
         })
     };
     let begins = changes_begin_undisturbed(&shop()).await;
@@ -228,8 +234,8 @@ fn product(id: i64) -> ListedProduct {
     }
 }
 
-fn shop_with_products() -> Arc<ScriptedShop> {
-    let shop = shop(25, 8, Shape::Full);
+fn shop_with_products() -> Arc<ScriptedPlatform> {
+    let shop = shop(25, 8, OrderShape::Full);
     let mut catalogue = shop.catalogue.lock().unwrap();
     catalogue.products = (1..=120).map(product).collect();
     catalogue.categories = 1;
@@ -244,7 +250,7 @@ async fn ends_begin_undisturbed() -> u64 {
     first_pages_of_products(&shop)[1]
 }
 
-fn first_pages_of_products(shop: &ScriptedShop) -> Vec<u64> {
+fn first_pages_of_products(shop: &ScriptedPlatform) -> Vec<u64> {
     let log = shop.log.lock().unwrap();
     let pages = log.iter().zip(1..);
     let first = pages.filter(|(what, _)| *what == "products page 1");
@@ -311,7 +317,7 @@ async fn a_product_that_comes_while_another_goes_is_found() {
 /// What an earlier import knows and a proven list does not have is gone; a list that proves
 /// nothing buries nobody.
 #[tokio::test(start_paused = true)]
-async fn only_a_proven_list_buries_what_it_does_not_have() {
+async fn only_a_proven_list_removes_what_it_does_not_have() {
     for is_restless in [false, true] {
         let (shop, store) = (shop_with_products(), Arc::<MemoryStore>::default());
         let customer = |id| ListedCustomer { id, day: today() };
@@ -324,7 +330,7 @@ async fn only_a_proven_list_buries_what_it_does_not_have() {
             catalogue.customers.remove(1);
         }
         if is_restless {
-            // No two walks of the products agree.
+            // No two scans of the products agree.
             let before = shop.requests();
             for n in 1..2_000 {
                 shop.change_catalogue_at(before + n, move |catalogue| {
@@ -336,7 +342,7 @@ async fn only_a_proven_list_buries_what_it_does_not_have() {
         }
         let outcome = run(&shop, &store).await;
         assert_eq!(
-            matches!(outcome, Outcome::Failed { .. }),
+            matches!(outcome, ImportOutcome::Failed { .. }),
             is_restless,
             "{outcome:?}"
         );
@@ -350,11 +356,11 @@ async fn only_a_proven_list_buries_what_it_does_not_have() {
 
 /// More of them than a page holds, before the list is read, meanwhile or afterwards.
 #[tokio::test(start_paused = true)]
-async fn customers_who_sign_up_in_crowds_cost_no_second_walk() {
+async fn customers_who_sign_up_in_crowds_cost_no_second_scan() {
     let customer = |id| ListedCustomer { id, day: today() };
     let mut walked_again = 0;
     for at in 8..40 {
-        let (shop, store) = (shop(2, 2, Shape::Full), Arc::<MemoryStore>::default());
+        let (shop, store) = (shop(2, 2, OrderShape::Full), Arc::<MemoryStore>::default());
         shop.catalogue.lock().unwrap().customers = (1..=300).map(customer).collect();
         shop.change_catalogue_at(at, move |catalogue| {
             catalogue
@@ -374,8 +380,8 @@ async fn customers_who_sign_up_in_crowds_cost_no_second_walk() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_that_is_there_without_its_items_is_set_aside() {
-    let mut scripted = ScriptedShop::with_orders(today(), 5, 2, Shape::Header);
+async fn an_order_that_is_there_without_its_items_is_rejected() {
+    let mut scripted = ScriptedPlatform::with_orders(today(), 5, 2, OrderShape::Header);
     scripted.light_details = true;
     let id = scripted.orders.lock().unwrap()[3].id;
     scripted.without_items = vec![id];
@@ -388,7 +394,10 @@ async fn an_order_that_is_there_without_its_items_is_set_aside() {
 
 #[tokio::test(start_paused = true)]
 async fn an_edit_after_its_window_was_read_is_fetched_again() {
-    let (shop, store) = (shop(25, 8, Shape::Header), Arc::<MemoryStore>::default());
+    let (shop, store) = (
+        shop(25, 8, OrderShape::Header),
+        Arc::<MemoryStore>::default(),
+    );
     let edited = shop.orders.lock().unwrap()[150].id;
     shop.change_at(60, move |orders| {
         let order = orders.iter_mut().find(|o| o.id == edited).unwrap();
@@ -402,7 +411,7 @@ async fn an_edit_after_its_window_was_read_is_fetched_again() {
 
 #[tokio::test(start_paused = true)]
 async fn an_order_of_an_earlier_import_that_salla_no_longer_has_is_gone() {
-    let (shop, store) = (shop(25, 2, Shape::Full), Arc::<MemoryStore>::default());
+    let (shop, store) = (shop(25, 2, OrderShape::Full), Arc::<MemoryStore>::default());
     completed(run(&shop, &store).await);
     let deleted = {
         let mut orders = shop.orders.lock().unwrap();
@@ -417,10 +426,10 @@ async fn an_order_of_an_earlier_import_that_salla_no_longer_has_is_gone() {
 #[tokio::test(start_paused = true)]
 async fn a_total_that_is_off_by_a_few_is_settled_and_shown() {
     for off in [-3, -1, 2, 3] {
-        let mut scripted = ScriptedShop::with_orders(today(), 25, 8, Shape::Full);
-        scripted.lies = Lies {
+        let mut scripted = ScriptedPlatform::with_orders(today(), 25, 8, OrderShape::Full);
+        scripted.faults = ListFaults {
             total_off: off,
-            ..Lies::default()
+            ..ListFaults::default()
         };
         let (shop, store) = (Arc::new(scripted), Arc::<MemoryStore>::default());
         let certificate = completed(run(&shop, &store).await);
@@ -431,7 +440,7 @@ async fn a_total_that_is_off_by_a_few_is_settled_and_shown() {
             .filter(|w| w.listing.resource == Resource::Orders && w.listing.reported > 0);
         for listing in orders.map(|w| &w.listing) {
             assert_eq!(listing.proof(), Proof::Settled, "{off}");
-            // Two must agree, and the newest window is walked once more at the end.
+            // Two must agree, and the newest window is scanned once more at the end.
             assert!(
                 listing.walks == 2 || listing.walks == 3,
                 "{}",
@@ -443,14 +452,14 @@ async fn a_total_that_is_off_by_a_few_is_settled_and_shown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_total_that_is_far_off_fails_the_run_without_walking_for_ever() {
+async fn a_total_that_is_far_off_fails_the_run_without_scanning_for_ever() {
     // From more than a page on, the pages behind the end look like those behind a ceiling.
     for off in [20, 74, 700] {
-        let mut scripted = ScriptedShop::with_orders(today(), 25, 8, Shape::Full);
-        scripted.lies.total_off = off;
+        let mut scripted = ScriptedPlatform::with_orders(today(), 25, 8, OrderShape::Full);
+        scripted.faults.total_off = off;
         let (shop, store) = (Arc::new(scripted), Arc::<MemoryStore>::default());
         let outcome = run(&shop, &store).await;
-        let Outcome::Failed {
+        let ImportOutcome::Failed {
             failure: Failure::Unbalanced { .. },
             certificate: Some(certificate),
         } = outcome
@@ -469,19 +478,19 @@ async fn a_total_that_is_far_off_fails_the_run_without_walking_for_ever() {
 
 #[tokio::test(start_paused = true)]
 async fn a_list_that_never_ends_is_left_at_its_end() {
-    for lies in [
-        Lies {
+    for faults in [
+        ListFaults {
             repeats_last_page: true,
-            ..Lies::default()
+            ..ListFaults::default()
         },
-        Lies {
+        ListFaults {
             repeats_last_page: true,
             total_off: 2,
-            ..Lies::default()
+            ..ListFaults::default()
         },
     ] {
-        let mut scripted = ScriptedShop::with_orders(today(), 25, 8, Shape::Full);
-        scripted.lies = lies;
+        let mut scripted = ScriptedPlatform::with_orders(today(), 25, 8, OrderShape::Full);
+        scripted.faults = faults;
         let (shop, store) = (Arc::new(scripted), Arc::<MemoryStore>::default());
         completed(run(&shop, &store).await);
         assert_eq!(loaded(&store), listed(&shop));
@@ -491,8 +500,8 @@ async fn a_list_that_never_ends_is_left_at_its_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_day_above_the_ceiling_is_read_from_both_ends() {
-    let mut scripted = ScriptedShop::with_orders(today(), 1, 15_000, Shape::Full);
-    scripted.lies.ceiling = Some(10_000);
+    let mut scripted = ScriptedPlatform::with_orders(today(), 1, 15_000, OrderShape::Full);
+    scripted.faults.ceiling = Some(10_000);
     let (shop, store) = (Arc::new(scripted), Arc::<MemoryStore>::default());
     let certificate = completed(run(&shop, &store).await);
     assert!(certificate.balances());
@@ -501,15 +510,15 @@ async fn a_day_above_the_ceiling_is_read_from_both_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn a_day_above_a_ceiling_that_lies_does_not_balance() {
-    let mut scripted = ScriptedShop::with_orders(today(), 1, 15_000, Shape::Full);
-    scripted.lies.ceiling = Some(10_000);
-    scripted.lies.ceiling_hides_the_rest = true;
+    let mut scripted = ScriptedPlatform::with_orders(today(), 1, 15_000, OrderShape::Full);
+    scripted.faults.ceiling = Some(10_000);
+    scripted.faults.ceiling_hides_the_rest = true;
     let (shop, store) = (Arc::new(scripted), Arc::<MemoryStore>::default());
     let outcome = run(&shop, &store).await;
     assert!(
         matches!(
             outcome,
-            Outcome::Failed {
+            ImportOutcome::Failed {
                 failure: Failure::Unbalanced { .. },
                 ..
             }

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use domain::contact::Contact;
 use domain::failure::Failure;
 use domain::notification::Audience;
-use importer::ports::clock::{Clock, within};
+use importer::ports::clock::{Clock, with_timeout};
 use importer::ports::contacts::Contacts;
 use importer::ports::notifications::{Notice, Notifier};
 use jiff::Timestamp;
@@ -223,7 +223,7 @@ impl Notifier for Email {
         let (now, from) = (self.clock.now(), &self.from);
         let message = compose(notice, &contact, from, &self.sign_in, now)?;
         let sending = self.transport.send(message);
-        match within(self.clock.as_ref(), WHOLE_TIMEOUT, sending).await {
+        match with_timeout(self.clock.as_ref(), WHOLE_TIMEOUT, sending).await {
             Some(Ok(_)) => Ok(()),
             Some(Err(error)) => Err(self.failure(&error)),
             None => Err(Failure::Transient {

@@ -26,8 +26,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::failure::Failure;
-use importer::admission::{Memory, Need, Room};
-use importer::ports::clock::{Clock, within};
+use importer::admission::{MemoryLimit, MemoryPermit, Need};
+use importer::ports::clock::{Clock, with_timeout};
 use tokio::sync::Semaphore;
 
 pub use concurrency::{AdaptiveLimit, ConcurrencyLimiter, Slot};
@@ -58,7 +58,7 @@ pub struct Admission {
     customers_slots: Arc<Semaphore>,
     pub concurrency: Arc<ConcurrencyLimiter>,
     /// Shared by all shops of this process.
-    pub memory: Memory,
+    pub memory: MemoryLimit,
 }
 
 /// What a request needs besides a token.
@@ -75,7 +75,7 @@ pub struct Demand {
 pub struct RequestPermit {
     pub budgets: BudgetPermits,
     pub slot: Slot,
-    pub memory: Room,
+    pub memory: MemoryPermit,
     pub token: AccessToken,
 }
 
@@ -86,7 +86,7 @@ impl Admission {
         shop: Arc<RateLimiter>,
         customers: Arc<RateLimiter>,
         concurrency: u32,
-        memory: Memory,
+        memory: MemoryLimit,
     ) -> Self {
         Self {
             clock,
@@ -100,7 +100,7 @@ impl Admission {
     }
 
     /// Whether a request waits for the customers' budget.
-    pub fn waits_for_customers(&self) -> bool {
+    pub fn customers_waiting(&self) -> bool {
         self.customers_slots.available_permits() < CUSTOMERS_SLOTS
     }
 
@@ -142,9 +142,9 @@ impl Admission {
     /// budget is spent, because other shops' may not be; only what is in hand stays. One that
     /// may be sent and finds no memory returns its permit and its slot: those who have memory
     /// may need both, and a permit is for the minute in which it was given.
-    async fn admit_to_shop(&self, demand: Demand) -> (BudgetPermits, Slot, Room) {
+    async fn admit_to_shop(&self, demand: Demand) -> (BudgetPermits, Slot, MemoryPermit) {
         let (class, need) = (demand.class, demand.memory);
-        let mut memory = Room::of_this_fetch();
+        let mut memory = MemoryPermit::of_this_fetch();
         loop {
             if let Some(enough) = memory.take_if(|memory| memory.is_enough(need)) {
                 let first = async {
@@ -152,7 +152,7 @@ impl Admission {
                     (slot, self.shop.acquire_first(class).await)
                 };
                 if let Some((slot, shop)) =
-                    within(&*self.clock, MAX_WAIT_HOLDING_MEMORY, first).await
+                    with_timeout(&*self.clock, MAX_WAIT_HOLDING_MEMORY, first).await
                 {
                     return (self.permits(shop, None), slot, enough);
                 }
@@ -160,7 +160,7 @@ impl Admission {
             }
             let slot = self.concurrency.acquire().await;
             let shop = self.shop.acquire(class).await;
-            let held = memory.take().unwrap_or_else(Room::none);
+            let held = memory.take().unwrap_or_else(MemoryPermit::none);
             let held = match self.memory.enough_now(held, need) {
                 Ok(enough) => return (self.permits(shop, None), slot, enough),
                 Err(held) => held,
@@ -176,10 +176,10 @@ impl Admission {
     ///
     /// Their budget lets only 500 pages through in ten minutes, and memory must not be held
     /// while a shop waits for its next minute.
-    async fn admit_to_customers(&self, demand: Demand) -> (BudgetPermits, Slot, Room) {
+    async fn admit_to_customers(&self, demand: Demand) -> (BudgetPermits, Slot, MemoryPermit) {
         let memory = match demand.memory.is_greatest() {
             true => self.memory.for_customers().await,
-            false => Room::none(),
+            false => MemoryPermit::none(),
         };
         // `acquire` fails only if the semaphore is closed, and this one never is.
         let _slot = self.customers_slots.acquire().await.ok();
@@ -201,7 +201,7 @@ impl Admission {
 }
 
 /// Leaves the fetch what its earlier responses take.
-pub(crate) fn keep_what_is_in_hand(memory: Room) {
+pub(crate) fn keep_what_is_in_hand(memory: MemoryPermit) {
     if let Some(memory) = memory.without_answer() {
         memory.keep();
     }

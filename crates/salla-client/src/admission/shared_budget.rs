@@ -100,7 +100,7 @@ impl SharedPermits {
     pub(super) fn refused(&self, wait: Duration) {
         let shared = self.shared.clone();
         tokio::spawn(async move {
-            if let Err(failure) = shared.refused(wait).await {
+            if let Err(failure) = shared.report_refusal(wait).await {
                 tracing::warn!(%failure, "other processes were not told that Salla refused a request");
             }
         });
@@ -122,7 +122,7 @@ impl SharedPermits {
         if wanted == 0 {
             return Duration::ZERO;
         }
-        let taken = self.shared.take(wanted).await;
+        let taken = self.shared.acquire(wanted).await;
         let has_plenty = matches!(&taken, Ok(Grant::Permits { permits, .. }) if *permits == wanted);
         self.has_plenty.store(has_plenty, Ordering::Relaxed);
         match taken {
@@ -138,7 +138,7 @@ impl SharedPermits {
                 });
                 Duration::ZERO
             }
-            Ok(Grant::Nothing { ask_again_after }) => ask_again_after,
+            Ok(Grant::Exhausted { retry_after }) => retry_after,
             Err(failure) => {
                 tracing::warn!(%failure, "the shared budget cannot be asked; its requests wait");
                 RETRY_AFTER_FAILURE
@@ -212,7 +212,7 @@ impl SharedPermits {
         for block in blocks {
             let shared = self.shared.clone();
             runtime.spawn(async move {
-                if let Err(failure) = shared.give_back(block.grant, block.permits).await {
+                if let Err(failure) = shared.return_unused(block.grant, block.permits).await {
                     tracing::debug!(%failure, "permits were not given back");
                 }
             });

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use domain::failure::Failure;
 use domain::order::Order;
 use domain::resource::Resource;
-use importer::ports::inspection::{Lookup, Sighting};
+use importer::ports::inspection::{PlatformRecord, RecordLookup};
 use importer::ports::platform::Decoded;
 
 use super::{SallaClient, requests};
@@ -12,8 +12,12 @@ use crate::envelope::{split_list, split_one};
 use crate::translate;
 
 #[async_trait]
-impl Lookup for SallaClient {
-    async fn look_up(&self, resource: Resource, number: i64) -> Result<Option<Sighting>, Failure> {
+impl RecordLookup for SallaClient {
+    async fn look_up(
+        &self,
+        resource: Resource,
+        number: i64,
+    ) -> Result<Option<PlatformRecord>, Failure> {
         match resource {
             Resource::Orders => self.look_up_order(number).await,
             Resource::Customers => self.look_up_customer(number).await,
@@ -26,7 +30,7 @@ impl Lookup for SallaClient {
 }
 
 impl SallaClient {
-    async fn look_up_order(&self, number: i64) -> Result<Option<Sighting>, Failure> {
+    async fn look_up_order(&self, number: i64) -> Result<Option<PlatformRecord>, Failure> {
         let request = requests::order(number);
         let by_id = self.requester.get(&request, |body| {
             Ok(translate::decode(split_one(body)?, translate::order))
@@ -52,36 +56,36 @@ impl SallaClient {
         Ok(wanted.map(|decoded| order(&decoded)))
     }
 
-    async fn look_up_customer(&self, id: i64) -> Result<Option<Sighting>, Failure> {
+    async fn look_up_customer(&self, id: i64) -> Result<Option<PlatformRecord>, Failure> {
         let request = requests::customer(id);
         let fetched = self.requester.get(&request, |body| {
             Ok(translate::decode(split_one(body)?, translate::customer))
         });
         Ok(fetched.await?.map(|fetched| match fetched.value.outcome {
-            Ok(customer) => Sighting {
+            Ok(customer) => PlatformRecord {
                 id: Some(customer.id),
                 created_on: customer.created_at.map(|at| at.riyadh_date()),
                 ..nothing()
             },
-            Err(rejection) => Sighting {
+            Err(rejection) => PlatformRecord {
                 rejection: Some(rejection),
                 ..nothing()
             },
         }))
     }
 
-    async fn look_up_product(&self, id: i64) -> Result<Option<Sighting>, Failure> {
+    async fn look_up_product(&self, id: i64) -> Result<Option<PlatformRecord>, Failure> {
         let request = requests::product(id);
         let fetched = self.requester.get(&request, |body| {
             Ok(translate::decode(split_one(body)?, translate::product))
         });
         Ok(fetched.await?.map(|fetched| match fetched.value.outcome {
-            Ok(product) => Sighting {
+            Ok(product) => PlatformRecord {
                 id: Some(product.id),
                 status: product.status,
                 ..nothing()
             },
-            Err(rejection) => Sighting {
+            Err(rejection) => PlatformRecord {
                 rejection: Some(rejection),
                 ..nothing()
             },
@@ -89,9 +93,9 @@ impl SallaClient {
     }
 }
 
-fn order(decoded: &Decoded<Order>) -> Sighting {
+fn order(decoded: &Decoded<Order>) -> PlatformRecord {
     match &decoded.outcome {
-        Ok(order) => Sighting {
+        Ok(order) => PlatformRecord {
             id: Some(order.id),
             reference_id: order.reference_id,
             created_on: Some(order.created_at.riyadh_date()),
@@ -99,15 +103,15 @@ fn order(decoded: &Decoded<Order>) -> Sighting {
             completeness: Some(order.completeness()),
             rejection: None,
         },
-        Err(rejection) => Sighting {
+        Err(rejection) => PlatformRecord {
             rejection: Some(rejection.clone()),
             ..nothing()
         },
     }
 }
 
-fn nothing() -> Sighting {
-    Sighting {
+fn nothing() -> PlatformRecord {
+    PlatformRecord {
         id: None,
         reference_id: None,
         created_on: None,

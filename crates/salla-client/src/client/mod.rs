@@ -13,10 +13,10 @@ use domain::order::{Order, OrderItem, Version};
 use domain::rejection::Rejection;
 use domain::resource::Resource;
 use domain::shop::{ShopInfo, ShopPlan};
-use importer::admission::Memory;
+use importer::admission::MemoryLimit;
 use importer::ports::clock::Clock;
 use importer::ports::platform::{
-    Answer, BudgetReading, Decoded, Page, PageRequest, Platform, Records,
+    BudgetStatus, Decoded, Page, PageRequest, Platform, Records, VersionedRecord,
 };
 use importer::ports::shared_budget::SharedBudget;
 use jiff::SignedDuration;
@@ -73,7 +73,7 @@ pub struct ClientSettings {
     /// At most so many requests in flight, in 1..=96.
     pub concurrency: u32,
     /// One for all shops of a process.
-    pub memory: Memory,
+    pub memory: MemoryLimit,
     pub timeout: Duration,
     pub retry: RetryPolicy,
     /// `salla-sync/<version>`
@@ -100,7 +100,7 @@ impl ClientSettings {
             not_before: None,
             customers_budget,
             concurrency: 96,
-            memory: Memory::default(),
+            memory: MemoryLimit::default(),
             timeout: Duration::from_secs(30),
             retry: RetryPolicy::default(),
             user_agent: concat!("salla-sync/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -196,12 +196,15 @@ impl Platform for SallaClient {
         })
     }
 
-    async fn order_detail(&self, order_id: i64) -> Result<Option<Answer<Order>>, Failure> {
+    async fn order_detail(&self, order_id: i64) -> Result<Option<VersionedRecord<Order>>, Failure> {
         let request = requests::order(order_id);
         self.one(&request, order_id, translate::order).await
     }
 
-    async fn order_items(&self, order_id: i64) -> Result<Option<Answer<Vec<OrderItem>>>, Failure> {
+    async fn order_items(
+        &self,
+        order_id: i64,
+    ) -> Result<Option<VersionedRecord<Vec<OrderItem>>>, Failure> {
         let requested_at = self.requester.clock.now();
         or_too_large(self.items(order_id).await, order_id, requested_at)
     }
@@ -230,7 +233,7 @@ impl Platform for SallaClient {
         }
     }
 
-    fn budget(&self) -> BudgetReading {
+    fn budget(&self) -> BudgetStatus {
         self.requester.budget_status()
     }
 
@@ -241,21 +244,23 @@ impl Platform for SallaClient {
 
 /// What is longer than any response that is read is rejected, so that it cannot stop the others.
 fn or_too_large<T>(
-    answer: Result<Option<Answer<T>>, Failure>,
+    answer: Result<Option<VersionedRecord<T>>, Failure>,
     id: i64,
     version: Version,
-) -> Result<Option<Answer<T>>, Failure> {
+) -> Result<Option<VersionedRecord<T>>, Failure> {
     match answer {
         Err(Failure::TooLarge { what }) => {
             tracing::warn!(id, what, "a record is rejected");
             let record = translate::too_large(id);
-            Ok(Some(Answer { record, version }))
+            Ok(Some(VersionedRecord { record, version }))
         }
         answer => answer,
     }
 }
 
-fn row<T>(records: fn(Vec<Decoded<T>>) -> Records) -> impl Fn(Answer<T>) -> (Records, Version) {
+fn row<T>(
+    records: fn(Vec<Decoded<T>>) -> Records,
+) -> impl Fn(VersionedRecord<T>) -> (Records, Version) {
     move |answer| (records(vec![answer.record]), answer.version)
 }
 
@@ -267,7 +272,7 @@ impl SallaClient {
         id: i64,
         translate: fn(&RawValue) -> Result<T, Rejection>,
         id_of: fn(&T) -> i64,
-    ) -> Result<Option<Answer<T>>, Failure> {
+    ) -> Result<Option<VersionedRecord<T>>, Failure> {
         let answer = self.one(request, id, translate).await?;
         Ok(answer.map(|mut answer| {
             match &mut answer.record.outcome {
@@ -281,7 +286,10 @@ impl SallaClient {
         }))
     }
 
-    async fn items(&self, order_id: i64) -> Result<Option<Answer<Vec<OrderItem>>>, Failure> {
+    async fn items(
+        &self,
+        order_id: i64,
+    ) -> Result<Option<VersionedRecord<Vec<OrderItem>>>, Failure> {
         let mut pages = Vec::new();
         let mut version = None;
         loop {
@@ -297,7 +305,7 @@ impl SallaClient {
             pages.push(page);
             if is_last {
                 let record = translate::items_of_pages(&pages);
-                return Ok(Some(Answer { record, version }));
+                return Ok(Some(VersionedRecord { record, version }));
             }
         }
     }
@@ -310,13 +318,13 @@ impl SallaClient {
         request: &ApiRequest,
         id: i64,
         translate: fn(&RawValue) -> Result<T, Rejection>,
-    ) -> Result<Option<Answer<T>>, Failure> {
+    ) -> Result<Option<VersionedRecord<T>>, Failure> {
         let requested_at = self.requester.clock.now();
         let read = |body: &[u8]| Ok(translate::decode(split_one(body)?, translate));
         let reject = |body: &[u8]| looks_like_json(body).then(|| translate::unreadable(body));
         let fetched = self.requester.get_or_reject(request, read, reject).await;
         let answer = fetched.map(|fetched| {
-            fetched.map(|fetched| Answer {
+            fetched.map(|fetched| VersionedRecord {
                 record: translate::with_plausible_dates(fetched.value, fetched.version),
                 version: fetched.version,
             })

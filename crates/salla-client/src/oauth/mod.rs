@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use domain::contact::EmailAddress;
 use domain::failure::Failure;
 use domain::scopes::NEEDED;
-use importer::ports::clock::{Clock, within};
+use importer::ports::clock::{Clock, with_timeout};
 use importer::ports::connections::Tokens;
 use importer::ports::consents::{Accounts, RedeemError, ShopAccount};
 use jiff::Timestamp;
@@ -173,7 +173,7 @@ impl OAuth {
             .header(ACCEPT, "application/json")
             .form(&form);
         let asked_at = self.clock.now();
-        let answer = within(&*self.clock, self.timeout, answer_to(request)).await;
+        let answer = with_timeout(&*self.clock, self.timeout, answer_to(request)).await;
         let (status, headers, body) = answer.ok_or_else(|| TokenError::Lost {
             what: "no answer in time".to_owned(),
         })??;
@@ -188,7 +188,7 @@ impl OAuth {
             .get(endpoint(&self.accounts_url, "oauth2/user/info"))
             .header(ACCEPT, "application/json")
             .bearer_auth(access_token.expose_secret());
-        match within(&*self.clock, self.timeout, request.send()).await {
+        match with_timeout(&*self.clock, self.timeout, request.send()).await {
             None => Err("no response in time".to_owned()),
             Some(Err(_)) => Err("there is no connection".to_owned()),
             Some(Ok(response)) if response.status().is_server_error() => {
@@ -209,7 +209,7 @@ impl OAuth {
         let transient = |what: String| Failure::Transient {
             what: format!("asking who installed the app: {what}"),
         };
-        let answer = within(&*self.clock, self.timeout, answer_to(request)).await;
+        let answer = with_timeout(&*self.clock, self.timeout, answer_to(request)).await;
         let (status, _, body) = answer
             .ok_or_else(|| transient("no answer in time".to_owned()))?
             .map_err(|error| transient(error.to_string()))?;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use domain::order::Version;
 use http_body::{Body, Frame, SizeHint};
-use importer::admission::{Growth, Load, Memory, Room};
-use importer::ports::clock::{Clock, within};
+use importer::admission::{Growth, Load, MemoryLimit, MemoryPermit};
+use importer::ports::clock::{Clock, with_timeout};
 use reqwest::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use secrecy::ExposeSecret;
 use url::Url;
@@ -51,7 +51,7 @@ pub(super) struct Exchange<'a> {
     pub(super) user_agent: &'a str,
     pub(super) clock: &'a dyn Clock,
     pub(super) timeout: Duration,
-    pub(super) memory_limit: &'a Memory,
+    pub(super) memory_limit: &'a MemoryLimit,
     pub(super) request: &'a ApiRequest,
     pub(super) token: &'a AccessToken,
     pub(super) slot: &'a Slot,
@@ -64,11 +64,11 @@ impl Exchange<'_> {
     pub(super) async fn run(
         self,
         budgets: BudgetPermits,
-        memory: &mut Room,
+        memory: &mut MemoryPermit,
     ) -> Result<HttpResponse, AttemptError> {
         let budgets = Arc::new(Mutex::new(budgets));
         let receiving = self.receive(&budgets, memory);
-        let response = within(self.clock, self.timeout, receiving).await;
+        let response = with_timeout(self.clock, self.timeout, receiving).await;
         let (status, headers, body) =
             response.ok_or_else(|| AttemptError::transient("no answer in time"))??;
         let kind = classify(status, &headers, &body, self.clock.now());
@@ -118,7 +118,7 @@ impl Exchange<'_> {
     async fn receive(
         &self,
         budgets: &Arc<Mutex<BudgetPermits>>,
-        memory: &mut Room,
+        memory: &mut MemoryPermit,
     ) -> Result<(u16, HeaderMap, Bytes), AttemptError> {
         let sending = self.http_request(budgets).send().await;
         let response = sending.map_err(|error| AttemptError::of_connection(&error))?;
@@ -140,7 +140,7 @@ impl Exchange<'_> {
     async fn read(
         &self,
         mut response: reqwest::Response,
-        memory: &mut Room,
+        memory: &mut MemoryPermit,
     ) -> Result<Bytes, AttemptError> {
         let is_error = !response.status().is_success();
         let announced = response.content_length().unwrap_or(0);
@@ -165,7 +165,7 @@ impl Exchange<'_> {
         Ok(body.freeze())
     }
 
-    fn grow(&self, memory: &mut Room, response: Load) -> Result<(), AttemptError> {
+    fn grow(&self, memory: &mut MemoryPermit, response: Load) -> Result<(), AttemptError> {
         let size = self.request.size();
         match memory.grow(self.memory_limit, size, response) {
             Growth::Fits => Ok(()),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::failure::Failure;
 use domain::order::Version;
-use importer::admission::Size;
+use importer::admission::ResponseSize;
 use tracing::Span;
 
 use crate::http;
@@ -31,11 +31,11 @@ pub struct ApiRequest {
 
 impl ApiRequest {
     /// What the response may take in memory. Only lists have pages.
-    pub(crate) fn size(&self) -> Size {
+    pub(crate) fn size(&self) -> ResponseSize {
         match self.query.iter().any(|(name, _)| *name == "page") {
-            _ if self.customers => Size::Customers,
-            true => Size::Page,
-            false => Size::Record,
+            _ if self.customers => ResponseSize::Customers,
+            true => ResponseSize::Page,
+            false => ResponseSize::Record,
         }
     }
 }

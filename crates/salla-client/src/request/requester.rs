@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::failure::{Disconnection, Failure};
-use importer::admission::{self, Need, Room};
+use importer::admission::{self, MemoryPermit, Need};
 use importer::metrics;
 use importer::ports::clock::Clock;
-use importer::ports::platform::BudgetReading;
+use importer::ports::platform::BudgetStatus;
 use tracing::Instrument as _;
 use url::Url;
 
@@ -115,7 +115,7 @@ impl Requester {
         reject: impl Fn(&[u8]) -> Option<T> + Sync,
     ) -> Result<Option<Versioned<T>>, Failure> {
         let mut state = RequestState::new(self.retry);
-        Room::answer_is_in_hand();
+        MemoryPermit::answer_is_in_hand();
         loop {
             let attempt = self.attempt(request, self.need(request, &state), None);
             let attempt = attempt.instrument(state.next_attempt()).await?;
@@ -196,18 +196,18 @@ impl Requester {
     }
 
     /// What the requests so far have taught and cost.
-    pub fn budget_status(&self) -> BudgetReading {
+    pub fn budget_status(&self) -> BudgetStatus {
         let shop = &self.admission.shop;
         let counters = shop.counters();
-        BudgetReading {
+        BudgetStatus {
             limit_per_minute: shop.limit(),
             requests: counters.sent,
             throttled: counters.throttled + counters.blocked,
             retries: self.retries.load(Ordering::Relaxed),
             token_refreshes: self.admission.tokens.refreshes(),
-            held_for: shop.cooldown(),
+            cooldown: shop.cooldown(),
             wait_of_successor: shop.wait_of_successor(),
-            waits_for_customers: self.admission.waits_for_customers(),
+            customers_waiting: self.admission.customers_waiting(),
         }
     }
 
@@ -459,7 +459,7 @@ impl Requester {
         state: &mut RequestState,
     ) -> Result<(), Ending> {
         if !matches!(retry, Retry::Failed(AttemptError::NotJson { .. }, _)) {
-            Room::forget_answer();
+            MemoryPermit::forget_answer();
         }
         match retry {
             Retry::Now => Ok(()),
@@ -494,7 +494,7 @@ impl Requester {
                 );
                 // The response cannot be used, and waiting may take minutes.
                 drop(error);
-                Room::forget_answer();
+                MemoryPermit::forget_answer();
                 self.clock.sleep(wait).await;
                 Ok(())
             }

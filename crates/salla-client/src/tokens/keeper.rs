@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::failure::{Disconnection, Failure};
-use importer::metrics::{self, Refresh};
+use importer::metrics::{self, RefreshResult};
 use importer::ports::clock::Clock;
 use importer::ports::connections::{
     BeginRefresh, Connection, ConnectionId, ConnectionState, Connections, MAX_PRESENTATIONS,
@@ -502,13 +502,13 @@ fn usable(connection: &Connection) -> Result<AccessToken, Failure> {
     }
 }
 
-fn outcome_of(answer: &Result<Tokens, TokenError>) -> Refresh {
+fn outcome_of(answer: &Result<Tokens, TokenError>) -> RefreshResult {
     match answer {
-        Ok(_) => Refresh::Renewed,
-        Err(TokenError::NotSent { .. }) => Refresh::NotSent,
-        Err(TokenError::InvalidGrant) => Refresh::InvalidGrant,
-        Err(TokenError::Refused { .. }) => Refresh::Refused,
-        Err(TokenError::Lost { .. }) => Refresh::Lost,
+        Ok(_) => RefreshResult::Renewed,
+        Err(TokenError::NotSent { .. }) => RefreshResult::NotSent,
+        Err(TokenError::InvalidGrant) => RefreshResult::InvalidGrant,
+        Err(TokenError::Refused { .. }) => RefreshResult::Refused,
+        Err(TokenError::Lost { .. }) => RefreshResult::Lost,
     }
 }
 

@@ -49,15 +49,15 @@ async fn send(
 
 /// More than the limit is taken, so that whoever comes finds nothing.
 async fn exhaust(shared: &MemoryBudget) {
-    let other = shared.neighbour();
-    while let Grant::Permits { .. } = other.take(500).await.unwrap() {}
+    let other = shared.other_process();
+    while let Grant::Permits { .. } = other.acquire(500).await.unwrap() {}
 }
 
 #[tokio::test(start_paused = true)]
 async fn two_processes_share_all_of_it_and_never_exceed_it() {
     let clock = paused_clock();
     let shared = memory(&clock);
-    let processes = [shared.clone(), Arc::new(shared.neighbour())];
+    let processes = [shared.clone(), Arc::new(shared.other_process())];
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     for (process, shared) in processes.iter().enumerate() {
         let budget = budget(shared, &clock);
@@ -165,7 +165,7 @@ async fn an_unused_permit_goes_to_the_next_request_or_back() {
 async fn a_refusal_is_reported_to_other_processes() {
     let clock = paused_clock();
     let shared = memory(&clock);
-    let other = shared.neighbour();
+    let other = shared.other_process();
     let refusal = RateHeaders {
         limit: Some(500),
         remaining: Some(0),
@@ -177,10 +177,10 @@ async fn a_refusal_is_reported_to_other_processes() {
     let permit = budget.acquire(LatencyClass(0)).await;
     send(permit, clock.as_ref(), &refusal, ResponseOutcome::Throttled).await;
     clock.sleep(Duration::from_secs(118)).await;
-    let nothing = other.take(1).await.unwrap();
-    assert!(matches!(nothing, Grant::Nothing { .. }), "{nothing:?}");
+    let nothing = other.acquire(1).await.unwrap();
+    assert!(matches!(nothing, Grant::Exhausted { .. }), "{nothing:?}");
     clock.sleep(Duration::from_secs(4)).await;
-    let granted = other.take(1).await.unwrap();
+    let granted = other.acquire(1).await.unwrap();
     assert!(matches!(granted, Grant::Permits { .. }), "{granted:?}");
 }
 
@@ -188,7 +188,7 @@ async fn a_refusal_is_reported_to_other_processes() {
 async fn a_response_that_says_that_nothing_is_left_counts() {
     let clock = paused_clock();
     let shared = memory(&clock);
-    let other = shared.neighbour();
+    let other = shared.other_process();
     let spent = RateHeaders {
         limit: Some(500),
         remaining: Some(0),
@@ -199,8 +199,8 @@ async fn a_response_that_says_that_nothing_is_left_counts() {
     let permit = budget(&shared, &clock).acquire(LatencyClass(0)).await;
     send(permit, clock.as_ref(), &spent, ResponseOutcome::Accepted).await;
     clock.sleep(Duration::from_secs(60)).await;
-    let nothing = other.take(1).await.unwrap();
-    assert!(matches!(nothing, Grant::Nothing { .. }), "{nothing:?}");
+    let nothing = other.acquire(1).await.unwrap();
+    assert!(matches!(nothing, Grant::Exhausted { .. }), "{nothing:?}");
 }
 
 fn client(salla: &FakeSalla, exhausted: bool) -> impl Future<Output = ClientSettings> {

@@ -4,7 +4,7 @@
 use domain::order::OrderCustomer;
 use domain::rejection::RejectionCode;
 use domain::resource::Resource;
-use importer::ports::inspection::Lookup;
+use importer::ports::inspection::RecordLookup;
 use importer::ports::platform::{PageRequest, Platform, Records};
 
 use crate::fake_salla::{FakeSalla, Reply, ok};

@@ -6,7 +6,9 @@ use std::time::Duration;
 use domain::failure::Failure;
 use domain::rejection::RejectionCode;
 use domain::resource::Resource;
-use importer::admission::{MAX_BYTES, MAX_CUSTOMER_BYTES, Memory, Need, Room, Size, fetching};
+use importer::admission::{
+    MAX_BYTES, MAX_CUSTOMER_BYTES, MemoryLimit, MemoryPermit, Need, ResponseSize, fetching,
+};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::platform::{PageRequest, Platform as _};
 use jiff::Timestamp;
@@ -47,7 +49,7 @@ async fn a_request_that_waits_for_memory_holds_nothing_that_those_with_memory_ne
 
     // All but one place is taken.
     let mut others = Vec::new();
-    while let Some(room) = memory.room_now(Size::Record) {
+    while let Some(room) = memory.try_acquire(ResponseSize::Record) {
         others.push(room);
     }
     others.pop();
@@ -83,19 +85,22 @@ fn order_of(bytes: usize) -> String {
     format!(r#"{{"status":200,"success":true,"data":{{"id":5,"filling":"{filling}"}}}}"#)
 }
 
-fn all_that_is_left(memory: &Memory) -> Vec<Room> {
-    let pages = std::iter::from_fn(|| memory.room_now(Size::Page));
-    let mut rooms: Vec<Room> = pages.collect();
-    rooms.extend(std::iter::from_fn(|| memory.room_now(Size::Record)));
+fn all_that_is_left(memory: &MemoryLimit) -> Vec<MemoryPermit> {
+    let pages = std::iter::from_fn(|| memory.try_acquire(ResponseSize::Page));
+    let mut rooms: Vec<MemoryPermit> = pages.collect();
+    rooms.extend(std::iter::from_fn(|| {
+        memory.try_acquire(ResponseSize::Record)
+    }));
     rooms
 }
 
-fn pages_left(memory: &Memory) -> usize {
-    let rooms: Vec<Room> = std::iter::from_fn(|| memory.room_now(Size::Page)).collect();
+fn pages_left(memory: &MemoryLimit) -> usize {
+    let rooms: Vec<MemoryPermit> =
+        std::iter::from_fn(|| memory.try_acquire(ResponseSize::Page)).collect();
     rooms.len()
 }
 
-fn connect(salla: &FakeSalla) -> (Arc<SallaClient>, Memory) {
+fn connect(salla: &FakeSalla) -> (Arc<SallaClient>, MemoryLimit) {
     let settings = salla.settings(TokenSource::Fixed(SecretString::from("first")));
     let memory = settings.memory.clone();
     (Arc::new(SallaClient::new(settings)), memory)
@@ -221,7 +226,7 @@ async fn no_request_keeps_its_memory_for_long_while_it_waits_for_a_budget() {
         let rng = fastrand::Rng::with_seed(1);
         Arc::new(RateLimiter::new(settings, clock.clone(), rng))
     };
-    let memory = Memory::default();
+    let memory = MemoryLimit::default();
     let admission = Admission::new(
         clock.clone(),
         TokenSource::Fixed(SecretString::from("first")),
@@ -233,8 +238,8 @@ async fn no_request_keeps_its_memory_for_long_while_it_waits_for_a_budget() {
         1,
         memory.clone(),
     );
-    let need = Need::usual(Size::Page, 0);
-    let earlier = memory.room(need).await;
+    let need = Need::usual(ResponseSize::Page, 0);
+    let earlier = memory.acquire(need).await;
     let waiting = tokio::spawn(fetching(async move {
         earlier.keep();
         let demand = Demand {

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use domain::notification::{Bilingual, Counts, wording};
 use importer::ports::api_access::ApiScope;
-use importer::ports::notifications::{InboxFilter, Shown};
+use importer::ports::notifications::{InboxEntry, InboxFilter};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -67,8 +67,8 @@ impl From<Bilingual> for TextView {
     }
 }
 
-impl From<Shown> for NotificationView {
-    fn from(shown: Shown) -> Self {
+impl From<InboxEntry> for NotificationView {
+    fn from(shown: InboxEntry) -> Self {
         let notice = shown.notice;
         let counts = Counts {
             orders: notice.progress.orders,

@@ -10,7 +10,7 @@ use domain::run::Command;
 use importer::import::Reading;
 use importer::outlook;
 use importer::ports::api_access::ApiScope;
-use importer::ports::jobs::Commanded;
+use importer::ports::jobs::CommandOutcome;
 use importer::ports::merchants::{MerchantConnection, MerchantRecord};
 use importer::ports::overview::SyncStatus;
 use importer::ports::runs::Run;
@@ -44,9 +44,9 @@ impl Api {
         let merchant = self.merchant(caller, ApiScope::Operate, named).await?;
         let latest = self.latest_run(&merchant).await?.ok_or_else(no_run)?;
         let run = match self.jobs.command(latest.run.id, command).await? {
-            Commanded::Done(run) | Commanded::Nothing(run) => *run,
-            Commanded::Refused(run, _) => return Err(refused(&run, command)),
-            Commanded::Unknown => return Err(no_run()),
+            CommandOutcome::Applied(run) | CommandOutcome::Unchanged(run) => *run,
+            CommandOutcome::Refused(run, _) => return Err(refused(&run, command)),
+            CommandOutcome::Unknown => return Err(no_run()),
         };
         let view = self.view(&SyncStatus { run, ..latest });
         Ok(Json(StatusView::new(merchant, Some(view))))

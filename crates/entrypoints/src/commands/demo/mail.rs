@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use importer::notification_worker::NotificationDesk;
+use importer::notification_worker::NotificationWorker;
 use importer::ports::clock::Clock;
 use importer::ports::queue::{Queue as _, QueueName};
 use notifiers::{Email, EmailSettings, EmailTls, Sender};
@@ -32,7 +32,7 @@ pub(super) async fn deliver(
         sign_in,
     };
     let queue = Arc::new(open.database.queue(QueueName::Notifications));
-    let worker = NotificationDesk {
+    let worker = NotificationWorker {
         queue: queue.clone(),
         store: Arc::new(open.database.notifications()),
         notifiers: vec![Arc::new(Email::new(

@@ -6,7 +6,7 @@ mod start;
 use std::sync::Arc;
 
 use domain::run::{Command, RunId};
-use importer::ports::jobs::{Commanded, Jobs, RunFilter};
+use importer::ports::jobs::{CommandOutcome, Jobs, RunFilter};
 use importer::ports::runs::{Run, ShopSummary};
 
 use crate::cli::{DatabaseArgs, RunArgs, RunsCommand};
@@ -36,25 +36,25 @@ async fn apply_command(
     let jobs = open.jobs();
     let (_, run) = find(&jobs, open, run).await?;
     match jobs.command(run.id, command).await? {
-        Commanded::Done(run) => {
+        CommandOutcome::Applied(run) => {
             line(format!("Run {} is {} now.", run.id, run.state));
             Ok(Exit::Done)
         }
-        Commanded::Nothing(run) => {
+        CommandOutcome::Unchanged(run) => {
             line(format!(
                 "Run {} is {} already; nothing was done.",
                 run.id, run.state
             ));
             Ok(Exit::Done)
         }
-        Commanded::Refused(run, why) => {
+        CommandOutcome::Refused(run, why) => {
             note(format!(
                 "salla-sync: run {} stays {}: {why}.",
                 run.id, run.state
             ));
             Ok(Exit::Failed)
         }
-        Commanded::Unknown => Err(unknown()),
+        CommandOutcome::Unknown => Err(unknown()),
     }
 }
 

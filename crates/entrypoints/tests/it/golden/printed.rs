@@ -1,8 +1,8 @@
 //! JSON that is printed, and the fields of log lines.
 
 use importer::ports::inspection::ShopRows;
-use importer::trace::Finding;
-use importer::verify::{Meaning, OrderFinding, OrderOutcome};
+use importer::trace::RecordStatus;
+use importer::verify::{CountDifference, OrderComparison, OrderOutcome};
 use jiff::Timestamp;
 use salla_simulator::{AppAge, InvalidRates, Quirks};
 use serde_json::{Value, json};
@@ -13,24 +13,24 @@ use crate::truth::small;
 
 #[test]
 fn what_is_found_keeps_its_words() {
-    let order = |outcome| OrderFinding { id: 7, outcome };
+    let order = |outcome| OrderComparison { id: 7, outcome };
     insta::assert_json_snapshot!(json!({
         "trace": [
-            Finding::Loaded,
-            Finding::LoadedInPart,
-            Finding::KnownFromOrders,
-            Finding::Rejected,
-            Finding::Gone { at: Timestamp::UNIX_EPOCH },
-            Finding::Missing,
+            RecordStatus::Loaded,
+            RecordStatus::LoadedInPart,
+            RecordStatus::KnownFromOrders,
+            RecordStatus::Rejected,
+            RecordStatus::Gone { at: Timestamp::UNIX_EPOCH },
+            RecordStatus::Missing,
         ],
         "windows": [
-            Meaning::Fits,
-            Meaning::ArrivedSince(1),
-            Meaning::DeletedSince(2),
-            Meaning::Lost(3),
-            Meaning::Altered(4),
-            Meaning::Lacking(5),
-            Meaning::CutShort,
+            CountDifference::Fits,
+            CountDifference::ArrivedSince(1),
+            CountDifference::DeletedSince(2),
+            CountDifference::Lost(3),
+            CountDifference::Altered(4),
+            CountDifference::Lacking(5),
+            CountDifference::CutShort,
         ],
         "orders": [
             order(OrderOutcome::Same),

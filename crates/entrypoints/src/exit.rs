@@ -23,6 +23,18 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// An error of which everything was said when it happened.
+#[derive(Debug)]
+pub struct Reported(pub Exit);
+
+impl std::fmt::Display for Reported {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("see above")
+    }
+}
+
+impl std::error::Error for Reported {}
+
 /// Settings that are missing or wrong, all of them together.
 #[derive(Debug)]
 pub struct UsageError(pub Vec<String>);

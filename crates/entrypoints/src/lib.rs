@@ -39,7 +39,7 @@ use clap::Parser as _;
 use salla_client::tokens::wait_for_refreshes;
 
 use cli::{Cli, Command};
-use exit::{Exit, UsageError};
+use exit::{Exit, Reported, UsageError};
 
 /// A token that was presented is answered within half a minute, and storing the new pair
 /// takes no time where the database is there.
@@ -67,6 +67,9 @@ pub fn run() -> Exit {
         result
     });
     let exit = result.unwrap_or_else(|error| {
+        if let Some(Reported(exit)) = error.downcast_ref() {
+            return *exit;
+        }
         display::error(&error);
         match error.downcast_ref::<UsageError>() {
             Some(_) => Exit::Usage,

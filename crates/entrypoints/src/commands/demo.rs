@@ -50,10 +50,7 @@ pub async fn run(arguments: DemoArgs, database: &DatabaseArgs) -> anyhow::Result
     let server = merchant::serve(&open, &salla.app, &clock).await?;
     let merchant = server.connect_a_shop().await?;
     let connected = wiring::connected_shop(&open, &salla.app, merchant, clock.clone()).await;
-    let connected = match connected {
-        Ok(connected) => connected,
-        Err(failure) => return Ok(super::import::failed(&failure)),
-    };
+    let connected = connected.map_err(super::import::reported)?;
     let job = ImportJob {
         shop: connected.shop,
         options: RunOptions {

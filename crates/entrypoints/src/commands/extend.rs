@@ -4,16 +4,13 @@
 use domain::shop::MerchantId;
 use importer::ports::runs::Runs;
 
-use super::import::{failed, prepare_import};
+use super::import::prepare_import;
 use crate::cli::{DatabaseArgs, ExtendArgs};
 use crate::exit::{Exit, UsageError};
 
 pub async fn run(arguments: ExtendArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
     let part = &arguments.part;
-    let ready = match prepare_import(&part.tokens, part.budget_share, database).await? {
-        Ok(ready) => ready,
-        Err(failure) => return Ok(failed(&failure)),
-    };
+    let ready = prepare_import(&part.tokens, part.budget_share, database).await?;
     require_finished(ready.runs().as_ref(), ready.merchant, "salla-sync import").await?;
     ready.import_part(None, arguments.months, part).await
 }

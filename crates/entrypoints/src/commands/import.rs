@@ -19,15 +19,12 @@ use serde_json::json;
 use crate::cli::{DatabaseArgs, ImportArgs, PartArgs, TokenArgs};
 use crate::config::{SettingsReader, environment};
 use crate::display::{self, inform, note};
-use crate::exit::Exit;
+use crate::exit::{Exit, Reported};
 use crate::wiring::{self, OpenDatabase};
 
 pub async fn run(arguments: ImportArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
     let share = arguments.depth.budget_share;
-    let ready = match prepare_import(&arguments.tokens, share, database).await? {
-        Ok(ready) => ready,
-        Err(failure) => return Ok(failed(&failure)),
-    };
+    let ready = prepare_import(&arguments.tokens, share, database).await?;
     let options = RunOptions {
         months: arguments.depth.months,
         max_orders: arguments.depth.max_orders,
@@ -97,13 +94,12 @@ impl PreparedImport {
     }
 }
 
-/// Reads the settings, opens the database and connects the shop. The inner failure
-/// is one of Salla's.
+/// Reads the settings, opens the database and connects the shop.
 pub async fn prepare_import(
     tokens: &TokenArgs,
     share: f64,
     database: &DatabaseArgs,
-) -> anyhow::Result<Result<PreparedImport, Failure>> {
+) -> anyhow::Result<PreparedImport> {
     let mut reader = SettingsReader::new(&environment);
     let database = reader.database(database);
     let salla = reader.salla(tokens);
@@ -128,10 +124,7 @@ pub async fn prepare_import(
         // Ending at once could cut off a renewal of the tokens.
         () = wiring::termination() => Err(Failure::Stopped),
     };
-    let connected = match shop {
-        Ok(connected) => connected,
-        Err(failure) => return Ok(Err(failure)),
-    };
+    let connected = shop.map_err(reported)?;
     open.require_agreeing_clocks(Some(connected.platform.as_ref()), clock.as_ref())
         .await?;
     note(format!(
@@ -140,13 +133,13 @@ pub async fn prepare_import(
         connected.shop.plan.name(),
         database.describe()
     ));
-    Ok(Ok(PreparedImport {
+    Ok(PreparedImport {
         platform: connected.platform,
         shop: connected.shop,
         merchant: connected.merchant,
         open,
         clock,
-    }))
+    })
 }
 
 /// What to import.
@@ -325,6 +318,11 @@ fn print_certificate(job: &ImportJob, certificate: &Certificate) {
     } else {
         display::certificate::print(certificate);
     }
+}
+
+/// The same as the end of a command.
+pub fn reported(failure: Failure) -> anyhow::Error {
+    Reported(failed(&failure)).into()
 }
 
 /// A failure that leaves the run as it is, or of a command that only looks: whether the same

@@ -9,6 +9,7 @@ use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::platform::Platform as _;
 use serde_json::json;
 
+use super::import::reported;
 use crate::aws_cost::of_import;
 use crate::cli::PlanArgs;
 use crate::config::{SettingsReader, environment};
@@ -23,10 +24,7 @@ pub async fn run(arguments: PlanArgs) -> anyhow::Result<Exit> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::real());
     let share = arguments.depth.budget_share;
     let client = wiring::client_without_storage(&salla, share, clock.clone())?;
-    let shop = match client.shop_info().await {
-        Ok(shop) => shop,
-        Err(failure) => return Ok(super::import::failed(&failure)),
-    };
+    let shop = client.shop_info().await.map_err(reported)?;
     let today = domain::instant::riyadh_date(clock.now());
     let wanted = PlanRequest {
         shop: &shop,
@@ -37,17 +35,9 @@ pub async fn run(arguments: PlanArgs) -> anyhow::Result<Exit> {
         ceiling: Ceiling::UNKNOWN,
         is_pressed: false,
     };
-    let plan = match plan_run(
-        client.as_ref(),
-        clock.as_ref(),
-        &wanted,
-        &PlannedPages::default(),
-    )
-    .await
-    {
-        Ok(plan) => plan,
-        Err(failure) => return Ok(super::import::failed(&failure)),
-    };
+    let pages = PlannedPages::default();
+    let plan = plan_run(client.as_ref(), clock.as_ref(), &wanted, &pages).await;
+    let plan = plan.map_err(reported)?;
     let cost = arguments
         .aws
         .then(|| of_import(plan.requests(), plan.detail_requests, plan.floor_seconds()));

@@ -10,6 +10,7 @@ use importer::ports::clock::SystemClock;
 use importer::ports::platform::Platform as _;
 use salla_client::probe::{MAX_REQUESTS, ProbeReport, probe};
 
+use super::import::reported;
 use crate::cli::ProbeArgs;
 use crate::config::{SettingsReader, environment};
 use crate::display::{self, note, printable};
@@ -21,10 +22,7 @@ pub async fn run(arguments: ProbeArgs) -> anyhow::Result<Exit> {
     let settings = reader.salla(&arguments.tokens);
     let settings = reader.finish(settings)?;
     let client = wiring::client_without_storage(&settings, 1.0, Arc::new(SystemClock::real()))?;
-    let shop = match client.shop_info().await {
-        Ok(shop) => shop,
-        Err(failure) => return Ok(super::import::failed(&failure)),
-    };
+    let shop = client.shop_info().await.map_err(reported)?;
     client.set_plan(&shop.plan);
     let budget = Budget {
         requests_per_minute: client
@@ -39,10 +37,7 @@ pub async fn run(arguments: ProbeArgs) -> anyhow::Result<Exit> {
         display::duration(Duration::from_secs(budget.floor_seconds(MAX_REQUESTS)))
     ));
     let accounts = settings.app.accounts_url.clone();
-    let report = match probe(client.as_ref(), accounts).await {
-        Ok(report) => report,
-        Err(failure) => return Ok(super::import::failed(&failure)),
-    };
+    let survey = probe(client.as_ref(), accounts).await.map_err(reported)?;
     match &arguments.out {
         None if arguments.json => display::json(&report),
         None => display::lines(text(&report)),

@@ -5,7 +5,7 @@ use domain::window::DayRange;
 use importer::ports::runs::RunScope;
 use jiff::civil::Date;
 
-use super::import::{failed, prepare_import};
+use super::import::prepare_import;
 use super::rejected::resource;
 use crate::cli::{DatabaseArgs, ResyncArgs};
 use crate::exit::{Exit, UsageError};
@@ -14,10 +14,7 @@ pub async fn run(arguments: ResyncArgs, database: &DatabaseArgs) -> anyhow::Resu
     let resource = resource(&arguments.resource)?;
     let days = days(resource, arguments.from, arguments.to).map_err(UsageError::one)?;
     let part = &arguments.part;
-    let ready = match prepare_import(&part.tokens, part.budget_share, database).await? {
-        Ok(ready) => ready,
-        Err(failure) => return Ok(failed(&failure)),
-    };
+    let ready = prepare_import(&part.tokens, part.budget_share, database).await?;
     ready
         .import_part(Some(RunScope { resource, days }), 0, part)
         .await

@@ -8,6 +8,7 @@ use importer::ports::inspection::{PlatformRecord, RecordLookup as _, Trace};
 use importer::trace::status_of;
 use serde_json::{Value, json};
 
+use super::import::reported;
 use super::rejected::resource;
 use crate::cli::{DatabaseArgs, TraceArgs};
 use crate::config::{SallaSettings, SettingsReader, environment};
@@ -28,10 +29,8 @@ pub async fn run(arguments: TraceArgs, database: &DatabaseArgs) -> anyhow::Resul
         Some(settings) => {
             let clock = Arc::new(SystemClock::real());
             let client = wiring::client_without_storage(settings, 1.0, clock)?;
-            match client.look_up(resource, arguments.number).await {
-                Ok(sighting) => Some(sighting),
-                Err(failure) => return Ok(super::import::failed(&failure)),
-            }
+            let found = client.look_up(resource, arguments.number).await;
+            Some(found.map_err(reported)?)
         }
     };
     let known = !traces.is_empty() || matches!(asked, Some(Some(_)));

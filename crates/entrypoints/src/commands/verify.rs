@@ -12,6 +12,7 @@ use importer::ports::runs::Run;
 use importer::verify::{OrderComparison, WindowComparison, verify_orders, verify_windows};
 use serde_json::json;
 
+use super::import::reported;
 use crate::cli::{DatabaseArgs, VerifyArgs};
 use crate::config::{SettingsReader, environment};
 use crate::display::verify_report::{self as show, Cost};
@@ -26,26 +27,17 @@ pub async fn run(arguments: VerifyArgs, database: &DatabaseArgs) -> anyhow::Resu
     let open = super::open_to_compare(database).await?;
     let clock = Arc::new(SystemClock::real());
     let client = wiring::client_without_storage(&settings, 1.0, clock)?;
-    let shop = match client.shop_info().await {
-        Ok(shop) => shop,
-        Err(failure) => return Ok(super::import::failed(&failure)),
-    };
+    let shop = client.shop_info().await.map_err(reported)?;
     client.set_plan(&shop.plan);
     let run = verified_run(&open, shop.salla_id).await?;
     let future = open.database.future_versions(Some(run.run.merchant)).await;
-    match future.as_ref().map(display::future_versions) {
-        Ok(Some(warning)) => note(warning),
-        Ok(None) => {}
-        Err(failure) => return Ok(super::import::failed(failure)),
+    if let Some(warning) = display::future_versions(&future.map_err(reported)?) {
+        note(warning);
     }
-    let platform = match open.forgetting(client, run.run.merchant).await {
-        Ok(platform) => platform,
-        Err(failure) => return Ok(super::import::failed(&failure)),
-    };
-    match compare(&open, platform.as_ref(), &run, &arguments).await {
-        Ok(comparison) => Ok(report(&run, &comparison, &arguments)),
-        Err(failure) => Ok(super::import::failed(&failure)),
-    }
+    let platform = open.forgetting(client, run.run.merchant).await;
+    let platform = platform.map_err(reported)?;
+    let comparison = compare(&open, platform.as_ref(), &run, &arguments).await;
+    Ok(report(&run, &comparison.map_err(reported)?, &arguments))
 }
 
 /// A run that has come to its end.

@@ -192,11 +192,10 @@ impl Queue for PostgresQueue {
             )
         })
         .await?;
-        match (&disposition, standing) {
-            (Disposition::DeadLetter { reason: why }, ReceiptStatus::Valid) => {
-                tracing::warn!(queue = %self.name, job = %lease.id, %why, "the message went to the dead letters");
-            }
-            _ => {}
+        if let (Disposition::DeadLetter { reason: why }, ReceiptStatus::Valid) =
+            (&disposition, standing)
+        {
+            tracing::warn!(queue = %self.name, job = %lease.id, %why, "the message went to the dead letters");
         }
         Ok(standing)
     }

@@ -37,7 +37,7 @@ pub async fn run(arguments: ProbeArgs) -> anyhow::Result<Exit> {
         display::duration(Duration::from_secs(budget.floor_seconds(MAX_REQUESTS)))
     ));
     let accounts = settings.app.accounts_url.clone();
-    let survey = probe(client.as_ref(), accounts).await.map_err(reported)?;
+    let report = probe(client.as_ref(), accounts).await.map_err(reported)?;
     match &arguments.out {
         None if arguments.json => display::json(&report),
         None => display::lines(text(&report)),

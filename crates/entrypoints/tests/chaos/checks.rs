@@ -128,7 +128,7 @@ pub(crate) fn ledger(plan: &Plan, service: &Service) -> Result<(), String> {
 fn seemingly_edited(plan: &Plan, order_lists: u64) -> u64 {
     let per_order = match plan.scenario.app_age {
         _ if plan.scenario.quirks.damaged_texts.is_none() => 0,
-        AppAge::Expanded => 0,
+        AppAge::Expanded => u64::from(plan.scenario.item_loss.expanded_ignored_after.is_some()),
         AppAge::FullDetails => 1,
         AppAge::LightDetails => 2,
     };

@@ -12,7 +12,7 @@ use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::error::persistently;
+use crate::error::with_retries;
 use crate::ids::new_id;
 
 /// [`ApiTokens`] on PostgreSQL.
@@ -94,7 +94,7 @@ impl ApiTokens for PostgresApiTokens {
         let now = self.clock.now();
         let id = new_id(now);
         let scopes: Vec<&str> = token.scopes.iter().map(|scope| scope.as_str()).collect();
-        let row: TokenRow = persistently(&self.clock, "storing a token of the API", || async {
+        let row: TokenRow = with_retries(&self.clock, "storing a token of the API", || async {
             sqlx::query(CREATE)
                 .bind(id)
                 .bind(&token.name)
@@ -113,7 +113,7 @@ impl ApiTokens for PostgresApiTokens {
 
     async fn list(&self) -> Result<Vec<ApiToken>, Failure> {
         let rows: Vec<TokenRow> =
-            persistently(&self.clock, "listing tokens of the API", || async {
+            with_retries(&self.clock, "listing tokens of the API", || async {
                 Ok(sqlx::query_as(LIST).fetch_all(&self.pool).await?)
             })
             .await?;
@@ -122,7 +122,7 @@ impl ApiTokens for PostgresApiTokens {
 
     async fn revoke(&self, id: Uuid) -> Result<bool, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "revoking a token of the API", || async {
+        with_retries(&self.clock, "revoking a token of the API", || async {
             let revoked = sqlx::query(REVOKE).bind(id).bind(now.to_sqlx());
             Ok(revoked.execute(&self.pool).await?.rows_affected() > 0)
         })
@@ -132,7 +132,7 @@ impl ApiTokens for PostgresApiTokens {
     async fn find(&self, hash: &[u8; 32]) -> Result<Option<ApiToken>, Failure> {
         let now = self.clock.now();
         let row: Option<TokenRow> =
-            persistently(&self.clock, "looking up a token of the API", || async {
+            with_retries(&self.clock, "looking up a token of the API", || async {
                 let found = sqlx::query_as(FIND)
                     .bind(hash.as_slice())
                     .bind(now.to_sqlx());
@@ -144,7 +144,7 @@ impl ApiTokens for PostgresApiTokens {
         };
         let last = token.last_used_at;
         if last.is_none_or(|last| now.duration_since(last).abs() >= MINUTE) {
-            persistently(&self.clock, "noting the use of a token", || async {
+            with_retries(&self.clock, "noting the use of a token", || async {
                 let used = sqlx::query(USED).bind(token.id).bind(now.to_sqlx());
                 used.execute(&self.pool).await?;
                 Ok(())

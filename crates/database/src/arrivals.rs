@@ -12,7 +12,7 @@ use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::error::{Trouble, persistently};
+use crate::error::{TxError, with_retries};
 use crate::ids::new_id;
 use crate::transaction::begin_durable;
 
@@ -73,14 +73,14 @@ struct ArrivalRow {
 #[async_trait]
 impl Arrivals for PostgresArrivals {
     async fn record(&self, arrival: &Arrival) -> Result<bool, Failure> {
-        persistently(&self.clock, "recording tokens that have arrived", || {
+        with_retries(&self.clock, "recording tokens that have arrived", || {
             record(&self.pool, arrival)
         })
         .await
     }
 
     async fn unsettled(&self, limit: u32, claimed_only: bool) -> Result<Vec<Arrival>, Failure> {
-        persistently(&self.clock, "reading tokens that have arrived", || async {
+        with_retries(&self.clock, "reading tokens that have arrived", || async {
             let rows: Vec<ArrivalRow> = sqlx::query_as(UNSETTLED)
                 .bind(i64::from(limit))
                 .bind(claimed_only)
@@ -100,7 +100,7 @@ impl Arrivals for PostgresArrivals {
     async fn forget(&self, before: Timestamp) -> Result<Vec<Option<i64>>, Failure> {
         let now = self.clock.now();
         let doing = "forgetting tokens that nobody has claimed";
-        persistently(&self.clock, doing, || async {
+        with_retries(&self.clock, doing, || async {
             let forgotten = sqlx::query_scalar(FORGET)
                 .bind(before.to_sqlx())
                 .bind(now.to_sqlx())
@@ -112,7 +112,7 @@ impl Arrivals for PostgresArrivals {
 
     async fn settle(&self, connection: ConnectionId, outcome: &'static str) -> Result<(), Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "settling tokens that have arrived", || async {
+        with_retries(&self.clock, "settling tokens that have arrived", || async {
             sqlx::query(SETTLE)
                 .bind(connection.0)
                 .bind(now.to_sqlx())
@@ -125,7 +125,7 @@ impl Arrivals for PostgresArrivals {
     }
 }
 
-async fn record(pool: &PgPool, arrival: &Arrival) -> Result<bool, Trouble> {
+async fn record(pool: &PgPool, arrival: &Arrival) -> Result<bool, TxError> {
     let mut tx = begin_durable(pool).await?;
     sqlx::query(RECORD)
         .bind(arrival.connection.0)
@@ -161,7 +161,7 @@ impl Consents for PostgresArrivals {
         let now = self.clock.now();
         // A repetition after a lost commit is still the first.
         let holder = new_id(now);
-        persistently(&self.clock, "using a consent", || async move {
+        with_retries(&self.clock, "using a consent", || async move {
             sqlx::query(CLEAR)
                 .bind(now.checked_sub(USES_LAST).unwrap_or(now).to_sqlx())
                 .execute(&self.pool)
@@ -188,7 +188,7 @@ impl Consents for PostgresArrivals {
     }
 
     async fn finish(&self, state: &[u8; 32], outcome: &str) -> Result<(), Failure> {
-        persistently(&self.clock, "finishing a consent", || async {
+        with_retries(&self.clock, "finishing a consent", || async {
             sqlx::query(FINISH)
                 .bind(state.as_slice())
                 .bind(outcome)

@@ -11,7 +11,7 @@ use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::error::persistently;
+use crate::error::with_retries;
 use crate::ids::new_id;
 
 /// [`Audit`] on PostgreSQL.
@@ -55,7 +55,7 @@ impl Audit for PostgresAudit {
     async fn record(&self, event: &AuditEvent) -> Result<(), Failure> {
         let now = self.clock.now();
         let id = new_id(now);
-        persistently(
+        with_retries(
             &self.clock,
             "recording an entry of the audit log",
             || async {
@@ -76,7 +76,7 @@ impl Audit for PostgresAudit {
     }
 
     async fn list(&self, filter: &AuditFilter) -> Result<Vec<AuditEntry>, Failure> {
-        let rows: Vec<EntryRow> = persistently(&self.clock, "reading the audit log", || async {
+        let rows: Vec<EntryRow> = with_retries(&self.clock, "reading the audit log", || async {
             let listed = sqlx::query_as(LIST)
                 .bind(filter.salla_id)
                 .bind(filter.action.as_deref())
@@ -98,7 +98,7 @@ impl Audit for PostgresAudit {
     }
 
     async fn clear(&self, before: Timestamp) -> Result<(), Failure> {
-        persistently(
+        with_retries(
             &self.clock,
             "deleting old entries of the audit log",
             || async {

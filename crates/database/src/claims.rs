@@ -15,7 +15,7 @@ use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::error::{Trouble, persistently};
+use crate::error::{TxError, with_retries};
 use crate::transaction::begin_durable;
 
 /// [`Claims`] on PostgreSQL.
@@ -148,7 +148,7 @@ async fn claim(
     tx: &mut PgConnection,
     claim: &NewClaim,
     now: Timestamp,
-) -> Result<Claimed, Trouble> {
+) -> Result<Claimed, TxError> {
     let entered = sqlx::query(ENTER)
         .bind(claim.salla_id)
         .bind(claim.by.as_str())
@@ -188,7 +188,7 @@ async fn use_code(
     salla_id: i64,
     wished: Option<SyncDepth>,
     now: Timestamp,
-) -> Result<UsedCode, Trouble> {
+) -> Result<UsedCode, TxError> {
     let mut tx = begin_durable(pool).await?;
     let code: Option<CodeRow> = sqlx::query_as(CODE)
         .bind(hmac.as_slice())
@@ -230,7 +230,7 @@ async fn use_code(
 impl Claims for PostgresClaims {
     async fn claim(&self, new: &NewClaim) -> Result<Claimed, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "claiming a shop", || async {
+        with_retries(&self.clock, "claiming a shop", || async {
             let mut tx = begin_durable(&self.pool).await?;
             let claimed = claim(&mut tx, new, now).await?;
             tx.commit().await?;
@@ -241,7 +241,7 @@ impl Claims for PostgresClaims {
 
     async fn of_shop(&self, salla_id: i64) -> Result<Option<Claim>, Failure> {
         let row: Option<ClaimRow> =
-            persistently(&self.clock, "reading who has claimed a shop", || async {
+            with_retries(&self.clock, "reading who has claimed a shop", || async {
                 let found = sqlx::query_as(OF_SHOP).bind(salla_id);
                 Ok(found.fetch_optional(&self.pool).await?)
             })
@@ -255,7 +255,7 @@ impl Claims for PostgresClaims {
 
     async fn of_account(&self, account: &Account) -> Result<Vec<AccountShop>, Failure> {
         let doing = "reading the shops of an account";
-        let rows: Vec<AccountShopRow> = persistently(&self.clock, doing, || async {
+        let rows: Vec<AccountShopRow> = with_retries(&self.clock, doing, || async {
             let found = sqlx::query_as(OF_ACCOUNT).bind(account.as_str());
             Ok(found.fetch_all(&self.pool).await?)
         })
@@ -271,7 +271,7 @@ impl Claims for PostgresClaims {
 
     async fn add_code(&self, code: &NewCode) -> Result<(), Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "storing a one-time code", || async {
+        with_retries(&self.clock, "storing a one-time code", || async {
             sqlx::query(ADD_CODE)
                 .bind(code.hmac.as_slice())
                 .bind(code.account.as_str())
@@ -292,7 +292,7 @@ impl Claims for PostgresClaims {
         depth: Option<SyncDepth>,
     ) -> Result<UsedCode, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "using a one-time code", || {
+        with_retries(&self.clock, "using a one-time code", || {
             use_code(&self.pool, hmac, salla_id, depth, now)
         })
         .await
@@ -304,7 +304,7 @@ impl Claims for PostgresClaims {
             Opens::Account(account) => (Some(account.as_str()), None),
             Opens::Shop(salla_id) => (None, Some(*salla_id)),
         };
-        persistently(&self.clock, "storing a link", || async {
+        with_retries(&self.clock, "storing a link", || async {
             sqlx::query(ADD_LINK)
                 .bind(link.hash.as_slice())
                 .bind(account)
@@ -321,7 +321,7 @@ impl Claims for PostgresClaims {
 
     async fn has_link(&self, hash: &[u8; 32]) -> Result<bool, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "looking up a link", || async {
+        with_retries(&self.clock, "looking up a link", || async {
             let found = sqlx::query_scalar(HAS_LINK)
                 .bind(hash.as_slice())
                 .bind(now.to_sqlx());
@@ -337,7 +337,7 @@ impl Claims for PostgresClaims {
     ) -> Result<Option<Link>, Failure> {
         let now = self.clock.now();
         // A repetition after a lost commit would find the link used, and its holder opens another.
-        let row: Option<LinkRow> = persistently(&self.clock, "using a link", || async {
+        let row: Option<LinkRow> = with_retries(&self.clock, "using a link", || async {
             let used = sqlx::query_as(USE_LINK)
                 .bind(hash.as_slice())
                 .bind(now.to_sqlx())
@@ -350,7 +350,7 @@ impl Claims for PostgresClaims {
 
     async fn link_of_state(&self, state: &[u8; 32]) -> Result<Option<Link>, Failure> {
         let row: Option<LinkRow> =
-            persistently(&self.clock, "looking up the link of a consent", || async {
+            with_retries(&self.clock, "looking up the link of a consent", || async {
                 let found = sqlx::query_as(LINK_OF_STATE).bind(state.as_slice());
                 Ok(found.fetch_optional(&self.pool).await?)
             })
@@ -359,7 +359,7 @@ impl Claims for PostgresClaims {
     }
 
     async fn clear(&self, links: Timestamp, codes: Timestamp) -> Result<(), Failure> {
-        persistently(
+        with_retries(
             &self.clock,
             "deleting codes and links that are over",
             || async {

@@ -10,9 +10,9 @@ use sqlx::encode::IsNull;
 use sqlx::postgres::{PgArgumentBuffer, PgArguments};
 use sqlx::{Arguments, Encode, PgConnection, Postgres};
 
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::refusal::{FailedWrite, is_misfit};
-use crate::transaction::HeldRun;
+use crate::transaction::LockedRun;
 
 /// A column's name and the type of one of its values.
 #[derive(Clone, Copy, Debug)]
@@ -48,11 +48,11 @@ pub(crate) trait Columns {
     fn count(&self) -> usize;
 
     /// Adds one array for each column, in their order.
-    fn bind(&self, arguments: &mut PgArguments) -> Result<(), Trouble>;
+    fn bind(&self, arguments: &mut PgArguments) -> Result<(), TxError>;
 
     /// Adds the fields of one row; columns that are arrays themselves have no such
     /// form.
-    fn copy(&self, row: usize, rows: &mut CopyRows) -> Result<(), Trouble>;
+    fn copy(&self, row: usize, rows: &mut CopyRows) -> Result<(), TxError>;
 }
 
 /// Rows that are told in two parts.
@@ -65,12 +65,12 @@ impl<A: Columns, B: Columns> Columns for (A, B) {
         self.0.count()
     }
 
-    fn bind(&self, arguments: &mut PgArguments) -> Result<(), Trouble> {
+    fn bind(&self, arguments: &mut PgArguments) -> Result<(), TxError> {
         self.0.bind(arguments)?;
         self.1.bind(arguments)
     }
 
-    fn copy(&self, row: usize, rows: &mut CopyRows) -> Result<(), Trouble> {
+    fn copy(&self, row: usize, rows: &mut CopyRows) -> Result<(), TxError> {
         self.0.copy(row, rows)?;
         self.1.copy(row, rows)
     }
@@ -128,7 +128,7 @@ macro_rules! columns {
             fn bind(
                 &self,
                 arguments: &mut sqlx::postgres::PgArguments,
-            ) -> Result<(), $crate::error::Trouble> {
+            ) -> Result<(), $crate::error::TxError> {
                 $( $crate::columns::add(arguments, &self.$field)?; )+
                 Ok(())
             }
@@ -137,7 +137,7 @@ macro_rules! columns {
                 &self,
                 row: usize,
                 rows: &mut $crate::columns::CopyRows,
-            ) -> Result<(), $crate::error::Trouble> {
+            ) -> Result<(), $crate::error::TxError> {
                 $( rows.field(&self.$field[row])?; )+
                 Ok(())
             }
@@ -147,23 +147,23 @@ macro_rules! columns {
 pub(crate) use columns;
 
 /// Adds one argument of a statement.
-pub(crate) fn add<'t, T>(arguments: &mut PgArguments, value: T) -> Result<(), Trouble>
+pub(crate) fn add<'t, T>(arguments: &mut PgArguments, value: T) -> Result<(), TxError>
 where
     T: sqlx::Encode<'t, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
 {
     arguments
         .add(value)
-        .map_err(|error| Trouble::Sql(sqlx::Error::Encode(error)))
+        .map_err(|error| TxError::Sql(sqlx::Error::Encode(error)))
 }
 
 /// Writes rows of one merchant with a statement that takes the merchant, then one
 /// array for each column.
 pub(crate) async fn write<C: Columns>(
     tx: &mut PgConnection,
-    run: &HeldRun,
+    run: &LockedRun,
     sql: &'static str,
     rows: &C,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     if rows.count() == 0 {
         return Ok(());
     }
@@ -183,11 +183,11 @@ fn failed_write<C: Columns>(
     error: sqlx::Error,
     insert: &'static str,
     rows: &C,
-) -> Result<Trouble, Trouble> {
+) -> Result<TxError, TxError> {
     let table = insert.split_whitespace().nth(2).unwrap_or_default();
     let mut arguments = PgArguments::default();
     rows.bind(&mut arguments)?;
-    Ok(Trouble::Write(Box::new(FailedWrite {
+    Ok(TxError::Write(Box::new(FailedWrite {
         error,
         misfits: format!(
             "SELECT DISTINCT split_part('{table}', '.', 2) || '.' || a.attname
@@ -287,7 +287,7 @@ impl CopyRows {
         self.buffer.extend_from_slice(&self.fields.to_be_bytes());
     }
 
-    pub(crate) fn field<'t, T>(&mut self, value: &T) -> Result<(), Trouble>
+    pub(crate) fn field<'t, T>(&mut self, value: &T) -> Result<(), TxError>
     where
         T: Encode<'t, Postgres>,
     {
@@ -295,11 +295,11 @@ impl CopyRows {
         self.buffer.extend_from_slice(&NULL);
         let is_null = value
             .encode_by_ref(&mut self.buffer)
-            .map_err(|error| Trouble::Sql(sqlx::Error::Encode(error)))?;
+            .map_err(|error| TxError::Sql(sqlx::Error::Encode(error)))?;
         if let IsNull::No = is_null {
             let begin = at + NULL.len();
             let length = i32::try_from(self.buffer.len() - begin)
-                .map_err(|error| Trouble::Sql(sqlx::Error::Encode(error.into())))?;
+                .map_err(|error| TxError::Sql(sqlx::Error::Encode(error.into())))?;
             self.buffer[at..begin].copy_from_slice(&length.to_be_bytes());
         }
         Ok(())
@@ -310,10 +310,10 @@ impl CopyRows {
 /// into a table whose row-level security holds for the session, so there it is an `INSERT`.
 pub(crate) async fn copy<C: Columns>(
     tx: &mut PgConnection,
-    run: &HeldRun,
+    run: &LockedRun,
     into: &'static CopyInto,
     rows: &C,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     if rows.count() == 0 {
         return Ok(());
     }

@@ -4,7 +4,7 @@
 use domain::shop::MerchantId;
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
 
-use crate::error::Trouble;
+use crate::error::TxError;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Transactions {
@@ -25,7 +25,7 @@ impl Transactions {
     pub(crate) async fn begin(
         &self,
         merchant: MerchantId,
-    ) -> Result<Transaction<'static, Postgres>, Trouble> {
+    ) -> Result<Transaction<'static, Postgres>, TxError> {
         if !self.is_confined {
             return Ok(self.pool.begin().await?);
         }

@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::error::{Trouble, persistently};
+use crate::error::{TxError, with_retries};
 use crate::keyring::{KeyMismatch, Keyring, leave_check};
 use crate::transaction::begin_durable;
 
@@ -39,7 +39,7 @@ impl PostgresContacts {
 #[async_trait]
 impl Contacts for PostgresContacts {
     async fn contact_of(&self, merchant: MerchantId) -> Result<ContactSettings, Failure> {
-        persistently(&self.clock, "reading whom to tell about a shop", || async {
+        with_retries(&self.clock, "reading whom to tell about a shop", || async {
             let row: Option<ContactRow> = sqlx::query_as(OF_MERCHANT)
                 .bind(merchant.0)
                 .fetch_optional(&self.pool)
@@ -55,7 +55,7 @@ impl Contacts for PostgresContacts {
         change: &ContactChange,
     ) -> Result<ContactSettings, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "storing whom to tell about a shop", || {
+        with_retries(&self.clock, "storing whom to tell about a shop", || {
             self.store(merchant, change, true, now)
         })
         .await
@@ -67,7 +67,7 @@ impl Contacts for PostgresContacts {
             address: Some(Some(address.clone())),
             ..ContactChange::default()
         };
-        persistently(&self.clock, "storing whom Salla names for a shop", || {
+        with_retries(&self.clock, "storing whom Salla names for a shop", || {
             self.store(merchant, &change, false, now)
         })
         .await?;
@@ -152,7 +152,7 @@ impl PostgresContacts {
         change: &ContactChange,
         sets: bool,
         now: Timestamp,
-    ) -> Result<ContactSettings, Trouble> {
+    ) -> Result<ContactSettings, TxError> {
         let mut tx = begin_durable(&self.pool).await?;
         sqlx::query(ENSURE)
             .bind(merchant.0)
@@ -185,7 +185,7 @@ impl PostgresContacts {
         merchant: MerchantId,
         (row, after): (&ContactRow, &ContactSettings),
         now: Timestamp,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), TxError> {
         let version = row.version + 1;
         let sealed = match &after.address {
             Some(address) => {

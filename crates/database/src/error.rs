@@ -16,7 +16,7 @@ use crate::refusal::FailedWrite;
 
 /// What can stop a piece of work inside a transaction.
 #[derive(Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum TxError {
     Sql(sqlx::Error),
     /// Rows that could not be written, with what it takes to look into it.
     Write(Box<FailedWrite>),
@@ -28,21 +28,21 @@ pub(crate) enum Trouble {
     },
 }
 
-impl From<sqlx::Error> for Trouble {
+impl From<sqlx::Error> for TxError {
     fn from(error: sqlx::Error) -> Self {
         Self::Sql(error)
     }
 }
 
-impl From<Failure> for Trouble {
+impl From<Failure> for TxError {
     fn from(failure: Failure) -> Self {
         Self::Failure(failure)
     }
 }
 
-impl Trouble {
+impl TxError {
     /// The failure to report when `doing` did not succeed.
-    pub(crate) fn while_doing(self, doing: &str) -> Failure {
+    pub(crate) fn into_failure(self, doing: &str) -> Failure {
         match self {
             Self::Failure(failure) => failure,
             Self::Unfit { why, .. } => why.into(),
@@ -66,8 +66,8 @@ impl Trouble {
     }
 
     /// Whether the same work may succeed if it is simply begun again.
-    pub(crate) fn may_pass(&self) -> bool {
-        self.sql().is_some_and(may_pass)
+    pub(crate) fn is_transient(&self) -> bool {
+        self.sql().is_some_and(is_transient)
     }
 }
 
@@ -97,7 +97,7 @@ fn cause_of_code(code: &str) -> DatabaseCause {
         "28000" | "28P01" | "3D000" | "3F000" | "42501" | "42P01" | "42703" | "22P05" => {
             DatabaseCause::Setup
         }
-        _ if code_may_pass(code) => DatabaseCause::Unavailable,
+        _ if code_is_transient(code) => DatabaseCause::Unavailable,
         _ => DatabaseCause::Refused,
     }
 }
@@ -219,7 +219,7 @@ fn condition(code: &str) -> &'static str {
         "57P01" | "57P02" => "the server is shutting down",
         "57P03" => "the server is starting up",
         _ => match code.get(..2) {
-            Some("08") => "connection trouble",
+            Some("08") => "connection error",
             Some("22") => "a value does not fit its column",
             Some("23") => "a constraint does not hold",
             Some("53") => "not enough resources",
@@ -260,19 +260,19 @@ fn has_code(error: &sqlx::Error, expected: &str) -> bool {
 
 /// Deadlocks, serialization failures, and everything that a server restart does to
 /// its clients.
-fn may_pass(error: &sqlx::Error) -> bool {
+fn is_transient(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
         sqlx::Error::Database(db) => {
             let code = db.code().unwrap_or_default();
             // After a failover the next connection leads to the new primary.
-            code == READ_ONLY || code_may_pass(&code)
+            code == READ_ONLY || code_is_transient(&code)
         }
         _ => false,
     }
 }
 
-fn code_may_pass(code: &str) -> bool {
+fn code_is_transient(code: &str) -> bool {
     let known = [
         "40001", "40P01", "55P03", "25P03", "57P01", "57P02", "57P03", "57P05", "53300",
     ];
@@ -302,33 +302,33 @@ const DOUBT: Duration = Duration::from_secs(60);
 
 /// Does `work` until it succeeds or fails for good. It must be safe to repeat even
 /// when only the answer to its commit was lost.
-pub(crate) async fn persistently<T, W, F>(
+pub(crate) async fn with_retries<T, W, F>(
     clock: &Arc<dyn Clock>,
     doing: &'static str,
     work: W,
 ) -> Result<T, Failure>
 where
     W: FnMut() -> F + Send,
-    F: Future<Output = Result<T, Trouble>> + Send,
+    F: Future<Output = Result<T, TxError>> + Send,
 {
-    persistently_within((LIMIT, LIMIT), clock, doing, work).await
+    with_retries_within((LIMIT, LIMIT), clock, doing, work).await
 }
 
 /// The same for work that may take minutes.
-pub(crate) async fn persistently_at_length<T, W, F>(
+pub(crate) async fn with_long_retries<T, W, F>(
     clock: &Arc<dyn Clock>,
     doing: &'static str,
     work: W,
 ) -> Result<T, Failure>
 where
     W: FnMut() -> F + Send,
-    F: Future<Output = Result<T, Trouble>> + Send,
+    F: Future<Output = Result<T, TxError>> + Send,
 {
     let limits = (LIMIT_OF_LONG_WORK, MAX_LIMIT_OF_LONG_WORK);
-    persistently_within(limits, clock, doing, work).await
+    with_retries_within(limits, clock, doing, work).await
 }
 
-async fn persistently_within<T, W, F>(
+async fn with_retries_within<T, W, F>(
     (mut limit, max): (Duration, Duration),
     clock: &Arc<dyn Clock>,
     doing: &'static str,
@@ -336,36 +336,36 @@ async fn persistently_within<T, W, F>(
 ) -> Result<T, Failure>
 where
     W: FnMut() -> F + Send,
-    F: Future<Output = Result<T, Trouble>> + Send,
+    F: Future<Output = Result<T, TxError>> + Send,
 {
     for wait in WAITS_MS {
         match within(limit, work()).await {
-            Err(trouble) if trouble.may_pass() => {
-                let failure = trouble.while_doing(doing);
+            Err(error) if error.is_transient() => {
+                let failure = error.into_failure(doing);
                 tracing::warn!(%failure, wait_ms = wait, "the database work is begun again");
                 clock.sleep(Duration::from_millis(wait)).await;
                 limit = max.min(limit * 2);
             }
-            result => return result.map_err(|trouble| trouble.while_doing(doing)),
+            result => return result.map_err(|error| error.into_failure(doing)),
         }
     }
     within(limit, work())
         .await
-        .map_err(|trouble| trouble.while_doing(doing))
+        .map_err(|error| error.into_failure(doing))
 }
 
 /// For work on some hundred rows inside work that may take minutes.
 pub(crate) async fn shortly<T>(
-    work: impl Future<Output = Result<T, Trouble>> + Send,
-) -> Result<T, Trouble> {
+    work: impl Future<Output = Result<T, TxError>> + Send,
+) -> Result<T, TxError> {
     within(LIMIT, work).await
 }
 
 /// Work that is given up takes its connection with it; see [`is_alive`].
 async fn within<T>(
     limit: Duration,
-    work: impl Future<Output = Result<T, Trouble>> + Send,
-) -> Result<T, Trouble> {
+    work: impl Future<Output = Result<T, TxError>> + Send,
+) -> Result<T, TxError> {
     let mut work = pin!(work);
     match tokio::time::timeout(limit, &mut work).await {
         Ok(result) => result,
@@ -433,8 +433,8 @@ mod tests {
     #[test]
     fn a_broken_connection_may_pass_and_a_closed_pool_does_not() {
         let broken = sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
-        assert!(may_pass(&broken));
-        assert!(!may_pass(&sqlx::Error::PoolClosed));
+        assert!(is_transient(&broken));
+        assert!(!is_transient(&sqlx::Error::PoolClosed));
         assert_eq!(
             database_failure("landing a page", &broken).to_string(),
             "landing a page: the connection to PostgreSQL broke (connection reset)"

@@ -12,7 +12,7 @@ use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::error::persistently;
+use crate::error::with_retries;
 
 /// [`EventTickets`] on PostgreSQL.
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ impl EventTickets for PostgresEventTickets {
         expires_at: Timestamp,
     ) -> Result<(), Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "issuing a ticket for events", || async {
+        with_retries(&self.clock, "issuing a ticket for events", || async {
             sqlx::query(ISSUE)
                 .bind(hash.as_slice())
                 .bind(merchant.0)
@@ -65,7 +65,7 @@ impl EventTickets for PostgresEventTickets {
     async fn redeem(&self, hash: &[u8; 32]) -> Result<Option<MerchantId>, Failure> {
         let now = self.clock.now();
         let merchant: Option<Option<Uuid>> =
-            persistently(&self.clock, "redeeming a ticket for events", || async {
+            with_retries(&self.clock, "redeeming a ticket for events", || async {
                 let redeemed = sqlx::query_scalar(REDEEM)
                     .bind(hash.as_slice())
                     .bind(now.to_sqlx());

@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::error::Trouble;
+use crate::error::TxError;
 
 /// What [`Keyring::seal_check`] seals, and for where.
 const CHECK: &str = "salla_sync.key_checks";
@@ -285,7 +285,7 @@ const ADD_CHECK: &str = "
 pub(crate) async fn leave_check(
     connection: &mut PgConnection,
     keyring: &Keyring,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     sqlx::query(ADD_CHECK)
         .bind(keyring.current_id())
         .bind(keyring.seal_check()?)

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::confined::Transactions;
 use crate::connections::{changes, parse_disconnection};
-use crate::error::{Trouble, persistently};
+use crate::error::{TxError, with_retries};
 use crate::transaction::begin_durable;
 
 /// [`Merchants`] on PostgreSQL.
@@ -151,7 +151,7 @@ impl Merchants for PostgresMerchants {
             MerchantRef::Ours(id) => (Some(id), None),
             MerchantRef::Platform(number) => (None, Some(number)),
         };
-        let row: Option<MerchantRow> = persistently(&self.clock, "reading a merchant", || async {
+        let row: Option<MerchantRow> = with_retries(&self.clock, "reading a merchant", || async {
             let found = sqlx::query_as(FIND).bind(id).bind(salla_id);
             let found = found.bind(own.map(|own| own.0));
             // Whoever sees all merchants is not confined until one of them is found.
@@ -168,7 +168,7 @@ impl Merchants for PostgresMerchants {
     }
 
     async fn list(&self) -> Result<Vec<MerchantRecord>, Failure> {
-        let rows: Vec<MerchantRow> = persistently(&self.clock, "listing merchants", || async {
+        let rows: Vec<MerchantRow> = with_retries(&self.clock, "listing merchants", || async {
             Ok(sqlx::query_as(LIST).fetch_all(&self.pool).await?)
         })
         .await?;
@@ -181,7 +181,7 @@ impl Merchants for PostgresMerchants {
         at: Option<Timestamp>,
     ) -> Result<Uninstalled, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "forgetting a shop's tokens", || {
+        with_retries(&self.clock, "forgetting a shop's tokens", || {
             uninstall(&self.pool, salla_id, at, now)
         })
         .await
@@ -194,7 +194,7 @@ impl Merchants for PostgresMerchants {
         id: i64,
     ) -> Result<bool, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "marking a record as changed", || async {
+        with_retries(&self.clock, "marking a record as changed", || async {
             let marked = sqlx::query(MARK_CHANGED)
                 .bind(salla_id)
                 .bind(resource.as_str())
@@ -213,7 +213,7 @@ async fn uninstall(
     salla_id: i64,
     at: Option<Timestamp>,
     now: Timestamp,
-) -> Result<Uninstalled, Trouble> {
+) -> Result<Uninstalled, TxError> {
     let mut tx = begin_durable(pool).await?;
     let merchant: Option<Uuid> = sqlx::query_scalar(MERCHANT)
         .bind(salla_id)

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::confined::Transactions;
 use crate::connections::changes;
-use crate::error::{Trouble, persistently};
+use crate::error::{TxError, with_retries};
 use crate::ids::new_id;
 use crate::jobs::overview;
 
@@ -47,14 +47,14 @@ impl PostgresNotifications {
 impl Notifications for PostgresNotifications {
     async fn record(&self, job: &NotificationJob) -> Result<Recorded, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "recording a notification", || {
+        with_retries(&self.clock, "recording a notification", || {
             record(&self.pool, job, now)
         })
         .await
     }
 
     async fn delivered(&self, notice: Uuid) -> Result<Vec<String>, Failure> {
-        persistently(&self.clock, "reading deliveries", || async {
+        with_retries(&self.clock, "reading deliveries", || async {
             let channels = sqlx::query_scalar(DELIVERED).bind(notice);
             Ok(channels.fetch_all(&self.pool).await?)
         })
@@ -63,7 +63,7 @@ impl Notifications for PostgresNotifications {
 
     async fn send_connection_changes(&self) -> Result<u64, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "sending changes of connections", || {
+        with_retries(&self.clock, "sending changes of connections", || {
             changes::send_noted(&self.pool, now)
         })
         .await
@@ -73,14 +73,14 @@ impl Notifications for PostgresNotifications {
         &self,
         job: &ConnectionChangeJob,
     ) -> Result<Option<ConnectionChange>, Failure> {
-        persistently(&self.clock, "reading a connection's change", || {
+        with_retries(&self.clock, "reading a connection's change", || {
             changes::read(&self.pool, job)
         })
         .await
     }
 
     async fn mark_change_taken(&self, change: Uuid, channel: &str) -> Result<(), Failure> {
-        persistently(&self.clock, "marking a connection's change", || {
+        with_retries(&self.clock, "marking a connection's change", || {
             changes::mark_taken(&self.pool, change, channel)
         })
         .await
@@ -88,7 +88,7 @@ impl Notifications for PostgresNotifications {
 
     async fn mark_delivered(&self, notice: Uuid, channel: &str) -> Result<(), Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "marking a delivery", || async {
+        with_retries(&self.clock, "marking a delivery", || async {
             sqlx::query(MARK)
                 .bind(notice)
                 .bind(channel)
@@ -163,7 +163,7 @@ struct NoticeRow {
     failure: Option<Json<RecordedFailure>>,
 }
 
-async fn record(pool: &PgPool, job: &NotificationJob, now: Timestamp) -> Result<Recorded, Trouble> {
+async fn record(pool: &PgPool, job: &NotificationJob, now: Timestamp) -> Result<Recorded, TxError> {
     let ending: Option<EndingRow> = sqlx::query_as(ENDING)
         .bind(job.run.0)
         .bind(job.merchant.0)
@@ -207,7 +207,7 @@ async fn record(pool: &PgPool, job: &NotificationJob, now: Timestamp) -> Result<
 #[async_trait]
 impl Inbox for PostgresNotifications {
     async fn list(&self, filter: &InboxFilter) -> Result<Vec<InboxEntry>, Failure> {
-        persistently(&self.clock, "listing notifications", || async {
+        with_retries(&self.clock, "listing notifications", || async {
             let list = sqlx::query_as(LIST)
                 .bind(filter.merchant.map(|merchant| merchant.0))
                 .bind(filter.only_unread)
@@ -233,7 +233,7 @@ impl Inbox for PostgresNotifications {
         of: Option<MerchantId>,
     ) -> Result<Vec<Uuid>, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "marking notifications as read", || async {
+        with_retries(&self.clock, "marking notifications as read", || async {
             let unknown = sqlx::query_scalar(MARK_READ)
                 .bind(notices)
                 .bind(now.to_sqlx())
@@ -285,7 +285,7 @@ struct ShownRow {
 }
 
 impl ShownRow {
-    fn shown(self) -> Result<InboxEntry, Trouble> {
+    fn shown(self) -> Result<InboxEntry, TxError> {
         let kind = NotificationKind::parse(&self.kind).ok_or_else(|| Failure::Database {
             what: "a notification is of a kind that this version does not know".to_owned(),
             cause: DatabaseCause::Setup,

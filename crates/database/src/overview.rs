@@ -15,7 +15,7 @@ use importer::ports::runs::{Run, StoredProgress};
 use sqlx::types::Json;
 
 use crate::confined::Transactions;
-use crate::error::persistently;
+use crate::error::with_retries;
 use crate::ids::{parse_code, parse_resource};
 use crate::runs::rows::{RunRow, select_runs};
 
@@ -144,7 +144,7 @@ impl RejectionRow {
 impl Overview for PostgresOverview {
     async fn status(&self, merchant: MerchantId) -> Result<Option<SyncStatus>, Failure> {
         let row: Option<StatusRow> =
-            persistently(&self.clock, "reading how far an import is", || async {
+            with_retries(&self.clock, "reading how far an import is", || async {
                 let mut tx = self.transactions.begin(merchant).await?;
                 let found = sqlx::query_as(STATUS).bind(merchant.0);
                 let found = found.fetch_optional(&mut *tx).await?;
@@ -157,7 +157,7 @@ impl Overview for PostgresOverview {
 
     async fn certificate(&self, merchant: MerchantId) -> Result<Option<Certificate>, Failure> {
         let found: Option<Json<Certificate>> =
-            persistently(&self.clock, "reading the latest certificate", || async {
+            with_retries(&self.clock, "reading the latest certificate", || async {
                 let mut tx = self.transactions.begin(merchant).await?;
                 let found = sqlx::query_scalar(CERTIFICATE).bind(merchant.0);
                 let found = found.fetch_optional(&mut *tx).await?;
@@ -169,7 +169,7 @@ impl Overview for PostgresOverview {
     }
 
     async fn rejections(&self, query: &RejectionQuery) -> Result<Vec<RejectedEntry>, Failure> {
-        let rows: Vec<RejectionRow> = persistently(&self.clock, "reading rejections", || async {
+        let rows: Vec<RejectionRow> = with_retries(&self.clock, "reading rejections", || async {
             let mut tx = self.transactions.begin(query.merchant).await?;
             let found = sqlx::query_as(REJECTIONS)
                 .bind(query.merchant.0)

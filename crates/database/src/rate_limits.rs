@@ -15,7 +15,7 @@ use jiff::SignedDuration;
 use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 
-use crate::error::persistently;
+use crate::error::with_retries;
 
 /// [`RateLimits`] on PostgreSQL.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ impl RateLimits for PostgresRateLimits {
         let now = self.clock.now();
         let period = SignedDuration::try_from(rule.per).unwrap_or(SignedDuration::MAX);
         let share = period / i32::try_from(rule.burst).unwrap_or(i32::MAX).max(1);
-        persistently(&self.clock, "counting requests of a caller", || async {
+        with_retries(&self.clock, "counting requests of a caller", || async {
             let granted: Option<bool> = sqlx::query_scalar(TAKE)
                 .bind(rule.name)
                 .bind(caller.as_slice())
@@ -87,7 +87,7 @@ impl RateLimits for PostgresRateLimits {
 
     async fn clear(&self) -> Result<(), Failure> {
         let now = self.clock.now();
-        persistently(
+        with_retries(
             &self.clock,
             "deleting limits that are whole again",
             || async {

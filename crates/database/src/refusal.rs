@@ -2,7 +2,7 @@
 
 use sqlx::postgres::{PgArguments, PgDatabaseError};
 
-use crate::error::{Trouble, reason};
+use crate::error::{TxError, reason};
 
 /// Rows that the database did not take.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(crate) struct TableName {
     pub(crate) name: String,
 }
 
-impl Trouble {
+impl TxError {
     /// Whether the database refuses what a record says.
     pub(crate) fn is_refusal(&self) -> bool {
         match self.sql() {
@@ -42,7 +42,7 @@ impl Trouble {
         }
     }
 
-    /// What the database says of a record that it does not take; the trouble itself where
+    /// What the database says of a record that it does not take; the error itself where
     /// the fault lies elsewhere.
     pub(crate) fn into_refusal(self) -> Result<Refusal, Self> {
         if !self.is_refusal() {

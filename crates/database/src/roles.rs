@@ -157,7 +157,7 @@ impl Database {
         let begun = transactions.begin(nobody).await;
         begun
             .map(drop)
-            .map_err(|trouble| trouble.while_doing("acting as the doors do"))
+            .map_err(|error| error.into_failure("acting as the doors do"))
     }
 
     async fn may_create_roles(&self) -> Result<bool, Failure> {

@@ -54,7 +54,7 @@ const SESSION: &str = "
 const MAY_WRITE: &str = "SELECT pg_catalog.current_setting('transaction_read_only') = 'off'";
 
 /// Shorter than the waits after which work that has failed is begun again for the last times.
-const A_MOMENT: Duration = Duration::from_millis(500);
+const MIN_RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// A pool whose connections are all set up in this way.
 ///
@@ -71,7 +71,7 @@ pub(crate) fn pool(timeout: Duration, options: &PgConnectOptions) -> PgPoolOptio
         .acquire_timeout(timeout)
         .test_before_acquire(false)
         .before_acquire(move |connection, metadata| {
-            let is_known_to_be_fit = metadata.idle_for < A_MOMENT
+            let is_known_to_be_fit = metadata.idle_for < MIN_RETRY_AFTER
                 && !may_have_frozen()
                 && !may_be_read_only.load(Ordering::Relaxed);
             Box::pin(async move { Ok(is_known_to_be_fit || promptly(is_fit(connection)).await?) })

@@ -12,7 +12,7 @@ use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::error::persistently;
+use crate::error::with_retries;
 use crate::ids::new_id;
 
 /// [`Sessions`] on PostgreSQL.
@@ -116,7 +116,7 @@ impl Sessions for PostgresSessions {
     async fn open(&self, new: &NewSession) -> Result<Session, Failure> {
         let now = self.clock.now();
         let id = new_id(now);
-        let row: SessionRow = persistently(&self.clock, "opening a session", || async {
+        let row: SessionRow = with_retries(&self.clock, "opening a session", || async {
             sqlx::query(OPEN)
                 .bind(id)
                 .bind(new.salla_id)
@@ -137,7 +137,7 @@ impl Sessions for PostgresSessions {
 
     async fn find(&self, hash: &[u8; 32]) -> Result<Option<FoundSession>, Failure> {
         let now = self.clock.now();
-        let row: Option<SessionRow> = persistently(&self.clock, "looking up a session", || async {
+        let row: Option<SessionRow> = with_retries(&self.clock, "looking up a session", || async {
             let found = sqlx::query_as(FIND)
                 .bind(hash.as_slice())
                 .bind(now.to_sqlx());
@@ -161,7 +161,7 @@ impl Sessions for PostgresSessions {
         expires_at: Timestamp,
     ) -> Result<bool, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "replacing the secret of a session", || async {
+        with_retries(&self.clock, "replacing the secret of a session", || async {
             let rotated = sqlx::query(ROTATE)
                 .bind(id)
                 .bind(from.as_slice())
@@ -177,7 +177,7 @@ impl Sessions for PostgresSessions {
 
     async fn revoke(&self, id: Uuid) -> Result<bool, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "ending a session", || async {
+        with_retries(&self.clock, "ending a session", || async {
             let revoked = sqlx::query(REVOKE).bind(id).bind(now.to_sqlx());
             Ok(revoked.execute(&self.pool).await?.rows_affected() > 0)
         })
@@ -186,7 +186,7 @@ impl Sessions for PostgresSessions {
 
     async fn revoke_all(&self, salla_id: i64) -> Result<u64, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "ending the sessions of a shop", || async {
+        with_retries(&self.clock, "ending the sessions of a shop", || async {
             let revoked = sqlx::query(REVOKE_ALL).bind(salla_id).bind(now.to_sqlx());
             Ok(revoked.execute(&self.pool).await?.rows_affected())
         })
@@ -195,7 +195,7 @@ impl Sessions for PostgresSessions {
 
     async fn list(&self, salla_id: Option<i64>) -> Result<Vec<Session>, Failure> {
         let now = self.clock.now();
-        let rows: Vec<SessionRow> = persistently(&self.clock, "listing sessions", || async {
+        let rows: Vec<SessionRow> = with_retries(&self.clock, "listing sessions", || async {
             let listed = sqlx::query_as(LIST).bind(salla_id).bind(now.to_sqlx());
             Ok(listed.fetch_all(&self.pool).await?)
         })
@@ -204,7 +204,7 @@ impl Sessions for PostgresSessions {
     }
 
     async fn clear(&self, before: Timestamp) -> Result<(), Failure> {
-        persistently(&self.clock, "deleting sessions that are over", || async {
+        with_retries(&self.clock, "deleting sessions that are over", || async {
             let cleared = sqlx::query(CLEAR).bind(before.to_sqlx());
             cleared.execute(&self.pool).await?;
             Ok(())

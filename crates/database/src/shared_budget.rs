@@ -17,7 +17,7 @@ use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::error::{Trouble, persistently};
+use crate::error::{TxError, with_retries};
 use crate::ids::new_id;
 
 /// Which budget, and whose: processes with the same key share it.
@@ -58,18 +58,18 @@ impl PostgresBudget {
         duration.mul_f64(self.clock.rate())
     }
 
-    async fn try_to_take(&self, id: Uuid, wanted: u32) -> Result<Grant, Trouble> {
+    async fn try_to_take(&self, id: Uuid, wanted: u32) -> Result<Grant, TxError> {
         let mut tx = self.pool.begin().await?;
         let held = lock(&mut tx, &self.key).await?;
-        let standing = standing(&mut tx, self, held.now).await?;
+        let standing = current_usage(&mut tx, self, held.now).await?;
         let given = match held.refused_for {
             Some(_) => 0,
             None => self.rules.fair_share(wanted, standing.counted),
         };
         if given > 0 {
-            hand_out(&mut tx, self, id, given, held.now).await?;
+            insert_grant(&mut tx, self, id, given, held.now).await?;
         }
-        remember_hunger(&mut tx, self, given < wanted, held.now).await?;
+        record_demand(&mut tx, self, given < wanted, held.now).await?;
         tx.commit().await?;
         if given > 0 {
             return Ok(Grant::Permits {
@@ -81,20 +81,20 @@ impl PostgresBudget {
         let is_full = standing.counted.all >= self.rules.limit;
         let free_in = if is_full { standing.free_in } else { None };
         let wait = held.refused_for.or(free_in);
-        let wait = wait.map_or(A_MOMENT, |wait| self.on_our_clock(wait));
+        let wait = wait.map_or(MIN_RETRY_AFTER, |wait| self.on_our_clock(wait));
         Ok(Grant::Exhausted {
-            retry_after: wait.clamp(A_MOMENT, BudgetRules::MAX_RETRY_AFTER),
+            retry_after: wait.clamp(MIN_RETRY_AFTER, BudgetRules::MAX_RETRY_AFTER),
         })
     }
 }
 
 /// What is free is kept for others who want it and come any moment.
-const A_MOMENT: Duration = Duration::from_millis(200);
+const MIN_RETRY_AFTER: Duration = Duration::from_millis(200);
 
 #[async_trait]
 impl SharedBudget for PostgresBudget {
     async fn acquire(&self, wanted: u32) -> Result<Grant, Failure> {
-        persistently(&self.clock, "taking from a shared budget", || {
+        with_retries(&self.clock, "taking from a shared budget", || {
             // Another id each time: what a lost answer told of ages out by itself.
             self.try_to_take(new_id(self.clock.now()), wanted)
         })
@@ -106,26 +106,26 @@ impl SharedBudget for PostgresBudget {
         // many requests go, and not giving back only lets too few.
         give_back(&self.pool, grant, permits)
             .await
-            .map_err(|trouble| trouble.while_doing("giving back to a shared budget"))
+            .map_err(|error| error.into_failure("giving back to a shared budget"))
     }
 
     async fn report_refusal(&self, wait: Duration) -> Result<(), Failure> {
-        persistently(&self.clock, "holding a shared budget", || {
-            hold(&self.pool, &self.key, self.in_database(wait))
+        with_retries(&self.clock, "holding a shared budget", || {
+            pause_grants(&self.pool, &self.key, self.in_database(wait))
         })
         .await
     }
 }
 
 /// The locked row of the budget.
-struct Held {
+struct LockedBudget {
     now: Timestamp,
     refused_for: Option<Duration>,
 }
 
 /// The clock is read once the lock is held. An upsert that changes nothing locks the row
 /// just as one that inserts it does.
-async fn lock(tx: &mut PgConnection, key: &BudgetKey) -> Result<Held, Trouble> {
+async fn lock(tx: &mut PgConnection, key: &BudgetKey) -> Result<LockedBudget, TxError> {
     let (now, seconds): (jiff_sqlx::Timestamp, f64) = sqlx::query_as(
         "INSERT INTO salla_sync.shared_budgets AS b (egress_group, budget) VALUES ($1, $2)
          ON CONFLICT (egress_group, budget) DO UPDATE SET refused_until = b.refused_until
@@ -139,23 +139,23 @@ async fn lock(tx: &mut PgConnection, key: &BudgetKey) -> Result<Held, Trouble> {
     .bind(key.budget)
     .fetch_one(tx)
     .await?;
-    Ok(Held {
+    Ok(LockedBudget {
         now: now.to_jiff(),
         refused_for: (seconds > 0.0).then(|| Duration::from_secs_f64(seconds)),
     })
 }
 
-struct Standing {
+struct BudgetUsageRow {
     counted: BudgetUsage,
     /// When the first of what counts now does so no longer.
     free_in: Option<Duration>,
 }
 
-async fn standing(
+async fn current_usage(
     tx: &mut PgConnection,
     budget: &PostgresBudget,
     now: Timestamp,
-) -> Result<Standing, Trouble> {
+) -> Result<BudgetUsageRow, TxError> {
     let key = &budget.key;
     // One statement, because each costs a round trip. It does not see what it deletes itself,
     // so both parts say what has aged out.
@@ -189,7 +189,7 @@ async fn standing(
     .fetch_one(tx)
     .await?;
     let count = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
-    Ok(Standing {
+    Ok(BudgetUsageRow {
         counted: BudgetUsage {
             all: count(all),
             own: count(own),
@@ -199,13 +199,13 @@ async fn standing(
     })
 }
 
-async fn hand_out(
+async fn insert_grant(
     tx: &mut PgConnection,
     budget: &PostgresBudget,
     id: Uuid,
     permits: u32,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     sqlx::query(
         "INSERT INTO salla_sync.budget_grants
              (id, egress_group, budget, taker, permits, counted_until)
@@ -224,12 +224,12 @@ async fn hand_out(
 }
 
 /// Rows of processes that ask no more go with the next one that is satisfied.
-async fn remember_hunger(
+async fn record_demand(
     tx: &mut PgConnection,
     budget: &PostgresBudget,
     is_hungry: bool,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let statement = if is_hungry {
         "INSERT INTO salla_sync.budget_takers (egress_group, budget, taker, asked_at)
          VALUES ($1, $2, $3, $4)
@@ -252,7 +252,7 @@ async fn remember_hunger(
 
 /// One statement, because each costs a round trip. Of a block that has aged out nothing counts
 /// any more.
-async fn give_back(pool: &PgPool, grant: GrantId, permits: u32) -> Result<(), Trouble> {
+async fn give_back(pool: &PgPool, grant: GrantId, permits: u32) -> Result<(), TxError> {
     sqlx::query(
         "WITH held AS MATERIALIZED (
              SELECT id, permits FROM salla_sync.budget_grants WHERE id = $1 FOR UPDATE
@@ -270,7 +270,7 @@ async fn give_back(pool: &PgPool, grant: GrantId, permits: u32) -> Result<(), Tr
     Ok(())
 }
 
-async fn hold(pool: &PgPool, key: &BudgetKey, seconds: f64) -> Result<(), Trouble> {
+async fn pause_grants(pool: &PgPool, key: &BudgetKey, seconds: f64) -> Result<(), TxError> {
     sqlx::query(
         "INSERT INTO salla_sync.shared_budgets AS b (egress_group, budget, refused_until)
          VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))

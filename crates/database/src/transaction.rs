@@ -9,14 +9,14 @@ use importer::ports::landing::RunLease;
 use sqlx::pool::PoolConnection;
 use sqlx::{Executor as _, PgConnection, PgPool, Postgres};
 
-use crate::error::Trouble;
+use crate::error::TxError;
 
 /// A transaction whose commit survives a crash of the server whatever the database, the role
 /// or the server says about `synchronous_commit`: what is sent to Salla afterwards cannot be
 /// undone. A stricter setting stays as it is.
 pub(crate) async fn begin_durable(
     pool: &PgPool,
-) -> Result<sqlx::Transaction<'static, Postgres>, Trouble> {
+) -> Result<sqlx::Transaction<'static, Postgres>, TxError> {
     let mut tx = pool.begin().await?;
     (&mut *tx).execute(DURABLE).await?;
     Ok(tx)
@@ -40,7 +40,7 @@ pub(crate) struct CopyTransaction {
 const HELD: &str = "a transaction holds its connection until its end";
 
 impl CopyTransaction {
-    pub(crate) async fn begin(pool: &PgPool) -> Result<Self, Trouble> {
+    pub(crate) async fn begin(pool: &PgPool) -> Result<Self, TxError> {
         let mut begun = Self {
             connection: Some(pool.acquire().await?),
         };
@@ -49,7 +49,7 @@ impl CopyTransaction {
     }
 
     /// Commits what succeeded; what failed is rolled back.
-    pub(crate) async fn end<T>(mut self, result: Result<T, Trouble>) -> Result<T, Trouble> {
+    pub(crate) async fn end<T>(mut self, result: Result<T, TxError>) -> Result<T, TxError> {
         let word = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
         let ended = self.execute(word).await;
         if ended.is_ok() {
@@ -86,7 +86,7 @@ impl Drop for CopyTransaction {
 
 /// A run that was found to be held under the caller's fencing number.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct HeldRun {
+pub(crate) struct LockedRun {
     pub(crate) lease: RunLease,
     pub(crate) merchant: MerchantId,
     pub(crate) number: i64,
@@ -104,7 +104,7 @@ pub(crate) struct HeldRun {
 }
 
 #[derive(sqlx::FromRow)]
-pub(crate) struct HeldRow {
+pub(crate) struct LockedRunRow {
     number: i64,
     keep_raw: bool,
     has_open_rejections: bool,
@@ -116,7 +116,7 @@ pub(crate) struct HeldRow {
 /// is enough: it keeps out the FOR UPDATE of a claim and lets heartbeats and the
 /// counters of parallel landings pass, which a share lock would deadlock with. What the
 /// transaction writes to salla is no alteration by somebody else.
-macro_rules! held_run {
+macro_rules! locked_run {
     () => {
         "SELECT r.number, r.keep_raw,
              EXISTS (SELECT FROM salla_sync.rejected_records x
@@ -131,10 +131,10 @@ macro_rules! held_run {
          FOR KEY SHARE OF r"
     };
 }
-pub(crate) use held_run;
+pub(crate) use locked_run;
 
-pub(crate) async fn hold(tx: &mut PgConnection, lease: RunLease) -> Result<HeldRun, Trouble> {
-    let row: Option<HeldRow> = sqlx::query_as(held_run!())
+pub(crate) async fn lock_run(tx: &mut PgConnection, lease: RunLease) -> Result<LockedRun, TxError> {
+    let row: Option<LockedRunRow> = sqlx::query_as(locked_run!())
         .bind(lease.run.0)
         .bind(lease.merchant.0)
         .bind(lease.fencing_token)
@@ -144,9 +144,9 @@ pub(crate) async fn hold(tx: &mut PgConnection, lease: RunLease) -> Result<HeldR
     Ok(row.held(lease))
 }
 
-impl HeldRow {
-    pub(crate) fn held(&self, lease: RunLease) -> HeldRun {
-        HeldRun {
+impl LockedRunRow {
+    pub(crate) fn held(&self, lease: RunLease) -> LockedRun {
+        LockedRun {
             lease,
             merchant: lease.merchant,
             number: self.number,

@@ -294,7 +294,7 @@ impl Database {
     ) -> Result<Vec<Adopted>, Failure> {
         adopt(&self.pool, salla_id, dry_run, self.clock.now())
             .await
-            .map_err(|trouble| trouble.while_doing("adopting the stored connections"))
+            .map_err(|error| error.into_failure("adopting the stored connections"))
     }
 
     /// Keeps tokens from being used until they are adopted: of one shop, or of all. With
@@ -306,7 +306,7 @@ impl Database {
     ) -> Result<Vec<Parked>, Failure> {
         park(&self.pool, salla_id, dry_run, self.clock.now())
             .await
-            .map_err(|trouble| trouble.while_doing("parking the stored connections"))
+            .map_err(|error| error.into_failure("parking the stored connections"))
     }
 
     /// What can be shown of a shop's current connection.
@@ -316,21 +316,21 @@ impl Database {
     ) -> Result<Option<ConnectionDetails>, Failure> {
         details(&self.pool, salla_id)
             .await
-            .map_err(|trouble| trouble.while_doing("reading a shop's connection"))
+            .map_err(|error| error.into_failure("reading a shop's connection"))
     }
 
     /// How many values are sealed with each key, by its name.
     pub async fn key_uses(&self) -> Result<BTreeMap<String, KeyUse>, Failure> {
         key_uses(&self.pool)
             .await
-            .map_err(|trouble| trouble.while_doing("counting what each key seals"))
+            .map_err(|error| error.into_failure("counting what each key seals"))
     }
 
     /// Whose tokens are at home in another database, so that none is refreshed here.
     pub async fn foreign_connections(&self) -> Result<Vec<Adopted>, Failure> {
         foreign(&self.pool)
             .await
-            .map_err(|trouble| trouble.while_doing("looking where tokens are at home"))
+            .map_err(|error| error.into_failure("looking where tokens are at home"))
     }
 
     /// The queue of this name, with the settings that suit it.

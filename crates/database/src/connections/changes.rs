@@ -13,7 +13,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::ids::new_id;
 use crate::queue::send_now;
 
@@ -33,7 +33,7 @@ pub(crate) async fn note(
     connection: Uuid,
     kind: ConnectionChangeKind,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     sqlx::query(NOTE)
         .bind(new_id(now))
         .bind(connection)
@@ -48,7 +48,7 @@ const SERVES: &str = "
     SELECT state <> 'DISCONNECTED' FROM salla_sync.connections WHERE id = $1 FOR UPDATE";
 
 /// Whether a connection serves; it stays so until the end of the transaction.
-pub(crate) async fn serves(tx: &mut PgConnection, connection: Uuid) -> Result<bool, Trouble> {
+pub(crate) async fn serves(tx: &mut PgConnection, connection: Uuid) -> Result<bool, TxError> {
     let serves: Option<bool> = sqlx::query_scalar(SERVES)
         .bind(connection)
         .fetch_optional(tx)
@@ -64,7 +64,7 @@ const CURRENT: &str = "
 pub(crate) async fn current(
     tx: &mut PgConnection,
     merchant: MerchantId,
-) -> Result<Option<(Uuid, bool)>, Trouble> {
+) -> Result<Option<(Uuid, bool)>, TxError> {
     let current = sqlx::query_as(CURRENT).bind(merchant.0);
     Ok(current.fetch_optional(tx).await?)
 }
@@ -79,7 +79,7 @@ pub(crate) async fn note_successor(
     connection: ConnectionId,
     before: Option<(Uuid, bool)>,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let kind = match before {
         None => ConnectionChangeKind::Created,
         Some((_, true)) => ConnectionChangeKind::Replaced,
@@ -104,7 +104,7 @@ pub(crate) async fn tag(
     named: Option<i64>,
     tags: &Tags,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let tags = (!tags.is_empty()).then_some(Json(tags));
     sqlx::query(TAG)
         .bind(connection.0)
@@ -130,7 +130,7 @@ const TAKE: &str = "
     RETURNING id, merchant_id";
 
 /// Puts what was noted and not sent yet on the queue.
-pub(crate) async fn send_noted(pool: &PgPool, now: Timestamp) -> Result<u64, Trouble> {
+pub(crate) async fn send_noted(pool: &PgPool, now: Timestamp) -> Result<u64, TxError> {
     let mut tx = pool.begin().await?;
     let mut taken: Vec<(Uuid, Uuid)> = sqlx::query_as(TAKE)
         .bind(now.to_sqlx())
@@ -178,7 +178,7 @@ struct ChangeRow {
 pub(crate) async fn read(
     pool: &PgPool,
     job: &ConnectionChangeJob,
-) -> Result<Option<ConnectionChange>, Trouble> {
+) -> Result<Option<ConnectionChange>, TxError> {
     let row: Option<ChangeRow> = sqlx::query_as(READ)
         .bind(job.change)
         .bind(job.merchant.0)
@@ -210,7 +210,7 @@ const MARK: &str = "
     UPDATE salla_sync.connection_changes SET taken_by = array_append(taken_by, $2)
     WHERE id = $1 AND NOT $2 = ANY (taken_by)";
 
-pub(crate) async fn mark_taken(pool: &PgPool, change: Uuid, channel: &str) -> Result<(), Trouble> {
+pub(crate) async fn mark_taken(pool: &PgPool, change: Uuid, channel: &str) -> Result<(), TxError> {
     let mark = sqlx::query(MARK).bind(change).bind(channel);
     mark.execute(pool).await?;
     Ok(())

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sqlx::PgPool;
 use sqlx::types::Json;
 
-use crate::error::Trouble;
+use crate::error::TxError;
 
 /// A shop's current connection.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,7 +67,7 @@ struct DetailsRow {
 pub(crate) async fn details(
     pool: &PgPool,
     salla_id: i64,
-) -> Result<Option<ConnectionDetails>, Trouble> {
+) -> Result<Option<ConnectionDetails>, TxError> {
     let row: Option<DetailsRow> = sqlx::query_as(DETAILS)
         .bind(salla_id)
         .fetch_optional(pool)
@@ -124,7 +124,7 @@ const KEY_USES: &str = "
     GROUP BY key_id";
 
 /// By the names of the keys.
-pub(crate) async fn key_uses(pool: &PgPool) -> Result<BTreeMap<String, KeyUse>, Trouble> {
+pub(crate) async fn key_uses(pool: &PgPool) -> Result<BTreeMap<String, KeyUse>, TxError> {
     let rows: Vec<(String, i64, i64, i64, i64)> = sqlx::query_as(KEY_USES).fetch_all(pool).await?;
     let uses = rows
         .into_iter()

@@ -37,7 +37,7 @@ pub(crate) use rows::parse_disconnection;
 use storing::BindTo;
 pub use storing::KeyCheck;
 
-use crate::error::{Trouble, persistently};
+use crate::error::{TxError, with_retries};
 use crate::ids::new_id;
 
 /// [`Connections`] on PostgreSQL.
@@ -60,10 +60,10 @@ impl PostgresConnections {
     /// Does `work`, and parks the connection that it has found unfit for use.
     async fn parking<T>(
         &self,
-        work: impl Future<Output = Result<T, Trouble>> + Send,
-    ) -> Result<T, Trouble> {
+        work: impl Future<Output = Result<T, TxError>> + Send,
+    ) -> Result<T, TxError> {
         let done = work.await;
-        if let Err(Trouble::Unfit { connection, why }) = &done {
+        if let Err(TxError::Unfit { connection, why }) = &done {
             tracing::error!(%connection, %why, "a stored connection is parked");
             refresh::park(&self.pool, *connection, *why, self.clock.now()).await?;
         }
@@ -74,7 +74,7 @@ impl PostgresConnections {
     /// last time, where it has not been.
     pub async fn retry(&self, salla_id: i64) -> Result<Retried, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "letting a refresh be tried again", || {
+        with_retries(&self.clock, "letting a refresh be tried again", || {
             self.parking(retrying::retry(&self.pool, &self.keyring, salla_id, now))
         })
         .await
@@ -98,7 +98,7 @@ impl Connections for PostgresConnections {
     async fn open(&self, given: &Tokens) -> Result<Connection, Failure> {
         let now = self.clock.now();
         let id = ConnectionId(new_id(now));
-        persistently(&self.clock, "storing the connection", || {
+        with_retries(&self.clock, "storing the connection", || {
             self.parking(storing::open(&self.pool, &self.keyring, id, given, now))
         })
         .await
@@ -106,7 +106,7 @@ impl Connections for PostgresConnections {
 
     async fn tag(&self, id: ConnectionId, named: Option<i64>, tags: &Tags) -> Result<(), Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "tagging the connection", || {
+        with_retries(&self.clock, "tagging the connection", || {
             changes::tag(&self.pool, id, named, tags, now)
         })
         .await
@@ -123,21 +123,21 @@ impl Connections for PostgresConnections {
             merchant,
             authorized_at,
         };
-        persistently(&self.clock, "binding the connection to its shop", || {
+        with_retries(&self.clock, "binding the connection to its shop", || {
             self.parking(storing::bind(&self.pool, &self.keyring, id, to, now))
         })
         .await
     }
 
     async fn load(&self, id: ConnectionId) -> Result<Connection, Failure> {
-        persistently(&self.clock, "reading the connection", || {
+        with_retries(&self.clock, "reading the connection", || {
             self.parking(storing::load(&self.pool, &self.keyring, id))
         })
         .await
     }
 
     async fn of_merchant(&self, merchant: MerchantId) -> Result<Option<Connection>, Failure> {
-        persistently(&self.clock, "reading the shop's connection", || {
+        with_retries(&self.clock, "reading the shop's connection", || {
             self.parking(storing::of_merchant(&self.pool, &self.keyring, merchant))
         })
         .await
@@ -166,7 +166,7 @@ impl Connections for PostgresConnections {
             presentation,
         ))
         .await
-        .map_err(|trouble| trouble.while_doing("committing to a token refresh"))
+        .map_err(|error| error.into_failure("committing to a token refresh"))
     }
 
     async fn complete_refresh(
@@ -175,7 +175,7 @@ impl Connections for PostgresConnections {
         tokens: &Tokens,
     ) -> Result<Connection, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "storing the refreshed tokens", || {
+        with_retries(&self.clock, "storing the refreshed tokens", || {
             self.parking(refresh::complete(
                 &self.pool,
                 &self.keyring,
@@ -189,7 +189,7 @@ impl Connections for PostgresConnections {
 
     async fn restore(&self, known: &Connection, stored: i64) -> Result<Connection, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "storing tokens that the database lost", || {
+        with_retries(&self.clock, "storing tokens that the database lost", || {
             self.parking(refresh::restore(
                 &self.pool,
                 &self.keyring,
@@ -203,7 +203,7 @@ impl Connections for PostgresConnections {
 
     async fn abandon_refresh(&self, intent: &RefreshIntent) -> Result<(), Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "taking back a token refresh", || {
+        with_retries(&self.clock, "taking back a token refresh", || {
             refresh::abandon(&self.pool, intent, now)
         })
         .await
@@ -211,7 +211,7 @@ impl Connections for PostgresConnections {
 
     async fn lose_refresh(&self, intent: &RefreshIntent) -> Result<(), Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "storing that a refresh got no answer", || {
+        with_retries(&self.clock, "storing that a refresh got no answer", || {
             refresh::lose(&self.pool, intent, now)
         })
         .await
@@ -224,7 +224,7 @@ impl Connections for PostgresConnections {
         why: Disconnection,
     ) -> Result<(), Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "parking the connection", || {
+        with_retries(&self.clock, "parking the connection", || {
             refresh::disconnect(&self.pool, id, version, why, now)
         })
         .await

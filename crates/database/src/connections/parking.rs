@@ -9,7 +9,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::connections::changes;
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::transaction::begin_durable;
 
 /// A connection that was parked.
@@ -43,7 +43,7 @@ pub(crate) async fn park(
     salla_id: Option<i64>,
     dry_run: bool,
     now: Timestamp,
-) -> Result<Vec<Parked>, Trouble> {
+) -> Result<Vec<Parked>, TxError> {
     let mut tx = begin_durable(pool).await?;
     let parked: Vec<ParkedRow> = sqlx::query_as(PARK)
         .bind(salla_id)
@@ -103,7 +103,7 @@ const FOREIGN: &str = "
     WHERE c.state <> 'DISCONNECTED' AND c.home <> salla_sync.home()
     ORDER BY m.name, c.salla_id";
 
-pub(crate) async fn foreign(pool: &PgPool) -> Result<Vec<Adopted>, Trouble> {
+pub(crate) async fn foreign(pool: &PgPool) -> Result<Vec<Adopted>, TxError> {
     Ok(sqlx::query_as(FOREIGN).fetch_all(pool).await?)
 }
 
@@ -121,7 +121,7 @@ pub(crate) async fn adopt(
     salla_id: Option<i64>,
     dry_run: bool,
     now: Timestamp,
-) -> Result<Vec<Adopted>, Trouble> {
+) -> Result<Vec<Adopted>, TxError> {
     let mut tx = begin_durable(pool).await?;
     let adopted: Vec<AdoptedRow> = sqlx::query_as(ADOPT)
         .bind(salla_id)

@@ -16,7 +16,7 @@ use crate::connections::changes;
 use crate::connections::refresh_tokens::{self, Known, count, remember, take_back};
 use crate::connections::rows::{ConnectionRow, SEAL_FORMAT, seal, select_connection};
 use crate::connections::storing::{load, successor};
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::keyring::Keyring;
 use crate::keyring::leave_check;
 use crate::transaction::begin_durable;
@@ -39,7 +39,7 @@ pub(crate) async fn begin(
     intent: RefreshIntent,
     now: Timestamp,
     presentation: Presentation,
-) -> Result<BeginRefresh, Trouble> {
+) -> Result<BeginRefresh, TxError> {
     let id = intent.connection;
     let mut tx = begin_durable(pool).await?;
     let row: ConnectionRow = sqlx::query_as(LOCK).bind(id.0).fetch_one(&mut *tx).await?;
@@ -124,7 +124,7 @@ async fn write_intent(
     tx: &mut PgConnection,
     intent: &RefreshIntent,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     sqlx::query(BEGIN)
         .bind(intent.connection.0)
         .bind(now.to_sqlx())
@@ -162,7 +162,7 @@ pub(crate) async fn complete(
     intent: &RefreshIntent,
     tokens: &Tokens,
     now: Timestamp,
-) -> Result<Connection, Trouble> {
+) -> Result<Connection, TxError> {
     let versions = (intent.version, intent.version + 1);
     write(pool, keyring, intent.connection, versions, tokens, now).await
 }
@@ -173,7 +173,7 @@ pub(crate) async fn restore(
     known: &Connection,
     stored: i64,
     now: Timestamp,
-) -> Result<Connection, Trouble> {
+) -> Result<Connection, TxError> {
     let versions = (stored.min(known.version - 1), known.version);
     write(pool, keyring, known.id, versions, &known.tokens, now).await
 }
@@ -185,7 +185,7 @@ async fn write(
     (over, version): (i64, i64),
     tokens: &Tokens,
     now: Timestamp,
-) -> Result<Connection, Trouble> {
+) -> Result<Connection, TxError> {
     let mut tx = begin_durable(pool).await?;
     let served = changes::serves(&mut tx, id.0).await?;
     let salla_id: Option<i64> = sqlx::query_scalar(SHOP)
@@ -237,7 +237,7 @@ pub(crate) async fn abandon(
     pool: &PgPool,
     intent: &RefreshIntent,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let mut tx = begin_durable(pool).await?;
     take_back(&mut tx, intent).await?;
     end(&mut tx, ABANDON, intent, now).await?;
@@ -250,7 +250,7 @@ pub(crate) async fn lose(
     pool: &PgPool,
     intent: &RefreshIntent,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let mut tx = begin_durable(pool).await?;
     end(&mut tx, LOSE, intent, now).await?;
     tx.commit().await?;
@@ -262,7 +262,7 @@ async fn end(
     sql: &'static str,
     intent: &RefreshIntent,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     sqlx::query(sql)
         .bind(intent.connection.0)
         .bind(intent.version)
@@ -285,7 +285,7 @@ pub(crate) async fn disconnect(
     version: i64,
     why: Disconnection,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let mut tx = begin_durable(pool).await?;
     let served = changes::serves(&mut tx, id.0).await?;
     let disconnected = sqlx::query(DISCONNECT)
@@ -314,7 +314,7 @@ pub(crate) async fn park(
     connection: Uuid,
     why: Disconnection,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let mut tx = begin_durable(pool).await?;
     let parked = sqlx::query(PARK)
         .bind(connection)

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::error::Trouble;
+use crate::error::TxError;
 
 pub(crate) fn refresh_hash(token: &SecretString) -> Vec<u8> {
     let mut sha = Sha256::new_with_prefix(b"salla-sync refresh token 1\n");
@@ -30,7 +30,7 @@ pub(crate) async fn remember(
     (id, version): (ConnectionId, i64),
     tokens: &Tokens,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let Some(token) = &tokens.refresh else {
         return Ok(());
     };
@@ -64,7 +64,7 @@ const KNOWN: &str = "
 pub(crate) async fn known(
     connection: &mut PgConnection,
     tokens: &Tokens,
-) -> Result<Known, Trouble> {
+) -> Result<Known, TxError> {
     let Some(token) = &tokens.refresh else {
         return Ok(Known::default());
     };
@@ -89,7 +89,7 @@ pub(crate) async fn count(
     connection: &mut PgConnection,
     tokens: &Tokens,
     intent: &RefreshIntent,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let Some(token) = &tokens.refresh else {
         return Ok(());
     };
@@ -110,7 +110,7 @@ const TAKE_BACK: &str = "
 pub(crate) async fn take_back(
     connection: &mut PgConnection,
     intent: &RefreshIntent,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     sqlx::query(TAKE_BACK)
         .bind(intent.connection.0)
         .bind(intent.id)

@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use crate::connections::changes;
 use crate::connections::refresh_tokens::known;
 use crate::connections::rows::{ConnectionRow, select_connection};
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::keyring::Keyring;
 use crate::transaction::begin_durable;
 
@@ -52,7 +52,7 @@ pub(crate) async fn retry(
     keyring: &Keyring,
     salla_id: i64,
     now: Timestamp,
-) -> Result<Retried, Trouble> {
+) -> Result<Retried, TxError> {
     let mut tx = begin_durable(pool).await?;
     let row: Option<ConnectionRow> = sqlx::query_as(OF_SHOP)
         .bind(salla_id)

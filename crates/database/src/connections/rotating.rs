@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::connections::rows::{ConnectionRow, SEAL_FORMAT, seal, select_connection};
 use crate::contacts::{self, ContactRow};
-use crate::error::{Trouble, persistently};
+use crate::error::{TxError, with_retries};
 use crate::keyring::Keyring;
 use crate::keyring::leave_check;
 use crate::privacy::rotate_secrets;
@@ -74,7 +74,7 @@ pub(crate) async fn rotate(
     let mut rotated = Rotated::default();
     let mut after = Uuid::nil();
     loop {
-        let batch = persistently(clock, "sealing tokens with the current key", || {
+        let batch = with_retries(clock, "sealing tokens with the current key", || {
             connections(pool, keyring, after)
         })
         .await?;
@@ -85,7 +85,7 @@ pub(crate) async fn rotate(
     }
     after = Uuid::nil();
     loop {
-        let batch = persistently(clock, "sealing addresses with the current key", || {
+        let batch = with_retries(clock, "sealing addresses with the current key", || {
             addresses(pool, keyring, after)
         })
         .await?;
@@ -94,7 +94,7 @@ pub(crate) async fn rotate(
         let Some(last) = batch.last else { break };
         after = last;
     }
-    let (secrets, unreadable) = persistently(clock, "sealing secrets with the current key", || {
+    let (secrets, unreadable) = with_retries(clock, "sealing secrets with the current key", || {
         secrets(pool, keyring)
     })
     .await?;
@@ -103,14 +103,14 @@ pub(crate) async fn rotate(
     Ok(rotated)
 }
 
-async fn secrets(pool: &PgPool, keyring: &Keyring) -> Result<(u64, u64), Trouble> {
+async fn secrets(pool: &PgPool, keyring: &Keyring) -> Result<(u64, u64), TxError> {
     let mut tx = begin_durable(pool).await?;
     let rotated = rotate_secrets(&mut tx, keyring).await?;
     tx.commit().await?;
     Ok(rotated)
 }
 
-async fn connections(pool: &PgPool, keyring: &Keyring, after: Uuid) -> Result<Batch, Trouble> {
+async fn connections(pool: &PgPool, keyring: &Keyring, after: Uuid) -> Result<Batch, TxError> {
     let mut tx = begin_durable(pool).await?;
     let rows: Vec<ConnectionRow> = sqlx::query_as(CONNECTIONS)
         .bind(after)
@@ -144,7 +144,7 @@ async fn connections(pool: &PgPool, keyring: &Keyring, after: Uuid) -> Result<Ba
     Ok(batch)
 }
 
-async fn addresses(pool: &PgPool, keyring: &Keyring, after: Uuid) -> Result<Batch, Trouble> {
+async fn addresses(pool: &PgPool, keyring: &Keyring, after: Uuid) -> Result<Batch, TxError> {
     let mut tx = begin_durable(pool).await?;
     let rows: Vec<ContactRow> = sqlx::query_as(CONTACTS)
         .bind(after)
@@ -175,7 +175,7 @@ async fn write_address(
     keyring: &Keyring,
     row: &ContactRow,
     address: &SecretString,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let place = contacts::place(row.merchant_id, row.version);
     sqlx::query(WRITE_CONTACT)
         .bind(row.merchant_id)

@@ -6,7 +6,7 @@ use importer::ports::connections::{Connection, ConnectionId, ConnectionState, Pr
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::keyring::{Binding, KeyMismatch, Keyring, SealedPlace};
 
 #[derive(sqlx::FromRow)]
@@ -51,7 +51,7 @@ pub(crate) use select_connection;
 pub(crate) const SEAL_FORMAT: i16 = 2;
 
 impl ConnectionRow {
-    pub(crate) fn decrypt(self, keyring: &Keyring) -> Result<Connection, Trouble> {
+    pub(crate) fn decrypt(self, keyring: &Keyring) -> Result<Connection, TxError> {
         let state = self.state()?;
         if self.names_two_shops() {
             return Err(self.unfit(state, Disconnection::OtherShop));
@@ -100,12 +100,12 @@ impl ConnectionRow {
         })
     }
 
-    fn unfit(&self, state: ConnectionState, why: Disconnection) -> Trouble {
+    fn unfit(&self, state: ConnectionState, why: Disconnection) -> TxError {
         let why = match state {
             ConnectionState::Disconnected { why } => why,
             ConnectionState::Active | ConnectionState::Refreshing(_) => why,
         };
-        Trouble::Unfit {
+        TxError::Unfit {
             connection: self.id,
             why,
         }

@@ -15,7 +15,7 @@ use sqlx::{PgConnection, PgPool};
 use crate::connections::changes;
 use crate::connections::refresh_tokens::{refresh_hash, remember};
 use crate::connections::rows::{ConnectionRow, SEAL_FORMAT, seal, select_connection};
-use crate::error::{Trouble, database_failure};
+use crate::error::{TxError, database_failure};
 use crate::keyring::{KeyMismatch, Keyring};
 use crate::transaction::begin_durable;
 
@@ -53,7 +53,7 @@ const BY_REFRESH_TOKEN: &str = select_connection!(
 async fn holder_of(
     connection: &mut PgConnection,
     token: &SecretString,
-) -> Result<Option<ConnectionRow>, Trouble> {
+) -> Result<Option<ConnectionRow>, TxError> {
     let found = sqlx::query_as(BY_REFRESH_TOKEN).bind(refresh_hash(token));
     Ok(found.fetch_optional(connection).await?)
 }
@@ -64,7 +64,7 @@ pub(crate) async fn open(
     new_id: ConnectionId,
     given: &Tokens,
     now: Timestamp,
-) -> Result<Connection, Trouble> {
+) -> Result<Connection, TxError> {
     let fingerprint = fingerprint(given);
     let sealed = seal(keyring, new_id, (1, None), given)?;
     let mut tx = begin_durable(pool).await?;
@@ -155,7 +155,7 @@ pub(crate) async fn bind(
     id: ConnectionId,
     to: BindTo,
     now: Timestamp,
-) -> Result<Bound, Trouble> {
+) -> Result<Bound, TxError> {
     let merchant = to.merchant.0;
     let mut tx = begin_durable(pool).await?;
     sqlx::query(TAKE_TURNS)
@@ -192,14 +192,14 @@ async fn seal_again(
     id: ConnectionId,
     to: BindTo,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let row: ConnectionRow = sqlx::query_as(LOCK).bind(id.0).fetch_one(&mut *tx).await?;
     let salla_id: i64 = sqlx::query_scalar(SALLA_ID)
         .bind(to.merchant.0)
         .fetch_one(&mut *tx)
         .await?;
     if row.salla_id.is_some_and(|bound| bound != salla_id) {
-        return Err(Trouble::Unfit {
+        return Err(TxError::Unfit {
             connection: id.0,
             why: Disconnection::OtherShop,
         });
@@ -229,7 +229,7 @@ pub(crate) async fn load(
     pool: &PgPool,
     keyring: &Keyring,
     id: ConnectionId,
-) -> Result<Connection, Trouble> {
+) -> Result<Connection, TxError> {
     let mut connection = pool.acquire().await?;
     if let Some(newer) = successor(&mut connection, keyring, id).await? {
         return Ok(newer);
@@ -251,7 +251,7 @@ pub(crate) async fn successor(
     connection: &mut PgConnection,
     keyring: &Keyring,
     id: ConnectionId,
-) -> Result<Option<Connection>, Trouble> {
+) -> Result<Option<Connection>, TxError> {
     let row: Option<ConnectionRow> = sqlx::query_as(SUCCESSOR)
         .bind(id.0)
         .fetch_optional(connection)
@@ -265,7 +265,7 @@ pub(crate) async fn of_merchant(
     pool: &PgPool,
     keyring: &Keyring,
     merchant: MerchantId,
-) -> Result<Option<Connection>, Trouble> {
+) -> Result<Option<Connection>, TxError> {
     let row: Option<ConnectionRow> = sqlx::query_as(OF_MERCHANT)
         .bind(merchant.0)
         .fetch_optional(pool)

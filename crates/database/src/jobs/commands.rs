@@ -9,13 +9,13 @@ use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool};
 
 use crate::confined::Transactions;
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::jobs::{is_on_its_way, overview, send};
 use crate::runs::catching_up::latest_finished_id;
-use crate::runs::claims::{by_id, create_or_join_in, in_spite_of_frozen, lock, take_turns};
-use crate::runs::endings::show;
+use crate::runs::claims::{by_id, create_or_join_in, lock, take_turns, with_frozen_sessions_ended};
+use crate::runs::endings::update_status_row;
 
-const BEGIN_COUNTING_ANEW: &str = "UPDATE salla_sync.sync_runs SET sent_again = 0 WHERE id = $1";
+const RESTART_COUNTING: &str = "UPDATE salla_sync.sync_runs SET sent_again = 0 WHERE id = $1";
 
 pub(crate) async fn start(
     transactions: &Transactions,
@@ -24,7 +24,7 @@ pub(crate) async fn start(
     range: DayRange,
     catch_up: Option<CatchUp>,
     now: Timestamp,
-) -> Result<StartedRun, Trouble> {
+) -> Result<StartedRun, TxError> {
     let mut tx = transactions.begin(ids.0).await?;
     let started = start_in(&mut tx, ids, options, range, catch_up, now).await?;
     tx.commit().await?;
@@ -40,7 +40,7 @@ pub(crate) async fn start_catching_up(
     range: DayRange,
     catch_up: CatchUp,
     now: Timestamp,
-) -> Result<Option<StartedRun>, Trouble> {
+) -> Result<Option<StartedRun>, TxError> {
     let mut tx = transactions.begin(ids.0).await?;
     take_turns(&mut tx, ids.0).await?;
     if latest_finished_id(&mut tx, ids.0).await? != Some(catch_up.since) {
@@ -58,7 +58,7 @@ async fn start_in(
     range: DayRange,
     catch_up: Option<CatchUp>,
     now: Timestamp,
-) -> Result<StartedRun, Trouble> {
+) -> Result<StartedRun, TxError> {
     let run = create_or_join_in(tx, ids, options, range, catch_up, now).await?;
     let is_new = run.id == ids.1;
     let needs_no_message =
@@ -70,7 +70,7 @@ async fn start_in(
     if needs_no_message {
         adopt_in(tx, run.id).await?;
     } else {
-        sqlx::query(BEGIN_COUNTING_ANEW)
+        sqlx::query(RESTART_COUNTING)
             .bind(run.id.0)
             .execute(&mut *tx)
             .await?;
@@ -83,12 +83,12 @@ async fn start_in(
 
 const ADOPT: &str = "UPDATE salla_sync.sync_runs SET is_job = true WHERE id = $1";
 
-pub(crate) async fn adopt(pool: &PgPool, run: RunId) -> Result<(), Trouble> {
+pub(crate) async fn adopt(pool: &PgPool, run: RunId) -> Result<(), TxError> {
     let mut connection = pool.acquire().await?;
     adopt_in(&mut connection, run).await
 }
 
-async fn adopt_in(connection: &mut PgConnection, run: RunId) -> Result<(), Trouble> {
+async fn adopt_in(connection: &mut PgConnection, run: RunId) -> Result<(), TxError> {
     sqlx::query(ADOPT).bind(run.0).execute(connection).await?;
     Ok(())
 }
@@ -98,9 +98,9 @@ pub(crate) async fn command(
     run: RunId,
     command: Command,
     now: Timestamp,
-) -> Result<CommandOutcome, Trouble> {
+) -> Result<CommandOutcome, TxError> {
     let pool = transactions.pool();
-    in_spite_of_frozen(pool, run, || command_once(transactions, run, command, now)).await
+    with_frozen_sessions_ended(pool, run, || command_once(transactions, run, command, now)).await
 }
 
 /// The state alone takes the run from whoever works on it: every write for a run wants
@@ -129,7 +129,7 @@ async fn command_once(
     id: RunId,
     command: Command,
     now: Timestamp,
-) -> Result<CommandOutcome, Trouble> {
+) -> Result<CommandOutcome, TxError> {
     let Some(found) = overview::find(transactions.pool(), id).await? else {
         return Ok(CommandOutcome::Unknown);
     };
@@ -176,7 +176,7 @@ async fn command_once(
     }
     let change = sqlx::query(CHANGE).bind(id.0).bind(next.as_str());
     change.execute(&mut *tx).await?;
-    show(&mut tx, id, now).await?;
+    update_status_row(&mut tx, id, now).await?;
     if next == RunState::Pending {
         send(&mut tx, (run.merchant, id), run.options.months.into(), now).await?;
     }

@@ -9,7 +9,7 @@ use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::error::Trouble;
+use crate::error::TxError;
 
 /// A shop has its own moment in the period, by a hash of its id. It is due when that moment has
 /// passed since its latest run began or ended and since it was last taken; a time that lies in
@@ -66,7 +66,7 @@ pub(crate) async fn take_due(
     every: Duration,
     most: u32,
     now: Timestamp,
-) -> Result<Vec<MerchantId>, Trouble> {
+) -> Result<Vec<MerchantId>, TxError> {
     let due: Vec<Uuid> = sqlx::query_scalar(TAKE_DUE)
         .bind(now.to_sqlx())
         .bind(every.as_secs_f64().max(1.0))

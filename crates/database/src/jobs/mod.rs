@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool};
 
 use crate::confined::Transactions;
-use crate::error::{Trouble, persistently};
+use crate::error::{TxError, with_retries};
 use crate::ids::new_id;
 use crate::queue::{body, send_now};
 use crate::runs::endings;
@@ -59,7 +59,7 @@ impl Jobs for PostgresJobs {
     ) -> Result<StartedRun, Failure> {
         let now = self.clock.now();
         let id = RunId(new_id(now));
-        persistently(&self.clock, "starting a run", || {
+        with_retries(&self.clock, "starting a run", || {
             commands::start(
                 &self.transactions,
                 (merchant, id),
@@ -81,7 +81,7 @@ impl Jobs for PostgresJobs {
     ) -> Result<Option<StartedRun>, Failure> {
         let now = self.clock.now();
         let id = RunId(new_id(now));
-        persistently(&self.clock, "starting a run that catches up", || {
+        with_retries(&self.clock, "starting a run that catches up", || {
             commands::start_catching_up(
                 &self.transactions,
                 (merchant, id),
@@ -95,28 +95,28 @@ impl Jobs for PostgresJobs {
     }
 
     async fn adopt(&self, run: RunId) -> Result<(), Failure> {
-        persistently(&self.clock, "making a job of a run", || {
+        with_retries(&self.clock, "making a job of a run", || {
             commands::adopt(&self.pool, run)
         })
         .await
     }
 
     async fn find(&self, run: RunId) -> Result<Option<Run>, Failure> {
-        persistently(&self.clock, "reading a run", || {
+        with_retries(&self.clock, "reading a run", || {
             overview::find(&self.pool, run)
         })
         .await
     }
 
     async fn shop(&self, merchant: MerchantId) -> Result<Option<ShopSummary>, Failure> {
-        persistently(&self.clock, "reading a shop", || {
+        with_retries(&self.clock, "reading a shop", || {
             overview::shop(&self.pool, merchant)
         })
         .await
     }
 
     async fn list(&self, filter: &RunFilter) -> Result<Vec<(ShopSummary, Run)>, Failure> {
-        persistently(&self.clock, "listing runs", || {
+        with_retries(&self.clock, "listing runs", || {
             overview::list(&self.pool, filter)
         })
         .await
@@ -124,14 +124,14 @@ impl Jobs for PostgresJobs {
 
     async fn command(&self, run: RunId, command: Command) -> Result<CommandOutcome, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "steering a run", || {
+        with_retries(&self.clock, "steering a run", || {
             commands::command(&self.transactions, run, command, now)
         })
         .await
     }
 
     async fn lost_leases(&self, leases: &[RunLease]) -> Result<Vec<RunId>, Failure> {
-        persistently(&self.clock, "comparing leases", || {
+        with_retries(&self.clock, "comparing leases", || {
             sweeping::lost(&self.pool, leases)
         })
         .await
@@ -139,7 +139,7 @@ impl Jobs for PostgresJobs {
 
     async fn resend_orphans(&self, grace: Duration) -> Result<Vec<Orphan>, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "sending runs without a worker again", || {
+        with_retries(&self.clock, "sending runs without a worker again", || {
             sweeping::resend_orphans(&self.pool, grace, now)
         })
         .await
@@ -147,7 +147,7 @@ impl Jobs for PostgresJobs {
 
     async fn restart_reconnected(&self) -> Result<Vec<RunId>, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "sending runs of reconnected shops", || {
+        with_retries(&self.clock, "sending runs of reconnected shops", || {
             sweeping::restart_reconnected(&self.transactions, now)
         })
         .await
@@ -155,7 +155,7 @@ impl Jobs for PostgresJobs {
 
     async fn take_due(&self, every: Duration, most: u32) -> Result<Vec<MerchantId>, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "looking for shops that are due", || {
+        with_retries(&self.clock, "looking for shops that are due", || {
             freshness::take_due(&self.pool, every, most, now)
         })
         .await
@@ -163,7 +163,7 @@ impl Jobs for PostgresJobs {
 
     async fn fail_orphan(&self, run: RunId, failure: &Failure) -> Result<(), Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "giving up a run", || {
+        with_retries(&self.clock, "giving up a run", || {
             endings::give_up(&self.pool, run, failure, now)
         })
         .await
@@ -172,7 +172,7 @@ impl Jobs for PostgresJobs {
 
     async fn newly_stalled(&self, idle: Duration) -> Result<Vec<Stalled>, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "looking for stalled runs", || {
+        with_retries(&self.clock, "looking for stalled runs", || {
             sweeping::newly_stalled(&self.pool, idle, now)
         })
         .await
@@ -193,7 +193,7 @@ const ON_ITS_WAY: &str = "
     SELECT EXISTS (SELECT FROM salla_sync.queue_messages
                    WHERE queue = 'historical-sync' AND strpos(body, $1::text) > 0)";
 
-async fn is_on_its_way(tx: &mut PgConnection, run: RunId) -> Result<bool, Trouble> {
+async fn is_on_its_way(tx: &mut PgConnection, run: RunId) -> Result<bool, TxError> {
     let is_there = sqlx::query_scalar(ON_ITS_WAY)
         .bind(run.to_string())
         .fetch_one(tx)
@@ -210,7 +210,7 @@ async fn send(
     (merchant, run): (MerchantId, RunId),
     months: i32,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     sqlx::query(MARK_SENT).bind(run.0).execute(&mut *tx).await?;
     let job = HistoricalSync {
         merchant,

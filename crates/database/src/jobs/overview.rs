@@ -7,12 +7,12 @@ use importer::ports::runs::{Run, ShopSummary};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::runs::rows::{RunRow, select_runs};
 
 const BY_ID: &str = select_runs!("WHERE r.id = $1");
 
-pub(crate) async fn find(pool: &PgPool, run: RunId) -> Result<Option<Run>, Trouble> {
+pub(crate) async fn find(pool: &PgPool, run: RunId) -> Result<Option<Run>, TxError> {
     let row: Option<RunRow> = sqlx::query_as(BY_ID)
         .bind(run.0)
         .fetch_optional(pool)
@@ -44,7 +44,7 @@ const SHOP: &str = "SELECT id, salla_id, name, plan FROM salla_sync.merchants WH
 pub(crate) async fn shop(
     pool: &PgPool,
     merchant: MerchantId,
-) -> Result<Option<ShopSummary>, Trouble> {
+) -> Result<Option<ShopSummary>, TxError> {
     let row: Option<ShopRow> = sqlx::query_as(SHOP)
         .bind(merchant.0)
         .fetch_optional(pool)
@@ -62,7 +62,7 @@ const SHOPS: &str = "SELECT id, salla_id, name, plan FROM salla_sync.merchants W
 pub(crate) async fn list(
     pool: &PgPool,
     filter: &RunFilter,
-) -> Result<Vec<(ShopSummary, Run)>, Trouble> {
+) -> Result<Vec<(ShopSummary, Run)>, TxError> {
     let rows: Vec<RunRow> = sqlx::query_as(LIST)
         .bind(filter.merchant.map(|merchant| merchant.0))
         .bind(filter.state.map(RunState::as_str))

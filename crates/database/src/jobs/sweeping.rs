@@ -15,7 +15,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::confined::Transactions;
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::future::{LONGEST_WAIT, lease_lasts};
 use crate::ids::new_id;
 use crate::jobs::commands::start;
@@ -27,7 +27,7 @@ const LOST: &str = "
                       WHERE r.id = held.id AND r.fencing = held.fencing
                         AND r.state = 'IN_PROGRESS')";
 
-pub(crate) async fn lost(pool: &PgPool, leases: &[RunLease]) -> Result<Vec<RunId>, Trouble> {
+pub(crate) async fn lost(pool: &PgPool, leases: &[RunLease]) -> Result<Vec<RunId>, TxError> {
     let runs: Vec<Uuid> = leases.iter().map(|lease| lease.run.0).collect();
     let fencing: Vec<i64> = leases.iter().map(|lease| lease.fencing_token).collect();
     let lost: Vec<Uuid> = sqlx::query_scalar(LOST)
@@ -71,7 +71,7 @@ const RECALL: &[&str] = &[
      WHERE is_job AND state = 'WAITING' AND superseded_at IS NULL AND waiting_until > $2",
 ];
 
-async fn recall(tx: &mut PgConnection, now: Timestamp) -> Result<(), Trouble> {
+async fn recall(tx: &mut PgConnection, now: Timestamp) -> Result<(), TxError> {
     for sql in RECALL {
         let recalled = sqlx::query(*sql)
             .bind(now.to_sqlx())
@@ -93,7 +93,7 @@ pub(crate) async fn resend_orphans(
     pool: &PgPool,
     grace: Duration,
     now: Timestamp,
-) -> Result<Vec<Orphan>, Trouble> {
+) -> Result<Vec<Orphan>, TxError> {
     let mut tx = pool.begin().await?;
     recall(&mut tx, now).await?;
     let rows: Vec<OrphanRow> = sqlx::query_as(ORPHANS)
@@ -132,7 +132,7 @@ const RECONNECTED: &str = "
 pub(crate) async fn restart_reconnected(
     transactions: &Transactions,
     now: Timestamp,
-) -> Result<Vec<RunId>, Trouble> {
+) -> Result<Vec<RunId>, TxError> {
     let pool = transactions.pool();
     let codes: Vec<&str> = Disconnection::ALL.iter().map(|why| why.code()).collect();
     let failed: Vec<Uuid> = sqlx::query_scalar(RECONNECTED)
@@ -185,7 +185,7 @@ pub(crate) async fn newly_stalled(
     pool: &PgPool,
     idle: Duration,
     now: Timestamp,
-) -> Result<Vec<Stalled>, Trouble> {
+) -> Result<Vec<Stalled>, TxError> {
     let rows: Vec<StalledRow> = sqlx::query_as(STALLED)
         .bind(idle.as_secs_f64())
         .bind(now.to_sqlx())

@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use domain::resource::Resource;
 use sqlx::PgConnection;
 
-use crate::error::Trouble;
-use crate::transaction::HeldRun;
+use crate::error::TxError;
+use crate::transaction::LockedRun;
 
 const ALTERED: &str = "
     SELECT salla_id FROM salla_sync.altered_records
@@ -17,10 +17,10 @@ const ALTERED: &str = "
 /// nothing is asked.
 pub(crate) async fn altered(
     tx: &mut PgConnection,
-    run: &HeldRun,
+    run: &LockedRun,
     resource: Resource,
     ids: &[i64],
-) -> Result<HashSet<i64>, Trouble> {
+) -> Result<HashSet<i64>, TxError> {
     if !run.has_altered_records || ids.is_empty() {
         return Ok(HashSet::new());
     }
@@ -40,10 +40,10 @@ const MENDED: &str = "
 /// The rows of these records are what was read again.
 pub(crate) async fn mended(
     tx: &mut PgConnection,
-    run: &HeldRun,
+    run: &LockedRun,
     resource: Resource,
     ids: &[i64],
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     if !run.has_altered_records || ids.is_empty() {
         return Ok(());
     }
@@ -66,9 +66,9 @@ const CLEAR_UNTOLD: &str = "
 /// for want of another one.
 pub(crate) async fn clear_untold(
     tx: &mut PgConnection,
-    run: &HeldRun,
+    run: &LockedRun,
     orders: &[i64],
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     if !orders.is_empty() {
         let clear = sqlx::query(CLEAR_UNTOLD).bind(run.merchant.0).bind(orders);
         clear.execute(tx).await?;
@@ -90,9 +90,9 @@ const CUSTOMERS_MENDED: &str = "
 /// Before customers are taken from orders: one whom only orders name is taken once more.
 pub(crate) async fn remove_altered_customers(
     tx: &mut PgConnection,
-    run: &HeldRun,
+    run: &LockedRun,
     customers: &[i64],
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     if !run.has_altered_records || customers.is_empty() {
         return Ok(());
     }

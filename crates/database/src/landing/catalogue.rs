@@ -10,9 +10,9 @@ use importer::ports::platform::{Decoded, Records};
 use jiff_sqlx::Timestamp;
 
 use crate::columns::{OptionalText, columns, instant, optional, storable, upsert, write};
-use crate::error::Trouble;
-use crate::landing::context::Workplace;
-use crate::landing::list_batch::{Found, ListRecord, land_simple};
+use crate::error::TxError;
+use crate::landing::context::LandingContext;
+use crate::landing::list_batch::{BatchRecord, ListRecord, land_list_records};
 
 columns! {
     struct CategoryColumns<'a> from &'a Category {
@@ -58,8 +58,11 @@ impl ListRecord for Category {
         }
     }
 
-    async fn land(place: &mut Workplace<'_>, found: &[Found<'_, Self>]) -> Result<(), Trouble> {
-        let due = land_simple(place, found).await?;
+    async fn land(
+        ctx: &mut LandingContext<'_>,
+        found: &[BatchRecord<'_, Self>],
+    ) -> Result<(), TxError> {
+        let due = land_list_records(ctx, found).await?;
         // Two lists may hold the same category at different places; one row each.
         let rows: BTreeMap<i64, &Category> = due
             .iter()
@@ -67,7 +70,7 @@ impl ListRecord for Category {
             .map(|category| (category.id, category))
             .collect();
         let rows = CategoryColumns::of(rows.into_values());
-        write(place.tx, &place.run, &UPSERT_CATEGORIES, &rows).await
+        write(ctx.tx, &ctx.run, &UPSERT_CATEGORIES, &rows).await
     }
 }
 
@@ -85,9 +88,12 @@ impl ListRecord for OrderStatus {
         }
     }
 
-    async fn land(place: &mut Workplace<'_>, found: &[Found<'_, Self>]) -> Result<(), Trouble> {
-        let due = land_simple(place, found).await?;
+    async fn land(
+        ctx: &mut LandingContext<'_>,
+        found: &[BatchRecord<'_, Self>],
+    ) -> Result<(), TxError> {
+        let due = land_list_records(ctx, found).await?;
         let rows = StatusColumns::of(due.iter().map(|due| due.record));
-        write(place.tx, &place.run, &UPSERT_STATUSES, &rows).await
+        write(ctx.tx, &ctx.run, &UPSERT_STATUSES, &rows).await
     }
 }

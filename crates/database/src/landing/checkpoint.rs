@@ -11,17 +11,17 @@ use sqlx::PgConnection;
 use sqlx::postgres::PgArguments;
 
 use crate::columns::{Columns, add, array_literal, columns, rows_from_arrays};
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::landing::counters::Cursor;
-use crate::transaction::{HeldRow, HeldRun, held_run};
+use crate::transaction::{LockedRun, LockedRunRow, locked_run};
 
 /// A page that had not landed before.
-pub(crate) struct Fresh<'a> {
+pub(crate) struct NewPage<'a> {
     pub(crate) page: &'a ScannedPage,
     days: Option<String>,
 }
 
-impl Fresh<'_> {
+impl NewPage<'_> {
     pub(crate) fn cursor(&self, resource: Resource) -> Cursor {
         Cursor {
             resource: resource.as_str(),
@@ -33,7 +33,7 @@ impl Fresh<'_> {
 }
 
 columns! {
-    struct PageColumns<'a> from &'a Listed<'a> {
+    struct PageColumns<'a> from &'a PageIds<'a> {
         window_id: i64, "bigint" = |p| p.page.window.0;
         walk: i32, "integer" = |p| p.page.scan.cast_signed();
         page: i32, "integer" = |p| p.page.page.cast_signed();
@@ -47,7 +47,7 @@ columns! {
 
 /// A page and what it listed; the ids as a PostgreSQL array literal, because an array
 /// of arrays would lose the bounds of its parts.
-pub(crate) struct Listed<'a> {
+pub(crate) struct PageIds<'a> {
     page: &'a ScannedPage,
     ids: String,
     without_id: i32,
@@ -88,14 +88,14 @@ static BEGIN_PAGES: LazyLock<String> = LazyLock::new(|| {
                    to_char(w.day_from, 'YYYY-MM-DD..') || to_char(w.day_to, 'YYYY-MM-DD') AS days
             FROM landed l JOIN salla_sync.sync_windows w ON w.id = l.window_id) l ON true
         ORDER BY l.window_id, l.walk, l.page",
-        hold = held_run!(),
+        hold = locked_run!(),
     )
 });
 
 #[derive(sqlx::FromRow)]
 struct Begun {
     #[sqlx(flatten)]
-    held: HeldRow,
+    held: LockedRunRow,
     any_is_known: bool,
     /// A page, unless all of them had landed before.
     window_id: Option<i64>,
@@ -107,9 +107,9 @@ struct Begun {
 
 /// How a landing of pages begins.
 pub(crate) struct Beginning<'a> {
-    pub(crate) run: HeldRun,
+    pub(crate) run: LockedRun,
     /// Pages that had not landed before, in their order.
-    pub(crate) fresh: Vec<Fresh<'a>>,
+    pub(crate) fresh: Vec<NewPage<'a>>,
     /// Something is known of a record on the pages.
     pub(crate) any_is_known: bool,
 }
@@ -119,8 +119,8 @@ pub(crate) async fn begin_pages<'a>(
     lease: RunLease,
     (resource, pages): (Resource, &'a [ScannedPage]),
     now: Timestamp,
-) -> Result<Beginning<'a>, Trouble> {
-    let listed: Vec<Listed<'_>> = pages.iter().map(listed).collect();
+) -> Result<Beginning<'a>, TxError> {
+    let listed: Vec<PageIds<'_>> = pages.iter().map(listed).collect();
     let ids: Vec<i64> = pages.iter().flat_map(|page| page.records.ids()).collect();
     let mut arguments = PgArguments::default();
     add(&mut arguments, lease.run.0)?;
@@ -144,12 +144,12 @@ pub(crate) async fn begin_pages<'a>(
 }
 
 impl Begun {
-    fn fresh(self, pages: &[ScannedPage]) -> Option<Result<Fresh<'_>, Failure>> {
+    fn fresh(self, pages: &[ScannedPage]) -> Option<Result<NewPage<'_>, Failure>> {
         let (walk, page) = (self.walk?.cast_unsigned(), self.page?.cast_unsigned());
         let key = (self.window_id?, walk, page);
         let page = pages.iter().find(|p| (p.window.0, p.scan, p.page) == key);
         Some(match (page, self.is_ours) {
-            (Some(page), Some(true)) => Ok(Fresh {
+            (Some(page), Some(true)) => Ok(NewPage {
                 page,
                 days: self.days,
             }),
@@ -160,10 +160,10 @@ impl Begun {
     }
 }
 
-fn listed(page: &ScannedPage) -> Listed<'_> {
+fn listed(page: &ScannedPage) -> PageIds<'_> {
     let ids = page.records.ids();
     let without_id = page.records.len() - ids.len();
-    Listed {
+    PageIds {
         page,
         ids: array_literal(ids.iter().copied().map(Some)),
         without_id: i32::try_from(without_id).unwrap_or(i32::MAX),

@@ -7,34 +7,34 @@ use importer::ports::platform::{Pagination, Records};
 use jiff::Timestamp;
 use sqlx::PgConnection;
 
-use crate::error::Trouble;
-use crate::landing::counters::Tally;
-use crate::landing::raw::Press;
+use crate::error::TxError;
+use crate::landing::counters::CounterDelta;
+use crate::landing::raw::RawEncoder;
 use crate::landing::versions::NewRows;
-use crate::transaction::HeldRun;
+use crate::transaction::LockedRun;
 
 /// What every kind of record needs while it lands.
-pub(crate) struct Workplace<'t> {
+pub(crate) struct LandingContext<'t> {
     pub(crate) tx: &'t mut PgConnection,
-    pub(crate) run: HeldRun,
-    pub(crate) press: Press,
-    pub(crate) tally: Tally,
+    pub(crate) run: LockedRun,
+    pub(crate) press: RawEncoder,
+    pub(crate) tally: CounterDelta,
     pub(crate) now: Timestamp,
     pub(crate) new_rows: NewRows,
     pub(crate) care: Care,
 }
 
-impl<'t> Workplace<'t> {
+impl<'t> LandingContext<'t> {
     pub(crate) fn new(
         tx: &'t mut PgConnection,
-        run: HeldRun,
+        run: LockedRun,
         now: Timestamp,
         new_rows: NewRows,
         care: Care,
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, TxError> {
         Ok(Self {
-            press: Press::new(run.keep_raw)?,
-            tally: Tally::default(),
+            press: RawEncoder::new(run.keep_raw)?,
+            tally: CounterDelta::default(),
             tx,
             run,
             now,
@@ -54,7 +54,7 @@ pub(crate) enum Care {
 }
 
 /// Records that no walk has listed, as a page; walk 0 stands for that.
-pub(crate) fn outside_walks(
+pub(crate) fn page_outside_scans(
     records: Records,
     version: Version,
     pagination: Pagination,

@@ -9,13 +9,13 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use crate::error::Trouble;
-use crate::landing::versions::Verdict;
-use crate::transaction::HeldRun;
+use crate::error::TxError;
+use crate::landing::versions::RecordChange;
+use crate::transaction::LockedRun;
 
 /// What one landing adds to the run's counters.
 #[derive(Clone, Default)]
-pub(crate) struct Tally {
+pub(crate) struct CounterDelta {
     pub(crate) landed: Landed,
     orders: i64,
     order_details: i64,
@@ -61,24 +61,22 @@ pub(crate) struct Cursor {
     pub(crate) order_id: Option<i64>,
 }
 
-impl Tally {
+impl CounterDelta {
     pub(crate) fn count_pages(&mut self, fresh: usize, repeated: usize) {
         self.pages += fresh as i64;
         self.landed.repeated_pages += repeated as u64;
     }
 
     /// Each run counts a record once, however often it meets it.
-    pub(crate) fn count_records(&mut self, resource: Resource, verdicts: &[Verdict]) {
-        self.count_future(verdicts);
-        let first = verdicts.iter().filter(|v| v.first_of_run()).count() as i64;
-        self.shop.change(
-            resource,
-            verdicts.iter().filter(|v| v.adds()).count() as i64,
-        );
+    pub(crate) fn count_records(&mut self, resource: Resource, changes: &[RecordChange]) {
+        self.count_future(changes);
+        let first = changes.iter().filter(|v| v.first_of_run()).count() as i64;
+        self.shop
+            .change(resource, changes.iter().filter(|v| v.adds()).count() as i64);
         match resource {
             Resource::Orders => {
                 self.orders += first;
-                let changed = verdicts.iter().filter(|v| v.changed());
+                let changed = changes.iter().filter(|v| v.changed());
                 self.changed.extend(changed.map(|v| v.salla_id));
             }
             Resource::Customers => self.customers += first,
@@ -87,31 +85,31 @@ impl Tally {
         }
     }
 
-    fn count_future(&mut self, verdicts: &[Verdict]) {
-        let of_future = verdicts.iter().filter(|v| v.was_of_the_future());
+    fn count_future(&mut self, changes: &[RecordChange]) {
+        let of_future = changes.iter().filter(|v| v.was_of_the_future());
         self.landed.from_future += of_future.count() as u64;
     }
 
-    pub(crate) fn count_details(&mut self, verdicts: &[Verdict]) {
-        let first = verdicts.iter().filter(|v| v.first_details_of_run());
+    pub(crate) fn count_details(&mut self, changes: &[RecordChange]) {
+        let first = changes.iter().filter(|v| v.first_details_of_run());
         self.order_details += first.count() as i64;
-        let added = verdicts.iter().filter(|v| v.adds_details());
+        let added = changes.iter().filter(|v| v.adds_details());
         self.shop.order_details += added.count() as i64;
     }
 
-    pub(crate) fn discount_gone(&mut self, verdicts: &[Verdict]) {
-        self.count_future(verdicts);
-        self.orders -= verdicts.iter().filter(|v| v.first_of_run()).count() as i64;
-        let with_details = verdicts.iter().filter(|v| v.first_details_of_run());
+    pub(crate) fn discount_gone(&mut self, changes: &[RecordChange]) {
+        self.count_future(changes);
+        self.orders -= changes.iter().filter(|v| v.first_of_run()).count() as i64;
+        let with_details = changes.iter().filter(|v| v.first_details_of_run());
         self.order_details -= with_details.count() as i64;
-        self.count_taken(Resource::Orders, verdicts);
+        self.count_taken(Resource::Orders, changes);
     }
 
     /// Records that the shop has no longer.
-    pub(crate) fn count_taken(&mut self, resource: Resource, verdicts: &[Verdict]) {
-        let taken = verdicts.iter().filter(|v| v.takes()).count() as i64;
+    pub(crate) fn count_taken(&mut self, resource: Resource, changes: &[RecordChange]) {
+        let taken = changes.iter().filter(|v| v.takes()).count() as i64;
         self.shop.change(resource, -taken);
-        let details = verdicts.iter().filter(|v| v.takes_details());
+        let details = changes.iter().filter(|v| v.takes_details());
         self.shop.order_details -= details.count() as i64;
     }
 
@@ -200,34 +198,34 @@ impl Counters {
 /// The last step of a landing.
 pub(crate) async fn record(
     tx: &mut PgConnection,
-    run: &HeldRun,
-    tally: &mut Tally,
+    run: &LockedRun,
+    tally: &mut CounterDelta,
     cursor: Cursor,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let counted = count(tx, run, tally, Some(cursor), now).await?;
     tally.landed.counted = Some(counted);
     Ok(())
 }
 
 /// For what lands beside the walks: the cursor stays where the run is.
-pub(crate) async fn record_beside(
+pub(crate) async fn update_counters_without_cursor(
     tx: &mut PgConnection,
-    run: &HeldRun,
-    tally: &Tally,
+    run: &LockedRun,
+    tally: &CounterDelta,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     count(tx, run, tally, None, now).await?;
     Ok(())
 }
 
 async fn count(
     tx: &mut PgConnection,
-    run: &HeldRun,
-    tally: &Tally,
+    run: &LockedRun,
+    tally: &CounterDelta,
     cursor: Option<Cursor>,
     now: Timestamp,
-) -> Result<Counted, Trouble> {
+) -> Result<Counted, TxError> {
     let now_at: Counters = sqlx::query_as(COUNT)
         .bind(run.lease.run.0)
         .bind(tally.orders)

@@ -13,12 +13,12 @@ use crate::columns::{
     CopyInto, OptionalText, columns, copy, copy_into, insert, instant, optional, storable, upsert,
     write,
 };
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::landing::alterations::remove_altered_customers;
-use crate::landing::context::Workplace;
+use crate::landing::context::LandingContext;
 use crate::landing::counters::RefusedCustomer;
 use crate::landing::isolation::{Lands, land_each};
-use crate::landing::list_batch::{Found, ListRecord, land_simple, missing};
+use crate::landing::list_batch::{BatchRecord, ListRecord, land_list_records, missing};
 use crate::landing::rejections::resolve_by_row;
 use crate::landing::versions::NewRows;
 
@@ -74,13 +74,16 @@ impl ListRecord for Customer {
         }
     }
 
-    async fn land(place: &mut Workplace<'_>, found: &[Found<'_, Self>]) -> Result<(), Trouble> {
-        let due = land_simple(place, found).await?;
+    async fn land(
+        ctx: &mut LandingContext<'_>,
+        found: &[BatchRecord<'_, Self>],
+    ) -> Result<(), TxError> {
+        let due = land_list_records(ctx, found).await?;
         let due: Vec<&Customer> = due.into_iter().map(|due| due.record).collect();
-        let absent = match place.new_rows {
+        let absent = match ctx.new_rows {
             NewRows::Absent | NewRows::AbsentForAll => {
                 let ids: Vec<i64> = due.iter().map(|customer| customer.id).collect();
-                missing(place.tx, &place.run, Resource::Customers, &ids).await?
+                missing(ctx.tx, &ctx.run, Resource::Customers, &ids).await?
             }
             NewRows::MayExist => HashSet::new(),
         };
@@ -89,8 +92,8 @@ impl ListRecord for Customer {
             .partition(|customer| absent.contains(&customer.id));
         let from_list =
             |customers: Vec<_>| CustomerColumns::of(customers.into_iter().map(|c| (c, true)));
-        write(place.tx, &place.run, &UPSERT, &from_list(known)).await?;
-        copy(place.tx, &place.run, &COPY, &from_list(absent)).await
+        write(ctx.tx, &ctx.run, &UPSERT, &from_list(known)).await?;
+        copy(ctx.tx, &ctx.run, &COPY, &from_list(absent)).await
     }
 }
 
@@ -103,10 +106,10 @@ struct Named<'a> {
 /// Puts the customers of orders where there are none yet. Most are there already, and
 /// looking them up costs a tenth of offering them all to an `INSERT`. An order does not
 /// suffer for its customer: one that the database refuses is a rejection of its own.
-pub(crate) async fn insert_absent(
-    place: &mut Workplace<'_>,
+pub(crate) async fn insert_missing(
+    ctx: &mut LandingContext<'_>,
     orders: &[&Order],
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let known = orders.iter().filter_map(|order| match &order.customer {
         Some(OrderCustomer::Known(customer)) => Some((
             customer.id,
@@ -119,11 +122,11 @@ pub(crate) async fn insert_absent(
     });
     let mut by_id: BTreeMap<i64, Named<'_>> = known.collect();
     let ids: Vec<i64> = by_id.keys().copied().collect();
-    remove_altered_customers(place.tx, &place.run, &ids).await?;
-    let absent = missing(place.tx, &place.run, Resource::Customers, &ids).await?;
+    remove_altered_customers(ctx.tx, &ctx.run, &ids).await?;
+    let absent = missing(ctx.tx, &ctx.run, Resource::Customers, &ids).await?;
     by_id.retain(|id, _| absent.contains(id));
     let customers: Vec<Named<'_>> = by_id.into_values().collect();
-    let refused = land_each(place, &customers).await?;
+    let refused = land_each(ctx, &customers).await?;
     let refused = refused
         .into_iter()
         .map(|(named, rejection)| RefusedCustomer {
@@ -131,7 +134,7 @@ pub(crate) async fn insert_absent(
             customer_id: named.customer.id,
             rejection,
         });
-    place.tally.refused_customers.extend(refused);
+    ctx.tally.refused_customers.extend(refused);
     Ok(())
 }
 
@@ -139,12 +142,12 @@ impl Lands for Named<'_> {
     // A deferred constraint may concern the order as well.
     const IS_WHOLE: bool = false;
 
-    async fn land(place: &mut Workplace<'_>, named: &[Self]) -> Result<(), Trouble> {
+    async fn land(ctx: &mut LandingContext<'_>, named: &[Self]) -> Result<(), TxError> {
         let customers = CustomerColumns::of(named.iter().map(|named| (named.customer, false)));
-        write(place.tx, &place.run, &INSERT_ABSENT, &customers).await?;
+        write(ctx.tx, &ctx.run, &INSERT_ABSENT, &customers).await?;
         let ids: Vec<i64> = named.iter().map(|named| named.customer.id).collect();
-        let resolved = resolve_by_row(place, Resource::Customers, &ids).await?;
-        place.tally.rejections_resolved(resolved);
+        let resolved = resolve_by_row(ctx, Resource::Customers, &ids).await?;
+        ctx.tally.rejections_resolved(resolved);
         Ok(())
     }
 }

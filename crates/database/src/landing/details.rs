@@ -10,21 +10,21 @@ use importer::ports::platform::Decoded;
 use jiff::Timestamp;
 use sqlx::PgPool;
 
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::landing::context::Care;
-use crate::landing::context::Workplace;
+use crate::landing::context::LandingContext;
 use crate::landing::counters::{Cursor, record};
 use crate::landing::isolation::{Lands, land_each};
 use crate::landing::order_columns::WholeOrder;
 use crate::landing::orders::{ReadFrom, land_whole};
-use crate::landing::raw::Press;
+use crate::landing::raw::RawEncoder;
 use crate::landing::rejections::{
     ORDER_DETAIL, ORDER_ITEMS, Rejected, reject, reject_customers, resolve_by_row,
 };
 use crate::landing::versions::NewRows;
 use crate::landing::versions::{Incoming, land_gone};
 use crate::landing::{order_lines, pending};
-use crate::transaction::hold;
+use crate::transaction::lock_run;
 
 pub(crate) async fn land(
     pool: &PgPool,
@@ -32,37 +32,37 @@ pub(crate) async fn land(
     details: &[OrderDetail],
     now: Timestamp,
     care: Care,
-) -> Result<Landed, Trouble> {
+) -> Result<Landed, TxError> {
     let Some(last) = details.last() else {
         return Ok(Landed::default());
     };
     let mut tx = pool.begin().await?;
-    let run = hold(&mut tx, lease).await?;
-    let mut place = Workplace::new(&mut tx, run, now, NewRows::MayExist, care)?;
-    land_outcomes(&mut place, details).await?;
+    let run = lock_run(&mut tx, lease).await?;
+    let mut ctx = LandingContext::new(&mut tx, run, now, NewRows::MayExist, care)?;
+    land_outcomes(&mut ctx, details).await?;
     let cursor = Cursor {
         resource: "order_details",
         window: None,
         page: None,
         order_id: Some(last.order_id),
     };
-    record(place.tx, &place.run, &mut place.tally, cursor, now).await?;
-    let landed = place.tally.landed;
+    record(ctx.tx, &ctx.run, &mut ctx.tally, cursor, now).await?;
+    let landed = ctx.tally.landed;
     tx.commit().await?;
     Ok(landed)
 }
 
 /// Everything but the counters.
 pub(crate) async fn land_outcomes(
-    place: &mut Workplace<'_>,
+    ctx: &mut LandingContext<'_>,
     details: &[OrderDetail],
-) -> Result<(), Trouble> {
-    let Sorted { known, rejected } = sort(details);
-    let refused = land_each(place, &known).await?;
+) -> Result<(), TxError> {
+    let SortedDetails { known, rejected } = sort(details);
+    let refused = land_each(ctx, &known).await?;
     let refused = refused.iter().map(|(known, why)| known.rejected(why));
     let rejected: Vec<Rejected<'_>> = rejected.into_iter().chain(refused).collect();
-    reject_details(place, &rejected).await?;
-    reject_customers(place, |order_id| {
+    reject_details(ctx, &rejected).await?;
+    reject_customers(ctx, |order_id| {
         let known = known.iter().find(|known| known.order_id() == order_id);
         known.map(Known::version)
     })
@@ -70,7 +70,7 @@ pub(crate) async fn land_outcomes(
 }
 
 /// A detail that was understood, with its items and the text they came in.
-struct Found<'a> {
+struct DetailRecord<'a> {
     version: Version,
     raw: &'a str,
     items_raw: Option<&'a str>,
@@ -79,21 +79,21 @@ struct Found<'a> {
 
 /// What is known of an order now.
 enum Known<'a> {
-    Found(Found<'a>),
+    DetailRecord(DetailRecord<'a>),
     Gone(i64, Version),
 }
 
 impl<'a> Known<'a> {
     fn order_id(&self) -> i64 {
         match self {
-            Self::Found(found) => found.whole.order.id,
+            Self::DetailRecord(found) => found.whole.order.id,
             Self::Gone(order_id, _) => *order_id,
         }
     }
 
     fn version(&self) -> Version {
         match self {
-            Self::Found(found) => found.version,
+            Self::DetailRecord(found) => found.version,
             Self::Gone(_, version) => *version,
         }
     }
@@ -104,7 +104,7 @@ impl<'a> Known<'a> {
             rejection,
             salla_id: Some(self.order_id()),
             raw: match self {
-                Self::Found(found) => found.raw,
+                Self::DetailRecord(found) => found.raw,
                 Self::Gone(..) => "",
             },
             version: self.version(),
@@ -116,28 +116,28 @@ impl<'a> Known<'a> {
 impl Lands for Known<'_> {
     const IS_WHOLE: bool = true;
 
-    async fn land(place: &mut Workplace<'_>, known: &[Self]) -> Result<(), Trouble> {
+    async fn land(ctx: &mut LandingContext<'_>, known: &[Self]) -> Result<(), TxError> {
         let (mut found, mut gone) = (Vec::new(), Vec::new());
         for known in known {
             match known {
-                Known::Found(detail) => found.push(detail),
+                Known::DetailRecord(detail) => found.push(detail),
                 Known::Gone(order_id, version) => gone.push((*order_id, *version)),
             }
         }
-        let whole = press_whole(&mut place.press, &found)?;
-        land_whole(place, &whole, ReadFrom::Details).await?;
-        bury(place, &gone).await
+        let whole = encode_details(&mut ctx.press, &found)?;
+        land_whole(ctx, &whole, ReadFrom::Details).await?;
+        tombstone_orders(ctx, &gone).await
     }
 }
 
 /// What is known is sorted by id, the orders that are gone behind the others.
-struct Sorted<'a> {
+struct SortedDetails<'a> {
     known: Vec<Known<'a>>,
     rejected: Vec<Rejected<'a>>,
 }
 
-fn sort(details: &[OrderDetail]) -> Sorted<'_> {
-    let mut newest: BTreeMap<i64, Found<'_>> = BTreeMap::new();
+fn sort(details: &[OrderDetail]) -> SortedDetails<'_> {
+    let mut newest: BTreeMap<i64, DetailRecord<'_>> = BTreeMap::new();
     let mut gone: BTreeMap<i64, Version> = BTreeMap::new();
     let mut rejected = Vec::new();
     for detail in details {
@@ -166,11 +166,11 @@ fn sort(details: &[OrderDetail]) -> Sorted<'_> {
             },
         }
     }
-    let found = newest.into_values().map(Known::Found);
+    let found = newest.into_values().map(Known::DetailRecord);
     let gone = gone
         .into_iter()
         .map(|(id, version)| Known::Gone(id, version));
-    Sorted {
+    SortedDetails {
         known: found.chain(gone).collect(),
         rejected,
     }
@@ -202,8 +202,8 @@ fn found<'a>(
     version: Version,
     (order, raw): (&'a Order, &'a str),
     items: Option<(&'a [OrderItem], &'a str)>,
-) -> Found<'a> {
-    Found {
+) -> DetailRecord<'a> {
+    DetailRecord {
         version,
         raw,
         items_raw: items.map(|(_, raw)| raw),
@@ -214,10 +214,10 @@ fn found<'a>(
     }
 }
 
-fn press_whole<'a>(
-    press: &mut Press,
-    found: &[&Found<'a>],
-) -> Result<Vec<Incoming<WholeOrder<'a>>>, Trouble> {
+fn encode_details<'a>(
+    press: &mut RawEncoder,
+    found: &[&DetailRecord<'a>],
+) -> Result<Vec<Incoming<WholeOrder<'a>>>, TxError> {
     let mut pressed = Vec::with_capacity(found.len());
     for found in found {
         let (content, items_raw) = match found.items_raw {
@@ -241,30 +241,33 @@ fn press_whole<'a>(
 const REMOVE_ORDERS: &str = "DELETE FROM salla.orders WHERE merchant_id = $1 AND id = ANY($2)";
 
 /// Takes away the orders that Salla no longer has, unless something newer is known.
-async fn bury(place: &mut Workplace<'_>, gone: &[(i64, Version)]) -> Result<(), Trouble> {
+async fn tombstone_orders(
+    ctx: &mut LandingContext<'_>,
+    gone: &[(i64, Version)],
+) -> Result<(), TxError> {
     if gone.is_empty() {
         return Ok(());
     }
-    let verdicts = land_gone(place.tx, &place.run, Resource::Orders, gone).await?;
-    place.tally.discount_gone(&verdicts);
-    let ids: Vec<i64> = verdicts.iter().map(|v| v.salla_id).collect();
+    let changes = land_gone(ctx.tx, &ctx.run, Resource::Orders, gone).await?;
+    ctx.tally.discount_gone(&changes);
+    let ids: Vec<i64> = changes.iter().map(|v| v.salla_id).collect();
     sqlx::query(REMOVE_ORDERS)
-        .bind(place.run.merchant.0)
+        .bind(ctx.run.merchant.0)
         .bind(&ids)
-        .execute(&mut *place.tx)
+        .execute(&mut *ctx.tx)
         .await?;
-    order_lines::remove_all(place.tx, &place.run, &ids).await?;
-    let resolved = resolve_by_row(place, Resource::Orders, &ids).await?;
-    place.tally.rejections_resolved(resolved);
-    pending::remove(place.tx, &place.run, &ids).await
+    order_lines::remove_all(ctx.tx, &ctx.run, &ids).await?;
+    let resolved = resolve_by_row(ctx, Resource::Orders, &ids).await?;
+    ctx.tally.rejections_resolved(resolved);
+    pending::remove(ctx.tx, &ctx.run, &ids).await
 }
 
 /// A rejected detail takes the order off the worklist; the row of its summary stays.
 async fn reject_details(
-    place: &mut Workplace<'_>,
+    ctx: &mut LandingContext<'_>,
     rejected: &[Rejected<'_>],
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let ids: Vec<i64> = rejected.iter().filter_map(|r| r.salla_id).collect();
-    pending::remove(place.tx, &place.run, &ids).await?;
-    reject(place, Resource::Orders, rejected).await
+    pending::remove(ctx.tx, &ctx.run, &ids).await?;
+    reject(ctx, Resource::Orders, rejected).await
 }

@@ -8,10 +8,10 @@ use rust_decimal::Decimal;
 use sqlx::PgConnection;
 
 use crate::columns::OptionalText;
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::landing::order_columns::WholeOrder;
 use crate::landing::order_columns::currency;
-use crate::transaction::HeldRun;
+use crate::transaction::LockedRun;
 
 /// All entries of the lists, each with its parent and its place, from 1.
 pub(crate) fn place_all<'a, T>(
@@ -43,10 +43,10 @@ pub(crate) use remove_behind_in;
 /// Runs a statement of [`remove_behind_in!`] for parents with that many entries each.
 pub(crate) async fn remove_behind(
     tx: &mut PgConnection,
-    run: &HeldRun,
+    run: &LockedRun,
     sql: &'static str,
     counts: impl Iterator<Item = (i64, usize)>,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let counts = counts.map(|(parent, entries)| (parent, count(entries)));
     let (parents, entries): (Vec<i64>, Vec<i32>) = counts.unzip();
     if parents.is_empty() {

@@ -10,21 +10,21 @@ use domain::rejection::{Rejection, RejectionCode};
 use sqlx::postgres::PgArguments;
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::error::shortly;
-use crate::landing::context::Workplace;
+use crate::landing::context::LandingContext;
 use crate::refusal::{Refusal, TableName};
 
 /// Does `work` together, and if the database refuses a record of it, apart. What it
 /// refuses of the checkpoint or of a rejection itself fails the second time as well. Record by
 /// record takes its time, so that it belongs into work that may take long.
-pub(crate) async fn rejecting<T, W, F>(mut work: W) -> Result<T, Trouble>
+pub(crate) async fn rejecting<T, W, F>(mut work: W) -> Result<T, TxError>
 where
     W: FnMut(Care) -> F + Send,
-    F: Future<Output = Result<T, Trouble>> + Send,
+    F: Future<Output = Result<T, TxError>> + Send,
 {
     match shortly(work(Care::Together)).await {
-        Err(trouble) if trouble.is_refusal() => work(Care::Apart).await,
+        Err(error) if error.is_refusal() => work(Care::Apart).await,
         result => result,
     }
 }
@@ -36,28 +36,28 @@ pub(crate) trait Lands: Sized + Sync {
     const IS_WHOLE: bool;
 
     fn land(
-        place: &mut Workplace<'_>,
+        ctx: &mut LandingContext<'_>,
         records: &[Self],
-    ) -> impl Future<Output = Result<(), Trouble>> + Send;
+    ) -> impl Future<Output = Result<(), TxError>> + Send;
 }
 
 /// Lands records, and returns those that the database refused.
 pub(crate) async fn land_each<'r, R: Lands>(
-    place: &mut Workplace<'_>,
+    ctx: &mut LandingContext<'_>,
     records: &'r [R],
-) -> Result<Vec<(&'r R, Rejection)>, Trouble> {
+) -> Result<Vec<(&'r R, Rejection)>, TxError> {
     let mut refused = Vec::new();
-    if place.care == Care::Together {
-        R::land(place, records).await?;
+    if ctx.care == Care::Together {
+        R::land(ctx, records).await?;
         return Ok(refused);
     }
     let mut waiting = vec![records];
     while let Some(part) = waiting.pop() {
-        let Some(refusal) = land_part(place, part).await? else {
+        let Some(refusal) = land_part(ctx, part).await? else {
             continue;
         };
         if let [record] = part {
-            let rejection = rejection(place.tx, refusal).await?;
+            let rejection = rejection(ctx.tx, refusal).await?;
             tracing::warn!(
                 reason = rejection.message,
                 at = rejection.path,
@@ -75,37 +75,37 @@ pub(crate) async fn land_each<'r, R: Lands>(
 
 /// Lands a part, or leaves no trace of it and says why.
 async fn land_part<R: Lands>(
-    place: &mut Workplace<'_>,
+    ctx: &mut LandingContext<'_>,
     part: &[R],
-) -> Result<Option<Refusal>, Trouble> {
+) -> Result<Option<Refusal>, TxError> {
     if part.is_empty() {
         return Ok(None);
     }
-    let before = place.tally.clone();
-    place.tx.execute("SAVEPOINT part").await?;
-    let Err(trouble) = land_and_check(place, part).await else {
-        place.tx.execute("RELEASE SAVEPOINT part").await?;
+    let before = ctx.tally.clone();
+    ctx.tx.execute("SAVEPOINT part").await?;
+    let Err(error) = land_and_check(ctx, part).await else {
+        ctx.tx.execute("RELEASE SAVEPOINT part").await?;
         return Ok(None);
     };
-    let refusal = trouble.into_refusal()?;
+    let refusal = error.into_refusal()?;
     let undo = "ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part";
-    place.tx.execute(undo).await?;
-    place.tally = before;
+    ctx.tx.execute(undo).await?;
+    ctx.tally = before;
     Ok(Some(refusal))
 }
 
-async fn land_and_check<R: Lands>(place: &mut Workplace<'_>, part: &[R]) -> Result<(), Trouble> {
+async fn land_and_check<R: Lands>(ctx: &mut LandingContext<'_>, part: &[R]) -> Result<(), TxError> {
     if R::IS_WHOLE {
-        place.tx.execute("SET CONSTRAINTS ALL DEFERRED").await?;
+        ctx.tx.execute("SET CONSTRAINTS ALL DEFERRED").await?;
     }
-    R::land(place, part).await?;
+    R::land(ctx, part).await?;
     if R::IS_WHOLE {
-        place.tx.execute("SET CONSTRAINTS ALL IMMEDIATE").await?;
+        ctx.tx.execute("SET CONSTRAINTS ALL IMMEDIATE").await?;
     }
     Ok(())
 }
 
-async fn rejection(tx: &mut PgConnection, refusal: Refusal) -> Result<Rejection, Trouble> {
+async fn rejection(tx: &mut PgConnection, refusal: Refusal) -> Result<Rejection, TxError> {
     let path = match &refusal.table {
         Some(table) => path(tx, table, &refusal).await?,
         None => misfits(tx, refusal.misfits).await?,
@@ -118,12 +118,12 @@ async fn rejection(tx: &mut PgConnection, refusal: Refusal) -> Result<Rejection,
     })
 }
 
-/// Where PostgreSQL says that the trouble is.
+/// Where PostgreSQL says that the error is.
 async fn path(
     tx: &mut PgConnection,
     table: &TableName,
     refusal: &Refusal,
-) -> Result<String, Trouble> {
+) -> Result<String, TxError> {
     let columns = match (&refusal.column, &refusal.constraint) {
         (Some(column), _) => vec![column.clone()],
         (None, Some(constraint)) => columns_of(tx, table, constraint).await?,
@@ -155,7 +155,7 @@ async fn columns_of(
     tx: &mut PgConnection,
     table: &TableName,
     constraint: &str,
-) -> Result<Vec<String>, Trouble> {
+) -> Result<Vec<String>, TxError> {
     let columns = sqlx::query_scalar(COLUMNS)
         .bind(&table.schema)
         .bind(&table.name)
@@ -171,7 +171,7 @@ const KNOWS_MISFITS: &str = "SELECT to_regproc('pg_catalog.pg_input_is_valid') I
 async fn misfits(
     tx: &mut PgConnection,
     question: Option<(String, PgArguments)>,
-) -> Result<String, Trouble> {
+) -> Result<String, TxError> {
     let mut columns: Vec<String> = Vec::new();
     if let Some((sql, arguments)) = question
         && sqlx::query_scalar(KNOWS_MISFITS)

@@ -11,15 +11,15 @@ use importer::ports::landing::ScannedPage;
 use importer::ports::platform::{Decoded, Records};
 use sqlx::PgConnection;
 
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::landing::alterations::{altered, mended};
-use crate::landing::context::Workplace;
+use crate::landing::context::LandingContext;
 use crate::landing::entries::Holds;
 use crate::landing::isolation::Lands;
-use crate::landing::raw::Press;
+use crate::landing::raw::RawEncoder;
 use crate::landing::rejections::{Origin, Rejected, list_kind, resolve};
-use crate::landing::versions::{self, Incoming, Verdict};
-use crate::transaction::HeldRun;
+use crate::landing::versions::{self, Incoming, RecordChange};
+use crate::transaction::LockedRun;
 
 /// A kind of record that lists give.
 pub(crate) trait ListRecord: Sized + Sync {
@@ -31,27 +31,27 @@ pub(crate) trait ListRecord: Sized + Sync {
 
     /// Lands records of different ids, sorted by id.
     fn land(
-        place: &mut Workplace<'_>,
-        records: &[Found<'_, Self>],
-    ) -> impl Future<Output = Result<(), Trouble>> + Send;
+        ctx: &mut LandingContext<'_>,
+        records: &[BatchRecord<'_, Self>],
+    ) -> impl Future<Output = Result<(), TxError>> + Send;
 }
 
-impl<T: ListRecord> Lands for Found<'_, T> {
+impl<T: ListRecord> Lands for BatchRecord<'_, T> {
     const IS_WHOLE: bool = true;
 
-    async fn land(place: &mut Workplace<'_>, records: &[Self]) -> Result<(), Trouble> {
-        T::land(place, records).await
+    async fn land(ctx: &mut LandingContext<'_>, records: &[Self]) -> Result<(), TxError> {
+        T::land(ctx, records).await
     }
 }
 
 /// The understood records of one kind on some pages, and what was rejected there.
-pub(crate) struct Sorted<'a, T> {
-    pub(crate) records: Vec<Found<'a, T>>,
+pub(crate) struct DecodedBatch<'a, T> {
+    pub(crate) records: Vec<BatchRecord<'a, T>>,
     pub(crate) rejected: Vec<Rejected<'a>>,
 }
 
 /// A record with the text and the version it came with.
-pub(crate) struct Found<'a, T> {
+pub(crate) struct BatchRecord<'a, T> {
     pub(crate) id: i64,
     pub(crate) version: Version,
     origin: Option<Origin>,
@@ -59,12 +59,12 @@ pub(crate) struct Found<'a, T> {
     pub(crate) record: &'a T,
 }
 
-impl<'a, T: ListRecord> Sorted<'a, T> {
+impl<'a, T: ListRecord> DecodedBatch<'a, T> {
     /// Pages overlap, so an id may come twice: the newest version stays, of equal
     /// ones the last. A statement could not write the same row twice. Sorting by id
     /// makes parallel batches take their locks in the same order.
     pub(crate) fn of(pages: &[&'a ScannedPage]) -> Result<Self, Failure> {
-        let mut newest: BTreeMap<i64, Found<'a, T>> = BTreeMap::new();
+        let mut newest: BTreeMap<i64, BatchRecord<'a, T>> = BTreeMap::new();
         let mut rejected = Vec::new();
         for page in pages {
             let records = T::among(&page.records).ok_or_else(|| Failure::Bug {
@@ -73,7 +73,7 @@ impl<'a, T: ListRecord> Sorted<'a, T> {
             for decoded in records {
                 match &decoded.outcome {
                     Ok(record) => {
-                        let found = Found {
+                        let found = BatchRecord {
                             id: record.id(),
                             version: page.version,
                             origin: origin(page),
@@ -96,7 +96,7 @@ impl<'a, T: ListRecord> Sorted<'a, T> {
     }
 }
 
-impl<'a, T: ListRecord> Found<'a, T> {
+impl<'a, T: ListRecord> BatchRecord<'a, T> {
     /// The record as one that is rejected after all.
     pub(crate) fn rejected<'r>(&'r self, rejection: &'r Rejection) -> Rejected<'r> {
         Rejected {
@@ -110,7 +110,7 @@ impl<'a, T: ListRecord> Found<'a, T> {
     }
 }
 
-fn keep_newest<'a, T>(newest: &mut BTreeMap<i64, Found<'a, T>>, found: Found<'a, T>) {
+fn keep_newest<'a, T>(newest: &mut BTreeMap<i64, BatchRecord<'a, T>>, found: BatchRecord<'a, T>) {
     let older = newest
         .get(&found.id)
         .is_some_and(|known| known.version > found.version);
@@ -144,16 +144,16 @@ fn origin(page: &ScannedPage) -> Option<Origin> {
 
 /// Records after which other tasks have their turn: a whole batch takes tens of
 /// milliseconds to compress, and requests that are due would leave that much later.
-const WITHOUT_A_BREAK: usize = 20;
+const YIELD_EVERY: usize = 20;
 
 /// Hashes and compresses what goes to the version rule.
-pub(crate) async fn press<'a, T>(
-    press: &mut Press,
-    records: &[Found<'a, T>],
-) -> Result<Vec<Incoming<&'a T>>, Trouble> {
+pub(crate) async fn encode_records<'a, T>(
+    press: &mut RawEncoder,
+    records: &[BatchRecord<'a, T>],
+) -> Result<Vec<Incoming<&'a T>>, TxError> {
     let mut pressed = Vec::with_capacity(records.len());
     for (number, found) in records.iter().enumerate() {
-        if number % WITHOUT_A_BREAK == WITHOUT_A_BREAK - 1 {
+        if number % YIELD_EVERY == YIELD_EVERY - 1 {
             tokio::task::yield_now().await;
         }
         pressed.push(Incoming {
@@ -168,60 +168,61 @@ pub(crate) async fn press<'a, T>(
 }
 
 /// A record whose row has to be written.
-pub(crate) struct Due<'a, T> {
+pub(crate) struct RowToWrite<'a, T> {
     pub(crate) record: &'a T,
     /// Nothing was known of it, so there are no parts to replace.
     pub(crate) is_new: bool,
 }
 
 /// Lands records that only lists give, and returns those to write, sorted by id.
-pub(crate) async fn land_simple<'a, T: ListRecord + Holds + Sync>(
-    place: &mut Workplace<'_>,
-    records: &[Found<'a, T>],
-) -> Result<Vec<Due<'a, T>>, Trouble> {
+pub(crate) async fn land_list_records<'a, T: ListRecord + Holds + Sync>(
+    ctx: &mut LandingContext<'_>,
+    records: &[BatchRecord<'a, T>],
+) -> Result<Vec<RowToWrite<'a, T>>, TxError> {
     let resource = T::RESOURCE;
-    let incoming = press(&mut place.press, records).await?;
-    let what = (resource, place.new_rows);
-    let verdicts = versions::land_listed(place.tx, &place.run, what, &incoming).await?;
-    place.tally.count_records(resource, &verdicts);
-    place.tally.landed.loaded +=
-        versions::count_loaded(place.tx, &place.run, resource, &incoming, &verdicts).await?;
+    let incoming = encode_records(&mut ctx.press, records).await?;
+    let what = (resource, ctx.new_rows);
+    let changes = versions::land_listed(ctx.tx, &ctx.run, what, &incoming).await?;
+    ctx.tally.count_records(resource, &changes);
+    ctx.tally.landed.loaded +=
+        versions::count_loaded(ctx.tx, &ctx.run, resource, &incoming, &changes).await?;
     let kinds = [list_kind(resource)];
     let what = (resource, kinds.as_slice());
-    let resolved = resolve(place.tx, &place.run, what, &incoming, place.now).await?;
-    place.tally.rejections_resolved(resolved);
-    due(place, resource, &incoming, &verdicts).await
+    let resolved = resolve(ctx.tx, &ctx.run, what, &incoming, ctx.now).await?;
+    ctx.tally.rejections_resolved(resolved);
+    due(ctx, resource, &incoming, &changes).await
 }
 
 /// A run compares each record with its rows once, whether or not it changed: what somebody
 /// altered or deleted there is put back. What is as it should be, is not written.
 async fn due<'a, T: Sync>(
-    place: &mut Workplace<'_>,
+    ctx: &mut LandingContext<'_>,
     resource: Resource,
     incoming: &[Incoming<&'a T>],
-    verdicts: &[Verdict],
-) -> Result<Vec<Due<'a, T>>, Trouble> {
-    let met: Vec<i64> = verdicts.iter().map(|v| v.salla_id).collect();
-    let altered = altered(place.tx, &place.run, resource, &met).await?;
-    let is_due = |v: &Verdict| v.changed() || v.first_of_run() || altered.contains(&v.salla_id);
-    let others = verdicts.iter().filter(|v| !is_due(v));
+    changes: &[RecordChange],
+) -> Result<Vec<RowToWrite<'a, T>>, TxError> {
+    let met: Vec<i64> = changes.iter().map(|v| v.salla_id).collect();
+    let altered = altered(ctx.tx, &ctx.run, resource, &met).await?;
+    let is_due =
+        |v: &RecordChange| v.changed() || v.first_of_run() || altered.contains(&v.salla_id);
+    let others = changes.iter().filter(|v| !is_due(v));
     let others: Vec<i64> = others.map(|v| v.salla_id).collect();
-    let missing = missing(place.tx, &place.run, resource, &others).await?;
+    let missing = missing(ctx.tx, &ctx.run, resource, &others).await?;
     let altered_ids: Vec<i64> = altered.iter().copied().collect();
-    mended(place.tx, &place.run, resource, &altered_ids).await?;
-    let verdicts = by_id(verdicts);
+    mended(ctx.tx, &ctx.run, resource, &altered_ids).await?;
+    let changes = by_id(changes);
     let due = incoming.iter().filter_map(|record| {
-        let verdict = verdicts.get(&record.id)?;
-        (is_due(verdict) || missing.contains(&record.id)).then_some(Due {
+        let change = changes.get(&record.id)?;
+        (is_due(change) || missing.contains(&record.id)).then_some(RowToWrite {
             record: record.record,
-            is_new: verdict.is_new(),
+            is_new: change.is_new(),
         })
     });
     Ok(due.collect())
 }
 
-pub(crate) fn by_id(verdicts: &[Verdict]) -> HashMap<i64, Verdict> {
-    verdicts.iter().map(|v| (v.salla_id, *v)).collect()
+pub(crate) fn by_id(changes: &[RecordChange]) -> HashMap<i64, RecordChange> {
+    changes.iter().map(|v| (v.salla_id, *v)).collect()
 }
 
 /// One look-up by key for each id: without statistics, as in the first minutes of an
@@ -257,10 +258,10 @@ const DAMAGED_PRODUCTS: &str = "
 /// meeting the record again puts them back.
 pub(crate) async fn missing(
     tx: &mut PgConnection,
-    run: &HeldRun,
+    run: &LockedRun,
     resource: Resource,
     ids: &[i64],
-) -> Result<HashSet<i64>, Trouble> {
+) -> Result<HashSet<i64>, TxError> {
     if ids.is_empty() {
         return Ok(HashSet::new());
     }
@@ -311,9 +312,9 @@ const DAMAGED_ORDERS: &str = "
 /// back from a list row alone is among them.
 pub(crate) async fn damaged_orders(
     tx: &mut PgConnection,
-    run: &HeldRun,
+    run: &LockedRun,
     ids: &[i64],
-) -> Result<HashMap<i64, Damage>, Trouble> {
+) -> Result<HashMap<i64, Damage>, TxError> {
     if ids.is_empty() {
         return Ok(HashMap::new());
     }

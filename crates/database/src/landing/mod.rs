@@ -45,7 +45,7 @@ use importer::ports::landing::{
 use importer::ports::platform::Page;
 use sqlx::PgPool;
 
-use crate::error::{persistently, persistently_at_length};
+use crate::error::{with_long_retries, with_retries};
 use crate::landing::isolation::rejecting;
 
 /// [`Landing`] on PostgreSQL.
@@ -65,7 +65,7 @@ impl PostgresLanding {
 impl Landing for PostgresLanding {
     async fn land_pages(&self, lease: RunLease, pages: &[ScannedPage]) -> Result<Landed, Failure> {
         let now = self.clock.now();
-        persistently_at_length(&self.clock, "landing a list page", || {
+        with_long_retries(&self.clock, "landing a list page", || {
             rejecting(move |care| pages::land(&self.pool, lease, pages, now, care))
         })
         .await
@@ -77,7 +77,7 @@ impl Landing for PostgresLanding {
         details: &[OrderDetail],
     ) -> Result<Landed, Failure> {
         let now = self.clock.now();
-        persistently_at_length(&self.clock, "landing order details", || {
+        with_long_retries(&self.clock, "landing order details", || {
             rejecting(move |care| details::land(&self.pool, lease, details, now, care))
         })
         .await
@@ -89,14 +89,14 @@ impl Landing for PostgresLanding {
         after: Option<PendingDetail>,
         limit: u32,
     ) -> Result<Vec<PendingDetail>, Failure> {
-        persistently(&self.clock, "reading which orders lack details", || {
+        with_retries(&self.clock, "reading which orders lack details", || {
             pending::list(&self.pool, lease, after, limit)
         })
         .await
     }
 
     async fn count_pending(&self, lease: RunLease) -> Result<u64, Failure> {
-        persistently(&self.clock, "counting orders that lack details", || {
+        with_retries(&self.clock, "counting orders that lack details", || {
             pending::count(&self.pool, lease)
         })
         .await
@@ -104,14 +104,14 @@ impl Landing for PostgresLanding {
 
     async fn land_changes(&self, lease: RunLease, page: &Page) -> Result<LandedChanges, Failure> {
         let now = self.clock.now();
-        persistently_at_length(&self.clock, "landing what was updated last", || {
+        with_long_retries(&self.clock, "landing what was updated last", || {
             rejecting(move |care| pages::land_changes(&self.pool, lease, page, now, care))
         })
         .await
     }
 
     async fn mark_pending(&self, lease: RunLease, orders: &[i64]) -> Result<(), Failure> {
-        persistently(&self.clock, "noting orders to ask for again", || {
+        with_retries(&self.clock, "noting orders to ask for again", || {
             pending::mark_pending(&self.pool, lease, orders)
         })
         .await
@@ -125,9 +125,9 @@ impl Landing for PostgresLanding {
         version: Version,
     ) -> Result<(), Failure> {
         let now = self.clock.now();
-        persistently_at_length(&self.clock, "removing what Salla no longer lists", || {
+        with_long_retries(&self.clock, "removing what Salla no longer lists", || {
             rejecting(move |care| {
-                tombstones::bury(&self.pool, lease, (resource, ids), version, now, care)
+                tombstones::tombstone(&self.pool, lease, (resource, ids), version, now, care)
             })
         })
         .await
@@ -135,14 +135,14 @@ impl Landing for PostgresLanding {
 
     async fn clear_vanished(&self, lease: RunLease) -> Result<(), Failure> {
         let now = self.clock.now();
-        persistently_at_length(&self.clock, "clearing what vanished records left", || {
+        with_long_retries(&self.clock, "clearing what vanished records left", || {
             rejecting(move |care| tombstones::clear_vanished(&self.pool, lease, now, care))
         })
         .await
     }
 
     async fn rejection_tally(&self, lease: RunLease) -> Result<Vec<RejectionTally>, Failure> {
-        persistently(&self.clock, "counting rejections", || {
+        with_retries(&self.clock, "counting rejections", || {
             rejections::tally(&self.pool, lease)
         })
         .await

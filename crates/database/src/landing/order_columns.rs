@@ -12,8 +12,8 @@ use sqlx::PgConnection;
 use crate::columns::{Columns, columns, insert, instant, list, write};
 use crate::columns::{CopyInto, copy, copy_into};
 use crate::columns::{OptionalText, optional, storable};
-use crate::error::Trouble;
-use crate::transaction::HeldRun;
+use crate::error::TxError;
+use crate::transaction::LockedRun;
 
 /// An order with its items, wherever they came from.
 #[derive(Clone, Copy)]
@@ -167,9 +167,9 @@ fn upsert_orders<C: Columns>(value: impl Fn(&'static str) -> String) -> String {
 
 pub(crate) async fn upsert_headers(
     tx: &mut PgConnection,
-    run: &HeldRun,
+    run: &LockedRun,
     headers: &[&Order],
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let headers = SharedColumns::of(headers.iter().copied());
     write(tx, run, &UPSERT_HEADERS, &headers).await
 }
@@ -185,24 +185,24 @@ fn whole_columns<'a>(orders: &[WholeOrder<'a>]) -> WholeColumns<'a> {
 /// Whole orders that are not there.
 pub(crate) async fn copy_whole(
     tx: &mut PgConnection,
-    run: &HeldRun,
+    run: &LockedRun,
     orders: &[WholeOrder<'_>],
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     copy(tx, run, &COPY_WHOLE, &whole_columns(orders)).await
 }
 
 pub(crate) async fn upsert_whole(
     tx: &mut PgConnection,
-    run: &HeldRun,
+    run: &LockedRun,
     orders: &[WholeOrder<'_>],
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     write(tx, run, &UPSERT_WHOLE, &whole_columns(orders)).await
 }
 
 pub(crate) async fn upsert_below_header(
     tx: &mut PgConnection,
-    run: &HeldRun,
+    run: &LockedRun,
     orders: &[WholeOrder<'_>],
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     write(tx, run, &UPSERT_BELOW_HEADER, &whole_columns(orders)).await
 }

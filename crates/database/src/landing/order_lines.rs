@@ -10,10 +10,10 @@ use sqlx::PgConnection;
 use crate::columns::{CopyInto, copy, copy_into};
 use crate::columns::{OptionalText, optional, storable};
 use crate::columns::{columns, upsert, write};
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::landing::entries::{place_all, remove_behind, remove_behind_in};
 use crate::landing::order_columns::WholeOrder;
-use crate::transaction::HeldRun;
+use crate::transaction::LockedRun;
 
 columns! {
     /// A line with its order and its place in it.
@@ -65,9 +65,9 @@ const REMOVE_DISCOUNTS: &str = remove_behind_in!("salla.order_discounts", "order
 /// Writes the lines of orders that have none so far.
 pub(crate) async fn copy_lines(
     tx: &mut PgConnection,
-    run: &HeldRun,
+    run: &LockedRun,
     orders: &[WholeOrder<'_>],
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let items = ItemColumns::of(items(orders));
     copy(tx, run, &COPY_ITEMS, &items).await?;
     let discounts = DiscountColumns::of(discounts(orders));
@@ -78,9 +78,9 @@ pub(crate) async fn copy_lines(
 /// written, so that a change of the status alone touches no line.
 pub(crate) async fn replace(
     tx: &mut PgConnection,
-    run: &HeldRun,
+    run: &LockedRun,
     orders: &[WholeOrder<'_>],
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     if orders.is_empty() {
         return Ok(());
     }
@@ -106,9 +106,9 @@ const REMOVE_ALL_DISCOUNTS: &str =
 
 pub(crate) async fn remove_all(
     tx: &mut PgConnection,
-    run: &HeldRun,
+    run: &LockedRun,
     orders: &[i64],
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     for sql in [REMOVE_ALL_ITEMS, REMOVE_ALL_DISCOUNTS] {
         let delete = sqlx::query(sql).bind(run.merchant.0).bind(orders);
         delete.execute(&mut *tx).await?;

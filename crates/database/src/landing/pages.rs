@@ -1,6 +1,6 @@
 //! Landing whole list pages.
 
-use crate::landing::context::{Workplace, outside_walks};
+use crate::landing::context::{LandingContext, page_outside_scans};
 use crate::landing::versions::NewRows;
 use domain::catalogue::{Category, Product};
 use domain::customer::Customer;
@@ -11,14 +11,14 @@ use importer::ports::platform::Page;
 use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool};
 
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::landing::checkpoint::{Beginning, begin_pages};
 use crate::landing::context::Care;
-use crate::landing::counters::{Cursor, Tally, record};
+use crate::landing::counters::{CounterDelta, Cursor, record};
 use crate::landing::isolation::land_each;
-use crate::landing::list_batch::{ListRecord, Sorted};
+use crate::landing::list_batch::{DecodedBatch, ListRecord};
 use crate::landing::rejections::{Rejected, reject, reject_customers};
-use crate::transaction::{CopyTransaction, hold};
+use crate::transaction::{CopyTransaction, lock_run};
 
 pub(crate) async fn land(
     pool: &PgPool,
@@ -26,7 +26,7 @@ pub(crate) async fn land(
     pages: &[ScannedPage],
     now: Timestamp,
     care: Care,
-) -> Result<Landed, Trouble> {
+) -> Result<Landed, TxError> {
     let Some(resource) = pages.first().map(|page| page.records.resource()) else {
         return Ok(Landed::default());
     };
@@ -41,7 +41,7 @@ async fn land_within(
     (resource, pages): (Resource, &[ScannedPage]),
     now: Timestamp,
     care: Care,
-) -> Result<Landed, Trouble> {
+) -> Result<Landed, TxError> {
     let Beginning {
         run,
         fresh,
@@ -53,17 +53,16 @@ async fn land_within(
         // A row that was there may be all that was refused.
         Care::Apart => NewRows::MayExist,
     };
-    let mut place = Workplace::new(tx, run, now, new_rows, care)?;
-    place
-        .tally
+    let mut ctx = LandingContext::new(tx, run, now, new_rows, care)?;
+    ctx.tally
         .count_pages(fresh.len(), pages.len() - fresh.len());
     if let Some(last) = fresh.last() {
         let cursor = last.cursor(resource);
         let fresh: Vec<&ScannedPage> = fresh.iter().map(|f| f.page).collect();
-        land_records(&mut place, resource, &fresh).await?;
-        record(place.tx, &place.run, &mut place.tally, cursor, now).await?;
+        land_records(&mut ctx, resource, &fresh).await?;
+        record(ctx.tx, &ctx.run, &mut ctx.tally, cursor, now).await?;
     }
-    Ok(place.tally.landed)
+    Ok(ctx.tally.landed)
 }
 
 /// Lands orders that no walk has listed.
@@ -73,52 +72,52 @@ pub(crate) async fn land_changes(
     page: &Page,
     now: Timestamp,
     care: Care,
-) -> Result<LandedChanges, Trouble> {
+) -> Result<LandedChanges, TxError> {
     let mut tx = pool.begin().await?;
-    let run = hold(&mut tx, lease).await?;
-    let mut place = Workplace::new(&mut tx, run, now, NewRows::MayExist, care)?;
-    let page = outside_walks(page.records.clone(), page.version, page.pagination);
+    let run = lock_run(&mut tx, lease).await?;
+    let mut ctx = LandingContext::new(&mut tx, run, now, NewRows::MayExist, care)?;
+    let page = page_outside_scans(page.records.clone(), page.version, page.pagination);
     let cursor = Cursor {
         resource: Resource::Orders.as_str(),
         window: None,
         page: Some(page.page),
         order_id: None,
     };
-    land_records(&mut place, Resource::Orders, &[&page]).await?;
-    record(place.tx, &place.run, &mut place.tally, cursor, now).await?;
-    let Tally {
+    land_records(&mut ctx, Resource::Orders, &[&page]).await?;
+    record(ctx.tx, &ctx.run, &mut ctx.tally, cursor, now).await?;
+    let CounterDelta {
         landed, changed, ..
-    } = place.tally;
+    } = ctx.tally;
     tx.commit().await?;
     Ok(LandedChanges { landed, changed })
 }
 
 /// Everything but the checkpoint and the counters.
 pub(crate) async fn land_records(
-    place: &mut Workplace<'_>,
+    ctx: &mut LandingContext<'_>,
     resource: Resource,
     pages: &[&ScannedPage],
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     match resource {
-        Resource::Orders => land_kind::<Order>(place, pages).await,
-        Resource::Customers => land_kind::<Customer>(place, pages).await,
-        Resource::Products => land_kind::<Product>(place, pages).await,
-        Resource::Categories => land_kind::<Category>(place, pages).await,
-        Resource::OrderStatuses => land_kind::<OrderStatus>(place, pages).await,
+        Resource::Orders => land_kind::<Order>(ctx, pages).await,
+        Resource::Customers => land_kind::<Customer>(ctx, pages).await,
+        Resource::Products => land_kind::<Product>(ctx, pages).await,
+        Resource::Categories => land_kind::<Category>(ctx, pages).await,
+        Resource::OrderStatuses => land_kind::<OrderStatus>(ctx, pages).await,
     }
 }
 
 /// Rejections come last: by then it is known what has loaded.
 async fn land_kind<T: ListRecord>(
-    place: &mut Workplace<'_>,
+    ctx: &mut LandingContext<'_>,
     pages: &[&ScannedPage],
-) -> Result<(), Trouble> {
-    let Sorted { records, rejected } = Sorted::<T>::of(pages)?;
-    let refused = land_each(place, &records).await?;
+) -> Result<(), TxError> {
+    let DecodedBatch { records, rejected } = DecodedBatch::<T>::of(pages)?;
+    let refused = land_each(ctx, &records).await?;
     let refused = refused.iter().map(|(found, why)| found.rejected(why));
     let rejected: Vec<Rejected<'_>> = rejected.into_iter().chain(refused).collect();
-    reject(place, T::RESOURCE, &rejected).await?;
-    reject_customers(place, |order_id| {
+    reject(ctx, T::RESOURCE, &rejected).await?;
+    reject_customers(ctx, |order_id| {
         let at = records.binary_search_by_key(&order_id, |found| found.id);
         Some(records.get(at.ok()?)?.version)
     })

@@ -4,8 +4,8 @@ use importer::ports::landing::{PendingDetail, RunLease};
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 
-use crate::error::Trouble;
-use crate::transaction::{HeldRun, hold};
+use crate::error::TxError;
+use crate::transaction::{LockedRun, lock_run};
 
 /// An order whose detail this run has set aside is not asked for again: another run
 /// may try.
@@ -23,9 +23,9 @@ const ADD: &str = "
 
 pub(crate) async fn add(
     tx: &mut PgConnection,
-    run: &HeldRun,
+    run: &LockedRun,
     orders: &[PendingDetail],
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     if orders.is_empty() {
         return Ok(());
     }
@@ -53,9 +53,9 @@ pub(crate) async fn mark_pending(
     pool: &PgPool,
     lease: RunLease,
     orders: &[i64],
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let mut tx = pool.begin().await?;
-    hold(&mut tx, lease).await?;
+    lock_run(&mut tx, lease).await?;
     sqlx::query(ASK_AGAIN)
         .bind(lease.merchant.0)
         .bind(lease.run.0)
@@ -71,9 +71,9 @@ const REMOVE: &str = "
 
 pub(crate) async fn remove(
     tx: &mut PgConnection,
-    run: &HeldRun,
+    run: &LockedRun,
     orders: &[i64],
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     if orders.is_empty() {
         return Ok(());
     }
@@ -114,9 +114,9 @@ const TAKE_CHANGED: &str = "
     ON CONFLICT (merchant_id, order_id) DO UPDATE SET run_id = excluded.run_id
     WHERE p.run_id <> excluded.run_id";
 
-async fn adopt(pool: &PgPool, lease: RunLease) -> Result<(), Trouble> {
+async fn adopt(pool: &PgPool, lease: RunLease) -> Result<(), TxError> {
     let mut tx = pool.begin().await?;
-    hold(&mut tx, lease).await?;
+    lock_run(&mut tx, lease).await?;
     for sql in [ADOPT, TAKE_CHANGED] {
         sqlx::query(sql)
             .bind(lease.run.0)
@@ -131,7 +131,7 @@ async fn adopt(pool: &PgPool, lease: RunLease) -> Result<(), Trouble> {
 const COUNT: &str = "
     SELECT count(*) FROM salla_sync.pending_details WHERE run_id = $1 AND merchant_id = $2";
 
-pub(crate) async fn count(pool: &PgPool, lease: RunLease) -> Result<u64, Trouble> {
+pub(crate) async fn count(pool: &PgPool, lease: RunLease) -> Result<u64, TxError> {
     let count: i64 = sqlx::query_scalar(COUNT)
         .bind(lease.run.0)
         .bind(lease.merchant.0)
@@ -154,7 +154,7 @@ pub(crate) async fn list(
     lease: RunLease,
     after: Option<PendingDetail>,
     limit: u32,
-) -> Result<Vec<PendingDetail>, Trouble> {
+) -> Result<Vec<PendingDetail>, TxError> {
     if after.is_none() {
         adopt(pool, lease).await?;
     }

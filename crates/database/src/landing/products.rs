@@ -13,11 +13,11 @@ use sqlx::PgConnection;
 use crate::columns::{
     OptionalText, array_literal, columns, instant, optional, storable, upsert, write,
 };
-use crate::error::Trouble;
-use crate::landing::context::Workplace;
+use crate::error::TxError;
+use crate::landing::context::LandingContext;
 use crate::landing::entries::{place_all, remove_behind, remove_behind_in};
-use crate::landing::list_batch::{Due, Found, ListRecord, land_simple};
-use crate::transaction::HeldRun;
+use crate::landing::list_batch::{BatchRecord, ListRecord, RowToWrite, land_list_records};
+use crate::transaction::LockedRun;
 
 columns! {
     struct ProductColumns<'a> from &'a Product {
@@ -113,23 +113,26 @@ impl ListRecord for Product {
         }
     }
 
-    async fn land(place: &mut Workplace<'_>, found: &[Found<'_, Self>]) -> Result<(), Trouble> {
-        let due = land_simple(place, found).await?;
+    async fn land(
+        ctx: &mut LandingContext<'_>,
+        found: &[BatchRecord<'_, Self>],
+    ) -> Result<(), TxError> {
+        let due = land_list_records(ctx, found).await?;
         if due.is_empty() {
             return Ok(());
         }
         let products = ProductColumns::of(due.iter().map(|due| due.record));
-        write(place.tx, &place.run, &UPSERT_PRODUCTS, &products).await?;
-        replace_entries(place.tx, &place.run, &due).await
+        write(ctx.tx, &ctx.run, &UPSERT_PRODUCTS, &products).await?;
+        replace_entries(ctx.tx, &ctx.run, &due).await
     }
 }
 
 /// Makes the variants and categories of the products what the products say.
 async fn replace_entries(
     tx: &mut PgConnection,
-    run: &HeldRun,
-    due: &[Due<'_, Product>],
-) -> Result<(), Trouble> {
+    run: &LockedRun,
+    due: &[RowToWrite<'_, Product>],
+) -> Result<(), TxError> {
     let known = || due.iter().filter(|due| !due.is_new).map(|due| due.record);
     let variants = known().map(|product| (product.id, product.variants.len()));
     remove_behind(tx, run, REMOVE_VARIANTS, variants).await?;

@@ -17,7 +17,7 @@ const HASH_BYTES: usize = 16;
 
 /// Part of every hash. Raise it when the translation of records reads more than
 /// before, so that importing again writes rows whose raw text has not changed.
-const READING: &[u8] = b"reading 1\n";
+const DECODER_REVISION: &[u8] = b"reading 1\n";
 
 /// The fastest level: it halves the time of the default one and loses little.
 const LEVEL: i32 = 1;
@@ -33,17 +33,17 @@ static FOR_COMPRESSING: LazyLock<EncoderDictionary<'static>> =
 static FOR_DECOMPRESSING: LazyLock<DecoderDictionary<'static>> =
     LazyLock::new(|| DecoderDictionary::copy(DICTIONARY));
 
-pub(crate) struct Content {
+pub(crate) struct EncodedRaw {
     pub(crate) hash: [u8; HASH_BYTES],
     pub(crate) compressed: Option<Vec<u8>>,
 }
 
 /// Hashes and, where the run keeps raw records, compresses them.
-pub(crate) struct Press {
+pub(crate) struct RawEncoder {
     compressor: Option<Compressor<'static>>,
 }
 
-impl Press {
+impl RawEncoder {
     pub(crate) fn new(keep_raw: bool) -> Result<Self, Failure> {
         let compressor = keep_raw
             .then(|| Compressor::with_prepared_dictionary(&FOR_COMPRESSING))
@@ -52,7 +52,7 @@ impl Press {
         Ok(Self { compressor })
     }
 
-    pub(crate) fn content(&mut self, raw: &str) -> Result<Content, Failure> {
+    pub(crate) fn content(&mut self, raw: &str) -> Result<EncodedRaw, Failure> {
         self.content_of([raw])
     }
 
@@ -60,9 +60,9 @@ impl Press {
     pub(crate) fn content_of<const N: usize>(
         &mut self,
         parts: [&str; N],
-    ) -> Result<Content, Failure> {
+    ) -> Result<EncodedRaw, Failure> {
         let mut hasher = XxHash3_128::new();
-        hasher.write(READING);
+        hasher.write(DECODER_REVISION);
         for part in parts {
             hasher.write(&part.len().to_le_bytes());
             hasher.write(part.as_bytes());
@@ -72,7 +72,7 @@ impl Press {
             Some(raw) => self.compress(raw)?,
             None => None,
         };
-        Ok(Content { hash, compressed })
+        Ok(EncodedRaw { hash, compressed })
     }
 
     pub(crate) fn compress(&mut self, raw: &str) -> Result<Option<Vec<u8>>, Failure> {
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn what_is_compressed_comes_back() {
         let raw = "{\"name\":\"متجر\"}".repeat(50);
-        let content = Press::new(true).unwrap().content(&raw).unwrap();
+        let content = RawEncoder::new(true).unwrap().content(&raw).unwrap();
         let stored = content.compressed.unwrap();
         assert!(stored.len() < raw.len());
         assert_eq!(decompress(&stored).unwrap(), raw);
@@ -145,7 +145,11 @@ mod tests {
 
     #[test]
     fn the_dictionary_saves_more_than_half() {
-        let with = Press::new(true).unwrap().compress(ORDER).unwrap().unwrap();
+        let with = RawEncoder::new(true)
+            .unwrap()
+            .compress(ORDER)
+            .unwrap()
+            .unwrap();
         let without = zstd::bulk::compress(ORDER.as_bytes(), LEVEL).unwrap();
         let sizes = (with.len(), without.len());
         assert!(with.len() * 2 < without.len(), "{sizes:?}");
@@ -153,7 +157,7 @@ mod tests {
 
     #[test]
     fn without_raw_only_the_hash_stays() {
-        let mut press = Press::new(false).unwrap();
+        let mut press = RawEncoder::new(false).unwrap();
         let [a, b] = ["{}", "{ }"].map(|raw| press.content(raw).unwrap());
         assert!(a.compressed.is_none());
         assert_ne!(a.hash, b.hash);
@@ -162,7 +166,7 @@ mod tests {
 
     #[test]
     fn parts_do_not_run_into_each_other() {
-        let mut press = Press::new(false).unwrap();
+        let mut press = RawEncoder::new(false).unwrap();
         let a = press.content_of(["ab", "c"]).unwrap();
         let b = press.content_of(["a", "bc"]).unwrap();
         assert_ne!(a.hash, b.hash);

@@ -17,11 +17,11 @@ use sqlx::postgres::PgArguments;
 use sqlx::{PgConnection, PgPool};
 
 use crate::columns::{Columns, add, columns, rows_from_arrays, storable};
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::future::falsely_newer;
-use crate::landing::context::Workplace;
+use crate::landing::context::LandingContext;
 use crate::landing::versions::Incoming;
-use crate::transaction::HeldRun;
+use crate::transaction::LockedRun;
 
 pub(crate) const ORDER_HEADER: &str = "order_header";
 pub(crate) const ORDER_DETAIL: &str = "order_detail";
@@ -85,7 +85,7 @@ columns! {
 /// A record that has loaded from a newer answer already is only put on record: it
 /// lacks nothing. A refusal without a text leaves a rejection alone that has one: only
 /// that one can be read again. The same text keeps the page it came from.
-static SET_ASIDE: LazyLock<String> = LazyLock::new(|| {
+static STORE: LazyLock<String> = LazyLock::new(|| {
     let rows = rows_from_arrays(5, &RejectedColumns::columns());
     format!(
         "INSERT INTO salla_sync.rejected_records AS t
@@ -122,13 +122,13 @@ static SET_ASIDE: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Keeps rejected records; returns how many different ones there were.
-async fn set_aside(
+async fn store_rejections(
     tx: &mut PgConnection,
-    run: &HeldRun,
+    run: &LockedRun,
     resource: Resource,
     rejected: &[Rejected<'_>],
     now: Timestamp,
-) -> Result<u64, Trouble> {
+) -> Result<u64, TxError> {
     if rejected.is_empty() {
         return Ok(0);
     }
@@ -149,7 +149,7 @@ async fn set_aside(
     add(&mut arguments, resource.as_str())?;
     add(&mut arguments, now.to_sqlx())?;
     columns.bind(&mut arguments)?;
-    sqlx::query_with(SET_ASIDE.as_str(), arguments)
+    sqlx::query_with(STORE.as_str(), arguments)
         .execute(tx)
         .await?;
     Ok(newest.len() as u64)
@@ -158,10 +158,10 @@ async fn set_aside(
 /// Rejects customers that the database did not take from orders. `version` is that of
 /// an order.
 pub(crate) async fn reject_customers(
-    place: &mut Workplace<'_>,
+    ctx: &mut LandingContext<'_>,
     version: impl Fn(i64) -> Option<Version>,
-) -> Result<(), Trouble> {
-    let customers = std::mem::take(&mut place.tally.refused_customers);
+) -> Result<(), TxError> {
+    let customers = std::mem::take(&mut ctx.tally.refused_customers);
     let rejected: Vec<Rejected<'_>> = customers
         .iter()
         .filter_map(|customer| {
@@ -176,23 +176,23 @@ pub(crate) async fn reject_customers(
         })
         .collect();
     let resource = Resource::Customers;
-    let count = set_aside(place.tx, &place.run, resource, &rejected, place.now).await?;
-    place.tally.count_rejected(count, std::iter::empty());
+    let count = store_rejections(ctx.tx, &ctx.run, resource, &rejected, ctx.now).await?;
+    ctx.tally.count_rejected(count, std::iter::empty());
     Ok(())
 }
 
 /// Keeps rejected records and counts them.
 pub(crate) async fn reject(
-    place: &mut Workplace<'_>,
+    ctx: &mut LandingContext<'_>,
     resource: Resource,
     rejected: &[Rejected<'_>],
-) -> Result<(), Trouble> {
-    let count = set_aside(place.tx, &place.run, resource, rejected, place.now).await?;
+) -> Result<(), TxError> {
+    let count = store_rejections(ctx.tx, &ctx.run, resource, rejected, ctx.now).await?;
     let refused = rejected
         .iter()
         .filter(|r| r.rejection.code == RejectionCode::RefusedByDatabase);
     let refused = refused.filter_map(|r| Some((r.kind, r.salla_id?)));
-    place.tally.count_rejected(count, refused);
+    ctx.tally.count_rejected(count, refused);
     Ok(())
 }
 
@@ -218,11 +218,11 @@ const RESOLVE: &str = concat!(
 /// any.
 pub(crate) async fn resolve<R>(
     tx: &mut PgConnection,
-    run: &HeldRun,
+    run: &LockedRun,
     (resource, kinds): (Resource, &[&str]),
     loaded: &[Incoming<R>],
     now: Timestamp,
-) -> Result<bool, Trouble> {
+) -> Result<bool, TxError> {
     if !run.has_open_rejections || loaded.is_empty() {
         return Ok(false);
     }
@@ -249,19 +249,19 @@ const RESOLVE_BY_ROW: &str = "
 /// Closes the rejections of records that were refused without a text of their own, and
 /// of which the database has taken now what it refused; tells whether there were any.
 pub(crate) async fn resolve_by_row(
-    place: &mut Workplace<'_>,
+    ctx: &mut LandingContext<'_>,
     resource: Resource,
     ids: &[i64],
-) -> Result<bool, Trouble> {
-    if !place.run.has_open_rejections || ids.is_empty() {
+) -> Result<bool, TxError> {
+    if !ctx.run.has_open_rejections || ids.is_empty() {
         return Ok(false);
     }
     let resolved = sqlx::query(RESOLVE_BY_ROW)
-        .bind(place.now.to_sqlx())
-        .bind(place.run.merchant.0)
+        .bind(ctx.now.to_sqlx())
+        .bind(ctx.run.merchant.0)
         .bind(resource.as_str())
         .bind(ids)
-        .execute(&mut *place.tx)
+        .execute(&mut *ctx.tx)
         .await?
         .rows_affected();
     Ok(resolved > 0)
@@ -299,7 +299,7 @@ const TALLY: &str = "
     FROM open CROSS JOIN run LEFT JOIN listed USING (resource)
     ORDER BY 1, 2";
 
-pub(crate) async fn tally(pool: &PgPool, lease: RunLease) -> Result<Vec<RejectionTally>, Trouble> {
+pub(crate) async fn tally(pool: &PgPool, lease: RunLease) -> Result<Vec<RejectionTally>, TxError> {
     let rows: Vec<(String, String, i64, i64)> = sqlx::query_as(TALLY)
         .bind(lease.run.0)
         .bind(lease.merchant.0)

@@ -8,15 +8,15 @@ use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::landing::context::Care;
-use crate::landing::context::Workplace;
-use crate::landing::counters::record_beside;
+use crate::landing::context::LandingContext;
+use crate::landing::counters::update_counters_without_cursor;
 use crate::landing::isolation::{Lands, land_each};
 use crate::landing::rejections::{Rejected, list_kind, reject, resolve_by_row};
 use crate::landing::versions::NewRows;
 use crate::landing::versions::land_gone;
-use crate::transaction::hold;
+use crate::transaction::lock_run;
 
 /// A customer behind an order is valid history, listed or not.
 const REMOVE_CUSTOMERS: &[&str] = &[
@@ -44,20 +44,20 @@ pub(crate) struct Vanished {
 impl Lands for Vanished {
     const IS_WHOLE: bool = true;
 
-    async fn land(place: &mut Workplace<'_>, vanished: &[Self]) -> Result<(), Trouble> {
+    async fn land(ctx: &mut LandingContext<'_>, vanished: &[Self]) -> Result<(), TxError> {
         let Some(first) = vanished.first() else {
             return Ok(());
         };
         let gone: Vec<(i64, Version)> = vanished.iter().map(|v| (v.id, v.version)).collect();
-        let verdicts = land_gone(place.tx, &place.run, first.resource, &gone).await?;
-        place.tally.count_taken(first.resource, &verdicts);
-        let ids: Vec<i64> = verdicts.iter().map(|v| v.salla_id).collect();
+        let changes = land_gone(ctx.tx, &ctx.run, first.resource, &gone).await?;
+        ctx.tally.count_taken(first.resource, &changes);
+        let ids: Vec<i64> = changes.iter().map(|v| v.salla_id).collect();
         for sql in removals(first.resource)? {
-            let delete = sqlx::query(*sql).bind(place.run.merchant.0).bind(&ids);
-            delete.execute(&mut *place.tx).await?;
+            let delete = sqlx::query(*sql).bind(ctx.run.merchant.0).bind(&ids);
+            delete.execute(&mut *ctx.tx).await?;
         }
-        let resolved = resolve_by_row(place, first.resource, &ids).await?;
-        place.tally.rejections_resolved(resolved);
+        let resolved = resolve_by_row(ctx, first.resource, &ids).await?;
+        ctx.tally.rejections_resolved(resolved);
         Ok(())
     }
 }
@@ -72,14 +72,14 @@ fn removals(resource: Resource) -> Result<&'static [&'static str], Failure> {
     }
 }
 
-pub(crate) async fn bury(
+pub(crate) async fn tombstone(
     pool: &PgPool,
     lease: RunLease,
     (resource, ids): (Resource, &[i64]),
     version: Version,
     now: Timestamp,
     care: Care,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let mut ids = ids.to_vec();
     ids.sort_unstable();
     let vanished = ids.into_iter().map(|id| Vanished {
@@ -89,21 +89,21 @@ pub(crate) async fn bury(
     });
     let vanished: Vec<Vanished> = vanished.collect();
     let mut tx = pool.begin().await?;
-    let run = hold(&mut tx, lease).await?;
-    let mut place = Workplace::new(&mut tx, run, now, NewRows::MayExist, care)?;
-    land_vanished(&mut place, resource, &vanished).await?;
-    record_beside(place.tx, &place.run, &place.tally, now).await?;
+    let run = lock_run(&mut tx, lease).await?;
+    let mut ctx = LandingContext::new(&mut tx, run, now, NewRows::MayExist, care)?;
+    land_vanished(&mut ctx, resource, &vanished).await?;
+    update_counters_without_cursor(ctx.tx, &ctx.run, &ctx.tally, now).await?;
     tx.commit().await?;
     Ok(())
 }
 
 /// What the database does not let go of stays, with a rejection that says why.
 pub(crate) async fn land_vanished(
-    place: &mut Workplace<'_>,
+    ctx: &mut LandingContext<'_>,
     resource: Resource,
     vanished: &[Vanished],
-) -> Result<(), Trouble> {
-    let refused = land_each(place, vanished).await?;
+) -> Result<(), TxError> {
+    let refused = land_each(ctx, vanished).await?;
     let rejected: Vec<Rejected<'_>> = refused
         .iter()
         .map(|(vanished, rejection)| Rejected {
@@ -115,7 +115,7 @@ pub(crate) async fn land_vanished(
             origin: None,
         })
         .collect();
-    reject(place, resource, &rejected).await
+    reject(ctx, resource, &rejected).await
 }
 
 /// A refusal without a text, of a customer that an order names or of a row that could not
@@ -165,10 +165,10 @@ struct Forgotten(i64);
 impl Lands for Forgotten {
     const IS_WHOLE: bool = true;
 
-    async fn land(place: &mut Workplace<'_>, forgotten: &[Self]) -> Result<(), Trouble> {
+    async fn land(ctx: &mut LandingContext<'_>, forgotten: &[Self]) -> Result<(), TxError> {
         let ids: Vec<i64> = forgotten.iter().map(|customer| customer.0).collect();
-        let remove = sqlx::query(REMOVE_FORGOTTEN).bind(place.run.merchant.0);
-        remove.bind(&ids).execute(&mut *place.tx).await?;
+        let remove = sqlx::query(REMOVE_FORGOTTEN).bind(ctx.run.merchant.0);
+        remove.bind(&ids).execute(&mut *ctx.tx).await?;
         Ok(())
     }
 }
@@ -178,24 +178,24 @@ pub(crate) async fn clear_vanished(
     lease: RunLease,
     now: Timestamp,
     care: Care,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let mut tx = pool.begin().await?;
-    let run = hold(&mut tx, lease).await?;
-    let mut place = Workplace::new(&mut tx, run, now, NewRows::MayExist, care)?;
+    let run = lock_run(&mut tx, lease).await?;
+    let mut ctx = LandingContext::new(&mut tx, run, now, NewRows::MayExist, care)?;
     let closed = sqlx::query(CLOSE_REJECTIONS)
         .bind(lease.run.0)
         .bind(now.to_sqlx())
-        .execute(&mut *place.tx)
+        .execute(&mut *ctx.tx)
         .await?
         .rows_affected();
-    place.tally.rejections_resolved(closed > 0);
+    ctx.tally.rejections_resolved(closed > 0);
     let forgotten: Vec<i64> = sqlx::query_scalar(FORGOTTEN_CUSTOMERS)
         .bind(lease.merchant.0)
-        .fetch_all(&mut *place.tx)
+        .fetch_all(&mut *ctx.tx)
         .await?;
     let forgotten: Vec<Forgotten> = forgotten.into_iter().map(Forgotten).collect();
-    land_each(&mut place, &forgotten).await?;
-    record_beside(place.tx, &place.run, &place.tally, now).await?;
+    land_each(&mut ctx, &forgotten).await?;
+    update_counters_without_cursor(ctx.tx, &ctx.run, &ctx.tally, now).await?;
     tx.commit().await?;
     Ok(())
 }

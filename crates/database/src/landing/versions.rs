@@ -14,11 +14,11 @@ use sqlx::PgConnection;
 use sqlx::postgres::PgArguments;
 
 use crate::columns::{Columns as _, CopyInto, OptionalText, add, columns, copy, copy_into};
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::future::falsely_newer;
 use crate::landing::entries::{Contents, Holds};
-use crate::landing::raw::Content;
-use crate::transaction::HeldRun;
+use crate::landing::raw::EncodedRaw;
+use crate::transaction::LockedRun;
 
 /// How to write the rows of records that were not known so far.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(crate) enum NewRows {
 pub(crate) struct Incoming<R> {
     pub(crate) id: i64,
     pub(crate) version: Version,
-    pub(crate) content: Content,
+    pub(crate) content: EncodedRaw,
     /// Only of an order whose items were fetched by a request of their own.
     pub(crate) items_raw: Option<Vec<u8>>,
     pub(crate) record: R,
@@ -58,9 +58,9 @@ impl<R> Incoming<R> {
 }
 
 /// What the version rule says of a record that it let pass. Older ones and those
-/// behind a tombstone get no verdict.
+/// behind a tombstone are not among the changes.
 #[derive(Clone, Copy, Debug, sqlx::FromRow)]
-pub(crate) struct Verdict {
+pub(crate) struct RecordChange {
     pub(crate) salla_id: i64,
     effect: i16,
     /// A header below a newer detail, or a detail below a newer header.
@@ -69,7 +69,7 @@ pub(crate) struct Verdict {
     pub(crate) lacks_details: bool,
 }
 
-impl Verdict {
+impl RecordChange {
     const CHANGED: i16 = 1;
     /// A record of which nothing was known.
     pub(crate) const NEW: i16 = 1 | 2 | 4;
@@ -258,10 +258,10 @@ const LAND_WHOLE: &str = concat!(
 
 pub(crate) async fn land_listed<R: Holds>(
     tx: &mut PgConnection,
-    run: &HeldRun,
+    run: &LockedRun,
     (resource, new_rows): (Resource, NewRows),
     records: &[Incoming<R>],
-) -> Result<Vec<Verdict>, Trouble> {
+) -> Result<Vec<RecordChange>, TxError> {
     if new_rows == NewRows::AbsentForAll {
         return copy_listed(tx, run, resource, records).await;
     }
@@ -277,18 +277,18 @@ pub(crate) async fn land_listed<R: Holds>(
     add(&mut arguments, columns.raws)?;
     ContentColumns::of(&contents).bind(&mut arguments)?;
     add(&mut arguments, run.rewrites)?;
-    let verdicts = sqlx::query_as_with(LAND_LISTED, arguments)
+    let changes = sqlx::query_as_with(LAND_LISTED, arguments)
         .fetch_all(tx)
         .await?;
-    Ok(judged(run, verdicts, |v| !v.lacks_details))
+    Ok(changes_of(run, changes, |v| !v.lacks_details))
 }
 
 pub(crate) async fn land_whole<R: Holds>(
     tx: &mut PgConnection,
-    run: &HeldRun,
+    run: &LockedRun,
     new_rows: NewRows,
     records: &[Incoming<R>],
-) -> Result<Vec<Verdict>, Trouble> {
+) -> Result<Vec<RecordChange>, TxError> {
     if new_rows == NewRows::AbsentForAll {
         return copy_whole(tx, run, records).await;
     }
@@ -304,22 +304,26 @@ pub(crate) async fn land_whole<R: Holds>(
     add(&mut arguments, columns.items_raws)?;
     ContentColumns::of(&contents).bind(&mut arguments)?;
     add(&mut arguments, run.rewrites)?;
-    let verdicts = sqlx::query_as_with(LAND_WHOLE, arguments)
+    let changes = sqlx::query_as_with(LAND_WHOLE, arguments)
         .fetch_all(tx)
         .await?;
-    Ok(judged(run, verdicts, |v| v.lacks_details))
+    Ok(changes_of(run, changes, |v| v.lacks_details))
 }
 
 /// A record that is read again keeps its place: a header that has stayed the same since
 /// before the details came was written below them, however often it was listed since.
-fn judged(run: &HeldRun, mut verdicts: Vec<Verdict>, below: fn(&Verdict) -> bool) -> Vec<Verdict> {
+fn changes_of(
+    run: &LockedRun,
+    mut changes: Vec<RecordChange>,
+    below: fn(&RecordChange) -> bool,
+) -> Vec<RecordChange> {
     if run.rewrites {
-        for verdict in &mut verdicts {
-            verdict.effect |= Verdict::CHANGED;
-            verdict.below_other = below(verdict);
+        for change in &mut changes {
+            change.effect |= RecordChange::CHANGED;
+            change.below_other = below(change);
         }
     }
-    verdicts
+    changes
 }
 
 columns! {
@@ -385,17 +389,17 @@ const LAND_GONE: &str = concat!(
     RETURNING salla_id, effect, false AS below_other, false AS lacks_details"
 );
 
-/// For a record that has gone, "first" in the verdict means that the run had counted
+/// For a record that has gone, "first" in the change means that the run had counted
 /// it.
 pub(crate) async fn land_gone(
     tx: &mut PgConnection,
-    run: &HeldRun,
+    run: &LockedRun,
     resource: Resource,
     gone: &[(i64, Version)],
-) -> Result<Vec<Verdict>, Trouble> {
+) -> Result<Vec<RecordChange>, TxError> {
     let ids: Vec<i64> = gone.iter().map(|(id, _)| *id).collect();
     let versions: Vec<_> = gone.iter().map(|(_, version)| version.to_sqlx()).collect();
-    let verdicts = sqlx::query_as(LAND_GONE)
+    let changes = sqlx::query_as(LAND_GONE)
         .bind(run.merchant.0)
         .bind(run.number)
         .bind(ids)
@@ -403,10 +407,10 @@ pub(crate) async fn land_gone(
         .bind(resource.as_str())
         .fetch_all(tx)
         .await?;
-    Ok(verdicts)
+    Ok(changes)
 }
 
-/// Of the records that got no verdict, those that are there in a newer version.
+/// Of the records that are not among the changes, those that are there in a newer version.
 const COUNT_PRESENT: &str = "
     SELECT count(*) FROM salla_sync.source_records
     WHERE merchant_id = $1 AND resource = $2::text::salla_sync.resource
@@ -415,14 +419,14 @@ const COUNT_PRESENT: &str = "
 /// How many of the records are in their table after the verdicts.
 pub(crate) async fn count_loaded<R>(
     tx: &mut PgConnection,
-    run: &HeldRun,
+    run: &LockedRun,
     resource: Resource,
     records: &[Incoming<R>],
-    verdicts: &[Verdict],
-) -> Result<u64, Trouble> {
-    let mut loaded = verdicts.len() as u64;
-    if verdicts.len() < records.len() {
-        let mut passed: Vec<i64> = verdicts.iter().map(|v| v.salla_id).collect();
+    changes: &[RecordChange],
+) -> Result<u64, TxError> {
+    let mut loaded = changes.len() as u64;
+    if changes.len() < records.len() {
+        let mut passed: Vec<i64> = changes.iter().map(|v| v.salla_id).collect();
         passed.sort_unstable();
         let others: Vec<i64> = records
             .iter()
@@ -465,7 +469,7 @@ columns! {
         list_hash: &'a [u8], "bytea" = |s| s.hash;
         list_raw: Option<&'a [u8]>, "bytea" = |s| s.raw;
         list_run: i64, "bigint" = |s| s.run;
-        effect: i16, "smallint" = |_| Verdict::NEW;
+        effect: i16, "smallint" = |_| RecordChange::NEW;
         lines: Option<i32>, "integer" = |s| s.lines;
         other_entries: Option<i32>, "integer" = |s| s.other_entries;
         total: Option<Decimal>, "numeric" = |s| s.total;
@@ -482,7 +486,7 @@ columns! {
         detail_raw: Option<&'a [u8]>, "bytea" = |s| s.raw;
         items_raw: Option<&'a [u8]>, "bytea" = |s| s.items_raw;
         detail_run: i64, "bigint" = |s| s.run;
-        effect: i16, "smallint" = |_| Verdict::NEW_WHOLE;
+        effect: i16, "smallint" = |_| RecordChange::NEW_WHOLE;
         lines: Option<i32>, "integer" = |s| s.lines;
         other_entries: Option<i32>, "integer" = |s| s.other_entries;
         total: Option<Decimal>, "numeric" = |s| s.total;
@@ -499,30 +503,30 @@ static COPY_WHOLE: LazyLock<CopyInto> =
 /// Rows of lists, sorted by id.
 pub(crate) async fn copy_listed<R: Holds>(
     tx: &mut PgConnection,
-    run: &HeldRun,
+    run: &LockedRun,
     resource: Resource,
     records: &[Incoming<R>],
-) -> Result<Vec<Verdict>, Trouble> {
+) -> Result<Vec<RecordChange>, TxError> {
     let sources = sources(run, resource, records);
     let rows = ListedColumns::of(&sources);
     copy(tx, run, &COPY_LISTED, &rows).await?;
-    Ok(verdicts(records, Verdict::NEW))
+    Ok(changes(records, RecordChange::NEW))
 }
 
 /// Whole orders, sorted by id.
 pub(crate) async fn copy_whole<R: Holds>(
     tx: &mut PgConnection,
-    run: &HeldRun,
+    run: &LockedRun,
     records: &[Incoming<R>],
-) -> Result<Vec<Verdict>, Trouble> {
+) -> Result<Vec<RecordChange>, TxError> {
     let sources = sources(run, Resource::Orders, records);
     let rows = WholeColumns::of(&sources);
     copy(tx, run, &COPY_WHOLE, &rows).await?;
-    Ok(verdicts(records, Verdict::NEW_WHOLE))
+    Ok(changes(records, RecordChange::NEW_WHOLE))
 }
 
 fn sources<'a, R: Holds>(
-    run: &HeldRun,
+    run: &LockedRun,
     resource: Resource,
     records: &'a [Incoming<R>],
 ) -> Vec<Source<'a>> {
@@ -545,7 +549,7 @@ fn sources<'a, R: Holds>(
     records.iter().map(source).collect()
 }
 
-fn verdicts<R>(records: &[Incoming<R>], effect: i16) -> Vec<Verdict> {
+fn changes<R>(records: &[Incoming<R>], effect: i16) -> Vec<RecordChange> {
     let ids = records.iter().map(|record| record.id);
-    ids.map(|id| Verdict::of_new(id, effect)).collect()
+    ids.map(|id| RecordChange::of_new(id, effect)).collect()
 }

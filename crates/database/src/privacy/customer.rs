@@ -11,9 +11,9 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
 
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::keyring::Keyring;
-use crate::landing::raw::{Press, decompress};
+use crate::landing::raw::{RawEncoder, decompress};
 use crate::privacy::forgotten;
 use crate::records::exclusive;
 
@@ -86,7 +86,7 @@ pub(crate) async fn forget(
     redactor: &dyn Redactor,
     dry_run: bool,
     now: Timestamp,
-) -> Result<Exclusive<ForgetCounts>, Trouble> {
+) -> Result<Exclusive<ForgetCounts>, TxError> {
     let mut tx = pool.begin().await?;
     if let Some(holder) = exclusive::take(&mut tx, merchant).await? {
         return Ok(Exclusive::RunActive(holder));
@@ -124,7 +124,7 @@ impl Whom {
         self,
         tx: &mut PgConnection,
         redactor: &dyn Redactor,
-    ) -> Result<ForgetCounts, Trouble> {
+    ) -> Result<ForgetCounts, TxError> {
         let customers = self.execute(tx, CUSTOMER).await?;
         let orders: Vec<i64> = sqlx::query_scalar(ORDERS)
             .bind(self.merchant.0)
@@ -162,7 +162,7 @@ impl Whom {
     }
 
     /// A statement that takes the merchant, the customer and the stand-in.
-    async fn execute(self, tx: &mut PgConnection, sql: &'static str) -> Result<u64, Trouble> {
+    async fn execute(self, tx: &mut PgConnection, sql: &'static str) -> Result<u64, TxError> {
         let done = sqlx::query(sql)
             .bind(self.merchant.0)
             .bind(self.customer)
@@ -172,8 +172,8 @@ impl Whom {
         Ok(done.rows_affected())
     }
 
-    async fn source(self, tx: &mut PgConnection, redactor: &dyn Redactor) -> Result<u64, Trouble> {
-        let mut press = Press::new(true)?;
+    async fn source(self, tx: &mut PgConnection, redactor: &dyn Redactor) -> Result<u64, TxError> {
+        let mut press = RawEncoder::new(true)?;
         let content = press.content(&redactor.customer(self.stand_in))?;
         let renamed = sqlx::query(SOURCE)
             .bind(self.merchant.0)
@@ -217,8 +217,8 @@ impl Whom {
         tx: &mut PgConnection,
         orders: &[i64],
         redactor: &dyn Redactor,
-    ) -> Result<u64, Trouble> {
-        let mut press = Press::new(true)?;
+    ) -> Result<u64, TxError> {
+        let mut press = RawEncoder::new(true)?;
         let mut written = 0;
         for orders in orders.chunks(AT_ONCE) {
             let texts: Vec<Texts> = sqlx::query_as(TEXTS)
@@ -279,7 +279,7 @@ impl Whom {
         tx: &mut PgConnection,
         orders: &[i64],
         redactor: &dyn Redactor,
-    ) -> Result<u64, Trouble> {
+    ) -> Result<u64, TxError> {
         let rows: Vec<(i64, String, Option<i64>, String)> = sqlx::query_as(REJECTIONS)
             .bind(self.merchant.0)
             .bind(self.customer)
@@ -349,7 +349,7 @@ pub(crate) async fn mentions(
     tx: &mut PgConnection,
     merchant: MerchantId,
     customer: i64,
-) -> Result<(Vec<Value>, Vec<Value>), Trouble> {
+) -> Result<(Vec<Value>, Vec<Value>), TxError> {
     let notifications = sqlx::query_scalar(NOTIFICATIONS)
         .bind(merchant.0)
         .bind(customer.to_string())
@@ -377,7 +377,7 @@ async fn clear_mentions(
     tx: &mut PgConnection,
     merchant: MerchantId,
     (customer, stand_in): (i64, i64),
-) -> Result<(u64, u64), Trouble> {
+) -> Result<(u64, u64), TxError> {
     let notifications = sqlx::query(CLEAR_NOTIFICATIONS)
         .bind(merchant.0)
         .bind(customer.to_string())

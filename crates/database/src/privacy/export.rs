@@ -7,7 +7,7 @@ use importer::ports::privacy::Redactor;
 use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool};
 
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::landing::raw::decompress;
 use crate::privacy::customer;
 use crate::privacy::customer::names_number;
@@ -69,7 +69,7 @@ pub(crate) async fn customer(
     merchant: MerchantId,
     customer: i64,
     redactor: &dyn Redactor,
-) -> Result<Value, Trouble> {
+) -> Result<Value, TxError> {
     let mut tx = pool.begin().await?;
     sqlx::query(ONE_SNAPSHOT).execute(&mut *tx).await?;
     let customers = rows(&mut tx, CUSTOMER, merchant, customer).await?;
@@ -99,7 +99,7 @@ async fn rows(
     sql: &'static str,
     merchant: MerchantId,
     customer: i64,
-) -> Result<Vec<Value>, Trouble> {
+) -> Result<Vec<Value>, TxError> {
     let rows = sqlx::query_scalar(sql).bind(merchant.0).bind(customer);
     Ok(rows.fetch_all(tx).await?)
 }
@@ -108,7 +108,7 @@ async fn sources(
     tx: &mut PgConnection,
     merchant: MerchantId,
     customer: i64,
-) -> Result<Vec<Value>, Trouble> {
+) -> Result<Vec<Value>, TxError> {
     let rows: Vec<Source> = sqlx::query_as(SOURCES)
         .bind(merchant.0)
         .bind(customer)
@@ -133,7 +133,7 @@ async fn rejections(
     merchant: MerchantId,
     customer: i64,
     redactor: &dyn Redactor,
-) -> Result<Vec<Value>, Trouble> {
+) -> Result<Vec<Value>, TxError> {
     let orders: Vec<i64> = sqlx::query_scalar(ORDER_IDS)
         .bind(merchant.0)
         .bind(customer)

@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{PgConnection, PgPool};
 use zeroize::Zeroizing;
 
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::keyring::{Keyring, leave_check};
 
 const NAME: &str = "forgotten_customers";
@@ -44,12 +44,12 @@ const ADD: &str = "
     VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING";
 
 /// The secret, which is there once somebody was forgotten.
-pub(crate) async fn secret(pool: &PgPool, keyring: &Keyring) -> Result<Secret, Trouble> {
+pub(crate) async fn secret(pool: &PgPool, keyring: &Keyring) -> Result<Secret, TxError> {
     let mut connection = pool.acquire().await?;
     read(&mut connection, keyring).await
 }
 
-async fn read(connection: &mut PgConnection, keyring: &Keyring) -> Result<Secret, Trouble> {
+async fn read(connection: &mut PgConnection, keyring: &Keyring) -> Result<Secret, TxError> {
     let (key_id, sealed): (String, Vec<u8>) = sqlx::query_as(READ)
         .bind(NAME)
         .fetch_one(connection)
@@ -70,7 +70,7 @@ pub(crate) async fn ensure_secret(
     tx: &mut PgConnection,
     keyring: &Keyring,
     now: Timestamp,
-) -> Result<Secret, Trouble> {
+) -> Result<Secret, TxError> {
     let random = <[u8; 32]>::try_generate().map_err(|_| Failure::Bug {
         what: "the operating system gives no random numbers".to_owned(),
     })?;
@@ -92,7 +92,7 @@ const STAND_INS: &str =
 pub(crate) async fn stand_ins(
     pool: &PgPool,
     merchant: MerchantId,
-) -> Result<HashSet<i64>, Trouble> {
+) -> Result<HashSet<i64>, TxError> {
     let found: Vec<i64> = sqlx::query_scalar(STAND_INS)
         .bind(merchant.0)
         .fetch_all(pool)
@@ -109,7 +109,7 @@ const WRITE: &str = "UPDATE salla_sync.sealed_secrets SET key_id = $2, sealed = 
 pub(crate) async fn rotate(
     tx: &mut PgConnection,
     keyring: &Keyring,
-) -> Result<(u64, u64), Trouble> {
+) -> Result<(u64, u64), TxError> {
     let old: Vec<(String, String, Vec<u8>)> = sqlx::query_as(OLD)
         .bind(keyring.current_id())
         .fetch_all(&mut *tx)

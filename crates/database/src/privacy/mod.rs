@@ -20,7 +20,7 @@ use sqlx::PgPool;
 
 pub use customer::ForgetCounts;
 
-use crate::error::{persistently, persistently_at_length};
+use crate::error::{with_long_retries, with_retries};
 use crate::keyring::Keyring;
 use forgotten::Secret;
 
@@ -72,7 +72,7 @@ impl PostgresPrivacy {
         &self,
         merchant: MerchantId,
     ) -> Result<Option<Arc<dyn ForgottenCustomers>>, Failure> {
-        let stand_ins = persistently(&self.clock, "reading who is forgotten", || {
+        let stand_ins = with_retries(&self.clock, "reading who is forgotten", || {
             forgotten::stand_ins(&self.pool, merchant)
         })
         .await?;
@@ -80,7 +80,7 @@ impl PostgresPrivacy {
             return Ok(None);
         }
         let keyring = self.keyring()?;
-        let secret = persistently(&self.clock, "reading how forgotten ones are known", || {
+        let secret = with_retries(&self.clock, "reading how forgotten ones are known", || {
             forgotten::secret(&self.pool, keyring)
         })
         .await?;
@@ -108,7 +108,7 @@ impl PostgresPrivacy {
         })?;
         let now = self.clock.now();
         let whom = (merchant, customer);
-        persistently_at_length(&self.clock, "forgetting a customer", || {
+        with_long_retries(&self.clock, "forgetting a customer", || {
             customer::forget(&self.pool, keyring, whom, redactor, dry_run, now)
         })
         .await
@@ -121,7 +121,7 @@ impl PostgresPrivacy {
         customer: i64,
         redactor: &dyn Redactor,
     ) -> Result<Value, Failure> {
-        persistently_at_length(&self.clock, "exporting a customer", || {
+        with_long_retries(&self.clock, "exporting a customer", || {
             export::customer(&self.pool, merchant, customer, redactor)
         })
         .await
@@ -129,7 +129,7 @@ impl PostgresPrivacy {
 
     /// The shops that have a customer or an order of this customer.
     pub async fn shops_of_customer(&self, customer: i64) -> Result<Vec<(i64, String)>, Failure> {
-        persistently(&self.clock, "looking for a customer's shops", || async {
+        with_retries(&self.clock, "looking for a customer's shops", || async {
             let shops = sqlx::query_as(SHOPS_OF_CUSTOMER).bind(customer);
             Ok(shops.fetch_all(&self.pool).await?)
         })
@@ -142,7 +142,7 @@ impl PostgresPrivacy {
         merchant: MerchantId,
         dry_run: bool,
     ) -> Result<Exclusive<Deleted>, Failure> {
-        persistently_at_length(&self.clock, "deleting a shop", || async {
+        with_long_retries(&self.clock, "deleting a shop", || async {
             let deleted = shop::delete(&self.pool, merchant, None, dry_run).await?;
             // Without a condition it is done, or somebody is at it.
             Ok(match deleted {
@@ -163,7 +163,7 @@ const SHOPS_OF_CUSTOMER: &str = "
 #[async_trait]
 impl ExpiredShops for PostgresPrivacy {
     async fn expired(&self, before: Timestamp) -> Result<Vec<ExpiredShop>, Failure> {
-        persistently(&self.clock, "looking for shops whose time is over", || {
+        with_retries(&self.clock, "looking for shops whose time is over", || {
             shop::expired(&self.pool, before)
         })
         .await
@@ -174,7 +174,7 @@ impl ExpiredShops for PostgresPrivacy {
         merchant: MerchantId,
         before: Timestamp,
     ) -> Result<Option<Deleted>, Failure> {
-        persistently_at_length(
+        with_long_retries(
             &self.clock,
             "deleting a shop whose time is over",
             || async {

@@ -10,7 +10,7 @@ use jiff_sqlx::ToSqlx;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::records::exclusive;
 
 /// The app was removed and has not come back.
@@ -37,7 +37,7 @@ const HAS_EXPIRED: &str = concat!(
     ")"
 );
 
-pub(crate) async fn expired(pool: &PgPool, before: Timestamp) -> Result<Vec<ExpiredShop>, Trouble> {
+pub(crate) async fn expired(pool: &PgPool, before: Timestamp) -> Result<Vec<ExpiredShop>, TxError> {
     let rows: Vec<(Uuid, i64, String, jiff_sqlx::Timestamp)> = sqlx::query_as(EXPIRED)
         .bind(before.to_sqlx())
         .fetch_all(pool)
@@ -137,7 +137,7 @@ pub(crate) async fn delete(
     merchant: MerchantId,
     expired_before: Option<Timestamp>,
     dry_run: bool,
-) -> Result<Exclusive<Option<Deleted>>, Trouble> {
+) -> Result<Exclusive<Option<Deleted>>, TxError> {
     let mut tx = pool.begin().await?;
     if let Some(holder) = exclusive::take(&mut tx, merchant).await? {
         return Ok(Exclusive::RunActive(holder));
@@ -160,7 +160,7 @@ pub(crate) async fn delete(
     Ok(Exclusive::Done(Some(deleted)))
 }
 
-async fn delete_rows(tx: &mut PgConnection, merchant: MerchantId) -> Result<Deleted, Trouble> {
+async fn delete_rows(tx: &mut PgConnection, merchant: MerchantId) -> Result<Deleted, TxError> {
     let mut deleted: BTreeMap<String, u64> = BTreeMap::new();
     for (table, sql) in DEPENDENT {
         let rows = sqlx::query(sql).bind(merchant.0).execute(&mut *tx).await?;

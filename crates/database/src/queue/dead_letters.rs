@@ -6,7 +6,7 @@ use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::ids::job_id;
 
 #[derive(sqlx::FromRow)]
@@ -42,7 +42,7 @@ pub(crate) async fn list(
     queue: QueueName,
     after: Uuid,
     limit: u32,
-) -> Result<Vec<DeadLetter>, Trouble> {
+) -> Result<Vec<DeadLetter>, TxError> {
     let rows: Vec<LetterRow> = sqlx::query_as(LIST)
         .bind(queue.as_str())
         .bind(after)
@@ -60,7 +60,7 @@ pub(crate) async fn read(
     pool: &PgPool,
     queue: QueueName,
     id: Uuid,
-) -> Result<Option<DeadLetter>, Trouble> {
+) -> Result<Option<DeadLetter>, TxError> {
     let row: Option<LetterRow> = sqlx::query_as(READ)
         .bind(queue.as_str())
         .bind(id)
@@ -70,7 +70,7 @@ pub(crate) async fn read(
 }
 
 /// Marked in the statement that finds them, so that of several sweeps one reports them.
-const NEWLY_BURIED: &str = "
+const UNREPORTED: &str = "
     UPDATE salla_sync.dead_letters SET reported_at = $3
     WHERE id IN (
         SELECT id FROM salla_sync.dead_letters WHERE queue = $1 AND reported_at IS NULL
@@ -82,8 +82,8 @@ pub(crate) async fn unreported(
     queue: QueueName,
     limit: u32,
     now: Timestamp,
-) -> Result<Vec<DeadLetter>, Trouble> {
-    let rows: Vec<LetterRow> = sqlx::query_as(NEWLY_BURIED)
+) -> Result<Vec<DeadLetter>, TxError> {
+    let rows: Vec<LetterRow> = sqlx::query_as(UNREPORTED)
         .bind(queue.as_str())
         .bind(i64::from(limit))
         .bind(now.to_sqlx())
@@ -109,7 +109,7 @@ pub(crate) async fn redrive(
     queue: QueueName,
     only: Option<Uuid>,
     now: Timestamp,
-) -> Result<u64, Trouble> {
+) -> Result<u64, TxError> {
     let redriven: i64 = sqlx::query_scalar(REDRIVE)
         .bind(queue.as_str())
         .bind(only)
@@ -121,7 +121,7 @@ pub(crate) async fn redrive(
 
 const DISCARD: &str = "DELETE FROM salla_sync.dead_letters WHERE queue = $1 AND id = $2";
 
-pub(crate) async fn discard(pool: &PgPool, queue: QueueName, id: Uuid) -> Result<bool, Trouble> {
+pub(crate) async fn discard(pool: &PgPool, queue: QueueName, id: Uuid) -> Result<bool, TxError> {
     let discarded = sqlx::query(DISCARD)
         .bind(queue.as_str())
         .bind(id)

@@ -14,7 +14,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::columns::storable;
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::ids::job_id;
 use crate::queue::wakeups::CHANNEL;
 use crate::queue::{Lease, later};
@@ -42,7 +42,7 @@ pub(crate) async fn send(
     connection: &mut PgConnection,
     queue: QueueName,
     message: &Outgoing<'_>,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     sqlx::query(SEND)
         .bind(message.id)
         .bind(queue.as_str())
@@ -106,7 +106,7 @@ pub(crate) async fn lease(
     most: u32,
     (now, until): (Timestamp, Timestamp),
     receipt: Uuid,
-) -> Result<Received, Trouble> {
+) -> Result<Received, TxError> {
     let rows: Vec<ReceivedRow> = sqlx::query_as(LEASE)
         .bind(queue.as_str())
         .bind(now.to_sqlx())
@@ -149,7 +149,7 @@ pub(crate) async fn extend(
     queue: QueueName,
     lease: Lease,
     until: Timestamp,
-) -> Result<ReceiptStatus, Trouble> {
+) -> Result<ReceiptStatus, TxError> {
     let extended = sqlx::query(EXTEND)
         .bind(lease.id)
         .bind(lease.receipt)
@@ -165,7 +165,7 @@ pub(crate) async fn settle(
     lease: Lease,
     disposition: &Disposition,
     now: Timestamp,
-) -> Result<ReceiptStatus, Trouble> {
+) -> Result<ReceiptStatus, TxError> {
     match disposition {
         Disposition::Ack => remove(pool, queue, lease).await,
         Disposition::Retry { after } => {
@@ -180,7 +180,7 @@ pub(crate) async fn settle(
 const REMOVE: &str = "
     DELETE FROM salla_sync.queue_messages WHERE id = $1 AND receipt = $2 AND queue = $3";
 
-async fn remove(pool: &PgPool, queue: QueueName, lease: Lease) -> Result<ReceiptStatus, Trouble> {
+async fn remove(pool: &PgPool, queue: QueueName, lease: Lease) -> Result<ReceiptStatus, TxError> {
     let removed = sqlx::query(REMOVE)
         .bind(lease.id)
         .bind(lease.receipt)
@@ -190,7 +190,7 @@ async fn remove(pool: &PgPool, queue: QueueName, lease: Lease) -> Result<Receipt
 
 const FORGET: &str = "DELETE FROM salla_sync.queue_messages WHERE id = $1 AND queue = $2";
 
-pub(crate) async fn forget(pool: &PgPool, queue: QueueName, id: Uuid) -> Result<(), Trouble> {
+pub(crate) async fn forget(pool: &PgPool, queue: QueueName, id: Uuid) -> Result<(), TxError> {
     let forget = sqlx::query(FORGET).bind(id).bind(queue.as_str());
     forget.execute(pool).await?;
     Ok(())
@@ -208,7 +208,7 @@ async fn retry(
     settings: QueueSettings,
     lease: Lease,
     (now, until): (Timestamp, Timestamp),
-) -> Result<ReceiptStatus, Trouble> {
+) -> Result<ReceiptStatus, TxError> {
     let retried = sqlx::query(RETRY)
         .bind(lease.id)
         .bind(lease.receipt)
@@ -231,7 +231,7 @@ async fn snooze(
     queue: QueueName,
     lease: Lease,
     until: Timestamp,
-) -> Result<ReceiptStatus, Trouble> {
+) -> Result<ReceiptStatus, TxError> {
     let snoozed = sqlx::query(SNOOZE)
         .bind(lease.id)
         .bind(lease.receipt)
@@ -242,7 +242,7 @@ async fn snooze(
 
 /// A letter that is there already is this very message: a send whose answer was lost
 /// put it on the queue a second time. It must not stop the burial.
-const BURY: &str = "
+const DEAD_LETTER: &str = "
     WITH removed AS (
         DELETE FROM salla_sync.queue_messages WHERE id = $1 AND receipt = $2 AND queue = $3
         RETURNING id, queue, body, attempts, sent_at
@@ -259,8 +259,8 @@ async fn bury(
     lease: Lease,
     why: &str,
     now: Timestamp,
-) -> Result<ReceiptStatus, Trouble> {
-    let buried = sqlx::query(BURY)
+) -> Result<ReceiptStatus, TxError> {
+    let buried = sqlx::query(DEAD_LETTER)
         .bind(lease.id)
         .bind(lease.receipt)
         .bind(queue.as_str())
@@ -300,7 +300,7 @@ pub(crate) async fn depth(
     pool: &PgPool,
     queue: QueueName,
     now: Timestamp,
-) -> Result<Depth, Trouble> {
+) -> Result<Depth, TxError> {
     let row: DepthRow = sqlx::query_as(DEPTH)
         .bind(queue.as_str())
         .bind(now.to_sqlx())

@@ -24,7 +24,7 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::error::{Trouble, persistently};
+use crate::error::{TxError, with_retries};
 use crate::queue::messages::Outgoing;
 use crate::queue::wakeups::Wakeups;
 
@@ -74,7 +74,7 @@ impl PostgresQueue {
         let message = self.outgoing(body, delay);
         messages::send(connection, self.name, &message)
             .await
-            .map_err(|trouble| trouble.while_doing("sending a message"))?;
+            .map_err(|error| error.into_failure("sending a message"))?;
         Ok(job_id(message.id))
     }
 
@@ -90,7 +90,7 @@ impl PostgresQueue {
 
     async fn lease(&self, most: u32, visibility: Duration) -> Result<Vec<Delivery>, Failure> {
         loop {
-            let received = persistently(&self.clock, "receiving messages", || {
+            let received = with_retries(&self.clock, "receiving messages", || {
                 let now = self.clock.now();
                 let (receipt, until) = (new_id(now), later(now, visibility));
                 messages::lease(
@@ -118,7 +118,7 @@ impl PostgresQueue {
 impl Queue for PostgresQueue {
     async fn send(&self, body: &str, delay: Duration) -> Result<JobId, Failure> {
         let message = self.outgoing(body, delay);
-        persistently(&self.clock, "sending a message", || async {
+        with_retries(&self.clock, "sending a message", || async {
             let mut connection = self.pool.acquire().await?;
             messages::send(&mut connection, self.name, &message).await
         })
@@ -165,7 +165,7 @@ impl Queue for PostgresQueue {
         let Some(lease) = Lease::parse(receipt) else {
             return Ok(ReceiptStatus::Stale);
         };
-        persistently(&self.clock, "extending a message's lease", || {
+        with_retries(&self.clock, "extending a message's lease", || {
             let until = later(self.clock.now(), visibility);
             messages::extend(&self.pool, self.name, lease, until)
         })
@@ -180,7 +180,7 @@ impl Queue for PostgresQueue {
         let Some(lease) = Lease::parse(receipt) else {
             return Ok(ReceiptStatus::Stale);
         };
-        let standing = persistently(&self.clock, "settling a message", || {
+        let standing = with_retries(&self.clock, "settling a message", || {
             let now = self.clock.now();
             messages::settle(
                 &self.pool,
@@ -201,7 +201,7 @@ impl Queue for PostgresQueue {
     }
 
     async fn depth(&self) -> Result<Depth, Failure> {
-        persistently(&self.clock, "counting messages", || {
+        with_retries(&self.clock, "counting messages", || {
             messages::depth(&self.pool, self.name, self.clock.now())
         })
         .await
@@ -213,7 +213,7 @@ impl DeadLetters for PostgresQueue {
     async fn list(&self, after: Option<&JobId>, limit: u32) -> Result<Vec<DeadLetter>, Failure> {
         // Before the first, and before an id that we never gave.
         let after = after.and_then(parse_id).unwrap_or(Uuid::nil());
-        persistently(&self.clock, "listing dead letters", || {
+        with_retries(&self.clock, "listing dead letters", || {
             dead_letters::list(&self.pool, self.name, after, limit)
         })
         .await
@@ -223,7 +223,7 @@ impl DeadLetters for PostgresQueue {
         let Some(id) = parse_id(id) else {
             return Ok(None);
         };
-        persistently(&self.clock, "reading a dead letter", || {
+        with_retries(&self.clock, "reading a dead letter", || {
             dead_letters::read(&self.pool, self.name, id)
         })
         .await
@@ -237,14 +237,14 @@ impl DeadLetters for PostgresQueue {
                 None => return Ok(0),
             },
         };
-        persistently(&self.clock, "putting dead letters back", || {
+        with_retries(&self.clock, "putting dead letters back", || {
             dead_letters::redrive(&self.pool, self.name, only, self.clock.now())
         })
         .await
     }
 
     async fn unreported(&self, limit: u32) -> Result<Vec<DeadLetter>, Failure> {
-        persistently(&self.clock, "looking for new dead letters", || {
+        with_retries(&self.clock, "looking for new dead letters", || {
             dead_letters::unreported(&self.pool, self.name, limit, self.clock.now())
         })
         .await
@@ -254,7 +254,7 @@ impl DeadLetters for PostgresQueue {
         let Some(id) = parse_id(id) else {
             return Ok(false);
         };
-        persistently(&self.clock, "discarding a dead letter", || {
+        with_retries(&self.clock, "discarding a dead letter", || {
             dead_letters::discard(&self.pool, self.name, id)
         })
         .await
@@ -267,7 +267,7 @@ impl Outbox for PostgresQueue {
         let Some(id) = parse_id(id) else {
             return Ok(());
         };
-        persistently(&self.clock, "deleting a message whose work is done", || {
+        with_retries(&self.clock, "deleting a message whose work is done", || {
             messages::forget(&self.pool, self.name, id)
         })
         .await
@@ -280,7 +280,7 @@ pub(crate) async fn send_now(
     queue: QueueName,
     body: &str,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let message = Outgoing {
         id: new_id(now),
         body,

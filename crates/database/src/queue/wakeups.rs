@@ -50,7 +50,7 @@ impl Wakeups {
         }
     }
 
-    pub(crate) fn subscribe(&self) -> News {
+    pub(crate) fn subscribe(&self) -> WakeupReceiver {
         self.listening.get_or_init(|| {
             let mut task = JoinSet::new();
             task.spawn(listen(
@@ -61,13 +61,13 @@ impl Wakeups {
             ));
             task
         });
-        News(self.news.subscribe())
+        WakeupReceiver(self.news.subscribe())
     }
 }
 
-pub(crate) struct News(watch::Receiver<()>);
+pub(crate) struct WakeupReceiver(watch::Receiver<()>);
 
-impl News {
+impl WakeupReceiver {
     /// Returns when there may be a message that was not there at the last call, or at
     /// the subscription. Safe to cancel.
     pub(crate) async fn next(&mut self) {

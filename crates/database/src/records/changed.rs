@@ -14,18 +14,18 @@ use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::ids::parse_resource;
 use crate::landing::context::Care;
-use crate::landing::context::Workplace;
-use crate::landing::counters::record_beside;
+use crate::landing::context::LandingContext;
+use crate::landing::counters::update_counters_without_cursor;
 use crate::landing::details::land_outcomes;
 use crate::landing::pages::land_records;
 use crate::landing::tombstones::{Vanished, land_vanished};
 use crate::landing::versions::NewRows;
 use crate::records::exclusive::AnyRun;
-use crate::records::{alone, exclusive};
-use crate::transaction::HeldRun;
+use crate::records::{exclusive, single_record_page};
+use crate::transaction::LockedRun;
 
 /// A hold that ends much later than it could was given while a clock was ahead. Clocks of workers
 /// may differ a little, and of two at once the second may have looked at its clock first: it finds
@@ -62,7 +62,7 @@ pub(crate) async fn take(
     hold: Duration,
     most: u32,
     now: Timestamp,
-) -> Result<Vec<MerchantId>, Trouble> {
+) -> Result<Vec<MerchantId>, TxError> {
     let taken: Vec<Uuid> = sqlx::query_scalar(TAKE)
         .bind(now.to_sqlx())
         .bind(hold.as_secs_f64())
@@ -81,7 +81,7 @@ pub(crate) async fn release(
     merchant: MerchantId,
     pause: Duration,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     sqlx::query(RELEASE)
         .bind(merchant.0)
         .bind(now.to_sqlx())
@@ -110,7 +110,7 @@ pub(crate) async fn list(
     pool: &PgPool,
     merchant: MerchantId,
     most: u32,
-) -> Result<Vec<ChangedRecord>, Trouble> {
+) -> Result<Vec<ChangedRecord>, TxError> {
     let mut tx = pool.begin().await?;
     sqlx::query(FORGET_READ)
         .bind(merchant.0)
@@ -140,7 +140,7 @@ const SHOWN_RUN: &str = "
     JOIN salla_sync.sync_runs r ON r.id = s.run_id
     WHERE s.merchant_id = $1";
 
-async fn shown_run(tx: &mut PgConnection, merchant: MerchantId) -> Result<HeldRun, Trouble> {
+async fn shown_run(tx: &mut PgConnection, merchant: MerchantId) -> Result<LockedRun, TxError> {
     let run: AnyRun = sqlx::query_as(SHOWN_RUN)
         .bind(merchant.0)
         .fetch_one(tx)
@@ -167,7 +167,7 @@ pub(crate) async fn land(
     fetched: &[(ChangedRecord, RecordNow)],
     now: Timestamp,
     care: Care,
-) -> Result<Exclusive<()>, Trouble> {
+) -> Result<Exclusive<()>, TxError> {
     if fetched.is_empty() {
         return Ok(Exclusive::Done(()));
     }
@@ -176,27 +176,22 @@ pub(crate) async fn land(
         return Ok(Exclusive::RunActive(holder));
     }
     let run = shown_run(&mut tx, merchant).await?;
-    let mut place = Workplace::new(&mut tx, run, now, NewRows::MayExist, care)?;
+    let mut ctx = LandingContext::new(&mut tx, run, now, NewRows::MayExist, care)?;
     for resource in [Resource::Customers, Resource::Products] {
         let of_it = |mark: &ChangedRecord| mark.resource == resource;
-        land_rows(
-            &mut place,
-            resource,
-            fetched.iter().filter(|(m, _)| of_it(m)),
-        )
-        .await?;
+        land_rows(&mut ctx, resource, fetched.iter().filter(|(m, _)| of_it(m))).await?;
     }
     let orders = fetched.iter().filter_map(|(_, now)| match now {
         RecordNow::Order(detail) => Some(OrderDetail::clone(detail)),
         RecordNow::Row(..) | RecordNow::Gone(_) | RecordNow::OutOfRange => None,
     });
     let orders: Vec<OrderDetail> = orders.collect();
-    land_outcomes(&mut place, &orders).await?;
+    land_outcomes(&mut ctx, &orders).await?;
     sqlx::query(COUNT_ON)
         .bind(merchant.0)
-        .execute(&mut *place.tx)
+        .execute(&mut *ctx.tx)
         .await?;
-    record_beside(place.tx, &place.run, &place.tally, now).await?;
+    update_counters_without_cursor(ctx.tx, &ctx.run, &ctx.tally, now).await?;
     let resources: Vec<&str> = fetched.iter().map(|(m, _)| m.resource.as_str()).collect();
     let ids: Vec<i64> = fetched.iter().map(|(mark, _)| mark.id).collect();
     let marked: Vec<_> = fetched.iter().map(|(m, _)| m.marked_at.to_sqlx()).collect();
@@ -212,21 +207,21 @@ pub(crate) async fn land(
 }
 
 async fn land_rows(
-    place: &mut Workplace<'_>,
+    ctx: &mut LandingContext<'_>,
     resource: Resource,
     fetched: impl Iterator<Item = &(ChangedRecord, RecordNow)>,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let (mut pages, mut gone): (Vec<ScannedPage>, Vec<(i64, Version)>) = (Vec::new(), Vec::new());
     for (mark, now) in fetched {
         match now {
-            RecordNow::Row(row, version) => pages.push(alone(row, *version)),
+            RecordNow::Row(row, version) => pages.push(single_record_page(row, *version)),
             RecordNow::Gone(version) => gone.push((mark.id, *version)),
             RecordNow::Order(_) | RecordNow::OutOfRange => {}
         }
     }
     let pages: Vec<&ScannedPage> = pages.iter().collect();
     if !pages.is_empty() {
-        land_records(place, resource, &pages).await?;
+        land_records(ctx, resource, &pages).await?;
     }
     gone.sort_unstable();
     let gone = gone.into_iter().map(|(id, version)| Vanished {
@@ -235,5 +230,5 @@ async fn land_rows(
         version,
     });
     let gone: Vec<Vanished> = gone.collect();
-    land_vanished(place, resource, &gone).await
+    land_vanished(ctx, resource, &gone).await
 }

@@ -9,9 +9,9 @@ use importer::ports::runs::LeaseHolder;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::future::lease_lasts;
-use crate::transaction::HeldRun;
+use crate::transaction::LockedRun;
 
 /// Nobody can begin a run of the shop until the transaction ends, and what it writes to salla is
 /// no alteration by somebody else …
@@ -40,7 +40,7 @@ struct OpenRun {
 pub(crate) async fn take(
     tx: &mut PgConnection,
     merchant: MerchantId,
-) -> Result<Option<LeaseHolder>, Trouble> {
+) -> Result<Option<LeaseHolder>, TxError> {
     sqlx::query(NO_NEW_RUN)
         .bind(merchant.0)
         .execute(&mut *tx)
@@ -75,8 +75,8 @@ pub(super) struct AnyRun {
 }
 
 impl AnyRun {
-    pub(super) fn held(self, merchant: MerchantId) -> HeldRun {
-        HeldRun {
+    pub(super) fn held(self, merchant: MerchantId) -> LockedRun {
+        LockedRun {
             lease: RunLease {
                 run: RunId(self.id),
                 merchant,
@@ -98,7 +98,7 @@ impl AnyRun {
 pub(crate) async fn runs(
     tx: &mut PgConnection,
     merchant: MerchantId,
-) -> Result<HashMap<i64, HeldRun>, Trouble> {
+) -> Result<HashMap<i64, LockedRun>, TxError> {
     let runs: Vec<AnyRun> = sqlx::query_as(RUNS).bind(merchant.0).fetch_all(tx).await?;
     let runs = runs.into_iter();
     let runs = runs.map(|run| (run.number, run.held(merchant)));

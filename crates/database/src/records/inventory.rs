@@ -16,20 +16,20 @@ use sqlx::{PgConnection, PgPool};
 
 use super::PostgresRecords;
 use super::order_rows::OrderRow;
-use crate::error::{Trouble, persistently_at_length};
+use crate::error::{TxError, with_long_retries};
 use crate::runs::counting::count_windows;
 
 #[async_trait]
 impl Inventory for PostgresRecords {
     async fn count_windows(&self, run: &Run) -> Result<Vec<HeldWindow>, Failure> {
-        persistently_at_length(&self.clock, "counting the windows of a run", || {
+        with_long_retries(&self.clock, "counting the windows of a run", || {
             count(&self.pool, run)
         })
         .await
     }
 
     async fn count_rows(&self) -> Result<HashMap<MerchantId, ShopRows>, Failure> {
-        persistently_at_length(&self.clock, "counting the rows of all shops", || {
+        with_long_retries(&self.clock, "counting the rows of all shops", || {
             count_rows(&self.pool)
         })
         .await
@@ -42,7 +42,7 @@ impl Inventory for PostgresRecords {
         seed: u64,
         most: u32,
     ) -> Result<Vec<Order>, Failure> {
-        persistently_at_length(&self.clock, "drawing a sample of orders", || {
+        with_long_retries(&self.clock, "drawing a sample of orders", || {
             sample(&self.pool, merchant, days, seed, most)
         })
         .await
@@ -52,7 +52,7 @@ impl Inventory for PostgresRecords {
 /// All counts have to be of the same moment.
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
-async fn count(pool: &PgPool, run: &Run) -> Result<Vec<HeldWindow>, Trouble> {
+async fn count(pool: &PgPool, run: &Run) -> Result<Vec<HeldWindow>, TxError> {
     let mut tx = pool.begin_with(SNAPSHOT).await?;
     // Counting only reads, so it needs no claim.
     let unclaimed = RunLease {
@@ -118,7 +118,7 @@ const ROWS: &str = "
     LEFT JOIN (SELECT merchant_id, count(*) AS orders, count(*) FILTER (WHERE has_items) AS with_items
                FROM salla.orders GROUP BY merchant_id) o ON o.merchant_id = m.id";
 
-async fn count_rows(pool: &PgPool) -> Result<HashMap<MerchantId, ShopRows>, Trouble> {
+async fn count_rows(pool: &PgPool) -> Result<HashMap<MerchantId, ShopRows>, TxError> {
     let rows: Vec<(uuid::Uuid, i64, i64, i64, i64, i64)> =
         sqlx::query_as(ROWS).fetch_all(pool).await?;
     let shops = rows.into_iter().map(
@@ -150,7 +150,7 @@ async fn sample(
     days: DayRange,
     seed: u64,
     most: u32,
-) -> Result<Vec<Order>, Trouble> {
+) -> Result<Vec<Order>, TxError> {
     let mut tx = pool.begin_with(SNAPSHOT).await?;
     let rows: Vec<OrderRow> = sqlx::query_as(SAMPLE)
         .bind(merchant.0)
@@ -198,7 +198,7 @@ async fn items(
     tx: &mut PgConnection,
     merchant: MerchantId,
     orders: &[i64],
-) -> Result<HashMap<i64, Vec<OrderItem>>, Trouble> {
+) -> Result<HashMap<i64, Vec<OrderItem>>, TxError> {
     let rows: Vec<ItemRow> = sqlx::query_as(ITEMS)
         .bind(merchant.0)
         .bind(orders)
@@ -242,7 +242,7 @@ async fn discounts(
     tx: &mut PgConnection,
     merchant: MerchantId,
     orders: &[i64],
-) -> Result<HashMap<i64, Vec<OrderDiscount>>, Trouble> {
+) -> Result<HashMap<i64, Vec<OrderDiscount>>, TxError> {
     let rows: Vec<DiscountRow> = sqlx::query_as(DISCOUNTS)
         .bind(merchant.0)
         .bind(orders)

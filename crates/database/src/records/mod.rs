@@ -27,12 +27,12 @@ use importer::ports::records::{
 };
 use sqlx::PgPool;
 
-use crate::error::{persistently, persistently_at_length};
-use crate::landing::context::outside_walks;
+use crate::error::{with_long_retries, with_retries};
+use crate::landing::context::page_outside_scans;
 use crate::landing::isolation::rejecting;
 
 /// A page with this record alone: versions differ from one record to the next.
-fn alone(record: &Records, version: Version) -> ScannedPage {
+fn single_record_page(record: &Records, version: Version) -> ScannedPage {
     let pagination = Pagination {
         count: 1,
         total: 1,
@@ -40,7 +40,7 @@ fn alone(record: &Records, version: Version) -> ScannedPage {
         current_page: 1,
         total_pages: 1,
     };
-    outside_walks(record.clone(), version, pagination)
+    page_outside_scans(record.clone(), version, pagination)
 }
 
 /// [`StoredRecords`] on PostgreSQL.
@@ -63,7 +63,7 @@ impl StoredRecords for PostgresRecords {
         merchant: MerchantId,
         choice: RejectionFilter,
     ) -> Result<u64, Failure> {
-        persistently_at_length(&self.clock, "counting rejections", || {
+        with_long_retries(&self.clock, "counting rejections", || {
             replay::count(&self.pool, merchant, choice)
         })
         .await
@@ -76,7 +76,7 @@ impl StoredRecords for PostgresRecords {
         after: i64,
         limit: u32,
     ) -> Result<Vec<StoredRejection>, Failure> {
-        persistently(&self.clock, "reading rejections", || {
+        with_retries(&self.clock, "reading rejections", || {
             replay::list(&self.pool, merchant, choice, after, limit)
         })
         .await
@@ -88,14 +88,14 @@ impl StoredRecords for PostgresRecords {
         reread: Vec<(StoredRejection, Reprocessed)>,
     ) -> Result<Exclusive<ReplayCounts>, Failure> {
         let now = self.clock.now();
-        persistently_at_length(&self.clock, "landing rejections again", || {
+        with_long_retries(&self.clock, "landing rejections again", || {
             rejecting(|care| replay::land(&self.pool, merchant, &reread, now, care))
         })
         .await
     }
 
     async fn count_stored(&self, merchant: MerchantId, resource: Resource) -> Result<u64, Failure> {
-        persistently_at_length(&self.clock, "counting kept records", || {
+        with_long_retries(&self.clock, "counting kept records", || {
             raw_records::count(&self.pool, merchant, resource)
         })
         .await
@@ -108,7 +108,7 @@ impl StoredRecords for PostgresRecords {
         after: i64,
         limit: u32,
     ) -> Result<Vec<StoredRecord>, Failure> {
-        persistently(&self.clock, "reading kept records", || {
+        with_retries(&self.clock, "reading kept records", || {
             raw_records::list(&self.pool, merchant, resource, after, limit)
         })
         .await
@@ -121,7 +121,7 @@ impl StoredRecords for PostgresRecords {
         reread: Vec<ReprocessedRecord>,
     ) -> Result<Exclusive<RemapCounts>, Failure> {
         let now = self.clock.now();
-        persistently_at_length(&self.clock, "landing kept records again", || {
+        with_long_retries(&self.clock, "landing kept records again", || {
             rejecting(|care| remap::land(&self.pool, merchant, resource, &reread, now, care))
         })
         .await
@@ -132,7 +132,7 @@ impl StoredRecords for PostgresRecords {
 impl ChangedRecords for PostgresRecords {
     async fn take(&self, hold: Duration, most: u32) -> Result<Vec<MerchantId>, Failure> {
         let now = self.clock.now();
-        persistently(
+        with_retries(
             &self.clock,
             "looking for shops with changed records",
             || changed::take(&self.pool, hold, most, now),
@@ -142,14 +142,14 @@ impl ChangedRecords for PostgresRecords {
 
     async fn release(&self, merchant: MerchantId, pause: Duration) -> Result<(), Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "releasing a shop's changed records", || {
+        with_retries(&self.clock, "releasing a shop's changed records", || {
             changed::release(&self.pool, merchant, pause, now)
         })
         .await
     }
 
     async fn list(&self, merchant: MerchantId, most: u32) -> Result<Vec<ChangedRecord>, Failure> {
-        persistently(&self.clock, "listing changed records", || {
+        with_retries(&self.clock, "listing changed records", || {
             changed::list(&self.pool, merchant, most)
         })
         .await
@@ -161,7 +161,7 @@ impl ChangedRecords for PostgresRecords {
         fetched: &[(ChangedRecord, RecordNow)],
     ) -> Result<Exclusive<()>, Failure> {
         let now = self.clock.now();
-        persistently_at_length(&self.clock, "landing changed records", || {
+        with_long_retries(&self.clock, "landing changed records", || {
             rejecting(|care| changed::land(&self.pool, merchant, fetched, now, care))
         })
         .await

@@ -6,7 +6,7 @@ use domain::shop::MerchantId;
 use importer::ports::records::{StoredRecord, StoredText};
 use sqlx::PgPool;
 
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::landing::raw::decompress;
 
 const COUNT: &str = "
@@ -18,7 +18,7 @@ pub(crate) async fn count(
     pool: &PgPool,
     merchant: MerchantId,
     resource: Resource,
-) -> Result<u64, Trouble> {
+) -> Result<u64, TxError> {
     let count: i64 = sqlx::query_scalar(COUNT)
         .bind(merchant.0)
         .bind(resource.as_str())
@@ -54,7 +54,7 @@ pub(crate) async fn list(
     resource: Resource,
     after: i64,
     limit: u32,
-) -> Result<Vec<StoredRecord>, Trouble> {
+) -> Result<Vec<StoredRecord>, TxError> {
     let rows: Vec<Row> = sqlx::query_as(LIST)
         .bind(merchant.0)
         .bind(resource.as_str())

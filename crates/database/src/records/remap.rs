@@ -11,17 +11,17 @@ use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::landing::context::Care;
-use crate::landing::context::Workplace;
-use crate::landing::counters::record_beside;
+use crate::landing::context::LandingContext;
+use crate::landing::counters::update_counters_without_cursor;
 use crate::landing::details::land_outcomes;
 use crate::landing::pages::land_records;
-use crate::landing::raw::Press;
+use crate::landing::raw::RawEncoder;
 use crate::landing::rejections::{ORDER_DETAIL, ORDER_ITEMS, Rejected, list_kind, reject};
 use crate::landing::versions::NewRows;
-use crate::records::{alone, exclusive};
-use crate::transaction::HeldRun;
+use crate::records::{exclusive, single_record_page};
+use crate::transaction::LockedRun;
 
 pub(crate) async fn land(
     pool: &PgPool,
@@ -30,7 +30,7 @@ pub(crate) async fn land(
     batch: &[ReprocessedRecord],
     now: Timestamp,
     care: Care,
-) -> Result<Exclusive<RemapCounts>, Trouble> {
+) -> Result<Exclusive<RemapCounts>, TxError> {
     let mut tx = pool.begin().await?;
     if let Some(holder) = exclusive::take(&mut tx, merchant).await? {
         return Ok(Exclusive::RunActive(holder));
@@ -38,14 +38,14 @@ pub(crate) async fn land(
     adopt_hashes(&mut tx, merchant, resource, batch).await?;
     let mut refused = 0;
     for run in exclusive::runs(&mut tx, merchant).await?.into_values() {
-        let run = HeldRun {
+        let run = LockedRun {
             rewrites: true,
             // The texts are there; compressing them again would change nothing.
             keep_raw: false,
             ..run
         };
-        let mut place = Workplace::new(&mut tx, run, now, NewRows::MayExist, care)?;
-        refused += land_of_run(&mut place, resource, batch).await?;
+        let mut ctx = LandingContext::new(&mut tx, run, now, NewRows::MayExist, care)?;
+        refused += land_of_run(&mut ctx, resource, batch).await?;
     }
     let counts = RemapCounts {
         read: batch.len() as u64,
@@ -76,8 +76,8 @@ async fn adopt_hashes(
     merchant: MerchantId,
     resource: Resource,
     batch: &[ReprocessedRecord],
-) -> Result<(), Trouble> {
-    let mut press = Press::new(false)?;
+) -> Result<(), TxError> {
+    let mut press = RawEncoder::new(false)?;
     let (mut listed, mut details) = (Vec::new(), Vec::new());
     for record in batch.iter().map(|record| &record.kept) {
         if let Some(text) = &record.listed {
@@ -110,11 +110,11 @@ async fn adopt_hashes(
 
 /// What the run met last of the records; returns how many are rejected now.
 async fn land_of_run(
-    place: &mut Workplace<'_>,
+    ctx: &mut LandingContext<'_>,
     resource: Resource,
     batch: &[ReprocessedRecord],
-) -> Result<u64, Trouble> {
-    let run = place.run;
+) -> Result<u64, TxError> {
+    let run = ctx.run;
     let mut pages = Vec::new();
     let mut details = Vec::new();
     let mut refused = Vec::new();
@@ -124,7 +124,7 @@ async fn land_of_run(
         {
             match first_rejection(row) {
                 Some(why) => refused.push(rejected(record, why, list_kind(resource), text.version)),
-                None => pages.push(alone(row, text.version)),
+                None => pages.push(single_record_page(row, text.version)),
             }
         }
         if let (Some(text), Some(detail)) = (&record.kept.detail, &record.detail)
@@ -141,12 +141,12 @@ async fn land_of_run(
     }
     if !pages.is_empty() {
         let pages: Vec<&ScannedPage> = pages.iter().collect();
-        land_records(place, resource, &pages).await?;
+        land_records(ctx, resource, &pages).await?;
     }
-    land_outcomes(place, &details).await?;
-    reject(place, resource, &refused).await?;
-    record_beside(place.tx, &run, &place.tally, place.now).await?;
-    Ok(place.tally.landed.rejected)
+    land_outcomes(ctx, &details).await?;
+    reject(ctx, resource, &refused).await?;
+    update_counters_without_cursor(ctx.tx, &run, &ctx.tally, ctx.now).await?;
+    Ok(ctx.tally.landed.rejected)
 }
 
 fn detail_refusal(detail: &ReprocessedDetail) -> Option<(&Rejection, &'static str)> {
@@ -224,7 +224,7 @@ async fn count_changed(
     merchant: MerchantId,
     resource: Resource,
     batch: &[ReprocessedRecord],
-) -> Result<u64, Trouble> {
+) -> Result<u64, TxError> {
     let sql = match resource {
         Resource::Orders => WRITTEN_ORDERS,
         Resource::Customers => WRITTEN_CUSTOMERS,

@@ -18,16 +18,16 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::columns::storable;
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::ids::parse_resource;
 use crate::landing::context::Care;
-use crate::landing::context::Workplace;
-use crate::landing::counters::record_beside;
+use crate::landing::context::LandingContext;
+use crate::landing::counters::update_counters_without_cursor;
 use crate::landing::details::land_outcomes;
 use crate::landing::pages::land_records;
 use crate::landing::rejections::{ORDER_DETAIL, ORDER_ITEMS, list_kind};
 use crate::landing::versions::NewRows;
-use crate::records::{alone, exclusive};
+use crate::records::{exclusive, single_record_page};
 
 macro_rules! chosen {
     ($select:literal, $rest:literal) => {
@@ -49,7 +49,7 @@ pub(crate) async fn count(
     pool: &PgPool,
     merchant: MerchantId,
     choice: RejectionFilter,
-) -> Result<u64, Trouble> {
+) -> Result<u64, TxError> {
     let count: i64 = sqlx::query_scalar(COUNT)
         .bind(merchant.0)
         .bind(choice.resource.map(Resource::as_str))
@@ -81,7 +81,7 @@ pub(crate) async fn list(
     choice: RejectionFilter,
     after: i64,
     limit: u32,
-) -> Result<Vec<StoredRejection>, Trouble> {
+) -> Result<Vec<StoredRejection>, TxError> {
     let rows: Vec<Row> = sqlx::query_as(LIST)
         .bind(merchant.0)
         .bind(choice.resource.map(Resource::as_str))
@@ -114,24 +114,24 @@ impl TryFrom<Row> for StoredRejection {
     }
 }
 
-type RereadBatch = [(StoredRejection, Reprocessed)];
+type ReprocessedBatch = [(StoredRejection, Reprocessed)];
 
 pub(crate) async fn land(
     pool: &PgPool,
     merchant: MerchantId,
-    batch: &RereadBatch,
+    batch: &ReprocessedBatch,
     now: Timestamp,
     care: Care,
-) -> Result<Exclusive<ReplayCounts>, Trouble> {
+) -> Result<Exclusive<ReplayCounts>, TxError> {
     let mut tx = pool.begin().await?;
     if let Some(holder) = exclusive::take(&mut tx, merchant).await? {
         return Ok(Exclusive::RunActive(holder));
     }
-    let mut counts = refuse_again(&mut tx, batch).await?;
+    let mut counts = update_rejections(&mut tx, batch).await?;
     for run in exclusive::runs(&mut tx, merchant).await?.into_values() {
         let of_run = batch.iter().filter(|(kept, _)| kept.run == run.lease.run);
-        let mut place = Workplace::new(&mut tx, run, now, NewRows::MayExist, care)?;
-        let (loaded, refused) = land_of_run(&mut place, of_run).await?;
+        let mut ctx = LandingContext::new(&mut tx, run, now, NewRows::MayExist, care)?;
+        let (loaded, refused) = land_of_run(&mut ctx, of_run).await?;
         counts.loaded += loaded;
         counts.refused += refused;
     }
@@ -142,9 +142,9 @@ pub(crate) async fn land(
 
 /// Returns how many have loaded, and how many the database did not take.
 async fn land_of_run(
-    place: &mut Workplace<'_>,
+    ctx: &mut LandingContext<'_>,
     batch: impl Iterator<Item = &(StoredRejection, Reprocessed)>,
-) -> Result<(u64, u64), Trouble> {
+) -> Result<(u64, u64), TxError> {
     let mut rows: BTreeMap<Resource, Vec<ScannedPage>> = BTreeMap::new();
     let mut details = Vec::new();
     let mut understood = Vec::new();
@@ -152,7 +152,7 @@ async fn land_of_run(
         let record = match reread {
             Reprocessed::Row(record) => {
                 let resource = record.resource();
-                let page = alone(record, kept.version);
+                let page = single_record_page(record, kept.version);
                 rows.entry(resource).or_default().push(page);
                 (list_kind(resource), record.ids().first().copied())
             }
@@ -176,18 +176,18 @@ async fn land_of_run(
     }
     for (resource, pages) in &rows {
         let pages: Vec<&ScannedPage> = pages.iter().collect();
-        land_records(place, *resource, &pages).await?;
+        land_records(ctx, *resource, &pages).await?;
     }
-    land_outcomes(place, &details).await?;
-    let refused = &place.tally.refused;
+    land_outcomes(ctx, &details).await?;
+    let refused = &ctx.tally.refused;
     let is_refused = |(kind, id): (&'static str, Option<i64>)| {
         id.is_some_and(|id| refused.contains(&(kind, id)))
     };
     let loaded = understood.iter().filter(|(_, record)| !is_refused(*record));
     let loaded: Vec<i64> = loaded.map(|(number, _)| *number).collect();
-    close(place.tx, &loaded, place.now).await?;
-    place.tally.rejections_resolved(true);
-    record_beside(place.tx, &place.run, &place.tally, place.now).await?;
+    close(ctx.tx, &loaded, ctx.now).await?;
+    ctx.tally.rejections_resolved(true);
+    update_counters_without_cursor(ctx.tx, &ctx.run, &ctx.tally, ctx.now).await?;
     let refused = understood.len() - loaded.len();
     Ok((loaded.len() as u64, refused as u64))
 }
@@ -197,7 +197,7 @@ const CLOSE: &str = "
     UPDATE salla_sync.rejected_records SET resolved_at = $2
     WHERE id = ANY($1) AND resolved_at IS NULL";
 
-async fn close(tx: &mut PgConnection, numbers: &[i64], now: Timestamp) -> Result<(), Trouble> {
+async fn close(tx: &mut PgConnection, numbers: &[i64], now: Timestamp) -> Result<(), TxError> {
     let close = sqlx::query(CLOSE).bind(numbers).bind(now.to_sqlx());
     close.execute(tx).await?;
     Ok(())
@@ -212,7 +212,10 @@ const NEW_REASON: &str = "
     WHERE t.id = r.id AND t.resolved_at IS NULL
       AND (t.code, t.json_path, t.message) IS DISTINCT FROM (r.code, r.json_path, r.message)";
 
-async fn refuse_again(tx: &mut PgConnection, batch: &RereadBatch) -> Result<ReplayCounts, Trouble> {
+async fn update_rejections(
+    tx: &mut PgConnection,
+    batch: &ReprocessedBatch,
+) -> Result<ReplayCounts, TxError> {
     let refused: Vec<_> = batch
         .iter()
         .filter_map(|(kept, reread)| match reread {
@@ -249,8 +252,8 @@ const LACK_DETAILS: &str = "
 async fn lack_details(
     tx: &mut PgConnection,
     merchant: MerchantId,
-    batch: &RereadBatch,
-) -> Result<u64, Trouble> {
+    batch: &ReprocessedBatch,
+) -> Result<u64, TxError> {
     let orders: Vec<i64> = batch
         .iter()
         .filter_map(|(_, reread)| match reread {

@@ -16,12 +16,12 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::PostgresRecords;
-use crate::error::{Trouble, persistently};
+use crate::error::{TxError, with_retries};
 
 #[async_trait]
 impl Traces for PostgresRecords {
     async fn find(&self, resource: Resource, number: i64) -> Result<Vec<Trace>, Failure> {
-        persistently(&self.clock, "tracing a record", || {
+        with_retries(&self.clock, "tracing a record", || {
             find(&self.pool, resource, number)
         })
         .await
@@ -65,7 +65,7 @@ const CATEGORIES: &str =
 const STATUSES: &str =
     candidates!("SELECT t.id FROM salla.order_statuses t WHERE t.merchant_id = m.id AND t.id = $1");
 
-async fn find(pool: &PgPool, resource: Resource, number: i64) -> Result<Vec<Trace>, Trouble> {
+async fn find(pool: &PgPool, resource: Resource, number: i64) -> Result<Vec<Trace>, TxError> {
     let sql = match resource {
         Resource::Orders => ORDERS,
         Resource::Customers => CUSTOMERS,
@@ -96,7 +96,7 @@ async fn trace(
     shop: ShopSummary,
     resource: Resource,
     id: i64,
-) -> Result<Trace, Trouble> {
+) -> Result<Trace, TxError> {
     let key = (shop.merchant, resource, id);
     Ok(Trace {
         row: row(pool, key).await?,
@@ -139,7 +139,7 @@ struct Row {
     has_items: Option<bool>,
 }
 
-async fn row(pool: &PgPool, (merchant, resource, id): Key) -> Result<Option<TracedRow>, Trouble> {
+async fn row(pool: &PgPool, (merchant, resource, id): Key) -> Result<Option<TracedRow>, TxError> {
     let sql = match resource {
         Resource::Orders => ORDER_ROW,
         Resource::Customers => CUSTOMER_ROW,
@@ -179,7 +179,7 @@ struct SourceRow {
 async fn source(
     pool: &PgPool,
     (merchant, resource, id): Key,
-) -> Result<Option<TracedSource>, Trouble> {
+) -> Result<Option<TracedSource>, TxError> {
     let row: Option<SourceRow> = sqlx::query_as(SOURCE)
         .bind(merchant.0)
         .bind(resource.as_str())
@@ -200,7 +200,7 @@ async fn source(
 const IS_PENDING: &str = "
     SELECT EXISTS (SELECT FROM salla_sync.pending_details WHERE merchant_id = $1 AND order_id = $2)";
 
-async fn is_pending(pool: &PgPool, (merchant, _, id): Key) -> Result<bool, Trouble> {
+async fn is_pending(pool: &PgPool, (merchant, _, id): Key) -> Result<bool, TxError> {
     let query = sqlx::query_scalar(IS_PENDING).bind(merchant.0).bind(id);
     Ok(query.fetch_one(pool).await?)
 }
@@ -211,7 +211,7 @@ const RUNS: &str = "
       AND (only_resource IS NULL OR only_resource = 'orders')
     ORDER BY number DESC";
 
-async fn runs(pool: &PgPool, merchant: MerchantId) -> Result<Vec<TracedRun>, Trouble> {
+async fn runs(pool: &PgPool, merchant: MerchantId) -> Result<Vec<TracedRun>, TxError> {
     let rows: Vec<(String, Date, Date, Option<i64>)> = sqlx::query_as(RUNS)
         .bind(merchant.0)
         .fetch_all(pool)
@@ -251,7 +251,7 @@ struct ListingRow {
 pub(super) async fn listings(
     pool: &PgPool,
     (merchant, resource, id): Key,
-) -> Result<Vec<TracedListing>, Trouble> {
+) -> Result<Vec<TracedListing>, TxError> {
     let rows: Vec<ListingRow> = sqlx::query_as(LISTINGS)
         .bind(merchant.0)
         .bind(resource.as_str())
@@ -290,7 +290,7 @@ struct RejectionRow {
 pub(super) async fn rejections(
     pool: &PgPool,
     (merchant, resource, id): Key,
-) -> Result<Vec<TracedRejection>, Trouble> {
+) -> Result<Vec<TracedRejection>, TxError> {
     let rows: Vec<RejectionRow> = sqlx::query_as(REJECTIONS)
         .bind(merchant.0)
         .bind(resource.as_str())

@@ -15,10 +15,10 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::confined::Transactions;
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::runs::rows::{RunRow, select_runs};
 use crate::runs::windows::no_such_window;
-use crate::transaction::hold;
+use crate::transaction::lock_run;
 
 const LATEST_FINISHED: &str = select_runs!(
     "WHERE r.merchant_id = $1 AND r.only_resource IS NULL AND r.max_orders IS NULL
@@ -35,7 +35,7 @@ const LATEST_FINISHED_ID: &str = "
 pub(crate) async fn latest_finished_id(
     tx: &mut PgConnection,
     merchant: MerchantId,
-) -> Result<Option<RunId>, Trouble> {
+) -> Result<Option<RunId>, TxError> {
     let id: Option<Uuid> = sqlx::query_scalar(LATEST_FINISHED_ID)
         .bind(merchant.0)
         .fetch_optional(tx)
@@ -46,7 +46,7 @@ pub(crate) async fn latest_finished_id(
 pub(crate) async fn latest_finished(
     transactions: &Transactions,
     merchant: MerchantId,
-) -> Result<Option<Finished>, Trouble> {
+) -> Result<Option<Finished>, TxError> {
     let mut tx = transactions.begin(merchant).await?;
     let row: Option<RunRow> = sqlx::query_as(LATEST_FINISHED)
         .bind(merchant.0)
@@ -121,9 +121,9 @@ const FORGET_EARLIER_SCANS: &str = "
     DELETE FROM salla_sync.sync_pages p USING salla_sync.sync_windows w
     WHERE w.run_id = $1 AND p.window_id = w.id AND p.walk < w.walk - 1";
 
-pub(crate) async fn take_over(pool: &PgPool, lease: RunLease, since: RunId) -> Result<(), Trouble> {
+pub(crate) async fn take_over(pool: &PgPool, lease: RunLease, since: RunId) -> Result<(), TxError> {
     let mut tx = pool.begin().await?;
-    hold(&mut tx, lease).await?;
+    lock_run(&mut tx, lease).await?;
     for sql in [TAKE_REJECTIONS, TAKE_PENDING, TAKE_WINDOWS] {
         let take = sqlx::query(sql)
             .bind(lease.run.0)
@@ -148,9 +148,9 @@ pub(crate) async fn stretch(
     lease: RunLease,
     window: WindowId,
     days: DayRange,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let mut tx = pool.begin().await?;
-    hold(&mut tx, lease).await?;
+    lock_run(&mut tx, lease).await?;
     let stretched = sqlx::query(STRETCH)
         .bind(window.0)
         .bind(lease.run.0)
@@ -176,7 +176,7 @@ pub(crate) async fn window_list(
     pool: &PgPool,
     lease: RunLease,
     window: WindowId,
-) -> Result<WindowList, Trouble> {
+) -> Result<WindowList, TxError> {
     let pages: Vec<(Vec<i64>, i32)> = sqlx::query_as(WINDOW_LIST)
         .bind(window.0)
         .bind(lease.run.0)
@@ -214,9 +214,9 @@ pub(crate) async fn carry(
     lease: RunLease,
     list: &CarriedList,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let mut tx = pool.begin().await?;
-    hold(&mut tx, lease).await?;
+    lock_run(&mut tx, lease).await?;
     let clear = sqlx::query(CLEAR).bind(list.window.0).bind(lease.run.0);
     clear.execute(&mut *tx).await?;
     let walk: Option<i32> = sqlx::query_scalar(CARRY)
@@ -260,7 +260,7 @@ pub(crate) async fn count_listed(
     pool: &PgPool,
     lease: RunLease,
     resource: Resource,
-) -> Result<u64, Trouble> {
+) -> Result<u64, TxError> {
     let count: i64 = sqlx::query_scalar(COUNT_LISTED)
         .bind(lease.run.0)
         .bind(resource.as_str())
@@ -275,9 +275,9 @@ pub(crate) async fn save_head(
     pool: &PgPool,
     lease: RunLease,
     head: &ChangeHead,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let mut tx = pool.begin().await?;
-    hold(&mut tx, lease).await?;
+    lock_run(&mut tx, lease).await?;
     sqlx::query(SAVE_HEAD)
         .bind(lease.run.0)
         .bind(Json(head))
@@ -298,7 +298,7 @@ pub(crate) async fn order_moments(
     pool: &PgPool,
     lease: RunLease,
     ids: &[i64],
-) -> Result<Vec<OrderMoments>, Trouble> {
+) -> Result<Vec<OrderMoments>, TxError> {
     type Row = (i64, jiff_sqlx::Timestamp, Option<jiff_sqlx::Timestamp>);
     let rows: Vec<Row> = sqlx::query_as(MOMENTS)
         .bind(lease.merchant.0)

@@ -12,7 +12,7 @@ use rust_decimal::Decimal;
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection, PgPool, Postgres, Transaction};
 
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::ids::parse_resource;
 use crate::runs::counting::count_windows;
 use crate::runs::listing::VANISHED_ORDERS;
@@ -27,7 +27,7 @@ pub(crate) async fn certify(
     pool: &PgPool,
     lease: RunLease,
     as_of: Timestamp,
-) -> Result<Certificate, Trouble> {
+) -> Result<Certificate, TxError> {
     let mut tx = pool.begin_with(SNAPSHOT).await?;
     tx.execute(WAIT).await?;
     let subject = subject(&mut tx, lease).await?;
@@ -65,7 +65,7 @@ pub(crate) async fn certify(
 async fn helper(
     pool: &PgPool,
     tx: &mut PgConnection,
-) -> Result<Option<Transaction<'static, Postgres>>, Trouble> {
+) -> Result<Option<Transaction<'static, Postgres>>, TxError> {
     let Some(mut helper) = pool.try_begin_with(SNAPSHOT).await? else {
         return Ok(None);
     };
@@ -83,7 +83,7 @@ async fn unlisted(
     tx: &mut PgConnection,
     lease: RunLease,
     subject: &Subject,
-) -> Result<u64, Trouble> {
+) -> Result<u64, TxError> {
     if subject.max_orders.is_some() || !subject.reads_orders {
         return Ok(0);
     }
@@ -133,7 +133,7 @@ const SUBJECT: &str = "
     FROM salla_sync.sync_runs WHERE id = $1 AND plan IS NOT NULL";
 
 /// A snapshot cannot lock, so the lease is only looked at: nothing is written.
-async fn subject(tx: &mut PgConnection, lease: RunLease) -> Result<Subject, Trouble> {
+async fn subject(tx: &mut PgConnection, lease: RunLease) -> Result<Subject, TxError> {
     let is_held: bool = sqlx::query_scalar(IS_HELD)
         .bind(lease.run.0)
         .bind(lease.merchant.0)
@@ -179,7 +179,7 @@ async fn month_totals(
     tx: &mut PgConnection,
     lease: RunLease,
     subject: &Subject,
-) -> Result<Vec<MonthTotal>, Trouble> {
+) -> Result<Vec<MonthTotal>, TxError> {
     let rows: Vec<(Date, String, i64, String, i64)> = sqlx::query_as(MONTH_TOTALS)
         .bind(lease.merchant.0)
         .bind(subject.range_from)
@@ -221,7 +221,7 @@ const REJECTIONS: &str = "
 async fn rejections(
     tx: &mut PgConnection,
     lease: RunLease,
-) -> Result<Vec<RejectionCount>, Trouble> {
+) -> Result<Vec<RejectionCount>, TxError> {
     let rows: Vec<(String, String, i64)> = sqlx::query_as(REJECTIONS)
         .bind(lease.run.0)
         .fetch_all(tx)

@@ -14,8 +14,8 @@ use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 
 use crate::columns::storable;
-use crate::error::Trouble;
-use crate::runs::endings::show;
+use crate::error::TxError;
+use crate::runs::endings::update_status_row;
 use crate::runs::rows::{RunRow, select_runs};
 
 /// Callers at once wait here for each other, so that the second finds the run of the
@@ -28,7 +28,7 @@ const OPEN: &str = select_runs!(
 );
 
 /// So long after the last day of a failed run going on with it is what is wanted.
-const STILL_NEW: SignedDuration = SignedDuration::from_hours(24);
+const REJOIN_WITHIN: SignedDuration = SignedDuration::from_hours(24);
 
 /// Why it failed stays to be seen until somebody claims it.
 const REOPEN: &str = "UPDATE salla_sync.sync_runs SET state = 'PENDING' WHERE id = $1";
@@ -66,7 +66,7 @@ pub(crate) async fn create_or_join(
     range: DayRange,
     catch_up: Option<CatchUp>,
     now: Timestamp,
-) -> Result<Run, Trouble> {
+) -> Result<Run, TxError> {
     let mut tx = pool.begin().await?;
     let run = create_or_join_in(&mut tx, (merchant, id), options, range, catch_up, now).await?;
     tx.commit().await?;
@@ -80,7 +80,7 @@ pub(crate) async fn create_or_join_in(
     range: DayRange,
     catch_up: Option<CatchUp>,
     now: Timestamp,
-) -> Result<Run, Trouble> {
+) -> Result<Run, TxError> {
     take_turns(tx, merchant).await?;
     let open: Option<RunRow> = sqlx::query_as(OPEN)
         .bind(merchant.0)
@@ -103,17 +103,17 @@ pub(crate) async fn create_or_join_in(
         .bind(open.id.0)
         .execute(&mut *tx)
         .await?;
-    show(tx, open.id, now).await?;
+    update_status_row(tx, open.id, now).await?;
     by_id(tx, open.id).await
 }
 
 /// Whoever begins, restarts or joins a run of this merchant waits here for the others.
-pub(crate) async fn take_turns(tx: &mut PgConnection, merchant: MerchantId) -> Result<(), Trouble> {
+pub(crate) async fn take_turns(tx: &mut PgConnection, merchant: MerchantId) -> Result<(), TxError> {
     sqlx::query(TAKE_TURNS).bind(merchant.0).execute(tx).await?;
     Ok(())
 }
 
-pub(crate) async fn by_id(tx: &mut PgConnection, run: RunId) -> Result<Run, Trouble> {
+pub(crate) async fn by_id(tx: &mut PgConnection, run: RunId) -> Result<Run, TxError> {
     let row: RunRow = sqlx::query_as(BY_ID).bind(run.0).fetch_one(tx).await?;
     Ok(row.try_into()?)
 }
@@ -138,7 +138,7 @@ fn is_joined(open: &Run, wanted: &RunOptions, range: DayRange, catch_up: Option<
         | RunState::Completed
         | RunState::Cancelled => true,
         RunState::Failed => {
-            let reaches_to = open.range.to.saturating_add(STILL_NEW);
+            let reaches_to = open.range.to.saturating_add(REJOIN_WITHIN);
             open.options.same_request(wanted)
                 && reaches_to >= range.to
                 && (catch_up.is_some() || open.catches_up.is_none())
@@ -153,7 +153,7 @@ async fn create(
     range: DayRange,
     catch_up: Option<CatchUp>,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     sqlx::query(CREATE)
         .bind(id.0)
         .bind(merchant.0)
@@ -193,10 +193,10 @@ const CLAIM: &str = "
         progressed_at = now(), stall_reported_at = NULL
     WHERE id = $1";
 
-const MOST_PATIENCE: &str = "SET LOCAL lock_timeout = '6s'";
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '6s'";
 
 /// So often may the lock be missed: a minute in all.
-const MOST_ATTEMPTS: u32 = 10;
+const MAX_ATTEMPTS: u32 = 10;
 
 pub(crate) async fn claim(
     pool: &PgPool,
@@ -204,22 +204,22 @@ pub(crate) async fn claim(
     owner: &Owner,
     lease: Duration,
     now: Timestamp,
-) -> Result<Claim, Trouble> {
-    in_spite_of_frozen(pool, run, || claim_once(pool, run, owner, lease, now)).await
+) -> Result<Claim, TxError> {
+    with_frozen_sessions_ended(pool, run, || claim_once(pool, run, owner, lease, now)).await
 }
 
 /// Does what locks the run's row, and ends landings that would keep it waiting.
-pub(crate) async fn in_spite_of_frozen<T, F>(
+pub(crate) async fn with_frozen_sessions_ended<T, F>(
     pool: &PgPool,
     run: RunId,
     work: impl Fn() -> F,
-) -> Result<T, Trouble>
+) -> Result<T, TxError>
 where
-    F: Future<Output = Result<T, Trouble>>,
+    F: Future<Output = Result<T, TxError>>,
 {
-    for _ in 1..MOST_ATTEMPTS {
+    for _ in 1..MAX_ATTEMPTS {
         match work().await {
-            Err(trouble) if trouble.is_lock_timeout() => {
+            Err(error) if error.is_lock_timeout() => {
                 let ended = end_frozen(&mut *pool.acquire().await?).await?;
                 tracing::warn!(run_id = %run, ended, "the run is locked by a landing that does not end");
             }
@@ -230,8 +230,8 @@ where
 }
 
 /// The run's row, locked FOR UPDATE; fails with a lock timeout rather than wait long.
-pub(crate) async fn lock(tx: &mut PgConnection, run: RunId) -> Result<Option<RunRow>, Trouble> {
-    sqlx::query(MOST_PATIENCE).execute(&mut *tx).await?;
+pub(crate) async fn lock(tx: &mut PgConnection, run: RunId) -> Result<Option<RunRow>, TxError> {
+    sqlx::query(LOCK_TIMEOUT).execute(&mut *tx).await?;
     let row = sqlx::query_as(LOCK).bind(run.0).fetch_optional(tx).await?;
     Ok(row)
 }
@@ -242,7 +242,7 @@ async fn claim_once(
     owner: &Owner,
     lease: Duration,
     now: Timestamp,
-) -> Result<Claim, Trouble> {
+) -> Result<Claim, TxError> {
     let mut tx = pool.begin().await?;
     let row = lock(&mut tx, run).await?.ok_or_else(|| Failure::Bug {
         what: "a run was to be claimed that does not exist".to_owned(),
@@ -259,7 +259,7 @@ async fn claim_once(
         None => {}
     }
     write_claim(&mut tx, run, owner, lease, now).await?;
-    show(&mut tx, run, now).await?;
+    update_status_row(&mut tx, run, now).await?;
     let row: RunRow = sqlx::query_as(BY_ID)
         .bind(run.0)
         .fetch_one(&mut *tx)
@@ -281,7 +281,7 @@ async fn write_claim(
     owner: &Owner,
     lease: Duration,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let process = owner.processes.this();
     let process = process.as_ref();
     let claim = sqlx::query(CLAIM)
@@ -302,7 +302,7 @@ pub(crate) async fn held(
     pool: &PgPool,
     run: RunId,
     owner: &Owner,
-) -> Result<Option<Held>, Trouble> {
+) -> Result<Option<Held>, TxError> {
     let row: Option<RunRow> = sqlx::query_as(BY_ID)
         .bind(run.0)
         .fetch_optional(pool)
@@ -314,7 +314,7 @@ const EXTEND: &str = "
     UPDATE salla_sync.sync_runs SET lease_until = now() + make_interval(secs => $3)
     WHERE id = $1 AND fencing = $2 AND state = 'IN_PROGRESS'";
 
-pub(crate) async fn extend(pool: &PgPool, lease: RunLease, by: Duration) -> Result<(), Trouble> {
+pub(crate) async fn extend(pool: &PgPool, lease: RunLease, by: Duration) -> Result<(), TxError> {
     let extended = sqlx::query(EXTEND)
         .bind(lease.run.0)
         .bind(lease.fencing_token)
@@ -336,7 +336,7 @@ const CLOCK: &str = "
 /// path.
 const BY_ITS_OWN_NAMES: &str = "SET LOCAL search_path TO DEFAULT";
 
-pub(crate) async fn clock(pool: &PgPool) -> Result<DatabaseClock, Trouble> {
+pub(crate) async fn clock(pool: &PgPool) -> Result<DatabaseClock, TxError> {
     let mut tx = pool.begin().await?;
     sqlx::query(BY_ITS_OWN_NAMES).execute(&mut *tx).await?;
     let (now, one_machine): (jiff_sqlx::Timestamp, bool) =

@@ -12,7 +12,7 @@ use importer::ports::landing::RunLease;
 use jiff_sqlx::Date;
 use sqlx::{PgConnection, PgPool};
 
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::ids::parse_resource;
 use crate::runs::certificate::sum;
 use crate::runs::merchants::ceiling_of;
@@ -90,7 +90,7 @@ macro_rules! listed {
 
 const LISTING: &str = listed!("SELECT * FROM listing");
 
-/// Every id of the walk gets one verdict. A rejection that is still open comes first,
+/// Every id of the scan counts once. A rejection that is still open comes first,
 /// because then something of the record lacks even if an older row is there; then the
 /// row; then the tombstone. An id without any is missing, and the sums show it.
 ///
@@ -107,7 +107,7 @@ macro_rules! judge {
     ($table:literal, $asks_source:literal, $has_details:literal, $inside:expr) => {
         concat!(
             listed!(
-                ", judged AS MATERIALIZED (
+                ", changes_of AS MATERIALIZED (
                     SELECT l.id IN (SELECT x.salla_id FROM salla_sync.rejected_records x
                                     WHERE x.merchant_id = $2
                                       AND x.resource = $3::text::salla_sync.resource
@@ -134,11 +134,11 @@ macro_rules! judge {
             " AND s.merchant_id = $2 AND s.resource = $3::text::salla_sync.resource
                       AND s.salla_id = l.id LIMIT 1) s ON true
             ), loaded AS (
-                SELECT * FROM judged WHERE is_present AND NOT is_rejected
+                SELECT * FROM changes_of WHERE is_present AND NOT is_rejected
             ), verdicts AS (
                 SELECT count(*) FILTER (WHERE is_rejected) AS rejected,
                        count(*) FILTER (WHERE is_gone AND NOT is_present AND NOT is_rejected) AS gone
-                FROM judged
+                FROM changes_of
             ), inside AS (
                 SELECT count(*) AS loaded,
                        count(*) FILTER (WHERE has_details) AS with_details,
@@ -238,7 +238,7 @@ struct Listed {
 }
 
 impl Listed {
-    fn of(self, window: &CountedWindow) -> Result<Listing, Trouble> {
+    fn of(self, window: &CountedWindow) -> Result<Listing, TxError> {
         Ok(Listing {
             window: WindowId(window.id),
             resource: parse_resource(&window.resource)?,
@@ -341,7 +341,7 @@ pub(crate) async fn listing(
     pool: &PgPool,
     lease: RunLease,
     window: WindowId,
-) -> Result<Listing, Trouble> {
+) -> Result<Listing, TxError> {
     let mut connection = pool.acquire().await?;
     let window: Option<CountedWindow> = sqlx::query_as(WINDOWS)
         .bind(lease.run.0)
@@ -363,7 +363,7 @@ pub(crate) async fn count_windows(
     connection: &mut PgConnection,
     helper: Option<&mut PgConnection>,
     lease: RunLease,
-) -> Result<Vec<WindowCounts>, Trouble> {
+) -> Result<Vec<WindowCounts>, TxError> {
     let windows: Vec<CountedWindow> = sqlx::query_as(WINDOWS)
         .bind(lease.run.0)
         .bind(None::<i64>)
@@ -389,7 +389,7 @@ async fn count_while(
     connection: &mut PgConnection,
     lease: RunLease,
     waiting: &Waiting<'_>,
-) -> Result<Vec<(usize, WindowCounts)>, Trouble> {
+) -> Result<Vec<(usize, WindowCounts)>, TxError> {
     let next = || {
         let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.next()
@@ -405,7 +405,7 @@ async fn count(
     connection: &mut PgConnection,
     lease: RunLease,
     window: &CountedWindow,
-) -> Result<WindowCounts, Trouble> {
+) -> Result<WindowCounts, TxError> {
     let resource = parse_resource(&window.resource)?;
     let sql = match resource {
         Resource::Orders => ORDERS,
@@ -414,7 +414,7 @@ async fn count(
         Resource::Categories => CATEGORIES,
         Resource::OrderStatuses => ORDER_STATUSES,
     };
-    let judged: Judged = sqlx::query_as(sql)
+    let changes_of: Judged = sqlx::query_as(sql)
         .bind(window.id)
         .bind(lease.merchant.0)
         .bind(resource.as_str())
@@ -422,18 +422,18 @@ async fn count(
         .await?;
     let has_details = resource == Resource::Orders;
     // A record without id is always a rejection, written with its page.
-    let rejected = judged.rejected + judged.listed.without_id;
+    let rejected = changes_of.rejected + changes_of.listed.without_id;
     Ok(WindowCounts {
-        listing: judged.listed.of(window)?,
-        loaded: judged.loaded.cast_unsigned(),
+        listing: changes_of.listed.of(window)?,
+        loaded: changes_of.loaded.cast_unsigned(),
         rejected: rejected.cast_unsigned(),
-        gone: judged.gone.cast_unsigned(),
+        gone: changes_of.gone.cast_unsigned(),
         details_needed: if has_details {
-            judged.loaded.cast_unsigned()
+            changes_of.loaded.cast_unsigned()
         } else {
             0
         },
-        details_loaded: judged.with_details.cast_unsigned(),
-        inside: judged.inside.into(),
+        details_loaded: changes_of.with_details.cast_unsigned(),
+        inside: changes_of.inside.into(),
     })
 }

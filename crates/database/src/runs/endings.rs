@@ -19,7 +19,7 @@ use sqlx::{PgConnection, PgPool, Postgres};
 use uuid::Uuid;
 
 use crate::columns::storable;
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::future::lease_lasts;
 use crate::queue::{body, send_now};
 
@@ -35,7 +35,7 @@ pub(crate) async fn release(
     lease: RunLease,
     wait: Option<Duration>,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let mut tx = pool.begin().await?;
     let changed = sqlx::query(RELEASE)
         .bind(lease.run.0)
@@ -62,7 +62,7 @@ pub(crate) async fn wait(
     until: Timestamp,
     why: &Failure,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let mut tx = pool.begin().await?;
     let query = sqlx::query(WAIT)
         .bind(lease.run.0)
@@ -89,7 +89,7 @@ pub(crate) async fn complete(
     lease: RunLease,
     certificate: &Certificate,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let mut tx = pool.begin().await?;
     let changed = sqlx::query(COMPLETE)
         .bind(lease.run.0)
@@ -121,7 +121,7 @@ pub(crate) async fn fail(
     failure: &Failure,
     certificate: Option<&Certificate>,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let mut tx = pool.begin().await?;
     let query = sqlx::query(FAIL)
         .bind(lease.run.0)
@@ -160,7 +160,7 @@ pub(crate) async fn give_up(
     run: RunId,
     failure: &Failure,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let mut tx = pool.begin().await?;
     let query = sqlx::query(GIVE_UP).bind(run.0);
     let changed = with_failure(query, failure)
@@ -169,7 +169,7 @@ pub(crate) async fn give_up(
         .await?
         .rows_affected();
     if changed > 0 {
-        show(&mut tx, run, now).await?;
+        update_status_row(&mut tx, run, now).await?;
         let kind = NotificationKind::of_failure(failure.code());
         notify(&mut tx, run, kind, now).await?;
     }
@@ -204,7 +204,7 @@ async fn notify(
     run: RunId,
     kind: NotificationKind,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let merchant: Option<Uuid> = sqlx::query_scalar(JOB)
         .bind(run.0)
         .bind(kind == NotificationKind::SyncComplete)
@@ -232,7 +232,11 @@ const SHOW: &str = "
     WHERE r.id = $1 AND s.merchant_id = r.merchant_id AND s.run_id = r.id";
 
 /// Shows in the merchant's status how the run stands.
-pub(crate) async fn show(tx: &mut PgConnection, run: RunId, now: Timestamp) -> Result<(), Trouble> {
+pub(crate) async fn update_status_row(
+    tx: &mut PgConnection,
+    run: RunId,
+    now: Timestamp,
+) -> Result<(), TxError> {
     let show = sqlx::query(SHOW).bind(run.0).bind(now.to_sqlx());
     show.execute(tx).await?;
     Ok(())
@@ -246,7 +250,7 @@ async fn end(
     changed: u64,
     state: RunState,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     if changed == 0 {
         let ended_before: bool = sqlx::query_scalar(ENDED_BEFORE)
             .bind(lease.run.0)
@@ -259,7 +263,7 @@ async fn end(
             false => Err(Failure::LeaseLost.into()),
         };
     }
-    show(tx, lease.run, now).await
+    update_status_row(tx, lease.run, now).await
 }
 
 const REPORT: &str = "
@@ -276,7 +280,7 @@ pub(crate) async fn report(
     percent: u8,
     waits_until: Option<Timestamp>,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let mut tx = pool.begin().await?;
     let changed = sqlx::query(REPORT)
         .bind(lease.run.0)

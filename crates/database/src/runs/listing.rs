@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::runs::windows::no_such_window;
-use crate::transaction::hold;
+use crate::transaction::lock_run;
 
 const RECORD_ENDS_READ_AGAIN: &str = "
     UPDATE salla_sync.sync_windows SET ends_read_again = true
@@ -19,9 +19,9 @@ pub(crate) async fn record_ends_rescanned(
     pool: &PgPool,
     lease: RunLease,
     window: WindowId,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let mut tx = pool.begin().await?;
-    hold(&mut tx, lease).await?;
+    lock_run(&mut tx, lease).await?;
     let recorded = sqlx::query(RECORD_ENDS_READ_AGAIN)
         .bind(window.0)
         .bind(lease.run.0)
@@ -53,7 +53,7 @@ pub(crate) async fn listed(
     pool: &PgPool,
     lease: RunLease,
     window: WindowId,
-) -> Result<Vec<i64>, Trouble> {
+) -> Result<Vec<i64>, TxError> {
     let pages: Vec<Vec<i64>> = sqlx::query_scalar(LISTED)
         .bind(window.0)
         .bind(lease.run.0)
@@ -79,9 +79,9 @@ pub(crate) async fn carry_over(
     window: WindowId,
     ids: &[i64],
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let mut tx = pool.begin().await?;
-    hold(&mut tx, lease).await?;
+    lock_run(&mut tx, lease).await?;
     let carried = sqlx::query(CARRY_OVER)
         .bind(window.0)
         .bind(lease.run.0)
@@ -117,7 +117,7 @@ const LISTED_ORDERS: &str = "
         ORDER BY p.page DESC LIMIT 1) last ON true
     WHERE w.run_id = $1 AND w.replaced_at IS NULL AND w.resource = 'orders'";
 
-pub(crate) async fn listed_orders(pool: &PgPool, lease: RunLease) -> Result<Option<u64>, Trouble> {
+pub(crate) async fn listed_orders(pool: &PgPool, lease: RunLease) -> Result<Option<u64>, TxError> {
     let listed: Option<i64> = sqlx::query_scalar(LISTED_ORDERS)
         .bind(lease.run.0)
         .fetch_one(pool)
@@ -153,7 +153,7 @@ pub(crate) async fn not_listed(
     lease: RunLease,
     resource: Resource,
     ids: &[i64],
-) -> Result<Vec<i64>, Trouble> {
+) -> Result<Vec<i64>, TxError> {
     let sql = match resource {
         Resource::Orders => not_listed!("orders"),
         Resource::Customers => not_listed!("customers"),
@@ -197,7 +197,7 @@ pub(crate) async fn vanished(
     pool: &PgPool,
     lease: RunLease,
     resource: Resource,
-) -> Result<Vec<i64>, Trouble> {
+) -> Result<Vec<i64>, TxError> {
     let sql = match resource {
         Resource::Orders => VANISHED_ORDERS,
         Resource::Customers => VANISHED_CUSTOMERS,

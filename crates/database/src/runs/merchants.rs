@@ -12,9 +12,9 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::columns::{optional, storable};
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::runs::rows::{RunRow, select_runs};
-use crate::transaction::hold;
+use crate::transaction::lock_run;
 
 /// What Salla does not tell this time stays as it was.
 const ENSURE: &str = "
@@ -30,7 +30,7 @@ const ENSURE: &str = "
 
 const CEILING: &str = "SELECT list_ceiling FROM salla_sync.merchants WHERE id = $1";
 
-pub(crate) async fn ceiling(pool: &PgPool, merchant: MerchantId) -> Result<Ceiling, Trouble> {
+pub(crate) async fn ceiling(pool: &PgPool, merchant: MerchantId) -> Result<Ceiling, TxError> {
     let rows: Option<Option<i64>> = sqlx::query_scalar(CEILING)
         .bind(merchant.0)
         .fetch_optional(pool)
@@ -49,9 +49,9 @@ pub(crate) async fn remember_ceiling(
     pool: &PgPool,
     lease: RunLease,
     ceiling: Ceiling,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let mut tx = pool.begin().await?;
-    hold(&mut tx, lease).await?;
+    lock_run(&mut tx, lease).await?;
     sqlx::query(REMEMBER_CEILING)
         .bind(lease.merchant.0)
         .bind(ceiling.learned().map(u64::cast_signed))
@@ -66,7 +66,7 @@ pub(crate) async fn ensure(
     new_id: Uuid,
     shop: &ShopInfo,
     now: Timestamp,
-) -> Result<MerchantId, Trouble> {
+) -> Result<MerchantId, TxError> {
     let id = sqlx::query_scalar(ENSURE)
         .bind(new_id)
         .bind(shop.salla_id)
@@ -89,7 +89,7 @@ const LATEST_OF_ALL: &str = select_runs!(
     "WHERE r.number IN (SELECT max(number) FROM salla_sync.sync_runs GROUP BY merchant_id)"
 );
 
-pub(crate) async fn list(pool: &PgPool) -> Result<Vec<(ShopSummary, Option<Run>)>, Trouble> {
+pub(crate) async fn list(pool: &PgPool) -> Result<Vec<(ShopSummary, Option<Run>)>, TxError> {
     let shops: Vec<(Uuid, i64, String, String)> = sqlx::query_as(SHOPS).fetch_all(pool).await?;
     let rows: Vec<RunRow> = sqlx::query_as(LATEST_OF_ALL).fetch_all(pool).await?;
     let mut latest = HashMap::new();

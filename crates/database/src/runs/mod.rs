@@ -34,7 +34,7 @@ use jiff::Timestamp;
 use sqlx::PgPool;
 
 use crate::confined::Transactions;
-use crate::error::{persistently, persistently_at_length};
+use crate::error::{with_long_retries, with_retries};
 
 /// [`Runs`] on PostgreSQL.
 ///
@@ -60,7 +60,7 @@ impl PostgresRuns {
 #[async_trait]
 impl Runs for PostgresRuns {
     async fn database_clock(&self) -> Result<DatabaseClock, Failure> {
-        persistently(&self.clock, "asking PostgreSQL for the time", || {
+        with_retries(&self.clock, "asking PostgreSQL for the time", || {
             claims::clock(&self.pool)
         })
         .await
@@ -69,35 +69,35 @@ impl Runs for PostgresRuns {
     async fn ensure_merchant(&self, shop: &ShopInfo) -> Result<MerchantId, Failure> {
         let now = self.clock.now();
         let id = new_id(now);
-        persistently(&self.clock, "storing the shop", || {
+        with_retries(&self.clock, "storing the shop", || {
             merchants::ensure(&self.pool, id, shop, now)
         })
         .await
     }
 
     async fn latest_full(&self, merchant: MerchantId) -> Result<Option<Run>, Failure> {
-        persistently(&self.clock, "reading the latest run", || {
+        with_retries(&self.clock, "reading the latest run", || {
             rows::latest_full(&self.pool, merchant)
         })
         .await
     }
 
     async fn completed_days(&self, merchant: MerchantId) -> Result<Vec<DayRange>, Failure> {
-        persistently(&self.clock, "reading the finished runs", || {
+        with_retries(&self.clock, "reading the finished runs", || {
             rows::completed_days(&self.pool, merchant)
         })
         .await
     }
 
     async fn latest(&self, merchant: MerchantId) -> Result<Option<Run>, Failure> {
-        persistently(&self.clock, "reading the latest run", || {
+        with_retries(&self.clock, "reading the latest run", || {
             rows::latest(&self.pool, merchant)
         })
         .await
     }
 
     async fn list(&self) -> Result<Vec<(ShopSummary, Option<Run>)>, Failure> {
-        persistently(&self.clock, "listing runs", || merchants::list(&self.pool)).await
+        with_retries(&self.clock, "listing runs", || merchants::list(&self.pool)).await
     }
 
     async fn create_or_join(
@@ -108,14 +108,14 @@ impl Runs for PostgresRuns {
     ) -> Result<Run, Failure> {
         let now = self.clock.now();
         let id = RunId(new_id(now));
-        persistently(&self.clock, "creating a run", || {
+        with_retries(&self.clock, "creating a run", || {
             claims::create_or_join(&self.pool, (merchant, id), options, range, None, now)
         })
         .await
     }
 
     async fn latest_finished(&self, merchant: MerchantId) -> Result<Option<Finished>, Failure> {
-        persistently(&self.clock, "reading the latest finished run", || {
+        with_retries(&self.clock, "reading the latest finished run", || {
             catching_up::latest_finished(&self.transactions, merchant)
         })
         .await
@@ -131,14 +131,14 @@ impl Runs for PostgresRuns {
         let now = self.clock.now();
         let id = RunId(new_id(now));
         let since = Some(catch_up);
-        persistently(&self.clock, "creating a run that catches up", || {
+        with_retries(&self.clock, "creating a run that catches up", || {
             claims::create_or_join(&self.pool, (merchant, id), options, range, since, now)
         })
         .await
     }
 
     async fn take_over(&self, lease: RunLease, since: RunId) -> Result<(), Failure> {
-        persistently_at_length(&self.clock, "taking over what a run has listed", || {
+        with_long_retries(&self.clock, "taking over what a run has listed", || {
             catching_up::take_over(&self.pool, lease, since)
         })
         .await
@@ -150,14 +150,14 @@ impl Runs for PostgresRuns {
         window: WindowId,
         days: DayRange,
     ) -> Result<(), Failure> {
-        persistently(&self.clock, "stretching a window", || {
+        with_retries(&self.clock, "stretching a window", || {
             catching_up::stretch(&self.pool, lease, window, days)
         })
         .await
     }
 
     async fn window_list(&self, lease: RunLease, window: WindowId) -> Result<WindowList, Failure> {
-        persistently(&self.clock, "reading what a window lists", || {
+        with_retries(&self.clock, "reading what a window lists", || {
             catching_up::window_list(&self.pool, lease, window)
         })
         .await
@@ -165,21 +165,21 @@ impl Runs for PostgresRuns {
 
     async fn carry_list(&self, lease: RunLease, list: &CarriedList) -> Result<(), Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "carrying on what a window lists", || {
+        with_retries(&self.clock, "carrying on what a window lists", || {
             catching_up::carry(&self.pool, lease, list, now)
         })
         .await
     }
 
     async fn count_listed(&self, lease: RunLease, resource: Resource) -> Result<u64, Failure> {
-        persistently(&self.clock, "counting what is listed", || {
+        with_retries(&self.clock, "counting what is listed", || {
             catching_up::count_listed(&self.pool, lease, resource)
         })
         .await
     }
 
     async fn save_change_head(&self, lease: RunLease, head: &ChangeHead) -> Result<(), Failure> {
-        persistently(&self.clock, "storing where changes begin", || {
+        with_retries(&self.clock, "storing where changes begin", || {
             catching_up::save_head(&self.pool, lease, head)
         })
         .await
@@ -190,21 +190,21 @@ impl Runs for PostgresRuns {
         lease: RunLease,
         ids: &[i64],
     ) -> Result<Vec<OrderMoments>, Failure> {
-        persistently(&self.clock, "reading when orders were updated", || {
+        with_retries(&self.clock, "reading when orders were updated", || {
             catching_up::order_moments(&self.pool, lease, ids)
         })
         .await
     }
 
     async fn ceiling(&self, merchant: MerchantId) -> Result<Ceiling, Failure> {
-        persistently(&self.clock, "reading where lists stop", || {
+        with_retries(&self.clock, "reading where lists stop", || {
             merchants::ceiling(&self.pool, merchant)
         })
         .await
     }
 
     async fn remember_ceiling(&self, lease: RunLease, ceiling: Ceiling) -> Result<(), Failure> {
-        persistently(&self.clock, "storing where lists stop", || {
+        with_retries(&self.clock, "storing where lists stop", || {
             merchants::remember_ceiling(&self.pool, lease, ceiling)
         })
         .await
@@ -212,21 +212,21 @@ impl Runs for PostgresRuns {
 
     async fn claim(&self, run: RunId, owner: &Owner, lease: Duration) -> Result<Claim, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "claiming a run", || {
+        with_retries(&self.clock, "claiming a run", || {
             claims::claim(&self.pool, run, owner, lease, now)
         })
         .await
     }
 
     async fn held(&self, run: RunId, owner: &Owner) -> Result<Option<Held>, Failure> {
-        persistently(&self.clock, "reading who holds a run", || {
+        with_retries(&self.clock, "reading who holds a run", || {
             claims::held(&self.pool, run, owner)
         })
         .await
     }
 
     async fn extend_lease(&self, lease: RunLease, by: Duration) -> Result<(), Failure> {
-        persistently(&self.clock, "extending a lease", || {
+        with_retries(&self.clock, "extending a lease", || {
             claims::extend(&self.pool, lease, by)
         })
         .await
@@ -234,7 +234,7 @@ impl Runs for PostgresRuns {
 
     async fn release(&self, lease: RunLease, wait: Option<Duration>) -> Result<(), Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "releasing a run", || {
+        with_retries(&self.clock, "releasing a run", || {
             endings::release(&self.pool, lease, wait, now)
         })
         .await
@@ -243,7 +243,7 @@ impl Runs for PostgresRuns {
 
     async fn wait(&self, lease: RunLease, until: Timestamp, why: &Failure) -> Result<(), Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "leaving a run to wait", || {
+        with_retries(&self.clock, "leaving a run to wait", || {
             endings::wait(&self.pool, lease, until, why, now)
         })
         .await
@@ -256,14 +256,14 @@ impl Runs for PostgresRuns {
         plan: &Plan,
         windows: &[(Resource, Option<DayRange>)],
     ) -> Result<(), Failure> {
-        persistently(&self.clock, "storing the plan", || {
+        with_retries(&self.clock, "storing the plan", || {
             windows::save_plan(&self.pool, lease, plan, windows)
         })
         .await
     }
 
     async fn windows(&self, lease: RunLease) -> Result<Vec<StoredWindow>, Failure> {
-        persistently(&self.clock, "reading the windows of a run", || {
+        with_retries(&self.clock, "reading the windows of a run", || {
             windows::list(&self.pool, lease)
         })
         .await
@@ -271,7 +271,7 @@ impl Runs for PostgresRuns {
 
     async fn begin_scan(&self, lease: RunLease, window: WindowId) -> Result<u32, Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "beginning a walk", || {
+        with_retries(&self.clock, "beginning a walk", || {
             windows::begin_scan(&self.pool, lease, window, now)
         })
         .await
@@ -284,7 +284,7 @@ impl Runs for PostgresRuns {
         halves: [DayRange; 2],
     ) -> Result<(), Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "splitting a window", || {
+        with_retries(&self.clock, "splitting a window", || {
             windows::split(&self.pool, lease, window, halves, now)
         })
         .await
@@ -297,21 +297,21 @@ impl Runs for PostgresRuns {
         parts: &[WindowSpec],
     ) -> Result<(), Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "slicing a window", || {
+        with_retries(&self.clock, "slicing a window", || {
             windows::slice_window(&self.pool, lease, window, parts, now)
         })
         .await
     }
 
     async fn listing(&self, lease: RunLease, window: WindowId) -> Result<Listing, Failure> {
-        persistently(&self.clock, "counting what a window listed", || {
+        with_retries(&self.clock, "counting what a window listed", || {
             counting::listing(&self.pool, lease, window)
         })
         .await
     }
 
     async fn listed(&self, lease: RunLease, window: WindowId) -> Result<Vec<i64>, Failure> {
-        persistently(&self.clock, "reading what a window listed", || {
+        with_retries(&self.clock, "reading what a window listed", || {
             listing::listed(&self.pool, lease, window)
         })
         .await
@@ -324,7 +324,7 @@ impl Runs for PostgresRuns {
         ids: &[i64],
     ) -> Result<(), Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "carrying over what a window lists", || {
+        with_retries(&self.clock, "carrying over what a window lists", || {
             listing::carry_over(&self.pool, lease, window, ids, now)
         })
         .await
@@ -337,7 +337,7 @@ impl Runs for PostgresRuns {
         cut_short: bool,
     ) -> Result<(), Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "settling a window", || {
+        with_retries(&self.clock, "settling a window", || {
             windows::settle(&self.pool, lease, window, cut_short, now)
         })
         .await
@@ -348,14 +348,14 @@ impl Runs for PostgresRuns {
         lease: RunLease,
         window: WindowId,
     ) -> Result<(), Failure> {
-        persistently(&self.clock, "marking the ends of a list", || {
+        with_retries(&self.clock, "marking the ends of a list", || {
             listing::record_ends_rescanned(&self.pool, lease, window)
         })
         .await
     }
 
     async fn listed_orders(&self, lease: RunLease) -> Result<Option<u64>, Failure> {
-        persistently(&self.clock, "counting the orders that were listed", || {
+        with_retries(&self.clock, "counting the orders that were listed", || {
             listing::listed_orders(&self.pool, lease)
         })
         .await
@@ -367,14 +367,14 @@ impl Runs for PostgresRuns {
         resource: Resource,
         ids: &[i64],
     ) -> Result<Vec<i64>, Failure> {
-        persistently(&self.clock, "comparing orders with the walks", || {
+        with_retries(&self.clock, "comparing orders with the walks", || {
             listing::not_listed(&self.pool, lease, resource, ids)
         })
         .await
     }
 
     async fn vanished(&self, lease: RunLease, resource: Resource) -> Result<Vec<i64>, Failure> {
-        persistently_at_length(&self.clock, "looking for what is no longer listed", || {
+        with_long_retries(&self.clock, "looking for what is no longer listed", || {
             listing::vanished(&self.pool, lease, resource)
         })
         .await
@@ -387,14 +387,14 @@ impl Runs for PostgresRuns {
         waits_until: Option<Timestamp>,
     ) -> Result<(), Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "recording the progress", || {
+        with_retries(&self.clock, "recording the progress", || {
             endings::report(&self.pool, lease, percent, waits_until, now)
         })
         .await
     }
 
     async fn certify(&self, lease: RunLease, as_of: Timestamp) -> Result<Certificate, Failure> {
-        persistently_at_length(&self.clock, "certifying a run", || {
+        with_long_retries(&self.clock, "certifying a run", || {
             certificate::certify(&self.pool, lease, as_of)
         })
         .await
@@ -402,7 +402,7 @@ impl Runs for PostgresRuns {
 
     async fn complete(&self, lease: RunLease, certificate: &Certificate) -> Result<(), Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "completing a run", || {
+        with_retries(&self.clock, "completing a run", || {
             endings::complete(&self.pool, lease, certificate, now)
         })
         .await
@@ -416,7 +416,7 @@ impl Runs for PostgresRuns {
         certificate: Option<&Certificate>,
     ) -> Result<(), Failure> {
         let now = self.clock.now();
-        persistently(&self.clock, "recording a failure", || {
+        with_retries(&self.clock, "recording a failure", || {
             endings::fail(&self.pool, lease, failure, certificate, now)
         })
         .await

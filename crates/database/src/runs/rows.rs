@@ -16,7 +16,7 @@ use sqlx::PgPool;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::ids::parse_resource;
 
 /// A run as its row has it. `is_held` is the database's word on whether the lease
@@ -105,14 +105,14 @@ const LATEST_OF_EVERYTHING: &str = select_runs!(
     "WHERE r.merchant_id = $1 AND r.only_resource IS NULL ORDER BY r.number DESC LIMIT 1"
 );
 
-pub(crate) async fn latest(pool: &PgPool, merchant: MerchantId) -> Result<Option<Run>, Trouble> {
+pub(crate) async fn latest(pool: &PgPool, merchant: MerchantId) -> Result<Option<Run>, TxError> {
     run_of(pool, merchant, LATEST).await
 }
 
 pub(crate) async fn latest_full(
     pool: &PgPool,
     merchant: MerchantId,
-) -> Result<Option<Run>, Trouble> {
+) -> Result<Option<Run>, TxError> {
     run_of(pool, merchant, LATEST_OF_EVERYTHING).await
 }
 
@@ -120,7 +120,7 @@ async fn run_of(
     pool: &PgPool,
     merchant: MerchantId,
     sql: &'static str,
-) -> Result<Option<Run>, Trouble> {
+) -> Result<Option<Run>, TxError> {
     let row: Option<RunRow> = sqlx::query_as(sql)
         .bind(merchant.0)
         .fetch_optional(pool)
@@ -137,7 +137,7 @@ const COMPLETED_DAYS: &str = "
 pub(crate) async fn completed_days(
     pool: &PgPool,
     merchant: MerchantId,
-) -> Result<Vec<DayRange>, Trouble> {
+) -> Result<Vec<DayRange>, TxError> {
     let rows: Vec<(jiff_sqlx::Date, jiff_sqlx::Date)> = sqlx::query_as(COMPLETED_DAYS)
         .bind(merchant.0)
         .fetch_all(pool)

@@ -13,9 +13,9 @@ use jiff_sqlx::{Date, ToSqlx};
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 
-use crate::error::Trouble;
+use crate::error::TxError;
 use crate::ids::parse_resource;
-use crate::transaction::hold;
+use crate::transaction::lock_run;
 
 const SAVE_PLAN: &str = "UPDATE salla_sync.sync_runs SET plan = $2 WHERE id = $1 AND plan IS NULL";
 
@@ -35,9 +35,9 @@ pub(crate) async fn save_plan(
     lease: RunLease,
     plan: &Plan,
     windows: &[(Resource, Option<DayRange>)],
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let mut tx = pool.begin().await?;
-    hold(&mut tx, lease).await?;
+    lock_run(&mut tx, lease).await?;
     let saved = sqlx::query(SAVE_PLAN)
         .bind(lease.run.0)
         .bind(Json(plan))
@@ -67,7 +67,7 @@ async fn create_windows(
     lease: RunLease,
     position: i32,
     windows: &[(Resource, WindowSpec)],
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let day = |pick: fn(DayRange) -> jiff::civil::Date| -> Vec<Option<Date>> {
         let days = windows.iter().map(|(_, part)| part.days.map(pick));
         days.map(|day| day.map(ToSqlx::to_sqlx)).collect()
@@ -121,7 +121,7 @@ const LIST: &str = "
     WHERE w.run_id = $1 AND w.replaced_at IS NULL
     ORDER BY w.position";
 
-pub(crate) async fn list(pool: &PgPool, lease: RunLease) -> Result<Vec<StoredWindow>, Trouble> {
+pub(crate) async fn list(pool: &PgPool, lease: RunLease) -> Result<Vec<StoredWindow>, TxError> {
     let rows: Vec<WindowRow> = sqlx::query_as(LIST)
         .bind(lease.run.0)
         .fetch_all(pool)
@@ -149,7 +149,7 @@ pub(crate) fn days(from: Option<Date>, to: Option<Date>) -> Option<DayRange> {
     DayRange::new(from.to_jiff(), to.to_jiff())
 }
 
-pub(crate) fn slice(key: Option<&str>) -> Result<Option<Slice>, Trouble> {
+pub(crate) fn slice(key: Option<&str>) -> Result<Option<Slice>, TxError> {
     let Some(key) = key else { return Ok(None) };
     let slice = Slice::parse(key).ok_or_else(|| Failure::Bug {
         what: format!("a window has the slice {key}, which this program does not know"),
@@ -157,7 +157,7 @@ pub(crate) fn slice(key: Option<&str>) -> Result<Option<Slice>, Trouble> {
     Ok(Some(slice))
 }
 
-const BEGIN_WALK: &str = "
+const BEGIN_SCAN: &str = "
     UPDATE salla_sync.sync_windows SET
         walk = walk + 1, settled_at = NULL, ends_read_again = false, read_at = $3, carried_at = NULL
     WHERE id = $1 AND run_id = $2 AND replaced_at IS NULL
@@ -168,10 +168,10 @@ pub(crate) async fn begin_scan(
     lease: RunLease,
     window: WindowId,
     now: Timestamp,
-) -> Result<u32, Trouble> {
+) -> Result<u32, TxError> {
     let mut tx = pool.begin().await?;
-    hold(&mut tx, lease).await?;
-    let walk: Option<i32> = sqlx::query_scalar(BEGIN_WALK)
+    lock_run(&mut tx, lease).await?;
+    let walk: Option<i32> = sqlx::query_scalar(BEGIN_SCAN)
         .bind(window.0)
         .bind(lease.run.0)
         .bind(now.to_sqlx())
@@ -197,9 +197,9 @@ pub(crate) async fn split(
     window: WindowId,
     halves: [DayRange; 2],
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let mut tx = pool.begin().await?;
-    hold(&mut tx, lease).await?;
+    lock_run(&mut tx, lease).await?;
     let replaced: Option<(i32, String, Option<String>)> = sqlx::query_as(REPLACE)
         .bind(window.0)
         .bind(lease.run.0)
@@ -208,7 +208,7 @@ pub(crate) async fn split(
         .await?;
     // A window that was replaced before has its halves already.
     if let Some((position, resource, key)) = replaced {
-        make_room(&mut tx, lease, position, 1).await?;
+        shift_positions(&mut tx, lease, position, 1).await?;
         let (resource, slice) = (parse_resource(&resource)?, slice(key.as_deref())?);
         let halves = halves.map(|days| {
             let days = Some(days);
@@ -221,17 +221,17 @@ pub(crate) async fn split(
 }
 
 /// Moves the windows behind `position` by so many places.
-async fn make_room(
+async fn shift_positions(
     tx: &mut PgConnection,
     lease: RunLease,
     position: i32,
     places: i32,
-) -> Result<(), Trouble> {
-    let make_room = sqlx::query(MAKE_ROOM)
+) -> Result<(), TxError> {
+    let shift_positions = sqlx::query(MAKE_ROOM)
         .bind(lease.run.0)
         .bind(position)
         .bind(places);
-    make_room.execute(tx).await?;
+    shift_positions.execute(tx).await?;
     Ok(())
 }
 
@@ -246,9 +246,9 @@ pub(crate) async fn slice_window(
     window: WindowId,
     parts: &[WindowSpec],
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let mut tx = pool.begin().await?;
-    hold(&mut tx, lease).await?;
+    lock_run(&mut tx, lease).await?;
     let sliced: Option<(i32, String)> = sqlx::query_as(SLICE)
         .bind(window.0)
         .bind(lease.run.0)
@@ -259,7 +259,7 @@ pub(crate) async fn slice_window(
     if let Some((position, resource)) = sliced {
         let resource = parse_resource(&resource)?;
         let places = i32::try_from(parts.len()).unwrap_or(i32::MAX);
-        make_room(&mut tx, lease, position, places).await?;
+        shift_positions(&mut tx, lease, position, places).await?;
         let parts: Vec<_> = parts.iter().map(|part| (resource, *part)).collect();
         create_windows(&mut tx, lease, position, &parts).await?;
     }
@@ -277,9 +277,9 @@ pub(crate) async fn settle(
     window: WindowId,
     cut_short: bool,
     now: Timestamp,
-) -> Result<(), Trouble> {
+) -> Result<(), TxError> {
     let mut tx = pool.begin().await?;
-    hold(&mut tx, lease).await?;
+    lock_run(&mut tx, lease).await?;
     let settled = sqlx::query(SETTLE)
         .bind(window.0)
         .bind(lease.run.0)

@@ -14,7 +14,7 @@ async fn find(shop: &Shop, resource: Resource, number: i64) -> Vec<Trace> {
     records.find(resource, number).await.unwrap()
 }
 
-async fn judged(shop: &Shop, resource: Resource, number: i64) -> Option<RecordStatus> {
+async fn changes_of(shop: &Shop, resource: Resource, number: i64) -> Option<RecordStatus> {
     let traces = find(shop, resource, number).await;
     assert!(traces.len() <= 1, "{traces:?}");
     traces.first().map(status_of)
@@ -55,17 +55,17 @@ async fn whatever_became_of_a_record_is_told() {
         .await;
     shop.land_outcome(2, at(5), DetailOutcome::Gone).await;
     shop.execute("DELETE FROM salla.orders WHERE id = 3").await;
-    let in_part = judged(&shop, Resource::Orders, 1).await;
+    let in_part = changes_of(&shop, Resource::Orders, 1).await;
     assert_eq!(in_part, Some(RecordStatus::LoadedInPart));
-    let gone = judged(&shop, Resource::Orders, 2).await;
+    let gone = changes_of(&shop, Resource::Orders, 2).await;
     assert_eq!(gone, Some(RecordStatus::Gone { at: at(5) }));
-    let missing = judged(&shop, Resource::Orders, 3).await;
+    let missing = changes_of(&shop, Resource::Orders, 3).await;
     assert_eq!(missing, Some(RecordStatus::Missing));
-    let rejected = judged(&shop, Resource::Orders, 4).await;
+    let rejected = changes_of(&shop, Resource::Orders, 4).await;
     assert_eq!(rejected, Some(RecordStatus::Rejected));
-    assert_eq!(judged(&shop, Resource::Orders, 5).await, None);
+    assert_eq!(changes_of(&shop, Resource::Orders, 5).await, None);
     assert_eq!(
-        judged(&shop, Resource::Products, 1).await,
+        changes_of(&shop, Resource::Products, 1).await,
         None,
         "ids are unique per resource"
     );
@@ -77,10 +77,10 @@ async fn a_customer_of_an_order_is_told_from_one_of_the_list() {
     shop.land_orders(1, at(0), &[whole(1)]).await;
     let customers = Records::Customers(vec![ok(customer(9))]);
     shop.land(1, at(0), customers).await;
-    let of_order = judged(&shop, Resource::Customers, 5_001).await;
+    let of_order = changes_of(&shop, Resource::Customers, 5_001).await;
     assert_eq!(of_order, Some(RecordStatus::KnownFromOrders));
     assert_eq!(
-        judged(&shop, Resource::Customers, 9).await,
+        changes_of(&shop, Resource::Customers, 9).await,
         Some(RecordStatus::Loaded)
     );
 }

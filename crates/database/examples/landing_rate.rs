@@ -16,9 +16,9 @@ use std::time::Duration;
 use database::testing::TestDatabase;
 use domain::customer::Customer;
 use domain::instant::{DateReading, SallaInstant};
-use domain::money::Money;
+use domain::numbers::Money;
 use domain::order::{Order, OrderAmounts, OrderCustomer, OrderItem, StatusRef};
-use domain::plan::{Budget, DetailCase, Plan, Probe};
+use domain::plan::{Budget, DetailCase, Plan, PlanInputs};
 use domain::resource::Resource;
 use domain::run::WindowId;
 use domain::shop::{ShopInfo, ShopPlan};
@@ -125,7 +125,7 @@ async fn begin(runs: &dyn Runs, keep_raw: bool) -> (RunLease, WindowId) {
     else {
         panic!("the run is new");
     };
-    let plan = Plan::from_probe(Probe {
+    let plan = Plan::new(PlanInputs {
         range,
         detail_case: DetailCase::Expanded,
         orders: 1,

@@ -3,7 +3,7 @@
 use rust_decimal::Decimal;
 
 use crate::instant::SallaInstant;
-use crate::money::Money;
+use crate::numbers::Money;
 
 /// A product (docs.salla.dev/5394168e0). Salla gives no creation date.
 #[derive(Clone, Debug, PartialEq)]

@@ -156,13 +156,13 @@ impl Listing {
             Proof::CutShort
         } else if self.is_sliced {
             // What no slice lists is no small difference, however little it is.
-            match self.walk_is_exact() {
+            match self.scan_is_exact() {
                 true => Proof::Proven,
                 false => Proof::Unproven,
             }
-        } else if self.may_be_cut_off() {
+        } else if self.may_be_truncated() {
             Proof::Unproven
-        } else if self.walk_is_exact() && (self.same_as_before || self.one_walk_is_enough())
+        } else if self.scan_is_exact() && (self.same_as_before || self.one_walk_is_enough())
             || self.grew_under_our_eyes()
             || self.grew_since_the_walk_before()
         {
@@ -180,7 +180,7 @@ impl Listing {
     /// The ceiling seems to end the list: it is longer than the ceiling surely shows, and
     /// fewer rows came than there should be. Where the ceiling limits `total` as well, a list
     /// of just as many rows is not believed either. Orders have days by which they are split.
-    pub fn may_be_cut_off(&self) -> bool {
+    pub fn may_be_truncated(&self) -> bool {
         let (ceiling, listed) = (self.ceiling, self.listed());
         let stops_early = ceiling.may_hide(self.reported)
             && listed < self.reported
@@ -206,7 +206,7 @@ impl Listing {
 
     /// Salla listed every record that it reported, and did not change its mind in
     /// the meantime.
-    pub fn walk_is_exact(&self) -> bool {
+    pub fn scan_is_exact(&self) -> bool {
         self.total_was_stable && self.difference() == 0
     }
 
@@ -226,7 +226,7 @@ impl Listing {
             ..self.clone()
         };
         self.proof() == Proof::Unproven
-            && self.walk_is_exact()
+            && self.scan_is_exact()
             && with_ends.proof() == Proof::Proven
     }
 
@@ -255,7 +255,7 @@ impl Listing {
 
     /// Two walks agree on a list that is further from Salla's number than may be
     /// settled: another walk would change nothing.
-    pub fn is_hopeless(&self) -> bool {
+    pub fn cannot_settle(&self) -> bool {
         self.same_as_before && self.total_was_stable && self.proof() == Proof::Unproven
     }
 
@@ -783,11 +783,11 @@ mod tests {
     fn only_agreement_far_from_the_number_is_hopeless() {
         let mut window = listing();
         window.reported = 500;
-        assert!(!window.is_hopeless());
+        assert!(!window.cannot_settle());
         window.same_as_before = true;
-        assert!(window.is_hopeless());
+        assert!(window.cannot_settle());
         window.total_was_stable = false;
-        assert!(!window.is_hopeless(), "the number may come to rest");
+        assert!(!window.cannot_settle(), "the number may come to rest");
     }
 
     #[test]

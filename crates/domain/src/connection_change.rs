@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::job::{Message, Unreadable};
+use crate::job::{Message, MessageError};
 use crate::shop::MerchantId;
 
 /// What became of a shop's connection.
@@ -103,7 +103,7 @@ impl ConnectionChangeJob {
     }
 
     /// `None`: the message is about something else.
-    pub fn parse(text: &str) -> Option<Result<Self, Unreadable>> {
+    pub fn parse(text: &str) -> Option<Result<Self, MessageError>> {
         let message = Message::parse(text).ok()?;
         if message.text("notificationType").ok()? != TYPE {
             return None;

@@ -49,7 +49,7 @@ pub enum NotificationKind {
 /// fields and its version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
-pub struct Unreadable {
+pub struct MessageError {
     pub why: String,
 }
 
@@ -100,7 +100,7 @@ struct SyncMessage {
 impl HistoricalSync {
     /// The text to put on the queue. Fails where [`HistoricalSync::parse`] would
     /// refuse to read it.
-    pub fn to_json(&self) -> Result<String, Unreadable> {
+    pub fn to_json(&self) -> Result<String, MessageError> {
         check_depth(self.months.into())?;
         write(&SyncMessage {
             version: VERSION,
@@ -111,7 +111,7 @@ impl HistoricalSync {
         })
     }
 
-    pub fn parse(text: &str) -> Result<Self, Unreadable> {
+    pub fn parse(text: &str) -> Result<Self, MessageError> {
         let message = Message::parse(text)?;
         if message.text("jobType")? != HISTORICAL_SYNC {
             return unreadable(format!("jobType is not {HISTORICAL_SYNC}"));
@@ -136,7 +136,7 @@ struct NotificationMessage {
 
 impl NotificationJob {
     /// The text to put on the queue.
-    pub fn to_json(&self) -> Result<String, Unreadable> {
+    pub fn to_json(&self) -> Result<String, MessageError> {
         write(&NotificationMessage {
             version: VERSION,
             notification_type: self.kind.as_str(),
@@ -145,7 +145,7 @@ impl NotificationJob {
         })
     }
 
-    pub fn parse(text: &str) -> Result<Self, Unreadable> {
+    pub fn parse(text: &str) -> Result<Self, MessageError> {
         let message = Message::parse(text)?;
         let Some(kind) = NotificationKind::parse(message.text("notificationType")?) else {
             let known = NotificationKind::ALL.map(NotificationKind::as_str);
@@ -159,19 +159,19 @@ impl NotificationJob {
     }
 }
 
-fn check_depth(months: u64) -> Result<u16, Unreadable> {
+fn check_depth(months: u64) -> Result<u16, MessageError> {
     match DEPTHS.into_iter().find(|depth| u64::from(*depth) == months) {
         Some(depth) => Ok(depth),
         None => unreadable("syncDepthMonths is neither 12 nor 24"),
     }
 }
 
-fn write(message: &impl Serialize) -> Result<String, Unreadable> {
+fn write(message: &impl Serialize) -> Result<String, MessageError> {
     serde_json::to_string(message).or_else(|_| unreadable("the message cannot be written as JSON"))
 }
 
-fn unreadable<T>(why: impl Into<String>) -> Result<T, Unreadable> {
-    Err(Unreadable { why: why.into() })
+fn unreadable<T>(why: impl Into<String>) -> Result<T, MessageError> {
+    Err(MessageError { why: why.into() })
 }
 
 /// A message of a version that we know. It is read field by field, because the errors
@@ -179,7 +179,7 @@ fn unreadable<T>(why: impl Into<String>) -> Result<T, Unreadable> {
 pub(crate) struct Message(Map<String, Value>);
 
 impl Message {
-    pub(crate) fn parse(text: &str) -> Result<Self, Unreadable> {
+    pub(crate) fn parse(text: &str) -> Result<Self, MessageError> {
         let message = match serde_json::from_str(text) {
             Ok(Value::Object(fields)) => Self(fields),
             Ok(_) => return unreadable("the message is not a JSON object"),
@@ -194,25 +194,25 @@ impl Message {
         }
     }
 
-    fn required(&self, field: &'static str) -> Result<&Value, Unreadable> {
+    fn required(&self, field: &'static str) -> Result<&Value, MessageError> {
         match self.0.get(field) {
             None | Some(Value::Null) => unreadable(format!("{field} is missing")),
             Some(value) => Ok(value),
         }
     }
 
-    pub(crate) fn text(&self, field: &'static str) -> Result<&str, Unreadable> {
+    pub(crate) fn text(&self, field: &'static str) -> Result<&str, MessageError> {
         match self.required(field)? {
             Value::String(text) => Ok(text),
             _ => unreadable(format!("{field} is not text")),
         }
     }
 
-    pub(crate) fn id(&self, field: &'static str) -> Result<Uuid, Unreadable> {
+    pub(crate) fn id(&self, field: &'static str) -> Result<Uuid, MessageError> {
         Uuid::try_parse(self.text(field)?).or_else(|_| unreadable(format!("{field} is not a UUID")))
     }
 
-    fn optional_id(&self, field: &'static str) -> Result<Option<Uuid>, Unreadable> {
+    fn optional_id(&self, field: &'static str) -> Result<Option<Uuid>, MessageError> {
         match self.0.get(field) {
             None | Some(Value::Null) => Ok(None),
             Some(_) => self.id(field).map(Some),

@@ -11,7 +11,7 @@
 //! | [`order`], [`customer`], [`catalogue`] | the records |
 //! | [`rejection`] | why a record was rejected |
 //! | [`certificate`] | what a finished run has proven |
-//! | [`failure`], [`disposition`] | what can go wrong, who must act, and what happens next |
+//! | [`failure`], [`failure_policy`] | what can go wrong, who must act, and what happens next |
 //! | [`run`], [`job`], [`notification`] | the life of a run, and the messages about it |
 //!
 //! How long does Salla take, at least, for 50,000 orders on its largest plan?
@@ -33,12 +33,12 @@ pub mod certificate;
 pub mod connection_change;
 pub mod contact;
 pub mod customer;
-pub mod disposition;
 pub mod failure;
+pub mod failure_policy;
 pub mod instant;
 pub mod job;
-pub mod money;
 pub mod notification;
+pub mod numbers;
 pub mod order;
 pub mod plan;
 pub mod plausible;
@@ -48,5 +48,4 @@ pub mod run;
 pub mod scopes;
 pub mod shop;
 pub mod slice;
-pub mod text;
 pub mod window;

@@ -2,7 +2,7 @@
 
 use crate::contact::one_line;
 use crate::job::NotificationKind;
-use crate::text::grouped;
+use crate::numbers::grouped;
 
 /// Whom a channel reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,7 +16,7 @@ pub enum Audience {
 impl Audience {
     /// Whether this audience is told of an ending: who must act on a failure is who is
     /// told of it.
-    pub fn is_told(self, kind: NotificationKind) -> bool {
+    pub fn receives(self, kind: NotificationKind) -> bool {
         match (self, kind) {
             (Self::Merchant, _) | (Self::Operator, NotificationKind::SyncFailed) => true,
             // Only the merchant can act on a lost connection, and nobody on a success.
@@ -139,9 +139,9 @@ mod tests {
     #[test]
     fn operators_are_told_what_they_can_act_on() {
         for kind in NotificationKind::ALL {
-            assert!(Audience::Merchant.is_told(kind));
+            assert!(Audience::Merchant.receives(kind));
             let told = kind == NotificationKind::SyncFailed;
-            assert_eq!(Audience::Operator.is_told(kind), told, "{kind:?}");
+            assert_eq!(Audience::Operator.receives(kind), told, "{kind:?}");
         }
     }
 

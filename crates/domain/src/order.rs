@@ -9,7 +9,7 @@ use rust_decimal::Decimal;
 
 use crate::customer::Customer;
 use crate::instant::SallaInstant;
-use crate::money::{ExchangeRate, Money};
+use crate::numbers::{ExchangeRate, Money};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Order {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ceiling::Ceiling;
 use crate::resource::Resource;
-use crate::window::{DayRange, Overlap, Reach};
+use crate::window::{DayRange, Overlap, QueryRange};
 
 /// Records on a page that asks for as many as Salla gives (docs/salla-api.md#pagination).
 pub const MOST_PER_PAGE: u32 = 60;
@@ -133,7 +133,7 @@ fn pages_to_the_end(rows: u64, per_page: u32) -> u64 {
 
 /// What the probe learnt about a shop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Probe {
+pub struct PlanInputs {
     pub range: DayRange,
     pub detail_case: DetailCase,
     pub orders: u64,
@@ -195,7 +195,7 @@ impl Newest {
     }
 }
 
-impl Probe {
+impl PlanInputs {
     fn newest_windows(&self) -> Newest {
         Newest::of(self.is_quiet, self.orders, self.range)
     }
@@ -205,8 +205,8 @@ impl Probe {
         self.max_orders.is_some() || self.orders <= u64::from(self.orders_per_page)
     }
 
-    pub fn reach(&self) -> Reach {
-        Reach {
+    pub fn reach(&self) -> QueryRange {
+        QueryRange {
             range: self.range,
             overlap: self.overlap,
         }
@@ -216,7 +216,7 @@ impl Probe {
 /// Windows, requests and floor of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    pub probe: Probe,
+    pub probe: PlanInputs,
     /// Newest first.
     pub windows: Vec<DayRange>,
     pub order_pages: u64,
@@ -231,7 +231,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub fn from_probe(probe: Probe) -> Self {
+    pub fn new(probe: PlanInputs) -> Self {
         let days = u64::from(probe.range.days());
         // Sized by the average density of the whole range, with room for a season that is
         // half as busy again; a window that holds still more is split when its first page
@@ -297,7 +297,7 @@ impl Plan {
                 Resource::Orders => self.windows,
                 _ => vec![],
             },
-            probe: Probe {
+            probe: PlanInputs {
                 // Planning has counted the other lists as well.
                 requests: self.probe.requests + LISTS_COUNTED,
                 ..self.probe
@@ -363,7 +363,7 @@ impl Plan {
 }
 
 /// One scan of a list, as far as it is wanted.
-fn scan(probe: &Probe, rows: u64, per_page: u32) -> u64 {
+fn scan(probe: &PlanInputs, rows: u64, per_page: u32) -> u64 {
     match probe.max_orders {
         Some(most) => pages(most.min(rows), per_page),
         None => pages_to_the_end(rows, per_page),
@@ -373,7 +373,7 @@ fn scan(probe: &Probe, rows: u64, per_page: u32) -> u64 {
 /// What was updated last, which also counts the orders; and the ends of the lists that are
 /// read whole (see [`crate::certificate::Listing::proof`]). A list that one page shows has
 /// one end, and so has that of the customers, whose newest come first.
-fn closing_requests(probe: &Probe, resource: Resource) -> u64 {
+fn closing_requests(probe: &PlanInputs, resource: Resource) -> u64 {
     let ends = |rows: u64, per_page: u32| pages(rows, per_page).min(2);
     match resource {
         _ if probe.max_orders.is_some() => 0,
@@ -456,8 +456,8 @@ mod tests {
         }
     }
 
-    fn probe(orders: u64, case: DetailCase) -> Probe {
-        Probe {
+    fn probe(orders: u64, case: DetailCase) -> PlanInputs {
+        PlanInputs {
             range: DayRange::last_months("2025-06-15".parse().unwrap(), 12),
             detail_case: case,
             orders,
@@ -481,22 +481,22 @@ mod tests {
 
     #[test]
     fn fifty_thousand_orders_cost_what_the_design_says() {
-        let expanded = Plan::from_probe(probe(50_000, DetailCase::Expanded));
+        let expanded = Plan::new(probe(50_000, DetailCase::Expanded));
         assert!(
             (834..=870).contains(&expanded.order_pages),
             "{}",
             expanded.order_pages
         );
         assert_eq!(expanded.detail_requests, 0);
-        let details = Plan::from_probe(probe(50_000, DetailCase::Details));
+        let details = Plan::new(probe(50_000, DetailCase::Details));
         assert_eq!(details.detail_requests, 50_000);
-        let both = Plan::from_probe(probe(50_000, DetailCase::DetailsAndItems));
+        let both = Plan::new(probe(50_000, DetailCase::DetailsAndItems));
         assert_eq!(both.detail_requests, 100_000);
     }
 
     #[test]
     fn an_empty_shop_still_has_a_plan() {
-        let plan = Plan::from_probe(probe(0, DetailCase::Details));
+        let plan = Plan::new(probe(0, DetailCase::Details));
         assert_eq!(plan.windows.len(), 1);
         assert_eq!(plan.detail_requests, 0);
         assert!(plan.requests() >= 3);
@@ -505,7 +505,7 @@ mod tests {
     #[test]
     fn customers_who_were_not_counted_are_no_part_of_the_plan() {
         let of = |customers: Option<u64>| {
-            Plan::from_probe(Probe {
+            Plan::new(PlanInputs {
                 customers,
                 ..probe(1_000, DetailCase::Expanded)
             })
@@ -521,7 +521,7 @@ mod tests {
     /// As plans were stored before customers could be unknown.
     #[test]
     fn a_plan_with_a_bare_number_of_customers_is_read() {
-        let plan = Plan::from_probe(probe(10, DetailCase::Expanded));
+        let plan = Plan::new(probe(10, DetailCase::Expanded));
         let mut stored = serde_json::to_value(&plan).unwrap();
         assert_eq!(stored["probe"]["customers"], 0);
         stored["probe"]["customers"] = 7.into();
@@ -540,7 +540,7 @@ mod tests {
         ] {
             let mut probe = probe(orders, DetailCase::Expanded);
             probe.ceiling = ceiling;
-            let plan = Plan::from_probe(probe);
+            let plan = Plan::new(probe);
             let days = u64::from(plan.probe.range.days());
             for window in &plan.windows {
                 let expected = orders * u64::from(window.days()) / days;

@@ -38,7 +38,7 @@ pub enum RunState {
 
 /// What somebody may want of a run that exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum RunCommand {
     Pause,
     /// Go on: after a pause, or without waiting any longer.
     Resume,
@@ -49,10 +49,10 @@ pub enum Command {
 
 /// What a command makes of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum Transition {
     To(RunState),
     /// The run is as it is wanted already.
-    Nothing,
+    Unchanged,
     /// With a sentence that says why and what to do instead.
     Refused(&'static str),
 }
@@ -94,36 +94,38 @@ impl RunState {
         }
     }
 
-    pub fn after(self, command: Command) -> Step {
+    pub fn transition(self, command: RunCommand) -> Transition {
         match (command, self) {
-            (Command::Pause, Self::Pending | Self::InProgress | Self::Waiting) => {
-                Step::To(Self::Paused)
+            (RunCommand::Pause, Self::Pending | Self::InProgress | Self::Waiting) => {
+                Transition::To(Self::Paused)
             }
-            (Command::Pause, Self::Paused) => Step::Nothing,
-            (Command::Pause, Self::Failed) => Step::Refused(
+            (RunCommand::Pause, Self::Paused) => Transition::Unchanged,
+            (RunCommand::Pause, Self::Failed) => Transition::Refused(
                 "it has failed, so there is nothing to pause; `runs cancel` gives it up",
             ),
-            (Command::Resume, Self::Paused | Self::Waiting) => Step::To(Self::Pending),
-            (Command::Resume, Self::Pending | Self::InProgress) => Step::Nothing,
-            (Command::Resume, Self::Failed | Self::Cancelled) => {
-                Step::Refused("it is over; `runs restart` goes on from its checkpoint")
+            (RunCommand::Resume, Self::Paused | Self::Waiting) => Transition::To(Self::Pending),
+            (RunCommand::Resume, Self::Pending | Self::InProgress) => Transition::Unchanged,
+            (RunCommand::Resume, Self::Failed | Self::Cancelled) => {
+                Transition::Refused("it is over; `runs restart` goes on from its checkpoint")
             }
             (
-                Command::Cancel,
+                RunCommand::Cancel,
                 Self::Pending | Self::InProgress | Self::Waiting | Self::Paused | Self::Failed,
-            ) => Step::To(Self::Cancelled),
-            (Command::Cancel, Self::Cancelled) => Step::Nothing,
-            (Command::Restart, Self::Failed | Self::Cancelled) => Step::To(Self::Pending),
-            (Command::Restart, Self::Pending | Self::InProgress | Self::Waiting) => Step::Nothing,
-            (Command::Restart, Self::Paused) => {
-                Step::Refused("it is paused; `runs resume` goes on from its checkpoint")
+            ) => Transition::To(Self::Cancelled),
+            (RunCommand::Cancel, Self::Cancelled) => Transition::Unchanged,
+            (RunCommand::Restart, Self::Failed | Self::Cancelled) => Transition::To(Self::Pending),
+            (RunCommand::Restart, Self::Pending | Self::InProgress | Self::Waiting) => {
+                Transition::Unchanged
             }
-            (_, Self::Completed) => Step::Refused(
+            (RunCommand::Restart, Self::Paused) => {
+                Transition::Refused("it is paused; `runs resume` goes on from its checkpoint")
+            }
+            (_, Self::Completed) => Transition::Refused(
                 "it is completed; `runs start` reads what has changed since, `runs extend` what is \
                  older as well, `runs start --again` everything",
             ),
-            (Command::Pause, Self::Cancelled) => {
-                Step::Refused("it is cancelled; `runs restart` goes on from its checkpoint")
+            (RunCommand::Pause, Self::Cancelled) => {
+                Transition::Refused("it is cancelled; `runs restart` goes on from its checkpoint")
             }
         }
     }
@@ -154,16 +156,16 @@ mod tests {
         ];
         assert_eq!(table.map(|(state, _)| state), RunState::ALL);
         let commands = [
-            Command::Pause,
-            Command::Resume,
-            Command::Cancel,
-            Command::Restart,
+            RunCommand::Pause,
+            RunCommand::Resume,
+            RunCommand::Cancel,
+            RunCommand::Restart,
         ];
         for (state, expected) in table {
-            let steps = commands.map(|command| match state.after(command) {
-                Step::To(next) => next.as_str(),
-                Step::Nothing => "=",
-                Step::Refused(_) => "!",
+            let steps = commands.map(|command| match state.transition(command) {
+                Transition::To(next) => next.as_str(),
+                Transition::Unchanged => "=",
+                Transition::Refused(_) => "!",
             });
             assert_eq!(steps, expected, "{state}");
         }

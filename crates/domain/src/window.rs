@@ -37,12 +37,12 @@ impl Overlap {
 
 /// What to ask Salla for, so that the windows of a range together miss nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reach {
+pub struct QueryRange {
     pub range: DayRange,
     pub overlap: Overlap,
 }
 
-impl Reach {
+impl QueryRange {
     /// The days to ask for, for one window of the range.
     ///
     /// Whether the filter's days are Riyadh's or UTC's is not documented either. Riyadh's
@@ -187,7 +187,7 @@ mod tests {
             let exclusive = !from_inclusive || !to_inclusive;
             let overlap = if exclusive { Overlap::EXCLUSIVE } else { Overlap::INCLUSIVE };
             let range = DayRange::new(day(first), day(first + days - 1)).unwrap();
-            let reach = Reach { range, overlap };
+            let reach = QueryRange { range, overlap };
             let local_day = day(first + offset % days);
             let local = local_day.to_datetime(jiff::civil::Time::midnight())
                 .saturating_add(second_of_day.seconds());

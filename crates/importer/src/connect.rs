@@ -10,7 +10,7 @@ use std::time::Duration;
 use domain::connection_change::Tags;
 use domain::failure::{Disconnection, Failure};
 use domain::resource::Resource;
-use domain::run::{Command, RunState};
+use domain::run::{RunCommand, RunState};
 use domain::scopes::{self, ScopeProblem};
 use domain::shop::{MerchantId, ShopInfo};
 use futures::TryStreamExt as _;
@@ -584,7 +584,7 @@ pub async fn cancel_open_run(jobs: &dyn Jobs, merchant: MerchantId) -> Result<()
     if let Some((_, run)) = latest
         && !matches!(run.state, RunState::Completed | RunState::Cancelled)
     {
-        jobs.command(run.id, Command::Cancel).await?;
+        jobs.command(run.id, RunCommand::Cancel).await?;
     }
     Ok(())
 }

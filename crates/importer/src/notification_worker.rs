@@ -173,7 +173,7 @@ impl NotificationWorker {
         let mut failures = Vec::new();
         for notifier in &self.notifiers {
             let name = notifier.name();
-            if !notifier.audience().is_told(notice.kind) || delivered.iter().any(|d| d == name) {
+            if !notifier.audience().receives(notice.kind) || delivered.iter().any(|d| d == name) {
                 continue;
             }
             let told = match notifier.deliver(notice).await {

@@ -90,7 +90,7 @@ pub fn coverage(run: &Run, read: &ReadDays) -> Coverage {
 #[cfg(test)]
 mod tests {
     use domain::ceiling::Ceiling;
-    use domain::plan::{Budget, DetailCase, Plan, Probe};
+    use domain::plan::{Budget, DetailCase, Plan, PlanInputs};
     use domain::run::RunId;
     use domain::shop::MerchantId;
     use domain::window::{DayRange, Overlap};
@@ -109,7 +109,7 @@ mod tests {
 
     fn run(state: RunState, percent: u8) -> Run {
         let range = days("2025-01-01", "2025-12-31");
-        let probe = Probe {
+        let probe = PlanInputs {
             range,
             detail_case: DetailCase::Details,
             orders: 6_000,
@@ -150,7 +150,7 @@ mod tests {
             waiting_until: None,
             ended_at: None,
             work_at_claim: 0,
-            plan: Some(Plan::from_probe(probe)),
+            plan: Some(Plan::new(probe)),
             failure: None,
             certificate: None,
             holder: None,

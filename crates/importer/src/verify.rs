@@ -5,10 +5,10 @@
 //! [`verify_orders`] compares single orders field by field.
 
 use domain::failure::Failure;
-use domain::money::Money;
+use domain::numbers::Money;
 use domain::order::{Order, OrderAmounts, OrderCustomer, OrderItem};
 use domain::resource::Resource;
-use domain::window::{DayRange, Reach};
+use domain::window::{DayRange, QueryRange};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -77,7 +77,7 @@ impl WindowComparison {
 pub async fn verify_windows(
     platform: &dyn Platform,
     windows: &[HeldWindow],
-    reach: Reach,
+    reach: QueryRange,
     as_of: Timestamp,
 ) -> Result<Vec<WindowComparison>, Failure> {
     let whole: Vec<_> = windows

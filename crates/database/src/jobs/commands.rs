@@ -1,6 +1,6 @@
 //! Starting a run, and what people want of one that exists.
 
-use domain::run::{Command, RunId, RunState, Step};
+use domain::run::{RunCommand, RunId, RunState, Transition};
 use domain::shop::MerchantId;
 use domain::window::DayRange;
 use importer::ports::jobs::{CommandOutcome, StartedRun};
@@ -96,7 +96,7 @@ async fn adopt_in(connection: &mut PgConnection, run: RunId) -> Result<(), TxErr
 pub(crate) async fn command(
     transactions: &Transactions,
     run: RunId,
-    command: Command,
+    command: RunCommand,
     now: Timestamp,
 ) -> Result<CommandOutcome, TxError> {
     let pool = transactions.pool();
@@ -127,7 +127,7 @@ const WAS_OVERTAKEN: &str = "
 async fn command_once(
     transactions: &Transactions,
     id: RunId,
-    command: Command,
+    command: RunCommand,
     now: Timestamp,
 ) -> Result<CommandOutcome, TxError> {
     let Some(found) = overview::find(transactions.pool(), id).await? else {
@@ -140,16 +140,16 @@ async fn command_once(
     };
     let is_superseded = row.is_superseded;
     let run = Box::new(Run::try_from(row)?);
-    let next = match run.state.after(command) {
-        Step::Nothing => return Ok(CommandOutcome::Unchanged(run)),
-        Step::Refused(why) => return Ok(CommandOutcome::Refused(run, why)),
-        Step::To(_) if is_superseded => {
+    let next = match run.state.transition(command) {
+        Transition::Unchanged => return Ok(CommandOutcome::Unchanged(run)),
+        Transition::Refused(why) => return Ok(CommandOutcome::Refused(run, why)),
+        Transition::To(_) if is_superseded => {
             return Ok(CommandOutcome::Refused(
                 run,
                 "another import of this shop was started instead of going on with it",
             ));
         }
-        Step::To(next) => next,
+        Transition::To(next) => next,
     };
     if next == RunState::Pending {
         let another: bool = sqlx::query_scalar(ANOTHER_IS_OPEN)

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::failure::Failure;
 use domain::job::HistoricalSync;
-use domain::run::{Command, RunId, RunState};
+use domain::run::{RunCommand, RunId, RunState};
 use domain::shop::MerchantId;
 use domain::window::DayRange;
 use importer::metrics;
@@ -122,7 +122,7 @@ impl Jobs for PostgresJobs {
         .await
     }
 
-    async fn command(&self, run: RunId, command: Command) -> Result<CommandOutcome, Failure> {
+    async fn command(&self, run: RunId, command: RunCommand) -> Result<CommandOutcome, Failure> {
         let now = self.clock.now();
         with_retries(&self.clock, "steering a run", || {
             commands::command(&self.transactions, run, command, now)

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use domain::catalogue::{Product, ProductVariant};
-use domain::money::Money;
+use domain::numbers::Money;
 use domain::resource::Resource;
 use importer::ports::platform::{Decoded, Records};
 use jiff_sqlx::Timestamp;

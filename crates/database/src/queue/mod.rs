@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::failure::Failure;
-use domain::job::Unreadable;
+use domain::job::MessageError;
 use importer::ports::clock::Clock;
 use importer::ports::queue::{
     DeadLetter, DeadLetters, Delivery, Depth, Disposition, JobId, Outbox, Queue, QueueName,
@@ -291,7 +291,7 @@ pub(crate) async fn send_now(
 }
 
 /// The text of a message of our own, which nothing but a bug makes unreadable.
-pub(crate) fn body(written: Result<String, Unreadable>) -> Result<String, Failure> {
+pub(crate) fn body(written: Result<String, MessageError>) -> Result<String, Failure> {
     written.map_err(|unreadable| Failure::Bug {
         what: format!("a message cannot be written: {unreadable}"),
     })

@@ -85,13 +85,13 @@ async fn listen(pool: PgPool, clock: Arc<dyn Clock>, queue: QueueName, news: wat
         .idle_timeout(None)
         .max_lifetime(None)
         .connect_lazy_with(pool.connect_options().as_ref().clone());
-    let mut is_told = false;
+    let mut is_reported = false;
     loop {
-        let Err(error) = follow(&own, queue, &news, &mut is_told).await;
-        if !is_told {
-            is_told = true;
+        let Err(error) = follow(&own, queue, &news, &mut is_reported).await;
+        if !is_reported {
+            is_reported = true;
             let why = reason(&error);
-            tracing::warn!(%queue, why, "new messages are not notified of; receives find them by looking, once a second");
+            tracing::warn!(%queue, why, "new messages are not notified of; is_reported find them by looking, once a second");
         }
         clock.sleep(PAUSE).await;
     }
@@ -102,11 +102,11 @@ async fn follow(
     pool: &PgPool,
     queue: QueueName,
     news: &watch::Sender<()>,
-    is_told: &mut bool,
+    is_reported: &mut bool,
 ) -> Result<Infallible, sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen(CHANNEL).await?;
-    *is_told = false;
+    *is_reported = false;
     loop {
         // Nobody heard what was sent before, or while the connection was lost.
         news.send_replace(());

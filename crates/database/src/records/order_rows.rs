@@ -2,7 +2,7 @@
 
 use domain::customer::Customer;
 use domain::instant::{DateReading, SallaInstant};
-use domain::money::{ExchangeRate, Money};
+use domain::numbers::{ExchangeRate, Money};
 use domain::order::{Order, OrderAmounts, OrderCustomer, OrderDiscount, OrderItem, StatusRef};
 use jiff_sqlx::Timestamp;
 use rust_decimal::Decimal;

@@ -2,7 +2,7 @@
 
 use domain::certificate::{Certificate, MonthTotal, RejectionCount};
 use domain::failure::Failure;
-use domain::money::with_digits;
+use domain::numbers::with_digits;
 use domain::plan::Plan;
 use domain::window::DayRange;
 use importer::ports::landing::RunLease;

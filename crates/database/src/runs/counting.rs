@@ -5,7 +5,7 @@ use std::slice::Iter;
 use std::sync::{Mutex, PoisonError};
 
 use domain::certificate::{CurrencyTotal, EntryCounts, InsideCounts, Listing, WindowCounts};
-use domain::money::with_digits;
+use domain::numbers::with_digits;
 use domain::resource::Resource;
 use domain::run::WindowId;
 use importer::ports::landing::RunLease;

@@ -144,7 +144,7 @@ async fn a_month_of_enormous_totals_is_certified() {
     let shop = Shop::open().await;
     let enormous = |id, total| {
         let mut order = placed(id, "2025-06-02T10:00:00Z", "SAR");
-        order.total = Some(domain::money::Money::new(total, "SAR"));
+        order.total = Some(domain::numbers::Money::new(total, "SAR"));
         ok(order)
     };
     let tiny = Decimal::new(1, 28);

@@ -16,7 +16,7 @@ async fn a_window_without_pages_proves_nothing() {
     let shop = Shop::open().await;
     let counts = shop.count(Resource::Orders).await;
     assert_eq!((counts.listing.reported, counts.listing.distinct), (0, 0));
-    assert!(!counts.listing.walk_is_exact());
+    assert!(!counts.listing.scan_is_exact());
     shop.land_orders(1, at(0), &[]).await;
     assert!(
         shop.count(Resource::Orders).await.balances(),
@@ -54,7 +54,7 @@ async fn every_kind_of_record_is_counted_once() {
     assert_eq!((counts.listing.distinct, counts.listing.without_id), (5, 1));
     assert_eq!((counts.loaded, counts.rejected, counts.gone), (3, 2, 1));
     assert_eq!((counts.details_needed, counts.details_loaded), (3, 2));
-    assert!(counts.listing.walk_is_exact());
+    assert!(counts.listing.scan_is_exact());
     assert!(!counts.balances(), "one order lacks its details");
     shop.land_detail(at(10), whole(5)).await;
     assert!(shop.count(Resource::Orders).await.balances());

@@ -101,7 +101,7 @@ async fn shop_of_everything() -> Shop {
     let shop = Shop::open().await;
     let dollars = Order {
         currency: text("USD"),
-        total: Some(domain::money::Money::new(Decimal::new(700, 2), "USD")),
+        total: Some(domain::numbers::Money::new(Decimal::new(700, 2), "USD")),
         ..whole(2)
     };
     shop.land_orders(1, at(0), &[whole(1), dollars]).await;
@@ -160,7 +160,7 @@ async fn what_somebody_alters_is_noticed_and_mended_by_reading_again() {
         shop.again().await;
         let dollars = Order {
             currency: text("USD"),
-            total: Some(domain::money::Money::new(Decimal::new(700, 2), "USD")),
+            total: Some(domain::numbers::Money::new(Decimal::new(700, 2), "USD")),
             ..whole(2)
         };
         shop.land_orders(1, at(20), &[whole(1), dollars]).await;

@@ -1,6 +1,6 @@
 //! Orders: what lands, what stays, what wins.
 
-use domain::money::ExchangeRate;
+use domain::numbers::ExchangeRate;
 use domain::order::{Order, OrderCustomer};
 use domain::resource::Resource;
 use importer::ports::landing::{Counted, Landed, Landing};
@@ -326,7 +326,7 @@ async fn null_characters_are_left_out_and_arabic_stays() {
 async fn huge_numbers_do_not_stop_a_batch() {
     let shop = Shop::open().await;
     let mut order = whole(i64::MAX);
-    order.total = Some(domain::money::Money::new(Decimal::MAX, "SAR"));
+    order.total = Some(domain::numbers::Money::new(Decimal::MAX, "SAR"));
     order.reference_id = Some(i64::MIN);
     order.items = Some(vec![item(i64::MAX)]);
     order.customer = None;

@@ -3,7 +3,7 @@
 
 use domain::customer::Customer;
 use domain::instant::{DateReading, SallaInstant};
-use domain::money::Money;
+use domain::numbers::Money;
 use domain::order::{
     Order, OrderAmounts, OrderCustomer, OrderDiscount, OrderItem, StatusRef, Version,
 };

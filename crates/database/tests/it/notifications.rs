@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use database::testing::TestDatabase;
 use domain::failure::{Disconnection, Failure};
 use domain::job::{NotificationJob, NotificationKind};
-use domain::run::Command;
+use domain::run::RunCommand;
 use importer::ports::clock::Clock as _;
 use importer::ports::jobs::Jobs as _;
 use importer::ports::notifications::{Inbox, Notice, Notifications, Recorded};
@@ -129,7 +129,7 @@ async fn each_ending_is_told_and_what_is_outdated_is_not() {
     shop.runs.fail(shop.lease, &broken(), None).await.unwrap();
     let first = notice(record(&shop, kind).await);
     let jobs = shop.db.database().jobs();
-    jobs.command(shop.lease.run, Command::Restart)
+    jobs.command(shop.lease.run, RunCommand::Restart)
         .await
         .unwrap();
     let lease = claim(&shop.runs, shop.lease.run, "b").await;
@@ -139,7 +139,7 @@ async fn each_ending_is_told_and_what_is_outdated_is_not() {
     let second = notice(record(&shop, kind).await);
     assert_ne!(second.id, first.id, "it has failed again");
 
-    jobs.command(shop.lease.run, Command::Restart)
+    jobs.command(shop.lease.run, RunCommand::Restart)
         .await
         .unwrap();
     let lease = claim(&shop.runs, shop.lease.run, "c").await;
@@ -153,7 +153,7 @@ async fn each_ending_is_told_and_what_is_outdated_is_not() {
 /// Restarts the run and lets it end with `failure` once more.
 async fn end_again(shop: &Shop, failure: &Failure) {
     let jobs = shop.db.database().jobs();
-    jobs.command(shop.lease.run, Command::Restart)
+    jobs.command(shop.lease.run, RunCommand::Restart)
         .await
         .unwrap();
     let lease = claim(&shop.runs, shop.lease.run, "again").await;
@@ -181,7 +181,7 @@ async fn a_notice_that_is_sent_again_is_the_same_whatever_the_run_does_meanwhile
     let first = notice(record(&shop, kind).await);
     assert_eq!(first.failure.as_ref().unwrap().code, broken().code());
     let jobs = shop.db.database().jobs();
-    jobs.command(shop.lease.run, Command::Restart)
+    jobs.command(shop.lease.run, RunCommand::Restart)
         .await
         .unwrap();
     claim(&shop.runs, shop.lease.run, "b").await;

@@ -6,7 +6,7 @@ use database::testing::TestDatabase;
 use database::{PostgresLanding, PostgresRuns};
 use domain::certificate::WindowCounts;
 use domain::order::{Order, Version};
-use domain::plan::{Budget, DetailCase, Plan, Probe};
+use domain::plan::{Budget, DetailCase, Plan, PlanInputs};
 use domain::resource::Resource;
 use domain::run::WindowId;
 use domain::shop::{MerchantId, ShopInfo, ShopPlan};
@@ -55,7 +55,7 @@ pub(crate) fn shop_info(salla_id: i64) -> ShopInfo {
 }
 
 pub(crate) fn plan(max_orders: Option<u64>) -> Plan {
-    Plan::from_probe(Probe {
+    Plan::new(PlanInputs {
         range: range(),
         detail_case: DetailCase::Expanded,
         orders: 100,

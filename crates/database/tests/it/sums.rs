@@ -3,7 +3,7 @@
 
 use domain::catalogue::ProductVariant;
 use domain::customer::Customer;
-use domain::money::{ExchangeRate, Money, digits, with_digits};
+use domain::numbers::{ExchangeRate, Money, digits, with_digits};
 use domain::order::{Order, OrderCustomer, OrderItem, OrderStatus, StatusRef};
 use importer::ports::platform::Records;
 use importer::ports::runs::Runs as _;

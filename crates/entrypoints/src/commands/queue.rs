@@ -2,7 +2,7 @@
 
 use domain::failure::Failure;
 use domain::job::HistoricalSync;
-use domain::run::{Command, RunState};
+use domain::run::{RunCommand, RunState};
 use importer::ports::jobs::CommandOutcome;
 use importer::ports::queue::{DeadLetter, Depth, JobId, QueueName, Redrive};
 use serde_json::{Value, json};
@@ -224,7 +224,7 @@ async fn redrive_one(
             "its run {run} was cancelled; `salla-sync runs restart {run}` goes on with it"
         )),
         // The message alone would find a run that is over; beginning it again sends another.
-        RunState::Failed => match open.jobs().command(run, Command::Restart).await? {
+        RunState::Failed => match open.jobs().command(run, RunCommand::Restart).await? {
             CommandOutcome::Refused(_, why) => stays(&format!("its run {run} stays FAILED: {why}")),
             CommandOutcome::Applied(_) | CommandOutcome::Unchanged(_) | CommandOutcome::Unknown => {
                 letters.discard(&letter.id).await?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::certificate::{Certificate, EntryCounts, Listing, Proof, WindowCounts};
-use domain::money::with_digits;
+use domain::numbers::with_digits;
 use domain::resource::Resource;
 use domain::slice::{ProductStatus, Slice};
 use jiff::tz::TimeZone;

@@ -8,7 +8,7 @@ pub mod table;
 pub mod trace_report;
 pub mod verify_report;
 
-pub use domain::text::grouped as count;
+pub use domain::numbers::grouped as count;
 pub use printable::{printable, printable_json, printable_lines};
 
 use std::io::{IsTerminal as _, Write as _};

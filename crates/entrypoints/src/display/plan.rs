@@ -192,13 +192,13 @@ fn both_floors(limit: u32, share: f64, requests: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use domain::plan::Probe;
+    use domain::plan::PlanInputs;
     use domain::window::{DayRange, Overlap};
 
     use super::*;
 
     fn plan(customers: Option<u64>) -> Plan {
-        Plan::from_probe(Probe {
+        Plan::new(PlanInputs {
             range: DayRange::last_months("2025-06-15".parse().unwrap(), 12),
             detail_case: DetailCase::Expanded,
             orders: 1_000,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use domain::failure::{Disconnection, Failure};
 use domain::job::NotificationKind;
-use domain::run::{Command, RunState};
+use domain::run::{RunCommand, RunState};
 use importer::ports::jobs::Jobs as _;
 use importer::ports::queue::{DeadLetters as _, Disposition, Queue as _, QueueName};
 use importer::ports::runs::{Claim, Owner, Run, Runs as _};
@@ -83,7 +83,7 @@ async fn the_letter_of_a_run_that_was_cancelled_stays_and_says_so() {
     let background = background().await;
     let run = dead_lettered(&background, &broken()).await;
     let jobs = background.service.open.database.jobs();
-    jobs.command(run.id, Command::Cancel).await.unwrap();
+    jobs.command(run.id, RunCommand::Cancel).await.unwrap();
     let (_, told, success) = redrive(&background).await;
     assert!(!success);
     let advice = format!("`salla-sync runs restart {}`", run.id);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use database::PostgresQueue;
 use domain::job::{HistoricalSync, NotificationJob, NotificationKind};
-use domain::run::{Command, RunState};
+use domain::run::{RunCommand, RunState};
 use domain::shop::MerchantId;
 use domain::window::DayRange;
 use entrypoints::config::Channels;
@@ -252,7 +252,7 @@ async fn a_paused_run_writes_nothing_until_it_is_resumed() {
             if background.run(&run).await.progress.orders < 200 {
                 return false;
             }
-            let commanded = jobs.command(run.id, Command::Pause).await.unwrap();
+            let commanded = jobs.command(run.id, RunCommand::Pause).await.unwrap();
             *paused.lock().unwrap() = Some(commanded);
             true
         })
@@ -269,7 +269,7 @@ async fn a_paused_run_writes_nothing_until_it_is_resumed() {
     assert_eq!((still.state, still.progress), (left.state, left.progress));
     assert_eq!(background.notifications().await, []);
 
-    jobs.command(run.id, Command::Resume).await.unwrap();
+    jobs.command(run.id, RunCommand::Resume).await.unwrap();
     background.work_until_empty().await;
     background.compare(&run).await;
 }
@@ -279,12 +279,12 @@ async fn a_cancelled_run_makes_place_for_another() {
     let background = BackgroundService::open(small(60)).await;
     let run = background.start().await;
     let jobs = background.service.open.database.jobs();
-    jobs.command(run.id, Command::Cancel).await.unwrap();
+    jobs.command(run.id, RunCommand::Cancel).await.unwrap();
     background.work_until_empty().await;
     assert_eq!(background.run(&run).await.state, RunState::Cancelled);
     let next = background.start().await;
     assert_ne!(next.id, run.id);
-    let refused = jobs.command(run.id, Command::Restart).await.unwrap();
+    let refused = jobs.command(run.id, RunCommand::Restart).await.unwrap();
     assert!(
         matches!(refused, CommandOutcome::Refused(..)),
         "{refused:?}"

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::certificate::Certificate;
-use domain::money::with_digits;
+use domain::numbers::with_digits;
 use rust_decimal::{Decimal, RoundingStrategy};
 use salla_simulator::{
     AppAge, Currency, CurrencyShare, CustomStatus, FloatDigits, Gaps, InvalidRates, ItemProduct,

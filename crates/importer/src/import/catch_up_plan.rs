@@ -2,7 +2,7 @@
 
 use domain::failure::Failure;
 use domain::instant::riyadh_date;
-use domain::plan::{DetailCase, NEWEST_WINDOW_DAYS, Plan, Probe, pages};
+use domain::plan::{DetailCase, NEWEST_WINDOW_DAYS, Plan, PlanInputs, pages};
 use domain::resource::Resource;
 use domain::shop::MerchantId;
 use domain::window::DayRange;
@@ -99,7 +99,7 @@ pub(crate) async fn plan(
     runs.take_over(lease, catch_up.since).await?;
     let windows = runs.windows(lease).await?;
     let probe = probe(previous.probe, &since, run.range, share);
-    let probe = Probe {
+    let probe = PlanInputs {
         ceiling: runs.ceiling(lease.merchant).await?,
         ..probe
     };
@@ -136,8 +136,8 @@ fn is_refreshed(window: &StoredWindow) -> bool {
 
 /// Runs of earlier versions do not say where they have read the list of changes from at their
 /// end, only where at their beginning.
-fn probe(previous: Probe, since: &Run, range: DayRange, share: f64) -> Probe {
-    let mut probe = Probe {
+fn probe(previous: PlanInputs, since: &Run, range: DayRange, share: f64) -> PlanInputs {
+    let mut probe = PlanInputs {
         range,
         max_orders: None,
         ..previous
@@ -174,13 +174,13 @@ async fn newest_days(
 }
 
 /// Windows for the days before those that are covered.
-fn older_days(probe: &Probe, covers: DayRange) -> Vec<DayRange> {
+fn older_days(probe: &PlanInputs, covers: DayRange) -> Vec<DayRange> {
     let gap = DayRange::new(probe.range.from, covers.from.saturating_sub(1.day()));
     let gap = gap.filter(|gap| gap.from < covers.from);
     gap.map_or(vec![], |gap| {
         let orders = probe.orders * u64::from(gap.days()) / u64::from(covers.days());
         let range = gap;
-        Plan::from_probe(Probe {
+        Plan::new(PlanInputs {
             range,
             orders,
             ..probe.clone()
@@ -189,7 +189,7 @@ fn older_days(probe: &Probe, covers: DayRange) -> Vec<DayRange> {
     })
 }
 
-fn requests(probe: Probe, older: &[DayRange], catch_up: CatchUp) -> Plan {
+fn requests(probe: PlanInputs, older: &[DayRange], catch_up: CatchUp) -> Plan {
     let days: u64 = older.iter().map(|days| u64::from(days.days())).sum();
     let orders = probe.orders * days / u64::from(probe.range.days()).max(1);
     let per_order = match days {
@@ -197,7 +197,7 @@ fn requests(probe: Probe, older: &[DayRange], catch_up: CatchUp) -> Plan {
         _ => probe.detail_case.requests_per_order(),
     };
     let in_doubt = u64::from(probe.detail_case != DetailCase::Expanded);
-    let whole = Plan::from_probe(probe.clone());
+    let whole = Plan::new(probe.clone());
     let of_lists = |pages| if catch_up.refreshes_lists { pages } else { 0 };
     Plan {
         order_pages: match days {

@@ -155,7 +155,7 @@ pub(super) async fn stops_at_ceiling(
         Resource::Orders => hides_newest(reader, listing).await?,
         _ => {
             let is_sure = listing.same_as_before && listing.stops_like_at_a_ceiling();
-            listing.may_be_cut_off() || is_sure
+            listing.may_be_truncated() || is_sure
         }
     };
     // An undated list that is just as long as a limit may still turn out to be whole.

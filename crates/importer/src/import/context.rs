@@ -7,7 +7,7 @@ use domain::ceiling::Ceiling;
 use domain::failure::Failure;
 use domain::rejection::RejectionLimit;
 use domain::resource::Resource;
-use domain::window::{DayRange, Overlap, Reach};
+use domain::window::{DayRange, Overlap, QueryRange};
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 
@@ -37,7 +37,7 @@ pub(crate) struct RunContext {
     pub clock: Arc<dyn Clock>,
     pub tracker: Arc<ProgressTracker>,
     pub lease: RunLease,
-    pub reach: Reach,
+    pub reach: QueryRange,
     pub rejection_limit: RejectionLimit,
     /// Where the shop's lists stop.
     pub ceiling: SharedCeiling,

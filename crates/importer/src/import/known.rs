@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use domain::window::Reach;
+use domain::window::QueryRange;
 use jiff::civil::Date;
 
 use crate::ports::runs::StoredWindow;
@@ -54,7 +54,7 @@ impl KnownRows {
         known as u64
     }
 
-    pub(super) fn has_moved(&self, window: &StoredWindow, reach: Reach) -> bool {
+    pub(super) fn has_moved(&self, window: &StoredWindow, reach: QueryRange) -> bool {
         let may_list = |days| self.moved.iter().any(|day| reach.may_list(days, *day));
         window.days.is_none_or(may_list)
     }

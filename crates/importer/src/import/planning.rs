@@ -8,7 +8,7 @@ use std::time::Duration;
 use domain::ceiling::Ceiling;
 use domain::failure::Failure;
 use domain::order::{Completeness, Order};
-use domain::plan::{Budget, DetailCase, MOST_PER_PAGE, Newest, Plan, Probe};
+use domain::plan::{Budget, DetailCase, MOST_PER_PAGE, Newest, Plan, PlanInputs};
 use domain::resource::Resource;
 use domain::shop::ShopInfo;
 use domain::window::{DayRange, Overlap};
@@ -72,7 +72,7 @@ pub async fn plan_run(
         .budget()
         .limit_per_minute
         .or(wanted.shop.plan.documented_requests_per_minute());
-    Ok(Plan::from_probe(Probe {
+    Ok(Plan::new(PlanInputs {
         range: wanted.range,
         detail_case,
         orders: orders.total,

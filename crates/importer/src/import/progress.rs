@@ -265,7 +265,7 @@ impl State {
 
 /// The day back to which settled windows follow each other from the newest on. Orders of
 /// the first three hours of a window's first day may be listed by the window before it
-/// ([`Reach`](domain::window::Reach)), so that day counts where the range begins with it.
+/// ([`QueryRange`](domain::window::QueryRange)), so that day counts where the range begins with it.
 pub(crate) fn complete_since(range: DayRange, settled: &[DayRange]) -> Option<Date> {
     let mut since = None;
     let mut to = range.to;

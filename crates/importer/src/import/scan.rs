@@ -214,7 +214,7 @@ impl<'a> Scan<'a> {
             || listing.lacks_only_its_ends()
             || self.is_last_attempt()
             || self.reader.is_at_ceiling
-            || (self.scans_made > 1 && listing.is_hopeless())
+            || (self.scans_made > 1 && listing.cannot_settle())
     }
 
     fn is_last_attempt(&self) -> bool {
@@ -239,10 +239,10 @@ impl<'a> Scan<'a> {
         listing.cut_short = self.reader.is_cut_short();
         let may_have_grown = listing.resource == Resource::Customers
             && listing.proof() == Proof::Unproven
-            && !listing.may_be_cut_off();
+            && !listing.may_be_truncated();
         // What a first scan lists is looked at again when all else is read. A list that
         // had to be scanned again may move once more by then.
-        let is_left_to_the_end = self.reader.window.scan == 1 && listing.walk_is_exact();
+        let is_left_to_the_end = self.reader.window.scan == 1 && listing.scan_is_exact();
         if !is_left_to_the_end && (may_have_grown || listing.lacks_only_its_ends()) {
             return ends::reread_ends(&mut self.reader, listing.cut_short).await;
         }

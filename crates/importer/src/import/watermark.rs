@@ -15,7 +15,7 @@
 use std::collections::{HashMap, HashSet};
 
 use domain::order::Order;
-use domain::plan::Probe;
+use domain::plan::PlanInputs;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::clocks::MAX_CLOCK_SKEW;
@@ -62,7 +62,7 @@ impl Watermark {
         }
     }
 
-    pub(crate) fn planned(probe: &Probe) -> Self {
+    pub(crate) fn planned(probe: &PlanInputs) -> Self {
         Self {
             ids: probe.recently_updated.clone(),
             last_update: probe.last_update,

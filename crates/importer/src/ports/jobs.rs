@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::failure::Failure;
-use domain::run::{Command, RunId, RunState};
+use domain::run::{RunCommand, RunId, RunState};
 use domain::shop::MerchantId;
 use domain::window::DayRange;
 
@@ -99,7 +99,7 @@ pub trait Jobs: Send + Sync {
 
     /// Changes the state as [`RunState::after`] says. Whoever works on the run can write
     /// nothing from then on.
-    async fn command(&self, run: RunId, command: Command) -> Result<CommandOutcome, Failure>;
+    async fn command(&self, run: RunId, command: RunCommand) -> Result<CommandOutcome, Failure>;
 
     /// Those of the leases that no longer hold their run.
     async fn lost_leases(&self, leases: &[RunLease]) -> Result<Vec<RunId>, Failure>;

@@ -111,7 +111,7 @@ pub async fn every_kind_of_notice_is_taken_once(fixture: &impl NotifierFixture) 
     let kinds = NotificationKind::ALL;
     let kinds = kinds
         .iter()
-        .filter(|kind| notifier.audience().is_told(**kind));
+        .filter(|kind| notifier.audience().receives(**kind));
     let mut sent = 0;
     for (number, kind) in kinds.enumerate() {
         let notice = notice(number as u128 + 1, *kind);

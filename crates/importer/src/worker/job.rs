@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use domain::certificate::Certificate;
-use domain::disposition::{Attempt, Decision, belongs_to_the_dead_letters, decide};
 use domain::failure::Failure;
+use domain::failure_policy::{AttemptInfo, FailureAction, action_for, is_dead_letter};
 use domain::job::HistoricalSync;
 use domain::run::{RunId, RunState};
 use domain::window::DayRange;
@@ -254,13 +254,13 @@ impl Worker {
         wait: Option<Duration>,
     ) -> Result<Disposition, Failure> {
         let now_at = self.ports.jobs.find(run.id).await?;
-        let attempt = Attempt {
+        let attempt = AttemptInfo {
             number: delivery.attempt,
-            most: self.settings.max_attempts,
+            max_attempts: self.settings.max_attempts,
             made_progress: now_at.is_some_and(|now_at| made_progress(&now_at)),
         };
-        let decision = decide(&failure, attempt);
-        if matches!(decision, Decision::GiveBack) && !attempt.made_progress {
+        let decision = action_for(&failure, attempt);
+        if matches!(decision, FailureAction::Release) && !attempt.made_progress {
             tracing::warn!(
                 "the turn ended before anything had landed; where every turn does so, they are too \
                  short for this shop"
@@ -268,13 +268,13 @@ impl Worker {
         }
         tracing::warn!(%failure, code = failure.code(), ?decision, "the attempt ended");
         let left = match decision {
-            Decision::Fail => self.ports.runs.fail(lease, &failure, None).await,
-            Decision::Wait { by, .. } => {
+            FailureAction::Fail => self.ports.runs.fail(lease, &failure, None).await,
+            FailureAction::RetryLater { delay: by, .. } => {
                 let until = self.ports.clock.now() + jittered(by, run.id);
                 self.ports.runs.wait(lease, until, &failure).await
             }
-            Decision::GiveBack => self.ports.runs.release(lease, wait).await,
-            Decision::LookAgain => Err(Failure::LeaseLost),
+            FailureAction::Release => self.ports.runs.release(lease, wait).await,
+            FailureAction::Reload => Err(Failure::LeaseLost),
         };
         match left {
             Ok(()) => Ok(self.disposition(decision, &failure, run.id)),
@@ -283,17 +283,23 @@ impl Worker {
         }
     }
 
-    fn disposition(&self, decision: Decision, failure: &Failure, run: RunId) -> Disposition {
+    fn disposition(&self, decision: FailureAction, failure: &Failure, run: RunId) -> Disposition {
         match decision {
-            Decision::Fail if belongs_to_the_dead_letters(failure) => Disposition::DeadLetter {
+            FailureAction::Fail if is_dead_letter(failure) => Disposition::DeadLetter {
                 reason: format!("the run FAILED: {}", failure.code()),
             },
-            Decision::Fail | Decision::LookAgain => Disposition::Ack,
-            Decision::Wait { by, counts: true } => Disposition::Retry {
+            FailureAction::Fail | FailureAction::Reload => Disposition::Ack,
+            FailureAction::RetryLater {
+                delay: by,
+                counts_as_attempt: true,
+            } => Disposition::Retry {
                 after: jittered(by, run),
             },
-            Decision::Wait { by, counts: false } => self.snooze(jittered(by, run)),
-            Decision::GiveBack => self.snooze(Duration::ZERO),
+            FailureAction::RetryLater {
+                delay: by,
+                counts_as_attempt: false,
+            } => self.snooze(jittered(by, run)),
+            FailureAction::Release => self.snooze(Duration::ZERO),
         }
     }
 

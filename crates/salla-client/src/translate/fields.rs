@@ -1,7 +1,7 @@
 //! Values that matter: absent is fine, unreadable is a defect of the record.
 
 use domain::instant::SallaInstant;
-use domain::money::Money;
+use domain::numbers::Money;
 use domain::rejection::{Rejection, RejectionCode};
 use rust_decimal::Decimal;
 

@@ -1,6 +1,6 @@
 //! Orders and their statuses.
 
-use domain::money::{ExchangeRate, Money};
+use domain::numbers::{ExchangeRate, Money};
 use domain::order::{Order, OrderAmounts, OrderCustomer, OrderDiscount, OrderStatus, StatusRef};
 use domain::rejection::Rejection;
 use serde_json::value::RawValue;

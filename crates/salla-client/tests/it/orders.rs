@@ -300,7 +300,7 @@ fn long_floats_are_read_in_every_field() {
         );
         let product = translate::product(&RawValue::from_string(product).unwrap()).unwrap();
         let variant = &product.variants[0];
-        let amount = |money: &Option<domain::money::Money>| money.as_ref().map(|m| m.amount);
+        let amount = |money: &Option<domain::numbers::Money>| money.as_ref().map(|m| m.amount);
         let read = [
             amount(&product.price),
             amount(&product.regular_price),

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use domain::run::Command;
+use domain::run::RunCommand;
 use importer::import::Reading;
 use importer::outlook;
 use importer::ports::api_access::ApiScope;
@@ -39,7 +39,7 @@ impl Api {
         &self,
         caller: &Caller,
         named: &str,
-        command: Command,
+        command: RunCommand,
     ) -> Result<Json<StatusView>, Problem> {
         let merchant = self.merchant(caller, ApiScope::Operate, named).await?;
         let latest = self.latest_run(&merchant).await?.ok_or_else(no_run)?;
@@ -63,12 +63,12 @@ fn no_run() -> Problem {
 }
 
 /// The sentence of the run itself names commands of the command line.
-fn refused(run: &Run, command: Command) -> Problem {
+fn refused(run: &Run, command: RunCommand) -> Problem {
     let verb = match command {
-        Command::Pause => "paused",
-        Command::Resume => "resumed",
-        Command::Cancel => "cancelled",
-        Command::Restart => "restarted",
+        RunCommand::Pause => "paused",
+        RunCommand::Resume => "resumed",
+        RunCommand::Cancel => "cancelled",
+        RunCommand::Restart => "restarted",
     };
     let advice = match run.state {
         domain::run::RunState::Completed => "start another import with POST …/sync",
@@ -186,19 +186,19 @@ macro_rules! steering {
 
 steering!(
     /// Stops the import at its last commit until it is resumed
-    pause, "/api/v1/merchants/{merchant}/sync/pause", "pauseSync", Command::Pause
+    pause, "/api/v1/merchants/{merchant}/sync/pause", "pauseSync", RunCommand::Pause
 );
 steering!(
     /// Goes on with a paused import, or ends the wait of a waiting one
-    resume, "/api/v1/merchants/{merchant}/sync/resume", "resumeSync", Command::Resume
+    resume, "/api/v1/merchants/{merchant}/sync/resume", "resumeSync", RunCommand::Resume
 );
 steering!(
     /// Gives the import up; what was read stays
-    cancel, "/api/v1/merchants/{merchant}/sync/cancel", "cancelSync", Command::Cancel
+    cancel, "/api/v1/merchants/{merchant}/sync/cancel", "cancelSync", RunCommand::Cancel
 );
 steering!(
     /// Begins a failed or cancelled import again from its checkpoint
-    restart, "/api/v1/merchants/{merchant}/sync/restart", "restartSync", Command::Restart
+    restart, "/api/v1/merchants/{merchant}/sync/restart", "restartSync", RunCommand::Restart
 );
 
 /// The latest certificate: what Salla listed and what became of every record of it

@@ -1,7 +1,7 @@
 //! `salla-sync connections park`: tokens that rest.
 
 use database::Parked;
-use domain::run::{Command, RunState};
+use domain::run::{RunCommand, RunState};
 use domain::shop::MerchantId;
 use importer::ports::audit::Action;
 use importer::ports::jobs::{Jobs, RunFilter};
@@ -65,7 +65,7 @@ async fn pause(jobs: &dyn Jobs, merchant: MerchantId) -> anyhow::Result<bool> {
         RunState::Pending | RunState::InProgress | RunState::Waiting
     );
     if is_open {
-        jobs.command(run.id, Command::Pause).await?;
+        jobs.command(run.id, RunCommand::Pause).await?;
     }
     Ok(is_open)
 }

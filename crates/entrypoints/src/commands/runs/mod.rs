@@ -5,7 +5,7 @@ mod start;
 
 use std::sync::Arc;
 
-use domain::run::{Command, RunId};
+use domain::run::{RunCommand, RunId};
 use importer::ports::jobs::{CommandOutcome, Jobs, RunFilter};
 use importer::ports::runs::{Run, ShopSummary};
 
@@ -21,17 +21,17 @@ pub async fn run(command: RunsCommand, database: &DatabaseArgs) -> anyhow::Resul
         RunsCommand::Extend(arguments) => start::extend(&open, &arguments).await,
         RunsCommand::List(arguments) => show::list(&open, &arguments).await,
         RunsCommand::Show(arguments) => show::show(&open, &arguments).await,
-        RunsCommand::Pause(run) => apply_command(&open, &run, Command::Pause).await,
-        RunsCommand::Resume(run) => apply_command(&open, &run, Command::Resume).await,
-        RunsCommand::Cancel(run) => apply_command(&open, &run, Command::Cancel).await,
-        RunsCommand::Restart(run) => apply_command(&open, &run, Command::Restart).await,
+        RunsCommand::Pause(run) => apply_command(&open, &run, RunCommand::Pause).await,
+        RunsCommand::Resume(run) => apply_command(&open, &run, RunCommand::Resume).await,
+        RunsCommand::Cancel(run) => apply_command(&open, &run, RunCommand::Cancel).await,
+        RunsCommand::Restart(run) => apply_command(&open, &run, RunCommand::Restart).await,
     }
 }
 
 async fn apply_command(
     open: &OpenDatabase,
     run: &RunArgs,
-    command: Command,
+    command: RunCommand,
 ) -> anyhow::Result<Exit> {
     let jobs = open.jobs();
     let (_, run) = find(&jobs, open, run).await?;

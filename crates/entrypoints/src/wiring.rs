@@ -199,7 +199,7 @@ impl OpenDatabase {
         }
     }
 
-    /// As [`check_schema`](Self::require_current_schema), for what writes
+    /// As [`check_schema`](Self::check_schema), for what writes
     /// records: also refuses a database that cannot hold Arabic, and a clock that is far from
     /// the database's.
     pub async fn check_ready_for_import(&self, clock: &dyn Clock) -> anyhow::Result<()> {

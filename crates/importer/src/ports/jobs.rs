@@ -97,7 +97,7 @@ pub trait Jobs: Send + Sync {
     /// The latest runs first.
     async fn list(&self, filter: &RunFilter) -> Result<Vec<(ShopSummary, Run)>, Failure>;
 
-    /// Changes the state as [`RunState::after`] says. Whoever works on the run can write
+    /// Changes the state as [`RunState::transition`] says. Whoever works on the run can write
     /// nothing from then on.
     async fn command(&self, run: RunId, command: RunCommand) -> Result<CommandOutcome, Failure>;
 

@@ -166,7 +166,7 @@ impl Database {
         Ok(last.map(jiff_sqlx::Timestamp::to_jiff))
     }
 
-    /// How long the shop is to be sent nothing, if whoever worked on its run last has said so.
+    /// How long the shop is to be sent nothing, if the process that worked on its run last has said so.
     pub async fn next_request(&self, merchant: MerchantId) -> Result<Option<Duration>, Failure> {
         let wait: Option<f64> = sqlx::query_scalar(NEXT_REQUEST)
             .bind(merchant.0)
@@ -267,7 +267,7 @@ impl Database {
             .map_err(|error| database_failure("looking at the queue", &error))
     }
 
-    /// Counts all runs; not tried again, because whoever asks will ask again.
+    /// Counts all runs; not tried again, because the caller asks again.
     pub async fn run_states(&self) -> Result<RunStates, Failure> {
         let rows: Vec<(String, i64, Option<f64>)> = sqlx::query_as(STATES)
             .fetch_all(self.pool())

@@ -26,7 +26,9 @@ use crate::connections::{
     key_uses, park,
 };
 use crate::contacts::PostgresContacts;
-use crate::error::{cause, database_failure, is_starting_up, is_too_many_connections, reason};
+use crate::error::{
+    cause, database_failure, is_idle_for_too_long, is_starting_up, is_too_many_connections, reason,
+};
 use crate::event_tickets::PostgresEventTickets;
 use crate::jobs::PostgresJobs;
 use crate::keyring::Keyring;
@@ -107,9 +109,10 @@ fn unsuitable(options: &PgConnectOptions, reason: &str) -> Failure {
 }
 
 /// For how long the first connection is tried again: not at all, unless the server says that
-/// it will soon accept one.
+/// it will soon accept one, or a limit that suits other programs ended it while a busy machine
+/// let it wait.
 fn tries_for(settings: &ConnectSettings, error: &sqlx::Error) -> Duration {
-    if is_starting_up(error) {
+    if is_starting_up(error) || is_idle_for_too_long(error) {
         settings.patience
     } else if is_too_many_connections(error) {
         settings.waits_for_room.max(BETWEEN_LOOKS)

@@ -77,6 +77,10 @@ async fn insist_on_comparison(
     }
 }
 
+/// The second session waits while the first one is asked. The setting ends with the
+/// transaction, so no other program finds it.
+const BEGIN_WITHOUT_LIMIT: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0";
+
 /// One connection alone would tell nothing: a pooler that has nothing else to do gives
 /// it the same session again. So a second one takes that session away, if it can be
 /// taken. Before, the first asks twice, for a pooler that hands sessions out in turn.
@@ -85,7 +89,7 @@ async fn compare(ours: &mut PgConnection, other: &mut PgConnection) -> Result<bo
     if backend(ours).await? != session {
         return Ok(false);
     }
-    other.execute("BEGIN").await?;
+    other.execute(BEGIN_WITHOUT_LIMIT).await?;
     let beside = backend(other).await?;
     let kept = beside != session && backend(ours).await? == session;
     // Before anything else: the first may need the session that this one holds.

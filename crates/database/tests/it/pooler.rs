@@ -78,7 +78,7 @@ async fn serve(mut client: TcpStream, free: Free, choice: Choice) -> Option<()> 
             _ => return None,
         };
         held = match body.as_slice() {
-            b"BEGIN\0" => Some(session),
+            body if body.starts_with(b"BEGIN") => Some(session),
             b"ROLLBACK\0" => None,
             _ => held,
         };

@@ -84,6 +84,21 @@ async fn a_limit_on_transactions_is_set_where_there_is_one() {
     administered.end().await;
 }
 
+/// Where each way takes long, or the machine is busy, a transaction is idle for longer than this
+/// between two statements.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_transaction_may_be_idle_for_long() {
+    let db = TestDatabase::create().await;
+    let options = db.pool().connect_options();
+    let name = options.get_database().unwrap();
+    let limit = format!("ALTER DATABASE {name} SET idle_in_transaction_session_timeout = '1ms'");
+    db.pool().execute(AssertSqlSafe(limit)).await.unwrap();
+    for _ in 0..20 {
+        let database = connect(&db.url()).await.unwrap();
+        database.close().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listener_may_be_idle_for_long() {
     const LISTENER: &str = "

@@ -63,7 +63,7 @@ impl SqsQueue {
     async fn release(&self, letters: &[&Held]) {
         for copy in letters.iter().flat_map(|held| &held.0) {
             if let Err(failure) = self.calls.release_letter(&copy.handle).await {
-                tracing::debug!(%failure, "a letter shows itself again later");
+                tracing::warn!(%failure, "cannot release a dead letter; it can be seen again in {} seconds", LOOK.as_secs());
             }
         }
     }

@@ -117,12 +117,14 @@ fn after_exhaustion_one_a_second_goes_counted_from_the_latest_arrival() {
     let first = driver.send(0.0);
     driver.answer(first, 0.2, 0, RESET);
     let next = driver.waits_until(0.2);
-    assert!((1.0..1.1).contains(&next), "{next}");
+    // The fastest way may be faster than that of the first, by half of what it took.
+    assert!((1.1..1.2).contains(&next), "{next}");
     let second = driver.send(next);
-    // It took half a second longer than the first: it may have arrived that late.
+    // It took half a second longer than the first: it may have arrived that late, and later by
+    // a quarter of what the first one took.
     driver.answer(second, next + 0.7, 0, RESET);
     let third = driver.waits_until(next + 0.7);
-    assert!((next + 1.5..next + 1.6).contains(&third), "{third}");
+    assert!((next + 1.55..next + 1.65).contains(&third), "{third}");
 }
 
 #[test]

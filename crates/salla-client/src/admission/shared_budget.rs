@@ -4,8 +4,10 @@
 //! A block has as many permits as requests wait or are under way, because a request that ends
 //! is followed by the next one of its list: so a block serves many, and no permit lies unused
 //! for longer than a request takes. While the shared budget has plenty, a block is requested
-//! before the last permit is gone, so that no request waits for the database. A permit that is
-//! not needed goes to the next request that waits, or back.
+//! before the last permit is gone, so that no request waits for the database, and each is twice
+//! as large as the one before if that was used up at once: a fast list would otherwise ask the
+//! database for every few pages. A permit that is not needed goes to the next request that
+//! waits, or back.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -20,6 +22,10 @@ use tokio::sync::Notify;
 /// requests wait.
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
+/// A block that lasts no longer than this is followed by a larger one.
+const SHORT: Duration = Duration::from_secs(2);
+const MAX_BLOCK: u32 = 16;
+
 #[derive(Debug)]
 pub(super) struct SharedPermits {
     shared: Arc<dyn SharedBudget>,
@@ -31,6 +37,8 @@ pub(super) struct SharedPermits {
     refilling: tokio::sync::Mutex<()>,
     /// The last block was as large as requested.
     has_plenty: AtomicBool,
+    /// When the last block was requested, and its size.
+    last_block: Mutex<(Duration, u32)>,
     available: Mutex<VecDeque<PermitBlock>>,
     refilled: Notify,
 }
@@ -62,6 +70,7 @@ impl SharedPermits {
             present: AtomicU32::new(0),
             refilling: tokio::sync::Mutex::default(),
             has_plenty: AtomicBool::new(false),
+            last_block: Mutex::default(),
             available: Mutex::default(),
             refilled: Notify::new(),
         }
@@ -122,6 +131,7 @@ impl SharedPermits {
         if wanted == 0 {
             return Duration::ZERO;
         }
+        let wanted = wanted.max(self.next_block(requested));
         let taken = self.shared.acquire(wanted).await;
         let has_plenty = matches!(&taken, Ok(Grant::Permits { permits, .. }) if *permits == wanted);
         self.has_plenty.store(has_plenty, Ordering::Relaxed);
@@ -131,6 +141,7 @@ impl SharedPermits {
                 permits,
                 usable_for,
             }) => {
+                *locked(&self.last_block) = (requested, permits);
                 self.put(PermitBlock {
                     grant: id,
                     permits,
@@ -153,6 +164,16 @@ impl SharedPermits {
         match present / 2 <= available && available > 0 {
             true => 0,
             false => present.saturating_sub(available),
+        }
+    }
+
+    /// How large the next block may be whatever is wanted now.
+    fn next_block(&self, now: Duration) -> u32 {
+        let (requested, permits) = *locked(&self.last_block);
+        let was_short = now.saturating_sub(requested) < SHORT;
+        match was_short && self.has_plenty.load(Ordering::Relaxed) {
+            true => (2 * permits).min(MAX_BLOCK),
+            false => 0,
         }
     }
 
@@ -220,10 +241,12 @@ impl SharedPermits {
     }
 
     fn available(&self) -> MutexGuard<'_, VecDeque<PermitBlock>> {
-        self.available
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        locked(&self.available)
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl SharedPermit {

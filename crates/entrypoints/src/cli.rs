@@ -1,4 +1,4 @@
-//! The command line: what can be typed, with an example for each.
+//! The command line: commands, flags and an example for each. The comments are the help text.
 
 mod admin;
 mod connections;
@@ -27,7 +27,7 @@ pub use jobs::{
 #[command(
     name = "salla-sync",
     version,
-    about = "Brings a Salla shop's orders, customers and products into PostgreSQL, and proves it",
+    about = "Import a Salla shop's orders, customers and products into PostgreSQL, with proof",
     after_help = EXIT_CODES
 )]
 pub struct Cli {
@@ -39,16 +39,16 @@ pub struct Cli {
 
 pub const EXIT_CODES: &str = "\
 Exit codes:
-  0  done: all that was asked for is there
-  1  the import ended FAILED, or the command could not do its work
-  2  wrong usage or settings
-  3  interrupted: run the same command again to go on from the checkpoint
+  0  done: everything that was requested is in the database
+  1  the import ended FAILED, or the command failed
+  2  invalid usage or settings
+  3  interrupted: run the same command again to resume from the checkpoint
   4  another process is importing this shop, or the import is paused or cancelled
-  130  ended at once by a second Ctrl-C";
+  130  stopped immediately by a second Ctrl-C";
 
 #[derive(Args, Debug)]
 pub struct Global {
-    /// How log lines look on standard error.
+    /// Format of the log lines on standard error.
     #[arg(
         long,
         global = true,
@@ -58,7 +58,7 @@ pub struct Global {
     )]
     pub log_format: LogFormat,
 
-    /// What is logged, e.g. `info` or `salla_client=debug`.
+    /// Log filter: a level such as `info`, or `salla_client=debug` for one part.
     #[arg(long, global = true, default_value = "warn", env = "SALLA_SYNC_LOG")]
     pub log: String,
 
@@ -74,47 +74,48 @@ pub enum LogFormat {
 
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseArgs {
-    /// Use a private PostgreSQL that salla-sync starts by itself instead of
-    /// DATABASE_URL.
+    /// Start and use a private PostgreSQL instead of DATABASE_URL.
     #[arg(long, global = true)]
     pub embedded: bool,
 
-    /// Where the private PostgreSQL and its key live [default:
-    /// ~/.local/share/salla-sync].
+    /// Folder of the private PostgreSQL and its key [default: ~/.local/share/salla-sync].
     #[arg(long, global = true, env = "SALLA_SYNC_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Import a simulated shop into a private PostgreSQL: no account, no set-up.
+    /// Import a simulated shop into a private PostgreSQL, without account or setup.
     #[cfg(feature = "demo")]
     #[command(after_help = "Example:\n  salla-sync demo --orders 20000")]
     Demo(DemoArgs),
 
-    /// Import a shop's history, go on with an import that was interrupted, or read what has
-    /// changed since one that is complete.
+    /// Import a shop's history, resume its import, or bring it up to date.
+    ///
+    /// An interrupted import resumes from its checkpoint. After a complete one, only what has
+    /// changed since is fetched.
     #[command(after_help = "Example:\n  \
         SALLA_ACCESS_TOKEN=… DATABASE_URL=postgres://… salla-sync import --months 12\n\n\
-        The same command again keeps the shop true, from cron for example:\n  \
+        Run the same command again to keep the shop up to date, for example from cron:\n  \
         0 * * * *  salla-sync import --months 12 --tokens /etc/salla-sync/tokens.json\n\n\
-        For a first try:\n  \
+        For a first test:\n  \
         SALLA_ACCESS_TOKEN=… salla-sync import --embedded --max-orders 200")]
     Import(ImportArgs),
 
-    /// Go further back than the finished imports did, and read what has changed since; what
-    /// is there is not read again.
+    /// Import older orders than your earlier imports did.
+    ///
+    /// Imported days are not fetched again, except for what has changed since.
     #[command(after_help = "Example:\n  \
         SALLA_ACCESS_TOKEN=… DATABASE_URL=postgres://… salla-sync extend --months 24")]
     Extend(ExtendArgs),
 
-    /// Read a part of the shop again: the orders of some days, or another resource.
+    /// Fetch part of a shop again: the orders of some days, or another resource.
     #[command(after_help = "Examples:\n  \
         salla-sync resync --resource orders --from 2026-01-01 --to 2026-01-31\n  \
         salla-sync resync --resource products")]
     Resync(ResyncArgs),
 
-    /// Say what an import would fetch and how long Salla's limits make it last.
+    /// Estimate what an import would fetch and how long Salla's limits make it take.
     #[command(after_help = "Example:\n  SALLA_ACCESS_TOKEN=… salla-sync plan --months 24")]
     Plan(PlanArgs),
 
@@ -122,39 +123,42 @@ pub enum Command {
     #[command(after_help = "Example:\n  DATABASE_URL=postgres://… salla-sync status --json")]
     Status(StatusArgs),
 
-    /// List records that were set aside, with the reason; or read them again.
+    /// List rejected records with the reason, or replay them.
     #[command(after_help = "Example:\n  \
         DATABASE_URL=postgres://… salla-sync rejected --code invalid_date --limit 20\n\n\
-        After an update of salla-sync that understands more:\n  \
+        After an update of salla-sync that can read more:\n  \
         DATABASE_URL=postgres://… salla-sync rejected replay")]
     Rejected(RejectedArgs),
 
-    /// Say where one record is: loaded, set aside, gone, outside the imported days, or
-    /// unknown, and why.
+    /// Show where one record is, and why.
+    ///
+    /// It is loaded, rejected, deleted at Salla, outside the imported days, or unknown.
     #[command(after_help = "Examples:\n  \
         DATABASE_URL=postgres://… salla-sync trace 1027339291\n  \
         SALLA_ACCESS_TOKEN=… salla-sync trace 45012 --fetch\n\n\
-        Exit code 0: something is known of the record; 1: nothing is.")]
+        Exit code 0: the record is known; 1: it is unknown.")]
     Trace(TraceArgs),
 
-    /// Compare the database with what Salla says now; changes nothing.
+    /// Compare the database with Salla, without changing anything.
     #[command(after_help = "Examples:\n  \
         SALLA_ACCESS_TOKEN=… DATABASE_URL=postgres://… salla-sync verify\n  \
         SALLA_ACCESS_TOKEN=… DATABASE_URL=postgres://… salla-sync verify --deep --sample 200\n\n\
-        Exit code 0: all fits, or differs only by what came or went since the import;\n\
-        1: the database lacks records, or an order differs.")]
+        Exit code 0: equal, except for what was added or deleted since the import;\n\
+        1: records are missing from the database, or an order differs.")]
     Verify(VerifyArgs),
 
-    /// Find out how Salla's API behaves for this shop, and write a report without
-    /// secrets and personal data that can be passed on.
+    /// Report how Salla's API behaves for this shop.
+    ///
+    /// The report contains no secrets and no personal data, so you can share it.
     #[command(after_help = "Examples:\n  \
         SALLA_ACCESS_TOKEN=… salla-sync probe\n  \
         SALLA_ACCESS_TOKEN=… salla-sync probe --json --out report.json\n\n\
-        It only reads, needs no database, and says first how many requests it makes.")]
+        It only reads, needs no database, and first prints how many requests it will make.")]
     Probe(ProbeArgs),
 
-    /// Read all kept raw records again, after an update of salla-sync that reads them
-    /// otherwise. Asks Salla for nothing.
+    /// Read all stored raw records again, without requests to Salla.
+    ///
+    /// Use it after an update of salla-sync that reads them differently.
     #[command(after_help = "Example:\n  \
         DATABASE_URL=postgres://… salla-sync remap --resource products")]
     Remap(RemapArgs),
@@ -167,89 +171,88 @@ pub enum Command {
         DATABASE_URL=postgres://… salla-sync connect --from-webhook BODY --signature HEX")]
     Connect(ConnectArgs),
 
-    /// Work on imports in the background until told to stop.
+    /// Run imports in the background until stopped.
     #[command(after_help = "Example:\n  \
         SALLA_CLIENT_ID=… SALLA_CLIENT_SECRET=… SALLA_SYNC_KEY=… DATABASE_URL=postgres://… \\\n  \
         salla-sync work --log info --log-format json\n\n\
-        SIGTERM or Ctrl-C stops at a commit and gives the work to others. Any number of\n\
+        SIGTERM or Ctrl-C stops it at a commit and releases its runs to other workers. Any number of\n\
         workers may share a database.")]
     Work(WorkArgs),
 
-    /// Serve merchants who connect their shops, Salla's webhooks, and the API over HTTP.
+    /// Serve HTTP: merchants who connect shops, Salla's webhooks, and the API.
     #[command(after_help = "Example:\n  \
         SALLA_CLIENT_ID=… SALLA_CLIENT_SECRET=… SALLA_WEBHOOK_SECRET=… SALLA_SYNC_KEY=… \\\n  \
         SALLA_SYNC_PUBLIC_URL=https://sync.example.com DATABASE_URL=postgres://… \\\n  \
         salla-sync serve --with-worker\n\n\
-        It speaks http: a proxy in front of it ends TLS. SIGTERM or Ctrl-C ends it when what\n\
-        was asked is done.")]
+        It serves plain HTTP: put a proxy in front of it for TLS. SIGTERM or Ctrl-C stops it after\n\
+        the open requests.")]
     Serve(ServeArgs),
 
-    /// Start, look at, pause, resume, cancel, restart and extend imports in the
-    /// background.
+    /// Start, show, pause, resume, cancel, restart and extend background imports.
     #[command(subcommand)]
     Runs(RunsCommand),
 
-    /// Look at the queues and decide about dead letters.
+    /// Show the queues; list, redrive and discard dead letters.
     #[command(subcommand)]
     Queue(QueueCommand),
 
-    /// List what merchants were told in the app, and mark it as read.
+    /// List the notifications that merchants see in the app, and mark them as read.
     #[command(subcommand)]
     Notifications(NotificationsCommand),
 
-    /// Let other stores follow the loaded data by PostgreSQL's log.
+    /// Publish the imported data for logical replication (change data capture).
     #[command(subcommand)]
     Cdc(CdcCommand),
 
-    /// Decide about stored tokens.
+    /// Manage shops' connections: their tokens, tags and contacts.
     #[command(subcommand)]
     Connections(ConnectionsCommand),
 
-    /// Make the key that tokens are encrypted with, change it, and see what each key seals.
+    /// Generate and rotate the keys that encrypt tokens, and show their use.
     #[command(subcommand)]
     Keys(KeysCommand),
 
-    /// Make, list and revoke tokens of the HTTP API.
+    /// Create, list and revoke tokens of the HTTP API.
     #[command(subcommand)]
     Tokens(TokensCommand),
 
-    /// List and end sessions of merchants who have signed in over HTTP.
+    /// List and end the sessions of merchants who signed in over HTTP.
     #[command(subcommand)]
     Sessions(SessionsCommand),
 
-    /// Look at who did what that matters for security and privacy.
+    /// Show the audit log: who did what, where it matters for security or privacy.
     #[command(subcommand)]
     Audit(AuditCommand),
-    /// Make the database's roles, and let it keep merchants apart by itself.
+    /// Create the database roles that keep merchants' rows apart.
     #[command(subcommand)]
     Roles(RolesCommand),
 
-    /// Write out everything that is stored of a customer, as JSON.
+    /// Export everything that is stored about a customer, as JSON.
     #[command(after_help = "Example:\n  \
         DATABASE_URL=postgres://… salla-sync export --customer 1227534533 --shop 1305146709 \\\n  \
         --out customer.json\n\n\
         Rows, raw records, rejected records, notifications and dead letters.")]
     Export(ExportArgs),
 
-    /// Forget a customer, or everything of a shop, for good.
+    /// Erase a customer, or everything of a shop, permanently.
     #[command(after_help = "Examples:\n  \
         salla-sync forget --customer 1227534533 --shop 1305146709 --dry-run\n  \
         salla-sync forget --shop 1305146709\n  \
         salla-sync forget --expired --dry-run\n\n\
-        Later imports do not bring a forgotten customer back; orders stay with their amounts.\n\
-        While an import holds the shop, nothing is changed and the exit code is 4.")]
+        Later imports do not bring an erased customer back; orders stay with their amounts.\n\
+        If an import of the shop is running, nothing is changed and the exit code is 4.")]
     Forget(ForgetDataArgs),
 
     /// Create or upgrade salla-sync's tables.
     #[command(after_help = "Example:\n  DATABASE_URL=postgres://… salla-sync migrate")]
     Migrate(MigrateArgs),
 
-    /// Check settings, database and clock, and with a token Salla and the scopes.
+    /// Check settings, database and clock; with a token, also Salla and the scopes.
     #[command(after_help = "Example:\n  \
         SALLA_ACCESS_TOKEN=… DATABASE_URL=postgres://… salla-sync doctor")]
     Doctor(DoctorArgs),
 
-    /// Open psql on the database.
+    /// Open psql on salla-sync's database.
     #[command(after_help = "Example:\n  \
         salla-sync psql --embedded -- -c 'select * from salla.daily_sales limit 5'")]
     Psql(PsqlArgs),
@@ -257,25 +260,25 @@ pub enum Command {
 
 #[derive(Args, Clone, Debug)]
 pub struct TokenArgs {
-    /// Read the tokens from this file, `-` for standard input: the access token
-    /// alone, or JSON with access_token and refresh_token. Without it they are
-    /// taken from SALLA_ACCESS_TOKEN and SALLA_REFRESH_TOKEN.
+    /// Read the tokens from this file; `-` is standard input.
+    ///
+    /// It holds the access token alone, or JSON with access_token and refresh_token. Without it the
+    /// tokens come from SALLA_ACCESS_TOKEN and SALLA_REFRESH_TOKEN.
     #[arg(long, value_name = "FILE")]
     pub tokens: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]
 pub struct Depth {
-    /// How many months of orders; customers and products are always whole.
+    /// Months of orders to import, 1 to 120. Customers and products are imported whole.
     #[arg(long, default_value = "12", value_parser = parse_months)]
     pub months: u16,
 
-    /// For a first try: at most so many orders (the newest), customers and
-    /// products.
+    /// For a first test: import at most N orders (the newest), customers and products.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_orders: Option<u64>,
 
-    /// Leave the rest of Salla's budget to the shop's other software.
+    /// Use this share of Salla's rate limit; leave the rest to other apps.
     #[arg(long, default_value = "100%", value_parser = parse_share, value_name = "SHARE")]
     pub budget_share: f64,
 }
@@ -287,20 +290,21 @@ pub struct ImportArgs {
     #[command(flatten)]
     pub tokens: TokenArgs,
 
-    /// Read everything again although it is there, instead of what has changed since.
+    /// Fetch everything again, instead of what has changed since.
     #[arg(long)]
     pub again: bool,
 
-    /// Read all customers and products again as well: Salla does not list their edits.
-    /// New and deleted ones are found without it.
+    /// Fetch all customers and products again as well.
+    ///
+    /// Salla does not list their edits. New and deleted ones are found without this.
     #[arg(long, conflicts_with = "again")]
     pub refresh_lists: bool,
 
-    /// Do not keep Salla's raw records beside the rows.
+    /// Do not store Salla's raw records beside the rows.
     #[arg(long)]
     pub no_raw: bool,
 
-    /// Stop when more than this share of a resource is rejected for one reason.
+    /// Fail if more than this share of a resource is rejected for one reason.
     #[arg(long, default_value = "5%", value_parser = parse_share, value_name = "SHARE")]
     pub rejection_share: f64,
 
@@ -312,7 +316,7 @@ pub struct ImportArgs {
     pub json: bool,
 }
 
-/// Of commands that have no other flag.
+/// Flags of commands that only have `--json`.
 #[derive(Args, Clone, Debug)]
 pub struct JsonArgs {
     /// Print JSON.
@@ -322,25 +326,26 @@ pub struct JsonArgs {
 
 #[derive(Args, Clone, Debug)]
 pub struct WaitArgs {
-    /// End with exit code 4 at once if another process holds the import of this shop.
-    /// Without it a process that is gone is waited for until its lease lapses, a minute
-    /// at most; if it ran on this machine its import is taken over at once.
+    /// Exit with code 4 if another process is importing this shop.
+    ///
+    /// Without it, the command waits for the lease of a process that is gone to expire, a minute at
+    /// most. If that process ran on this machine, its import is taken over immediately.
     #[arg(long)]
     pub no_wait: bool,
 }
 
-// What `extend` and `resync` have in common, which both read a part of a shop. (A
-// documentation comment would replace theirs in --help.)
+// What `extend` and `resync` have in common. (A documentation comment would replace theirs in
+// --help.)
 #[derive(Args, Clone, Debug)]
 pub struct PartArgs {
     #[command(flatten)]
     pub tokens: TokenArgs,
 
-    /// Leave the rest of Salla's budget to the shop's other software.
+    /// Use this share of Salla's rate limit; leave the rest to other apps.
     #[arg(long, default_value = "100%", value_parser = parse_share, value_name = "SHARE")]
     pub budget_share: f64,
 
-    /// Do not keep Salla's raw records beside the rows.
+    /// Do not store Salla's raw records beside the rows.
     #[arg(long)]
     pub no_raw: bool,
 
@@ -354,7 +359,7 @@ pub struct PartArgs {
 
 #[derive(Args, Clone, Debug)]
 pub struct ExtendArgs {
-    /// How many months of orders there should be afterwards.
+    /// Months of orders to have afterwards, 1 to 120.
     #[arg(long, default_value = "24", value_parser = parse_months)]
     pub months: u16,
     #[command(flatten)]
@@ -363,15 +368,15 @@ pub struct ExtendArgs {
 
 #[derive(Args, Clone, Debug)]
 pub struct ResyncArgs {
-    /// orders, customers, products, categories or order_statuses.
+    /// The resource: orders, customers, products, categories or order_statuses.
     #[arg(long)]
     pub resource: String,
 
-    /// First day of the orders, in Riyadh.
+    /// First day of the orders, in Riyadh, such as 2026-01-31.
     #[arg(long, value_name = "DAY")]
     pub from: Option<jiff::civil::Date>,
 
-    /// Last day of the orders, in Riyadh.
+    /// Last day of the orders, in Riyadh, such as 2026-01-31.
     #[arg(long, value_name = "DAY")]
     pub to: Option<jiff::civil::Date>,
     #[command(flatten)]
@@ -382,8 +387,9 @@ pub struct ResyncArgs {
 pub struct PlanArgs {
     #[command(flatten)]
     pub depth: Depth,
-    /// Say as well what the import would cost on AWS: invocations, GB-seconds, requests to SQS
-    /// and traffic through NAT.
+    /// Also estimate the cost on AWS.
+    ///
+    /// It is given as invocations, GB-seconds, requests to SQS and traffic through NAT.
     #[arg(long)]
     pub aws: bool,
     #[command(flatten)]
@@ -398,7 +404,7 @@ pub struct StatusArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
-    /// Show the latest certificate of each shop as well.
+    /// Also show the latest certificate of each shop.
     #[arg(long)]
     pub certificate: bool,
 }
@@ -412,12 +418,13 @@ pub struct RejectedArgs {
     /// order_statuses.
     #[arg(long)]
     pub resource: Option<String>,
-    /// Only this reason, e.g. invalid_date.
+    /// Only this reason, such as invalid_date.
     #[arg(long)]
     pub code: Option<String>,
+    /// List at most N records.
     #[arg(long, default_value_t = 50, value_name = "N")]
     pub limit: u32,
-    /// Print the raw records too. They hold personal data.
+    /// Also print the raw records. They contain personal data.
     #[arg(long)]
     pub raw: bool,
     /// Print JSON.
@@ -427,11 +434,12 @@ pub struct RejectedArgs {
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum RejectedAction {
-    /// Read rejected records again and load those that are understood now. Asks Salla
-    /// for nothing.
+    /// Read rejected records again, without requests to Salla.
+    ///
+    /// Those that can be read now are loaded.
     #[command(after_help = "Example:\n  \
         DATABASE_URL=postgres://… salla-sync rejected replay --code invalid_date\n\n\
-        While an import holds a shop, nothing of it is touched and the exit code is 4.")]
+        Shops that are being imported are left unchanged, and the exit code is 4.")]
     Replay(ReplayArgs),
 }
 
@@ -441,7 +449,7 @@ pub struct ReplayArgs {
     /// order_statuses.
     #[arg(long)]
     pub resource: Option<String>,
-    /// Only this reason, e.g. invalid_date.
+    /// Only this reason, such as invalid_date.
     #[arg(long)]
     pub code: Option<String>,
     /// Print JSON.
@@ -451,14 +459,13 @@ pub struct ReplayArgs {
 
 #[derive(Args, Clone, Debug)]
 pub struct TraceArgs {
-    /// Salla's id of the record, or the number that people see on an order.
+    /// Salla's id of the record, or the order number that customers see.
     #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
     pub number: i64,
-    /// What the record is: orders, customers, products, categories or order_statuses.
+    /// The resource: orders, customers, products, categories or order_statuses.
     #[arg(long, default_value = "orders")]
     pub resource: String,
-    /// Ask Salla for this one record as well, with one or two requests; nothing is
-    /// stored.
+    /// Also fetch the record from Salla, with one or two requests. Nothing is stored.
     #[arg(long)]
     pub fetch: bool,
     #[command(flatten)]
@@ -470,15 +477,14 @@ pub struct TraceArgs {
 
 #[derive(Args, Clone, Debug)]
 pub struct VerifyArgs {
-    /// Compare a random sample of orders field by field as well: one or two requests
-    /// for each.
+    /// Also compare a sample of orders field by field, with one or two requests each.
     #[arg(long)]
     pub deep: bool,
-    /// How many orders.
+    /// Number of orders in the sample.
     #[arg(long, default_value_t = 20, value_name = "N", requires = "deep",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub sample: u32,
-    /// Another seed draws another sample.
+    /// Seed of the random sample: the same seed draws the same orders.
     #[arg(long, default_value_t = 1, value_name = "N", requires = "deep")]
     pub seed: u64,
     #[command(flatten)]
@@ -513,7 +519,7 @@ pub struct RemapArgs {
 
 #[derive(Args, Clone, Debug)]
 pub struct MigrateArgs {
-    /// Only say what would be done.
+    /// Show what would be done, without changing anything.
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -529,7 +535,7 @@ pub struct DoctorArgs {
 
 #[derive(Args, Clone, Debug)]
 pub struct PsqlArgs {
-    /// Passed on to psql.
+    /// Arguments for psql, after `--`.
     #[arg(last = true)]
     pub arguments: Vec<String>,
 }
@@ -537,15 +543,18 @@ pub struct PsqlArgs {
 #[cfg(feature = "demo")]
 #[derive(Args, Clone, Debug)]
 pub struct DemoArgs {
+    /// Number of simulated orders.
     #[arg(long, default_value_t = 12_000, value_name = "N")]
     pub orders: u64,
-    /// How fast the demo's time runs: Salla's limits are per minute, and a minute of
-    /// the simulator lasts 60 s divided by this.
+    /// Factor by which the simulator runs faster than real time.
+    ///
+    /// Salla's limits count per minute; a minute of the simulator takes 60 s divided by this.
     #[arg(long, default_value_t = 8.0, value_name = "FACTOR")]
     pub speed: f64,
+    /// Seed of the simulated shop: the same seed makes the same shop.
     #[arg(long, default_value_t = 7)]
     pub seed: u64,
-    /// The age of the simulated app, which decides how line items are reached.
+    /// Age of the simulated app, which decides how line items are fetched.
     #[arg(long, value_enum, default_value = "old")]
     pub app: DemoApp,
     /// Print the certificate as JSON.
@@ -556,11 +565,11 @@ pub struct DemoArgs {
 #[cfg(feature = "demo")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DemoApp {
-    /// Created before 2024-08-15: lists give whole orders.
+    /// Created before 2024-08-15: lists contain whole orders.
     Old,
-    /// One more request per order.
+    /// One more request for each order.
     Details,
-    /// Two more requests per order.
+    /// Two more requests for each order.
     New,
 }
 

@@ -1,4 +1,4 @@
-//! Shops' connections: what can be typed about them.
+//! Commands about shops' connections.
 
 use clap::{Args, Subcommand};
 use domain::contact::{EmailAddress, Language};
@@ -7,55 +7,56 @@ use super::{ConnectArgs, JsonArgs};
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum ConnectionsCommand {
-    /// Store a shop's tokens, encrypted, so that workers can import it; as `connect`, with what
-    /// belongs to the connection.
+    /// Store a shop's tokens like `connect`, with tags and a contact.
     #[command(after_help = "Example:\n  \
         salla-sync connections add --tokens /etc/salla-sync/shop.json \\\n  \
         --tag tenant=42 --email owner@example.com --language ar")]
     Add(AddArgs),
-    /// List shops with the state of their connection, never a token.
+    /// List shops with the state of their connection, without tokens.
     List(JsonArgs),
-    /// Show one shop's connection: state, mode, key, scopes, tags, never a token.
+    /// Show one shop's connection: state, mode, key, scopes and tags, without tokens.
     #[command(after_help = "Example:\n  salla-sync connections show 1305146709")]
     Show(ShowConnectionArgs),
-    /// Let the tokens of a shop, or of all shops, rest: they stay and nobody uses them, and open
-    /// imports are paused. `adopt` ends it.
+    /// Suspend the tokens of a shop, or of all shops.
+    ///
+    /// They stay stored and are not used, and open imports are paused. `connections adopt` ends it.
     #[command(after_help = "Examples:\n  \
         salla-sync connections park 1305146709\n  \
         salla-sync connections park --all --dry-run\n\n\
-        Before a move, a restore or a copy for tests: what is parked refreshes nothing, wherever\n\
-        the copy runs.")]
+        Use it before a move, a restore or a copy for tests: parked tokens are not refreshed,\n\
+        wherever the copy runs.")]
     Park(ParkArgs),
-    /// Show or change whom e-mails about a shop reach.
+    /// Show or change who gets e-mails about a shop.
     #[command(after_help = "Examples:\n  \
         salla-sync connections contact 1305146709\n  \
         salla-sync connections contact 1305146709 --email owner@example.com --language ar\n  \
         salla-sync connections contact 1305146709 --wants-email no")]
     Contact(ContactArgs),
-    /// Overwrite all tokens of a shop and cancel its import, as if the app was removed. What was
-    /// imported stays.
+    /// Overwrite a shop's tokens and cancel its import, as if the app was removed.
+    ///
+    /// What was imported stays.
     #[command(after_help = "Example:\n  salla-sync connections forget --shop 1305146709")]
     Forget(ForgetArgs),
-    /// Let this database refresh tokens that came here with a copy of another one (after a
-    /// restore, a move or a failover) or that were parked.
+    /// Let this database refresh tokens that were parked or copied from another one.
+    ///
+    /// Tokens are copied with the database by a restore, a move or a failover.
     #[command(after_help = "Examples:\n  salla-sync connections adopt --dry-run\n  \
         salla-sync connections adopt --shop 1305146709\n\n\
-        Before: make sure that nothing works with the original database any more. A token\n\
-        that both refresh disconnects its shop.")]
+        First make sure that no process uses the original database any more. If both databases\n\
+        refresh a token, its shop is disconnected.")]
     Adopt(AdoptArgs),
-    /// Try the tokens of a shop once more that was given up as refresh_lost: nobody knows
-    /// whether its refresh token was used.
+    /// Present a refresh token once more after its last response was lost (refresh_lost).
     #[command(after_help = "Example:\n  salla-sync connections retry 1305146709\n\n\
-        The token is presented one last time, once Salla refuses the access token. If it was\n\
-        used before, by this database or by another one, Salla revokes what came of it: be\n\
-        sure that nobody works with newer tokens of the shop. Never presented are tokens that\n\
-        Salla has called dead, that are known to be used, or that had their last time.")]
+        The token is presented one last time, when Salla refuses the access token. If this database\n\
+        or another one has used it already, Salla also revokes the tokens it was exchanged for:\n\
+        make sure that no software uses newer tokens of the shop. A token that Salla has refused,\n\
+        that is known to be used, or that was already retried is never presented.")]
     Retry(RetryArgs),
 }
 
 #[derive(Args, Clone, Debug)]
 pub struct RetryArgs {
-    /// Salla's number of the shop.
+    /// Salla's id of the shop.
     #[arg(value_name = "SHOP")]
     pub shop: i64,
     /// Print JSON.
@@ -67,21 +68,20 @@ pub struct RetryArgs {
 pub struct AddArgs {
     #[command(flatten)]
     pub connect: ConnectArgs,
-    /// A name and a value of your own, sent with each event about the connection; as often as
-    /// needed, up to 20.
+    /// Your own name and value, sent with each event about the connection; up to 20.
     #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = parse_tag)]
     pub tags: Vec<(String, String)>,
-    /// Whom e-mails about the shop reach.
+    /// Address for e-mails about the shop.
     #[arg(long, value_name = "ADDRESS", value_parser = parse_email)]
     pub email: Option<EmailAddress>,
-    /// In which language: ar or en.
+    /// Language of the e-mails: ar or en.
     #[arg(long, value_name = "LANGUAGE", value_parser = parse_language)]
     pub language: Option<Language>,
 }
 
 #[derive(Args, Clone, Debug)]
 pub struct ShowConnectionArgs {
-    /// Salla's number of the shop.
+    /// Salla's id of the shop.
     #[arg(value_name = "SHOP")]
     pub shop: i64,
     /// Print JSON.
@@ -91,7 +91,7 @@ pub struct ShowConnectionArgs {
 
 #[derive(Args, Clone, Debug)]
 pub struct ParkArgs {
-    /// Salla's number of the shop.
+    /// Salla's id of the shop.
     #[arg(
         value_name = "SHOP",
         required_unless_present = "all",
@@ -101,7 +101,7 @@ pub struct ParkArgs {
     /// All shops.
     #[arg(long)]
     pub all: bool,
-    /// Say which shops it would be, and change nothing.
+    /// Show which shops it would change, without changing anything.
     #[arg(long)]
     pub dry_run: bool,
     /// Print JSON.
@@ -111,19 +111,19 @@ pub struct ParkArgs {
 
 #[derive(Args, Clone, Debug)]
 pub struct ContactArgs {
-    /// Salla's number of the shop.
+    /// Salla's id of the shop.
     #[arg(value_name = "SHOP")]
     pub shop: i64,
-    /// The address to write to. It stays, whatever Salla names when the shop connects again.
+    /// Address for e-mails; kept when the shop reconnects with another one at Salla.
     #[arg(long, value_name = "ADDRESS", value_parser = parse_email)]
     pub email: Option<EmailAddress>,
-    /// There is no address to write to.
+    /// Remove the address.
     #[arg(long, conflicts_with = "email")]
     pub no_email: bool,
-    /// In which language: ar or en. Arabic if nobody has said.
+    /// Language of the e-mails, ar or en; Arabic if it was never set.
     #[arg(long, value_name = "LANGUAGE", value_parser = parse_language)]
     pub language: Option<Language>,
-    /// Whether e-mails are sent at all: yes or no.
+    /// Whether to send e-mails: yes or no.
     #[arg(long, value_name = "ANSWER", value_parser = parse_answer)]
     pub wants_email: Option<bool>,
     /// Print JSON.
@@ -133,17 +133,17 @@ pub struct ContactArgs {
 
 #[derive(Args, Clone, Debug)]
 pub struct ForgetArgs {
-    /// Salla's number of the shop, as `salla-sync status` shows it.
+    /// Salla's id of the shop, as `salla-sync status` shows it.
     #[arg(long, value_name = "SALLA ID")]
     pub shop: i64,
 }
 
 #[derive(Args, Clone, Debug)]
 pub struct AdoptArgs {
-    /// Only those of this shop (Salla's number).
+    /// Only the tokens of this shop (Salla's id).
     #[arg(long, value_name = "SALLA ID")]
     pub shop: Option<i64>,
-    /// Say which shops it would be, and change nothing.
+    /// Show which shops it would change, without changing anything.
     #[arg(long)]
     pub dry_run: bool,
     /// Print JSON.
@@ -151,7 +151,7 @@ pub struct AdoptArgs {
     pub json: bool,
 }
 
-/// What was typed is not repeated: it may be somebody's address all the same.
+/// The error does not repeat the input, which may still be an e-mail address.
 fn parse_email(text: &str) -> Result<EmailAddress, String> {
     EmailAddress::parse(text).ok_or_else(|| "give an address such as name@example.com".to_owned())
 }

@@ -1,4 +1,4 @@
-//! Workers, runs and queues: what can be typed about imports in the background.
+//! Commands about imports in the background: workers, runs and queues.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,42 +23,45 @@ pub struct ConnectArgs {
 
 #[derive(Args, Clone, Debug)]
 pub struct WebhookArgs {
-    /// Take the tokens from this file, `-` for standard input: the body of the webhook
-    /// app.store.authorize, byte for byte as Salla sent it.
+    /// Read the tokens from the body of a webhook in this file; `-` is standard input.
+    ///
+    /// The webhook is app.store.authorize, byte for byte as Salla sent it.
     #[arg(long, value_name = "FILE", conflicts_with = "tokens")]
     pub from_webhook: Option<PathBuf>,
-    /// The X-Salla-Signature that came with it, to be checked with
-    /// SALLA_WEBHOOK_SECRET.
+    /// The webhook's X-Salla-Signature, which is checked with SALLA_WEBHOOK_SECRET.
     #[arg(long, value_name = "HEX", requires = "from_webhook")]
     pub signature: Option<String>,
-    /// Take the body without its signature although SALLA_WEBHOOK_SECRET is set.
+    /// Accept the body without its signature although SALLA_WEBHOOK_SECRET is set.
     #[arg(long, requires = "from_webhook", conflicts_with = "signature")]
     pub unsigned: bool,
 }
 
 #[derive(Args, Clone, Debug)]
 pub struct WorkArgs {
-    /// Imports at once. Each is bounded by Salla's limits for its shop, so many go side
-    /// by side; what waits for a free place waits for a whole import.
+    /// Maximum number of concurrent imports.
+    ///
+    /// Salla limits each shop separately, so a worker can run many. An import above this number
+    /// waits until another one ends.
     #[arg(long, default_value_t = 1_000, value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: u16,
 
-    /// Leave the rest of Salla's budget to the shops' other software.
+    /// Use this share of Salla's rate limit; leave the rest to other apps.
     #[arg(long, default_value = "100%", value_parser = parse_share, value_name = "SHARE")]
     pub budget_share: f64,
 
-    /// Bring every connected shop whose history is there up to date once in this time, for
-    /// example 1h or 30m: new, changed and deleted orders, customers and products. Each shop
-    /// has its own moment in it.
+    /// Bring every imported shop up to date once in this time, such as 1h or 30m.
+    ///
+    /// It fetches new, changed and deleted orders, customers and products. The shops are
+    /// spread over the time.
     #[arg(long, env = "SALLA_SYNC_KEEP_FRESH", value_name = "TIME", value_parser = parse_period)]
     pub keep_fresh: Option<Duration>,
 
-    /// Answer /metrics, /healthz and /readyz on this address.
+    /// Serve /metrics, /healthz and /readyz on this address.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<std::net::SocketAddr>,
 
-    /// Connections to PostgreSQL.
+    /// Maximum number of connections to PostgreSQL.
     #[arg(long, default_value_t = 16, value_name = "N",
           value_parser = clap::value_parser!(u32).range(2..))]
     pub connections: u32,
@@ -66,43 +69,43 @@ pub struct WorkArgs {
 
 #[derive(Args, Clone, Debug)]
 pub struct ServeArgs {
-    /// The address to serve on.
+    /// Address to listen on.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     pub listen: std::net::SocketAddr,
 
-    /// Work on imports in this process too, as `work` does.
+    /// Also run imports in this process, as `work` does.
     #[arg(long)]
     pub with_worker: bool,
 
-    /// What is imported when a shop connects: 12 or 24 months, or never.
+    /// Months of orders to import when a shop connects: 12, 24 or never.
     #[arg(long, default_value = "12", value_enum, value_name = "MONTHS")]
     pub import_on_connect: ImportOnConnect,
 
-    /// Take tokens that may change a shop as well, where the app needs them for other work.
+    /// Accept tokens that can change a shop, if the app needs them for other work.
     #[arg(long)]
     pub allow_write_scopes: bool,
 
-    /// Connect only shops that an account of the app has claimed; tokens of others wait,
-    /// encrypted, for seven days.
+    /// Connect only shops that an account of the app has claimed.
+    ///
+    /// The tokens of other shops are stored, encrypted, for seven days.
     #[arg(long)]
     pub claimed_only: bool,
 
-    /// Connections to PostgreSQL.
+    /// Maximum number of connections to PostgreSQL.
     #[arg(long, default_value_t = 16, value_name = "N",
           value_parser = clap::value_parser!(u32).range(2..))]
     pub connections: u32,
 
-    /// With --with-worker: imports at once.
+    /// With --with-worker: maximum number of concurrent imports.
     #[arg(long, default_value_t = 1_000, value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: u16,
 
-    /// With --with-worker: leave the rest of Salla's budget to the shops' other software.
+    /// With --with-worker: use this share of Salla's rate limit.
     #[arg(long, default_value = "100%", value_parser = parse_share, value_name = "SHARE")]
     pub budget_share: f64,
 
-    /// With --with-worker: bring every connected shop up to date once in this time, as `work`
-    /// does.
+    /// With --with-worker: bring every imported shop up to date once in this time.
     #[arg(long, env = "SALLA_SYNC_KEEP_FRESH", value_name = "TIME", value_parser = parse_period)]
     pub keep_fresh: Option<Duration>,
 }
@@ -128,40 +131,43 @@ impl ImportOnConnect {
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum RunsCommand {
-    /// Start a shop's import, or join the one that is not over; where its history is there,
-    /// read what has changed since.
+    /// Start a shop's import, or show the one that is open.
+    ///
+    /// After a complete import, only what has changed since is fetched.
     #[command(after_help = "Example:\n  salla-sync runs start --shop 1305146709 --months 24")]
     Start(StartArgs),
-    /// List runs, the latest first.
+    /// List runs, latest first.
     #[command(after_help = "Example:\n  salla-sync runs list --state failed")]
     List(ListArgs),
-    /// Show one run: state, progress, worker, failure.
+    /// Show one run: state, progress, worker and failure.
     Show(ShowArgs),
     /// Stop a run at its last commit until it is resumed.
     Pause(RunArgs),
-    /// Go on with a paused run, or end the wait of a waiting one.
+    /// Resume a paused run, or end the wait of a waiting one.
     Resume(RunArgs),
-    /// Give a run up. What was read stays.
+    /// Cancel a run. What it imported stays.
     Cancel(RunArgs),
-    /// Begin a failed or cancelled run again from its checkpoint.
+    /// Restart a failed or cancelled run from its checkpoint.
     Restart(RunArgs),
-    /// Go further back than the finished imports did; what is there is not read again.
+    /// Import older orders than the earlier imports did.
+    ///
+    /// Imported days are not fetched again.
     #[command(after_help = "Example:\n  salla-sync runs extend --shop 1305146709 --months 24")]
     Extend(StartExtensionArgs),
 }
 
 #[derive(Args, Clone, Debug)]
 pub struct StartArgs {
-    /// Salla's number of the shop, as `salla-sync status` shows it.
+    /// Salla's id of the shop, as `salla-sync status` shows it.
     #[arg(long, value_name = "SALLA ID")]
     pub shop: i64,
-    /// How many months of orders: 12 or 24.
+    /// Months of orders to import: 12 or 24.
     #[arg(long, default_value = "12", value_parser = parse_depth)]
     pub months: u16,
-    /// Read everything again although it is there, instead of what has changed since.
+    /// Fetch everything again, instead of what has changed since.
     #[arg(long)]
     pub again: bool,
-    /// Read all customers and products again as well: Salla does not list their edits.
+    /// Fetch all customers and products again as well: Salla does not list their edits.
     #[arg(long, conflicts_with = "again")]
     pub refresh_lists: bool,
     /// Print JSON.
@@ -171,10 +177,10 @@ pub struct StartArgs {
 
 #[derive(Args, Clone, Debug)]
 pub struct StartExtensionArgs {
-    /// Salla's number of the shop, as `salla-sync status` shows it.
+    /// Salla's id of the shop, as `salla-sync status` shows it.
     #[arg(long, value_name = "SALLA ID")]
     pub shop: i64,
-    /// How many months of orders there should be afterwards: 12 or 24.
+    /// Months of orders to have afterwards: 12 or 24.
     #[arg(long, default_value = "24", value_parser = parse_depth)]
     pub months: u16,
     /// Print JSON.
@@ -184,12 +190,13 @@ pub struct StartExtensionArgs {
 
 #[derive(Args, Clone, Debug)]
 pub struct ListArgs {
-    /// Only runs of this shop (Salla's number).
+    /// Only runs of this shop (Salla's id).
     #[arg(long, value_name = "SALLA ID")]
     pub shop: Option<i64>,
-    /// Only runs in this state, e.g. failed or in_progress.
+    /// Only runs in this state, such as failed or in_progress.
     #[arg(long, value_parser = parse_state)]
     pub state: Option<RunState>,
+    /// List at most N runs.
     #[arg(long, default_value_t = 50, value_name = "N")]
     pub limit: u32,
     /// Print JSON.
@@ -208,18 +215,18 @@ pub struct ShowArgs {
 
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {
-    /// The run's id, or Salla's number of a shop for its latest run.
+    /// The run's id, or Salla's id of a shop for its latest run.
     #[arg(value_name = "RUN")]
     pub run: String,
 }
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum NotificationsCommand {
-    /// List what merchants were told in the app, the latest first.
+    /// List notifications, latest first.
     #[command(after_help = "Example:\n  \
         salla-sync notifications list --shop 1305146709 --unread")]
     List(InboxArgs),
-    /// Mark notifications as read. What was read before stays as it is.
+    /// Mark notifications as read. Those already read keep their time.
     #[command(after_help = "Example:\n  \
         salla-sync notifications read 0199d0a2-7c1e-7a11-8f00-000000000001")]
     Read(ReadArgs),
@@ -227,12 +234,13 @@ pub enum NotificationsCommand {
 
 #[derive(Args, Clone, Debug)]
 pub struct InboxArgs {
-    /// Only of this shop (Salla's number).
+    /// Only notifications of this shop (Salla's id).
     #[arg(long, value_name = "SALLA ID")]
     pub shop: Option<i64>,
-    /// Only what the merchant has not read.
+    /// Only unread notifications.
     #[arg(long)]
     pub unread: bool,
+    /// List at most N notifications.
     #[arg(long, default_value_t = 50, value_name = "N")]
     pub limit: u32,
     /// Print JSON.
@@ -242,27 +250,28 @@ pub struct InboxArgs {
 
 #[derive(Args, Clone, Debug)]
 pub struct ReadArgs {
-    /// As `notifications list` shows them.
+    /// Ids of notifications, as `notifications list` shows them.
     #[arg(value_name = "ID", required = true)]
     pub ids: Vec<uuid::Uuid>,
 }
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum QueueCommand {
-    /// How many messages there are, and for how long the oldest has been ready.
+    /// Show how many messages wait, and how long the oldest has been ready.
     Depth(JsonArgs),
-    /// List dead letters: messages that were given up on.
+    /// List dead letters: messages that need a person.
     #[command(after_help = "Example:\n  salla-sync queue dead --queue notifications")]
     Dead(DeadArgs),
-    /// Show one dead letter with its body, which holds ids only.
+    /// Show one dead letter with its body, which contains ids only.
     Show(LetterArgs),
-    /// Put dead letters back on their queue. A run that ended FAILED is restarted; the
-    /// letter of one that is over otherwise stays.
+    /// Put dead letters back on their queue.
+    ///
+    /// A run that ended FAILED is restarted. The dead letter of a run that ended otherwise stays.
     #[command(after_help = "Examples:\n  \
         salla-sync queue redrive 0199d0a2-7c1e-7a11-8f00-000000000001\n  \
         salla-sync queue redrive --all --queue notifications")]
     Redrive(RedriveArgs),
-    /// Delete a dead letter for good.
+    /// Delete a dead letter permanently.
     Discard(LetterArgs),
 }
 
@@ -286,6 +295,7 @@ pub struct DeadArgs {
     /// Only this queue.
     #[arg(long, value_enum)]
     pub queue: Option<QueueArg>,
+    /// List at most N dead letters.
     #[arg(long, default_value_t = 50, value_name = "N")]
     pub limit: u32,
     /// Print JSON.
@@ -295,21 +305,21 @@ pub struct DeadArgs {
 
 #[derive(Args, Clone, Debug)]
 pub struct LetterArgs {
-    /// As `queue dead` shows it.
+    /// Id of the dead letter, as `queue dead` shows it.
     #[arg(value_name = "ID")]
     pub id: String,
 }
 
 #[derive(Args, Clone, Debug)]
 pub struct RedriveArgs {
-    /// As `queue dead` shows it.
+    /// Id of the dead letter, as `queue dead` shows it.
     #[arg(
         value_name = "ID",
         required_unless_present = "all",
         conflicts_with = "all"
     )]
     pub id: Option<String>,
-    /// All that there are.
+    /// Redrive all dead letters.
     #[arg(long)]
     pub all: bool,
     /// Only this queue.
@@ -333,7 +343,7 @@ fn parse_state(text: &str) -> Result<RunState, String> {
     })
 }
 
-/// Less would ask Salla for what cannot have changed much, at a dozen requests each time.
+/// A shorter period would spend a dozen requests each time on what can hardly have changed.
 const SHORTEST_PERIOD: Duration = Duration::from_secs(60);
 
 fn parse_period(text: &str) -> Result<Duration, String> {

@@ -1,4 +1,4 @@
-//! Whoever follows PostgreSQL's log during an import arrives at the same rows.
+//! A reader that follows PostgreSQL's log during an import arrives at the same rows.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -281,5 +281,5 @@ async fn the_commands_say_how_it_stands_and_which_right_is_missing() {
     let (is_done, text) = said(&["cdc", "disable", "--slot", "follower"]).await;
     assert!(is_done && text.contains("no slot follower"), "{text}");
     let (is_done, text) = said(&["cdc", "enable", "--slot", "Follower"]).await;
-    assert!(!is_done && text.contains("small letters"), "{text}");
+    assert!(!is_done && text.contains("lowercase letters"), "{text}");
 }

@@ -72,7 +72,7 @@ impl PacerDriver {
         match decision {
             PermitDecision::Granted(_) => {}
             PermitDecision::WaitForResponse => {
-                assert!(!self.in_flight.is_empty(), "nobody will answer")
+                assert!(!self.in_flight.is_empty(), "no response will come")
             }
             PermitDecision::WaitUntil(moment) => {
                 assert!(moment > self.now, "a wait that is over");

@@ -99,8 +99,8 @@ pub enum AddressError {
     #[error("cannot be taken apart; {ENCODE}")]
     Unencoded,
     #[error(
-        "names no host that could be one (an IPv6 address stands in brackets, a socket's folder \
-         comes as ?host=/folder); {ENCODE}"
+        "names no valid host (write an IPv6 address in brackets, a socket's folder as \
+         ?host=/folder); {ENCODE}"
     )]
     Host,
     #[error("names several hosts, and only one can be used; {ENCODE}")]
@@ -108,31 +108,31 @@ pub enum AddressError {
     #[error("has a port that is not a number from 1 to 65535; {ENCODE}")]
     Port,
     #[error(
-        "has an sslmode that PostgreSQL does not know: it is one of disable, allow, prefer, \
-         require, verify-ca and verify-full; {ENCODE}"
+        "has an sslmode unknown to PostgreSQL: use one of disable, allow, prefer, require, \
+         verify-ca and verify-full; {ENCODE}"
     )]
     SslMode,
     #[error(
-        "names another machine and does not say whether the way there has to be secured: add \
-         sslmode=verify-full to it (and sslrootcert=FILE, unless a public authority vouches for \
-         the server), or sslmode=disable if nobody can listen on the way"
+        "names another machine without an sslmode: add sslmode=verify-full (and sslrootcert=FILE, \
+         unless a public authority vouches for the server), or sslmode=disable if the network is \
+         trusted"
     )]
     Unsecured,
     #[error(
-        "names another machine, and PGSSLMODE, which says how the way there is secured, is none \
-         of disable, allow, prefer, require, verify-ca and verify-full"
+        "names another machine, and PGSSLMODE is none of disable, allow, prefer, require, \
+         verify-ca and verify-full"
     )]
     SslModeVariable,
-    #[error("has options that are no settings (-c%20name%3Dvalue); {ENCODE}")]
+    #[error("has options that are not settings (-c%20name%3Dvalue); {ENCODE}")]
     Options,
-    #[error("asks for {0}, which is not supported; leave it out. In any case, {ENCODE}")]
+    #[error("contains {0}, which is not supported; leave it out. In any case, {ENCODE}")]
     Unsupported(&'static str),
-    #[error("has a parameter that PostgreSQL does not know, or one without a value; {ENCODE}")]
+    #[error("has a parameter that is unknown to PostgreSQL or has no value; {ENCODE}")]
     Parameter,
 }
 
-const ENCODE: &str = "percent-encode user and password (@ is %40, : %3A, / %2F, ? %3F, # %23, \
-     % %25); nothing of the URL is shown here, because it may be a piece of the password";
+const ENCODE: &str = "percent-encode user and password (@ is %40, : %3A, / %2F, ? %3F, # %23, % \
+     %25); the URL is not shown here, because it may contain part of the password";
 
 impl Address {
     pub fn parse(text: &str) -> Result<Self, AddressError> {

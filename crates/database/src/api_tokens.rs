@@ -76,7 +76,7 @@ impl TokenRow {
             id: self.id,
             name: self.name,
             scopes: scopes.ok_or_else(|| Failure::Database {
-                what: "a token of the API has a scope that this version does not know".to_owned(),
+                what: "a token of the API has a scope that is unknown to this version".to_owned(),
                 cause: DatabaseCause::Setup,
             })?,
             merchant: self.merchant_id.map(MerchantId),

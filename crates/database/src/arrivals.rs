@@ -73,14 +73,14 @@ struct ArrivalRow {
 #[async_trait]
 impl Arrivals for PostgresArrivals {
     async fn record(&self, arrival: &Arrival) -> Result<bool, Failure> {
-        with_retries(&self.clock, "recording tokens that have arrived", || {
+        with_retries(&self.clock, "recording received tokens", || {
             record(&self.pool, arrival)
         })
         .await
     }
 
     async fn unsettled(&self, limit: u32, claimed_only: bool) -> Result<Vec<Arrival>, Failure> {
-        with_retries(&self.clock, "reading tokens that have arrived", || async {
+        with_retries(&self.clock, "reading received tokens", || async {
             let rows: Vec<ArrivalRow> = sqlx::query_as(UNSETTLED)
                 .bind(i64::from(limit))
                 .bind(claimed_only)
@@ -99,7 +99,7 @@ impl Arrivals for PostgresArrivals {
 
     async fn forget(&self, before: Timestamp) -> Result<Vec<Option<i64>>, Failure> {
         let now = self.clock.now();
-        let doing = "forgetting tokens that nobody has claimed";
+        let doing = "deleting unclaimed tokens";
         with_retries(&self.clock, doing, || async {
             let forgotten = sqlx::query_scalar(FORGET)
                 .bind(before.to_sqlx())
@@ -112,7 +112,7 @@ impl Arrivals for PostgresArrivals {
 
     async fn settle(&self, connection: ConnectionId, outcome: &'static str) -> Result<(), Failure> {
         let now = self.clock.now();
-        with_retries(&self.clock, "settling tokens that have arrived", || async {
+        with_retries(&self.clock, "finishing received tokens", || async {
             sqlx::query(SETTLE)
                 .bind(connection.0)
                 .bind(now.to_sqlx())

@@ -138,7 +138,7 @@ impl Database {
     pub async fn cdc_status(&self) -> Result<CdcStatus, Failure> {
         let mut connection = self.acquire_for_cdc().await?;
         let rights = rights(&mut connection).await?;
-        let doing = "reading how change-data-capture stands";
+        let doing = "reading the state of change data capture";
         let failed = |error: sqlx::Error| database_failure(doing, &error);
         let published: Vec<String> = sqlx::query_scalar(PUBLISHED)
             .bind(PUBLICATION)
@@ -200,7 +200,7 @@ async fn rights(connection: &mut PgConnection) -> Result<RightsRow, Failure> {
     sqlx::query_as(RIGHTS)
         .fetch_one(connection)
         .await
-        .map_err(|error| database_failure("asking what this role may do", &error))
+        .map_err(|error| database_failure("reading the rights of this role", &error))
 }
 
 fn problems(rights: &RightsRow, options: &CdcOptions) -> Vec<String> {
@@ -293,7 +293,7 @@ async fn create_slot(connection: &mut PgConnection, slot: &str) -> Result<(), Fa
         .bind(slot)
         .execute(connection)
         .await
-        .map_err(|error| database_failure("making the slot", &error))?;
+        .map_err(|error| database_failure("creating the slot", &error))?;
     Ok(())
 }
 

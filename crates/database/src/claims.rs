@@ -359,17 +359,13 @@ impl Claims for PostgresClaims {
     }
 
     async fn clear(&self, links: Timestamp, codes: Timestamp) -> Result<(), Failure> {
-        with_retries(
-            &self.clock,
-            "deleting codes and links that are over",
-            || async {
-                let old_links = sqlx::query(CLEAR_LINKS).bind(links.to_sqlx());
-                old_links.execute(&self.pool).await?;
-                let old_codes = sqlx::query(CLEAR_CODES).bind(codes.to_sqlx());
-                old_codes.execute(&self.pool).await?;
-                Ok(())
-            },
-        )
+        with_retries(&self.clock, "deleting expired codes and links", || async {
+            let old_links = sqlx::query(CLEAR_LINKS).bind(links.to_sqlx());
+            old_links.execute(&self.pool).await?;
+            let old_codes = sqlx::query(CLEAR_CODES).bind(codes.to_sqlx());
+            old_codes.execute(&self.pool).await?;
+            Ok(())
+        })
         .await
     }
 }

@@ -39,7 +39,7 @@ impl PostgresContacts {
 #[async_trait]
 impl Contacts for PostgresContacts {
     async fn contact_of(&self, merchant: MerchantId) -> Result<ContactSettings, Failure> {
-        with_retries(&self.clock, "reading whom to tell about a shop", || async {
+        with_retries(&self.clock, "reading a shop's contact", || async {
             let row: Option<ContactRow> = sqlx::query_as(OF_MERCHANT)
                 .bind(merchant.0)
                 .fetch_optional(&self.pool)
@@ -55,7 +55,7 @@ impl Contacts for PostgresContacts {
         change: &ContactChange,
     ) -> Result<ContactSettings, Failure> {
         let now = self.clock.now();
-        with_retries(&self.clock, "storing whom to tell about a shop", || {
+        with_retries(&self.clock, "storing a shop's contact", || {
             self.store(merchant, change, true, now)
         })
         .await
@@ -67,9 +67,11 @@ impl Contacts for PostgresContacts {
             address: Some(Some(address.clone())),
             ..ContactChange::default()
         };
-        with_retries(&self.clock, "storing whom Salla names for a shop", || {
-            self.store(merchant, &change, false, now)
-        })
+        with_retries(
+            &self.clock,
+            "storing the contact that Salla names for a shop",
+            || self.store(merchant, &change, false, now),
+        )
         .await?;
         Ok(())
     }

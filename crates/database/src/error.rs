@@ -131,7 +131,7 @@ pub(crate) fn reason(error: &sqlx::Error) -> String {
         sqlx::Error::PoolClosed => "the connections to PostgreSQL are closed".to_owned(),
         sqlx::Error::Encode(_) => "a value cannot be sent to PostgreSQL".to_owned(),
         sqlx::Error::RowNotFound => "a row that must be there is missing".to_owned(),
-        _ => "PostgreSQL answered with something unexpected".to_owned(),
+        _ => "PostgreSQL sent an unexpected response".to_owned(),
     }
 }
 
@@ -146,18 +146,17 @@ fn connection_error(error: &std::io::Error) -> String {
         Kind::NotFound => "there is no such socket of PostgreSQL, or no such file of certificates",
         Kind::ConnectionRefused => {
             "connection refused: nothing listens there; check host and port, and that PostgreSQL \
-             runs and listens on that address"
+             is running and listens on that address"
         }
         Kind::NetworkUnreachable | Kind::HostUnreachable | Kind::AddrNotAvailable => {
             "network unreachable: this machine has no route to that host (IPv6 only? then this \
              machine needs IPv6, or the host an IPv4 address)"
         }
         Kind::TimedOut => {
-            "no response in time: check host and port, and whether a firewall drops what is sent \
-             there"
+            "no response in time: check host and port, and whether a firewall drops the packets"
         }
         Kind::PermissionDenied => {
-            "permission denied: this user may not use that socket, or the machine forbids that \
+            "permission denied: this user may not use that socket, or this machine forbids that \
              connection"
         }
         _ if is_unresolved(error) => {
@@ -186,7 +185,7 @@ fn handshake(error: &rustls::Error) -> String {
                 "; name the certificate of the authority that signed it with sslrootcert=FILE"
             }
             Wrong::NotValidForName | Wrong::NotValidForNameContext { .. } => {
-                "; connect by a name that the certificate holds"
+                "; connect by a name in the certificate"
             }
             _ => "",
         },
@@ -201,7 +200,7 @@ fn condition(code: &str) -> &'static str {
         "28000" | "28P01" => "user or password not accepted",
         "3D000" => "the database does not exist",
         "3F000" | "42P01" | "42703" => "tables are missing or of another version",
-        "40001" | "40P01" => "it got into the way of another transaction",
+        "40001" | "40P01" => "it conflicted with another transaction",
         "42501" => "permission denied",
         READ_ONLY => "the database is read-only",
         "22P05" => "the database's encoding does not have this character; UTF8 is needed",
@@ -209,9 +208,9 @@ fn condition(code: &str) -> &'static str {
         "53100" => "the disk is full",
         "53200" => "out of memory",
         "53300" => "too many connections",
-        "42P07" | "42710" | "42723" => "something of that name exists already",
-        "55P03" => "somebody else held a lock for too long",
-        // Our sessions set no such limit, so somebody else has.
+        "42P07" | "42710" | "42723" => "something with that name exists already",
+        "55P03" => "another session held a lock for too long",
+        // Our sessions set no such limit, so the server or a proxy has.
         "57014" => {
             "the statement was cancelled: by pg_cancel_backend, or by a statement_timeout that a \
              pooler or proxy in between sets; salla-sync sets it to 0 in its own sessions"
@@ -223,7 +222,7 @@ fn condition(code: &str) -> &'static str {
             Some("22") => "a value does not fit its column",
             Some("23") => "a constraint does not hold",
             Some("53") => "not enough resources",
-            Some("54") => "a limit of PostgreSQL is exceeded",
+            Some("54") => "a limit of PostgreSQL was exceeded",
             Some("58") => "a system error",
             Some("P0" | "38" | "39" | "45") => "a trigger or function raised it",
             _ => "see the server's log",
@@ -347,7 +346,7 @@ where
         match within(limit, work()).await {
             Err(error) if error.is_transient() => {
                 let failure = error.into_failure(doing);
-                tracing::warn!(%failure, wait_ms = wait, "the database work is begun again");
+                tracing::warn!(%failure, wait_ms = wait, "the database work is retried");
                 clock.sleep(Duration::from_millis(wait)).await;
                 limit = max.min(limit * 2);
             }

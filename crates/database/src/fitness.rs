@@ -30,7 +30,7 @@ impl Database {
         let (encoding, database): (String, String) = sqlx::query_as(ENCODING)
             .fetch_one(self.pool())
             .await
-            .map_err(|error| database_failure("asking PostgreSQL for its encoding", &error))?;
+            .map_err(|error| database_failure("reading PostgreSQL's encoding", &error))?;
         if encoding == "UTF8" {
             return Ok(());
         }
@@ -55,7 +55,7 @@ impl Database {
         ) = sqlx::query_as(WRITES)
             .fetch_one(self.pool())
             .await
-            .map_err(|error| database_failure("asking whether PostgreSQL is writable", &error))?;
+            .map_err(|error| database_failure("checking whether PostgreSQL is writable", &error))?;
         if !is_read_only {
             return Ok(());
         }
@@ -76,7 +76,7 @@ impl Database {
                 _ => format!("set for the whole server (see SHOW config_file): {source}"),
             };
             format!(
-                "{setting} is {place}; a managed database may do so by itself when its disk is \
+                "{setting} is {place}; a managed database may do so automatically when its disk is \
                  nearly full"
             )
         };

@@ -60,8 +60,8 @@ pub enum KeyringError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyMismatch {
     #[error(
-        "stored tokens are encrypted with the key {key_id}, which SALLA_SYNC_KEY does not hold; \
-         add it after the current one"
+        "stored tokens are encrypted with the key {key_id}, which is not in SALLA_SYNC_KEY; add it \
+         after the current one"
     )]
     Missing { key_id: String },
     #[error(
@@ -269,7 +269,7 @@ impl std::fmt::Debug for Keyring {
 
 fn random<const N: usize>() -> Result<[u8; N], Failure> {
     <[u8; N]>::try_generate().map_err(|_| Failure::Bug {
-        what: "the operating system gives no random numbers".to_owned(),
+        what: "the operating system provides no random numbers".to_owned(),
     })
 }
 

@@ -100,7 +100,7 @@ impl MerchantRow {
 
 fn unknown_reason() -> Failure {
     Failure::Database {
-        what: "a connection ended for a reason that this version does not know".to_owned(),
+        what: "a connection ended for a reason that is unknown to this version".to_owned(),
         cause: DatabaseCause::Setup,
     }
 }
@@ -181,7 +181,7 @@ impl Merchants for PostgresMerchants {
         at: Option<Timestamp>,
     ) -> Result<Uninstalled, Failure> {
         let now = self.clock.now();
-        with_retries(&self.clock, "forgetting a shop's tokens", || {
+        with_retries(&self.clock, "deleting a shop's tokens", || {
             uninstall(&self.pool, salla_id, at, now)
         })
         .await

@@ -56,7 +56,7 @@ impl Database {
         if let Err(error) = connection.close().await {
             tracing::debug!(
                 error = reason(&error),
-                "the connection of the migrations has gone"
+                "the connection of the migrations was lost"
             );
         }
         result
@@ -226,7 +226,7 @@ fn failed(error: MigrateError) -> Failure {
             DatabaseCause::Setup,
         ),
         MigrateError::Dirty(version) => (
-            format!("migration {version} was left half done"),
+            format!("migration {version} was left incomplete"),
             DatabaseCause::Setup,
         ),
         _ => (

@@ -144,7 +144,7 @@ impl RejectionRow {
 impl Overview for PostgresOverview {
     async fn status(&self, merchant: MerchantId) -> Result<Option<SyncStatus>, Failure> {
         let row: Option<StatusRow> =
-            with_retries(&self.clock, "reading how far an import is", || async {
+            with_retries(&self.clock, "reading an import's progress", || async {
                 let mut tx = self.transactions.begin(merchant).await?;
                 let found = sqlx::query_as(STATUS).bind(merchant.0);
                 let found = found.fetch_optional(&mut *tx).await?;

@@ -89,7 +89,7 @@ impl RateLimits for PostgresRateLimits {
         let now = self.clock.now();
         with_retries(
             &self.clock,
-            "deleting limits that are whole again",
+            "deleting rate limits that have recovered",
             || async {
                 let cleared = sqlx::query(CLEAR).bind(now.to_sqlx());
                 cleared.execute(&self.pool).await?;

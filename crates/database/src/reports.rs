@@ -172,7 +172,7 @@ impl Database {
             .bind(merchant.0)
             .fetch_optional(self.pool())
             .await
-            .map_err(|error| database_failure("reading when a shop may be asked", &error))?;
+            .map_err(|error| database_failure("reading when a shop accepts requests", &error))?;
         Ok(wait.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
     }
 
@@ -264,7 +264,7 @@ impl Database {
         let sql = "SELECT EXISTS (SELECT FROM salla_sync.queue_messages)";
         let read: Result<bool, sqlx::Error> = sqlx::query_scalar(sql).fetch_one(self.pool()).await;
         read.map(drop)
-            .map_err(|error| database_failure("looking at the queue", &error))
+            .map_err(|error| database_failure("reading the queue", &error))
     }
 
     /// Counts all runs; not tried again, because the caller asks again.
@@ -335,6 +335,6 @@ impl Database {
     pub async fn freshness(&self, every: Option<Duration>) -> Result<ShopsFreshness, Failure> {
         shops_freshness(self.pool(), every, self.clock().now())
             .await
-            .map_err(|error| database_failure("looking how fresh shops are", &error))
+            .map_err(|error| database_failure("reading how recent the shops' data is", &error))
     }
 }

@@ -92,7 +92,7 @@ impl Database {
         let status = self.roles_status().await?;
         if !status.missing_roles.is_empty() && !self.may_create_roles().await? {
             return Err(not_possible(format!(
-                "{} may not make roles: have an administrator run what `salla-sync roles create \
+                "{} may not create roles: have an administrator run what `salla-sync roles create \
                  --print` prints",
                 status.login
             )));
@@ -115,7 +115,7 @@ impl Database {
         sqlx::query_as(STATUS)
             .fetch_one(self.pool())
             .await
-            .map_err(|error| database_failure("looking at the roles", &error))
+            .map_err(|error| database_failure("reading the roles", &error))
     }
 
     /// Lets a login work as a worker and act as the doors.
@@ -131,8 +131,8 @@ impl Database {
         };
         if inherits && !is_superuser && !is_16 {
             return Err(not_possible(format!(
-                "before PostgreSQL 16 {login:?} would always see what the doors see, which is \
-                 nothing: run ALTER ROLE {name} NOINHERIT, grant it what it needs by itself, and \
+                "before PostgreSQL 16 {login:?} would always see what the web server sees, which is \
+                 nothing: run ALTER ROLE {name} NOINHERIT, grant it what it needs directly, and \
                  repeat this"
             )));
         }
@@ -152,19 +152,19 @@ impl Database {
 
     /// Whether transactions of the doors can be begun.
     pub async fn try_confined(&self) -> Result<(), Failure> {
-        let nobody = MerchantId(Uuid::nil());
+        let no_merchant = MerchantId(Uuid::nil());
         let transactions = Transactions::new(self.pool().clone(), true);
-        let begun = transactions.begin(nobody).await;
+        let begun = transactions.begin(no_merchant).await;
         begun
             .map(drop)
-            .map_err(|error| error.into_failure("acting as the doors do"))
+            .map_err(|error| error.into_failure("switching to the role of the web server"))
     }
 
     async fn may_create_roles(&self) -> Result<bool, Failure> {
         sqlx::query_scalar(MAY_CREATE)
             .fetch_one(self.pool())
             .await
-            .map_err(|error| database_failure("looking at the rights", &error))
+            .map_err(|error| database_failure("reading the rights", &error))
     }
 
     async fn in_one_transaction(
@@ -176,7 +176,7 @@ impl Database {
         let mut connection = session::own(self.pool()).await.map_err(failed)?;
         let done = run(&mut connection, scripts).await;
         if let Err(error) = connection.close().await {
-            tracing::debug!(%error, "the connection that made roles has gone");
+            tracing::debug!(%error, "the connection that created the roles was lost");
         }
         done.map_err(failed)
     }

@@ -106,7 +106,7 @@ async fn is_fit(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
 async fn end_what_was_given_up(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     if may_have_frozen() {
         let ended = end_frozen(connection).await?;
-        tracing::debug!(ended, "landings that were given up");
+        tracing::debug!(ended, "abandoned landings");
     }
     Ok(())
 }

@@ -98,7 +98,7 @@ impl SessionRow {
             salla_id: self.salla_id,
             merchant: self.merchant_id.map(MerchantId),
             carrier: carrier.ok_or_else(|| Failure::Database {
-                what: "a session is carried in a way that this version does not know".to_owned(),
+                what: "a session is carried in a way that is unknown to this version".to_owned(),
                 cause: DatabaseCause::Setup,
             })?,
             opened_by: self.opened_by,
@@ -204,7 +204,7 @@ impl Sessions for PostgresSessions {
     }
 
     async fn clear(&self, before: Timestamp) -> Result<(), Failure> {
-        with_retries(&self.clock, "deleting sessions that are over", || async {
+        with_retries(&self.clock, "deleting expired sessions", || async {
             let cleared = sqlx::query(CLEAR).bind(before.to_sqlx());
             cleared.execute(&self.pool).await?;
             Ok(())

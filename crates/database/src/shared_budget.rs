@@ -106,11 +106,11 @@ impl SharedBudget for PostgresBudget {
         // many requests go, and not giving back only lets too few.
         give_back(&self.pool, grant, permits)
             .await
-            .map_err(|error| error.into_failure("giving back to a shared budget"))
+            .map_err(|error| error.into_failure("returning permits to a shared budget"))
     }
 
     async fn report_refusal(&self, wait: Duration) -> Result<(), Failure> {
-        with_retries(&self.clock, "holding a shared budget", || {
+        with_retries(&self.clock, "pausing a shared budget", || {
             pause_grants(&self.pool, &self.key, self.in_database(wait))
         })
         .await

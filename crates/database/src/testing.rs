@@ -194,7 +194,7 @@ fn migrations_digest() -> String {
 
 #[expect(
     clippy::panic,
-    reason = "a test without its database has to fail at once"
+    reason = "a test without its database must fail immediately"
 )]
 fn must<T, E: std::fmt::Display>(doing: &str, result: Result<T, E>) -> T {
     result.unwrap_or_else(|error| panic!("could not {doing}: {error}"))

@@ -317,21 +317,21 @@ impl Imbalance {
     pub fn advice(self) -> &'static str {
         match self {
             Self::Records => {
-                "everything that was read is kept; `salla-sync verify` names what is missing, \
-                 and `salla-sync import --again` reads it again"
+                "everything that was read is stored; `salla-sync verify` names what is missing, \
+                 and `salla-sync import --again` fetches it again"
             }
             Self::Hidden => {
-                "everything that Salla shows is kept, and reading it again shows no more; the \
-                 certificate names the list and how many records it hides (products in no \
-                 category can be given one)"
+                "everything that Salla shows is stored, and reading it again shows no more; the \
+                 certificate names the list and how many records are hidden (give products without \
+                 a category one)"
             }
             Self::Total => {
-                "everything that Salla lists is kept, and reading it again changes nothing \
-                 until Salla counts right: report the list to Salla with the certificate"
+                "everything that Salla lists is stored, and reading it again changes nothing until \
+                 Salla's count is right: report the list to Salla with the certificate"
             }
             Self::Moving => {
-                "everything that was read is kept; run the same command again when the shop \
-                 is quieter: only these windows are read again"
+                "everything that was read is stored; run the same command again when the shop is \
+                 less busy: only these windows are read again"
             }
         }
     }
@@ -340,9 +340,9 @@ impl Imbalance {
 impl std::fmt::Display for Imbalance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Records => "what Salla listed is not all in the database",
-            Self::Hidden => "Salla does not show the end of a list, and no filter divides it",
-            Self::Total => "Salla counts other records than it lists, on every scan",
+            Self::Records => "some of what Salla listed is missing from the database",
+            Self::Hidden => "Salla does not show the end of a list, and no filter splits it",
+            Self::Total => "Salla's count differs from its list, on every scan",
             Self::Moving => "the list changed on every scan",
         })
     }

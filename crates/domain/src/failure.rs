@@ -49,8 +49,8 @@ pub enum Failure {
     /// Nobody must act: it will pass. The retry budget of the request is spent.
     #[error("{what}")]
     Transient { what: String },
-    /// Salla told us to wait.
-    #[error("Salla asks to wait for {} s", wait.as_secs())]
+    /// Salla requires a wait.
+    #[error("Salla requires a wait of {} s", wait.as_secs())]
     Throttled { wait: Duration },
     /// The merchant must act: the connection no longer serves.
     #[error("{0}")]
@@ -70,7 +70,7 @@ pub enum Failure {
     /// reading, and not the shop, is probably wrong.
     #[error(
         "{count} of {seen} {resource} were rejected as {code}: more than the limit, so the run \
-         stopped before setting more aside"
+         stopped before rejecting more"
     )]
     TooManyRejections {
         resource: &'static str,
@@ -79,7 +79,7 @@ pub enum Failure {
         seen: u64,
     },
     /// Salla's lists could not be shown to be in the database whole.
-    #[error("{windows} window(s) do not balance: {cause}")]
+    #[error("{windows} window(s) still differ from Salla's list: {cause}")]
     Unbalanced { windows: usize, cause: Imbalance },
     /// The database refuses or has gone.
     #[error("{what}")]
@@ -138,8 +138,8 @@ impl DatabaseCause {
                  command again: it resumes from the checkpoint"
             }
             Self::Refused => {
-                "nothing is lost; look at PostgreSQL's log for this moment, and report it with the \
-                 log of salla-sync if it stays"
+                "nothing is lost; check PostgreSQL's log at this time, and report it with \
+                 salla-sync's log if it happens again"
             }
         }
     }
@@ -148,21 +148,21 @@ impl DatabaseCause {
     fn advice_on_a_job(self) -> &'static str {
         match self {
             Self::Unavailable => {
-                "check with `salla-sync doctor` that PostgreSQL can be reached; a run that waits \
-                 resumes by itself, one that FAILED with `salla-sync runs restart RUN`"
+                "check with `salla-sync doctor` that PostgreSQL can be reached; a waiting run \
+                 resumes automatically, a FAILED one with `salla-sync runs restart RUN`"
             }
             Self::ReadOnly => {
                 "make the database writable or use the address of the primary (`salla-sync doctor` \
-                 says which); a run that waits resumes by itself, one that FAILED with \
-                 `salla-sync runs restart RUN`"
+                 says which); a waiting run resumes automatically, a FAILED one with `salla-sync \
+                 runs restart RUN`"
             }
             Self::DiskFull => {
-                "free space on the database's disk; a run that waits resumes by itself, one that \
-                 FAILED with `salla-sync runs restart RUN`"
+                "free space on the database's disk; a waiting run resumes automatically, a FAILED \
+                 one with `salla-sync runs restart RUN`"
             }
             Self::Setup => {
-                "change what is named here (`salla-sync doctor` checks it); a run that waits \
-                 resumes by itself, one that FAILED with `salla-sync runs restart RUN`"
+                "change what is named here (`salla-sync doctor` checks it); a waiting run resumes \
+                 automatically, a FAILED one with `salla-sync runs restart RUN`"
             }
             Self::Refused => self.advice(),
         }
@@ -174,13 +174,13 @@ impl DatabaseCause {
 pub enum Disconnection {
     #[error("no tokens are stored for this shop")]
     NotConnected,
-    #[error("Salla rejects the access token and there is no refresh token to get a new one with")]
+    #[error("Salla rejects the access token, and there is no refresh token")]
     TokenRejected,
     #[error("Salla refused to refresh the token")]
     RefreshRefused,
     #[error(
-        "the answer to a token refresh was lost, and presenting the refresh token one last time \
-         brought no new tokens"
+        "the response to a token refresh was lost, and presenting the refresh token one last time \
+         returned no new tokens"
     )]
     RefreshLost,
     #[error("the app lacks a scope that this request needs")]
@@ -189,10 +189,11 @@ pub enum Disconnection {
     Forbidden,
     #[error("the merchant's Salla account or shop is not active")]
     ShopInactive,
-    #[error("the tokens that are stored for this shop open another one; nothing was written")]
+    #[error("the tokens stored for this shop belong to another one; nothing was written")]
     OtherShop,
     #[error(
-        "the shop's stored tokens were changed or damaged: their key fits and they do not open"
+        "the shop's stored tokens were changed or damaged: the key is right, but they cannot be \
+         decrypted"
     )]
     TokensDamaged,
     #[error(
@@ -204,7 +205,7 @@ pub enum Disconnection {
     Uninstalled,
     #[error("the shop's connection is parked: nothing is requested for it")]
     Parked,
-    #[error("nobody claimed the shop for seven days, so its tokens were forgotten")]
+    #[error("the shop was not claimed within seven days, so its tokens were deleted")]
     Unclaimed,
 }
 
@@ -253,13 +254,13 @@ impl Disconnection {
             | Self::RefreshRefused
             | Self::RefreshLost
             | Self::TokensDamaged => {
-                "have the merchant reinstall the app and store the new tokens with \
-                 `salla-sync connect`: the run then goes on by itself"
+                "have the merchant reinstall the app and store the new tokens with `salla-sync \
+                 connect`: the run then resumes automatically"
             }
             Self::ScopeMissing => {
                 "grant the app orders.read, customers.read, products.read and categories.read in \
                  the Salla Partners Portal, have the merchant accept, and store the new tokens \
-                 with `salla-sync connect`: the run then goes on by itself"
+                 with `salla-sync connect`: the run then resumes automatically"
             }
             Self::Forbidden => {
                 "check in the Salla Partners Portal that the app may use this API and that this \
@@ -269,12 +270,13 @@ impl Disconnection {
                 "have the merchant reactivate the Salla account, then `salla-sync runs restart RUN`"
             }
             Self::NotAdopted => {
-                "make sure that nothing works with the original database any more, then \
-                 `salla-sync connections adopt`: its failed runs then go on"
+                "make sure that no process uses the original database any more, then `salla-sync \
+                 connections adopt`: its failed runs then resume"
             }
             Self::OtherShop => {
-                "find out who changed salla_sync.connections or salla_sync.merchants, then store \
-                 the shop's own tokens with `salla-sync connect`: the run then goes on by itself"
+                "find out what changed salla_sync.connections or salla_sync.merchants, then store \
+                 the shop's own tokens with `salla-sync connect`: the run then resumes \
+                 automatically"
             }
         }
     }
@@ -282,15 +284,15 @@ impl Disconnection {
     fn advice(self) -> &'static str {
         match self {
             Self::NotConnected => {
-                "store the shop's tokens with `salla-sync connect`: its failed runs then go on"
+                "store the shop's tokens with `salla-sync connect`: its failed runs then resume"
             }
             Self::Parked => {
-                "`salla-sync connections adopt --shop SHOP` lets the connection serve again, and \
-                 its failed runs then go on"
+                "`salla-sync connections adopt --shop SHOP` ends that, and its failed runs then \
+                 resume"
             }
             Self::Uninstalled => {
-                "nothing is to be done unless the merchant wants the app back: installing it again \
-                 connects the shop and starts its import"
+                "do nothing unless the merchant wants the app back: reinstalling it connects the \
+                 shop and starts its import"
             }
             Self::Unclaimed => {
                 "have the merchant install the app again, and claim the shop for an account within \
@@ -298,7 +300,7 @@ impl Disconnection {
             }
             Self::TokenRejected => {
                 "put a valid token into SALLA_ACCESS_TOKEN (and SALLA_REFRESH_TOKEN with \
-                 SALLA_CLIENT_ID and SALLA_CLIENT_SECRET to have it renewed) and start again"
+                 SALLA_CLIENT_ID and SALLA_CLIENT_SECRET to refresh it) and start again"
             }
             Self::RefreshRefused | Self::RefreshLost | Self::TokensDamaged => {
                 "have the merchant reinstall the app, put the new tokens into \
@@ -317,11 +319,11 @@ impl Disconnection {
                 "have the merchant reactivate the Salla account, then start again"
             }
             Self::NotAdopted => {
-                "make sure that nothing works with the original database any more, then \
-                 `salla-sync connections adopt`, and start again"
+                "make sure that no process uses the original database any more, then `salla-sync \
+                 connections adopt`, and start again"
             }
             Self::OtherShop => {
-                "find out who changed salla_sync.connections or salla_sync.merchants, then start \
+                "find out what changed salla_sync.connections or salla_sync.merchants, then start \
                  again with the shop's own tokens"
             }
         }
@@ -349,39 +351,39 @@ impl Failure {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Transient { .. } => {
-                "nothing is lost; run the same command again to go on from the checkpoint"
+                "nothing is lost; run the same command again to resume from the checkpoint"
             }
             Self::Throttled { .. } => {
-                "nothing is lost; run the same command again later to go on from the checkpoint"
+                "nothing is lost; run the same command again later to resume from the checkpoint"
             }
             Self::Disconnected(why) => why.advice(),
             Self::Broken { .. } => {
-                "nothing is lost; run `salla-sync doctor`, and report it with the log if it stays"
+                "nothing is lost; run `salla-sync doctor`, and report it with the log if it \
+                 happens again"
             }
             Self::NotJson { .. } => {
                 "nothing is lost; run the same command again later, and if it stops at the same \
-                 answer, report to Salla which one it is: nothing of it can be read"
+                 response, report that response to Salla"
             }
             Self::TooLarge { .. } => {
-                "nothing is lost; report to Salla which answer it is: nothing that a shop sells \
-                 makes one so long"
+                "nothing is lost; report this response to Salla: no shop's data is that long"
             }
             Self::TooManyRejections { .. } => {
-                "look at `salla-sync rejected`; if the records are really bad, start again with a \
-                 higher --rejection-share, otherwise report it: the raw records are kept"
+                "check `salla-sync rejected`; if the records are really bad, start again with a \
+                 higher --rejection-share, otherwise report it: the raw records are stored"
             }
             Self::Unbalanced { cause, .. } => cause.advice(),
             Self::Database { cause, .. } => cause.advice(),
             Self::ClocksApart { .. } => {
-                "nothing was changed; set the clocks by NTP, look with `salla-sync doctor`, and run \
-                 the same command again"
+                "nothing was changed; synchronize the clocks by NTP, check with `salla-sync \
+                 doctor`, and run the same command again"
             }
             Self::Setup { .. } => {
                 "nothing was changed; change what is named here and run the same command again"
             }
             Self::LeaseLost => "see `salla-sync status` for the worker that holds the run",
-            Self::Stopped => "run the same command again to go on from the checkpoint",
-            Self::Bug { .. } => "please report it with the log; the data stay as they are",
+            Self::Stopped => "run the same command again to resume from the checkpoint",
+            Self::Bug { .. } => "please report it with the log; the data is unchanged",
         }
     }
 
@@ -389,34 +391,34 @@ impl Failure {
     pub fn advice_on_a_job(&self) -> &'static str {
         match self {
             Self::Transient { .. } | Self::Throttled { .. } | Self::Stopped => {
-                "nothing is lost; a run that waits goes on by itself, one that FAILED with \
+                "nothing is lost; a waiting run resumes automatically, a FAILED one with \
                  `salla-sync runs restart RUN`"
             }
             Self::Disconnected(why) => why.advice_on_a_job(),
             Self::NotJson { .. } => {
-                "nothing is lost; a run that waits goes on by itself, one that FAILED with \
-                 `salla-sync runs restart RUN`; if it stops at the same answer, report to Salla \
-                 which one it is"
+                "nothing is lost; a waiting run resumes automatically, a FAILED one with \
+                 `salla-sync runs restart RUN`; if it stops at the same response, report that \
+                 response to Salla"
             }
             Self::TooManyRejections { .. } => {
-                "look at `salla-sync rejected` and report it: the raw records are kept, and \
+                "check `salla-sync rejected` and report it: the raw records are stored, and \
                  `salla-sync rejected replay` reads them again after an update"
             }
             Self::Unbalanced {
                 cause: Imbalance::Moving,
                 ..
             } => {
-                "everything that was read is kept; `salla-sync runs restart RUN` reads only \
-                 these windows again, best when the shop is quieter"
+                "everything that was read is stored; `salla-sync runs restart RUN` reads only \
+                 these windows again, best when the shop is less busy"
             }
             Self::Unbalanced { .. } => self.advice(),
             Self::Database { cause, .. } => cause.advice_on_a_job(),
             Self::ClocksApart { .. } => {
-                "nothing was changed; set the clocks by NTP and look with `salla-sync doctor`: the \
-                 run goes on by itself"
+                "nothing was changed; synchronize the clocks by NTP and check with `salla-sync \
+                 doctor`: the run resumes automatically"
             }
             Self::Setup { .. } => {
-                "nothing was changed; change what is named here: the work is tried again by itself"
+                "nothing was changed; change what is named here: the work is retried automatically"
             }
             Self::Broken { .. } | Self::TooLarge { .. } | Self::LeaseLost | Self::Bug { .. } => {
                 self.advice()

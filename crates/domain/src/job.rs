@@ -254,7 +254,7 @@ mod tests {
         );
         assert_eq!(job.to_json(), Ok(without));
         job.months = 13;
-        assert!(job.to_json().is_err(), "what nobody can read is not sent");
+        assert!(job.to_json().is_err(), "what cannot be read is not sent");
     }
 
     #[test]

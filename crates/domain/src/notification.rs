@@ -95,15 +95,15 @@ pub fn wording(kind: NotificationKind, shop: &str, counts: Counts) -> Wording {
                      {orders})، وقد أُبلغ فريقنا بالأمر."
                 ),
                 en: format!(
-                    "The history of {shop} could not be imported to the end. What has been \
-                     imported is kept (orders: {orders}), and our team has been told."
+                    "The history of {shop} could not be imported completely. What has been \
+                     imported is saved (orders: {orders}), and our team has been notified."
                 ),
             },
             next: Bilingual {
                 ar: "لبدء الاستيراد من جديد سجّل الدخول واختر «ابدأ من جديد»: يُستأنف من حيث \
                      توقّف ولا يُستورد شيء مرتين."
                     .to_owned(),
-                en: "To start it again, sign in and choose “Start again”: it goes on where it \
+                en: "To start it again, sign in and choose “Start again”: it resumes where it \
                      stopped, and nothing is imported twice."
                     .to_owned(),
             },
@@ -120,8 +120,8 @@ pub fn wording(kind: NotificationKind, shop: &str, counts: Counts) -> Wording {
                 ),
                 en: format!(
                     "The connection to {shop} no longer works, so the import has stopped. Connect \
-                     the shop again and the import goes on where it stopped; what has been \
-                     imported is kept."
+                     the shop again and the import resumes where it stopped; what has been \
+                     imported is saved."
                 ),
             },
             next: Bilingual {

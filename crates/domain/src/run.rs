@@ -101,13 +101,14 @@ impl RunState {
             }
             (RunCommand::Pause, Self::Paused) => Transition::Unchanged,
             (RunCommand::Pause, Self::Failed) => Transition::Refused(
-                "it has failed, so there is nothing to pause; `runs cancel` gives it up",
+                "it has failed, so there is nothing to pause; use `runs cancel` to cancel it",
             ),
             (RunCommand::Resume, Self::Paused | Self::Waiting) => Transition::To(Self::Pending),
             (RunCommand::Resume, Self::Pending | Self::InProgress) => Transition::Unchanged,
-            (RunCommand::Resume, Self::Failed | Self::Cancelled) => {
-                Transition::Refused("it is over; `runs restart` goes on from its checkpoint")
-            }
+            (RunCommand::Resume, Self::Failed | Self::Cancelled) => Transition::Refused(
+                "it has ended; use `runs restart` to resume from its \
+                     checkpoint",
+            ),
             (
                 RunCommand::Cancel,
                 Self::Pending | Self::InProgress | Self::Waiting | Self::Paused | Self::Failed,
@@ -118,15 +119,16 @@ impl RunState {
                 Transition::Unchanged
             }
             (RunCommand::Restart, Self::Paused) => {
-                Transition::Refused("it is paused; `runs resume` goes on from its checkpoint")
+                Transition::Refused("it is paused; use `runs resume` to resume from its checkpoint")
             }
             (_, Self::Completed) => Transition::Refused(
                 "it is completed; `runs start` reads what has changed since, `runs extend` what is \
                  older as well, `runs start --again` everything",
             ),
-            (RunCommand::Pause, Self::Cancelled) => {
-                Transition::Refused("it is cancelled; `runs restart` goes on from its checkpoint")
-            }
+            (RunCommand::Pause, Self::Cancelled) => Transition::Refused(
+                "it is cancelled; use `runs restart` to resume from its \
+                     checkpoint",
+            ),
         }
     }
 }

@@ -176,7 +176,7 @@ impl<'a> SettingsReader<'a> {
                 .or_else(|| self.default_data_dir());
             if data_dir.is_none() {
                 self.problem(
-                    "HOME is not set; say where the private PostgreSQL may live: --data-dir DIR",
+                    "HOME is not set; name a folder for the private PostgreSQL: --data-dir DIR",
                 );
             }
             return data_dir.map(|data_dir| DatabaseSettings::Embedded { data_dir });
@@ -215,8 +215,8 @@ impl<'a> SettingsReader<'a> {
 
     pub fn key_is_missing(&mut self) {
         self.problem(
-            "SALLA_SYNC_KEY is not set, but tokens must be stored encrypted; make one with \
-             echo \"k1:$(openssl rand -base64 32)\", keep it, and set it",
+            "SALLA_SYNC_KEY is not set, but tokens must be stored encrypted; make one with echo \
+             \"k1:$(openssl rand -base64 32)\", store it safely, and set it",
         );
     }
 
@@ -283,7 +283,7 @@ impl<'a> SettingsReader<'a> {
     pub fn app_keys_are_missing(&mut self) {
         self.problem(
             "SALLA_CLIENT_ID and SALLA_CLIENT_SECRET are not both set, but without them a worker \
-             could not renew the shops' tokens; set both (Salla Partners Portal, your app, App \
+             cannot refresh the shops' tokens; set both (Salla Partners Portal, your app, App \
              Keys)",
         );
     }

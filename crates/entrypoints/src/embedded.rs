@@ -45,7 +45,7 @@ impl Embedded {
         let of_the_session = environment("XDG_RUNTIME_DIR").map(PathBuf::from);
         settings.runtime_dirs = of_the_session.into_iter().chain([RUN.into()]).collect();
         std::fs::create_dir_all(data_dir)
-            .with_context(|| format!("making the folder {}", data_dir.display()))?;
+            .with_context(|| format!("creating the folder {}", data_dir.display()))?;
         let server = Server::start(settings).with_context(|| {
             format!("starting the private PostgreSQL in {}", data_dir.display())
         })?;
@@ -93,7 +93,7 @@ pub fn key(
         writeln!(file, "{}", key.expose_secret())?;
         file.sync_all()
     };
-    making().with_context(|| format!("making the key file {}", path.display()))?;
+    making().with_context(|| format!("creating the key file {}", path.display()))?;
     Ok(key)
 }
 
@@ -128,7 +128,7 @@ mod tests {
             assert!(!text.contains("known"), "{text}");
         };
         std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
-        is_refused("it is a link");
+        is_refused("it is not a regular file");
         std::fs::remove_file(&file).unwrap();
         std::fs::rename(&elsewhere, &file).unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();

@@ -104,8 +104,8 @@ async fn finish_refreshes() {
     if over.is_err() {
         tracing::error!(
             critical = true,
-            "new tokens of a shop could not be stored before the end; it may have to be \
-             connected again"
+            "new tokens of a shop could not be stored before the process ended; the shop may have \
+             to be connected again"
         );
     }
 }

@@ -69,8 +69,8 @@ impl MonitoringServer {
         let failed = |error: std::io::Error| {
             let hint = match error.kind() {
                 std::io::ErrorKind::AddrInUse => {
-                    "; another program listens there, perhaps another worker: give this one an \
-                     address of its own"
+                    "; another program listens there, perhaps another worker: give this one \
+                     another address"
                 }
                 std::io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
                 std::io::ErrorKind::PermissionDenied => "; ports below 1024 are for root",
@@ -213,7 +213,7 @@ impl ProcessMonitor {
             Some(Err(failure)) => {
                 tracing::warn!(%failure, "runs and queues could not be read for /metrics");
             }
-            None => tracing::warn!("the database did not answer /metrics in time"),
+            None => tracing::warn!("the database did not respond to /metrics in time"),
         }
         None
     }
@@ -235,7 +235,7 @@ impl ProcessMonitor {
                 Err("a newer version has upgraded the database".to_owned())
             }
             Some(Err(failure)) => Err(failure.to_string()),
-            None => Err("the database does not answer".to_owned()),
+            None => Err("the database does not respond".to_owned()),
         }
     }
 }

@@ -14,16 +14,16 @@ use std::path::{Path, PathBuf};
 pub enum SecretFileError {
     #[error(transparent)]
     Io(#[from] io::Error),
-    #[error("it is a link or no file: put a file there, not the way to another one")]
+    #[error("it is not a regular file: put a file there, not a link")]
     NoFile,
     #[error(
-        "it belongs to user {owner} and this is user {us}, so somebody else may have put it \
-         there: chown {us} {path}, if what it holds is to be trusted"
+        "it belongs to user {owner} and this is user {us}, so another user may have put it there: \
+         if you trust its content, chown {us} {path}"
     )]
     Foreign { path: PathBuf, owner: u32, us: u32 },
-    #[error("others may use it (mode {mode:03o}): chmod 600 {path}")]
+    #[error("other users can use it (mode {mode:03o}): chmod 600 {path}")]
     Open { path: PathBuf, mode: u32 },
-    #[error("everybody may write to it (mode {mode:03o}): chmod 600 {path}")]
+    #[error("all users can write to it (mode {mode:03o}): chmod 600 {path}")]
     Writable { path: PathBuf, mode: u32 },
 }
 
@@ -77,7 +77,7 @@ pub fn open_named(path: &Path) -> Result<File, SecretFileError> {
     if found.is_file() && mode & 0o004 != 0 && found.uid() == user() {
         tracing::warn!(
             file = %path.display(),
-            "everybody on this machine may read this file, which holds tokens: chmod 600"
+            "all users of this machine can read this file, which contains tokens: chmod 600"
         );
     }
     Ok(file)

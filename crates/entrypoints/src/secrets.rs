@@ -36,7 +36,7 @@ pub fn environment(name: &str) -> Option<OsString> {
 
 /// Reads what the environment names. Nothing is asked of AWS where it names nothing.
 #[cfg(not(feature = "aws"))]
-#[expect(clippy::unused_async, reason = "a build that knows AWS asks it")]
+#[expect(clippy::unused_async, reason = "a build with AWS reads it")]
 pub async fn load() -> anyhow::Result<()> {
     use crate::exit::UsageError;
     match [SECRET, DATABASE_SECRET]
@@ -44,7 +44,7 @@ pub async fn load() -> anyhow::Result<()> {
         .find(|name| environment(name).is_some())
     {
         Some(name) => Err(UsageError::one(format!(
-            "{name} is set, but this build of salla-sync does not know AWS; build it with \
+            "{name} is set, but this build of salla-sync does not include AWS; build it with \
              --features aws"
         ))
         .into()),
@@ -114,15 +114,13 @@ mod of_aws {
     ) -> Result<SecretString, &'static str> {
         use secrecy::ExposeSecret as _;
         let url = url.ok_or(
-            "DATABASE_URL is not set; it says where the database is, without user and password",
+            "DATABASE_URL is not set; set the database's address, without user and password",
         )?;
         let key = |name: &str| keys.get(name).map(|text| text.expose_secret());
         let (Some(user), Some(password)) = (key("username"), key("password")) else {
-            return Err(
-                "the secret has no username and password; it is to be one as RDS keeps them",
-            );
+            return Err("the secret has no username and password; use one as RDS creates it");
         };
-        let mut url: Url = url.parse().map_err(|_| "DATABASE_URL is no address")?;
+        let mut url: Url = url.parse().map_err(|_| "DATABASE_URL is not an address")?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err("DATABASE_URL has a user or password already; leave them out");
         }
@@ -158,7 +156,7 @@ mod of_aws {
             for (url, keys, part) in [
                 (None, both.clone(), "not set"),
                 (at("postgres://u@db.example/shop"), both.clone(), "already"),
-                (at("shop"), both, "no address"),
+                (at("shop"), both, "not an address"),
                 (
                     at("postgres://db.example/shop"),
                     keys(&["username"]),

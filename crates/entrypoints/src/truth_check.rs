@@ -475,7 +475,7 @@ async fn rejections(
         let least = expected.len() - no_objects.saturating_sub(1);
         if stored.len() < least || stored.len() > in_overlap {
             found.push(format!(
-                "{} {name} were set aside and should be {}",
+                "{} {name} were rejected and should be {}",
                 stored.len(),
                 expected.len()
             ));
@@ -483,7 +483,7 @@ async fn rejections(
         let possible: BTreeSet<i64> = wider.iter().map(|r| r.id).collect();
         for id in stored.into_iter().flatten() {
             if !possible.contains(&id) {
-                found.push(format!("{name} {id} was set aside although it is sound"));
+                found.push(format!("{name} {id} was rejected although it is valid"));
             }
         }
     }

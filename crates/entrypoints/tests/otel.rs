@@ -2,7 +2,7 @@
 //! waits for a collector that is not there.
 #![expect(
     clippy::unwrap_used,
-    reason = "in a test whatever cannot go on must say so at once"
+    reason = "a test that cannot continue must fail immediately"
 )]
 
 #[path = "support/mod.rs"]

@@ -62,7 +62,7 @@ impl FetchChanged {
                 () = stop.requested_for(&*self.clock, SHUTDOWN_GRACE) => return,
             };
             if let Err(failure) = fetched {
-                tracing::error!(%failure, "shops with changed records could not be found; it is tried again");
+                tracing::error!(%failure, "cannot find shops with changed records; trying again");
             }
             tokio::select! {
                 biased;
@@ -102,7 +102,8 @@ impl FetchChanged {
             }
         };
         if let Err(failure) = self.records.release(merchant, pause).await {
-            tracing::warn!(%failure, merchant_id = %merchant, "the shop's changed records are left alone until its hold runs out");
+            tracing::warn!(%failure, merchant_id = %merchant, "the shop's changed records wait \
+                 until its hold expires");
         }
     }
 

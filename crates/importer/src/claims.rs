@@ -35,7 +35,7 @@ pub enum NotClaimed {
     ExpiredCode,
     #[error("another shop has used the code")]
     SpentCode,
-    #[error("the shop belongs to another account, and is not moved")]
+    #[error("the shop belongs to another account, and was not moved")]
     OtherAccount,
     #[error("{0}")]
     Failure(#[from] Failure),

@@ -50,11 +50,11 @@ impl Offsets {
         if self.one_machine && salla.abs() > MAX_CLOCK_SKEW {
             return Agreement::Apart(format!(
                 "this machine's clock and Salla's are {seconds} s apart, and PostgreSQL's is on \
-                 this machine too: set the clock by NTP and its time zone right"
+                 this machine too: synchronize the clock by NTP and check its time zone"
             ));
         }
         let others = match self.one_machine {
-            true => "this machine's clock is probably wrong: set it by NTP",
+            true => "this machine's clock is probably wrong: synchronize it by NTP",
             false => "PostgreSQL's agrees with this machine's, so Salla's is probably wrong",
         };
         Agreement::Doubtful(format!(
@@ -79,8 +79,8 @@ impl Offsets {
             None => "",
         };
         format!(
-            "{apart}{wrong}; records count as new by when they were read, so set both by NTP and \
-             start again"
+            "{apart}{wrong}; the newer of two versions is found by the time it was read, so \
+             synchronize both by NTP and start again"
         )
     }
 }
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn a_database_that_is_apart_ends_it_and_salla_says_who_is_wrong() {
         for (database, salla, expected) in [
-            (31, None, "PostgreSQL's are 31 s apart; records"),
+            (31, None, "PostgreSQL's are 31 s apart; the newer"),
             (-10_800, Some(5), "so PostgreSQL's is wrong"),
             (10_800, Some(10_790), "so this machine's is wrong"),
             (10_800, Some(-10_800), "agrees with neither"),
@@ -190,7 +190,7 @@ mod tests {
                 panic!("{given:?} is taken for agreement");
             };
             assert!(reason.contains(expected), "{reason}");
-            assert!(reason.contains("set both by NTP"), "{reason}");
+            assert!(reason.contains("synchronize both by NTP"), "{reason}");
         }
     }
 

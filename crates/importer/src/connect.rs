@@ -90,16 +90,16 @@ pub enum Refused {
     #[error("{0}")]
     Scopes(ScopeProblem),
     /// By the platform's numbers.
-    #[error("the tokens open the shop {opened} instead of {named}")]
+    #[error("the tokens belong to shop {opened} instead of {named}")]
     OtherShop { named: i64, opened: i64 },
     /// A later authorization, or an uninstallation, has ended these tokens.
-    #[error("newer tokens of the shop are stored, and serve")]
+    #[error("newer tokens of the shop are already in use")]
     Outdated,
-    /// Only claimed shops are connected, and nobody has claimed this one.
-    #[error("nobody has claimed the shop")]
+    /// Only claimed shops are connected, and this one is not claimed.
+    #[error("the shop is not claimed")]
     Unclaimed,
     /// The link was another account's; the shop stays where it is, and is connected.
-    #[error("the shop belongs to another account, and is not moved")]
+    #[error("the shop belongs to another account, and was not moved")]
     OtherAccount,
     #[error("{0}")]
     Failure(#[from] Failure),
@@ -263,7 +263,7 @@ impl ConnectShops {
                 settled = self.settle_arrivals() => settled,
             };
             if let Err(failure) = settled {
-                tracing::warn!(%failure, "tokens that have arrived could not be settled; they wait");
+                tracing::warn!(%failure, "received tokens could not be processed; they wait");
             }
             tokio::select! {
                 () = stop.requested() => return,
@@ -297,14 +297,14 @@ impl ConnectShops {
         for salla_id in self.ports.arrivals.forget(before).await? {
             let shop = salla_id.map_or_else(|| "a shop".to_owned(), |id| format!("the shop {id}"));
             let summary =
-                format!("the tokens of {shop} have waited for seven days, and are forgotten");
+                format!("the tokens of {shop} were deleted after seven days without a claim");
             let advice = "have the merchant install the app again, and claim the shop for an \
                           account: docs/web.md says how";
             self.alert("tokens_forgotten", summary, advice).await;
             let event = AuditEvent::new(Action::ConnectionRefused, Actor::Service);
             let event = AuditEvent {
                 salla_id,
-                ..event.detail("tokens forgotten after seven days")
+                ..event.detail("unclaimed tokens deleted after seven days")
             };
             self.ports.audit.record(&event).await?;
         }
@@ -316,14 +316,14 @@ impl ConnectShops {
         let settling = with_timeout(clock, SETTLE_TIMEOUT, self.settle(arrival)).await;
         let settled = settling.unwrap_or_else(|| {
             Err(Refused::Failure(Failure::Transient {
-                what: "finding out whose arrived tokens are: no response in time".to_owned(),
+                what: "finding the shop of received tokens: no response in time".to_owned(),
             }))
         });
         if let Err(Refused::Failure(failure)) = &settled {
             if outcome(&settled).is_none() {
                 tracing::warn!(
                     shop = arrival.named, %failure,
-                    "tokens that have arrived could not be settled; they wait"
+                    "received tokens could not be processed; they wait"
                 );
                 return Ok(());
             }
@@ -373,7 +373,7 @@ impl ConnectShops {
             Err(NotConnected::OtherShop { named, opened }) => {
                 self.refuse_other_shop(connection, named, opened).await?;
                 let event = AuditEvent::new(Action::ConnectionRefused, given.by).shop(named);
-                let event = event.detail(format!("the tokens open the shop {opened}"));
+                let event = event.detail(format!("the tokens belong to shop {opened}"));
                 self.ports.audit.record(&event).await?;
                 return Err(Refused::OtherShop { named, opened });
             }
@@ -484,7 +484,7 @@ impl ConnectShops {
             parking.disconnect(stored.id, stored.version, why).await?;
         }
         let summary = format!(
-            "a delivery names the shop {named} and brings tokens of the shop {opened}: neither was \
+            "a delivery names shop {named} but has the tokens of shop {opened}: neither was \
              connected"
         );
         let advice = "find out who knows the webhook secret; change it in the Salla Partners \
@@ -499,8 +499,8 @@ impl ConnectShops {
             .map_or_else(|| "a shop".to_owned(), |id| format!("the shop {id}"));
         let summary =
             format!("{shop} could not be connected with the tokens that Salla gave: {failure}");
-        let advice = "have the merchant install the app again once the cause is mended: Salla \
-                      delivers tokens once";
+        let advice = "fix the cause, then have the merchant reinstall the app: Salla delivers \
+             tokens only once";
         self.alert("connection_failed", summary, advice).await;
     }
 
@@ -544,7 +544,7 @@ impl ConnectShops {
         self.sessions().revoke_all(salla_id, Actor::Salla).await?;
         let event = AuditEvent::new(Action::ShopUninstalled, Actor::Salla).shop(salla_id);
         self.ports.audit.record(&event).await?;
-        tracing::info!(%merchant, "a shop has removed the app; its tokens are forgotten");
+        tracing::info!(%merchant, "a shop has removed the app; its tokens were deleted");
         Ok(())
     }
 

@@ -52,7 +52,7 @@ impl ForgettingPlatform {
         };
         record.raw = self.redactor.customer(stand_in).into();
         match &mut record.outcome {
-            Ok(customer) => *customer = nobody(stand_in),
+            Ok(customer) => *customer = placeholder(stand_in),
             Err(rejection) => rejection.salla_id = Some(stand_in),
         }
     }
@@ -68,7 +68,7 @@ impl ForgettingPlatform {
         record.raw = self.redactor.order(&record.raw, stand_in).into();
         if let Ok(order) = &mut record.outcome {
             if order.customer.is_some() {
-                order.customer = Some(OrderCustomer::Known(Box::new(nobody(stand_in))));
+                order.customer = Some(OrderCustomer::Known(Box::new(placeholder(stand_in))));
             }
             let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
             orders.insert(order.id);
@@ -77,7 +77,7 @@ impl ForgettingPlatform {
 }
 
 /// All that is left of a customer.
-fn nobody(stand_in: i64) -> Customer {
+fn placeholder(stand_in: i64) -> Customer {
     Customer {
         id: stand_in,
         ..Customer::default()
@@ -138,7 +138,7 @@ impl Platform for ForgettingPlatform {
                 return Ok(self.forgotten.stand_in(id).map(|stand_in| {
                     let record = Decoded {
                         raw: self.redactor.customer(stand_in).into(),
-                        outcome: Ok(nobody(stand_in)),
+                        outcome: Ok(placeholder(stand_in)),
                     };
                     // Older than whatever is known, so that it changes nothing: a tombstone
                     // would hold the number of somebody who is forgotten.

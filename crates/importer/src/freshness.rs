@@ -39,7 +39,7 @@ impl Freshness {
                 () = stop.requested_for(&*self.clock, SHUTDOWN_GRACE) => return,
             };
             if let Err(failure) = started {
-                tracing::error!(%failure, "shops that are due could not be found; it is tried again");
+                tracing::error!(%failure, "cannot find the shops that are due; trying again");
             }
             tokio::select! {
                 biased;
@@ -77,7 +77,7 @@ impl Freshness {
         let Some(Started { run, .. }) = started else {
             return Ok(None);
         };
-        tracing::info!(run_id = %run.id, merchant_id = %merchant, "the shop is brought up to date");
+        tracing::info!(run_id = %run.id, merchant_id = %merchant, "bringing the shop up to date");
         Ok(Some(run.id))
     }
 }

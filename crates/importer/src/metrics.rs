@@ -46,53 +46,53 @@ pub const REQUESTS: Metric = counts(
 pub const REQUEST_DURATION: Metric = measures(
     "salla_sync_salla_request_duration_seconds",
     &["endpoint"],
-    "From sending a request to the last byte of its answer.",
+    "From sending a request to the last byte of its response.",
     SECONDS_OF_REQUESTS,
 );
 pub const THROTTLED: Metric = counts(
     "salla_sync_salla_throttled_total",
     &[],
-    "Answers 429: Salla's limit was overrun, by us or by other software of the shop.",
+    "Responses 429: the shop's rate limit was exceeded, by us or by its other software.",
 );
 pub const BLOCKED: Metric = counts(
     "salla_sync_salla_blocked_total",
     &[],
-    "Answers 403 that mean a temporary block after over-use.",
+    "Responses 403 that mean a temporary block after too many requests.",
 );
 pub const BUDGET_LIMIT: Metric = shows(
     "salla_sync_salla_budget_limit_requests",
     &["budget"],
-    "X-RateLimit-Limit as told last, summed over the budgets in use.",
+    "X-RateLimit-Limit as last received, summed over the budgets in use.",
 );
 pub const BUDGET_REMAINING: Metric = shows(
     "salla_sync_salla_budget_remaining_requests",
     &["budget"],
-    "X-RateLimit-Remaining as told last, summed over the budgets in use.",
+    "X-RateLimit-Remaining as last received, summed over the budgets in use.",
 );
 pub const TOKEN_REFRESHES: Metric = counts(
     "salla_sync_token_refreshes_total",
     &["outcome"],
-    "Refresh tokens presented to Salla, by what came of it.",
+    "Refresh tokens presented to Salla, by outcome.",
 );
 pub const PAGES_LANDED: Metric = counts(
     "salla_sync_pages_landed_total",
     &["resource"],
-    "List pages that were written with their checkpoint, repeated ones aside.",
+    "List pages written with their checkpoint, without repeated ones.",
 );
 pub const ROWS_LANDED: Metric = counts(
     "salla_sync_rows_landed_total",
     &["resource"],
-    "Records of lists that were understood and written, changed or not.",
+    "Records of lists that were read and written, changed or not.",
 );
 pub const DETAILS_LANDED: Metric = counts(
     "salla_sync_details_landed_total",
     &[],
-    "Orders that were completed by a request of their own, and written.",
+    "Orders that were completed by their own request, and written.",
 );
 pub const ROWS_REJECTED: Metric = counts(
     "salla_sync_rows_rejected_total",
     &["resource", "code"],
-    "Records that were set aside, by reason. A record that is read again counts again.",
+    "Records that were rejected, by reason. A record that is read again counts again.",
 );
 pub const LANDING_DURATION: Metric = measures(
     "salla_sync_landing_duration_seconds",
@@ -103,17 +103,17 @@ pub const LANDING_DURATION: Metric = measures(
 pub const RUNS_ENDED: Metric = counts(
     "salla_sync_runs_ended_total",
     &["state", "failure"],
-    "Claims that ended, by the state that the run was left in and the failure's code.",
+    "Claims that ended, by the run's state and the failure's code.",
 );
 pub const WEBHOOKS: Metric = counts(
     "salla_sync_webhooks_total",
     &["event", "outcome"],
-    "Deliveries of Salla's webhooks by what they say and what became of them.",
+    "Deliveries of Salla's webhooks by event and outcome.",
 );
 pub const CONSENTS: Metric = counts(
     "salla_sync_consents_total",
     &["outcome"],
-    "Merchants who came back from Salla's consent page, by what they were shown.",
+    "Merchants who returned from Salla's consent page, by the page they saw.",
 );
 pub const RUNS: Metric = shows(
     "salla_sync_runs",
@@ -123,8 +123,8 @@ pub const RUNS: Metric = shows(
 pub const RUN_IDLE: Metric = shows(
     "salla_sync_run_idle_seconds",
     &[],
-    "For how long nothing has landed, of the running run that has been idle longest; runs that \
-     Salla has told to wait are left out.",
+    "Seconds since anything landed, of the running run that has been idle longest; runs that wait \
+     for Salla are left out.",
 );
 pub const QUEUE_MESSAGES: Metric = shows(
     "salla_sync_queue_messages",
@@ -134,13 +134,13 @@ pub const QUEUE_MESSAGES: Metric = shows(
 pub const QUEUE_OLDEST_READY: Metric = shows(
     "salla_sync_queue_oldest_ready_seconds",
     &["queue"],
-    "For how long the oldest ready message could have been received; 0 if there is none.",
+    "How long the oldest ready message has been ready; 0 if there is none.",
 );
 pub const SHOP_AGE: Metric = shows(
     "salla_sync_shop_age_seconds",
     &[],
-    "How long ago the latest complete run of everything ended, of the connected shop where that is \
-     longest; shops without a finished import or with a paused run are left out.",
+    "Age of the latest complete run of everything, of the connected shop where it is oldest; shops \
+     without a finished import or with a paused run are left out.",
 );
 pub const SHOPS_DUE: Metric = shows(
     "salla_sync_shops_due",
@@ -156,12 +156,12 @@ pub const KEEP_FRESH: Metric = shows(
 pub const DATABASE_UP: Metric = shows(
     "salla_sync_database_up",
     &[],
-    "Whether the database answered this scrape; what is read from it is NaN if not.",
+    "Whether the database responded to this scrape; values from it are NaN if not.",
 );
 pub const BUILD_INFO: Metric = shows(
     "salla_sync_build_info",
     &["version"],
-    "Always 1: tells which version runs, and by its absence that none does.",
+    "Always 1, with the version as a label; absent if no process runs.",
 );
 
 pub const ALL: [Metric; 24] = [

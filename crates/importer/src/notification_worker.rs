@@ -84,7 +84,8 @@ impl NotificationWorker {
             match self.queue.settle(&delivery.receipt, disposition).await {
                 Ok(_) => true,
                 Err(failure) => {
-                    tracing::error!(%failure, "the message could not be settled; it comes back");
+                    tracing::error!(%failure, "the message could not be settled; it will be \
+                         delivered again");
                     false
                 }
             }
@@ -115,7 +116,8 @@ impl NotificationWorker {
         match self.store.record(&job).await {
             Ok(Recorded::Notice(notice)) => self.notify(&notice, delivery).await,
             Ok(Recorded::Outdated) => {
-                tracing::info!(run_id = %job.run, "the run has gone on since: nothing is told");
+                tracing::info!(run_id = %job.run, "the run has resumed since: no notification is \
+                     sent");
                 Disposition::Ack
             }
             Ok(Recorded::Unknown) => Disposition::DeadLetter {
@@ -154,7 +156,8 @@ impl NotificationWorker {
                 Err(failure) => Err(failure),
             };
             if let Err(failure) = told {
-                tracing::warn!(channel = name, %failure, change_id = %change.id, "the channel did not take the connection's change");
+                tracing::warn!(channel = name, %failure, change_id = %change.id, "the channel did \
+                     not accept the connection's change");
                 failures.push(failure);
             }
         }
@@ -181,7 +184,8 @@ impl NotificationWorker {
                 Err(failure) => Err(failure),
             };
             if let Err(failure) = told {
-                tracing::warn!(channel = name, %failure, run_id = %notice.run, "the channel did not take the notification");
+                tracing::warn!(channel = name, %failure, run_id = %notice.run, "the channel did \
+                     not accept the notification");
                 failures.push(failure);
             }
         }
@@ -261,10 +265,10 @@ mod tests {
     #[test]
     fn only_failures_that_may_pass_bring_a_message_back() {
         let passing = Failure::Transient {
-            what: "webhook: it answered with status 500".to_owned(),
+            what: "webhook: it responded with status 500".to_owned(),
         };
         let lasting = Failure::Broken {
-            what: "webhook: it answered with status 404".to_owned(),
+            what: "webhook: it responded with status 404".to_owned(),
         };
         let delivery = delivery(1, 1);
         let after = |failures: &[Failure]| disposition_for(failures, &delivery);
@@ -276,7 +280,7 @@ mod tests {
         ] {
             assert_eq!(after(&failures), retry(&delivery), "{failures:?}");
         }
-        let why = "webhook: it answered with status 404; webhook: it answered with status 404";
+        let why = "webhook: it responded with status 404; webhook: it responded with status 404";
         let buried = Disposition::DeadLetter {
             reason: why.to_owned(),
         };

@@ -52,7 +52,8 @@ impl Relay {
                 () = stop.requested_for(&*self.clock, POLL * 2) => return,
             };
             if let Err(failure) = forwarded {
-                tracing::error!(%failure, queue = %self.name, "messages could not be forwarded; they wait in the database and it is tried again");
+                tracing::error!(%failure, queue = %self.name, "messages could not be forwarded; \
+                     they wait in the database; trying again");
                 tokio::select! {
                     () = stop.requested() => {}
                     () = self.clock.sleep(PAUSE_AFTER_FAILURE) => {}

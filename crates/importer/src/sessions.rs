@@ -139,7 +139,7 @@ impl MerchantSessions {
     async fn end_copied(&self, session: &Session, address: Option<IpAddr>) -> Result<(), Failure> {
         tracing::warn!(
             security = true, session = %session.id,
-            "a secret of a session came that had been replaced; the session was ended"
+            "a replaced session secret was presented; the session was ended"
         );
         self.sessions.revoke(session.id).await?;
         let event = AuditEvent::new(Action::SessionCopied, Actor::Session(session.id))

@@ -116,7 +116,7 @@ impl Starter {
             }
         }
         Err(Failure::Transient {
-            what: format!("{MAX_TRIES} times another run of this shop was complete meanwhile"),
+            what: format!("another run of this shop completed meanwhile, {MAX_TRIES} times"),
         })
     }
 }

@@ -75,7 +75,7 @@ impl Sweeper {
                 () = stop.requested_for(&*self.clock, SHUTDOWN_GRACE) => return,
             };
             if let Err(failure) = swept {
-                tracing::error!(%failure, "the sweep failed; it is tried again");
+                tracing::error!(%failure, "the sweep failed; trying again");
             }
             tokio::select! {
                 biased;
@@ -94,7 +94,7 @@ impl Sweeper {
             tracing::warn!(
                 run_id = %orphan.run, merchant_id = %orphan.merchant, state = %orphan.state,
                 sent_again = orphan.resends,
-                "nobody worked on the run and no message was on its way: it was sent again"
+                "the run had no worker and no message: a message was sent again"
             );
         }
         for orphan in &given_up {
@@ -102,7 +102,7 @@ impl Sweeper {
         }
         let reconnected = self.jobs.restart_reconnected().await?;
         for run in &reconnected {
-            tracing::info!(run_id = %run, "the shop was connected again: the run goes on");
+            tracing::info!(run_id = %run, "the shop was connected again: the run resumes");
         }
         let stalled = self.jobs.newly_stalled(self.settings.idle).await?;
         for run in &stalled {
@@ -129,14 +129,14 @@ impl Sweeper {
         Alert {
             code: "stalled",
             summary: format!(
-                "nothing has landed for {} minutes although the run's worker ({}) lives and \
-                 nobody told it to wait",
+                "nothing has landed for {} minutes although the run's worker ({}) is alive and not \
+                 waiting for Salla",
                 stalled.idle.as_secs() / 60,
                 stalled.owner
             ),
             advice: format!(
-                "salla-sync runs pause {run}, then salla-sync runs resume {run}: whichever worker \
-                 is free goes on from the checkpoint; if it stalls again, restart the worker that \
+                "salla-sync runs pause {run}, then salla-sync runs resume {run}: any free worker \
+                 resumes from the checkpoint; if it stalls again, restart the worker that \
                  salla-sync runs show {run} names",
                 run = stalled.run
             ),
@@ -153,13 +153,13 @@ impl Sweeper {
         Some(Alert {
             code: "dead_letters",
             summary: format!(
-                "{} new among the dead letters of {queue}; the last one because: {}",
+                "{} new dead letter(s) in {queue}; reason of the latest: {}",
                 letters.len(),
                 last.reason
             ),
             advice: format!(
                 "salla-sync queue dead --queue {queue} lists them with their reasons; once the \
-                 cause is gone, salla-sync queue redrive with their ids puts them back"
+                 cause is fixed, salla-sync queue redrive with their ids sends them again"
             ),
             merchant: None,
             run: None,

@@ -31,7 +31,7 @@ impl Upkeep {
     pub async fn run_until(&self, stop: &StopSignal) {
         loop {
             if let Err(failure) = self.clear().await {
-                tracing::warn!(%failure, "what is over could not be deleted; it is tried again");
+                tracing::warn!(%failure, "expired rows could not be deleted; trying again");
             }
             tokio::select! {
                 () = stop.requested() => return,
@@ -76,7 +76,7 @@ impl Retention {
                 swept = self.once() => swept,
             };
             if let Err(failure) = swept {
-                tracing::error!(%failure, "shops whose time is over could not be deleted; tried again");
+                tracing::error!(%failure, "expired shops could not be deleted; trying again");
             }
             tokio::select! {
                 biased;
@@ -96,7 +96,7 @@ impl Retention {
                 let rows: u64 = rows.iter().map(|(_, rows)| rows).sum();
                 tracing::warn!(
                     merchant_id = %shop.merchant, uninstalled_at = %shop.uninstalled_at, rows,
-                    "the shop's data were deleted: the time for which they may be kept is over"
+                    "the shop's data was deleted: its retention period is over"
                 );
                 let event = AuditEvent::new(Action::DataDeleted, Actor::Service);
                 let event = event.shop(shop.salla_id).detail("the expired shop");

@@ -150,14 +150,14 @@ impl Webhook {
         match request.send().await {
             Ok(answer) if answer.status().is_success() => Ok(()),
             Ok(answer) => Err(self.refused(answer.status())),
-            Err(error) if error.is_timeout() => Err(self.failed("did not answer in 10 s")),
+            Err(error) if error.is_timeout() => Err(self.failed("did not respond in 10 s")),
             Err(error) if error.is_connect() => Err(self.failed("cannot be reached")),
             Err(_) => Err(self.failed("broke off")),
         }
     }
 
     fn refused(&self, status: StatusCode) -> Failure {
-        let what = self.about(&format!("answered with status {status}"));
+        let what = self.about(&format!("responded with status {status}"));
         match is_lasting(status) {
             true => Failure::Broken { what },
             false => Failure::Transient { what },

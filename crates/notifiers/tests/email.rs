@@ -252,7 +252,7 @@ async fn each_refusal_says_its_codes_and_whether_it_passes() {
         assert_eq!(failure.resumes_by_itself(), passes, "{stage:?} {reply}");
         let said = failure.to_string();
         assert!(
-            said.contains(&format!("localhost: it answered {code}")),
+            said.contains(&format!("localhost: it responded with {code}")),
             "{said}"
         );
         let words = reply.rsplit_once(' ').unwrap().1;
@@ -327,8 +327,8 @@ async fn the_way_is_encrypted_or_nothing_is_sent() {
     assert!(!failure.resumes_by_itself());
     assert_eq!(server.mails().len(), 1, "nothing was sent in the clear");
 
-    let nobody = settings(1, EmailTls::None);
-    let delivery = email(&nobody, Known::of(Language::Arabic));
+    let closed_port = settings(1, EmailTls::None);
+    let delivery = email(&closed_port, Known::of(Language::Arabic));
     let failure = delivery.deliver(&notice).await.unwrap_err();
     assert!(
         failure.resumes_by_itself() && failure.to_string().contains("cannot be reached"),

@@ -173,10 +173,16 @@ async fn what_is_no_success_is_a_failure_that_shows_nothing_secret() {
         assert!(said.contains(&status.to_string()), "{said}");
         assert!(said.contains("127.0.0.1"), "{said}");
         assert!(!said.contains("path-secret"), "{said}");
-        assert_eq!(seen.lock().unwrap().len(), 1, "nobody else was asked");
+        assert_eq!(
+            seen.lock().unwrap().len(),
+            1,
+            "no other server got a request"
+        );
     }
-    let nobody = "http://127.0.0.1:1/hooks/path-secret".parse().unwrap();
-    let failure = webhook(nobody, Audience::Merchant).deliver(&notice()).await;
+    let closed_port = "http://127.0.0.1:1/hooks/path-secret".parse().unwrap();
+    let failure = webhook(closed_port, Audience::Merchant)
+        .deliver(&notice())
+        .await;
     let said = failure.unwrap_err().to_string();
     assert!(said.contains("cannot be reached"), "{said}");
     assert!(!said.contains("path-secret"), "{said}");

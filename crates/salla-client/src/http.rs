@@ -71,8 +71,7 @@ pub fn obstacle(url: &Url) -> Option<String> {
     if url.scheme() == "https" && !has_authorities() {
         return Some(
             "there are no certificate authorities on this machine, so no https:// address can be \
-             asked; install the package ca-certificates, or set SSL_CERT_FILE to a file that \
-             holds them"
+             used; install the package ca-certificates, or set SSL_CERT_FILE to a file with them"
                 .to_owned(),
         );
     }

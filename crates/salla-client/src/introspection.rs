@@ -108,7 +108,7 @@ fn read(status: u16, body: &[u8], app_id: &str) -> Result<Introspected, &'static
             .filter(|merchant| *merchant > 0)
             .ok_or("the response names no merchant")?,
         person: number(&data.user_id),
-        expires_at: end(&data.exp).ok_or("the response names no end of it")?,
+        expires_at: end(&data.exp).ok_or("the response has no expiry")?,
     })
 }
 

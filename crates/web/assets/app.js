@@ -1,7 +1,7 @@
 "use strict";
 
 // The import of one shop, in a frame of Salla's dashboard (a bearer in memory, because no cookie
-// arrives there) or on a page of its own (a cookie that scripts cannot read).
+// arrives there) or on a separate page (a cookie that scripts cannot read).
 
 const WORDS = {
   ar: {
@@ -51,7 +51,7 @@ const WORDS = {
   en: {
     title: "Your shop's import",
     loading: "Loading…",
-    connecting: "Your shop is being connected. This page updates by itself.",
+    connecting: "Your shop is being connected. This page updates automatically.",
     disconnected: "The connection to your shop has ended. Install the app again from Salla's App Store, and the import resumes.",
     notStarted: "No import has been started yet. Choose how far back orders should reach; customers and products are always imported whole.",
     months: "Months",
@@ -62,7 +62,7 @@ const WORDS = {
     COMPLETED: "The import is complete",
     FAILED: "The import could not be completed",
     CANCELLED: "The import was cancelled",
-    failedHint: "What was imported is kept. Try again to resume where it stopped; if it fails again, contact support and name this code:",
+    failedHint: "What was imported is saved. Try again to resume where it stopped; if it fails again, contact support and name this code:",
     remaining: "Time left, about",
     orders: "Orders",
     customers: "Customers",
@@ -79,10 +79,10 @@ const WORDS = {
     signedOut: "You have not signed in. Connect your shop, or open the app in Salla's dashboard.",
     refused: "Salla did not confirm who you are. Open the app in Salla's dashboard again.",
     noToken: "This page is opened inside Salla's dashboard.",
-    away: "Salla does not respond now. This page tries again by itself.",
-    offline: "The service cannot be reached. This page tries again by itself.",
+    away: "Salla is not responding now. This page tries again automatically.",
+    offline: "The service cannot be reached. This page tries again automatically.",
     tooMany: "Too many requests. This page tries again in a moment.",
-    actionFailed: "That was not done. Load the page again, then retry.",
+    actionFailed: "That was not done. Reload the page, then try again.",
     reload: "Load again",
     codeHint: "Type the code that the app shows to you, to connect this shop to your account there.",
     code: "Code",
@@ -90,7 +90,7 @@ const WORDS = {
     unknown_code: "There is no such code. Type it as the app shows it.",
     expired_code: "The code has expired. Have the app show another one.",
     spent_code: "Another shop has used this code. Have the app show another one.",
-    other_account: "This shop is connected to another account of the app, and is not moved from one to the other.",
+    other_account: "This shop is connected to another account of the app, and was not moved from one to the other.",
   },
 };
 
@@ -149,7 +149,7 @@ window.addEventListener("message", (message) => {
 });
 
 // The dashboard loads the frame again with another token. If that does not help, a merchant
-// decides: a frame that loads itself again and again helps nobody.
+// decides: a frame that reloads itself again and again helps no one.
 function askForToken() {
   // A session that has served for a while has simply ended.
   if (openedAt && Date.now() - openedAt > 60000) {

@@ -127,7 +127,7 @@ pub(crate) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
     Problem::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "bug",
-        "the request met a mistake in this program",
+        "a bug in this program failed the request",
         "report it with the request id; sending it again will hardly help",
     )
     .into_response()

@@ -136,7 +136,7 @@ impl ConsentDoor {
             Some((browser, state))
         });
         if issued.is_none() {
-            tracing::error!("the machine gives no random numbers, so no shop can be connected");
+            tracing::error!("this machine provides no random numbers, so no shop can be connected");
         }
         issued
     }
@@ -207,14 +207,14 @@ impl ConsentDoor {
         let link = match self.connect.ports.claims.link_of_state(&state).await {
             Ok(link) => link,
             Err(failure) => {
-                tracing::error!(%failure, "whose link began a consent could not be read");
+                tracing::error!(%failure, "the link that started a consent could not be read");
                 return Page::Failed;
             }
         };
         let page = page_of(self.connect.redeem(&code, link).await);
         let text = serde_json::to_string(&page).unwrap_or_default();
         if let Err(failure) = self.consents.finish(&state, &text).await {
-            tracing::warn!(%failure, "what a merchant was shown could not be stored");
+            tracing::warn!(%failure, "the merchant's result could not be stored");
         }
         page
     }
@@ -229,7 +229,7 @@ impl ConsentDoor {
                 Ok(Use::Repeated(now)) => shown = now,
                 Ok(Use::First | Use::Replayed) => return Page::Busy,
                 Err(failure) => {
-                    tracing::error!(%failure, "what a merchant was shown could not be read");
+                    tracing::error!(%failure, "the merchant's result could not be read");
                     return Page::Failed;
                 }
             }
@@ -254,7 +254,7 @@ fn suspicious(reason: &'static str, page: Page) -> Page {
     tracing::warn!(
         security = true,
         reason,
-        "a consent came back with a state that does not count; nothing was redeemed"
+        "a consent returned with an invalid state; nothing was redeemed"
     );
     page
 }

@@ -85,8 +85,8 @@ impl Problem {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
-            "this address does not take this method",
-            "see /openapi.json for the methods that it takes",
+            "this address does not accept this method",
+            "see /openapi.json for the methods it accepts",
         )
     }
 
@@ -112,7 +112,7 @@ impl From<Failure> for Problem {
             },
             failure.code(),
             "the request could not be served because of a failure inside the service",
-            "send it again later; the operator's log says more under the same request id",
+            "send it again later; the operator's log has details under the same request id",
         )
     }
 }

@@ -57,7 +57,7 @@ pub(crate) fn secret_hash(secret: &SecretString) -> [u8; 32] {
 
 pub(crate) fn no_randomness() -> Failure {
     Failure::Bug {
-        what: "the machine gives no random numbers for a session".to_owned(),
+        what: "this machine provides no random numbers for a session".to_owned(),
     }
 }
 
@@ -164,7 +164,7 @@ pub(crate) async fn carry(
     if !changes_nothing(request.method()) && !is_from_own_page(request.headers(), own) {
         tracing::warn!(
             security = true,
-            "a request of another site came with a merchant's cookie; it was not served"
+            "a request from another site had a merchant's cookie; it was refused"
         );
         return wrong_origin().into_response();
     }
@@ -215,7 +215,7 @@ fn wrong_origin() -> Problem {
     Problem::new(
         StatusCode::FORBIDDEN,
         "wrong_origin",
-        "the request carries a merchant's cookie and was not sent by a page of this server",
+        "the request has a merchant's cookie, but a page of this server did not send it",
         "send it from a page of this server, or with a token instead of the cookie",
     )
 }

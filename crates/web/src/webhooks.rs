@@ -51,11 +51,11 @@ pub(crate) fn routes(door: Option<Arc<WebhookDoor>>) -> Router {
 }
 
 async fn closed() -> Problem {
-    tracing::error!("a webhook came and SALLA_WEBHOOK_SECRET is not set, so it was not taken");
+    tracing::error!("a webhook was refused, because SALLA_WEBHOOK_SECRET is not set");
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "webhooks_not_configured",
-        "deliveries cannot be verified here, so none is taken",
+        "deliveries cannot be verified here, so all are refused",
         "set the app's webhook secret and start the server again",
     )
 }
@@ -110,7 +110,7 @@ fn body_problem(too_large: bool) -> Problem {
         false => Problem::new(
             StatusCode::BAD_REQUEST,
             "unreadable",
-            "the body did not arrive whole",
+            "the body did not arrive completely",
             "send it again",
         ),
     }
@@ -124,7 +124,7 @@ fn refuse(error: WebhookError) -> Problem {
             Problem::new(
                 StatusCode::UNAUTHORIZED,
                 "unverified",
-                format!("the delivery is not taken: {error}"),
+                format!("the delivery is refused: {error}"),
                 "choose the strategy Signature or Token in the Salla Partners Portal, and give \
                  the same secret here",
             )
@@ -135,8 +135,8 @@ fn refuse(error: WebhookError) -> Problem {
             Problem::new(
                 StatusCode::BAD_REQUEST,
                 "unreadable",
-                format!("the delivery is genuine and cannot be read: {reason}"),
-                "report it: this program does not know Salla's webhooks well enough",
+                format!("the delivery is genuine, but cannot be read: {reason}"),
+                "report it: Salla's webhooks have changed, or this program has a bug",
             )
         }
     }

@@ -206,7 +206,7 @@ export interface StatusView {
   plan: string;
   run?: RunView | null;
   /**
-   * Salla's number of the shop.
+   * Salla's id of the shop.
    */
   sallaId: number;
   /**
@@ -263,7 +263,7 @@ export interface Operations {
     response: StatusView;
   };
   /**
-   * Goes on with a paused import, or ends the wait of a waiting one
+   * Resumes a paused import, or ends the wait of a waiting one
    */
   resumeSync: {
     query: Record<never, never>;

@@ -61,7 +61,7 @@ export class Client {
     this.#token = options.token;
   }
 
-  /** Calls an operation for a merchant: our id of it, or Salla's number of the shop. */
+  /** Calls an operation for a merchant: our id of it, or Salla's id of the shop. */
   async call<K extends keyof Operations>(
     operation: K,
     merchant: string | number,

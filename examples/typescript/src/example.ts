@@ -20,7 +20,7 @@ function setting(name: string): string {
 
 const [merchant, months = "12"] = process.argv.slice(2);
 if (!merchant) {
-  console.error("usage: npm start SHOP [MONTHS]: Salla's number of the shop, 12 or 24 months");
+  console.error("usage: npm start SHOP [MONTHS]: Salla's id of the shop, 12 or 24 months");
   process.exit(2);
 }
 const client = new Client({ server: setting("SALLA_SYNC_SERVER"), token: setting("SALLA_SYNC_TOKEN") });

@@ -3,7 +3,7 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 
-/** A message is not older than this, or it may be somebody's who has recorded it. */
+/** Maximum age of a message: an older one may have been recorded and replayed. */
 const TOLERANCE_SECONDS = 5 * 60;
 
 export interface Message {

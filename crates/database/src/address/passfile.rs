@@ -14,7 +14,7 @@ pub(super) fn password(options: &PgConnectOptions, file: Option<&Path>) -> Optio
     if metadata.permissions().mode() & 0o77 != 0 {
         tracing::warn!(
             path = %path.display(),
-            "the file of passwords is not used, because others may read it: chmod 600"
+            "the password file is not used, because other users can read it: chmod 600"
         );
         return None;
     }

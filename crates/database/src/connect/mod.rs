@@ -53,7 +53,7 @@ const OLDEST_SERVER: i32 = 150_000;
 const NO_SESSIONS: &str = "is behind a pooler that gives each transaction another session; use its \
      session mode (PgBouncer: pool_mode = session) or PostgreSQL's own address";
 
-const ONE_CONNECTION: &str = "has a single connection left, and two are needed at once: raise the \
+const ONE_CONNECTION: &str = "has a single connection left, and two are needed: raise the \
      CONNECTION LIMIT of the role or the database, max_connections, or the size of the pooler's \
      pool";
 
@@ -142,14 +142,14 @@ async fn connections(
                     tracing::warn!(
                         wanted,
                         room,
-                        "the server has fewer connections left than wanted; going on with those"
+                        "the server has fewer connections left than wanted; using those"
                     );
                     return Ok(room);
                 }
                 tracing::info!(
                     wanted,
                     room,
-                    "waiting for connections that others may give up"
+                    "waiting for connections that other clients may release"
                 );
                 clock.sleep(BETWEEN_LOOKS).await;
                 continue;
@@ -206,7 +206,7 @@ impl Database {
             sqlx::query_scalar("SELECT current_setting('server_version_num')::integer")
                 .fetch_one(&self.pool)
                 .await
-                .map_err(|error| database_failure("asking PostgreSQL for its version", &error))?;
+                .map_err(|error| database_failure("reading PostgreSQL's version", &error))?;
         if version < OLDEST_SERVER {
             let (major, oldest) = (version / 10_000, OLDEST_SERVER / 10_000);
             return Err(Failure::Database {
@@ -326,14 +326,14 @@ impl Database {
     pub async fn key_uses(&self) -> Result<BTreeMap<String, KeyUse>, Failure> {
         key_uses(&self.pool)
             .await
-            .map_err(|error| error.into_failure("counting what each key seals"))
+            .map_err(|error| error.into_failure("counting the values that each key encrypts"))
     }
 
     /// Whose tokens are at home in another database, so that none is refreshed here.
     pub async fn foreign_connections(&self) -> Result<Vec<Adopted>, Failure> {
         foreign(&self.pool)
             .await
-            .map_err(|error| error.into_failure("looking where tokens are at home"))
+            .map_err(|error| error.into_failure("finding the database that tokens belong to"))
     }
 
     /// The queue of this name, with the settings that suit it.
@@ -420,7 +420,7 @@ impl Database {
             {
                 Ok(())
             }
-            Err(error) => Err(database_failure("making the database", &error)),
+            Err(error) => Err(database_failure("creating the database", &error)),
         }
     }
 

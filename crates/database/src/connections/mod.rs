@@ -74,7 +74,7 @@ impl PostgresConnections {
     /// last time, where it has not been.
     pub async fn retry(&self, salla_id: i64) -> Result<Retried, Failure> {
         let now = self.clock.now();
-        with_retries(&self.clock, "letting a refresh be tried again", || {
+        with_retries(&self.clock, "allowing another refresh", || {
             self.parking(retrying::retry(&self.pool, &self.keyring, salla_id, now))
         })
         .await
@@ -203,7 +203,7 @@ impl Connections for PostgresConnections {
 
     async fn abandon_refresh(&self, intent: &RefreshIntent) -> Result<(), Failure> {
         let now = self.clock.now();
-        with_retries(&self.clock, "taking back a token refresh", || {
+        with_retries(&self.clock, "reverting a token refresh", || {
             refresh::abandon(&self.pool, intent, now)
         })
         .await
@@ -211,9 +211,11 @@ impl Connections for PostgresConnections {
 
     async fn lose_refresh(&self, intent: &RefreshIntent) -> Result<(), Failure> {
         let now = self.clock.now();
-        with_retries(&self.clock, "storing that a refresh got no answer", || {
-            refresh::lose(&self.pool, intent, now)
-        })
+        with_retries(
+            &self.clock,
+            "recording that a refresh got no response",
+            || refresh::lose(&self.pool, intent, now),
+        )
         .await
     }
 

@@ -74,7 +74,7 @@ pub(crate) async fn rotate(
     let mut rotated = Rotated::default();
     let mut after = Uuid::nil();
     loop {
-        let batch = with_retries(clock, "sealing tokens with the current key", || {
+        let batch = with_retries(clock, "encrypting tokens with the current key", || {
             connections(pool, keyring, after)
         })
         .await?;
@@ -85,7 +85,7 @@ pub(crate) async fn rotate(
     }
     after = Uuid::nil();
     loop {
-        let batch = with_retries(clock, "sealing addresses with the current key", || {
+        let batch = with_retries(clock, "encrypting addresses with the current key", || {
             addresses(pool, keyring, after)
         })
         .await?;
@@ -94,10 +94,11 @@ pub(crate) async fn rotate(
         let Some(last) = batch.last else { break };
         after = last;
     }
-    let (secrets, unreadable) = with_retries(clock, "sealing secrets with the current key", || {
-        secrets(pool, keyring)
-    })
-    .await?;
+    let (secrets, unreadable) =
+        with_retries(clock, "encrypting secrets with the current key", || {
+            secrets(pool, keyring)
+        })
+        .await?;
     rotated.secrets = secrets;
     rotated.unreadable += unreadable;
     Ok(rotated)

@@ -141,7 +141,7 @@ impl ConnectionRow {
             _ => None,
         };
         state.ok_or_else(|| Failure::Database {
-            what: "a connection is in a state that this version does not know".to_owned(),
+            what: "a connection is in a state that is unknown to this version".to_owned(),
             cause: DatabaseCause::Setup,
         })
     }

@@ -296,7 +296,7 @@ const KEYS_IN_USE: &str = "SELECT key_id FROM salla_sync.connections WHERE state
      UNION SELECT key_id FROM salla_sync.sealed_secrets";
 
 pub(crate) async fn check_key(pool: &PgPool, keyring: &Keyring) -> Result<(), KeyCheck> {
-    let failed = |error| database_failure("looking at the stored connections", &error);
+    let failed = |error| database_failure("reading the stored connections", &error);
     let checks: Vec<(String, Vec<u8>)> = sqlx::query_as(CHECKS)
         .fetch_all(pool)
         .await

@@ -146,7 +146,7 @@ async fn command_once(
         Transition::To(_) if is_superseded => {
             return Ok(CommandOutcome::Refused(
                 run,
-                "another import of this shop was started instead of going on with it",
+                "another import of this shop was started instead of resuming it",
             ));
         }
         Transition::To(next) => next,
@@ -160,7 +160,7 @@ async fn command_once(
         if another {
             return Ok(CommandOutcome::Refused(
                 run,
-                "another run of this shop is not over; see `runs list`",
+                "another run of this shop is open; see `runs list`",
             ));
         }
     }
@@ -171,7 +171,7 @@ async fn command_once(
     if next == RunState::Pending && was_overtaken {
         return Ok(CommandOutcome::Refused(
             run,
-            "a later run has taken over what it had read; `runs start` reads what has changed since",
+            "a later run has taken over its records; `runs start` fetches what has changed since",
         ));
     }
     let change = sqlx::query(CHANGE).bind(id.0).bind(next.as_str());

@@ -124,7 +124,7 @@ impl Jobs for PostgresJobs {
 
     async fn command(&self, run: RunId, command: RunCommand) -> Result<CommandOutcome, Failure> {
         let now = self.clock.now();
-        with_retries(&self.clock, "steering a run", || {
+        with_retries(&self.clock, "changing a run's state", || {
             commands::command(&self.transactions, run, command, now)
         })
         .await
@@ -139,17 +139,21 @@ impl Jobs for PostgresJobs {
 
     async fn resend_orphans(&self, grace: Duration) -> Result<Vec<Orphan>, Failure> {
         let now = self.clock.now();
-        with_retries(&self.clock, "sending runs without a worker again", || {
-            sweeping::resend_orphans(&self.pool, grace, now)
-        })
+        with_retries(
+            &self.clock,
+            "sending messages for runs without a worker",
+            || sweeping::resend_orphans(&self.pool, grace, now),
+        )
         .await
     }
 
     async fn restart_reconnected(&self) -> Result<Vec<RunId>, Failure> {
         let now = self.clock.now();
-        with_retries(&self.clock, "sending runs of reconnected shops", || {
-            sweeping::restart_reconnected(&self.transactions, now)
-        })
+        with_retries(
+            &self.clock,
+            "sending messages for runs of reconnected shops",
+            || sweeping::restart_reconnected(&self.transactions, now),
+        )
         .await
     }
 
@@ -163,7 +167,7 @@ impl Jobs for PostgresJobs {
 
     async fn fail_orphan(&self, run: RunId, failure: &Failure) -> Result<(), Failure> {
         let now = self.clock.now();
-        with_retries(&self.clock, "giving up a run", || {
+        with_retries(&self.clock, "failing a run", || {
             endings::give_up(&self.pool, run, failure, now)
         })
         .await

@@ -82,7 +82,7 @@ async fn recall(tx: &mut PgConnection, now: Timestamp) -> Result<(), TxError> {
         if recalled > 0 {
             tracing::warn!(
                 recalled,
-                "waits that no right clock can have begun are over: a clock was ahead"
+                "waits from the future were ended: a clock was ahead"
             );
         }
     }
@@ -107,7 +107,7 @@ pub(crate) async fn resend_orphans(
             run: RunId(row.id),
             merchant: MerchantId(row.merchant_id),
             state: RunState::parse(&row.state).ok_or_else(|| Failure::Database {
-                what: "a run is in a state that this version does not know".to_owned(),
+                what: "a run is in a state that is unknown to this version".to_owned(),
                 cause: DatabaseCause::Setup,
             })?,
             resends: row.sent_again.unsigned_abs(),

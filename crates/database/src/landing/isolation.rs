@@ -61,7 +61,7 @@ pub(crate) async fn land_each<'r, R: Lands>(
             tracing::warn!(
                 reason = rejection.message,
                 at = rejection.path,
-                "the database refused a record: it is rejected, the others land"
+                "the database refused a record: it is rejected, the others are written"
             );
             refused.push((record, rejection));
         } else {

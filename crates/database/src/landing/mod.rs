@@ -104,14 +104,14 @@ impl Landing for PostgresLanding {
 
     async fn land_changes(&self, lease: RunLease, page: &Page) -> Result<LandedChanges, Failure> {
         let now = self.clock.now();
-        with_long_retries(&self.clock, "landing what was updated last", || {
+        with_long_retries(&self.clock, "landing the latest updates", || {
             rejecting(move |care| pages::land_changes(&self.pool, lease, page, now, care))
         })
         .await
     }
 
     async fn mark_pending(&self, lease: RunLease, orders: &[i64]) -> Result<(), Failure> {
-        with_retries(&self.clock, "noting orders to ask for again", || {
+        with_retries(&self.clock, "recording orders to fetch again", || {
             pending::mark_pending(&self.pool, lease, orders)
         })
         .await
@@ -135,7 +135,7 @@ impl Landing for PostgresLanding {
 
     async fn clear_vanished(&self, lease: RunLease) -> Result<(), Failure> {
         let now = self.clock.now();
-        with_long_retries(&self.clock, "clearing what vanished records left", || {
+        with_long_retries(&self.clock, "clearing the rows of vanished records", || {
             rejecting(move |care| tombstones::clear_vanished(&self.pool, lease, now, care))
         })
         .await

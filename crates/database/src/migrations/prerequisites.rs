@@ -56,7 +56,7 @@ impl Prerequisites {
         applied: &[&Migration],
         pending: &[&Migration],
     ) -> Result<Self, Failure> {
-        let failed = |error: sqlx::Error| database_failure("reading what may be migrated", &error);
+        let failed = |error: sqlx::Error| database_failure("reading what can be migrated", &error);
         let schemas: Vec<Schema> = sqlx::query_as(READ_SCHEMAS)
             .bind(SCHEMAS.as_slice())
             .fetch_all(pool)
@@ -95,8 +95,7 @@ impl Prerequisites {
             };
             return Err(refused(format!(
                 "{first}{others} exists and is not salla-sync's; nothing was changed. Give \
-                 salla-sync a database of its own, or rename what is there or move it to another \
-                 schema"
+                 salla-sync a separate database, or rename it or move it to another schema"
             )));
         }
         Ok(Self { schemas })

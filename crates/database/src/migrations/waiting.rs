@@ -61,7 +61,7 @@ impl Step<'_> {
 
     fn name(self) -> String {
         match self {
-            Self::Lock => "the turn to migrate".to_owned(),
+            Self::Lock => "the lock for migrations".to_owned(),
             Self::Apply { migrations, .. } => {
                 let first = migrations.first().map_or(0, |one| one.version);
                 format!("the locks of migration {first}")
@@ -134,7 +134,7 @@ impl<'a> Waiting<'a> {
                 found = find_blockers(self.pool, self.pid) => found,
             };
             if !found.is_empty() && found != *blockers {
-                (self.report)(&format!("waiting for {}, which {found} has", step.name()));
+                (self.report)(&format!("waiting for {}, held by {found}", step.name()));
                 *blockers = found;
             }
         }

@@ -60,8 +60,8 @@ impl PostgresPrivacy {
 
     fn keyring(&self) -> Result<&Keyring, Failure> {
         self.keyring.as_ref().ok_or_else(|| Failure::Database {
-            what: "customers of this shop are forgotten, and only SALLA_SYNC_KEY, which is not \
-                   set, knows them again; set it"
+            what: "this shop has forgotten customers, who can only be recognized with \
+                 SALLA_SYNC_KEY, which is not set; set it"
                 .to_owned(),
             cause: DatabaseCause::Setup,
         })
@@ -72,7 +72,7 @@ impl PostgresPrivacy {
         &self,
         merchant: MerchantId,
     ) -> Result<Option<Arc<dyn ForgottenCustomers>>, Failure> {
-        let stand_ins = with_retries(&self.clock, "reading who is forgotten", || {
+        let stand_ins = with_retries(&self.clock, "reading the forgotten customers", || {
             forgotten::stand_ins(&self.pool, merchant)
         })
         .await?;
@@ -80,9 +80,11 @@ impl PostgresPrivacy {
             return Ok(None);
         }
         let keyring = self.keyring()?;
-        let secret = with_retries(&self.clock, "reading how forgotten ones are known", || {
-            forgotten::secret(&self.pool, keyring)
-        })
+        let secret = with_retries(
+            &self.clock,
+            "reading the key of forgotten customers",
+            || forgotten::secret(&self.pool, keyring),
+        )
         .await?;
         Ok(Some(Arc::new(Forgotten {
             secret,
@@ -101,9 +103,10 @@ impl PostgresPrivacy {
         dry_run: bool,
     ) -> Result<Exclusive<ForgetCounts>, Failure> {
         let keyring = self.keyring.as_ref().ok_or_else(|| Failure::Database {
-            what: "SALLA_SYNC_KEY is not set, and the hash that is kept of a forgotten customer \
-                   is keyed with it; set it"
-                .to_owned(),
+            what:
+                "SALLA_SYNC_KEY is not set, and the stored hash of a forgotten customer is keyed \
+                 with it; set it"
+                    .to_owned(),
             cause: DatabaseCause::Setup,
         })?;
         let now = self.clock.now();
@@ -163,7 +166,7 @@ const SHOPS_OF_CUSTOMER: &str = "
 #[async_trait]
 impl ExpiredShops for PostgresPrivacy {
     async fn expired(&self, before: Timestamp) -> Result<Vec<ExpiredShop>, Failure> {
-        with_retries(&self.clock, "looking for shops whose time is over", || {
+        with_retries(&self.clock, "looking for expired shops", || {
             shop::expired(&self.pool, before)
         })
         .await
@@ -174,17 +177,13 @@ impl ExpiredShops for PostgresPrivacy {
         merchant: MerchantId,
         before: Timestamp,
     ) -> Result<Option<Deleted>, Failure> {
-        with_long_retries(
-            &self.clock,
-            "deleting a shop whose time is over",
-            || async {
-                let deleted = shop::delete(&self.pool, merchant, Some(before), false).await?;
-                Ok(match deleted {
-                    Exclusive::Done(deleted) => deleted,
-                    Exclusive::RunActive(_) => None,
-                })
-            },
-        )
+        with_long_retries(&self.clock, "deleting an expired shop", || async {
+            let deleted = shop::delete(&self.pool, merchant, Some(before), false).await?;
+            Ok(match deleted {
+                Exclusive::Done(deleted) => deleted,
+                Exclusive::RunActive(_) => None,
+            })
+        })
         .await
     }
 }

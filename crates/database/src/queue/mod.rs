@@ -237,7 +237,7 @@ impl DeadLetters for PostgresQueue {
                 None => return Ok(0),
             },
         };
-        with_retries(&self.clock, "putting dead letters back", || {
+        with_retries(&self.clock, "redriving dead letters", || {
             dead_letters::redrive(&self.pool, self.name, only, self.clock.now())
         })
         .await

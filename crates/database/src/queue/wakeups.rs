@@ -91,7 +91,8 @@ async fn listen(pool: PgPool, clock: Arc<dyn Clock>, queue: QueueName, news: wat
         if !is_reported {
             is_reported = true;
             let why = reason(&error);
-            tracing::warn!(%queue, why, "new messages are not notified of; is_reported find them by looking, once a second");
+            tracing::warn!(%queue, why, "notifications of new messages do not work; workers poll \
+                 once a second");
         }
         clock.sleep(PAUSE).await;
     }

@@ -95,7 +95,7 @@ impl StoredRecords for PostgresRecords {
     }
 
     async fn count_stored(&self, merchant: MerchantId, resource: Resource) -> Result<u64, Failure> {
-        with_long_retries(&self.clock, "counting kept records", || {
+        with_long_retries(&self.clock, "counting stored records", || {
             raw_records::count(&self.pool, merchant, resource)
         })
         .await
@@ -108,7 +108,7 @@ impl StoredRecords for PostgresRecords {
         after: i64,
         limit: u32,
     ) -> Result<Vec<StoredRecord>, Failure> {
-        with_retries(&self.clock, "reading kept records", || {
+        with_retries(&self.clock, "reading stored records", || {
             raw_records::list(&self.pool, merchant, resource, after, limit)
         })
         .await
@@ -121,7 +121,7 @@ impl StoredRecords for PostgresRecords {
         reread: Vec<ReprocessedRecord>,
     ) -> Result<Exclusive<RemapCounts>, Failure> {
         let now = self.clock.now();
-        with_long_retries(&self.clock, "landing kept records again", || {
+        with_long_retries(&self.clock, "landing stored records again", || {
             rejecting(|care| remap::land(&self.pool, merchant, resource, &reread, now, care))
         })
         .await

@@ -221,7 +221,7 @@ where
         match work().await {
             Err(error) if error.is_lock_timeout() => {
                 let ended = end_frozen(&mut *pool.acquire().await?).await?;
-                tracing::warn!(run_id = %run, ended, "the run is locked by a landing that does not end");
+                tracing::warn!(run_id = %run, ended, "the run is locked by an unfinished landing");
             }
             result => return result,
         }
@@ -245,7 +245,7 @@ async fn claim_once(
 ) -> Result<Claim, TxError> {
     let mut tx = pool.begin().await?;
     let row = lock(&mut tx, run).await?.ok_or_else(|| Failure::Bug {
-        what: "a run was to be claimed that does not exist".to_owned(),
+        what: "the run to claim does not exist".to_owned(),
     })?;
     if row.is_superseded || !row.state()?.can_be_claimed() {
         return Ok(Claim::NotRunnable(Box::new(row.try_into()?)));

@@ -60,7 +60,7 @@ impl PostgresRuns {
 #[async_trait]
 impl Runs for PostgresRuns {
     async fn database_clock(&self) -> Result<DatabaseClock, Failure> {
-        with_retries(&self.clock, "asking PostgreSQL for the time", || {
+        with_retries(&self.clock, "reading PostgreSQL's time", || {
             claims::clock(&self.pool)
         })
         .await
@@ -138,7 +138,7 @@ impl Runs for PostgresRuns {
     }
 
     async fn take_over(&self, lease: RunLease, since: RunId) -> Result<(), Failure> {
-        with_long_retries(&self.clock, "taking over what a run has listed", || {
+        with_long_retries(&self.clock, "copying what a run has listed", || {
             catching_up::take_over(&self.pool, lease, since)
         })
         .await
@@ -150,7 +150,7 @@ impl Runs for PostgresRuns {
         window: WindowId,
         days: DayRange,
     ) -> Result<(), Failure> {
-        with_retries(&self.clock, "stretching a window", || {
+        with_retries(&self.clock, "extending a window", || {
             catching_up::stretch(&self.pool, lease, window, days)
         })
         .await
@@ -165,7 +165,7 @@ impl Runs for PostgresRuns {
 
     async fn carry_list(&self, lease: RunLease, list: &CarriedList) -> Result<(), Failure> {
         let now = self.clock.now();
-        with_retries(&self.clock, "carrying on what a window lists", || {
+        with_retries(&self.clock, "keeping what a window lists", || {
             catching_up::carry(&self.pool, lease, list, now)
         })
         .await
@@ -243,7 +243,7 @@ impl Runs for PostgresRuns {
 
     async fn wait(&self, lease: RunLease, until: Timestamp, why: &Failure) -> Result<(), Failure> {
         let now = self.clock.now();
-        with_retries(&self.clock, "leaving a run to wait", || {
+        with_retries(&self.clock, "setting a run to wait", || {
             endings::wait(&self.pool, lease, until, why, now)
         })
         .await
@@ -271,7 +271,7 @@ impl Runs for PostgresRuns {
 
     async fn begin_scan(&self, lease: RunLease, window: WindowId) -> Result<u32, Failure> {
         let now = self.clock.now();
-        with_retries(&self.clock, "beginning a walk", || {
+        with_retries(&self.clock, "starting a scan", || {
             windows::begin_scan(&self.pool, lease, window, now)
         })
         .await
@@ -324,7 +324,7 @@ impl Runs for PostgresRuns {
         ids: &[i64],
     ) -> Result<(), Failure> {
         let now = self.clock.now();
-        with_retries(&self.clock, "carrying over what a window lists", || {
+        with_retries(&self.clock, "copying what a window lists", || {
             listing::carry_over(&self.pool, lease, window, ids, now)
         })
         .await
@@ -337,7 +337,7 @@ impl Runs for PostgresRuns {
         cut_short: bool,
     ) -> Result<(), Failure> {
         let now = self.clock.now();
-        with_retries(&self.clock, "settling a window", || {
+        with_retries(&self.clock, "closing a window", || {
             windows::settle(&self.pool, lease, window, cut_short, now)
         })
         .await
@@ -367,7 +367,7 @@ impl Runs for PostgresRuns {
         resource: Resource,
         ids: &[i64],
     ) -> Result<Vec<i64>, Failure> {
-        with_retries(&self.clock, "comparing orders with the walks", || {
+        with_retries(&self.clock, "comparing orders with the scans", || {
             listing::not_listed(&self.pool, lease, resource, ids)
         })
         .await

@@ -208,7 +208,7 @@ impl RunRow {
     pub(crate) fn state(&self) -> Result<RunState, Failure> {
         RunState::parse(&self.state).ok_or_else(|| Failure::Database {
             what: format!(
-                "a run is in the state {}, which this version does not know",
+                "a run is in the state {}, which is unknown to this version",
                 self.state
             ),
             cause: DatabaseCause::Setup,

@@ -33,7 +33,7 @@ async fn a_merchant_is_made_once_and_kept_up_to_date() {
         .fetch_one(db.pool())
         .await
         .unwrap();
-    assert_eq!(kind.as_deref(), Some("live"), "what is not told stays");
+    assert_eq!(kind.as_deref(), Some("live"), "what is not given stays");
 }
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn whoever_claims_a_released_run_knows_for_how_long_to_send_nothing() {
     let run = run.await.unwrap().id;
     let wait = async || db.database().next_request(merchant).await.unwrap();
     let lease = claim(&runs, run, "a").await;
-    assert_eq!(wait().await, None, "nobody has worked on it before");
+    assert_eq!(wait().await, None, "it had no worker before");
     runs.release(lease, Some(Duration::from_secs(100)))
         .await
         .unwrap();
@@ -147,7 +147,7 @@ async fn joining_depends_on_the_state() {
         .create_or_join(merchant, &small, range())
         .await
         .unwrap();
-    assert_eq!(same.id, first.id, "who wants the same goes on with it");
+    assert_eq!(same.id, first.id, "a request for the same resumes it");
     assert_eq!(same.failure.unwrap().code, "broken");
     let keeps_nothing = RunOptions {
         keep_raw: false,
@@ -166,7 +166,10 @@ async fn joining_depends_on_the_state() {
         .create_or_join(merchant, &options(), range())
         .await
         .unwrap();
-    assert_ne!(other.id, first.id, "who wants something else begins anew");
+    assert_ne!(
+        other.id, first.id,
+        "a request for something else starts another"
+    );
     assert_eq!(runs.latest(merchant).await.unwrap().unwrap().id, other.id);
     let superseded = runs
         .claim(first.id, &Owner::named("b"), LEASE)

@@ -20,7 +20,7 @@ async fn refusal(url: &str) -> String {
     let limit = Duration::from_secs(120);
     let refused = tokio::time::timeout(limit, connecting)
         .await
-        .expect("it ends by itself");
+        .expect("it ends");
     let text = refused.unwrap_err().to_string();
     assert!(!text.contains("hunter2"), "{text}");
     text

@@ -37,8 +37,8 @@ async fn known(contacts: &PostgresContacts, merchant: MerchantId) -> (Option<Str
 #[tokio::test]
 async fn what_somebody_has_decided_outlives_what_salla_names() {
     let (_db, _, contacts, merchant) = setup().await;
-    let nobody = contacts.contact_of(merchant).await.unwrap();
-    assert_eq!(nobody, ContactSettings::default());
+    let unset = contacts.contact_of(merchant).await.unwrap();
+    assert_eq!(unset, ContactSettings::default());
     let named = |text: &'static str| (Some(text.to_owned()), false);
     for text in ["a@example.com", "b@example.com", "b@example.com"] {
         contacts.suggest(merchant, &address(text)).await.unwrap();

@@ -81,7 +81,7 @@ async fn a_record_without_id_on_a_page_that_comes_again_counts_once() {
     assert_eq!(
         (listing.distinct, listing.without_id),
         (2, 4),
-        "what has no ids at all cannot be told apart"
+        "what has no ids at all cannot be distinguished"
     );
 }
 

@@ -44,7 +44,7 @@ async fn record(shop: &Shop, kind: NotificationKind) -> Recorded {
 fn notice(recorded: Recorded) -> Notice {
     match recorded {
         Recorded::Notice(notice) => *notice,
-        other => panic!("it is to be told, not {other:?}"),
+        other => panic!("it must be sent, not {other:?}"),
     }
 }
 

@@ -75,7 +75,7 @@ async fn until_so_many_wait(connection: &mut PgConnection, number: i64) {
         }
         clock.sleep(Duration::from_millis(25)).await;
     }
-    panic!("nobody waits");
+    panic!("nothing waits");
 }
 
 #[tokio::test]

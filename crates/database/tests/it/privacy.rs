@@ -73,11 +73,11 @@ async fn nothing_of_a_shop_is_left_and_nothing_of_it_goes_while_somebody_is_at_i
     end(&shop).await;
     let before = rows_of(pool, shop.merchant).await;
     let Exclusive::Done(would) = forget(true).await.unwrap() else {
-        panic!("nobody is at it");
+        panic!("nothing else works on it");
     };
     assert_eq!(rows_of(pool, shop.merchant).await, before, "a dry run");
     let Exclusive::Done(deleted) = forget(false).await.unwrap() else {
-        panic!("nobody is at it");
+        panic!("nothing else works on it");
     };
     assert_eq!(deleted, would);
     assert_eq!(rows_of(pool, shop.merchant).await, 0);

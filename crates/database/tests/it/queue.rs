@@ -113,7 +113,7 @@ impl Fixture {
         in_time(async {
             tokio::select! {
                 value = work => value,
-                () = driving => unreachable!("it goes on for ever"),
+                () = driving => unreachable!("it never ends"),
             }
         })
         .await

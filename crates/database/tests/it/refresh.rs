@@ -319,6 +319,6 @@ async fn newer_tokens_of_the_shop_end_the_matter() {
     let loaded = connections.load(old.id).await.unwrap();
     assert_eq!(
         loaded.id, old.id,
-        "what serves no longer takes nobody's place"
+        "a connection that no longer works replaces none"
     );
 }

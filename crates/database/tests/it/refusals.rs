@@ -99,7 +99,7 @@ async fn an_index_that_somebody_added_costs_the_record_alone() {
     assert_eq!((id, path.as_str()), (3, "customers.email"));
     assert_eq!(
         message,
-        "PostgreSQL refused it (54000 a limit of PostgreSQL is exceeded), customers, by_email"
+        "PostgreSQL refused it (54000 a limit of PostgreSQL was exceeded), customers, by_email"
     );
     let counts = shop.count(Resource::Customers).await;
     assert_eq!((counts.loaded, counts.rejected), (4, 1));
@@ -281,7 +281,7 @@ async fn an_order_does_not_suffer_for_its_customer() {
     assert_eq!(
         refused(&shop).await.len(),
         1,
-        "one rejection, whoever names it"
+        "one rejection, in every record that names it"
     );
     shop.execute("ALTER TABLE salla.customers DROP CONSTRAINT known")
         .await;

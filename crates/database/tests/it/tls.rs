@@ -54,11 +54,7 @@ async fn certificates_are_verified_as_far_as_the_url_asks() {
             "sslmode=verify-full".to_owned(),
             "sslrootcert=FILE",
         ),
-        (
-            "127.0.0.1",
-            verify(&ours),
-            "a name that the certificate holds",
-        ),
+        ("127.0.0.1", verify(&ours), "a name in the certificate"),
         ("localhost", verify(&missing), "no such file"),
     ];
     for (host, rest, expected) in refusals {

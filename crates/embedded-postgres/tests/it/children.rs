@@ -38,7 +38,7 @@ fn neither_the_server_nor_its_watchdog_has_our_secrets() {
     let process = ServerProcess::wait_until_ready(ServerProcess::spawn_with(
         "watched", &data_dir, &variables,
     ));
-    eventually("nobody but its owner has the secret", || {
+    eventually("only its owner has the secret", || {
         let processes = processes();
         let have_it = processes
             .iter()

@@ -162,7 +162,7 @@ pub(crate) fn others(machine: Cpu, sample: &Sample) {
 pub(crate) fn budgets(asked: &Asked, sample: &Sample, steady: &[(f64, u64)]) {
     let salla = &sample.salla;
     line(format_args!(
-        "{} requests, {} answered with 429 (of {} shops, at most {} each), {} with 403, {} sent while told to wait; at most {} \
+        "{} requests, {} got a 429 (of {} shops, at most {} each), {} a 403, {} were sent in a cooldown; at most {} \
          for a shop in any 60 s; {} for customers, at most {} in any 600 s",
         salla.requests,
         salla.throttled,

@@ -33,13 +33,13 @@ async fn enable(open: &OpenDatabase, arguments: EnableCdcArgs) -> anyhow::Result
     ));
     if let Some(slot) = &options.slot {
         line(format!(
-            "The slot {slot} keeps the log from now on; `salla-sync cdc status` says how much."
+            "The slot {slot} keeps the log from now on; `salla-sync cdc status` shows how much."
         ));
     }
     say_missing(&status);
     if status.wal_level != "logical" {
         display::note(format!(
-            "The server's wal_level is {}: nobody can read the publication before it is logical.",
+            "The server's wal_level is {}: the publication can be read only once it is logical.",
             status.wal_level
         ));
     }
@@ -68,7 +68,7 @@ async fn status(open: &OpenDatabase, arguments: &JsonArgs) -> anyhow::Result<Exi
         return Ok(Exit::Done);
     }
     match status.published.is_empty() {
-        true => line("Nothing is published; `salla-sync cdc enable` does it."),
+        true => line("Nothing is published; run `salla-sync cdc enable`."),
         false => line(format!(
             "Published as salla_sync: {}.",
             status.published.join(", ")
@@ -130,14 +130,14 @@ async fn disable(open: &OpenDatabase, arguments: &DisableCdcArgs) -> anyhow::Res
     });
     if let Some(slot) = slot {
         line(match had_slot {
-            true => format!("The slot {slot} was dropped; the server's log is free to go."),
+            true => format!("The slot {slot} was dropped; the server can now remove its log."),
             false => format!("This database has no slot {slot}."),
         });
     }
     let status = open.database.cdc_status().await?;
     for left in &status.slots {
         display::note(format!(
-            "The slot {} is still there and keeps {} bytes of the log; --slot {} drops it.",
+            "The slot {} still exists and keeps {} bytes of the log; --slot {} drops it.",
             left.name,
             count(left.kept_bytes.unsigned_abs()),
             left.name

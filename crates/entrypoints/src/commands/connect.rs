@@ -61,8 +61,7 @@ const NOT_CHECKED: &str = "\
 The webhook's signature was not checked: set SALLA_WEBHOOK_SECRET and pass its
 X-Salla-Signature with --signature to be sure that Salla sent it.";
 
-const NEWER: &str = "\
-Newer tokens of this shop are stored and serve: those are used, and these are not.";
+const NEWER: &str = "Newer tokens of this shop are already in use, so these were not stored.";
 
 pub async fn run(arguments: ConnectArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
     store(arguments, &Beside::default(), database).await
@@ -133,8 +132,8 @@ async fn store(
         Err(NotConnected::Failure(failure)) => return Ok(failed(&failure)),
         Err(NotConnected::OtherShop { named, opened }) => {
             return Err(UsageError::one(format!(
-                "the webhook names the shop {named}, but Salla says that its access token opens \
-                 the shop {opened}: neither was connected; give the body as Salla sent it"
+                "the webhook names the shop {named}, but its access token belongs to the shop \
+                 {opened}: neither was connected; give the body as Salla sent it"
             ))
             .into());
         }
@@ -173,6 +172,6 @@ async fn store(
         "  salla-sync runs start --shop {}   imports it in the background",
         connected.shop.salla_id
     ));
-    line("  salla-sync work                   does what was started");
+    line("  salla-sync work                   runs the imports that were started");
     Ok(Exit::Done)
 }

@@ -93,13 +93,13 @@ fn described(retried: Retried) -> (&'static str, String) {
     match retried {
         Retried::Granted => (
             "granted",
-            "once Salla refuses the access token, the refresh token is presented one last time; \
-             failed imports go on by themselves"
+            "when Salla refuses the access token, the refresh token is presented one last time; \
+             failed imports resume automatically"
                 .to_owned(),
         ),
         Retried::Serves => (
             "serves",
-            "its connection serves, and what remains to be tried is tried by itself".to_owned(),
+            "its connection works, and pending retries run automatically".to_owned(),
         ),
         Retried::Refused(why) => (
             "refused",
@@ -116,11 +116,14 @@ fn described(retried: Retried) -> (&'static str, String) {
         ),
         Retried::Spent => (
             "spent",
-            "nothing was changed, because no refresh token is stored that was not used; have the \
-             merchant install the app again, then `salla-sync connect`"
+            "nothing was changed, because no unused refresh token is stored; have the merchant \
+             install the app again, then `salla-sync connect`"
                 .to_owned(),
         ),
-        Retried::Unknown => ("unknown", "no tokens of it are stored here".to_owned()),
+        Retried::Unknown => (
+            "unknown",
+            "no tokens of this shop are stored here".to_owned(),
+        ),
     }
 }
 
@@ -169,7 +172,7 @@ fn as_json(merchant: &MerchantRecord) -> Value {
 async fn forget(open: &OpenDatabase, salla_id: i64) -> anyhow::Result<Exit> {
     match open.database.merchants().uninstall(salla_id, None).await? {
         Uninstalled::Unknown => Err(UsageError::one(format!(
-            "no shop with Salla's number {salla_id} is known; `salla-sync connections list` shows \
+            "no shop with Salla's id {salla_id} is known; `salla-sync connections list` shows \
              all"
         ))
         .into()),
@@ -178,7 +181,7 @@ async fn forget(open: &OpenDatabase, salla_id: i64) -> anyhow::Result<Exit> {
             open.database.sessions().revoke_all(salla_id).await?;
             let event = AuditEvent::new(Action::TokensForgotten, Actor::Operator);
             open.database.audit().record(&event.shop(salla_id)).await?;
-            line("The shop's tokens are forgotten and its import is cancelled.");
+            line("The shop's tokens are deleted and its import is cancelled.");
             Ok(Exit::Done)
         }
     }
@@ -198,8 +201,8 @@ fn show_adopted(adopted: &[Adopted], arguments: &AdoptArgs) {
         return;
     }
     let verb = match arguments.dry_run {
-        true => "would be refreshed here from now on",
-        false => "are refreshed here from now on",
+        true => "would be refreshed by this database from now on",
+        false => "are refreshed by this database from now on",
     };
     line(format!(
         "The tokens of {} connection(s) {verb}:",

@@ -132,8 +132,8 @@ fn address(text: &str) -> Url {
 
 fn print_intro(arguments: &DemoArgs, scenario: &Scenario) {
     note(format!(
-        "A simulated shop of {} orders (seed {}); its time runs {} times as fast as yours. It \
-         throttles, fails, lets its tokens expire and sends broken records.",
+        "A simulated shop of {} orders (seed {}); its time runs {} times as fast as real time. It \
+         throttles requests, fails, expires tokens and sends malformed records.",
         display::count(arguments.orders),
         arguments.seed,
         scenario.clock.scale
@@ -149,9 +149,9 @@ fn print_faults(simulator: &Simulator) {
         .map(|(_, count)| count)
         .sum();
     lines(format!(
-        "\nOn the way the simulator answered {} requests: {} with a server error, {} not at all, \
-         {} with 429 (most in one minute: {}). Tokens were renewed {} times; used ones were presented \
-         again {} times.",
+        "\nThe simulator received {} requests: {} got a server error, {} no response, {} a 429 \
+         (most in one minute: {}). Tokens were refreshed {} times; used ones were presented again \
+         {} times.",
         display::count(ledger.requests),
         failed,
         ledger.unanswered,
@@ -177,9 +177,9 @@ fn exit_for(differences: &[String]) -> Exit {
 fn print_next_steps(open: &OpenDatabase, data_dir: &std::path::Path) {
     let Some(server) = &open.embedded else { return };
     lines(format!(
-        "\nLook at the data (the private PostgreSQL stays for 15 minutes, the data for good):\n  \
-         psql -h {} -U postgres {} -c 'select * from salla.daily_sales order by riyadh_date desc limit 7'\n  \
-         target/demo/salla-sync psql --embedded --data-dir {}\n  \
+        "\nLook at the data (the private PostgreSQL runs for 15 more minutes, the data stays):\n  \
+         psql -h {} -U postgres {} -c 'select * from salla.daily_sales order by riyadh_date desc \
+         limit 7'\n  target/demo/salla-sync psql --embedded --data-dir {}\n  \
          target/demo/salla-sync status --embedded --data-dir {} --certificate\n  \
          target/demo/salla-sync rejected --embedded --data-dir {}",
         server.socket_dir().display(),

@@ -101,7 +101,7 @@ pub async fn run(arguments: DoctorArgs, database: &DatabaseArgs) -> anyhow::Resu
     }
     if !has_tokens || !is_salla_set {
         let why = match has_tokens {
-            true => "what is set for Salla is wrong",
+            true => "the settings for Salla are wrong",
             false => "none is given (SALLA_ACCESS_TOKEN, or --tokens FILE)",
         };
         report.unchecked("token", why);
@@ -179,7 +179,7 @@ async fn check_clocks(
         Err(failure) => return report.failure("clock", &failure),
     };
     let salla = offsets.salla.map_or_else(
-        || "Salla's was not asked".to_owned(),
+        || "Salla's was not checked".to_owned(),
         |offset| format!("Salla's is {} s off", offset.as_secs()),
     );
     match offsets.agreement() {
@@ -208,10 +208,7 @@ async fn check_server(report: &mut Report, database: &Database) {
         Ok(limits) if limits.is_empty() => {}
         Ok(limits) => report.good(
             "limits",
-            format!(
-                "{}: not for sessions of salla-sync, which set their own",
-                limits.join(", ")
-            ),
+            format!("{}: overridden by salla-sync's sessions", limits.join(", ")),
         ),
         Err(failure) => report.failure("limits", &failure),
     }
@@ -232,7 +229,7 @@ async fn check_homes(report: &mut Report, open: &OpenDatabase) {
         Err(failure) => return report.failure("connections", &failure),
     };
     if foreign.is_empty() {
-        return report.good("connections", "none was copied from another database");
+        return report.good("connections", "no tokens come from another database");
     }
     let names: Vec<String> = foreign.iter().take(MAX_NAMED).map(named).collect();
     let more = match foreign.len().saturating_sub(MAX_NAMED) {
@@ -242,10 +239,9 @@ async fn check_homes(report: &mut Report, open: &OpenDatabase) {
     report.bad(
         "connections",
         format!(
-            "the tokens of {} connection(s) came with a copy of another database, so none of them \
-             is refreshed here: {}{more}; if this database has taken the other one's place and \
-             nothing works with that any more, type `salla-sync connections adopt`, otherwise \
-             leave it so",
+            "the tokens of {} connection(s) were copied from another database, so they are not \
+             refreshed here: {}{more}; if this database replaces the other one and no process uses \
+             that any more, run `salla-sync connections adopt`; otherwise change nothing",
             foreign.len(),
             names.join(", ")
         ),
@@ -264,7 +260,7 @@ async fn check_versions(report: &mut Report, open: &OpenDatabase) {
     }
     match open.database.future_versions(None).await {
         Ok(found) => match display::future_versions(&found) {
-            None => report.good("versions", "none lies in the future"),
+            None => report.good("versions", "none is in the future"),
             Some(warning) => report.bad("versions", warning),
         },
         Err(failure) => report.failure("versions", &failure),
@@ -319,13 +315,13 @@ fn token_failed(report: &mut Report, settings: &SallaSettings, failure: &Failure
     if is_rejected && settings.tokens.refresh.is_some() {
         return report.bad(
             "token",
-            "Salla rejects the access token, which may have expired; doctor leaves the refresh \
-             token alone, the next import presents it",
+            "Salla rejects the access token, which may have expired; doctor does not use the \
+             refresh token, the next import does",
         );
     }
     let asked = &settings.app.api_url;
     let finding = format!(
-        "{failure} (asked {asked}{}); {}",
+        "{failure} (from {asked}{}); {}",
         api_path_hint(asked),
         failure.advice()
     );

@@ -197,8 +197,8 @@ struct ProgressPrinter<'a> {
 impl Observer for ProgressPrinter<'_> {
     fn waiting(&self, held: &Held) {
         note(format!(
-            "Another process ({}) holds the import of this shop. Waiting until its lease lapses \
-             or it stops, {} at most; --no-wait does not wait.",
+            "Another process ({}) is importing this shop. Waiting until its lease expires or it \
+             stops, {} at most; --no-wait does not wait.",
             held.holder.owner,
             display::duration(held.lapses_in)
         ));
@@ -207,16 +207,16 @@ impl Observer for ProgressPrinter<'_> {
     fn claimed(&self, run: &Run, resumed: bool) {
         if !run.options.same_request(self.wanted) && run.catches_up.is_none() {
             note(
-                "An import with other settings was begun before. It is finished first; what you \
-                 ask for now is read after it.",
+                "An import with other settings is unfinished. It is finished first; what you \
+                 request now is fetched after it.",
             );
         }
         if run.catches_up.is_some() {
-            note("The history of this shop is there: reading what has changed since.");
+            note("The history of this shop is imported: fetching what has changed since.");
         }
         if resumed {
             note(format!(
-                "Going on with run {} from its checkpoint ({} pages, {} orders).",
+                "Resuming run {} from its checkpoint ({} pages, {} orders).",
                 run.id,
                 display::count(run.progress.pages),
                 display::count(run.progress.orders)
@@ -230,8 +230,8 @@ impl Observer for ProgressPrinter<'_> {
 
     fn goes_on(&self, run: &Run, certificate: &Certificate) {
         note(format!(
-            "Run {} is complete: orders from {} to {}. Going on with the rest of what you asked \
-             for.",
+            "Run {} is complete: orders from {} to {}. Continuing with the rest of what you \
+             requested.",
             run.id, certificate.range.from, certificate.range.to
         ));
     }
@@ -242,7 +242,7 @@ pub fn stop_on_signal() -> StopSignal {
     let (handle, signal) = stop_pair();
     tokio::spawn(async move {
         wiring::termination().await;
-        inform("Stopping; what was read is kept …");
+        inform("Stopping; what was read is saved …");
         handle.stop();
         wiring::termination().await;
         std::process::exit(130);
@@ -264,7 +264,8 @@ pub fn report(job: &ImportJob, outcome: ImportOutcome) -> Exit {
                 &format!("the import of this shop is {}", run.state),
             );
             note(format!(
-                "The import of this shop is {} (run {id}). Go on with `salla-sync runs {} {id}`.",
+                "The import of this shop is {} (run {id}). Continue it with `salla-sync runs {} \
+                 {id}`.",
                 run.state,
                 match run.state {
                     RunState::Paused => "resume",

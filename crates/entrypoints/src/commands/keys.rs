@@ -36,8 +36,8 @@ fn generate(arguments: &GenerateArgs) -> anyhow::Result<Exit> {
     line(&text);
     let name = arguments.name.as_deref().unwrap_or(keyring.current_id());
     note(format!(
-        "This is the only time that {name} is shown. Keep it apart from the backups of the \
-         database, and put it into SALLA_SYNC_KEY, in front of the former one if there is one."
+        "This is the only time that {name} is shown. Store it separately from the backups of the \
+         database, and put it into SALLA_SYNC_KEY, before the former key if there is one."
     ));
     Ok(Exit::Done)
 }
@@ -46,7 +46,7 @@ async fn rotate(open: &OpenDatabase, arguments: &JsonArgs) -> anyhow::Result<Exi
     let rotated = open.rotate_keys().await?;
     let current = open.keyring()?.current_id().to_owned();
     let event = AuditEvent::new(Action::KeyChanged, Actor::Operator);
-    let event = event.detail(format!("sealed with {current}"));
+    let event = event.detail(format!("encrypted with {current}"));
     open.database.audit().record(&event).await?;
     if arguments.json {
         display::json(&json!({
@@ -58,13 +58,13 @@ async fn rotate(open: &OpenDatabase, arguments: &JsonArgs) -> anyhow::Result<Exi
         }));
     } else {
         line(format!(
-            "{} connection(s), {} address(es) and {} secret(s) are sealed with {current} now.",
+            "{} connection(s), {} address(es) and {} secret(s) are now encrypted with {current}.",
             rotated.connections, rotated.contacts, rotated.secrets
         ));
         if rotated.unreadable > 0 {
             line(format!(
-                "{} value(s) stay as they are, because no key in SALLA_SYNC_KEY opens them; \
-                 `salla-sync keys status` says which key they need.",
+                "{} value(s) were left unchanged, because no key in SALLA_SYNC_KEY decrypts them; \
+                 `salla-sync keys status` shows which key they need.",
                 rotated.unreadable
             ));
         }
@@ -87,7 +87,7 @@ impl KnownKey {
     fn advice(&self) -> &'static str {
         match (self.is_given, self.is_current, self.uses.values()) {
             (_, true, _) => "encrypts",
-            (true, false, 0) => "may be taken out",
+            (true, false, 0) => "can be removed",
             (true, false, _) => "still needed: salla-sync keys rotate",
             (false, _, _) => "missing from SALLA_SYNC_KEY",
         }

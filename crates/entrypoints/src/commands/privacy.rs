@@ -38,7 +38,7 @@ pub async fn export(arguments: ExportArgs, database: &DatabaseArgs) -> anyhow::R
     };
     let mut file = secret_files::create_own(path).map_err(|error| {
         UsageError::one(format!(
-            "the file {} cannot be made: {error}; name one that is not there",
+            "the file {} cannot be created: {error}; name one that does not exist",
             path.display()
         ))
     })?;
@@ -74,8 +74,8 @@ async fn shop_of(
                 [(salla_id, _)] => *salla_id,
                 [] => {
                     return Err(UsageError::one(format!(
-                        "no shop here has a customer {customer}; name the shop with --shop if \
-                         there may be more of them than rows, such as rejected records"
+                        "no shop here has a customer {customer}; name the shop with --shop if it \
+                         may have only other data of this customer, such as rejected records"
                     ))
                     .into());
                 }
@@ -83,8 +83,8 @@ async fn shop_of(
                     let named = several.iter().map(|(salla_id, _)| salla_id.to_string());
                     let named: Vec<String> = named.collect();
                     return Err(UsageError::one(format!(
-                        "several shops have a customer {customer}: say whose it is with --shop, \
-                         one of {}",
+                        "several shops have a customer {customer}: name the shop with --shop, one \
+                         of {}",
                         named.join(", ")
                     ))
                     .into());
@@ -100,7 +100,7 @@ async fn find(open: &OpenDatabase, salla_id: i64) -> anyhow::Result<MerchantId> 
     match open.database.merchants().find(wanted, None).await? {
         Some(merchant) => Ok(merchant.shop.merchant),
         None => Err(UsageError::one(format!(
-            "no shop with Salla's number {salla_id} is known; `salla-sync connections list` shows \
+            "no shop with Salla's id {salla_id} is known; `salla-sync connections list` shows \
              all"
         ))
         .into()),
@@ -131,14 +131,14 @@ async fn forget_customer(
         false => "are",
     };
     line(format!(
-        "The customer {verb} forgotten: a stand-in takes their place, without any property."
+        "The customer {verb} forgotten: an empty placeholder takes their place."
     ));
     let mut table = Table::new(["what", "changed"]);
     for (what, changed) in rows(&counts) {
         table.row([what.to_owned(), changed.to_string()]);
     }
     lines(table);
-    line("Backups hold the customer until they are overwritten.");
+    line("Backups contain the customer until they are overwritten.");
     Ok(Exit::Done)
 }
 
@@ -188,7 +188,7 @@ async fn forget_expired(
     let Some(keep) = keep else {
         match arguments.json {
             true => display::json(&Value::Array(Vec::new())),
-            false => line("SALLA_SYNC_RETENTION is never: no time is ever over."),
+            false => line("SALLA_SYNC_RETENTION is never: no shop expires."),
         }
         return Ok(Exit::Done);
     };
@@ -220,7 +220,7 @@ async fn forget_expired(
     if arguments.json {
         display::json(&reports);
     } else if shops == 0 {
-        line("No shop removed the app so long ago.");
+        line("No shop removed the app longer ago than that.");
     }
     Ok(Exit::Done)
 }

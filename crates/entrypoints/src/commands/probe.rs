@@ -32,8 +32,8 @@ pub async fn run(arguments: ProbeArgs) -> anyhow::Result<Exit> {
         share: 1.0,
     };
     note(format!(
-        "Asking Salla at most {MAX_REQUESTS} questions by GET, at least {}. Nothing is changed, \
-         at Salla or here.",
+        "Sending at most {MAX_REQUESTS} GET requests to Salla, at least {}. Nothing is changed, at \
+         Salla or here.",
         display::duration(Duration::from_secs(budget.floor_seconds(MAX_REQUESTS)))
     ));
     let accounts = settings.app.accounts_url.clone();
@@ -59,7 +59,7 @@ pub async fn run(arguments: ProbeArgs) -> anyhow::Result<Exit> {
 fn text(found: &ProbeReport) -> String {
     let mut report = format!(
         "How Salla's API behaves, found by salla-sync {} with {} requests.\n\
-         It holds no secret and no personal data.\n",
+         It contains no secret and no personal data.\n",
         env!("CARGO_PKG_VERSION"),
         found.requests
     );

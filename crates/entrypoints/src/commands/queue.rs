@@ -94,7 +94,7 @@ async fn dead(open: &OpenDatabase, arguments: &DeadArgs) -> anyhow::Result<Exit>
         },
     );
     if !arguments.json && !letters.is_empty() {
-        lines("\n  salla-sync queue redrive ID   puts a letter back; discard ID deletes it");
+        lines("\n  salla-sync queue redrive ID   sends a dead letter again; discard ID deletes it");
     }
     Ok(Exit::Done)
 }
@@ -143,7 +143,7 @@ async fn redrive(open: &OpenDatabase, arguments: &RedriveArgs) -> anyhow::Result
             redriven += redrive_all(open, queue, &mut kept).await?;
         }
     }
-    line(format!("{} messages were put back.", count(redriven)));
+    line(format!("{} messages were sent again.", count(redriven)));
     for why in &kept {
         display::note(why);
     }
@@ -221,7 +221,7 @@ async fn redrive_one(
     match state {
         RunState::Completed => stays(&format!("its run {run} is completed")),
         RunState::Cancelled => stays(&format!(
-            "its run {run} was cancelled; `salla-sync runs restart {run}` goes on with it"
+            "its run {run} was cancelled; restart it with `salla-sync runs restart {run}`"
         )),
         // The message alone would find a run that is over; beginning it again sends another.
         RunState::Failed => match open.jobs().command(run, RunCommand::Restart).await? {

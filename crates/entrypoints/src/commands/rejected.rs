@@ -38,7 +38,7 @@ pub async fn run(arguments: RejectedArgs, database: &DatabaseArgs) -> anyhow::Re
         return Ok(Exit::Done);
     }
     if rejected.is_empty() {
-        line("No record is set aside.");
+        line("No record is rejected.");
         return Ok(Exit::Done);
     }
     let mut table = Table::new(["resource", "id", "reason", "where", "what is wrong"]);
@@ -158,8 +158,8 @@ fn print_replayed(replayed: &[(ShopSummary, ReprocessResult<ReplayCounts>)]) {
     let (incomplete, lacking): (u64, u64) = (sum(|c| c.incomplete), sum(|c| c.lack_details));
     if incomplete > 0 {
         line(format!(
-            "{} order(s) are understood now, but the other half of their answer was not kept: \
-             `salla-sync import --again` asks for them.",
+            "{} order(s) can be read now, but the other half of their response was not stored: \
+             `salla-sync import --again` fetches them.",
             count(incomplete)
         ));
     }

@@ -24,7 +24,7 @@ pub async fn run(arguments: RemapArgs, database: &DatabaseArgs) -> anyhow::Resul
     let (records, translator) = (open.records(), wiring::translator(&SystemClock::real()));
     let mut remapped = Vec::new();
     for (shop, _) in open.runs().list().await? {
-        let progress = Tenths::of("kept records read again", &shop);
+        let progress = Tenths::of("stored records read again", &shop);
         let repair = Reprocessor {
             records: records.as_ref(),
             translator: translator.as_ref(),
@@ -53,7 +53,7 @@ fn as_json((shop, remapped): &(ShopSummary, ReprocessResult<RemapCounts>)) -> Va
 }
 
 fn print(remapped: &[(ShopSummary, ReprocessResult<RemapCounts>)]) {
-    let mut table = Table::new(["shop", "read again", "changed", "no longer understood"]);
+    let mut table = Table::new(["shop", "read again", "changed", "no longer readable"]);
     for (shop, remapped) in remapped {
         table.row([
             shop.name.clone(),
@@ -71,11 +71,11 @@ fn print(remapped: &[(ShopSummary, ReprocessResult<RemapCounts>)]) {
         .all(|(_, r)| r.counts.read == 0 && r.held_by.is_none())
     {
         line(
-            "No raw record is kept: the imports ran with --no-raw, or none has run. \
-             `salla-sync import --again` reads the shop anew.",
+            "No raw record is stored: the imports ran with --no-raw, or none has run. `salla-sync \
+             import --again` fetches the shop again.",
         );
     }
     if remapped.iter().any(|(_, r)| r.counts.refused > 0) {
-        line("What is no longer understood keeps its row; see `salla-sync rejected`.");
+        line("Records that can no longer be read keep their row; see `salla-sync rejected`.");
     }
 }

@@ -38,13 +38,15 @@ async fn create(open: &OpenDatabase, arguments: &CreateRolesArgs) -> anyhow::Res
     changed(open, "the roles and their policies".to_owned()).await?;
     let status = open.database.roles_status().await?;
     line(format!(
-        "{} tables show the doors over HTTP one merchant's rows only.",
+        "The web server sees only one merchant's rows at a time in {} tables.",
         status.secured_tables
     ));
     for login in &arguments.logins {
         let granted = open.database.grant_roles(login).await?;
         changed(open, format!("granted to {login}")).await?;
-        line(format!("{login} may work, and act as the doors do."));
+        line(format!(
+            "{login} has the rights of a worker and of the web server."
+        ));
         if !granted.bypasses {
             line(format!(
                 "  It lands first imports more slowly, because it may not bypass row-level \
@@ -66,18 +68,18 @@ fn say(status: &RolesStatus) {
         line(format!("{role}: missing"));
     }
     for table in &status.open_tables {
-        line(format!("{table}: the doors would see all rows"));
+        line(format!("{table}: the web server would see all rows"));
     }
     match status.is_complete() {
         true => line(format!(
-            "All roles are there, and {} tables are secured.",
+            "All roles exist, and {} tables are secured.",
             status.secured_tables
         )),
-        false => line("`salla-sync roles create` makes what is missing."),
+        false => line("Run `salla-sync roles create` to create what is missing."),
     }
     if !status.may_be_confined {
         line(format!(
-            "{} may not act as the doors do: `salla-sync roles create --login {0}`.",
+            "{} lacks the web server's rights: `salla-sync roles create --login {0}`.",
             status.login
         ));
     }
@@ -88,7 +90,7 @@ fn say(status: &RolesStatus) {
         ));
     } else if !status.is_exempt {
         line(format!(
-            "{} lands first imports more slowly: it may not bypass row-level security.",
+            "{} writes first imports more slowly: it may not bypass row-level security.",
             status.login
         ));
     }

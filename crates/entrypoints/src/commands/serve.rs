@@ -147,28 +147,30 @@ fn say(
     ));
     match web.redirect_uri() {
         Some(redirect) => inform(format!(
-            "  Shops connect at /connect; the app's redirect URL at Salla has to be {redirect}"
+            "  Shops connect at /connect; the app's redirect URL at Salla must be {redirect}"
         )),
-        None => inform("  No shop connects by consent: SALLA_SYNC_PUBLIC_URL is not set"),
+        None => inform("  Shops cannot connect by consent: SALLA_SYNC_PUBLIC_URL is not set"),
     }
     match web.webhook_secrets.len() {
-        0 => inform("  No webhook is taken: SALLA_WEBHOOK_SECRET is not set"),
-        1 => inform("  Webhooks are taken at /webhooks/salla"),
-        _ => inform("  Webhooks are taken at /webhooks/salla, signed with either of two secrets"),
+        0 => inform("  Webhooks are refused: SALLA_WEBHOOK_SECRET is not set"),
+        1 => inform("  Webhooks are accepted at /webhooks/salla"),
+        _ => {
+            inform("  Webhooks are accepted at /webhooks/salla, signed with either of two secrets")
+        }
     }
     match &web.embedded {
         Some(embedded) => inform(format!(
-            "  {} is for the inside of {}",
+            "  {} is the page inside {}",
             web::embedded::PATH,
             embedded.ancestors.join(", ")
         )),
-        None => inform("  No page is inside Salla's dashboard: SALLA_APP_ID is not set"),
+        None => inform("  There is no page inside Salla's dashboard: SALLA_APP_ID is not set"),
     }
     inform(match own_rows {
-        OwnRows::ByDatabase(_) => "  The database itself keeps merchants apart as well",
+        OwnRows::ByDatabase(_) => "  The database also keeps merchants apart",
         OwnRows::ByQueries(_) => {
-            "  Queries alone keep merchants apart: `salla-sync roles create` lets the database do \
-             it as well"
+            "  Only queries keep merchants apart: `salla-sync roles create` makes the database do \
+             it too"
         }
     });
     if !arguments.with_worker {

@@ -26,7 +26,7 @@ async fn list(open: &OpenDatabase, arguments: &ListSessionsArgs) -> anyhow::Resu
     display::list(
         &sessions,
         arguments.json.then_some(&as_json),
-        "Nobody has signed in.",
+        "No merchant has signed in.",
         ["id", "shop", "opened by", "carried as", "since", "ends"],
         |session| {
             [
@@ -47,13 +47,12 @@ async fn revoke(open: &OpenDatabase, arguments: &RevokeSessionsArgs) -> anyhow::
     let audit = Arc::new(open.database.audit());
     if let Some(id) = arguments.id {
         if !sessions.revoke(id).await? {
-            let problem =
-                "there is no such session that counts; `salla-sync sessions list` shows all";
+            let problem = "there is no such open session; `salla-sync sessions list` shows all";
             return Err(UsageError::one(problem).into());
         }
         let event = AuditEvent::new(Action::SessionsRevoked, Actor::Operator);
         audit.record(&event.detail(format!("session {id}"))).await?;
-        line("The session no longer counts.");
+        line("The session has ended.");
         return Ok(Exit::Done);
     }
     let sessions = MerchantSessions {
@@ -64,9 +63,7 @@ async fn revoke(open: &OpenDatabase, arguments: &RevokeSessionsArgs) -> anyhow::
     };
     let shop = arguments.shop.unwrap_or_default();
     let ended = sessions.revoke_all(shop, Actor::Operator).await?;
-    line(format!(
-        "{ended} session(s) of the shop {shop} no longer count."
-    ));
+    line(format!("{ended} session(s) of the shop {shop} have ended."));
     Ok(Exit::Done)
 }
 

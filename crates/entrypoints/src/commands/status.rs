@@ -67,7 +67,7 @@ fn table(shops: &[Shop]) -> Table {
         "with items",
         "customers",
         "products",
-        "set aside",
+        "rejected",
         "orders of",
         "worker",
     ]);

@@ -28,7 +28,7 @@ async fn create(open: &OpenDatabase, arguments: CreateTokenArgs) -> anyhow::Resu
         None => None,
     };
     let token = web::api::new_token(&SystemRandom::new())
-        .ok_or_else(|| anyhow::anyhow!("this machine gives no random numbers for a token"))?;
+        .ok_or_else(|| anyhow::anyhow!("this machine provides no random numbers for a token"))?;
     let mut scopes = arguments.scopes;
     scopes.sort_unstable();
     scopes.dedup();
@@ -58,7 +58,7 @@ async fn create(open: &OpenDatabase, arguments: CreateTokenArgs) -> anyhow::Resu
     }
     line(token.expose_secret());
     display::note(format!(
-        "It is shown this once. It allows {}; `salla-sync tokens revoke {}` ends it.",
+        "It is shown only once. It allows {}; `salla-sync tokens revoke {}` revokes it.",
         names(&stored.scopes),
         stored.id
     ));
@@ -71,7 +71,7 @@ async fn list(open: &OpenDatabase, arguments: &JsonArgs) -> anyhow::Result<Exit>
     display::list(
         &tokens,
         arguments.json.then_some(&as_json),
-        "There is no token; `salla-sync tokens create` makes one.",
+        "There is no token; `salla-sync tokens create` creates one.",
         [
             "id", "name", "scopes", "merchant", "used at", "ends", "state",
         ],
@@ -103,7 +103,7 @@ async fn revoke(open: &OpenDatabase, arguments: &RevokeTokenArgs) -> anyhow::Res
             let event = AuditEvent::new(Action::TokenRevoked, Actor::Operator);
             let event = event.detail(format!("token {}", arguments.id));
             open.database.audit().record(&event).await?;
-            line("The token no longer counts.");
+            line("The token is revoked.");
             Ok(Exit::Done)
         }
         false => Err(

@@ -72,7 +72,7 @@ async fn verified_run(open: &OpenDatabase, salla_id: i64) -> anyhow::Result<Veri
             skipped_days,
         }),
         _ => Err(UsageError::one(format!(
-            "the import of {} is not finished ({}), so there is nothing to compare with yet; run \
+            "the import of {} is unfinished ({}), so there is nothing to compare yet; run \
              `salla-sync import` and see `salla-sync status`",
             shop.name, run.state
         ))
@@ -171,13 +171,13 @@ fn report(verified_run: &VerifiedRun, comparison: &Comparison, arguments: &Verif
     match missing || wrong > 0 {
         true => {
             note(
-                "What to do: `salla-sync import --again` reads the shop again and puts back what is \
-                 missing or was changed here; it writes only what differs.",
+                "What to do: `salla-sync import --again` fetches the shop again and restores what \
+                 is missing or was changed here; it writes only what differs.",
             );
             if wrong > 0 && verified_run.run.options.keep_raw {
                 note(
-                    "An order of which a field differs, although nobody changed its rows, is \
-                     written again from its raw record by `salla-sync remap`.",
+                    "`salla-sync remap` writes an order again from its raw record if a field \
+                     differs although its rows were not changed.",
                 );
             }
             Exit::Failed

@@ -39,7 +39,7 @@ pub async fn run(arguments: WorkArgs, database: &DatabaseArgs) -> anyhow::Result
     let open = open.with_queues(&queue).await?;
     open.check_ready_for_import(clock.as_ref()).await?;
     if let Err(failure) = open.database.require_writable().await {
-        tracing::warn!(%failure, "imports wait until the database takes writes");
+        tracing::warn!(%failure, "imports wait until the database accepts writes");
     }
     let stop = stop_on_signal();
     let observing = match arguments.listen {
@@ -61,7 +61,7 @@ pub async fn run(arguments: WorkArgs, database: &DatabaseArgs) -> anyhow::Result
         clock,
     )?;
     inform(format!(
-        "Working on up to {} imports at once, from {}. Ctrl-C or SIGTERM stops.",
+        "Running up to {} imports at the same time, from {}. Ctrl-C or SIGTERM stops.",
         arguments.jobs,
         settings.describe()
     ));

@@ -23,13 +23,13 @@ impl SettingsReader<'_> {
         };
         let has_more = url.query().is_some() || url.fragment().is_some();
         let problem = if has_more || !url.username().is_empty() || url.password().is_some() {
-            Some("holds more than a scheme, a host, a port and a path".to_owned())
+            Some("contains more than a scheme, a host, a port and a path".to_owned())
         } else if default == API_URL && lacks_the_api_path(&url) {
             Some(format!("lacks {API_PATH}: Salla's address is {API_URL}"))
         } else if url.scheme() == "http" && !is_loopback(&url) && !self.allows_http() {
             Some(format!(
                 "is an http:// address of another machine, so tokens would be sent unencrypted; \
-                 use https://, or set {ALLOW_HTTP}=1 if nobody can listen on the way"
+                 use https://, or set {ALLOW_HTTP}=1 if the network is trusted"
             ))
         } else {
             None
@@ -112,9 +112,9 @@ mod tests {
             ("https://api.salla.dev", "lacks /admin/v2"),
             ("https://api.salla.dev/v2", "lacks /admin/v2"),
             ("https://api.salla.dev/admin/v2/orders", "lacks /admin/v2"),
-            ("https://u:p@api.salla.dev/admin/v2", "holds more than"),
-            ("https://api.salla.dev/admin/v2?x=1", "holds more than"),
-            ("https://api.salla.dev/admin/v2#x", "holds more than"),
+            ("https://u:p@api.salla.dev/admin/v2", "contains more than"),
+            ("https://api.salla.dev/admin/v2?x=1", "contains more than"),
+            ("https://api.salla.dev/admin/v2#x", "contains more than"),
             ("http://10.0.0.7/admin/v2", "unencrypted"),
             ("http://salla.internal:8080/admin/v2", "unencrypted"),
             ("http://api.salla.dev/admin/v2", "unencrypted"),

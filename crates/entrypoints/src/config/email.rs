@@ -75,12 +75,14 @@ impl SettingsReader<'_> {
         };
         let has_more = !matches!(url.path(), "" | "/") || url.query().is_some();
         if has_more || url.fragment().is_some() {
-            self.problem(format!("{URL} holds more than a scheme, a host and a port"));
+            self.problem(format!(
+                "{URL} contains more than a scheme, a host and a port"
+            ));
             return None;
         }
         if !url.username().is_empty() || url.password().is_some() {
             self.problem(format!(
-                "{URL} holds a user or a password; give them as {USER} and {PASSWORD_FILE}"
+                "{URL} contains a user or a password; give them as {USER} and {PASSWORD_FILE}"
             ));
             return None;
         }
@@ -172,13 +174,13 @@ impl SettingsReader<'_> {
     fn password_in(&mut self, path: &std::path::Path) -> Option<SecretString> {
         let text = self.file(PASSWORD_FILE, path)?;
         let Ok(text) = String::from_utf8(text) else {
-            self.problem(format!("{PASSWORD_FILE} holds no UTF-8 text"));
+            self.problem(format!("{PASSWORD_FILE} contains no UTF-8 text"));
             return None;
         };
         let password = text.trim_end_matches(['\r', '\n']);
         if password.is_empty() || password.contains(['\r', '\n']) {
             self.problem(format!(
-                "{PASSWORD_FILE} has to hold one line, the password"
+                "{PASSWORD_FILE} must contain one line, the password"
             ));
             return None;
         }
@@ -192,7 +194,7 @@ impl SettingsReader<'_> {
         let pem = self.file(CA_FILE, &path)?;
         let mark = b"-----BEGIN CERTIFICATE-----";
         if !pem.windows(mark.len()).any(|window| window == mark) {
-            self.problem(format!("{CA_FILE} holds no certificate in PEM"));
+            self.problem(format!("{CA_FILE} contains no certificate in PEM"));
             return None;
         }
         Some(Some(pem))
@@ -231,8 +233,8 @@ impl SettingsReader<'_> {
             let public = self.text(PUBLIC_URL).as_deref().and_then(http_url);
             if public.is_none() {
                 self.problem(format!(
-                    "{URL} is set but {SIGN_IN} is not; set where merchants sign in, such as \
-                     https://app.example.com/sign-in"
+                    "{URL} is set but {SIGN_IN} is not; set the page where merchants sign in, such \
+                     as https://app.example.com/sign-in"
                 ));
             }
             return public;
@@ -241,10 +243,10 @@ impl SettingsReader<'_> {
         let problem = match &url {
             None => "is not an http(s) URL, such as https://app.example.com/sign-in",
             Some(url) if !url.username().is_empty() || url.password().is_some() => {
-                "holds a user or a password, and everybody who gets an e-mail would have it"
+                "contains a user or a password, which would be in every e-mail"
             }
             Some(url) if url.query().is_some() || url.fragment().is_some() => {
-                "holds a query or a fragment, where secrets are; give the page alone"
+                "contains a query or a fragment, which may contain secrets; give the page alone"
             }
             Some(url) if url.scheme() == "http" && !is_loopback(url) => {
                 "is an http:// address of another machine: merchants would sign in unencrypted; \

@@ -34,7 +34,7 @@ impl SettingsReader<'_> {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if prefix.is_empty() || prefix.len() > PREFIX_LENGTH || !prefix.chars().all(is_name) {
             self.problem(format!(
-                "{QUEUE} names no queues: behind sqs:// comes what their names begin with, up to \
+                "{QUEUE} names no queues: write a prefix of their names after sqs://, up to \
                  {PREFIX_LENGTH} letters, digits, - and _ (the queues are PREFIX-historical-sync \
                  and PREFIX-notifications; region and account are those of AWS_REGION and the \
                  credentials)"
@@ -43,8 +43,8 @@ impl SettingsReader<'_> {
         }
         if !cfg!(feature = "aws") {
             self.problem(format!(
-                "{QUEUE} asks for SQS, which this build of salla-sync does not know; build it \
-                 with --features aws"
+                "{QUEUE} names SQS, which this build of salla-sync does not include; build it with \
+                 --features aws"
             ));
         }
         QueuePlace::Sqs {

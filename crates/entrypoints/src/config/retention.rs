@@ -40,7 +40,7 @@ impl SettingsReader<'_> {
         };
         parse(&text).unwrap_or_else(|| {
             self.problem(format!(
-                "{RETENTION} is no time such as 90d or 12w, of at most {MAX_DAYS} days, and not \
+                "{RETENTION} is neither a time such as 90d or 12w, of at most {MAX_DAYS} days, nor \
                  never"
             ));
             None

@@ -35,12 +35,12 @@ fn token(text: &str, kind: Kind) -> Result<&str, &'static str> {
     } else if text.starts_with(is_quote) || text.ends_with(is_quote) {
         Err("is in quotes; give the token without them")
     } else if text.starts_with(['{', '[']) {
-        Err("is JSON where a token alone belongs; give Salla's answer as a file with --tokens")
+        Err("is JSON where a token alone belongs; give Salla's response as a file with --tokens")
     } else if is_assignment(text) {
         Err("is a line of settings (NAME=TOKEN); give the token alone")
     } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         Err(
-            "is not a valid value of an HTTP header: it holds blanks, line breaks or other \
+            "is not a valid value of an HTTP header: it contains blanks, line breaks or other \
              characters that no token has; copy it again",
         )
     } else if kind == Kind::Access && text.starts_with(REFRESH_PREFIX) {
@@ -93,10 +93,10 @@ pub(super) fn parse(bytes: &[u8], received_at: Timestamp) -> Result<Tokens, Stri
 fn answer(text: &str, received_at: Timestamp) -> Result<Tokens, String> {
     let answer: Value = serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
-        format!("begins like JSON and breaks off or is wrong in line {line}, column {column}")
+        format!("begins like JSON and is cut off or invalid at line {line}, column {column}")
     })?;
-    const NO_TOKEN: &str = "holds neither a single token nor JSON with access_token; the body of \
-                            a webhook is for `salla-sync connect --from-webhook`";
+    const NO_TOKEN: &str = "contains neither a single token nor JSON with access_token; the body \
+         of a webhook is for `salla-sync connect --from-webhook`";
     match &answer["access_token"] {
         Value::Null => return Err(NO_TOKEN.to_owned()),
         Value::String(_) => {}

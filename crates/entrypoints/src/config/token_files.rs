@@ -95,8 +95,8 @@ impl SettingsReader<'_> {
         }
         if signature.is_none() && secret.is_some() && !unsigned {
             self.problem(format!(
-                "{SECRET} is set and the webhook comes without its signature: give its \
-                 X-Salla-Signature with --signature, or --unsigned to take it from whoever sent it"
+                "{SECRET} is set and the webhook has no signature: give its X-Salla-Signature with \
+                 --signature, or --unsigned to accept it from any sender"
             ));
             return None;
         }
@@ -122,7 +122,9 @@ impl SettingsReader<'_> {
                     is_checked: signature.is_some(),
                 });
             }
-            Ok(_) => "it is another one than app.store.authorize, which brings tokens".to_owned(),
+            Ok(_) => {
+                "it is another event than app.store.authorize, which carries tokens".to_owned()
+            }
             Err(error) => error.to_string(),
         };
         self.problem(format!("the webhook {}: {problem}", path.display()));

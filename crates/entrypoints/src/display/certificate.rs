@@ -165,7 +165,7 @@ fn remark(window: &WindowCounts) -> String {
         }
         Proof::CutShort => "cut short".to_owned(),
         Proof::Proven => "balanced".to_owned(),
-        Proof::Settled => format!("settled, Salla says {:+}", window.listing.difference()),
+        Proof::Settled => format!("settled, Salla counts {:+}", window.listing.difference()),
         Proof::Unproven if window.listing.is_sliced => left_over(&window.listing),
         Proof::Unproven if window.listing.ceiling.may_hide(window.listing.reported) => {
             let shown = count(window.listing.ceiling.rows());
@@ -173,7 +173,7 @@ fn remark(window: &WindowCounts) -> String {
         }
         Proof::Unproven if !window.listing.total_was_stable => "CHANGED WHILE READ".to_owned(),
         Proof::Unproven => match window.listing.difference() {
-            0 => "CHANGED BETWEEN WALKS".to_owned(),
+            0 => "CHANGED BETWEEN SCANS".to_owned(),
             difference => format!("DIFFERS BY {difference:+}"),
         },
     }
@@ -223,7 +223,7 @@ fn print_inside(certificate: &Certificate) {
 fn print_vanished(certificate: &Certificate) {
     if certificate.vanished > 0 {
         line(format!(
-            "{} order(s) are gone: Salla no longer has them, and a tombstone is kept.",
+            "{} order(s) are gone: Salla no longer has them, and a tombstone is stored.",
             count(certificate.vanished)
         ));
     }
@@ -273,7 +273,7 @@ fn print_months(certificate: &Certificate) {
         .sum();
     if without > 0 {
         line(format!(
-            "{} order(s) have no total, because Salla gives none; the sums lack them.",
+            "{} order(s) have no total, because Salla gives none; they are not in the sums.",
             count(without)
         ));
     }
@@ -284,7 +284,7 @@ fn print_rejections(certificate: &Certificate) {
         return;
     }
     line("");
-    let mut table = Table::new(["set aside", "reason", "records"]);
+    let mut table = Table::new(["rejected", "reason", "records"]);
     for rejection in &certificate.rejections {
         table.row([
             rejection.resource.to_string(),
@@ -298,21 +298,22 @@ fn print_rejections(certificate: &Certificate) {
 fn conclusion(certificate: &Certificate) -> String {
     let is_first_try = |w: &WindowCounts| w.listing.cut_short && w.listing.slice.is_none();
     if certificate.windows.iter().any(is_first_try) {
-        return "\nThis was a first try with --max-orders: it proves only what it read.".to_owned();
+        return "\nThis was a first test with --max-orders: it proves only what it read."
+            .to_owned();
     }
     let settled = certificate
         .windows
         .iter()
         .any(|w| w.listing.proof() == Proof::Settled);
     if certificate.balances() && settled {
-        return "\nEverything that Salla lists is in the database, or set aside with a reason, or \
-                gone. Salla's own count differs slightly where a window is settled: two walks \
-                gave the same records."
+        return "\nEverything that Salla lists is in the database, or rejected with a reason, or \
+             gone. Salla's own count differs slightly where a window is settled: two scans \
+             returned the same records."
             .to_owned();
     }
     if certificate.balances() {
-        return "\nEverything that Salla lists is in the database, or set aside with a reason, or \
-                gone."
+        return "\nEverything that Salla lists is in the database, or rejected with a reason, or \
+             gone."
             .to_owned();
     }
     let inside = certificate
@@ -322,14 +323,14 @@ fn conclusion(certificate: &Certificate) -> String {
     let differing: u64 = inside.map(|w| w.inside.differing).sum();
     if differing > 0 {
         return format!(
-            "\n{} record(s) have rows that are not what Salla sent: `salla-sync import --again` \
-             puts them back.",
+            "\n{} record(s) have rows that differ from what Salla sent: `salla-sync import \
+             --again` restores them.",
             count(differing)
         );
     }
     format!(
-        "\n{} window(s) do not balance: Salla's list changed on every walk, or reports records \
-         that it does not list. Everything that was read is kept.",
+        "\n{} window(s) still differ from Salla's list: it changed on every scan, or counts \
+         records that it does not list. Everything that was read is stored.",
         certificate.unbalanced().count()
     )
 }

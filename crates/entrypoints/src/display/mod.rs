@@ -59,11 +59,10 @@ fn write_result(text: &str) {
 /// A reader that went away (`| head`) has what it wanted.
 pub fn result_not_written(error: &std::io::Error) {
     if error.kind() == std::io::ErrorKind::BrokenPipe {
-        tracing::debug!("nobody reads standard output");
+        tracing::debug!("standard output has no reader");
     } else if !IS_RESULT_LOST.swap(true, Ordering::Relaxed) {
         note(format!(
-            "salla-sync: writing the result to standard output: {error}. What is there is not \
-             complete."
+            "salla-sync: writing the result to standard output: {error}. The output is incomplete."
         ));
     }
 }
@@ -146,9 +145,9 @@ pub fn duration(duration: Duration) -> String {
 pub fn future_versions(found: &FutureVersions) -> Option<String> {
     (found.records > 0).then(|| {
         format!(
-            "{} record(s) of {} shop(s) say that they were read in the future, by up to {}: a \
-             clock was ahead when they were read. Nothing is lost: whatever is read next takes \
-             their place, as by `salla-sync import --again` or `salla-sync resync`",
+            "{} record(s) of {} shop(s) were read in the future, by up to {}: a clock was ahead. \
+             Nothing is lost: the next read replaces them, for example `salla-sync import --again` \
+             or `salla-sync resync`",
             count(found.records),
             count(found.merchants),
             duration(found.ahead),

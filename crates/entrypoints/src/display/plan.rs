@@ -61,7 +61,7 @@ fn text(plan: &Plan) -> String {
     };
     if let Some(most) = probe.max_orders {
         text += &format!(
-            "A first try: at most {} rows of each list (--max-orders).\n",
+            "A first test: at most {} rows of each list (--max-orders).\n",
             count(most)
         );
     }
@@ -133,8 +133,7 @@ fn floor_sentence(plan: &Plan) -> String {
     let budget = &plan.probe.budget;
     let floor = Duration::from_secs(plan.floor_seconds());
     match budget.requests_per_minute {
-        None => "No rate limit is known for this shop yet; it is learnt from Salla's answers."
-            .to_owned(),
+        None => "No rate limit is known for this shop yet; Salla's responses report it.".to_owned(),
         Some(limit) => {
             let share = if budget.share < 1.0 {
                 format!(", of which {:.0} % are ours", budget.share * 100.0)
@@ -153,8 +152,8 @@ fn floor_sentence(plan: &Plan) -> String {
 
 /// Floors by plan, detail case and size, for `plan`.
 pub fn print_floors(share: f64) {
-    line("The least time Salla's limits allow (with, and without, the one request a second");
-    line("that a shop may go on with after its minute is used up):");
+    line("The minimum time that Salla's limits allow (with, and without, the one request a second");
+    line("that Salla accepts after a minute's budget is used up):");
     let mut table = Table::new([
         "orders",
         "case",

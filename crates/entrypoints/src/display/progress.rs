@@ -62,7 +62,7 @@ async fn show_lines(progress: &mut watch::Receiver<Progress>, clock: &dyn Clock)
 fn sentence(progress: &Progress) -> String {
     if let Some(left) = progress.lease_left {
         return format!(
-            "waiting for the lease of another process: {} at most",
+            "waiting for another process's lease: {} at most",
             duration(left)
         );
     }
@@ -80,13 +80,13 @@ fn sentence(progress: &Progress) -> String {
         count(progress.products)
     );
     if progress.rejected > 0 {
-        text += &format!(", {} set aside", count(progress.rejected));
+        text += &format!(", {} rejected", count(progress.rejected));
     }
     if let Some(since) = progress.lists_complete_since {
         text += &format!("; totals complete since {since}");
     }
     if !progress.cooldown.is_zero() {
-        text += &format!("; Salla asks to wait {}", duration(progress.cooldown));
+        text += &format!("; Salla requires a wait of {}", duration(progress.cooldown));
     } else if let Some(eta) = progress.eta {
         text += &format!("; about {} left", duration(eta));
     }
@@ -154,9 +154,9 @@ pub fn held<'a>(shops: impl Iterator<Item = (&'a ShopSummary, &'a Option<LeaseHo
     for (shop, holder) in shops {
         if let Some(holder) = holder {
             note(format!(
-                "{}: {} is importing this shop, its lease lasts until {}; what is not counted above \
-                 was left alone. Run the same command again when the import is over (see \
-                 `salla-sync status`).",
+                "{}: {} is importing this shop, its lease lasts until {}; what is not counted \
+                 above was left unchanged. Run the same command again when the import has ended \
+                 (see `salla-sync status`).",
                 shop.name, holder.owner, holder.until
             ));
             exit = Exit::Taken;

@@ -54,7 +54,7 @@ pub fn print_trace(trace: &Trace) {
         entry(
             "listed",
             format!(
-                "page {} of {part}, walk {}, landed {}",
+                "page {} of {part}, scan {}, landed {}",
                 listing.page,
                 listing.walk,
                 moment(listing.landed_at)
@@ -87,23 +87,23 @@ fn sentence(trace: &Trace) -> String {
         }
         RecordStatus::Loaded => "loaded".to_owned(),
         RecordStatus::LoadedInPart if trace.details_pending => {
-            "loaded; its line items are still to be fetched: run `salla-sync import`".to_owned()
+            "loaded; its line items are not fetched yet: run `salla-sync import`".to_owned()
         }
         RecordStatus::LoadedInPart => {
             "loaded without line items: run `salla-sync import --again`".to_owned()
         }
         RecordStatus::KnownFromOrders => {
-            "known from an order only; Salla's list has not given it".to_owned()
+            "known only from an order; it was not in Salla's list".to_owned()
         }
-        RecordStatus::Rejected => "set aside, because it is not understood; its raw text is kept: \
+        RecordStatus::Rejected => "rejected, because it cannot be read; its raw text is stored: \
              see `salla-sync rejected --raw`"
             .to_owned(),
         RecordStatus::Gone { at } => {
-            format!("gone: asked at {}, Salla no longer had it", moment(at))
+            format!("gone: Salla no longer had it at {}", moment(at))
         }
         RecordStatus::Missing => {
-            "it has been read, but its row is not there: somebody removed it; \
-             `salla-sync import --again` puts it back"
+            "it was read, but its row was deleted from the database; `salla-sync import --again` \
+             restores it"
                 .to_owned()
         }
     }
@@ -155,7 +155,7 @@ pub struct ImportedShop {
 
 pub fn print_unknown(resource: Resource, number: i64, shops: &[ImportedShop]) {
     let what = name(resource, number);
-    line(format!("{what}: this database knows nothing of it."));
+    line(format!("{what}: unknown to this database."));
     for imported in shops {
         let name = &imported.shop.name;
         match &imported.run {
@@ -173,7 +173,7 @@ pub fn print_unknown(resource: Resource, number: i64, shops: &[ImportedShop]) {
     }
     line(
         "  It was created on other days, or after the import, or Salla never listed it: drafts and \
-         deleted orders are not listed. A record whose id cannot be read is set aside without it.",
+         deleted orders are not listed. A record with an unreadable id is rejected without its id.",
     );
 }
 
@@ -190,7 +190,7 @@ pub fn print_platform_record(
         None => entry(
             "Salla",
             format!(
-                "not asked: salla-sync trace {} --resource {resource} --fetch",
+                "not checked: salla-sync trace {} --resource {resource} --fetch",
                 arguments.number
             ),
         ),
@@ -207,7 +207,7 @@ pub fn print_platform_record(
 fn described(seen: &PlatformRecord) -> String {
     if let Some(rejection) = &seen.rejection {
         return format!(
-            "has it, but it would be set aside: {} at {}: {}",
+            "has it, but it would be rejected: {} at {}: {}",
             rejection.code, rejection.path, rejection.message
         );
     }
@@ -233,9 +233,9 @@ fn described(seen: &PlatformRecord) -> String {
 fn explain(resource: Resource, day: Date, shops: &[ImportedShop]) {
     let within = |imported: &ImportedShop| imported.days.iter().any(|days| days.contains(day));
     line(if resource.has_windows() && !shops.iter().any(within) {
-        "  It was created outside of the imported days: `salla-sync extend` reaches further back."
+        "  It was created outside of the imported days: `salla-sync extend` imports older orders."
     } else {
-        "  It was created on imported days but not listed when these were read: it came later, or \
-         was a draft then. `salla-sync import --again` reads the shop anew."
+        "  It was created on imported days but not listed when they were read: it was created \
+         later, or was a draft then. `salla-sync import --again` fetches the shop again."
     });
 }

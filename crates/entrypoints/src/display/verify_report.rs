@@ -24,7 +24,8 @@ pub fn print_cost(windows: usize, orders: u64, cost: Cost) {
         orders => format!(" and {} single orders", count(orders)),
     };
     note(format!(
-        "Asking Salla for {windows} counts{orders}: {} requests, at least {}. Nothing is changed.",
+        "Fetching {windows} counts{orders} from Salla: {} requests, at least {}. Nothing is \
+         changed.",
         count(cost.requests),
         duration(Duration::from_secs(cost.least_seconds))
     ));
@@ -61,7 +62,7 @@ pub fn print_windows(windows: &[WindowComparison], as_of: Timestamp) {
     let missing = windows.iter().filter(|w| w.meaning.is_missing()).count();
     line(match missing {
         0 => "The database has everything that the import listed.".to_owned(),
-        windows => format!("The database lacks records in {windows} window(s)."),
+        windows => format!("Records are missing from the database in {windows} window(s)."),
     });
 }
 
@@ -70,7 +71,7 @@ pub fn print_skipped_days(days: &[DayRange]) {
     if !days.is_empty() {
         let days: Vec<String> = days.iter().map(DayRange::to_string).collect();
         line(format!(
-            "Not compared, because they were read apart: the orders of {}.",
+            "Not compared, because they were read separately: the orders of {}.",
             days.join(", ")
         ));
     }
@@ -82,17 +83,18 @@ fn meaning(meaning: CountDifference) -> String {
         CountDifference::ArrivedSince(records) => format!("{} arrived since", count(records)),
         CountDifference::DeletedSince(records) => format!("{} deleted since", count(records)),
         CountDifference::Lost(records) => {
-            format!("MISSING: {} were listed and are not here", count(records))
+            format!(
+                "MISSING: {} were listed and are not in the database",
+                count(records)
+            )
         }
-        CountDifference::Altered(records) => format!(
-            "ALTERED: {} hold something else than was read",
-            count(records)
-        ),
-        CountDifference::Lacking(records) => format!(
-            "MISSING: {} appeared on days that were over",
-            count(records)
-        ),
-        CountDifference::CutShort => "a first try, not read to its end".to_owned(),
+        CountDifference::Altered(records) => {
+            format!("ALTERED: {} differ from what was read", count(records))
+        }
+        CountDifference::Lacking(records) => {
+            format!("MISSING: {} appeared on past days", count(records))
+        }
+        CountDifference::CutShort => "a first test, not read to its end".to_owned(),
     }
 }
 
@@ -110,7 +112,7 @@ pub fn print_orders(orders: &[OrderComparison]) {
             OrderOutcome::ChangedSince(fields) => format!("changed since: {}", fields.join(", ")),
             OrderOutcome::Differs(fields) => format!("DIFFERS: {}", fields.join(", ")),
             OrderOutcome::GoneSince => "Salla no longer has it".to_owned(),
-            OrderOutcome::NotUnderstood(code) => format!("NOT UNDERSTOOD now: {code}"),
+            OrderOutcome::NotUnderstood(code) => format!("UNREADABLE now: {code}"),
         };
         table.row([order.id.to_string(), finding]);
     }

@@ -53,7 +53,7 @@ fn options() -> anyhow::Result<(String, ServeArgs)> {
     };
     match cli.command {
         Command::Serve(arguments) => Ok((filter, arguments)),
-        _ => Err(UsageError::one("these are no settings of a server").into()),
+        _ => Err(UsageError::one("these are not settings of a server").into()),
     }
 }
 

@@ -61,7 +61,7 @@ impl Turns {
         let Some(name) = name_of(&message.queue) else {
             return Err(Failure::Setup {
                 what: format!(
-                    "the function is triggered by the queue {}, which is none of salla-sync's",
+                    "the function is triggered by the queue {}, which is not one of salla-sync's",
                     message.queue
                 ),
             });
@@ -89,8 +89,8 @@ impl Turns {
         {
             tracing::error!(
                 critical = true,
-                "new tokens of a shop could not be stored before the end; it may have to be \
-                 connected again"
+                "new tokens of a shop could not be stored before the process ended; the shop may \
+                 have to be connected again"
             );
         }
     }
@@ -116,7 +116,7 @@ impl Function for Turns {
                     Ok(true) => {}
                     Ok(false) => failed.push(id),
                     Err(failure) => {
-                        tracing::error!(%failure, "the message comes again");
+                        tracing::error!(%failure, "the message will be delivered again");
                         failed.push(id);
                     }
                 }
@@ -148,7 +148,8 @@ impl Function for Turns {
         self.finish(margin(left) / 2).await;
         swept.unwrap_or_else(|| {
             Err(Failure::Transient {
-                what: "the sweep was not done before the deadline; the next one goes on".to_owned(),
+                what: "the sweep did not finish before the deadline; the next one continues"
+                    .to_owned(),
             })
         })
     }
@@ -159,7 +160,7 @@ impl Function for Turns {
         // A consent connects with GET, and what a webhook has brought is settled after it.
         if !looks_only || response.status == 303 || response.status == 302 {
             if let Err(failure) = self.behind.connect.settle_arrivals().await {
-                tracing::warn!(%failure, "tokens that have arrived wait for the next sweep");
+                tracing::warn!(%failure, "received tokens wait for the next sweep");
             }
             self.finish(GIVING_BACK).await;
         }

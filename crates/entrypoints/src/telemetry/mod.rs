@@ -76,8 +76,8 @@ pub fn install(filter: &str, format: LogFormat) -> anyhow::Result<Traces> {
             .find(|name| environment(name).is_some());
         if let Some(name) = set {
             tracing::warn!(
-                "{name} is set, but this build has no OpenTelemetry and sends no traces; make \
-                 one that has: cargo build --features otel"
+                "{name} is set, but this build does not include OpenTelemetry and sends no traces; \
+                 build it with --features otel"
             );
         }
         Ok(Traces)

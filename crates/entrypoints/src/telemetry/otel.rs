@@ -123,7 +123,7 @@ impl SpanExporter for ReportingExporter {
         let was_failing = self.failing.swap(result.is_err(), Ordering::Relaxed);
         match &result {
             Err(error) if !was_failing => {
-                tracing::warn!("traces are not delivered, all else goes on: {error}");
+                tracing::warn!("traces are not delivered, everything else works: {error}");
             }
             Ok(()) if was_failing => tracing::info!("traces are delivered again"),
             _ => {}

@@ -137,7 +137,7 @@ mod tests {
         while !stat(process.pid).unwrap().has_ended {
             std::thread::yield_now();
         }
-        assert!(processes.is_gone(&process), "nobody has waited for it yet");
+        assert!(processes.is_gone(&process), "it was not waited for yet");
         child.wait().unwrap();
         assert!(processes.is_gone(&process));
     }

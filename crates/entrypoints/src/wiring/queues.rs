@@ -67,7 +67,7 @@ impl Queues {
             }
             #[cfg(not(feature = "aws"))]
             QueuePlace::Sqs { .. } => Err(crate::exit::UsageError::one(
-                "this build of salla-sync knows no SQS; build it with --features aws",
+                "this build of salla-sync does not include SQS; build it with --features aws",
             )
             .into()),
         }

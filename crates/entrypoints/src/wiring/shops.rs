@@ -158,7 +158,7 @@ pub(super) async fn require_shop(
     tracing::error!(
         expected,
         opened = shop.salla_id,
-        "the stored tokens open another shop; their connection is parked"
+        "the stored tokens belong to another shop; the shop is disconnected"
     );
     let why = Disconnection::OtherShop;
     // It may have been refreshed by asking.

@@ -114,7 +114,8 @@ impl Behind {
         let finished = with_timeout(clock, REDEEMING_AT_THE_END, self.redeeming.write()).await;
         if finished.is_none() {
             tracing::error!(
-                "a consent could not be finished before the end; it has to be repeated"
+                "a consent could not be finished before the process ended; the merchant must \
+                 repeat it"
             );
         }
     }
@@ -247,7 +248,7 @@ pub async fn own_rows(open: &OpenDatabase) -> anyhow::Result<OwnRows> {
     for table in &status.open_tables {
         tracing::warn!(
             table,
-            "row-level security does not know this table: run `salla-sync roles create`"
+            "row-level security does not cover this table: run `salla-sync roles create`"
         );
     }
     database.try_confined().await?;
@@ -298,7 +299,7 @@ impl StoredConnector {
             Err(failure) => Err(failure),
         };
         if let Err(failure) = suggested {
-            tracing::warn!(%merchant, %failure, "whom to tell about the shop could not be stored");
+            tracing::warn!(%merchant, %failure, "the shop's contact could not be stored");
         }
     }
 }

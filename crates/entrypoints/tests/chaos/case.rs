@@ -128,7 +128,7 @@ async fn disrupt(plan: &Plan, service: &Service) -> Result<CaseEnd, String> {
         }
         Disruption::Starvation { connections } => {
             let DatabaseServer::Own(server) = &service.place else {
-                unreachable!("starvation has a server of its own")
+                unreachable!("starvation has a separate server")
             };
             let held = server.starve(*connections).await;
             let starved = service.import(Arc::new(Trap::at(None)), false).await;
@@ -336,7 +336,7 @@ async fn cuts(service: &Service, moments: &[u64]) {
 
 async fn restart(service: &Service, after: u64, immediately: bool) {
     let DatabaseServer::Own(server) = &service.place else {
-        unreachable!("a restart has a server of its own")
+        unreachable!("a restart has a separate server")
     };
     let restarting = async {
         requests_arrived(service, after).await;

@@ -65,14 +65,14 @@ pub(crate) async fn differences_of(
             || kinds.any(|r| r.kind == InvalidKind::NotAnObject)
     };
     for (resource, name) in [
-        (Resource::Orders, "orders were set aside"),
-        (Resource::Customers, "customers were set aside"),
-        (Resource::Products, "products were set aside"),
+        (Resource::Orders, "orders were rejected"),
+        (Resource::Customers, "customers were rejected"),
+        (Resource::Products, "products were rejected"),
     ] {
         differences.retain(|line| !(loose(resource) && line.contains(name)));
     }
     if plan.drift != DriftEnd::Still {
-        differences.retain(|line| !line.contains("was set aside although"));
+        differences.retain(|line| !line.contains("was rejected although"));
     }
     Ok(differences)
 }

@@ -3,7 +3,7 @@
 //! the end. `scripts/chaos.sh` runs many seeds or replays one.
 #![expect(
     clippy::unwrap_used,
-    reason = "in a test whatever cannot go on must say so at once"
+    reason = "a test that cannot continue must fail immediately"
 )]
 
 mod case;
@@ -57,7 +57,7 @@ async fn whatever_happens_the_tables_equal_the_truth() {
 /// Runs one seed and prints how it went; gives it back if it failed.
 #[expect(
     clippy::print_stdout,
-    reason = "whoever runs many seeds wants to see each one's end"
+    reason = "with many seeds you want to see each one's end"
 )]
 async fn judged(seed: u64) -> Option<u64> {
     let plan = Plan::of(seed);
@@ -104,7 +104,7 @@ fn seeds() -> Vec<u64> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a test is told by its environment which seeds to run"
+    reason = "the environment of a test selects its seeds"
 )]
 fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok()

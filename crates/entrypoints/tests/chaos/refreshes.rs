@@ -90,7 +90,7 @@ async fn refresh_for_ever(keeper: Arc<TokenKeeper>, clock: Arc<dyn Clock>) {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a process is told by its environment what to do"
+    reason = "a process gets its commands from its environment"
 )]
 fn task() -> Option<Task> {
     let text = std::env::var(TASK).ok()?;

@@ -139,7 +139,7 @@ impl WorkerFixture {
             .fetch_all(pool)
             .await
             .unwrap();
-        assert_eq!(told, ["SYNC_COMPLETE"], "its end is told once");
+        assert_eq!(told, ["SYNC_COMPLETE"], "its end is notified once");
         let dead: i64 = sqlx::query_scalar("SELECT count(*) FROM salla_sync.dead_letters")
             .fetch_one(pool)
             .await
@@ -309,7 +309,7 @@ async fn a_terminated_worker_gives_its_run_back_within_ten_seconds() {
     .fetch_one(fixture.service.place.pool())
     .await
     .unwrap();
-    assert_eq!(ready, 1, "anybody may take it at once");
+    assert_eq!(ready, 1, "any worker may take it immediately");
     let _next = fixture.worker();
     fixture.finish().await;
 }

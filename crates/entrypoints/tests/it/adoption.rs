@@ -58,7 +58,7 @@ async fn a_copy_refreshes_nothing_until_it_is_adopted() {
     let salla_id = service.simulator.merchant_id();
     let doctor = doctor(&service).await;
     assert!(
-        doctor.contains("type `salla-sync connections adopt`"),
+        doctor.contains("run `salla-sync connections adopt`"),
         "{doctor}"
     );
     assert!(doctor.contains(&format!("({salla_id})")), "{doctor}");

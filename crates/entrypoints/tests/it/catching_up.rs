@@ -402,7 +402,7 @@ async fn the_same_command_again_reads_what_has_come_since() {
     let output = run(program(&service, &["import", "--months", "12", "--json"])).await;
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.contains("reading what has changed since"), "{said}");
+    assert!(said.contains("fetching what has changed since"), "{said}");
     let certificate: Value = serde_json::from_slice(&output.stdout).expect("a certificate");
     let loaded = |certificate: &Value| -> u64 {
         let windows = certificate["windows"].as_array().expect("windows");

@@ -45,7 +45,10 @@ async fn nothing_is_imported_by_a_clock_that_is_behind() {
             let said = String::from_utf8_lossy(&output.stderr);
             assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
             assert!(said.contains(told), "{arguments:?}: {said}");
-            assert!(said.contains("set both by NTP"), "{arguments:?}: {said}");
+            assert!(
+                said.contains("synchronize both by NTP"),
+                "{arguments:?}: {said}"
+            );
         }
         assert_eq!(service.simulator.ledger().requests, requests);
         let output = run(program(&service, &["doctor"])).await;
@@ -150,7 +153,7 @@ async fn edits_of_records_that_were_read_in_the_future_arrive() {
         change_the_shop(&service, hidden).await;
         let noticed = said(&service, command, 0).await;
         assert!(
-            noticed.contains("versions that lay in the future"),
+            noticed.contains("versions in the future were replaced"),
             "{noticed}"
         );
         rows_equal_the_shop(&service).await;
@@ -182,7 +185,7 @@ async fn nothing_is_imported_by_a_clock_that_salla_does_not_share() {
         }
         let report = said(&service, &["doctor"], 1).await;
         assert!(report.contains("BAD  clock"), "{report}");
-        assert!(report.contains("set the clock by NTP"), "{report}");
+        assert!(report.contains("synchronize the clock by NTP"), "{report}");
     }
     let runs = service
         .open

@@ -142,7 +142,7 @@ async fn a_webhook_that_is_not_sallas_or_not_the_shops_connects_nothing() {
             &uninstalled,
             &[],
             "",
-            "another one than app.store.authorize",
+            "another event than app.store.authorize",
         ),
         ("secret", &[], "", "its body cannot be read: it is not JSON"),
         (&of_another, &[], "", "names the shop"),

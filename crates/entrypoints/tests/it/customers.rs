@@ -197,7 +197,7 @@ async fn two_processes_on_one_database_use_the_whole_budget_and_no_more() {
     }
     let mut sent: Vec<(i32, Duration)> = Vec::new();
     while sent.len() <= WINDOWS * 500 {
-        sent.push(told.recv().await.expect("both go on"));
+        sent.push(told.recv().await.expect("both continue"));
     }
     sent.sort_by_key(|(_, at)| *at);
     let window = Duration::from_secs(600);

@@ -90,7 +90,7 @@ async fn a_page_that_is_never_json_names_itself_and_the_rest_is_kept() {
     let Failure::NotJson { what } = failure else {
         panic!("{failure:?}");
     };
-    let begin = "listing customers, page 1: the answer (status 200, text/html) is not JSON";
+    let begin = "listing customers, page 1: the response (status 200, text/html) is not JSON";
     assert!(what.starts_with(begin), "{what}");
     service
         .simulator

@@ -33,7 +33,7 @@ async fn dead_lettered(background: &BackgroundService, failure: &Failure) -> Run
         .await
         .unwrap()
     else {
-        panic!("nobody else wants the run");
+        panic!("no other worker wants the run");
     };
     runs.fail(lease, failure, None).await.unwrap();
     let why = "the run FAILED".to_owned();

@@ -86,7 +86,7 @@ async fn an_address_that_is_refused_ends_among_the_dead_letters_without_being_na
     assert_eq!(letters.len(), 1);
     assert_eq!(
         letters[0].reason,
-        "email to 127.0.0.1: it answered 550 5.1.1"
+        "email to 127.0.0.1: it responded with 550 5.1.1"
     );
     queue.redrive(Redrive::All).await.unwrap();
     notify(&background, vec![email]).await;

@@ -48,11 +48,11 @@ async fn what_merchants_were_notified_of_is_listed_and_marked_as_read() {
         "{table}"
     );
 
-    let nobody = uuid::Uuid::nil().to_string();
-    let (code, _, errors) = typed(&background, &["read", &id, &nobody]).await;
+    let unknown = uuid::Uuid::nil().to_string();
+    let (code, _, errors) = typed(&background, &["read", &id, &unknown]).await;
     assert_eq!(code, Some(2));
     assert!(
-        errors.contains(&nobody) && !errors.contains(&id),
+        errors.contains(&unknown) && !errors.contains(&id),
         "{errors}"
     );
     assert_eq!(listed(&background, &["--unread"]).await, all);
@@ -69,5 +69,5 @@ async fn what_merchants_were_notified_of_is_listed_and_marked_as_read() {
 
     let (code, _, errors) = typed(&background, &["list", "--shop", "1"]).await;
     assert_eq!(code, Some(2));
-    assert!(errors.contains("Salla's number 1"), "{errors}");
+    assert!(errors.contains("Salla's id 1"), "{errors}");
 }

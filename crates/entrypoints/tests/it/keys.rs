@@ -67,7 +67,7 @@ async fn a_key_is_made_rotated_and_taken_out() {
     assert_eq!(status.as_array().map(Vec::len), Some(1));
     let table = said(&service, &["keys", "status"], &ring).await;
     assert!(
-        text(&table.stdout).contains("may be taken out"),
+        text(&table.stdout).contains("can be removed"),
         "{}",
         text(&table.stdout)
     );

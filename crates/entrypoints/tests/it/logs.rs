@@ -34,7 +34,7 @@ fn lines(said: &str) -> Vec<Line> {
 
 fn with<'a>(lines: &'a [Line], message: &str) -> Vec<&'a Line> {
     let found: Vec<&Line> = lines.iter().filter(|l| l["message"] == message).collect();
-    assert!(!found.is_empty(), "nobody said {message:?}");
+    assert!(!found.is_empty(), "no line has {message:?}");
     found
 }
 

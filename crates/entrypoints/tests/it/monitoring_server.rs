@@ -262,7 +262,7 @@ async fn requests_that_never_end_and_imports_that_take_all_connections_hide_noth
     };
     tokio::time::timeout(limit, look)
         .await
-        .expect("it responds at once");
+        .expect("it responds immediately");
     drop(half);
     observer.stop.stop();
     observer.served.await.unwrap();

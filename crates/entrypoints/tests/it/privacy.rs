@@ -25,7 +25,7 @@ async fn person(service: &TestService) -> Person {
     )
     .fetch_one(pool)
     .await
-    .expect("somebody has ordered something");
+    .expect("a customer has an order");
     let words: (Option<String>, Option<String>) =
         sqlx::query_as("SELECT email, mobile FROM salla.customers WHERE id = $1")
             .bind(id)

@@ -25,7 +25,7 @@ async fn probed(scenario: Scenario) -> (TestService, Value) {
 }
 
 const EXPANDED: &str = "Is expanded=true honoured (lists give whole orders)?";
-const DETAIL: &str = "Does the detail of an order hold its line items?";
+const DETAIL: &str = "Does the detail of an order include its line items?";
 const PRODUCT: &str = "Do line items carry a product id?";
 const SIZE: &str = "How many orders does a page give?";
 const FROM: &str = "Does from_date include the day it names?";
@@ -57,8 +57,8 @@ async fn each_shop_s_behaviour_is_found_out() {
         ("Is sort_by=created_at-asc honoured?", "yes"),
         ("Is there a filter updated_at_min?", "no"),
         ("Does reference_id find one order?", "yes"),
-        ("Are all rows of the order list understood?", "yes"),
-        ("Are the line items understood?", "yes"),
+        ("Can all rows of the order list be read?", "yes"),
+        ("Can the line items be read?", "yes"),
         (
             "Do date_from and date_to filter customers?",
             "yes, date_from is the lower bound",

@@ -214,7 +214,7 @@ async fn a_worker_that_could_renew_no_token_does_not_start() {
         command
             .arg("work")
             .env_clear()
-            .env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing")
+            .env("DATABASE_URL", "postgres://user@127.0.0.1:1/nothing")
             .env("SALLA_SYNC_KEY", support::KEY);
         for name in given {
             command.env(name, "of the app");

@@ -72,7 +72,7 @@ impl Observer for Planned {
     fn claimed(&self, _: &Run, _: bool) {}
 
     fn planned(&self, plan: &Plan) {
-        *self.0.lock().expect("nobody panics with it") = Some(plan.clone());
+        *self.0.lock().expect("no holder panics") = Some(plan.clone());
     }
 }
 

@@ -236,7 +236,7 @@ async fn the_doctor_says_what_an_address_lacks() {
     expired.env("SALLA_ACCESS_TOKEN", "ory_at_over");
     let report = said(&run(expired).await);
     assert!(
-        report.contains("leaves the refresh token alone"),
+        report.contains("does not use the refresh token"),
         "{report}"
     );
 }

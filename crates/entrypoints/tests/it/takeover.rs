@@ -121,7 +121,7 @@ async fn the_lease_of_another_machine_is_waited_for() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     assert!(waiting.elapsed() > Duration::from_secs(3), "{said}");
-    let told = "Another process (process 7 on elsewhere) holds the import of this shop. Waiting";
+    let told = "Another process (process 7 on elsewhere) is importing this shop. Waiting";
     assert!(said.contains(told) && said.contains(" s at most"), "{said}");
     finish_and_compare(&service).await;
 }
@@ -170,7 +170,7 @@ async fn waiting_ends_when_the_other_process_stops() {
         second.until_it_says("Waiting");
         signal(&first, stop);
         first.wait().expect("it ends");
-        second.until_it_says("Going on with run");
+        second.until_it_says("Resuming run");
         signal(&second.child, libc::SIGINT);
         let (status, said) = second.end().await;
         assert_eq!(status.code(), Some(3), "{said}");

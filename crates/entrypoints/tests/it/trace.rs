@@ -64,7 +64,7 @@ async fn a_record_is_traced_in_the_database_and_at_salla() {
     assert!(said.contains(&certificate.range.to_string()), "{said}");
     let (said, output) = trace(&service, &[&late.to_string(), "--fetch"]).await;
     assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.contains("it came later"), "{said}");
+    assert!(said.contains("it was created later"), "{said}");
     let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM salla.orders WHERE id = $1")
         .bind(late)
         .fetch_one(service.open.database.pool())

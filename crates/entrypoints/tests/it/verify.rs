@@ -100,7 +100,7 @@ async fn what_came_and_went_since_is_distinguished_from_what_is_missing() {
     let output = run(program(&service, &["verify"])).await;
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(
-        said.contains("MISSING: 1 were listed and are not here"),
+        said.contains("MISSING: 1 were listed and are not in the database"),
         "{said}"
     );
     let before = String::from_utf8_lossy(&output.stderr);

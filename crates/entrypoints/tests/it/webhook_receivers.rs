@@ -234,7 +234,7 @@ async fn a_stop_waits_for_a_slow_receiver_and_then_leaves_the_message_to_others(
         clock.advance(Duration::from_secs(5));
     };
     in_time(async { tokio::join!(first.run(&stop), watch) }).await;
-    assert_eq!(depth(&background).await.in_flight, 1, "its lease goes on");
+    assert_eq!(depth(&background).await.in_flight, 1, "its lease continues");
     assert_eq!(count(&background, "deliveries").await, 0);
 
     receiver.answers(true);

@@ -52,7 +52,7 @@ async fn a_crash_of_a_server_that_does_not_wait_for_its_disk_forgets_no_token() 
     let now = Timestamp::UNIX_EPOCH;
     let begun = connections.begin_refresh(id, 1, now, Presentation::Needed);
     let BeginRefresh::Granted(intent) = begun.await.unwrap() else {
-        panic!("nobody else is there");
+        panic!("there is no other process");
     };
     let pair = tokens("a2", "r2");
     connections.complete_refresh(&intent, &pair).await.unwrap();

@@ -246,7 +246,7 @@ pub(super) async fn slice(
     reader.is_at_ceiling = true;
     let parts = slices::slices_for(reader.ctx, &reader.window).await?;
     if parts.is_empty() {
-        tracing::warn!("the list is longer than Salla shows of it, and no filter parts it");
+        tracing::warn!("the list is longer than Salla shows, and no filter splits it");
         return Ok(None);
     }
     let (runs, id) = (&reader.ctx.runs, reader.window.id);

@@ -74,8 +74,7 @@ impl RunContext {
         if before.checked_ilog2() < records.checked_ilog2() {
             tracing::warn!(
                 records,
-                "versions that lay in the future were replaced: a clock was ahead when they were \
-                 read"
+                "versions in the future were replaced: a clock was ahead when they were read"
             );
         }
     }

@@ -190,7 +190,7 @@ fn reject_mismatched_order(order_id: i64, answer: &mut Decoded<Order>) {
         answer.outcome = Err(Rejection {
             code: RejectionCode::InvalidId,
             path: "$.id".to_owned(),
-            message: "Salla gave another order than the one that was asked for".to_owned(),
+            message: "Salla returned another order than the requested one".to_owned(),
             salla_id: Some(order_id),
         });
     }
@@ -204,7 +204,7 @@ fn no_items(order_id: i64) -> Decoded<Vec<OrderItem>> {
         outcome: Err(Rejection {
             code: RejectionCode::MissingItems,
             path: "$".to_owned(),
-            message: "Salla has the order but answers that it has none of its items".to_owned(),
+            message: "Salla has the order, but responds that it has no items".to_owned(),
             salla_id: Some(order_id),
         }),
     }

@@ -195,7 +195,7 @@ pub async fn import_as(
         }
     }
     Ok(ImportOutcome::Interrupted(Failure::Transient {
-        what: format!("after {MAX_RUNS} runs of this shop what was asked for is not all there"),
+        what: format!("{MAX_RUNS} runs of this shop did not import everything that was requested"),
     }))
 }
 
@@ -338,7 +338,7 @@ async fn end_with_failure(
         // then its lease runs out.
         let wait = importer.platform.budget().wait_of_successor;
         if let Err(error) = importer.runs.release(lease, Some(wait)).await {
-            tracing::warn!(%error, "the run could not be released; its lease will run out");
+            tracing::warn!(%error, "the run could not be released; its lease will expire");
         }
         return Ok(ImportOutcome::Interrupted(failure));
     }

@@ -238,7 +238,7 @@ impl<T: Send + 'static, L: Send + 'static> FetchPipeline<T, L> {
 fn joined<T>(result: Result<Result<T, Failure>, JoinError>) -> Result<T, Failure> {
     result.unwrap_or_else(|error| {
         Err(Failure::Bug {
-            what: format!("a step of a pass ended abnormally: {error}"),
+            what: format!("a task of the pipeline failed: {error}"),
         })
     })
 }

@@ -90,8 +90,8 @@ pub(crate) async fn too_large(
     let Some(pagination) = pagination.filter(|list| list.per_page == 1) else {
         return Err(failure);
     };
-    let message = format!("{failure}; nothing of the record is kept");
-    tracing::warn!(message, "a record is set aside");
+    let message = format!("{failure}; the record's text is not stored");
+    tracing::warn!(message, "a record is rejected");
     Ok(Page {
         records: unread(request.resource, message),
         pagination: Pagination {

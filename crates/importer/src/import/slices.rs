@@ -42,7 +42,7 @@ async fn created_slices(ctx: &RunContext) -> Result<Vec<WindowSpec>, Failure> {
 async fn meaning(ctx: &RunContext, today: Date) -> Result<Option<DateMeaning>, Failure> {
     let whole = PageRequest::first(Resource::Customers, None);
     let Some((id, day)) = newest(&ctx.platform.list_page(&whole).await?.records) else {
-        tracing::warn!("no customer of the first page tells when he was created");
+        tracing::warn!("no customer on the first page has a creation date");
         return Ok(None);
     };
     let near = day.saturating_sub(2.days());

@@ -126,7 +126,7 @@ impl Clock for SystemClock {
         if let Some(step) = step {
             tracing::warn!(
                 seconds = step.as_secs_f64(),
-                "the machine's clock was set, or the machine slept; going by its new time"
+                "the machine's clock was set, or the machine slept; using its new time"
             );
         }
         let ahead = day.shown.duration_since(now);

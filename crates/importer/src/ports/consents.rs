@@ -50,7 +50,7 @@ pub enum RedeemError {
     /// The operator must act: the app's keys or its redirect address are wrong.
     #[error("the platform refused the app: {code}")]
     AppRefused { code: &'static str },
-    #[error("no tokens came: {reason}")]
+    #[error("no tokens received: {reason}")]
     NoAnswer { reason: String },
 }
 

@@ -641,7 +641,7 @@ pub async fn operators_are_alerted_to_a_dead_letter_once(fixture: &impl QueueFix
         (2, vec!["a".into(), "b".into(), "c".into()])
     );
     assert_eq!(letters.unreported(2).await, Ok(Vec::new()));
-    assert_eq!(depth(fixture).await.dead, 3, "they are told of and stay");
+    assert_eq!(depth(fixture).await.dead, 3, "they are reported and stay");
 
     // What fails again after it was put back is news.
     letters
@@ -680,8 +680,8 @@ pub async fn dead_letters_are_listed_in_pages(fixture: &impl QueueFixture) {
     }
     assert_eq!(listed.len(), 5);
     assert_eq!(listed.into_iter().collect::<HashSet<_>>(), buried);
-    let nobody = JobId("nobody".to_owned());
-    assert_eq!(letters.read(&nobody).await, Ok(None));
+    let unknown = JobId("unknown".to_owned());
+    assert_eq!(letters.read(&unknown).await, Ok(None));
 }
 
 pub async fn a_redriven_letter_has_all_attempts_before_it(fixture: &impl QueueFixture) {
@@ -736,9 +736,9 @@ pub async fn a_discarded_letter_is_gone(fixture: &impl QueueFixture) {
     assert_eq!(letters.read(&id).await, Ok(None));
     assert_eq!(letters.redrive(Redrive::All).await, Ok(1));
     assert_eq!(must_take(fixture).await.id, other);
-    let nobody = JobId("nobody".to_owned());
-    assert_eq!(letters.discard(&nobody).await, Ok(false));
-    assert_eq!(letters.redrive(Redrive::One(nobody)).await, Ok(0));
+    let unknown = JobId("unknown".to_owned());
+    assert_eq!(letters.discard(&unknown).await, Ok(false));
+    assert_eq!(letters.redrive(Redrive::One(unknown)).await, Ok(0));
 }
 
 pub async fn the_depth_shows_what_each_message_waits_for(fixture: &impl QueueFixture) {

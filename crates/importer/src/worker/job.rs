@@ -51,7 +51,8 @@ impl Worker {
         match self.dispatch(&job, delivery, stop).await {
             Ok(disposition) => disposition,
             Err(failure) => {
-                tracing::error!(%failure, merchant_id = %job.merchant, "the database could not be asked about the job");
+                tracing::error!(%failure, merchant_id = %job.merchant, "cannot read the job from \
+                     the database");
                 self.snooze(PAUSE_AFTER_FAILURE)
             }
         }
@@ -262,8 +263,8 @@ impl Worker {
         let decision = action_for(&failure, attempt);
         if matches!(decision, FailureAction::Release) && !attempt.made_progress {
             tracing::warn!(
-                "the turn ended before anything had landed; where every turn does so, they are too \
-                 short for this shop"
+                "the turn ended before anything landed; if every turn does, turns are too short \
+                 for this shop"
             );
         }
         tracing::warn!(%failure, code = failure.code(), ?decision, "the attempt ended");
@@ -320,7 +321,7 @@ impl Worker {
     fn not_recorded(&self, failure: &Failure) -> Disposition {
         tracing::error!(
             critical = true, %failure,
-            "the run's state could not be recorded; its message is tried again"
+            "the run's state could not be recorded; its message will be delivered again"
         );
         self.snooze(PAUSE_AFTER_FAILURE)
     }

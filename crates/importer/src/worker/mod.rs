@@ -116,7 +116,7 @@ impl Worker {
             .is_none()
         {
             tracing::error!(
-                "not all jobs could be given back; they go on elsewhere when their leases end"
+                "some jobs could not be released; other workers take them when their leases expire"
             );
         }
         watching.abort();
@@ -192,7 +192,7 @@ impl Worker {
             {
                 Ok(ReceiptStatus::Valid) => true,
                 Ok(ReceiptStatus::Stale) => {
-                    tracing::info!("the message was somebody else's by then");
+                    tracing::info!("the receipt is stale: another worker has received the message");
                     true
                 }
                 // It comes back and finds the run as it was left.
@@ -227,7 +227,8 @@ impl Worker {
             Some(longest) => tokio::select! {
                 () = stop.requested() => {}
                 () = self.ports.clock.sleep(longest) => {
-                    tracing::info!("the run is handed over: its message cannot be held for longer");
+                    tracing::info!("the run is released to another worker: its message cannot be \
+                         leased for longer");
                 }
             },
             None => stop.requested().await,
@@ -282,7 +283,7 @@ fn report_panic(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
         tracing::error!(
             critical = true, %error,
-            "a job broke off; its message comes back when the lease has run out"
+            "a job ended abnormally; its message is delivered again when its lease expires"
         );
     }
 }

@@ -3,7 +3,7 @@
 
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on should stop where it is"
+    reason = "a test that cannot continue must fail immediately"
 )]
 
 mod catalogue;

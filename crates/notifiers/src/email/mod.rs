@@ -175,16 +175,16 @@ fn said(error: &SmtpError) -> String {
         let text = error.to_string();
         let enhanced = text.split_whitespace().find(|word| is_enhanced(word));
         let enhanced = enhanced.map_or_else(String::new, |code| format!(" {code}"));
-        return format!("it answered {code}{enhanced}");
+        return format!("it responded with {code}{enhanced}");
     }
     let said = if is_about_a_certificate(error) {
         "its certificate is not trusted, or is for another name (SALLA_SYNC_SMTP_CA_FILE)"
     } else if error.is_timeout() {
-        "it did not answer in time"
+        "it did not respond in time"
     } else if error.is_client() || error.is_tls() {
-        "it offers no TLS, or no way to sign in that is known here"
+        "it offers no TLS, or no supported way to sign in"
     } else if error.is_response() {
-        "it closed the connection or speaks another protocol"
+        "it closed the connection or uses another protocol"
     } else {
         "it cannot be reached"
     };
@@ -227,7 +227,7 @@ impl Notifier for Email {
             Some(Ok(_)) => Ok(()),
             Some(Err(error)) => Err(self.failure(&error)),
             None => Err(Failure::Transient {
-                what: format!("email to {}: it did not answer in time", self.host),
+                what: format!("email to {}: it did not respond in time", self.host),
             }),
         }
     }
@@ -249,8 +249,7 @@ fn compose(
         what: format!("email: {what}"),
     };
     let address = contact.address.as_str().parse();
-    let address =
-        address.map_err(|_| unfit("the shop's address is none that can be written to"))?;
+    let address = address.map_err(|_| unfit("the shop's address is not valid for e-mail"))?;
     let letter = Letter::new(notice, contact.language, sign_in);
     Message::builder()
         .from(from.clone())
@@ -271,7 +270,7 @@ fn compose(
             letter.text(),
             letter.html(),
         ))
-        .map_err(|_| unfit("the message could not be put together"))
+        .map_err(|_| unfit("the message could not be created"))
 }
 
 #[cfg(test)]

@@ -95,8 +95,8 @@ impl Letter {
             ],
             footer: word(
                 "تصلك هذه الرسالة لأن متجرك مرتبط بهذا التطبيق. لا تتضمن الرسالة كلمة مرور، ولن نطلبها منك بالبريد.",
-                "You receive this message because your shop is connected to this app. It holds no \
-                 password, and we never ask for one by e-mail.",
+                "You receive this message because your shop is connected to this app. It contains \
+                 no password, and we never ask for one by e-mail.",
             ),
         }
     }

@@ -110,7 +110,8 @@ impl SharedPermits {
         let shared = self.shared.clone();
         tokio::spawn(async move {
             if let Err(failure) = shared.report_refusal(wait).await {
-                tracing::warn!(%failure, "other processes were not told that Salla refused a request");
+                tracing::warn!(%failure, "cannot record for other processes that Salla refused a \
+                     request");
             }
         });
     }
@@ -151,7 +152,7 @@ impl SharedPermits {
             }
             Ok(Grant::Exhausted { retry_after }) => retry_after,
             Err(failure) => {
-                tracing::warn!(%failure, "the shared budget cannot be asked; its requests wait");
+                tracing::warn!(%failure, "cannot reach the shared budget; requests wait");
                 RETRY_AFTER_FAILURE
             }
         }
@@ -234,7 +235,7 @@ impl SharedPermits {
             let shared = self.shared.clone();
             runtime.spawn(async move {
                 if let Err(failure) = shared.return_unused(block.grant, block.permits).await {
-                    tracing::debug!(%failure, "permits were not given back");
+                    tracing::debug!(%failure, "permits were not returned");
                 }
             });
         }

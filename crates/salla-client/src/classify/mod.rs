@@ -56,9 +56,9 @@ pub enum ResponseKind {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RetryReason {
-    #[error("Salla answered with status {0}")]
+    #[error("Salla responded with status {0}")]
     Status(u16),
-    #[error("the answer is not JSON, or was cut off")]
+    #[error("the response is not JSON, or was cut off")]
     NotJson,
 }
 
@@ -79,7 +79,7 @@ pub fn classify_envelope_error(error: EnvelopeError) -> ResponseKind {
     match error {
         EnvelopeError::NotJson => not_json(None),
         EnvelopeError::NotAnEnvelope(what) => ResponseKind::Malformed {
-            what: format!("the answer is not an envelope of Salla's API: {what}"),
+            what: format!("the response is not an envelope of Salla's API: {what}"),
         },
         EnvelopeError::Api(error) => match status_of(&error) {
             Some(status) => kind_of(status, Some(*error), None),
@@ -126,7 +126,7 @@ fn unexpected(status: u16, error: Option<ApiError>) -> ResponseKind {
         .map(|code| format!(", code {}", printable(&code)))
         .unwrap_or_default();
     ResponseKind::Malformed {
-        what: format!("Salla answered with the unexpected status {status}{code}"),
+        what: format!("Salla responded with the unexpected status {status}{code}"),
     }
 }
 

@@ -23,7 +23,7 @@ impl RecordLookup for SallaClient {
             Resource::Customers => self.look_up_customer(number).await,
             Resource::Products => self.look_up_product(number).await,
             Resource::Categories | Resource::OrderStatuses => Err(Failure::Bug {
-                what: format!("one of the {resource} was to be asked for by itself"),
+                what: format!("a record of {resource} cannot be requested separately"),
             }),
         }
     }

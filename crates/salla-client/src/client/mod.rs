@@ -166,13 +166,13 @@ impl Platform for SallaClient {
             Some(Ok(info)) => Ok(info),
             Some(Err(rejection)) => Err(Failure::Broken {
                 what: format!(
-                    "{}: the answer is not understood ({})",
+                    "{}: the response cannot be read ({})",
                     request.description,
                     rejection.code.as_str()
                 ),
             }),
             None => Err(Failure::Broken {
-                what: format!("{}: Salla answered with status 404", request.description),
+                what: format!("{}: Salla responded with status 404", request.description),
             }),
         }
     }
@@ -186,7 +186,7 @@ impl Platform for SallaClient {
             .get(&page, |body| translate::list(request.resource, body))
             .await?;
         let fetched = fetched.ok_or_else(|| Failure::Broken {
-            what: format!("{}: Salla answered with status 404", page.description),
+            what: format!("{}: Salla responded with status 404", page.description),
         })?;
         let (records, pagination) = fetched.value;
         Ok(Page {
@@ -227,7 +227,7 @@ impl Platform for SallaClient {
             }
             Resource::Orders | Resource::Categories | Resource::OrderStatuses => {
                 Err(Failure::Bug {
-                    what: format!("one of the {resource} was to be fetched as a row"),
+                    what: format!("a record of {resource} cannot be fetched as a row"),
                 })
             }
         }

@@ -115,7 +115,7 @@ fn created_filters(meaning: DateMeaning, days: DayRange) -> Vec<(&'static str, S
 pub(super) fn order(order_id: i64) -> ApiRequest {
     let path = format!("orders/{order_id}");
     record(
-        format!("asking for order {order_id}"),
+        format!("requesting order {order_id}"),
         path,
         class::ORDER_DETAIL,
     )
@@ -127,7 +127,7 @@ pub(super) fn order_items(order_id: i64, page: usize) -> ApiRequest {
     if page > 1 {
         query.push(("page", page.to_string()));
     }
-    let description = format!("asking for the items of order {order_id}");
+    let description = format!("requesting the items of order {order_id}");
     ApiRequest {
         query,
         ..record(description, "orders/items".to_owned(), class::ORDER_ITEMS)
@@ -136,7 +136,7 @@ pub(super) fn order_items(order_id: i64, page: usize) -> ApiRequest {
 
 /// By the number that people see; the filter is documented (docs/salla-api.md#list-of-orders).
 pub(super) fn order_by_reference(number: i64) -> ApiRequest {
-    let description = format!("asking for the order with the number {number}");
+    let description = format!("requesting the order with the number {number}");
     ApiRequest {
         query: vec![("reference_id", number.to_string())],
         ..record(description, "orders".to_owned(), class::ONE_RECORD)
@@ -147,13 +147,13 @@ pub(super) fn customer(id: i64) -> ApiRequest {
     let path = format!("customers/{id}");
     ApiRequest {
         customers: true,
-        ..record(format!("asking for customer {id}"), path, class::ONE_RECORD)
+        ..record(format!("requesting customer {id}"), path, class::ONE_RECORD)
     }
 }
 
 pub(super) fn product(id: i64) -> ApiRequest {
     let path = format!("products/{id}");
-    record(format!("asking for product {id}"), path, class::ONE_RECORD)
+    record(format!("requesting product {id}"), path, class::ONE_RECORD)
 }
 
 fn record(description: String, path: String, class: LatencyClass) -> ApiRequest {

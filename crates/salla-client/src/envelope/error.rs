@@ -12,11 +12,11 @@ const MESSAGE_CHARS: usize = 300;
 /// Why a response holds no records.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
-    /// No JSON, or JSON that was cut off: this passes.
-    #[error("the answer is not JSON, or was cut off")]
+    /// No JSON, or JSON that was cut off: this is transient.
+    #[error("the response is not JSON, or was cut off")]
     NotJson,
-    /// Sound JSON, but not the documented envelope: somebody must look at it.
-    #[error("the answer is not an envelope of Salla's API: {0}")]
+    /// Valid JSON, but not the documented envelope: a developer must look at it.
+    #[error("the response is not an envelope of Salla's API: {0}")]
     NotAnEnvelope(&'static str),
     #[error("{0}")]
     Api(Box<ApiError>),
@@ -71,7 +71,7 @@ impl ApiError {
 
 impl std::fmt::Display for ApiError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Salla answered with an error")?;
+        f.write_str("Salla responded with an error")?;
         if let Some(status) = self.status {
             write!(f, ", status {status}")?;
         }

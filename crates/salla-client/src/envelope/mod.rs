@@ -94,8 +94,8 @@ where
 {
     read_object(body).map_err(|reason| match reason {
         NoObject::NotJson => EnvelopeError::NotJson,
-        NoObject::Other => EnvelopeError::NotAnEnvelope("the answer is not an object"),
-        NoObject::Twice => EnvelopeError::NotAnEnvelope("a member stands twice"),
+        NoObject::Other => EnvelopeError::NotAnEnvelope("the response is not an object"),
+        NoObject::Twice => EnvelopeError::NotAnEnvelope("a member occurs twice"),
     })
 }
 

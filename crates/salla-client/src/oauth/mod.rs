@@ -37,17 +37,17 @@ pub struct AppCredentials {
 pub enum TokenError {
     /// Not a byte of the request was sent, or it was turned away unread: what it
     /// would have presented is as good as before.
-    #[error("Salla's OAuth server could not be asked: {what}")]
+    #[error("Salla's OAuth server cannot be reached: {what}")]
     NotSent {
         what: &'static str,
         retry_after: Option<Duration>,
     },
-    #[error("Salla's OAuth server refused the token or code as spent, expired or revoked")]
+    #[error("Salla's OAuth server refused the token or code as used, expired or revoked")]
     InvalidGrant,
     #[error("Salla's OAuth server refused the request: {code}")]
     Refused { code: &'static str },
     /// What was presented may be spent.
-    #[error("the answer of Salla's OAuth server was lost: {what}")]
+    #[error("the response of Salla's OAuth server was lost: {what}")]
     Lost { what: String },
 }
 
@@ -175,7 +175,7 @@ impl OAuth {
         let asked_at = self.clock.now();
         let answer = with_timeout(&*self.clock, self.timeout, answer_to(request)).await;
         let (status, headers, body) = answer.ok_or_else(|| TokenError::Lost {
-            what: "no answer in time".to_owned(),
+            what: "no response in time".to_owned(),
         })??;
         interpret(status, &headers, &body, asked_at)
     }
@@ -207,18 +207,19 @@ impl OAuth {
             .header(ACCEPT, "application/json")
             .bearer_auth(access_token.expose_secret());
         let transient = |what: String| Failure::Transient {
-            what: format!("asking who installed the app: {what}"),
+            what: format!("requesting the merchant of the app: {what}"),
         };
         let answer = with_timeout(&*self.clock, self.timeout, answer_to(request)).await;
         let (status, _, body) = answer
-            .ok_or_else(|| transient("no answer in time".to_owned()))?
+            .ok_or_else(|| transient("no response in time".to_owned()))?
             .map_err(|error| transient(error.to_string()))?;
         match status {
             200..=299 => read_user_info(&body).ok_or_else(|| Failure::Broken {
-                what: "asking who installed the app: the answer names no merchant".to_owned(),
+                what: "requesting the merchant of the app: the response names no merchant"
+                    .to_owned(),
             }),
             401 => Err(domain::failure::Disconnection::TokenRejected.into()),
-            _ => Err(transient(format!("Salla answered with status {status}"))),
+            _ => Err(transient(format!("Salla responded with status {status}"))),
         }
     }
 }
@@ -246,7 +247,7 @@ async fn body_of(mut response: reqwest::Response) -> Result<Bytes, TokenError> {
     while let Some(chunk) = response.chunk().await.map_err(|error| lost(&error))? {
         if body.len() + chunk.len() > MAX_BYTES {
             return Err(TokenError::Lost {
-                what: "the answer is longer than 1 MiB".to_owned(),
+                what: "the response is longer than 1 MiB".to_owned(),
             });
         }
         body.extend_from_slice(&chunk);
@@ -257,7 +258,7 @@ async fn body_of(mut response: reqwest::Response) -> Result<Bytes, TokenError> {
 /// The error's own text would hold the address.
 fn lost(error: &reqwest::Error) -> TokenError {
     let what = if error.is_timeout() {
-        "no answer in time"
+        "no response in time"
     } else {
         "the connection was cut"
     };
@@ -275,7 +276,7 @@ fn interpret(
     match classify_token_answer(status, headers, body, now) {
         TokenResponseKind::Tokens => {
             let tokens = read_tokens(body, now).ok_or_else(|| TokenError::Lost {
-                what: "the answer holds no access token".to_owned(),
+                what: "the response has no access token".to_owned(),
             })?;
             // What was issued a moment ago is not over, whatever the response says.
             let expires_at = tokens.expires_at.filter(|end| *end > now);
@@ -287,7 +288,7 @@ fn interpret(
         TokenResponseKind::InvalidGrant => Err(TokenError::InvalidGrant),
         TokenResponseKind::Refused { code } => Err(TokenError::Refused { code }),
         TokenResponseKind::Throttled { retry_after } => Err(TokenError::NotSent {
-            what: "it asks to wait",
+            what: "it requires a wait",
             retry_after,
         }),
         TokenResponseKind::Lost { status } => Err(TokenError::Lost {

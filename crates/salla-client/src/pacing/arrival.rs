@@ -332,7 +332,7 @@ mod tests {
         assert_eq!(
             arrival_delays.proven(),
             None,
-            "nobody had a chance to overtake"
+            "no request had a chance to overtake"
         );
     }
 

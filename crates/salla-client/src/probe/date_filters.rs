@@ -78,7 +78,7 @@ fn note_end(
         question,
         yes(included),
         format!(
-            "asked for a day that holds an order; {} rows, with that day: {}",
+            "requested a day with an order; {} rows, with that day: {}",
             answer.orders.len(),
             yes(included)
         ),
@@ -119,20 +119,23 @@ async fn zone(prober: &mut Prober<'_>, listed: &SampleOrders) -> Result<(), Fail
         prober.note(
             ZONE,
             "Riyadh's",
-            format!("one Riyadh day asked for: {rows} rows, an order of its first three hours among them"),
+            format!(
+                "one Riyadh day requested: {rows} rows, an order of its first three hours \
+                 among them"
+            ),
         );
     } else if next_night || rows > 0 {
         prober.note(
             ZONE,
             "UTC's",
             format!(
-                "one Riyadh day asked for: {rows} rows, an order of its first three hours is not \
+                "one Riyadh day requested: {rows} rows, an order of its first three hours is not \
                  among them; rows of the following night: {}",
                 yes(next_night)
             ),
         );
     } else {
-        prober.unknown(ZONE, "one day asked for by itself gave no rows");
+        prober.unknown(ZONE, "a request for one day returned no rows");
     }
     Ok(())
 }

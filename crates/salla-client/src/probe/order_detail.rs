@@ -9,8 +9,8 @@ use super::prober::{ProbeAnswer, Prober, kind, member_names, yes};
 pub(super) async fn parts(prober: &mut Prober<'_>, listed: &SampleOrders) -> Result<(), Failure> {
     let Some(order) = listed.orders.first() else {
         prober.unknown(
-            "Does the detail of an order hold its line items?",
-            "there is no order to ask for",
+            "Does the detail of an order include its line items?",
+            "there is no order to request",
         );
         return Ok(());
     };
@@ -44,7 +44,7 @@ pub(super) async fn parts(prober: &mut Prober<'_>, listed: &SampleOrders) -> Res
 }
 
 fn note_detail(prober: &mut Prober<'_>, detail: &ProbeAnswer) {
-    let question = "Does the detail of an order hold its line items?";
+    let question = "Does the detail of an order include its line items?";
     if !detail.is_success() {
         return prober.unknown(question, detail.reason());
     }
@@ -94,7 +94,7 @@ fn note_items(prober: &mut Prober<'_>, answer: &ProbeAnswer) {
     let understood = serde_json::value::to_raw_value(&answer.json["data"])
         .is_ok_and(|raw| crate::translate::order_items(&raw).is_ok());
     prober.note(
-        "Are the line items understood?",
+        "Can the line items be read?",
         yes(understood),
         format!("{} items of one order", rows.len()),
     );

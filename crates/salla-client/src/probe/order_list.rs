@@ -36,7 +36,7 @@ pub(super) async fn orders(prober: &mut Prober<'_>) -> Result<SampleOrders, Fail
 
 fn note_budget(prober: &mut Prober<'_>, answer: &ProbeAnswer) {
     let headers = answer.headers;
-    let question = "Do answers carry the rate headers, and what is the limit?";
+    let question = "Do responses have the rate headers, and what is the limit?";
     match headers.limit {
         Some(limit) => prober.note(
             question,
@@ -66,7 +66,7 @@ fn note_rows(prober: &mut Prober<'_>, answer: &ProbeAnswer) {
         "rows in which customer is an object; the others are guests or leave it out",
     );
     prober.note(
-        "Are all rows of the order list understood?",
+        "Can all rows of the order list be read?",
         yes(answer.orders.len() == rows.len()),
         format!("{} of {} rows", answer.orders.len(), rows.len()),
     );

@@ -16,7 +16,7 @@ use crate::translate;
 /// Responses of all kinds; how long they take does not matter here.
 const CLASS: LatencyClass = LatencyClass(9);
 
-pub(super) const NO_ANSWER: &str = "no answer that can be read came";
+pub(super) const NO_ANSWER: &str = "there was no readable response";
 
 pub(super) struct Prober<'a> {
     pub(super) requester: &'a Requester,
@@ -62,7 +62,7 @@ impl ProbeAnswer {
     pub(super) fn reason(&self) -> String {
         match self.status {
             None => NO_ANSWER.to_owned(),
-            Some(status) => format!("Salla answered with status {status}"),
+            Some(status) => format!("Salla responded with status {status}"),
         }
     }
 }

@@ -32,7 +32,7 @@ pub(super) async fn customers(prober: &mut Prober<'_>) -> Result<(), Failure> {
         return Ok(());
     }
     prober.note(
-        "What do the rate headers of /customers tell of?",
+        "What do the rate headers of /customers report?",
         all.headers
             .limit
             .map_or("nothing".to_owned(), |limit| format!("a limit of {limit}")),
@@ -62,10 +62,7 @@ async fn date_filters(prober: &mut Prober<'_>, all: &ProbeAnswer) -> Result<(), 
     days.sort_unstable();
     days.dedup();
     let Some(middle) = days.get(days.len() / 2).filter(|_| days.len() > 2) else {
-        prober.unknown(
-            question,
-            "too few rows tell when their customer was created",
-        );
+        prober.unknown(question, "too few rows have their customer's creation date");
         return Ok(());
     };
     let day = middle.to_string();
@@ -94,14 +91,14 @@ async fn date_filters(prober: &mut Prober<'_>, all: &ProbeAnswer) -> Result<(), 
     } else if from.customers_since.iter().all(|since| since <= middle) {
         "yes, but date_from is the upper bound"
     } else {
-        "they change the list in a way that is not understood"
+        "they change the list in an unexpected way"
     };
     prober.note(
         question,
         answer,
         format!(
-            "asked with a day in the middle of one page; lists {} customers with date_from and {} \
-             with date_to; all created since: {}, until: {}",
+            "requested with a day in the middle of one page; lists {} customers with date_from and \
+             {} with date_to; all created since: {}, until: {}",
             less(&from, all),
             less(&to, all),
             yes(is_after),
@@ -174,7 +171,7 @@ pub(super) async fn user(prober: &mut Prober<'_>, accounts: Url) -> Result<(), F
         _ => "neither merchant nor store",
     };
     prober.note(
-        "Under which name does user info tell of the shop?",
+        "Under which name does user info give the shop?",
         merchant,
         "one answer",
     );
@@ -182,11 +179,11 @@ pub(super) async fn user(prober: &mut Prober<'_>, accounts: Url) -> Result<(), F
 }
 
 pub(super) fn throttling(prober: &mut Prober<'_>) {
-    let question = "Does a 429 carry Retry-After?";
+    let question = "Does a 429 have Retry-After?";
     let met = prober.throttles.len();
     let with = prober.throttles.iter().filter(|carries| **carries).count();
     match met {
-        0 => prober.unknown(question, "no 429 came, and none was provoked"),
+        0 => prober.unknown(question, "there was no 429, and none was provoked"),
         met => prober.note(question, yes(with == met), format!("{with} of {met} did")),
     }
 }

@@ -70,7 +70,7 @@ impl Exchange<'_> {
         let receiving = self.receive(&budgets, memory);
         let response = with_timeout(self.clock, self.timeout, receiving).await;
         let (status, headers, body) =
-            response.ok_or_else(|| AttemptError::transient("no answer in time"))??;
+            response.ok_or_else(|| AttemptError::transient("no response in time"))??;
         let kind = classify(status, &headers, &body, self.clock.now());
         // Whether a 403 is a block stands only in its body.
         let outcome = match kind {
@@ -150,7 +150,7 @@ impl Exchange<'_> {
         while let Some(chunk) = response
             .chunk()
             .await
-            .map_err(|_| AttemptError::transient("the answer was cut off"))?
+            .map_err(|_| AttemptError::transient("the response was cut off"))?
         {
             let length = body.len() + chunk.len();
             if is_error && length > MAX_ERROR_BYTES {

@@ -46,7 +46,7 @@ const STORE_INFO: &str = "store/info";
 /// The request whose response distinguishes a bad token from a missing scope.
 pub fn store_info() -> ApiRequest {
     ApiRequest {
-        description: "asking for the shop".to_owned(),
+        description: "requesting the shop".to_owned(),
         path: STORE_INFO.to_owned(),
         query: Vec::new(),
         class: LatencyClass(0),
@@ -145,16 +145,16 @@ enum AttemptError {
     #[error("{0}")]
     Malformed(String),
     /// The response needs more memory than is free, and must be requested again with it.
-    #[error("there was no room for the answer")]
+    #[error("there was no memory for the response")]
     Outgrown,
     /// No memory is enough for it.
     #[error(
-        "the answer is longer than {} MiB, or is made of more values than fit into memory",
+        "the response is longer than {} MiB, or has more values than fit into memory",
         .0 >> 20
     )]
     TooLarge(usize),
     /// No JSON, or half of it.
-    #[error("the answer (status {status}, {content_type}) is not JSON, or was cut off")]
+    #[error("the response (status {status}, {content_type}) is not JSON, or was cut off")]
     NotJson {
         status: u16,
         content_type: String,
@@ -168,7 +168,7 @@ impl AttemptError {
     }
 
     fn unexplained_401() -> Self {
-        Self::transient("Salla answered with status 401 and does not say why")
+        Self::transient("Salla responded with status 401 without a reason")
     }
 
     /// The error's own text would hold the address with its query.
@@ -203,7 +203,7 @@ fn no_connection(error: &reqwest::Error, way: Option<&http::Way>) -> String {
     } else if error.is_connect() {
         "there is no connection to Salla"
     } else if error.is_body() || error.is_decode() {
-        "the answer was cut off"
+        "the response was cut off"
     } else {
         "the connection was cut"
     };

@@ -181,7 +181,10 @@ impl Requester {
                 }
                 AttemptOutcome::Done(_) => {
                     return Err(Failure::Bug {
-                        what: format!("{}: a refusal was taken for an answer", request.description),
+                        what: format!(
+                            "{}: a refusal was handled as a response",
+                            request.description
+                        ),
                     });
                 }
             }
@@ -392,7 +395,7 @@ impl Requester {
                 what: format!("{}: {what}", request.description),
             }),
             ResponseKind::Success | ResponseKind::Gone => Err(Failure::Bug {
-                what: format!("{}: an answer was judged twice", request.description),
+                what: format!("{}: a response was interpreted twice", request.description),
             }),
         }
     }
@@ -537,7 +540,7 @@ fn read_or_mend<T>(
     let value = read(mended.as_bytes())?;
     tracing::warn!(
         what = request.description,
-        "the answer holds bytes that are no JSON; they were replaced, and the rest was read"
+        "the response has bytes that are not valid JSON; they were replaced, and the rest was read"
     );
     Ok(value)
 }

@@ -36,8 +36,8 @@ impl ConnectionCache {
     pub(super) fn remember(&mut self, connection: Connection) -> Result<(), Failure> {
         if self.newer_than(&connection).is_some() {
             return Err(Failure::Database {
-                what: "the database has gone back to older tokens of the shop than this process \
-                       holds, and could not be brought forward again"
+                what: "the database went back to older tokens of the shop than this process has, \
+                     and the newer ones cannot be stored"
                     .to_owned(),
                 cause: DatabaseCause::Unavailable,
             });

@@ -138,7 +138,7 @@ impl TokenKeeper {
         tokio::spawn(to_the_end.in_current_span())
             .await
             .map_err(|error| Failure::Bug {
-                what: format!("renewing the access token did not end properly: {error}"),
+                what: format!("refreshing the access token ended abnormally: {error}"),
             })?
     }
 
@@ -180,7 +180,8 @@ impl TokenKeeper {
             Ok(RefreshOutcome::Later(failure)) | Err(failure @ Failure::Database { .. }) => {
                 tracing::warn!(
                     %failure, merchant = connection.merchant.map(|m| m.to_string()),
-                    "the access token was not refreshed early and still serves; trying again soon"
+                    "the access token could not be refreshed early and still works; trying again \
+                     soon"
                 );
                 Ok(token)
             }
@@ -251,8 +252,8 @@ impl TokenKeeper {
                 stored = connection.version,
                 known = known.version,
                 merchant = known.merchant.map(|m| m.to_string()),
-                "the database has gone back to older tokens of the shop; the newer ones, which \
-                 this process knows, are stored again"
+                "the database went back to older tokens of the shop; the newer ones, which this \
+                 process has, are stored again"
             );
             connection = connections.restore(&known, connection.version).await?;
         }
@@ -365,8 +366,9 @@ impl TokenKeeper {
         if let Err(what) = settings.oauth.responds(&connection.tokens.access).await {
             return Ok(RefreshOutcome::Later(Failure::Transient {
                 what: format!(
-                    "refreshing the access token: Salla's OAuth server is away ({what}); the \
-                     refresh token, which may be spent, is presented one last time when it is back"
+                    "refreshing the access token: Salla's OAuth server is unavailable ({what}); \
+                     the refresh token, which may be used up, is presented one last time when it \
+                     is back"
                 ),
             }));
         }
@@ -419,13 +421,13 @@ impl TokenKeeper {
             what,
             times = intent.times,
             merchant = connection.merchant.map(|m| m.to_string()),
-            "the answer to a token refresh was lost; the old access token is used until Salla \
+            "the response to a token refresh was lost; the old access token is used until Salla \
              refuses it"
         );
         self.cache().remember_loss(intent.version, intent.times);
         // Without this, others find out by waiting.
         if let Err(failure) = self.settings.connections.lose_refresh(intent).await {
-            tracing::warn!(%failure, "it could not be stored that the answer was lost");
+            tracing::warn!(%failure, "the lost response could not be recorded");
         }
     }
 
@@ -449,8 +451,8 @@ impl TokenKeeper {
         if let Err(failure) = &outcome {
             tracing::error!(
                 critical = true, %failure,
-                "new tokens of the shop cannot be stored; this process keeps them and goes on \
-                 trying, and must not be killed before it has succeeded"
+                "new tokens of the shop cannot be stored; this process keeps them and keeps \
+                 trying: do not kill it before it has succeeded"
             );
         }
         outcome.map(|stored| RefreshOutcome::Refreshed(Box::new(stored)))
@@ -523,15 +525,15 @@ fn completed(tokens: Tokens, old: &Connection) -> Tokens {
     if refresh.is_none() {
         tracing::warn!(
             merchant,
-            "Salla's answer to a token refresh holds no new refresh token: once the access token \
-             ends, the shop has to be connected again"
+            "Salla's response to a token refresh has no new refresh token: when the access token \
+             expires, the shop must be connected again"
         );
     }
     if tokens.expires_at.is_none() {
         tracing::warn!(
             merchant,
-            "Salla's answer to a token refresh does not say how long the access token lives; it \
-             is refreshed once Salla refuses it"
+            "Salla's response to a token refresh does not say when the access token expires; it is \
+             refreshed when Salla refuses it"
         );
     }
     Tokens {

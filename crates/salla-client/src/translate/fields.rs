@@ -36,7 +36,7 @@ pub(super) fn quantity(json: Json<'_>) -> Result<Option<Decimal>, Defect> {
             "the quantity is not a number",
         ),
         NumberError::TooLarge => {
-            too_many_digits("the quantity has more digits than can be kept exactly")
+            too_many_digits("the quantity has more digits than can be stored exactly")
         }
     })
 }
@@ -72,7 +72,7 @@ fn bare_amount(json: Json<'_>) -> Result<Option<Decimal>, Defect> {
             Defect::new(RejectionCode::InvalidAmount, "the amount is not a number")
         }
         NumberError::TooLarge => {
-            too_many_digits("the amount has more digits than can be kept exactly")
+            too_many_digits("the amount has more digits than can be stored exactly")
         }
     })
 }

@@ -199,6 +199,6 @@ fn read(text: &str) -> Decoded<Vec<OrderItem>> {
 }
 
 fn incomplete() -> Rejection {
-    let message = "Salla says that the order has another number of items than its pages hold";
+    let message = "Salla's count of the order's items differs from the number on its pages";
     Defect::new(RejectionCode::MissingItems, message).reject(None)
 }

@@ -112,7 +112,7 @@ pub fn decode<T>(
 
 /// A record whose response is no JSON.
 pub(crate) fn unreadable<T>(body: &[u8]) -> Decoded<T> {
-    let message = "the answer is not JSON, or was cut off, however often it is asked for";
+    let message = "the response is not JSON, or was cut off, however often it is requested";
     Decoded {
         raw: String::from_utf8_lossy(body).into(),
         outcome: Err(Defect::new(RejectionCode::InvalidJson, message).reject(None)),
@@ -121,7 +121,7 @@ pub(crate) fn unreadable<T>(body: &[u8]) -> Decoded<T> {
 
 /// A record whose response is longer than any that is read.
 pub(crate) fn too_large<T>(id: i64) -> Decoded<T> {
-    let message = "the answer is longer than any that is read, so nothing of it is kept";
+    let message = "the response is longer than the limit, so its text is not stored";
     Decoded {
         raw: "".into(),
         outcome: Err(Defect::new(RejectionCode::TooLarge, message).reject(Some(id))),
@@ -130,7 +130,7 @@ pub(crate) fn too_large<T>(id: i64) -> Decoded<T> {
 
 /// Of a record that came in the place of this one.
 pub(crate) fn another(id: i64) -> Rejection {
-    let message = "Salla gave another record than the one that was asked for";
+    let message = "Salla returned another record than the requested one";
     Defect::new(RejectionCode::InvalidId, message).reject(Some(id))
 }
 
@@ -172,7 +172,7 @@ fn understand<'a, W, T>(
         Object::Text(text) if text.starts_with('{') => {
             return Err(Defect::new(
                 RejectionCode::InvalidJson,
-                "the record is not JSON; its text is kept as a JSON string",
+                "the record is not JSON; its text is stored as a JSON string",
             )
             .reject(None));
         }

@@ -123,7 +123,7 @@ fn amounts(wire: &Object<wire::Amounts<'_>>) -> Result<Option<OrderAmounts>, Def
     match amounts.discount_total() {
         Some(_) => Ok(Some(amounts)),
         None => Err(fields::too_many_digits(
-            "the discounts have a sum of more digits than can be kept exactly",
+            "the discounts have a sum of more digits than can be stored exactly",
         )
         .at("discounts")),
     }

@@ -49,7 +49,7 @@ fn read<T>(text: &str, translate: fn(&RawValue) -> Result<T, Rejection>) -> Deco
         Err(_) => Decoded {
             raw: text.into(),
             outcome: Err(
-                Defect::new(RejectionCode::InvalidJson, "the kept text is not JSON").reject(None),
+                Defect::new(RejectionCode::InvalidJson, "the stored text is not JSON").reject(None),
             ),
         },
     }

@@ -47,7 +47,7 @@ pub(super) fn read(body: &[u8], now: Timestamp) -> Result<Event, &'static str> {
     let delivery: DeliveryWire<'_> = read_object(&body).map_err(|reason| match reason {
         NoObject::NotJson => "it is not JSON, or was cut off",
         NoObject::Other => "it is not an object",
-        NoObject::Twice => "a member stands twice",
+        NoObject::Twice => "a member occurs twice",
     })?;
     let name = delivery.event.text().ok_or("it names no event")?;
     if !is_name(&name) {
@@ -57,7 +57,7 @@ pub(super) fn read(body: &[u8], now: Timestamp) -> Result<Event, &'static str> {
         "app.store.authorize" => Ok(Event::StoreAuthorized {
             merchant: delivery.merchant()?,
             tokens: read_tokens(delivery.data()?.as_bytes(), now)
-                .ok_or("its data hold no access token")?,
+                .ok_or("its data has no access token")?,
             created_at: delivery.created_at(),
         }),
         "app.uninstalled" => Ok(Event::Uninstalled {
@@ -126,10 +126,10 @@ impl DeliveryWire<'_> {
     fn about(&self, resource: Resource, event: &str) -> Result<Event, &'static str> {
         let merchant = self.merchant()?;
         let data: RecordWire<'_> = read_object(self.data()?.as_bytes())
-            .map_err(|_| "a member of its data stands twice")?;
+            .map_err(|_| "a member of its data occurs twice")?;
         let id = data
             .id_of(resource, event)
-            .ok_or("its data name no record")?;
+            .ok_or("its data names no record")?;
         let is_gone = event
             .split_once('.')
             .is_some_and(|(_, what)| what == "deleted");

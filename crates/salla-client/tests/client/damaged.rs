@@ -199,7 +199,7 @@ async fn a_page_that_is_no_json_names_itself() {
         };
         let failure = salla.client().list_page(&third).await.unwrap_err();
         let what = format!(
-            "listing orders of 2025-01-01 to 2025-01-31, page 3: the answer ({expected}) is not \
+            "listing orders of 2025-01-01 to 2025-01-31, page 3: the response ({expected}) is not \
              JSON, or was cut off (8 tries)"
         );
         assert_eq!(failure, Failure::NotJson { what });

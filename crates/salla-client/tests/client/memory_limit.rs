@@ -170,8 +170,8 @@ async fn what_is_longer_than_any_answer_is_not_read_and_says_which_it_is() {
         };
         let failure = client.list_page(&request).await.unwrap_err();
         let what = format!(
-            "listing {resource}, page 1 of 4 each: the answer is longer than {mib} MiB, or is made \
-             of more values than fit into memory (1 tries)"
+            "listing {resource}, page 1 of 4 each: the response is longer than {mib} MiB, or has \
+             more values than fit into memory (1 tries)"
         );
         assert_eq!(failure, Failure::TooLarge { what });
     }

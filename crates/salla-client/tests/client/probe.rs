@@ -73,7 +73,7 @@ async fn no_value_and_no_token_gets_into_the_report() {
     }
     assert!(
         told.contains("reference_id"),
-        "names of members are told: {told}"
+        "names of members are included: {told}"
     );
 }
 
@@ -83,19 +83,19 @@ async fn what_an_answer_shows_is_found() {
     let found = probed(&salla).await;
     let table = [
         (
-            "Do answers carry the rate headers, and what is the limit?",
+            "Do responses have the rate headers, and what is the limit?",
             "120 requests a minute",
         ),
         ("How many orders does a page give?", "30"),
         ("What comes past the last page?", "rows"),
         ("Is expanded=true honoured (lists give whole orders)?", "no"),
-        ("Does the detail of an order hold its line items?", "no"),
+        ("Does the detail of an order include its line items?", "no"),
         ("Do line items carry a product id?", "yes"),
         ("Does reference_id find one order?", "no"),
         ("Do date_from and date_to filter customers?", "unknown"),
         ("Is there a filter updated_at_min?", "no"),
         ("Is user info wrapped in data?", "no"),
-        ("Does a 429 carry Retry-After?", "unknown"),
+        ("Does a 429 have Retry-After?", "unknown"),
     ];
     for (question, expected) in table {
         assert_eq!(answer(&found, question), expected, "{question}");
@@ -130,5 +130,5 @@ async fn a_429_on_the_way_is_noted() {
     let throttled = Reply::Says(429, &[("retry-after", "1")], String::new());
     salla.on("/products", [throttled, page("[]", 0)]);
     let found = probed(&salla).await;
-    assert_eq!(answer(&found, "Does a 429 carry Retry-After?"), "yes");
+    assert_eq!(answer(&found, "Does a 429 have Retry-After?"), "yes");
 }

@@ -99,7 +99,7 @@ async fn after_eight_tries_the_failure_says_what_was_being_done() {
     let salla = FakeSalla::start().await;
     salla.on("/orders", [error(503, "later")]);
     let failure = salla.client().list_page(&orders(3)).await.unwrap_err();
-    let what = "listing orders of 2025-01-01 to 2025-01-31, page 3: Salla answered with status \
+    let what = "listing orders of 2025-01-01 to 2025-01-31, page 3: Salla responded with status \
                 503 (8 tries)"
         .to_owned();
     assert_eq!(failure, Failure::Transient { what });

@@ -179,8 +179,8 @@ async fn without_a_refresh_token_a_rejection_is_final() {
 #[tokio::test]
 async fn a_refresh_that_could_not_be_sent_may_be_tried_again() {
     let connections = stored();
-    let nobody = Url::parse("http://127.0.0.1:9/").unwrap();
-    let keeper = keeper_at(&nobody, &connections, &clock());
+    let closed_port = Url::parse("http://127.0.0.1:9/").unwrap();
+    let keeper = keeper_at(&closed_port, &connections, &clock());
     let token = keeper.current().await.unwrap();
     let failure = keeper.rejected(&token).await.unwrap_err();
     assert!(matches!(failure, Failure::Transient { .. }), "{failure:?}");

@@ -230,7 +230,7 @@ fn what_cannot_be_read_says_why_and_nothing_else() {
         (r#"{"merchant":7,"data":{"id":5}}"#, "it names no event"),
         (
             r#"{"event":"order.created","event":"x","merchant":7}"#,
-            "a member stands twice",
+            "a member occurs twice",
         ),
         (
             r#"{"event":"secret words"}"#,
@@ -254,19 +254,19 @@ fn what_cannot_be_read_says_why_and_nothing_else() {
         ),
         (
             r#"{"event":"order.created","merchant":7,"data":{"id":"secret"}}"#,
-            "its data name no record",
+            "its data names no record",
         ),
         (
             r#"{"event":"order.status.updated","merchant":7,"data":{"id":5,"order":[]}}"#,
-            "its data name no record",
+            "its data names no record",
         ),
         (
             r#"{"event":"order.created","merchant":7,"data":{"id":5,"id":6}}"#,
-            "a member of its data stands twice",
+            "a member of its data occurs twice",
         ),
         (
             r#"{"event":"app.store.authorize","merchant":7,"data":{"refresh_token":"secret"}}"#,
-            "its data hold no access token",
+            "its data has no access token",
         ),
     ];
     for (body, why) in table {

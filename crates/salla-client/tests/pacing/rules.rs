@@ -187,7 +187,7 @@ fn a_successor_waits_only_where_nothing_is_left_for_it() {
     let mut talk = PacerDriver::new();
     assert!(wait(&talk, 0.0) < 1e-6, "nothing was sent");
     let first = talk.send(0.0);
-    assert!(wait(&talk, 0.1) > 0.9, "nobody knows what is left");
+    assert!(wait(&talk, 0.1) > 0.9, "what is left is unknown");
     talk.answer(first, 0.2, 1, RESET);
     assert!(wait(&talk, 0.2) < 1e-6, "there is one left");
     let last = talk.send(0.3);
@@ -231,7 +231,7 @@ fn the_seconds_after_exhaustion_are_left_to_the_app_that_was_seen_in_the_headers
         let permit = driver.send(0.5);
         driver.answer(permit, 0.6, left, RESET);
     }
-    assert!(driver.waits_until(0.7) < 2.0, "nobody else was seen");
+    assert!(driver.waits_until(0.7) < 2.0, "no other app was seen");
 
     let mut driver = PacerDriver::new();
     spent_beside_others(&mut driver, 3, 1);

@@ -260,7 +260,7 @@ fn another_app_that_comes_in_bursts_is_remembered_from_one_to_the_next() {
         // A burst may meet one of our seconds before we have ever seen another, and
         // once more in 10,000 requests.
         check_beside_a_stranger(
-            &format!("30 at once every 5 min, {limit}/min"),
+            &format!("30 together every 5 min, {limit}/min"),
             simulation,
             2,
         );

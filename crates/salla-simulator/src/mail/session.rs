@@ -81,7 +81,7 @@ impl Session {
 
     async fn data(&mut self) -> Result<(), Over> {
         if self.to.is_empty() {
-            return self.say("503 5.5.1 nobody to send it to").await;
+            return self.say("503 5.5.1 no recipients").await;
         }
         if !self.respond(MailStage::Data, "354 go ahead").await? {
             return Ok(());

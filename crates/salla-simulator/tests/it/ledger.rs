@@ -83,7 +83,11 @@ async fn requests_before_retry_after_are_counted_apart() {
     assert_eq!(sim.ledger().sent_while_held, 1);
     sim.clock().advance(Duration::from_secs(1));
     assert_eq!(get(&sim, "/orders").await.status, 403);
-    assert_eq!(sim.ledger().sent_while_blocked, 0, "nobody had told it");
+    assert_eq!(
+        sim.ledger().sent_while_blocked,
+        0,
+        "it had not been blocked yet"
+    );
     sim.clock().advance(Duration::from_secs(298));
     assert_eq!(get(&sim, "/orders").await.status, 403);
     sim.clock().advance(Duration::from_secs(2));

@@ -2,7 +2,7 @@
 
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on should fail where it stands, helpers included"
+    reason = "a test that cannot continue must fail immediately, helpers included"
 )]
 
 mod changes;

@@ -29,19 +29,19 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
 /// Values are not repeated: they may be anything.
 fn refused(rejection: &JsonRejection) -> Problem {
-    let advice = "see /openapi.json for what this request takes";
+    let advice = "see /openapi.json for what this request accepts";
     match rejection {
         JsonRejection::JsonDataError(_) => Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "invalid_body",
-            "the body is JSON and not what this request takes: a field is missing, unknown or of \
+            "the body is JSON, but does not match this request: a field is missing, unknown or of \
              another type",
             advice,
         ),
         JsonRejection::JsonSyntaxError(_) => Problem::new(
             StatusCode::BAD_REQUEST,
             "malformed_body",
-            "the body is no JSON",
+            "the body is not JSON",
             advice,
         ),
         JsonRejection::MissingJsonContentType(_) => Problem::new(
@@ -59,7 +59,7 @@ fn refused(rejection: &JsonRejection) -> Problem {
         _ => Problem::new(
             StatusCode::BAD_REQUEST,
             "malformed_body",
-            "the body did not arrive whole",
+            "the body did not arrive completely",
             "send the request again",
         ),
     }
@@ -105,7 +105,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
                 StatusCode::BAD_REQUEST,
                 "invalid_parameters",
                 "the parameters of the address cannot be read",
-                "see /openapi.json for what this request takes",
+                "see /openapi.json for what this request accepts",
             )),
         }
     }

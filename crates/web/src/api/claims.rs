@@ -148,7 +148,7 @@ struct AccountShopView {
 /// The shops of an account
 #[utoipa::path(
     get, path = "/api/v1/accounts/{account}", operation_id = "getAccount", tag = "accounts",
-    params(("account" = String, Path, description = "Your own name of your customer")),
+    params(("account" = String, Path, description = "Your own name for your customer")),
     responses(
         (status = 200, body = AccountView),
         (status = 401, body = Problem, content_type = "application/problem+json"),
@@ -173,7 +173,7 @@ pub(super) async fn show(
             StatusCode::NOT_FOUND,
             "unknown_account",
             "no shop belongs to such an account",
-            "give your customer a code or a link, and look again once it was used",
+            "give your customer a code or a link, and try again once it was used",
         ));
     }
     let shops = shops.into_iter().map(|shop| AccountShopView {

@@ -50,7 +50,7 @@ impl ConnectionRequest {
                 true => Ok(SecretString::from(text)),
                 false => Err(Problem::invalid(
                     name,
-                    "is no token: it has blanks, or no end",
+                    "is not a token: it has blanks, or no end",
                 )),
             }
         };
@@ -86,13 +86,13 @@ fn refused(refused: Refused) -> Problem {
     match refused {
         Refused::OtherShop { named, opened } => conflict(
             "other_shop",
-            format!("the tokens open the shop {opened} and not {named}; neither was connected"),
+            format!("the tokens belong to shop {opened} and not {named}; neither was connected"),
             "hand over the tokens of this shop",
         ),
         Refused::Outdated => conflict(
             "outdated",
-            "newer tokens of this shop are stored, and serve".to_owned(),
-            "nothing is to be done, unless the shop is disconnected: then obtain new tokens",
+            "newer tokens of this shop are already in use".to_owned(),
+            "do nothing, unless the shop is disconnected: then obtain new tokens",
         ),
         Refused::Scopes(problem) => Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -109,15 +109,15 @@ fn refused(refused: Refused) -> Problem {
         Refused::Failure(failure) => failure.into(),
         Refused::Unclaimed => conflict(
             "unclaimed",
-            "only claimed shops are connected here, and nobody has claimed this one; the tokens \
-             were not stored"
+            "only claimed shops are connected here, and this one is not claimed; the tokens were \
+             not stored"
                 .to_owned(),
             "give your customer a code or a link, and hand the tokens over again once the shop is \
              claimed",
         ),
         Refused::OtherAccount => conflict(
             "other_account",
-            "the shop belongs to another account, and is not moved".to_owned(),
+            "the shop belongs to another account, and was not moved".to_owned(),
             "hand over the tokens with the account that has the shop",
         ),
         Refused::Redeem(error) => Problem::new(
@@ -136,7 +136,8 @@ fn refused(refused: Refused) -> Problem {
 #[utoipa::path(
     put, path = "/api/v1/merchants/{merchant}/connection", operation_id = "putConnection",
     tag = "connections",
-    params(("merchant" = String, Path, description = "Our id of the merchant or Salla's number")),
+    params(("merchant" = String, Path, description = "Our id of the merchant, or Salla's id of the \
+         shop")),
     request_body = ConnectionRequest,
     responses(
         (status = 200, body = ConnectionResponse),

@@ -80,7 +80,8 @@ impl From<ContactSettings> for ContactView {
 #[utoipa::path(
     get, path = "/api/v1/merchants/{merchant}/contact", operation_id = "getContact",
     tag = "notifications",
-    params(("merchant" = String, Path, description = "Our id of the merchant or Salla's number")),
+    params(("merchant" = String, Path, description = "Our id of the merchant, or Salla's id of the \
+         shop")),
     responses(
         (status = 200, body = ContactView),
         (status = 401, body = Problem, content_type = "application/problem+json"),
@@ -105,7 +106,8 @@ pub(super) async fn get(
 #[utoipa::path(
     put, path = "/api/v1/merchants/{merchant}/contact", operation_id = "putContact",
     tag = "notifications",
-    params(("merchant" = String, Path, description = "Our id of the merchant or Salla's number")),
+    params(("merchant" = String, Path, description = "Our id of the merchant, or Salla's id of the \
+         shop")),
     request_body = ContactRequest,
     responses(
         (status = 200, body = ContactView),

@@ -98,7 +98,7 @@ fn no_such_ticket() -> Problem {
         StatusCode::UNAUTHORIZED,
         "unauthorized",
         "the ticket is unknown, used or older than 30 seconds",
-        "take a new one with POST …/sync/events/tickets each time the stream is opened",
+        "request a new one with POST …/sync/events/tickets each time you open the stream",
     )
 }
 
@@ -122,9 +122,11 @@ struct Follower {
 #[utoipa::path(
     get, path = "/api/v1/merchants/{merchant}/sync/events", operation_id = "followSync",
     tag = "sync",
-    params(("merchant" = String, Path, description = "Our id of the merchant or Salla's number"),
+    params(("merchant" = String, Path, description = "Our id of the merchant, or Salla's id of the \
+         shop"),
            Opening,
-           ("last-event-id" = Option<String>, Header, description = "The `id` of the last event that came")),
+           ("last-event-id" = Option<String>, Header, description = "The `id` of the last event \
+                received")),
     responses(
         (status = 200, body = StatusView, content_type = "text/event-stream"),
         (status = 400, body = Problem, content_type = "application/problem+json"),
@@ -211,7 +213,8 @@ pub(super) struct TicketView {
 #[utoipa::path(
     post, path = "/api/v1/merchants/{merchant}/sync/events/tickets",
     operation_id = "issueEventTicket", tag = "sync",
-    params(("merchant" = String, Path, description = "Our id of the merchant or Salla's number")),
+    params(("merchant" = String, Path, description = "Our id of the merchant, or Salla's id of the \
+         shop")),
     responses(
         (status = 201, body = TicketView),
         (status = 401, body = Problem, content_type = "application/problem+json"),
@@ -243,7 +246,7 @@ fn no_randomness() -> Problem {
     Problem::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "no_randomness",
-        "this machine gives no random numbers for a ticket",
+        "this machine provides no random numbers for a ticket",
         "follow the stream with the bearer token instead",
     )
 }

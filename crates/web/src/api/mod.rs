@@ -136,14 +136,14 @@ fn outline() -> OpenApi {
     let cookie = ApiKeyValue::with_description(
         "__Host-salla-sync-session",
         "A merchant's session on pages of this server. Requests that change something need the \
-         headers Origin or Sec-Fetch-Site, which browsers send by themselves.",
+         headers Origin or Sec-Fetch-Site, which browsers send automatically.",
     );
     let info = InfoBuilder::new()
         .title("salla-sync")
         .version("1")
         .description(Some(
-            "Imports of Salla shops: start them, follow them, and see what became of them. \
-             Problems are application/problem+json (RFC 9457).",
+            "Imports of Salla shops: start them, follow them, and see their results. Problems are \
+             application/problem+json (RFC 9457).",
         ));
     let components = ComponentsBuilder::new()
         .security_scheme("token", SecurityScheme::Http(bearer))
@@ -189,6 +189,6 @@ fn unknown_merchant() -> Problem {
         StatusCode::NOT_FOUND,
         "unknown_merchant",
         "there is no such merchant, or this token does not see it",
-        "name it by Salla's number of the shop or by its id here, and check the token",
+        "name it by Salla's id of the shop or by its id here, and check the token",
     )
 }

@@ -93,7 +93,8 @@ impl From<InboxEntry> for NotificationView {
 #[utoipa::path(
     get, path = "/api/v1/merchants/{merchant}/notifications",
     operation_id = "listNotifications", tag = "notifications",
-    params(("merchant" = String, Path, description = "Our id of the merchant or Salla's number"),
+    params(("merchant" = String, Path, description = "Our id of the merchant, or Salla's id of the \
+         shop"),
            Filter, Paging),
     responses(
         (status = 200, body = NotificationPage),
@@ -141,7 +142,8 @@ pub(super) struct MarkRequest {
 #[utoipa::path(
     post, path = "/api/v1/merchants/{merchant}/notifications/read",
     operation_id = "readNotifications", tag = "notifications",
-    params(("merchant" = String, Path, description = "Our id of the merchant or Salla's number")),
+    params(("merchant" = String, Path, description = "Our id of the merchant, or Salla's id of the \
+         shop")),
     request_body = MarkRequest,
     responses(
         (status = 204),

@@ -73,7 +73,8 @@ impl RejectedView {
 #[utoipa::path(
     get, path = "/api/v1/merchants/{merchant}/rejected-records",
     operation_id = "listRejectedRecords", tag = "records",
-    params(("merchant" = String, Path, description = "Our id of the merchant or Salla's number"),
+    params(("merchant" = String, Path, description = "Our id of the merchant, or Salla's id of the \
+         shop"),
            Filter, Paging),
     responses(
         (status = 200, body = RejectedPage),

@@ -145,7 +145,7 @@ pub(super) async fn create(
     if !is_token {
         return Err(Problem::invalid(
             "token",
-            "is no token: it has blanks, or no end",
+            "is not a token: it has blanks, or no end",
         ));
     }
     let secret = new_secret(&*api.sessions.random).ok_or_else(no_randomness)?;

@@ -76,7 +76,7 @@ fn refused(run: &Run, command: RunCommand) -> Problem {
         domain::run::RunState::Failed | domain::run::RunState::Cancelled => {
             "restart it with POST …/sync/restart"
         }
-        _ => "another run of this shop is not over: steer that one",
+        _ => "another run of this shop is open: control that one",
     };
     Problem::new(
         StatusCode::CONFLICT,
@@ -93,7 +93,8 @@ fn refused(run: &Run, command: RunCommand) -> Problem {
 /// take nothing away. The certificate is a new one, as of now.
 #[utoipa::path(
     post, path = "/api/v1/merchants/{merchant}/sync", operation_id = "startSync", tag = "sync",
-    params(("merchant" = String, Path, description = "Our id of the merchant or Salla's number")),
+    params(("merchant" = String, Path, description = "Our id of the merchant, or Salla's id of the \
+         shop")),
     request_body = StartRequest,
     responses(
         (status = 202, body = StartResponse, headers(("location" = String, description = "The status"))),
@@ -138,7 +139,8 @@ pub(super) async fn start(
 /// How far a shop's latest import is
 #[utoipa::path(
     get, path = "/api/v1/merchants/{merchant}/sync", operation_id = "getSync", tag = "sync",
-    params(("merchant" = String, Path, description = "Our id of the merchant or Salla's number")),
+    params(("merchant" = String, Path, description = "Our id of the merchant, or Salla's id of the \
+         shop")),
     responses(
         (status = 200, body = StatusView),
         (status = 401, body = Problem, content_type = "application/problem+json"),
@@ -164,7 +166,7 @@ macro_rules! steering {
         #[utoipa::path(
             post, path = $path, operation_id = $id, tag = "sync",
             params(("merchant" = String, Path,
-                    description = "Our id of the merchant or Salla's number")),
+                    description = "Our id of the merchant, or Salla's id of the shop")),
             responses(
                 (status = 200, body = StatusView),
                 (status = 401, body = Problem, content_type = "application/problem+json"),
@@ -205,7 +207,8 @@ steering!(
 #[utoipa::path(
     get, path = "/api/v1/merchants/{merchant}/sync/certificate",
     operation_id = "getCertificate", tag = "sync",
-    params(("merchant" = String, Path, description = "Our id of the merchant or Salla's number")),
+    params(("merchant" = String, Path, description = "Our id of the merchant, or Salla's id of the \
+         shop")),
     responses(
         (status = 200, body = serde_json::Value),
         (status = 401, body = Problem, content_type = "application/problem+json"),
@@ -225,7 +228,7 @@ pub(super) async fn certificate(
         Problem::new(
             StatusCode::NOT_FOUND,
             "no_certificate",
-            "no import of this shop has come to its certificate yet",
+            "no import of this shop has a certificate yet",
             "follow the import until it is COMPLETED",
         )
     })?;

@@ -135,8 +135,8 @@ impl Page {
         match self {
             Self::Connected { shop, imports, .. } => {
                 let next = match imports {
-                    true => "Its import has begun, and there is nothing you need to do.",
-                    false => "No import has begun yet; it begins when it is requested.",
+                    true => "Its import has started, and there is nothing you need to do.",
+                    false => "No import has started yet; it starts when it is requested.",
                 };
                 words(
                     "Your shop is connected",
@@ -146,8 +146,8 @@ impl Page {
             Self::AlreadyConnected { shop, .. } => words(
                 "Your shop was connected already",
                 &[
-                    &format!("{shop} was connected, and its connection has been renewed."),
-                    "Its import stays as it is, and there is nothing you need to do.",
+                    &format!("{shop} was connected, and its connection has been refreshed."),
+                    "Its import continues, and there is nothing you need to do.",
                 ],
             ),
             Self::Denied => words(
@@ -157,37 +157,31 @@ impl Page {
             Self::BeginHere => words(
                 "One more step to connect your shop",
                 &[
-                    "The install began at Salla. To protect your shop the connection begins on this \
-                   page; press to continue.",
+                    "The installation started at Salla. To protect your shop, the connection \
+                     starts on this page; press to continue.",
                 ],
             ),
             Self::Suspicious => words(
                 "This request could not be verified",
                 &[
-                    "It did not begin in this browser, or it was used before, so no shop was \
+                    "It did not start in this browser, or it was used before, so no shop was \
                      connected.",
-                    "Begin again in this browser.",
+                    "Start again in this browser.",
                 ],
             ),
             Self::Expired => words(
                 "Connecting took too long",
-                &[
-                    "The time for this connection has passed, so the shop was not connected. Begin \
-                   again.",
-                ],
+                &["This connection has timed out, so the shop was not connected. Start again."],
             ),
             Self::Busy => words(
                 "Your shop is being connected",
-                &[
-                    "The request has arrived and is being worked on. Load this page again in a \
-                   moment.",
-                ],
+                &["Your request is being processed. Reload this page in a moment."],
             ),
             Self::CodeRefused => words(
                 "Salla did not accept the consent code",
                 &[
-                    "The code has expired or was used before, so the shop was not connected. Begin \
-                   again.",
+                    "The code has expired or was used before, so the shop was not connected. Start \
+                     again.",
                 ],
             ),
             Self::SallaAway => words(
@@ -200,12 +194,12 @@ impl Page {
             Self::Pending => words(
                 "Your consent has arrived",
                 &[
-                    "It is stored, but Salla does not respond now. Your shop will be connected by \
-                   itself, and there is nothing you need to do.",
+                    "It is saved, but Salla is not responding now. Your shop will be connected \
+                     automatically, and there is nothing you need to do.",
                 ],
             ),
             Self::Scopes => words(
-                "The app's permissions do not fit",
+                "The app's permissions are not right",
                 &[
                     "The app lacks permissions that it needs to read, or has some that it must \
                      not have.",
@@ -222,14 +216,14 @@ impl Page {
             Self::OtherShop => words(
                 "This consent is for another shop",
                 &[
-                    "What Salla says does not fit the shop that was meant, so none was connected. \
-                   Our team has been notified.",
+                    "Salla's data is for another shop than the one intended, so none was \
+                     connected. Our team has been notified.",
                 ],
             ),
             Self::OtherAccount => words(
                 "Your shop belongs to another account",
                 &[
-                    "This shop is connected to another account of the app, and is not moved from \
+                    "This shop is connected to another account of the app, and was not moved from \
                      one to the other. It stays connected as it was.",
                     "Sign in to the app with the account that has the shop, or contact support.",
                 ],
@@ -242,16 +236,16 @@ impl Page {
                 "Continue",
             ),
             Self::ToSalla => words(
-                "On to Salla",
-                &["You are being taken to Salla, to consent to the connection of your shop."],
+                "Continue to Salla",
+                &["You are being redirected to Salla to approve the connection of your shop."],
             ),
             Self::LinkOver => words(
-                "This link is over",
-                &["It was used before, or its time has passed. Ask the app for another one."],
+                "This link is no longer valid",
+                &["It was used before, or it has expired. Request a new one in the app."],
             ),
             Self::TooMany => words(
                 "Too many attempts",
-                &["This was tried too often from here. Wait a minute, then try again."],
+                &["There were too many attempts from here. Wait a minute, then try again."],
             ),
             Self::Failed => words(
                 "The connection could not be completed",
@@ -259,11 +253,14 @@ impl Page {
             ),
             Self::Unreadable => words(
                 "The request could not be read",
-                &["The link is incomplete or damaged. Begin again."],
+                &["The link is incomplete or damaged. Start again."],
             ),
             Self::NotOffered => words(
                 "Shops are not connected here",
-                &["This address connects no shops. Install the app from Salla's App Store."],
+                &[
+                    "Shops cannot be connected at this address. Install the app from Salla's App \
+                     Store.",
+                ],
             ),
         }
     }

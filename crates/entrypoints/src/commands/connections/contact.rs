@@ -15,7 +15,7 @@ pub(super) async fn run(open: &OpenDatabase, arguments: &ContactArgs) -> anyhow:
     let found = open.database.merchants().find(wanted, None).await?;
     let Some(merchant) = found else {
         return Err(UsageError::one(format!(
-            "no shop with Salla's number {} is known; `salla-sync connections list` shows all",
+            "no shop with Salla's id {} is known; `salla-sync connections list` shows all",
             arguments.shop
         ))
         .into());
@@ -69,7 +69,7 @@ fn show(settings: &ContactSettings, arguments: &ContactArgs) {
         arguments.shop,
         match (address, settings.wants_email) {
             (_, false) => "none are wanted".to_owned(),
-            (None, true) => "nobody to write to is known".to_owned(),
+            (None, true) => "no address is known".to_owned(),
             (Some(address), true) => format!(
                 "{address} ({source}), in {}",
                 match settings.language {

@@ -22,7 +22,7 @@ pub(super) async fn run(open: &OpenDatabase, arguments: &ParkArgs) -> anyhow::Re
             .is_none()
         {
             return Err(UsageError::one(format!(
-                "no shop with Salla's number {shop} is known; `salla-sync connections list` shows \
+                "no shop with Salla's id {shop} is known; `salla-sync connections list` shows \
                  all"
             ))
             .into());
@@ -83,11 +83,11 @@ fn show(parked: &[Parked], paused: u64, arguments: &ParkArgs) {
         }));
     }
     if parked.is_empty() {
-        return line("No connection serves, so none is parked.");
+        return line("No connection works, so none is parked.");
     }
     let verb = match arguments.dry_run {
         true => "would rest",
-        false => "rest from now on",
+        false => "are parked now",
     };
     line(format!(
         "The tokens of {} connection(s) {verb}:",
@@ -105,8 +105,8 @@ fn show(parked: &[Parked], paused: u64, arguments: &ParkArgs) {
     }
     if !arguments.dry_run {
         line(format!(
-            "{paused} import(s) are paused. `salla-sync connections adopt` lets the tokens serve \
-             again, and `salla-sync runs resume SHOP` an import go on."
+            "{paused} import(s) are paused. Run `salla-sync connections adopt` to use the tokens \
+             again, and `salla-sync runs resume SHOP` to resume an import."
         ));
     }
 }

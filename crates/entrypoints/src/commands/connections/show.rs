@@ -16,7 +16,7 @@ pub(super) async fn run(
     let found = open.database.connection_details(arguments.shop).await?;
     let Some(details) = found else {
         return Err(UsageError::one(format!(
-            "no connection of a shop with Salla's number {} is stored; `salla-sync connections \
+            "no connection of a shop with Salla's id {} is stored; `salla-sync connections \
              list` shows all",
             arguments.shop
         ))
@@ -69,7 +69,7 @@ fn show(details: &ConnectionDetails, shop: i64) {
         match mode(details) {
             "owned" => "owned: refreshed here",
             "lent" => "lent: used until Salla refuses it",
-            _ => "forgotten: nothing is left of the tokens",
+            _ => "forgotten: the tokens are deleted",
         }
     ));
     line(format!("  key           {}", details.key_id));

@@ -112,12 +112,12 @@ impl Server {
         let status = page.status();
         anyhow::ensure!(
             status.is_success(),
-            "the merchant came back and the shop was not connected (status {status})"
+            "the merchant returned, but the shop was not connected (status {status})"
         );
-        note("… and comes back: the shop is connected, its import is queued.");
+        note("… and returns: the shop is connected, its import is queued.");
         let shops = self.open.runs().list().await?;
         let connected = shops.into_iter().next();
-        let (shop, _) = connected.context("the shop that was connected is not there")?;
+        let (shop, _) = connected.context("the connected shop is missing")?;
         Ok(shop.merchant)
     }
 }

@@ -42,7 +42,7 @@ async fn apply_command(
         }
         CommandOutcome::Unchanged(run) => {
             line(format!(
-                "Run {} is {} already; nothing was done.",
+                "Run {} is already {}; nothing was done.",
                 run.id, run.state
             ));
             Ok(Exit::Done)
@@ -77,13 +77,13 @@ async fn find(
         };
         let latest = jobs.list(&filter).await?.pop();
         return latest.ok_or_else(|| {
-            UsageError::one("this shop has no run yet; begin one with `salla-sync runs start`")
+            UsageError::one("this shop has no run yet; start one with `salla-sync runs start`")
                 .into()
         });
     }
     let id = uuid::Uuid::try_parse(&wanted.run).map_err(|_| {
         UsageError::one(
-            "give the id of a run, as `salla-sync runs list` shows it, or Salla's number of a shop",
+            "give the id of a run, as `salla-sync runs list` shows it, or Salla's id of a shop",
         )
     })?;
     let run = jobs.find(RunId(id)).await?.ok_or_else(unknown)?;
@@ -97,8 +97,8 @@ pub(super) async fn shop(open: &OpenDatabase, salla_id: i64) -> anyhow::Result<S
     let mut shops = shops.into_iter().map(|(shop, _)| shop);
     shops.find(|shop| shop.salla_id == salla_id).ok_or_else(|| {
         UsageError::one(format!(
-            "no shop with Salla's number {salla_id} is known; `salla-sync connect` makes one \
-                 known, `salla-sync status` lists them"
+            "no shop with Salla's id {salla_id} is known; `salla-sync connect` adds one, \
+             `salla-sync status` lists them"
         ))
         .into()
     })

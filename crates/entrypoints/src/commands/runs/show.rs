@@ -72,7 +72,7 @@ pub(super) async fn show(open: &OpenDatabase, arguments: &ShowArgs) -> anyhow::R
     ));
     line(format!("Days       {}", run.range));
     line(format!(
-        "Loaded     {} orders ({} complete), {} customers, {} products; {} set aside",
+        "Loaded     {} orders ({} complete), {} customers, {} products; {} rejected",
         count(run.progress.orders),
         count(run.progress.order_details),
         count(run.progress.customers),

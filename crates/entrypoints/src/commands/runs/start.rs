@@ -60,16 +60,16 @@ fn report(run: &Run, months: u16, as_json: bool) -> Exit {
         return exit;
     }
     line(format!(
-        "Run {} ({}) is {}; a worker takes it on.",
+        "Run {} ({}) is {}; a worker will run it.",
         run.id, run.range, run.state
     ));
     if run.catches_up.is_some() {
-        line("  The history of this shop is there: it reads what has changed since.");
+        line("  The history of this shop is imported: it fetches what has changed since.");
     }
     if falls_short {
         line(
-            "  An import with other settings was not over: it is finished first, as it was begun. \
-             Start again afterwards for what you asked now.",
+            "  An import with other settings is unfinished: it is finished first, with its \
+             settings. Start again afterwards for what you requested now.",
         );
     }
     line(format!("  salla-sync runs show {}", run.id));

@@ -54,7 +54,7 @@ async fn settings_and_keys_come_from_secrets() {
     let elsewhere = [
         ("SALLA_SYNC_SECRET", "plain"),
         ("SALLA_SYNC_KEY", &wrapped),
-        ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing"),
+        ("DATABASE_URL", "postgres://user@127.0.0.1:1/nothing"),
     ];
     let (is_done, text) = said(doctor(&service, &cloud, &elsewhere)).await;
     assert!(!is_done && text.contains("127.0.0.1, port 1"), "{text}");

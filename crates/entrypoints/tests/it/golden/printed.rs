@@ -127,5 +127,5 @@ const MESSAGES: [&str; 5] = [
     "details landed",
     "window walked",
     "answered",
-    "a record is set aside",
+    "a record is rejected",
 ];

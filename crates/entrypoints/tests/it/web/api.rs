@@ -46,7 +46,7 @@ impl ApiFixture {
         let served = Served::start(&service, arguments).await;
         let said = served.said();
         assert!(
-            said.contains("The database itself keeps merchants apart"),
+            said.contains("The database also keeps merchants apart"),
             "{said}"
         );
         Self {

@@ -60,7 +60,7 @@ async fn a_merchant_connects_a_shop_and_its_import_runs_to_its_end() {
         let (status, html) = browser.come_back(&back).await;
         assert_eq!(status, 200, "{html}");
         assert_page(&html, "Your shop is connected");
-        assert!(html.contains("Its import has begun"), "{html}");
+        assert!(html.contains("Its import has started"), "{html}");
         assert_eq!(one::<i64>(&service, CONNECTED).await, 1);
         let salla_id = "SELECT salla_id FROM salla_sync.merchants";
         assert_eq!(
@@ -250,7 +250,7 @@ async fn permissions_that_do_not_fit_are_refused_before_any_token_is_stored() {
         });
         let (status, html) = Browser::new(&served).connect().await;
         assert_eq!(status, 403);
-        assert_page(&html, "permissions do not fit");
+        assert_page(&html, "permissions are not right");
     }
     assert_eq!(
         one::<i64>(&service, "SELECT count(*) FROM salla_sync.connections").await,

@@ -33,8 +33,7 @@ const PARAMETERS: [(&str, &str); 14] = [
     ("connect_timeout", "PGCONNECT_TIMEOUT"),
 ];
 
-/// Parameters of libpq that change nothing here: what they ask for is so already, or is a
-/// matter of comfort.
+/// Parameters of libpq that change nothing here: they set what is so already, or a convenience.
 const WITHOUT_EFFECT: [&str; 12] = [
     "client_encoding",
     "fallback_application_name",
@@ -50,8 +49,8 @@ const WITHOUT_EFFECT: [&str; 12] = [
     "tcp_user_timeout",
 ];
 
-/// Parameters of libpq that ask for something which is not done here. To leave them out in
-/// silence could be less safe than was asked for.
+/// Parameters of libpq that are not supported. Ignoring them could be less safe than what the
+/// operator wants.
 const UNSUPPORTED: [&str; 22] = [
     "channel_binding",
     "gssdelegation",
@@ -90,8 +89,8 @@ const SSL_MODES: [&str; 6] = [
 #[derive(Clone, Debug, Default)]
 pub struct Address(BTreeMap<&'static str, SecretString>);
 
-/// Why an address cannot be used. Whatever is wrong may come from a password that was not
-/// encoded, so each of them says how to do that.
+/// Why an address cannot be used. Any of these may come from a password that was not encoded, so
+/// each one says how to encode it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     #[error("is not a postgres:// URL")]
@@ -262,8 +261,8 @@ impl Address {
             .collect()
     }
 
-    /// The way to another machine must be said to be secured, or not to be: nothing is sent
-    /// unencrypted, or to who cannot be told from another, without a word for it.
+    /// The address of another machine must say whether the connection is secured: nothing is sent
+    /// unencrypted, or to an unverified server, unless the operator chose that.
     pub fn check_security(&self) -> Result<(), AddressError> {
         let is_said = self.get("sslmode").is_some();
         if is_said || is_here(&self.options_without_password()) {

@@ -43,8 +43,8 @@ const UNSETTLED: &str = "
            OR EXISTS (SELECT FROM salla_sync.shop_claims c WHERE c.salla_id = arrivals.salla_id))
     ORDER BY received_at LIMIT $1";
 
-/// The version grows, so that a refresh that is under way stores nothing. Tokens that are a
-/// shop's by now stay.
+/// The version grows, so that a refresh in progress stores nothing. Tokens that belong to a shop by
+/// now stay.
 const FORGET: &str = "
     WITH old AS (
         UPDATE salla_sync.arrivals SET settled_at = $2, outcome = 'forgotten'
@@ -152,7 +152,7 @@ const CLEAR: &str = "DELETE FROM salla_sync.used_consents WHERE expires_at < $1"
 
 const FINISH: &str = "UPDATE salla_sync.used_consents SET outcome = $2 WHERE state = $1";
 
-/// What was shown is shown again for so long after its state has expired.
+/// How long the result is still shown after its state has expired.
 const USES_LAST: SignedDuration = SignedDuration::from_hours(24);
 
 #[async_trait]

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use crate::connect::Database;
 use crate::error::database_failure;
 
-/// The publication. What readers are told to name.
+/// The publication, which readers name.
 const PUBLICATION: &str = "salla_sync";
 
 /// From this version on generated columns may be published.
@@ -16,7 +16,7 @@ const PUBLISHES_GENERATED: i32 = 180_000;
 /// What is to be set up.
 #[derive(Clone, Debug, Default)]
 pub struct CdcOptions {
-    /// A slot of this name, which keeps the log from now on until somebody reads it.
+    /// A slot of this name, which keeps the log from now on until a reader has read it.
     pub slot: Option<String>,
     /// Old rows whole in the log, and not their keys only.
     pub full_rows: bool,
@@ -41,7 +41,7 @@ pub struct CdcStatus {
 pub struct SlotStatus {
     pub name: String,
     pub plugin: String,
-    /// Somebody reads from it now.
+    /// A reader is connected now.
     pub active: bool,
     /// Bytes of the log that the server keeps for it.
     pub kept_bytes: i64,

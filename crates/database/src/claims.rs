@@ -31,7 +31,7 @@ impl PostgresClaims {
     }
 }
 
-/// Everybody who claims the shop waits here.
+/// Concurrent claims of the shop wait here.
 const ENTER: &str = "
     INSERT INTO salla_sync.shop_claims (salla_id, claimed_by, claimed_at) VALUES ($1, $2, $3)
     ON CONFLICT (salla_id) DO NOTHING";

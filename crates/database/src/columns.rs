@@ -55,7 +55,7 @@ pub(crate) trait Columns {
     fn copy(&self, row: usize, rows: &mut CopyRows) -> Result<(), TxError>;
 }
 
-/// Rows that are told in two parts.
+/// Rows that are read in two parts.
 impl<A: Columns, B: Columns> Columns for (A, B) {
     fn columns() -> Vec<Column> {
         [A::columns(), B::columns()].concat()
@@ -226,8 +226,8 @@ pub(crate) fn rows_from_arrays(first: usize, columns: &[Column]) -> String {
     format!("unnest({}) AS r({names})", arrays.join(", "))
 }
 
-/// An upsert that takes the newer row as it is and leaves a row alone that says the
-/// same already, so that whoever watches the table for changes sees none.
+/// An upsert that skips rows which are equal already, so that readers of the table's changes see
+/// none.
 pub(crate) fn upsert<C: Columns>(table: &str, key: &[&str]) -> String {
     upsert_columns(table, key, &C::columns())
 }

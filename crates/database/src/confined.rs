@@ -1,5 +1,5 @@
-//! Transactions for one merchant, in which the database shows no rows of another, whatever a
-//! statement says: where the roles are there (see [`crate::roles`]).
+//! Transactions for one merchant, in which the database shows no rows of another in any statement,
+//! if the roles exist (see [`crate::roles`]).
 
 use domain::shop::MerchantId;
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};

@@ -147,7 +147,7 @@ fn settings(row: Option<&ContactRow>, keyring: &Keyring) -> Result<ContactSettin
 }
 
 impl PostgresContacts {
-    /// `sets`: somebody has decided, which Salla's word does not undo.
+    /// `sets`: a person has decided, which Salla's data does not overwrite.
     async fn store(
         &self,
         merchant: MerchantId,

@@ -1,7 +1,7 @@
 //! What PostgreSQL's errors mean to the import, and which work is begun again after one.
 //!
-//! PostgreSQL's own messages may quote values of a record, which are personal data,
-//! so a failure tells only what was being done and the kind of the error.
+//! PostgreSQL's own messages may quote values of a record, which are personal data, so a failure
+//! contains only the operation and the kind of the error.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(crate) enum TxError {
     /// Rows that could not be written, with what it takes to look into it.
     Write(Box<FailedWrite>),
     Failure(Failure),
-    /// A connection that must not be used, and is to be parked.
+    /// A connection that must not be used, and must be disconnected.
     Unfit {
         connection: Uuid,
         why: Disconnection,
@@ -60,7 +60,7 @@ impl TxError {
         }
     }
 
-    /// Somebody else held a lock for longer than this work wants to wait.
+    /// Another session held a lock for longer than this work waits.
     pub(crate) fn is_lock_timeout(&self) -> bool {
         self.sql().is_some_and(is_lock_timeout)
     }
@@ -174,8 +174,8 @@ fn is_unresolved(error: &std::io::Error) -> bool {
         || text.starts_with("could not resolve to any address")
 }
 
-/// Why the server's certificate was not accepted. The texts are of the TLS library and
-/// tell of the certificate at most for whom it was issued.
+/// Why the server's certificate was not accepted. The texts come from the TLS library and contain
+/// at most the names in the certificate.
 fn handshake(error: &rustls::Error) -> String {
     use rustls::CertificateError as Wrong;
     let hint = match error {
@@ -234,12 +234,12 @@ pub(crate) fn is_too_many_connections(error: &sqlx::Error) -> bool {
     has_code(error, "53300")
 }
 
-/// The server accepts nobody for a moment, after a start or a crash.
+/// The server accepts no connections yet, after a start or a crash.
 pub(crate) fn is_starting_up(error: &sqlx::Error) -> bool {
     has_code(error, "57P03")
 }
 
-/// Somebody's limit or wish ended a statement.
+/// A limit or an administrator ended a statement.
 pub(crate) fn is_cancelled(error: &sqlx::Error) -> bool {
     has_code(error, "57014")
 }
@@ -287,9 +287,9 @@ fn code_is_transient(code: &str) -> bool {
 /// caller's own retry, the next start of the run, follows after that.
 const WAITS_MS: [u64; 7] = [50, 100, 250, 600, 1_500, 3_500, 6_000];
 
-/// By then work that touches some hundred rows has ended, or nobody is at the other end of
-/// its connection any more: a server that failed over, a proxy that forgot it. It includes
-/// the wait for a connection. Real time, because the database knows no other.
+/// By then work on some hundred rows has ended, or its connection is dead: the server failed over,
+/// or a proxy dropped it. It includes the wait for a connection. Real time, because the database
+/// has no other.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// The same of work that reads all that a run has listed: each try has twice the time of the
@@ -298,14 +298,14 @@ const LIMIT: Duration = Duration::from_secs(30);
 const LIMIT_OF_LONG_WORK: Duration = Duration::from_secs(60);
 const MAX_LIMIT_OF_LONG_WORK: Duration = Duration::from_secs(1_800);
 
-/// A server that lives answers to nothing at all at once.
+/// A live server responds to an empty query immediately.
 const PING_LIMIT: Duration = Duration::from_secs(3);
 
-/// For so long after work has met its limit, landings that were given up are looked for.
+/// How long abandoned landings are looked for after work has met its limit.
 const DOUBT: Duration = Duration::from_secs(60);
 
-/// Does `work` until it succeeds or fails for good. It must be safe to repeat even
-/// when only the answer to its commit was lost.
+/// Does `work` until it succeeds or fails permanently. It must be safe to repeat even when only the
+/// response to its commit was lost.
 pub(crate) async fn with_retries<T, W, F>(
     clock: &Arc<dyn Clock>,
     doing: &'static str,
@@ -365,7 +365,7 @@ pub(crate) async fn shortly<T>(
     within(LIMIT, work).await
 }
 
-/// Work that is given up takes its connection with it; see [`is_alive`].
+/// Abandoned work closes its connection; see [`is_alive`].
 async fn within<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, TxError>> + Send,
@@ -385,8 +385,8 @@ fn timed_out() -> Error {
     Error::Io(std::io::ErrorKind::TimedOut.into())
 }
 
-/// For a question that a server that lives answers at once. The driver waits for ever for a
-/// connection that is frozen.
+/// For a query to which a live server responds immediately. The driver waits forever on a frozen
+/// connection.
 pub(crate) async fn promptly<T>(
     asking: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
@@ -394,8 +394,8 @@ pub(crate) async fn promptly<T>(
     answer.unwrap_or_else(|_| Err(timed_out()))
 }
 
-/// The driver itself tests each connection that is given back, and waits for ever for one that
-/// is frozen: its place in the pool would be lost. So it is tested before.
+/// The driver tests each returned connection, and waits forever for a frozen one: its slot in the
+/// pool would be lost. So it is tested before.
 pub(crate) async fn is_alive(connection: &mut PgConnection) -> Result<bool, Error> {
     promptly(connection.ping()).await?;
     Ok(true)

@@ -15,7 +15,7 @@ const WRITES: &str = "
            quote_ident(current_database()), quote_ident(session_user)
     FROM pg_settings s WHERE s.name = 'default_transaction_read_only'";
 
-/// Limits of other programs that an administrator has set, and that our sessions set anew.
+/// Limits that an administrator has set for other programs, and that our sessions override.
 const LIMITS: [&str; 5] = [
     "statement_timeout",
     "lock_timeout",

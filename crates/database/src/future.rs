@@ -1,15 +1,14 @@
 //! Times that lie in the future, because a clock was ahead when they were written.
 //!
-//! Everything that has been read was read before now, so a version that is later than now is
-//! wrong, and what is read next is newer whatever it says. Likewise nothing was to last longer
-//! than anything of its kind may last. Else one wrong clock would have to be waited for until
-//! the right one has caught up.
+//! Everything was read before now, so a version later than now is wrong, and what is read next
+//! counts as newer. Likewise no wait was meant to last longer than its kind may last. Otherwise one
+//! wrong clock would block everything until the right one has caught up.
 
 use jiff::SignedDuration;
 
-/// Whether a version lies in the future, as SQL. The clock is read for each row, once its
-/// lock is held: others go on landing meanwhile. Their clocks may be ahead of the database's
-/// by `importer::clocks::TOLERANCE`.
+/// Whether a version is in the future, as SQL. The clock is read for each row, once its lock is
+/// held: other batches land meanwhile. Their clocks may be ahead of the database's by
+/// `importer::clocks::TOLERANCE`.
 macro_rules! in_future {
     ($version:literal) => {
         concat!(
@@ -21,8 +20,8 @@ macro_rules! in_future {
 }
 pub(crate) use in_future;
 
-/// Whether a known version says that it is newer than one that has come, and is not, because
-/// it lies in the future. What comes from the future itself replaces nothing newer.
+/// Whether a known version claims to be newer than an incoming one, but is not, because it is in
+/// the future. A version from the future replaces nothing newer.
 macro_rules! falsely_newer {
     ($known:literal, $incoming:literal) => {
         concat!(

@@ -166,8 +166,8 @@ impl Keyring {
         })
     }
 
-    /// A constant under the current key: whether it opens tells a wrong key from a damaged
-    /// row.
+    /// A constant under the current key: whether it decrypts distinguishes a wrong key from a
+    /// damaged row.
     pub(crate) fn seal_check(&self) -> Result<Vec<u8>, Failure> {
         self.seal_for(CHECK, &SecretString::from(CHECK))
     }
@@ -281,7 +281,7 @@ const ADD_CHECK: &str = "
     INSERT INTO salla_sync.key_checks (key_id, sealed) VALUES ($1, $2)
     ON CONFLICT (key_id) DO NOTHING";
 
-/// Whatever is written with a key leaves its constant.
+/// Everything that is written with a key also stores its constant.
 pub(crate) async fn leave_check(
     connection: &mut PgConnection,
     keyring: &Keyring,

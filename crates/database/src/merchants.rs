@@ -105,11 +105,11 @@ fn unknown_reason() -> Failure {
     }
 }
 
-/// Anybody who binds a connection of the merchant waits here.
+/// Concurrent binds of the merchant's connections wait here.
 const MERCHANT: &str = "SELECT id FROM salla_sync.merchants WHERE salla_id = $1 FOR NO KEY UPDATE";
 
-/// Tokens that have arrived for this shop and are nobody's yet go as well. The version grows, so
-/// that a refresh that is under way stores nothing.
+/// Received tokens of this shop that are not connected yet are deleted as well. The version grows,
+/// so that a refresh in progress stores nothing.
 const FORGET: &str = "
     UPDATE salla_sync.connections c SET
         state = 'DISCONNECTED', disconnected_why = $4, access_token = '', refresh_token = NULL,
@@ -154,7 +154,7 @@ impl Merchants for PostgresMerchants {
         let row: Option<MerchantRow> = with_retries(&self.clock, "reading a merchant", || async {
             let found = sqlx::query_as(FIND).bind(id).bind(salla_id);
             let found = found.bind(own.map(|own| own.0));
-            // Whoever sees all merchants is not confined until one of them is found.
+            // A caller that may see all merchants is not confined until one of them is found.
             let Some(own) = own else {
                 return Ok(found.fetch_optional(&self.pool).await?);
             };

@@ -1,9 +1,9 @@
 //! Bringing the schema up to date, and what state it is in.
 //!
-//! The files are sqlx's, and so is the table that says which have been applied; the order of
-//! events is ours. sqlx's own migrator asks for the right to create schemas although they are
-//! there, and waits for locks without a bound and without a word, while everybody else waits
-//! behind it (decision 16).
+//! The files are sqlx's, and so is the table that says which have been applied; the order of events
+//! is ours. sqlx's own migrator needs the right to create schemas although they exist, and waits
+//! for locks without limit and without a message, while all other sessions wait behind it (decision
+//! 16).
 
 mod prerequisites;
 mod waiting;
@@ -20,8 +20,8 @@ use crate::session;
 use prerequisites::Prerequisites;
 use waiting::{Step, Waiting};
 
-/// Everything that the migrations make lies in two schemas, their own table included:
-/// the database may belong to somebody else.
+/// Everything that the migrations create is in two schemas, their own table included: the database
+/// may belong to another application.
 pub(crate) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| sqlx::migrate!());
 
 const SCHEMAS: [&str; 2] = ["salla_sync", "salla"];
@@ -40,7 +40,7 @@ pub enum SchemaState {
 }
 
 impl Database {
-    /// Brings the schema up to date. May run in several processes at once.
+    /// Brings the schema up to date. May run in several processes concurrently.
     pub async fn migrate(&self) -> Result<(), Failure> {
         self.migrate_reporting(&|text| tracing::warn!("{text}"))
             .await
@@ -180,7 +180,7 @@ async fn apply(
     migrations: &[Migration],
 ) -> Result<(), MigrateError> {
     let mut transaction = connection.begin().await?;
-    // What a migration does to rows is no alteration by somebody else.
+    // What a migration does to rows does not count as altered.
     let landing = "SELECT set_config('salla_sync.landing', 'on', true)";
     transaction.execute(landing).await?;
     for schema in schemas {

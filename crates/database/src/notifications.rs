@@ -112,10 +112,10 @@ const ENDING: &str = "
     SELECT endings, state, failure_code FROM salla_sync.sync_runs
     WHERE id = $1 AND merchant_id = $2";
 
-/// What is told is written down as it was at the end: a run that is restarted forgets
-/// its failure and goes on counting, and a notice that is sent again must be the same.
-/// The state and the number of the ending are asked for once more, because the run may
-/// have gone on since they were read. An ending that has its row keeps it.
+/// A notification stores the run's end as it was: a restarted run clears its failure and keeps
+/// counting, but a notification that is sent again must be the same. The state and the number of
+/// the ending are read once more, because the run may have resumed since. An ending that has its
+/// row keeps it.
 const WRITE: &str = "
     INSERT INTO salla_sync.notifications
         (id, merchant_id, run_id, ending, kind, ended_at, progress, failure, created_at)
@@ -129,7 +129,7 @@ const WRITE: &str = "
     FROM salla_sync.sync_runs r WHERE r.id = $2 AND r.endings = $3 AND r.state = $5
     ON CONFLICT (run_id, ending) DO NOTHING";
 
-/// Read in a statement of its own: one that waited for another's insert does not see it.
+/// Read in a separate statement: one that waited for another session's insert does not see it.
 const WRITTEN: &str = "
     SELECT id, ended_at, progress, failure FROM salla_sync.notifications
     WHERE run_id = $1 AND ending = $2 AND kind = $3";
@@ -142,7 +142,7 @@ struct EndingRow {
 }
 
 impl EndingRow {
-    /// What is to be told of a run in this state; none while it goes on.
+    /// What to notify about a run in this state; none while it is open.
     fn kind(&self) -> Option<NotificationKind> {
         match RunState::parse(&self.state)? {
             RunState::Completed => Some(NotificationKind::SyncComplete),

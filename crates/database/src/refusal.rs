@@ -8,8 +8,8 @@ use crate::error::{TxError, reason};
 #[derive(Debug)]
 pub(crate) struct FailedWrite {
     pub(crate) error: sqlx::Error,
-    /// Asks which columns of the table do not take a value of the rows. It needs a
-    /// function that PostgreSQL has from 16 on.
+    /// Finds the columns of the table that refuse a value of the rows. It needs a function that
+    /// PostgreSQL has from 16 on.
     pub(crate) misfits: String,
     pub(crate) arguments: PgArguments,
 }
@@ -80,18 +80,17 @@ impl Refusal {
     }
 }
 
-/// Whether a value does not fit its column, of which PostgreSQL does not say the name.
+/// Whether a value does not fit its column, which PostgreSQL does not name.
 pub(crate) fn is_misfit(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|db| db.code());
     code.is_some_and(|code| code.starts_with("22"))
 }
 
-/// Whether an error is due to what a record says: values that do not fit (class 22),
-/// constraints (23, 27, 44), limits such as that of an index entry (54), and whatever a
-/// trigger raises, in PL/pgSQL (P0), in other languages (38, 39), or with a code of its
-/// own, for which the standard leaves classes from 5 and from I on; PostgreSQL's own
-/// there are about the server. All others would meet any record alike, as does an
-/// encoding that lacks the letters of a language.
+/// Whether an error is due to what a record says: values that do not fit (class 22), constraints
+/// (23, 27, 44), limits such as that of an index entry (54), and whatever a trigger raises, in
+/// PL/pgSQL (P0), in other languages (38, 39), or with a separate code, for which the standard
+/// reserves classes from 5 and from I on; PostgreSQL's own there are about the server. All others
+/// would meet any record alike, as does an encoding that lacks the letters of a language.
 fn is_of_data(code: &str) -> bool {
     match code.get(..2) {
         _ if code == "22P05" => false,

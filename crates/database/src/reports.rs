@@ -28,7 +28,7 @@ pub struct RejectedFilter {
     pub limit: u32,
 }
 
-/// A record that was set aside and has not loaded since.
+/// A record that was rejected and has not loaded since.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RejectedRecord {
     pub merchant: MerchantId,
@@ -245,12 +245,12 @@ impl TryFrom<RejectedRow> for RejectedRecord {
 pub struct RunStates {
     /// States in which there is no run may be missing.
     pub counts: Vec<(RunState, u64)>,
-    /// For how long nothing has landed, of the run in progress that has been idle
-    /// longest and was not told to wait.
+    /// How long nothing has landed, of the run in progress that has been idle longest and does not
+    /// wait for Salla.
     pub idle: Duration,
 }
 
-/// By the database's clock, but for the times until which Salla has told a run to wait.
+/// By the database's clock, except for the times until which a run waits for Salla.
 const STATES: &str = "
     SELECT state, count(*),
         extract(epoch FROM now() - min(progressed_at) FILTER (
@@ -267,7 +267,7 @@ impl Database {
             .map_err(|error| database_failure("reading the queue", &error))
     }
 
-    /// Counts all runs; not tried again, because the caller asks again.
+    /// Counts all runs; not retried, because the caller repeats it.
     pub async fn run_states(&self) -> Result<RunStates, Failure> {
         let rows: Vec<(String, i64, Option<f64>)> = sqlx::query_as(STATES)
             .fetch_all(self.pool())

@@ -1,8 +1,8 @@
 //! Roles for each use, and the row-level security that gives the doors one merchant's rows only.
 //!
-//! It is for operators to choose: managed servers may not let anybody make roles, and a login
-//! that is neither the owner of the tables nor may bypass row-level security cannot `COPY` into
-//! them, so it lands first imports in a slower way.
+//! Roles are optional: managed servers may not allow creating them, and a login that neither owns
+//! the tables nor may bypass row-level security cannot `COPY` into them, so it writes first imports
+//! in a slower way.
 
 use domain::failure::{DatabaseCause, Failure};
 use domain::shop::MerchantId;
@@ -30,7 +30,7 @@ pub fn roles_script() -> String {
 pub struct RolesStatus {
     /// Those of the roles that are not there.
     pub missing_roles: Vec<String>,
-    /// Tables of which the doors would see all rows.
+    /// Tables of which the web server would see all rows.
     pub open_tables: Vec<String>,
     pub secured_tables: i64,
     pub login: String,

@@ -15,15 +15,14 @@ use crate::sockets;
 /// Sets the session, whatever was set before: limits on time that suit other programs would
 /// cancel a landing again and again.
 ///
-/// The limit on statements comes first, for it holds for the others here too. A worker that
-/// hangs in the middle of a transaction must lose it before its lease runs out, or the next
-/// one would wait for its locks. `transaction_timeout` is there from PostgreSQL 17 on. All
-/// names in our statements have their schema. Compiling a plan takes longer than any of our
-/// statements. Notices are for people. The last line is for the first minutes of an import:
-/// all our statements look rows up by their keys, but a plan that was made while the tables
-/// were empty would go on scanning them. What we send is not written into the server's log with
-/// an error, whatever the server is set to; that each statement's values are written there is
-/// only for a superuser to forbid.
+/// The limit on statements comes first, for it holds for the others here too. A worker that hangs
+/// in the middle of a transaction must lose it before its lease runs out, or the next one would
+/// wait for its locks. `transaction_timeout` is there from PostgreSQL 17 on. All names in our
+/// statements have their schema. Compiling a plan takes longer than any of our statements. Notices
+/// are for people. The last line is for the first minutes of an import: all our statements look
+/// rows up by their keys, but a plan that was made while the tables were empty would keep scanning
+/// them. What we send is not written into the server's log with an error, whatever the server is
+/// set to; that each statement's values are written there is only for a superuser to forbid.
 ///
 /// What decides where tables lie, and whether anything may be written at all, is left to who
 /// administers the database.
@@ -58,11 +57,11 @@ const MIN_RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// A pool whose connections are all set up in this way.
 ///
-/// A session that may not write never may again, though a new one can: after a failover it is
-/// on the new primary. So each is asked before it is used, in place of sqlx's ping, which waits
-/// for ever, and one that is read-only, broken or frozen makes room for another. In a busy pool
-/// that would be one more wait for the server in each landing; so where all sessions could write
-/// when they began, one that was used a moment ago is not asked.
+/// A session that may not write never may again, though a new one can: after a failover it is on
+/// the new primary. So each is tested before it is used, instead of sqlx's ping, which waits
+/// forever, and one that is read-only, broken or frozen is replaced. In a busy pool that would be
+/// one more wait for the server in each landing; so if all sessions could write when they started,
+/// one that was just used is not tested.
 pub(crate) fn pool(timeout: Duration, options: &PgConnectOptions) -> PgPoolOptions {
     let tcp_port = options.get_socket().is_none().then(|| options.get_port());
     let one_is_read_only = Arc::new(AtomicBool::new(false));
@@ -101,8 +100,7 @@ async fn is_fit(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
 }
 
 /// The server does not see that the other end of a connection is frozen: a landing that was
-/// given up in the middle of its COPY keeps its locks, and what takes its place would wait for
-/// them.
+/// abandoned in the middle of its COPY keeps its locks, and its successor would wait for them.
 async fn end_what_was_given_up(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     if may_have_frozen() {
         let ended = end_frozen(connection).await?;
@@ -136,11 +134,11 @@ pub(crate) async fn own(pool: &PgPool) -> Result<PgConnection, sqlx::Error> {
     Ok(connection)
 }
 
-/// A process that was frozen while it copied rows in holds its lock for as long as
-/// its connection lives: PostgreSQL takes it for a slow client, not for an idle one.
-/// Landings take a second, so one that has been waiting for its client for fifteen is
-/// such a process; its lease has run out, or nobody would be claiming. The one that waits for a
-/// lease reads meanwhile and does not claim.
+/// A process that was frozen while it copied rows in holds its lock for as long as its connection
+/// lives: PostgreSQL takes it for a slow client, not for an idle one. Landings take a second, so
+/// one that has been waiting for its client for fifteen is such a process; its lease has expired,
+/// or no worker would be claiming. A process that waits for a lease reads meanwhile and does not
+/// claim.
 const END_FROZEN: &str = "
     SELECT count(pg_terminate_backend(a.pid))
     FROM pg_stat_activity a

@@ -1,9 +1,9 @@
 //! A budget that processes share, as rows that age out.
 //!
-//! All times are the database's: behind one address there may be machines whose clocks
-//! differ, and the one that runs ahead would hand out permits before they are due. What lies further
-//! in the future than anything may was written while that clock was ahead. Where the
-//! given clock runs faster than the wall's, as in a simulation, durations are converted.
+//! All times are the database's: behind one address there may be machines whose clocks differ, and
+//! the one that runs ahead would grant permits too early. What lies further in the future than
+//! anything may was written while that clock was ahead. Where the given clock runs faster than the
+//! wall's, as in a simulation, durations are converted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,15 +95,15 @@ const MIN_RETRY_AFTER: Duration = Duration::from_millis(200);
 impl SharedBudget for PostgresBudget {
     async fn acquire(&self, wanted: u32) -> Result<Grant, Failure> {
         with_retries(&self.clock, "taking from a shared budget", || {
-            // Another id each time: what a lost answer told of ages out by itself.
+            // Another id each time: permits of a lost response expire automatically.
             self.try_to_take(new_id(self.clock.now()), wanted)
         })
         .await
     }
 
     async fn return_unused(&self, grant: GrantId, permits: u32) -> Result<(), Failure> {
-        // Not tried again: giving back twice what was given back once would let too
-        // many requests go, and not giving back only lets too few.
+        // Not retried: returning permits twice would allow too many requests, and not returning
+        // them only allows too few.
         give_back(&self.pool, grant, permits)
             .await
             .map_err(|error| error.into_failure("returning permits to a shared budget"))
@@ -223,7 +223,7 @@ async fn insert_grant(
     Ok(())
 }
 
-/// Rows of processes that ask no more go with the next one that is satisfied.
+/// Rows of processes that no longer want permits are deleted with the next one that is satisfied.
 async fn record_demand(
     tx: &mut PgConnection,
     budget: &PostgresBudget,

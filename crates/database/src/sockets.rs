@@ -5,9 +5,9 @@
 //! And a peer that is gone without a word would be waited for a quarter of an hour, an idle
 //! one for ever.
 //!
-//! sqlx opens its sockets itself and shows them to nobody, so they are looked up among those
-//! of the process: whatever is connected to PostgreSQL's port. Setting the same again does no
-//! harm, nor does setting it on somebody else's socket to such a port.
+//! sqlx opens its sockets and does not expose them, so they are found among those of the process:
+//! all that are connected to PostgreSQL's port. Setting the option twice does no harm, nor does
+//! setting it on another library's socket to that port.
 
 use std::os::fd::RawFd;
 
@@ -16,7 +16,7 @@ const DESCRIPTORS: &str = "/proc/self/fd";
 #[cfg(not(target_os = "linux"))]
 const DESCRIPTORS: &str = "/dev/fd";
 
-/// A peer that acknowledges nothing for so long is gone.
+/// A peer that acknowledges nothing for this long is gone.
 #[cfg(target_os = "linux")]
 const GONE_AFTER_SECONDS: libc::c_int = 30;
 

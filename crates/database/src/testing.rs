@@ -1,5 +1,5 @@
-//! A database of its own for each test, on the server that `TEST_DATABASE_URL` names
-//! or else on a private one that all tests share.
+//! A separate database for each test, on the server that `TEST_DATABASE_URL` names or else on a
+//! private one that all tests share.
 //!
 //! There is no third way: without either, a test fails and says what is lacking.
 
@@ -64,7 +64,7 @@ impl TestDatabase {
         self.database.pool()
     }
 
-    /// For programs that connect by themselves.
+    /// For programs that open their own connections.
     pub fn url(&self) -> String {
         with_database(&self.server, &self.name).into()
     }
@@ -143,9 +143,9 @@ async fn connect(server: &Url, name: &str, clock: Arc<dyn Clock>) -> Database {
     )
 }
 
-/// Copying a migrated database takes a tenth of migrating a new one. The template is
-/// named after the migrations, so that changed ones get a new template; whoever comes
-/// first makes it, the others wait for the lock.
+/// Copying a migrated database takes a tenth of migrating a new one. The template is named after
+/// the migrations, so that changed ones get a new template; the first test makes it, the others
+/// wait for the lock.
 async fn template(connection: &mut PgConnection, server: &Url) -> String {
     const LOCK: i64 = 0x5a11_a7e5;
     let name = format!("salla_sync_template_{}", migrations_digest());

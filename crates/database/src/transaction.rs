@@ -28,9 +28,9 @@ const DURABLE: &str = "
 
 /// Dropped before its end, it takes its connection with it.
 ///
-/// sqlx counts the answers that a dropped query leaves behind, so that the connection's
-/// next user skips them; of a dropped `COPY` it does not, and each later statement would
-/// be given the answer to the one before.
+/// sqlx counts the answers that a dropped query leaves behind, so that the connection's next user
+/// skips them; of a dropped `COPY` it does not, and each later statement would be given the
+/// response to the one before.
 pub(crate) struct CopyTransaction {
     connection: Option<PoolConnection<Postgres>>,
 }
@@ -93,7 +93,7 @@ pub(crate) struct LockedRun {
     pub(crate) keep_raw: bool,
     /// Spares a batch the search for rejections that it might resolve.
     pub(crate) has_open_rejections: bool,
-    /// Spares a batch the search for rows that somebody else changed.
+    /// Spares a batch the search for altered rows.
     pub(crate) has_altered_records: bool,
     /// Rows are to be written although the texts are the same, because they are read
     /// in another way now.
@@ -112,10 +112,10 @@ pub(crate) struct LockedRunRow {
     is_secured: bool,
 }
 
-/// Holds the run's key against a claim until the transaction ends. A key-share lock
-/// is enough: it keeps out the FOR UPDATE of a claim and lets heartbeats and the
-/// counters of parallel landings pass, which a share lock would deadlock with. What the
-/// transaction writes to salla is no alteration by somebody else.
+/// Holds the run's key against a claim until the transaction ends. A key-share lock is enough: it
+/// keeps out the FOR UPDATE of a claim and lets heartbeats and the counters of parallel landings
+/// pass, which a share lock would deadlock with. What the transaction writes to salla does not
+/// count as altered.
 macro_rules! locked_run {
     () => {
         "SELECT r.number, r.keep_raw,

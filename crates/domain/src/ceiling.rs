@@ -53,7 +53,7 @@ impl Ceiling {
         total > self.0.unwrap_or(SURELY_SHOWN)
     }
 
-    /// Whether a list of that many rows may end at the ceiling or go on behind it.
+    /// Whether a list of that many rows may end at the ceiling or continue behind it.
     pub fn may_end(self, total: u64) -> bool {
         self.may_hide(total) || self.0 == Some(total)
     }

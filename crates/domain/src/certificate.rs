@@ -14,7 +14,7 @@ use crate::shop::MerchantId;
 use crate::slice::Slice;
 use crate::window::DayRange;
 
-/// What the last walk of a window listed: all that decides whether it was read whole.
+/// What the last scan of a window listed: all that decides whether it was read whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Listing {
     pub window: WindowId,
@@ -28,31 +28,30 @@ pub struct Listing {
     /// listed by it.
     #[serde(default)]
     pub is_sliced: bool,
-    /// How often the window was walked.
+    /// How often the window was scanned.
     pub walks: u32,
-    /// `total` as Salla's pagination gave it on the last page of the last walk.
+    /// `total` as Salla's pagination gave it on the last page of the last scan.
     pub reported: u64,
-    /// Whether `total` was the same on every page of the last walk.
+    /// Whether `total` was the same on every page of the last scan.
     pub total_was_stable: bool,
-    /// Distinct ids met in the last walk.
+    /// Distinct ids found in the last scan.
     pub distinct: u64,
-    /// Records of the last walk that have no readable id; each is a rejection.
+    /// Records of the last scan that have no readable id; each is a rejection.
     pub without_id: u64,
-    /// The run was told to stop after so many orders, or this is a category that is longer
-    /// than Salla shows of it; so this window was not walked to its end and proves nothing.
+    /// The run was limited by `--max-orders`, or this is a category that is longer than Salla
+    /// shows; so this window was not scanned to its end and proves nothing.
     pub cut_short: bool,
-    /// Pages of the last walk.
+    /// Pages of the last scan.
     #[serde(default)]
     pub pages: u32,
-    /// The last two walks listed the same ids.
+    /// The last two scans listed the same ids.
     #[serde(default)]
     pub same_as_before: bool,
-    /// The walk before listed as many as Salla reported at its end, and the last one listed
-    /// all of them.
+    /// The scan before listed as many as Salla reported at its end, and the last one listed all of
+    /// them.
     #[serde(default)]
     pub contains_before: bool,
-    /// The first and the last page were read once more after the walk, and count as
-    /// part of it.
+    /// The first and the last page were read once more after the scan, and count as part of it.
     #[serde(default)]
     pub ends_read_again: bool,
     /// `total` never fell below that of the first page, nor rose above `reported`.
@@ -129,7 +128,7 @@ impl InsideCounts {
     }
 }
 
-/// How far the walks of a window prove that it was read whole (decisions 8 and 15).
+/// How far the scans of a window prove that it was read whole (decisions 8 and 15).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Proof {
@@ -138,14 +137,14 @@ pub enum Proof {
     /// Salla listed every record that it reported, and nothing can have slipped past
     /// the reader in the meantime.
     Proven,
-    /// Salla's number does not fit its list, but two walks gave the same records and
-    /// the difference is small; it is shown.
+    /// Salla's number differs from its list, but two scans returned the same records and the
+    /// difference is small; it is shown.
     Settled,
     Unproven,
 }
 
-/// A number of Salla's that is off by no more than this does not fail a run when two
-/// walks have agreed. Counters behind a search index are known to lag.
+/// If Salla's number is off by no more than this and two scans agree, the run does not fail.
+/// Counters behind a search index are known to lag.
 pub fn settlement_bound(reported: u64) -> u64 {
     (reported / 200).max(3)
 }
@@ -177,9 +176,9 @@ impl Listing {
         }
     }
 
-    /// The ceiling seems to end the list: it is longer than the ceiling surely shows, and
-    /// fewer rows came than there should be. Where the ceiling limits `total` as well, a list
-    /// of just as many rows is not believed either. Orders have days by which they are split.
+    /// The ceiling seems to end the list: it is longer than the ceiling surely shows, and fewer
+    /// rows came than there should be. If the ceiling limits `total` as well, a list of exactly as
+    /// many rows is not trusted either. Orders have days by which they are split.
     pub fn may_be_truncated(&self) -> bool {
         let (ceiling, listed) = (self.ceiling, self.listed());
         let stops_early = ceiling.may_hide(self.reported)
@@ -192,9 +191,9 @@ impl Listing {
             && (stops_early || may_be_limited)
     }
 
-    /// An undated list that shows less than its `total` has its ceiling where it stops. A
-    /// `total` may also be off by a few; that is told apart by how far it is off, and by
-    /// whether the list stops at a number that is as round as a limit.
+    /// An undated list that shows less than its `total` has its ceiling where it stops. A `total`
+    /// may also be off by a few; the two cases differ in how far it is off, and in whether the list
+    /// stops at a number that is as round as a limit.
     pub fn stops_like_at_a_ceiling(&self) -> bool {
         let missing = self.difference();
         self.resource.can_be_sliced()
@@ -210,16 +209,15 @@ impl Listing {
         self.total_was_stable && self.difference() == 0
     }
 
-    /// A row that is inserted while another is deleted can hide in an unchanged
-    /// `total`. One page is read in one moment. An order that is inserted comes to
-    /// light in the closing pass, at the head of what was updated last. What is new in
-    /// other lists shows at an end of them.
+    /// A row that is inserted while another is deleted can hide in an unchanged `total`. One page
+    /// is read in one moment. Reconciliation finds an inserted order at the head of the latest
+    /// updates. New records of other lists show at an end of them.
     fn one_walk_is_enough(&self) -> bool {
         self.pages <= 1 || self.resource == Resource::Orders || self.ends_read_again
     }
 
-    /// Nothing but its ends has to be read again for this scan to prove the list. That is
-    /// left to the end of the run, where it also tells what has come since.
+    /// Nothing but its ends has to be read again for this scan to prove the list. That is left to
+    /// the end of the run, where it also shows what was added since.
     pub fn lacks_only_its_ends(&self) -> bool {
         let with_ends = Self {
             ends_read_again: true,
@@ -230,10 +228,9 @@ impl Listing {
             && with_ends.proof() == Proof::Proven
     }
 
-    /// Customers sign up while their list is read, in a large shop on every walk. They
-    /// are added at an end of the list, so that reading both ends once more finds
-    /// them, and nobody slips past the reader unless somebody is deleted, which the
-    /// falling `total` tells.
+    /// Customers sign up while their list is read, in a large shop on every scan. They are added at
+    /// an end of the list, so reading both ends once more finds them. A customer is missed only if
+    /// another is deleted meanwhile, which the falling `total` shows.
     fn grew_under_our_eyes(&self) -> bool {
         self.resource == Resource::Customers
             && self.ends_read_again
@@ -241,11 +238,10 @@ impl Listing {
             && self.difference() == 0
     }
 
-    /// In a busy shop an order arrives during every walk of today. What the walk before
-    /// had is all there, so nothing of it was deleted until this walk passed it, and what
-    /// slipped past this walk did not slip past that one. So only an order that has come
-    /// since can be missing, and the closing pass finds it at the head of what was updated
-    /// last.
+    /// In a busy shop an order arrives during every scan of today. Everything that the scan before
+    /// had is still there, so nothing of it was deleted until this scan passed it, and what this
+    /// scan missed, that one did not. So only an order that was added since can be missing, and
+    /// reconciliation finds it at the head of the latest updates.
     fn grew_since_the_walk_before(&self) -> bool {
         self.resource == Resource::Orders
             && self.contains_before
@@ -253,8 +249,8 @@ impl Listing {
             && self.difference() == 0
     }
 
-    /// Two walks agree on a list that is further from Salla's number than may be
-    /// settled: another walk would change nothing.
+    /// Two scans agree on a list that differs more from Salla's number than may be settled: another
+    /// scan would change nothing.
     pub fn cannot_settle(&self) -> bool {
         self.same_as_before && self.total_was_stable && self.proof() == Proof::Unproven
     }
@@ -383,12 +379,10 @@ pub struct Certificate {
     pub windows: Vec<WindowCounts>,
     pub month_totals: Vec<MonthTotal>,
     pub rejections: Vec<RejectionCount>,
-    /// Orders of the range that Salla no longer lists and, asked for one by one, no
-    /// longer has.
+    /// Orders of the range that Salla no longer lists and, requested one by one, no longer has.
     #[serde(default)]
     pub vanished: u64,
-    /// Orders of the range that Salla does not list but, asked for one by one, still
-    /// has.
+    /// Orders of the range that Salla does not list but, requested one by one, still has.
     #[serde(default)]
     pub unlisted: u64,
 }

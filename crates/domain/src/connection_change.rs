@@ -1,4 +1,4 @@
-//! What the app's backend is told about the connections of its shops.
+//! Events about shops' connections for the app's backend.
 
 use std::collections::BTreeMap;
 
@@ -39,8 +39,8 @@ impl ConnectionChangeKind {
     }
 }
 
-/// What whoever handed tokens over wants to be told with each change: names and values of their
-/// own, which mean nothing here.
+/// Names and values that the app's backend gave with the tokens and receives with each change; they
+/// have no meaning here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Tags(BTreeMap<String, String>);
@@ -81,7 +81,7 @@ impl Tags {
     }
 }
 
-/// Tell the app's backend of a change.
+/// Notify the app's backend of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionChangeJob {
     pub merchant: MerchantId,

@@ -69,7 +69,7 @@ impl EmailAddress {
         is_address.then(|| Self(text.to_owned()))
     }
 
-    /// For whoever sends something there.
+    /// For code that sends e-mail.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -81,7 +81,7 @@ impl std::fmt::Debug for EmailAddress {
     }
 }
 
-/// Who is told about a shop by e-mail.
+/// Who receives e-mails about a shop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contact {
     pub address: EmailAddress,
@@ -100,8 +100,8 @@ pub fn is_invisible(c: char) -> bool {
         || matches!(c, '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// A name that somebody has chosen, on one line, without what could turn the text around it,
-/// and of at most `max` characters.
+/// A user-chosen name on one line, of at most `max` characters, without characters that change the
+/// direction of the text around it.
 pub fn one_line(name: &str, max: usize) -> String {
     let visible = |c: char| match c {
         c if c.is_whitespace() => Some(' '),

@@ -1,7 +1,7 @@
 //! What can go wrong with a run, sorted by who must act (ARCHITECTURE.md#failures-by-who-must-act).
 //!
-//! A record that cannot be understood is not a failure but a
-//! [`crate::rejection::Rejection`]: it is kept aside and the run goes on.
+//! A record that cannot be read is not a failure but a [`crate::rejection::Rejection`]: it is
+//! stored separately and the run continues.
 
 use std::time::Duration;
 
@@ -20,8 +20,7 @@ macro_rules! all {
     };
 }
 
-/// Writes `code` and the list of all codes from one table, so that neither can forget a
-/// variant.
+/// Writes `code` and the list of all codes from one table, so that neither can lack a variant.
 macro_rules! codes {
     ($($variant:pat => $code:literal),+ $(,)?) => {
         /// A stable name for logs, the database and the runbook.
@@ -32,7 +31,7 @@ macro_rules! codes {
             }
         }
 
-        /// All that [`Failure::code`] can say; docs/runbook.md has a section for each.
+        /// All codes that [`Failure::code`] returns; docs/runbook.md has a section for each.
         pub fn codes() -> impl Iterator<Item = &'static str> {
             let disconnections = Disconnection::ALL.into_iter().map(Disconnection::code);
             [$($code),+].into_iter().chain(disconnections)
@@ -40,34 +39,33 @@ macro_rules! codes {
     };
 }
 
-/// Why a run, or one request of it, cannot go on now.
+/// Why a run, or one of its requests, cannot continue now.
 ///
 /// No variant carries a token or a value from a shop's records, so that a failure
 /// may be logged, stored and shown as it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// Nobody must act: it will pass. The retry budget of the request is spent.
+    /// No one must act: it will pass. The retry budget of the request is spent.
     #[error("{what}")]
     Transient { what: String },
     /// Salla requires a wait.
     #[error("Salla requires a wait of {} s", wait.as_secs())]
     Throttled { wait: Duration },
-    /// The merchant must act: the connection no longer serves.
+    /// The merchant must act: the connection no longer works.
     #[error("{0}")]
     Disconnected(#[from] Disconnection),
-    /// The operator must act: Salla's answers do not follow their contract.
+    /// The operator must act: Salla's responses do not follow their contract.
     #[error("{what}")]
     Broken { what: String },
-    /// The operator must act if it stays: one answer is no JSON, however often it is
-    /// asked for. A page of maintenance passes, a damaged one does not.
+    /// The operator must act if it stays: one response is not JSON, however often it is requested.
+    /// A maintenance page passes, a damaged one does not.
     #[error("{what}")]
     NotJson { what: String },
-    /// The operator must act: an answer is longer than any that is read, and cannot be had
-    /// in parts.
+    /// The operator must act: a response is longer than the limit, and cannot be fetched in parts.
     #[error("{what}")]
     TooLarge { what: String },
-    /// The operator must act: so many records of one kind were rejected that our
-    /// reading, and not the shop, is probably wrong.
+    /// The operator must act: too many records of one kind were rejected, so our reading, and not
+    /// the shop, is probably wrong.
     #[error(
         "{count} of {seen} {resource} were rejected as {code}: more than the limit, so the run \
          stopped before rejecting more"
@@ -95,7 +93,7 @@ pub enum Failure {
     /// Another worker holds the run, or took it over: this one must write nothing.
     #[error("another worker holds this run; nothing more was written")]
     LeaseLost,
-    /// Somebody asked the run to stop.
+    /// A person or program stopped the run.
     #[error("stopped on request")]
     Stopped,
     /// The developer must act: an invariant does not hold.
@@ -112,9 +110,9 @@ pub enum DatabaseCause {
     ReadOnly,
     /// Its disk must have space again.
     DiskFull,
-    /// Somebody must change what the message names: an address, a right, a setting, a version.
+    /// The operator must change what the message names: an address, a right, a setting, a version.
     Setup,
-    /// Nobody knows yet: it refused, and only its log says more.
+    /// Unknown: it refused, and only its log says more.
     Refused,
 }
 
@@ -144,7 +142,7 @@ impl DatabaseCause {
         }
     }
 
-    /// The same of a job, which resumes when its next attempt succeeds.
+    /// The same for a job, which resumes when its next attempt succeeds.
     fn advice_on_a_job(self) -> &'static str {
         match self {
             Self::Unavailable => {
@@ -169,7 +167,7 @@ impl DatabaseCause {
     }
 }
 
-/// Why a shop's connection no longer serves.
+/// Why a shop's connection no longer works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Disconnection {
     #[error("no tokens are stored for this shop")]
@@ -244,7 +242,7 @@ impl Disconnection {
         }
     }
 
-    /// The same of a job, whose tokens the database keeps.
+    /// The same for a job, whose tokens are in the database.
     fn advice_on_a_job(self) -> &'static str {
         match self {
             Self::NotConnected | Self::Uninstalled | Self::Parked | Self::Unclaimed => {
@@ -387,7 +385,7 @@ impl Failure {
         }
     }
 
-    /// What the reader can do about it where the run is a job of a worker.
+    /// What the reader can do about it if the run is a job of a worker.
     pub fn advice_on_a_job(&self) -> &'static str {
         match self {
             Self::Transient { .. } | Self::Throttled { .. } | Self::Stopped => {
@@ -426,7 +424,7 @@ impl Failure {
         }
     }
 
-    /// Whether the same command may succeed later although nobody has changed anything.
+    /// Whether the same command may succeed later without a change.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Database { cause, .. } => *cause == DatabaseCause::Unavailable,
@@ -434,8 +432,7 @@ impl Failure {
         }
     }
 
-    /// Whether the run stays as it is and the next start simply goes on, as opposed
-    /// to ending FAILED.
+    /// Whether the run stays as it is and the next start resumes it, as opposed to ending FAILED.
     pub fn resumes_by_itself(&self) -> bool {
         match self {
             Self::Transient { .. }
@@ -486,7 +483,7 @@ mod tests {
             assert!(failure.advice().contains(part), "{cause:?}");
             assert!(failure.advice_on_a_job().contains(part), "{cause:?}");
             assert_eq!(failure.may_pass(), may_pass, "{cause:?}");
-            // Whatever it was, the run keeps its checkpoint.
+            // In every case the run keeps its checkpoint.
             assert!(failure.resumes_by_itself(), "{cause:?}");
         }
     }

@@ -18,17 +18,17 @@ pub struct AttemptInfo {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureAction {
-    /// The run ends FAILED: somebody must act, or no attempt is left.
+    /// The run ends FAILED: a person must act, or no attempt is left.
     Fail,
-    /// The run waits so long and goes on from its checkpoint.
+    /// The run waits for `delay` and resumes from its checkpoint.
     RetryLater {
         delay: Duration,
         counts_as_attempt: bool,
     },
-    /// Nothing is wrong: whoever is free goes on at once.
+    /// Nothing is wrong: any free worker resumes it immediately.
     Release,
-    /// Another worker holds the run, or somebody has decided about it: its state in the
-    /// database says what is left to do.
+    /// Another worker holds the run, or a user changed its state: the database says what is left to
+    /// do.
     Reload,
 }
 
@@ -37,7 +37,7 @@ pub enum FailureAction {
 const FIRST_DELAY: Duration = Duration::from_secs(30);
 const MAX_DELAY: Duration = Duration::from_secs(3_600);
 
-/// Often enough that a run goes on soon after the clock was set right.
+/// Often enough that a run resumes soon after the clock was corrected.
 const UNTIL_CLOCKS_ARE_SET: Duration = Duration::from_secs(60);
 
 /// Decides by who must act (ARCHITECTURE.md#failures-by-who-must-act). Waits are without jitter.
@@ -49,7 +49,7 @@ pub fn action_for(failure: &Failure, attempt: AttemptInfo) -> FailureAction {
         | Failure::TooManyRejections { .. }
         | Failure::Unbalanced { .. }
         | Failure::Bug { .. } => FailureAction::Fail,
-        // Waiting is what Salla asked for, not a failed attempt.
+        // Salla requires the wait; it is not a failed attempt.
         Failure::Throttled { wait } => FailureAction::RetryLater {
             delay: *wait,
             counts_as_attempt: false,
@@ -79,7 +79,7 @@ pub fn action_for(failure: &Failure, attempt: AttemptInfo) -> FailureAction {
                 counts_as_attempt: true,
             }
         }
-        // It is over once somebody has set the clock, and no attempt helps before.
+        // It ends when the clock is corrected, and no attempt helps before.
         Failure::ClocksApart { .. } => FailureAction::RetryLater {
             delay: UNTIL_CLOCKS_ARE_SET,
             counts_as_attempt: false,
@@ -89,8 +89,8 @@ pub fn action_for(failure: &Failure, attempt: AttemptInfo) -> FailureAction {
     }
 }
 
-/// Whether the message of a run that FAILED is kept for whoever must act: an operator or
-/// a developer, and not the merchant.
+/// Whether the message of a run that FAILED is kept because an operator or a developer must act,
+/// and not the merchant.
 pub fn is_dead_letter(failure: &Failure) -> bool {
     match failure {
         Failure::Broken { .. }
@@ -155,8 +155,8 @@ mod tests {
         assert_eq!(action_for(&transient(), last), wait(3_600));
     }
 
-    /// The one that writes pages of maintenance under status 200 is done with it some day; an
-    /// answer that stays as it is, is no passing trouble.
+    /// A maintenance page under status 200 goes away some day; a response that stays the same is
+    /// not a transient error.
     #[test]
     fn an_answer_that_is_no_json_is_tried_again_and_then_a_dead_letter() {
         let failure = Failure::NotJson {

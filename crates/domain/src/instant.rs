@@ -1,9 +1,8 @@
 //! Instants as Salla sends them: never without the text they came from.
 //!
-//! Salla's dates exist in five forms, and some are UTC although they are labelled
-//! Asia/Riyadh (docs/salla-api.md#dates). The raw text and the reading that was chosen
-//! stay beside the instant, so that a wrong reading can be put right later without asking
-//! Salla again.
+//! Salla's dates exist in five forms, and some are UTC although they are labelled Asia/Riyadh
+//! (docs/salla-api.md#dates). The raw text and the reading that was chosen stay beside the instant,
+//! so that a wrong reading can be corrected later without a request.
 
 use jiff::Timestamp;
 use jiff::civil::Date;

@@ -16,20 +16,20 @@ use crate::shop::MerchantId;
 /// The form of messages that this program writes, and the only one it reads.
 const VERSION: u8 = 1;
 
-/// Spans of months that a message may ask for.
+/// Numbers of months that a message may contain.
 const DEPTHS: [u16; 2] = [12, 24];
 
-/// Import a shop's past, or go on with it.
+/// Import a shop's history, or resume it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistoricalSync {
     pub merchant: MerchantId,
-    /// The run to go on with; `None` creates one or joins the one that is not over.
+    /// The run to resume; `None` creates one or joins the open one.
     pub run: Option<RunId>,
     /// How many months back: 12 or 24.
     pub months: u16,
 }
 
-/// Tell a merchant about a run.
+/// Notify a merchant about a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotificationJob {
     pub kind: NotificationKind,
@@ -41,7 +41,7 @@ pub struct NotificationJob {
 pub enum NotificationKind {
     SyncComplete,
     SyncFailed,
-    /// The connection no longer serves and only the merchant can renew it.
+    /// The connection no longer works and only the merchant can reconnect it.
     ReconnectNeeded,
 }
 
@@ -68,8 +68,8 @@ impl NotificationKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
-    /// What is told of a run that ended FAILED with this failure code: who can help
-    /// decides. What the app or this machine may not do, no merchant can mend.
+    /// The notification for a run that ended FAILED with this failure code: it depends on who can
+    /// help. A merchant cannot fix what the app or this machine may not do.
     pub fn of_failure(code: &str) -> Self {
         let disconnection = Disconnection::ALL
             .into_iter()

@@ -1,4 +1,4 @@
-//! What people are told about the end of an import: who, and in which words.
+//! Notifications about the end of an import: who gets them, and their text.
 
 use crate::contact::one_line;
 use crate::job::NotificationKind;
@@ -7,19 +7,18 @@ use crate::numbers::grouped;
 /// Whom a channel reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Audience {
-    /// The merchant, or the app that speaks to the merchant: told every ending.
+    /// The merchant, or the app that informs the merchant: gets every ending.
     Merchant,
-    /// Who runs salla-sync: told what operators or developers must act on.
+    /// The team that runs salla-sync: gets what operators or developers must act on.
     Operator,
 }
 
 impl Audience {
-    /// Whether this audience is told of an ending: who must act on a failure is who is
-    /// told of it.
+    /// Whether this audience is notified of an ending: a failure goes to those who must act on it.
     pub fn receives(self, kind: NotificationKind) -> bool {
         match (self, kind) {
             (Self::Merchant, _) | (Self::Operator, NotificationKind::SyncFailed) => true,
-            // Only the merchant can act on a lost connection, and nobody on a success.
+            // Only the merchant can act on a lost connection, and no one needs to act on a success.
             (
                 Self::Operator,
                 NotificationKind::SyncComplete | NotificationKind::ReconnectNeeded,
@@ -44,7 +43,7 @@ pub struct Wording {
     pub next: Bilingual,
 }
 
-/// The counts that a notification tells.
+/// The counts in a notification.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub orders: u64,

@@ -29,8 +29,8 @@ pub struct Order {
     /// Absent where the record says nothing of the customer, which differs from
     /// a guest: `Some(OrderCustomer::Guest)`.
     pub customer: Option<OrderCustomer>,
-    /// `None`: this record cannot tell (headers and light details hold no usable
-    /// items). `Some([])`: the order really has none.
+    /// `None`: this record does not say (summaries and light details have no usable items).
+    /// `Some([])`: the order really has none.
     pub items: Option<Vec<OrderItem>>,
 }
 

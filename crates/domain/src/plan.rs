@@ -8,7 +8,7 @@ use crate::ceiling::Ceiling;
 use crate::resource::Resource;
 use crate::window::{DayRange, Overlap, QueryRange};
 
-/// Records on a page that asks for as many as Salla gives (docs/salla-api.md#pagination).
+/// Records on a page of the largest size that Salla allows (docs/salla-api.md#pagination).
 pub const MOST_PER_PAGE: u32 = 60;
 
 /// The newest windows are short, so that the last thirty days are usable within a minute;
@@ -93,7 +93,7 @@ impl Budget {
         })
     }
 
-    /// Requests that may be sent at once at the start of a minute.
+    /// Requests that may be sent together at the start of a minute.
     pub fn burst(&self) -> Option<u64> {
         let limit = self.requests_per_minute?;
         Some(((f64::from(limit) * self.share.clamp(0.01, 1.0)).floor() as u64).max(1))
@@ -119,7 +119,7 @@ pub fn customers_floor_seconds(requests: u64) -> u64 {
     requests.saturating_sub(1) / CUSTOMERS_PER_WINDOW * CUSTOMERS_WINDOW_SECONDS
 }
 
-/// Requests needed to walk `rows` rows at `per_page`; an empty list still costs one.
+/// Requests needed to scan `rows` rows at `per_page`; an empty list still costs one.
 pub fn pages(rows: u64, per_page: u32) -> u64 {
     rows.div_ceil(u64::from(per_page.max(1))).max(1)
 }
@@ -131,15 +131,15 @@ fn pages_to_the_end(rows: u64, per_page: u32) -> u64 {
     pages(rows, per_page) + u64::from(is_full)
 }
 
-/// What the probe learnt about a shop.
+/// What planning found out about a shop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlanInputs {
     pub range: DayRange,
     pub detail_case: DetailCase,
     pub orders: u64,
     pub orders_per_page: u32,
-    /// `None`: not counted, because their budget had nothing left at once. The first page
-    /// of their list tells.
+    /// `None`: not counted, because their budget was used up. The first page of their list has the
+    /// number.
     pub customers: Option<u64>,
     pub customers_per_page: u32,
     pub products: u64,
@@ -147,23 +147,22 @@ pub struct PlanInputs {
     pub categories: u64,
     pub overlap: Overlap,
     pub budget: Budget,
-    /// For a first try (`--max-orders`): only so many rows of each list, orders newest
-    /// first.
+    /// For a first test (`--max-orders`): the number of rows of each list, orders newest first.
     pub max_orders: Option<u64>,
     /// No order of the last day is among those that were updated last.
     #[serde(default)]
     pub is_quiet: bool,
-    /// Requests that it took to learn this and that no scan has a use for.
+    /// Requests that this took and that no scan can use.
     #[serde(default)]
     pub requests: u64,
     /// The orders that were updated last when the run began, newest first: whatever
     /// stands before them at its end has been updated since.
     #[serde(default)]
     pub recently_updated: Vec<i64>,
-    /// The latest moment at which one of these was updated, where rows tell.
+    /// The latest time at which one of these was updated, if rows have it.
     #[serde(default)]
     pub last_update: Option<Timestamp>,
-    /// When these were asked for. Plans of earlier versions do not say.
+    /// When these were requested. Plans of earlier versions do not say.
     #[serde(default)]
     pub recent_asked_at: Option<Timestamp>,
     /// Where earlier imports have found that lists of this shop stop.
@@ -185,7 +184,7 @@ impl Newest {
     /// Fewer orders a day are few.
     const MIN_ORDERS_A_DAY: u64 = 5;
 
-    /// `is_quiet`: there are none of the last day, as far as a page can tell.
+    /// `is_quiet`: there are none of the last day, as far as a page shows.
     pub fn of(is_quiet: bool, orders: u64, range: DayRange) -> Self {
         let are_few = orders < Self::MIN_ORDERS_A_DAY * u64::from(range.days());
         match is_quiet && are_few {
@@ -221,7 +220,7 @@ pub struct Plan {
     pub windows: Vec<DayRange>,
     pub order_pages: u64,
     pub detail_requests: u64,
-    /// 0 as long as nobody has counted the customers.
+    /// 0 until the customers are counted.
     pub customer_pages: u64,
     pub product_pages: u64,
     pub other_requests: u64,
@@ -233,9 +232,9 @@ pub struct Plan {
 impl Plan {
     pub fn new(probe: PlanInputs) -> Self {
         let days = u64::from(probe.range.days());
-        // Sized by the average density of the whole range, with room for a season that is
-        // half as busy again; a window that holds still more is split when its first page
-        // tells, which costs a request that no plan has counted.
+        // Sized by the average density of the whole range, with room for a season that is half as
+        // busy again; a window with even more is split when its first page shows it, which costs a
+        // request that no plan has counted.
         let rows_per_window = (probe.ceiling.rows() * 7 / 10).max(1);
         let window_days = (rows_per_window * days)
             .checked_div(probe.orders)
@@ -316,8 +315,7 @@ impl Plan {
             + self.closing_requests
     }
 
-    /// The requests without which nobody can read the shop: one scan of each list, and the
-    /// details.
+    /// The requests without which the shop cannot be read: one scan of each list, and the details.
     pub fn necessary_requests(&self) -> u64 {
         let probe = &self.probe;
         let list = |rows: u64, per_page| {
@@ -337,7 +335,7 @@ impl Plan {
             + statuses
     }
 
-    /// How many pages one window will take, as far as the probe can tell.
+    /// How many pages one window will take, as far as planning can see.
     pub fn expected_pages(&self, resource: Resource, days: Option<DayRange>) -> u64 {
         match resource {
             Resource::Orders => {
@@ -385,9 +383,8 @@ fn closing_requests(probe: &PlanInputs, resource: Resource) -> u64 {
     }
 }
 
-/// Today is a window of its own where orders still arrive in it: a short walk soon finds a
-/// quiet moment, and all the other windows hold still. The rest of the newest month comes
-/// next.
+/// Today is a separate window if orders still arrive in it: a short scan soon finds a quiet moment,
+/// and the other windows do not change. The rest of the newest month comes next.
 fn windows(range: &DayRange, newest: Newest, days: u32) -> Vec<DayRange> {
     if newest == Newest::Month {
         return range.windows_newest_first(NEWEST_WINDOW_DAYS, days);

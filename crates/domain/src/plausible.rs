@@ -10,13 +10,13 @@ use crate::instant::{riyadh_date, riyadh_midnight};
 /// Salla is younger, but shops bring records of other platforms along.
 const FIRST_DAY: Date = date(2000, 1, 1);
 
-/// Nobody who buys is older.
+/// No customer is older.
 const FIRST_BIRTHDAY: Date = date(1900, 1, 1);
 
 /// Zones that are confused and clocks that differ make no more than this.
 const AHEAD: SignedDuration = SignedDuration::from_hours(48);
 
-/// The dates that a record can have that was asked for at some moment.
+/// The dates that a record can have that was requested at some time.
 #[derive(Clone, Copy, Debug)]
 pub struct PlausibleDates {
     first: Timestamp,

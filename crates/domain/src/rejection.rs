@@ -4,8 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Why a record was set aside. The codes are stable: operators filter by them and
-/// `rejected replay` will select by them.
+/// Why a record was rejected. The codes are stable: operators filter by them and `rejected replay`
+/// selects by them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RejectionCode {
@@ -25,7 +25,7 @@ pub enum RejectionCode {
     OutOfRange,
     /// An order is there and its items are not found.
     MissingItems,
-    /// The record alone is longer than any answer that is read.
+    /// The record alone is longer than any response that is read.
     TooLarge,
     /// The record was understood and the database does not take it: a constraint, the
     /// limit of an index, a column's type, or a trigger.
@@ -74,7 +74,7 @@ impl std::fmt::Display for RejectionCode {
     }
 }
 
-/// Why one record was set aside, and where in it the trouble is.
+/// Why one record was rejected, and which part of it cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
     pub code: RejectionCode,

@@ -21,29 +21,28 @@ pub struct WindowId(pub i64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum RunState {
-    /// Nobody works on it: not begun yet, or interrupted and ready to go on.
+    /// No worker has it: not started yet, or interrupted and ready to resume.
     Pending,
     InProgress,
-    /// Goes on by itself at a time that is known.
+    /// Resumes automatically at a known time.
     Waiting,
-    /// Goes on from its checkpoint when somebody resumes it.
+    /// Resumes from its checkpoint on request.
     Paused,
     Completed,
-    /// Ended by a failure that somebody must act on; starting again goes on from
-    /// the checkpoint.
+    /// Ended by a failure that a person must act on; a restart resumes from the checkpoint.
     Failed,
-    /// Given up by somebody; what was read stays.
+    /// Cancelled on request; what was read stays.
     Cancelled,
 }
 
-/// What somebody may want of a run that exists.
+/// What can be requested of an existing run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunCommand {
     Pause,
-    /// Go on: after a pause, or without waiting any longer.
+    /// Resume: after a pause, or without waiting any longer.
     Resume,
     Cancel,
-    /// Begin again from the checkpoint after a failure or a cancellation.
+    /// Restart from the checkpoint after a failure or a cancellation.
     Restart,
 }
 

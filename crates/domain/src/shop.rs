@@ -22,7 +22,7 @@ pub enum ShopPlan {
     Plus,
     Pro,
     Special,
-    /// A plan this version has never heard of; its limit is learnt from headers.
+    /// A plan unknown to this version; its limit is read from headers.
     Other(String),
 }
 
@@ -47,9 +47,9 @@ impl ShopPlan {
         }
     }
 
-    /// Requests a minute that Salla documents for the plan. This is only a prior:
-    /// the headers of the first answer overrule it. `None` where Salla documents
-    /// no number (docs/salla-api.md#rate-limits).
+    /// Requests a minute that Salla documents for the plan. This is only a prior: the headers of
+    /// the first response overrule it. `None` where Salla documents no number
+    /// (docs/salla-api.md#rate-limits).
     pub fn documented_requests_per_minute(&self) -> Option<u32> {
         match self {
             Self::Plus => Some(120),

@@ -3,8 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a list that has no windows of its own is filtered by (docs/salla-api.md#customers
-/// and #products).
+/// What a list without windows is filtered by (docs/salla-api.md#customers and #products).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Slice {

@@ -15,9 +15,8 @@ pub struct DayRange {
 /// windows leave no gap, whatever Salla's filters mean.
 ///
 /// Whether `from_date` and `to_date` are inclusive is not documented
-/// (docs/salla-api.md#list-of-orders). Where they are, windows that follow each other ask
-/// for days that follow each other, whosever days these are. Where they are exclusive,
-/// the day that is named is lost; the probe tells that apart.
+/// (docs/salla-api.md#list-of-orders). Where they are, adjacent windows request adjacent days, in
+/// either time zone. Where they are exclusive, the named day is lost; planning finds out which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overlap {
     pub days_before: u8,
@@ -35,7 +34,7 @@ impl Overlap {
     };
 }
 
-/// What to ask Salla for, so that the windows of a range together miss nothing of it.
+/// What to request, so that the windows of a range together miss nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueryRange {
     pub range: DayRange,
@@ -43,11 +42,11 @@ pub struct QueryRange {
 }
 
 impl QueryRange {
-    /// The days to ask for, for one window of the range.
+    /// The days to request, for one window of the range.
     ///
-    /// Whether the filter's days are Riyadh's or UTC's is not documented either. Riyadh's
-    /// day begins while UTC has the day before, so the window that begins the range asks
-    /// for that one as well.
+    /// Whether the filter's days are Riyadh's or UTC's is not documented either. Riyadh's day
+    /// begins while UTC has the day before, so the first window of the range requests that one as
+    /// well.
     pub fn of(&self, window: DayRange) -> DayRange {
         let begins_the_range = window.from <= self.range.from;
         window.widened(Overlap {
@@ -56,7 +55,7 @@ impl QueryRange {
         })
     }
 
-    /// Whether asking for the window may list an order of that Riyadh day.
+    /// Whether the window's request may list an order of that Riyadh day.
     pub fn may_list(&self, window: DayRange, riyadh_day: Date) -> bool {
         let day_later = Overlap {
             days_before: 0,
@@ -175,8 +174,8 @@ mod tests {
             prop_assert_eq!(older.to.saturating_add(1.day()), newer.from);
         }
 
-        /// Whatever a filter means, every instant of the range is asked for by some
-        /// window, and that one is known to list it: this is what the reach is for.
+        /// With every meaning of a filter, some window requests each instant of the range, and is
+        /// known to list it: this is what the reach is for.
         #[test]
         fn no_instant_of_the_range_is_left_out(
             first in 30i64..700, days in 1i64..60, per_window in 1u32..20,

@@ -64,12 +64,12 @@ pub struct ConnectSettings {
     pub application_name: String,
     /// Fewer if the server has no more left.
     pub max_connections: u32,
-    /// So many more are opened beside the pool, to listen.
+    /// Connections beside the pool, for LISTEN.
     pub listeners: u32,
     /// For how long a caller waits for a connection, the first one included.
     pub patience: Duration,
-    /// Where the server has fewer left than wanted, so long for others to give theirs up: a
-    /// pool keeps its size for life.
+    /// How long to wait for other clients to release connections if the server has fewer left than
+    /// wanted: a pool never changes its size.
     pub waits_for_room: Duration,
 }
 
@@ -287,9 +287,8 @@ impl Database {
         PostgresContacts::new(self.pool.clone(), self.clock.clone(), keyring)
     }
 
-    /// Makes this database the home of tokens that came here with a copy of another one, lets
-    /// parked ones serve again, and says of which shops; with `dry_run` only the latter.
-    /// `salla_id`: of one shop only.
+    /// Makes this database the owner of tokens that were copied from another one, ends parking, and
+    /// returns the shops; with `dry_run` changes nothing. `salla_id`: of one shop only.
     pub async fn adopt_connections(
         &self,
         salla_id: Option<i64>,
@@ -347,8 +346,8 @@ impl Database {
         PostgresBudget::new(self.pool.clone(), self.clock.clone(), key, rules)
     }
 
-    /// The same database through connections of its own, for what must not wait behind
-    /// imports. They are made when they are needed.
+    /// The same database through separate connections, opened when needed, for work that must not
+    /// wait behind imports.
     pub fn beside(&self, connections: u32) -> Self {
         let pool = session::pool(
             self.pool.options().get_acquire_timeout(),
@@ -380,12 +379,12 @@ impl Database {
         &*self.clock
     }
 
-    /// For questions that have no function of their own.
+    /// For queries that have no function here.
     pub fn pool(&self) -> &PgPool {
         &self.pool
     }
 
-    /// Waits until all connections are given back and closed.
+    /// Waits until all connections are returned and closed.
     pub async fn close(&self) {
         self.pool.close().await;
     }
@@ -409,8 +408,7 @@ fn address(options: &PgConnectOptions) -> String {
 const DUPLICATE_DATABASE: &str = "42P04";
 
 impl Database {
-    /// Makes a database unless it exists. `name` is an identifier of our own, never
-    /// input.
+    /// Makes a database unless it exists. `name` is one of our identifiers, never input.
     pub async fn create_database(&self, name: &'static str) -> Result<(), Failure> {
         let sql = AssertSqlSafe(format!("CREATE DATABASE \"{name}\""));
         match sqlx::query(sql).execute(self.pool()).await {
@@ -424,8 +422,8 @@ impl Database {
         }
     }
 
-    /// Drops a database with all that is in it, whoever looks at it. `name` is an
-    /// identifier of our own, never input.
+    /// Drops a database with its content, even if others are connected. `name` is one of our
+    /// identifiers, never input.
     pub async fn drop_database(&self, name: &'static str) -> Result<(), Failure> {
         let sql = AssertSqlSafe(format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"));
         sqlx::query(sql)
@@ -436,8 +434,8 @@ impl Database {
     }
 }
 
-/// Each limit less the sessions that count against it, this one left out. Of other users
-/// PostgreSQL does not tell what kind of session it is.
+/// Each limit less the sessions that count against it, this one left out. PostgreSQL does not show
+/// the kind of other users' sessions.
 const ROOM: &str = "
     WITH others AS (
         SELECT usesysid, datid FROM pg_stat_activity

@@ -1,4 +1,4 @@
-//! Tells a pooler that takes sessions away from one that leaves them.
+//! Finds out whether a pooler keeps a session for each connection.
 //!
 //! Settings, prepared statements, LISTEN and the lock of the migrations belong to a
 //! session. A pooler in transaction mode gives each transaction whichever session is
@@ -15,7 +15,7 @@ use crate::session;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sessions {
-    /// One for each connection, and so many of them.
+    /// One for each connection, and this many of them.
     Kept {
         room: u32,
     },
@@ -24,8 +24,8 @@ pub(crate) enum Sessions {
     Single,
 }
 
-/// Whether each connection has a session of its own for as long as it lasts, and if so,
-/// for how many there is room. Leaves nothing behind in sessions that are not ours.
+/// Whether each connection keeps the same session, and if so, how many are available. Changes
+/// nothing in sessions that are not ours.
 ///
 /// These connections are made without a pool, which would try again where nothing listens
 /// instead of saying so.
@@ -58,13 +58,13 @@ async fn look(ours: &mut PgConnection, other: &mut PgConnection) -> Result<Sessi
     }
     // The session is ours, so it may be set.
     session::set(ours).await?;
-    // The other one of the pair counts as somebody else's, and is about to go.
+    // The other one of the pair counts as another client's, and is about to close.
     let room = room(ours).await? + 1;
     Ok(Sessions::Kept { room })
 }
 
-/// A limit that suits other programs may end even these questions, and cannot be lifted in
-/// sessions that may be theirs. They are asked again for as long as the caller waits.
+/// A limit meant for other programs may end even these queries, and cannot be lifted in sessions
+/// that may be theirs. They are repeated as long as the caller waits.
 async fn insist_on_comparison(
     ours: &mut PgConnection,
     other: &mut PgConnection,
@@ -81,9 +81,9 @@ async fn insist_on_comparison(
 /// transaction, so no other program finds it.
 const BEGIN_WITHOUT_LIMIT: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0";
 
-/// One connection alone would tell nothing: a pooler that has nothing else to do gives
-/// it the same session again. So a second one takes that session away, if it can be
-/// taken. Before, the first asks twice, for a pooler that hands sessions out in turn.
+/// One connection alone would show nothing: an idle pooler gives it the same session again. So a
+/// second one takes that session away, if possible. The first one queries twice before, in case the
+/// pooler gives out sessions in turn.
 async fn compare(ours: &mut PgConnection, other: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let session = backend(ours).await?;
     if backend(ours).await? != session {
@@ -97,8 +97,8 @@ async fn compare(ours: &mut PgConnection, other: &mut PgConnection) -> Result<bo
     Ok(kept)
 }
 
-/// The server's process behind a connection. Not prepared: the statement would outlive
-/// us in somebody else's session.
+/// The server's process behind a connection. Not prepared: the statement would stay behind in
+/// another client's session.
 async fn backend(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
     let row = connection
         .fetch_one(sqlx::raw_sql("SELECT pg_backend_pid()"))

@@ -1,4 +1,4 @@
-//! What the app's backend is told about a connection, written with the change itself.
+//! Events about a connection for the app's backend, written with the change itself.
 
 use domain::connection_change::{ConnectionChangeJob, ConnectionChangeKind, Tags};
 use domain::failure::{DatabaseCause, Failure};
@@ -17,7 +17,7 @@ use crate::error::TxError;
 use crate::ids::new_id;
 use crate::queue::send_now;
 
-/// Of a shop's current connection only: what others do means nothing to anybody.
+/// Only for a shop's current connection: changes of former ones matter to no receiver.
 const NOTE: &str = "
     INSERT INTO salla_sync.connection_changes
         (id, merchant_id, connection_id, kind, reason, is_owned, tags, changed_at)
@@ -92,7 +92,7 @@ pub(crate) async fn note_successor(
     note(tx, connection.0, kind, now).await
 }
 
-/// Tokens that open another shop than whoever tags them believes keep the tags they have.
+/// Tokens of another shop than the caller expects keep their tags.
 const TAG: &str = "
     UPDATE salla_sync.connections SET tags = $3, updated_at = $4
     WHERE id = $1 AND ($2::bigint IS NULL OR salla_id IS NULL OR salla_id = $2)
@@ -116,7 +116,7 @@ pub(crate) async fn tag(
     Ok(())
 }
 
-/// What is older than this is no news to a receiver that is told for the first time.
+/// Older changes are not sent to a new receiver.
 const NEWS: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Put on the queue in one go.
 const AT_ONCE: i64 = 100;

@@ -57,7 +57,7 @@ impl PostgresConnections {
         }
     }
 
-    /// Does `work`, and parks the connection that it has found unfit for use.
+    /// Does `work`, and disconnects the connection that it has found unusable.
     async fn parking<T>(
         &self,
         work: impl Future<Output = Result<T, TxError>> + Send,
@@ -70,8 +70,8 @@ impl PostgresConnections {
         done
     }
 
-    /// Lets the refresh token of a shop that was given up as `refresh_lost` be presented one
-    /// last time, where it has not been.
+    /// Lets the refresh token of a shop that was disconnected as `refresh_lost` be presented one
+    /// last time, if it has not been.
     pub async fn retry(&self, salla_id: i64) -> Result<Retried, Failure> {
         let now = self.clock.now();
         with_retries(&self.clock, "allowing another refresh", || {
@@ -80,8 +80,8 @@ impl PostgresConnections {
         .await
     }
 
-    /// Seals everything again that another key than the current one has sealed, a few at a time;
-    /// other processes may work meanwhile. May be repeated, and goes on where it stopped.
+    /// Encrypts everything again that another key than the current one encrypted, a few at a time;
+    /// other processes may work meanwhile. Repeatable; resumes where it stopped.
     pub async fn rotate(&self) -> Result<Rotated, Failure> {
         rotating::rotate(&self.pool, &self.keyring, &self.clock).await
     }

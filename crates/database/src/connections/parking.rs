@@ -1,4 +1,4 @@
-//! Shops whose work has to rest: their tokens stay, and nobody uses them.
+//! Suspended shops: their tokens stay, and no process uses them.
 
 use domain::connection_change::ConnectionChangeKind;
 use domain::failure::Disconnection;
@@ -15,15 +15,15 @@ use crate::transaction::begin_durable;
 /// A connection that was parked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parked {
-    /// Salla's number of the shop, where it is known.
+    /// Salla's id of the shop, where it is known.
     pub salla_id: Option<i64>,
     pub name: Option<String>,
     /// Whose it is, if it is that merchant's current one.
     pub merchant: Option<MerchantId>,
 }
 
-/// How often a refresh token was presented, and in whose name, stays: whoever presented it may
-/// still bring the answer, and nobody presents it again without knowing.
+/// How often a refresh token was presented, and by which process, stays: that process may still
+/// receive the response, and no other presents the token unaware of it.
 const PARK: &str = "
     WITH parked AS (
         UPDATE salla_sync.connections SET state = 'DISCONNECTED', disconnected_why = $2,
@@ -72,13 +72,13 @@ pub(crate) async fn park(
 /// A connection that was at home in another database, or parked.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Adopted {
-    /// Salla's number of the shop, where it is known.
+    /// Salla's id of the shop, where it is known.
     pub salla_id: Option<i64>,
     pub name: Option<String>,
 }
 
 /// What failed for want of a home, or because it was parked, counts as connected again. A token
-/// that was presented before its connection was parked is in doubt, as after an answer that was
+/// that was presented before its connection was parked is in doubt, as after a response that was
 /// lost.
 const ADOPT: &str = "
     UPDATE salla_sync.connections c

@@ -23,7 +23,7 @@ use crate::transaction::begin_durable;
 
 const LOCK: &str = select_connection!("WHERE id = $1 FOR UPDATE");
 
-/// Where nobody can say, nothing is known to be elsewhere.
+/// If the database has no identity, its tokens are not known to belong elsewhere.
 const IS_ELSEWHERE: &str =
     "SELECT coalesce(home <> salla_sync.home(), false) FROM salla_sync.connections WHERE id = $1";
 
@@ -144,8 +144,9 @@ fn is_too_soon(tried_at: Option<Timestamp>, now: Timestamp) -> bool {
 /// The tokens are bound to it, so it must not change meanwhile.
 const SHOP: &str = "SELECT salla_id FROM salla_sync.connections WHERE id = $1 FOR UPDATE";
 
-/// Also where the refresh was given up as lost meanwhile: the pair is here, so it was
-/// not lost. A connection that was parked meanwhile keeps the pair and stays parked. The one that writes knows that the pair is newer than all versions up to $2.
+/// Also if the refresh was recorded as lost meanwhile: the pair is here, so it was not lost. A
+/// connection that was disconnected meanwhile stores the pair and stays disconnected. The writer
+/// knows that the pair is newer than all versions up to $2.
 const WRITE: &str = "
     UPDATE salla_sync.connections SET
         access_token = $4, refresh_token = $5, key_id = $6, seal_format = $10,
@@ -216,8 +217,9 @@ async fn write(
     load(pool, keyring, id).await
 }
 
-/// Back to what it was before the intent: never presented, or once without an answer. By its
-/// own name, so that a repetition after a lost answer takes nobody else's intent back.
+/// Back to the state before the intent: never presented, or once without a response. Matched by
+/// this process's name, so that a repetition after a lost response never reverts another process's
+/// intent.
 const ABANDON: &str = "
     UPDATE salla_sync.connections
     SET state = CASE WHEN refresh_presentations > 1 THEN 'REFRESHING' ELSE 'ACTIVE' END,
@@ -245,7 +247,7 @@ pub(crate) async fn abandon(
     Ok(())
 }
 
-/// Reports that no answer came.
+/// Reports that no response came.
 pub(crate) async fn lose(
     pool: &PgPool,
     intent: &RefreshIntent,
@@ -308,7 +310,7 @@ const PARK: &str = "
         refresh_intent = NULL, updated_at = $3
     WHERE id = $1 AND state <> 'DISCONNECTED'";
 
-/// Parks a connection that must not be used, whatever its version.
+/// Disconnects a connection that must not be used, in any version.
 pub(crate) async fn park(
     pool: &PgPool,
     connection: Uuid,

@@ -24,7 +24,7 @@ const ADD: &str = "
     ON CONFLICT (hash) DO UPDATE SET version = excluded.version
         WHERE t.connection_id = excluded.connection_id AND t.version IS NULL";
 
-/// Remembers the refresh token of a connection for ever.
+/// Records the refresh token of a connection forever.
 pub(crate) async fn remember(
     connection: &mut PgConnection,
     (id, version): (ConnectionId, i64),

@@ -1,4 +1,4 @@
-//! "Try it all the same": a refresh token whose fate nobody knows, of a shop that was given up.
+//! `connections retry`: presents a refresh token again whose last response was lost.
 
 use domain::connection_change::ConnectionChangeKind;
 use domain::failure::Disconnection;
@@ -20,10 +20,10 @@ pub enum Retried {
     /// The next process that works for the shop presents it one last time, once Salla
     /// refuses the access token.
     Granted,
-    /// The connection serves. If its refresh token is in doubt, the last presentation comes by
-    /// itself.
+    /// The connection works. If its refresh token is in doubt, it is presented one last time
+    /// automatically.
     Serves,
-    /// The token is known to be of no use, or was not what the shop was given up for.
+    /// The token is known to be useless, or was not why the shop was disconnected.
     Refused(Disconnection),
     /// It has had its last presentation.
     Exhausted,
@@ -38,8 +38,8 @@ const OF_SHOP: &str = select_connection!(
          (SELECT id FROM salla_sync.merchants WHERE salla_id = $1) FOR UPDATE"
 );
 
-/// As after a first presentation without an answer; runs that failed for want of the
-/// connection go on.
+/// As after a first presentation without a response; runs that failed because of the connection
+/// resume.
 const RETRY: &str = "
     UPDATE salla_sync.connections
     SET state = 'REFRESHING', disconnected_why = NULL, refresh_started_at = $2,

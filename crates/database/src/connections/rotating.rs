@@ -17,7 +17,7 @@ use crate::keyring::leave_check;
 use crate::privacy::rotate_secrets;
 use crate::transaction::begin_durable;
 
-/// Sealed again in one transaction: whoever refreshes one of them waits for no longer.
+/// Values encrypted in one transaction: a refresh of one of them waits no longer than that.
 const AT_ONCE: i64 = 50;
 
 /// What a rotation has done.

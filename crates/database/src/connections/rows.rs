@@ -117,7 +117,7 @@ impl ConnectionRow {
         both.is_some_and(|(tokens, row)| tokens != row)
     }
 
-    /// When somebody began a refresh the last time.
+    /// When a process last started a refresh.
     pub(crate) fn tried_at(&self) -> Option<Timestamp> {
         self.refresh_tried_at.map(jiff_sqlx::Timestamp::to_jiff)
     }
@@ -168,7 +168,7 @@ fn unreadable(mismatch: KeyMismatch) -> Failure {
     }
 }
 
-/// Tokens on their way into a row.
+/// Tokens to be written to a row.
 pub(crate) struct SealedTokens {
     pub(crate) access: Vec<u8>,
     pub(crate) refresh: Option<Vec<u8>>,

@@ -19,9 +19,9 @@ use crate::error::{TxError, database_failure};
 use crate::keyring::{KeyMismatch, Keyring};
 use crate::transaction::begin_durable;
 
-/// A plain hash is safe here although the database may be read by others: Salla's
-/// tokens are long random strings, so nobody can find one by trying, and unlike a
-/// hash under our own key it still recognises them after that key was changed.
+/// A plain hash is safe here although the database may be read by others: Salla's tokens are long
+/// random strings, so none can be found by trying, and unlike a hash under our own key it still
+/// recognises them after that key was changed.
 fn fingerprint(tokens: &Tokens) -> Vec<u8> {
     let mut sha = Sha256::new_with_prefix(b"salla-sync connection fingerprint 1\n");
     sha.update(tokens.access.expose_secret());
@@ -104,8 +104,8 @@ pub(crate) async fn open(
     }
 }
 
-/// The merchant's row lines up those who bind at once, because each clears the mark
-/// of the others.
+/// The lock on the merchant's row makes concurrent binds wait, because each clears the mark of the
+/// others.
 const TAKE_TURNS: &str = "SELECT FROM salla_sync.merchants WHERE id = $1 FOR NO KEY UPDATE";
 
 const UNMARK_OTHERS: &str = "

@@ -31,8 +31,8 @@ pub(crate) async fn start(
     Ok(started)
 }
 
-/// While others wait for their turn no run of the shop can be created, and one that is not over
-/// is joined: the run that is gone on from stays the latest finished one.
+/// While others wait for their turn no run of the shop can be created, and an open one is joined:
+/// the run to continue from stays the latest finished one.
 pub(crate) async fn start_catching_up(
     transactions: &Transactions,
     ids: (MerchantId, RunId),
@@ -103,8 +103,7 @@ pub(crate) async fn command(
     with_frozen_sessions_ended(pool, run, || command_once(transactions, run, command, now)).await
 }
 
-/// The state alone takes the run from whoever works on it: every write for a run wants
-/// it IN_PROGRESS.
+/// The state alone takes the run from its worker: every write for a run requires IN_PROGRESS.
 const CHANGE: &str = "
     UPDATE salla_sync.sync_runs SET
         state = $2, lease_owner = NULL, lease_until = NULL, waiting_until = NULL,

@@ -11,13 +11,12 @@ use uuid::Uuid;
 
 use crate::error::TxError;
 
-/// A shop has its own moment in the period, by a hash of its id. It is due when that moment has
-/// passed since its latest run began or ended and since it was last taken; a time that lies in
-/// the future was written while a clock was ahead. Left alone are shops without a finished
-/// import or a connection that serves, with a run that is not over, or whose run failed because
-/// the connection no longer served. But a run that a command at a terminal has left half done is
-/// gone on with. Of two workers at once, the second finds the mark of the
-/// first.
+/// Each shop has its time in the period, by a hash of its id. It is due when that time has passed
+/// since its latest run started or ended and since it was last taken; a time in the future was
+/// written while a clock was ahead. Not due are shops without a finished import or a working
+/// connection, with an open run, or whose run failed because of the connection. But a run that a
+/// command at a terminal left unfinished is resumed. Of two concurrent workers, the second finds
+/// the mark of the first.
 macro_rules! due {
     ($rest:literal) => {
         concat!(

@@ -38,8 +38,8 @@ pub(crate) async fn lost(pool: &PgPool, leases: &[RunLease]) -> Result<Vec<RunId
     Ok(lost.into_iter().map(RunId).collect())
 }
 
-/// A message that is on the queue, waiting or held, will bring the run back by itself.
-/// Leases and the time of sending go by the database's clock, waits by the importer's.
+/// A message on the queue, waiting or leased, will start the run automatically. Leases and the time
+/// of sending use the database's clock, waits use the importer's.
 const ORPHANS: &str = "
     UPDATE salla_sync.sync_runs r SET sent_again = r.sent_again + 1
     WHERE r.is_job AND r.superseded_at IS NULL
@@ -119,8 +119,8 @@ pub(crate) async fn resend_orphans(
     Ok(orphans)
 }
 
-/// A connection that came after the run's message may not be the one that failed: whoever
-/// works on a run keeps the connection with which it began.
+/// A connection that is newer than the run's message may not be the one that failed: a worker keeps
+/// the connection with which it started the run.
 const RECONNECTED: &str = "
     SELECT r.id FROM salla_sync.sync_runs r
     JOIN salla_sync.connections c ON c.merchant_id = r.merchant_id AND c.is_current
@@ -128,7 +128,7 @@ const RECONNECTED: &str = "
       AND r.failure_code = ANY($1)
       AND c.state = 'ACTIVE' AND c.bound_at > coalesce(r.sent_at, r.created_at)";
 
-/// Begins them again as somebody would who asks for the same now.
+/// Restarts them as a new request for the same import would.
 pub(crate) async fn restart_reconnected(
     transactions: &Transactions,
     now: Timestamp,

@@ -1,5 +1,5 @@
-//! Rows that somebody else changed since they landed. The database notes them itself
-//! (migration 0033); meeting the record again puts them back, whether or not it changed.
+//! Rows that other sessions changed since they landed. The database records them (migration 0033);
+//! reading the record again restores them, whether or not it changed.
 
 use std::collections::HashSet;
 
@@ -13,8 +13,8 @@ const ALTERED: &str = "
     SELECT salla_id FROM salla_sync.altered_records
     WHERE merchant_id = $1 AND resource = $2::text::salla_sync.resource AND salla_id = ANY($3)";
 
-/// Which of the records have rows that somebody changed or deleted. Mostly none has, and then
-/// nothing is asked.
+/// Which of the records have rows that were changed or deleted here. Usually none has, and then no
+/// query is sent.
 pub(crate) async fn altered(
     tx: &mut PgConnection,
     run: &LockedRun,
@@ -56,14 +56,14 @@ pub(crate) async fn mended(
     Ok(())
 }
 
-/// What an order keeps from an earlier reading where a later one does not tell it.
+/// What an order keeps from an earlier reading if a later one lacks it.
 const CLEAR_UNTOLD: &str = "
     UPDATE salla.orders SET customer_id = NULL, exchange_rate = NULL,
         exchange_base_currency = NULL, exchange_target_currency = NULL
     WHERE merchant_id = $1 AND id = ANY($2)";
 
-/// Before altered orders are written from a list: a value that Salla never told must not stay
-/// for want of another one.
+/// Before altered orders are written from a list: a value that Salla never sent must not stay
+/// because Salla sends none.
 pub(crate) async fn clear_untold(
     tx: &mut PgConnection,
     run: &LockedRun,

@@ -47,13 +47,13 @@ impl<'t> LandingContext<'t> {
 /// How a batch is landed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Care {
-    /// All at once: what the database refuses fails the batch.
+    /// All in one statement: what the database refuses fails the batch.
     Together,
     /// Record by record where it must be: what the database refuses is rejected.
     Apart,
 }
 
-/// Records that no walk has listed, as a page; walk 0 stands for that.
+/// Records that no scan has listed, as a page; they have the `walk` 0.
 pub(crate) fn page_outside_scans(
     records: Records,
     version: Version,

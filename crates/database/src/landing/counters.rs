@@ -28,7 +28,7 @@ pub(crate) struct CounterDelta {
     pub(crate) refused_customers: Vec<RefusedCustomer>,
     /// Kinds and ids of the records that the database did not take.
     pub(crate) refused: Vec<(&'static str, i64)>,
-    /// Rejections were added or resolved, so they have to be counted anew.
+    /// Rejections were added or resolved, so they must be counted again.
     rejections_changed: bool,
 }
 
@@ -208,7 +208,7 @@ pub(crate) async fn record(
     Ok(())
 }
 
-/// For what lands beside the walks: the cursor stays where the run is.
+/// For what lands beside the scans: the cursor stays where the run is.
 pub(crate) async fn update_counters_without_cursor(
     tx: &mut PgConnection,
     run: &LockedRun,

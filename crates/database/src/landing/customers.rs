@@ -53,8 +53,8 @@ static COPY: LazyLock<CopyInto> =
 static UPSERT: LazyLock<String> =
     LazyLock::new(|| upsert::<CustomerColumns<'_>>("salla.customers", &["id"]));
 
-/// An order's customer only fills a gap: the order shows less of the customer than
-/// the list, and which of two orders is the better witness cannot be told.
+/// An order's customer only fills a gap: the order shows less of the customer than the list, and
+/// neither of two orders is known to be more accurate.
 static INSERT_ABSENT: LazyLock<String> = LazyLock::new(|| {
     let insert = insert::<CustomerColumns<'_>>("salla.customers");
     format!("{insert} ON CONFLICT (merchant_id, id) DO NOTHING")
@@ -103,9 +103,9 @@ struct Named<'a> {
     customer: &'a Customer,
 }
 
-/// Puts the customers of orders where there are none yet. Most are there already, and
-/// looking them up costs a tenth of offering them all to an `INSERT`. An order does not
-/// suffer for its customer: one that the database refuses is a rejection of its own.
+/// Inserts the customers of orders that are missing. Most exist already, and looking them up costs
+/// a tenth of an `INSERT` of all. A customer that the database refuses is a separate rejection, and
+/// the order lands.
 pub(crate) async fn insert_missing(
     ctx: &mut LandingContext<'_>,
     orders: &[&Order],

@@ -1,4 +1,4 @@
-//! Landing the answers of the detail pass.
+//! Landing the responses of the details phase.
 
 use std::collections::BTreeMap;
 
@@ -157,7 +157,7 @@ fn sort(details: &[OrderDetail]) -> SortedDetails<'_> {
                 Err((kind, rejection, raw)) => rejected.push(Rejected {
                     kind,
                     rejection,
-                    // We asked for this very order, whatever the answer says.
+                    // We requested this very order, even if the response has another id.
                     salla_id: Some(detail.order_id),
                     raw,
                     version: detail.version,
@@ -178,8 +178,7 @@ fn sort(details: &[OrderDetail]) -> SortedDetails<'_> {
 
 type Understood<'a> = ((&'a Order, &'a str), Option<(&'a [OrderItem], &'a str)>);
 
-/// An order whose items cannot be read is set aside as a whole: with a line missing
-/// it would be wrong.
+/// An order with unreadable items is rejected as a whole: with a line missing it would be wrong.
 fn understood<'a>(
     order: &'a Decoded<Order>,
     items: Option<&'a Decoded<Vec<OrderItem>>>,

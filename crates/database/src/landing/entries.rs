@@ -1,5 +1,5 @@
-//! Lists inside a record, as rows of their own. An entry is known by its place in the list:
-//! two entries with the same id are two entries.
+//! Lists inside a record, as separate rows. An entry is identified by its position in the list: two
+//! entries with the same id are two entries.
 
 use domain::catalogue::{Category, Product};
 use domain::customer::Customer;

@@ -167,7 +167,7 @@ async fn columns_of(
 
 const KNOWS_MISFITS: &str = "SELECT to_regproc('pg_catalog.pg_input_is_valid') IS NOT NULL";
 
-/// The columns that do not take their values, where PostgreSQL has not said it by itself.
+/// The columns that refuse their values, if PostgreSQL's error does not name them.
 async fn misfits(
     tx: &mut PgConnection,
     question: Option<(String, PgArguments)>,

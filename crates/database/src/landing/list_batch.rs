@@ -193,8 +193,8 @@ pub(crate) async fn land_list_records<'a, T: ListRecord + Holds + Sync>(
     due(ctx, resource, &incoming, &changes).await
 }
 
-/// A run compares each record with its rows once, whether or not it changed: what somebody
-/// altered or deleted there is put back. What is as it should be, is not written.
+/// A run compares each record with its rows once, whether or not it changed: rows that were altered
+/// or deleted here are restored. Correct rows are not written.
 async fn due<'a, T: Sync>(
     ctx: &mut LandingContext<'_>,
     resource: Resource,
@@ -225,8 +225,8 @@ pub(crate) fn by_id(changes: &[RecordChange]) -> HashMap<i64, RecordChange> {
     changes.iter().map(|v| (v.salla_id, *v)).collect()
 }
 
-/// One look-up by key for each id: without statistics, as in the first minutes of an
-/// import, a plain join would be planned as a walk through the whole table.
+/// One look-up by key for each id: without statistics, as in the first minutes of an import, a
+/// plain join would be planned as a scan of the whole table.
 macro_rules! missing_in {
     ($table:literal) => {
         concat!(
@@ -254,8 +254,8 @@ const DAMAGED_PRODUCTS: &str = "
               SELECT count(*) FROM salla.product_categories c
               WHERE c.merchant_id = $1 AND c.product_id = r.id)";
 
-/// Ids whose rows are missing although nothing changed, because somebody deleted them:
-/// meeting the record again puts them back.
+/// Ids whose rows are missing although the record is unchanged, because they were deleted here:
+/// reading the record again restores them.
 pub(crate) async fn missing(
     tx: &mut PgConnection,
     run: &LockedRun,

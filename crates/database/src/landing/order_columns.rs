@@ -1,5 +1,4 @@
-//! The columns of `salla.orders`, in two groups: what a header tells, and what only
-//! a detail tells.
+//! The columns of `salla.orders`, in two groups: those in a summary, and those only in a detail.
 
 use std::sync::LazyLock;
 
@@ -30,7 +29,7 @@ impl<'a> WholeOrder<'a> {
 }
 
 columns! {
-    /// What headers and details both tell.
+    /// In summaries and details.
     struct SharedColumns<'a> from &'a Order {
         id: i64, "bigint" = |o| o.id;
         reference_id: Option<i64>, "bigint" = |o| o.reference_id;
@@ -58,7 +57,7 @@ columns! {
 }
 
 columns! {
-    /// What only a detail tells. The flag says whether the items are known.
+    /// Only in a detail. The flag says whether the items are known.
     struct DetailColumns<'a> from (&'a Order, bool) {
         subtotal: Option<Decimal>, "numeric" = |(o, _)| amounts(o).and_then(|a| a.subtotal);
         shipping: Option<Decimal>, "numeric" = |(o, _)| amounts(o).and_then(|a| a.shipping);
@@ -96,8 +95,8 @@ const ALWAYS_THERE: [&str; 5] = [
     "riyadh_date",
 ];
 
-/// A header over what is there: it never clears what a detail filled, because where
-/// a header says nothing it cannot tell. Details themselves stay untouched.
+/// A summary over existing values: it never clears what a detail filled, because a field that it
+/// lacks is unknown, not empty. Details stay unchanged.
 static UPSERT_HEADERS: LazyLock<String> = LazyLock::new(|| {
     upsert_orders::<SharedColumns<'_>>(|name| {
         if ALWAYS_THERE.contains(&name) {
@@ -124,9 +123,9 @@ fn of_detail(name: &str) -> String {
 static COPY_WHOLE: LazyLock<CopyInto> =
     LazyLock::new(|| copy_into::<WholeColumns<'_>>("salla.orders"));
 
-/// A whole order that is the newest word on it. Only the customer and the exchange
-/// rate stay where the record names none: some details leave them out, though the
-/// list told them (docs/salla-api.md#order-details).
+/// A whole order that is the newest version. Only the customer and the exchange rate stay if the
+/// record has none: some details lack them although the list has them
+/// (docs/salla-api.md#order-details).
 static UPSERT_WHOLE: LazyLock<String> = LazyLock::new(|| {
     upsert_orders::<WholeColumns<'_>>(|name| match name {
         name if name == "customer_id" || name.starts_with("exchange_") => {
@@ -136,8 +135,7 @@ static UPSERT_WHOLE: LazyLock<String> = LazyLock::new(|| {
     })
 });
 
-/// A whole order below a newer header: fills what only a detail tells, and what the
-/// header left open.
+/// A whole order below a newer summary: fills what only a detail has, and what the summary lacks.
 static UPSERT_BELOW_HEADER: LazyLock<String> = LazyLock::new(|| {
     let shared = SharedColumns::columns();
     let shared = |name| shared.iter().any(|c| c.name == name);

@@ -1,7 +1,7 @@
 //! Orders: headers from lists, and whole orders from lists or one by one.
 //!
-//! A header tells status and total; a whole order tells everything. Either may be the
-//! newer word on what both tell.
+//! A summary has status and total; a whole order has everything. Either may be the newer version of
+//! what both have.
 
 use crate::landing::order_columns::WholeOrder;
 use domain::order::{Completeness, Order};
@@ -51,8 +51,8 @@ impl ListRecord for Order {
     }
 }
 
-/// A list says of an order all that was known of it; a request for its details may leave out
-/// what the list had told before.
+/// A list has everything that is known about an order; a response with its details may lack what
+/// the list had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadFrom {
     List,

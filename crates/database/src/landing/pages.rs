@@ -65,7 +65,7 @@ async fn land_within(
     Ok(ctx.tally.landed)
 }
 
-/// Lands orders that no walk has listed.
+/// Lands orders that no scan has listed.
 pub(crate) async fn land_changes(
     pool: &PgPool,
     lease: RunLease,

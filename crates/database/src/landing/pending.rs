@@ -1,4 +1,4 @@
-//! The worklist of the detail pass.
+//! The worklist of the details phase.
 
 use importer::ports::landing::{PendingDetail, RunLease};
 use jiff_sqlx::ToSqlx;
@@ -7,8 +7,7 @@ use sqlx::{PgConnection, PgPool};
 use crate::error::TxError;
 use crate::transaction::{LockedRun, lock_run};
 
-/// An order whose detail this run has set aside is not asked for again: another run
-/// may try.
+/// An order whose detail this run has rejected is not requested again: another run may try.
 const ADD: &str = "
     INSERT INTO salla_sync.pending_details AS p (merchant_id, order_id, created_at, run_id)
     SELECT $1, r.order_id, r.created_at, $2
@@ -96,8 +95,8 @@ const ADOPT: &str = "
           JOIN salla_sync.sync_pages p ON p.window_id = w.id AND p.walk = w.walk
           WHERE w.run_id = $1 AND w.replaced_at IS NULL AND w.resource = 'orders')";
 
-/// A webhook says of these that they are other ones than when their details were asked for.
-/// Those that have no row yet stay noted: their list may have been asked for before.
+/// A webhook says that these have changed since their details were requested. Those without a row
+/// stay recorded: their list may have been requested before.
 const TAKE_CHANGED: &str = "
     WITH changed AS (
         DELETE FROM salla_sync.changed_records c USING salla.orders o

@@ -1,5 +1,4 @@
-//! Raw records: a hash that tells whether the content changed, and the compressed
-//! text for runs that keep it.
+//! Raw records: a hash to detect changed content, and the compressed text for runs that store it.
 
 use std::io::Read as _;
 use std::sync::LazyLock;
@@ -10,9 +9,8 @@ use zstd::bulk::Compressor;
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 use zstd::stream::read::Decoder;
 
-/// XXH3 with 128 bits: enough to tell two contents of one record apart, and a tenth of
-/// the time of a cryptographic hash. A shop that forges its own records deceives only
-/// itself.
+/// XXH3 with 128 bits: enough to distinguish two contents of one record, in a tenth of the time of
+/// a cryptographic hash. A shop that forges its own records deceives only itself.
 const HASH_BYTES: usize = 16;
 
 /// Part of every hash. Raise it when the translation of records reads more than

@@ -1,5 +1,4 @@
-//! Records that could not be understood: set aside, counted, and resolved once they
-//! load.
+//! Records that could not be read: rejected, counted, and resolved once they load.
 
 use crate::ids::{parse_code, parse_resource};
 use std::collections::BTreeMap;
@@ -38,7 +37,7 @@ pub(crate) fn list_kind(resource: Resource) -> &'static str {
     }
 }
 
-/// Where in a walk a record was met.
+/// Where in a scan a record was found.
 #[derive(Clone, Copy)]
 pub(crate) struct Origin {
     pub(crate) window: WindowId,
@@ -49,7 +48,7 @@ pub(crate) struct Rejected<'a> {
     pub(crate) kind: &'static str,
     pub(crate) rejection: &'a Rejection,
     pub(crate) salla_id: Option<i64>,
-    /// Empty where the record has no text of its own, as a customer in an order.
+    /// Empty if the record has no separate text, such as a customer in an order.
     pub(crate) raw: &'a str,
     pub(crate) version: Version,
     pub(crate) origin: Option<Origin>,
@@ -214,8 +213,7 @@ const RESOLVE: &str = concat!(
       AND t.resolved_at IS NULL"
 );
 
-/// Closes the rejections of records that have loaded now; tells whether there were
-/// any.
+/// Closes the rejections of records that have loaded now; returns whether there were any.
 pub(crate) async fn resolve<R>(
     tx: &mut PgConnection,
     run: &LockedRun,
@@ -246,8 +244,8 @@ const RESOLVE_BY_ROW: &str = "
     WHERE x.merchant_id = $2 AND x.resource = $3::text::salla_sync.resource
       AND x.salla_id = ANY ($4) AND x.resolved_at IS NULL AND x.raw = ''";
 
-/// Closes the rejections of records that were refused without a text of their own, and
-/// of which the database has taken now what it refused; tells whether there were any.
+/// Closes the rejections of records without separate text whose refused values the database has
+/// accepted now; returns whether there were any.
 pub(crate) async fn resolve_by_row(
     ctx: &mut LandingContext<'_>,
     resource: Resource,
@@ -267,12 +265,11 @@ pub(crate) async fn resolve_by_row(
     Ok(resolved > 0)
 }
 
-/// Rows of lists are measured against what the lists gave, details against the
-/// details that were fetched: in the first minutes of the detail pass the lists would
-/// hide that no detail can be read. Details that an earlier run set aside as well do not
-/// count: a later run asks only for what has changed since and for these again, which would
-/// thus be most of what it asks for. Customers that no list gave have nothing to be
-/// measured against.
+/// Rejected rows of lists are compared with the rows of the lists, rejected details with the
+/// fetched details: in the first minutes of the details phase the lists would hide that no detail
+/// can be read. Details that an earlier run rejected as well do not count: a later run requests
+/// only what has changed since and these again, so they would be most of its requests. Customers
+/// that were in no list have nothing to be compared with.
 const TALLY: &str = "
     WITH run AS (
         SELECT id, order_details, coalesce(started_at, created_at) AS began

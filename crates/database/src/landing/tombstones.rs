@@ -158,8 +158,8 @@ const FORGOTTEN_CUSTOMERS: &str = "
 const REMOVE_FORGOTTEN: &str =
     "DELETE FROM salla.customers WHERE merchant_id = $1 AND id = ANY ($2)";
 
-/// A customer of whom only orders have told that are gone. One that the database does not
-/// let go of may stay: it is not missing anywhere.
+/// A customer who is known only from orders that are gone. One that the database refuses to delete
+/// may stay: it is not missing anywhere.
 struct Forgotten(i64);
 
 impl Lands for Forgotten {

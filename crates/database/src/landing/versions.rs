@@ -23,14 +23,14 @@ use crate::transaction::LockedRun;
 /// How to write the rows of records that were not known so far.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NewRows {
-    /// Nobody but us writes these tables, so the rows are not there; copying them
-    /// in without looking costs half as much.
+    /// Only we write these tables, so the rows are missing; copying them in without a lookup costs
+    /// half as much.
     Absent,
     /// The same, and no record of the batch was known: there is no version to compare and no
     /// row to lock. All or none: a batch that locked known rows first and added new ones then
     /// would not take its locks in the order of ids.
     AbsentForAll,
-    /// Somebody has put rows there by hand.
+    /// Rows were inserted by hand.
     MayExist,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct Incoming<R> {
     pub(crate) id: i64,
     pub(crate) version: Version,
     pub(crate) content: EncodedRaw,
-    /// Only of an order whose items were fetched by a request of their own.
+    /// Only for an order whose items were fetched by a separate request.
     pub(crate) items_raw: Option<Vec<u8>>,
     pub(crate) record: R,
 }
@@ -416,7 +416,7 @@ const COUNT_PRESENT: &str = "
     WHERE merchant_id = $1 AND resource = $2::text::salla_sync.resource
       AND salla_id = ANY($3) AND gone_at IS NULL";
 
-/// How many of the records are in their table after the verdicts.
+/// How many of the records are in their table after these decisions.
 pub(crate) async fn count_loaded<R>(
     tx: &mut PgConnection,
     run: &LockedRun,

@@ -1,5 +1,5 @@
-//! What has to be so before the first statement of a migration is sent: rights, and names that
-//! nobody else has taken. A schema that is there is used as it is.
+//! Prerequisites of a migration's first statement: rights, and names that are free. An existing
+//! schema is used as it is.
 
 use std::collections::BTreeSet;
 
@@ -32,7 +32,7 @@ const READ_RIGHTS: &str = "
     SELECT has_database_privilege(current_database(), 'CREATE'),
            quote_ident(current_database()), quote_ident(current_user)";
 
-/// What exists of these names: tables and views, and types of their own.
+/// Existing objects with these names: tables, views and separate types.
 const READ_TAKEN: &str = "
     SELECT wanted.name FROM unnest($1) AS wanted(name)
     WHERE to_regclass(wanted.name) IS NOT NULL OR to_regtype(wanted.name) IS NOT NULL
@@ -107,8 +107,8 @@ impl Prerequisites {
         missing.map(|schema| schema.name.as_str()).collect()
     }
 
-    /// The migration without what schemas that exist would refuse: to make them, which takes
-    /// a right on the database all the same, and to describe somebody else's.
+    /// The migration without statements that fail for existing schemas: creating them, which needs
+    /// a right on the database even then, and commenting on another owner's.
     pub(super) fn fit(&self, migration: &Migration) -> Migration {
         let mut sql = migration.sql.as_str().to_owned();
         for schema in &self.schemas {

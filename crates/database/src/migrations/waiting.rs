@@ -1,5 +1,5 @@
-//! Steps of a migration that may have to wait for a lock. Everybody else waits behind the one that
-//! waits for a table's lock, so each try is short, and the migration stands back in between.
+//! Steps of a migration that may have to wait for a lock. All other sessions wait behind the one
+//! that waits for a table's lock, so each try is short, with a pause in between.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use crate::error::{database_failure, is_deadlock, is_lock_timeout};
 const EACH_TRY: &str = "SET lock_timeout = '2s'";
 /// Time for those who waited behind a try.
 const BETWEEN_TRIES: Duration = Duration::from_secs(2);
-/// After so long somebody has to end what is in the way.
+/// After this time a person must end what holds the lock.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks for who is in the way of a try.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
-/// Whom the session $1 waits for. What they have asked the server is theirs; of other roles'
-/// sessions the server shows no state either.
+/// The sessions that session $1 waits for. Their queries are private; the server does not show the
+/// state of other roles' sessions either.
 const BLOCKERS: &str = "
     SELECT DISTINCT b.pid, a.usename::text, a.application_name, a.state,
            to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')

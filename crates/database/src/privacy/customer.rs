@@ -23,7 +23,7 @@ pub struct ForgetCounts {
     pub customers: u64,
     /// Orders whose customer is the stand-in now.
     pub orders: u64,
-    /// Raw texts that hold nobody any more.
+    /// Raw texts without the customer.
     pub raw_records: u64,
     pub rejections: u64,
     /// Pages of lists that name the stand-in instead.

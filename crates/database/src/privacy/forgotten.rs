@@ -19,12 +19,12 @@ use crate::keyring::{Keyring, leave_check};
 
 const NAME: &str = "forgotten_customers";
 
-/// What keys the hashes. It outlives the keys that encrypt, or nobody would be known again
-/// after these have changed.
+/// The secret of the hashes. It outlives the encryption keys, or no forgotten customer would be
+/// recognized after these have changed.
 pub(crate) struct Secret(hmac::Key);
 
 impl Secret {
-    /// An id that the platform gives nobody: from 2^62 on.
+    /// An id that the platform never assigns: from 2^62 on.
     pub(crate) fn stand_in(&self, merchant: MerchantId, customer: i64) -> i64 {
         let tag = hmac::sign(&self.0, format!("{}/{customer}", merchant.0).as_bytes());
         let first = tag.as_ref().first_chunk::<8>().copied().unwrap_or_default();
@@ -43,7 +43,7 @@ const ADD: &str = "
     INSERT INTO salla_sync.sealed_secrets (name, key_id, sealed, created_at)
     VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING";
 
-/// The secret, which is there once somebody was forgotten.
+/// The secret, which exists once a customer was forgotten.
 pub(crate) async fn secret(pool: &PgPool, keyring: &Keyring) -> Result<Secret, TxError> {
     let mut connection = pool.acquire().await?;
     read(&mut connection, keyring).await

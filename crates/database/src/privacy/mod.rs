@@ -31,7 +31,7 @@ pub(crate) use forgotten::rotate as rotate_secrets;
 pub struct PostgresPrivacy {
     pool: PgPool,
     clock: Arc<dyn Clock>,
-    /// Without it nobody who is forgotten is known again.
+    /// Without it no forgotten customer is recognized.
     keyring: Option<Keyring>,
 }
 
@@ -67,7 +67,7 @@ impl PostgresPrivacy {
         })
     }
 
-    /// Who of a shop must not come back; `None`: nobody.
+    /// Customers of a shop who must not come back; `None`: there are none.
     pub async fn forgotten(
         &self,
         merchant: MerchantId,
@@ -93,8 +93,8 @@ impl PostgresPrivacy {
         })))
     }
 
-    /// Forgets a customer: nothing but the stand-in is left anywhere. With `dry_run` says only
-    /// what would be changed. May be repeated.
+    /// Erases a customer: only the placeholder is left. With `dry_run` only returns what would be
+    /// changed. May be repeated.
     pub async fn forget_customer(
         &self,
         merchant: MerchantId,
@@ -147,7 +147,7 @@ impl PostgresPrivacy {
     ) -> Result<Exclusive<Deleted>, Failure> {
         with_long_retries(&self.clock, "deleting a shop", || async {
             let deleted = shop::delete(&self.pool, merchant, None, dry_run).await?;
-            // Without a condition it is done, or somebody is at it.
+            // Without a condition it is done, or another process is doing it.
             Ok(match deleted {
                 Exclusive::Done(deleted) => Exclusive::Done(deleted.unwrap_or_default()),
                 Exclusive::RunActive(holder) => Exclusive::RunActive(holder),

@@ -52,7 +52,7 @@ pub(crate) async fn expired(pool: &PgPool, before: Timestamp) -> Result<Vec<Expi
     Ok(shops.collect())
 }
 
-/// Rows that belong to the merchant by way of another table, or by Salla's number, or that name
+/// Rows that belong to the merchant by way of another table, or by Salla's id, or that name
 /// it in a text.
 const DEPENDENT: [(&str, &str); 6] = [
     (
@@ -87,7 +87,7 @@ const DEPENDENT: [(&str, &str); 6] = [
     ),
 ];
 
-/// Tables that say whose each row is. What somebody did is kept: it names no customer.
+/// Tables whose rows name their shop. The audit log stays: it names no customer.
 const TABLES: &str = "
     SELECT format('%I.%I', n.nspname, c.relname)
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

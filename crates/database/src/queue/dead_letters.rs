@@ -1,4 +1,4 @@
-//! What was given up on, until somebody decides.
+//! Messages that need a person, until they are redriven or discarded.
 
 use importer::ports::queue::{DeadLetter, QueueName};
 use jiff::Timestamp;

@@ -1,5 +1,5 @@
-//! The messages that are not dead. Each change is one statement that names the receipt
-//! under which it is made, so that whoever came too late changes nothing.
+//! The messages that are not dead. Each change is one statement that names the receipt under which
+//! it is made, so that a consumer that comes too late changes nothing.
 
 use std::time::Duration;
 
@@ -327,8 +327,8 @@ mod tests {
     use super::*;
     use crate::testing::TestDatabase;
 
-    /// The statement with its values written in, prepared, so that the plan for any
-    /// values can be asked for too.
+    /// The statement with its values written in, prepared, so that the plan for any values can be
+    /// shown too.
     fn execute_lease(name: &str) -> String {
         format!(
             "EXECUTE {name} ('historical-sync', '2025-06-15T09:00:00Z', 10, 5, 'used up', \

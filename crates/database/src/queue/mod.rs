@@ -1,8 +1,8 @@
 //! The queue: a table in which a lease is a time and a receipt.
 //!
-//! A message is ready once its `visible_at` has come. Receiving moves that time to the
-//! end of the lease and gives out a new receipt, so a consumer that dies needs nobody
-//! to clean up after it, and one that comes late is told by its receipt.
+//! A message is ready once its `visible_at` has come. Receiving moves that time to the end of the
+//! lease and gives out a new receipt, so nothing has to clean up after a consumer that dies, and
+//! one that comes late has a stale receipt.
 
 mod dead_letters;
 mod messages;
@@ -28,8 +28,8 @@ use crate::error::{TxError, with_retries};
 use crate::queue::messages::Outgoing;
 use crate::queue::wakeups::Wakeups;
 
-/// A receive that waits looks again this often, in case it is not told of a message, or
-/// one becomes ready by the passing of time.
+/// A waiting receive polls this often, in case a notification is lost, or a message becomes ready
+/// with time.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// [`Queue`] and [`DeadLetters`] on PostgreSQL.
@@ -62,9 +62,8 @@ impl PostgresQueue {
         }
     }
 
-    /// Sends as part of the caller's transaction: the message exists from its commit
-    /// on, or never. Not tried again by itself, because the transaction is lost with
-    /// its connection.
+    /// Sends as part of the caller's transaction: the message exists from its commit on, or never.
+    /// Not retried automatically, because the transaction is lost with its connection.
     pub async fn send_in(
         &self,
         connection: &mut PgConnection,
@@ -106,7 +105,7 @@ impl PostgresQueue {
             for job in &received.buried {
                 tracing::warn!(queue = %self.name, %job, "the message went to the dead letters: attempts are used up");
             }
-            // Behind what was buried there may be what can be delivered.
+            // Behind dead letters there may be messages that can be delivered.
             if !received.leased.is_empty() || received.buried.is_empty() {
                 return Ok(received.leased);
             }
@@ -274,7 +273,7 @@ impl Outbox for PostgresQueue {
     }
 }
 
-/// Sends a message of our own as part of the caller's transaction, without delay.
+/// Sends one of our messages as part of the caller's transaction, without delay.
 pub(crate) async fn send_now(
     tx: &mut PgConnection,
     queue: QueueName,
@@ -290,7 +289,7 @@ pub(crate) async fn send_now(
     messages::send(tx, queue, &message).await
 }
 
-/// The text of a message of our own, which nothing but a bug makes unreadable.
+/// The text of one of our messages, which only a bug makes unreadable.
 pub(crate) fn body(written: Result<String, MessageError>) -> Result<String, Failure> {
     written.map_err(|unreadable| Failure::Bug {
         what: format!("a message cannot be written: {unreadable}"),
@@ -318,7 +317,7 @@ impl Lease {
     }
 }
 
-/// A time too far to be told is the last that can be.
+/// A time too far to represent becomes the last representable one.
 fn later(now: Timestamp, by: Duration) -> Timestamp {
     SignedDuration::try_from(by)
         .ok()

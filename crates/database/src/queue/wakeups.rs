@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// For how long one try waits for its connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Tells all who wait in this process that it is worth looking.
+/// Wakes all receivers of this process to poll.
 #[derive(Debug)]
 pub(crate) struct Wakeups {
     pool: PgPool,
@@ -72,7 +72,7 @@ impl WakeupReceiver {
     /// the subscription. Safe to cancel.
     pub(crate) async fn next(&mut self) {
         if self.0.changed().await.is_err() {
-            // Nobody will tell: the one who waits looks for itself.
+            // No notification will come: a waiting receiver polls.
             std::future::pending::<()>().await;
         }
     }
@@ -98,7 +98,7 @@ async fn listen(pool: PgPool, clock: Arc<dyn Clock>, queue: QueueName, news: wat
     }
 }
 
-/// Listens until that fails for good.
+/// Listens until that fails permanently.
 async fn follow(
     pool: &PgPool,
     queue: QueueName,
@@ -109,7 +109,7 @@ async fn follow(
     listener.listen(CHANNEL).await?;
     *is_reported = false;
     loop {
-        // Nobody heard what was sent before, or while the connection was lost.
+        // Notifications sent before, or while the connection was lost, were not received.
         news.send_replace(());
         while let Some(notification) = listener.try_recv().await? {
             if notification.payload() == queue.as_str() {

@@ -27,8 +27,8 @@ use crate::records::exclusive::AnyRun;
 use crate::records::{exclusive, single_record_page};
 use crate::transaction::LockedRun;
 
-/// A hold that ends much later than it could was given while a clock was ahead. Clocks of workers
-/// may differ a little, and of two at once the second may have looked at its clock first: it finds
+/// A hold that ends much later than possible was set while a clock was ahead. Workers' clocks may
+/// differ a little, and of two concurrent ones the second may have read its clock first: it finds
 /// the hold of the other.
 const TAKE: &str = "
     WITH marked AS (

@@ -13,8 +13,8 @@ use crate::error::TxError;
 use crate::future::lease_lasts;
 use crate::transaction::LockedRun;
 
-/// Nobody can begin a run of the shop until the transaction ends, and what it writes to salla is
-/// no alteration by somebody else …
+/// No process can start a run of the shop until the transaction ends, and what it writes to salla
+/// does not count as altered …
 const NO_NEW_RUN: &str = "
     SELECT set_config('salla_sync.landing', 'on', true)
     FROM salla_sync.merchants WHERE id = $1 FOR NO KEY UPDATE";

@@ -193,9 +193,9 @@ fn rejected<'a>(
     }
 }
 
-/// Records with rows that this transaction wrote, behind a savepoint or not: the ids of
-/// its subtransactions follow its own, and nobody else writes these rows meanwhile. Lines
-/// that were only taken away do not show.
+/// Records with rows that this transaction wrote, behind a savepoint or not: the ids of its
+/// subtransactions follow its own, and no other session writes these rows meanwhile. Lines that
+/// were only deleted are not found.
 macro_rules! written {
     ($($table:literal . $key:literal),+) => {
         concat!(

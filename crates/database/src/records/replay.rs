@@ -203,8 +203,8 @@ async fn close(tx: &mut PgConnection, numbers: &[i64], now: Timestamp) -> Result
     Ok(())
 }
 
-/// When it was seen last stays: it has not been seen again. An id that can be read now
-/// does not become the key, or the same record would be set aside twice.
+/// The time when it was last seen stays: it has not been seen again. An id that can be read now
+/// does not become the key, or the same record would be rejected twice.
 const NEW_REASON: &str = "
     UPDATE salla_sync.rejected_records t SET
         code = r.code, json_path = r.json_path, message = r.message

@@ -1,4 +1,4 @@
-//! Runs that go on from what a finished one has listed.
+//! Runs that continue from what a finished one has listed.
 
 use std::collections::HashSet;
 
@@ -69,8 +69,8 @@ pub(crate) async fn latest_finished(
     Ok(Some(Finished { run, covers }))
 }
 
-/// The run that is gone on from, those that have begun to catch up with it before, and those
-/// that have read what is older since then, one behind the other without a gap.
+/// The run to continue from, those that started to catch up with it before, and those that have
+/// read older orders since then, one behind the other without a gap.
 macro_rules! former_runs {
     ($rest:literal) => {
         concat!(

@@ -17,10 +17,10 @@ use crate::ids::parse_resource;
 use crate::runs::counting::count_windows;
 use crate::runs::listing::VANISHED_ORDERS;
 
-/// All counts have to be of the same moment, whatever lands meanwhile.
+/// All counts must be of the same moment, although other batches land meanwhile.
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
-/// One of two sessions that count may have to wait for the other one, and holds up nobody.
+/// One of the two counting sessions may wait for the other one, and blocks no other session.
 const WAIT: &str = "SET LOCAL idle_in_transaction_session_timeout = '1h'";
 
 pub(crate) async fn certify(
@@ -60,8 +60,8 @@ pub(crate) async fn certify(
     })
 }
 
-/// Another session that sees what `tx` sees, if one is free: nobody may wait for one
-/// while holding another, or all might.
+/// Another session that sees what `tx` sees, if one is free: waiting for one while holding another
+/// could deadlock.
 async fn helper(
     pool: &PgPool,
     tx: &mut PgConnection,
@@ -153,9 +153,9 @@ async fn subject(tx: &mut PgConnection, lease: RunLease) -> Result<Subject, TxEr
     Ok(subject)
 }
 
-/// The orders that the windows count as loaded: an order whose detail was set aside is
-/// not among them, though its header is in the table. A run that wanted only so many
-/// orders answers only for those that it listed.
+/// The orders that the windows count as loaded: an order whose detail was rejected is not among
+/// them, although its summary is in the table. A run with `--max-orders` accounts only for the
+/// orders that it listed.
 const MONTH_TOTALS: &str = "
     SELECT date_trunc('month', o.riyadh_date)::date AS month,
            coalesce(o.currency, '?') AS currency,

@@ -18,8 +18,7 @@ use crate::error::TxError;
 use crate::runs::endings::update_status_row;
 use crate::runs::rows::{RunRow, select_runs};
 
-/// Callers at once wait here for each other, so that the second finds the run of the
-/// first.
+/// Concurrent callers wait here for each other, so that the second finds the run of the first.
 const TAKE_TURNS: &str = "SELECT FROM salla_sync.merchants WHERE id = $1 FOR NO KEY UPDATE";
 
 const OPEN: &str = select_runs!(
@@ -27,10 +26,10 @@ const OPEN: &str = select_runs!(
      AND r.superseded_at IS NULL"
 );
 
-/// So long after the last day of a failed run going on with it is what is wanted.
+/// How long after its last day a failed run is resumed rather than replaced.
 const REJOIN_WITHIN: SignedDuration = SignedDuration::from_hours(24);
 
-/// Why it failed stays to be seen until somebody claims it.
+/// Its failure stays visible until a worker claims it.
 const REOPEN: &str = "UPDATE salla_sync.sync_runs SET state = 'PENDING' WHERE id = $1";
 
 const SUPERSEDE: &str = "UPDATE salla_sync.sync_runs SET superseded_at = $2 WHERE id = $1";
@@ -107,7 +106,7 @@ pub(crate) async fn create_or_join_in(
     by_id(tx, open.id).await
 }
 
-/// Whoever begins, restarts or joins a run of this merchant waits here for the others.
+/// Callers that start, restart or join a run of this merchant wait here for each other.
 pub(crate) async fn take_turns(tx: &mut PgConnection, merchant: MerchantId) -> Result<(), TxError> {
     sqlx::query(TAKE_TURNS).bind(merchant.0).execute(tx).await?;
     Ok(())
@@ -118,11 +117,10 @@ pub(crate) async fn by_id(tx: &mut PgConnection, run: RunId) -> Result<Run, TxEr
     Ok(row.try_into()?)
 }
 
-/// A run that somebody works on, or that waits for somebody, is joined as it is; a
-/// failed one only by who wants the same, because going on with it is all that the
-/// others could do. One that failed days ago would end with the orders of that day, and one
-/// that reads what has changed is not what reads everything. A first try on which nobody works
-/// is not finished when all orders are wanted: its rows stay.
+/// A run that is in progress or waiting is joined as it is; a failed one only by a request for the
+/// same import, because joining could only resume it. One that failed days ago would end with the
+/// orders of that day, and one that reads changes does not read everything. A first test that has
+/// no worker is not finished when all orders are wanted: its rows stay.
 fn is_joined(open: &Run, wanted: &RunOptions, range: DayRange, catch_up: Option<CatchUp>) -> bool {
     let is_a_try = open.options.max_orders.is_some() && wanted.max_orders.is_none();
     match open.state {

@@ -1,4 +1,4 @@
-//! What a window's last walk listed, and what became of it.
+//! What a window's last scan listed, and the state of these records.
 
 use std::iter::Enumerate;
 use std::slice::Iter;
@@ -18,8 +18,8 @@ use crate::runs::certificate::sum;
 use crate::runs::merchants::ceiling_of;
 use crate::runs::windows::{days, no_such_window, slice};
 
-/// Records without id on page `p` that count. A page may come twice: at the end of a list
-/// that never ends, or because both ends are read once more and nobody signed up meanwhile.
+/// Records without id on page `p` that count. A page may come twice: at the end of a list that
+/// never ends, or because both ends are read once more and no customer signed up meanwhile.
 macro_rules! new_without_id {
     () => {
         "CASE WHEN p.without_id > 0 AND p.ids <> '{}' AND EXISTS (
@@ -30,8 +30,8 @@ macro_rules! new_without_id {
     };
 }
 
-/// The pages of the last walk of window `$1`, and what they and the walk before say. What
-/// its slices have listed counts as listed by it; their keys begin with its own.
+/// The pages of the last scan of window `$1`, and the results of that and the scan before. What its
+/// slices have listed counts as listed by it; their keys begin with its own.
 macro_rules! listed {
     ($rest:literal) => {
         concat!(

@@ -1,4 +1,4 @@
-//! How a claim ends, and what is told on the way there.
+//! How a claim ends, and the progress it reports before.
 
 use std::time::Duration;
 
@@ -154,7 +154,7 @@ const GIVE_UP: &str = concat!(
     ")"
 );
 
-/// Ends a run FAILED that nobody holds.
+/// Ends a run FAILED that no worker holds.
 pub(crate) async fn give_up(
     pool: &PgPool,
     run: RunId,
@@ -242,8 +242,8 @@ pub(crate) async fn update_status_row(
     Ok(())
 }
 
-/// Shows the new state, or finds out why there is none: a repeated call whose first
-/// answer was lost has nothing left to do.
+/// Shows the new state, or finds out why there is none: a repeated call whose first response was
+/// lost has nothing left to do.
 async fn end(
     tx: &mut PgConnection,
     lease: RunLease,

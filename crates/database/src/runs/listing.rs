@@ -1,4 +1,4 @@
-//! What the present walks of a run have listed, and what they have not.
+//! What the current scans of a run have listed, and what they have not.
 
 use domain::resource::Resource;
 use domain::run::WindowId;
@@ -62,7 +62,7 @@ pub(crate) async fn listed(
     Ok(pages.concat())
 }
 
-/// As a page of its own behind the first, which has landed.
+/// As a separate page behind the first, which has landed.
 const CARRY_OVER: &str = "
     INSERT INTO salla_sync.sync_pages
         (window_id, walk, page, total, per_page, total_pages, ids, without_id, landed_at)
@@ -96,7 +96,7 @@ pub(crate) async fn carry_over(
     Ok(())
 }
 
-/// Null where a window was not walked to its end, or lists another number than it reports.
+/// Null if a window was not scanned to its end, or lists another number than it reports.
 const LISTED_ORDERS: &str = "
     WITH listed AS MATERIALIZED (
         SELECT w.id AS window_id, unnest(p.ids) AS id
@@ -125,8 +125,8 @@ pub(crate) async fn listed_orders(pool: &PgPool, lease: RunLease) -> Result<Opti
     Ok(listed.map(i64::cast_unsigned))
 }
 
-/// The ids of all present walks of one resource of run `$1`. EXCEPT sorts or hashes
-/// them once, however many they are.
+/// The ids of all current scans of one resource of run `$1`. EXCEPT sorts or hashes them once,
+/// however many they are.
 macro_rules! less_listed {
     ($resource:literal, $ids:literal) => {
         concat!(
@@ -177,8 +177,7 @@ pub(crate) const VANISHED_ORDERS: &str = less_listed!(
      WHERE o.merchant_id = $2 AND o.riyadh_date BETWEEN r.range_from AND r.range_to"
 );
 
-/// Others by what a list gave: customers whom only an order has told of were never
-/// listed.
+/// Others by what a list gave: customers who are known only from an order were never listed.
 const VANISHED_CUSTOMERS: &str = less_listed!(
     "customers",
     "SELECT s.salla_id FROM salla_sync.source_records s

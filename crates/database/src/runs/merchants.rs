@@ -16,7 +16,7 @@ use crate::error::TxError;
 use crate::runs::rows::{RunRow, select_runs};
 use crate::transaction::lock_run;
 
-/// What Salla does not tell this time stays as it was.
+/// What Salla does not send this time stays as it was.
 const ENSURE: &str = "
     INSERT INTO salla_sync.merchants AS m
         (id, salla_id, name, plan, kind, status, currency, domain, created_at, updated_at)

@@ -53,7 +53,7 @@ pub(crate) struct RunRow {
     lease_pid: Option<i64>,
     lease_process_started: Option<i64>,
     pub(crate) is_held: bool,
-    /// Another import was started instead of going on with this one.
+    /// Another import was started instead of resuming this one.
     pub(crate) is_superseded: bool,
     progress_percent: i32,
     orders: i64,

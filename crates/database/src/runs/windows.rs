@@ -1,4 +1,4 @@
-//! The windows of a run and their walks.
+//! The windows of a run and their scans.
 
 use domain::failure::Failure;
 use domain::plan::Plan;
@@ -220,7 +220,7 @@ pub(crate) async fn split(
     Ok(())
 }
 
-/// Moves the windows behind `position` by so many places.
+/// Moves the windows behind `position` by `places`.
 async fn shift_positions(
     tx: &mut PgConnection,
     lease: RunLease,

@@ -1,6 +1,6 @@
-//! A proxy in front of PostgreSQL whose connections can be frozen: they stay open, and
-//! nothing passes any more. That is what a server that failed over leaves behind, or a
-//! firewall that has forgotten its connections.
+//! A proxy in front of PostgreSQL whose connections can be frozen: they stay open, and nothing
+//! passes any more. A server that failed over leaves such connections, or a firewall that has lost
+//! their state.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! What the app's backend is told about connections.
+//! Events about connections for the app's backend.
 
 use std::collections::BTreeMap;
 
@@ -95,7 +95,7 @@ async fn each_change_is_told_once_with_the_tags_of_then() {
     let third = connections.open(&tokens("a3", Some("r3"))).await.unwrap();
     connections.bind(third.id, shop, None).await.unwrap();
     assert_eq!(kinds(&db).await, [Recovered]);
-    // What happens to a former connection is nobody's business.
+    // Changes of a former connection are not sent.
     let why = Disconnection::TokenRejected;
     connections.disconnect(first.id, 1, why).await.unwrap();
     assert_eq!(kinds(&db).await, []);

@@ -178,7 +178,7 @@ async fn joining_depends_on_the_state() {
     assert!(matches!(superseded, Claim::NotRunnable(_)));
 }
 
-/// Knows of some processes that they are gone, and has a name of its own.
+/// Reports some processes as gone, and has its own name.
 #[derive(Debug)]
 struct Machine {
     this: ProcessId,

@@ -1,4 +1,4 @@
-//! A connection that cannot be had says at once why, and nothing of the password.
+//! A failed connection reports the reason immediately, without the password.
 
 use std::sync::Arc;
 use std::time::Duration;

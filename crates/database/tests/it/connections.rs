@@ -204,7 +204,7 @@ fn uuid_of(at: Timestamp) -> uuid::Uuid {
 
 const MARK_ALL: &str = "UPDATE salla_sync.connections SET is_current = $1";
 
-/// A wrong UPDATE, two databases that were merged, somebody with write access.
+/// A wrong UPDATE, two databases that were merged, an attacker with write access.
 #[tokio::test]
 async fn tokens_of_another_shop_are_parked_and_nothing_else() {
     let (db, _, connections) = setup().await;
@@ -332,7 +332,7 @@ async fn a_refresh_token_that_was_ever_stored_leads_to_its_connection() {
         first.id
     );
 
-    // At once, with different access tokens.
+    // Concurrently, with different access tokens.
     let (one, two) = (tokens("b1", Some("s")), tokens("b2", Some("s")));
     let (one, two) = tokio::join!(connections.open(&one), connections.open(&two));
     assert_eq!(one.unwrap().id, two.unwrap().id);
@@ -368,7 +368,7 @@ async fn an_older_authorization_does_not_take_the_place_of_a_newer_one() {
     assert_eq!(access(&current), "newer");
     assert_eq!(access(&connections.load(older.id).await.unwrap()), "newer");
 
-    // By hand, later than both: nobody knows when Salla gave these.
+    // By hand, later than both: it is unknown when Salla issued these.
     let by_hand = connections.open(&tokens("hand", Some("r3"))).await.unwrap();
     assert_eq!(bind(by_hand.id, None).await, Ok(Bound::Current));
     assert_eq!(bind(newer.id, Some(at(200))).await, Ok(Bound::Older));

@@ -1,4 +1,4 @@
-//! The detail pass: the worklist, what details fill, what Salla no longer has.
+//! The details phase: the worklist, what details fill, what Salla no longer has.
 
 use domain::failure::Failure;
 use domain::order::Order;

@@ -48,7 +48,7 @@ async fn a_session_counts_for_its_time_and_its_secret_is_replaced_once() {
     );
     assert_eq!(sessions.find(&[9; 32]).await.unwrap(), None);
 
-    // Of those who replace it at once exactly one does.
+    // Of concurrent replacements exactly one succeeds.
     clock.advance(HOUR / 2);
     let later = clock.now() + HOUR;
     let replace = |to: u8| {

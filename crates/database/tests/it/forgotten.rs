@@ -14,7 +14,7 @@ use crate::connections::{access, setup, tokens};
 use crate::make::at;
 use crate::refresh::granted;
 
-/// Many hosted databases say `off` for everybody; a crash would then undo what was committed
+/// Many hosted databases set `off` for all sessions; a crash would then undo what was committed
 /// just before a request was sent that nothing undoes.
 #[tokio::test]
 async fn tokens_are_durable_whatever_the_database_says() {
@@ -102,7 +102,7 @@ async fn a_row_that_goes_back_is_written_again_by_whoever_knows_better() {
     assert_eq!(restored.state, ConnectionState::Active);
     assert_eq!(restored.tokens.expires_at, known.tokens.expires_at);
 
-    // Between the intent and the answer: the pair is stored all the same.
+    // Between the intent and the response: the pair is stored all the same.
     let intent = granted(begin(2).await.unwrap());
     go_back(&db, BACK).await;
     let third = tokens("a3", Some("r3"));

@@ -91,8 +91,8 @@ async fn shops_that_cannot_be_read_or_are_being_read_are_left_alone() {
     }
 }
 
-/// A run that failed for a reason that may pass is begun again, and one that a command has left
-/// is gone on with.
+/// A run that failed for a reason that may pass is restarted, and one that a command has left is
+/// resumed.
 #[tokio::test]
 async fn a_shop_whose_run_failed_or_was_left_is_due_again() {
     for (state, code) in [

@@ -1,5 +1,5 @@
-//! What is inside a record: each entry of a list is a row of its own, and the certificate
-//! compares the rows with what was sent.
+//! What is inside a record: each entry of a list is a separate row, and the certificate compares
+//! the rows with what was sent.
 
 use domain::certificate::{CurrencyTotal, EntryCounts, InsideCounts};
 use domain::order::{Order, OrderDiscount};
@@ -199,7 +199,7 @@ async fn an_order_that_lost_its_lines_is_asked_for_again() {
     assert_eq!(shop.rows("salla.order_items").await, 6);
 }
 
-/// A version that did not count has read it: what it left out nobody knows.
+/// A version that did not count has read it: what it left out is unknown.
 #[tokio::test]
 async fn an_order_whose_lines_were_never_counted_is_asked_for_again() {
     let mut shop = Shop::open().await;

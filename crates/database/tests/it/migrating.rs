@@ -1,5 +1,5 @@
-//! Migrations ask for no more than they need, touch nothing of others, and stand in nobody's
-//! way.
+//! Migrations need no more rights than necessary, change nothing of others, and block no other
+//! session.
 
 use std::sync::{Arc, Mutex};
 
@@ -208,7 +208,7 @@ async fn only_the_owner_of_the_tables_upgrades_them() {
 #[tokio::test]
 async fn a_first_installation_is_whole_or_not_there() {
     let administered = Administered::new().await;
-    // An index's name is no table's, so nobody sees it before.
+    // An index's name is no table's, so the check before does not find it.
     administered
         .tell("CREATE SCHEMA salla; CREATE TABLE salla.theirs (id int); CREATE INDEX orders_by_day ON salla.theirs (id)")
         .await;
@@ -224,7 +224,7 @@ fn reporter(reports: &Mutex<Vec<String>>) -> impl Fn(&str) + Sync + '_ {
     |text| reports.lock().unwrap().push(text.to_owned())
 }
 
-/// Somebody who has read a table and then forgot about it.
+/// A session that has read a table and stays idle in its transaction.
 async fn idle_reader(url: &str) -> (PgConnection, i32) {
     let mut reader = PgConnection::connect(url).await.unwrap();
     reader

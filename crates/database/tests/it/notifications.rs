@@ -1,4 +1,4 @@
-//! What people are told, written once.
+//! Notifications, written once.
 
 use std::sync::Arc;
 use std::time::Duration;

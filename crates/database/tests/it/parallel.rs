@@ -51,7 +51,7 @@ async fn parallel_landings_of_the_same_orders_agree() {
     assert_eq!(pages, 8);
 }
 
-/// Waits until a landing waits for a lock that `sql` tells of.
+/// Waits until `sql` finds a landing that waits for a lock.
 async fn until_somebody_waits(connection: &mut PgConnection) {
     until_so_many_wait(connection, 1).await;
 }
@@ -163,7 +163,7 @@ async fn a_takeover_waits_for_the_landing_in_flight() {
     assert_eq!(claim.await.unwrap().fencing_token, lease.fencing_token + 1);
 }
 
-/// Rows that somebody put there by hand are taken over.
+/// Rows that were inserted by hand are replaced.
 #[tokio::test]
 async fn rows_that_are_there_already_do_not_stop_a_batch() {
     let shop = Shop::open().await;
@@ -174,7 +174,7 @@ async fn rows_that_are_there_already_do_not_stop_a_batch() {
     assert_eq!(shop.rows("salla.order_items").await, 4);
 }
 
-/// Polls a future so many times and drops it.
+/// Polls a future `polls` times and drops it.
 async fn dropped_after(polls: usize, future: impl Future) -> bool {
     let mut future = pin!(future);
     let mut polled = 0;
@@ -189,7 +189,7 @@ async fn dropped_after(polls: usize, future: impl Future) -> bool {
     .await
 }
 
-/// Every connection of the pool gives the answer to what it is asked.
+/// Every connection of the pool gives the response to what it is asked.
 async fn every_connection_answers(shop: &Shop, when: &str) {
     let mut held = Vec::new();
     for _ in 0..shop.db.pool().size() {

@@ -82,7 +82,7 @@ async fn parked_tokens_are_used_by_nobody_until_they_are_adopted() {
     assert_eq!(noted, kinds.map(ConnectionChangeKind::as_str));
 }
 
-/// Parking must not make anybody forget that a token was presented.
+/// Parking must not clear the record that a token was presented.
 #[tokio::test]
 async fn a_token_that_was_presented_before_is_in_doubt_afterwards() {
     let (db, _, connections) = setup().await;

@@ -1,4 +1,4 @@
-//! Shops whose data are deleted.
+//! Shops whose data is deleted.
 
 use domain::shop::MerchantId;
 use importer::ports::connections::Connections;

@@ -1,4 +1,4 @@
-//! What the closing pass needs to know: which records no walk has listed.
+//! What reconciliation needs: which records no scan has listed.
 
 use domain::certificate::Proof;
 use domain::resource::Resource;
@@ -93,7 +93,7 @@ async fn orders_of_the_range_that_no_present_walk_lists_are_found_and_asked_for(
     assert_eq!(certificate.windows[0].listing.proof(), Proof::Proven);
 }
 
-/// Its header is as it was, so nothing but the list of what is pending tells of it.
+/// Its summary is unchanged, so only the list of pending orders has it.
 #[tokio::test]
 async fn what_another_run_has_left_of_a_listed_order_is_taken_on() {
     let mut shop = Shop::open().await;

@@ -132,7 +132,7 @@ async fn one(connection: &mut PgConnection, sql: &'static str) -> i64 {
     value.await.unwrap()
 }
 
-/// Waits until `sql` counts so many, in a second or so.
+/// Waits until `sql` counts that many, for a second or so.
 async fn until_there_are(wanted: i64, connection: &mut PgConnection, sql: &'static str) {
     let clock = SystemClock::real();
     in_time(async {
@@ -182,8 +182,7 @@ async fn a_send_from_another_process_wakes_who_waits() {
     assert_eq!(only(in_time(receiving).await.unwrap()).id, id);
 }
 
-/// As behind PgBouncer, which takes a LISTEN and never delivers: a row that nobody was
-/// notified of.
+/// As behind PgBouncer, which takes a LISTEN and never delivers: a row without a notification.
 #[tokio::test]
 async fn a_message_that_nobody_was_told_of_is_found_within_a_second() {
     let fixture = fixture().await;
@@ -244,8 +243,8 @@ async fn a_receive_that_waits_survives_the_end_of_all_connections() {
     assert_eq!(fixture.drive(settling).await, Ok(ReceiptStatus::Valid));
 }
 
-/// On a server of its own and in real time, because nothing else tells what a server's
-/// end does to those who wait.
+/// On a separate server and in real time, because only that shows what a server's end does to
+/// waiting receivers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_receive_that_waits_survives_a_restart_of_the_server() {
     let place = tempfile::tempdir().unwrap();
@@ -312,7 +311,7 @@ async fn a_connection_that_is_lost_in_the_middle_of_a_look_is_replaced() {
     assert_eq!((delivery.id, delivery.attempt), (id, 1));
 }
 
-/// Somebody who is about to settle a message must not hold up those who receive others.
+/// A consumer that is settling a message must not block receives of others.
 #[tokio::test]
 async fn a_locked_message_is_passed_by() {
     let fixture = fixture().await;

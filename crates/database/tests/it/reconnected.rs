@@ -49,8 +49,7 @@ impl Office {
         run.unwrap().run.id
     }
 
-    /// Somebody works on the run while `meanwhile` happens, and then finds the shop
-    /// disconnected.
+    /// A worker has the run while `meanwhile` happens, and then finds the shop disconnected.
     async fn fail(&self, run: RunId, meanwhile: impl Future<Output = ()>) {
         let runs = self.db.database().runs();
         let lease = claim(&runs, run, "worker").await;
@@ -96,7 +95,7 @@ async fn a_shop_that_is_connected_again_has_its_failed_run_sent_once() {
     );
 }
 
-/// Whoever works on the run keeps the connection with which it began.
+/// A worker keeps the connection with which it started the run.
 #[tokio::test]
 async fn a_shop_that_is_connected_while_its_run_still_works_has_it_sent_again() {
     let office = Office::open().await;

@@ -1,4 +1,4 @@
-//! A refresh token is presented once, and one last time where nobody knows its fate.
+//! A refresh token is presented once, and one last time if its fate is unknown.
 
 use domain::failure::{Disconnection, Failure};
 use importer::ports::connections::{

@@ -255,7 +255,7 @@ async fn a_refused_version_leaves_the_former_row() {
     assert_eq!(refused(&shop).await, []);
 }
 
-/// The customer is a record of its own, and so is what becomes of it.
+/// The customer is a separate record with a separate result.
 #[tokio::test]
 async fn an_order_does_not_suffer_for_its_customer() {
     let shop = Shop::open().await;

@@ -11,7 +11,7 @@ use crate::refusals::{customers, refused};
 use crate::repair::{Prepared, let_go};
 use crate::shop::Shop;
 
-/// As somebody does who takes it for enough.
+/// A type that an administrator took for wide enough.
 const NARROW: &str = "ALTER TABLE salla.order_items ALTER unit_price TYPE numeric(5, 2)";
 const WIDE: &str = "ALTER TABLE salla.order_items ALTER unit_price TYPE numeric";
 
@@ -78,7 +78,7 @@ async fn a_whole_order_of_a_list_names_the_column_that_is_too_narrow() {
     assert_eq!(shop.rows("salla.order_items").await, 4);
 }
 
-/// An order that is gone, and that somebody's own table refers to.
+/// An order that is gone, and that a user's own table refers to.
 #[tokio::test]
 async fn an_order_that_cannot_be_removed_stops_nothing() {
     let shop = Shop::open().await;
@@ -195,7 +195,7 @@ async fn reading_all_records_again_stops_at_none_that_is_refused() {
     assert_eq!(methods, ["read otherwise", "mada", "read otherwise"]);
 }
 
-/// A customer that was known only from an order, and that nobody may remove.
+/// A customer that was known only from an order, and that cannot be deleted.
 #[tokio::test]
 async fn records_that_vanished_and_cannot_be_removed_stop_nothing() {
     let shop = Shop::open().await;

@@ -1,4 +1,4 @@
-//! Records that are set aside, and how they come back.
+//! Rejected records, and how they are loaded later.
 
 use domain::rejection::RejectionCode;
 use domain::resource::Resource;

@@ -1,5 +1,5 @@
-//! A shop that was given up because nobody knew the fate of its refresh token is tried again,
-//! and no token more often than twice.
+//! A shop that was disconnected because the fate of its refresh token was unknown is retried, and
+//! no token is presented more than twice.
 
 use database::Retried;
 use domain::failure::Disconnection;
@@ -63,7 +63,7 @@ async fn a_token_that_is_known_to_be_used_is_never_tried_again() {
     let pair = tokens("a2", Some("r2"));
     connections.complete_refresh(&intent, &pair).await.unwrap();
 
-    // Somebody has put an old copy of the row back, and the shop was given up for it.
+    // An old copy of the row was restored, and the shop was disconnected because of that.
     let back = "UPDATE salla_sync.connections c
         SET access_token = f.access_token, refresh_token = f.refresh_token,
             version = f.version FROM public.former f WHERE c.id = f.id";

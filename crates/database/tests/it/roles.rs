@@ -286,7 +286,7 @@ async fn what_is_done_for_a_merchant_is_done_as_the_doors() {
     assert_eq!(status.unwrap().run.merchant, MerchantId(TWO));
     let unknown = MerchantId(Uuid::from_u128(3));
     assert_eq!(database.overview().status(unknown).await, Ok(None));
-    // Whoever uses the connection next is nobody's.
+    // The next user of the connection has no merchant.
     let left: (String, Option<String>) =
         sqlx::query_as("SELECT current_user::text, current_setting('salla_sync.merchant', true)")
             .fetch_one(database.pool())

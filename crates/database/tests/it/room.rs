@@ -86,7 +86,7 @@ async fn a_pool_takes_what_is_left_for_its_role() {
     limited.end().await;
 }
 
-/// Whoever waits sees another program go.
+/// A waiting pool gets the connections of another program that ends.
 #[derive(Debug)]
 struct OtherGoes {
     other: tokio::sync::Mutex<Option<PgConnection>>,

@@ -1,4 +1,4 @@
-//! Databases and roles that an administrator has made in some way of their own.
+//! Databases and roles with an administrator's settings.
 
 use std::sync::Arc;
 use std::time::Duration;

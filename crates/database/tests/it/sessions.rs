@@ -181,7 +181,7 @@ async fn a_session_that_may_not_write_makes_room_for_one_that_may() {
 async fn a_standby_is_told_and_serves_once_it_is_the_primary() {
     const WRITE: &str = "CREATE TABLE public.written ()";
     let folder = tempfile::tempdir().unwrap();
-    // Root's server runs as somebody else.
+    // Root's server runs as another user.
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let search = Search::from_lookup(|name| std::env::var_os(name));
     let programs = find_programs(&search, &Wanted::Any).unwrap();

@@ -110,7 +110,7 @@ async fn a_list_counts_what_its_slices_list_and_no_more() {
     slice(&shop, Some(SALE), &[part(OF_SALE)]).await;
     land(&shop, Some(OF_SALE), 2, &[4, 5]).await;
     land(&shop, Some(OUT), 2, &[2, 6]).await;
-    // Present walks only: what an earlier one has listed may be gone.
+    // Current scans only: what an earlier one has listed may be gone.
     land(&shop, None, 6, &[2]).await;
 
     let count = async |slice: Option<Slice>| {

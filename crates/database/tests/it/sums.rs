@@ -142,7 +142,7 @@ fn with_sku(id: i64, sku: &str) -> ProductVariant {
     }
 }
 
-/// Two products with SKUs of their own, variants, and one SKU that both have.
+/// Two products with separate SKUs, variants, and one SKU that both have.
 async fn land_catalog(shop: &Shop) {
     let mut abaya = product(77);
     abaya.sku = text("A");
@@ -162,7 +162,7 @@ async fn lines_of_one_product_are_one_group() {
         line(None, Some("A"), 3),
         line(None, Some("A-RED"), 4),
         line(None, Some("B-RED"), 5),
-        // Nobody can tell whose these are.
+        // The product of these is unknown.
         line(None, Some("BOTH"), 6),
         line(None, Some(""), 7),
         line(None, None, 8),
@@ -336,7 +336,7 @@ async fn program_and_database_give_a_currency_the_same_digits() {
     }
 }
 
-/// Somebody else's amounts stay apart, whatever the currencies are.
+/// Another merchant's amounts stay separate, in any currency.
 #[tokio::test]
 async fn the_certificate_shows_the_sum_of_the_table() {
     let shop = Shop::open().await;

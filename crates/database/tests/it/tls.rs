@@ -75,7 +75,7 @@ async fn refusal(url: &str) -> String {
 
 /// A server that can be reached over TCP; through its socket PostgreSQL offers no TLS.
 fn start(folder: &TempDir) -> (Server, u16) {
-    // Root's server runs as somebody else.
+    // Root's server runs as another user.
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -1,4 +1,4 @@
-//! Plans, windows and their walks.
+//! Plans, windows and their scans.
 
 use domain::ceiling::Ceiling;
 use domain::certificate::Proof;

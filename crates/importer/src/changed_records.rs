@@ -1,9 +1,8 @@
 //! Fetches records that a webhook says are other ones now, soon after it came.
 //!
-//! A run fetches changed orders by itself, so this is for the time between runs. It takes no run:
-//! one request for each record is all that Salla needs to be asked, and a certificate would say
-//! nothing new. What lands takes its turn with imports, as everything does that writes beside
-//! them.
+//! A run fetches changed orders anyway, so this is for the time between runs. It needs no run: one
+//! request for each record is enough, and a certificate would add nothing. Landing takes turns with
+//! imports, as everything does that writes beside them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,11 +30,11 @@ const EVERY: Duration = Duration::from_secs(3);
 /// A merchant who edits an order causes several webhooks; together they cost one request.
 const PAUSE: Duration = Duration::from_secs(10);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(60);
-/// A shop whose worker died is taken by another one after so long.
+/// How long until another worker takes the shop of a worker that died.
 const EXCLUSIVE_FOR: Duration = Duration::from_secs(300);
-/// Less, so that nobody else has the shop while it is worked on.
+/// Less, so that no other worker takes the shop meanwhile.
 const MAX_EXCLUSIVE: Duration = Duration::from_secs(240);
-/// A look that a stop finds under way may go on for so long.
+/// How long a round may continue after a stop was requested.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 const SHOPS_AT_ONCE: u32 = 16;
 /// They land together. Few, because a run of the shop that begins meanwhile makes vain what was
@@ -52,7 +51,7 @@ pub struct FetchChanged {
 }
 
 impl FetchChanged {
-    /// Fetches until a stop is asked for. Several workers may do so at once.
+    /// Fetches until a stop is requested. Several workers may do so concurrently.
     pub async fn run(&self, stop: &StopSignal) {
         loop {
             let fetched = tokio::select! {

@@ -97,9 +97,9 @@ impl ClaimShops {
         Err(refused)
     }
 
-    /// The merchant wishes so many months. What is there is not read again.
+    /// The merchant wants this many months. Imported days are not read again.
     pub async fn wish(&self, salla_id: i64, depth: SyncDepth) -> Result<(), NotClaimed> {
-        // Nobody's wish claims a shop.
+        // A wish without an account claims no shop.
         if self.claims.of_shop(salla_id).await?.is_none() {
             return Ok(());
         }

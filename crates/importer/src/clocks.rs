@@ -123,8 +123,8 @@ pub(crate) async fn ensure_agreement(
     }
 }
 
-/// By how much a clock is at least ahead that showed `theirs` at some moment between the
-/// question and the arrival of its answer; negative where it is behind.
+/// By how much a clock is at least ahead that showed `theirs` at some moment between the question
+/// and the arrival of its response; negative where it is behind.
 fn apart(theirs: Timestamp, asked: Timestamp, answered: Timestamp) -> SignedDuration {
     if theirs < asked {
         theirs.duration_since(asked)

@@ -67,7 +67,7 @@ pub struct ConnectSettings {
     pub import: Option<SyncDepth>,
     /// Tokens that may change a shop are taken as well.
     pub may_write: bool,
-    /// Tokens of shops that nobody has claimed wait.
+    /// Tokens of unclaimed shops wait.
     pub claimed_only: bool,
 }
 
@@ -78,7 +78,7 @@ pub struct Connected {
     pub shop: ShopInfo,
     /// Other tokens of it served until now.
     pub was_connected: bool,
-    /// The run that was started or joined, where imports start by themselves.
+    /// The run that was started or joined, if imports start automatically.
     pub run: Option<Run>,
 }
 
@@ -198,7 +198,7 @@ impl ConnectShops {
     /// Where only claimed shops are connected, tokens of others are not stored: the program keeps
     /// them until the shop is claimed.
     ///
-    /// `tags`: what to tell with each change of the connection from now on, where given.
+    /// `tags`: what to send with each change of the connection from now on, if given.
     pub async fn hand_over(
         &self,
         named: i64,
@@ -216,7 +216,7 @@ impl ConnectShops {
             Err(failure) => return Err(failure.into()),
         };
         if let Some(tags) = tags {
-            // Before the connection changes anything, so that the change is told with them.
+            // Before the connection changes anything, so that the event contains them.
             let connections = &self.ports.connections;
             connections.tag(connection.id, Some(named), tags).await?;
         }
@@ -291,7 +291,7 @@ impl ConnectShops {
             .await
     }
 
-    /// What nobody has claimed, or Salla has not vouched for, is not kept for ever.
+    /// Unclaimed or unverified tokens are not kept forever.
     async fn forget_old_arrivals(&self) -> Result<(), Failure> {
         let before = self.ports.clock.now() - ARRIVALS_LAST;
         for salla_id in self.ports.arrivals.forget(before).await? {
@@ -408,7 +408,7 @@ impl ConnectShops {
         })
     }
 
-    /// Whoever consents has shown up; whoever came with a link of an account is its customer.
+    /// A merchant who consents is present; one who used an account's link is its customer.
     async fn claim(&self, introduced: &Introduced, given: &Given) -> Result<(), Refused> {
         if given.by != Actor::Browser {
             return Ok(());
@@ -433,8 +433,8 @@ impl ConnectShops {
         }
     }
 
-    /// A shop that is authorized once more, as after an update of the app, keeps the run that it
-    /// has: somebody may have cancelled it.
+    /// A shop that is authorized again, for example after an update of the app, keeps its run: it
+    /// may have been cancelled on purpose.
     async fn start(&self, introduced: &Introduced) -> Result<Option<Run>, Failure> {
         let claim = self.ports.claims.of_shop(introduced.shop.salla_id).await?;
         let wished = claim.and_then(|claim| claim.depth);

@@ -1,8 +1,8 @@
-//! A platform in which forgotten customers are somebody else.
+//! A platform that replaces forgotten customers.
 //!
-//! What the platform says of them never reaches the import: a stand-in without any property
-//! takes their place, in lists, in orders and in raw texts. So lists have as many rows as the
-//! platform says, orders have their amounts, and nobody comes back.
+//! Their data never reaches the import: an empty placeholder takes their place, in lists, in orders
+//! and in raw texts. So lists keep their number of rows, orders keep their amounts, and no
+//! forgotten customer comes back.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -140,8 +140,8 @@ impl Platform for ForgettingPlatform {
                         raw: self.redactor.customer(stand_in).into(),
                         outcome: Ok(placeholder(stand_in)),
                     };
-                    // Older than whatever is known, so that it changes nothing: a tombstone
-                    // would hold the number of somebody who is forgotten.
+                    // Older than every stored version, so that it changes nothing: a tombstone
+                    // would hold the id of a forgotten customer.
                     (Records::Customers(vec![record]), Version::UNIX_EPOCH)
                 }));
             }

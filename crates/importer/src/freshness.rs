@@ -1,5 +1,5 @@
-//! Keeps shops true whose history is there: starts a run for each every so often, spread over
-//! that time by shop, so that they do not all come at once.
+//! Keeps imported shops up to date: starts a run for each once in a period, spread over the period
+//! by shop, so that they do not all start together.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use crate::ports::runs::RunOptions;
 use crate::start::{Started, Starter};
 use crate::stop::StopSignal;
 
-/// The most shops that are started at once.
+/// The maximum number of shops that are started together.
 const MAX_STARTED: u32 = 500;
 
-/// A look that a stop finds under way may go on for so long.
+/// How long a round may continue after a stop was requested.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
 /// Between two looks there are at most these seconds, however long a shop may be left alone.
@@ -29,7 +29,7 @@ pub struct Freshness {
 }
 
 impl Freshness {
-    /// Starts runs until a stop is asked for. Several workers may do so at once.
+    /// Starts runs until a stop is requested. Several workers may do so concurrently.
     pub async fn run(&self, stop: &StopSignal) {
         let pause = MAX_PAUSE.min(self.every / 4);
         loop {

@@ -10,7 +10,7 @@
 //! - [`freshness`] brings imported shops up to date.
 //! - [`verify`], [`trace`] and [`reprocess`] inspect what was imported, and read it again.
 //!
-//! Whoever implements a port runs its contract suite from `testing` (a feature of this crate).
+//! Every implementation of a port runs its contract suite from `testing` (a feature of this crate).
 //!
 //! An import needs an [`Importer`](import::Importer), which holds the adapters, and a signal that
 //! stops it:

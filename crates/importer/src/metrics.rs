@@ -1,10 +1,9 @@
 //! What the program counts and under which names: all of it is declared here, and
 //! nothing else in the program knows a name.
 //!
-//! Numbers are of this process and begin at 0 with it, but for those that are read from
-//! the database when somebody asks. Labels are few and closed, so that a thousand shops
-//! cost no more than one: no merchant, no id, no path. Without an exporter every call
-//! does nothing.
+//! Numbers are of this process and start at 0 with it, except for those that are read from the
+//! database at each scrape. Labels are few and closed, so that a thousand shops cost no more than
+//! one: no merchant, no id, no path. Without an exporter every call does nothing.
 
 use std::time::Duration;
 
@@ -224,8 +223,8 @@ const fn declared(
     }
 }
 
-/// Tells the exporter, which must be installed, what there is. Counters whose
-/// growth is looked at begin at 0: the growth of one that first appears as 1 is not seen.
+/// Describes the metrics to the exporter, which must be installed. Counters whose rate matters
+/// start at 0: the rate of one that first appears as 1 is not seen.
 pub fn describe(version: &'static str) {
     for metric in ALL {
         match metric.kind {
@@ -257,7 +256,7 @@ pub fn describe(version: &'static str) {
     }
 }
 
-/// `endpoint` is a kind, never a path; `status` is absent where no answer came.
+/// `endpoint` is a kind, never a path; `status` is absent where no response came.
 pub fn request_ended(endpoint: &'static str, status: Option<u16>, took: Duration) {
     let class = match status {
         None => "no_answer",
@@ -294,7 +293,7 @@ pub enum RefreshResult {
     InvalidGrant,
     /// Salla refuses for another reason: the operator must act.
     Refused,
-    /// No answer came, so the token may be spent.
+    /// No response came, so the token may be spent.
     Lost,
 }
 

@@ -16,8 +16,8 @@ use crate::ports::queue::{Delivery, Disposition, JobId, Queue};
 use crate::stop::StopSignal;
 
 const POLL: Duration = Duration::from_secs(2);
-/// So long may deliveries go on after a stop was asked for. What is not told by then
-/// comes back when its lease ends, to whoever works then.
+/// How long deliveries may continue after a stop was requested. What is not sent by then is
+/// delivered again when its lease expires.
 const GRACE: Duration = Duration::from_secs(5);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// Longer than all channels together may take.
@@ -28,7 +28,7 @@ const CONCURRENCY: u32 = 8;
 /// so that notices which failed together do not come back together.
 const FIRST_WAIT: Duration = Duration::from_secs(30);
 
-/// Tells people about the ends of imports.
+/// Sends notifications about the ends of imports.
 pub struct NotificationWorker {
     pub queue: Arc<dyn Queue>,
     pub store: Arc<dyn Notifications>,
@@ -94,7 +94,7 @@ impl NotificationWorker {
         .await
     }
 
-    /// Tells what a message asks for and says what becomes of the message.
+    /// Sends what a message requests and returns what to do with the message.
     pub async fn run_one(&self, delivery: &Delivery) -> Disposition {
         match ConnectionChangeJob::parse(&delivery.body) {
             Some(Ok(job)) => return self.deliver_change(&job, delivery).await,
@@ -193,9 +193,9 @@ impl NotificationWorker {
     }
 }
 
-/// As long as one failure may pass, the message comes again, and the channels that failed
-/// otherwise are asked once more with it. When none may pass, somebody must act first;
-/// put back then, the message goes to the channels that have not taken it.
+/// While one failure may pass, the message is delivered again, and the channels that failed
+/// otherwise are tried once more with it. When none may pass, a person must act first; after a
+/// redrive the message goes to the channels that have not accepted it.
 fn disposition_for(failures: &[Failure], delivery: &Delivery) -> Disposition {
     if failures.is_empty() {
         return Disposition::Ack;

@@ -24,8 +24,7 @@ pub struct Eta {
     pub reason: String,
 }
 
-/// `None`: nothing honest can be said, because the run has no plan yet, or does not continue
-/// by itself.
+/// `None`: no honest estimate, because the run has no plan yet, or does not continue automatically.
 pub fn eta(run: &Run, now: Timestamp) -> Option<Eta> {
     let goes_on = matches!(
         run.state,

@@ -1,9 +1,9 @@
-//! Messages on their way from the database to a queue elsewhere.
+//! Forwards messages from the database to a queue elsewhere.
 //!
-//! What makes a message necessary and the message itself are one transaction in the database.
-//! The relay takes it from there to the other queue, and the row stays until the work is done.
-//! Whoever dies on the way leaves a row whose lease runs out, and the message is sent again:
-//! it may arrive twice, never not at all.
+//! A message and the change that needs it are one transaction in the database. The relay forwards
+//! it from there to the other queue, and the row stays until the work is done. A process that dies
+//! meanwhile leaves a row whose lease expires, and the message is sent again: it may arrive twice,
+//! but is never lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::ports::queue::{
 use crate::ports::queue::{Outbox, Pushed, Remote};
 use crate::stop::StopSignal;
 
-/// A message is taken for so long; sending it takes less.
+/// The lease of a message; sending it takes less.
 const TAKEN: Duration = Duration::from_secs(60);
 /// A message that was sent is sent again if its work is not done by then. Less than what the
 /// sweep takes for a wait of a wrong clock.
@@ -38,8 +38,8 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Forwards messages as they are written, until a stop is asked for. Several processes may
-    /// do so at once.
+    /// Forwards messages as they are written, until a stop is requested. Several processes may do
+    /// so concurrently.
     pub async fn run(&self, stop: &StopSignal) {
         while !stop.is_requested() {
             let forwarding = async {
@@ -214,8 +214,8 @@ impl DeadLetters for Relay {
         if left > 0 {
             let there = self.remote.unreported(left).await?;
             for letter in &there {
-                // The other queue may have given up by itself: nothing is on its way any more,
-                // and the sweep is to see that.
+                // The other queue may have dropped the message: none is in flight any more, and the
+                // sweeper must see that.
                 self.outbox.forget(&letter.id).await?;
             }
             letters.extend(there);

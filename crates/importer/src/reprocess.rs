@@ -1,8 +1,8 @@
 //! Reading kept raw texts again after the translation has been put right, without a
 //! single request.
 //!
-//! [`replay`] takes the records that were set aside, [`remap`] all records whose text
-//! was kept. Both go in batches; each batch takes its turn with the imports.
+//! [`replay`] reads rejected records, [`remap`] all records whose raw text is stored. Both work in
+//! batches; each batch takes turns with the imports.
 
 use domain::failure::Failure;
 use domain::order::Completeness;
@@ -25,7 +25,7 @@ const BATCH: u32 = 200;
 pub struct Reprocessor<'a> {
     pub records: &'a dyn StoredRecords,
     pub translator: &'a dyn Translator,
-    /// Told after each batch: records done, and of how many.
+    /// Called after each batch: records done, and of how many.
     pub progress: &'a (dyn Fn(u64, u64) + Send + Sync),
 }
 
@@ -68,9 +68,9 @@ pub async fn replay(
     }
 }
 
-/// A detail is landed only with its items: as long as half of an order is missing it
-/// stays rejected, and the next run asks for it again. Without a text there is nothing
-/// to read: Salla gave no items at all, or the database refused what no text is about.
+/// A detail is landed only with its items: as long as half of an order is missing it stays
+/// rejected, and the next run fetches it again. Without a text there is nothing to read: Salla gave
+/// no items at all, or the database refused what no text is about.
 fn read_rejection(translator: &dyn Translator, kept: &StoredRejection) -> Reprocessed {
     if kept.raw.is_empty() {
         return Reprocessed::Incomplete;

@@ -13,16 +13,16 @@ use crate::ports::clock::Clock;
 use crate::ports::sessions::{Carrier, FoundSession, NewSession, OpenedBy, Session, Sessions};
 use crate::ports::sessions::{Introspection, IntrospectionError};
 
-/// A page in a frame asks the dashboard for another token when this is over.
+/// A page in a frame requests another token from the dashboard when this has expired.
 const BEARER_LASTS: SignedDuration = SignedDuration::from_hours(1);
-/// A cookie that nobody uses.
+/// A cookie that is not used.
 const COOKIE_IDLE: SignedDuration = SignedDuration::from_hours(12);
 /// A cookie that is used every day.
 const COOKIE_LASTS: SignedDuration = SignedDuration::from_hours(7 * 24);
 const ROTATE_AFTER: SignedDuration = SignedDuration::from_mins(15);
 /// For requests that were sent before the response with the new secret arrived.
 const FORMER_COUNTS: SignedDuration = SignedDuration::from_secs(60);
-/// Sessions that are over are kept this long, for whoever looks into something.
+/// Ended sessions are kept this long, for investigations.
 const KEPT: SignedDuration = SignedDuration::from_hours(24);
 
 /// Why a dashboard's token opened no session.

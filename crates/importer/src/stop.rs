@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::ports::clock::Clock;
 
-/// The side that asks.
+/// The side that requests a stop.
 #[derive(Debug)]
 pub struct StopHandle(watch::Sender<bool>);
 
@@ -30,8 +30,7 @@ impl StopSignal {
         *self.0.borrow()
     }
 
-    /// Returns when a stop has been asked for; never, once the asking side is gone
-    /// without having asked.
+    /// Returns when a stop was requested; never, if the requesting side is gone without a request.
     pub async fn requested(&self) {
         let mut receiver = self.0.clone();
         if receiver.wait_for(|stop| *stop).await.is_err() {
@@ -39,7 +38,7 @@ impl StopSignal {
         }
     }
 
-    /// Returns so long after a stop has been asked for.
+    /// Waits until a stop has been requested for `duration`.
     pub async fn requested_for(&self, clock: &dyn Clock, duration: Duration) {
         self.requested().await;
         clock.sleep(duration).await;

@@ -13,17 +13,17 @@ use crate::ports::notifications::{Alert, Alerts};
 use crate::ports::queue::{DeadLetter, DeadLetters, QueueName};
 use crate::stop::StopSignal;
 
-/// So many dead letters of a queue are told of in one sweep.
+/// Maximum number of dead letters of a queue that one sweep reports.
 const MAX_LETTERS: u32 = 100;
 
-/// A sweep that a stop finds under way may go on for so long.
+/// How long a sweep may continue after a stop was requested.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
 pub struct Sweeper {
     pub jobs: Arc<dyn Jobs>,
-    /// What the queues have given up on, by the name of the queue.
+    /// Dead letters, by the name of their queue.
     pub dead_letters: Vec<(QueueName, Arc<dyn DeadLetters>)>,
-    /// Operators hear of stalled runs and of dead letters through each of them.
+    /// Operators get alerts about stalled runs and dead letters through each of them.
     pub alerts: Vec<Arc<dyn Alerts>>,
     pub clock: Arc<dyn Clock>,
     pub settings: SweeperSettings,
@@ -32,10 +32,9 @@ pub struct Sweeper {
 #[derive(Clone, Debug)]
 pub struct SweeperSettings {
     pub every: Duration,
-    /// A run that nobody works on is left alone for so long: its message may be on its
-    /// way.
+    /// How long a run without a worker is left unchanged: its message may be in flight.
     pub grace: Duration,
-    /// A run whose worker lives is reported when nothing has landed for so long.
+    /// A run with a live worker is reported when nothing has landed for this time.
     pub idle: Duration,
     /// So often is a run sent again without any progress before it ends FAILED.
     pub most_again: u32,
@@ -60,12 +59,12 @@ pub struct SweepReport {
     pub given_up: Vec<Orphan>,
     pub reconnected: Vec<RunId>,
     pub stalled: Vec<Stalled>,
-    /// So many dead letters were new.
+    /// Number of new dead letters.
     pub newly_buried: usize,
 }
 
 impl Sweeper {
-    /// Sweeps until a stop is asked for. Several workers may do so at once.
+    /// Sweeps until a stop is requested. Several workers may do so concurrently.
     pub async fn run(&self, stop: &StopSignal) {
         loop {
             let swept = tokio::select! {
@@ -146,8 +145,8 @@ impl Sweeper {
         }
     }
 
-    /// One alert for all that are new: a fault that buries a hundred messages is one
-    /// thing to act on.
+    /// One alert for all that are new: a fault that dead-letters a hundred messages is one thing to
+    /// act on.
     fn about_letters(&self, queue: QueueName, letters: &[DeadLetter]) -> Option<Alert> {
         let last = letters.last()?;
         Some(Alert {

@@ -18,11 +18,11 @@ pub enum RecordStatus {
     KnownFromOrders,
     /// Something of it was not understood.
     Rejected,
-    /// The platform was asked and no longer had it.
+    /// The platform no longer had it when it was requested.
     Gone {
         at: Timestamp,
     },
-    /// It was listed and landed, but its row is not there: somebody removed it.
+    /// It was listed and landed, but its row was deleted here.
     Missing,
 }
 
@@ -50,7 +50,7 @@ pub fn status_of(trace: &Trace) -> RecordStatus {
     }
 }
 
-/// The latest run that asked for the orders of `day`.
+/// The latest run that requested the orders of `day`.
 pub fn run_of(runs: &[TracedRun], day: Date) -> Option<&TracedRun> {
     runs.iter().find(|run| run.range.contains(day))
 }

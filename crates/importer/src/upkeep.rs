@@ -19,7 +19,7 @@ use crate::stop::StopSignal;
 const EVERY: Duration = Duration::from_secs(600);
 const AUDIT_LASTS: SignedDuration = SignedDuration::from_hours(400 * 24);
 
-/// Several processes may do so side by side.
+/// Several processes may do so concurrently.
 #[derive(Clone)]
 pub struct Upkeep {
     pub sessions: MerchantSessions,
@@ -57,7 +57,7 @@ pub struct Retention {
     pub shops: Arc<dyn ExpiredShops>,
     pub audit: Arc<dyn Audit>,
     pub clock: Arc<dyn Clock>,
-    /// For how long after its uninstallation a shop's data are kept.
+    /// How long a shop's data is kept after the app was removed.
     pub keep: SignedDuration,
 }
 
@@ -67,7 +67,7 @@ pub fn cutoff(now: Timestamp, keep: SignedDuration) -> Timestamp {
 }
 
 impl Retention {
-    /// Works until a stop is requested. Several processes may do so side by side.
+    /// Works until a stop is requested. Several processes may do so concurrently.
     pub async fn run(&self, stop: &StopSignal) {
         loop {
             let swept = tokio::select! {

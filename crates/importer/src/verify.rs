@@ -19,7 +19,7 @@ use crate::import::portions::beginning;
 use crate::ports::inspection::HeldWindow;
 use crate::ports::platform::{PageRequest, Platform};
 
-/// The platform's adapter decides what is really sent at once.
+/// The platform's adapter decides how many are sent concurrently.
 const IN_FLIGHT: usize = 8;
 
 /// How the platform's count of one window compares with the database.
@@ -42,7 +42,7 @@ pub enum CountDifference {
     /// The window was still open when it was read.
     ArrivedSince(u64),
     DeletedSince(u64),
-    /// The import listed them, and they are neither loaded nor set aside nor gone.
+    /// The import listed them, and they are neither loaded nor rejected nor gone.
     Lost(u64),
     /// All are here, and of that many records the lists inside or the total are not what the
     /// import read.
@@ -72,8 +72,8 @@ impl WindowComparison {
     }
 }
 
-/// Asks for the count of each window, but not of slices: their list counts what they
-/// hold. `as_of` is when the import was certified.
+/// Requests the count of each window, but not of slices: their list counts what they hold. `as_of`
+/// is when the import was certified.
 pub async fn verify_windows(
     platform: &dyn Platform,
     windows: &[HeldWindow],
@@ -146,7 +146,7 @@ pub enum OrderOutcome {
     ChangedSince(Vec<&'static str>),
     Differs(Vec<&'static str>),
     GoneSince,
-    /// It loaded then and would be set aside now, as this.
+    /// It loaded then and would be rejected now, with this code.
     NotUnderstood(&'static str),
 }
 
@@ -201,8 +201,8 @@ async fn verify_order(platform: &dyn Platform, stored: &Order) -> Result<OrderOu
     })
 }
 
-/// The fields in which `current` and `stored` differ. What is left out is no difference: one form
-/// of an order leaves out what another one tells.
+/// The fields in which `current` and `stored` differ. A missing field is no difference: one form of
+/// an order lacks fields of another.
 fn differing_fields(stored: &Order, current: &Order) -> Vec<&'static str> {
     let instant = |at: &Option<domain::instant::SallaInstant>| at.as_ref().map(|at| at.instant);
     let amount = |money: &Option<Money>| money.as_ref().map(|money| money.amount);
@@ -300,7 +300,7 @@ fn amounts_that_differ(
     differ
 }
 
-/// The same lines, in whatever order. Two that are equal are two.
+/// The same lines, in any order. Two that are equal are two.
 fn are_the_same(ours: &[OrderItem], theirs: &[OrderItem]) -> bool {
     let mut left: Vec<&OrderItem> = ours.iter().collect();
     let found = theirs.iter().all(|item| {

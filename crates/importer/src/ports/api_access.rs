@@ -91,7 +91,7 @@ pub trait EventTickets: Send + Sync {
     async fn redeem(&self, hash: &[u8; 32]) -> Result<Option<MerchantId>, Failure>;
 }
 
-/// One limit. `burst` at once, and then as many in each `per`.
+/// One limit. `burst` together, and then as many in each `per`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// Stable: it is stored.

@@ -85,7 +85,7 @@ impl Action {
 /// Who did it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Actor {
-    /// Somebody at the command line.
+    /// A user of the command line.
     Operator,
     /// A token of the API.
     Token(Uuid),

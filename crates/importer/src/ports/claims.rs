@@ -1,6 +1,6 @@
 //! Which of the app's accounts a shop belongs to, and what says so.
 //!
-//! Claims and tokens come in any order: a shop may be claimed that nobody has connected yet.
+//! Claims and tokens arrive in any order: a shop may be claimed before it is connected.
 
 use async_trait::async_trait;
 use domain::failure::Failure;
@@ -132,7 +132,7 @@ pub struct Link {
 
 #[async_trait]
 pub trait Claims: Send + Sync {
-    /// May be repeated. A shop that has an account keeps it, whoever claims it.
+    /// May be repeated. A shop that has an account keeps it.
     async fn claim(&self, claim: &NewClaim) -> Result<Claimed, Failure>;
 
     async fn of_shop(&self, salla_id: i64) -> Result<Option<Claim>, Failure>;

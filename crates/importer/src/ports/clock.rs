@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 /// but always at the same rate as each other.
 #[async_trait]
 pub trait Clock: Send + Sync + std::fmt::Debug {
-    /// The time of day; may jump when somebody sets the clock.
+    /// The time of day; may jump when the clock is set.
     fn now(&self) -> Timestamp;
 
     /// Time since some fixed moment; never goes back.
@@ -20,8 +20,8 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
     /// Returns once [`Clock::monotonic`] has grown by `duration`. Safe to cancel.
     async fn sleep(&self, duration: Duration);
 
-    /// How many seconds of this clock pass in one of the wall's: for who has to reckon
-    /// with a clock that is not this one, such as the database's.
+    /// How many seconds of this clock pass in one of the wall's: for code that uses another clock,
+    /// such as the database's.
     fn rate(&self) -> f64 {
         1.0
     }
@@ -42,9 +42,9 @@ const STANDSTILL: SignedDuration = SignedDuration::from_secs(30);
 
 /// The machine's clock, optionally running `scale` times as fast from `start` on.
 ///
-/// Its pace is that of tokio's clock, so a test that pauses tokio's time drives it. The time
-/// of day follows the machine's: the monotonic clock stands still while a machine sleeps, and
-/// knows nothing of somebody who sets the time.
+/// Its pace is that of tokio's clock, so a test that pauses tokio's time drives it. The time of day
+/// follows the machine's: the monotonic clock stands still while a machine sleeps, and does not
+/// change when the time is set.
 #[derive(Debug)]
 pub struct SystemClock {
     origin: tokio::time::Instant,

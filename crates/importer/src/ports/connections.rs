@@ -28,7 +28,7 @@ pub struct Tokens {
 pub struct Connection {
     pub id: ConnectionId,
     pub merchant: Option<MerchantId>,
-    /// Salla's number of the shop that the tokens open, once Salla has said.
+    /// Salla's id of the shop that the tokens open, once Salla has said.
     pub salla_id: Option<i64>,
     pub tokens: Tokens,
     /// Grows with every change of the tokens.
@@ -50,11 +50,11 @@ pub enum ConnectionState {
 /// What is known of a refresh token that was or is being presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Presented {
-    /// When somebody committed to present it, the last time.
+    /// When a process last committed to present it.
     pub since: Timestamp,
-    /// How often somebody has.
+    /// How often that happened.
     pub times: u8,
-    /// The one that presented it has reported that no answer came. If not, the answer may still
+    /// The one that presented it has reported that no response came. If not, the response may still
     /// be under way, or the one that presented it has died.
     pub is_lost: bool,
 }
@@ -116,8 +116,7 @@ pub enum Bound {
 
 /// Tokens at rest, encrypted, shared by all processes.
 ///
-/// All changes compare and swap on `version`, so a late answer never overwrites
-/// newer tokens.
+/// All changes compare and swap on `version`, so a late response never overwrites newer tokens.
 #[async_trait]
 pub trait Connections: Send + Sync {
     /// The connection that was opened with these very tokens before, or that ever held this
@@ -126,14 +125,14 @@ pub trait Connections: Send + Sync {
     /// where it was not known.
     async fn open(&self, given: &Tokens) -> Result<Connection, Failure>;
 
-    /// Keeps what is to be told with each change of the connection. Tokens that open another
-    /// shop than the one `named` keep what they have. May be repeated.
+    /// Stores what to send with each change of the connection. Tokens of another shop than the one
+    /// `named` keep theirs. May be repeated.
     async fn tag(&self, id: ConnectionId, named: Option<i64>, tags: &Tags) -> Result<(), Failure>;
 
-    /// Says whose connection it is. Other connections of the merchant stay on
-    /// record but no longer count as the merchant's current one. A connection that is
-    /// another shop's already is parked as [`Disconnection::OtherShop`], which is the error
-    /// then; so is one of which the row says two different shops, whoever asks for it.
+    /// Binds the connection to its shop. Other connections of the merchant stay on record but are
+    /// no longer current. A connection that already belongs to another shop is disconnected as
+    /// [`Disconnection::OtherShop`], which is the error then; so is one whose row names two
+    /// different shops.
     ///
     /// The current one stays if it serves and is newer: by when they were authorized, where
     /// Salla has said so of both, and otherwise by when they were first stored.
@@ -162,9 +161,9 @@ pub trait Connections: Send + Sync {
         presentation: Presentation,
     ) -> Result<BeginRefresh, Failure>;
 
-    /// Stores the new pair before anyone uses it, also over a version older than the
-    /// intent's. Returns what is stored afterwards, which is newer than the pair if somebody
-    /// else was faster.
+    /// Stores the new pair before anyone uses it, also over a version older than the intent's.
+    /// Returns what is stored afterwards, which is newer than the pair if another process was
+    /// faster.
     async fn complete_refresh(
         &self,
         intent: &RefreshIntent,
@@ -178,10 +177,10 @@ pub trait Connections: Send + Sync {
     /// Takes the intent back; allowed only when the token was surely not used.
     async fn abandon_refresh(&self, intent: &RefreshIntent) -> Result<(), Failure>;
 
-    /// Reports that no answer came: nobody has to wait for it any more.
+    /// Records that no response came: no process needs to wait for it any more.
     async fn lose_refresh(&self, intent: &RefreshIntent) -> Result<(), Failure>;
 
-    /// Parks the connection of this version until new tokens are given.
+    /// Disconnects the connection of this version until new tokens are given.
     async fn disconnect(
         &self,
         id: ConnectionId,

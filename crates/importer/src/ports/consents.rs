@@ -1,5 +1,5 @@
-//! Where merchants consent to the app, and what comes of it: consents that come back through a
-//! browser, each of which counts once, and tokens that are not settled yet.
+//! Merchants' consents to the app: those that return through a browser, each valid once, and
+//! received tokens that are not finished yet.
 //!
 //! Tokens come by a consent or by a delivery, and are given once. A delivery has to be confirmed
 //! within a second while finding out whose tokens it brought takes requests that may have to wait.
@@ -23,7 +23,7 @@ pub struct Returned {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Use {
-    /// Nobody has used it before: it counts.
+    /// It was not used before: it is valid.
     First,
     /// The same state came with the same code, as when a page is loaded twice; with what was
     /// shown the first time, once that is known.
@@ -92,8 +92,8 @@ pub trait Arrivals: Send + Sync {
     /// that comes again is known by its tokens.
     async fn record(&self, arrival: &Arrival) -> Result<bool, Failure>;
 
-    /// Those that are not settled, the oldest first; with `claimed_only` without those of shops
-    /// that nobody has claimed.
+    /// Those that are not finished, oldest first; with `claimed_only` without those of unclaimed
+    /// shops.
     async fn unsettled(&self, limit: u32, claimed_only: bool) -> Result<Vec<Arrival>, Failure>;
 
     /// Overwrites tokens that came before `before` and were never settled, and says of which

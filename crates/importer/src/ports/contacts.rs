@@ -5,14 +5,14 @@ use domain::contact::{Contact, EmailAddress, Language};
 use domain::failure::Failure;
 use domain::shop::MerchantId;
 
-/// What is known of whom to tell.
+/// The known contact of a shop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContactSettings {
     pub address: Option<EmailAddress>,
     pub language: Language,
     /// Without it no e-mail is sent, whatever the address.
     pub wants_email: bool,
-    /// Somebody has set the address, or that there is none; otherwise the platform has named it.
+    /// The address, or that there is none, was set here; otherwise it comes from the platform.
     pub is_set: bool,
 }
 
@@ -28,7 +28,7 @@ impl Default for ContactSettings {
 }
 
 impl ContactSettings {
-    /// Who is told, if anybody is.
+    /// Who gets e-mails, if anyone does.
     pub fn contact(self) -> Option<Contact> {
         let address = self.address.filter(|_| self.wants_email)?;
         Some(Contact {
@@ -78,6 +78,6 @@ pub trait Contacts: Send + Sync {
         change: &ContactChange,
     ) -> Result<ContactSettings, Failure>;
 
-    /// The address that the platform names. It counts where nobody has set one. May be repeated.
+    /// The address that the platform names. It is used if none was set here. May be repeated.
     async fn suggest(&self, merchant: MerchantId, address: &EmailAddress) -> Result<(), Failure>;
 }

@@ -84,7 +84,7 @@ pub struct TracedRejection {
 pub struct TracedRun {
     pub state: RunState,
     pub range: DayRange,
-    /// A first try that took only so many orders.
+    /// A first test with `--max-orders`.
     pub max_orders: Option<u64>,
 }
 
@@ -106,11 +106,11 @@ pub struct PlatformRecord {
     pub status: Option<String>,
     /// Orders only.
     pub completeness: Option<Completeness>,
-    /// Why it would be set aside.
+    /// Why it would be rejected.
     pub rejection: Option<Rejection>,
 }
 
-/// Asks the platform for single records; nothing is stored.
+/// Fetches single records from the platform; nothing is stored.
 #[async_trait]
 pub trait RecordLookup: Send + Sync {
     /// By id, and orders also by their reference number. `None`: the platform does not
@@ -149,7 +149,7 @@ pub trait Inventory: Send + Sync {
     /// The windows of the run, counted now and not when the run was certified.
     async fn count_windows(&self, run: &Run) -> Result<Vec<HeldWindow>, Failure>;
 
-    /// The rows of every shop, whatever runs brought them.
+    /// The rows of every shop, from all runs.
     async fn count_rows(&self) -> Result<HashMap<MerchantId, ShopRows>, Failure>;
 
     /// At most `most` orders of these days as their rows have them. The same seed

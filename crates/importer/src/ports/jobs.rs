@@ -25,7 +25,7 @@ pub enum CommandOutcome {
     Unknown,
 }
 
-/// A run that somebody wanted started.
+/// A run that was requested.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StartedRun {
     pub run: Run,
@@ -67,9 +67,8 @@ pub struct RunFilter {
 /// what gets lost between the two is sent by the sweep.
 #[async_trait]
 pub trait Jobs: Send + Sync {
-    /// Creates a PENDING run or joins the one that is not over, as
-    /// [`super::runs::Runs::create_or_join`] does; either way it is a job from then on
-    /// and a message for it is sent, unless somebody is at it.
+    /// Creates a PENDING run or joins the open one, as [`super::runs::Runs::create_or_join`] does;
+    /// either way it is a job from then on and a message for it is sent, unless a worker has it.
     async fn start(
         &self,
         merchant: MerchantId,
@@ -97,31 +96,29 @@ pub trait Jobs: Send + Sync {
     /// The latest runs first.
     async fn list(&self, filter: &RunFilter) -> Result<Vec<(ShopSummary, Run)>, Failure>;
 
-    /// Changes the state as [`RunState::transition`] says. Whoever works on the run can write
-    /// nothing from then on.
+    /// Changes the state as [`RunState::transition`] says. The run's worker can write nothing from
+    /// then on.
     async fn command(&self, run: RunId, command: RunCommand) -> Result<CommandOutcome, Failure>;
 
     /// Those of the leases that no longer hold their run.
     async fn lost_leases(&self, leases: &[RunLease]) -> Result<Vec<RunId>, Failure>;
 
-    /// Sends again what nobody works on and no message is on its way for: jobs that are
-    /// PENDING, IN_PROGRESS without a lease, or WAITING beyond their time, each for at
-    /// least `grace`.
+    /// Sends messages for jobs that have neither a worker nor a message: those that are PENDING,
+    /// IN_PROGRESS without a lease, or WAITING beyond their time, each for at least `grace`.
     async fn resend_orphans(&self, grace: Duration) -> Result<Vec<Orphan>, Failure>;
 
     /// Jobs that FAILED because their connection no longer served and whose shop has
     /// been connected again since: begins them again and sends them.
     async fn restart_reconnected(&self) -> Result<Vec<RunId>, Failure>;
 
-    /// Shops whose history is there and that are to be brought up to date, because each is once
-    /// in `every`, at a moment of its own. Each is returned once, whoever asks. Shops that are
-    /// not connected, or of which a run is not over, are left alone.
+    /// Imported shops that are due: each is once in `every`, at its own time. Each is returned
+    /// once, to one caller. Shops that are not connected or have an open run are left out.
     async fn take_due(&self, every: Duration, most: u32) -> Result<Vec<MerchantId>, Failure>;
 
-    /// Ends a run FAILED that nobody holds.
+    /// Ends a run FAILED that no worker holds.
     async fn fail_orphan(&self, run: RunId, failure: &Failure) -> Result<(), Failure>;
 
-    /// Runs whose worker lives and for which nothing has landed for `idle`, although
-    /// nobody told it to wait. Each is returned once, until it makes progress again.
+    /// Runs with a live worker for which nothing has landed for `idle`, although they do not wait
+    /// for Salla. Each is returned once, until it makes progress again.
     async fn newly_stalled(&self, idle: Duration) -> Result<Vec<Stalled>, Failure>;
 }

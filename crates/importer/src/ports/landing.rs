@@ -45,12 +45,11 @@ pub enum DetailOutcome {
     /// Boxed: a whole order beside an empty variant.
     Found {
         order: Box<Decoded<Order>>,
-        /// Items that were fetched by a request of their own; else they are in the
-        /// order.
+        /// Items that were fetched by a separate request; else they are in the order.
         items: Option<Decoded<Vec<OrderItem>>>,
     },
-    /// Salla answered 404: the order leaves `salla.orders` and a tombstone stays, so
-    /// that a page in flight does not bring it back.
+    /// Salla responded with 404: the order leaves `salla.orders` and a tombstone stays, so that a
+    /// page in flight does not bring it back.
     Gone,
 }
 
@@ -64,8 +63,7 @@ pub struct Landed {
     pub refused: u64,
     /// Pages of the batch that had been landed before and were left as they are.
     pub repeated_pages: u64,
-    /// Records of which something was known that says that it was read in the future; what
-    /// has been read now took its place.
+    /// Records whose stored version was in the future; the new reading replaced it.
     pub from_future: u64,
     /// What the run has loaded with this commit and those before it.
     pub counted: Option<Counted>,
@@ -139,8 +137,8 @@ pub trait Landing: Send + Sync {
     /// How many there are of these.
     async fn count_pending(&self, lease: RunLease) -> Result<u64, Failure>;
 
-    /// Lands orders that were listed outside of any window's scan, as after asking for
-    /// what was updated last. There is no checkpoint: asking again is cheap.
+    /// Lands orders that were listed outside of any window's scan, such as the latest updates.
+    /// There is no checkpoint: requesting them again is cheap.
     async fn land_changes(&self, lease: RunLease, page: &Page) -> Result<LandedChanges, Failure>;
 
     /// Puts orders that have a row on the list of pending details, complete or not.
@@ -157,9 +155,8 @@ pub trait Landing: Send + Sync {
         version: Version,
     ) -> Result<(), Failure>;
 
-    /// Clears what vanished records have left: rejections of records that no present
-    /// scan has listed and that have no row, and customers of whom only an order had
-    /// told that is gone.
+    /// Deletes what vanished records have left: rejections of records that no current scan has
+    /// listed and that have no row, and customers known only from an order that is gone.
     async fn clear_vanished(&self, lease: RunLease) -> Result<(), Failure>;
 
     /// Open rejections of this run by kind.

@@ -66,8 +66,8 @@ pub trait Merchants: Send + Sync {
     /// All of them, by name.
     async fn list(&self) -> Result<Vec<MerchantRecord>, Failure>;
 
-    /// The app was removed at `at`: tokens that are older are overwritten, and the time from
-    /// which the shop's data are kept only for so long begins. Without `at` all tokens go.
+    /// The app was removed at `at`: older tokens are overwritten, and the retention period of the
+    /// shop's data starts. Without `at` all tokens are overwritten.
     async fn uninstall(&self, salla_id: i64, at: Option<Timestamp>)
     -> Result<Uninstalled, Failure>;
 

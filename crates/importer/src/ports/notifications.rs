@@ -1,4 +1,4 @@
-//! What is told about the ends of imports: in the app, and through channels outside.
+//! Notifications about the ends of imports: in the app, and through channels outside.
 
 use async_trait::async_trait;
 use domain::connection_change::{ConnectionChangeJob, ConnectionChangeKind, Tags};
@@ -30,7 +30,7 @@ pub struct Notice {
 pub enum Recorded {
     /// It is in the app, and these channels have not taken it yet.
     Notice(Box<Notice>),
-    /// The run has ended otherwise since, or goes on: there is nothing to tell.
+    /// The run has ended otherwise since, or has resumed: there is nothing to send.
     Outdated,
     /// There is no such run of this merchant.
     Unknown,
@@ -70,7 +70,7 @@ pub trait Notifications: Send + Sync {
     /// there were. What is older than a week stays where it is.
     async fn send_connection_changes(&self) -> Result<u64, Failure>;
 
-    /// A change that is to be told, if there is such a one.
+    /// A change to send, if there is one.
     async fn connection_change(
         &self,
         job: &ConnectionChangeJob,
@@ -98,7 +98,7 @@ pub struct InboxEntry {
     pub read_at: Option<Timestamp>,
 }
 
-/// What merchants were told in the app, for the app to show.
+/// Merchants' notifications, for the app to show.
 #[async_trait]
 pub trait Inbox: Send + Sync {
     /// The latest first.
@@ -126,12 +126,12 @@ pub trait Notifier: Send + Sync {
     fn audience(&self) -> Audience;
 
     /// Returns once the other side has confirmed. A failure that
-    /// [passes](Failure::resumes_by_itself) is tried again later; another one goes to the
-    /// dead letters at once, until the other side has been mended. Its text holds nothing
-    /// secret and nothing personal.
+    /// [passes](Failure::resumes_by_itself) is retried later; another one goes to the dead letters
+    /// immediately, until the other side is fixed. Its text contains nothing secret and nothing
+    /// personal.
     async fn deliver(&self, notice: &Notice) -> Result<(), Failure>;
 
-    /// Whether it is told of changes of connections as well.
+    /// Whether it gets changes of connections as well.
     fn takes_connection_changes(&self) -> bool {
         false
     }

@@ -5,8 +5,8 @@ use domain::failure::Failure;
 use domain::shop::MerchantId;
 use jiff::Timestamp;
 
-/// The customers of one shop that are forgotten. Nothing is kept of their ids but a keyed hash,
-/// which stands for each of them as an id that the platform gives nobody.
+/// The customers of one shop that are forgotten. Only a keyed hash of their ids is stored, which
+/// becomes an id that the platform never assigns.
 pub trait ForgottenCustomers: Send + Sync {
     /// What stands for this customer, if it is one of them.
     fn stand_in(&self, customer: i64) -> Option<i64>;
@@ -46,8 +46,8 @@ pub trait ExpiredShops: Send + Sync {
     /// Those that removed the app before this moment and have not come back.
     async fn expired(&self, before: Timestamp) -> Result<Vec<ExpiredShop>, Failure>;
 
-    /// Deletes everything of a shop that has expired still. `None`: it came back, or somebody
-    /// works on it.
+    /// Deletes everything of a shop that is still expired. `None`: it was connected again, or a
+    /// process works on it.
     async fn delete_expired(
         &self,
         merchant: MerchantId,

@@ -1,4 +1,4 @@
-//! Jobs on their way to a worker.
+//! Jobs for workers.
 //!
 //! A queue is for what may be done more than once: every message is delivered at least
 //! once and in no order. What a job must not do twice, or at the same time as another,
@@ -83,11 +83,11 @@ pub struct Receipt(pub String);
 pub struct Delivery {
     pub id: JobId,
     pub body: String,
-    /// 1 on the first delivery. Grows with each, those that nobody settled included;
-    /// a delivery that was snoozed is not counted.
+    /// 1 on the first delivery. Grows with each, unsettled ones included; a delivery that was
+    /// snoozed is not counted.
     pub attempt: u32,
     pub receipt: Receipt,
-    /// When the message was sent first, whatever has become of it since.
+    /// When the message was first sent.
     pub sent_at: Timestamp,
 }
 
@@ -123,10 +123,10 @@ pub enum Disposition {
 /// Whether the receipt was still good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReceiptStatus {
-    /// It was, and what was asked for has been done. A lease that has run out is still
-    /// good as long as nobody else has received the message.
+    /// It was, and the decision took effect. An expired lease is still valid until another consumer
+    /// has received the message.
     Valid,
-    /// Somebody else has the message or it is gone; nothing was changed.
+    /// Another consumer has the message or it is gone; nothing was changed.
     Stale,
 }
 
@@ -141,8 +141,8 @@ pub struct Depth {
     pub in_flight: u64,
     /// Dead letters.
     pub dead: u64,
-    /// For how long the message that has been ready longest has been so: time in which
-    /// it could have been received, not its age. `None` also where a queue does not tell.
+    /// How long the longest-ready message has been ready: time in which it could have been
+    /// received, not its age. `None` also if a queue does not report it.
     pub oldest_ready: Option<Duration>,
 }
 
@@ -152,31 +152,31 @@ pub struct Depth {
 /// settled, and may be delivered twice for no reason that a consumer could see. A send
 /// whose answer was lost may leave two messages; the caller sees one id or a failure.
 ///
-/// **In parallel:** any number of consumers may receive at once, in any number of
-/// processes; each message goes to one of them at a time. The lease of one whose work
-/// takes longer than it thought runs out while it still works, and then two work on the
-/// same job: the receipt tells the late one so when it settles.
+/// **In parallel:** any number of consumers may receive concurrently, in any number of processes;
+/// each message goes to one of them at a time. If work takes longer than its lease, the lease
+/// expires meanwhile and two consumers work on the same job: the late one gets a stale receipt when
+/// it settles.
 ///
 /// **Lost:** nothing, once a send has returned. There is no order, not even for
 /// messages of one sender.
 ///
-/// Delays, leases and snoozes go by the adapter's clock. Where several processes with
-/// clocks of their own share a queue, each time is as exact as their clocks agree.
+/// Delays, leases and snoozes use the adapter's clock. If several processes with separate clocks
+/// share a queue, each time is as exact as their clocks agree.
 #[async_trait]
 pub trait Queue: Send + Sync + fmt::Debug {
     /// Puts a message on the queue, to be received from `delay` on.
     async fn send(&self, body: &str, delay: Duration) -> Result<JobId, Failure>;
 
-    /// Leases up to `most` messages for `visibility_timeout` each: until then nobody else is
-    /// given them. Waits up to `wait` for the first and returns at once with what is
-    /// there, which may be fewer than there are; none after `wait`, or if `most` is 0.
+    /// Leases up to `most` messages for `visibility_timeout` each: until then no other consumer
+    /// receives them. Waits up to `wait` for the first and then returns immediately with what is
+    /// ready, which may be fewer than there are; none after `wait`, or if `most` is 0.
     ///
     /// Each delivery counts as an attempt, so that a message that kills its workers
     /// does not do so for ever: one that has no attempt left goes to the dead letters
     /// because [`ATTEMPTS_EXHAUSTED`] instead of being delivered.
     ///
     /// Safe to cancel: what was leased by then comes back after `visibility_timeout`, and the
-    /// attempt counts. The same holds when the answer to a lease gets lost.
+    /// attempt counts. The same holds when the response to a lease gets lost.
     async fn receive(
         &self,
         most: u32,
@@ -192,28 +192,28 @@ pub trait Queue: Send + Sync + fmt::Debug {
         visibility_timeout: Duration,
     ) -> Result<ReceiptStatus, Failure>;
 
-    /// Decides what becomes of a message. Of several decisions under one receipt the
-    /// first takes effect and the others are stale. If a connection breaks meanwhile,
-    /// the caller may be told [`ReceiptStatus::Stale`] of its own decision that took effect;
-    /// there is nothing left to do then either.
+    /// Settles a message. Of several decisions under one receipt the first takes effect and the
+    /// others are stale. If a connection breaks meanwhile, the caller may get
+    /// [`ReceiptStatus::Stale`] for its own decision that took effect; there is nothing left to do
+    /// then either.
     async fn settle(
         &self,
         receipt: &Receipt,
         disposition: Disposition,
     ) -> Result<ReceiptStatus, Failure>;
 
-    /// Counts everything. For operators and metrics: it may cost time in proportion to
-    /// the messages there are, and the answer may be out of date when it arrives.
+    /// Counts everything. For operators and metrics: it may cost time in proportion to the messages
+    /// there are, and the response may be out of date when it arrives.
     async fn depth(&self) -> Result<Depth, Failure>;
 }
 
-/// A message that was given up on.
+/// A message that needs a person.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DeadLetter {
     pub id: JobId,
     pub body: String,
     pub reason: String,
-    /// Deliveries that counted before it was given up on.
+    /// Deliveries that counted before it became a dead letter.
     pub attempts: u32,
     pub sent_at: Timestamp,
     pub dead_lettered_at: Timestamp,
@@ -239,10 +239,10 @@ pub enum Redrive {
     All,
 }
 
-/// What one queue has given up on, kept until somebody decides.
+/// Dead letters of one queue, stored until they are redriven or discarded.
 ///
-/// Nothing leaves by itself. Calls may be repeated; after a lost connection the answer
-/// may leave out what the first try did.
+/// Nothing is removed automatically. Calls may be repeated; after a lost connection the result may
+/// lack what the first try did.
 #[async_trait]
 pub trait DeadLetters: Send + Sync + fmt::Debug {
     /// Up to `limit` letters, always in the same order, from the one behind `after` on.
@@ -250,16 +250,16 @@ pub trait DeadLetters: Send + Sync + fmt::Debug {
 
     async fn read(&self, id: &JobId) -> Result<Option<DeadLetter>, Failure>;
 
-    /// Puts letters back on their queue, ready at once and with all attempts before
-    /// them, and says how many there were.
+    /// Sends dead letters again, ready immediately and with all attempts left, and returns their
+    /// number.
     async fn redrive(&self, which: Redrive) -> Result<u64, Failure>;
 
-    /// Up to `limit` letters that no such call has returned yet, for telling operators
-    /// of each once. Of several callers at once one is given a letter; if its answer
-    /// gets lost, nobody is told.
+    /// Up to `limit` dead letters that no such call has returned yet, to alert operators once about
+    /// each. Of several concurrent callers one gets a letter; if its response is lost, no alert is
+    /// sent.
     async fn unreported(&self, limit: u32) -> Result<Vec<DeadLetter>, Failure>;
 
-    /// Deletes a letter for good; `false` if there was none.
+    /// Deletes a letter permanently; `false` if there was none.
     async fn discard(&self, id: &JobId) -> Result<bool, Failure>;
 }
 
@@ -268,8 +268,8 @@ pub trait DeadLetters: Send + Sync + fmt::Debug {
 /// done: so the sweep sees that it is on its way.
 #[async_trait]
 pub trait Outbox: Queue + DeadLetters {
-    /// Deletes a message whose work is done, whoever holds it. May be repeated; nothing
-    /// happens if there is none.
+    /// Deletes a message whose work is done, even if another consumer holds it. May be repeated;
+    /// nothing happens if there is none.
     async fn forget(&self, id: &JobId) -> Result<(), Failure>;
 }
 
@@ -277,15 +277,15 @@ pub trait Outbox: Queue + DeadLetters {
 #[async_trait]
 pub trait Remote: Queue + DeadLetters {
     /// Sends a message of the outbox, which keeps its id and the time when it was sent first.
-    /// Repeated, or after a lost answer, it is there twice.
+    /// Repeated, or after a lost response, it is there twice.
     async fn forward(&self, message: &Delivery) -> Result<(), Failure>;
 
-    /// The delivery of a message that the queue has handed over by itself. `None` where it has
-    /// no attempt left or is not due yet: it is among the dead letters then, or was sent again.
+    /// The delivery of a message that the queue has pushed. `None` if it has no attempt left or is
+    /// not due yet: it is among the dead letters then, or was sent again.
     async fn accept(&self, pushed: Pushed) -> Result<Option<Delivery>, Failure>;
 }
 
-/// A message that a queue hands over without having been asked.
+/// A message that a queue pushes.
 #[derive(Clone, Default)]
 pub struct Pushed {
     /// The queue's own id of it.

@@ -27,7 +27,7 @@ pub struct RejectionFilter {
     pub code: Option<RejectionCode>,
 }
 
-/// A record that was set aside, with what it takes to land it after all.
+/// A rejected record, with what is needed to land it after all.
 #[derive(Clone, Debug)]
 pub struct StoredRejection {
     /// Our own number of the rejection; grows.
@@ -74,14 +74,14 @@ pub struct StoredText {
     pub run: i64,
 }
 
-/// The raw texts that are kept of one record. An order may have both, because a list
-/// tells its status and total, and its detail everything.
+/// The stored raw texts of one record. An order may have both, because a list has its status and
+/// total, and its detail everything.
 #[derive(Clone, Debug)]
 pub struct StoredRecord {
     pub salla_id: i64,
     pub listed: Option<StoredText>,
     pub detail: Option<StoredText>,
-    /// Items that were fetched by a request of their own.
+    /// Items that were fetched by a separate request.
     pub items: Option<String>,
 }
 
@@ -105,7 +105,7 @@ pub struct RemapCounts {
     pub read: u64,
     /// Records of which at least one row is another than before.
     pub changed: u64,
-    /// Records that loaded before and are no longer understood, or no longer taken by
+    /// Records that loaded before and are no longer readable, or no longer taken by
     /// the database; their rows stay.
     pub refused: u64,
 }
@@ -172,8 +172,7 @@ pub trait StoredRecords: Send + Sync {
     ) -> Result<Exclusive<RemapCounts>, Failure>;
 }
 
-/// Reads raw texts exactly as the platform's adapter reads answers, without asking
-/// the platform.
+/// Reads raw texts exactly as the platform's adapter reads responses, without requests.
 pub trait Translator: Send + Sync {
     /// One row of a list.
     fn list_row(&self, resource: Resource, raw: &str) -> Records;

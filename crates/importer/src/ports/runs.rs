@@ -32,7 +32,7 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
-    /// Whether going on with a run of these options does what `wanted` asks for.
+    /// Whether resuming a run of these options does what `wanted` requests.
     pub fn same_request(&self, wanted: &Self) -> bool {
         self.months == wanted.months
             && self.max_orders == wanted.max_orders
@@ -49,7 +49,7 @@ pub struct RunScope {
     pub days: Option<DayRange>,
 }
 
-/// What brings a shop up to date goes on from the lists of a finished run.
+/// A run that brings a shop up to date continues from the lists of a finished run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CatchUp {
     pub since: RunId,
@@ -62,7 +62,7 @@ pub struct CatchUp {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeHead {
     pub ids: Vec<i64>,
-    /// The latest update among them, where list rows tell.
+    /// The latest update among them, if list rows have it.
     pub last_update: Option<Timestamp>,
     pub asked_at: Option<Timestamp>,
 }
@@ -108,8 +108,8 @@ pub struct Run {
     pub completed_at: Option<Timestamp>,
     /// Workers take it from the queue, and its end is notified.
     pub is_job: bool,
-    /// Until when a WAITING run waits; while it is IN_PROGRESS, how long Salla has
-    /// told its worker to wait.
+    /// Until when a WAITING run waits; while it is IN_PROGRESS, until when its worker waits for
+    /// Salla.
     pub waiting_until: Option<Timestamp>,
     /// When it last ended COMPLETED or FAILED.
     pub ended_at: Option<Timestamp>,
@@ -176,11 +176,11 @@ impl StoredProgress {
     }
 }
 
-/// A run that is held, as somebody sees it who waits for it.
+/// A held run, as a waiting process sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     pub holder: LeaseHolder,
-    /// When the lease lapses unless it is extended; by the clock that leases go by.
+    /// When the lease expires unless it is extended, by the clock of leases.
     pub lapses_in: Duration,
     /// The process that holds it is gone, so it can be claimed now.
     pub is_abandoned: bool,
@@ -271,9 +271,8 @@ pub trait Runs: Send + Sync {
     /// All merchants' latest runs, for `status`.
     async fn list(&self) -> Result<Vec<(ShopSummary, Option<Run>)>, Failure>;
 
-    /// Creates a PENDING run, or joins the one that is not yet over; a FAILED one is
-    /// PENDING again from then on. At most one run of a merchant is not over at any
-    /// time; two callers at once get the same run.
+    /// Creates a PENDING run, or joins the open one; a FAILED one is PENDING again from then on. At
+    /// most one run of a merchant is open at any time; two concurrent callers get the same run.
     async fn create_or_join(
         &self,
         merchant: MerchantId,
@@ -294,9 +293,9 @@ pub trait Runs: Send + Sync {
         catch_up: CatchUp,
     ) -> Result<Run, Failure>;
 
-    /// Makes the windows that a run goes on from its own, with what they list and the open
-    /// rejections. Those that an earlier attempt has taken over come along. What earlier scans
-    /// of them have listed is forgotten.
+    /// Copies the windows that a run continues from, with what they list and the open rejections,
+    /// including those that an earlier attempt copied. What earlier scans of them have listed is
+    /// discarded.
     async fn take_over(&self, lease: RunLease, since: RunId) -> Result<(), Failure>;
 
     /// Lets a window of the run reach to more days.
@@ -317,10 +316,10 @@ pub trait Runs: Send + Sync {
     /// included.
     async fn count_listed(&self, lease: RunLease, resource: Resource) -> Result<u64, Failure>;
 
-    /// Remembers where the list of changes was read from.
+    /// Stores the place from which the change list was read.
     async fn save_change_head(&self, lease: RunLease, head: &ChangeHead) -> Result<(), Failure>;
 
-    /// Orders with a row, oldest first, and when each was updated as far as it told.
+    /// Orders with a row, oldest first, and when each was updated if it has that.
     async fn order_moments(
         &self,
         lease: RunLease,
@@ -330,7 +329,7 @@ pub trait Runs: Send + Sync {
     /// Where lists of the merchant's shop stop, as far as its imports have found out.
     async fn ceiling(&self, merchant: MerchantId) -> Result<Ceiling, Failure>;
 
-    /// Remembers where lists of the shop stop, in place of what was remembered before.
+    /// Stores where lists of the shop stop, replacing the former values.
     async fn remember_ceiling(&self, lease: RunLease, ceiling: Ceiling) -> Result<(), Failure>;
 
     /// Claims the run for `owner` for `lease`, an hour at most: at most one holder at a time. Takes
@@ -338,14 +337,14 @@ pub trait Runs: Send + Sync {
     /// which holds it is gone. The new state is IN_PROGRESS.
     async fn claim(&self, run: RunId, owner: &Owner, lease: Duration) -> Result<Claim, Failure>;
 
-    /// Who holds the run now, as `owner` sees it. Reads only and waits for nobody.
+    /// Who holds the run now, as `owner` sees it. Only reads, and waits for no lock.
     async fn held(&self, run: RunId, owner: &Owner) -> Result<Option<Held>, Failure>;
 
     /// Prolongs the claim by `lease` from now on.
     async fn extend_lease(&self, lease: RunLease, by: Duration) -> Result<(), Failure>;
 
-    /// Gives the claim up, leaving the run PENDING so that anyone may go on at once, and sends
-    /// the shop nothing for as long as `wait`, if that is known.
+    /// Releases the claim, leaving the run PENDING so that any worker may resume it immediately,
+    /// and sends the shop nothing for `wait`, if that is known.
     async fn release(&self, lease: RunLease, wait: Option<Duration>) -> Result<(), Failure>;
 
     /// Gives the claim up, leaving the run WAITING because of `why`.
@@ -412,8 +411,8 @@ pub trait Runs: Send + Sync {
         cut_short: bool,
     ) -> Result<(), Failure>;
 
-    /// Notes that the first and the last page of a window's scan have been read once
-    /// more and landed as part of it. A new scan forgets it.
+    /// Notes that the first and the last page of a window's scan have been read once more and
+    /// landed as part of it. A new scan clears it.
     async fn record_ends_rescanned(&self, lease: RunLease, window: WindowId)
     -> Result<(), Failure>;
 
@@ -434,8 +433,8 @@ pub trait Runs: Send + Sync {
     /// list has given before.
     async fn vanished(&self, lease: RunLease, resource: Resource) -> Result<Vec<i64>, Failure>;
 
-    /// Sets the integer percentage that the status row shows and never lets it fall;
-    /// and until when Salla has told the worker to wait, if it has.
+    /// Sets the integer percentage that the status row shows and never lets it fall; and until when
+    /// the worker waits for Salla, if it does.
     async fn report_progress(
         &self,
         lease: RunLease,
@@ -488,7 +487,7 @@ pub struct ProcessId {
 
 /// The processes of this machine.
 pub trait Processes: Send + Sync + std::fmt::Debug {
-    /// This process; `None` where it cannot be told from others for certain.
+    /// This process; `None` if it cannot be distinguished from others with certainty.
     fn this(&self) -> Option<ProcessId>;
 
     /// Whether the process certainly no longer exists. A process of another place, or one

@@ -123,7 +123,7 @@ pub struct Introspected {
     pub expires_at: Timestamp,
 }
 
-/// Nobody is let in, whichever it is.
+/// The caller is refused in every case.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IntrospectionError {
     /// The token is not one of this app's dashboard pages, or has ended. Every response that is

@@ -7,33 +7,32 @@ use domain::failure::Failure;
 use domain::plan::{CUSTOMERS_PER_WINDOW, CUSTOMERS_WINDOW_SECONDS};
 use uuid::Uuid;
 
-/// So many requests in any stretch of `period`, for all processes together.
+/// `requests` in any stretch of `period`, for all processes together.
 ///
-/// A permit is for one request, to be sent within `usable_for` of the moment at
-/// which it was asked for. From then on it counts for a whole period. So no stretch of
-/// one period holds more requests than the limit, whatever phase the counting at the
-/// other end has, and nobody has to know that phase. A process that dies takes nothing
-/// with it for good: its permits age out.
+/// A permit is for one request, to be sent within `usable_for` of the time at which the permit was
+/// requested. From then on it counts for a whole period. So no stretch of one period has more
+/// requests than the limit, whatever phase the other end counts in, and the phase need not be
+/// known. The permits of a process that dies expire.
 ///
 /// Calls may run in parallel, from any number of processes. A call that fails may have
 /// been carried out all the same, and then its permits age out unused; one that is
 /// dropped likewise.
 #[async_trait]
 pub trait SharedBudget: Send + Sync + std::fmt::Debug {
-    /// Asks for permits for `wanted` requests, all that wait now.
+    /// Requests permits for the `wanted` requests that wait now.
     ///
-    /// It gives what there is at once, in small blocks, and waits for nothing. While
-    /// others want some as well, nobody gets more than an equal part of the limit. Who
-    /// was given less than wanted counts as wanting as long as it asks again within half
-    /// a minute.
+    /// It grants what is available immediately, in small blocks, and does not wait. While others
+    /// want permits as well, no process gets more than an equal part of the limit. A process that
+    /// got fewer than it wanted counts as wanting as long as it requests again within half a
+    /// minute.
     async fn acquire(&self, wanted: u32) -> Result<Grant, Failure>;
 
-    /// So many of these permits were not used and never will be. To be called at most
-    /// once for each permit.
+    /// This many of these permits were not used and never will be. Must be called at most once for
+    /// each permit.
     async fn return_unused(&self, grant: GrantId, permits: u32) -> Result<(), Failure>;
 
-    /// The other end refused a request for having had too many: nobody is given
-    /// anything for so long.
+    /// The other end refused a request because it had too many: no process gets permits for this
+    /// time.
     async fn report_refusal(&self, wait: Duration) -> Result<(), Failure>;
 }
 
@@ -46,15 +45,15 @@ pub enum Grant {
         id: GrantId,
         /// At least one.
         permits: u32,
-        /// From the moment of asking.
+        /// From the moment of the request.
         usable_for: Duration,
     },
-    /// There is nothing now; it is worth asking again after so long, for others may
-    /// give back.
+    /// None are available now; it is worth trying again after this time, because others may return
+    /// some.
     Exhausted { retry_after: Duration },
 }
 
-/// How much there is of a shared budget, and how it is handed out.
+/// The size of a shared budget, and how it is granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BudgetRules {
     pub limit: u32,
@@ -63,7 +62,7 @@ pub struct BudgetRules {
     /// How long a permit may be used. So much longer than the period in which it counts, so it is
     /// what sharing costs.
     pub usable_for: Duration,
-    /// The most that is given at once.
+    /// The largest grant.
     pub block: u32,
 }
 
@@ -78,9 +77,9 @@ impl BudgetRules {
         usable_for: Duration::from_secs(15),
         block: 25,
     };
-    /// Nobody needs to ask more often, and nobody who wants some asks less often.
+    /// No process needs to request more often, and none that wants permits requests less often.
     pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(10);
-    /// For so long after asking in vain a process counts as one that wants some.
+    /// How long a process counts as wanting permits after it got too few.
     pub const DEMAND_TTL: Duration = Duration::from_secs(30);
 
     /// For how long a permit counts from the moment of asking, if it is used as late as it may.
@@ -94,7 +93,7 @@ impl BudgetRules {
         let fair = if counted.other_takers == 0 {
             free
         } else {
-            // Rounded up: else a rest would be left that nobody may have.
+            // Rounded up: else a rest would be left that no process may have.
             let part = self.limit.div_ceil(counted.other_takers + 1);
             part.saturating_sub(counted.own)
         };

@@ -1,4 +1,4 @@
-//! What the platform sends to the app by itself.
+//! Webhooks of the platform.
 
 use domain::resource::Resource;
 use jiff::Timestamp;

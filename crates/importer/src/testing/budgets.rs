@@ -52,7 +52,7 @@ impl MemoryBudget {
         }
     }
 
-    /// How often all takers asked.
+    /// How often all takers requested permits.
     pub fn takes(&self) -> u64 {
         self.granted().takes
     }

@@ -8,9 +8,8 @@ use tokio::sync::watch;
 
 use crate::ports::clock::{Clock, SystemClock};
 
-/// Nobody who sleeps on it wakes before the test says so: what happens while it stands
-/// was caused by something else than the passing of time. Real I/O goes on beside it,
-/// which tokio's paused time would race with.
+/// No sleeper wakes before the test advances it: what happens meanwhile was not caused by the
+/// passing of time. Real I/O continues beside it, which tokio's paused time would race with.
 #[derive(Debug)]
 pub struct DrivenClock {
     start: Timestamp,
@@ -32,7 +31,7 @@ impl DrivenClock {
             .send_modify(|elapsed| *elapsed = elapsed.saturating_add(by));
     }
 
-    /// Returns once at least so many sleep on this clock.
+    /// Waits until at least `count` tasks sleep on this clock.
     pub async fn until_asleep(&self, sleepers: usize) {
         let mut asleep = self.sleepers.subscribe();
         // It ends only with the sender, which we hold.

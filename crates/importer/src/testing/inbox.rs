@@ -18,12 +18,12 @@ use uuid::Uuid;
 
 use crate::ports::notifications::{Inbox, InboxFilter, Notice};
 
-/// An adapter under test, in which nobody was told anything yet.
+/// An adapter under test, without notifications yet.
 #[async_trait]
 pub trait InboxFixture: Send + Sync {
     fn inbox(&self) -> Arc<dyn Inbox>;
 
-    /// Lets the merchant of the first or the second shop be told of another ending.
+    /// Records another ending for the merchant of the first or the second shop.
     async fn notify(&self, shop: WhichShop) -> Notice;
 
     /// The time that the adapter goes by.

@@ -33,7 +33,7 @@ pub enum OtherSide {
     HangsUp,
 }
 
-/// A channel and its other side, which takes everything until it is told otherwise.
+/// A channel and its other side, which accepts everything until it is set to fail.
 #[async_trait]
 pub trait NotifierFixture: Send + Sync {
     fn notifier(&self) -> Arc<dyn Notifier>;
@@ -98,7 +98,7 @@ pub fn notice(number: u128, kind: NotificationKind) -> Notice {
     }
 }
 
-/// A kind that the channel's audience is told of.
+/// A kind that the channel's audience receives.
 fn received_kind(notifier: &dyn Notifier) -> NotificationKind {
     match notifier.audience() {
         Audience::Merchant => NotificationKind::SyncComplete,

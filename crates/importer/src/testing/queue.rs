@@ -63,13 +63,13 @@ pub trait QueueFixture: Send + Sync {
 /// Nothing that is sent may be lost whatever is said here.
 #[derive(Clone, Copy, Debug)]
 pub struct Leeway {
-    /// A lease that ran out serves until somebody else receives the message.
+    /// An expired lease is valid until another consumer receives the message.
     pub keeps_lapsed_leases: bool,
     /// The parts of a depth and ages are exact, and not only their sum.
     pub counts_exactly: bool,
-    /// A message may be put off for so long while nobody receives.
+    /// How long a message may be delayed while no consumer receives.
     pub longest_snooze: Duration,
-    /// So many messages, and so many repetitions, stand for any number.
+    /// Numbers of messages and repetitions that represent any number.
     pub many: u32,
 }
 
@@ -88,7 +88,7 @@ impl Default for Leeway {
 /// a new [`QueueFixture`](crate::testing::queue::QueueFixture).
 ///
 /// `queue_contract!(one test: NAME, path)` makes a single test of them all, for adapters whose
-/// server takes its time to start; it tells of every promise that is broken.
+/// server takes its time to start; it reports every broken promise.
 #[macro_export]
 macro_rules! queue_contract {
     ($fixture:path) => {
@@ -194,7 +194,7 @@ async fn depth(fixture: &impl QueueFixture) -> Depth {
     fixture.queue().depth().await.unwrap()
 }
 
-/// Sends a message and buries it.
+/// Sends a message and dead-letters it.
 async fn dead_letter(fixture: &impl QueueFixture, body: &str) -> JobId {
     let id = fixture.queue().send(body, AT_ONCE).await.unwrap();
     let delivery = must_take(fixture).await;
@@ -391,7 +391,7 @@ pub async fn the_last_attempt_ends_among_the_dead_letters(fixture: &impl QueueFi
     assert_eq!(letter.reason, ATTEMPTS_EXHAUSTED);
     assert_eq!(letter.attempts, fixture.max_attempts());
     assert_eq!(letter.sent_at, sent_at);
-    // It was buried when it was settled, a second ago.
+    // It was dead-lettered when it was settled, a second ago.
     assert_eq!(later(letter.dead_lettered_at, SECOND), fixture.now());
 }
 
@@ -591,7 +591,7 @@ pub async fn a_receive_that_waits_gets_what_becomes_ready_meanwhile(fixture: &im
     assert_eq!(received.unwrap()[0].id, id);
 }
 
-/// Polls a future so many times and drops it.
+/// Polls a future `polls` times and drops it.
 async fn dropped_after(polls: usize, future: impl Future) {
     let mut future = pin!(future);
     let mut polled = 0;

@@ -1,4 +1,4 @@
-//! One job: what its message asks for, the work, and what becomes of run and message.
+//! One job: what its message requests, the work, and the resulting state of run and message.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -27,7 +27,7 @@ use crate::stop::{StopSignal, stop_pair};
 /// them. Each time costs all other imports of that worker a restart.
 const MAX_LOST_WORKERS: u32 = 10;
 
-/// What a message asks for, as the database knows it.
+/// What a message requests, as the database has it.
 enum JobTarget {
     Run(Box<Run>),
     /// It was done after the message was sent, or needs no work.
@@ -37,8 +37,8 @@ enum JobTarget {
 }
 
 impl Worker {
-    /// Works on what a message asks for and says what becomes of the message. The run is
-    /// left in the state that the message's disposition fits.
+    /// Does what a message requests and returns what to do with the message. The run is left in a
+    /// state that fits that.
     pub async fn run_one(&self, delivery: &Delivery, stop: &StopSignal) -> Disposition {
         let job = match HistoricalSync::parse(&delivery.body) {
             Ok(job) => job,
@@ -245,7 +245,8 @@ impl Worker {
         }
     }
 
-    /// Leaves the run as the failure asks for. `wait`: until its next request, if that is known.
+    /// Leaves the run in the state that the failure requires. `wait`: until its next request, if
+    /// that is known.
     async fn release(
         &self,
         lease: RunLease,
@@ -304,7 +305,7 @@ impl Worker {
         }
     }
 
-    /// The run is not ours any more: its state tells what is left to do.
+    /// The run is not ours any more: its state says what is left to do.
     async fn recheck(&self, run: RunId) -> Result<Disposition, Failure> {
         let run = self.ports.jobs.find(run).await?;
         match run {
@@ -316,8 +317,8 @@ impl Worker {
         }
     }
 
-    /// The database did not take the run's last state. The message comes back, and
-    /// whoever receives it finds all the work done.
+    /// The database did not store the run's last state. The message is delivered again, and its
+    /// worker finds all the work done.
     fn not_recorded(&self, failure: &Failure) -> Disposition {
         tracing::error!(
             critical = true, %failure,
@@ -362,8 +363,8 @@ fn satisfies(run: &Run, job: &HistoricalSync, sent_at: Timestamp, now: Timestamp
     }
 }
 
-/// Up to a fifth more, different for each run: those that one outage stopped must not
-/// all come back at once.
+/// Up to a fifth more, different for each run: those that one outage stopped must not all resume
+/// together.
 fn jittered(by: Duration, run: RunId) -> Duration {
     let share = (run.0.as_u128() % 1_000) as f64 / 5_000.0;
     by.mul_f64(1.0 + share)

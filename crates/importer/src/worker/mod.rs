@@ -22,24 +22,23 @@ use crate::ports::queue::{Delivery, Queue, ReceiptStatus};
 use crate::ports::runs::Runs;
 use crate::stop::{StopHandle, StopSignal, stop_pair};
 
-/// A receive waits so long for a message; a stop waits for it.
+/// How long a receive waits for a message; a stop waits for it.
 const POLL: Duration = Duration::from_secs(2);
-/// After the queue could not be asked.
+/// Pause after a failed receive.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
-/// So many messages are taken at once; a worker that stops gives them back.
+/// Maximum number of messages in one receive; a worker that stops releases them.
 const MAX_RECEIVED: usize = 10;
 /// Each import begins with a burst of its shop's budget, and each minute repeats it. Where
 /// many began together, their bursts would fall together ever after, and all of them wait
 /// for the processors. Messages that were received together start together, and the next
 /// ones so much later for each of them.
 const START_STAGGER: Duration = Duration::from_millis(60);
-/// Giving a job back takes a moment, unless the database is away; a lease that is not given
-/// back runs out.
+/// Releasing a job takes a moment, unless the database is unavailable; a lease that is not released
+/// expires.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(20);
-/// A message comes back so much later than the run's lease runs out, so that whoever
-/// receives it finds the run free.
+/// How much longer a message's lease is than the run's, so that the next worker finds the run free.
 const LEASE_MARGIN: Duration = Duration::from_secs(2);
-/// How often it is looked whether somebody has paused or cancelled a run.
+/// How often a worker checks whether its run was paused or cancelled.
 const WATCH_PERIOD: Duration = Duration::from_secs(1);
 
 pub struct Worker {
@@ -51,12 +50,11 @@ pub struct Worker {
 
 #[derive(Clone, Debug)]
 pub struct WorkerSettings {
-    /// Runs that are worked on at once; at least 1.
+    /// Concurrent runs; at least 1.
     pub jobs: usize,
-    /// So many attempts in a row may bring nothing before a run ends FAILED.
+    /// Maximum number of attempts in a row without progress before a run ends FAILED.
     pub max_attempts: u32,
-    /// A run is handed over to whoever is free after so long, where a message cannot be held
-    /// for ever.
+    /// A run is released to another worker after this time, if messages cannot be leased forever.
     pub longest_turn: Option<Duration>,
     pub import: ImportSettings,
 }
@@ -80,7 +78,7 @@ impl Worker {
         }
     }
 
-    /// Takes jobs until a stop is asked for, then gives back what it has.
+    /// Takes jobs until a stop is requested, then releases what it has.
     pub async fn run(self: &Arc<Self>, stop: &StopSignal) {
         let watcher = self.clone();
         let watching = tokio::spawn(async move { watcher.watch_commands().await });
@@ -152,12 +150,12 @@ impl Worker {
         self.settings.import.lease + LEASE_MARGIN
     }
 
-    /// Works on one message that somebody else has received, until the run is over or a stop is
-    /// asked for, and says whether the message is settled: if not, it comes again when its
-    /// lease ends.
+    /// Works on one message that the caller has received, until the run ends or a stop is
+    /// requested, and returns whether the message is settled: if not, it is delivered again when
+    /// its lease expires.
     pub async fn take_turn(self: &Arc<Self>, delivery: Delivery, stop: &StopSignal) -> bool {
-        // The queue's own lease may be longer by far: whoever dies is not to be waited for so
-        // long.
+        // The queue's own lease may be far longer: the others must not wait that long for a worker
+        // that died.
         let kept = self
             .ports
             .queue
@@ -206,8 +204,8 @@ impl Worker {
         .await
     }
 
-    /// Keeps the message from others while it is worked on. One that somebody else has
-    /// received all the same does no harm: the claim of the run keeps them apart.
+    /// Keeps the message from other workers meanwhile. If another one receives it all the same,
+    /// that does no harm: only one can claim the run.
     async fn extend_visibility(&self, delivery: &Delivery) -> std::convert::Infallible {
         loop {
             self.ports.clock.sleep(self.visibility() / 4).await;
@@ -221,7 +219,7 @@ impl Worker {
         }
     }
 
-    /// Ends a turn when a stop is asked for, or when it has lasted for as long as it may.
+    /// Ends a turn when a stop is requested, or when it has reached its maximum duration.
     async fn end(&self, turn: &StopHandle, stop: &StopSignal) -> std::convert::Infallible {
         match self.settings.longest_turn {
             Some(longest) => tokio::select! {
@@ -270,7 +268,7 @@ impl Worker {
     }
 }
 
-/// A free slot, or nothing once a stop is asked for.
+/// A free slot, or `None` once a stop is requested.
 async fn free_slot(slots: &Arc<Semaphore>, stop: &StopSignal) -> Option<OwnedSemaphorePermit> {
     tokio::select! {
         biased;

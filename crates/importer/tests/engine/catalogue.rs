@@ -61,7 +61,7 @@ pub(crate) struct Catalogue {
 pub(crate) const CEILING: usize = 10_000;
 
 impl Catalogue {
-    /// The rows of a page and the `total` that it tells.
+    /// The rows of a page and its `total`.
     pub(crate) fn page(&self, request: &PageRequest) -> Result<(Records, usize), Failure> {
         if request.slice.is_some() && self.filters == Filters::Refused {
             return Err(refusal());

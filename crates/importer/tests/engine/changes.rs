@@ -78,7 +78,7 @@ async fn an_order_that_slips_to_a_page_of_changes_that_was_read_is_found() {
 async fn many_orders_of_one_second_are_read_twice_and_believed() {
     let shop = Arc::new(ScriptedPlatform {
         says_when: true,
-        // Each takes a second, and what was updated last was so long ago.
+        // Each takes a second, and the latest update was that long ago.
         requests: 1_000.into(),
         ..ScriptedPlatform::with_orders(today(), 45, 3, OrderShape::Full)
     });

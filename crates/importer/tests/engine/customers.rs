@@ -1,4 +1,4 @@
-//! Customers wait for a budget that many shops share; orders wait for nobody.
+//! Customers wait for a budget that many shops share; orders do not wait for it.
 
 use std::sync::Arc;
 use std::time::Duration;

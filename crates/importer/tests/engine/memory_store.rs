@@ -57,7 +57,7 @@ pub(crate) struct State {
     listed: RefCell<Option<(Listed, HashSet<i64>)>>,
 }
 
-/// The windows of a list, with what tells each of them from what it was before.
+/// The windows of a list, with what distinguishes each from its former state.
 type Listed = (Resource, Vec<(WindowId, u32, i64)>);
 
 #[derive(Clone)]
@@ -65,7 +65,7 @@ pub(crate) struct Window {
     pub(crate) stored: StoredWindow,
     pub(crate) replaced: bool,
     pub(crate) cut_short: bool,
-    /// Per page of the present walk: total and ids.
+    /// Per page of the current scan: total and ids.
     pub(crate) pages: BTreeMap<u32, (u64, Vec<i64>)>,
     /// What the scan before listed.
     before: Option<BTreeSet<i64>>,
@@ -100,7 +100,7 @@ impl Window {
 }
 
 impl MemoryStore {
-    /// Somebody else claims the run: what is written under the old claim fails.
+    /// Another worker claims the run: what is written under the old claim fails.
     pub(crate) fn steal(&self) {
         self.0.lock().unwrap().fencing += 1;
     }

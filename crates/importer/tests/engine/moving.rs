@@ -191,7 +191,7 @@ async fn a_ceiling_of_any_height_and_manner_is_found_and_remembered() {
             completed(run(&shop, &store).await);
             assert_all_are_there(&store, &shop, &format!("{beyond:?} {ceiling}"));
             let learned = store.0.lock().unwrap().ceiling.learned().unwrap();
-            // Of a page that is shown in part the next one, which is hidden, tells nothing.
+            // A page that is shown in part says nothing about the next one, which is hidden.
             let above = (ceiling + PER_PAGE) as u64;
             assert!(learned < above, "{beyond:?} {ceiling}: {learned}");
             assert!(
@@ -274,7 +274,7 @@ async fn orders_that_come_and_go_in_pairs_are_no_ceiling() {
     }
 }
 
-/// What is remembered of a list is not the truth for ever.
+/// What is stored about a list may become outdated.
 #[tokio::test(start_paused = true)]
 async fn a_ceiling_that_is_none_is_forgotten() {
     for remembered in [10, 30, 70] {

@@ -48,9 +48,8 @@ fn oldest(orders: &[ListedOrder]) -> usize {
         .unwrap()
 }
 
-/// A row that was read is deleted while another comes to light in the middle: `total`
-/// stays, the ids add up to it, and the neighbour of the deleted row was never read.
-/// What was updated last gives it away.
+/// A row that was read is deleted while another appears in the middle: `total` stays, the ids add
+/// up to it, and the row after the deleted one was never read. The latest updates reveal it.
 #[tokio::test(start_paused = true)]
 async fn a_deletion_behind_an_unchanged_total_is_found() {
     let end = changes_begin_undisturbed(&shop(25, 8, OrderShape::Full)).await;
@@ -87,8 +86,7 @@ async fn orders_that_arrive_and_go_while_all_is_read_are_all_accounted_for() {
                 orders.insert(0, arrival);
             });
         }
-        // Three scans may not be enough to find a quiet moment; then the next start
-        // goes on.
+        // Three scans may not be enough to find a quiet moment; then the next start continues.
         let certificate = loop {
             assert!(shop.requests() < 2_000);
             if let ImportOutcome::Completed(certificate) = run(&shop, &store).await {
@@ -129,7 +127,7 @@ async fn a_day_that_grows_on_every_scan_is_proven() {
     assert!(known.iter().all(|id| loaded.contains(id)));
 }
 
-/// The deletion hides behind an arrival, and the arrival behind a change of its own.
+/// The deletion hides behind an arrival, and the arrival behind a change of the same order.
 #[tokio::test(start_paused = true)]
 async fn a_deletion_behind_an_arrival_that_is_edited_afterwards_is_found() {
     let end = changes_begin_undisturbed(&shop(1, 95, OrderShape::Full)).await;
@@ -314,8 +312,8 @@ async fn a_product_that_comes_while_another_goes_is_found() {
     assert!(found > 30, "{found}");
 }
 
-/// What an earlier import knows and a proven list does not have is gone; a list that proves
-/// nothing buries nobody.
+/// What an earlier import knows and a proven list does not have is gone; a list that proves nothing
+/// leaves no tombstones.
 #[tokio::test(start_paused = true)]
 async fn only_a_proven_list_removes_what_it_does_not_have() {
     for is_restless in [false, true] {

@@ -114,8 +114,8 @@ fn is_a_newest_page(request: &PageRequest) -> bool {
     request.page > 1 && request.days.is_some_and(|days| days.from >= first)
 }
 
-/// Nothing is looked for behind a last page that is not full, so no request of the newest
-/// windows depends on their answers.
+/// Nothing is looked for behind a last page that is not full, so no request of the newest windows
+/// depends on their responses.
 fn leave_last_pages_unfilled(shop: &ScriptedPlatform, per_day: usize) {
     let mut orders = shop.orders.lock().unwrap();
     for days_ago in [25, 5] {
@@ -192,8 +192,8 @@ async fn an_order_that_vanished_before_its_detail_is_listed_as_gone() {
     assert!(!store.0.lock().unwrap().orders.contains_key(&id));
 }
 
-/// A row already read is deleted, so its neighbour slips onto a page that we have
-/// passed: only the changed `total` gives it away, and the halves of the window have it.
+/// A row already read is deleted, so the next one moves to a page that we have read: only the
+/// changed `total` reveals it, and the halves of the window have it.
 #[tokio::test(start_paused = true)]
 async fn a_window_that_moved_is_halved() {
     let (shop, store) = (shop(25, 4, OrderShape::Full), Arc::<MemoryStore>::default());
@@ -281,8 +281,8 @@ async fn a_window_above_the_ceiling_is_split_before_it_is_read() {
     assert_eq!(store.0.lock().unwrap().orders.len(), 20_000);
 }
 
-/// Stops at every request in turn; each time the next start goes on and fetches no
-/// landed page again.
+/// Stops at every request in turn; each time the next start resumes and fetches no landed page
+/// again.
 #[tokio::test(start_paused = true)]
 async fn a_run_that_is_cut_off_anywhere_goes_on_from_its_checkpoint() {
     let undisturbed = {

@@ -104,7 +104,7 @@ pub(crate) struct ScriptedPlatform {
     pub(crate) customers_wait: Duration,
     /// From this request on nothing is answered any more.
     pub(crate) hangs_from: Option<u64>,
-    /// Answers to the first kind of page come once one of the second was asked for.
+    /// Responses to the first kind of page come once one of the second was asked for.
     pub(crate) answers_wait: Option<[Kind; 2]>,
     pub(crate) pages: watch::Sender<Vec<PageRequest>>,
     pub(crate) requests: AtomicU64,

@@ -241,7 +241,7 @@ async fn a_ceiling_that_lies_is_not_believed() {
     assert_eq!(loaded(&store, Resource::Products).len(), MANY);
 }
 
-/// Nothing tells a list of just so many rows from one that is cut off, but its slices do.
+/// Only its slices distinguish a list of exactly that many rows from one that is cut off.
 #[tokio::test(start_paused = true)]
 async fn a_list_of_just_as_many_rows_is_proven_by_its_slices() {
     let shop = shop(with_products(Some(Ceiling::Lie), products(CEILING)));

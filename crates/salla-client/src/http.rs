@@ -22,8 +22,8 @@ pub fn http_client() -> Result<reqwest::Client, Failure> {
     build(builder().pool_max_idle_per_host(IDLE))
 }
 
-/// Several of these, for many shops: each has connections of its own, and together they
-/// keep few more that nobody uses than one would.
+/// Several of these, for many shops: each has separate connections, and together they keep few more
+/// idle ones than one would.
 pub fn http_clients(number: usize) -> Result<Vec<reqwest::Client>, Failure> {
     let idle = (2 * IDLE).div_ceil(number.max(1)).min(IDLE);
     let one = |_| build(builder().pool_max_idle_per_host(idle));
@@ -38,8 +38,7 @@ pub fn token_client() -> Result<reqwest::Client, Failure> {
     build(builder.redirect(Policy::none()))
 }
 
-/// What all clients of this program have in common, whoever they ask: proxies, and whose
-/// certificates they believe.
+/// What all clients of this program have in common: proxies, and the trusted certificates.
 pub fn base_builder() -> reqwest::ClientBuilder {
     let builder = proxy::proxies()
         .of_client()
@@ -51,15 +50,15 @@ pub fn base_builder() -> reqwest::ClientBuilder {
     }
 }
 
-/// Without the proxies that the library would find by itself.
+/// Without the proxies that the library would find automatically.
 fn bare_builder() -> reqwest::ClientBuilder {
     // Fails only if a provider is installed already, and then that one serves.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy()
 }
 
-/// Whether this machine knows any certificate authority; without one no https:// address can
-/// be asked.
+/// Whether this machine knows any certificate authority; without one no https:// address can be
+/// used.
 fn has_authorities() -> bool {
     // All that can keep a client without other settings from being made.
     static FOUND: LazyLock<bool> = LazyLock::new(|| bare_builder().build().is_ok());

@@ -1,8 +1,8 @@
 //! What Salla says of a token that its dashboard hands to a page inside it
 //! (docs/salla-api.md#embedded-apps).
 //!
-//! The response lets somebody in, so nothing here is lenient: whatever is not a plain success for
-//! this app is a refusal.
+//! The response grants access, so nothing here is lenient: everything but a plain success for this
+//! app is a refusal.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -33,8 +33,8 @@ impl Default for RetryPolicy {
 pub struct Backoff {
     policy: RetryPolicy,
     failed: u32,
-    /// Time spent on failed attempts and the waits between them. Waiting for budget does
-    /// not count: it is no sign of trouble.
+    /// Time spent on failed attempts and the waits between them. Waiting for budget does not count:
+    /// it is not an error.
     spent: Duration,
 }
 

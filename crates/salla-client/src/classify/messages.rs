@@ -1,7 +1,6 @@
-//! The words by which Salla's 401s and 403s are told apart
-//! (docs/salla-api.md#envelopes-and-errors). The codes do not: nearly all are
-//! `Unauthorized` or `error`. Messages come in the language of the request, Arabic by
-//! default.
+//! The words that distinguish Salla's 401s and 403s (docs/salla-api.md#envelopes-and-errors). The
+//! codes do not: nearly all are `Unauthorized` or `error`. Messages come in the language of the
+//! request, Arabic by default.
 
 use super::ResponseKind;
 use crate::envelope::{ApiError, printable};
@@ -23,7 +22,7 @@ const TOKEN_REJECTED: &[&str] = &[
 /// "لا يدعم": does not support (the feature); "صلاحي": permission(s).
 const FORBIDDEN: &[&str] = &["permission", "does not support", "لا يدعم", "صلاحي"];
 
-/// A scope first, as its message also speaks of the access token.
+/// A scope first, because its message also mentions the access token.
 pub(super) fn unauthorised(error: &ApiError) -> ResponseKind {
     if says(error, SCOPE) {
         return ResponseKind::ScopeMissing {

@@ -2,8 +2,8 @@
 //! one [`ResponseKind`] comes out (docs/salla-api.md#envelopes-and-errors and #rate-limits,
 //! docs.salla.dev/421123m0).
 //!
-//! This is the only place that looks at statuses and messages. It decides nothing
-//! about waiting, refreshing or giving up; that is for the request loop.
+//! Only this module reads statuses and messages. It decides nothing about waiting, refreshing or
+//! aborting; the request loop does.
 
 mod messages;
 mod token;
@@ -151,7 +151,7 @@ pub(crate) fn looks_like_json(body: &[u8]) -> bool {
 /// No request waits longer because of a header, and no sum of it can overflow.
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 
-/// How long the response asks to wait from `now` (RFC 9110 §10.2.3,
+/// How long the response requires to wait from `now` (RFC 9110 §10.2.3,
 /// docs/salla-api.md#rate-limits); `None` where it does not say, or says it unreadably.
 pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();

@@ -1,8 +1,8 @@
 //! Responses of `POST /oauth2/token`, which carry no envelope.
 //!
-//! Refresh tokens are single-use, so the question is not whether to try again but what has
-//! become of the token. What is not known for sure counts as unknown: the careful case.
-//! Whether the request was sent at all is not asked here.
+//! Refresh tokens are single-use, so what matters is not whether to retry but whether the token was
+//! used. If that is not certain, it counts as unknown: the careful case. Whether the request was
+//! sent at all is not checked here.
 
 use std::time::Duration;
 
@@ -39,9 +39,9 @@ const DEAD: [&str; 5] = [
     "access_denied",
 ];
 
-/// What is refused because of the app or of the form of the request, before any token is
-/// looked at. `invalid_request` is not among these: Hydra answers with it when one token is
-/// presented twice at once.
+/// Refusals because of the app or the form of the request, before any token is checked.
+/// `invalid_request` is not among these: Hydra responds with it when one token is presented twice
+/// concurrently.
 const UNTOUCHED: [&str; 4] = [
     "invalid_client",
     "unauthorized_client",

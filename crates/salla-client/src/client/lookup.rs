@@ -1,4 +1,4 @@
-//! Single records, asked for by a person.
+//! Single records, requested by a person.
 
 use async_trait::async_trait;
 use domain::failure::Failure;

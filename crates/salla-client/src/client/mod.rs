@@ -70,7 +70,7 @@ pub struct ClientSettings {
     pub not_before: Option<Duration>,
     /// From [`customers_budget`](customers_budget); one for all shops served from this address.
     pub customers_budget: Arc<RateLimiter>,
-    /// At most so many requests in flight, in 1..=96.
+    /// Maximum number of requests in flight, in 1..=96.
     pub concurrency: u32,
     /// One for all shops of a process.
     pub memory: MemoryLimit,

@@ -44,7 +44,7 @@ pub(super) fn list(request: &PageRequest) -> ApiRequest {
     }
 }
 
-/// "listing orders of 2025-01-01 to 2025-01-31, page 3": enough to ask for the page by hand.
+/// "listing orders of 2025-01-01 to 2025-01-31, page 3": enough to request the page by hand.
 fn description(request: &PageRequest) -> String {
     let days = request.days;
     let days = days.map_or_else(String::new, |days| {
@@ -74,7 +74,7 @@ fn path_and_class(resource: Resource, expanded: bool) -> (&'static str, LatencyC
     }
 }
 
-/// Other lists have no order, and filters of their own (docs/salla-api.md#customers and #products).
+/// Other lists have no order, and other filters (docs/salla-api.md#customers and #products).
 fn order_filters(request: &PageRequest) -> Vec<(&'static str, String)> {
     let sort = match request.sort {
         Sort::OldestFirst => "created_at-asc",

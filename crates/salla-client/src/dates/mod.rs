@@ -86,7 +86,7 @@ fn read(raw: String, zone: Option<&str>) -> Result<SallaInstant, NotADate> {
     })
 }
 
-/// The forms are told apart by their first characters, so each text is read once.
+/// The forms differ in their first characters, so each text is read once.
 fn understand(text: &str, zone: Option<&str>) -> Option<(Timestamp, DateReading)> {
     let bytes = text.as_bytes();
     if bytes.first()?.is_ascii_alphabetic() {
@@ -114,8 +114,8 @@ fn epoch(digits: &str) -> Option<(Timestamp, DateReading)> {
     Some((Timestamp::from_second(seconds).ok()?, DateReading::Epoch))
 }
 
-/// A civil time in the zone that stands beside it. PHP names a zone by its IANA
-/// name, its offset (`+03:00`) or its abbreviation, of which only UTC is certain.
+/// A civil time in the zone beside it. PHP names a zone by its IANA name, its offset (`+03:00`) or
+/// its abbreviation, of which only UTC is certain.
 fn in_zone(civil: DateTime, zone: Option<&str>) -> Option<(Timestamp, DateReading)> {
     match zone.map(str::trim) {
         None | Some("" | "Asia/Riyadh") => {

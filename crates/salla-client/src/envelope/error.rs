@@ -29,8 +29,8 @@ pub struct ApiError {
     pub status: Option<u16>,
     /// A slug or a number; also the `error` of a bare OAuth error.
     pub code: Option<String>,
-    /// In the language of the request, Arabic by default; words that may be an
-    /// address, a number of somebody or a token are masked.
+    /// In the language of the request, Arabic by default; words that may be an address, a person's
+    /// number or a token are masked.
     pub message: Option<String>,
     /// Names of the fields that were complained about, without their texts.
     pub fields: Vec<String>,
@@ -102,9 +102,9 @@ fn is_private(word: &str) -> bool {
 const MAX_CHARS: usize = 64;
 const UNREADABLE: &str = "unreadable";
 
-/// Words of others in our own sentences, which go to logs, to the database and to operators: a
-/// code, or the name of a field or a scope, if it looks like one. Anything else could forge
-/// a line, be endless, or be somebody's name.
+/// Others' words in our own sentences, which go to logs, to the database and to operators: a code,
+/// or the name of a field or a scope, if it looks like one. Anything else could forge a line, be
+/// endless, or be a person's name.
 pub(crate) fn printable(word: &str) -> &str {
     let is_good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
     let is_printable = (1..=MAX_CHARS).contains(&word.len()) && word.bytes().all(is_good);

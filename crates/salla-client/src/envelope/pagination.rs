@@ -18,8 +18,8 @@ pub(super) struct PaginationWire<'a> {
     total_pages: Json<'a>,
 }
 
-/// A walk is proven by these numbers, so an unreadable one is never guessed. Only
-/// `count` is: it says nothing that the rows do not say.
+/// These numbers prove a scan, so an unreadable one is never guessed. Only `count` is: the rows say
+/// the same.
 pub(super) fn read(
     wire: &Object<PaginationWire<'_>>,
     rows: usize,

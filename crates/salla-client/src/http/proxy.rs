@@ -1,5 +1,5 @@
-//! Proxies that the environment names, by the rules that curl and most programs share, with
-//! one more: what runs on this machine is never asked through a proxy.
+//! Proxies that the environment names, by the rules that curl and most programs share, with one
+//! more: services on this machine are never reached through a proxy.
 
 use std::sync::LazyLock;
 

@@ -1,11 +1,11 @@
 //! JSON with a few wrong bytes in it, made into JSON.
 //!
-//! Strict readers refuse a whole page because of one byte that is no UTF-8, one raw
-//! control character or one escape that JSON does not know: a stray byte in one name
-//! would cost all records beside it. Only what was refused comes here, so that sound
-//! answers pay nothing. What is changed is written down as it is read from then on: a
-//! byte that is no text becomes U+FFFD, a raw control character its escape, a bare word
-//! such as `NaN` a string, which is no number to anybody who expects one.
+//! Strict readers refuse a whole page because of one byte that is no UTF-8, one raw control
+//! character or one escape that JSON does not know: a stray byte in one name would cost all records
+//! beside it. Only what was refused comes here, so that valid responses cost nothing. What is
+//! changed is written down as it is read from then on: a byte that is no text becomes U+FFFD, a raw
+//! control character its escape, a bare word such as `NaN` a string, which is no number if one is
+//! expected.
 //!
 //! Nothing is completed: a response that was cut off stays cut off.
 
@@ -57,7 +57,7 @@ pub(super) fn mended(text: &str) -> String {
     mender.out
 }
 
-/// Blank to everybody but a JSON reader.
+/// Blank, but not in JSON.
 fn is_blank(c: char) -> bool {
     c.is_whitespace() || c == '\u{feff}'
 }

@@ -2,10 +2,9 @@
 //! numbers as strings, `{}`, `[]`, `""`, `"null"` and null for "nothing", booleans as 0
 //! and 1.
 //!
-//! The types here never fail to deserialise on account of a wrong type. A [`Json`]
-//! keeps the text of a value and is asked later what it may mean, at a place that
-//! knows whether the field matters and where in the record it stands; [`Object`]
-//! and [`List`] remember that they were given something else. So a record is
+//! The types here never fail to deserialize because of a wrong type. A [`Json`] keeps the text of a
+//! value, which is interpreted later, where it is known whether the field matters and where in the
+//! record it is; [`Object`] and [`List`] record that they were given something else. So a record is
 //! decoded in one pass, and a bad field costs no second one.
 //!
 //! Numbers are read from their text: no amount ever passes through a float.

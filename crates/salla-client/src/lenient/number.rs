@@ -83,7 +83,7 @@ fn western(c: char) -> char {
 
 /// An optional minus, digits, and at most one point between or before digits.
 ///
-/// `Decimal` by itself would also take `1_000` and `1.`.
+/// `Decimal` alone would also accept `1_000` and `1.`.
 fn is_plain_number(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = match digits.split_once('.') {
@@ -104,10 +104,9 @@ fn is_exponent(text: &str) -> bool {
 /// The shortest decimal that means the same double.
 ///
 /// One line of PHP's settings (`serialize_precision`, 17 or 100 instead of -1) makes 67.2
-/// `67.200000000000003`, or gives all binary digits of the double that is nearest to
-/// 67.2. Nobody typed these digits, and a column of exact decimals would keep them for
-/// ever. A decimal of up to 15 digits survives the way through a double, so it can be
-/// told from its digits.
+/// `67.200000000000003`, or gives all binary digits of the double that is nearest to 67.2. No one
+/// typed these digits, and a column of exact decimals would keep them forever. A decimal of up to
+/// 15 digits survives the way through a double, so it can be recovered from its digits.
 struct Shortest {
     /// `6.72e1`
     text: String,
@@ -203,7 +202,7 @@ mod tests {
         }
     }
 
-    /// What a setting of PHP's adds is taken away again; what anybody else wrote stays.
+    /// Digits that PHP's setting adds are removed; all others stay.
     #[test]
     fn the_digits_of_a_double_are_read_as_the_decimal_that_was_meant() {
         let table = [

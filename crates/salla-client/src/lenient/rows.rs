@@ -1,9 +1,9 @@
-//! The rows of a page of which some are no JSON.
+//! The rows of a page if some of them are not JSON.
 
 use super::mend::{is_json, quoted};
 
-/// The page with each entry of its `data` that is no JSON by itself as a string, which
-/// is no record, so that the others can be read. Nothing where no list is found.
+/// The page with each entry of its `data` that is not JSON as a string, which is no record, so that
+/// the others can be read. `None` if no list is found.
 pub(super) fn with_broken_ones_quoted(page: &str) -> Option<String> {
     let begin = first_row(page)?;
     let mut rows = Vec::new();
@@ -42,8 +42,8 @@ fn rows_of(member: &str) -> Option<&str> {
     value.trim_start().strip_prefix('[')
 }
 
-/// How far the value reaches with which the text begins: to the comma or bracket that no
-/// bracket of its own explains.
+/// Length of the value at the start of the text: to the first comma or bracket outside its own
+/// brackets.
 fn value_end(text: &str) -> usize {
     let (mut depth, mut is_string, mut is_escaped) = (0_usize, false, false);
     for (at, byte) in text.bytes().enumerate() {

@@ -62,7 +62,7 @@ pub struct UserInfo {
     pub email: Option<String>,
 }
 
-/// The person is nobody's business.
+/// The person's data is not needed.
 impl std::fmt::Debug for UserInfo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("UserInfo")
@@ -120,7 +120,7 @@ pub(crate) fn endpoint(base: &Url, path: &str) -> Url {
 }
 
 impl OAuth {
-    /// `http` must send nothing twice by itself: see [`crate::http::token_client`].
+    /// `http` must never retry automatically: see [`crate::http::token_client`].
     pub fn new(http: reqwest::Client, accounts_url: Url, clock: Arc<dyn Clock>) -> Self {
         Self {
             http,
@@ -278,7 +278,7 @@ fn interpret(
             let tokens = read_tokens(body, now).ok_or_else(|| TokenError::Lost {
                 what: "the response has no access token".to_owned(),
             })?;
-            // What was issued a moment ago is not over, whatever the response says.
+            // A token that was just issued has not expired, even if the response says so.
             let expires_at = tokens.expires_at.filter(|end| *end > now);
             Ok(Tokens {
                 expires_at,

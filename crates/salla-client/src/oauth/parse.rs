@@ -35,7 +35,7 @@ pub fn read_tokens(body: &[u8], now: Timestamp) -> Option<Tokens> {
     })
 }
 
-/// What cannot stand in a header is no token: one with a damaged byte serves nobody.
+/// What cannot be in a header is not a token: one with a damaged byte is useless.
 fn token(json: Json<'_>) -> Option<SecretString> {
     let text = json.string()?;
     let is_token = text.bytes().all(|byte| byte.is_ascii_graphic());

@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use super::settings::LatencyClass;
 
-/// By this part of the difference the floor follows slower responses, so that a
-/// changed route is learnt in the end.
+/// By this part of the difference the floor follows slower responses, so that it adapts to a
+/// changed route in the end.
 const FLOOR_FORGETTING: f64 = 1.0 / 1024.0;
 
 /// The peak of the recent past fades by this factor with each response.
@@ -79,7 +79,7 @@ const SOON: f64 = 0.06;
 /// This many of them prove something.
 const ENOUGH: usize = 16;
 
-/// One request in so many may be later than is reckoned with.
+/// One request in this many may be later than calculated.
 const RARE: f64 = 1e6;
 
 /// Most bounds are loose; this part of them is tight enough to show a common delay.
@@ -205,8 +205,8 @@ fn proof(seen: &[Seen]) -> Option<Proven> {
     })
 }
 
-/// How many times the longest delay of so many requests is that of the rarest: the longest
-/// of `n` grows with the logarithm of `n` where delays have an exponential tail.
+/// Ratio of the longest delay of this many requests to that of the rarest: the longest of `n` grows
+/// with the logarithm of `n` where delays have an exponential tail.
 fn beyond_seen(requests: usize) -> f64 {
     RARE.ln() / (requests.max(2) as f64).ln()
 }

@@ -88,7 +88,7 @@ fn http_date(text: &str) -> Option<i64> {
 /// Two clocks drift apart by less than this; older bounds are widened by it.
 const DRIFT: f64 = 1e-4;
 
-/// After a contradiction the estimate is not used for so long.
+/// How long the estimate is not used after a contradiction.
 const UNTRUSTED_FOR: Duration = Duration::from_secs(300);
 
 /// What time it is at Salla, as two bounds.

@@ -12,34 +12,31 @@
 //! * What it may take between Salla's response and our next request is not spent.
 //! * Samples show whether it is still there, which an exhausted budget would not show.
 //!
-//! What is given up is thus the seconds after exhaustion, for as long as the other app
-//! keeps being seen and for [`REMEMBERED_FOR`] longer; the budget itself is used to the full.
-//! What cannot be helped is the refusal from which we learn of an app that has stayed
-//! out of sight until then, because it sent nothing while there was budget left.
+//! What is sacrificed is thus the seconds after exhaustion, for as long as the other app keeps
+//! being seen and for [`REMEMBERED_FOR`] longer; the budget itself is used to the full. What cannot
+//! be helped is the refusal from which we learn of an app that has stayed out of sight until then,
+//! because it sent nothing while there was budget left.
 //!
-//! Sampling: most of a period is spent at once. Of the rest one request goes at a time, each
-//! twice as far into the period as the one before, so that their responses show whether
-//! another app has spent anything meanwhile; and what is then left goes shortly before
-//! the reset. This costs nothing, since the requests go in any case, and the doubling
-//! makes it safe: if no other app showed for some time, it is unlikely that one spends as
-//! much as is left in as much time more. Once the other app has shown itself, there is
-//! nothing more to be learnt in this period, and the rest is spent at once.
+//! Sampling: most of a period is spent immediately. The rest is sent one request at a time, each
+//! twice as far into the period as the one before, so that their responses show whether another app
+//! has spent anything meanwhile; and what is then left goes shortly before the reset. This costs
+//! nothing, since the requests go in any case, and the doubling makes it safe: if no other app
+//! showed for some time, it is unlikely that one spends as much as is left in as much time more.
+//! Once the other app was seen, this period has no more to show, and the rest is spent immediately.
 
 use std::time::Duration;
 
 use super::period::BudgetPeriod;
 use super::settings::{SendDecision, SendMode};
 
-/// For so long after it was last seen another app is expected back: two rounds of a job
-/// that runs every five minutes, so that one of them may go unseen.
+/// How long another app is expected back after it was last seen: two rounds of a job that runs
+/// every five minutes, so that one of them may go unseen.
 const REMEMBERED_FOR: Duration = Duration::from_secs(11 * 60);
 
-/// The speed of another app that has not been seen again is forgotten by half in so
-/// many seconds.
+/// Half-life, in seconds, of the estimated speed of another app that has not been seen again.
 const HALF_LIFE: f64 = 300.0;
 
-/// Requests that come at random moments rarely exceed their mean by more than so many
-/// standard deviations.
+/// Requests at random times rarely exceed their mean by more than this many standard deviations.
 const DEVIATIONS: f64 = 3.0;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,7 +52,7 @@ struct Observation {
 }
 
 impl OtherApps {
-    /// Another app sent requests, about so many a second.
+    /// Another app sent requests, about this many a second.
     pub(super) fn seen(&mut self, now: Duration, rate: f64) {
         let rate = rate.max(self.rate(now));
         self.last = Some(Observation { at: now, rate });
@@ -74,8 +71,8 @@ impl OtherApps {
         })
     }
 
-    /// How many requests an app of this speed may send while one of ours is on its way
-    /// and back; never less than one.
+    /// How many requests an app of this speed may send during the round trip of one of ours; never
+    /// less than one.
     pub(super) fn requests_within(rate: f64, round_trip: Duration) -> usize {
         let mean = rate * round_trip.as_secs_f64();
         1 + (mean + DEVIATIONS * mean.sqrt()).ceil() as usize
@@ -89,8 +86,8 @@ const SAMPLING_RESERVE: usize = 40;
 /// Neither sampling nor caution takes more than this part of the limit.
 const MAX_KEPT_PART: u32 = 3;
 
-/// So long before the reset is certain the rest has arrived: the reset may be a second
-/// earlier than is certain, and delays may be unequal.
+/// How long before the certain reset the rest must have arrived: the reset may be a second earlier,
+/// and delays may be unequal.
 const FINAL_BURST: Duration = Duration::from_secs(2);
 
 /// What is left is taken as reported for this long; then one request goes alone.

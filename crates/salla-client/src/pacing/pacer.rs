@@ -18,7 +18,7 @@ use super::trickle::Trickle;
 /// Slightly slower than the limit, so that unequal ways do not matter.
 const EVENLY: f64 = 1.01;
 
-/// After so many responses without rate headers none is expected any more.
+/// After this many responses without rate headers none is expected any more.
 const RESPONSES_WITHOUT_HEADERS: u32 = 3;
 
 /// Paces the requests of one budget; see the [module's rules](super).

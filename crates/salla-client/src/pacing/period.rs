@@ -26,7 +26,7 @@ pub(super) struct BudgetPeriod {
     pub(super) seen_at: Duration,
     /// When the last of the responses came that said what is left.
     pub(super) reported_at: Duration,
-    /// The most requests that were in flight at once.
+    /// The maximum number of requests that were in flight.
     pub(super) busiest: usize,
     /// How many requests of other apps have been seen, at least, and since when.
     other_apps: i64,
@@ -199,9 +199,9 @@ pub(super) enum BudgetState {
 pub(super) struct Answered<'a> {
     pub(super) flight: InFlight,
     pub(super) headers: &'a RateHeaders,
-    /// Our requests that are still under way.
+    /// Our requests in flight.
     pub(super) in_flight: usize,
-    /// So many responses came without rate headers that none is expected any more.
+    /// Too many responses came without rate headers: none is expected any more.
     pub(super) has_no_headers: bool,
     pub(super) now: Duration,
 }
@@ -308,7 +308,7 @@ impl BudgetState {
         }
     }
 
-    /// A 429 came, whatever was known to be left.
+    /// A 429 came, although budget seemed to be left.
     pub(super) fn exhaust(&mut self) {
         match self {
             Self::Known(period) => period.lowest = 0,
@@ -317,7 +317,7 @@ impl BudgetState {
     }
 }
 
-/// Our own requests of the last period, where only so many may be ours.
+/// Our own requests of the last period, if our share is limited.
 #[derive(Debug)]
 pub(super) struct SentLog {
     period: Duration,
@@ -356,7 +356,7 @@ impl SentLog {
         if count < cap {
             return None;
         }
-        // So many of the oldest must age out before the count is below the cap.
+        // Number of the oldest that must age out before the count is below the cap.
         let leaving = recent + (count - cap);
         Some(self.sent.get(leaving).map(|&sent| sent + self.period))
     }

@@ -9,7 +9,7 @@ use domain::plan::{CUSTOMERS_PER_WINDOW, CUSTOMERS_WINDOW_SECONDS};
 pub enum NoHeadersPolicy {
     /// Spread the prior limit evenly; one request a second where there is none.
     EvenSpacing,
-    /// Send the prior limit at once, then wait until it has aged by one period.
+    /// Send the prior limit immediately, then wait until it has aged by one period.
     CountedPeriod,
     /// Where there are no headers, there is no limit.
     Unlimited,
@@ -24,7 +24,7 @@ pub struct PacerSettings {
     pub share: f64,
     /// How long Salla counts before it starts again.
     pub period: Duration,
-    /// Whether one request a second goes on after exhaustion.
+    /// Whether one request a second is sent after exhaustion.
     pub trickle: bool,
     pub without_headers: NoHeadersPolicy,
     /// Nothing is sent before this moment of the monotonic clock: a process that
@@ -83,9 +83,9 @@ impl LatencyClass {
 /// How a request ended, as far as pacing is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseOutcome {
-    /// Salla dealt with it, whatever the response was.
+    /// Salla processed it, with any response.
     Accepted,
-    /// Salla dealt with it, but the headers speak of another budget.
+    /// Salla processed it, but the headers report another budget.
     CountedElsewhere,
     /// 429.
     Throttled,

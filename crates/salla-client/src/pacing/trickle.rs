@@ -8,9 +8,8 @@
 //! went well, and fully again after one that did not. The price of a refusal is thus
 //! paid at most once in tens of thousands of requests.
 //!
-//! Where a burst has shown in which order requests arrive, that shows more, and at once
-//! (see `arrival`). After a refusal it is not relied on for as long as the trust in the
-//! bound does not grow.
+//! If a burst has shown in which order requests arrive, that shows more, and immediately (see
+//! `arrival`). After a refusal it is not used until trust in the bound grows.
 //!
 //! A refusal that this cannot explain means that the second was not ours alone (see
 //! `other_apps`) or that this limiter knows no such second. Either way a refusal has to be
@@ -36,10 +35,10 @@ const MAX_DELAY: f64 = 1.0;
 const MIN_TRUST_IN_DELAY: f64 = 0.1;
 const CLEAN_REQUESTS_PER_STEP: u32 = 200;
 const STEP: f64 = 0.8;
-/// After a refusal the next steps wait for so many requests.
+/// Number of requests that the next steps wait for after a refusal.
 const FROZEN_REQUESTS: u32 = 20_000;
 
-/// So many accepted requests pay for one refusal (ARCHITECTURE.md#numbers-to-hold).
+/// Accepted requests that pay for one refusal (ARCHITECTURE.md#numbers-to-hold).
 const PRICE: i64 = 10_000;
 
 #[derive(Debug)]
@@ -50,7 +49,7 @@ pub(super) struct Trickle {
     /// What the order of arrivals has proven, and whether that is relied on.
     pub(super) arrival_delays: ArrivalDelays,
     trusts_order: bool,
-    /// So many accepted requests until it is lowered.
+    /// Accepted requests until it is lowered.
     until_step: u32,
     /// Accepted requests that no refusal has used up, at most the price of one.
     credit: i64,

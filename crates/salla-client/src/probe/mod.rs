@@ -26,7 +26,7 @@ pub struct ProbeReport {
     pub findings: Vec<Finding>,
 }
 
-/// A question with its answer, and what the answer rests on.
+/// A question with its answer and the evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub question: &'static str,

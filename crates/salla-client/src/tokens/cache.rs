@@ -1,4 +1,4 @@
-//! What this process remembers of a connection.
+//! What this process knows of a connection.
 
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ impl ConnectionCache {
         due && self.lost_times(connection.version) == 0 && clock.monotonic() >= self.early_try_from
     }
 
-    /// An early refresh was tried: whatever came of it, the next one is for later.
+    /// An early refresh was tried: with any result, the next one is for later.
     pub(super) fn postpone_early_refresh(&mut self, now: Duration) {
         self.early_try_from = now + BETWEEN_EARLY_REFRESHES;
     }
@@ -88,7 +88,7 @@ impl ConnectionCache {
     }
 
     /// What is known of the presentations of a connection's refresh token. The row does not
-    /// make this process forget what it did itself.
+    /// overwrite what this process did itself.
     pub(super) fn presented(&self, connection: &Connection) -> PresentedSoFar {
         let stored = match connection.state {
             ConnectionState::Refreshing(presented) => Some(presented),

@@ -19,9 +19,9 @@ use super::cache::ConnectionCache;
 use super::{AccessToken, RefreshGuard};
 use crate::oauth::{AppCredentials, OAuth, TokenError};
 
-/// Another process that has not reported back after so long never will.
+/// Another process that has not reported back after this time never will.
 const OTHER_REFRESH_TIMEOUT: Duration = Duration::from_secs(60);
-/// At least so long by our own clock: the other's may go wrong.
+/// At least this long by our own clock: the other's may be wrong.
 const MIN_OTHER_REFRESH_TIMEOUT: Duration = Duration::from_secs(10);
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -109,8 +109,8 @@ impl TokenKeeper {
         }
     }
 
-    /// Salla answered 401 and meant the token. Afterwards [`Self::current`] gives
-    /// another one.
+    /// Salla responded with 401 and meant the token. Afterwards [`Self::current`] gives another
+    /// one.
     pub async fn rejected(self: &Arc<Self>, token: &AccessToken) -> Result<(), Failure> {
         let token = token.clone();
         self.detached(move |keeper| async move { keeper.replace(&token).await })
@@ -147,7 +147,8 @@ impl TokenKeeper {
         let cache = self.cache();
         let connection = cache.connection()?;
         let refresh = self.can_refresh(connection) && cache.should_refresh(&*self.settings.clock);
-        // A parked connection is looked up again each time: the merchant may be back.
+        // A disconnected connection is looked up again each time: the merchant may have
+        // reconnected.
         usable(connection).ok().filter(|_| !refresh)
     }
 
@@ -170,7 +171,7 @@ impl TokenKeeper {
         self.cache().postpone_early_refresh(now);
         match refreshed {
             Ok(RefreshOutcome::Refreshed(newer)) => usable(&newer),
-            // The old token still serves; whatever is wrong may be over by the next try.
+            // The old token still works; the error may be gone by the next try.
             Ok(
                 RefreshOutcome::Lost
                 | RefreshOutcome::InFlight
@@ -277,7 +278,7 @@ impl TokenKeeper {
         self.cache().received(intent, tokens);
     }
 
-    /// Stores a new pair; only then is it remembered for use.
+    /// Stores a new pair; only then is it used.
     async fn store(&self, intent: &RefreshIntent, tokens: &Tokens) -> Result<Connection, Failure> {
         let connections = &self.settings.connections;
         let stored = connections.complete_refresh(intent, tokens).await?;
@@ -431,8 +432,8 @@ impl TokenKeeper {
         }
     }
 
-    /// If the database stays away, the caller gets the error; the pair is kept in memory, and
-    /// storing it goes on.
+    /// If the database stays unavailable, the caller gets the error; the pair is kept in memory,
+    /// and storing it is retried.
     async fn store_with_retries(
         &self,
         intent: &RefreshIntent,
@@ -458,7 +459,7 @@ impl TokenKeeper {
         outcome.map(|stored| RefreshOutcome::Refreshed(Box::new(stored)))
     }
 
-    /// Stores the pair that could not be stored, whatever becomes of the job that needed it.
+    /// Stores the pair that could not be stored, even after the job that needed it has ended.
     async fn keep_storing(&self) {
         while let Some((intent, tokens)) = self.unstored() {
             self.settings.clock.sleep(BETWEEN_STORES).await;

@@ -1,11 +1,10 @@
 //! The access token of a shop, kept valid.
 //!
-//! Refresh tokens are single-use: presenting one again after it was used disconnects the
-//! shop until its merchant reinstalls the app. So a refresh happens early, or after a 401
-//! that says the token is bad, and never because of a scope; one at a time in this process
-//! and, by [`Connections::begin_refresh`], across processes; and the new pair is stored
-//! before anyone uses it. The one that asked may go away meanwhile, and even the end of the
-//! process waits for it.
+//! Refresh tokens are single-use: presenting one again after it was used disconnects the shop until
+//! its merchant reinstalls the app. So a refresh happens early, or after a 401 that says the token
+//! is bad, and never because of a scope; one at a time in this process and, by
+//! [`Connections::begin_refresh`], across processes; and the new pair is stored before anyone uses
+//! it. The caller may be dropped meanwhile, and even the end of the process waits for the refresh.
 //!
 //! Where no response came, the old access token serves until its 401. Only then, when the shop
 //! would be lost anyway, is the refresh token presented one last time. What is known to be
@@ -139,7 +138,7 @@ impl Drop for RefreshGuard {
     }
 }
 
-/// Returns as soon as no refresh is under way in this process.
+/// Waits until no refresh is in progress in this process.
 pub async fn wait_for_refreshes() {
     let mut refreshes = REFRESHES.subscribe();
     // The sender is never dropped.

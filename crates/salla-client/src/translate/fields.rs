@@ -77,9 +77,8 @@ fn bare_amount(json: Json<'_>) -> Result<Option<Decimal>, Defect> {
     })
 }
 
-/// Percent and amount of a tax. A tax without percent is read as plain money,
-/// which has the same shape. An unreadable percentage is absent: it is told again
-/// by the amounts.
+/// Percent and amount of a tax. A tax without percent is read as plain money, which has the same
+/// shape. An unreadable percentage is absent: it follows from the amounts.
 pub(super) fn tax(json: Json<'_>) -> Result<(Option<Decimal>, Option<Decimal>), Defect> {
     match json.kind() {
         Kind::Object(object) => {

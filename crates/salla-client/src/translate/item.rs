@@ -25,10 +25,9 @@ pub fn order_items(raw: &RawValue) -> Result<Vec<OrderItem>, Rejection> {
     items(list.rows()).map_err(|defect| defect.reject(None))
 }
 
-/// The items of an order, or `None` where this form of the order cannot tell: the
-/// key is absent, or the rows are those of a list, which have neither ids nor
-/// amounts. An empty list says that there are no items only where the order itself
-/// has amounts, because only then is it a detail.
+/// The items of an order, or `None` if this form of the order does not say: the key is absent, or
+/// the rows are those of a list, which have neither ids nor amounts. An empty list says that there
+/// are no items only where the order itself has amounts, because only then is it a detail.
 pub(super) fn inside_order(
     list: &List<Object<wire::Item<'_>>>,
     order_has_amounts: bool,

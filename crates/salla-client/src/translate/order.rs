@@ -53,7 +53,7 @@ fn has_amounts(wire: &wire::Order<'_>) -> bool {
     wire.amounts.get().is_some()
 }
 
-/// The total and its currency: details have it in `amounts`, list rows by itself.
+/// The total and its currency: details have it in `amounts`, list rows at the top.
 fn total<'a>(wire: &wire::Order<'a>) -> Result<(Option<Money>, Json<'a>), Defect> {
     let in_amounts = wire.amounts.get().map_or_else(Json::default, |a| a.total);
     let inner = fields::amount_and_currency(in_amounts)

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use super::fields::Defect;
 
-/// A record with dates of its own or of its parts.
+/// A record with its own dates or those of its parts.
 pub(crate) trait Dated {
     fn keep_plausible(&mut self, dates: &PlausibleDates) -> Result<(), Rejection>;
 }

@@ -16,7 +16,7 @@ pub fn shop_info(raw: &RawValue) -> Result<ShopInfo, Rejection> {
     record(raw, |wire: &wire::ShopInfo<'_>| wire.id, build_shop)
 }
 
-/// A missing plan becomes an unknown one: its budget is learnt from the headers.
+/// A missing plan becomes an unknown one: its budget is read from the headers.
 fn build_shop(salla_id: i64, wire: &wire::ShopInfo<'_>) -> Result<ShopInfo, Defect> {
     Ok(ShopInfo {
         salla_id,

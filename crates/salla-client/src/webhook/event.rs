@@ -21,8 +21,8 @@ struct DeliveryWire<'a> {
     data: Json<'a>,
 }
 
-/// Where the id of a record may stand: in an object of its own beside the id of
-/// something else, such as an entry of an order's history, or at the top.
+/// Where the id of a record may be: in its own object beside the id of something else, such as an
+/// entry of an order's history, or at the top.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct RecordWire<'a> {

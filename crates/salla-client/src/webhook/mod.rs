@@ -1,5 +1,5 @@
-//! What Salla posts to an app by itself: changes of records and a shop's tokens
-//! (docs/salla-api.md#webhooks and #easy-mode).
+//! Salla's webhooks: changes of records and a shop's tokens (docs/salla-api.md#webhooks and
+//! #easy-mode).
 //!
 //! [`receive`] takes a delivery as it came, its headers and its raw body, checks that it
 //! is Salla's, and says what it means; [`read`] is for who cannot check. A delivery may
@@ -49,7 +49,7 @@ pub fn receive_with(
     read(body, now)
 }
 
-/// The meaning of a body, whoever sent it.
+/// The meaning of a body, without checking its sender.
 pub fn read(body: &[u8], now: Timestamp) -> Result<Event, WebhookError> {
     event::read(body, now).map_err(WebhookError::Unreadable)
 }

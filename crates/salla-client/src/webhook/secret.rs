@@ -1,5 +1,5 @@
-//! Whether a delivery is Salla's (docs/salla-api.md#signatures). Neither comparison tells
-//! by its time how much of a guess was right.
+//! Whether a delivery is Salla's (docs/salla-api.md#signatures). Both comparisons take constant
+//! time.
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use ring::hmac;
@@ -26,7 +26,7 @@ impl std::fmt::Debug for WebhookSecret {
 }
 
 impl WebhookSecret {
-    /// `None`: an empty secret, which anybody knows.
+    /// `None`: an empty secret, which is no secret.
     pub fn new(text: &SecretString) -> Option<Self> {
         let text = text.expose_secret().trim().as_bytes();
         let key = hmac::Key::new(hmac::HMAC_SHA256, text);

@@ -20,9 +20,9 @@ pub(crate) const ID: ConnectionId = ConnectionId(Uuid::nil());
 pub(crate) struct MemoryConnections {
     row: Mutex<Connection>,
     tried_at: Mutex<Option<Timestamp>>,
-    /// So many of the next attempts to store a pair fail.
+    /// Number of the next attempts to store a pair that fail.
     pub(crate) outages: Mutex<u32>,
-    /// What somebody brings just before the connection is given up.
+    /// Tokens that arrive just before the connection is disconnected.
     pub(crate) brought_late: Mutex<Option<Tokens>>,
 }
 

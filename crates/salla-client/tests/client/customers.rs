@@ -34,8 +34,8 @@ fn budget(shared: &Arc<MemoryBudget>, clock: &Arc<dyn Clock>) -> Arc<RateLimiter
     shared_customers_budget(shared.clone(), clock.clone(), 1)
 }
 
-/// Sends one request after the other, whose answers take 200 ms and carry the headers of
-/// a budget that others have spent from.
+/// Sends one request after the other, whose responses take 200 ms and carry the headers of a budget
+/// that others have spent from.
 async fn send(
     mut permit: Permit,
     clock: &dyn Clock,
@@ -47,7 +47,7 @@ async fn send(
     permit.answered(headers, outcome);
 }
 
-/// More than the limit is taken, so that whoever comes finds nothing.
+/// More than the limit is taken, so that the next request finds nothing.
 async fn exhaust(shared: &MemoryBudget) {
     let other = shared.other_process();
     while let Grant::Permits { .. } = other.acquire(500).await.unwrap() {}

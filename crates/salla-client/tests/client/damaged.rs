@@ -207,7 +207,7 @@ async fn a_page_that_is_no_json_names_itself() {
     }
 }
 
-/// One order stops no shop; what somebody else wrote says nothing about an order.
+/// One order stops no shop; a response from another server says nothing about an order.
 #[tokio::test]
 async fn an_order_that_is_never_json_is_rejected() {
     let salla = FakeSalla::start().await;

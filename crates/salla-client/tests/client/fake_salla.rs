@@ -28,7 +28,7 @@ pub(crate) enum Reply {
     CutOff,
     /// Nothing ever comes.
     Hangs,
-    /// The connection ends without an answer.
+    /// The connection ends without a response.
     HangsUp,
 }
 

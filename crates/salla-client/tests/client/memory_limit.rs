@@ -71,7 +71,7 @@ async fn a_request_that_waits_for_memory_holds_nothing_that_those_with_memory_ne
     page.unwrap().unwrap().unwrap().unwrap();
 }
 
-/// A list whose one row is so long.
+/// A list whose one row is that long.
 fn list_of(bytes: usize) -> String {
     let filling = "x".repeat(bytes);
     format!(
@@ -127,7 +127,7 @@ async fn a_response_that_outgrows_its_memory_is_requested_again_once_there_is_mo
         }
     };
     tokio::time::timeout(FOR_EVER, seen).await.unwrap();
-    // A page of customers waits for nobody.
+    // A page of customers does not wait.
     let customers = PageRequest::first(Resource::Customers, None);
     let page = tokio::time::timeout(FOR_EVER, client.list_page(&customers)).await;
     assert_eq!(page.unwrap().unwrap().records.len(), 1);
@@ -200,7 +200,7 @@ async fn an_order_that_is_longer_than_any_response_is_rejected() {
     }
 }
 
-/// Somebody between us and Salla says at great length that something is wrong.
+/// A proxy between us and Salla sends a very long error page.
 #[tokio::test]
 async fn of_a_long_error_only_the_beginning_is_read() {
     let salla = FakeSalla::start().await;

@@ -251,7 +251,7 @@ async fn a_last_presentation_that_was_not_looked_at_may_be_made_again() {
     assert_eq!(access(&keeper).await, "second");
 }
 
-/// Members of the answer that say when the token ends, and say nothing.
+/// Members of the response that say when the token ends, and say nothing.
 const SENSELESS: [&str; 12] = [
     r#""expires_in":0"#,
     r#""expires_in":"0""#,

@@ -1,4 +1,4 @@
-//! What becomes of answers, good and bad.
+//! What becomes of responses, good and bad.
 
 use std::time::Duration;
 

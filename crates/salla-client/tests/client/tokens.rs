@@ -201,7 +201,7 @@ async fn a_throttled_refresh_was_not_presented() {
     assert_eq!(access(&keeper).await, "second");
 }
 
-/// The token that was presented is spent, whatever the answer says or does not say.
+/// The token that was presented is spent, whatever the response says or does not say.
 #[tokio::test]
 async fn an_answer_without_a_new_refresh_token_leaves_none() {
     for body in [

@@ -1,4 +1,4 @@
-//! The table of verdicts, case by case.
+//! The table of response kinds, case by case.
 
 use std::time::Duration;
 

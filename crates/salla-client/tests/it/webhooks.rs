@@ -99,7 +99,7 @@ fn only_what_the_secret_signed_is_taken() {
     let good = signature(SECRET, BODY);
     let upper = good.to_uppercase();
     let by_another = signature("another secret", BODY);
-    // What the vendor's own sample would sign: the body written anew.
+    // What the vendor's own sample would sign: the body serialized again.
     let of_another_body = signature(SECRET, &BODY.replace("\\/", "/"));
     let strategy = "x-salla-security-strategy";
     let name = "x-salla-signature";

@@ -198,7 +198,7 @@ fn a_successor_waits_only_where_nothing_is_left_for_it() {
     assert!(wait(&talk, 2.0) < 1e-6, "the second is over");
     assert!(wait(&talk, 61.3) < 1e-6, "the next minute has begun");
 
-    // Where it was told to wait, others are, too.
+    // If it must wait, others must, too.
     let refused = talk.send(2.0);
     let headers = RateHeaders {
         retry_after: Some(Duration::from_secs(30)),
@@ -210,8 +210,8 @@ fn a_successor_waits_only_where_nothing_is_left_for_it() {
     assert!(wait(&talk, 12.1) > 19.9);
 }
 
-/// Has spent the whole budget, as far as the headers tell, but for `left`; another app
-/// has been seen to spend `others` of it.
+/// Has spent the whole budget, according to the headers, except for `left`; another app was seen to
+/// spend `others` of it.
 fn spent_beside_others(driver: &mut PacerDriver, left: u32, others: u32) {
     let first = driver.send(0.0);
     driver.answer(first, 0.1, 119, RESET);
@@ -246,7 +246,7 @@ fn more_spent_after_a_reset_than_by_the_one_that_asked_shows_another_app() {
         let mut driver = PacerDriver::new();
         let first = driver.send(0.0);
         driver.answer(first, 0.1, 100, RESET);
-        // The first window after a reset tells what is usual.
+        // The first period after a reset shows what is usual.
         let usual = driver.send(60.2);
         driver.answer(usual, 60.3, 119, RESET + 60);
         let probe = driver.send(120.4);

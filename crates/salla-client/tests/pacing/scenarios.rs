@@ -1,4 +1,4 @@
-//! Server temperaments and what must come of them.
+//! Kinds of limiters and the rhythm that must result.
 
 use domain::plan::{Budget, customers_floor_seconds};
 use salla_client::pacing::{NoHeadersPolicy, PacerSettings};
@@ -175,8 +175,8 @@ fn what_is_handed_over_often_is_not_refused_and_does_not_wait_for_nothing() {
     );
 }
 
-/// A new process knows nothing of the way: neither the few responses that it has nor what its
-/// first bursts prove must make it bolder than the way is.
+/// A new process knows nothing about the network. Neither its first few responses nor its first
+/// bursts must make it too bold.
 #[test]
 fn restarts_are_rarely_refused_whether_ways_or_work_vary() {
     let ways = [
@@ -220,12 +220,12 @@ fn ratio_of_budget(stats: &Stats, limit: u32) -> f64 {
 
 /// Two hours beside another app.
 ///
-/// What is given up here is the one request a second after exhaustion. While another
-/// app lives on those seconds too, each of them is a race that one of us loses, and
-/// `Remaining` is 0 whoever wins. At 0.05 requests a second the other app meets the
-/// few hundredths between two of ours about once in 800 seconds, which is four
-/// refusals in 10,000 requests of ours and nearly all of its own. So the seconds are
-/// left alone, and the ratio that must hold is that of the budget itself.
+/// What is sacrificed here is the one request a second after exhaustion. While another app lives on
+/// those seconds too, each of them is a race that one of us loses, and `Remaining` is 0 in either
+/// case. At 0.05 requests a second the other app meets the few hundredths between two of ours about
+/// once in 800 seconds, which is four refusals in 10,000 of our requests and in nearly all of its
+/// requests. So the seconds are left unused, and the ratio that must hold is that of the budget
+/// itself.
 fn check_beside_a_stranger(name: &str, simulation: Simulation, max_refused: u64) -> Stats {
     let limit = simulation.limiter.limit;
     let stats = simulation.run();

@@ -107,7 +107,7 @@ impl Case {
         budget.floor_seconds(self.needed) as f64
     }
 
-    /// Time taken over the floor; tells of the first one where it was lost.
+    /// Time taken over the floor; for the first one, shows where it was lost.
     fn ratio(&self, seed: u64) -> f64 {
         let (name, requests, floor) = (self.name, self.requests(), self.floor());
         let (stats, arrivals) = self.simulation(seed).watched();

@@ -41,9 +41,9 @@ impl Network {
 /// Another app that spends from the same budget.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum OtherApp {
-    /// So many requests a second, at random moments.
+    /// This many requests a second, at random times.
     Steady(f64),
-    /// So many requests spread over one second, every so many seconds.
+    /// A number of requests spread over one second, once in a number of seconds.
     Bursts(u32, f64),
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct Simulation {
     pub(crate) stranger_until: f64,
     /// The process dies and starts again at these moments.
     pub(crate) restarts: Vec<f64>,
-    /// It ends by itself, and tells its successor how long to send nothing.
+    /// It stops in an orderly way, and records for its successor how long to send nothing.
     pub(crate) hands_over: bool,
     /// Answers speak of another budget, as those of `/customers` do.
     pub(crate) elsewhere: bool,
@@ -116,7 +116,7 @@ impl Simulation {
         self.watched().0
     }
 
-    /// Also tells when each request arrived and what was said to it.
+    /// Also returns when each request arrived and its response.
     pub(crate) fn watched(self) -> (Stats, Vec<Arrival>) {
         Run::new(self).play()
     }
@@ -366,8 +366,7 @@ impl Run {
         }
     }
 
-    /// Nothing is remembered but, as in the database, when the last request was sent, or what
-    /// was said at the end.
+    /// As in the database, only the time of the last request is stored, or the state at the end.
     fn restart(&mut self) {
         let wait = match self.simulation.hands_over {
             true => self.hand_over(),

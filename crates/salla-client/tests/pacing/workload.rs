@@ -3,8 +3,8 @@
 
 use salla_client::pacing::LatencyClass;
 
-/// Requests that may go side by side; none of them before all of the stage before are
-/// answered and the database has been told.
+/// Requests that may run concurrently; none starts before all of the previous stage have responses
+/// and the database has stored them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stage {
     pub(crate) requests: u64,
@@ -23,7 +23,7 @@ pub(crate) struct Import {
     pub(crate) stages: Vec<Stage>,
     /// What the database takes between two stages, in seconds.
     pub(crate) pause: f64,
-    /// At most so many requests in flight.
+    /// Maximum number of requests in flight.
     pub(crate) most_in_flight: u32,
 }
 
@@ -56,7 +56,7 @@ impl Work {
         self.in_flight += 1;
     }
 
-    /// Says whether that was the last answer of the stage.
+    /// Says whether that was the last response of the stage.
     pub(crate) fn answered(&mut self, admitted: bool) -> bool {
         self.in_flight -= 1;
         self.now.requests += u64::from(!admitted);

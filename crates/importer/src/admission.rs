@@ -31,8 +31,8 @@ pub use weight::{Load, MAX_BYTES, MAX_CUSTOMER_BYTES, ResponseSize};
 /// The memory for all responses of a process, in kibibytes: 1,280 usual records or 32 usual pages.
 const CAPACITY: u32 = 80 << 10;
 
-/// Requests of a process that are under way at once, waiting or sent, as long as that is
-/// enough for each pipeline to have [`MIN_PER_PIPELINE`]. One takes some ten kilobytes.
+/// Concurrent requests of a process, waiting or sent, as long as that is enough for each pipeline
+/// to have [`MIN_PER_PIPELINE`]. One takes some ten kilobytes.
 const MAX_IN_FLIGHT: usize = 4_096;
 
 /// Requests that a single pipeline has under way at most, so that whatever Salla leaves of a
@@ -126,7 +126,7 @@ impl MemoryLimit {
         let lacking = permit.lacks(need);
         let common = self.0.answers.clone().acquire_many_owned(lacking);
         if !permit.has_in_hand() {
-            // Nobody closes it, so there always is a permit.
+            // `acquire` fails only if the semaphore is closed, and this one never is.
             permit.take(common.await.ok());
             return permit;
         }

@@ -9,8 +9,8 @@
 /// The longest answer of Salla's that is read, unpacked.
 pub const MAX_BYTES: usize = 8 << 20;
 
-/// The same for customers, who take a kilobyte each. Their pages wait for a budget of their
-/// own with nothing reserved, so they have to stay small.
+/// The same for customers, who take a kilobyte each. Their pages wait for a separate budget with
+/// nothing reserved, so they must stay small.
 pub const MAX_CUSTOMER_BYTES: usize = 2 << 20;
 
 /// Weights are counted in kibibytes.

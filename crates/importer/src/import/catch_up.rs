@@ -340,8 +340,8 @@ async fn lists(ctx: &RunContext) -> Result<(), Failure> {
     }
 }
 
-/// Whether a list that is read in slices has as many records as they have listed, and nobody
-/// new at its head.
+/// Whether a list that is read in slices has as many records as they have listed, and no new
+/// customer at its head.
 async fn are_slices_as_they_were(ctx: &RunContext, window: &StoredWindow) -> Result<bool, Failure> {
     let resource = window.resource;
     let page = WindowReader::resume(ctx, window.clone())

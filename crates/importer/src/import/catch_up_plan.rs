@@ -1,4 +1,4 @@
-//! What a run that catches up goes on from, and what it reads.
+//! What a run that catches up continues from, and what it reads.
 
 use domain::failure::Failure;
 use domain::instant::riyadh_date;
@@ -25,9 +25,9 @@ pub(crate) struct WantedCatchUp {
     pub goes_back: bool,
 }
 
-/// Customers and products are read whole again after so long: Salla does not list their edits.
-/// Within a week a price or an address is true, and the pages of the lists, which are most of
-/// the requests, are asked for once and not every hour.
+/// Customers and products are read whole again after this time: Salla does not list their edits.
+/// Prices and addresses are at most a week old, and the pages of the lists, which are most of the
+/// requests, are requested once a week and not every hour.
 const LISTS_STAY_TRUE: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// What a shop whose history is there needs to have `months` of it as of now; nothing where

@@ -71,9 +71,9 @@ pub(super) async fn hits_ceiling(reader: &mut WindowReader<'_>) -> Result<bool, 
     Ok(false)
 }
 
-/// How many rows come before the ceiling that hides the page; none where the list ends
-/// before it and only `total` goes on. A list of orders ends with the newest one. Of an
-/// undated list, a last page that is not full tells.
+/// How many rows come before the ceiling that hides the page; none if the list ends before it and
+/// only `total` is larger. A list of orders ends with the newest one. An undated list has ended if
+/// its last page is not full.
 pub(super) async fn ceiling_before(
     reader: &WindowReader<'_>,
     hidden: u32,
@@ -102,8 +102,8 @@ pub(super) async fn ceiling_before(
     Ok(Some(rows))
 }
 
-/// The last page before a hidden one that shows anything. Mostly it is the one right before
-/// it, but a scan that goes on after a crash need not have read that.
+/// The last page before a hidden one that shows anything. Usually it is the one right before it,
+/// but a scan that resumes after a crash need not have read that.
 async fn last_shown_before(
     reader: &WindowReader<'_>,
     hidden: u32,

@@ -26,8 +26,8 @@ use crate::admission;
 use crate::metrics;
 use crate::ports::platform::{Decoded, Page, PageRequest, Pagination, Records, Sort};
 
-/// So many pages of changes are more than any shop makes during an import; a list
-/// that never ends must not be read for ever.
+/// More pages of changes than any shop makes during an import; a list that never ends must not be
+/// read forever.
 const MAX_CHANGE_PAGES: u32 = 200;
 
 /// What was updated while changes were read fits on a page in nearly every shop, so the
@@ -240,7 +240,7 @@ enum ListEnd {
 }
 
 impl ListEnd {
-    /// `listed`: different rows up to here. Nothing where the list goes on.
+    /// `listed`: different rows up to here. `None` if the list continues.
     fn of(page: &Page, listed: u64, ceiling: Ceiling) -> Option<Self> {
         let Pagination {
             current_page,

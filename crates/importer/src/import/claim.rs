@@ -1,5 +1,5 @@
-//! Claiming a run that another process may hold: at once if that process is gone, otherwise
-//! when its lease lapses.
+//! Claiming a run that another process may hold: immediately if that process is gone, otherwise
+//! when its lease expires.
 
 use std::time::Duration;
 

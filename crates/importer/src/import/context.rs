@@ -20,12 +20,12 @@ use crate::ports::landing::{Landed, Landing, RunLease};
 use crate::ports::platform::Platform;
 use crate::ports::runs::{Runs, StoredWindow};
 
-/// Pages that are under way at once, from the request until they have landed: one of 60
-/// whole orders takes about a megabyte while it is decoded.
+/// Concurrent pages, from the request until they have landed: one of 60 whole orders takes about a
+/// megabyte while it is decoded.
 pub(super) const MAX_PAGES: usize = 40;
 
-/// Pages of customers have a place of their own, which they may have to keep for many
-/// minutes, because they wait for a budget that many shops share. They are small.
+/// Pages of customers have separate permits, which they may hold for many minutes, because they
+/// wait for a budget that many shops share. They are small.
 pub(super) const MAX_CUSTOMER_PAGES: usize = 16;
 
 /// What the phases of an import work with; one per claimed run.
@@ -94,8 +94,8 @@ impl RunContext {
         })
     }
 
-    /// Stops the run when so many records of one kind were set aside that our
-    /// reading is probably wrong.
+    /// Stops the run when too many records of one kind were rejected: our reading is probably
+    /// wrong.
     pub(super) async fn check_rejections(&self, landed: &Landed) -> Result<(), Failure> {
         self.report_future(landed);
         if landed.rejected == 0 {
@@ -137,10 +137,10 @@ impl RunContext {
     }
 }
 
-/// The newest orders come first, so that the last month is usable early. All others learn
-/// meanwhile how long their lists are, and go on as soon as every page of the newest has been
-/// asked for: requests are sent in the order in which they were asked for, so to wait for the
-/// answers as well would only leave budget unused.
+/// The newest orders come first, so that the last month is usable early. All others find out
+/// meanwhile how long their lists are, and continue as soon as every page of the newest has been
+/// requested: requests are sent in that order, so waiting for the responses as well would only
+/// leave budget unused.
 #[derive(Clone)]
 pub(super) enum StartOrder {
     /// Those after it wait until all clones of it are gone.
@@ -148,7 +148,7 @@ pub(super) enum StartOrder {
         _alive: watch::Sender<()>,
     },
     After(watch::Receiver<()>),
-    /// Nobody waits.
+    /// No receiver waits.
     Free,
 }
 
@@ -177,9 +177,9 @@ impl StartOrder {
 /// windows of customers overlap by as much as it takes in any case.
 pub(super) const OVERLAP: Overlap = Overlap::EXCLUSIVE;
 
-/// Batches of a run that are landed at once: while the database works on one, the next
-/// is being encoded. Two keep two processors busy; over a network some of them wait for the
-/// server, and with four it still has work.
+/// Batches of a run that are landed concurrently: while the database works on one, the next is
+/// being encoded. Two keep two processors busy; over a network some of them wait for the server,
+/// and with four it still has work.
 pub(super) const CONCURRENT_LANDINGS: usize = 4;
 
 /// Where the shop's lists stop, for all windows of a run.

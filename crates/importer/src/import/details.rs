@@ -25,7 +25,7 @@ use crate::ports::clock::Clock;
 use crate::ports::landing::{DetailOutcome, Landed, OrderDetail, PendingDetail};
 use crate::ports::platform::{Decoded, Platform, VersionedRecord};
 
-/// Orders taken from the worklist at once.
+/// Orders taken from the worklist together.
 const CHUNK: u32 = 1_000;
 /// A transaction costs the database as much as ten details. So those that come within a
 /// moment of each other land together: a thousand shops would else keep it busy with
@@ -34,9 +34,8 @@ const BATCHES: BatchPolicy = BatchPolicy {
     max_records: 60,
     linger: Duration::from_millis(500),
 };
-/// What is on the list again after so many readings of it is asked for no faster than so.
-/// It may be there because another machine's clock, which was ahead, has said of a detail
-/// that it is newer than ours; that passes.
+/// Delay for orders that are on the list again after that many readings. They may be there because
+/// another machine's clock was ahead and gave a detail a newer version than ours; that passes.
 const ROUNDS_WITHOUT_DELAY: u32 = 2;
 const DELAY_BETWEEN_ROUNDS: Duration = Duration::from_secs(5);
 /// From the request until they have landed; one takes some tens of kilobytes.
@@ -171,8 +170,8 @@ pub(crate) async fn fetch(
     })
 }
 
-/// In a place of its own, because thousands of fetches only wait for their answer, each
-/// with room for it.
+/// Boxed: thousands of fetches wait at the same time, and each would reserve space for this future
+/// inline.
 async fn detail(
     platform: &dyn Platform,
     order_id: i64,
@@ -196,8 +195,8 @@ fn reject_mismatched_order(order_id: i64, answer: &mut Decoded<Order>) {
     }
 }
 
-/// An order is there and its items are not. Only an order that is itself not found is
-/// gone; this one is set aside, for nobody knows what was bought.
+/// An order is there and its items are not. Only an order that is itself not found is gone; this
+/// one is rejected, because what was bought is unknown.
 fn no_items(order_id: i64) -> Decoded<Vec<OrderItem>> {
     Decoded {
         raw: "".into(),

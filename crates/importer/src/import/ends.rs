@@ -12,8 +12,8 @@ use super::reader::{LastPage, WindowReader};
 use crate::admission;
 use crate::ports::platform::{Decoded, Records};
 
-/// So many pages at an end of a list may be new: in a shop whose budget many others share,
-/// a list of customers may be read for days.
+/// Maximum number of new pages at an end of a list: in a shop whose budget many others share, a
+/// list of customers may be read for days.
 const MAX_PAGES_FROM_EACH_END: u32 = 50;
 
 /// What a page at an end of a list says.
@@ -25,10 +25,10 @@ struct FoundAtEnd {
     is_newest_first: bool,
 }
 
-/// Reads the last page before those in the middle. What comes there while they are read is
-/// not listed then, and cannot make up for what slipped past the reader because another
-/// record is gone. Lists of customers grow while they are read, and are read in their
-/// sequence, so that those who sign up move nobody behind a page that has been read.
+/// Reads the last page before those in the middle. Records added there while these are read are not
+/// listed then, and cannot hide a record that was missed because another one is gone. Lists of
+/// customers grow while they are read, and are read in their sequence, so that new customers move
+/// no one behind a page that has been read.
 pub(super) async fn read_last_page_first(
     reader: &mut WindowReader<'_>,
     last_page: u32,

@@ -85,12 +85,12 @@ pub struct ImportSettings {
     pub memory: MemoryLimit,
 }
 
-/// How an import ended. A failure that leaves the run as it is, so that the next
-/// start goes on, is `Interrupted`.
+/// How an import ended. A failure that leaves the run as it is, so that the next start resumes it,
+/// is `Interrupted`.
 #[derive(Debug)]
 pub enum ImportOutcome {
     Completed(Box<Certificate>),
-    /// Somebody has paused or cancelled the run.
+    /// The run was paused or cancelled.
     Halted(Box<Run>),
     /// Another process holds the run.
     Taken(LeaseHolder),
@@ -102,7 +102,7 @@ pub enum ImportOutcome {
     },
 }
 
-/// What happens to a run on its way, for whoever watches.
+/// What happens to a run meanwhile, for observers.
 pub trait Observer: Send + Sync {
     /// Another process holds the run, and its lease is waited for.
     fn waiting(&self, held: &Held);
@@ -114,7 +114,7 @@ pub trait Observer: Send + Sync {
     fn goes_on(&self, _: &Run, _: &Certificate) {}
 }
 
-/// Nobody watches.
+/// No observer.
 impl Observer for () {
     fn waiting(&self, _: &Held) {}
     fn claimed(&self, _: &Run, _: bool) {}
@@ -132,8 +132,8 @@ pub enum Reading {
     Everything,
 }
 
-/// The most runs that one command may work on: one of somebody else, one that was begun for less, and
-/// its own; and once more if midnight passes.
+/// The maximum number of runs that one command may work on: another process's, one that was started
+/// for less, and its own; and once more if midnight passes.
 const MAX_RUNS: u32 = 6;
 
 /// Imports `options.months` of `shop`, or brings it up to date where they are there. What was
@@ -244,7 +244,7 @@ fn is_enough(importer: &Importer, run: &Run, wanted: &RunOptions, reading: Readi
     is_everything && is_read && run.range.from <= range.from && run.range.to >= range.to
 }
 
-/// The run, if somebody has stopped it.
+/// The run, if it was stopped.
 fn halted(run: Box<Run>) -> Option<ImportOutcome> {
     matches!(run.state, RunState::Paused | RunState::Cancelled)
         .then_some(ImportOutcome::Halted(run))
@@ -334,8 +334,8 @@ async fn end_with_failure(
         return Ok(halted.unwrap_or(ImportOutcome::Interrupted(failure)));
     }
     if failure.resumes_by_itself() {
-        // The run goes on from its checkpoint even if it cannot be released now:
-        // then its lease runs out.
+        // The run resumes from its checkpoint even if it cannot be released now: then its lease
+        // expires.
         let wait = importer.platform.budget().wait_of_successor;
         if let Err(error) = importer.runs.release(lease, Some(wait)).await {
             tracing::warn!(%error, "the run could not be released; its lease will expire");
@@ -408,7 +408,7 @@ async fn run_to_certificate(
     if altered.is_empty() {
         return Ok(certificate);
     }
-    // Somebody changed rows while the run went on, or after it had failed.
+    // Rows were changed here during the run, or after it had failed.
     tokio::select! {
         biased;
         result = rescan_windows(&ctx, &altered) => result?,
@@ -510,8 +510,8 @@ fn run_context(
 /// Shorter waits are part of ordinary pacing.
 const MIN_REPORTED_COOLDOWN: Duration = Duration::from_secs(10);
 
-/// Where nothing has come for so long while customers wait for their budget, it is they who
-/// are waited for; it is said again every so often.
+/// If nothing has arrived for this time while customers wait for their budget, the run waits for
+/// customers; this is reported again at this interval.
 const CUSTOMER_WAIT_REPORT_AFTER: Duration = Duration::from_secs(300);
 
 /// What is worth writing down.
@@ -519,13 +519,12 @@ const CUSTOMER_WAIT_REPORT_AFTER: Duration = Duration::from_secs(300);
 enum ReportedWait {
     Not,
     Cooldown,
-    /// For customers; nothing has come for so many times [`CUSTOMER_WAIT_REPORT_AFTER`].
+    /// For customers; nothing has arrived for this many times [`CUSTOMER_WAIT_REPORT_AFTER`].
     Customers(u64),
 }
 
-/// An import in which nothing moves for so long, and which waits for nothing, gives its run
-/// up: the process that takes it over begins with new connections. Longer than any work of the
-/// database may take.
+/// An import that neither progresses nor waits for this time releases its run: the process that
+/// takes it over starts with new connections. Longer than any database work may take.
 const STANDSTILL: Duration = Duration::from_secs(30 * 60);
 
 /// Whether anything has happened since.

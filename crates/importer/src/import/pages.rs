@@ -13,7 +13,7 @@ use crate::ports::runs::StoredWindow;
 pub(super) struct PagePosition {
     pub(super) window: WindowId,
     pub(super) scan: u32,
-    /// `--max-orders`: so many rows of the list and no more.
+    /// `--max-orders`: maximum number of rows of the list.
     pub(super) most: Option<u64>,
 }
 

@@ -39,7 +39,7 @@ pub(super) struct FetchPipeline<T, L> {
 #[derive(Clone, Copy)]
 pub(super) struct BatchPolicy {
     pub(super) max_records: usize,
-    /// So long what was fetched waits for more, as long as more is under way.
+    /// How long fetched results wait for more, if more are in flight.
     pub(super) linger: Duration,
 }
 
@@ -78,9 +78,8 @@ fn enqueue_acquire(
 }
 
 impl<T: Send + 'static, L: Send + 'static> FetchPipeline<T, L> {
-    /// `places` is for so much of this run as may be under way at once, from the request
-    /// until it has landed; pipelines may share it. Thus a slow database does not fill the
-    /// memory.
+    /// `run_permits` limits the concurrent fetches of this run, from the request until they have
+    /// landed; pipelines may share it. Thus a slow database does not fill the memory.
     pub(super) fn new(batches: BatchPolicy, run_permits: Arc<Semaphore>, ctx: &RunContext) -> Self {
         Self {
             fetches: JoinSet::new(),
@@ -107,7 +106,7 @@ impl<T: Send + 'static, L: Send + 'static> FetchPipeline<T, L> {
             .saturating_sub(self.fetches.len())
     }
 
-    /// Fetches are tasks of their own, so they go on while a batch is landed.
+    /// Fetches are separate tasks, so they continue while a batch is landed.
     pub(super) fn fetch(
         &mut self,
         fetch: impl Future<Output = Result<T, Failure>> + Send + 'static,

@@ -97,7 +97,7 @@ pub async fn plan_run(
     }))
 }
 
-/// Both at once; what `late` gives is done without if it is not there soon after `prompt`.
+/// Both concurrently; the result of `late` is skipped if it does not come soon after `prompt`.
 async fn join_with_deadline<P, L>(
     (clock, timeout): (&dyn Clock, Duration),
     prompt: impl Future<Output = Result<P, Failure>>,
@@ -189,10 +189,9 @@ impl Sample {
     }
 }
 
-/// A day that holds an order, asked for alone, must not come back empty unless an
-/// end of the filter is exclusive. Where the last day is a window of its own it is tried
-/// first, because that window begins with just this page. Returns as well how many requests were made
-/// that no scan has a use for.
+/// A day with an order, requested alone, must not return empty unless an end of the filter is
+/// exclusive. If the last day is a separate window it is tried first, because that window begins
+/// with this page. Also returns how many requests were made that no scan can use.
 async fn overlap(
     platform: &dyn Platform,
     wanted: &PlanRequest<'_>,

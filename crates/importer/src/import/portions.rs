@@ -1,5 +1,5 @@
-//! How many rows of a list are asked for at once: as many as Salla gives, and fewer where they
-//! are so long that together they are longer than any answer that is read.
+//! How many rows of a list are requested together: as many as Salla gives, and fewer if together
+//! they are longer than the longest response that is read.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -86,7 +86,7 @@ pub(crate) async fn too_large(
             Err(other) => return Err(other),
         }
     }
-    // Where Salla gives more than one row all the same, nobody knows which ones these are.
+    // If Salla gives more than one row all the same, it is unknown which ones these are.
     let Some(pagination) = pagination.filter(|list| list.per_page == 1) else {
         return Err(failure);
     };

@@ -182,8 +182,8 @@ impl ProgressTracker {
         });
     }
 
-    /// So many orders lack their details now. The others have them from before, be it from
-    /// this run or from another one.
+    /// Number of orders that lack their details now. The others have them from before, from this
+    /// run or another one.
     pub fn details_remaining(&self, orders: u64) {
         self.change(|s| {
             let left = orders * s.requests_per_detail.max(1);

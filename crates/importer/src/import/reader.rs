@@ -195,7 +195,7 @@ impl<'a> WindowReader<'a> {
         }
     }
 
-    /// Lands pages at once, where nothing else is under way.
+    /// Lands pages immediately, if nothing else is in flight.
     pub(super) async fn land(&mut self, pages: Vec<ScannedPage>) -> Result<(), Failure> {
         let batch = land(self.ctx.clone(), pages).await?;
         self.record_batch(batch, u32::MAX).await
@@ -258,7 +258,7 @@ impl<'a> WindowReader<'a> {
     }
 }
 
-/// What it takes to see whether a list goes on.
+/// What is needed to see whether a list continues.
 pub(super) struct LastPage {
     pub(super) ids: Vec<i64>,
     pub(super) is_full: bool,

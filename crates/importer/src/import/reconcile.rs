@@ -1,8 +1,7 @@
-//! The reconciliation: what changed while the run went on.
+//! The reconciliation: what changed during the run.
 //!
-//! An import takes minutes or hours, and the shop goes on living. A window that was
-//! proven early says nothing about its end. So at the end the run asks again, at
-//! little cost (decision 9):
+//! An import takes minutes or hours, and the shop keeps changing. A window that was proven early
+//! says nothing about its end. So at the end the run checks again, at little cost (decision 9):
 //!
 //! 1. What was updated last, read up to where that list began when the run did. It
 //!    shows edits, and orders that came to light in the middle of a window, which

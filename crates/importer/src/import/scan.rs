@@ -67,7 +67,7 @@ enum Fetched {
     All,
     /// `total` changed under the reader.
     Moved,
-    /// Salla shows nothing of this page, though the list should go on behind it.
+    /// Salla shows nothing of this page, although the list should continue behind it.
     Hidden(u32),
 }
 
@@ -388,7 +388,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Begins a scan and ends it at once where the window is as `known` has it.
+    /// Starts a scan and ends it immediately if the window equals `known`.
     pub(super) async fn compare(
         &mut self,
         known: &KnownRows,

@@ -147,8 +147,8 @@ fn expect(ctx: &RunContext, plan: &Plan, window: &StoredWindow) {
     }
 }
 
-/// Resources without windows, all at once: customers have a budget of their own and
-/// must not hold up the products.
+/// Resources without windows, all concurrently: customers have a separate budget and must not hold
+/// up the products.
 pub(super) async fn scan_resources(
     ctx: &RunContext,
     windows: Vec<StoredWindow>,
@@ -164,9 +164,9 @@ pub(super) async fn scan_resources(
     Ok(())
 }
 
-/// Scans windows in their order, several at once, because each begins and ends with a
-/// request on which the others of that window wait. What a window is split into takes its
-/// place. `start_order` is that of each.
+/// Scans windows in their order, several concurrently, because each starts and ends with a request
+/// that the others of that window wait for. What a window is split into takes its place.
+/// `start_order` is that of each.
 async fn scan_all(
     ctx: &RunContext,
     windows: Vec<StoredWindow>,

@@ -33,7 +33,7 @@ async fn created_slices(ctx: &RunContext) -> Result<Vec<WindowSpec>, Failure> {
     };
     let part = WindowSpec {
         slice: Some(Slice::Created(meaning)),
-        // Somebody may sign up after midnight.
+        // A customer may sign up after midnight.
         days: DayRange::new(FIRST_DAY, today.saturating_add(1.day())),
     };
     Ok(vec![part])
@@ -97,7 +97,7 @@ async fn is_listed(
     }
 }
 
-/// Where none of so many slices is shorter than its list, their filter does nothing.
+/// If none of this many slices is shorter than its list, their filter does nothing.
 const SLICES_TO_TRY: usize = 3;
 
 /// How to read a list of which Salla shows only the beginning; nothing if no filter helps.

@@ -1,9 +1,8 @@
 //! Which orders were updated since a list of the last updated ones was read.
 //!
-//! Only whole orders say in a list when they were updated
-//! (docs/salla-api.md#list-of-orders), but every list can be sorted by it. What was not
-//! updated since keeps its order, and everything that was stands before it. So the
-//! updated ones end where the former list goes on.
+//! Only whole orders say in a list when they were updated (docs/salla-api.md#list-of-orders), but
+//! every list can be sorted by it. What was not updated since keeps its order, and everything that
+//! was stands before it. So the updated ones end where the former list continues.
 //!
 //! The list knows only seconds. What was updated in the second in which the former list
 //! was read, but after it, may stand anywhere among what was updated in that second. Where
@@ -22,9 +21,9 @@ use crate::clocks::MAX_CLOCK_SKEW;
 use crate::ports::platform::{Decoded, Page, Records};
 use crate::ports::runs::ChangeHead;
 
-/// The head of the former list may have been updated again in just its former
-/// sequence, most likely the very first order alone. So many orders of it count as
-/// updated, and only what comes after them as the former list.
+/// The head of the former list may have been updated again in just its former sequence, most likely
+/// the very first order alone. This many of its orders count as updated, and only those after them
+/// as the former list.
 const AMBIGUOUS_ORDERS: usize = 5;
 
 /// The orders that count as updated in any case, unless they are deleted, by the head of
@@ -124,11 +123,11 @@ pub(crate) struct WatermarkSearch {
     say_so: HashSet<i64>,
     /// The present list has come to orders that were updated before that second.
     is_past_second: bool,
-    /// So many orders of the present list may have been updated since, by its sequence, as
+    /// Number of orders of the present list that may have been updated since, by its sequence, as
     /// soon as it showed the former one.
     before_shown: Option<usize>,
-    /// So many stand before the first one that was certainly updated before the former list
-    /// was read, by what it says.
+    /// Number of orders before the first one that, by its date, was certainly updated before the
+    /// former list was read.
     before_previous: Option<usize>,
 }
 
@@ -206,8 +205,8 @@ impl WatermarkSearch {
         }
     }
 
-    /// So many orders of the present list may have been updated since, where its end shows
-    /// the former one.
+    /// Number of orders of the present list that may have been updated since, if its end shows the
+    /// former one.
     fn by_sequence(&self) -> Option<usize> {
         let (start, end) = self.previous_part();
         (end - start > AMBIGUOUS_ORDERS).then_some(start + AMBIGUOUS_ORDERS)

@@ -18,7 +18,7 @@ use jiff::SignedDuration;
 
 /// Salla's API for one shop.
 ///
-/// Every call waits for the shop's request budget by itself, refreshes tokens, and
+/// Every call waits for the shop's request budget, refreshes tokens, and
 /// retries what may pass within one budget per call; a `Failure` is final for that
 /// call. Calls may run in parallel without bound: the adapter limits how many are in
 /// flight. Dropping a call is safe, though Salla may have counted the request.

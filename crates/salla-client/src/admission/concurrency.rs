@@ -233,7 +233,7 @@ mod tests {
         waiting.await.unwrap();
     }
 
-    /// A server that works on `useful` requests at once and lets the rest queue.
+    /// A server that works on `useful` requests concurrently and queues the rest.
     fn settle(limit: &mut AdaptiveLimit, useful: usize) -> usize {
         for _ in 0..2_000 {
             let in_flight = limit.current();

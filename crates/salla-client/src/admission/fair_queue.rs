@@ -110,7 +110,7 @@ mod tests {
 
     use super::*;
 
-    /// Lets them come one after the other while nobody is served, then serves all.
+    /// Lets them come one after the other while none is served, then serves all.
     async fn order_of(comers: &str) -> String {
         let queue = Arc::new(FairQueue::default());
         let served = Arc::new(std::sync::Mutex::new(String::new()));

@@ -185,7 +185,7 @@ impl AttemptError {
         }
     }
 
-    /// "listing orders of 2025-01-01 to 2025-01-31, page 3: Salla answered with status 503 (8 tries)".
+    /// "listing orders of 2025-01-01 to 2025-01-31, page 3: Salla responded with status 503 (8 tries)".
     fn into_failure(self, description: &str, tries: u32) -> Failure {
         let what = format!("{description}: {self} ({tries} tries)");
         match self {

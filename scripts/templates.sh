@@ -17,14 +17,14 @@ is_left_out() {
     ct-cloudwatch-pr-1.guard) ;;
     # The retention is a parameter.
     ct-cloudwatch-pr-2.guard) ;;
-    # Logs hold no secret and no personal data; CloudWatch encrypts them with a key of its own.
+    # Logs contain no secret and no personal data; CloudWatch encrypts them with its own key.
     ct-cloudwatch-pr-3.guard) ;;
     # Browsers and Salla reach the server's URL without an identity of AWS; webhooks are signed,
     # and the API has tokens.
     ct-lambda-pr-2.guard | ct-lambda-pr-5.guard) ;;
     # The subnets are a parameter that may be empty.
     ct-lambda-pr-3.guard) ;;
-    # The queues of dead letters have none of their own.
+    # Dead-letter queues have no further dead-letter queues.
     ct-sqs-pr-1.guard) ;;
     *) return 1 ;;
     esac

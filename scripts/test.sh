@@ -6,8 +6,8 @@ set -eu
 cd "$(dirname "$0")/.."
 scripts/need.sh cargo cc
 
-# Many tests mostly wait, for Salla's limits on scaled time or for a lease: twice as many at
-# once keep the processors busy.
+# Many tests mostly wait, for Salla's limits on scaled time or for a lease: twice as many keep
+# the processors busy.
 : "${NEXTEST_TEST_THREADS:=$((2 * $(getconf _NPROCESSORS_ONLN)))}"
 export NEXTEST_TEST_THREADS
 
@@ -26,7 +26,7 @@ export SALLA_SYNC_AWS_SERVERS
 echo "== the templates for AWS and the manifest for Kubernetes"
 scripts/templates.sh
 
-# All features at once, because each set of them is a build of its own.
+# All features together, because each set of them is a separate build.
 features=entrypoints/aws-testing,entrypoints/otel
 
 echo "== all tests on $("$bin_16/postgres" --version)"

@@ -1,5 +1,5 @@
-//! How this process speaks with AWS: region, credentials and endpoints as every program with
-//! an AWS SDK takes them, from the environment, a profile or the machine's role.
+//! How this process connects to AWS: region, credentials and endpoints as every program with an AWS
+//! SDK takes them, from the environment, a profile or the machine's role.
 
 use std::time::Duration;
 
@@ -42,8 +42,8 @@ impl Aws {
         Ok(Self { config })
     }
 
-    /// A server that stands for AWS, for tests: every service under one address, and whoever
-    /// comes is let in.
+    /// A server that replaces AWS in tests: every service under one address, without
+    /// authentication.
     #[cfg(feature = "testing")]
     pub fn at(endpoint: &str) -> Self {
         use aws_sdk_sqs::config::{Credentials, Region, SharedCredentialsProvider};

@@ -1,9 +1,9 @@
 //! Under which user PostgreSQL runs. It refuses to run as root.
 //!
-//! Root hands the server to the user `postgres`, and on Linux else to itself in a
-//! user namespace, where root is not called root. That also works when the data
-//! lies in a folder that only root may enter. `nobody` is the last choice: other
-//! programs run as that user too, and could look into the server.
+//! Root runs the server as the user `postgres`, and on Linux else as itself in a user namespace,
+//! where root is not called root. That also works when the data lies in a folder that only root may
+//! enter. `nobody` is the last choice: other programs run as that user too, and could look into the
+//! server.
 
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;

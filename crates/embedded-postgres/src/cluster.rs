@@ -14,9 +14,9 @@ use crate::paths::ClusterPaths;
 use crate::programs::Programs;
 use crate::settings::{Durability, Settings};
 
-/// The major version of PostgreSQL that made this data directory; `None` if it
-/// does not exist or is empty. Ask before [`find_programs`](crate::find_programs),
-/// to open an old database with the programs that it needs.
+/// The major version of PostgreSQL that made this data directory; `None` if it does not exist or is
+/// empty. Call it before [`find_programs`](crate::find_programs), to open an old database with the
+/// programs that it needs.
 pub fn made_by(data_dir: &Path) -> Result<Option<u32>, Error> {
     let no_database = || Error::NotADataDirectory {
         data_dir: data_dir.to_owned(),

@@ -17,13 +17,13 @@ use crate::paths::ClusterPaths;
 /// A first start takes seconds, a recovery may take minutes.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(330);
 
-/// While it lives, nobody else starts or stops the server.
+/// While it exists, no other process starts or stops the server.
 #[derive(Debug)]
 pub(crate) struct ExclusiveLock {
     _file: File,
 }
 
-/// Waits until nobody else starts or stops this server.
+/// Waits until no other process starts or stops this server.
 pub(crate) fn lock_exclusive(paths: &ClusterPaths) -> Result<ExclusiveLock, Error> {
     loop {
         fs::create_dir_all(&paths.parent)
@@ -50,8 +50,7 @@ pub(crate) fn join(paths: &ClusterPaths) -> Result<File, Error> {
 /// Leaves, and returns whether no user is left. Unlocking comes first and by name:
 /// a child that another thread is just starting may still share the open file.
 ///
-/// A lock file that somebody has replaced says nothing about those who came
-/// afterwards, so then we are not the last.
+/// A replaced lock file says nothing about later users, so then we are not the last.
 pub(crate) fn leave_was_last(users: &File, paths: &ClusterPaths) -> Result<bool, Error> {
     let path = &paths.users_lock;
     users.unlock().map_err(Error::io("unlocking", path))?;

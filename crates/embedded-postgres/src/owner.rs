@@ -31,7 +31,7 @@ impl Owner {
         })
     }
 
-    /// Root may go on with anybody's files, under that user's account.
+    /// Root may use any user's files, under that user's account.
     pub(crate) fn must_be_ours(self, path: &Path) -> Result<(), Error> {
         match Self::ourselves() {
             Owner { uid: 0, .. } => Ok(()),

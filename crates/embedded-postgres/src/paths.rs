@@ -75,9 +75,9 @@ impl ClusterPaths {
     }
 }
 
-/// A socket's path may have 108 bytes (104 on macOS), which a data directory
-/// deep in somebody's home exceeds; so the socket lies in a short place, under a
-/// name that every process computes from the data directory's path.
+/// A socket's path may have 108 bytes (104 on macOS), which a data directory deep in a home folder
+/// exceeds; so the socket is in a short folder, under a name that every process computes from the
+/// data directory's path.
 fn socket_dir_name(data_dir: &Path) -> String {
     let hash = fnv1a(data_dir.as_os_str().as_bytes());
     format!("salla-sync-pg-{hash:016x}")

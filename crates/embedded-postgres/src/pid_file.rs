@@ -1,4 +1,4 @@
-//! `postmaster.pid`: telling a live server from the remains of a dead one.
+//! `postmaster.pid`: distinguishes a live server from the files of a dead one.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -85,7 +85,7 @@ pub(crate) fn is_alive(pid: Pid, data_dir: &Path) -> bool {
     folder == data_dir || folder.as_os_str() == removed
 }
 
-/// Alive and called so, as everybody may see.
+/// Alive and with that name, which any user can see.
 #[cfg(target_os = "linux")]
 fn is_a_postgres(pid: Pid) -> bool {
     let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else {
@@ -101,7 +101,7 @@ fn is_a_postgres(pid: Pid) -> bool {
 /// Without `/proc` the name has to do: alive, not a zombie, called postgres.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn is_alive(pid: Pid, _data_dir: &Path) -> bool {
-    // SAFETY: signal 0 only asks whether the process exists.
+    // SAFETY: signal 0 only checks whether the process exists.
     if unsafe { libc::kill(pid, 0) } != 0 {
         return false;
     }

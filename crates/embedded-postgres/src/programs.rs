@@ -39,8 +39,8 @@ pub struct Search {
 }
 
 impl Search {
-    /// Asks the caller for `PG_BIN`, `PATH`, `XDG_CACHE_HOME` and `HOME`, so
-    /// that the same names and folders count here and in `get-postgres.sh`.
+    /// Gets `PG_BIN`, `PATH`, `XDG_CACHE_HOME` and `HOME` from the caller, so that the same names
+    /// and folders count here and in `get-postgres.sh`.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<OsString>) -> Self {
         let given = |name| lookup(name).filter(|value| !value.is_empty());
         let user_cache = given("XDG_CACHE_HOME")

@@ -85,8 +85,8 @@ impl Server {
         self.pid
     }
 
-    /// Leaves, and stops the server if our lifetime says so and nobody else
-    /// uses it. Dropping does the same but can only log what went wrong.
+    /// Detaches, and stops the server if our lifetime says so and no other process uses it.
+    /// Dropping does the same but can only log what went wrong.
     pub fn leave(mut self) -> Result<LeaveOutcome, Error> {
         self.leave_once()
     }
@@ -123,7 +123,7 @@ impl Server {
         }
     }
 
-    /// After a crash somebody else may have started a successor.
+    /// After a crash another process may have started a successor.
     fn stop_exclusively(&self) -> Result<(), Error> {
         let pid = pid_file::current_pid(&self.paths.data_dir)?.unwrap_or(self.pid);
         postmaster::stop(pid, &self.paths.data_dir)?;

@@ -21,10 +21,10 @@ pub enum Lifetime {
     /// The last user to leave stops the server. A killed user cannot, and then
     /// the next start finds the server running.
     ShutDownWithUs,
-    /// The server goes on until [`Server::stop`](crate::Server::stop).
+    /// The server runs until [`Server::stop`](crate::Server::stop).
     Outlive,
-    /// A detached process stops the server once nobody has used it for that
-    /// long, even if every user was killed. Counted in whole seconds.
+    /// A detached process stops the server once it was unused for that long, even if every user was
+    /// killed. Counted in whole seconds.
     StopWhenIdle(Duration),
 }
 
@@ -36,9 +36,9 @@ pub struct Settings {
     pub programs: Programs,
     pub durability: Durability,
     pub lifetime: Lifetime,
-    /// Where the socket's folder may lie, best first: folders of ours in which nobody else
-    /// can take its name before us. What does not serve is passed over, and the folder for
-    /// temporary files comes last.
+    /// Where the socket's folder may be, best first: our own folders, in which no other user can
+    /// take its name before us. Unusable ones are skipped, and the folder for temporary files comes
+    /// last.
     pub runtime_dirs: Vec<PathBuf>,
     /// More server settings, as in `postgresql.conf`. They count for the
     /// process that starts the server; who attaches gets the starter's.

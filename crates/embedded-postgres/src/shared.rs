@@ -13,19 +13,17 @@ use crate::server::Server;
 use crate::settings::{Durability, Lifetime, Settings};
 use crate::watchdog::CleanUp;
 
-/// Longer than the pause in which somebody reads a failure, fixes a line and
-/// runs the tests again; short enough to be gone after lunch.
+/// Longer than it takes to read a failure, fix a line and run the tests again; short enough to be
+/// gone after lunch.
 const IDLE: Duration = Duration::from_secs(60);
 
 impl Server {
     /// The server that all test processes share, one for each user and version.
     ///
-    /// A test runner such as nextest gives every test its own process, so the
-    /// first one makes and starts the server below `place` (the folder for
-    /// temporary files) and the others attach. A minute after the last process
-    /// has ended, however it ended, the server is stopped and its files are
-    /// removed. Tests make their own databases; nobody tidies up for them in
-    /// between.
+    /// A test runner such as nextest gives every test its own process, so the first one makes and
+    /// starts the server below `place` (the folder for temporary files) and the others attach. A
+    /// minute after the last process has ended, however it ended, the server is stopped and its
+    /// files are removed. Tests make their own databases, which stay until then.
     pub fn shared_for_tests(search: &Search, wanted: &Wanted, place: &Path) -> Result<Self, Error> {
         Self::shared_until_idle(search, wanted, place, IDLE)
     }
@@ -59,9 +57,9 @@ impl Server {
     }
 }
 
-/// Others may write into the folder for temporary files, so what has our name
-/// need not be ours. Open to passers-through because root's server runs as
-/// somebody else; the data directory itself is closed.
+/// Others may write into the folder for temporary files, so what has our name need not be ours. The
+/// folder can be entered by all because root's server runs as another user; the data directory
+/// itself is closed.
 fn own_folder(folder: &Path) -> Result<(), Error> {
     fs::DirBuilder::new()
         .recursive(true)

@@ -1,8 +1,8 @@
 //! The folder of the socket, which is the server's only door.
 //!
-//! The server trusts every client that reaches the socket; that is safe only because the
-//! folder around it can be entered by nobody but its owner (and root). So the
-//! folder is looked at before every start and every attach.
+//! The server trusts every client that reaches the socket; that is safe only because the folder
+//! around it can be entered only by its owner (and root). So the folder is checked before every
+//! start and every attach.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::ErrorKind;
@@ -16,7 +16,7 @@ use crate::paths::ClusterPaths;
 /// The names of the socket and of its folder take 45 bytes more, and a path may have 103.
 const MAX_BYTES: usize = 48;
 
-/// In `/tmp` anybody may have the name before us, and keep us from starting.
+/// In `/tmp` any user may take the name before us, and keep us from starting.
 ///
 /// Root's server runs as another user, who has to pass through the folder.
 pub(crate) fn choose(candidates: &[PathBuf], paths: &ClusterPaths) -> PathBuf {
@@ -49,8 +49,8 @@ fn takes(folder: &Path) -> bool {
     }
 }
 
-/// Makes the folder if there is none, and refuses one that somebody else made
-/// in the shared temporary folder to listen to our clients.
+/// Makes the folder if there is none, and refuses one that another user made in the shared
+/// temporary folder to intercept our clients.
 pub(crate) fn prepare(folder: &Path, owner: Owner) -> Result<(), Error> {
     match DirBuilder::new().mode(0o700).create(folder) {
         Ok(()) => {
@@ -74,9 +74,8 @@ pub(crate) fn prepare(folder: &Path, owner: Owner) -> Result<(), Error> {
     Ok(())
 }
 
-/// After the server has ended. An orderly end leaves the folder empty, a crash
-/// does not. What cannot be removed is in nobody's way: the next start of the
-/// same cluster uses it again.
+/// After the server has ended. An orderly end leaves the folder empty, a crash does not. What
+/// cannot be removed does no harm: the next start of the same cluster uses it again.
 pub(crate) fn remove(paths: &ClusterPaths) {
     for file in [paths.socket(), paths.socket_lock()] {
         let _ = fs::remove_file(file);

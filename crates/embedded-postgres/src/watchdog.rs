@@ -1,9 +1,8 @@
-//! The process that stops a server which nobody uses any more.
+//! The process that stops an unused server.
 //!
-//! Needed where users do not come to an end in order: test processes exit
-//! without dropping anything, and are killed. It is a fork of the process that
-//! started the server, because a library has no executable of its own to run,
-//! and it outlives that process. It looks at the users' lock every second.
+//! Needed where users do not come to an end in order: test processes exit without dropping
+//! anything, and are killed. It is a fork of the process that started the server, because a library
+//! has no executable to run, and it outlives that process. It checks the users' lock every second.
 //!
 //! A fork of a process with several threads may only make system calls: another
 //! thread may have held the allocator's lock. So everything the watchdog needs
@@ -108,8 +107,7 @@ impl Watch {
         })
     }
 
-    /// Forks twice: the watchdog becomes a child of init, so nobody has to wait
-    /// for its end.
+    /// Forks twice: the watchdog becomes a child of init, so no process has to wait for its end.
     fn detach(&self) -> io::Result<()> {
         // SAFETY: the child makes system calls only and never returns.
         match unsafe { libc::fork() } {
@@ -165,8 +163,7 @@ impl Watch {
             unlock(&self.start_lock);
             return false;
         }
-        // Somebody has removed our files, and what now lies in their place has
-        // its own locks, its own users and its own watchdog.
+        // Our files were removed, and what replaced them has its own locks, users and watchdog.
         if !is_still_at(&self.start_lock, &self.start_lock_path) {
             return true;
         }
@@ -195,9 +192,9 @@ impl Watch {
         }
     }
 
-    /// A number in a file may be stale; a server that works in its directory is not, even if
-    /// its socket is gone, or somewhere else than that of our starter. Where nobody may look
-    /// at where it works, one that answers is none either.
+    /// A number in a file may be stale; a server that works in its directory is not, even if its
+    /// socket is gone, or somewhere else than that of our starter. If its directory may not be
+    /// read, a server that accepts connections is not stale either.
     fn is_server(&self, pid: Pid) -> bool {
         works_in(pid, &self.data_dir) || answers(&self.socket)
     }

@@ -17,10 +17,10 @@ const HOURS_OF_A_MONTH: f64 = 730.0;
 
 /// The worker of deploy/aws/template.yaml.
 const MEMORY_GB: f64 = 0.5;
-/// Its time, without the end in which it passes the run on.
+/// Its time, without the end in which it releases the run.
 const TURN_SECONDS: f64 = 890.0;
-/// Salla's responses, compressed, with what it takes to ask for them: a page of 60 orders is
-/// some 40 kB, one order some 3 kB.
+/// Salla's responses, compressed, with their requests: a page of 60 orders is some 40 kB, one order
+/// some 3 kB.
 const PAGE_KB: f64 = 45.0;
 const DETAIL_KB: f64 = 4.0;
 /// For each turn a message is sent, received, checked and deleted, and deleted once more by
@@ -52,8 +52,8 @@ pub struct Dollars {
     pub total: f64,
 }
 
-/// Of an import that sends so many requests, of which `details` are for single orders, and
-/// takes so many seconds: mostly the floor, since it waits for Salla.
+/// Of an import that sends `requests`, of which `details` are for single orders, and takes
+/// `seconds`: mostly the floor, since it waits for Salla.
 pub fn of_import(requests: u64, details: u64, seconds: u64) -> ImportCost {
     let seconds = seconds as f64;
     let turns = (seconds / TURN_SECONDS).ceil().max(1.0);

@@ -98,8 +98,8 @@ impl std::fmt::Debug for WebhookSettings {
 #[derive(Clone, Debug)]
 pub struct SallaSettings {
     pub app: AppSettings,
-    /// As the user gives them. A refresh token only with the app's keys, without which
-    /// nothing can be renewed.
+    /// As the user gives them. A refresh token only with the app's keys, without which it cannot be
+    /// used.
     pub tokens: Tokens,
 }
 
@@ -135,7 +135,7 @@ impl<'a> SettingsReader<'a> {
         }
     }
 
-    /// Every problem that was met, for who wants to go on in spite of them.
+    /// All problems, for callers that continue in spite of them.
     pub fn problems(self) -> Vec<String> {
         self.problems
     }
@@ -220,7 +220,7 @@ impl<'a> SettingsReader<'a> {
         );
     }
 
-    /// Whether any token is given, be it of use or not.
+    /// Whether any token is given, usable or not.
     pub fn has_tokens(&self, arguments: &TokenArgs) -> bool {
         let mut names = ["SALLA_ACCESS_TOKEN", "SALLA_REFRESH_TOKEN"].into_iter();
         arguments.tokens.is_some() || names.any(|name| (self.lookup)(name).is_some())

@@ -11,8 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::config::environment;
 use crate::secret_files::{self, SecretFileError};
 
-/// The demo's server stays so long after its last user, so that one can look at the
-/// data.
+/// How long the demo's server runs after its last user, so that you can look at the data.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// Where programs of root's keep their sockets.
@@ -69,8 +68,8 @@ impl Embedded {
     }
 }
 
-/// The key that tokens are encrypted with: read from its file, which is made (0600)
-/// on first use and must stay nobody else's. Only the embedded mode makes keys by itself.
+/// The key that tokens are encrypted with: read from its file, which is made (0600) on first use
+/// and must stay private. Only the embedded mode makes keys automatically.
 pub fn key(
     data_dir: &Path,
     generate: impl FnOnce() -> anyhow::Result<SecretString>,
@@ -114,7 +113,7 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
     }
 
-    /// Somebody who may write there could have tokens encrypted with a key that he knows.
+    /// A user who may write there could have tokens encrypted with a known key.
     #[test]
     fn a_key_that_somebody_else_could_have_put_there_is_not_used() {
         let folder = tempfile::tempdir().unwrap();

@@ -79,7 +79,7 @@ pub fn run() -> Exit {
     and_the_result_is_there(exit)
 }
 
-/// Shows the help or the version that was asked for, or what is wrong with the command line.
+/// Shows the requested help or version, or what is wrong with the command line.
 fn help(asked: &clap::Error) -> Exit {
     if let Err(error) = asked.print().and_then(|()| std::io::stdout().flush()) {
         display::result_not_written(&error);

@@ -13,8 +13,8 @@ const PURGE_DELAY: c_int = 15;
 
 const AT_ONCE: c_long = 0;
 
-/// Gives memory that is free back to the system at once and not after a second, in which an
-/// import frees some fifty megabytes. To be called first of all.
+/// Returns free memory to the system immediately and not after a second, in which an import frees
+/// some fifty megabytes. Must be called first of all.
 pub fn return_memory_eagerly() {
     // SAFETY: setting an option is not thread safe, and no other thread runs yet that could
     // read or set one; option and value are documented in mimalloc.h.

@@ -25,9 +25,9 @@ use web::server::Limits;
 use crate::exit::UsageError;
 use crate::wiring::Queues;
 
-/// Who asks gives up after ten seconds, as Prometheus does by default.
+/// Scrapers time out after ten seconds, as Prometheus does by default.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(5);
-/// For how long what was read serves all who ask.
+/// How long one reading serves all clients.
 const NUMBERS_LAST: Duration = Duration::from_secs(5);
 const READINESS_LASTS: Duration = Duration::from_secs(1);
 /// To the database: one for the numbers, and one to say whether it is ready.
@@ -56,7 +56,7 @@ pub fn install_metrics() -> anyhow::Result<MetricsHandle> {
     Ok(MetricsHandle(handle))
 }
 
-/// An address on which somebody may listen, taken but not served yet.
+/// A free address, bound but not served yet.
 #[derive(Debug)]
 pub struct MonitoringServer {
     listener: TcpListener,
@@ -83,12 +83,12 @@ impl MonitoringServer {
         Ok(Self { listener, address })
     }
 
-    /// The address that was taken, with the port if any was asked for.
+    /// The bound address, with the actual port if port 0 was requested.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Answers until `stop` returns, and then what is being asked.
+    /// Serves until `stop` returns, and then the open requests.
     pub async fn serve(
         self,
         metrics_handle: MetricsHandle,
@@ -144,8 +144,8 @@ pub struct ProcessMonitor {
     readiness: Cached<Result<(), String>>,
 }
 
-/// What was read from the database last. The one that asks while it is being read waits for the
-/// same reading, so any number of clients costs the database one.
+/// The last reading from the database. A client that requests it meanwhile waits for the same
+/// reading, so any number of clients costs the database one.
 struct Cached<T>(Mutex<Option<(Duration, T)>>);
 
 impl<T: Clone> Cached<T> {

@@ -1,8 +1,8 @@
 //! Opening files that hold secrets.
 //!
-//! A file that the program keeps for itself must be nobody else's in any way. A file that
-//! somebody names may be a link, as secrets are that Kubernetes mounts, or a pipe; there only
-//! what others could have written is refused.
+//! The program's own files must be private in every way. A file that a user names may be a link, as
+//! are secrets that Kubernetes mounts, or a pipe; of these, only what others could have written is
+//! refused.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
@@ -27,7 +27,7 @@ pub enum SecretFileError {
     Writable { path: PathBuf, mode: u32 },
 }
 
-/// Opens a file of our own: no link, ours or root's, and closed to everybody else.
+/// Opens one of our own files: not a link, owned by us or root, and closed to all others.
 pub fn open_own(path: &Path) -> Result<File, SecretFileError> {
     let file = OpenOptions::new()
         .read(true)
@@ -55,7 +55,7 @@ pub fn open_own(path: &Path) -> Result<File, SecretFileError> {
     }
 }
 
-/// Makes a file of our own. What is there already, be it a link to nowhere, is an error.
+/// Makes one of our own files. An existing one, even a dangling link, is an error.
 pub fn create_own(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .write(true)
@@ -64,7 +64,7 @@ pub fn create_own(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Opens a file that somebody named.
+/// Opens a file that a user named.
 pub fn open_named(path: &Path) -> Result<File, SecretFileError> {
     let file = File::open(path)?;
     let found = file.metadata()?;
@@ -141,7 +141,7 @@ mod tests {
         );
     }
 
-    /// Only root can give files away, and only to root is a file of somebody else open.
+    /// Only root can give files away, and only root can open another user's private file.
     #[test]
     fn a_file_of_our_own_is_nobody_elses() {
         let folder = tempfile::tempdir().unwrap();
@@ -151,7 +151,7 @@ mod tests {
             assert!(error.contains("belongs to user 65534"), "{error}");
             assert!(error.contains("chown"), "{error}");
         } else {
-            // Without a file of somebody else's at hand: root's are taken.
+            // Without another user's file at hand, root's are used.
             assert_ne!(user(), 0);
         }
     }

@@ -65,7 +65,7 @@ pub struct OpenDatabase {
 }
 
 impl OpenDatabase {
-    /// The same database through connections of its own.
+    /// The same database through separate connections.
     pub fn beside(&self, connections: u32) -> Self {
         Self {
             database: self.database.beside(connections),
@@ -180,8 +180,7 @@ impl OpenDatabase {
         Arc::new(self.database.records())
     }
 
-    /// Refuses tables that this version does not know. A database of our own is
-    /// brought up to date instead.
+    /// Refuses tables of another version. A database of our own is brought up to date instead.
     pub async fn check_schema(&self) -> anyhow::Result<()> {
         match self.database.schema_state().await? {
             SchemaState::UpToDate => Ok(()),
@@ -361,7 +360,7 @@ async fn embedded_server(
     Ok((server, postgres))
 }
 
-/// Reads kept texts as Salla's answers are read.
+/// Reads kept texts as Salla's responses are read.
 pub fn translator(clock: &dyn Clock) -> Arc<dyn Translator> {
     Arc::new(RawTranslator { now: clock.now() })
 }

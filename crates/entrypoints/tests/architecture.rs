@@ -193,7 +193,7 @@ type ModulePath = Vec<String>;
 #[derive(Default)]
 struct Modules {
     named: BTreeMap<ModulePath, Vec<ModulePath>>,
-    /// Names that a module passes on from others.
+    /// Names that a module re-exports.
     passed_on: BTreeMap<ModulePath, Vec<(String, ModulePath)>>,
 }
 

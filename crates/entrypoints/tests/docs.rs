@@ -11,7 +11,7 @@ use serde_json::Value;
 
 const RUNBOOK: &str = "docs/runbook.md";
 
-/// Described before they were there. Whoever adds one takes it out here.
+/// Described before they exist. Remove an entry here when you add what it names.
 const COMING_COMMANDS: &[&str] = &[];
 const COMING_CODES: &[&str] = &[];
 /// Settings that only commands to come will read.
@@ -231,7 +231,7 @@ fn sections_that_code_cites_exist() {
     assert!(cited > 50, "only {cited} citations were found");
 }
 
-/// Alerts carry links for whoever is woken.
+/// Alerts have links for the engineer on call.
 #[test]
 fn links_from_alerts_lead_into_the_runbook() {
     let page = read(RUNBOOK);

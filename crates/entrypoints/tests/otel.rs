@@ -1,5 +1,5 @@
-//! Spans on their way to a collector: which ones arrive, what they carry, and that nobody
-//! waits for a collector that is not there.
+//! Spans and their collector: which ones arrive, what they contain, and that nothing waits for a
+//! missing collector.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot continue must fail immediately"
@@ -54,7 +54,7 @@ async fn collector() -> (String, Posts) {
     (url, posts)
 }
 
-/// A small shop of today, whose orders are completed by requests of their own.
+/// A small shop of today, whose orders are completed by separate requests.
 async fn shop() -> (Simulator, TestDatabase) {
     let mut scenario = Scenario::default().moved_to(salla_simulator::present());
     scenario.shop.orders = 150;

@@ -19,10 +19,10 @@ use url::Url;
 
 use crate::payload;
 
-/// A receiver that takes longer is asked again later.
+/// A receiver that takes longer gets the request again later.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const PREFIX: &str = "whsec_";
-/// What the specification asks for.
+/// As the specification requires.
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 /// The key that signs, known to the receiver.
@@ -178,9 +178,9 @@ impl Webhook {
     }
 }
 
-/// Whether the same request would be answered the same way until somebody has changed the
-/// address, the secret or the receiver. What a retry may solve is not among these:
-/// 408, 425, 429 and the receiver's own errors.
+/// Whether the same request would get the same response until the address, the secret or the
+/// receiver change. What a retry may solve is not among these: 408, 425, 429 and the receiver's own
+/// errors.
 fn is_lasting(status: StatusCode) -> bool {
     status.is_client_error() && !matches!(status.as_u16(), 408 | 425 | 429)
 }
@@ -200,7 +200,7 @@ impl Notifier for Webhook {
         self.post(&notice.id.to_string(), &payload).await
     }
 
-    /// The app's backend speaks to the merchant for us.
+    /// The app's backend informs the merchant for us.
     fn takes_connection_changes(&self) -> bool {
         self.audience == Audience::Merchant
     }

@@ -152,7 +152,7 @@ async fn a_message_in_arabic_arrives_as_it_was_meant() {
     assert!(html.contains("dir=\"rtl\"") && !html.contains("dir=\"ltr\""));
 }
 
-/// Whoever calls a shop what he likes writes no header and no line of the conversation.
+/// A shop's name, however chosen, cannot write a header or a line of the conversation.
 #[tokio::test]
 async fn the_name_of_a_shop_adds_nothing_to_the_head() {
     let fixture = fixture().await;
@@ -193,7 +193,7 @@ async fn who_wants_no_e_mail_or_has_no_address_gets_none() {
     assert_eq!(server.connections(), 0);
 }
 
-/// The answer that says that the message was taken is lost: it is sent again by the same name.
+/// The response that says that the message was taken is lost: it is sent again by the same name.
 #[tokio::test]
 async fn what_was_taken_without_a_word_comes_again_by_the_same_name() {
     let fixture = fixture().await;

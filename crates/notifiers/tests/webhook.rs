@@ -27,7 +27,7 @@ const KEY: &[u8; 32] = b"a key of thirty-two bytes, known";
 
 type Seen = Arc<Mutex<Vec<(HeaderMap, String)>>>;
 
-/// A receiver that answers with `status`, and what it has seen.
+/// A receiver that responds with `status`, and what it has seen.
 async fn receiver(status: u16) -> (url::Url, Seen) {
     let seen = Seen::default();
     let kept = seen.clone();
@@ -188,7 +188,7 @@ async fn what_is_no_success_is_a_failure_that_shows_nothing_secret() {
     assert!(!said.contains("path-secret"), "{said}");
 }
 
-/// A receiver that answers as it is told to.
+/// A receiver that responds as it was set to.
 struct Fixture {
     webhook: Arc<Webhook>,
     taken: Arc<Mutex<Vec<String>>>,

@@ -1,5 +1,5 @@
-//! Carries out a scenario's drift: after an answer, so that the change falls
-//! between two pages, and with regard to the list that is being read.
+//! Carries out a scenario's drift: after a response, so that the change falls between two pages,
+//! and with regard to the list that is being read.
 
 use crate::api::{self, ClientRequest, Page, Rows};
 use crate::drift::{DriftEvent, DriftKind, PagesRead};
@@ -66,7 +66,7 @@ pub(crate) fn after_response(
     }
 }
 
-/// The changes to one kind of record after one answer.
+/// The changes to one kind of record after one response.
 struct DriftStep<'a> {
     shop: &'a SimulatedShop,
     scenario: &'a Scenario,

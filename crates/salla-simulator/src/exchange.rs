@@ -1,5 +1,5 @@
-//! The way of one request: admission at the moment it arrives, the answer, and
-//! then the faults that the scenario has in store for it.
+//! The way of one request: admission at the moment it arrives, the response, and then the faults
+//! that the scenario has in store for it.
 
 use crate::accounts;
 use crate::api::{self, ClientRequest, Response};
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// The answer to a request, or nothing if the connection is to be cut.
+/// The response to a request, or nothing if the connection is to be cut.
 pub(crate) async fn exchange(platform: &Arc<Platform>, request: ClientRequest) -> Option<Response> {
     let scenario = platform.scenario();
     let endpoint = request.endpoint();
@@ -85,7 +85,7 @@ fn decide(
     }
 }
 
-/// A request of the API: token, budget, scope, and only then the answer.
+/// A request of the API: token, budget, scope, and only then the response.
 fn decide_api(
     platform: &Arc<Platform>,
     scenario: &Scenario,
@@ -132,7 +132,7 @@ fn decide_api(
     response.with(headers)
 }
 
-/// The answer of a fault that has a status.
+/// The response of a fault that has a status.
 fn fault_response(fault: Fault, request: &ClientRequest) -> Response {
     match fault {
         Fault::EmptyStatus(status) => Response::empty(status),
@@ -221,7 +221,7 @@ fn respond(
     api::respond(request, view, &shop.selections)
 }
 
-/// What happens to an answer on its way out.
+/// What happens to a response on its way out.
 async fn apply_fault(
     platform: &Platform,
     scenario: &Scenario,
@@ -270,9 +270,9 @@ struct RequestRecorder {
     now: i64,
     shop: Option<Arc<SimulatedShop>>,
     answered: bool,
-    /// Whether the right answer will reach the client undamaged.
+    /// Whether the right response will reach the client undamaged.
     arrives_whole: bool,
-    /// What the answer depended on, as `api::state` has it.
+    /// What the response depended on, as `api::state` has it.
     state: u32,
     cooldown: Option<Cooldown>,
     presented: Option<String>,

@@ -12,7 +12,7 @@ pub struct LedgerReport {
     pub requests: u64,
     pub by_endpoint: BTreeMap<Endpoint, u64>,
     pub by_status: BTreeMap<u16, u64>,
-    /// Requests that got no answer: hang-ups, and clients that went away.
+    /// Requests that got no response: hang-ups, and clients that went away.
     pub unanswered: u64,
     pub throttled: u64,
     pub most_in_1s: u64,
@@ -24,7 +24,7 @@ pub struct LedgerReport {
     /// Time between first and last request in which none was under way
     /// although the shop's budget allowed one.
     pub idle_with_budget_ms: i64,
-    /// Questions that were answered with 200 before and were asked again.
+    /// Requests that got a 200 before and were repeated.
     pub fetched_again: u64,
     /// Pages of lists that were asked for again although they had arrived whole
     /// and nothing in the shop had changed since. A scan may be repeated on
@@ -46,7 +46,7 @@ pub struct LedgerReport {
     pub max_presentations_of_a_token: u64,
     /// Used refresh tokens that were presented again.
     pub refresh_reuses: u64,
-    /// Those of them whose first use had been answered with the new pair. Must be zero.
+    /// Those of them whose first use had returned the new pair. Must be zero.
     pub known_refresh_reuses: u64,
     pub body_bytes: u64,
 }

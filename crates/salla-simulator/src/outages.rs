@@ -46,7 +46,7 @@ impl Outages {
         None
     }
 
-    /// Forgets those that are no longer the same.
+    /// Removes those that have changed.
     pub(crate) fn replace(&mut self, before: &[Outage], after: &[Outage]) {
         for (place, begun) in self.begun.iter_mut().enumerate() {
             if before.get(place) != after.get(place) {

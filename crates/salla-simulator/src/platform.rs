@@ -68,7 +68,7 @@ impl Platform {
             .clone()
     }
 
-    /// Outages that differ in the new scenario begin again.
+    /// Outages that differ in the new scenario restart.
     pub(crate) fn set_scenario(&self, scenario: Scenario) {
         let before = self.scenario();
         locked(&self.faults)

@@ -1,5 +1,5 @@
-//! HTTP/1.1 on a socket of this machine. Each connection is served by hyper
-//! directly, because a fault may end it without an answer.
+//! HTTP/1.1 on a socket of this machine. Each connection is served by hyper directly, because a
+//! fault may end it without a response.
 
 use crate::api::{ClientRequest, Query, Response};
 use crate::control;
@@ -47,8 +47,8 @@ pub(crate) async fn serve(listener: TcpListener, platform: Arc<Platform>) {
 }
 
 async fn serve_connection(mut stream: TcpStream, peer: SocketAddr, platform: Arc<Platform>) {
-    // Without this, every answer waits for the client's delayed
-    // acknowledgement: 44 ms a page that Salla does not charge.
+    // Without this, every response waits for the client's delayed acknowledgement: 44 ms a page
+    // that Salla does not charge.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was refused");
     }

@@ -185,7 +185,7 @@ impl ShopHandle {
         Webhook::of_app(event, self.merchant_id(), at, data)
     }
 
-    /// An event of the app with data of its own, as `app.settings.updated` has.
+    /// An event of the app with its own data, such as `app.settings.updated`.
     pub fn app_event_with(&self, event: &str, at: Timestamp, data: serde_json::Value) -> Webhook {
         Webhook::of_app(event, self.merchant_id(), at, data)
     }

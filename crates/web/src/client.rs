@@ -7,7 +7,7 @@ use axum::http::{Extensions, HeaderMap};
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The address at the other end of the connection. Whoever serves the router puts it into the
+/// The address at the other end of the connection. The server of the router puts it into the
 /// request's extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub IpAddr);
@@ -17,14 +17,13 @@ pub struct Peer(pub IpAddr);
 pub(crate) struct Client(IpAddr);
 
 impl Client {
-    /// `None`: whoever serves the router does not say who is at the other end.
+    /// `None`: the server of the router does not provide the address.
     pub(crate) fn of(extensions: &Extensions) -> Option<IpAddr> {
         extensions.get::<Self>().map(|client| client.0)
     }
 
     /// The nearest address that is not a trusted proxy's. Headers are lists to which every proxy
-    /// adds the address that it sees; what stands before the first that is not trusted may be
-    /// anybody's invention.
+    /// adds the address that it sees; entries before the first that is not trusted may be forged.
     pub(crate) fn find(
         extensions: &Extensions,
         headers: &HeaderMap,
@@ -117,8 +116,8 @@ impl TrustedProxies {
     }
 }
 
-/// What one subscriber has: an address of IPv4, or a network of IPv6, of which everybody gets
-/// more addresses than can be counted.
+/// What one subscriber has: an address of IPv4, or a network of IPv6, which has more addresses than
+/// can be counted.
 pub(crate) fn subscriber(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -171,7 +170,7 @@ mod tests {
             (ours, "10.1.2.3", &["203.0.113.9:4711"], "203.0.113.9"),
             (ours, "10.1.2.3", &["[2001:db8:2::9]:4711"], "2001:db8:2::9"),
             (ours, "10.1.2.3", &["[2001:db8:2::9]"], "2001:db8:2::9"),
-            // What is no address is nobody's.
+            // What is not an address belongs to no client.
             (ours, "10.1.2.3", &["203.0.113.9, unknown"], "10.1.2.3"),
             (ours, "10.1.2.3", &["' OR 1=1 --"], "10.1.2.3"),
             ("0.0.0.0/0", "10.1.2.3", &["1.1.1.1, 2.2.2.2"], "1.1.1.1"),

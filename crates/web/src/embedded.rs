@@ -22,7 +22,7 @@ pub const PATH: &str = "/embedded";
 const SCRIPT: &str = include_str!("../assets/app.js");
 const STYLE: &str = include_str!("../assets/app.css");
 
-/// A page that runs one script of this server, speaks to this server only, and takes no text for
+/// A page that runs one script of this server, connects only to this server, and treats no text as
 /// HTML.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'; \
@@ -35,8 +35,8 @@ pub struct EmbeddedDoor {
     pub ancestors: Vec<String>,
 }
 
-/// What the dashboard puts behind the address. The token is for the script: on this server
-/// nobody reads it here.
+/// What the dashboard adds to the address. The token is for the script: this server does not read
+/// it here.
 #[derive(Deserialize)]
 struct Parameters {
     lang: Option<String>,

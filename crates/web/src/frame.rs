@@ -23,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(25);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID: usize = 64;
 
-/// Pages that run nothing, load nothing from elsewhere, and are framed by nobody.
+/// Pages that run nothing, load nothing from elsewhere, and cannot be framed.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; \
      base-uri 'none'; frame-ancestors 'none'";
 
@@ -110,7 +110,7 @@ fn secure(headers: &mut HeaderMap, is_https: bool, is_framed: bool) {
             .entry(name)
             .or_insert(HeaderValue::from_static(value));
     }
-    // It knows no origins, so a page with it can be framed by nobody.
+    // It has no origins, so a page with it cannot be framed.
     if !is_framed {
         headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     }

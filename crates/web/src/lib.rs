@@ -68,7 +68,7 @@ pub struct Doors {
     pub api: Arc<api::Api>,
     /// How merchants who have signed in are known again.
     pub sessions: Arc<sessions::SessionDoor>,
-    /// Who may frame the page inside the dashboard; nobody where it is not set up.
+    /// Who may frame the page inside the dashboard; no one if it is not set up.
     pub embedded: Option<embedded::EmbeddedDoor>,
     /// Whose word about the address of a client counts.
     pub proxies: TrustedProxies,

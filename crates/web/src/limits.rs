@@ -20,7 +20,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// Of beginning to consent, and of coming back.
 pub(crate) const CONSENTS: Rule = rule("consents", 30, MINUTE);
-/// Of dashboard tokens, each of which costs a request to Salla. An office has one address.
+/// For dashboard tokens, each of which costs a request to Salla. An office has one address.
 pub(crate) const EXCHANGES: Rule = rule("exchanges", 60, MINUTE);
 /// Of tokens and sessions that are refused; good ones are not counted.
 pub(crate) const REFUSED_TOKENS: Rule = rule("refused_tokens", 20, MINUTE);

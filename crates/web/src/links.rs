@@ -45,7 +45,7 @@ pub(crate) fn routes(door: Option<Arc<ConsentDoor>>) -> Router {
         .with_state(door)
 }
 
-/// Asks before it is used, and uses nothing.
+/// Asks for confirmation, and uses nothing.
 async fn show(
     State(door): State<Arc<ConsentDoor>>,
     Path(link): Path<String>,

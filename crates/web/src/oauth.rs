@@ -1,7 +1,7 @@
 //! Custom mode: a merchant's browser goes to Salla to consent, and comes back with a code.
 //!
-//! A code is only redeemed for the browser that began, so nobody can have another one's
-//! shop connected to theirs, or theirs to another's.
+//! A code is only redeemed for the browser that started, so an attacker cannot connect another
+//! merchant's shop to their account, or theirs to another's.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,9 +29,9 @@ use crate::pages::Page;
 use crate::sessions::{SessionDoor, cookie};
 use crate::state::{Checked, LASTS, States, hash, is_browser, new_browser};
 
-/// Somebody who loads the page twice waits for the first time this long.
+/// How long a second load of the page waits for the first.
 const WAIT_FOR_FIRST: Duration = Duration::from_secs(10);
-/// A browser is shown something by then; what is under way continues.
+/// The browser gets a page by then; the work continues.
 const WAIT_FOR_PAGE: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -45,7 +45,7 @@ pub struct ConsentDoor {
     pub redeeming: Arc<RwLock<()>>,
     /// Browsers come by https, so cookies may say so.
     pub is_https: bool,
-    /// Whoever has consented is signed in.
+    /// A merchant who has consented is signed in.
     pub sessions: Arc<SessionDoor>,
 }
 
@@ -165,7 +165,7 @@ impl ConsentDoor {
         let now = door.clock.now();
         let checked = door.states.check(&state, door.browser(headers), now);
         let (state, expires_at) = match checked {
-            // Nothing comes of a refusal, whatever its state.
+            // A refusal connects nothing, in any state.
             _ if parameters.error.is_some() => {
                 return denied(&parameters.error.unwrap_or_default());
             }
@@ -239,7 +239,7 @@ impl ConsentDoor {
     }
 }
 
-/// The word may be anybody's, so it is not repeated.
+/// The text may come from an attacker, so it is not repeated.
 fn denied(error: &str) -> Page {
     match error {
         "access_denied" | "consent_required" | "login_required" => Page::Denied,

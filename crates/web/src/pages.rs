@@ -17,7 +17,7 @@ pub enum Page {
     Connected {
         shop: String,
         imports: bool,
-        /// Salla's number of the shop.
+        /// Salla's id of the shop.
         #[serde(default)]
         salla_id: Option<i64>,
     },
@@ -42,13 +42,13 @@ pub enum Page {
     OtherShop,
     /// The shop is connected, and stays with the account that has it.
     OtherAccount,
-    /// Somebody has opened a link, which is used by a button.
+    /// An opened link; its button uses it.
     Link,
     LinkOver,
-    /// The browser goes on to Salla's consent.
+    /// The browser continues to Salla's consent.
     ToSalla,
     TooMany,
-    /// Something that the operator must mend.
+    /// Something that the operator must fix.
     Failed,
     Unreadable,
     NotOffered,

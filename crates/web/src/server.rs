@@ -1,8 +1,8 @@
 //! Serving few connections, however many are opened and left alone.
 //!
-//! A liveness probe that gets no response has a healthy process restarted, so it must get
-//! through whatever else is connected: neither requests that never end nor slow ones may take
-//! the descriptors that imports need.
+//! A liveness probe that gets no response has a healthy process restarted, so it must get through
+//! in every case: neither requests that never end nor slow ones may take the descriptors that
+//! imports need.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -39,7 +39,7 @@ pub struct Limits {
     pub headers: Duration,
     /// For all requests of one connection.
     pub connection: Duration,
-    /// For what is under way when a stop is requested.
+    /// For open requests when a stop is requested.
     pub grace: Duration,
     /// Whether a connection may carry more than one request.
     pub keep_alive: bool,
@@ -55,7 +55,7 @@ impl Limits {
         keep_alive: false,
     };
 
-    /// For everybody.
+    /// For all clients.
     pub const PUBLIC: Self = Self {
         connections: 1_024,
         headers: Duration::from_secs(10),
@@ -67,11 +67,11 @@ impl Limits {
 
 struct Connection {
     task: AbortHandle,
-    /// A request has arrived whole, and its response is under way.
+    /// A request has arrived completely, and its response is being sent.
     responds: Arc<AtomicBool>,
 }
 
-/// Serves until `stop` returns, and then the requests that are under way.
+/// Serves until `stop` returns, and then the open requests.
 pub async fn serve(
     listener: TcpListener,
     limits: Limits,
@@ -151,7 +151,7 @@ impl Drop for Responding {
 }
 
 async fn stop_requested(stopped: &mut watch::Receiver<bool>) {
-    // Where nobody can request it any more, the server is gone.
+    // If no client can reach it any more, the server is gone.
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 

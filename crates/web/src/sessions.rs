@@ -1,5 +1,5 @@
-//! How browsers carry the sessions of merchants: as a cookie on pages of their own, as a bearer
-//! in the frame inside Salla's dashboard, where no cookie arrives.
+//! How browsers carry the sessions of merchants: as a cookie on our own pages, as a bearer in the
+//! frame inside Salla's dashboard, where no cookie arrives.
 //!
 //! What a cookie carries comes along with every request that any page sends here. So requests
 //! that change something count only if the browser says that a page of this server sent them.

@@ -1,7 +1,7 @@
 //! Easy mode, and what happens in shops: `POST /webhooks/salla`.
 //!
-//! Salla takes 200 and 201 for received and tries everything else three times. So what was
-//! understood is 200 whatever came of it, and what should come again is not.
+//! Salla takes 200 and 201 for received and tries everything else three times. So everything that
+//! was read gets a 200, and only what should be sent again does not.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Lambda: what it hands over, and what it is told.
+//! Lambda: the events it sends, and the responses it gets.
 //!
 //! One function may be given messages of a queue, the time of a schedule, and requests over
 //! HTTP; which of them, the deployment decides.
@@ -48,7 +48,7 @@ pub async fn run(function: Arc<dyn Function>, clock: Arc<dyn Clock>) -> Result<(
         })
 }
 
-/// Until the deadline, which Lambda tells in milliseconds since 1970.
+/// Until the deadline, which Lambda gives in milliseconds since 1970.
 fn left(deadline: u64, clock: &dyn Clock) -> Duration {
     let now = u64::try_from(clock.now().as_millisecond()).unwrap_or(0);
     Duration::from_millis(deadline.saturating_sub(now))

@@ -65,7 +65,7 @@ impl Calls {
         }
     }
 
-    /// SQS takes up to fifteen minutes; whoever receives it then sends it again.
+    /// SQS takes up to fifteen minutes; the consumer that receives it then sends it again.
     pub(super) async fn send(&self, stored: &Stored, wait: Duration) -> Result<(), Failure> {
         self.send_to(&self.queue, stored, stored.group(), wait)
             .await

@@ -11,15 +11,14 @@ use importer::ports::queue::{ATTEMPTS_EXHAUSTED, DeadLetter, DeadLetters, JobId,
 use super::message::{Burial, Received, Stored};
 use super::{BATCH, SqsQueue};
 
-/// For so long a letter that is looked at is kept from others, in case it is not released.
+/// How long a letter that is being read is hidden from others, in case it is not released.
 const LOOK: Duration = Duration::from_secs(30);
-/// A receive that finds nothing need not mean that there is nothing: SQS asks some of its
-/// servers.
+/// An empty receive need not mean an empty queue: SQS queries only some of its servers.
 const EMPTY_LOOKS: u32 = 2;
 /// More are not looked at in one go.
 const MOST: usize = 10_000;
 
-/// A letter and its copies: whoever died between sending and deleting one left two.
+/// A letter and its copies: a process that died between sending and deleting one left two.
 #[derive(Debug, Default)]
 struct Held(Vec<Received>);
 
@@ -38,7 +37,7 @@ impl Held {
 }
 
 impl SqsQueue {
-    /// All letters that nobody else looks at, by their ids.
+    /// All letters that no other reader holds, by their ids.
     async fn hold(&self) -> Result<BTreeMap<String, Held>, Failure> {
         let mut held: BTreeMap<String, Held> = BTreeMap::new();
         let mut empty = 0;
@@ -144,8 +143,7 @@ impl SqsQueue {
     }
 }
 
-/// Somebody else who looks at the same moment sees a part of the letters, and the rest a
-/// moment later.
+/// A concurrent reader sees part of the letters, and the rest a moment later.
 #[async_trait]
 impl DeadLetters for SqsQueue {
     async fn list(&self, after: Option<&JobId>, limit: u32) -> Result<Vec<DeadLetter>, Failure> {

@@ -74,7 +74,7 @@ pub(super) fn pushed(message: Message) -> Option<Pushed> {
 }
 
 impl Received {
-    /// A message that somebody else has sent lacks our attributes and is read all the same.
+    /// A message from another sender lacks our attributes and is read all the same.
     pub(super) fn read(pushed: Pushed, now: Timestamp) -> Self {
         let attribute = |name: &str| pushed.attributes.get(name).map(String::as_str);
         let time = |name: &str| attribute(name)?.parse::<Timestamp>().ok();
@@ -173,8 +173,8 @@ fn allowed(text: &str) -> String {
     }
 }
 
-/// A receipt from the inside: SQS' handle, and what is needed to send the message again, which
-/// SQS gives to nobody a second time.
+/// A receipt from the inside: SQS' handle, and what is needed to send the message again, which SQS
+/// never returns a second time.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Lease {
     pub(super) queue: String,

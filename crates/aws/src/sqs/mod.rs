@@ -2,9 +2,9 @@
 //! for dead letters.
 //!
 //! What SQS does not have is made of what it has. A snooze, a retry and a delay of more than
-//! fifteen minutes are a fresh message that is sent before the old one is deleted: whoever
-//! dies between the two leaves two messages, and the claim of the run keeps their receivers
-//! apart. A letter is put back by receiving, sending and deleting it.
+//! fifteen minutes are a fresh message that is sent before the old one is deleted: a process that
+//! dies between the two leaves two messages, of which only one consumer can claim the run. A letter
+//! is redriven by receiving, sending and deleting it.
 
 mod calls;
 mod letters;
@@ -29,11 +29,11 @@ use self::calls::Calls;
 use self::message::{Burial, Lease, Received, Stored};
 use crate::Aws;
 
-/// The most that SQS hands out at once.
+/// The maximum number of messages in one SQS receive.
 const BATCH: u32 = 10;
 /// The longest that SQS lets a receive wait.
 const LONGEST_POLL: Duration = Duration::from_secs(20);
-/// So long may deciding about a message take.
+/// How long settling a message may take.
 const SETTLING: Duration = Duration::from_secs(60);
 /// A message that comes earlier by less than this is delivered: SQS waits in whole seconds.
 const EARLY: SignedDuration = SignedDuration::from_secs(1);
@@ -56,9 +56,9 @@ impl QueueNames {
 
 /// One queue on SQS.
 ///
-/// SQS tells of a late decision only roughly: it may take one under a receipt that somebody
-/// else has been given anew meanwhile. It does not say for how long a message has been ready
-/// ([`Depth::oldest_ready`] is `None`; CloudWatch knows it), counts approximately, and keeps a
+/// SQS detects late decisions only roughly: it may accept one although another consumer has
+/// received the message meanwhile. It does not report how long a message has been ready
+/// ([`Depth::oldest_ready`] is `None`; CloudWatch has it), counts approximately, and keeps a
 /// message for fourteen days at most, dead or alive.
 #[derive(Clone, Debug)]
 pub struct SqsQueue {
@@ -303,7 +303,7 @@ fn new_id(now: Timestamp) -> String {
     Uuid::new_v7(time).to_string()
 }
 
-/// A time too far to be told is the last that can be.
+/// A time too far to represent becomes the last representable one.
 fn later(now: Timestamp, by: Duration) -> Timestamp {
     SignedDuration::try_from(by)
         .ok()

@@ -48,7 +48,7 @@ pub async fn create(aws: &Aws, names: &QueueNames, settings: QueueSettings) {
         .unwrap();
 }
 
-/// Puts a text on a queue as somebody else would.
+/// Puts a text on a queue as another sender would.
 pub async fn send_raw(aws: &Aws, queue: &str, body: &str) {
     let client = Client::new(&aws.config);
     let url = url(&client, queue).await;
@@ -99,7 +99,7 @@ pub async fn hand_over(aws: &Aws, queue: &str, visibility: i32) -> Option<(Value
     Some((json!({ "Records": [record] }), handle))
 }
 
-/// Deletes what was handed over, as Lambda does when the function has not reported it.
+/// Deletes the pushed messages, as Lambda does when the function has not reported them as failed.
 pub async fn delete(aws: &Aws, queue: &str, handle: &str) {
     let client = Client::new(&aws.config);
     let deleted = client

@@ -1,5 +1,5 @@
-//! Everything on the way breaks: connections, answers, the server's patience, and whoever
-//! works on a message.
+//! Everything in between fails: connections, responses, the server's timeouts, and the consumers of
+//! messages.
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -87,7 +87,7 @@ async fn no_message_is_lost_however_the_way_breaks() {
         }
         assert!(sent.len() > 10, "the tries of a call outlast most of it");
         let mut done = work_all_off(&driven, &*queue, seed).await;
-        // A message whose consumers died too often is where somebody sees it.
+        // A message whose consumers died too often is a dead letter.
         let (queue, _) = queues(&straight, driven.clone(), &prefix).await;
         let letters = queue.list(None, 100).await.unwrap();
         done.extend(letters.into_iter().map(|letter| letter.body));
@@ -96,7 +96,7 @@ async fn no_message_is_lost_however_the_way_breaks() {
     }
 }
 
-/// Polls a future so many times and drops it; `true` if it was done by then.
+/// Polls a future `polls` times and drops it; `true` if it was done by then.
 async fn dropped_after(polls: usize, future: impl Future<Output = ()>) -> bool {
     let mut future = pin!(future);
     let mut polled = 0;
@@ -111,9 +111,9 @@ async fn dropped_after(polls: usize, future: impl Future<Output = ()>) -> bool {
     .await
 }
 
-/// Between the fresh message and the end of the old one, and at every other moment. On one
-/// thread, where no answer can arrive while a poll is still running: so each of the three calls
-/// is dropped at least once before it is answered.
+/// Between the fresh message and the end of the old one, and at every other moment. On one thread,
+/// where no response can arrive while a poll is still running: so each of the three calls is
+/// dropped at least once before it is answered.
 #[tokio::test]
 async fn whoever_dies_while_deciding_loses_nothing() {
     let driven = Arc::new(Driven::start(Kind::MiniStack));

@@ -1,5 +1,5 @@
-//! A way to a server that breaks as networks and services do. It lets requests pass one by
-//! one, each over a connection of its own.
+//! A proxy that fails as networks and services do. It lets requests pass one by one, each over a
+//! separate connection.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -11,9 +11,9 @@ use tokio::net::{TcpListener, TcpStream};
 pub(crate) enum Fault {
     /// None.
     Pass,
-    /// The connection ends before the server has heard anything.
+    /// The connection ends before the server has received anything.
     Reset,
-    /// The server has done it, and nobody hears of it.
+    /// The server has done it, and its response is lost.
     LoseAnswer,
     Throttle,
     Unavailable,
@@ -88,7 +88,7 @@ async fn read_request(client: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     }
 }
 
-/// Asks the server to end the connection after its answer, which is then all that comes.
+/// Asks the server to end the connection after its response, which is then all that comes.
 async fn ask(server: SocketAddr, text: &str, request: &[u8]) -> std::io::Result<Vec<u8>> {
     let line = text.find("\r\n").unwrap_or(0);
     let mut upstream = TcpStream::connect(server).await?;

@@ -1,4 +1,4 @@
-//! Messages on their way from the database to SQS, and whoever carries them dying anywhere.
+//! Messages that are forwarded from the database to SQS, by processes that die at any point.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -81,7 +81,7 @@ async fn a_message_stays_in_the_database_until_its_work_is_done() {
     assert_eq!(settled, Ok(ReceiptStatus::Valid));
     assert_eq!(rows(world.db.pool()).await, 0);
 
-    // What SQS gives up by itself is no longer on its way.
+    // A message that SQS drops is no longer in flight.
     world.commit("poison").await;
     assert_eq!(relay.once().await, Ok(1));
     for _ in 0..MAX_ATTEMPTS {
@@ -119,7 +119,7 @@ async fn whoever_dies_between_commit_and_send_loses_nothing() {
     let aws = Aws::at(&world.driven.server.url());
     let relay = world.relay(&aws, &unique()).await;
     let (mut finished, mut polls, mut missing, mut rounds) = (false, 1, 0, 0);
-    // Where every answer is there at once, nothing is dropped in between: once more then.
+    // If every response is ready immediately, nothing is dropped in between: once more then.
     while !finished || missing == 0 {
         world.commit("work").await;
         {

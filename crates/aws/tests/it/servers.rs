@@ -13,7 +13,7 @@ const FOLDER: &str = "SALLA_SYNC_AWS_SERVERS";
 pub(crate) enum Kind {
     /// Speaks for many services.
     MiniStack,
-    /// Queues only, with habits of its own.
+    /// Queues only, with its own quirks.
     Fauxqs,
 }
 

@@ -22,7 +22,7 @@ pub(super) fn detach_from_parent(kept: [RawFd; 3]) {
         {
             libc::prctl(libc::PR_SET_NAME, c"pg-watchdog".as_ptr());
             erase_environment();
-            // What remains of the parent's memory is nobody's business either.
+            // What remains of the parent's memory must not leak either.
             libc::prctl(libc::PR_SET_DUMPABLE, 0);
         }
         let nothing = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);

@@ -54,7 +54,7 @@ fn neither_the_server_nor_its_watchdog_has_our_secrets() {
     for name in ["PATH=", "LC_ALL=C", "TZ=Asia/Riyadh"] {
         assert!(inherited(name), "{name} is missing: {variables:?}");
     }
-    // Root sees the watchdog as well; nobody else does, for it is not dumpable.
+    // Root sees the watchdog as well; no other user does, because it is not dumpable.
     let sees_watchdog = processes.iter().any(|(_, name, _)| name == "pg-watchdog");
     // SAFETY: takes no pointers and cannot fail.
     let is_root = unsafe { libc::geteuid() } == 0;

@@ -39,8 +39,8 @@ pub(crate) fn passable_folder() -> TempDir {
     place
 }
 
-/// A server's process. It may end by itself at any moment, and another one that has got its
-/// number since is not taken for it.
+/// A server's process. It may end at any time, and another one that has its number since is not
+/// mistaken for it.
 pub(crate) struct Process {
     pid: i32,
     began: Option<String>,

@@ -189,7 +189,7 @@ fn a_server_that_outlives_us_holds_nothing_of_ours_open() {
     let mut ends = [0; 2];
     // SAFETY: the array has room for the two descriptors.
     assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
-    // SAFETY: the descriptors were just made and belong to nobody else.
+    // SAFETY: the descriptors were just made and have no other owner.
     let [mut ours, theirs] = ends.map(|end| unsafe { fs::File::from_raw_fd(end) });
     let server = Server::start(settings(&place.path().join("db"))).unwrap();
     drop(theirs);

@@ -63,8 +63,8 @@ fn a_server_whose_socket_is_gone_is_named_with_its_process() {
     );
 }
 
-/// Only root can give a folder to a stranger; for others the unit tests ask for
-/// a stranger's folder instead.
+/// Only root can give a folder to another user; for others the unit tests use another user's folder
+/// instead.
 #[test]
 fn a_strangers_socket_folder_is_refused() {
     let place = passable_folder();

@@ -49,7 +49,7 @@ fn a_version_without_a_package_is_refused() {
     assert!(complaint.contains("15 or newer"), "{complaint}");
 }
 
-/// A registry that was broken into, or somebody on the way to it.
+/// A compromised registry, or an attacker on the network.
 #[test]
 fn an_archive_that_is_not_the_expected_one_is_not_unpacked() {
     let place = tempfile::tempdir().unwrap();

@@ -44,7 +44,7 @@ fn many_processes_share_one_and_nothing_stays_behind() {
         1
     );
 
-    // Longer than the watchdog's patience: it must see the users.
+    // Longer than the watchdog's timeout: it must see the users.
     thread::sleep(Duration::from_secs(4));
     assert!(holders[0].server.is_alive(), "stopped while in use");
     for left in holders.into_iter().map(ServerProcess::kill) {
@@ -70,7 +70,7 @@ fn a_pause_shorter_than_the_watchdogs_timeout_keeps_it() {
     drop(second);
     process.ends();
     eventually("its files are removed", || is_empty(place.path()));
-    // The next run begins anew.
+    // The next run starts from scratch.
     let third = open();
     assert!(!third.attached());
     drop(third);
@@ -117,7 +117,7 @@ fn a_watchdog_whose_files_were_replaced_spares_the_successor() {
     for entry in fs::read_dir(place.path()).unwrap() {
         fs::remove_dir_all(entry.unwrap().path()).unwrap();
     }
-    // A server without files ends by itself, sooner or later.
+    // A server without files ends on its own, sooner or later.
     let process = Process::of(&first);
     process.signal(libc::SIGQUIT);
     process.ends();

@@ -27,7 +27,7 @@ const KEY: &str = "bench:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const SECRET: &str = "the webhook secret of the benchmark";
 
 const REQUESTS_PER_SECOND: u64 = 200;
-/// One request of so many starts the import, the others look at it.
+/// One request of this many starts the import, the others read its state.
 const STARTS: u64 = 5;
 const SECONDS: u64 = 20;
 const WEBHOOK_CLIENTS: u64 = 32;
@@ -150,7 +150,7 @@ fn serve(simulator: &Simulator, url: &str) -> anyhow::Result<Process> {
         let (_, rest) = line.split_once("Serving on http://")?;
         Some(rest.split(". ").next()?.to_owned())
     });
-    // A log that nobody reads would stop the server.
+    // A log without a reader would block the server.
     std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
     Ok(Process {
         child,

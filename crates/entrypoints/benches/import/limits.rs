@@ -1,10 +1,9 @@
 //! Whole imports within Salla's limits, on scaled time, beside the floor: the least
 //! time that the limits allow for the requests that are necessary.
 //!
-//! The time is that of the simulator's clock from the first request to the last one,
-//! since each of them spends the budget. Simulator and importer share a process and so
-//! a clock; the simulator has threads of its own, because Salla does not wait for what the
-//! importer's are busy with.
+//! The time is that of the simulator's clock from the first request to the last one, since each of
+//! them spends the budget. Simulator and importer share a process and so a clock; the simulator has
+//! separate threads, because Salla does not wait while the importer's are busy.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -67,7 +66,7 @@ pub(crate) struct LimitResult {
     pub(crate) plan: String,
     pub(crate) what: String,
     pub(crate) scale: f64,
-    /// One scan of each list, and the details: nobody could do with less.
+    /// One scan of each list, and the details: the minimum.
     pub(crate) necessary: u64,
     pub(crate) sent: u64,
     pub(crate) floor_seconds: u64,
@@ -173,7 +172,7 @@ fn what(app_age: AppAge) -> &'static str {
     }
 }
 
-/// Remembers how many requests are necessary.
+/// Records how many requests are necessary.
 #[derive(Default)]
 struct Planned(OnceLock<u64>);
 

@@ -1,5 +1,5 @@
-//! How much memory a worker takes whose shops answer as much as is ever read, plain and
-//! compressed: one shop, and a dozen at once.
+//! How much memory a worker takes if its shops send the longest responses that are read, plain and
+//! compressed: one shop, and a dozen together.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;

@@ -20,7 +20,7 @@ const DELAYS_MS: [u64; 2] = [1, 5];
 pub(crate) enum Way {
     Socket,
     Tcp,
-    /// Through a line on which each way takes so long.
+    /// Through a connection with this delay each way.
     Link(Duration, Link),
 }
 

@@ -1,6 +1,6 @@
-//! The processes of a measurement: simulator, importer and server are apart, so that
-//! each one's processor time and memory can be told. The first two are this program
-//! again, with another first argument; they talk in lines of JSON.
+//! The processes of a measurement: simulator, importer and server are separate, so that each one's
+//! processor time and memory can be measured. The first two are this program again, with another
+//! first argument; they exchange lines of JSON.
 
 use std::process::Stdio;
 use std::sync::Arc;

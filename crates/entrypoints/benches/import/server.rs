@@ -93,8 +93,8 @@ impl BenchServer {
     }
 }
 
-/// PostgreSQL's port at an address of this machine that is likely nobody else's: all of
-/// 127.0.0.0/8 are.
+/// PostgreSQL's port at an address of this machine that is probably unused: all of 127.0.0.0/8 are
+/// local.
 fn own_address() -> SocketAddr {
     let [_, a, b, c] = std::process::id().to_be_bytes();
     (Ipv4Addr::new(127, a | 64, b, c.max(1)), 5432).into()

@@ -14,11 +14,11 @@
 //! Where the machine is too slow for all that the budgets of all shops allow, a SHARE
 //! of them, such as 0.5, still shows whether each shop gets what is its own.
 //!
-//! The simulator runs at real pace. It, each worker and PostgreSQL are processes of their own,
-//! so that each one's processor time can be told; it is read in `/proc`, so this needs Linux.
-//! The lists of customers share one budget of Salla's for each address, which no worker can
-//! hurry and which the import of orders must not wait for, so there are two ends: that of the
-//! orders and that of the runs.
+//! The simulator runs at real pace. It, each worker and PostgreSQL are separate processes, so that
+//! each one's processor time can be measured; it is read from `/proc`, so this needs Linux. The
+//! lists of customers share one budget of Salla's for each address, which no worker can hurry and
+//! which the import of orders must not wait for, so there are two ends: that of the orders and that
+//! of the runs.
 
 #![expect(
     clippy::disallowed_methods,

@@ -1,5 +1,5 @@
-//! The simulated Salla in a process of its own: this program again, with another first argument.
-//! Each line that it reads is a question, and each line that it writes the answer.
+//! The simulated Salla in a separate process: this program again, with another first argument. Each
+//! line that it reads is a command, and each line that it writes the result.
 
 use std::process::Stdio;
 

@@ -30,7 +30,7 @@ impl Given {
         }
     }
 
-    /// The shop that they should open, by Salla's number.
+    /// The shop that they should open, by Salla's id.
     fn named(&self) -> Option<i64> {
         match self {
             Self::ByHand(_) => None,

@@ -213,7 +213,7 @@ fn show_adopted(adopted: &[Adopted], arguments: &AdoptArgs) {
     }
 }
 
-/// A shop by its name and Salla's number.
+/// A shop by its name and Salla's id.
 pub(super) fn named(shop: &Adopted) -> String {
     let name = shop
         .name

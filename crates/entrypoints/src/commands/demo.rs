@@ -104,7 +104,7 @@ fn scenario(arguments: &DemoArgs) -> anyhow::Result<Scenario> {
     Ok(scenario)
 }
 
-/// The settings of somebody who was given the simulator's tokens and app.
+/// The settings of a user who has the simulator's tokens and app.
 pub fn salla_settings(simulator: &Simulator) -> SallaSettings {
     SallaSettings {
         app: AppSettings {

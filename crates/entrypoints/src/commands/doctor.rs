@@ -166,7 +166,7 @@ async fn check_queues(report: &mut Report, open: &OpenDatabase, place: &QueuePla
     }
 }
 
-/// All clocks that could be asked.
+/// All clocks that could be read.
 async fn check_clocks(
     report: &mut Report,
     open: &OpenDatabase,

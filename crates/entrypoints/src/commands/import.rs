@@ -121,7 +121,7 @@ pub async fn prepare_import(
     let shop = wiring::connect_shop(&open, &salla, share, clock.clone());
     let shop = tokio::select! {
         shop = shop => shop,
-        // Ending at once could cut off a renewal of the tokens.
+        // Ending immediately could cut off a token refresh.
         () = wiring::termination() => Err(Failure::Stopped),
     };
     let connected = shop.map_err(reported)?;
@@ -237,7 +237,7 @@ impl Observer for ProgressPrinter<'_> {
     }
 }
 
-/// Ctrl-C and SIGTERM ask the import to stop; a second Ctrl-C ends the process.
+/// Ctrl-C and SIGTERM stop the import; a second Ctrl-C ends the process.
 pub fn stop_on_signal() -> StopSignal {
     let (handle, signal) = stop_pair();
     tokio::spawn(async move {
@@ -326,8 +326,8 @@ pub fn reported(failure: Failure) -> anyhow::Error {
     Reported(failed(&failure)).into()
 }
 
-/// A failure that leaves the run as it is, or of a command that only looks: whether the same
-/// command may succeed later by itself.
+/// A failure that leaves the run as it is, or of a command that only reads: whether the same
+/// command may succeed later without a change.
 pub fn failed(failure: &Failure) -> Exit {
     display::failure(failure);
     if failure.may_pass() {

@@ -48,7 +48,7 @@ async fn list(open: &OpenDatabase, arguments: &InboxArgs) -> anyhow::Result<Exit
     Ok(Exit::Done)
 }
 
-/// With the words that the app shows, so that nobody has to write them again.
+/// With the text that the app shows, so that apps need not write it again.
 fn as_json(shown: &InboxEntry) -> Value {
     let Notice {
         id,

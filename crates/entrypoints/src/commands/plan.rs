@@ -31,7 +31,7 @@ pub async fn run(arguments: PlanArgs) -> anyhow::Result<Exit> {
         range: DayRange::last_months(today, arguments.depth.months),
         share,
         max_orders: arguments.depth.max_orders,
-        // Without a database nothing is remembered.
+        // Without a database nothing is stored.
         ceiling: Ceiling::UNKNOWN,
         is_pressed: false,
     };

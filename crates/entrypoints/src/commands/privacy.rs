@@ -1,4 +1,4 @@
-//! `salla-sync export` and `salla-sync forget`: what is known of people.
+//! `salla-sync export` and `salla-sync forget`: personal data.
 
 use std::io::Write as _;
 
@@ -28,7 +28,7 @@ pub async fn export(arguments: ExportArgs, database: &DatabaseArgs) -> anyhow::R
     let privacy = open.privacy();
     let exported = privacy.export_customer(merchant, arguments.customer, &Redacting);
     let exported = exported.await?;
-    // Before anybody has it.
+    // Before any program has it.
     let event = AuditEvent::new(Action::DataExported, Actor::Operator);
     let event = event.shop(salla_id).detail("one customer");
     open.database.audit().record(&event).await?;

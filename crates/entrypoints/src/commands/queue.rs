@@ -1,4 +1,4 @@
-//! `salla-sync queue`: what waits, and what was given up on.
+//! `salla-sync queue`: waiting messages and dead letters.
 
 use domain::failure::Failure;
 use domain::job::HistoricalSync;
@@ -165,7 +165,7 @@ async fn redrive_all(
     if queue != QueueName::HistoricalSync {
         return letters.redrive(Redrive::All).await;
     }
-    // All are read first: what is put back may fail again at once and be the last letter.
+    // All are read first: a letter that was sent again may fail immediately and be the last letter.
     let mut all: Vec<DeadLetter> = Vec::new();
     loop {
         let page = letters.list(all.last().map(|last| &last.id), PAGE).await?;

@@ -60,7 +60,7 @@ pub async fn run(arguments: RejectedArgs, database: &DatabaseArgs) -> anyhow::Re
     Ok(Exit::Done)
 }
 
-/// The raw record holds personal data, so it is shown only where it is asked for.
+/// The raw record contains personal data, so it is shown only on request.
 fn as_json(record: &RejectedRecord, raw: bool) -> Value {
     json!({
         "resource": record.resource,

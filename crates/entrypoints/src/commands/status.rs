@@ -49,7 +49,7 @@ pub async fn run(arguments: StatusArgs, database: &DatabaseArgs) -> anyhow::Resu
     Ok(Exit::Done)
 }
 
-/// A shop, its latest run, and what the database holds of it, whatever runs brought that.
+/// A shop, its latest run, and what the database holds of it, from all runs.
 struct Shop {
     shop: ShopSummary,
     run: Option<Run>,

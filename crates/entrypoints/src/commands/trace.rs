@@ -62,7 +62,7 @@ async fn imported(open: &OpenDatabase) -> anyhow::Result<Vec<ImportedShop>> {
     Ok(shops)
 }
 
-/// Salla's settings, where Salla is to be asked.
+/// Salla's settings, for `--fetch`.
 fn salla(arguments: &TraceArgs, resource: Resource) -> anyhow::Result<Option<SallaSettings>> {
     if !arguments.fetch {
         return Ok(None);

@@ -66,7 +66,7 @@ pub async fn run(arguments: WorkArgs, database: &DatabaseArgs) -> anyhow::Result
         settings.describe()
     ));
     service.run(&stop).await;
-    // Until here it could be asked how far the giving back is.
+    // Until here the progress of the release could be read.
     if let Some((stopped, served)) = observing {
         stopped.stop();
         served.await?;

@@ -66,7 +66,7 @@ fn lacks_the_api_path(url: &Url) -> bool {
     is_sallas && url.path() != API_PATH
 }
 
-/// What an address of the API that answers with "not found" may lack.
+/// What an address of the API that responds with "not found" may lack.
 pub fn api_path_hint(url: &Url) -> String {
     match url.path().ends_with(API_PATH) {
         true => String::new(),

@@ -76,7 +76,7 @@ fn decoded(bytes: &[u8]) -> Result<&str, &'static str> {
     Ok(text.trim_start_matches('\u{feff}').trim())
 }
 
-/// A token alone, or Salla's answer with one or two as it is.
+/// A token alone, or Salla's response with one or two as it is.
 pub(super) fn parse(bytes: &[u8], received_at: Timestamp) -> Result<Tokens, String> {
     let text = decoded(bytes)?;
     if text.starts_with('{') {
@@ -136,7 +136,7 @@ impl SettingsReader<'_> {
         };
         let access = check(&tokens.access, Kind::Access);
         let refresh = match &tokens.refresh {
-            // As an answer has it that brings none.
+            // As in a response without one.
             Some(given) if given.expose_secret().trim().is_empty() => None,
             Some(given) => Some(check(given, Kind::Refresh)?),
             None => None,

@@ -1,5 +1,5 @@
-//! Tokens that are given as a file: a token, Salla's answer with a pair of them, or the
-//! webhook that brings them to an app.
+//! Tokens that are given as a file: a token, Salla's response with a pair of them, or the webhook
+//! that brings them to an app.
 
 use std::io::Read;
 use std::path::Path;
@@ -23,7 +23,7 @@ const MAX_BYTES: u64 = 1 << 20;
 #[derive(Clone, Debug)]
 pub struct Authorization {
     pub salla: SallaSettings,
-    /// Salla's number of the shop that the webhook names.
+    /// Salla's id of the shop that the webhook names.
     pub merchant: i64,
     /// When the merchant authorized the app, as the webhook says.
     pub authorized_at: Option<Timestamp>,
@@ -31,8 +31,8 @@ pub struct Authorization {
     pub is_checked: bool,
 }
 
-/// A file as it is, `-` for standard input, and when what it holds was received: what
-/// lives for so many seconds does so from then on.
+/// A file as it is, `-` for standard input, and when its content was received: lifetimes in seconds
+/// count from then on.
 fn contents(path: &Path) -> Result<(Vec<u8>, Timestamp), SecretFileError> {
     let now = SystemClock::real().now();
     if path == Path::new("-") {

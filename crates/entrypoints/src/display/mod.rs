@@ -24,7 +24,7 @@ pub fn line(text: impl std::fmt::Display) {
     write_result(&printable(&text.to_string()));
 }
 
-/// Writes several lines of our own to standard output. What they hold from outside must be
+/// Writes several of our lines to standard output. What they hold from outside must be
 /// [`printable`] already, or it could add lines.
 pub fn lines(text: impl std::fmt::Display) {
     write_result(&printable_lines(&text.to_string()));
@@ -73,8 +73,8 @@ fn write_beside(text: &str) {
     drop(writeln!(out, "{text}"));
 }
 
-/// Says what is going on: to a person at a terminal, else to the log, whose lines must
-/// not be mixed with others.
+/// Reports progress: to a person at a terminal, else to the log, whose lines must not be mixed with
+/// others.
 pub fn inform(text: impl std::fmt::Display) {
     match std::io::stderr().is_terminal() {
         true => note(text),

@@ -128,7 +128,7 @@ pub struct Tenths {
     tenths: AtomicU64,
 }
 
-/// Less than this is over before anybody wonders.
+/// A shorter wait ends before a user wonders.
 const WORTH_SHOWING: u64 = 2_000;
 
 impl Tenths {

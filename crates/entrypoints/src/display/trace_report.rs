@@ -177,7 +177,7 @@ pub fn print_unknown(resource: Resource, number: i64, shops: &[ImportedShop]) {
     );
 }
 
-/// What Salla says now, or how to ask it.
+/// What Salla has now, or how to fetch it.
 pub fn print_platform_record(
     arguments: &TraceArgs,
     resource: Resource,

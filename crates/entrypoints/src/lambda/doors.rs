@@ -21,8 +21,8 @@ use crate::wiring::web::Behind;
 /// What Lambda takes of a response.
 const MAX_BODY: usize = 6 << 20;
 
-/// An event stream ends after its first event, because every second that a function waits is
-/// paid for: the reader comes back by itself, so often.
+/// An event stream ends after its first event, because every second that a function waits is paid
+/// for: the client reconnects automatically, this often.
 const AGAIN: &[u8] = b"retry: 5000\n";
 
 pub(super) struct Doors {

@@ -1,9 +1,9 @@
 //! The program as a Lambda function.
 //!
-//! The same worker, sweep and doors as elsewhere, wired once when the process begins. What is
-//! different: an invocation ends at its deadline whatever it is doing, and between two the
-//! process stands still. So a run stops at a checkpoint before the deadline and is passed on
-//! by a message, and nothing is left to be done in the background.
+//! The same worker, sweeper and web server as elsewhere, wired once when the process starts. The
+//! difference: an invocation is ended at its deadline, and between two the process is frozen. So a
+//! run stops at a checkpoint before the deadline and is continued by a message, and nothing is left
+//! to be done in the background.
 
 mod doors;
 mod turns;

@@ -18,8 +18,8 @@ use crate::wiring::OpenDatabase;
 use crate::wiring::service::Service;
 use crate::wiring::web::{Behind, WebParts, own_rows};
 
-/// Before the deadline the run is given back: landing what is under way, one transaction and
-/// one message. A quarter of the time where there is less than forty seconds of it.
+/// Time before the deadline to release the run: landing what is in flight, one transaction and one
+/// message. A quarter of the time if less than forty seconds are left.
 const GIVING_BACK: Duration = Duration::from_secs(10);
 
 pub(super) struct Turns {
@@ -95,7 +95,7 @@ impl Turns {
         }
     }
 
-    /// Asks for a stop before the deadline.
+    /// Requests a stop before the deadline.
     async fn end(&self, turn: StopHandle, left: Duration) -> std::convert::Infallible {
         self.clock.sleep(left.saturating_sub(margin(left))).await;
         tracing::info!("the deadline is near: the run is passed on");

@@ -1,12 +1,11 @@
 //! One flat JSON object a line: the fields of the event and of all spans around it,
 //! side by side.
 //!
-//! A few lines of our own, because what there is gives something else.
-//! tracing-subscriber's format keeps the fields of spans in objects of their own;
-//! json-subscriber (0.3.1, well kept) merges those of the spans, but adds those of the
-//! event as they are, so that a name that both have comes twice in one object, and takes
-//! the span's own name for a field. What is read here is what tracing-subscriber has
-//! stored with each span anyway.
+//! A few lines of our own, because existing crates write something else. tracing-subscriber's
+//! format puts the fields of spans into separate objects; json-subscriber (0.3.1, well kept) merges
+//! those of the spans, but adds those of the event as they are, so that a name that both have comes
+//! twice in one object, and takes the span's own name for a field. What is read here is what
+//! tracing-subscriber has stored with each span anyway.
 
 use std::fmt;
 

@@ -132,8 +132,8 @@ fn is_span_of_ours(metadata: &Metadata<'_>) -> bool {
     metadata.is_span() && *metadata.level() <= Level::INFO && OUR_CRATES.contains(&module)
 }
 
-/// Fields of text lines. Some hold what somebody else has written, such as a server's error,
-/// and that must not look like another line or control the terminal.
+/// Fields of text lines. Some contain others' text, such as a server's error, which must not look
+/// like another line or control the terminal.
 struct PrintableFields;
 
 impl<'writer> FormatFields<'writer> for PrintableFields {

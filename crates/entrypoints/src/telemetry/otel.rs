@@ -86,9 +86,9 @@ fn resource(service_name: Option<String>) -> Resource {
     }
 }
 
-/// The client blocks, because batches are sent from a thread of their own that has no
-/// runtime. So a collector that is slow or gone never holds up an import: spans that find
-/// the buffer full are dropped.
+/// The client blocks, because batches are sent from a separate thread that has no runtime. So a
+/// collector that is slow or gone never holds up an import: spans that find the buffer full are
+/// dropped.
 fn exporter(endpoint: &Url) -> anyhow::Result<ReportingExporter> {
     let client = reqwest::blocking::ClientBuilder::from(base_builder())
         .timeout(TIMEOUT)

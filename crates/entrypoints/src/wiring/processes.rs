@@ -1,5 +1,5 @@
-//! The processes of this machine, by `/proc`. Where there is none, as on macOS, nothing is
-//! known, and leases have to lapse.
+//! The processes of this machine, by `/proc`. Without it, as on macOS, nothing is known, and leases
+//! must expire.
 
 use std::path::Path;
 
@@ -49,8 +49,8 @@ fn this() -> Option<ProcessId> {
 }
 
 /// Names what process ids and their start times belong to: this boot of the kernel and this
-/// namespace of processes, and of times where there are such. The name of the host tells
-/// copies of a virtual machine apart that were made while it ran.
+/// namespace of processes, and of times if there are any. The host's name distinguishes copies of a
+/// virtual machine that were made while it ran.
 fn host() -> Option<String> {
     let text = |path: &str| std::fs::read_to_string(path).ok();
     let boot = text("/proc/sys/kernel/random/boot_id")?;
@@ -71,7 +71,7 @@ fn exists(process: &ProcessId) -> bool {
     let Ok(pid) = i32::try_from(process.pid) else {
         return true;
     };
-    // SAFETY: signal 0 is sent to nobody; kill(2) has no memory effects.
+    // SAFETY: signal 0 only checks the process; kill(2) has no memory effects.
     let answer = unsafe { libc::kill(pid, 0) };
     let error = std::io::Error::last_os_error().raw_os_error();
     if answer != 0 && error == Some(libc::ESRCH) {

@@ -106,7 +106,7 @@ impl Queues {
         }
     }
 
-    /// Messages may be held only for so long: who works longer has to hand over.
+    /// The longest lease of a message: a worker that needs longer must release the run.
     pub fn are_remote(&self) -> bool {
         self.remotes.is_some()
     }

@@ -35,14 +35,14 @@ use crate::wiring::shops::{
 };
 use crate::wiring::{OpenDatabase, Queues, forgetting};
 
-/// So many attempts in a row may fail without any progress before a run ends FAILED.
+/// Maximum number of attempts in a row without progress before a run ends FAILED.
 const MOST_ATTEMPTS: u32 = 5;
 /// SQS lets a message be held for twelve hours.
 const LONGEST_TURN: Duration = Duration::from_secs(11 * 3_600);
 
 pub struct ServiceSettings {
     pub salla: AppSettings,
-    /// Imports at once.
+    /// Concurrent imports.
     pub jobs: usize,
     /// Shops whose history is there are brought up to date once in this time.
     pub keep_fresh: Option<Duration>,
@@ -52,7 +52,7 @@ pub struct ServiceSettings {
     pub channels: Channels,
 }
 
-/// A worker with everything that goes on beside it.
+/// A worker with all background tasks beside it.
 pub struct Service {
     pub worker: Arc<Worker>,
     pub sweep: Arc<Sweeper>,

@@ -34,8 +34,8 @@ pub struct ConnectedShop {
     pub has_newer: bool,
 }
 
-/// Connects with the given tokens, or with those that they were renewed to since. Tokens
-/// that can be renewed are stored.
+/// Connects with the given tokens, or with those that replaced them since. Tokens that can be
+/// refreshed are stored.
 pub async fn connect_shop(
     open: &OpenDatabase,
     settings: &SallaSettings,
@@ -84,8 +84,7 @@ pub fn shared_customers_budget(
     salla_client::shared_customers_budget(Arc::new(shared), clock, seed)
 }
 
-/// Connects and stores the tokens, whether they can be renewed or not, for workers to
-/// use.
+/// Connects and stores the tokens, whether they can be refreshed or not, for workers to use.
 pub async fn connect_and_store(
     open: &OpenDatabase,
     settings: &SallaSettings,
@@ -144,8 +143,8 @@ pub(super) struct BoundShop {
     pub(super) was_connected: bool,
 }
 
-/// Tokens that were one shop's and open another one now are parked, before anything is
-/// written under either: ids recur across shops, and their rows would be mixed.
+/// Tokens that belonged to one shop and belong to another one now are disconnected before anything
+/// is written for either: ids recur across shops, and their rows would be mixed.
 pub(super) async fn require_shop(
     connections: &dyn Connections,
     id: ConnectionId,
@@ -325,8 +324,8 @@ async fn register_shop(
     })
 }
 
-/// A client that stores no token and renews none: for commands that only look. Of customers
-/// they ask for a page or two, which is not worth a database.
+/// A client that stores and refreshes no tokens: for commands that only read. They request a page
+/// or two of customers, which is not worth a database.
 pub fn client_without_storage(
     settings: &SallaSettings,
     share: f64,
@@ -352,7 +351,7 @@ pub(super) struct ClientParts {
 }
 
 impl ClientParts {
-    /// Without tokens, and with a budget for customers that nobody else knows of.
+    /// Without tokens, and with a separate budget for customers.
     pub(super) fn new(
         app: &AppSettings,
         share: f64,

@@ -1,4 +1,4 @@
-//! One case from its beginning to its verdict.
+//! One case from its start to its result.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,9 +52,9 @@ macro_rules! PARKED {
 pub(crate) enum CaseEnd {
     /// Everything equals the truth.
     Equal,
-    /// The shop changes too fast, or lies too much, for the walks that are permitted.
+    /// The shop changes too fast, or its counts are too wrong, for the permitted number of scans.
     Restless,
-    /// A crash fell into a refresh of the tokens, and the shop is rightly parked.
+    /// A crash fell into a refresh of the tokens, and the shop is rightly disconnected.
     Parked,
 }
 
@@ -164,8 +164,8 @@ pub(crate) async fn finish(plan: &Plan, service: &Service) -> Result<CaseEnd, St
                 checks::compare_orders(plan, service).await?;
             }
         }
-        // What nobody could have noticed while the shop drifted comes right at last when
-        // all is read anew.
+        // Changes that could not be noticed while the shop drifted are imported when all is read
+        // again.
         if end == CaseEnd::Equal {
             end = complete(plan, service, true).await?;
         }
@@ -198,7 +198,7 @@ pub(crate) async fn complete_shop(
             .await;
         seen.push(match outcome {
             Ok(ImportOutcome::Completed(_)) => return Ok(CaseEnd::Equal),
-            // Rightly parked; the merchant installs the app again.
+            // Rightly disconnected; the merchant installs the app again.
             Ok(ImportOutcome::Failed {
                 failure: failure @ Failure::Disconnected(PARKED!()),
                 ..
@@ -213,7 +213,7 @@ pub(crate) async fn complete_shop(
                 service.install_again(shop);
                 failure
             }
-            // Somebody sets the clock.
+            // The clock is set.
             Ok(ImportOutcome::Interrupted(failure @ Failure::ClocksApart { .. }))
             | Err(failure @ Failure::ClocksApart { .. }) => {
                 service
@@ -230,7 +230,7 @@ pub(crate) async fn complete_shop(
                 }
                 failure
             }
-            // The same command goes on once the page of maintenance has gone.
+            // The same command resumes once the maintenance page is gone.
             Ok(ImportOutcome::Failed {
                 failure: failure @ Failure::NotJson { .. },
                 ..
@@ -247,7 +247,7 @@ pub(crate) async fn complete_shop(
             }
             other => return Err(format!("{other:?} after {seen:?}")),
         });
-        // What was begun anew is gone on with.
+        // What was restarted is resumed.
         again &= false;
     }
     Err(format!("it never ends: {seen:?}"))
@@ -266,7 +266,7 @@ async fn crash(service: &Service, trap: Arc<Trap>) {
 /// An import that stood still while another took its run over and ended must not
 /// write anything any more.
 async fn zombie(plan: &Plan, service: &Service, trap: Trap) -> Result<CaseEnd, String> {
-    // Who does not hold the run yet begins one of its own once it is over.
+    // A process that does not hold the run yet starts another one once it has ended.
     let held_the_run = !trap.is_before_the_claim();
     let trap = Arc::new(trap);
     let mut zombie = Box::pin(service.import(trap.clone(), false));
@@ -285,7 +285,7 @@ async fn zombie(plan: &Plan, service: &Service, trap: Trap) -> Result<CaseEnd, S
         checks::compare(plan, service).await?;
         return Ok(end);
     }
-    // Who found the shop parked took nothing over.
+    // A process that found the shop disconnected took nothing over.
     if end != CaseEnd::Parked && before != after {
         return Err(format!(
             "the zombie ended with {outcome:?} and wrote: {before:?} became {after:?}"
@@ -294,7 +294,7 @@ async fn zombie(plan: &Plan, service: &Service, trap: Trap) -> Result<CaseEnd, S
     Ok(end)
 }
 
-/// Returns when so many more requests have arrived, or the import has ended.
+/// Returns when this many more requests have arrived, or the import has ended.
 pub(crate) async fn requests_arrived(service: &Service, more: u64) {
     let until = service.simulator.api_requests() + more;
     let simulator = &service.simulator;

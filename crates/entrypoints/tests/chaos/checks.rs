@@ -14,8 +14,8 @@ const PAGES_UNDER_WAY: u64 = 48;
 /// Requests for details that may be: two for each of 256 orders.
 const DETAILS_UNDER_WAY: u64 = 2 * 256;
 
-/// The probe looks at one order, and the closing pass at the handful that may have been
-/// updated last, by two requests each.
+/// Planning reads one order, and reconciliation the handful that may have been updated last, by two
+/// requests each.
 const DETAILS_IN_DOUBT: u64 = 12;
 
 /// Every row of every table, and the certificate, against the truth.
@@ -23,8 +23,8 @@ pub(crate) async fn compare(plan: &Plan, service: &Service) -> Result<(), String
     judged(differences(plan, service).await?)
 }
 
-/// The orders alone: a run that went on after the shop had changed does not read its
-/// customers and products again.
+/// The orders alone: a run that resumed after the shop had changed does not read its customers and
+/// products again.
 pub(crate) async fn compare_orders(plan: &Plan, service: &Service) -> Result<(), String> {
     let mut differences = differences(plan, service).await?;
     differences.retain(|line| line.starts_with("order") || line.starts_with("certified"));
@@ -135,8 +135,8 @@ fn seemingly_edited(plan: &Plan, order_lists: u64) -> u64 {
     2 * per_order * order_lists
 }
 
-/// The second walk of lists that one walk cannot prove, both ends of the customers, and
-/// what probe and closing pass look at.
+/// The second scan of lists that one scan cannot prove, both ends of the customers, and what
+/// planning and reconciliation read.
 fn planned_repetitions(plan: &Plan, starts: u64) -> u64 {
     let scenario = &plan.scenario;
     let pages = |rows: u64| rows / scenario.page_cap + 1;

@@ -7,29 +7,28 @@ pub(crate) enum Disruption {
     None,
     /// The import is dropped at these points, one after the other, and begun again.
     Crashes(Vec<Point>),
-    /// The import stands still at this point while another takes the run over, and
-    /// then goes on.
+    /// The import pauses at this point while another takes the run over, and then continues.
     Zombie(Point),
-    /// The program is killed after so many requests, again and again.
+    /// The program is killed after this many requests, again and again.
     Kills(Vec<u64>),
-    /// The program is stopped after so many requests while another takes over.
+    /// The program is stopped after this many requests while another takes over.
     Freeze(u64),
-    /// All connections to the database are cut after so many requests.
+    /// All connections to the database are cut after this many requests.
     Cuts(Vec<u64>),
-    /// The server is restarted after so many requests.
+    /// The server is restarted after this many requests.
     Restart {
         after: u64,
         immediately: bool,
     },
-    /// The server has no more than so many connections to give.
+    /// The server accepts no more than this many connections.
     Starvation {
         connections: u32,
     },
     /// All connections to the database stay open after that number of requests, and nothing passes
     /// any more.
     FrozenConnections(u64),
-    /// Another import is begun after that number of requests, and the lease of the first, which goes
-    /// on, counts as over if it `takes_over`.
+    /// Another import is started after that number of requests, and the lease of the first, which
+    /// continues, counts as expired if it `takes_over`.
     TwoAtOnce {
         after: u64,
         takes_over: bool,
@@ -58,7 +57,7 @@ pub(crate) struct Point {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
     Before,
-    /// After it has waited so many times for something.
+    /// After it has waited this many times for something.
     Amid(u32),
     After,
 }
@@ -144,7 +143,7 @@ impl Disruption {
         }
     }
 
-    /// Whether a process or a server is part of it, whose time nobody can speed up.
+    /// Whether a process or a server is part of it, whose time cannot be sped up.
     pub(crate) fn needs_real_time(&self) -> bool {
         match self {
             Self::None

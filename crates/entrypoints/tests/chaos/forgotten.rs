@@ -1,4 +1,4 @@
-//! A database that forgets what was committed last about a connection.
+//! A database that loses what was committed last about a connection.
 
 use std::sync::Arc;
 

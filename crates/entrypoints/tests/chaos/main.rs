@@ -29,7 +29,7 @@ use std::time::Duration;
 use futures::{FutureExt as _, StreamExt as _};
 use plan::Plan;
 
-/// The seeds of every run of the tests: short ones of most kinds of trouble.
+/// The seeds of every run of the tests: short ones with most kinds of faults.
 const FIXED: [u64; 12] = [0, 1, 3, 4, 5, 8, 10, 13, 17, 20, 42, 64];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -43,8 +43,8 @@ async fn whatever_happens_the_tables_equal_the_truth() {
     let limit = number("SALLA_CHAOS_MINUTES").map(|minutes| Duration::from_secs(60 * minutes));
     let there_is_time = |_: &u64| limit.is_none_or(|limit| begun.elapsed() < limit);
     let ends = futures::stream::iter(seeds.into_iter().take_while(there_is_time))
-        // Tasks of their own: while a case drops its database, the other one must be able to
-        // go on, because the server waits for a backend that the other keeps waiting.
+        // Separate tasks: while a case drops its database, the other one must be able to continue,
+        // because the server waits for a backend that the other keeps waiting.
         .map(|seed| tokio::spawn(judged(seed)))
         .buffer_unordered(side_by_side);
     let failed: Vec<u64> = ends
@@ -90,7 +90,7 @@ fn words(panic: &(dyn std::any::Any + Send)) -> &str {
         .unwrap_or("without words")
 }
 
-/// One seed, or so many from some seed on, or the fixed few.
+/// One seed, or a number of seeds from some seed on, or the fixed few.
 fn seeds() -> Vec<u64> {
     if let Some(seed) = number("SALLA_CHAOS_SEED") {
         return vec![seed];

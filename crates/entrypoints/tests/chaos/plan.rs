@@ -24,7 +24,7 @@ pub(crate) struct Plan {
 pub(crate) enum DriftEnd {
     /// The shop never changes.
     Still,
-    /// Before the lists are read to their end: the import must catch up by itself.
+    /// Before the lists are read to their end: the import must catch up in the same run.
     Early,
     /// Not before the import has ended: it may end FAILED as unbalanced, and what it
     /// left must come right when the shop is imported once more.
@@ -85,7 +85,7 @@ impl Plan {
         self.drift != DriftEnd::Still || self.scenario.lists != Lists::default()
     }
 
-    /// Whether Salla's number of orders is further off than two walks may settle.
+    /// Whether Salla's number of orders is further off than two scans may settle.
     pub(crate) fn lies_beyond_settling(&self) -> bool {
         self.scenario.lists.orders.total_off >= FAR_OFF
     }
@@ -95,9 +95,8 @@ impl Plan {
         self.scenario.drift.orders.silent_inserts
     }
 
-    /// Whether tokens are refreshed at all: then a crash may fall between a refresh and the
-    /// storing of its answer, or the answer be lost or tell nothing, which rightly parks the
-    /// shop.
+    /// Whether tokens are refreshed at all: then a crash may fall between a refresh and the storing
+    /// of its response, or the response may be lost or empty, which rightly disconnects the shop.
     pub(crate) fn may_lose_a_refresh(&self) -> bool {
         self.scenario.oauth.access_token_requests.is_some()
     }
@@ -108,7 +107,7 @@ impl Plan {
         outages.iter().any(|outage| outage.how == Fault::Html)
     }
 
-    /// What an import of so many months asks for at the least, roughly.
+    /// The minimum number of requests of an import of `months`, roughly.
     pub(crate) fn requests(scenario: &Scenario, months: u16) -> u64 {
         let per_page = scenario.orders_page_cap.min(scenario.page_cap).max(1);
         let shop = &scenario.shop;

@@ -79,7 +79,7 @@ impl Platform for Trapped<dyn Platform> {
     }
 }
 
-/// Methods that do nothing but pass a call through the trap of their own name.
+/// Methods that only pass a call through the trap of the same name.
 macro_rules! trapped {
     ($port:ident: $($name:ident($($arg:ident: $type:ty),*) -> $result:ty;)*) => {
         #[async_trait]

@@ -47,7 +47,7 @@ pub(crate) async fn ended(child: &mut Running) -> Option<i32> {
     }
 }
 
-/// Waits for so many requests; `true` when the program has ended before.
+/// Waits for this many requests; `true` when the program has ended before.
 async fn has_ended_before(service: &Service, child: &mut Running, more: u64) -> bool {
     tokio::select! {
         biased;
@@ -86,7 +86,7 @@ pub(crate) async fn freeze(plan: &Plan, service: &Service, after: u64) -> Result
     signal(&child, libc::SIGCONT);
     let code = ended(&mut child).await;
     let after = checks::fingerprint(service).await;
-    // Who found the shop parked took nothing over.
+    // A process that found the shop disconnected took nothing over.
     if end != Ok(CaseEnd::Parked) && before != after {
         return Err(format!(
             "the zombie ended with {code:?} and wrote: {before:?} became {after:?}"

@@ -26,13 +26,13 @@ const SHOPS: u64 = 4;
 const PROCESSES: usize = 3;
 /// Of each shop in each process.
 const CALLERS: usize = 8;
-/// So that nobody waits for a minute for a process that is gone.
+/// So that no process waits a minute for one that is gone.
 const SCALE: f64 = 200.0;
 const BETWEEN_KILLS: Duration = Duration::from_millis(700);
 const LIMIT: Duration = Duration::from_secs(3_600);
-/// So many processes die at least.
+/// Minimum number of processes that die.
 const MIN_KILLS: u64 = 3;
-/// How a process is told what to do.
+/// How a process gets its commands.
 const TASK: &str = "SALLA_CHAOS_REFRESHER";
 
 #[derive(Serialize, Deserialize)]
@@ -73,7 +73,7 @@ async fn a_process_that_refreshes() {
     join_all(shops).await;
 }
 
-/// Callers at once find that their token is refused, again and again.
+/// Concurrent callers find that their token is refused, again and again.
 async fn refresh_for_ever(keeper: Arc<TokenKeeper>, clock: Arc<dyn Clock>) {
     loop {
         let refused = (0..CALLERS).map(|_| async {
@@ -187,7 +187,7 @@ async fn a_refresh_token_is_presented_again_only_where_a_process_died() {
         processes.start();
     }
     let began = tokio::time::Instant::now();
-    // While nobody dies, no token is presented twice.
+    // While no process dies, no token is presented twice.
     while simulator.ledger().refreshes < wanted / 2 {
         assert!(began.elapsed() < LIMIT, "{:?}", simulator.ledger());
         SystemClock::real().sleep(Duration::from_millis(50)).await;

@@ -60,7 +60,7 @@ pub(crate) fn scenario(draw: &mut SeededChoices) -> Scenario {
     }
 }
 
-/// What the accounts host answers with, having done what it was asked for or not.
+/// The response of the accounts host, which may or may not have carried out the request.
 fn token_faults(draw: &mut SeededChoices) -> FaultRates {
     let mut rate = || draw.share(0.12);
     FaultRates {
@@ -81,7 +81,7 @@ fn token_faults(draw: &mut SeededChoices) -> FaultRates {
     }
 }
 
-/// A little, as clocks are, and so much that somebody has to set one.
+/// A little, as clocks are, and so much that one must be set.
 fn date_ahead(draw: &mut SeededChoices) -> i64 {
     match draw.chance(0.8) {
         true => draw.between(0, 16) as i64 - 8,
@@ -289,7 +289,7 @@ fn faults(draw: &mut SeededChoices) -> FaultRates {
     }
 }
 
-/// Lies that two walks which agree may settle.
+/// Wrong counts that two agreeing scans may settle.
 pub(crate) fn lists(draw: &mut SeededChoices) -> Lists {
     let manners = |draw: &mut SeededChoices| {
         let off = draw.between(0, 6) as i64 - 3;

@@ -97,7 +97,7 @@ impl Service {
         service
     }
 
-    /// Somebody sets the clock of the machine on which the import runs.
+    /// The clock of the import's machine is set.
     pub(crate) fn step_clock(&self, seconds: i64) {
         self.stepped.fetch_add(seconds, Ordering::Relaxed);
     }
@@ -160,7 +160,7 @@ impl Service {
     ) -> Result<ImportOutcome, Failure> {
         self.starts.fetch_add(1, Ordering::Relaxed);
         let open = self.open().await?;
-        // In a place of its own: a case holds several of them, and a thread's stack is small.
+        // Boxed: a case holds several of them, and a thread's stack is small.
         let outcome = Box::pin(self.import_with(&open, self.salla(shop), trap, again)).await;
         open.database.close().await;
         outcome
@@ -218,7 +218,7 @@ impl Service {
         self.starts.load(Ordering::Relaxed)
     }
 
-    /// Whether the shop goes on changing, whatever it is asked.
+    /// Whether the shop keeps changing, independently of requests.
     pub(crate) fn is_restless(&self) -> bool {
         let drift = self.simulator.scenario().drift;
         let of = [drift.orders, drift.customers, drift.products];

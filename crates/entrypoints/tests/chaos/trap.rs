@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::disruption::{Moment, Point};
 
-/// Counts calls by name and stops the one that the point names. Whoever waits for
+/// Counts calls by name and stops the one that the point names. The caller that waits for
 /// [`Trap::sprung`] decides what that means: drop the import, or [`Trap::release`] it.
 #[derive(Debug)]
 pub(crate) struct Trap {
@@ -46,7 +46,7 @@ impl Trap {
         sprung.wait_for(|sprung| *sprung).await.unwrap();
     }
 
-    /// Lets the import go on.
+    /// Lets the import continue.
     pub(crate) fn release(&self) {
         self.released.send_replace(true);
     }

@@ -1,5 +1,5 @@
-//! Workers as processes: killed, stopped, doubled, cut off from the database. Whatever
-//! befalls them, the run is completed once, its end is told once, and no message stays.
+//! Workers as processes: killed, stopped, doubled, cut off from the database. In every case the run
+//! is completed once, its end is notified once, and no message stays.
 
 use std::process::Child;
 use std::time::Duration;
@@ -110,7 +110,7 @@ impl WorkerFixture {
                 || self.messages(QueueName::HistoricalSync).await > 0
                 || self.messages(QueueName::Notifications).await > 0
             {
-                // A message may wait behind a lease that nobody holds any more.
+                // A message may wait behind a lease whose holder is gone.
                 sqlx::query(
                     "UPDATE salla_sync.queue_messages SET visible_at = now() WHERE receipt IS NULL",
                 )
@@ -224,7 +224,7 @@ async fn a_redelivery_during_the_lease_of_a_dead_worker_elsewhere_waits_for_its_
     ended(&mut dead).await;
     let pool = fixture.service.place.pool();
     for sql in [
-        // Nobody here can see that it is gone.
+        // It cannot be seen here that it is gone.
         "UPDATE salla_sync.sync_runs SET lease_host = 'elsewhere'",
         "UPDATE salla_sync.queue_messages SET visible_at = now()",
     ] {

@@ -1,5 +1,5 @@
-//! What somebody changes or deletes by hand is noticed, table by table, and the next reading
-//! of the record puts it back, whether or not the record changed and its text was kept.
+//! Rows that were changed or deleted by hand are noticed, table by table, and the next reading of
+//! the record restores them, whether or not the record changed and its text was stored.
 
 use domain::resource::Resource;
 use domain::shop::MerchantId;

@@ -86,7 +86,7 @@ async fn every_command_that_changes_who_may_do_what_is_in_the_audit_log() {
     ];
     for (arguments, action, names_shop) in walk {
         said(&service, arguments).await;
-        // Nobody has signed in, so nobody was signed out.
+        // No merchant was signed in, so none was signed out.
         if !action.is_empty() {
             *expected.entry((action.to_owned(), names_shop)).or_default() += 1;
         }

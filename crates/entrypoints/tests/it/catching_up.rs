@@ -195,7 +195,7 @@ async fn what_is_gone_is_found_and_what_came_back_is_there_again() {
     }
 }
 
-/// What somebody has deleted from the tables is missing from the certificate and read again.
+/// Rows that were deleted by hand are missing from the certificate and read again.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_were_deleted_here_are_put_back() {
     let service = TestService::start(shop(AppAge::Expanded)).await;
@@ -304,7 +304,7 @@ async fn whatever_has_changed_the_shop_is_true_again() {
     }
 }
 
-/// Later by that number of days, for everybody.
+/// Later by that number of days, for all clocks.
 async fn days_pass(service: &mut TestService, days: i64) {
     let span = SignedDuration::from_hours(24 * days);
     let by = Duration::try_from(span).expect("days pass forwards");
@@ -467,7 +467,7 @@ async fn more_months_than_were_begun_are_there_at_the_end() {
     finish_and_compare(&service).await;
 }
 
-/// A worker starts the run, through the queue, and the shop is true without anybody's doing.
+/// A worker starts the run, through the queue, and the shop is up to date without any command.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_keeps_a_finished_shop_true() {
     let mut background = BackgroundService::open(shop(AppAge::FullDetails)).await;

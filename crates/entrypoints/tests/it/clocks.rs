@@ -211,7 +211,7 @@ async fn a_clock_of_salla_s_that_is_a_little_off_stops_nothing() {
     }
 }
 
-/// A worker that meets it parks the run and goes on by itself.
+/// A worker that finds this lets the run wait and resumes it automatically.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_waits_until_the_clocks_are_set() {
     let service = present_day(small(20)).await;

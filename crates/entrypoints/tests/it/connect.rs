@@ -59,7 +59,7 @@ impl Saved {
         self.connect(body, "--from-webhook", more, secret).await
     }
 
-    /// Salla's number of each connected shop, and when its token ends.
+    /// Salla's id of each connected shop, and when its token ends.
     async fn connected(&self) -> Vec<(i64, Option<i64>)> {
         let sql = "SELECT m.salla_id, extract(epoch FROM c.expires_at)::bigint
             FROM salla_sync.merchants m
@@ -165,7 +165,7 @@ async fn the_end_of_a_token_is_stored_where_it_is_known() {
     assert_eq!(output.status.code(), Some(0), "{}", said(&saved, &output));
     assert_eq!(saved.connected().await, [(merchant, None)]);
 
-    // Seconds count from when the answer was saved.
+    // Seconds count from when the response was saved.
     let answer = format!(r#"{{"access_token":"{access}","expires_in":1209599}}"#);
     let output = saved.connect(&answer, "--tokens", &[], "").await;
     assert_eq!(output.status.code(), Some(0), "{}", said(&saved, &output));

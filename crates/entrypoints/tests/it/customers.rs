@@ -54,8 +54,8 @@ async fn start_with_shops() -> (TestService, Vec<SallaSettings>) {
     (service, settings)
 }
 
-/// Imports all shops in one process; gives up on those that are not through with their
-/// orders after `patience`. Returns when the last order was completed.
+/// Imports all shops in one process; aborts those that have not finished their orders after
+/// `patience`. Returns when the last order was completed.
 async fn import_orders_of_all(customers_left: u32) -> (TestService, Duration) {
     let (service, shops) = start_with_shops().await;
     exhaust(&service, customers_left).await;

@@ -72,7 +72,7 @@ async fn long_floats_are_the_amounts_that_were_meant() {
     }
 }
 
-/// Nobody looks after what is called transient; this does not pass.
+/// No one acts on a transient failure; this one does not pass.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_is_never_json_names_itself_and_the_rest_is_kept() {
     let mut scenario = small(100);

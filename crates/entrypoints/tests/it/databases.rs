@@ -192,7 +192,7 @@ async fn a_read_only_database_is_reported_before_any_request_to_salla() {
             assert_eq!(service.simulator.ledger().requests, asked, "{said}");
         }
     }
-    // What only looks goes on.
+    // What only reads still works.
     let output = run(program(&service, &["status"])).await;
     assert_eq!(output.status.code(), Some(0), "{}", all(&output));
 }

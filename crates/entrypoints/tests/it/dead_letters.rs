@@ -112,7 +112,7 @@ async fn the_letter_of_a_run_that_another_has_replaced_stays_and_says_so() {
     assert!(told.contains(&format!("queue discard {}", letter.id)));
 }
 
-/// No merchant can mend what the app or this machine may not do.
+/// A merchant cannot fix what the app or this machine may not do.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_only_an_operator_can_fix_is_not_reported_as_a_lost_connection() {
     let background = background().await;

@@ -1,5 +1,5 @@
-//! The shop goes on living while it is read, and its lists are not always honest: a
-//! COMPLETED must be true all the same.
+//! The shop changes while it is read, and its lists are not always right: a COMPLETED must be true
+//! all the same.
 
 use domain::certificate::Proof;
 use domain::failure::Failure;
@@ -30,8 +30,7 @@ async fn rows_that_are_deleted_behind_the_reader_cost_no_neighbour() {
                 drift: Drift {
                     seed: 11,
                     orders: restless,
-                    // Nobody becomes a customer in the past: who signs up stands at
-                    // an end of the list.
+                    // Customers do not sign up in the past: new ones are at an end of the list.
                     customers: ResourceDrift {
                         pair_with_insert: false,
                         arrive_every: 4,
@@ -173,7 +172,7 @@ async fn a_total_that_is_far_off_ends_the_run_failed_with_the_windows_named() {
             .unbalanced()
             .all(|w| w.listing.resource == Resource::Orders)
     );
-    // The data are kept, and once the number is put right the next start proves them.
+    // The data is stored, and once the number is corrected the next start proves it.
     service.simulator.set(|s| s.lists.orders.total_off = 0);
     let certificate = completed(service.import().await.1);
     service.compare(merchant, &certificate).await;

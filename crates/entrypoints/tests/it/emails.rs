@@ -1,4 +1,4 @@
-//! A merchant is told by e-mail: once, whatever the mail server and the workers do.
+//! A merchant gets an e-mail exactly once, even if the mail server or the workers fail.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -1,4 +1,4 @@
-//! Trouble on the way: the import comes through, or stops where it can go on.
+//! Faults: the import completes, or stops where it can resume.
 
 use domain::failure::{Disconnection, Failure};
 use importer::import::ImportOutcome;
@@ -54,7 +54,7 @@ async fn tokens_that_expire_in_the_middle_are_renewed_and_never_presented_twice(
             ..small(400)
         },
     );
-    // More than are under way at once: no request should meet the end of every token.
+    // More than are in flight: no request should meet the end of every token.
     scenario.oauth.access_token_requests = Some(110);
     let service = TestService::start(scenario).await;
     service.import_and_compare().await;
@@ -105,11 +105,11 @@ async fn an_uninstalled_app_fails_and_a_new_start_goes_on_once_it_is_back() {
     service.compare(merchant, &completed(outcome)).await;
 }
 
-/// Salla is away for longer than any retry lasts: the run stops where it is and the
-/// next start goes on.
+/// Salla is unavailable for longer than any retry lasts: the run stops where it is and the next
+/// start resumes it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_interrupts_and_the_next_start_goes_on() {
-    // Thirty seconds of an answer are most of a real one, which a busy machine may take.
+    // Thirty seconds of a response are most of a real one, which a busy machine may take.
     let service = TestService::start(fast(40.0, small(600))).await;
     let connected = service.connect().await;
     let merchant = connected.merchant;
@@ -147,7 +147,7 @@ async fn a_single_fault_of_every_kind_is_survived_at_the_first_page() {
     service.import_and_compare().await;
 }
 
-/// So many records of one kind are broken that our reading is probably wrong.
+/// Too many records of one kind are malformed: our reading is probably wrong.
 #[tokio::test(flavor = "multi_thread")]
 async fn mass_rejection_stops_the_run() {
     let mut scenario = fast(10.0, small(2_000));

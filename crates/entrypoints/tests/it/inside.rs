@@ -1,6 +1,5 @@
-//! Nothing inside a record vanishes: what a list holds twice is there twice, what cannot be
-//! read is rejected with all of its record, and a certificate does not pass over rows that
-//! somebody took away.
+//! Nothing inside a record vanishes: an entry that a list has twice is there twice, an unreadable
+//! one rejects its whole record, and a certificate reports deleted rows.
 
 use domain::certificate::{Certificate, EntryCounts};
 use domain::resource::Resource;
@@ -148,7 +147,7 @@ async fn rows_that_are_taken_away_before_the_end_fail_the_run() {
     }
 }
 
-/// Somebody's trigger, which leaves out the first lines that are written.
+/// A user's trigger, which drops the first lines that are written.
 const FORGETFUL: &str = "
     CREATE SEQUENCE public.written;
     CREATE FUNCTION public.forget() RETURNS trigger LANGUAGE plpgsql AS $$

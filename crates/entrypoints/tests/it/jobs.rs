@@ -293,8 +293,8 @@ async fn a_cancelled_run_makes_place_for_another() {
     background.compare(&next).await;
 }
 
-/// Nobody must act: the run waits and goes on by itself, and the attempts before it
-/// went on do not count against it.
+/// No one must act: the run waits and resumes automatically, and earlier attempts do not count
+/// against it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_makes_the_run_wait_and_costs_nothing() {
     let mut scenario = small(300);

@@ -1,5 +1,5 @@
-//! However long Salla's answers are: how much memory the program takes, as the kernel counts
-//! it, and what becomes of the shop.
+//! However long Salla's responses are: how much memory the program takes, as the kernel counts it,
+//! and what becomes of the shop.
 
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -83,7 +83,7 @@ async fn only_run(service: &TestService) -> (MerchantId, Run) {
     (shop.merchant, run.expect("there is a run"))
 }
 
-/// Imports the shop in a process of its own; gives the most that it took.
+/// Imports the shop in a separate process; returns its peak memory.
 async fn import(service: &TestService) -> u64 {
     let mut command = program(service, &["--log", "salla=info,warn", "import"]);
     command.stdout(Stdio::null());
@@ -151,7 +151,7 @@ async fn the_longest_answers_of_a_shop_fit_into_memory() {
     }
 }
 
-/// Sixty rows are longer than any answer that is read, fifteen are not.
+/// Sixty rows are longer than any response that is read, fifteen are not.
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_that_are_too_long_are_read_in_smaller_portions() {
     for app_age in [AppAge::Expanded, AppAge::LightDetails] {
@@ -214,7 +214,7 @@ async fn a_record_that_is_longer_than_any_response_is_rejected_and_the_others_ar
     }
 }
 
-/// Nobody gives these in parts.
+/// These do not come in parts.
 #[tokio::test(flavor = "multi_thread")]
 async fn where_smaller_portions_do_not_help_the_failure_names_the_page() {
     let mut scenario = long(100, 9 * MIB, Filling::Letter);
@@ -234,7 +234,7 @@ async fn where_smaller_portions_do_not_help_the_failure_names_the_page() {
     );
 }
 
-/// Shops whose answers are all as long as may be, in one worker.
+/// Shops whose responses are all as long as may be, in one worker.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_longest_answers_of_many_shops_fit_into_memory() {
     for (name, app_age, bytes) in [

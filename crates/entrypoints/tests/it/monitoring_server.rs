@@ -213,7 +213,7 @@ async fn readiness_follows_the_database_and_life_does_not() {
     assert_eq!(observer.get("/elsewhere").await.0, 404);
 }
 
-/// Nobody gets a connection to the database any more.
+/// The database accepts no connections any more.
 async fn take_away(database: &TestDatabase) {
     let options = database.pool().connect_options();
     let name = options.get_database().unwrap();

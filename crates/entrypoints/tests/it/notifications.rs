@@ -1,4 +1,4 @@
-//! The ends of imports are told, whatever the channels do.
+//! Notifications of the ends of imports, even if channels fail.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -81,7 +81,7 @@ pub(crate) async fn after_an_import() -> BackgroundService {
     background
 }
 
-/// The desk deals with its queue until nothing is left; waits are not waited for.
+/// The notification worker empties its queue; waits are skipped.
 pub(crate) async fn notify(background: &BackgroundService, notifiers: Vec<Arc<dyn Notifier>>) {
     let queue = background.queue(QueueName::Notifications);
     let notification_worker = NotificationWorker {

@@ -171,7 +171,8 @@ async fn a_forgotten_customer_is_nowhere_and_nothing_else_changes() {
     assert_eq!(customers.1, 1, "one stand-in among {}", customers.0);
     says(&service, &["verify", "--deep"], 0).await;
 
-    // Who is fetched because of another webhook is nobody, even once Salla has deleted them.
+    // A forgotten customer fetched because of another webhook stays a placeholder, even once Salla
+    // has deleted them.
     let connected = service.connect().await;
     let (platform, merchant) = (connected.platform, connected.merchant);
     let platform = service.open.forgetting(platform, merchant).await;
@@ -188,7 +189,7 @@ async fn a_forgotten_customer_is_nowhere_and_nothing_else_changes() {
         }
     }
 
-    // Without the key nobody could be known again, so nothing is imported.
+    // Without the key no forgotten customer could be recognized, so nothing is imported.
     let mut command = program(&service, &["import"]);
     command
         .env_remove("SALLA_SYNC_KEY")

@@ -57,8 +57,8 @@ pub(crate) async fn finish_and_compare(service: &TestService) {
     service.compare(shop.merchant, certificate).await;
 }
 
-/// kill -9 after a seeded number of requests, again and again; then to the end. Nobody waits
-/// for the lease of the dead.
+/// kill -9 after a seeded number of requests, again and again; then to the end. The next one does
+/// not wait for the dead one's lease.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_is_killed_anywhere_loses_and_doubles_nothing() {
     for (seed, app_age) in [
@@ -253,7 +253,7 @@ async fn the_doctor_does_without_a_token_and_minds_a_wrong_one() {
     assert!(said.contains("BAD  token"), "{said}");
 }
 
-/// Else somebody waits for traces that never come.
+/// Else the operator waits for traces that never come.
 #[cfg(not(feature = "otel"))]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_build_without_opentelemetry_says_so_when_a_collector_is_set() {

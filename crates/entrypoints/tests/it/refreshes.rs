@@ -54,7 +54,7 @@ async fn an_error_before_the_use_costs_one_more_presentation_and_no_shop() {
     }
 }
 
-/// The token was used, and the client cannot know: only the last presentation tells.
+/// The token was used, which the client cannot know: only the last presentation shows it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_after_the_use_is_found_out_by_one_last_presentation() {
     for fault in [
@@ -120,7 +120,7 @@ async fn an_outage_while_the_access_token_lives_is_not_noticed() {
     assert_eq!(ledger.refreshes, 0);
 }
 
-/// The merchant installs the app again while nobody knows what became of the old token.
+/// The merchant installs the app again while the fate of the old token is unknown.
 #[tokio::test(flavor = "multi_thread")]
 async fn newer_tokens_that_arrive_meanwhile_are_used_and_nothing_is_presented() {
     let mut scenario = fast(100.0, small(400));
@@ -248,8 +248,8 @@ async fn a_process_that_dies_leaves_one_last_presentation() {
     }
 }
 
-/// As docs/operate.md has it for a restored backup, and then somebody types that the tokens
-/// are to be tried all the same.
+/// As docs/operate.md says for a restored backup, and then the operator retries the tokens all the
+/// same.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shop_that_was_given_up_may_be_tried_one_last_time() {
     let service = TestService::start(fast(100.0, small(100))).await;

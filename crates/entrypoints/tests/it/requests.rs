@@ -1,5 +1,4 @@
-//! How many requests an import takes beside those without which nobody could read the shop:
-//! one scan of each list, and the details.
+//! How many requests an import takes beyond the minimum: one scan of each list, and the details.
 
 use std::sync::Mutex;
 

@@ -1,5 +1,5 @@
-//! A service under test: a database of its own, a simulator, and both clocks
-//! running at the same pace.
+//! A service under test: a separate database, a simulator, and both clocks running at the same
+//! pace.
 
 use std::sync::Arc;
 use std::time::Duration;

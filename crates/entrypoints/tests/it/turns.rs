@@ -1,4 +1,4 @@
-//! A queue that lets a message be held for so long only has a run handed over in time.
+//! With a queue that limits leases, a run is released to another worker in time.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -119,7 +119,7 @@ impl Meant {
         }
     }
 
-    /// Nothing that Salla tells of the order says which status it means.
+    /// Nothing in Salla's order says which status it means.
     fn is_unknown(&self, order: &TruthOrder) -> bool {
         let only_named =
             order.gaps.slug && order.gaps.status_id && order.custom_status_id.is_none();

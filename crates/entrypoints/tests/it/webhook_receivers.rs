@@ -1,4 +1,4 @@
-//! Receivers of webhooks, and what the service tells them.
+//! Receivers of webhooks, and what the service sends them.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -23,7 +23,7 @@ use crate::jobs::{BackgroundService, PATIENCE};
 use crate::notifications::{after_an_import, count};
 use crate::truth::small;
 
-/// Answers as it is told, once it is told to.
+/// Responds as it was set to, once it was set.
 struct Receiver {
     url: url::Url,
     shared: Arc<Shared>,
@@ -101,7 +101,8 @@ async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Strin
     StatusCode::from_u16(status).unwrap()
 }
 
-/// The desk as the service has it, with one receiver and a clock that the test drives.
+/// The notification worker as the service has it, with one receiver and a clock that the test
+/// drives.
 fn notification_worker(
     background: &BackgroundService,
     receiver: &Receiver,
@@ -229,7 +230,7 @@ async fn a_stop_waits_for_a_slow_receiver_and_then_leaves_the_message_to_others(
     let watch = async {
         receiver.until_asked(1).await;
         handle.stop();
-        // Only what is left of the desk's time sleeps on this clock.
+        // Only the rest of the worker's grace period sleeps on this clock.
         clock.until_asleep(1).await;
         clock.advance(Duration::from_secs(5));
     };
@@ -268,7 +269,7 @@ async fn a_receiver_that_answers_during_the_stop_is_not_notified_again() {
         clock.until_asleep(1).await;
         receiver.answers(true);
     };
-    // The clock stands still: the desk ends because it is done.
+    // The clock stands still: the worker ends because it is done.
     in_time(async { tokio::join!(notification_worker.run(&stop), watch) }).await;
     let depth = depth(&background).await;
     assert_eq!(depth.ready + depth.delayed + depth.in_flight, 0);

@@ -21,7 +21,7 @@ const TALKATIVE: [(&str, &str); 5] = [
     ("log_parameter_max_length_on_error", "-1"),
 ];
 
-/// A shop whose tokens are renewed in the middle of its import.
+/// A shop whose tokens are refreshed in the middle of its import.
 fn renewing() -> Scenario {
     let mut scenario = Scenario {
         shop: ShopSpec {

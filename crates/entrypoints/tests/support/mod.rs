@@ -6,8 +6,8 @@ use salla_simulator::Simulator;
 
 pub(crate) const KEY: &str = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-/// `salla-sync` with the tokens of a simulated shop, ready to be started. It says
-/// nothing unless it is told where.
+/// `salla-sync` with the tokens of a simulated shop, ready to be started. It logs nothing unless a
+/// target is set.
 pub(crate) fn program(simulator: &Simulator, database_url: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_salla-sync"));
     command

@@ -1,9 +1,8 @@
 //! E-mail to merchants over SMTP.
 //!
-//! **Promise.** A notice is sent once, unless the server has taken it and that was not learned:
-//! its answer was lost, or the process died before it was written down. Then it is sent again
-//! under the same `Message-ID`, which mail servers and readers know duplicates by. SMTP knows no
-//! better.
+//! **Promise.** A notice is sent once, unless the server has taken it and that was not learned: its
+//! response was lost, or the process died before it was written down. Then it is sent again under
+//! the same `Message-ID`, which mail servers and readers know duplicates by. SMTP knows no better.
 
 mod words;
 
@@ -30,9 +29,9 @@ use url::Url;
 
 use words::Letter;
 
-/// For one answer of the server.
+/// For one response of the server.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// For the whole conversation; less than the message that asks for it stays ours.
+/// For the whole conversation; shorter than the lease of its message.
 const WHOLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How the way to the server is secured.
@@ -159,8 +158,8 @@ fn tls(settings: &EmailSettings) -> Result<Tls, Failure> {
     })
 }
 
-/// Whether the same message would be refused again until somebody has changed the address, the
-/// settings or the server.
+/// Whether the same message would be refused again until the address, the settings or the server
+/// change.
 fn is_lasting(error: &SmtpError) -> bool {
     error.is_permanent() || error.is_client() || error.is_tls() || is_about_a_certificate(error)
 }
@@ -169,7 +168,7 @@ fn is_about_a_certificate(error: &SmtpError) -> bool {
     error.to_string().contains("certificate")
 }
 
-/// What happened, in words of our own: servers repeat addresses in their answers.
+/// What happened, in our words: servers repeat addresses in their responses.
 fn said(error: &SmtpError) -> String {
     if let Some(code) = error.status() {
         let text = error.to_string();

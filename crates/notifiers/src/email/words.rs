@@ -13,7 +13,7 @@ use url::Url;
 
 /// So much of a shop's name is in a subject.
 const NAME_IN_SUBJECT: usize = 60;
-/// And in a row of its own.
+/// And in a separate row.
 const NAME: usize = 120;
 /// Riyadh has had no other time since 1947.
 const RIYADH: Offset = jiff::tz::offset(3);

@@ -17,9 +17,9 @@ const INVALID_GRANT: &str = "The provided authorization grant or refresh token i
     expired, revoked, does not match the redirection URI used in the authorization request, \
     or was issued to another client.";
 
-/// `GET /oauth2/auth`: the merchant consents at once, refuses, or is shown a page to decide on, as
-/// the scenario has it. An optional `shop` names which of the simulator's shops (counted from 0)
-/// it is.
+/// `GET /oauth2/auth`: the merchant consents immediately, refuses, or sees a page to decide on, as
+/// the scenario says. An optional `shop` names which of the simulator's shops (counted from 0) it
+/// is.
 pub(crate) fn authorize(
     request: &ClientRequest,
     grants: &Mutex<Grants>,

@@ -21,7 +21,7 @@ use crate::json::{self, Json, View};
 use crate::shop::Layer;
 use std::sync::Mutex;
 
-/// The answer of an endpoint of the API to an admitted request.
+/// The response of an endpoint of the API to an admitted request.
 pub(crate) fn respond(
     request: &ClientRequest,
     view: View<'_>,
@@ -52,7 +52,7 @@ fn store_info(view: View<'_>) -> Response {
     paging::record(view, |json| json::store_info(json, view))
 }
 
-/// Salla's sources disagree on whether `data` wraps the answer.
+/// Salla's sources disagree on whether `data` wraps the response.
 fn user_info(view: View<'_>) -> Response {
     if view.scenario.oauth.user_info_in_data {
         return paging::record(view, |json| json::user_info(json, view));
@@ -76,9 +76,9 @@ pub(crate) fn rows(
     }
 }
 
-/// What an answer depends on, as a number that changes when it does: for lists
-/// and whatever else shows many records the changes of the whole shop, for a
-/// single record its own. Zero means that no record was asked for.
+/// What a response depends on, as a number that changes with it: for lists and other views of many
+/// records the changes of the whole shop, for a single record its own. Zero means that no record
+/// was requested.
 pub(crate) fn state(request: &ClientRequest, view: View<'_>) -> u32 {
     let overlay = view.overlay;
     let of_record =

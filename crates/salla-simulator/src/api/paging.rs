@@ -62,7 +62,7 @@ pub(crate) struct List<'a> {
     pub(crate) behavior: ListBehavior,
 }
 
-/// The answer with a page of a list; `row` writes the record at a place.
+/// The response with a page of a list; `row` writes the record at a place.
 pub(crate) fn list(
     view: View<'_>,
     list: &List<'_>,
@@ -175,8 +175,8 @@ impl ListBehavior {
     }
 }
 
-/// Salla's links are plain HTTP and forget every other parameter, so a client that
-/// follows them gets another list than it asked for.
+/// Salla's links are plain HTTP and lack every other parameter, so a client that follows them gets
+/// another list than it asked for.
 fn links(json: &mut Json, empty: EmptyLinks, shown: &Shown, path: &str) {
     let previous = (shown.number > 1).then(|| shown.number - 1);
     let next = shown.has_next.then(|| shown.number + 1);

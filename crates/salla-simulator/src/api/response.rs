@@ -1,5 +1,4 @@
-//! An answer before it goes out, and the error bodies of Salla
-//! (docs.salla.dev/421123m0).
+//! A response before it goes out, and the error bodies of Salla (docs.salla.dev/421123m0).
 
 use crate::json::Language;
 use crate::scenario::Quirks;
@@ -63,8 +62,8 @@ impl Response {
         }
     }
 
-    /// The same with a damaged text: the first name there is, or a member of the first record
-    /// of which nobody knows.
+    /// The same with a damaged text: the first name there is, or an undocumented member of the
+    /// first record.
     pub(crate) fn damaged(mut self, quirks: Quirks) -> Self {
         let begin: &[u8] = match quirks.damage_spares_names {
             false => b"name\":\"",
@@ -206,7 +205,7 @@ impl Response {
         )
     }
 
-    /// An answer that only says that something went wrong on the other side.
+    /// A response that only says that something went wrong on the other side.
     pub(crate) fn server_error(status: u16, language: Language) -> Self {
         match status {
             401 => Self::invalid_token(),

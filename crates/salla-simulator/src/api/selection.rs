@@ -1,6 +1,6 @@
-//! Which orders and products a list shows, and in what order. The plain case (a range of
-//! creation dates, sorted by creation) is arithmetic; everything else looks at
-//! each record once and remembers the result for the next pages.
+//! Which orders and products a list shows, and in what order. The plain case (a range of creation
+//! dates, sorted by creation) is arithmetic; everything else reads each record once and caches the
+//! result for the next pages.
 
 use super::dates::{self, Moments};
 use super::request::Query;
@@ -12,7 +12,7 @@ use crate::shop::{Merged, OrderBook, OrderHead, Original, Overlay, Product};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// The questions whose results are remembered, for each shop.
+/// The queries whose results are cached, for each shop.
 const REMEMBERED: usize = 4;
 
 /// What was asked of the order list, apart from the page.
@@ -51,7 +51,7 @@ impl OrderFilter {
         })
     }
 
-    /// Whether only the dates decide, so that the answer is a range.
+    /// Whether only the dates decide, so that the response is a range.
     fn is_a_range(&self) -> bool {
         self.statuses.is_none()
             && self.customer_id.is_none()

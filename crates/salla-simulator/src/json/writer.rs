@@ -86,7 +86,7 @@ impl Json {
         });
     }
 
-    /// An array as a value of its own.
+    /// An array as a separate value.
     pub(crate) fn list<T>(
         &mut self,
         elements: impl IntoIterator<Item = T>,

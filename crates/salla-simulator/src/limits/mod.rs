@@ -1,5 +1,5 @@
-//! Request budgets (docs.salla.dev/421125m0). A decision is taken at the
-//! moment a request arrives; how long its answer takes does not matter.
+//! Request budgets (docs.salla.dev/421125m0). A decision is taken at the moment a request arrives;
+//! how long its response takes does not matter.
 
 mod shop_limiter;
 
@@ -51,8 +51,8 @@ fn ceil_seconds(micros: i64) -> i64 {
     micros.div_euclid(SECOND) + i64::from(micros.rem_euclid(SECOND) > 0)
 }
 
-/// The additional limit of `/customers*`: so many requests in a window, by the
-/// client's address and whatever the shop.
+/// The additional limit of `/customers*`: a number of requests in a window, by the client's
+/// address, for all shops together.
 #[derive(Debug, Default)]
 pub(crate) struct AddressLimiter {
     windows: HashMap<IpAddr, AddressPeriod>,

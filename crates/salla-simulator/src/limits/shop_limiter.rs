@@ -1,5 +1,4 @@
-//! The budget of one shop, in the two temperaments that Salla's one sentence
-//! about it allows.
+//! The budget of one shop, with the two kinds of limiter that Salla's one sentence about it allows.
 
 use super::LimitDecision;
 use crate::clock::SECOND;
@@ -48,7 +47,7 @@ impl ShopLimiter {
         (now < self.blocked_until).then_some(self.blocked_until)
     }
 
-    /// Remembers a 429 and blocks a client that collects too many.
+    /// Counts a 429 and blocks a client that gets too many.
     pub(crate) fn refused(&mut self, now: i64, block: Option<Block>) {
         let Some(block) = block else { return };
         self.refusals.push_back(now);
@@ -59,9 +58,9 @@ impl ShopLimiter {
         }
     }
 
-    /// Since or from when there is budget: now, the drain of a full bucket, or
-    /// the end of the window. The one request a second in between counts for
-    /// nothing here, as nobody must be blamed for leaving it.
+    /// Since or from when there is budget: now, the drain of a full bucket, or the end of the
+    /// window. The one request a second in between does not count here, because a client may leave
+    /// it unused.
     pub(crate) fn budget_from(&self, now: i64, per_minute: u32, limits: &Limits) -> i64 {
         match (limits.temperament, self.window) {
             (LimiterKind::FixedWindow, Some(window)) if now < window.started + WINDOW => {

@@ -142,7 +142,7 @@ fn quoted_printable(text: &str) -> Vec<u8> {
                 bytes.push(byte);
                 rest = &after[2..];
             }
-            // The line goes on.
+            // The line continues.
             None => rest = after.strip_prefix(b"\r\n").unwrap_or(after),
         }
     }

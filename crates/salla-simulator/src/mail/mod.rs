@@ -88,7 +88,7 @@ impl MailServer {
         locked(&self.state).mails.clone()
     }
 
-    /// How often somebody has connected.
+    /// How many clients have connected.
     pub fn connections(&self) -> u64 {
         locked(&self.state).connections
     }

@@ -4,8 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The changes to every kind of record; all off by default. Each shop of the
-/// platform drifts by itself.
+/// The changes to every kind of record; all off by default. Each shop of the platform drifts
+/// independently.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Drift {
@@ -20,15 +20,15 @@ pub struct Drift {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DriftCounts {
-    /// The pages of its own list.
+    /// The pages of its list.
     #[default]
     OwnList,
     /// Every request to the API.
     AllRequests,
 }
 
-/// The changes to one kind of record. A change happens after the answer, and
-/// thus between two pages. Zero turns a kind of change off.
+/// The changes to one kind of record. A change happens after the response, and thus between two
+/// pages. Zero turns a kind of change off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ResourceDrift {
@@ -41,8 +41,8 @@ pub struct ResourceDrift {
     /// A record goes whose page of the list being read has been read, so that
     /// every later record moves up by one and the next page misses one.
     pub delete_every: u64,
-    /// After so many answered requests to the API the shop keeps still; zero
-    /// means never.
+    /// Number of answered requests to the API after which the shop no longer changes; zero means
+    /// never.
     pub until_request: u64,
     /// With each deletion another record appears on a page of the same list
     /// that has not been read (on any page if there is none), as a draft does

@@ -28,9 +28,9 @@ pub enum Fault {
     Throttle,
     /// Does what was asked and hangs up before answering.
     LostAnswer,
-    /// Does what was asked, and answers with this status all the same.
+    /// Does what was requested, and responds with this status all the same.
     DoneStatus(u16),
-    /// Does what was asked, and answers with an HTML page and this status.
+    /// Does what was requested, and responds with an HTML page and this status.
     DoneHtml(u16),
     /// Never answers, and does nothing.
     HangUndone,
@@ -41,7 +41,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// The status, of the faults that answer with one and do nothing.
+    /// The status, of the faults that respond with one and do nothing.
     pub(crate) fn status(self) -> Option<u16> {
         match self {
             Self::Status(status) | Self::EmptyStatus(status) | Self::TextStatus(status) => {
@@ -71,11 +71,11 @@ pub struct FaultRates {
     pub throttle: f64,
     pub hang: f64,
     pub slow: f64,
-    /// How long a slow answer takes, in simulated milliseconds.
+    /// How long a slow response takes, in simulated milliseconds.
     pub slow_ms: u64,
-    /// Does what was asked, and answers 503 all the same.
+    /// Does what was requested, and responds with 503 all the same.
     pub done_503: f64,
-    /// Does what was asked, and answers with an HTML page and status 200.
+    /// Does what was requested, and responds with an HTML page and status 200.
     pub done_html: f64,
 }
 
@@ -109,7 +109,7 @@ impl FaultRates {
     }
 }
 
-/// How long every answer takes, in simulated milliseconds.
+/// How long every response takes, in simulated milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Latency {
@@ -118,9 +118,8 @@ pub struct Latency {
     pub jitter_ms: u64,
 }
 
-/// Orders that lose their items in mid-import, as when Salla changes a default
-/// for an app. The counts are of requests of the shop that were let in; nothing
-/// happens if absent, and zero means at once.
+/// Orders that lose their items in mid-import, as when Salla changes a default for an app. Counted
+/// in accepted requests of the shop; nothing happens if absent, and zero means immediately.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ItemLoss {
@@ -146,9 +145,9 @@ pub struct Outage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutageLength {
-    /// So many requests fail.
+    /// Number of requests that fail.
     Requests(u64),
-    /// Requests fail for so many simulated seconds from the first that did.
+    /// Simulated seconds for which requests fail, from the first that did.
     Seconds(u64),
 }
 

@@ -62,7 +62,7 @@ pub enum RetryAfter {
     UntilReset,
     /// The seconds until the next request would be let through.
     UntilNext,
-    /// Nothing; integrators have met such answers.
+    /// Nothing; integrators have met such responses.
     Absent,
 }
 

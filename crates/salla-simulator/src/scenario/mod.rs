@@ -33,15 +33,15 @@ with_defaults! {
     /// A simulated Salla.
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     pub struct Scenario {
-        /// Seeds faults, latencies and tokens; shops have seeds of their own.
+        /// Seeds faults, latencies and tokens; shops have separate seeds.
         pub seed: u64 = 1,
         /// The first shop, the one that the ready-made connection belongs to.
         pub shop: ShopSpec,
         /// Further shops of the same platform.
         pub shops: Vec<ShopSpec>,
         pub clock: ClockSpec,
-        /// How far the `Date` header is ahead of the clock, as if somebody's clock were
-        /// wrong; nothing else follows it.
+        /// How far the `Date` header is ahead of the clock, as if a clock were wrong; nothing else
+        /// follows it.
         pub date_ahead_seconds: i64,
         pub app_age: AppAge,
         pub plan_limits: PlanLimits,
@@ -62,7 +62,8 @@ with_defaults! {
         pub item_loss: ItemLoss,
         pub outages: Vec<Outage>,
         pub item_product: ItemProduct,
-        /// The most items that `/orders/items` gives at once. Salla documents no pages there.
+        /// The maximum number of items in one response of `/orders/items`. Salla documents no pages
+        /// there.
         pub items_page_cap: Option<u64>,
         pub quirks: Quirks,
         pub invalid: InvalidRates,

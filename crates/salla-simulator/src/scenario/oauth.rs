@@ -15,9 +15,9 @@ with_defaults! {
         pub refresh_token_seconds: i64 = 30 * 86_400,
         pub lifetime_field: LifetimeField,
         /// In place of the lifetime of each token answer, as JSON members such as
-        /// `"expires_in":0,"expires":null`; empty for an answer that says nothing of it.
+        /// `"expires_in":0,"expires":null`; empty for a response that says nothing of it.
         pub lifetime_members: Option<String>,
-        /// Every refresh is carried out and its answer lost.
+        /// Every refresh is carried out and its response lost.
         pub lose_refresh_answers: bool,
         /// What becomes of every request for tokens, while this is set.
         pub token_fault: Option<Fault>,
@@ -25,10 +25,9 @@ with_defaults! {
         pub omit_refresh_token: bool,
         /// The status of `invalid_grant`: the docs say 401, integrators saw 400.
         pub invalid_grant_status: u16 = 401,
-        /// What a spent, expired or unknown token is answered with: Ory Hydra has more than
-        /// one word for it.
+        /// The error code for a used, expired or unknown token: Ory Hydra has more than one.
         pub invalid_grant_code: String = "invalid_grant".to_owned(),
-        /// Whether `/oauth2/user/info` wraps its answer in `data`.
+        /// Whether `/oauth2/user/info` wraps its response in `data`.
         pub user_info_in_data: bool = true,
         /// What the merchant does who is asked to consent.
         pub consent: Consent,

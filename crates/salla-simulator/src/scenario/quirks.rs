@@ -27,17 +27,17 @@ pub struct Quirks {
     pub utc_labelled_dates: bool,
     /// How many digits a fraction has, which is one setting for all of PHP.
     pub float_digits: FloatDigits,
-    /// A byte in one text of each answer that has a name in it.
+    /// A byte in one text of each response that has a name in it.
     pub damaged_texts: Option<TextDamage>,
-    /// The damaged text is one that nobody knows of, so that all others are the truth's.
+    /// The damaged text is in an undocumented member, so that all others equal the truth.
     pub damage_spares_names: bool,
     /// Records that are longer than anything a shop holds.
     pub long_records: Option<LongRecords>,
-    /// Answers of the API with status 200 are compressed for every client.
+    /// Responses of the API with status 200 are compressed for every client.
     pub gzip: bool,
 }
 
-/// A member more in records of lists and in single ones, of which nobody knows.
+/// An additional, undocumented member in records of lists and in single ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LongRecords {
@@ -71,7 +71,7 @@ pub enum FloatDigits {
     All,
 }
 
-/// What stands at the beginning of a text and makes the whole answer no JSON.
+/// What stands at the beginning of a text and makes the whole response no JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TextDamage {

@@ -140,7 +140,7 @@ impl Shop {
         first_not(0..self.spec.customers, is_earlier)
     }
 
-    /// Somebody registered by then, the long-standing ones more often.
+    /// A customer who was registered by then, the long-standing ones more often.
     pub(crate) fn customer_of_order(&self, ordered_at: i64, draw: &mut Draw) -> Option<u64> {
         let skew = draw.unit();
         if self.spec.customers == 0 || draw.chance(self.spec.guests_share) {

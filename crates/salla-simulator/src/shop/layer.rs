@@ -44,7 +44,7 @@ pub(crate) struct Layer {
     /// The unlisted records that may come back.
     hidden: BTreeSet<u64>,
     edits: BTreeMap<u64, Edit>,
-    /// Counts the changes, so that what was remembered can be known as stale.
+    /// Counts the changes, so that stale caches can be found.
     version: u64,
 }
 

@@ -315,7 +315,7 @@ fn payment_method(status: Original, currency: Currency, draw: &mut Draw) -> &'st
     match (status, currency) {
         (Original::PaymentPending, _) => "waiting",
         (_, Currency::Sar) => method,
-        // Nobody collects cash abroad.
+        // There is no cash on delivery abroad.
         _ if method == "cod" => "credit_card",
         _ => method,
     }

@@ -1,7 +1,7 @@
-//! Ids that do not follow time. Salla's ids are a fixed scrambling of internal
-//! row numbers, so the greatest id is not the newest record and must not serve
-//! as a cursor. This is a permutation of our own with the same properties; it
-//! can be turned round, so `/orders/{id}` finds its record by arithmetic.
+//! Ids that do not follow time. Salla's ids are a fixed scrambling of internal row numbers, so the
+//! greatest id is not the newest record and must not serve as a cursor. This is our own permutation
+//! with the same properties; it can be turned round, so `/orders/{id}` finds its record by
+//! arithmetic.
 
 use super::draw::mix;
 

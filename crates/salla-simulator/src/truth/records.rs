@@ -1,4 +1,4 @@
-//! The records of the truth, in plain types that belong to nobody else.
+//! The records of the truth, in plain types of this crate.
 
 use crate::endpoint::Resource;
 pub use crate::shop::Untold as TruthGaps;

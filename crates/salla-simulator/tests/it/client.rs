@@ -1,4 +1,4 @@
-//! A client without manners: one connection for each request, no retry.
+//! A simple client: one connection for each request, no retry.
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
@@ -27,7 +27,7 @@ impl Reply {
     }
 }
 
-/// Sends one request; an error means that no answer came.
+/// Sends one request; an error means that no response came.
 pub(crate) async fn send(
     sim: &Simulator,
     request: Request<Full<Bytes>>,

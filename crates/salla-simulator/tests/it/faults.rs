@@ -1,4 +1,4 @@
-//! Every kind of trouble does what its name says, once.
+//! Every kind of fault does what its name says, once.
 
 use crate::client::{get, get_with};
 use salla_simulator::*;
@@ -10,7 +10,7 @@ async fn start() -> Simulator {
     Simulator::start(scenario).await.unwrap()
 }
 
-/// The trouble is over with the next request.
+/// The fault ends with the next request.
 async fn is_well_again(sim: &Simulator) {
     let reply = get(sim, "/orders").await;
     assert_eq!(reply.status, 200);

@@ -163,7 +163,7 @@ async fn products_are_filtered_by_status_and_category_unless_that_is_ignored() {
     assert_eq!(products(&sim, "status=out&category=1").await.len(), 400);
 }
 
-/// What was remembered of a filter is not shown once it is out of date.
+/// A filter's cached result is not shown once it is outdated.
 #[tokio::test]
 async fn filtered_products_follow_what_changes() {
     let sim = start(&[], DateFilter::default()).await;
@@ -173,7 +173,7 @@ async fn filtered_products_follow_what_changes() {
     assert_eq!(products(&sim, "status=sale").await.len(), before - 1);
 }
 
-/// Nobody can know that the label lies, so the truth is what it says.
+/// A client cannot know that the label is wrong, so the truth is what it says.
 #[tokio::test]
 async fn dates_in_utc_labelled_riyadh_are_true_as_labelled() {
     // Half past one at night on 10 June, and noon.

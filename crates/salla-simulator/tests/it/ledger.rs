@@ -1,4 +1,4 @@
-//! What the ledger tells of a client's manners.
+//! What the ledger reports about a client's behavior.
 
 use crate::client::{get, get_with};
 use salla_simulator::*;

@@ -1,4 +1,4 @@
-//! What goes away while somebody reads: line items, and the whole API.
+//! What disappears while a client reads: line items, and the whole API.
 
 use crate::client::{get, get_with, post};
 use salla_simulator::*;

@@ -149,7 +149,7 @@ async fn reuse_revokes_the_family_and_the_ledger_shows_it() {
     assert_eq!(ledger.max_presentations_of_a_token, 2);
 }
 
-/// What the client cannot know of is told from what it knows.
+/// What the client cannot know is distinguished from what it knows.
 #[tokio::test]
 async fn a_token_is_used_or_not_before_an_answer_is_damaged() {
     let table = [

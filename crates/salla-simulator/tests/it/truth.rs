@@ -37,7 +37,7 @@ fn all_orders(sim: &Simulator) -> BTreeMap<i64, TruthOrder> {
     let orders = orders.truth_orders(day("2000-01-01"), day("2100-01-01"));
     orders
         .map(|mut order| {
-            // The wire does not tell what was sold where it names no product.
+            // A line without a product does not say what was sold.
             for item in &mut order.items {
                 item.sold_product_id = item.product_id.unwrap_or_default();
             }

@@ -74,7 +74,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Path::<String>::from_request_parts(parts, state).await {
             Ok(Path(named)) => Ok(Self(named)),
-            // Bytes that are no text name nobody.
+            // Bytes that are not text name no account.
             Err(_) => Err(Problem::not_found()),
         }
     }

@@ -24,7 +24,7 @@ use crate::state::hash;
 const PREFIX: &str = "sst_";
 const BYTES: usize = 32;
 
-/// What a merchant does with a shop of their own.
+/// What a merchant does with their own shop.
 const OF_MERCHANTS: [ApiScope; 2] = [ApiScope::Read, ApiScope::Operate];
 
 /// A new token, to be shown once. `None`: the machine has no randomness to give.
@@ -34,7 +34,7 @@ pub fn new_token(random: &dyn SecureRandom) -> Option<SecretString> {
     Some(format!("{PREFIX}{}", hex::encode(bytes)).into())
 }
 
-/// What is stored of a token. It has 256 random bits, so nobody finds one by trying.
+/// What is stored of a token. It has 256 random bits, so it cannot be guessed.
 pub fn token_hash(token: &str) -> [u8; 32] {
     hash(token.as_bytes())
 }

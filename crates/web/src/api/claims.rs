@@ -59,7 +59,7 @@ fn require_all(caller: &Caller) -> Result<(), Problem> {
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct CodeRequest {
-    /// Your own name of your customer: whose the shop will be.
+    /// Your own name for your customer: whose the shop will be.
     #[schema(max_length = 200, example = "tenant-42")]
     account: String,
     /// How many months of orders there should be, 12 or 24, unless the merchant says otherwise.
@@ -136,7 +136,7 @@ pub(super) struct AccountView {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct AccountShopView {
-    /// Salla's number of the shop.
+    /// Salla's id of the shop.
     salla_id: i64,
     /// Absent until the shop is connected.
     merchant_id: Option<Uuid>,
@@ -191,10 +191,10 @@ pub(super) async fn show(
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct LinkRequest {
-    /// Your own name of your customer, who connects a shop with the link.
+    /// Your own name for your customer, who connects a shop with the link.
     #[schema(max_length = 200)]
     account: Option<String>,
-    /// Instead: a shop, whose page the link opens. Our id of the merchant or Salla's number.
+    /// Instead: a shop, whose page the link opens. Our id of the merchant, or Salla's id of the shop.
     merchant: Option<String>,
     /// With an account: how many months of orders there should be, 12 or 24.
     sync_depth_months: Option<u64>,
@@ -203,7 +203,7 @@ pub(super) struct LinkRequest {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct LinkResponse {
-    /// Whoever opens it is let in, so give it to your customer alone.
+    /// It grants access to anyone who opens it, so give it only to your customer.
     url: String,
     expires_at: Timestamp,
 }

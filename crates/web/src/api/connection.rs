@@ -1,4 +1,4 @@
-//! Tokens that the app's own backend has obtained, handed over.
+//! Tokens that the app's backend has obtained.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,8 +29,8 @@ const MAX_TOKEN: usize = 4_096;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ConnectionRequest {
     access_token: String,
-    /// With it the tokens are owned: they are refreshed here from now on, and nobody else may do
-    /// so. Without it they are lent: they are used until Salla refuses them.
+    /// With it the tokens are owned: this database refreshes them from now on, and no other
+    /// software may do so. Without it they are lent: they are used until Salla refuses them.
     refresh_token: Option<String>,
     /// When the access token ends.
     expires_at: Option<Timestamp>,
@@ -76,7 +76,7 @@ pub(super) struct ConnectionResponse {
     mode: &'static str,
     /// Other tokens of the shop served until now.
     was_connected: bool,
-    /// The import that was started or joined, where imports start by themselves.
+    /// The import that was started or joined, if imports start automatically.
     run_id: Option<Uuid>,
 }
 
@@ -131,7 +131,7 @@ fn refused(refused: Refused) -> Problem {
 
 /// Hands over a shop's tokens
 ///
-/// The shop is named by Salla's number, or by our id if it was connected before; tokens that open
+/// The shop is named by Salla's id, or by our id if it was connected before; tokens that open
 /// another one connect none. May be repeated: tokens are known again by their hashes.
 #[utoipa::path(
     put, path = "/api/v1/merchants/{merchant}/connection", operation_id = "putConnection",

@@ -56,7 +56,7 @@ impl ContactRequest {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ContactView {
-    /// Absent where nobody is known.
+    /// Absent if no contact is known.
     email: Option<String>,
     language: &'static str,
     wants_email: bool,

@@ -1,8 +1,8 @@
 //! `/api/v1`: what services and operators may read and do, described by `/openapi.json`.
 //!
-//! A merchant is addressed by our id or by Salla's number of the shop. Whoever may see only one
+//! A merchant is addressed by our id or by Salla's id of the shop. A caller that may see only one
 //! merchant finds no other: the restriction is part of the query that looks the merchant up, and
-//! everything else is looked up by what that query gave.
+//! everything else is looked up by that query's result.
 
 mod body;
 mod caller;
@@ -118,7 +118,7 @@ fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [get, put, post, delete, patch].into_iter().flatten()
 }
 
-/// Whatever takes a token takes a merchant's cookie as well.
+/// Every route that accepts a token accepts a merchant's cookie as well.
 fn allow_sessions(operation: &mut Operation) {
     if let Some(security) = &mut operation.security {
         security.push(SecurityRequirement::new("session", [""; 0]));

@@ -21,7 +21,7 @@ pub(super) struct Paging {
     cursor: Option<String>,
 }
 
-/// What a page asks of a list that is read from the latest entry on.
+/// Parameters of one page of a list, latest entry first.
 pub(super) struct Wanted<C> {
     /// Entries before this one.
     pub(super) before: Option<C>,

@@ -50,7 +50,7 @@ pub(super) struct ExchangeResponse {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SessionView {
-    /// Salla's number of the shop.
+    /// Salla's id of the shop.
     salla_id: i64,
     /// Absent until the shop is known here.
     merchant_id: Option<Uuid>,
@@ -111,9 +111,9 @@ fn refused(error: ExchangeError) -> Problem {
 
 /// Signs a merchant in from inside Salla's dashboard
 ///
-/// Salla is asked whose the token is; every response but a plain success for this app is a
-/// refusal. The session is a bearer of one hour, because cookies do not reach a frame; with
-/// another token there is another one.
+/// Salla verifies the token's owner; every response but a plain success for this app is a refusal.
+/// The session is a bearer of one hour, because cookies do not reach a frame; with another token
+/// there is another one.
 #[utoipa::path(
     post, path = "/api/v1/sessions", operation_id = "createSession", tag = "sessions",
     request_body = ExchangeRequest,

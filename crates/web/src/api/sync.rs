@@ -191,7 +191,7 @@ steering!(
     pause, "/api/v1/merchants/{merchant}/sync/pause", "pauseSync", RunCommand::Pause
 );
 steering!(
-    /// Goes on with a paused import, or ends the wait of a waiting one
+    /// Resumes a paused import, or ends the wait of a waiting one
     resume, "/api/v1/merchants/{merchant}/sync/resume", "resumeSync", RunCommand::Resume
 );
 steering!(

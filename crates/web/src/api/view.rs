@@ -67,7 +67,7 @@ impl StartResponse {
 #[serde(rename_all = "camelCase")]
 pub(super) struct StatusView {
     merchant_id: Uuid,
-    /// Salla's number of the shop.
+    /// Salla's id of the shop.
     salla_id: i64,
     name: String,
     plan: String,

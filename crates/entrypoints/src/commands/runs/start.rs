@@ -44,7 +44,7 @@ pub(super) async fn extend(
     ))
 }
 
-/// Exit code 0 where the run, once it is complete, is what was asked for.
+/// Exit code 0 if the run, once it is complete, is what was requested.
 fn report(run: &Run, months: u16, as_json: bool) -> Exit {
     let falls_short = run.options.only.is_some()
         || run.options.max_orders.is_some()

@@ -94,7 +94,7 @@ async fn an_import_is_many_invocations_and_one_certificate() {
         let clock = SystemClock::real();
         let [one, other] = &mut sandboxes;
         match random.u32(0..8) {
-            // Ended in its midst by something that is nobody's fault.
+            // Ended in the middle, through no fault of the program.
             0 => {
                 let ended = one.begin(event, Duration::from_secs(3)).await;
                 let after = Duration::from_millis(random.u64(0..2_500));
@@ -117,7 +117,7 @@ async fn an_import_is_many_invocations_and_one_certificate() {
                     *one = Sandbox::start(&service, &cloud).await;
                 }
             }
-            // The same message to two at once.
+            // The same message to two concurrently.
             2 => {
                 let time = Duration::from_secs(4);
                 let (first, second) =
@@ -160,8 +160,8 @@ async fn an_import_is_many_invocations_and_one_certificate() {
     let certificate = run.certificate.as_ref().expect("there is a certificate");
     service.compare(run.merchant, certificate).await;
 
-    // What is left are copies of its message and what tells of the end, once. The database's
-    // clock is the wall's, so what was held when its function was killed is free after its lease.
+    // What is left are copies of its message and one notification of the end. The database's clock
+    // is real time, so what was held when its function was killed is free after its lease.
     let clock = SystemClock::real();
     let began = clock.monotonic();
     while rows(&service).await > 0 {
@@ -229,9 +229,9 @@ async fn claims(service: &TestService, run: RunId) -> i64 {
     claims.await.expect("claims can be counted")
 }
 
-/// Invokes the function with what is on the queue, with this deadline, until the run is
-/// complete, and compares the rows with the truth. Tells how many invocations ended in time, and
-/// how many did not: on a busy machine a function is now and then too late.
+/// Invokes the function with what is on the queue, with this deadline, until the run is complete,
+/// and compares the rows with the truth. Returns how many invocations ended in time, and how many
+/// did not: on a busy machine a function is sometimes too late.
 async fn work_off(
     service: &TestService,
     cloud: &Cloud,
@@ -351,11 +351,11 @@ async fn the_doors_respond_and_what_is_no_event_of_ours_is_refused() {
     };
     assert!(error.to_string().contains("function URL"), "{error}");
 
-    // A message that is no job is a dead letter at once.
+    // A message that is not a job is a dead letter immediately.
     let queue = names(QueueName::HistoricalSync).queue;
     aws::sqs::testing::send_raw(&cloud.aws, &queue, "no job").await;
     let (event, _) = hand_over(&cloud.aws, &queue, VISIBILITY).await.unwrap();
-    // What comes from a queue of somebody else is reported, and stays there.
+    // A message from another application's queue is reported, and stays there.
     let mut strange = event.clone();
     strange["Records"][0]["eventSourceARN"] = "arn:aws:sqs:eu-central-1:1:jobs".into();
     let Ended::Answered(answer) = sandbox.invoke(strange, time).await else {

@@ -233,7 +233,7 @@ async fn refused(
 
 fn end(runtime: &Runtime, ended: Ended) -> StatusCode {
     if let Some(invoked) = runtime.invoked.lock().unwrap().take() {
-        // Nobody waits for one that was given up.
+        // An abandoned one is not waited for.
         drop(invoked.send(ended));
     }
     StatusCode::ACCEPTED

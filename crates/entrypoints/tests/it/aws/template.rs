@@ -125,7 +125,7 @@ fn a_message_outlasts_its_function_and_goes_where_the_program_expects_it() {
     }
 }
 
-/// Nobody may more than what the program calls.
+/// No role has rights that the program does not use.
 #[test]
 fn no_role_may_do_anything_to_everything() {
     let template = template();

@@ -224,7 +224,7 @@ async fn a_link_connects_a_shop_to_its_account_once_and_opens_its_page() {
     assert_eq!(one::<String>(&service, ACCOUNT).await, "tenant-42");
     assert_eq!(one::<i64>(&service, MONTHS).await, 24);
 
-    // Another account's link connects the shop to nobody else.
+    // Another account's link does not connect the shop to that account.
     let path = link(json!({"account": "tenant-99"})).await;
     let begun = press(&path, PUBLIC_URL).await;
     let header = |name: &str| begun.headers[name].to_str().unwrap().to_owned();

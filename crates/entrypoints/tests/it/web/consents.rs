@@ -70,7 +70,7 @@ async fn a_merchant_connects_a_shop_and_its_import_runs_to_its_end() {
         let state = "SELECT state FROM salla_sync.sync_runs WHERE is_job";
         until(&service, state, "COMPLETED".to_owned()).await;
 
-        // The same shop once more: its tokens are renewed, its import stays.
+        // The same shop once more: its tokens are replaced, its import stays.
         let (status, html) = browser.connect().await;
         assert_eq!(status, 200);
         assert_page(&html, "Your shop was connected already");
@@ -185,7 +185,7 @@ async fn a_consent_counts_once_however_often_it_comes_back() {
     assert_eq!(exchanges(&service), 1);
 }
 
-/// Each tab has a state of its own.
+/// Each tab has a separate state.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_tabs_of_one_browser_may_both_come_back() {
     let (_service, served) = open().await;

@@ -15,7 +15,7 @@ async fn the_status_is_sent_as_it_changes_until_the_import_is_over() {
     let request = api.served.http.get(api.served.url(&path));
     let response = request.bearer_auth(&api.token).send().await.unwrap();
     assert_eq!(response.headers()["content-type"], "text/event-stream");
-    // The stream ends by itself.
+    // The server ends the stream.
     let stream = tokio::time::timeout(super::served::TIMEOUT, response.text());
     let text = stream.await.unwrap().unwrap();
     let states: Vec<String> = text
@@ -29,7 +29,7 @@ async fn the_status_is_sent_as_it_changes_until_the_import_is_over() {
     let refused = api.send_as("", Method::GET, &path, None).await;
     assert_eq!(refused.status, 401);
 
-    // Whoever has seen the last status is sent nothing again.
+    // A client that has seen the last status gets nothing again.
     let mut ids = text
         .lines()
         .rev()
@@ -39,7 +39,7 @@ async fn the_status_is_sent_as_it_changes_until_the_import_is_over() {
     let again = request.bearer_auth(&api.token).send().await.unwrap();
     assert_eq!(again.text().await.unwrap(), "");
 
-    // A ticket opens the stream once, of its own shop, within its time.
+    // A ticket opens its shop's stream once, within its time.
     let tickets = format!("{path}/tickets");
     let ticket = async || {
         let reply = api.post(&tickets, json!({})).await;

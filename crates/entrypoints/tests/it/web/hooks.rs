@@ -474,7 +474,7 @@ async fn records_that_change_after_an_import_are_in_the_tables_soon() {
             ("product.deleted", products[1]),
             ("product.created", another),
             ("customer.updated", customers[0]),
-            // Never heard of.
+            // Unknown.
             ("order.updated", 4_711),
             ("product.updated", 4_712),
             ("customer.updated", 4_713),

@@ -42,7 +42,7 @@ async fn the_api_responds_as_its_description_says() {
         .args([
             "run",
             &api.served.url("/openapi.json"),
-            // Python 3.11 loses count of its own recursion where threads compile at once.
+            // Python 3.11 loses count of its recursion if threads compile concurrently.
             "--workers",
             "1",
             "--phases",

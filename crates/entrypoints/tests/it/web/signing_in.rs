@@ -198,7 +198,7 @@ async fn a_merchant_signs_in_before_the_tokens_come_and_sees_the_own_shop_alone(
     assert_eq!(opened.body["sallaId"], shop.merchant_id());
     let session = opened.body["session"].as_str().unwrap();
     let sync = format!("/api/v1/merchants/{}/sync", shop.merchant_id());
-    // Nobody's shop is not everybody's.
+    // A shop without an account is not open to all.
     assert_eq!(
         get(&served, session, &sync).await.code(),
         (404, "unknown_merchant")
@@ -341,7 +341,7 @@ async fn a_consent_signs_the_browser_in_with_a_cookie_that_only_own_pages_use() 
     assert_ne!(second, first);
     assert_eq!(look(first.clone()).await.status, 200);
     assert_eq!(look(second.clone()).await.status, 200);
-    // After that somebody else has it, and nobody keeps the session.
+    // After that another client has it, and the session ends for both.
     change(&service, "rotated_at = now() - interval '2 minutes'").await;
     let copied = look(first.clone()).await;
     assert_eq!(

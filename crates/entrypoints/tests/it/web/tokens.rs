@@ -132,7 +132,7 @@ async fn a_token_of_one_shop_sees_nothing_of_another() {
             assert!(!reply.body.to_string().contains("متجر آخر"));
         }
     }
-    // Of its own shop it sees its own, and marks no other's.
+    // It sees its own shop's notifications, and marks no other's.
     let read = "/api/v1/merchants/{m}/notifications/read";
     let mark = |ids: Value| api.send_as(&own, Method::POST, read, Some(json!({"ids": ids})));
     let refused = mark(json!([mine, theirs])).await;

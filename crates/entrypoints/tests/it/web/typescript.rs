@@ -1,4 +1,4 @@
-//! The example in TypeScript, as somebody who follows its README.
+//! The example in TypeScript, run as its README says.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -69,7 +69,7 @@ async fn pass(
     let mut request = vec![0; 16_384];
     let read = client.read(&mut request).await.ok()?;
     let text = String::from_utf8_lossy(&request[..read]).into_owned();
-    // Each request comes through a connection of its own, so that the stream is known.
+    // Each request uses a separate connection, so that the stream is known.
     let text = text.replacen("connection: keep-alive", "connection: close", 1);
     server.write_all(text.as_bytes()).await.ok()?;
     let text = text.to_lowercase();

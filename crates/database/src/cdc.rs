@@ -13,7 +13,7 @@ const PUBLICATION: &str = "salla_sync";
 /// From this version on generated columns may be published.
 const PUBLISHES_GENERATED: i32 = 180_000;
 
-/// What is to be set up.
+/// What to set up.
 #[derive(Clone, Debug, Default)]
 pub struct CdcOptions {
     /// A slot of this name, which keeps the log from now on until a reader has read it.

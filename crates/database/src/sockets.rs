@@ -3,7 +3,7 @@
 //! A message that is followed by another small one waits, without TCP_NODELAY, until the
 //! server has acknowledged it, which takes the server forty milliseconds: each COPY would.
 //! And a peer that is gone without a word would be waited for a quarter of an hour, an idle
-//! one for ever.
+//! one forever.
 //!
 //! sqlx opens its sockets and does not expose them, so they are found among those of the process:
 //! all that are connected to PostgreSQL's port. Setting the option twice does no harm, nor does

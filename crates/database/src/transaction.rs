@@ -95,8 +95,8 @@ pub(crate) struct LockedRun {
     pub(crate) has_open_rejections: bool,
     /// Spares a batch the search for altered rows.
     pub(crate) has_altered_records: bool,
-    /// Rows are to be written although the texts are the same, because they are read
-    /// in another way now.
+    /// Rows must be written although the texts are the same, because they are read in another way
+    /// now.
     pub(crate) rewrites: bool,
     /// The session is neither the tables' owner nor exempt from row-level security, so it may
     /// copy nothing into them.

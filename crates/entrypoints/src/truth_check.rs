@@ -74,8 +74,8 @@ pub async fn rows(
         }
     }
     let listed = true_customers(truth);
-    // One whom Salla no longer lists is kept while an order refers to him, be it one of
-    // the day before, of which windows and the list of changes show some.
+    // One whom Salla no longer lists is kept while an order refers to them, even one of the day
+    // before, of which windows and the list of changes show some.
     let of_orders = truth.truth_orders(range.from, range.to);
     let mut behind_orders: Vec<i64> = of_orders.filter_map(|order| order.customer_id).collect();
     behind_orders.extend(customers_of_other_days(pool, merchant, range).await?);

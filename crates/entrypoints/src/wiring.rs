@@ -242,9 +242,9 @@ async fn forgetting(
 pub struct PoolSize {
     connections: u32,
     listeners: u32,
-    /// For how long work waits for a connection.
+    /// How long work waits for a connection.
     timeout: Duration,
-    /// And for how long its start waits for others to give theirs up.
+    /// And how long its start waits for other clients to release connections.
     start_timeout: Duration,
 }
 

@@ -105,7 +105,7 @@ pub enum Refused {
     Failure(#[from] Failure),
 }
 
-/// What became of tokens, under a stable name; `None`: it is to be tried again.
+/// The result for tokens, under a stable name; `None`: it must be retried.
 fn outcome(connected: &Result<Connected, Refused>) -> Option<&'static str> {
     match connected {
         Ok(_) => Some("connected"),
@@ -255,7 +255,7 @@ impl ConnectShops {
     }
 
     /// Settles everything that arrives until a stop is requested. Several processes may do so
-    /// side by side.
+    /// concurrently.
     pub async fn settle_arrivals_until(&self, stop: &StopSignal) {
         loop {
             let settled = tokio::select! {

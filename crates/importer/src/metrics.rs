@@ -369,7 +369,7 @@ pub fn consent_ended(outcome: &'static str) {
     counter!(CONSENTS.name, "outcome" => outcome).increment(1);
 }
 
-/// A claim was given up and the run left in `state`.
+/// A claim ended and left the run in `state`.
 pub fn run_ended(state: RunState, failure: Option<&Failure>) {
     claims_ended(state, failure.map_or(NO_FAILURE, Failure::code)).increment(1);
 }

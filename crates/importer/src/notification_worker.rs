@@ -22,7 +22,7 @@ const GRACE: Duration = Duration::from_secs(5);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// Longer than all channels together may take.
 const VISIBILITY: Duration = Duration::from_secs(120);
-/// Messages that are dealt with side by side.
+/// Messages that are dealt with concurrently.
 const CONCURRENCY: u32 = 8;
 /// The first wait after a channel failed; it grows fourfold, and by up to a quarter more,
 /// so that notices which failed together do not come back together.

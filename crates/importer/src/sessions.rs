@@ -148,7 +148,7 @@ impl MerchantSessions {
         self.audit.record(&event).await
     }
 
-    /// Whether the secret is to be replaced with the next response.
+    /// Whether the next response must replace the secret.
     pub fn is_due(&self, session: &Session) -> bool {
         let since = self.clock.now().duration_since(session.rotated_at);
         session.carrier == Carrier::Cookie && since >= ROTATE_AFTER

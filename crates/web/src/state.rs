@@ -110,7 +110,7 @@ fn bound_to(signed: &[u8], browser: &str) -> Vec<u8> {
     [signed, browser.as_bytes()].concat()
 }
 
-/// What a browser is to be known by from now on.
+/// What identifies a browser from now on.
 pub(crate) fn new_browser(random: &dyn SecureRandom) -> Option<String> {
     let mut bytes = [0; BROWSER];
     random.fill(&mut bytes).ok()?;

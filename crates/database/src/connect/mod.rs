@@ -66,7 +66,7 @@ pub struct ConnectSettings {
     pub max_connections: u32,
     /// Connections beside the pool, for LISTEN.
     pub listeners: u32,
-    /// For how long a caller waits for a connection, the first one included.
+    /// How long a caller waits for a connection, the first one included.
     pub patience: Duration,
     /// How long to wait for other clients to release connections if the server has fewer left than
     /// wanted: a pool never changes its size.
@@ -108,9 +108,8 @@ fn unsuitable(options: &PgConnectOptions, reason: &str) -> Failure {
     }
 }
 
-/// For how long the first connection is tried again: not at all, unless the server says that
-/// it will soon accept one, or a limit that suits other programs ended it while a busy machine
-/// let it wait.
+/// How long the first connection is retried: not at all, unless the server says that it will soon
+/// accept one, or ended it because a busy machine let it idle for longer than the server allows.
 fn tries_for(settings: &ConnectSettings, error: &sqlx::Error) -> Duration {
     if is_starting_up(error) || is_idle_for_too_long(error) {
         settings.patience

@@ -1,4 +1,4 @@
-//! Shops that are to be brought up to date.
+//! Shops to bring up to date.
 
 use std::time::Duration;
 
@@ -93,7 +93,7 @@ const OLDEST: &str = "
         SELECT FROM salla_sync.sync_runs p
         WHERE p.merchant_id = m.id AND p.state = 'PAUSED' AND p.superseded_at IS NULL)";
 
-/// How true the shops are that are to be kept so.
+/// How recent the data is of shops that are kept up to date.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShopsFreshness {
     /// Since when the shop is not known to be true that has waited longest.

@@ -12,7 +12,7 @@ use super::{apply, failed};
 use crate::connect::Database;
 use crate::error::{database_failure, is_deadlock, is_lock_timeout};
 
-/// For how long workers may be blocked by a try.
+/// How long workers may be blocked by a try.
 const EACH_TRY: &str = "SET lock_timeout = '2s'";
 /// Time for those who waited behind a try.
 const BETWEEN_TRIES: Duration = Duration::from_secs(2);

@@ -19,7 +19,7 @@ use crate::ids::job_id;
 use crate::queue::wakeups::CHANNEL;
 use crate::queue::{Lease, later};
 
-/// A message that is to be sent.
+/// A message to send.
 #[derive(Debug)]
 pub(crate) struct Outgoing<'a> {
     pub(crate) id: Uuid,

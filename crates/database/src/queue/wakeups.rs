@@ -24,7 +24,7 @@ pub(crate) const CHANNEL: &str = "salla_sync_queue";
 /// Between two tries to listen.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// For how long one try waits for its connection.
+/// How long one try waits for its connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Wakes all receivers of this process to poll.
@@ -79,7 +79,7 @@ impl WakeupReceiver {
 }
 
 async fn listen(pool: PgPool, clock: Arc<dyn Clock>, queue: QueueName, news: watch::Sender<()>) {
-    // A connection that is held for ever must not be one of those that the work needs.
+    // A connection that is held forever must not be one of those that the work needs.
     let own = session::pool(PATIENCE, &pool.connect_options())
         .max_connections(1)
         .idle_timeout(None)

@@ -115,7 +115,7 @@ const TAKE_PENDING: &str = former_runs!(
     "UPDATE salla_sync.pending_details p SET run_id = $1 FROM former f WHERE f.id = p.run_id"
 );
 
-/// Of a window that is scanned again and again every scan would be kept for ever. The last two
+/// Of a window that is scanned again and again every scan would be kept forever. The last two
 /// prove it.
 const FORGET_EARLIER_SCANS: &str = "
     DELETE FROM salla_sync.sync_pages p USING salla_sync.sync_windows w

@@ -452,7 +452,7 @@ async fn a_failed_run_keeps_its_reason_until_it_is_claimed_again() {
 }
 
 /// PostgreSQL takes a process that was frozen while it copied rows in for a slow
-/// client, and would let it hold the run for ever.
+/// client, and would let it hold the run forever.
 #[tokio::test]
 async fn a_landing_that_was_frozen_while_copying_does_not_hold_the_run_for_ever() {
     let shop = Shop::open().await;

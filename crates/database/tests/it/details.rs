@@ -112,7 +112,7 @@ async fn a_changed_header_asks_for_the_details_again_and_an_equal_one_does_not()
     assert!(shop.pending().await.is_empty());
 }
 
-/// What a webhook says of an order is that it is to be asked for.
+/// A webhook only says that an order must be fetched.
 #[tokio::test]
 async fn an_order_that_is_said_to_have_changed_is_asked_for_unless_it_was_since() {
     let shop = Shop::open().await;

@@ -4,7 +4,7 @@
 //! `cargo bench -p entrypoints --bench many_shops -- SHOPS ORDERS [SHARE]`, and:
 //!
 //! - `--workers N` processes on one database, behind one address
-//! - `--kill-one-after SECONDS` ends one of them without warning, and shows for how long each
+//! - `--kill-one-after SECONDS` ends one of them without warning, and shows how long each
 //!   of its runs stood still
 //! - `--whole N` imports the customers and products of only N shops, and of the others
 //!   the orders alone

@@ -82,7 +82,7 @@ async fn dead(open: &OpenDatabase, arguments: &DeadArgs) -> anyhow::Result<Exit>
             .json
             .then_some(&|(queue, letter)| letter_as_json(*queue, letter)),
         "There are no dead letters.",
-        ["id", "queue", "given up at", "attempts", "reason"],
+        ["id", "queue", "dead since", "attempts", "reason"],
         |(queue, letter)| {
             [
                 letter.id.to_string(),

@@ -1,4 +1,4 @@
-//! For how long the data of shops are kept that removed the app.
+//! How long a shop's data is kept after it removed the app.
 
 use jiff::SignedDuration;
 
@@ -33,7 +33,7 @@ fn parse(text: &str) -> Option<Option<SignedDuration>> {
 }
 
 impl SettingsReader<'_> {
-    /// `None`: for ever.
+    /// `None`: forever.
     pub fn retention(&mut self) -> Option<SignedDuration> {
         let Some(text) = self.text(RETENTION) else {
             return Some(days(DEFAULT_DAYS));

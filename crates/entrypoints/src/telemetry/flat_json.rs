@@ -1,5 +1,5 @@
 //! One flat JSON object a line: the fields of the event and of all spans around it,
-//! side by side.
+//! concurrently.
 //!
 //! A few lines of our own, because existing crates write something else. tracing-subscriber's
 //! format puts the fields of spans into separate objects; json-subscriber (0.3.1, well kept) merges

@@ -46,7 +46,7 @@ pub struct ServiceSettings {
     pub jobs: usize,
     /// Shops whose history is there are brought up to date once in this time.
     pub keep_fresh: Option<Duration>,
-    /// For how long the data of a shop are kept that removed the app; `None`: for ever.
+    /// How long a shop's data is kept after it removed the app; `None`: forever.
     pub retention: Option<SignedDuration>,
     pub import: ImportSettings,
     pub channels: Channels,
@@ -132,7 +132,7 @@ impl Service {
         })
     }
 
-    /// Works until a stop is asked for and everything has been given back.
+    /// Works until a stop is requested and everything is released.
     pub async fn run(&self, stop: &StopSignal) {
         tokio::join!(
             self.worker.run(stop),

@@ -1,4 +1,4 @@
-//! Imports side by side: of one shop, of two, and over connections that stand still.
+//! Imports concurrently: of one shop, of two, and over connections that stand still.
 
 use std::sync::Arc;
 

@@ -13,7 +13,7 @@ use super::landing::OrderDetail;
 use super::platform::Records;
 use super::records::Exclusive;
 
-/// A record that is to be fetched.
+/// A record to fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChangedRecord {
     pub resource: Resource,

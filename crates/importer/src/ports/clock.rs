@@ -157,7 +157,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// Runs `work` but gives up after `limit` of this clock.
+/// Runs `work`, but aborts after `limit` of this clock.
 pub async fn with_timeout<T>(
     clock: &dyn Clock,
     limit: Duration,

@@ -59,7 +59,7 @@ pub struct Presented {
     pub is_lost: bool,
 }
 
-/// Why a refresh token is to be presented.
+/// Why a refresh token must be presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presentation {
     /// The access token ends soon. Granted at most once in [`BETWEEN_EARLY_REFRESHES`].
@@ -71,8 +71,8 @@ pub enum Presentation {
     Last { seen: Option<Presented> },
 }
 
-/// So often a refresh token is presented at most: whatever becomes of the last time, the
-/// connection then serves again or is given up.
+/// So often a refresh token is presented at most: whatever becomes of the last time, the connection
+/// then works again or is disconnected.
 pub const MAX_PRESENTATIONS: u8 = 2;
 
 /// No claim about a token's lifetime leads to more refreshes than this.

@@ -50,7 +50,7 @@ pub struct Stalled {
     pub run: RunId,
     pub merchant: MerchantId,
     pub owner: String,
-    /// For how long nothing has landed.
+    /// How long nothing has landed.
     pub idle: Duration,
 }
 

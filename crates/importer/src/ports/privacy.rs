@@ -1,4 +1,4 @@
-//! People who are to be forgotten, and shops whose time is over.
+//! Customers to forget, and expired shops.
 
 use async_trait::async_trait;
 use domain::failure::Failure;

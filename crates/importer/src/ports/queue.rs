@@ -62,7 +62,7 @@ impl QueueSettings {
 /// Why a message is among the dead letters when no consumer gave a reason.
 pub const ATTEMPTS_EXHAUSTED: &str = "attempts are used up";
 
-/// The identity of a message, which it keeps for ever: through every delivery, among
+/// The identity of a message, which it keeps forever: through every delivery, among
 /// the dead letters and back. What it looks like is the adapter's business.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct JobId(pub String);
@@ -113,7 +113,7 @@ pub enum Disposition {
     Retry { after: Duration },
     /// Nothing went wrong, but it is too early: deliver the message again from then
     /// on. Costs nothing, since the delivery that led to it is not counted; it may be
-    /// repeated for ever.
+    /// repeated forever.
     Snooze { until: Timestamp },
     /// No repetition can help: the message goes to the dead letters with this reason,
     /// which carries neither the body nor anything personal.
@@ -172,7 +172,7 @@ pub trait Queue: Send + Sync + fmt::Debug {
     /// ready, which may be fewer than there are; none after `wait`, or if `most` is 0.
     ///
     /// Each delivery counts as an attempt, so that a message that kills its workers
-    /// does not do so for ever: one that has no attempt left goes to the dead letters
+    /// does not do so forever: one that has no attempt left goes to the dead letters
     /// because [`ATTEMPTS_EXHAUSTED`] instead of being delivered.
     ///
     /// Safe to cancel: what was leased by then comes back after `visibility_timeout`, and the

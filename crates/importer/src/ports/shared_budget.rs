@@ -82,7 +82,7 @@ impl BudgetRules {
     /// How long a process counts as wanting permits after it got too few.
     pub const DEMAND_TTL: Duration = Duration::from_secs(30);
 
-    /// For how long a permit counts from the moment of asking, if it is used as late as it may.
+    /// How long a permit counts from the moment of asking, if it is used as late as it may.
     pub fn counted_for(&self) -> Duration {
         self.usable_for + self.period
     }

@@ -267,7 +267,7 @@ impl BudgetState {
 
     /// Whether the known period is older than any period can be and this request was
     /// sent afterwards. Then a response with the same reset starts it again, so that
-    /// a server with a senseless reset is not read as exhausted for ever.
+    /// a server with a senseless reset is not read as exhausted forever.
     fn is_expired(&self, answer: &Answered<'_>, settings: &PacerSettings) -> bool {
         match (self, answer.flight.sent) {
             (Self::Known(period), Some(sent)) => {

@@ -149,7 +149,7 @@ async fn an_unused_permit_goes_to_the_next_request_or_back() {
     drop(second);
     clock.sleep(Duration::from_secs(1)).await;
     assert_eq!(shared.counted(), 0);
-    // Nor does who gives up waiting leave anything behind.
+    // A caller that stops waiting leaves nothing behind either.
     exhaust(&shared).await;
     let waiting = tokio::spawn({
         let budget = budget.clone();

@@ -26,7 +26,7 @@ const LIST: &str = r#"{"status":200,"success":true,"data":[],
     "pagination":{"count":0,"total":0,"perPage":60,"currentPage":1,"totalPages":1}}"#;
 
 /// Long beside the milliseconds that each of these requests takes, and only waited for
-/// where one of them waits for ever.
+/// where one of them waits forever.
 const FOR_EVER: Duration = Duration::from_secs(120);
 
 #[tokio::test]
@@ -106,7 +106,8 @@ fn connect(salla: &FakeSalla) -> (Arc<SallaClient>, MemoryLimit) {
     (Arc::new(SallaClient::new(settings)), memory)
 }
 
-/// With a room for a usual page it is begun, and given up; with room enough asked for again.
+/// With memory for a usual page it is started and aborted; with enough memory it is requested
+/// again.
 #[tokio::test]
 async fn a_response_that_outgrows_its_memory_is_requested_again_once_there_is_more() {
     let salla = FakeSalla::start().await;

@@ -129,7 +129,7 @@ fn refused(refused: Refused) -> Problem {
     }
 }
 
-/// Hands over a shop's tokens
+/// Stores a shop's tokens
 ///
 /// The shop is named by Salla's id, or by our id if it was connected before; tokens that open
 /// another one connect none. May be repeated: tokens are known again by their hashes.

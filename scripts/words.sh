@@ -1,9 +1,10 @@
 #!/bin/sh
-# Keeps the words of the glossary (ARCHITECTURE.md): pages use no word that was replaced, code
-# gets no new identifier that is made of one, and nothing points to notes outside of this
-# repository.
+# Keeps the words of the glossary (ARCHITECTURE.md): pages, comments and messages use no word that
+# was replaced, code gets no new identifier that is made of one, and nothing points to notes
+# outside of this repository.
 #
 #   scripts/words/prose.tsv         words that pages do not use
+#   scripts/words/text.tsv          words that comments and messages do not use
 #   scripts/words/parts.txt         parts that no new identifier has
 #   scripts/words/identifiers.txt   identifiers from before; this list only shrinks
 set -eu
@@ -39,6 +40,46 @@ awk -F '\t' '
     }
     END { exit bad }
 ' scripts/words/prose.tsv $pages >&2 || failed=1
+
+# Comments and messages: whole lines, because what stands between is seldom one of these words.
+# Applied migrations cannot be changed, so SQL is left out. Phrases may run over two lines.
+texts=$(find crates deploy examples fuzz scripts .config deny.toml Makefile \
+    \( -name target -o -name node_modules -o -path scripts/words \) -prune -o -type f \
+    \( -name '*.rs' -o -name '*.toml' -o -name '*.sh' -o -name '*.yaml' -o -name '*.yml' \
+    -o -name '*.ts' -o -name '*.js' -o -name '*.py' -o -name Makefile \) -print | sort)
+# shellcheck disable=SC2086
+awk -F '\t' '
+    NR == FNR {
+        if ($0 !~ /^#/ && NF == 2) {
+            word[++rules] = "(^|[^a-z_])(" $1 ")([^a-z_]|$)"
+            instead[rules] = $2
+            any = any (any == "" ? "" : "|") $1
+        }
+        next
+    }
+    FNR == 1 { before = "" }
+    {
+        text = tolower($0)
+        # The name of an account.
+        gsub(/`[^`]*`|\\?"nobody\\?"/, "`", text)
+        sub(/^[ \t]*(\/\/[\/!]?|#|\*)/, "", text)
+        sub(/^[ \t]+/, "", text)
+        both = before " " text
+        if (both ~ any)
+            for (i = 1; i <= rules; i++)
+                if (match(text, word[i]) || (before != "" && match(both, word[i]))) {
+                    found = substr(both, RSTART, RLENGTH)
+                    if (match(text, word[i])) found = substr(text, RSTART, RLENGTH)
+                    gsub(/^[^a-z]+|[^a-z]+$/, "", found)
+                    printf "%s:%d: \"%s\": write %s\n", FILENAME, FNR, found, instead[i]
+                    bad = 1
+                }
+        # Up to two words, for a phrase that runs over the end of the line.
+        sub(/[ \t]*\\?$/, "", text)
+        before = match(text, /([a-z]+ )?[a-z]+$/) ? substr(text, RSTART) : ""
+    }
+    END { exit bad }
+' scripts/words/text.tsv $texts >&2 || failed=1
 
 # Identifiers, without comments and strings.
 now=$(find crates -path '*/src/*' -name '*.rs' -exec cat {} + | awk '

@@ -86,7 +86,7 @@ fn show(parked: &[Parked], paused: u64, arguments: &ParkArgs) {
         return line("No connection works, so none is parked.");
     }
     let verb = match arguments.dry_run {
-        true => "would rest",
+        true => "would be parked",
         false => "are parked now",
     };
     line(format!(

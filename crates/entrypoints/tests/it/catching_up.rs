@@ -1,11 +1,12 @@
 //! A shop whose history is there is brought up to date: by few requests, and truly.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::certificate::Certificate;
 use domain::job::NotificationKind;
+use domain::resource::Resource;
 use domain::shop::MerchantId;
 use domain::window::DayRange;
 use entrypoints::config::DatabaseSettings;
@@ -192,6 +193,79 @@ async fn what_is_gone_is_found_and_what_came_back_is_there_again() {
         handle.insert_customer(service.clock.now());
         catch_up(&service).await;
         catch_up(&service).await;
+    }
+}
+
+/// A shop of 900 orders in 28 windows, which a large shop has.
+async fn start_with_many_windows(app_age: AppAge) -> (TestService, Certificate) {
+    let service = TestService::start(shop(app_age)).await;
+    let merchant = service.connect().await.merchant;
+    set_ceiling(&service, merchant, Some(50)).await;
+    let certificate = service.import_and_compare().await;
+    set_ceiling(&service, merchant, None).await;
+    (service, certificate)
+}
+
+async fn set_ceiling(service: &TestService, merchant: MerchantId, rows: Option<i64>) {
+    sqlx::query("UPDATE salla_sync.merchants SET list_ceiling = $2 WHERE id = $1")
+        .bind(merchant.0)
+        .bind(rows)
+        .execute(service.open.database.pool())
+        .await
+        .expect("the shop is there");
+}
+
+fn order_ids(service: &TestService, range: DayRange) -> Vec<i64> {
+    let view = service.simulator.first_shop().view();
+    view.truth_orders(range.from, range.to)
+        .map(|order| order.id)
+        .collect()
+}
+
+/// The oldest first.
+fn order_windows(certificate: &Certificate) -> Vec<DayRange> {
+    let listings = certificate.windows.iter().map(|window| &window.listing);
+    let of_orders = listings.filter(|listing| listing.resource == Resource::Orders);
+    let mut windows: Vec<DayRange> = of_orders.filter_map(|listing| listing.days).collect();
+    windows.sort();
+    windows
+}
+
+/// What the lists of orders cost if nothing has changed, and if each window is compared.
+const UNCHANGED: u64 = 1;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_order_costs_as_many_requests_as_the_windows_can_be_halved() {
+    for app_age in AGES {
+        let (service, first) = start_with_many_windows(app_age).await;
+        let windows = order_windows(&first).len() as u64;
+        assert!(windows > 24, "{windows} windows");
+        let handle = service.simulator.first_shop();
+        let mut deleted = BTreeSet::new();
+        // The first row is about one window, the last about all of them.
+        for (count, max_requests) in [
+            (0, UNCHANGED),
+            (1, UNCHANGED + 7),
+            (1, UNCHANGED + 7),
+            (2, UNCHANGED + 12),
+            (5, UNCHANGED + windows),
+            (30, UNCHANGED + windows),
+        ] {
+            let orders = order_ids(&service, first.range);
+            for place in 0..count {
+                let id = orders[(3 * place + 1) * orders.len() / (3 * count)];
+                assert!(handle.delete_order(id) && deleted.insert(id));
+            }
+            let counter = Counter::of(&service);
+            let (_, certificate) = catch_up(&service).await;
+            let counts = counter.since(&service);
+            eprintln!("{app_age:?}: {windows} windows, {count} gone, {counts:?}");
+            assert_eq!(certificate.vanished, count as u64);
+            assert!(counts[&Endpoint::Orders] <= max_requests, "{counts:?}");
+            // Each one that is gone is requested once, and one that may have been updated.
+            let details = counts.get(&Endpoint::Order).copied().unwrap_or(0);
+            assert!(details <= count as u64 + 1, "{counts:?}");
+        }
     }
 }
 

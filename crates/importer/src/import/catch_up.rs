@@ -4,8 +4,10 @@
 //!
 //! 1. what was updated since, from the list that is sorted by it. The same page tells how many
 //!    orders there are: where these are those that were listed and those that are new, none is
-//!    gone. Otherwise each window says how many it has, and the pages between which rows are
-//!    missing are looked for ([`super::gone`]).
+//!    gone. Otherwise windows are counted, several by one request ([`super::shortfall`]), and
+//!    in those that lack rows the pages between which they are missing are looked for
+//!    ([`super::gone`]). That the whole range adds up afterwards proves that no other window
+//!    lacks any; if it does not, each window is compared.
 //! 2. the ends of the lists of customers and products, where records are added, and their
 //!    `total`, which tells whether any are gone. A list of one page is read whole by that.
 //! 3. what has never been read: days that go further back, and lists of which the edits are
@@ -20,21 +22,25 @@ use domain::failure::Failure;
 use domain::instant::riyadh_date;
 use domain::plan::{DetailCase, Plan};
 use domain::resource::Resource;
+use domain::window::DayRange;
 use jiff::Timestamp;
 
-use super::changes::{self, ChangeList};
+use super::changes::{self, ChangeList, Row};
 use super::context::{RunContext, StartOrder};
-use super::gone::{Gone, Next};
+use super::gone::{self, Gone};
+use super::portions::beginning;
 use super::progress::Phase;
 use super::reader::{WindowReader, begin_rescan};
 use super::sequence::{list_and_detail_phases, reconcile_lists, scan_resources};
+use super::shortfall::{Next, ShortfallSearch};
 use super::watermark::Watermark;
 use super::{details, reconcile};
-use crate::ports::platform::{Page, Pagination};
+use crate::ports::platform::{Page, PageRequest, Pagination};
 use crate::ports::runs::{CarriedList, StoredWindow};
 
 /// Changes are read this often before windows that they do not explain are scanned: an order
-/// may arrive between the list of changes and the window.
+/// may arrive between the list of changes and the window. The last time proves what a search
+/// has found before.
 const MAX_READINGS: u32 = 2;
 
 /// Returns the moment as of which the database is true.
@@ -53,18 +59,25 @@ async fn orders(ctx: &RunContext, plan: &Plan) -> Result<(), Failure> {
     let mut requests = DetailRequests::default();
     let mut stale = Vec::new();
     let mut head = previous.clone();
+    let mut rows = Vec::new();
     for reading in 1..=MAX_READINGS {
-        let read = changes::read(ctx, &plan).await?;
+        let mut read = changes::read(ctx, &plan).await?;
         requests.note(&read);
-        stale = match read.are_all_read {
-            true => carry_orders(ctx, &plan, &read).await?,
+        rows.append(&mut read.rows);
+        let is_last = !read.are_all_read || reading == MAX_READINGS;
+        let carried = match read.are_all_read {
+            true => {
+                let orders = Orders::of(ctx, &plan, read.total, &rows, &stale).await?;
+                orders.carry(ctx, is_last).await?
+            }
             false => {
                 requests.everything |= plan.probe.detail_case != DetailCase::Expanded;
-                windows_of(ctx, Resource::Orders).await?
+                Carried::in_doubt(windows_of(ctx, Resource::Orders).await?)
             }
         };
         head = read.head;
-        if stale.is_empty() || !read.are_all_read || reading == MAX_READINGS {
+        stale = carried.stale;
+        if carried.is_settled || is_last {
             break;
         }
         plan.probe.recently_updated.clone_from(&head.ids);
@@ -169,34 +182,226 @@ async fn windows_of(ctx: &RunContext, resource: Resource) -> Result<Vec<StoredWi
         .collect())
 }
 
-/// Brings the windows up to date; returns those that have to be scanned.
-async fn carry_orders(
-    ctx: &RunContext,
-    plan: &Plan,
-    read: &ChangeList,
-) -> Result<Vec<StoredWindow>, Failure> {
-    let listed = ctx.runs.count_listed(ctx.lease, Resource::Orders).await?;
-    let new = new_orders(ctx, plan, read).await?;
-    let none_is_gone = read.total == Some(listed + new.len() as u64);
-    let windows = windows_of(ctx, Resource::Orders).await?.into_iter();
-    let carried = windows.map(|window| {
-        let own = new.iter().filter(|(_, created_at)| {
-            // The window that begins the range asks for the day before it as well.
-            let day = riyadh_date(**created_at).max(plan.probe.range.from);
-            window.days.is_some_and(|days| days.contains(day))
+/// Windows of orders after they were brought up to date.
+struct Carried {
+    /// They have to be scanned, unless another reading of the changes explains them.
+    stale: Vec<StoredWindow>,
+    /// All windows are proven.
+    is_settled: bool,
+}
+
+impl Carried {
+    fn of(stale: Vec<StoredWindow>) -> Self {
+        Self {
+            is_settled: stale.is_empty(),
+            stale,
+        }
+    }
+
+    fn in_doubt(stale: Vec<StoredWindow>) -> Self {
+        Self {
+            stale,
+            is_settled: false,
+        }
+    }
+}
+
+/// The windows of orders against what Salla counts in all of them.
+struct Orders {
+    /// The oldest first.
+    windows: Vec<OrderWindow>,
+    /// Orders that windows list, and new ones.
+    known: u64,
+    total: Option<u64>,
+}
+
+struct OrderWindow {
+    window: StoredWindow,
+    days: DayRange,
+    /// Orders of its days that no window lists yet.
+    new: Vec<i64>,
+    /// It has to be compared with its list, whatever the range adds up to.
+    is_changed: bool,
+}
+
+impl Orders {
+    /// `rows` are all that were updated; windows that were `stale` before are compared again.
+    async fn of(
+        ctx: &RunContext,
+        plan: &Plan,
+        total: Option<u64>,
+        rows: &[Row],
+        stale: &[StoredWindow],
+    ) -> Result<Self, Failure> {
+        let listed = ctx.runs.count_listed(ctx.lease, Resource::Orders).await?;
+        let new = new_orders(ctx, plan, rows).await?;
+        let windows = windows_of(ctx, Resource::Orders).await?.into_iter();
+        let windows = windows.filter_map(|window| Some((window.order_days()?, window)));
+        let windows = windows.map(|(days, window)| {
+            let own = new.iter().filter(|(_, created_at)| {
+                // The window that begins the range asks for the day before it as well.
+                days.contains(riyadh_date(**created_at).max(plan.probe.range.from))
+            });
+            let new: Vec<i64> = own.map(|(id, _)| *id).collect();
+            let was_stale = stale.iter().any(|stale| stale.id == window.id);
+            OrderWindow {
+                is_changed: !new.is_empty() || !window.done || was_stale,
+                window,
+                days,
+                new,
+            }
         });
-        let own: Vec<i64> = own.map(|(id, _)| *id).collect();
-        async move {
-            if none_is_gone && own.is_empty() && window.done {
+        let mut windows: Vec<OrderWindow> = windows.collect();
+        windows.sort_by_key(|window| window.days);
+        Ok(Self {
+            windows,
+            known: listed + new.len() as u64,
+            total,
+        })
+    }
+
+    /// Brings the windows up to date. `is_last`: the changes are not read again, so nothing can
+    /// be left to that.
+    async fn carry(&self, ctx: &RunContext, is_last: bool) -> Result<Carried, Failure> {
+        let missing = self.total.and_then(|total| self.known.checked_sub(total));
+        if missing == Some(0) {
+            let compared = self.compare(ctx, self.changed()).await?;
+            return Ok(Carried::of(self.stale(&compared)));
+        }
+        if let Some(missing) = missing.filter(|_| !is_last)
+            && let Some(stale) = self.search(ctx, missing).await?
+        {
+            return Ok(Carried::in_doubt(stale));
+        }
+        let all = (0..self.windows.len()).collect();
+        let compared = self.compare(ctx, all).await?;
+        Ok(Carried::of(self.stale(&compared)))
+    }
+
+    /// Brings the windows up to date in which orders are missing; returns those for which that
+    /// failed. Nothing where a search is not worth it or Salla's numbers do not fit its lists.
+    ///
+    /// A search proves nothing. The shop may change between two counts, and what one window
+    /// lacks another one may have too many. So the changes are read once more: only if the
+    /// whole range adds up then, no window that was not compared lacks anything.
+    async fn search(
+        &self,
+        ctx: &RunContext,
+        missing: u64,
+    ) -> Result<Option<Vec<StoredWindow>>, Failure> {
+        let changed = self.changed();
+        if !ShortfallSearch::is_worth_it(self.windows.len(), missing, changed.len()) {
+            return Ok(None);
+        }
+        let Some(expected) = self.expected(ctx).await? else {
+            return Ok(None);
+        };
+        tracing::info!(
+            missing,
+            windows = expected.len(),
+            "windows are counted together to find where orders are missing"
+        );
+        let mut search = ShortfallSearch::new(expected, missing);
+        let mut stale = Vec::new();
+        let mut next = Some(Next::Compare(changed));
+        while let Some(step) = next {
+            match step {
+                Next::Count(places) => {
+                    search.counted(count(ctx, &self.windows[places]).await?);
+                }
+                Next::Compare(places) => {
+                    let compared = self.compare(ctx, places).await?;
+                    for (place, window) in &compared {
+                        search.compared(*place, window.orders);
+                    }
+                    stale.extend(self.stale(&compared));
+                }
+            }
+            next = search.next();
+        }
+        Ok(Some(stale))
+    }
+
+    fn changed(&self) -> Vec<usize> {
+        let places = 0..self.windows.len();
+        places
+            .filter(|place| self.windows[*place].is_changed)
+            .collect()
+    }
+
+    /// How many orders each window should have by now. Nothing where that does not add up: a
+    /// window is not proven, or lists another number than Salla has counted in it, or several
+    /// list the same order.
+    async fn expected(&self, ctx: &RunContext) -> Result<Option<Vec<u64>>, Failure> {
+        let mut expected = Vec::new();
+        for OrderWindow { window, new, .. } in &self.windows {
+            let listing = ctx.runs.listing(ctx.lease, window.id).await?;
+            if !window.done || listing.difference() != 0 {
                 return Ok(None);
             }
-            let is_carried =
-                window.done && false_if_too_large(carry_window(ctx, &window, own).await)?;
-            Ok::<_, Failure>((!is_carried).then_some(window))
+            expected.push(listing.listed() + new.len() as u64);
         }
-    });
-    let carried = futures::future::try_join_all(carried).await?;
-    Ok(carried.into_iter().flatten().collect())
+        Ok((expected.iter().sum::<u64>() == self.known).then_some(expected))
+    }
+
+    async fn compare(
+        &self,
+        ctx: &RunContext,
+        places: Vec<usize>,
+    ) -> Result<Vec<(usize, ComparedWindow)>, Failure> {
+        let compared = places.into_iter().map(|place| async move {
+            let OrderWindow { window, new, .. } = &self.windows[place];
+            let compared = match window.done {
+                true => carry_window(ctx, window, new.clone()).await,
+                false => Ok(ComparedWindow::UNKNOWN),
+            };
+            match compared {
+                // A page that is too long says nothing: a scan reads it in smaller portions.
+                Err(Failure::TooLarge { .. }) => Ok((place, ComparedWindow::UNKNOWN)),
+                compared => Ok((place, compared?)),
+            }
+        });
+        futures::future::try_join_all(compared).await
+    }
+
+    fn stale(&self, compared: &[(usize, ComparedWindow)]) -> Vec<StoredWindow> {
+        let stale = compared.iter().filter(|(_, window)| !window.is_carried);
+        stale
+            .map(|(place, _)| self.windows[*place].window.clone())
+            .collect()
+    }
+}
+
+/// How many orders Salla counts in windows that follow each other.
+async fn count(ctx: &RunContext, windows: &[OrderWindow]) -> Result<u64, Failure> {
+    let (Some(first), Some(last)) = (windows.first(), windows.last()) else {
+        return Ok(0);
+    };
+    let days = DayRange {
+        from: first.days.from,
+        to: last.days.to,
+    };
+    let request = PageRequest {
+        per_page: 1,
+        ..PageRequest::first(Resource::Orders, Some(ctx.reach.of(days)))
+    };
+    let (page, _permit) = beginning(&*ctx.platform, request).await?;
+    Ok(page.pagination.total)
+}
+
+/// A window that was compared with its list.
+struct ComparedWindow {
+    /// How many orders Salla counts in it; none where that could not be read.
+    orders: u64,
+    /// It is known to list what it did, what is new and no more.
+    is_carried: bool,
+}
+
+impl ComparedWindow {
+    const UNKNOWN: Self = Self {
+        orders: 0,
+        is_carried: false,
+    };
 }
 
 /// A page that is too long says nothing: a scan reads it in smaller portions.
@@ -211,25 +416,25 @@ fn false_if_too_large(is_carried: Result<bool, Failure>) -> Result<bool, Failure
 async fn new_orders(
     ctx: &RunContext,
     plan: &Plan,
-    read: &ChangeList,
+    rows: &[Row],
 ) -> Result<BTreeMap<i64, Timestamp>, Failure> {
-    let ids: Vec<i64> = read.rows.iter().map(|row| row.id).collect();
+    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
     let unlisted = ctx.runs.not_listed(ctx.lease, Resource::Orders, &ids);
     let unlisted: BTreeSet<i64> = unlisted.await?.into_iter().collect();
     let requests = ctx.reach.of(plan.probe.range);
     let is_new = |id: i64, created_at: Timestamp| {
         unlisted.contains(&id) && requests.contains(riyadh_date(created_at))
     };
-    let rows = read.rows.iter().map(|row| (row.id, row.created_at));
+    let rows = rows.iter().map(|row| (row.id, row.created_at));
     Ok(rows.filter(|(id, at)| is_new(*id, *at)).collect())
 }
 
-/// Whether the window is now known to list what it did, what is new and no more.
+/// Compares a window with its list and brings it up to date if that shows what it lists now.
 async fn carry_window(
     ctx: &RunContext,
     window: &StoredWindow,
     new: Vec<i64>,
-) -> Result<bool, Failure> {
+) -> Result<ComparedWindow, Failure> {
     let list = ctx.runs.window_list(ctx.lease, window.id).await?;
     let mut ids = list.ids;
     if !new.is_empty() {
@@ -249,18 +454,21 @@ async fn carry_window(
         false if list.without_id > 0 => None,
         false => look_for_gone(&reader, gone, pagination.total).await?,
     };
-    let Some(ids) = ids else {
-        return Ok(false);
-    };
-    let list = CarriedList {
-        window: window.id,
-        ids,
-        without_id: list.without_id,
-        pagination,
-        is_read_whole: false,
-    };
-    ctx.runs.carry_list(ctx.lease, &list).await?;
-    Ok(true)
+    let is_carried = ids.is_some();
+    if let Some(ids) = ids {
+        let list = CarriedList {
+            window: window.id,
+            ids,
+            without_id: list.without_id,
+            pagination,
+            is_read_whole: false,
+        };
+        ctx.runs.carry_list(ctx.lease, &list).await?;
+    }
+    Ok(ComparedWindow {
+        orders: pagination.total,
+        is_carried,
+    })
 }
 
 /// Every record of the page has an id, and no more are listed.
@@ -292,9 +500,9 @@ async fn look_for_gone(
 ) -> Result<Option<Vec<i64>>, Failure> {
     loop {
         match gone.next() {
-            Next::Found(ids) => return Ok(Some(ids)),
-            Next::Lost => return Ok(None),
-            Next::Page(number) => {
+            gone::Next::Found(ids) => return Ok(Some(ids)),
+            gone::Next::Lost => return Ok(None),
+            gone::Next::Page(number) => {
                 let page = reader.fetch_page(number).await?;
                 let ids = page.records.ids();
                 let is_of_it = page.pagination.total == total && ids.len() == page.records.len();

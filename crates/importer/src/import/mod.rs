@@ -20,6 +20,7 @@ mod reader;
 mod reconcile;
 mod scan;
 mod sequence;
+mod shortfall;
 mod slices;
 mod watermark;
 

@@ -20,7 +20,6 @@
 
 mod weight;
 
-use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -42,11 +41,6 @@ const MAX_IN_FLIGHT: usize = 4_096;
 const MAX_PER_PIPELINE: usize = 96;
 
 const MIN_PER_PIPELINE: usize = 6;
-
-tokio::task_local! {
-    /// What the requests of the fetch that is running here have taken.
-    static OF_THIS_FETCH: Cell<Option<MemoryPermit>>;
-}
 
 /// Memory for requests and responses; clones share it.
 #[derive(Clone, Debug)]
@@ -118,17 +112,18 @@ impl Need {
 impl MemoryLimit {
     /// Waits until there is memory.
     pub async fn acquire(&self, need: Need) -> MemoryPermit {
-        self.enough(MemoryPermit::none(), need).await
+        let mut permit = MemoryPermit::default();
+        self.enough(&mut permit, need).await;
+        permit
     }
 
-    /// Waits until there is as much memory as is needed, with what is in hand.
-    pub async fn enough(&self, mut permit: MemoryPermit, need: Need) -> MemoryPermit {
+    /// Waits until the permit has as much memory as is needed, with what is in hand.
+    pub async fn enough(&self, permit: &mut MemoryPermit, need: Need) {
         let lacking = permit.lacks(need);
         let common = self.0.answers.clone().acquire_many_owned(lacking);
         if !permit.has_in_hand() {
             // `acquire` fails only if the semaphore is closed, and this one never is.
-            permit.take(common.await.ok());
-            return permit;
+            return permit.take(common.await.ok());
         }
         let reserve = self.0.reserve.clone().acquire_owned();
         tokio::select! {
@@ -136,43 +131,39 @@ impl MemoryLimit {
             common = common => permit.take(common.ok()),
             reserve = reserve => permit.reserve = reserve.ok(),
         }
-        permit
     }
 
-    /// A permit if there is memory now; otherwise what was there.
-    pub fn enough_now(
-        &self,
-        mut permit: MemoryPermit,
-        need: Need,
-    ) -> Result<MemoryPermit, MemoryPermit> {
+    /// Whether the permit has enough, with what there is now.
+    pub fn enough_now(&self, permit: &mut MemoryPermit, need: Need) -> bool {
         let lacking = permit.lacks(need);
         if lacking == 0 {
-            return Ok(permit);
+            return true;
         }
         if let Ok(common) = self.0.answers.clone().try_acquire_many_owned(lacking) {
             permit.take(Some(common));
-            return Ok(permit);
+            return true;
         }
         if permit.has_in_hand()
             && let Ok(reserve) = self.0.reserve.clone().try_acquire_owned()
         {
             permit.reserve = Some(reserve);
-            return Ok(permit);
+            return true;
         }
-        Err(permit)
+        false
     }
 
     /// A permit if there is memory now.
     pub fn try_acquire(&self, size: ResponseSize) -> Option<MemoryPermit> {
-        self.enough_now(MemoryPermit::none(), Need::usual(size, 0))
-            .ok()
+        let mut permit = MemoryPermit::default();
+        self.enough_now(&mut permit, Need::usual(size, 0))
+            .then_some(permit)
     }
 
     /// Waits until no other page of customers that is not small is under way.
     pub async fn for_customers(&self) -> MemoryPermit {
         MemoryPermit {
             reserve: self.0.customers.clone().acquire_owned().await.ok(),
-            ..MemoryPermit::none()
+            ..MemoryPermit::default()
         }
     }
 
@@ -207,16 +198,34 @@ impl Drop for PipelineShare {
     }
 }
 
+/// What one fetch holds from its first request until its result has landed, released when it is
+/// dropped. Outside of a pipeline it is a default one, which holds memory alone.
+#[derive(Debug, Default)]
+pub struct FetchPermit {
+    _run: Option<OwnedSemaphorePermit>,
+    pub memory: MemoryPermit,
+}
+
+impl FetchPermit {
+    /// `permit` is one of those that limit what the run has requested and not landed.
+    pub fn of_run(permit: Option<OwnedSemaphorePermit>) -> Self {
+        Self {
+            _run: permit,
+            ..Self::default()
+        }
+    }
+}
+
 /// Memory of one fetch, released when it is dropped.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct MemoryPermit {
     common: Option<OwnedSemaphorePermit>,
     /// Enough for whatever may be read.
     reserve: Option<OwnedSemaphorePermit>,
-    /// Answers that this fetch has already.
+    /// Responses that this fetch has already.
     in_hand: Load,
-    /// The answer that is being read, or was read last.
-    answer: Load,
+    /// The response that is being read, or was read last.
+    response: Load,
 }
 
 /// What becomes of an answer that grows.
@@ -230,51 +239,20 @@ pub enum Growth {
 }
 
 impl MemoryPermit {
-    /// For what needs none.
-    pub fn none() -> Self {
-        Self {
-            common: None,
-            reserve: None,
-            in_hand: Load::default(),
-            answer: Load::default(),
-        }
+    /// Keeps the response that was read last: the fetch makes another request.
+    pub fn response_in_hand(&mut self) {
+        self.in_hand = self.in_hand.plus(std::mem::take(&mut self.response));
     }
 
-    /// What the fetch that is running has already; it is no longer the fetch's.
-    pub fn of_this_fetch() -> Option<Self> {
-        OF_THIS_FETCH.try_with(Cell::take).ok()?
-    }
-
-    /// Leaves the permit to the fetch that is running, for what the response has brought.
-    /// Outside of a fetch there is no landing to wait for, and it is released.
-    pub fn keep(self) {
-        // An error means that there is no fetch; the permit is gone with its closure.
-        let _ = OF_THIS_FETCH.try_with(|held| held.set(Some(self)));
-    }
-
-    /// The answer that was read last belongs to what is in hand: another one is asked for.
-    pub fn answer_is_in_hand() {
-        if let Some(mut permit) = Self::of_this_fetch() {
-            permit.in_hand = permit.in_hand.plus(std::mem::take(&mut permit.answer));
-            permit.keep();
-        }
-    }
-
-    /// Gives back what the answer has taken that was read last and is of no use.
-    pub fn forget_answer() {
-        if let Some(permit) = Self::of_this_fetch().and_then(Self::without_answer) {
-            permit.keep();
-        }
-    }
-
-    /// What is kept while a budget is waited for that may take a minute.
-    pub fn without_answer(mut self) -> Option<Self> {
+    /// Releases what the response takes that was read last or is awaited, because it is of no use
+    /// or must wait. What earlier responses take stays.
+    pub fn release_response(&mut self) {
         if !self.has_in_hand() {
-            return None;
+            *self = Self::default();
+            return;
         }
-        self.answer = Load::default();
+        self.response = Load::default();
         self.shrink(ResponseSize::Record);
-        Some(self)
     }
 
     /// Whether more is in hand than may be in memory without a permit.
@@ -306,10 +284,10 @@ impl MemoryPermit {
         }
     }
 
-    /// The answer is as large as this by now, and becomes larger.
-    pub fn grow(&mut self, memory: &MemoryLimit, size: ResponseSize, answer: Load) -> Growth {
-        self.answer = answer;
-        let weight = self.in_hand.plus(answer).weight(size);
+    /// The response is as large as this by now, and becomes larger.
+    pub fn grow(&mut self, memory: &MemoryLimit, size: ResponseSize, response: Load) -> Growth {
+        self.response = response;
+        let weight = self.in_hand.plus(response).weight(size);
         if weight > size.max_weight() {
             return Growth::TooLarge;
         }
@@ -326,9 +304,9 @@ impl MemoryPermit {
         }
     }
 
-    /// Gives back what the answers do not take after all.
+    /// Gives back what the responses do not take after all.
     pub fn shrink(&mut self, size: ResponseSize) {
-        let weight = self.in_hand.plus(self.answer).weight(size);
+        let weight = self.in_hand.plus(self.response).weight(size);
         if self.capacity() >= weight {
             self.reserve = None;
         }
@@ -337,26 +315,6 @@ impl MemoryPermit {
             drop(common.split(surplus as usize));
         }
     }
-}
-
-/// Whether a fetch is running here.
-pub fn is_fetching() -> bool {
-    OF_THIS_FETCH.try_with(|_| ()).is_ok()
-}
-
-/// Runs a fetch; what it brought is in memory until the room that comes with it is
-/// dropped.
-pub async fn fetching<T>(fetch: impl Future<Output = T>) -> (T, MemoryPermit) {
-    let fetch = async {
-        let value = fetch.await;
-        (
-            value,
-            OF_THIS_FETCH
-                .with(Cell::take)
-                .unwrap_or_else(MemoryPermit::none),
-        )
-    };
-    OF_THIS_FETCH.scope(Cell::new(None), fetch).await
 }
 
 #[cfg(test)]

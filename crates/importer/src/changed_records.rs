@@ -15,6 +15,7 @@ use futures::StreamExt as _;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 
+use crate::admission::FetchPermit;
 use crate::import::details;
 use crate::ports::changed_records::{ChangedRecord, ChangedRecords, RecordNow};
 use crate::ports::clock::{Clock, with_timeout};
@@ -150,9 +151,10 @@ impl FetchChanged {
         mark: ChangedRecord,
         covered_from: Date,
     ) -> Result<(ChangedRecord, RecordNow), Failure> {
+        let mut permit = FetchPermit::default();
         let now = match mark.resource {
             Resource::Orders => {
-                let fetched = details::fetch(platform, &*self.clock, mark.id).await?;
+                let fetched = details::fetch(platform, &*self.clock, mark.id, &mut permit).await?;
                 match is_older(&fetched.detail.outcome, covered_from) {
                     true => RecordNow::OutOfRange,
                     false => RecordNow::Order(Box::new(fetched.detail)),
@@ -163,7 +165,7 @@ impl FetchChanged {
             | Resource::Categories
             | Resource::OrderStatuses => {
                 let asked_at = self.clock.now();
-                match platform.record(mark.resource, mark.id).await? {
+                match platform.record(mark.resource, mark.id, &mut permit).await? {
                     Some((row, version)) => RecordNow::Row(row, version),
                     None => RecordNow::Gone(asked_at),
                 }

@@ -15,6 +15,7 @@ use domain::resource::Resource;
 use domain::shop::ShopInfo;
 use jiff::SignedDuration;
 
+use crate::admission::FetchPermit;
 use crate::ports::platform::{
     BudgetStatus, Decoded, Page, PageRequest, Platform, Records, VersionedRecord,
 };
@@ -90,8 +91,12 @@ impl Platform for ForgettingPlatform {
         self.platform.shop_info().await
     }
 
-    async fn list_page(&self, request: &PageRequest) -> Result<Page, Failure> {
-        let mut page = self.platform.list_page(request).await?;
+    async fn list_page(
+        &self,
+        request: &PageRequest,
+        permit: &mut FetchPermit,
+    ) -> Result<Page, Failure> {
+        let mut page = self.platform.list_page(request, permit).await?;
         match &mut page.records {
             Records::Customers(records) => {
                 records.iter_mut().for_each(|record| self.customer(record));
@@ -102,8 +107,12 @@ impl Platform for ForgettingPlatform {
         Ok(page)
     }
 
-    async fn order_detail(&self, order_id: i64) -> Result<Option<VersionedRecord<Order>>, Failure> {
-        let mut answer = self.platform.order_detail(order_id).await?;
+    async fn order_detail(
+        &self,
+        order_id: i64,
+        permit: &mut FetchPermit,
+    ) -> Result<Option<VersionedRecord<Order>>, Failure> {
+        let mut answer = self.platform.order_detail(order_id, permit).await?;
         if let Some(answer) = &mut answer {
             self.order(&mut answer.record);
         }
@@ -113,8 +122,9 @@ impl Platform for ForgettingPlatform {
     async fn order_items(
         &self,
         order_id: i64,
+        permit: &mut FetchPermit,
     ) -> Result<Option<VersionedRecord<Vec<OrderItem>>>, Failure> {
-        let mut answer = self.platform.order_items(order_id).await?;
+        let mut answer = self.platform.order_items(order_id, permit).await?;
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(answer) = &mut answer
             && orders.remove(&order_id)
@@ -128,8 +138,9 @@ impl Platform for ForgettingPlatform {
         &self,
         resource: Resource,
         id: i64,
+        permit: &mut FetchPermit,
     ) -> Result<Option<(Records, Version)>, Failure> {
-        let mut answer = self.platform.record(resource, id).await?;
+        let mut answer = self.platform.record(resource, id, permit).await?;
         match &mut answer {
             Some((Records::Customers(records), _)) => {
                 records.iter_mut().for_each(|record| self.customer(record));

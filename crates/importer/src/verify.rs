@@ -15,6 +15,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
+use crate::admission::FetchPermit;
 use crate::import::portions::beginning;
 use crate::ports::inspection::HeldWindow;
 use crate::ports::platform::{PageRequest, Platform};
@@ -174,7 +175,8 @@ pub async fn verify_orders(
 }
 
 async fn verify_order(platform: &dyn Platform, stored: &Order) -> Result<OrderOutcome, Failure> {
-    let Some(answer) = platform.order_detail(stored.id).await? else {
+    let mut permit = FetchPermit::default();
+    let Some(answer) = platform.order_detail(stored.id, &mut permit).await? else {
         return Ok(OrderOutcome::GoneSince);
     };
     let mut current = match answer.record.outcome {
@@ -182,7 +184,7 @@ async fn verify_order(platform: &dyn Platform, stored: &Order) -> Result<OrderOu
         Err(rejection) => return Ok(OrderOutcome::NotUnderstood(rejection.code.as_str())),
     };
     if current.items.is_none() {
-        let Some(items) = platform.order_items(stored.id).await? else {
+        let Some(items) = platform.order_items(stored.id, &mut permit).await? else {
             return Ok(OrderOutcome::GoneSince);
         };
         match items.record.outcome {

@@ -7,6 +7,7 @@ use database::{Database, SchemaState};
 use domain::failure::{Disconnection, Failure};
 use domain::plan::MOST_PER_PAGE;
 use domain::resource::Resource;
+use importer::admission::FetchPermit;
 use importer::clocks::{self, Agreement};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::platform::{PageRequest, Platform, Sort};
@@ -338,7 +339,10 @@ async fn check_scope(report: &mut Report, client: &dyn Platform, resource: Resou
         sort: Sort::NewestFirst,
         expanded: false,
     };
-    match client.list_page(&request).await {
+    match client
+        .list_page(&request, &mut FetchPermit::default())
+        .await
+    {
         Ok(page) => report.good(
             what,
             format!("{} {resource}", display::count(page.pagination.total)),

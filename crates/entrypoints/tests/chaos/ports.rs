@@ -13,6 +13,7 @@ use domain::resource::Resource;
 use domain::run::{RunId, WindowId};
 use domain::shop::{MerchantId, ShopInfo};
 use domain::window::DayRange;
+use importer::admission::FetchPermit;
 use importer::ports::landing::{
     Landed, LandedChanges, Landing, OrderDetail, PendingDetail, RejectionTally, RunLease,
     ScannedPage,
@@ -41,24 +42,33 @@ impl Platform for Trapped<dyn Platform> {
         self.port.shop_info().await
     }
 
-    async fn list_page(&self, request: &PageRequest) -> Result<Page, Failure> {
+    async fn list_page(
+        &self,
+        request: &PageRequest,
+        permit: &mut FetchPermit,
+    ) -> Result<Page, Failure> {
         self.trap
-            .around("list_page", self.port.list_page(request))
+            .around("list_page", self.port.list_page(request, permit))
             .await
     }
 
-    async fn order_detail(&self, order_id: i64) -> Result<Option<VersionedRecord<Order>>, Failure> {
+    async fn order_detail(
+        &self,
+        order_id: i64,
+        permit: &mut FetchPermit,
+    ) -> Result<Option<VersionedRecord<Order>>, Failure> {
         self.trap
-            .around("order_detail", self.port.order_detail(order_id))
+            .around("order_detail", self.port.order_detail(order_id, permit))
             .await
     }
 
     async fn order_items(
         &self,
         order_id: i64,
+        permit: &mut FetchPermit,
     ) -> Result<Option<VersionedRecord<Vec<OrderItem>>>, Failure> {
         self.trap
-            .around("order_items", self.port.order_items(order_id))
+            .around("order_items", self.port.order_items(order_id, permit))
             .await
     }
 
@@ -66,8 +76,9 @@ impl Platform for Trapped<dyn Platform> {
         &self,
         resource: Resource,
         id: i64,
+        permit: &mut FetchPermit,
     ) -> Result<Option<(Records, Version)>, Failure> {
-        self.port.record(resource, id).await
+        self.port.record(resource, id, permit).await
     }
 
     fn budget(&self) -> BudgetStatus {

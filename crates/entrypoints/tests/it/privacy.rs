@@ -1,6 +1,7 @@
 //! A customer who is forgotten, and everything that has to stay true all the same.
 
 use domain::resource::Resource;
+use importer::admission::FetchPermit;
 use salla_simulator::AppAge;
 use serde_json::Value;
 
@@ -180,7 +181,8 @@ async fn a_forgotten_customer_is_nowhere_and_nothing_else_changes() {
     for is_deleted in [false, true] {
         let shop = service.simulator.first_shop();
         assert!(!is_deleted || shop.delete_customer(id));
-        let fetched = platform.record(Resource::Customers, id).await;
+        let mut permit = FetchPermit::default();
+        let fetched = platform.record(Resource::Customers, id, &mut permit).await;
         let (row, _) = fetched.expect("Salla answers").expect("a stand-in");
         assert!(row.ids()[0] >= 4_611_686_018_427_387_904);
         let said = format!("{row:?}");

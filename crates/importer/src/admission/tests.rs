@@ -23,16 +23,15 @@ fn taken(memory: &MemoryLimit) -> usize {
 #[tokio::test]
 async fn a_permit_is_kept_until_the_landing_and_taken_once_by_a_fetch() {
     let memory = MemoryLimit::default();
-    let (value, permit) = fetching(async {
-        assert!(MemoryPermit::of_this_fetch().is_none());
-        memory.acquire(RECORD).await.keep();
-        MemoryPermit::of_this_fetch().unwrap().keep();
-        7
-    })
-    .await;
-    assert_eq!((value, taken(&memory)), (7, 64));
+    let run_permits = Arc::new(Semaphore::new(1));
+    let mut permit = FetchPermit::of_run(run_permits.clone().try_acquire_owned().ok());
+    for _ in 0..2 {
+        memory.enough(&mut permit.memory, RECORD).await;
+        permit.memory.response_in_hand();
+    }
+    assert_eq!((run_permits.available_permits(), taken(&memory)), (0, 64));
     drop(permit);
-    assert_eq!(taken(&memory), 0);
+    assert_eq!((run_permits.available_permits(), taken(&memory)), (1, 0));
 }
 
 #[test]
@@ -49,11 +48,11 @@ fn the_more_lines_the_fewer_requests_of_each_are_under_way() {
 }
 
 #[tokio::test]
-async fn what_failed_or_belongs_to_no_fetch_releases_its_permit() {
+async fn what_failed_releases_its_permit() {
     let memory = MemoryLimit::default();
-    let ((), _permit) = fetching(async { drop(memory.acquire(PAGE).await) }).await;
-    assert_eq!(taken(&memory), 0);
-    memory.acquire(PAGE).await.keep();
+    let mut permit = memory.acquire(PAGE).await;
+    assert_eq!(taken(&memory), 2_560);
+    permit.release_response();
     assert_eq!(taken(&memory), 0);
 }
 
@@ -62,8 +61,7 @@ async fn a_request_without_memory_waits_until_something_has_landed() {
     let memory = MemoryLimit::default();
     let mut permits = Vec::new();
     for _ in 0..32 {
-        let page = fetching(async { memory.acquire(PAGE).await.keep() });
-        permits.push(page.await.1);
+        permits.push(memory.acquire(PAGE).await);
     }
     assert!(memory.acquire(RECORD).now_or_never().is_none());
     permits.pop();
@@ -106,7 +104,7 @@ fn with_detail(memory: &MemoryLimit, bytes: usize) -> Option<MemoryPermit> {
     let mut permit = memory.try_acquire(ResponseSize::Record)?;
     let fits = permit.grow(memory, ResponseSize::Record, Load::of_bytes(bytes));
     (fits == Growth::Fits).then_some(())?;
-    permit.in_hand = std::mem::take(&mut permit.answer);
+    permit.response_in_hand();
     Some(permit)
 }
 
@@ -117,12 +115,13 @@ async fn those_with_something_in_hand_get_on_one_after_the_other_whatever_all_ho
         std::iter::from_fn(|| with_detail(&memory, 1 << 20)).collect();
     assert!(fetches.len() > 10);
     let greatest = Need::greatest(ResponseSize::Record);
-    let second = fetches.pop().unwrap();
-    let first = memory.enough(fetches.pop().unwrap(), greatest);
-    let mut first = first.now_or_never().expect("the reserve is there for one");
-    let mut waits = Box::pin(memory.enough(second, greatest));
+    let mut second = fetches.pop().unwrap();
+    let mut first = fetches.pop().unwrap();
+    let at_once = memory.enough(&mut first, greatest).now_or_never();
+    at_once.expect("the reserve is there for one");
+    let mut waits = Box::pin(memory.enough(&mut second, greatest));
     assert!((&mut waits).now_or_never().is_none());
-    assert!(memory.enough_now(fetches.pop().unwrap(), greatest).is_err());
+    assert!(!memory.enough_now(&mut fetches.pop().unwrap(), greatest));
     let all = Load::of_bytes(7 << 20);
     assert_eq!(first.grow(&memory, ResponseSize::Record, all), Growth::Fits);
     let too_much = first.grow(&memory, ResponseSize::Record, Load::of_bytes(MAX_BYTES));
@@ -135,17 +134,11 @@ async fn those_with_something_in_hand_get_on_one_after_the_other_whatever_all_ho
 async fn while_a_budget_is_waited_for_only_what_is_in_hand_is_kept() {
     let memory = MemoryLimit::default();
     for (bytes, kept) in [(7 << 10, 0), (1 << 20, 64 + 5 * (1_024 - 16))] {
-        let ((), permit) = fetching(async {
-            let mut permit = memory.acquire(Need::greatest(ResponseSize::Record)).await;
-            permit.grow(&memory, ResponseSize::Record, Load::of_bytes(bytes));
-            permit.keep();
-            MemoryPermit::answer_is_in_hand();
-            let mut permit = MemoryPermit::of_this_fetch().unwrap();
-            permit.grow(&memory, ResponseSize::Record, Load::of_bytes(2 << 20));
-            permit.keep();
-            MemoryPermit::forget_answer();
-        })
-        .await;
+        let mut permit = memory.acquire(Need::greatest(ResponseSize::Record)).await;
+        permit.grow(&memory, ResponseSize::Record, Load::of_bytes(bytes));
+        permit.response_in_hand();
+        permit.grow(&memory, ResponseSize::Record, Load::of_bytes(2 << 20));
+        permit.release_response();
         assert_eq!(taken(&memory), kept, "{bytes}");
         drop(permit);
         assert_eq!(taken(&memory), 0);

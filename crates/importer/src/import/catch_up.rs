@@ -441,7 +441,7 @@ async fn carry_window(
         ids = in_sequence(ctx, ids, new).await?;
     }
     let reader = WindowReader::resume(ctx, window.clone()).await?;
-    let first = reader.fetch_page(1).await?;
+    let (first, _) = reader.fetch_page(1).await?;
     let pagination = first.pagination;
     let with_id = pagination.total.saturating_sub(u64::from(list.without_id));
     let mut gone = Gone::new(ids, with_id, pagination);
@@ -503,7 +503,7 @@ async fn look_for_gone(
             gone::Next::Found(ids) => return Ok(Some(ids)),
             gone::Next::Lost => return Ok(None),
             gone::Next::Page(number) => {
-                let page = reader.fetch_page(number).await?;
+                let (page, _permit) = reader.fetch_page(number).await?;
                 let ids = page.records.ids();
                 let is_of_it = page.pagination.total == total && ids.len() == page.records.len();
                 if !is_of_it || ids.is_empty() || !gone.read(number, &ids) {
@@ -552,10 +552,8 @@ async fn lists(ctx: &RunContext) -> Result<(), Failure> {
 /// customer at its head.
 async fn are_slices_as_they_were(ctx: &RunContext, window: &StoredWindow) -> Result<bool, Failure> {
     let resource = window.resource;
-    let page = WindowReader::resume(ctx, window.clone())
-        .await?
-        .fetch_page(1)
-        .await?;
+    let reader = WindowReader::resume(ctx, window.clone()).await?;
+    let (page, _permit) = reader.fetch_page(1).await?;
     let listed = ctx.runs.count_listed(ctx.lease, resource).await?;
     let ids = page.records.ids();
     let new = ctx.runs.not_listed(ctx.lease, resource, &ids).await?;
@@ -608,7 +606,7 @@ async fn land_extra_page(
     number: u32,
 ) -> Result<LandedPage, Failure> {
     let behind = reader.window.pages_done.iter().max().copied().unwrap_or(0);
-    let page = reader.fetch_page(number).await?;
+    let (page, _permit) = reader.fetch_page(number).await?;
     let landed = LandedPage {
         number,
         ids: page.records.ids(),

@@ -19,7 +19,7 @@ use domain::resource::Resource;
 use super::pages::PageRoute;
 use super::reader::WindowReader;
 use super::slices;
-use crate::admission;
+use crate::admission::FetchPermit;
 use crate::ports::platform::{Page, PageRequest, Sort};
 use crate::ports::runs::WindowSpec;
 
@@ -54,9 +54,8 @@ pub(super) async fn hits_ceiling(reader: &mut WindowReader<'_>) -> Result<bool, 
     if !is_beyond_ceiling(reader, number) || reader.window.pages_done.contains(&number) {
         return Ok(false);
     }
-    // The room is kept until the page has landed.
-    let (page, _permit) = admission::fetching(reader.fetch(number)).await;
-    let page = page?;
+    // The memory is kept until the page has landed.
+    let (page, _permit) = reader.fetch(number).await?;
     let pagination = page.pagination;
     let is_cut_off =
         page.records.len() < pagination.per_page as usize && number < pagination.total_pages;
@@ -88,9 +87,10 @@ pub(super) async fn ceiling_before(
             sort: Sort::NewestFirst,
             ..reader.request(1)
         };
-        let (newest, permit) = admission::fetching(reader.ctx.platform.list_page(&request)).await;
-        let newest = newest?.records.ids();
-        drop(permit);
+        let mut permit = FetchPermit::default();
+        let page = reader.ctx.platform.list_page(&request, &mut permit).await?;
+        let newest = page.records.ids();
+        drop((page, permit));
         let Some(shown) = last_shown_before(reader, hidden).await? else {
             return Ok(None);
         };
@@ -112,8 +112,7 @@ async fn last_shown_before(
     let mut number = hidden - 1;
     let mut last = None;
     while from < to {
-        let (page, _permit) = admission::fetching(reader.fetch_page(number)).await;
-        let page = page?;
+        let (page, _permit) = reader.fetch_page(number).await?;
         if page.records.is_empty() {
             to = number;
         } else {
@@ -199,8 +198,8 @@ async fn ends_differ(
         sort: Sort::NewestFirst,
         ..reader.request(1)
     };
-    let (page, permit) = admission::fetching(reader.ctx.platform.list_page(&request)).await;
-    let page = page?;
+    let mut permit = FetchPermit::default();
+    let page = reader.ctx.platform.list_page(&request, &mut permit).await?;
     let mut hidden = page.records.ids();
     let newest = hidden.first().copied();
     hidden.retain(|id| !listed.contains(id));
@@ -209,8 +208,7 @@ async fn ends_differ(
     }
     let last = page.pagination.total_pages;
     drop((page, permit));
-    let (page, _permit) = admission::fetching(reader.fetch_page(last)).await;
-    let page = page?;
+    let (page, _permit) = reader.fetch_page(last).await?;
     let shown = page.records.ids();
     let is_shown = |id: &i64| Some(*id) == newest || hidden.contains(id);
     Ok(page.pagination.total == reported && !shown.iter().any(is_shown))
@@ -228,8 +226,8 @@ pub(super) async fn ceiling_is_none(reader: &mut WindowReader<'_>) -> Result<boo
         (Some(_), None) => return Ok(true),
         (Some(_), Some(_)) => {}
     }
-    let (page, _permit) = admission::fetching(reader.fetch_page(reach.saturating_add(1))).await;
-    let (lease, ids) = (reader.ctx.lease, page?.records.ids());
+    let (page, _permit) = reader.fetch_page(reach.saturating_add(1)).await?;
+    let (lease, ids) = (reader.ctx.lease, page.records.ids());
     let listed = reader.ctx.runs.listed(lease, reader.window.id).await?;
     let shows_more = ids.iter().any(|id| !listed.contains(id));
     if shows_more {

@@ -22,7 +22,7 @@ use super::context::RunContext;
 use super::planning::orders_request;
 use super::portions::smaller;
 use super::watermark::{self, Watermark, WatermarkSearch};
-use crate::admission;
+use crate::admission::FetchPermit;
 use crate::metrics;
 use crate::ports::platform::{Decoded, Page, PageRequest, Pagination, Records, Sort};
 
@@ -147,9 +147,9 @@ impl ChangeList {
                 break;
             };
             *pages_left = left;
-            // The room is kept until the page has landed and was looked through.
-            let (page, _permit) =
-                admission::fetching(page(ctx, range, number, self.per_page)).await;
+            // The memory is kept until the page has landed and was looked through.
+            let mut permit = FetchPermit::default();
+            let page = page(ctx, range, number, self.per_page, &mut permit).await;
             let page = match (page, smaller(self.per_page)) {
                 (Err(Failure::TooLarge { .. }), Some(portion)) => {
                     self.per_page = portion;
@@ -218,13 +218,14 @@ async fn page(
     range: DayRange,
     number: u32,
     per_page: u32,
+    permit: &mut FetchPermit,
 ) -> Result<Option<Page>, Failure> {
     // Just the days that the windows ask for together, so that `total` can be compared.
     let request = PageRequest {
         per_page,
         ..orders_request(ctx.reach.of(range), Sort::UpdatedFirst, number)
     };
-    match ctx.platform.list_page(&request).await {
+    match ctx.platform.list_page(&request, permit).await {
         // The pages behind a ceiling may be refused.
         Err(Failure::Broken { .. }) if number > 1 => Ok(None),
         page => page.map(Some),

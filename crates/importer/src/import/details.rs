@@ -20,6 +20,7 @@ use tracing::Instrument as _;
 use super::context::RunContext;
 use super::pipeline::{BatchPolicy, FetchPipeline, PipelineEvent};
 use super::progress::Phase;
+use crate::admission::FetchPermit;
 use crate::metrics;
 use crate::ports::clock::Clock;
 use crate::ports::landing::{DetailOutcome, Landed, OrderDetail, PendingDetail};
@@ -58,9 +59,15 @@ pub(crate) async fn fetch_pending_details(ctx: &RunContext, left: &[i64]) -> Res
         {
             ctx.tracker.phase(Phase::Details);
             let (platform, clock) = (ctx.platform.clone(), ctx.clock.clone());
-            let fetch = async move { fetch(platform.as_ref(), clock.as_ref(), order_id).await };
             let span = tracing::info_span!("detail", resource = Resource::Orders.as_str());
-            pipeline.fetch(fetch.instrument(span));
+            pipeline.fetch(move |mut permit| {
+                let fetch = async move {
+                    let (platform, clock) = (platform.as_ref(), clock.as_ref());
+                    let fetched = fetch(platform, clock, order_id, &mut permit).await?;
+                    Ok((fetched, permit))
+                };
+                fetch.instrument(span)
+            });
         }
         match pipeline
             .next_event(|fetched| land(ctx.clone(), fetched))
@@ -130,9 +137,10 @@ pub(crate) async fn fetch(
     platform: &dyn Platform,
     clock: &dyn Clock,
     order_id: i64,
+    permit: &mut FetchPermit,
 ) -> Result<DetailFetch, Failure> {
     let asked_at = clock.now();
-    let Some(mut answer) = detail(platform, order_id).await? else {
+    let Some(mut answer) = detail(platform, order_id, permit).await? else {
         return Ok(vanished_order(order_id, asked_at, 1));
     };
     reject_mismatched_order(order_id, &mut answer.record);
@@ -145,12 +153,12 @@ pub(crate) async fn fetch(
     let mut items = None;
     if lacks_items {
         requests += 1;
-        items = match platform.order_items(order_id).await? {
+        items = match platform.order_items(order_id, permit).await? {
             Some(answer) => Some(answer.record),
             None => {
                 requests += 1;
                 let asked_at = clock.now();
-                if platform.order_detail(order_id).await?.is_none() {
+                if platform.order_detail(order_id, permit).await?.is_none() {
                     return Ok(vanished_order(order_id, asked_at, requests));
                 }
                 Some(no_items(order_id))
@@ -175,8 +183,10 @@ pub(crate) async fn fetch(
 async fn detail(
     platform: &dyn Platform,
     order_id: i64,
+    permit: &mut FetchPermit,
 ) -> Result<Option<Box<VersionedRecord<Order>>>, Failure> {
-    Ok(platform.order_detail(order_id).await?.map(Box::new))
+    let answer = platform.order_detail(order_id, permit).await?;
+    Ok(answer.map(Box::new))
 }
 
 /// Another order under this one's address would leave this one pending for ever.

@@ -9,7 +9,6 @@ use domain::resource::Resource;
 use jiff::Timestamp;
 
 use super::reader::{LastPage, WindowReader};
-use crate::admission;
 use crate::ports::platform::{Decoded, Records};
 
 /// Maximum number of new pages at an end of a list: in a shop whose budget many others share, a
@@ -40,9 +39,8 @@ pub(super) async fn read_last_page_first(
     if !is_of_use || last_page <= 2 || reader.window.pages_done.contains(&last_page) {
         return Ok(());
     }
-    // The room is kept until the page has landed.
-    let (page, _permit) = admission::fetching(reader.fetch(last_page)).await;
-    let page = page?;
+    // The memory is kept until the page has landed.
+    let (page, _permit) = reader.fetch(last_page).await?;
     reader.last = Some(LastPage::of(&page.records, page.pagination));
     reader.land(vec![page]).await
 }
@@ -85,7 +83,7 @@ async fn reread_end_page(
 ) -> Result<FoundAtEnd, Failure> {
     let ctx = reader.ctx;
     let behind = reader.window.pages_done.iter().max().copied().unwrap_or(0);
-    let page = reader.fetch_page(number).await?;
+    let (page, _permit) = reader.fetch_page(number).await?;
     let pages = page.pagination.total_pages.max(1);
     let (resource, ids) = (reader.window.resource, page.records.ids());
     let new = ctx.runs.not_listed(ctx.lease, resource, &ids).await?;

@@ -1,12 +1,17 @@
 //! Where a page belongs, and what stands for one that Salla refuses.
 
+use std::sync::Arc;
+
 use domain::ceiling::Ceiling;
+use domain::failure::Failure;
 use domain::order::Version;
 use domain::resource::Resource;
 use domain::run::WindowId;
 
+use super::portions;
+use crate::admission::FetchPermit;
 use crate::ports::landing::ScannedPage;
-use crate::ports::platform::{Page, PageRequest, Pagination, Records, Sort};
+use crate::ports::platform::{Page, PageRequest, Pagination, Platform, Records, Sort};
 use crate::ports::runs::StoredWindow;
 
 #[derive(Clone, Copy)]
@@ -42,6 +47,50 @@ fn truncate(records: &mut Records, keep: usize) {
         Records::Products(r) => r.truncate(keep),
         Records::Categories(r) => r.truncate(keep),
         Records::OrderStatuses(r) => r.truncate(keep),
+    }
+}
+
+/// One page to be requested, and what stands for it if Salla refuses it.
+pub(super) struct PageFetch {
+    pub(super) platform: Arc<dyn Platform>,
+    pub(super) request: PageRequest,
+    pub(super) first: FirstPage,
+    pub(super) is_list_known: bool,
+    pub(super) position: PagePosition,
+    pub(super) number: u32,
+}
+
+impl PageFetch {
+    /// An empty page stands for one that a ceiling refuses.
+    pub(super) async fn page(
+        self,
+        mut permit: FetchPermit,
+    ) -> Result<(Page, FetchPermit), Failure> {
+        let (platform, request, first) = (&*self.platform, &self.request, self.first);
+        let page = match platform.list_page(request, &mut permit).await {
+            // Above its ceiling, or behind its end, a list may answer with an error; that
+            // must not end the run before everything else is read.
+            Err(Failure::Broken { what }) if request.page > 1 => {
+                tracing::warn!(page = request.page, what, "Salla refuses a page");
+                first.empty(request)
+            }
+            Err(failure @ Failure::TooLarge { .. }) if request.per_page == 1 => {
+                let known = self.is_list_known.then(|| first.pagination(request));
+                let known = (known, first.asked_at);
+                portions::too_large(platform, request, known, failure, &mut permit).await?
+            }
+            result => result?,
+        };
+        Ok((page, permit))
+    }
+
+    pub(super) async fn scanned_page(
+        self,
+        permit: FetchPermit,
+    ) -> Result<(ScannedPage, FetchPermit), Failure> {
+        let (position, number) = (self.position, self.number);
+        let (page, permit) = self.page(permit).await?;
+        Ok((position.page(number, page), permit))
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::task::{JoinError, JoinSet};
 use tracing::Instrument as _;
 
 use super::context::RunContext;
-use crate::admission::{self, MemoryPermit, PipelineShare};
+use crate::admission::{FetchPermit, PipelineShare};
 use crate::ports::clock::Clock;
 
 /// Fetched records wait for a landing that is free; a batch is made of all that are
@@ -46,8 +46,7 @@ pub(super) struct BatchPolicy {
 /// What takes memory from the moment it is asked for until it has landed.
 struct Buffered<T> {
     value: T,
-    /// Of what the run may have in memory, and of what the process may.
-    permits: (Option<OwnedSemaphorePermit>, MemoryPermit),
+    permit: FetchPermit,
 }
 
 /// What happened in the pipeline.
@@ -62,9 +61,7 @@ pub(super) enum PipelineEvent<L> {
 /// Queues for a permit from now on, and not only from when it is polled: tasks that are spawned
 /// one after the other begin in any order, so fetches that were created later could take all
 /// permits first.
-fn enqueue_acquire(
-    run_permits: Arc<Semaphore>,
-) -> impl Future<Output = Option<OwnedSemaphorePermit>> {
+fn enqueue_acquire(run_permits: Arc<Semaphore>) -> impl Future<Output = FetchPermit> {
     let mut permit = Box::pin(run_permits.acquire_owned());
     let now = (&mut permit).now_or_never();
     async move {
@@ -73,7 +70,7 @@ fn enqueue_acquire(
             None => permit.await,
         };
         // `acquire` fails only if the semaphore is closed, and this one never is.
-        permit.ok()
+        FetchPermit::of_run(permit.ok())
     }
 }
 
@@ -107,21 +104,17 @@ impl<T: Send + 'static, L: Send + 'static> FetchPipeline<T, L> {
     }
 
     /// Fetches are separate tasks, so they continue while a batch is landed.
-    pub(super) fn fetch(
-        &mut self,
-        fetch: impl Future<Output = Result<T, Failure>> + Send + 'static,
-    ) {
+    pub(super) fn fetch<F>(&mut self, fetch: impl FnOnce(FetchPermit) -> F + Send + 'static)
+    where
+        F: Future<Output = Result<(T, FetchPermit), Failure>> + Send + 'static,
+    {
         let permit = enqueue_acquire(self.run_permits.clone());
-        // Most fetches only wait, and each layer of futures around one would take as much
-        // memory as the fetch itself.
-        let fetch = Box::pin(fetch);
         self.fetches.spawn(async move {
-            let of_run = permit.await;
-            let (value, of_process) = admission::fetching(fetch).await;
-            Ok(Buffered {
-                value: value?,
-                permits: (of_run, of_process),
-            })
+            // Most fetches only wait, and each layer of futures around one would take as much
+            // memory as the fetch itself.
+            let fetch = Box::pin(fetch(permit.await));
+            let (value, permit) = fetch.await?;
+            Ok(Buffered { value, permit })
         });
     }
 
@@ -189,7 +182,7 @@ impl<T: Send + 'static, L: Send + 'static> FetchPipeline<T, L> {
             let (batch, permits): (Vec<T>, Vec<_>) = self
                 .fetched
                 .drain(..rest)
-                .map(|fetched| (fetched.value, fetched.permits))
+                .map(|fetched| (fetched.value, fetched.permit))
                 .unzip();
             let landing = land(batch);
             let landing = async move {

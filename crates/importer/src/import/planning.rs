@@ -16,7 +16,7 @@ use jiff::civil::Date;
 
 use super::portions::beginning;
 use super::watermark::Watermark;
-use crate::admission::{self, MemoryLimit, MemoryPermit};
+use crate::admission::{FetchPermit, MemoryLimit};
 use crate::ports::clock::{Clock, with_timeout};
 use crate::ports::platform::{Page, PageRequest, Pagination, Platform, Records, Sort};
 
@@ -130,7 +130,7 @@ fn recently_updated(page: &Page, wanted: &PlanRequest<'_>) -> Watermark {
 async fn orders_to_try(
     platform: &dyn Platform,
     wanted: &PlanRequest<'_>,
-) -> Result<(Page, MemoryPermit), Failure> {
+) -> Result<(Page, FetchPermit), Failure> {
     let sort = match wanted.max_orders {
         Some(_) => Sort::NewestFirst,
         None => Sort::UpdatedFirst,
@@ -242,7 +242,9 @@ async fn detail_case(platform: &dyn Platform, sample: &Sample) -> Result<DetailC
     if order.completeness() == Completeness::Full {
         return Ok(DetailCase::Expanded);
     }
-    let detail = platform.order_detail(order.id).await?;
+    let detail = platform
+        .order_detail(order.id, &mut FetchPermit::default())
+        .await?;
     let completeness = detail
         .and_then(|answer| answer.record.outcome.ok())
         .map(|order| order.completeness());
@@ -268,7 +270,7 @@ fn page_size(pagination: Pagination) -> u32 {
 /// What planning has read, for the scans that follow.
 #[derive(Clone, Debug, Default)]
 pub struct PlannedPages {
-    pages: Arc<Mutex<Vec<(PageRequest, Page, MemoryPermit)>>>,
+    pages: Arc<Mutex<Vec<(PageRequest, Page, FetchPermit)>>>,
     /// Nothing is kept where there is none.
     memory: Option<MemoryLimit>,
 }
@@ -289,13 +291,14 @@ impl PlannedPages {
         request: PageRequest,
         summary: impl FnOnce(&Page) -> T,
     ) -> Result<T, Failure> {
-        let (page, permit) = match admission::fetching(platform.list_page(&request)).await {
+        let mut permit = FetchPermit::default();
+        let page = match platform.list_page(&request, &mut permit).await {
             // What can be had of it is no page that a scan asks for.
-            (Err(Failure::TooLarge { .. }), _) => {
+            Err(Failure::TooLarge { .. }) => {
                 let (page, _permit) = beginning(platform, request).await?;
                 return Ok(summary(&page));
             }
-            (page, permit) => (page?, permit),
+            page => page?,
         };
         let summary = summary(&page);
         // Planning waits for more requests, and so would all who wait for its room.
@@ -306,7 +309,7 @@ impl PlannedPages {
     }
 
     /// The page if it was kept, once.
-    pub(crate) fn take(&self, request: &PageRequest) -> Option<(Page, MemoryPermit)> {
+    pub(crate) fn take(&self, request: &PageRequest) -> Option<(Page, FetchPermit)> {
         let mut pages = self.locked();
         let place = pages.iter().position(|(kept, ..)| kept == request)?;
         let (_, page, permit) = pages.swap_remove(place);
@@ -318,7 +321,7 @@ impl PlannedPages {
         drop(self.take(request));
     }
 
-    fn locked(&self) -> std::sync::MutexGuard<'_, Vec<(PageRequest, Page, MemoryPermit)>> {
+    fn locked(&self) -> std::sync::MutexGuard<'_, Vec<(PageRequest, Page, FetchPermit)>> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

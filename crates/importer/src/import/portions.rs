@@ -10,7 +10,7 @@ use domain::plan::{MOST_PER_PAGE, pages};
 use domain::rejection::{Rejection, RejectionCode};
 use domain::resource::Resource;
 
-use crate::admission::{self, MemoryPermit};
+use crate::admission::FetchPermit;
 use crate::ports::platform::{Decoded, Page, PageRequest, Pagination, Platform, Records};
 
 const PORTIONS: [u32; 4] = [MOST_PER_PAGE, 15, 4, 1];
@@ -55,9 +55,10 @@ impl Portions {
 pub(crate) async fn beginning(
     platform: &dyn Platform,
     mut request: PageRequest,
-) -> Result<(Page, MemoryPermit), Failure> {
+) -> Result<(Page, FetchPermit), Failure> {
     loop {
-        let (page, permit) = admission::fetching(platform.list_page(&request)).await;
+        let mut permit = FetchPermit::default();
+        let page = platform.list_page(&request, &mut permit).await;
         match (page, smaller(request.per_page)) {
             (Err(Failure::TooLarge { .. }), Some(portion)) => request.per_page = portion,
             (Err(Failure::TooLarge { .. }), None) if request.page <= MAX_PASSED_OVER => {
@@ -75,12 +76,13 @@ pub(crate) async fn too_large(
     request: &PageRequest,
     (known, asked_at): (Option<Pagination>, Version),
     failure: Failure,
+    permit: &mut FetchPermit,
 ) -> Result<Page, Failure> {
     let mut pagination = known;
     let mut next = request.clone();
     while pagination.is_none() && next.page <= request.page + MAX_PASSED_OVER {
         next.page += 1;
-        match platform.list_page(&next).await {
+        match platform.list_page(&next, permit).await {
             Ok(page) => pagination = Some(page.pagination),
             Err(Failure::TooLarge { .. }) => {}
             Err(other) => return Err(other),

@@ -10,9 +10,9 @@ use domain::window::DayRange;
 use tracing::{Instrument as _, Span};
 
 use super::context::RunContext;
-use super::pages::{FirstPage, PagePosition, PageRoute};
+use super::pages::{FirstPage, PageFetch, PagePosition, PageRoute};
 use super::portions;
-use crate::admission::{self, MemoryPermit};
+use crate::admission::FetchPermit;
 use crate::metrics;
 use crate::ports::landing::{Landed, ScannedPage};
 use crate::ports::platform::{Page, PageRequest, Pagination, Records, Sort};
@@ -94,7 +94,7 @@ impl<'a> WindowReader<'a> {
     }
 
     /// The page if planning has read it already, once.
-    pub(super) fn planned(&self, number: u32) -> Option<(Page, MemoryPermit)> {
+    pub(super) fn planned(&self, number: u32) -> Option<(Page, FetchPermit)> {
         let request = (self.window.scan == 1).then(|| self.request(number))?;
         self.ctx.planned.take(&request)
     }
@@ -145,37 +145,28 @@ impl<'a> WindowReader<'a> {
         }
     }
 
-    pub(super) fn fetch(
-        &self,
-        number: u32,
-    ) -> impl Future<Output = Result<ScannedPage, Failure>> + Send + use<> {
-        let (position, page) = (self.position(), self.fetch_page(number));
-        let fetch = async move { Ok(position.page(number, page.await?)) };
-        fetch.instrument(page_span(number))
+    /// Requests a page at once, outside of a pipeline.
+    pub(super) async fn fetch_page(&self, number: u32) -> Result<(Page, FetchPermit), Failure> {
+        let fetch = self.page_fetch(number);
+        fetch.page(FetchPermit::default()).await
     }
 
-    /// An empty page stands for one that a ceiling refuses.
-    pub(super) fn fetch_page(
-        &self,
-        number: u32,
-    ) -> impl Future<Output = Result<Page, Failure>> + Send + use<> {
-        let (request, first) = (self.request(number), self.first_page());
-        let platform = self.ctx.platform.clone();
-        let known = self.window.first_total.map(|_| first.pagination(&request));
-        let known = (known, first.asked_at);
-        async move {
-            match platform.list_page(&request).await {
-                // Above its ceiling, or behind its end, a list may answer with an error; that
-                // must not end the run before everything else is read.
-                Err(Failure::Broken { what }) if request.page > 1 => {
-                    tracing::warn!(page = request.page, what, "Salla refuses a page");
-                    Ok(first.empty(&request))
-                }
-                Err(failure @ Failure::TooLarge { .. }) if request.per_page == 1 => {
-                    portions::too_large(&*platform, &request, known, failure).await
-                }
-                result => result,
-            }
+    /// The same, to be landed.
+    pub(super) async fn fetch(&self, number: u32) -> Result<(ScannedPage, FetchPermit), Failure> {
+        let fetch = self.page_fetch(number);
+        let fetch = fetch.scanned_page(FetchPermit::default());
+        fetch.instrument(page_span(number)).await
+    }
+
+    /// A page that is requested when its turn comes.
+    pub(super) fn page_fetch(&self, number: u32) -> PageFetch {
+        PageFetch {
+            platform: self.ctx.platform.clone(),
+            request: self.request(number),
+            first: self.first_page(),
+            is_list_known: self.window.first_total.is_some(),
+            position: self.position(),
+            number,
         }
     }
 
@@ -249,8 +240,7 @@ impl<'a> WindowReader<'a> {
     }
 
     pub(super) async fn read_first_page(&mut self) -> Result<(), Failure> {
-        let (page, _permit) = admission::fetching(self.fetch_page(1)).await;
-        let page = page?;
+        let (page, _permit) = self.fetch_page(1).await?;
         self.window.first_total = Some(page.pagination.total);
         self.window.total_pages = Some(page.pagination.total_pages);
         let page = self.position().page(1, page);

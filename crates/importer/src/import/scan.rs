@@ -25,7 +25,6 @@ use super::pipeline::{BatchPolicy, FetchPipeline, PipelineEvent};
 use super::portions::beginning;
 use super::reader::{LastPage, WindowReader, is_hidden, land, page_span};
 use super::{ceiling, ends};
-use crate::admission;
 use crate::ports::platform::{PageRequest, Sort};
 use crate::ports::runs::{StoredWindow, WindowSpec};
 
@@ -277,13 +276,11 @@ impl<'a> Scan<'a> {
             }
         };
         let (first, permit) = match self.reader.planned(first_missing) {
-            Some((page, permit)) => (page, permit),
+            Some(planned) => planned,
             None => {
                 let first = self.reader.fetch_page(first_missing);
-                let first = first.instrument(page_span(first_missing));
-                // Kept until the page has landed.
-                let (first, permit) = admission::fetching(first).await;
-                (first?, permit)
+                // The permit is kept until the page has landed.
+                first.instrument(page_span(first_missing)).await?
             }
         };
         let pagination = first.pagination;
@@ -353,7 +350,9 @@ impl<'a> Scan<'a> {
                 let Some(number) = missing.next_if(is_worth_asking) else {
                     break;
                 };
-                pipeline.fetch(self.reader.fetch(number));
+                let page = self.reader.page_fetch(number);
+                let span = page_span(number);
+                pipeline.fetch(|permit| page.scanned_page(permit).instrument(span));
             }
             if missing.peek().is_none() {
                 start_order.release_followers();
@@ -397,9 +396,8 @@ impl<'a> Scan<'a> {
         if !self.reader.window.pages_done.is_empty() {
             return self.run(start_order).await;
         }
-        let (page, permit) =
-            admission::fetching(self.reader.fetch_page(1).instrument(page_span(1))).await;
-        let page = page?;
+        let first = self.reader.fetch_page(1).instrument(page_span(1));
+        let (page, permit) = first.await?;
         let pagination = page.pagination;
         self.reader.window.first_total = Some(pagination.total);
         self.reader.window.total_pages = Some(pagination.total_pages);
@@ -455,9 +453,8 @@ impl<'a> Scan<'a> {
         let mut number = last_page;
         while before.as_ref().is_none_or(|last| last.is_full) {
             number += 1;
-            // The room is kept until the page has landed.
-            let (page, _permit) = admission::fetching(self.reader.fetch_page(number)).await;
-            let page = page?;
+            // The memory is kept until the page has landed.
+            let (page, _permit) = self.reader.fetch_page(number).await?;
             let pagination = page.pagination;
             let last = LastPage::of(&page.records, pagination);
             let repeats = before.is_some_and(|before| before.ids == last.ids);

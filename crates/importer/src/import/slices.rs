@@ -18,7 +18,7 @@ use jiff::civil::{Date, date};
 
 use super::context::RunContext;
 use super::portions::{beginning, smaller};
-use crate::admission;
+use crate::admission::FetchPermit;
 use crate::ports::platform::{PageRequest, Records};
 use crate::ports::runs::{StoredWindow, WindowSpec};
 
@@ -41,7 +41,11 @@ async fn created_slices(ctx: &RunContext) -> Result<Vec<WindowSpec>, Failure> {
 
 async fn meaning(ctx: &RunContext, today: Date) -> Result<Option<DateMeaning>, Failure> {
     let whole = PageRequest::first(Resource::Customers, None);
-    let Some((id, day)) = newest(&ctx.platform.list_page(&whole).await?.records) else {
+    let mut permit = FetchPermit::default();
+    let page = ctx.platform.list_page(&whole, &mut permit).await?;
+    let newest = newest(&page.records);
+    drop((page, permit));
+    let Some((id, day)) = newest else {
         tracing::warn!("no customer on the first page has a creation date");
         return Ok(None);
     };
@@ -155,7 +159,8 @@ async fn categories(ctx: &RunContext) -> Result<BTreeSet<i64>, Failure> {
     let mut ids = BTreeSet::new();
     let mut request = PageRequest::first(Resource::Categories, None);
     loop {
-        let (page, _permit) = admission::fetching(ctx.platform.list_page(&request)).await;
+        let mut permit = FetchPermit::default();
+        let page = ctx.platform.list_page(&request, &mut permit).await;
         let page = match (page, smaller(request.per_page)) {
             (Err(Failure::TooLarge { .. }), Some(portion)) => {
                 request.per_page = portion;

@@ -16,12 +16,17 @@ use domain::slice::Slice;
 use domain::window::DayRange;
 use jiff::SignedDuration;
 
+use crate::admission::FetchPermit;
+
 /// Salla's API for one shop.
 ///
 /// Every call waits for the shop's request budget, refreshes tokens, and
 /// retries what may pass within one budget per call; a `Failure` is final for that
 /// call. Calls may run in parallel without bound: the adapter limits how many are in
 /// flight. Dropping a call is safe, though Salla may have counted the request.
+///
+/// What a response takes of the memory stays in `permit` until that is dropped. A fetch that needs
+/// several requests passes the same one to each of them.
 #[async_trait]
 pub trait Platform: Send + Sync {
     /// `GET /store/info`: also tells a token that is no longer accepted from a
@@ -32,17 +37,26 @@ pub trait Platform: Send + Sync {
     /// repeat rows of another one, and miss rows that moved meanwhile; only a stable
     /// scan proves anything. A page past the end is an empty page. One that is longer than
     /// any answer that is read is [`Failure::TooLarge`]: then fewer rows may be asked for.
-    async fn list_page(&self, request: &PageRequest) -> Result<Page, Failure>;
+    async fn list_page(
+        &self,
+        request: &PageRequest,
+        permit: &mut FetchPermit,
+    ) -> Result<Page, Failure>;
 
     /// `GET /orders/{id}`. `None`: Salla no longer has the order (404). An order that is
     /// longer than any answer that is read is rejected.
-    async fn order_detail(&self, order_id: i64) -> Result<Option<VersionedRecord<Order>>, Failure>;
+    async fn order_detail(
+        &self,
+        order_id: i64,
+        permit: &mut FetchPermit,
+    ) -> Result<Option<VersionedRecord<Order>>, Failure>;
 
     /// `GET /orders/items`. `None`: Salla no longer has the order (404). One bad item
     /// rejects the whole list, because an order with a missing line is wrong.
     async fn order_items(
         &self,
         order_id: i64,
+        permit: &mut FetchPermit,
     ) -> Result<Option<VersionedRecord<Vec<OrderItem>>>, Failure>;
 
     /// `GET /customers/{id}` or `GET /products/{id}`: the one record, as a row of its list.
@@ -51,6 +65,7 @@ pub trait Platform: Send + Sync {
         &self,
         resource: Resource,
         id: i64,
+        permit: &mut FetchPermit,
     ) -> Result<Option<(Records, Version)>, Failure>;
 
     /// What the answers so far have taught about the budget.

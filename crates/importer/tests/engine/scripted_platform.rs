@@ -13,6 +13,7 @@ use domain::order::{Order, OrderAmounts, OrderItem, Version};
 use domain::rejection::{Rejection, RejectionCode};
 use domain::resource::Resource;
 use domain::shop::{ShopInfo, ShopPlan};
+use importer::admission::FetchPermit;
 use importer::ports::clock::{Clock as _, SystemClock};
 use importer::ports::platform::{
     BudgetStatus, Decoded, Page, PageRequest, Pagination, Platform, Records, Sort, VersionedRecord,
@@ -296,7 +297,7 @@ impl Platform for ScriptedPlatform {
         Ok(shop_info())
     }
 
-    async fn list_page(&self, request: &PageRequest) -> Result<Page, Failure> {
+    async fn list_page(&self, request: &PageRequest, _: &mut FetchPermit) -> Result<Page, Failure> {
         let slice = request.slice.map(|slice| format!("{slice} "));
         let list = format!("{} {}", request.resource, slice.unwrap_or_default());
         self.request(format!("{list}page {}", request.page)).await?;
@@ -377,7 +378,11 @@ impl Platform for ScriptedPlatform {
         })
     }
 
-    async fn order_detail(&self, order_id: i64) -> Result<Option<VersionedRecord<Order>>, Failure> {
+    async fn order_detail(
+        &self,
+        order_id: i64,
+        _: &mut FetchPermit,
+    ) -> Result<Option<VersionedRecord<Order>>, Failure> {
         self.request(format!("order {order_id}")).await?;
         if self.gone.contains(&order_id) {
             return Ok(None);
@@ -395,6 +400,7 @@ impl Platform for ScriptedPlatform {
     async fn order_items(
         &self,
         order_id: i64,
+        _: &mut FetchPermit,
     ) -> Result<Option<VersionedRecord<Vec<OrderItem>>>, Failure> {
         self.request(format!("items of {order_id}")).await?;
         if self.without_items.contains(&order_id) {
@@ -413,6 +419,7 @@ impl Platform for ScriptedPlatform {
         &self,
         resource: Resource,
         id: i64,
+        _: &mut FetchPermit,
     ) -> Result<Option<(Records, Version)>, Failure> {
         panic!("no run fetches one of the {resource} by its id, {id}")
     }

@@ -1,18 +1,22 @@
 //! What a request waits for before it is sent.
 //!
-//! This is the whole sequence, the steps of the import included:
+//! This is the whole sequence, the steps of the import included. What a fetch holds beyond its
+//! requests is in its `importer::admission::FetchPermit`, which is passed down to here.
 //!
 //! | # | acquired | where | released |
 //! |---|---|---|---|
-//! | 1 | **capacity**: each pipeline has 6 to 96 requests under way, 4,096 in all | `importer::passes`, `importer::admission::Share` | when the fetch ends |
-//! | 2 | **run permit**: fairness within a run, first come, first served | `importer::passes` | after landing |
+//! | 1 | **capacity**: each pipeline has 6 to 96 requests under way, 4,096 in all | `FetchPipeline::capacity`, `PipelineShare` | when the fetch ends |
+//! | 2 | **run permit**: fairness within a run, in the order in which the fetches were created | `FetchPipeline::fetch`; held by the `FetchPermit` | after landing |
 //! | 3 | **token check**: a disconnected shop fails before it waits | [`Admission::admit`] | |
-//! | 4a | all but customers: **slot**, then the **shop's budget**, then **memory** without waiting. Without memory, slot and budget go back, the request waits for memory, and begins again with both, first in their queues, for at most two seconds; then it gives the memory back. The second request of a fetch, which has memory, begins with the two seconds | `Admission::admit_to_shop` | slot: with the response; memory: after landing |
+//! | 4a | all but customers: **slot**, then the **shop's budget**, then **memory** without waiting. Without memory, slot and budget are released, the request waits for memory, and begins again with both, first in their queues, for at most two seconds; then it releases the memory. The second request of a fetch, if what is in hand leaves it enough memory, begins with the two seconds | `Admission::admit_to_shop`; the `FetchPermit` holds the memory | slot: with the response; memory: after landing |
 //! | 4b | customers: **customers slot**, the shop's **cooldown**, the **customers' budget**, then **slot** and **shop's budget** with priority. No memory: their pages are small and few. One that was not is repeated with the memory that is reserved for one such page, which it waits for first | `Admission::admit_to_customers` | customers slot: when admitted |
-//! | 5 | **token**: the cached one. If it must be refreshed, all of 4 goes back but the memory for what the fetch has already; then 4 again. The same after a permit of the customers' budget has expired | [`Admission::admit`] | |
+//! | 5 | **token**: the cached one. If it must be refreshed, all of 4 is released but the memory for what the fetch has already; then 4 again. The same after a permit of the customers' budget has expired | [`Admission::admit`] | |
 //! | 6 | **send**: permits are used when the first byte leaves, and each budget learns the outcome with the headers | `request::attempt` | |
-//! | 7 | success: the fetch keeps its memory. Failure: it keeps only what its earlier responses take, also while a retry waits | `request::requester` | |
-//! | 8 | **landing permit**: batches land side by side, but few | `importer::passes` | with the transaction |
+//! | 7 | success: the `FetchPermit` keeps its memory. Failure: it keeps only what earlier responses take, also while a retry waits | `request::requester` | |
+//! | 8 | **landing permit**: batches land side by side, but few | `FetchPipeline::next_event` | with the transaction |
+//!
+//! Outside of a pipeline there are neither 1, 2 nor 8: the caller drops the `FetchPermit`, with the
+//! response or after landing.
 //!
 //! So no request waits for memory while it holds a slot or a permit of a budget, and none waits
 //! longer than two seconds for a budget while it holds memory for a response that is to come.
@@ -70,12 +74,11 @@ pub struct Demand {
     pub memory: Need,
 }
 
-/// All that it takes to send one request.
+/// All that it takes to send one request, but for its memory, which its fetch has.
 #[derive(Debug)]
 pub struct RequestPermit {
     pub budgets: BudgetPermits,
     pub slot: Slot,
-    pub memory: MemoryPermit,
     pub token: AccessToken,
 }
 
@@ -104,26 +107,28 @@ impl Admission {
         self.customers_slots.available_permits() < CUSTOMERS_SLOTS
     }
 
-    /// Waits until the request may be sent: with this token, or with the current one.
+    /// Waits until the request may be sent: with this token, or with the current one. `memory` is
+    /// what its fetch has, and has enough then.
     pub async fn admit(
         &self,
         demand: Demand,
         token: Option<&AccessToken>,
+        memory: &mut MemoryPermit,
     ) -> Result<RequestPermit, Failure> {
         if token.is_none() {
             self.tokens.current().await?;
         }
         let mut refreshed = None;
         loop {
-            let (budgets, slot, memory) = match demand.customers {
-                true => self.admit_to_customers(demand).await,
-                false => self.admit_to_shop(demand).await,
+            let (budgets, slot) = match demand.customers {
+                true => self.admit_to_customers(demand, memory).await,
+                false => self.admit_to_shop(demand, memory).await,
             };
             let cached = token.cloned().or_else(|| self.tokens.cached());
             let Some(token) = cached.or_else(|| refreshed.take()) else {
                 // Refreshing takes a request, and others could use what is held here.
                 drop((budgets, slot));
-                keep_what_is_in_hand(memory);
+                memory.release_response();
                 refreshed = Some(self.tokens.current().await?);
                 continue;
             };
@@ -131,7 +136,6 @@ impl Admission {
                 return Ok(RequestPermit {
                     budgets,
                     slot,
-                    memory,
                     token,
                 });
             }
@@ -142,11 +146,14 @@ impl Admission {
     /// budget is spent, because other shops' may not be; only what is in hand stays. One that
     /// may be sent and finds no memory returns its permit and its slot: those who have memory
     /// may need both, and a permit is for the minute in which it was given.
-    async fn admit_to_shop(&self, demand: Demand) -> (BudgetPermits, Slot, MemoryPermit) {
+    async fn admit_to_shop(
+        &self,
+        demand: Demand,
+        memory: &mut MemoryPermit,
+    ) -> (BudgetPermits, Slot) {
         let (class, need) = (demand.class, demand.memory);
-        let mut memory = MemoryPermit::of_this_fetch();
         loop {
-            if let Some(enough) = memory.take_if(|memory| memory.is_enough(need)) {
+            if memory.is_enough(need) {
                 let first = async {
                     let slot = self.concurrency.acquire_first().await;
                     (slot, self.shop.acquire_first(class).await)
@@ -154,19 +161,17 @@ impl Admission {
                 if let Some((slot, shop)) =
                     with_timeout(&*self.clock, MAX_WAIT_HOLDING_MEMORY, first).await
                 {
-                    return (self.permits(shop, None), slot, enough);
+                    return (self.permits(shop, None), slot);
                 }
-                memory = enough.without_answer();
+                memory.release_response();
             }
             let slot = self.concurrency.acquire().await;
             let shop = self.shop.acquire(class).await;
-            let held = memory.take().unwrap_or_else(MemoryPermit::none);
-            let held = match self.memory.enough_now(held, need) {
-                Ok(enough) => return (self.permits(shop, None), slot, enough),
-                Err(held) => held,
-            };
+            if self.memory.enough_now(memory, need) {
+                return (self.permits(shop, None), slot);
+            }
             drop((shop, slot));
-            memory = Some(self.memory.enough(held, need).await);
+            self.memory.enough(memory, need).await;
         }
     }
 
@@ -176,18 +181,23 @@ impl Admission {
     ///
     /// Their budget lets only 500 pages through in ten minutes, and memory must not be held
     /// while a shop waits for its next minute.
-    async fn admit_to_customers(&self, demand: Demand) -> (BudgetPermits, Slot, MemoryPermit) {
-        let memory = match demand.memory.is_greatest() {
-            true => self.memory.for_customers().await,
-            false => MemoryPermit::none(),
-        };
+    async fn admit_to_customers(
+        &self,
+        demand: Demand,
+        memory: &mut MemoryPermit,
+    ) -> (BudgetPermits, Slot) {
+        // After a permit has expired, the request would wait for what it holds itself.
+        *memory = MemoryPermit::default();
+        if demand.memory.is_greatest() {
+            *memory = self.memory.for_customers().await;
+        }
         // `acquire` fails only if the semaphore is closed, and this one never is.
         let _slot = self.customers_slots.acquire().await.ok();
         self.shop.wait_for_cooldown().await;
         let customers = self.customers.acquire(demand.class).await;
         let slot = self.concurrency.acquire_priority().await;
         let shop = self.shop.acquire_priority(demand.class).await;
-        (self.permits(shop, Some(customers)), slot, memory)
+        (self.permits(shop, Some(customers)), slot)
     }
 
     fn permits(&self, shop: Permit, customers: Option<Permit>) -> BudgetPermits {
@@ -197,13 +207,6 @@ impl Admission {
             customers,
             shop_limit: self.shop.limit(),
         }
-    }
-}
-
-/// Leaves the fetch what its earlier responses take.
-pub(crate) fn keep_what_is_in_hand(memory: MemoryPermit) {
-    if let Some(memory) = memory.without_answer() {
-        memory.keep();
     }
 }
 

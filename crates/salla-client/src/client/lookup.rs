@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use domain::failure::Failure;
 use domain::order::Order;
 use domain::resource::Resource;
+use importer::admission::FetchPermit;
 use importer::ports::inspection::{PlatformRecord, RecordLookup};
 use importer::ports::platform::Decoded;
 
@@ -31,8 +32,9 @@ impl RecordLookup for SallaClient {
 
 impl SallaClient {
     async fn look_up_order(&self, number: i64) -> Result<Option<PlatformRecord>, Failure> {
+        let mut permit = FetchPermit::default();
         let request = requests::order(number);
-        let by_id = self.requester.get(&request, |body| {
+        let by_id = self.requester.get(&request, &mut permit, |body| {
             Ok(translate::decode(split_one(body)?, translate::order))
         });
         if let Some(fetched) = by_id.await? {
@@ -40,7 +42,7 @@ impl SallaClient {
             return Ok(Some(order(&found)));
         }
         let request = requests::order_by_reference(number);
-        let listed = self.requester.get(&request, |body| {
+        let listed = self.requester.get(&request, &mut permit, |body| {
             let (rows, _) = split_list(body)?;
             let orders = rows
                 .into_iter()
@@ -57,8 +59,9 @@ impl SallaClient {
     }
 
     async fn look_up_customer(&self, id: i64) -> Result<Option<PlatformRecord>, Failure> {
+        let mut permit = FetchPermit::default();
         let request = requests::customer(id);
-        let fetched = self.requester.get(&request, |body| {
+        let fetched = self.requester.get(&request, &mut permit, |body| {
             Ok(translate::decode(split_one(body)?, translate::customer))
         });
         Ok(fetched.await?.map(|fetched| match fetched.value.outcome {
@@ -75,8 +78,9 @@ impl SallaClient {
     }
 
     async fn look_up_product(&self, id: i64) -> Result<Option<PlatformRecord>, Failure> {
+        let mut permit = FetchPermit::default();
         let request = requests::product(id);
-        let fetched = self.requester.get(&request, |body| {
+        let fetched = self.requester.get(&request, &mut permit, |body| {
             Ok(translate::decode(split_one(body)?, translate::product))
         });
         Ok(fetched.await?.map(|fetched| match fetched.value.outcome {

@@ -13,7 +13,7 @@ use domain::order::{Order, OrderItem, Version};
 use domain::rejection::Rejection;
 use domain::resource::Resource;
 use domain::shop::{ShopInfo, ShopPlan};
-use importer::admission::MemoryLimit;
+use importer::admission::{FetchPermit, MemoryLimit};
 use importer::ports::clock::Clock;
 use importer::ports::platform::{
     BudgetStatus, Decoded, Page, PageRequest, Platform, Records, VersionedRecord,
@@ -157,10 +157,9 @@ impl SallaClient {
 impl Platform for SallaClient {
     async fn shop_info(&self) -> Result<ShopInfo, Failure> {
         let request = store_info();
-        let fetched = self
-            .requester
-            .get(&request, |body| split_one(body).map(translate::shop_info))
-            .await?;
+        let mut permit = FetchPermit::default();
+        let read = |body: &[u8]| split_one(body).map(translate::shop_info);
+        let fetched = self.requester.get(&request, &mut permit, read).await?;
         let info = fetched.map(|fetched| fetched.value);
         match info {
             Some(Ok(info)) => Ok(info),
@@ -177,13 +176,19 @@ impl Platform for SallaClient {
         }
     }
 
-    async fn list_page(&self, request: &PageRequest) -> Result<Page, Failure> {
+    async fn list_page(
+        &self,
+        request: &PageRequest,
+        permit: &mut FetchPermit,
+    ) -> Result<Page, Failure> {
         let page = requests::list(request);
         let fetched = self
             .requester
             // A page of 60 whole orders takes about a millisecond to read, less than
             // moving it to another thread is worth.
-            .get(&page, |body| translate::list(request.resource, body))
+            .get(&page, permit, |body| {
+                translate::list(request.resource, body)
+            })
             .await?;
         let fetched = fetched.ok_or_else(|| Failure::Broken {
             what: format!("{}: Salla responded with status 404", page.description),
@@ -196,33 +201,40 @@ impl Platform for SallaClient {
         })
     }
 
-    async fn order_detail(&self, order_id: i64) -> Result<Option<VersionedRecord<Order>>, Failure> {
+    async fn order_detail(
+        &self,
+        order_id: i64,
+        permit: &mut FetchPermit,
+    ) -> Result<Option<VersionedRecord<Order>>, Failure> {
         let request = requests::order(order_id);
-        self.one(&request, order_id, translate::order).await
+        self.one(&request, order_id, permit, translate::order).await
     }
 
     async fn order_items(
         &self,
         order_id: i64,
+        permit: &mut FetchPermit,
     ) -> Result<Option<VersionedRecord<Vec<OrderItem>>>, Failure> {
         let requested_at = self.requester.clock.now();
-        or_too_large(self.items(order_id).await, order_id, requested_at)
+        or_too_large(self.items(order_id, permit).await, order_id, requested_at)
     }
 
     async fn record(
         &self,
         resource: Resource,
         id: i64,
+        permit: &mut FetchPermit,
     ) -> Result<Option<(Records, Version)>, Failure> {
         match resource {
             Resource::Customers => {
                 let request = requests::customer(id);
-                let answer = self.by_id(&request, id, translate::customer, |found| found.id);
+                let answer =
+                    self.by_id(&request, id, permit, translate::customer, |found| found.id);
                 Ok(answer.await?.map(row(Records::Customers)))
             }
             Resource::Products => {
                 let request = requests::product(id);
-                let answer = self.by_id(&request, id, translate::product, |found| found.id);
+                let answer = self.by_id(&request, id, permit, translate::product, |found| found.id);
                 Ok(answer.await?.map(row(Records::Products)))
             }
             Resource::Orders | Resource::Categories | Resource::OrderStatuses => {
@@ -270,10 +282,11 @@ impl SallaClient {
         &self,
         request: &ApiRequest,
         id: i64,
+        permit: &mut FetchPermit,
         translate: fn(&RawValue) -> Result<T, Rejection>,
         id_of: fn(&T) -> i64,
     ) -> Result<Option<VersionedRecord<T>>, Failure> {
-        let answer = self.one(request, id, translate).await?;
+        let answer = self.one(request, id, permit, translate).await?;
         Ok(answer.map(|mut answer| {
             match &mut answer.record.outcome {
                 Ok(record) if id_of(record) != id => {
@@ -289,13 +302,14 @@ impl SallaClient {
     async fn items(
         &self,
         order_id: i64,
+        permit: &mut FetchPermit,
     ) -> Result<Option<VersionedRecord<Vec<OrderItem>>>, Failure> {
         let mut pages = Vec::new();
         let mut version = None;
         loop {
             let request = requests::order_items(order_id, pages.len() + 1);
             let read = |body: &[u8]| split_one_page(body).map(ItemPage::new);
-            let Some(fetched) = self.requester.get(&request, read).await? else {
+            let Some(fetched) = self.requester.get(&request, permit, read).await? else {
                 return Ok(None);
             };
             let version = *version.get_or_insert(fetched.version);
@@ -317,13 +331,14 @@ impl SallaClient {
         &self,
         request: &ApiRequest,
         id: i64,
+        permit: &mut FetchPermit,
         translate: fn(&RawValue) -> Result<T, Rejection>,
     ) -> Result<Option<VersionedRecord<T>>, Failure> {
         let requested_at = self.requester.clock.now();
         let read = |body: &[u8]| Ok(translate::decode(split_one(body)?, translate));
         let reject = |body: &[u8]| looks_like_json(body).then(|| translate::unreadable(body));
-        let fetched = self.requester.get_or_reject(request, read, reject).await;
-        let answer = fetched.map(|fetched| {
+        let fetched = self.requester.get_or_reject(request, permit, read, reject);
+        let answer = fetched.await.map(|fetched| {
             fetched.map(|fetched| VersionedRecord {
                 record: translate::with_plausible_dates(fetched.value, fetched.version),
                 version: fetched.version,

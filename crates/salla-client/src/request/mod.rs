@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::failure::Failure;
 use domain::order::Version;
-use importer::admission::ResponseSize;
+use importer::admission::{MemoryPermit, ResponseSize};
 use tracing::Span;
 
 use crate::http;
@@ -89,8 +89,9 @@ pub struct RawResponse {
     pub throttles: Vec<bool>,
 }
 
-/// What one request has been through.
-struct RequestState {
+/// What one request has been through, and what its fetch has of the memory.
+struct RequestState<'a> {
+    memory: &'a mut MemoryPermit,
     backoff: Backoff,
     /// Attempts so far, those that the retry policy does not count included.
     sent: u32,
@@ -103,9 +104,10 @@ struct RequestState {
     has_outgrown: bool,
 }
 
-impl RequestState {
-    fn new(retry: RetryPolicy) -> Self {
+impl<'a> RequestState<'a> {
+    fn new(retry: RetryPolicy, memory: &'a mut MemoryPermit) -> Self {
         Self {
+            memory,
             backoff: Backoff::new(retry),
             sent: 0,
             refreshes: 0,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::failure::{Disconnection, Failure};
-use importer::admission::{self, MemoryPermit, Need};
+use importer::admission::{FetchPermit, MemoryPermit, Need};
 use importer::metrics;
 use importer::ports::clock::Clock;
 use importer::ports::platform::BudgetStatus;
@@ -19,7 +19,7 @@ use super::{
     ApiRequest, AttemptError, AttemptOutcome, RawResponse, RequestState, Retry, STORE_INFO,
     Versioned, endpoint_kind, not_accepted, store_info,
 };
-use crate::admission::{Admission, Demand, RequestPermit, keep_what_is_in_hand};
+use crate::admission::{Admission, Demand, RequestPermit};
 use crate::classify::{ResponseKind, RetryReason, classify_envelope_error};
 use crate::envelope::EnvelopeError;
 use crate::lenient::mend;
@@ -85,9 +85,10 @@ impl Requester {
     pub async fn get<T>(
         &self,
         request: &ApiRequest,
+        permit: &mut FetchPermit,
         read: impl Fn(&[u8]) -> Result<T, EnvelopeError> + Sync,
     ) -> Result<Option<Versioned<T>>, Failure> {
-        self.get_or_reject(request, read, |_| None).await
+        self.get_or_reject(request, permit, read, |_| None).await
     }
 
     /// The same for a response that need not be understood: of a body that is no JSON
@@ -95,30 +96,16 @@ impl Requester {
     pub async fn get_or_reject<T>(
         &self,
         request: &ApiRequest,
+        permit: &mut FetchPermit,
         read: impl Fn(&[u8]) -> Result<T, EnvelopeError> + Sync,
         reject: impl Fn(&[u8]) -> Option<T> + Sync,
     ) -> Result<Option<Versioned<T>>, Failure> {
-        // What a response takes stays taken until it has been read.
-        if !admission::is_fetching() {
-            let got = Box::pin(admission::fetching(
-                self.get_with_retries(request, read, reject),
-            ));
-            return got.await.0;
-        }
-        self.get_with_retries(request, read, reject).await
-    }
-
-    async fn get_with_retries<T>(
-        &self,
-        request: &ApiRequest,
-        read: impl Fn(&[u8]) -> Result<T, EnvelopeError> + Sync,
-        reject: impl Fn(&[u8]) -> Option<T> + Sync,
-    ) -> Result<Option<Versioned<T>>, Failure> {
-        let mut state = RequestState::new(self.retry);
-        MemoryPermit::answer_is_in_hand();
+        permit.memory.response_in_hand();
+        let mut state = RequestState::new(self.retry, &mut permit.memory);
         loop {
-            let attempt = self.attempt(request, self.need(request, &state), None);
-            let attempt = attempt.instrument(state.next_attempt()).await?;
+            let (need, span) = (self.need(request, &state), state.next_attempt());
+            let attempt = self.attempt(request, need, None, state.memory);
+            let attempt = attempt.instrument(span).await?;
             let took = self.clock.monotonic().saturating_sub(attempt.sent);
             let version = attempt.version;
             let retry = match self.interpret(request, attempt, &read, &mut state).await? {
@@ -142,11 +129,13 @@ impl Requester {
     /// Requests with the same budget, token and retries as [`Requester::get`], but takes
     /// a refusal for a response. The body may hold personal data.
     pub async fn get_raw(&self, request: &ApiRequest) -> Result<RawResponse, Failure> {
-        let mut state = RequestState::new(self.retry);
+        let mut memory = MemoryPermit::default();
+        let mut state = RequestState::new(self.retry, &mut memory);
         let mut throttles = Vec::new();
         loop {
-            let attempt = self.attempt(request, self.need(request, &state), None);
-            let attempt = attempt.instrument(state.next_attempt()).await?;
+            let (need, span) = (self.need(request, &state), state.next_attempt());
+            let attempt = self.attempt(request, need, None, state.memory);
+            let attempt = attempt.instrument(span).await?;
             let took = self.clock.monotonic().saturating_sub(attempt.sent);
             if let Ok(response) = &attempt.outcome {
                 match &response.kind {
@@ -191,7 +180,7 @@ impl Requester {
         }
     }
 
-    fn need(&self, request: &ApiRequest, state: &RequestState) -> Need {
+    fn need(&self, request: &ApiRequest, state: &RequestState<'_>) -> Need {
         match state.has_outgrown {
             true => Need::greatest(request.size()),
             false => Need::usual(request.size(), self.usual_sizes.of(request.class)),
@@ -220,6 +209,7 @@ impl Requester {
         request: &ApiRequest,
         need: Need,
         token: Option<&AccessToken>,
+        memory: &mut MemoryPermit,
     ) -> Result<Attempt, Failure> {
         let demand = Demand {
             class: request.class,
@@ -229,9 +219,8 @@ impl Requester {
         let RequestPermit {
             budgets,
             slot,
-            mut memory,
             token,
-        } = self.admission.admit(demand, token).await?;
+        } = self.admission.admit(demand, token, memory).await?;
         let (version, sent) = (self.clock.now(), self.clock.monotonic());
         let exchange = Exchange {
             http: &self.http,
@@ -246,22 +235,19 @@ impl Requester {
             sent,
         };
         // Boxed: most requests of a process only wait.
-        let outcome = Box::pin(exchange.run(budgets, &mut memory)).await;
+        let outcome = Box::pin(exchange.run(budgets, memory)).await;
         match &outcome {
             Ok(HttpResponse {
                 kind: ResponseKind::Success,
                 body,
                 ..
-            }) => {
-                self.usual_sizes.note(request.class, body.len());
-                memory.keep();
-            }
-            Ok(_) => keep_what_is_in_hand(memory),
+            }) => self.usual_sizes.note(request.class, body.len()),
+            Ok(_) => memory.release_response(),
             Err(error) => {
                 if !matches!(error, AttemptError::Outgrown | AttemptError::TooLarge(_)) {
                     slot.failed();
                 }
-                keep_what_is_in_hand(memory);
+                memory.release_response();
             }
         }
         self.count(request, &outcome, sent);
@@ -304,7 +290,7 @@ impl Requester {
         request: &ApiRequest,
         attempt: Attempt,
         read: &impl Fn(&[u8]) -> Result<T, EnvelopeError>,
-        state: &mut RequestState,
+        state: &mut RequestState<'_>,
     ) -> Result<AttemptOutcome<T>, Failure> {
         let failed = |error, retry_after| AttemptOutcome::Retry(Retry::Failed(error, retry_after));
         let response = match attempt.outcome {
@@ -353,7 +339,7 @@ impl Requester {
         request: &ApiRequest,
         kind: ResponseKind,
         token: &AccessToken,
-        state: &mut RequestState,
+        state: &mut RequestState<'_>,
     ) -> Result<Retry, Failure> {
         match kind {
             ResponseKind::RetryLater {
@@ -407,14 +393,16 @@ impl Requester {
         &self,
         request: &ApiRequest,
         token: &AccessToken,
-        state: &mut RequestState,
+        state: &mut RequestState<'_>,
     ) -> Result<Retry, Failure> {
         if request.path == STORE_INFO {
             return self.refresh_token(token, state).await;
         }
         let request = store_info();
         let need = Need::usual(request.size(), 0);
-        let attempt = self.attempt(&request, need, Some(token)).await?;
+        let attempt = self
+            .attempt(&request, need, Some(token), state.memory)
+            .await?;
         let kind = match attempt.outcome {
             Ok(response) => response.kind,
             Err(error) => return Ok(Retry::Failed(error, None)),
@@ -433,7 +421,7 @@ impl Requester {
     async fn refresh_token(
         &self,
         token: &AccessToken,
-        state: &mut RequestState,
+        state: &mut RequestState<'_>,
     ) -> Result<Retry, Failure> {
         state.refreshes += 1;
         state.futile_refreshes += u32::from(!self.tokens_served.has(token));
@@ -459,10 +447,10 @@ impl Requester {
         request: &ApiRequest,
         retry: Retry,
         took: Duration,
-        state: &mut RequestState,
+        state: &mut RequestState<'_>,
     ) -> Result<(), Ending> {
         if !matches!(retry, Retry::Failed(AttemptError::NotJson { .. }, _)) {
-            MemoryPermit::forget_answer();
+            state.memory.release_response();
         }
         match retry {
             Retry::Now => Ok(()),
@@ -497,7 +485,7 @@ impl Requester {
                 );
                 // The response cannot be used, and waiting may take minutes.
                 drop(error);
-                MemoryPermit::forget_answer();
+                state.memory.release_response();
                 self.clock.sleep(wait).await;
                 Ok(())
             }
@@ -509,7 +497,7 @@ impl Requester {
     fn check_cooldown_limit(
         &self,
         request: &ApiRequest,
-        state: &mut RequestState,
+        state: &mut RequestState<'_>,
     ) -> Result<(), Failure> {
         let of_customers = match request.customers {
             true => self.admission.customers.cooldown(),

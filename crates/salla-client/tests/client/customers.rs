@@ -4,18 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::resource::Resource;
+use importer::admission::{MemoryLimit, MemoryPermit, Need, ResponseSize};
 use importer::ports::clock::{Clock, SystemClock};
-use importer::ports::platform::{PageRequest, Platform as _};
+use importer::ports::platform::PageRequest;
 use importer::ports::shared_budget::{BudgetRules, Grant, SharedBudget};
 use importer::testing::budgets::MemoryBudget;
 use jiff::Timestamp;
-use salla_client::admission::{Permit, RateLimiter};
-use salla_client::pacing::{LatencyClass, RateHeaders, ResponseOutcome};
+use salla_client::admission::{Admission, Demand, Permit, RateLimiter};
+use salla_client::pacing::{LatencyClass, PacerSettings, RateHeaders, ResponseOutcome};
 use salla_client::tokens::TokenSource;
 use salla_client::{ClientSettings, SallaClient, shared_customers_budget};
 use secrecy::SecretString;
 
-use crate::fake_salla::{FakeSalla, Reply, ok};
+use crate::fake_salla::{FakeSalla, Reply, SingleRequests as _, ok};
 
 const WINDOW: Duration = Duration::from_secs(600);
 const LIST: &str =
@@ -203,6 +204,41 @@ async fn a_response_that_says_that_nothing_is_left_counts() {
     assert!(matches!(nothing, Grant::Exhausted { .. }), "{nothing:?}");
 }
 
+/// There is memory for one such page, so one that waits again must not hold it meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_long_page_whose_permit_expires_gets_another_one_and_the_same_memory() {
+    let clock = paused_clock();
+    let rng = fastrand::Rng::with_seed(1);
+    let shop = RateLimiter::new(PacerSettings::shop(None, 1.0), clock.clone(), rng);
+    let admission = Admission::new(
+        clock.clone(),
+        TokenSource::Fixed(SecretString::from("first")),
+        Arc::new(shop),
+        budget(&memory(&clock), &clock),
+        1,
+        MemoryLimit::default(),
+    );
+    let demand = |customers, memory| Demand {
+        class: LatencyClass(0),
+        customers,
+        memory,
+    };
+    let order = demand(false, Need::usual(ResponseSize::Record, 0));
+    let page = demand(true, Need::greatest(ResponseSize::Customers));
+    let mut of_order = MemoryPermit::default();
+    // The only slot.
+    let admitted = admission.admit(order, None, &mut of_order).await.unwrap();
+    let mut of_page = MemoryPermit::default();
+    let waiting = admission.admit(page, None, &mut of_page);
+    let freed = async {
+        clock.sleep(Duration::from_secs(16)).await;
+        drop(admitted);
+    };
+    let both = async { tokio::join!(waiting, freed).0 };
+    let admitted = tokio::time::timeout(WINDOW, both).await;
+    admitted.expect("it waits for nothing of its own").unwrap();
+}
+
 fn client(salla: &FakeSalla, exhausted: bool) -> impl Future<Output = ClientSettings> {
     let token = TokenSource::Fixed(SecretString::from("first"));
     let mut settings = salla.settings(token);
@@ -238,12 +274,12 @@ async fn orders_do_not_wait_for_customers_who_wait_for_their_budget() {
     for _ in 0..100 {
         let client = client.clone();
         let request = PageRequest::first(Resource::Customers, None);
-        customers.spawn(async move { client.list_page(&request).await });
+        customers.spawn(async move { client.page(&request).await });
     }
     clock.sleep(Duration::from_secs(2)).await;
     let begun = clock.monotonic();
     for _ in 0..200 {
-        client.order_detail(5).await.unwrap();
+        client.detail(5).await.unwrap();
     }
     // So much faster does the clock run that a millisecond is a tenth of a second.
     assert!(clock.monotonic() - begun < Duration::from_secs(300));
@@ -266,12 +302,12 @@ async fn customers_with_a_permit_go_past_the_orders_that_wait() {
     let mut orders = tokio::task::JoinSet::new();
     for _ in 0..60 {
         let client = client.clone();
-        orders.spawn(async move { client.order_detail(5).await });
+        orders.spawn(async move { client.detail(5).await });
     }
     clock.sleep(Duration::from_secs(3)).await;
     for _ in 0..3 {
         let request = PageRequest::first(Resource::Customers, None);
-        client.list_page(&request).await.unwrap();
+        client.page(&request).await.unwrap();
     }
     let before = salla.seen("/orders/5").len();
     assert!(

@@ -6,7 +6,7 @@ use domain::resource::Resource;
 use domain::window::DayRange;
 use importer::ports::platform::{PageRequest, Platform, Records};
 
-use crate::fake_salla::{FakeSalla, Reply};
+use crate::fake_salla::{FakeSalla, Reply, SingleRequests as _};
 
 const PAGINATION: &str =
     r#""pagination":{"count":3,"total":3,"perPage":60,"currentPage":1,"totalPages":1}"#;
@@ -32,7 +32,7 @@ async fn second_customer(row: &[u8]) -> Result<Option<String>, RejectionCode> {
     salla.on("/customers", [Reply::Sends(page(row))]);
     let client = salla.client();
     let first = PageRequest::first(Resource::Customers, None);
-    let listed = client.list_page(&first).await.unwrap();
+    let listed = client.page(&first).await.unwrap();
     assert_eq!(client.budget().retries, 0, "nothing is asked for twice");
     assert_eq!(listed.pagination.total, 3);
     let Records::Customers(mut rows) = listed.records else {
@@ -149,12 +149,12 @@ async fn the_shop_an_order_and_its_items_are_read_as_well() {
     salla.on("/orders/items", [envelope(items)]);
     let client = salla.client();
     assert_eq!(client.shop_info().await.unwrap().name, "A \u{fffd}shop");
-    let detail = client.order_detail(5).await.unwrap().unwrap();
+    let detail = client.detail(5).await.unwrap().unwrap();
     assert_eq!(
         detail.record.outcome.unwrap().source.as_deref(),
         Some("st\u{2}ore")
     );
-    let items = client.order_items(5).await.unwrap().unwrap();
+    let items = client.items(5).await.unwrap().unwrap();
     assert_eq!(items.record.outcome.unwrap()[0].name, "caf\u{fffd}");
 }
 
@@ -163,7 +163,7 @@ async fn a_damaged_refusal_is_a_refusal() {
     let salla = FakeSalla::start().await;
     let gone = b"{\"status\":404,\"success\":false,\"error\":{\"code\":404,\"message\":\"\xd8\"}}";
     salla.on("/orders/5", [Reply::Sends(gone.to_vec())]);
-    assert!(salla.client().order_detail(5).await.unwrap().is_none());
+    assert!(salla.client().detail(5).await.unwrap().is_none());
     assert_eq!(salla.seen("/orders/5").len(), 1);
 }
 
@@ -197,7 +197,7 @@ async fn a_page_that_is_no_json_names_itself() {
             page: 3,
             ..PageRequest::first(Resource::Orders, days)
         };
-        let failure = salla.client().list_page(&third).await.unwrap_err();
+        let failure = salla.client().page(&third).await.unwrap_err();
         let what = format!(
             "listing orders of 2025-01-01 to 2025-01-31, page 3: the response ({expected}) is not \
              JSON, or was cut off (8 tries)"
@@ -217,13 +217,13 @@ async fn an_order_that_is_never_json_is_rejected() {
     );
     salla.on("/orders/items", [Reply::Sends(b"<html></html>".to_vec())]);
     let client = salla.client();
-    let detail = client.order_detail(5).await.unwrap().unwrap();
+    let detail = client.detail(5).await.unwrap().unwrap();
     assert_eq!(
         detail.record.outcome.unwrap_err().code,
         RejectionCode::InvalidJson
     );
     assert_eq!(&*detail.record.raw, r#"{"status":200,"data":{"id":5"#);
     assert_eq!(salla.seen("/orders/5").len(), 8);
-    let failure = client.order_items(5).await.unwrap_err();
+    let failure = client.items(5).await.unwrap_err();
     assert!(matches!(failure, Failure::NotJson { .. }), "{failure:?}");
 }

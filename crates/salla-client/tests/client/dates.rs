@@ -5,9 +5,9 @@ use domain::order::OrderCustomer;
 use domain::rejection::RejectionCode;
 use domain::resource::Resource;
 use importer::ports::inspection::RecordLookup;
-use importer::ports::platform::{PageRequest, Platform, Records};
+use importer::ports::platform::{PageRequest, Records};
 
-use crate::fake_salla::{FakeSalla, Reply, ok};
+use crate::fake_salla::{FakeSalla, Reply, SingleRequests as _, ok};
 
 /// The tests' clock begins in June 2025.
 const IMPLAUSIBLE: [&str; 11] = [
@@ -31,7 +31,7 @@ async fn listed(resource: Resource, path: &str, rows: &str) -> Records {
     );
     salla.on(path, [Reply::Says(200, &[], body)]);
     let first = PageRequest::first(resource, None);
-    salla.client().list_page(&first).await.unwrap().records
+    salla.client().page(&first).await.unwrap().records
 }
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn an_order_of_no_possible_day_is_rejected_wherever_it_comes_from() {
         let salla = FakeSalla::start().await;
         salla.on("/orders/5", [ok(&order)]);
         let client = salla.client();
-        let detail = client.order_detail(5).await.unwrap().unwrap().record;
+        let detail = client.detail(5).await.unwrap().unwrap().record;
         for outcome in [&rows[0].outcome, &detail.outcome] {
             let rejection = outcome.as_ref().unwrap_err();
             assert_eq!(rejection.code, RejectionCode::InvalidDate, "{date}");

@@ -8,7 +8,11 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
+use domain::failure::Failure;
+use domain::order::{Order, OrderItem};
+use importer::admission::FetchPermit;
 use importer::ports::clock::{Clock, SystemClock};
+use importer::ports::platform::{Page, PageRequest, Platform as _, VersionedRecord};
 use jiff::Timestamp;
 use salla_client::http::http_client;
 use salla_client::tokens::TokenSource;
@@ -112,6 +116,40 @@ impl FakeSalla {
         let customers = customers_budget(clock.clone(), 1);
         let http = http_client().unwrap();
         ClientSettings::new(self.url.clone(), http, clock, tokens, customers)
+    }
+}
+
+/// Requests of which each is a fetch, whose memory is released with its response.
+pub(crate) trait SingleRequests {
+    fn page(&self, request: &PageRequest) -> impl Future<Output = Result<Page, Failure>> + Send;
+
+    fn detail(
+        &self,
+        order_id: i64,
+    ) -> impl Future<Output = Result<Option<VersionedRecord<Order>>, Failure>> + Send;
+
+    fn items(
+        &self,
+        order_id: i64,
+    ) -> impl Future<Output = Result<Option<VersionedRecord<Vec<OrderItem>>>, Failure>> + Send;
+}
+
+impl SingleRequests for SallaClient {
+    async fn page(&self, request: &PageRequest) -> Result<Page, Failure> {
+        self.list_page(request, &mut FetchPermit::default()).await
+    }
+
+    async fn detail(&self, order_id: i64) -> Result<Option<VersionedRecord<Order>>, Failure> {
+        self.order_detail(order_id, &mut FetchPermit::default())
+            .await
+    }
+
+    async fn items(
+        &self,
+        order_id: i64,
+    ) -> Result<Option<VersionedRecord<Vec<OrderItem>>>, Failure> {
+        self.order_items(order_id, &mut FetchPermit::default())
+            .await
     }
 }
 

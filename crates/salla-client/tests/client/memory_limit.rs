@@ -7,7 +7,7 @@ use domain::failure::Failure;
 use domain::rejection::RejectionCode;
 use domain::resource::Resource;
 use importer::admission::{
-    MAX_BYTES, MAX_CUSTOMER_BYTES, MemoryLimit, MemoryPermit, Need, ResponseSize, fetching,
+    FetchPermit, MAX_BYTES, MAX_CUSTOMER_BYTES, MemoryLimit, MemoryPermit, Need, ResponseSize,
 };
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::platform::{PageRequest, Platform as _};
@@ -20,7 +20,7 @@ use salla_client::tokens::TokenSource;
 use secrecy::SecretString;
 use tokio::task::JoinSet;
 
-use crate::fake_salla::{FakeSalla, Reply, shop};
+use crate::fake_salla::{FakeSalla, Reply, SingleRequests as _};
 
 const LIST: &str = r#"{"status":200,"success":true,"data":[],
     "pagination":{"count":0,"total":0,"perPage":60,"currentPage":1,"totalPages":1}}"#;
@@ -32,7 +32,7 @@ const FOR_EVER: Duration = Duration::from_secs(120);
 #[tokio::test]
 async fn a_request_that_waits_for_memory_holds_nothing_that_those_with_memory_need() {
     let salla = FakeSalla::start().await;
-    salla.on("/store/info", [shop()]);
+    salla.on("/orders/5", [Reply::Says(200, &[], order_of(9))]);
     salla.on("/customers", [Reply::Says(200, &[], LIST.to_owned())]);
     salla.on("/products", [Reply::Says(200, &[], LIST.to_owned())]);
     let mut settings = salla.settings(TokenSource::Fixed(SecretString::from("first")));
@@ -43,7 +43,7 @@ async fn a_request_that_waits_for_memory_holds_nothing_that_those_with_memory_ne
         let client = client.clone();
         async move {
             let first = PageRequest::first(Resource::Products, None);
-            client.list_page(&first).await
+            client.page(&first).await
         }
     };
 
@@ -54,17 +54,18 @@ async fn a_request_that_waits_for_memory_holds_nothing_that_those_with_memory_ne
     }
     others.pop();
     let mut tasks = JoinSet::new();
-    let fetch = fetching(async {
-        client.shop_info().await.unwrap();
+    let mut permit = FetchPermit::default();
+    let fetch = async {
+        client.order_detail(5, &mut permit).await.unwrap();
         tasks.spawn(page);
         tokio::task::yield_now().await;
-        client.shop_info().await.unwrap();
-    });
-    let ((), _room) = tokio::time::timeout(FOR_EVER, fetch).await.unwrap();
+        client.order_detail(5, &mut permit).await.unwrap();
+    };
+    tokio::time::timeout(FOR_EVER, fetch).await.unwrap();
 
     assert!(salla.seen("/products").is_empty());
     let customers = PageRequest::first(Resource::Customers, None);
-    let customers = tokio::time::timeout(FOR_EVER, client.list_page(&customers)).await;
+    let customers = tokio::time::timeout(FOR_EVER, client.page(&customers)).await;
     customers.unwrap().unwrap();
     drop(others);
     let page = tokio::time::timeout(FOR_EVER, tasks.join_next()).await;
@@ -120,7 +121,10 @@ async fn a_response_that_outgrows_its_memory_is_requested_again_once_there_is_mo
     let first = PageRequest::first(Resource::Products, None);
     let asking = {
         let client = client.clone();
-        tokio::spawn(async move { fetching(client.list_page(&first)).await })
+        tokio::spawn(async move {
+            let mut permit = FetchPermit::default();
+            (client.list_page(&first, &mut permit).await, permit)
+        })
     };
     let seen = async {
         while salla.seen("/products").is_empty() {
@@ -130,7 +134,7 @@ async fn a_response_that_outgrows_its_memory_is_requested_again_once_there_is_mo
     tokio::time::timeout(FOR_EVER, seen).await.unwrap();
     // A page of customers does not wait.
     let customers = PageRequest::first(Resource::Customers, None);
-    let page = tokio::time::timeout(FOR_EVER, client.list_page(&customers)).await;
+    let page = tokio::time::timeout(FOR_EVER, client.page(&customers)).await;
     assert_eq!(page.unwrap().unwrap().records.len(), 1);
     assert_eq!(salla.seen("/customers").len(), 2);
     assert!(!asking.is_finished());
@@ -169,7 +173,7 @@ async fn what_is_longer_than_any_answer_is_not_read_and_says_which_it_is() {
             per_page: 4,
             ..PageRequest::first(resource, None)
         };
-        let failure = client.list_page(&request).await.unwrap_err();
+        let failure = client.page(&request).await.unwrap_err();
         let what = format!(
             "listing {resource}, page 1 of 4 each: the response is longer than {mib} MiB, or has \
              more values than fit into memory (1 tries)"
@@ -192,8 +196,8 @@ async fn an_order_that_is_longer_than_any_response_is_rejected() {
         [Reply::Says(200, &[], order_of(MAX_BYTES))],
     );
     let (client, _) = connect(&salla);
-    let detail = client.order_detail(5).await.unwrap().unwrap().record;
-    let items = client.order_items(5).await.unwrap().unwrap().record;
+    let detail = client.detail(5).await.unwrap().unwrap().record;
+    let items = client.items(5).await.unwrap().unwrap().record;
     let rejections = [detail.outcome.unwrap_err(), items.outcome.unwrap_err()];
     for rejection in rejections {
         assert_eq!(rejection.code, RejectionCode::TooLarge);
@@ -215,7 +219,10 @@ async fn of_a_long_error_only_the_beginning_is_read() {
     );
     let (client, memory) = connect(&salla);
     let first = PageRequest::first(Resource::Products, None);
-    client.list_page(&first).await.unwrap();
+    let mut permit = FetchPermit::default();
+    client.list_page(&first, &mut permit).await.unwrap();
+    assert_eq!(pages_left(&memory), 31, "what is read is kept");
+    drop(permit);
     assert_eq!(pages_left(&memory), 32);
 }
 
@@ -240,16 +247,16 @@ async fn no_request_keeps_its_memory_for_long_while_it_waits_for_a_budget() {
         memory.clone(),
     );
     let need = Need::usual(ResponseSize::Page, 0);
-    let earlier = memory.acquire(need).await;
-    let waiting = tokio::spawn(fetching(async move {
-        earlier.keep();
-        let demand = Demand {
-            class: LatencyClass(0),
-            customers: false,
-            memory: need,
-        };
-        admission.admit(demand, None).await.unwrap()
-    }));
+    let mut permit = memory.acquire(need).await;
+    let demand = Demand {
+        class: LatencyClass(0),
+        customers: false,
+        memory: need,
+    };
+    let waiting = tokio::spawn(async move {
+        let admitted = admission.admit(demand, None, &mut permit).await;
+        (admitted.unwrap(), permit)
+    });
     clock.sleep(Duration::from_secs(1)).await;
     assert_eq!(pages_left(&memory), 31, "the budget may have room soon");
     clock.sleep(Duration::from_secs(2)).await;
@@ -276,7 +283,7 @@ async fn no_memory_is_held_while_a_retry_waits() {
     let client = SallaClient::new(settings);
     let waiting = tokio::spawn(async move {
         let first = PageRequest::first(Resource::Products, None);
-        fetching(client.list_page(&first)).await
+        client.page(&first).await
     });
     let released = async {
         while salla.seen("/products").is_empty() || pages_left(&memory) < 32 {

@@ -12,7 +12,7 @@ use salla_client::retry::RetryPolicy;
 use salla_client::tokens::TokenSource;
 use secrecy::SecretString;
 
-use crate::fake_salla::{FakeSalla, Reply, error, ok, shop};
+use crate::fake_salla::{FakeSalla, Reply, SingleRequests as _, error, ok, shop};
 
 fn orders(page: u32) -> PageRequest {
     PageRequest {
@@ -49,7 +49,7 @@ fn html(status: u16) -> Reply {
 async fn a_list_is_asked_for_as_documented() {
     let salla = FakeSalla::start().await;
     salla.on("/orders", [list()]);
-    let page = salla.client().list_page(&orders(2)).await.unwrap();
+    let page = salla.client().page(&orders(2)).await.unwrap();
     assert_eq!(page.records.len(), 2);
     assert_eq!(page.pagination.total, 62);
     let seen = salla.seen("/orders").remove(0);
@@ -88,7 +88,7 @@ async fn whatever_passes_is_tried_again() {
         troubles.into_iter().chain([error(503, "later"), list()]),
     );
     let client = salla.client();
-    client.list_page(&orders(1)).await.unwrap();
+    client.page(&orders(1)).await.unwrap();
     assert_eq!(salla.seen("/orders").len(), 7);
     assert_eq!(client.budget().retries, 6);
     assert_eq!(client.budget().requests, 7);
@@ -98,7 +98,7 @@ async fn whatever_passes_is_tried_again() {
 async fn after_eight_tries_the_failure_says_what_was_being_done() {
     let salla = FakeSalla::start().await;
     salla.on("/orders", [error(503, "later")]);
-    let failure = salla.client().list_page(&orders(3)).await.unwrap_err();
+    let failure = salla.client().page(&orders(3)).await.unwrap_err();
     let what = "listing orders of 2025-01-01 to 2025-01-31, page 3: Salla responded with status \
                 503 (8 tries)"
         .to_owned();
@@ -110,7 +110,7 @@ async fn after_eight_tries_the_failure_says_what_was_being_done() {
 async fn a_request_that_hangs_is_given_up_and_tried_again() {
     let salla = FakeSalla::start().await;
     salla.on("/orders", [Reply::Hangs, list()]);
-    salla.client().list_page(&orders(1)).await.unwrap();
+    salla.client().page(&orders(1)).await.unwrap();
     assert_eq!(salla.seen("/orders").len(), 2);
 }
 
@@ -121,7 +121,7 @@ async fn json_that_is_no_envelope_is_broken_in_the_end() {
         "/orders",
         [Reply::Says(200, &[], r#"{"hello":"world"}"#.to_owned())],
     );
-    let failure = salla.client().list_page(&orders(1)).await.unwrap_err();
+    let failure = salla.client().page(&orders(1)).await.unwrap_err();
     assert!(matches!(failure, Failure::Broken { .. }), "{failure:?}");
     assert_eq!(salla.seen("/orders").len(), 8);
 }
@@ -132,8 +132,8 @@ async fn an_order_that_is_gone_is_no_failure() {
     salla.on("/orders/5", [error(404, "gone")]);
     salla.on("/orders/items", [error(404, "gone")]);
     let client = salla.client();
-    assert!(client.order_detail(5).await.unwrap().is_none());
-    assert!(client.order_items(5).await.unwrap().is_none());
+    assert!(client.detail(5).await.unwrap().is_none());
+    assert!(client.items(5).await.unwrap().is_none());
     assert_eq!(salla.seen("/orders/items")[0].query, "order_id=5");
 }
 
@@ -157,7 +157,7 @@ async fn items_on_several_pages_are_one_list() {
         "/orders/items",
         [items(&two, 1, 2, 3), items(OTHER, 2, 2, 3)],
     );
-    let answer = salla.client().order_items(5).await.unwrap().unwrap();
+    let answer = salla.client().items(5).await.unwrap().unwrap();
     let read = answer.record.outcome.unwrap();
     let names: Vec<_> = read.iter().map(|item| item.name.as_str()).collect();
     assert_eq!(names, ["a", "b", "b"]);
@@ -188,7 +188,7 @@ async fn items_that_are_not_all_there_are_no_list() {
         let salla = FakeSalla::start().await;
         let asked = pages.len();
         salla.on("/orders/items", pages);
-        let answer = salla.client().order_items(5).await.unwrap().unwrap();
+        let answer = salla.client().items(5).await.unwrap().unwrap();
         assert!(answer.record.outcome.is_err(), "{answer:?}");
         assert_eq!(salla.seen("/orders/items").len(), asked);
     }
@@ -198,7 +198,7 @@ async fn items_that_are_not_all_there_are_no_list() {
 async fn what_salla_does_not_accept_is_not_repeated() {
     let salla = FakeSalla::start().await;
     salla.on("/orders", [error(422, "alert.invalid_fields")]);
-    let failure = salla.client().list_page(&orders(1)).await.unwrap_err();
+    let failure = salla.client().page(&orders(1)).await.unwrap_err();
     assert!(matches!(failure, Failure::Broken { .. }), "{failure:?}");
     assert_eq!(salla.seen("/orders").len(), 1);
 }
@@ -212,7 +212,7 @@ async fn a_429_is_waited_out_and_costs_no_attempt() {
         std::iter::repeat_n(throttled, 12).chain([list()]),
     );
     let client = salla.client();
-    client.list_page(&orders(1)).await.unwrap();
+    client.page(&orders(1)).await.unwrap();
     assert_eq!(client.budget().throttled, 12);
     assert_eq!(client.budget().retries, 0);
 }
@@ -230,7 +230,7 @@ async fn a_429_that_does_not_end_is_given_back_with_its_wait() {
         ..RetryPolicy::default()
     };
     let failure = SallaClient::new(settings)
-        .list_page(&orders(1))
+        .page(&orders(1))
         .await
         .unwrap_err();
     assert!(
@@ -254,7 +254,7 @@ async fn an_inactive_account_and_a_denied_app_are_distinguished() {
     for (reply, why) in table {
         let salla = FakeSalla::start().await;
         salla.on("/orders", [reply]);
-        let failure = salla.client().list_page(&orders(1)).await.unwrap_err();
+        let failure = salla.client().page(&orders(1)).await.unwrap_err();
         assert_eq!(failure, Failure::Disconnected(why));
     }
 }
@@ -288,14 +288,14 @@ async fn the_customers_budget_is_not_taken_for_the_shop_s() {
     let clock = settings.clock.clone();
     let client = SallaClient::new(settings);
     for _ in 0..3 {
-        client.order_detail(5).await.unwrap();
+        client.detail(5).await.unwrap();
     }
-    client.list_page(&customers()).await.unwrap();
+    client.page(&customers()).await.unwrap();
     assert_eq!(client.budget().limit_per_minute, Some(120));
     // The customers' 500 are spent, but the shop's 100 are not.
     let begun = clock.monotonic();
     for _ in 0..20 {
-        client.order_detail(5).await.unwrap();
+        client.detail(5).await.unwrap();
     }
     assert!(clock.monotonic() - begun < Duration::from_secs(19));
 }
@@ -311,7 +311,7 @@ async fn an_empty_answer_of_the_statuses_is_a_list() {
     assert!(
         salla
             .client()
-            .list_page(&request)
+            .page(&request)
             .await
             .unwrap()
             .records

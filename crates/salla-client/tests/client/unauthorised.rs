@@ -14,7 +14,7 @@ use salla_client::tokens::{KeeperSettings, TokenKeeper, TokenSource};
 use secrecy::SecretString;
 
 use crate::connections::{ID, MemoryConnections, tokens};
-use crate::fake_salla::{FakeSalla, Reply, clock, error, ok, shop};
+use crate::fake_salla::{FakeSalla, Reply, SingleRequests as _, clock, error, ok, shop};
 
 const TOKEN: &str = "/oauth2/token";
 
@@ -55,7 +55,7 @@ async fn a_bad_token_is_refreshed_and_the_request_repeated() {
         [error(401, "The access token is invalid"), order()],
     );
     let client = client(&salla, &connections);
-    assert!(client.order_detail(5).await.unwrap().is_some());
+    assert!(client.detail(5).await.unwrap().is_some());
     let seen = salla.seen("/orders/5");
     assert_eq!(seen[0].headers["authorization"], "Bearer first");
     assert_eq!(seen[1].headers["authorization"], "Bearer second");
@@ -68,10 +68,7 @@ async fn a_missing_scope_never_spends_a_refresh_token() {
     let (salla, connections) = scripted().await;
     let message = "The access token should have access to one of those scopes: orders.read";
     salla.on("/orders/5", [error(401, message)]);
-    let failure = client(&salla, &connections)
-        .order_detail(5)
-        .await
-        .unwrap_err();
+    let failure = client(&salla, &connections).detail(5).await.unwrap_err();
     assert_eq!(failure, Failure::Disconnected(Disconnection::ScopeMissing));
     assert!(salla.seen(TOKEN).is_empty());
     assert!(salla.seen("/store/info").is_empty());
@@ -82,10 +79,7 @@ async fn an_unexplained_401_with_a_token_that_works_elsewhere_is_a_missing_scope
     let (salla, connections) = scripted().await;
     salla.on("/orders/5", [Reply::Says(401, &[], String::new())]);
     salla.on("/store/info", [shop()]);
-    let failure = client(&salla, &connections)
-        .order_detail(5)
-        .await
-        .unwrap_err();
+    let failure = client(&salla, &connections).detail(5).await.unwrap_err();
     assert_eq!(failure, Failure::Disconnected(Disconnection::ScopeMissing));
     assert_eq!(salla.seen("/store/info").len(), 1);
     assert!(salla.seen(TOKEN).is_empty());
@@ -96,7 +90,7 @@ async fn an_unexplained_401_with_a_token_that_works_nowhere_is_a_bad_token() {
     let (salla, connections) = scripted().await;
     salla.on("/orders/5", [Reply::Says(401, &[], String::new()), order()]);
     salla.on("/store/info", [Reply::Says(401, &[], String::new())]);
-    client(&salla, &connections).order_detail(5).await.unwrap();
+    client(&salla, &connections).detail(5).await.unwrap();
     assert_eq!(
         salla.seen("/store/info")[0].headers["authorization"],
         "Bearer first"
@@ -110,10 +104,7 @@ async fn a_token_that_is_rejected_again_and_again_is_given_up() {
     let rejects = error(401, "The access token is invalid");
     salla.on("/orders/5", [rejects.clone()]);
     salla.on("/store/info", [rejects]);
-    let failure = client(&salla, &connections)
-        .order_detail(5)
-        .await
-        .unwrap_err();
+    let failure = client(&salla, &connections).detail(5).await.unwrap_err();
     assert_eq!(failure, Failure::Disconnected(Disconnection::TokenRejected));
     assert!(salla.seen("/orders/5").len() <= 7);
 }
@@ -128,10 +119,7 @@ async fn an_endpoint_that_rejects_every_token_spends_few_of_them() {
     );
     salla.on("/orders/5", [error(401, "The access token is invalid")]);
     salla.on("/store/info", [shop()]);
-    let failure = client(&salla, &connections)
-        .order_detail(5)
-        .await
-        .unwrap_err();
+    let failure = client(&salla, &connections).detail(5).await.unwrap_err();
     assert_eq!(failure, Failure::Disconnected(Disconnection::ScopeMissing));
     assert_eq!(salla.seen(TOKEN).len(), 3);
 }
@@ -179,7 +167,7 @@ async fn requests_outlive_tokens_that_serve_fewer_than_are_under_way() {
     salla.url = url.parse().unwrap();
     let connections = MemoryConnections::holding(tokens("t0", Some("r0")));
     let client = client(&salla, &connections);
-    let requests = (1..=REQUESTS).map(|id| client.order_detail(id));
+    let requests = (1..=REQUESTS).map(|id| client.detail(id));
     for answer in futures::future::join_all(requests).await {
         assert!(answer.unwrap().is_some());
     }

@@ -244,7 +244,7 @@ pub(crate) fn is_cancelled(error: &sqlx::Error) -> bool {
     has_code(error, "57014")
 }
 
-/// Somebody's limit ended a session that was idle, within a transaction or outside.
+/// The server's limit ended a session that was idle, within a transaction or outside.
 pub(crate) fn is_idle_for_too_long(error: &sqlx::Error) -> bool {
     has_code(error, "25P03") || has_code(error, "57P05")
 }

@@ -145,7 +145,7 @@ impl<'a> WindowReader<'a> {
         }
     }
 
-    /// Requests a page at once, outside of a pipeline.
+    /// Requests a page outside of a pipeline.
     pub(super) async fn fetch_page(&self, number: u32) -> Result<(Page, FetchPermit), Failure> {
         let fetch = self.page_fetch(number);
         fetch.page(FetchPermit::default()).await

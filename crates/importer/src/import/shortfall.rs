@@ -1,9 +1,8 @@
 //! Which windows lack orders, found by counting several windows with one request.
 //!
 //! What the older half of some windows does not lack, the newer half does. So one order that is
-//! gone costs about as many requests as the number of windows can be halved. Windows that lack
-//! so many that halving them could cost more requests than there are windows are compared one by
-//! one.
+//! gone costs about as many requests as the number of windows can be halved. Where
+//! halving could cost more requests than there are windows, they are compared one by one.
 
 use std::collections::BTreeSet;
 use std::ops::Range;

@@ -5,8 +5,8 @@
 //! is followed by the next one of its list: so a block serves many, and no permit lies unused
 //! for longer than a request takes. While the shared budget has plenty, a block is requested
 //! before the last permit is gone, so that no request waits for the database, and each is twice
-//! as large as the one before if that was used up at once: a fast list would otherwise ask the
-//! database for every few pages. A permit that is not needed goes to the next request that
+//! as large as the one before if that was used up within seconds: a fast list would otherwise query
+//! the database for every few pages. A permit that is not needed goes to the next request that
 //! waits, or back.
 
 use std::collections::VecDeque;

@@ -236,7 +236,7 @@ async fn a_long_page_whose_permit_expires_gets_another_one_and_the_same_memory()
     };
     let both = async { tokio::join!(waiting, freed).0 };
     let admitted = tokio::time::timeout(WINDOW, both).await;
-    admitted.expect("it waits for nothing of its own").unwrap();
+    admitted.expect("it waits for nothing").unwrap();
 }
 
 fn client(salla: &FakeSalla, exhausted: bool) -> impl Future<Output = ClientSettings> {

@@ -13,4 +13,4 @@ queues = botocore.session.get_session().create_client(
 )
 url = queues.get_queue_url(QueueName=f"{prefix}-historical-sync-dead")["QueueUrl"]
 if not queues.receive_message(QueueUrl=url, VisibilityTimeout=0).get("Messages"):
-    sys.exit("the dead letter is kept from everybody")
+    sys.exit("the dead letter cannot be received")

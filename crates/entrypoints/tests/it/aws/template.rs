@@ -348,8 +348,8 @@ async fn the_template_is_created_and_an_import_runs_through_it() {
     }
     script("letter.py", &[&url, PREFIX]).await;
     script("sweep.py", &[&url, PREFIX]).await;
-    // A letter that operators know of is released at once: without the right to do so, nobody
-    // would see it for half a minute.
+    // The sweep releases a letter that operators know of: without the right to do so, the letter
+    // could not be received for half a minute.
     script("sweep.py", &[&url, PREFIX]).await;
     script("released.py", &[&url, PREFIX]).await;
 }

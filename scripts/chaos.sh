@@ -3,11 +3,13 @@
 # importer that is killed, stopped and cut off; in the end the tables must equal the
 # truth. Each seed is a case; one that fails is printed with its plan.
 #
-# scripts/chaos.sh                 200 seeds or 10 minutes, whichever ends first
-# scripts/chaos.sh --seeds N       N seeds scripts/chaos.sh --minutes M     as many seeds as fit
-# scripts/chaos.sh --seed N        replay one case alone; SALLA_CHAOS_LOG=info shows its log
-# scripts/chaos.sh --from N ...    begin with this seed scripts/chaos.sh --refreshes N   only
-# refresh tokens, in processes that are killed: 10,000 times as part of the first
+#   scripts/chaos.sh                 200 seeds or 10 minutes, whichever ends first
+#   scripts/chaos.sh --seeds N       N seeds
+#   scripts/chaos.sh --minutes M     as many seeds as fit
+#   scripts/chaos.sh --seed N        replay one case alone; SALLA_CHAOS_LOG=info shows its log
+#   scripts/chaos.sh --from N ...    begin with this seed
+#   scripts/chaos.sh --refreshes N   only refresh tokens, in processes that are killed: 10,000
+#                                    times as part of the first
 set -eu
 cd "$(dirname "$0")/.."
 scripts/need.sh cargo cc

@@ -1,5 +1,6 @@
-# !/bin/sh Prints the path of schemathesis as its last line, installing it first if it is not
-# there: into a separate folder, from the packages whose hashes are in scripts/schemathesis.
+#!/bin/sh
+# Prints the path of schemathesis as its last line, installing it first if it is not there: into
+# a separate folder, from the packages whose hashes are in scripts/schemathesis.
 set -eu
 cd "$(dirname "$0")/.."
 umask 022

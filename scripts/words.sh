@@ -58,6 +58,8 @@ awk -F '\t' '
         next
     }
     FNR == 1 { before = "" }
+    # Another description would replace the security group in every stack.
+    /GroupDescription:/ { next }
     {
         text = tolower($0)
         # The name of an account.

@@ -34,7 +34,7 @@ impl Aws {
             .await;
         if config.region().is_none() {
             return Err(Failure::Setup {
-                what: "AWS is to be used but no region is set; set AWS_REGION, such as \
+                message: "AWS is to be used but no region is set; set AWS_REGION, such as \
                        eu-central-1, or a region in the profile that AWS_PROFILE names"
                     .to_owned(),
             });

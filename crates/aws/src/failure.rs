@@ -57,7 +57,7 @@ pub(crate) fn failure<E: ProvideErrorMetadata, R>(
         region,
     } = call;
     let setup = |reason: String| Failure::Setup {
-        what: format!("{doing} {what} failed: {reason}"),
+        message: format!("{doing} {what} failed: {reason}"),
     };
     match error {
         SdkError::ServiceError(_) => {
@@ -79,7 +79,7 @@ pub(crate) fn failure<E: ProvideErrorMetadata, R>(
                 ))
             } else {
                 Failure::Transient {
-                    what: format!("{doing} {what} failed: AWS answers {code}"),
+                    message: format!("{doing} {what} failed: AWS answers {code}"),
                 }
             }
         }
@@ -96,10 +96,10 @@ pub(crate) fn failure<E: ProvideErrorMetadata, R>(
             )
         }
         SdkError::TimeoutError(_) => Failure::Transient {
-            what: format!("{doing} {what} failed: AWS did not answer in time"),
+            message: format!("{doing} {what} failed: AWS did not answer in time"),
         },
         _ => Failure::Transient {
-            what: format!(
+            message: format!(
                 "{doing} {what} failed: AWS could not be reached, or the connection broke"
             ),
         },

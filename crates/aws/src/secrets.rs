@@ -34,7 +34,7 @@ pub async fn read(aws: &Aws, id: &str) -> Result<BTreeMap<String, SecretString>,
     let read = client.get_secret_value().secret_id(id).send().await;
     let secret = read.map_err(|error| failure(call, &error))?;
     parse(secret.secret_string.as_deref()).map_err(|reason| Failure::Setup {
-        what: format!("the secret {id} {reason}"),
+        message: format!("the secret {id} {reason}"),
     })
 }
 
@@ -67,7 +67,7 @@ fn parse(text: Option<&str>) -> Result<BTreeMap<String, SecretString>, String> {
 /// The key that `wrapped` stands for, a text that begins with [`WRAPPED`].
 pub async fn unwrap(aws: &Aws, wrapped: &str) -> Result<SecretString, Failure> {
     let malformed = |reason: &str| Failure::Setup {
-        what: format!(
+        message: format!(
             "the wrapped key {reason}; it is {WRAPPED} and what `aws kms encrypt \
              --encryption-context {}={} --query CiphertextBlob` prints",
             PURPOSE.0, PURPOSE.1

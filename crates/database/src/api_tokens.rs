@@ -76,7 +76,8 @@ impl TokenRow {
             id: self.id,
             name: self.name,
             scopes: scopes.ok_or_else(|| Failure::Database {
-                what: "a token of the API has a scope that is unknown to this version".to_owned(),
+                message: "a token of the API has a scope that is unknown to this version"
+                    .to_owned(),
                 cause: DatabaseCause::Setup,
             })?,
             merchant: self.merchant_id.map(MerchantId),

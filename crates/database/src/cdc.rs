@@ -104,7 +104,7 @@ impl Database {
         let problems = problems(&rights, options);
         if !problems.is_empty() {
             return Err(Failure::Database {
-                what: problems.join("; "),
+                message: problems.join("; "),
                 cause: DatabaseCause::Setup,
             });
         }
@@ -116,7 +116,8 @@ impl Database {
         let tables = texts(&mut tx, TABLES).await?;
         if tables.is_empty() {
             return Err(Failure::Database {
-                what: "there are no tables to publish; run `salla-sync migrate` first".to_owned(),
+                message: "there are no tables to publish; run `salla-sync migrate` first"
+                    .to_owned(),
                 cause: DatabaseCause::Setup,
             });
         }

@@ -132,7 +132,7 @@ impl LinkRow {
             (None, Some(salla_id)) => Opens::Shop(salla_id),
             _ => {
                 return Err(Failure::Database {
-                    what: "a link leads to nothing that this version knows".to_owned(),
+                    message: "a link leads to nothing that this version knows".to_owned(),
                     cause: DatabaseCause::Setup,
                 });
             }

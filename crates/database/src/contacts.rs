@@ -133,7 +133,7 @@ fn settings(row: Option<&ContactRow>, keyring: &Keyring) -> Result<ContactSettin
         return Ok(ContactSettings::default());
     };
     let unreadable = |mismatch: KeyMismatch| Failure::Database {
-        what: format!("the address of a shop's merchant cannot be read: {mismatch}"),
+        message: format!("the address of a shop's merchant cannot be read: {mismatch}"),
         cause: DatabaseCause::Setup,
     };
     let address = row.address(keyring).map_err(unreadable)?;

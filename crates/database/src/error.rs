@@ -73,7 +73,7 @@ impl TxError {
 
 pub(crate) fn database_failure(doing: &str, error: &sqlx::Error) -> Failure {
     Failure::Database {
-        what: format!("{doing}: {}", reason(error)),
+        message: format!("{doing}: {}", reason(error)),
         cause: cause(error),
     }
 }

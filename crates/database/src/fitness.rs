@@ -35,7 +35,7 @@ impl Database {
             return Ok(());
         }
         Err(Failure::Database {
-            what: format!(
+            message: format!(
                 "the database's encoding is {encoding}, UTF8 is needed, and a database keeps its \
                  encoding; make another one (CREATE DATABASE {database}_utf8 ENCODING 'UTF8' \
                  LOCALE 'C' TEMPLATE template0) and name it in DATABASE_URL"
@@ -81,7 +81,7 @@ impl Database {
             )
         };
         Err(Failure::Database {
-            what: format!("the database is read-only: {reason}"),
+            message: format!("the database is read-only: {reason}"),
             cause: DatabaseCause::ReadOnly,
         })
     }

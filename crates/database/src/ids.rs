@@ -36,7 +36,7 @@ pub(crate) fn parse_code(text: &str) -> Result<RejectionCode, Failure> {
 
 fn unknown(what: &str, name: &str) -> Failure {
     Failure::Database {
-        what: format!("the database holds the {what} {name}, which is unknown to this version"),
+        message: format!("the database holds the {what} {name}, which is unknown to this version"),
         cause: DatabaseCause::Setup,
     }
 }

@@ -140,7 +140,7 @@ impl Keyring {
         let sealed = cipher
             .encrypt(&XNonce::from(nonce), payload)
             .map_err(|_| Failure::Bug {
-                what: "a token could not be encrypted".to_owned(),
+                message: "a token could not be encrypted".to_owned(),
             })?;
         Ok([nonce.as_slice(), &sealed].concat())
     }
@@ -269,7 +269,7 @@ impl std::fmt::Debug for Keyring {
 
 fn random<const N: usize>() -> Result<[u8; N], Failure> {
     <[u8; N]>::try_generate().map_err(|_| Failure::Bug {
-        what: "the operating system provides no random numbers".to_owned(),
+        message: "the operating system provides no random numbers".to_owned(),
     })
 }
 

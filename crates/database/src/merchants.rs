@@ -100,7 +100,7 @@ impl MerchantRow {
 
 fn unknown_reason() -> Failure {
     Failure::Database {
-        what: "a connection ended for a reason that is unknown to this version".to_owned(),
+        message: "a connection ended for a reason that is unknown to this version".to_owned(),
         cause: DatabaseCause::Setup,
     }
 }

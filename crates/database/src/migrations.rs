@@ -235,7 +235,7 @@ fn failed(error: MigrateError) -> Failure {
         ),
     };
     Failure::Database {
-        what: format!("the schema could not be brought up to date: {reason}"),
+        message: format!("the schema could not be brought up to date: {reason}"),
         cause,
     }
 }

@@ -287,7 +287,7 @@ struct ShownRow {
 impl ShownRow {
     fn shown(self) -> Result<InboxEntry, TxError> {
         let kind = NotificationKind::parse(&self.kind).ok_or_else(|| Failure::Database {
-            what: "a notification is of a kind that is unknown to this version".to_owned(),
+            message: "a notification is of a kind that is unknown to this version".to_owned(),
             cause: DatabaseCause::Setup,
         })?;
         Ok(InboxEntry {

@@ -195,7 +195,7 @@ async fn run(connection: &mut PgConnection, scripts: &[&str]) -> Result<(), sqlx
 
 fn not_possible(what: String) -> Failure {
     Failure::Database {
-        what,
+        message: what,
         cause: DatabaseCause::Setup,
     }
 }

@@ -98,7 +98,7 @@ impl SessionRow {
             salla_id: self.salla_id,
             merchant: self.merchant_id.map(MerchantId),
             carrier: carrier.ok_or_else(|| Failure::Database {
-                what: "a session is carried in a way that is unknown to this version".to_owned(),
+                message: "a session is carried in a way that is unknown to this version".to_owned(),
                 cause: DatabaseCause::Setup,
             })?,
             opened_by: self.opened_by,

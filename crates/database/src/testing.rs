@@ -134,7 +134,7 @@ async fn connect(server: &Url, name: &str, clock: Arc<dyn Clock>) -> Database {
     let settings = ConnectSettings {
         application_name: name.to_owned(),
         max_connections: 6,
-        patience: Duration::from_secs(30),
+        timeout: Duration::from_secs(30),
         ..ConnectSettings::new(SecretString::from(String::from(url)))
     };
     must(

@@ -29,7 +29,8 @@ pub struct Listing {
     #[serde(default)]
     pub is_sliced: bool,
     /// How often the window was scanned.
-    pub walks: u32,
+    #[serde(rename = "walks")]
+    pub scans: u32,
     /// `total` as Salla's pagination gave it on the last page of the last scan.
     pub reported: u64,
     /// Whether `total` was the same on every page of the last scan.
@@ -53,7 +54,8 @@ pub struct Listing {
     pub contains_before: bool,
     /// The first and the last page were read once more after the scan, and count as part of it.
     #[serde(default)]
-    pub ends_read_again: bool,
+    #[serde(rename = "ends_read_again")]
+    pub ends_rescanned: bool,
     /// `total` never fell below that of the first page, nor rose above `reported`.
     #[serde(default)]
     pub total_only_grew: bool,
@@ -161,9 +163,9 @@ impl Listing {
             }
         } else if self.may_be_truncated() {
             Proof::Unproven
-        } else if self.scan_is_exact() && (self.same_as_before || self.one_walk_is_enough())
+        } else if self.scan_is_exact() && (self.same_as_before || self.one_scan_is_enough())
             || self.grew_under_our_eyes()
-            || self.grew_since_the_walk_before()
+            || self.grew_since_previous_scan()
         {
             Proof::Proven
         } else if self.same_as_before
@@ -212,15 +214,15 @@ impl Listing {
     /// A row that is inserted while another is deleted can hide in an unchanged `total`. One page
     /// is read in one moment. Reconciliation finds an inserted order at the head of the latest
     /// updates. New records of other lists show at an end of them.
-    fn one_walk_is_enough(&self) -> bool {
-        self.pages <= 1 || self.resource == Resource::Orders || self.ends_read_again
+    fn one_scan_is_enough(&self) -> bool {
+        self.pages <= 1 || self.resource == Resource::Orders || self.ends_rescanned
     }
 
     /// Nothing but its ends has to be read again for this scan to prove the list. That is left to
     /// the end of the run, where it also shows what was added since.
     pub fn lacks_only_its_ends(&self) -> bool {
         let with_ends = Self {
-            ends_read_again: true,
+            ends_rescanned: true,
             ..self.clone()
         };
         self.proof() == Proof::Unproven
@@ -233,7 +235,7 @@ impl Listing {
     /// another is deleted meanwhile, which the falling `total` shows.
     fn grew_under_our_eyes(&self) -> bool {
         self.resource == Resource::Customers
-            && self.ends_read_again
+            && self.ends_rescanned
             && self.total_only_grew
             && self.difference() == 0
     }
@@ -242,7 +244,7 @@ impl Listing {
     /// had is still there, so nothing of it was deleted until this scan passed it, and what this
     /// scan missed, that one did not. So only an order that was added since can be missing, and
     /// reconciliation finds it at the head of the latest updates.
-    fn grew_since_the_walk_before(&self) -> bool {
+    fn grew_since_previous_scan(&self) -> bool {
         self.resource == Resource::Orders
             && self.contains_before
             && self.total_only_grew
@@ -457,7 +459,7 @@ mod tests {
             days: None,
             slice: None,
             is_sliced: false,
-            walks: 1,
+            scans: 1,
             reported: 100,
             total_was_stable: true,
             distinct: 99,
@@ -466,7 +468,7 @@ mod tests {
             pages: 2,
             same_as_before: false,
             contains_before: false,
-            ends_read_again: false,
+            ends_rescanned: false,
             total_only_grew: true,
             ceiling: Ceiling::UNKNOWN,
             read_at: None,
@@ -581,7 +583,7 @@ mod tests {
     }
 
     #[test]
-    fn two_walks_that_agree_settle_a_small_difference() {
+    fn two_scans_that_agree_settle_a_small_difference() {
         let table = [
             // reported, listed, agree, proof
             (1_000, 1_000, false, Proof::Proven),
@@ -692,7 +694,7 @@ mod tests {
     }
 
     #[test]
-    fn a_total_that_moved_needs_a_second_walk() {
+    fn a_total_that_moved_needs_a_second_scan() {
         let mut window = listing();
         window.total_was_stable = false;
         assert_eq!(window.proof(), Proof::Unproven);
@@ -701,7 +703,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_exact_walk_proves_depends_on_the_list() {
+    fn what_one_exact_scan_proves_depends_on_the_list() {
         let table = [
             (Resource::Orders, 2, false, Proof::Proven),
             (Resource::Customers, 2, false, Proof::Unproven),
@@ -712,18 +714,14 @@ mod tests {
             (Resource::Products, 2, true, Proof::Proven),
             (Resource::Categories, 2, true, Proof::Proven),
         ];
-        for (resource, pages, ends_read_again, proof) in table {
+        for (resource, pages, ends_rescanned, proof) in table {
             let mut window = Listing {
                 resource,
                 pages,
-                ends_read_again,
+                ends_rescanned,
                 ..listing()
             };
-            assert_eq!(
-                window.proof(),
-                proof,
-                "{resource} {pages} {ends_read_again}"
-            );
+            assert_eq!(window.proof(), proof, "{resource} {pages} {ends_rescanned}");
             window.same_as_before = true;
             assert_eq!(window.proof(), Proof::Proven, "{resource} walked twice");
         }
@@ -743,12 +741,12 @@ mod tests {
         let mut window = Listing {
             resource: Resource::Customers,
             total_was_stable: false,
-            ends_read_again: true,
+            ends_rescanned: true,
             ..listing()
         };
         let broken: [fn(&mut Listing); 4] = [
             |w| w.resource = Resource::Orders,
-            |w| w.ends_read_again = false,
+            |w| w.ends_rescanned = false,
             |w| w.total_only_grew = false,
             |w| w.reported += 1,
         ];

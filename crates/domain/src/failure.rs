@@ -46,8 +46,8 @@ macro_rules! codes {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// No one must act: it will pass. The retry budget of the request is spent.
-    #[error("{what}")]
-    Transient { what: String },
+    #[error("{message}")]
+    Transient { message: String },
     /// Salla requires a wait.
     #[error("Salla requires a wait of {} s", wait.as_secs())]
     Throttled { wait: Duration },
@@ -55,15 +55,15 @@ pub enum Failure {
     #[error("{0}")]
     Disconnected(#[from] Disconnection),
     /// The operator must act: Salla's responses do not follow their contract.
-    #[error("{what}")]
-    Broken { what: String },
+    #[error("{message}")]
+    Broken { message: String },
     /// The operator must act if it stays: one response is not JSON, however often it is requested.
     /// A maintenance page passes, a damaged one does not.
-    #[error("{what}")]
-    NotJson { what: String },
+    #[error("{message}")]
+    NotJson { message: String },
     /// The operator must act: a response is longer than the limit, and cannot be fetched in parts.
-    #[error("{what}")]
-    TooLarge { what: String },
+    #[error("{message}")]
+    TooLarge { message: String },
     /// The operator must act: too many records of one kind were rejected, so our reading, and not
     /// the shop, is probably wrong.
     #[error(
@@ -80,16 +80,19 @@ pub enum Failure {
     #[error("{windows} window(s) still differ from Salla's list: {cause}")]
     Unbalanced { windows: usize, cause: Imbalance },
     /// The database refuses or has gone.
-    #[error("{what}")]
-    Database { what: String, cause: DatabaseCause },
+    #[error("{message}")]
+    Database {
+        message: String,
+        cause: DatabaseCause,
+    },
     /// The operator must act: this machine's clock, the database's and Salla's differ, so
     /// that older records could be taken for newer ones.
-    #[error("{what}")]
-    ClocksApart { what: String },
+    #[error("{message}")]
+    ClocksApart { message: String },
     /// The operator must act: something beside the database that the program works with is
     /// missing or refuses it, such as a queue or a right.
-    #[error("{what}")]
-    Setup { what: String },
+    #[error("{message}")]
+    Setup { message: String },
     /// Another worker holds the run, or took it over: this one must write nothing.
     #[error("another worker holds this run; nothing more was written")]
     LeaseLost,
@@ -97,8 +100,8 @@ pub enum Failure {
     #[error("stopped on request")]
     Stopped,
     /// The developer must act: an invariant does not hold.
-    #[error("{what}")]
-    Bug { what: String },
+    #[error("{message}")]
+    Bug { message: String },
 }
 
 /// What has to happen before the database takes the same work.
@@ -477,7 +480,7 @@ mod tests {
         ];
         for (cause, part, may_pass) in table {
             let failure = Failure::Database {
-                what: "storing".to_owned(),
+                message: "storing".to_owned(),
                 cause,
             };
             assert!(failure.advice().contains(part), "{cause:?}");

@@ -126,7 +126,7 @@ mod tests {
 
     fn transient() -> Failure {
         Failure::Transient {
-            what: "Salla answers with 503".to_owned(),
+            message: "Salla answers with 503".to_owned(),
         }
     }
 
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn an_answer_that_is_no_json_is_tried_again_and_then_a_dead_letter() {
         let failure = Failure::NotJson {
-            what: "listing orders, page 3: the answer is not JSON".to_owned(),
+            message: "listing orders, page 3: the answer is not JSON".to_owned(),
         };
         let first = FailureAction::RetryLater {
             delay: Duration::from_secs(30),
@@ -184,7 +184,7 @@ mod tests {
         let soon = free(Duration::from_secs(30));
         assert_eq!(action_for(&transient(), attempt(5, true)), soon);
         let apart = Failure::ClocksApart {
-            what: "this machine's clock is wrong".to_owned(),
+            message: "this machine's clock is wrong".to_owned(),
         };
         let a_minute = free(Duration::from_secs(60));
         assert_eq!(action_for(&apart, attempt(5, false)), a_minute);
@@ -199,7 +199,7 @@ mod tests {
                 cause: Imbalance::Moving,
             },
             Failure::Bug {
-                what: "an invariant does not hold".to_owned(),
+                message: "an invariant does not hold".to_owned(),
             },
         ];
         for failure in failures {

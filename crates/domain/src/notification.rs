@@ -136,11 +136,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn operators_are_told_what_they_can_act_on() {
+    fn operators_are_notified_of_what_they_can_act_on() {
         for kind in NotificationKind::ALL {
             assert!(Audience::Merchant.receives(kind));
-            let told = kind == NotificationKind::SyncFailed;
-            assert_eq!(Audience::Operator.receives(kind), told, "{kind:?}");
+            let expected = kind == NotificationKind::SyncFailed;
+            assert_eq!(Audience::Operator.receives(kind), expected, "{kind:?}");
         }
     }
 

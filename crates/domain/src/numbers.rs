@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn thousands_are_told_apart() {
+    fn thousands_are_grouped() {
         let table = [
             (0, "0"),
             (999, "999"),

@@ -112,7 +112,7 @@ impl OpenDatabase {
 
     fn stored_connections(&self) -> Result<PostgresConnections, Failure> {
         let keyring = self.keyring.clone().ok_or_else(|| Failure::Bug {
-            what: "stored tokens are needed but there is no key".to_owned(),
+            message: "stored tokens are needed but there is no key".to_owned(),
         })?;
         Ok(self.database.connections(keyring))
     }
@@ -120,7 +120,7 @@ impl OpenDatabase {
     /// Whom e-mails reach, whose addresses only the key opens.
     pub fn contacts(&self) -> Result<Arc<dyn Contacts>, Failure> {
         let keyring = self.keyring.clone().ok_or_else(|| Failure::Bug {
-            what: "addresses are needed but there is no key".to_owned(),
+            message: "addresses are needed but there is no key".to_owned(),
         })?;
         Ok(Arc::new(self.database.contacts(keyring)))
     }
@@ -142,7 +142,7 @@ impl OpenDatabase {
     /// The keys that were given.
     pub fn keyring(&self) -> Result<&Keyring, Failure> {
         self.keyring.as_ref().ok_or_else(|| Failure::Bug {
-            what: "keys are needed but none is given".to_owned(),
+            message: "keys are needed but none is given".to_owned(),
         })
     }
 
@@ -159,7 +159,7 @@ impl OpenDatabase {
     /// A key for another purpose than encrypting, the same for all who have the key.
     pub fn derived_key(&self, purpose: &str) -> Result<DerivedKey, Failure> {
         let keyring = self.keyring.as_ref().ok_or_else(|| Failure::Bug {
-            what: "a derived key is needed but there is no key".to_owned(),
+            message: "a derived key is needed but there is no key".to_owned(),
         })?;
         Ok(keyring.derive(purpose))
     }
@@ -298,7 +298,7 @@ pub async fn open_database_with(
     let connect = ConnectSettings {
         max_connections: pool.connections,
         listeners: pool.listeners,
-        patience: pool.timeout,
+        timeout: pool.timeout,
         waits_for_room: pool.start_timeout,
         ..ConnectSettings::new(url)
     };

@@ -119,7 +119,7 @@ pub(crate) async fn ensure_agreement(
             tracing::warn!(reason, "the clocks do not agree");
             Ok(())
         }
-        Agreement::Apart(reason) => Err(Failure::ClocksApart { what: reason }),
+        Agreement::Apart(reason) => Err(Failure::ClocksApart { message: reason }),
     }
 }
 

@@ -316,7 +316,7 @@ impl ConnectShops {
         let settling = with_timeout(clock, SETTLE_TIMEOUT, self.settle(arrival)).await;
         let settled = settling.unwrap_or_else(|| {
             Err(Refused::Failure(Failure::Transient {
-                what: "finding the shop of received tokens: no response in time".to_owned(),
+                message: "finding the shop of received tokens: no response in time".to_owned(),
             }))
         });
         if let Err(Refused::Failure(failure)) = &settled {

@@ -265,10 +265,10 @@ mod tests {
     #[test]
     fn only_failures_that_may_pass_bring_a_message_back() {
         let passing = Failure::Transient {
-            what: "webhook: it responded with status 500".to_owned(),
+            message: "webhook: it responded with status 500".to_owned(),
         };
         let lasting = Failure::Broken {
-            what: "webhook: it responded with status 404".to_owned(),
+            message: "webhook: it responded with status 404".to_owned(),
         };
         let delivery = delivery(1, 1);
         let after = |failures: &[Failure]| disposition_for(failures, &delivery);
@@ -281,9 +281,9 @@ mod tests {
             assert_eq!(after(&failures), retry(&delivery), "{failures:?}");
         }
         let why = "webhook: it responded with status 404; webhook: it responded with status 404";
-        let buried = Disposition::DeadLetter {
+        let dead_letters = Disposition::DeadLetter {
             reason: why.to_owned(),
         };
-        assert_eq!(after(&[lasting.clone(), lasting]), buried);
+        assert_eq!(after(&[lasting.clone(), lasting]), dead_letters);
     }
 }

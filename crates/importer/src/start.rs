@@ -116,7 +116,7 @@ impl Starter {
             }
         }
         Err(Failure::Transient {
-            what: format!("another run of this shop completed meanwhile, {MAX_TRIES} times"),
+            message: format!("another run of this shop completed meanwhile, {MAX_TRIES} times"),
         })
     }
 }

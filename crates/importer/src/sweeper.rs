@@ -60,7 +60,7 @@ pub struct SweepReport {
     pub reconnected: Vec<RunId>,
     pub stalled: Vec<Stalled>,
     /// Number of new dead letters.
-    pub newly_buried: usize,
+    pub unreported: usize,
 }
 
 impl Sweeper {
@@ -107,10 +107,10 @@ impl Sweeper {
         for run in &stalled {
             self.raise(self.about_stalled(run)).await;
         }
-        let mut newly_buried = 0;
+        let mut unreported = 0;
         for (queue, letters) in &self.dead_letters {
             let new = letters.unreported(MAX_LETTERS).await?;
-            newly_buried += new.len();
+            unreported += new.len();
             if let Some(alert) = self.about_letters(*queue, &new) {
                 self.raise(alert).await;
             }
@@ -120,7 +120,7 @@ impl Sweeper {
             given_up,
             reconnected,
             stalled,
-            newly_buried,
+            unreported,
         })
     }
 
@@ -177,7 +177,7 @@ impl Sweeper {
 
     async fn fail_orphan(&self, orphan: &Orphan) -> Result<(), Failure> {
         let failure = Failure::Broken {
-            what: format!(
+            message: format!(
                 "the worker of this run was lost {} times in a row without any progress",
                 orphan.resends
             ),

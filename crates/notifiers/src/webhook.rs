@@ -119,7 +119,7 @@ impl Webhook {
             .user_agent(concat!("salla-sync/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| Failure::Bug {
-                what: format!("the HTTP client cannot be set up: {error}"),
+                message: format!("the HTTP client cannot be set up: {error}"),
             })?;
         let name = match audience {
             Audience::Merchant => "webhook",
@@ -159,14 +159,14 @@ impl Webhook {
     fn refused(&self, status: StatusCode) -> Failure {
         let what = self.about(&format!("responded with status {status}"));
         match is_lasting(status) {
-            true => Failure::Broken { what },
-            false => Failure::Transient { what },
+            true => Failure::Broken { message: what },
+            false => Failure::Transient { message: what },
         }
     }
 
     fn failed(&self, what: &str) -> Failure {
         Failure::Transient {
-            what: self.about(what),
+            message: self.about(what),
         }
     }
 

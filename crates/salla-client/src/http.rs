@@ -104,7 +104,7 @@ pub(crate) fn builder() -> reqwest::ClientBuilder {
 
 fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, Failure> {
     builder.build().map_err(|error| Failure::Bug {
-        what: format!("the HTTP client cannot be set up: {error}"),
+        message: format!("the HTTP client cannot be set up: {error}"),
     })
 }
 

@@ -57,7 +57,7 @@ pub(crate) fn secret_hash(secret: &SecretString) -> [u8; 32] {
 
 pub(crate) fn no_randomness() -> Failure {
     Failure::Bug {
-        what: "this machine provides no random numbers for a session".to_owned(),
+        message: "this machine provides no random numbers for a session".to_owned(),
     }
 }
 

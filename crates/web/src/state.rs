@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_signed_here_is_told_from_what_is_none_of_ours() {
+    fn what_was_not_signed_here_is_distinguished_from_what_is_none_of_ours() {
         let random = SystemRandom::new();
         let states = States::new(b"key");
         let browser = new_browser(&random).unwrap();

@@ -44,7 +44,7 @@ pub async fn run(function: Arc<dyn Function>, clock: Arc<dyn Clock>) -> Result<(
     lambda_runtime::run(serve)
         .await
         .map_err(|error| Failure::Setup {
-            what: format!("Lambda's runtime interface failed: {error}"),
+            message: format!("Lambda's runtime interface failed: {error}"),
         })
 }
 

@@ -265,7 +265,7 @@ async fn find(aws: &Aws, client: &Client, name: &str) -> Result<Place, Failure> 
             url,
         }),
         None => Err(Failure::Setup {
-            what: format!("AWS names no address of the queue {name}"),
+            message: format!("AWS names no address of the queue {name}"),
         }),
     }
 }

@@ -96,7 +96,7 @@ impl SqsQueue {
         self.calls.send(stored, wait).await
     }
 
-    async fn bury(&self, mut stored: Stored, reason: String) -> Result<(), Failure> {
+    async fn dead_letter(&self, mut stored: Stored, reason: String) -> Result<(), Failure> {
         stored.not_before = None;
         stored.burial = Some(Burial {
             reason,
@@ -125,7 +125,8 @@ impl SqsQueue {
                 attempts: attempt - 1,
                 ..received.stored
             };
-            self.bury(stored, ATTEMPTS_EXHAUSTED.to_owned()).await?;
+            self.dead_letter(stored, ATTEMPTS_EXHAUSTED.to_owned())
+                .await?;
             self.calls.delete(&received.handle).await?;
             tracing::warn!(queue = %self.name, job = %id, "the message went to the dead letters: attempts are used up");
             return Ok(None);
@@ -181,7 +182,7 @@ impl SqsQueue {
             Disposition::Ack => {}
             Disposition::Retry { .. } if attempt >= self.settings.max_attempts => {
                 let reason = ATTEMPTS_EXHAUSTED.to_owned();
-                self.bury(stored(attempt, None), reason).await?;
+                self.dead_letter(stored(attempt, None), reason).await?;
                 tracing::warn!(queue = %self.name, job = %lease.id, "the message went to the dead letters: attempts are used up");
             }
             Disposition::Retry { after } => {
@@ -194,7 +195,7 @@ impl SqsQueue {
             }
             Disposition::DeadLetter { reason: why } => {
                 tracing::warn!(queue = %self.name, job = %lease.id, %why, "the message went to the dead letters");
-                self.bury(stored(attempt, None), why).await?;
+                self.dead_letter(stored(attempt, None), why).await?;
             }
         }
         self.calls.delete(&lease.handle).await

@@ -67,7 +67,7 @@ pub struct ConnectSettings {
     /// Connections beside the pool, for LISTEN.
     pub listeners: u32,
     /// How long a caller waits for a connection, the first one included.
-    pub patience: Duration,
+    pub timeout: Duration,
     /// How long to wait for other clients to release connections if the server has fewer left than
     /// wanted: a pool never changes its size.
     pub waits_for_room: Duration,
@@ -80,7 +80,7 @@ impl ConnectSettings {
             application_name: "salla-sync".to_owned(),
             max_connections: 8,
             listeners: 0,
-            patience: Duration::from_secs(10),
+            timeout: Duration::from_secs(10),
             waits_for_room: Duration::ZERO,
         }
     }
@@ -96,14 +96,14 @@ pub struct Database {
 
 fn refused(options: &PgConnectOptions, error: &sqlx::Error) -> Failure {
     Failure::Database {
-        what: format!("cannot connect to {}: {}", address(options), reason(error)),
+        message: format!("cannot connect to {}: {}", address(options), reason(error)),
         cause: cause(error),
     }
 }
 
 fn unsuitable(options: &PgConnectOptions, reason: &str) -> Failure {
     Failure::Database {
-        what: format!("{}, {reason}", address(options)),
+        message: format!("{}, {reason}", address(options)),
         cause: DatabaseCause::Setup,
     }
 }
@@ -112,7 +112,7 @@ fn unsuitable(options: &PgConnectOptions, reason: &str) -> Failure {
 /// accept one, or ended it because a busy machine let it idle for longer than the server allows.
 fn tries_for(settings: &ConnectSettings, error: &sqlx::Error) -> Duration {
     if is_starting_up(error) || is_idle_for_too_long(error) {
-        settings.patience
+        settings.timeout
     } else if is_too_many_connections(error) {
         settings.waits_for_room.max(BETWEEN_LOOKS)
     } else {
@@ -130,7 +130,7 @@ async fn connections(
     let started = clock.monotonic();
     loop {
         let waited = clock.monotonic().saturating_sub(started);
-        let (failure, tries_for) = match sessions(options, settings.patience).await {
+        let (failure, tries_for) = match sessions(options, settings.timeout).await {
             Ok(Sessions::Kept { room }) => {
                 // Two were there a moment ago. A listener that gets none costs only promptness.
                 let room = room.saturating_sub(settings.listeners).max(2);
@@ -173,7 +173,7 @@ impl Database {
         let address = address
             .and_then(|address| address.check_security().map(|()| address))
             .map_err(|error| Failure::Database {
-                what: format!("the address of the database {error}"),
+                message: format!("the address of the database {error}"),
                 cause: DatabaseCause::Setup,
             })?;
         let options = address
@@ -183,11 +183,11 @@ impl Database {
             .extra_float_digits(None)
             .disable_statement_logging();
         let connections = connections(&settings, &options, &*clock).await?;
-        let pool = session::pool(settings.patience, &options)
+        let pool = session::pool(settings.timeout, &options)
             .max_connections(connections)
             // Where many imports share few connections, waiting for one is how the
             // database sets the pace, and nothing to warn of.
-            .acquire_slow_threshold(settings.patience)
+            .acquire_slow_threshold(settings.timeout)
             .connect_with(options.clone())
             .await
             .map_err(|error| refused(&options, &error))?;
@@ -209,7 +209,7 @@ impl Database {
         if version < OLDEST_SERVER {
             let (major, oldest) = (version / 10_000, OLDEST_SERVER / 10_000);
             return Err(Failure::Database {
-                what: format!("PostgreSQL {oldest} or newer is needed, this is {major}"),
+                message: format!("PostgreSQL {oldest} or newer is needed, this is {major}"),
                 cause: DatabaseCause::Setup,
             });
         }

@@ -186,7 +186,7 @@ pub(crate) async fn read(
         .await?;
     let Some(row) = row else { return Ok(None) };
     let kind = ConnectionChangeKind::parse(&row.kind).ok_or_else(|| Failure::Database {
-        what: "a connection's change is of a kind that is unknown to this version".to_owned(),
+        message: "a connection's change is of a kind that is unknown to this version".to_owned(),
         cause: DatabaseCause::Setup,
     })?;
     Ok(Some(ConnectionChange {

@@ -141,7 +141,7 @@ impl ConnectionRow {
             _ => None,
         };
         state.ok_or_else(|| Failure::Database {
-            what: "a connection is in a state that is unknown to this version".to_owned(),
+            message: "a connection is in a state that is unknown to this version".to_owned(),
             cause: DatabaseCause::Setup,
         })
     }
@@ -163,7 +163,7 @@ fn place(connection: Uuid, column: &'static str, binding: Binding) -> SealedPlac
 
 fn unreadable(mismatch: KeyMismatch) -> Failure {
     Failure::Database {
-        what: mismatch.to_string(),
+        message: mismatch.to_string(),
         cause: DatabaseCause::Setup,
     }
 }

@@ -107,7 +107,7 @@ pub(crate) async fn resend_orphans(
             run: RunId(row.id),
             merchant: MerchantId(row.merchant_id),
             state: RunState::parse(&row.state).ok_or_else(|| Failure::Database {
-                what: "a run is in a state that is unknown to this version".to_owned(),
+                message: "a run is in a state that is unknown to this version".to_owned(),
                 cause: DatabaseCause::Setup,
             })?,
             resends: row.sent_again.unsigned_abs(),

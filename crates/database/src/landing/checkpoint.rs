@@ -154,7 +154,7 @@ impl Begun {
                 days: self.days,
             }),
             _ => Err(Failure::Bug {
-                what: "a page belongs to a window of another run".to_owned(),
+                message: "a page belongs to a window of another run".to_owned(),
             }),
         })
     }

@@ -68,7 +68,7 @@ impl<'a, T: ListRecord> DecodedBatch<'a, T> {
         let mut rejected = Vec::new();
         for page in pages {
             let records = T::among(&page.records).ok_or_else(|| Failure::Bug {
-                what: "a batch has pages of different resources".to_owned(),
+                message: "a batch has pages of different resources".to_owned(),
             })?;
             for decoded in records {
                 match &decoded.outcome {

@@ -93,7 +93,7 @@ pub(crate) fn decompress(stored: &[u8]) -> Result<String, Failure> {
 
 fn broken() -> Failure {
     Failure::Bug {
-        what: "a raw record could not be compressed or decompressed".to_owned(),
+        message: "a raw record could not be compressed or decompressed".to_owned(),
     }
 }
 

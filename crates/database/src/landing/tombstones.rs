@@ -67,7 +67,7 @@ fn removals(resource: Resource) -> Result<&'static [&'static str], Failure> {
         Resource::Customers => Ok(REMOVE_CUSTOMERS),
         Resource::Products => Ok(REMOVE_PRODUCTS),
         Resource::Orders | Resource::Categories | Resource::OrderStatuses => Err(Failure::Bug {
-            what: format!("{resource} cannot get a tombstone without a request for them"),
+            message: format!("{resource} cannot get a tombstone without a request for them"),
         }),
     }
 }

@@ -158,7 +158,7 @@ fn check_schema(
 
 fn refused(what: String) -> Failure {
     Failure::Database {
-        what,
+        message: what,
         cause: DatabaseCause::Setup,
     }
 }

@@ -17,7 +17,7 @@ const EACH_TRY: &str = "SET lock_timeout = '2s'";
 /// Time for those who waited behind a try.
 const BETWEEN_TRIES: Duration = Duration::from_secs(2);
 /// After this time a person must end what holds the lock.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// Between two looks for who is in the way of a try.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
@@ -113,7 +113,7 @@ impl<'a> Waiting<'a> {
                 result => return result.map_err(failed),
             }
             let waited = self.clock.monotonic().saturating_sub(started);
-            if waited >= PATIENCE {
+            if waited >= TIMEOUT {
                 return Err(given_up(step, waited, &blockers));
             }
             self.clock.sleep(BETWEEN_TRIES).await;
@@ -183,7 +183,7 @@ fn given_up(step: Step<'_>, waited: Duration, blockers: &str) -> Failure {
         found => found,
     };
     Failure::Database {
-        what: format!(
+        message: format!(
             "{} could not be had within {} s, because {blockers} has what they need; nothing was \
              changed by it. End that transaction (SELECT pg_terminate_backend(PID) does), or wait \
              for its end, and run `salla-sync migrate` again",

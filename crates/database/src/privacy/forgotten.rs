@@ -55,7 +55,7 @@ async fn read(connection: &mut PgConnection, keyring: &Keyring) -> Result<Secret
         .fetch_one(connection)
         .await?;
     let unreadable = |reason: String| Failure::Database {
-        what: format!("the secret that identifies forgotten customers: {reason}"),
+        message: format!("the secret that identifies forgotten customers: {reason}"),
         cause: DatabaseCause::Setup,
     };
     let text = keyring.open_for(&place(NAME), &key_id, &sealed);
@@ -72,7 +72,7 @@ pub(crate) async fn ensure_secret(
     now: Timestamp,
 ) -> Result<Secret, TxError> {
     let random = <[u8; 32]>::try_generate().map_err(|_| Failure::Bug {
-        what: "the operating system provides no random numbers".to_owned(),
+        message: "the operating system provides no random numbers".to_owned(),
     })?;
     let text = SecretString::from(STANDARD.encode(Zeroizing::new(random).as_slice()));
     leave_check(tx, keyring).await?;

@@ -60,7 +60,7 @@ impl PostgresPrivacy {
 
     fn keyring(&self) -> Result<&Keyring, Failure> {
         self.keyring.as_ref().ok_or_else(|| Failure::Database {
-            what: "this shop has forgotten customers, who can only be recognized with \
+            message: "this shop has forgotten customers, who can only be recognized with \
                  SALLA_SYNC_KEY, which is not set; set it"
                 .to_owned(),
             cause: DatabaseCause::Setup,
@@ -103,7 +103,7 @@ impl PostgresPrivacy {
         dry_run: bool,
     ) -> Result<Exclusive<ForgetCounts>, Failure> {
         let keyring = self.keyring.as_ref().ok_or_else(|| Failure::Database {
-            what:
+            message:
                 "SALLA_SYNC_KEY is not set, and the stored hash of a forgotten customer is keyed \
                  with it; set it"
                     .to_owned(),

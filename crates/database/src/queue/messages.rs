@@ -60,7 +60,7 @@ pub(crate) async fn send(
 pub(crate) struct Received {
     pub(crate) leased: Vec<Delivery>,
     /// These had no attempt left and are among the dead letters now.
-    pub(crate) buried: Vec<JobId>,
+    pub(crate) dead_letters: Vec<JobId>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -121,7 +121,7 @@ pub(crate) async fn lease(
     for row in rows {
         let id = row.id;
         match row.is_buried {
-            true => received.buried.push(job_id(id)),
+            true => received.dead_letters.push(job_id(id)),
             false => received.leased.push(row.delivery(Lease { id, receipt })),
         }
     }
@@ -173,7 +173,7 @@ pub(crate) async fn settle(
             retry(pool, queue, settings, lease, (now, until)).await
         }
         Disposition::Snooze { until } => snooze(pool, queue, lease, *until).await,
-        Disposition::DeadLetter { reason: why } => bury(pool, queue, lease, why, now).await,
+        Disposition::DeadLetter { reason: why } => dead_letter(pool, queue, lease, why, now).await,
     }
 }
 
@@ -217,7 +217,7 @@ async fn retry(
         .bind(i64::from(settings.max_attempts));
     match standing(&retried.execute(pool).await?) {
         ReceiptStatus::Valid => Ok(ReceiptStatus::Valid),
-        ReceiptStatus::Stale => bury(pool, queue, lease, ATTEMPTS_EXHAUSTED, now).await,
+        ReceiptStatus::Stale => dead_letter(pool, queue, lease, ATTEMPTS_EXHAUSTED, now).await,
     }
 }
 
@@ -253,20 +253,20 @@ const DEAD_LETTER: &str = "
     )
     SELECT id FROM removed";
 
-async fn bury(
+async fn dead_letter(
     pool: &PgPool,
     queue: QueueName,
     lease: Lease,
     why: &str,
     now: Timestamp,
 ) -> Result<ReceiptStatus, TxError> {
-    let buried = sqlx::query(DEAD_LETTER)
+    let dead_letters = sqlx::query(DEAD_LETTER)
         .bind(lease.id)
         .bind(lease.receipt)
         .bind(queue.as_str())
         .bind(storable(why))
         .bind(now.to_sqlx());
-    match buried.fetch_optional(pool).await? {
+    match dead_letters.fetch_optional(pool).await? {
         Some(_) => Ok(ReceiptStatus::Valid),
         None => Ok(ReceiptStatus::Stale),
     }

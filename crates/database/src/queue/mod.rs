@@ -102,11 +102,11 @@ impl PostgresQueue {
                 )
             })
             .await?;
-            for job in &received.buried {
+            for job in &received.dead_letters {
                 tracing::warn!(queue = %self.name, %job, "the message went to the dead letters: attempts are used up");
             }
             // Behind dead letters there may be messages that can be delivered.
-            if !received.leased.is_empty() || received.buried.is_empty() {
+            if !received.leased.is_empty() || received.dead_letters.is_empty() {
                 return Ok(received.leased);
             }
         }
@@ -292,7 +292,7 @@ pub(crate) async fn send_now(
 /// The text of one of our messages, which only a bug makes unreadable.
 pub(crate) fn body(written: Result<String, MessageError>) -> Result<String, Failure> {
     written.map_err(|unreadable| Failure::Bug {
-        what: format!("a message cannot be written: {unreadable}"),
+        message: format!("a message cannot be written: {unreadable}"),
     })
 }
 

@@ -25,7 +25,7 @@ pub(crate) const CHANNEL: &str = "salla_sync_queue";
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// How long one try waits for its connection.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Wakes all receivers of this process to poll.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl WakeupReceiver {
 
 async fn listen(pool: PgPool, clock: Arc<dyn Clock>, queue: QueueName, news: watch::Sender<()>) {
     // A connection that is held forever must not be one of those that the work needs.
-    let own = session::pool(PATIENCE, &pool.connect_options())
+    let own = session::pool(TIMEOUT, &pool.connect_options())
         .max_connections(1)
         .idle_timeout(None)
         .max_lifetime(None)

@@ -148,7 +148,7 @@ async fn subject(tx: &mut PgConnection, lease: RunLease) -> Result<Subject, TxEr
         .fetch_optional(tx)
         .await?;
     let subject = subject.ok_or_else(|| Failure::Bug {
-        what: "the run to certify has no plan".to_owned(),
+        message: "the run to certify has no plan".to_owned(),
     })?;
     Ok(subject)
 }

@@ -243,7 +243,7 @@ async fn claim_once(
 ) -> Result<Claim, TxError> {
     let mut tx = pool.begin().await?;
     let row = lock(&mut tx, run).await?.ok_or_else(|| Failure::Bug {
-        what: "the run to claim does not exist".to_owned(),
+        message: "the run to claim does not exist".to_owned(),
     })?;
     if row.is_superseded || !row.state()?.can_be_claimed() {
         return Ok(Claim::NotRunnable(Box::new(row.try_into()?)));

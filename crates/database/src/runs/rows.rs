@@ -207,7 +207,7 @@ impl TryFrom<RunRow> for Run {
 impl RunRow {
     pub(crate) fn state(&self) -> Result<RunState, Failure> {
         RunState::parse(&self.state).ok_or_else(|| Failure::Database {
-            what: format!(
+            message: format!(
                 "a run is in the state {}, which is unknown to this version",
                 self.state
             ),

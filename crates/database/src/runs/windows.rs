@@ -152,7 +152,7 @@ pub(crate) fn days(from: Option<Date>, to: Option<Date>) -> Option<DayRange> {
 pub(crate) fn slice(key: Option<&str>) -> Result<Option<Slice>, TxError> {
     let Some(key) = key else { return Ok(None) };
     let slice = Slice::parse(key).ok_or_else(|| Failure::Bug {
-        what: format!("a window has the slice {key}, which is unknown to this version"),
+        message: format!("a window has the slice {key}, which is unknown to this version"),
     })?;
     Ok(Some(slice))
 }
@@ -296,6 +296,6 @@ pub(crate) async fn settle(
 
 pub(crate) fn no_such_window(done: &str) -> Failure {
     Failure::Bug {
-        what: format!("the window to be {done} is not in the run"),
+        message: format!("the window to be {done} is not in the run"),
     }
 }

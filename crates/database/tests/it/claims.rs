@@ -262,7 +262,7 @@ async fn the_process_of_an_earlier_claim_says_nothing_about_the_present_one() {
 
 fn broken() -> Failure {
     Failure::Broken {
-        what: "the envelope cannot be read".to_owned(),
+        message: "the envelope cannot be read".to_owned(),
     }
 }
 

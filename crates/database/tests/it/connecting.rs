@@ -13,7 +13,7 @@ use crate::servers::Administered;
 /// With so much time that nothing but the cause itself can end the wait.
 async fn refusal(url: &str) -> String {
     let settings = ConnectSettings {
-        patience: Duration::from_secs(600),
+        timeout: Duration::from_secs(600),
         ..ConnectSettings::new(SecretString::from(url))
     };
     let connecting = Database::connect(settings, Arc::new(SystemClock::real()));

@@ -111,7 +111,7 @@ async fn a_total_that_moves_is_seen_and_the_last_page_speaks() {
     let counts = shop.count(Resource::Orders).await;
     assert_eq!(
         (
-            counts.listing.walks,
+            counts.listing.scans,
             counts.listing.reported,
             counts.listing.distinct
         ),

@@ -19,7 +19,7 @@ const CONNECTIONS: u32 = 4;
 async fn through(proxy: &FreezingProxy) -> Database {
     let settings = ConnectSettings {
         max_connections: CONNECTIONS,
-        patience: Duration::from_secs(10),
+        timeout: Duration::from_secs(10),
         ..ConnectSettings::new(SecretString::from(proxy.url()))
     };
     let clock = Arc::new(SystemClock::real());

@@ -122,7 +122,11 @@ const MADE: &str = "
 async fn refusal(database: &Database) -> String {
     let refused = database.migrate().await.unwrap_err();
     assert_eq!(database.check_migration().await.unwrap_err(), refused);
-    let Failure::Database { what, cause } = refused else {
+    let Failure::Database {
+        message: what,
+        cause,
+    } = refused
+    else {
         panic!("{refused}");
     };
     assert_eq!(cause, DatabaseCause::Setup, "{what}");

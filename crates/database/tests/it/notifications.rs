@@ -62,7 +62,7 @@ const LEASE: Duration = Duration::from_secs(600);
 
 fn broken() -> Failure {
     Failure::Broken {
-        what: "the envelope cannot be read".to_owned(),
+        message: "the envelope cannot be read".to_owned(),
     }
 }
 

@@ -30,7 +30,7 @@ async fn transaction_pooling_is_refused_with_a_way_out() {
             let address = fake_pooler(sessions, choice).await;
             let url = format!("postgres://shop:hunter2@{address}/shop?sslmode=disable");
             let settings = ConnectSettings {
-                patience: Duration::from_secs(5),
+                timeout: Duration::from_secs(5),
                 ..ConnectSettings::new(SecretString::from(url))
             };
             let connected = Database::connect(settings, Arc::new(SystemClock::real())).await;

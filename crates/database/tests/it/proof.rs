@@ -38,20 +38,9 @@ async fn the_ends_of_a_list_are_forgotten_with_its_walk() {
         .record_ends_rescanned(shop.lease, window)
         .await
         .unwrap();
-    assert!(
-        shop.count(Resource::Customers)
-            .await
-            .listing
-            .ends_read_again
-    );
+    assert!(shop.count(Resource::Customers).await.listing.ends_rescanned);
     shop.runs.begin_scan(shop.lease, window).await.unwrap();
-    assert!(
-        !shop
-            .count(Resource::Customers)
-            .await
-            .listing
-            .ends_read_again
-    );
+    assert!(!shop.count(Resource::Customers).await.listing.ends_rescanned);
 }
 
 #[tokio::test]

@@ -55,7 +55,7 @@ impl Limited {
     async fn most_of_a_patient_pool(&self, waits: Duration, clock: Arc<dyn Clock>) -> u32 {
         let settings = ConnectSettings {
             max_connections: 6,
-            patience: Duration::from_secs(20),
+            timeout: Duration::from_secs(20),
             waits_for_room: waits,
             ..ConnectSettings::new(SecretString::from(self.url()))
         };

@@ -100,7 +100,7 @@ pub(crate) async fn connect(url: &str) -> Result<Database, Failure> {
 
 pub(crate) async fn connect_with(url: &str, clock: Arc<dyn Clock>) -> Result<Database, Failure> {
     let settings = ConnectSettings {
-        patience: Duration::from_secs(20),
+        timeout: Duration::from_secs(20),
         ..ConnectSettings::new(SecretString::from(url))
     };
     Database::connect(settings, clock).await

@@ -122,7 +122,7 @@ impl Shop {
     /// A new run of the same shop, claimed and planned, as after `import --again`.
     pub(crate) async fn again(&mut self) {
         let failure = domain::failure::Failure::Broken {
-            what: "test".to_owned(),
+            message: "test".to_owned(),
         };
         self.runs.fail(self.lease, &failure, None).await.unwrap();
         self.begin(&RunOptions {

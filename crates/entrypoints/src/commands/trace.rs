@@ -86,8 +86,8 @@ fn as_json(trace: &Trace) -> Value {
     value
 }
 
-fn platform_record_json(sighting: &Option<PlatformRecord>) -> Value {
-    let Some(seen) = sighting else {
+fn platform_record_json(record: &Option<PlatformRecord>) -> Value {
+    let Some(seen) = record else {
         return json!({ "has_it": false });
     };
     json!({

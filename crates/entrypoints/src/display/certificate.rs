@@ -74,7 +74,7 @@ fn windows(certificate: &Certificate) -> Table {
             details(w, w.details_needed),
             details(w, w.details_loaded),
             entry_counts(w.listing.resource, w.inside.lines),
-            w.listing.walks.to_string(),
+            w.listing.scans.to_string(),
             remark(w),
         ]);
     }
@@ -96,7 +96,7 @@ fn categories(certificate: &Certificate, status: ProductStatus) -> [String; 12] 
     let windows = certificate.windows.iter();
     let of_it = windows.filter(|w| of_balanced_category(w) == Some(status));
     let sum = |of: fn(&WindowCounts) -> u64| count(of_it.clone().map(of).sum());
-    let walks = of_it.clone().map(|w| w.listing.walks).max();
+    let scans = of_it.clone().map(|w| w.listing.scans).max();
     let of_lines = |of: fn(&WindowCounts) -> u64| of_it.clone().map(of).sum();
     let inside = EntryCounts {
         listed: of_lines(|w| w.inside.lines.listed),
@@ -113,7 +113,7 @@ fn categories(certificate: &Certificate, status: ProductStatus) -> [String; 12] 
         String::new(),
         String::new(),
         entry_counts(Resource::Products, inside),
-        walks.unwrap_or(0).to_string(),
+        scans.unwrap_or(0).to_string(),
         "balanced".to_owned(),
     ]
 }
@@ -351,7 +351,7 @@ mod tests {
                 days: None,
                 slice,
                 is_sliced: slice.is_none(),
-                walks: 2,
+                scans: 2,
                 reported,
                 total_was_stable: true,
                 distinct: listed,
@@ -360,7 +360,7 @@ mod tests {
                 pages: 1,
                 same_as_before: true,
                 contains_before: true,
-                ends_read_again: false,
+                ends_rescanned: false,
                 total_only_grew: true,
                 ceiling: Ceiling::UNKNOWN,
                 read_at: None,

@@ -89,7 +89,7 @@ async fn respond(mut router: Router, request: HttpRequest) -> Result<HttpRespons
         false => axum::body::to_bytes(body, MAX_BODY).await,
     };
     let body = body.map_err(|_| Failure::Bug {
-        what: "a response is longer than Lambda accepts".to_owned(),
+        message: "a response is longer than Lambda accepts".to_owned(),
     })?;
     Ok(HttpResponse {
         status: parts.status.as_u16(),

@@ -60,7 +60,7 @@ impl Turns {
     async fn message(&self, message: Message, stop: &StopSignal) -> Result<bool, Failure> {
         let Some(name) = name_of(&message.queue) else {
             return Err(Failure::Setup {
-                what: format!(
+                message: format!(
                     "the function is triggered by the queue {}, which is not one of salla-sync's",
                     message.queue
                 ),
@@ -148,7 +148,7 @@ impl Function for Turns {
         self.finish(margin(left) / 2).await;
         swept.unwrap_or_else(|| {
             Err(Failure::Transient {
-                what: "the sweep did not finish before the deadline; the next one continues"
+                message: "the sweep did not finish before the deadline; the next one continues"
                     .to_owned(),
             })
         })

@@ -101,7 +101,7 @@ async fn started(settings: Settings) -> Server {
 async fn connect(url: String) -> Database {
     let settings = ConnectSettings {
         max_connections: 2,
-        patience: Duration::from_secs(20),
+        timeout: Duration::from_secs(20),
         ..ConnectSettings::new(url.into())
     };
     Database::connect(settings, Arc::new(SystemClock::real()))

@@ -173,7 +173,7 @@ impl Service {
         opened.await.map_err(|error| match error.downcast() {
             Ok(failure) => failure,
             Err(error) => Failure::Bug {
-                what: format!("the database did not open: {error:#}"),
+                message: format!("the database did not open: {error:#}"),
             },
         })
     }

@@ -87,7 +87,7 @@ async fn a_page_that_is_never_json_names_itself_and_the_rest_is_kept() {
     let ImportOutcome::Failed { failure, .. } = &outcome else {
         panic!("{outcome:?}");
     };
-    let Failure::NotJson { what } = failure else {
+    let Failure::NotJson { message: what } = failure else {
         panic!("{failure:?}");
     };
     let begin = "listing customers, page 1: the response (status 200, text/html) is not JSON";

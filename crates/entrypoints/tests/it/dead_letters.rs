@@ -62,7 +62,7 @@ async fn redrive(background: &BackgroundService) -> (String, String, bool) {
 
 fn broken() -> Failure {
     Failure::Broken {
-        what: "test".to_owned(),
+        message: "test".to_owned(),
     }
 }
 

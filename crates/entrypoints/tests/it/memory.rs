@@ -222,7 +222,7 @@ async fn where_smaller_portions_do_not_help_the_failure_names_the_page() {
     let service = TestService::start(scenario).await;
     let (_, outcome) = service.import().await;
     let ImportOutcome::Failed {
-        failure: Failure::TooLarge { what },
+        failure: Failure::TooLarge { message: what },
         ..
     } = &outcome
     else {

@@ -58,7 +58,7 @@ impl Notifier for FlakyNotifier {
             });
         match fails {
             Ok(_) => Err(Failure::Transient {
-                what: format!("{} to a host: it responded with status 500", self.name),
+                message: format!("{} to a host: it responded with status 500", self.name),
             }),
             Err(_) => {
                 self.taken.lock().unwrap().push(notice.id);

@@ -176,7 +176,7 @@ async fn operators_get_one_alert_for_a_dead_letter() {
     };
     in_time(async { tokio::join!(service.run(&stop), watch) }).await;
     let swept = service.sweep.sweep_once().await.unwrap();
-    assert_eq!(swept.newly_buried, 0);
+    assert_eq!(swept.unreported, 0);
 
     let bodies = receiver.bodies();
     assert_eq!(bodies.len(), 1, "{bodies:?}");

@@ -90,11 +90,11 @@ pub(crate) async fn plan(
     let finished = finished.filter(|finished| finished.run.id == catch_up.since);
     let Some(Finished { run: since, covers }) = finished else {
         return Err(Failure::Bug {
-            what: "the run to catch up from is not the latest finished one".to_owned(),
+            message: "the run to catch up from is not the latest finished one".to_owned(),
         });
     };
     let previous = since.plan.clone().ok_or_else(|| Failure::Bug {
-        what: "the run to catch up from has no plan".to_owned(),
+        message: "the run to catch up from has no plan".to_owned(),
     })?;
     runs.take_over(lease, catch_up.since).await?;
     let windows = runs.windows(lease).await?;

@@ -161,11 +161,11 @@ mod tests {
     fn another_list_is_not_mistaken_for_one_with_rows_gone() {
         let known: Vec<i64> = (0..100).collect();
         // A stranger, another sequence, one row more, a row twice.
-        let mut stranger: Vec<i64> = (0..99).collect();
-        stranger[50] = 1_000;
+        let mut other: Vec<i64> = (0..99).collect();
+        other[50] = 1_000;
         let turned: Vec<i64> = (0..99).rev().collect();
         let more: Vec<i64> = (0..101).collect();
-        for present in [stranger, turned, more] {
+        for present in [other, turned, more] {
             assert_eq!(search(&known, &present).0, Next::Lost, "{present:?}");
         }
         let doubled: Vec<i64> = (0..100).map(|id| id / 2).collect();

@@ -196,7 +196,9 @@ pub async fn import_as(
         }
     }
     Ok(ImportOutcome::Interrupted(Failure::Transient {
-        what: format!("{MAX_RUNS} runs of this shop did not import everything that was requested"),
+        message: format!(
+            "{MAX_RUNS} runs of this shop did not import everything that was requested"
+        ),
     }))
 }
 
@@ -565,7 +567,7 @@ async fn report_status(importer: &Importer, lease: RunLease) -> Failure {
         let progress = importer.tracker.tick(elapsed, budget.cooldown);
         if motion.stands_still(&progress, &budget) {
             return Failure::Transient {
-                what: format!(
+                message: format!(
                     "nothing was requested and nothing has landed for {} minutes",
                     STANDSTILL.as_secs() / 60
                 ),

@@ -70,7 +70,7 @@ impl PageFetch {
         let page = match platform.list_page(request, &mut permit).await {
             // Above its ceiling, or behind its end, a list may answer with an error; that
             // must not end the run before everything else is read.
-            Err(Failure::Broken { what }) if request.page > 1 => {
+            Err(Failure::Broken { message: what }) if request.page > 1 => {
                 tracing::warn!(page = request.page, what, "Salla refuses a page");
                 first.empty(request)
             }

@@ -230,7 +230,7 @@ impl<T: Send + 'static, L: Send + 'static> FetchPipeline<T, L> {
 fn joined<T>(result: Result<Result<T, Failure>, JoinError>) -> Result<T, Failure> {
     result.unwrap_or_else(|error| {
         Err(Failure::Bug {
-            what: format!("a task of the pipeline failed: {error}"),
+            message: format!("a task of the pipeline failed: {error}"),
         })
     })
 }

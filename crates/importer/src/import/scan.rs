@@ -92,7 +92,7 @@ pub(crate) async fn scan_window(
     let mut to_compare = known;
     loop {
         match scan.run_to_end(&mut to_compare, start_order).await {
-            Err(Failure::TooLarge { what }) if scan.reader.takes_smaller_portions() => {
+            Err(Failure::TooLarge { message: what }) if scan.reader.takes_smaller_portions() => {
                 tracing::info!(what, "the list is read again in smaller portions");
                 scan.rescan().await?;
             }

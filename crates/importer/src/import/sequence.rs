@@ -250,7 +250,7 @@ async fn stored_parts(
             .find(|w| w.resource == resource && w.slice == part.slice && w.days == part.days)
             .cloned()
             .ok_or_else(|| Failure::Bug {
-                what: format!("the part {part:?} of a split window of {resource} is missing"),
+                message: format!("the part {part:?} of a split window of {resource} is missing"),
             })
     };
     parts.into_iter().map(find).collect()

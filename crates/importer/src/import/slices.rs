@@ -93,7 +93,7 @@ async fn is_listed(
     let page = beginning(&*ctx.platform, request).await;
     match page.map(|(page, _permit)| page) {
         Ok(page) => Ok(Some(page.records.ids().contains(&id))),
-        Err(Failure::Broken { what }) => {
+        Err(Failure::Broken { message: what }) => {
             tracing::warn!(what, "Salla refuses the dates of customers");
             Ok(None)
         }
@@ -144,7 +144,7 @@ async fn filter_works(
         match page.map(|(page, _permit)| page) {
             Ok(page) if Some(page.pagination.total) < window.first_total => return Ok(true),
             Ok(_) => {}
-            Err(Failure::Broken { what }) => {
+            Err(Failure::Broken { message: what }) => {
                 tracing::warn!(%slice, what, "Salla refuses a filter");
                 return Ok(false);
             }

@@ -146,12 +146,12 @@ pub async fn what_is_read_keeps_its_time_and_is_no_longer_unread(fixture: &impl 
 
 pub async fn of_ids_that_do_not_all_exist_none_is_marked(fixture: &impl InboxFixture) {
     let notice = fixture.notify(WhichShop::First).await;
-    let strangers = [Uuid::from_u128(1), Uuid::from_u128(2)];
-    let given = [strangers[1], notice.id, strangers[0], strangers[1]];
+    let unknown_ids = [Uuid::from_u128(1), Uuid::from_u128(2)];
+    let given = [unknown_ids[1], notice.id, unknown_ids[0], unknown_ids[1]];
     let mut unknown = fixture.inbox().mark_read(&given, None).await.unwrap();
     unknown.sort_unstable();
     unknown.dedup();
-    assert_eq!(unknown, strangers);
+    assert_eq!(unknown, unknown_ids);
     let shown = fixture.inbox().list(&ALL).await.unwrap();
     assert_eq!(shown[0].read_at, None);
 }

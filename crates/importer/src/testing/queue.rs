@@ -544,7 +544,7 @@ pub async fn no_more_is_received_than_was_asked_for(fixture: &impl QueueFixture)
 
 pub async fn queues_do_not_see_each_other(fixture: &impl QueueFixture) {
     let (other_process, others_dead) = fixture.other_process();
-    let buried = dead_letter(fixture, "ours").await;
+    let dead_letters = dead_letter(fixture, "ours").await;
     fixture.queue().send("ours", AT_ONCE).await.unwrap();
     assert_eq!(other_process.depth().await, Ok(Depth::default()));
     assert_eq!(
@@ -559,10 +559,10 @@ pub async fn queues_do_not_see_each_other(fixture: &impl QueueFixture) {
     let stale = other_process.extend(&delivery.receipt, AT_ONCE).await;
     assert_eq!(stale, Ok(ReceiptStatus::Stale));
     assert_eq!(others_dead.list(None, 9).await, Ok(Vec::new()));
-    assert_eq!(others_dead.read(&buried).await, Ok(None));
-    assert_eq!(others_dead.discard(&buried).await, Ok(false));
+    assert_eq!(others_dead.read(&dead_letters).await, Ok(None));
+    assert_eq!(others_dead.discard(&dead_letters).await, Ok(false));
     assert_eq!(others_dead.redrive(Redrive::All).await, Ok(0));
-    let one = Redrive::One(buried);
+    let one = Redrive::One(dead_letters);
     assert_eq!(others_dead.redrive(one).await, Ok(0));
     assert_eq!(depth(fixture).await.dead, 1);
     must_settle(fixture, &delivery, Disposition::Ack).await;
@@ -659,9 +659,9 @@ pub async fn operators_are_alerted_to_a_dead_letter_once(fixture: &impl QueueFix
 pub async fn dead_letters_are_listed_in_pages(fixture: &impl QueueFixture) {
     let letters = fixture.dead_letters();
     assert_eq!(letters.list(None, 2).await, Ok(Vec::new()));
-    let mut buried = HashSet::new();
+    let mut dead_letters = HashSet::new();
     for number in 0..5 {
-        buried.insert(dead_letter(fixture, &number.to_string()).await);
+        dead_letters.insert(dead_letter(fixture, &number.to_string()).await);
         fixture.pass(SECOND).await;
     }
     let mut listed = Vec::new();
@@ -679,7 +679,7 @@ pub async fn dead_letters_are_listed_in_pages(fixture: &impl QueueFixture) {
         }
     }
     assert_eq!(listed.len(), 5);
-    assert_eq!(listed.into_iter().collect::<HashSet<_>>(), buried);
+    assert_eq!(listed.into_iter().collect::<HashSet<_>>(), dead_letters);
     let unknown = JobId("unknown".to_owned());
     assert_eq!(letters.read(&unknown).await, Ok(None));
 }
@@ -706,9 +706,9 @@ pub async fn a_redriven_letter_has_all_attempts_before_it(fixture: &impl QueueFi
 }
 
 pub async fn all_letters_can_be_redriven_at_once(fixture: &impl QueueFixture) {
-    let mut buried = HashSet::new();
+    let mut dead_letters = HashSet::new();
     for _ in 0..5 {
-        buried.insert(dead_letter(fixture, "work").await);
+        dead_letters.insert(dead_letter(fixture, "work").await);
     }
     fixture.pass(MINUTE).await;
     let letters = fixture.dead_letters();
@@ -722,7 +722,7 @@ pub async fn all_letters_can_be_redriven_at_once(fixture: &impl QueueFixture) {
     let received = fixture.queue().receive(9, LEASE, AT_ONCE).await.unwrap();
     assert!(received.iter().all(|delivery| delivery.attempt == 1));
     let ids: HashSet<_> = received.into_iter().map(|delivery| delivery.id).collect();
-    assert_eq!(ids, buried);
+    assert_eq!(ids, dead_letters);
 }
 
 pub async fn a_discarded_letter_is_gone(fixture: &impl QueueFixture) {

@@ -169,7 +169,7 @@ impl Worker {
         tracing::info!(work = run.progress.work_units(), "the run was claimed");
         if delivery.attempt > MAX_LOST_WORKERS {
             let failure = Failure::Broken {
-                what: format!(
+                message: format!(
                     "the worker of this run was lost {MAX_LOST_WORKERS} times in a row without any progress"
                 ),
             };

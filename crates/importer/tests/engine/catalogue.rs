@@ -138,7 +138,7 @@ impl Catalogue {
 
 fn refusal() -> Failure {
     Failure::Broken {
-        what: "Salla refuses the request".into(),
+        message: "Salla refuses the request".into(),
     }
 }
 

@@ -109,7 +109,7 @@ async fn an_attempt_that_fails_at_any_request_leaves_everything_to_the_next() {
             orders[200].updated_at = updated_at;
         }
         let what = String::from("cut");
-        let failure = Failure::Transient { what };
+        let failure = Failure::Transient { message: what };
         *shop.fails_at.lock().unwrap() = Some((shop.requests() + at, failure));
         let outcome = run(&shop, &store).await;
         assert!(

@@ -90,7 +90,7 @@ async fn many_orders_of_one_second_are_read_twice_and_believed() {
     });
     let store = Arc::<MemoryStore>::default();
     let certificate = completed(run(&shop, &store).await);
-    assert_eq!(certificate.windows[0].listing.walks, 1);
+    assert_eq!(certificate.windows[0].listing.scans, 1);
     let pages = shop.pages.borrow();
     let of_changes = pages.iter().filter(|page| page.sort == Sort::UpdatedFirst);
     let of_changes = of_changes.count();
@@ -114,12 +114,12 @@ async fn changes_under_which_orders_go_again_and_again_are_read_twice_and_believ
     let store = Arc::<MemoryStore>::default();
     let certificate = completed(run(&shop, &store).await);
     assert_eq!(loaded(&store), listed(&shop));
-    let walks: Vec<u32> = certificate
+    let scans: Vec<u32> = certificate
         .windows
         .iter()
         .filter(|w| w.listing.resource == Resource::Orders)
-        .map(|w| w.listing.walks)
+        .map(|w| w.listing.scans)
         .collect();
-    assert_eq!(walks[0], 1, "{walks:?}");
-    assert!(walks.last() > Some(&1), "{walks:?}");
+    assert_eq!(scans[0], 1, "{scans:?}");
+    assert!(scans.last() > Some(&1), "{scans:?}");
 }

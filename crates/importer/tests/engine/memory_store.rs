@@ -71,7 +71,7 @@ pub(crate) struct Window {
     before: Option<BTreeSet<i64>>,
     /// As many as it reported at its end.
     before_was_whole: bool,
-    ends_read_again: bool,
+    ends_rescanned: bool,
 }
 
 impl Window {
@@ -190,7 +190,7 @@ impl State {
             days: window.stored.days,
             slice: window.stored.slice,
             is_sliced: window.stored.is_sliced,
-            walks: window.stored.scan,
+            scans: window.stored.scan,
             reported: window.pages.values().last().map_or(0, |p| p.0),
             total_was_stable: totals.len() <= 1,
             distinct: ids.len() as u64,
@@ -203,7 +203,7 @@ impl State {
                     .before
                     .as_ref()
                     .is_some_and(|before| before.is_subset(&window.ids())),
-            ends_read_again: window.ends_read_again,
+            ends_rescanned: window.ends_rescanned,
             total_only_grew: totals.first() == first && totals.last() == last,
             ceiling: self.ceiling,
             read_at: None,
@@ -644,7 +644,7 @@ impl Runs for MemoryStore {
             window.pages.values().last().map(|p| p.0) == Some(window.ids().len() as u64);
         window.stored.scan += 1;
         window.stored.done = false;
-        window.ends_read_again = false;
+        window.ends_rescanned = false;
         window.pages.clear();
         Ok(window.stored.scan)
     }
@@ -709,7 +709,7 @@ impl Runs for MemoryStore {
         lease: RunLease,
         window: WindowId,
     ) -> Result<(), Failure> {
-        self.locked(lease)?.window(window).ends_read_again = true;
+        self.locked(lease)?.window(window).ends_rescanned = true;
         Ok(())
     }
 
@@ -821,6 +821,6 @@ fn new_window(id: i64, resource: Resource, WindowSpec { slice, days }: WindowSpe
         pages: BTreeMap::new(),
         before: None,
         before_was_whole: false,
-        ends_read_again: false,
+        ends_rescanned: false,
     }
 }

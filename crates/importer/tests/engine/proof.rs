@@ -266,7 +266,7 @@ async fn a_product_that_is_deleted_after_its_list_was_read_is_gone() {
     let of_products = |w: &&WindowCounts| w.listing.resource == Resource::Products;
     let products = certificate.windows.iter().find(of_products).unwrap();
     assert_eq!(
-        (products.listing.walks, products.listing.reported),
+        (products.listing.scans, products.listing.reported),
         (2, 119),
         "a scan before it and one after it"
     );
@@ -368,7 +368,7 @@ async fn customers_who_sign_up_in_crowds_cost_no_second_scan() {
         let certificate = completed(run(&shop, &store).await);
         let of_customers = |w: &&WindowCounts| w.listing.resource == Resource::Customers;
         let customers = certificate.windows.iter().find(of_customers).unwrap();
-        walked_again += u32::from(customers.listing.walks > 1);
+        walked_again += u32::from(customers.listing.scans > 1);
         let known = store.0.lock().unwrap().others[&Resource::Customers].len();
         let all = shop.catalogue.lock().unwrap().customers.len();
         assert_eq!(known, all, "signed up at request {at}");
@@ -440,9 +440,9 @@ async fn a_total_that_is_off_by_a_few_is_settled_and_shown() {
             assert_eq!(listing.proof(), Proof::Settled, "{off}");
             // Two must agree, and the newest window is scanned once more at the end.
             assert!(
-                listing.walks == 2 || listing.walks == 3,
+                listing.scans == 2 || listing.scans == 3,
                 "{}",
-                listing.walks
+                listing.scans
             );
             assert_eq!(listing.difference(), off);
         }
@@ -465,7 +465,7 @@ async fn a_total_that_is_far_off_fails_the_run_without_scanning_for_ever() {
             panic!("{off}: {outcome:?}")
         };
         let listings: Vec<_> = certificate.windows.iter().map(|w| &w.listing).collect();
-        assert!(listings.iter().all(|l| l.walks <= 2), "{off}: {listings:?}");
+        assert!(listings.iter().all(|l| l.scans <= 2), "{off}: {listings:?}");
         let ceiling = listings.iter().find_map(|l| l.ceiling.learned());
         assert_eq!(ceiling, None, "{off}");
         let windows = listings.iter().filter(|l| l.days.is_some()).count();

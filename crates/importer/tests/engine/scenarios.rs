@@ -299,7 +299,7 @@ async fn a_run_that_is_cut_off_anywhere_goes_on_from_its_checkpoint() {
             Arc::<MemoryStore>::default(),
         );
         let failure = Failure::Transient {
-            what: "Salla was away".into(),
+            message: "Salla was away".into(),
         };
         *shop.fails_at.lock().unwrap() = Some((at, failure));
         assert!(

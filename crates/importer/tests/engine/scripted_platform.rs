@@ -343,7 +343,9 @@ impl Platform for ScriptedPlatform {
                         Beyond::RepeatsLast => last,
                         Beyond::RepeatsFirst => 1,
                         Beyond::Refused => {
-                            return Err(Failure::Broken { what: "422".into() });
+                            return Err(Failure::Broken {
+                                message: "422".into(),
+                            });
                         }
                     },
                 };

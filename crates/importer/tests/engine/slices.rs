@@ -310,7 +310,7 @@ async fn a_run_that_is_interrupted_among_its_slices_goes_on() {
         *shop.fails_at.lock().unwrap() = Some((
             at,
             Failure::Transient {
-                what: "gone".into(),
+                message: "gone".into(),
             },
         ));
         let store = Arc::<MemoryStore>::default();

@@ -134,8 +134,8 @@ impl Email {
     fn failure(&self, error: &SmtpError) -> Failure {
         let what = format!("email to {}: {}", self.host, said(error));
         match is_lasting(error) {
-            true => Failure::Broken { what },
-            false => Failure::Transient { what },
+            true => Failure::Broken { message: what },
+            false => Failure::Transient { message: what },
         }
     }
 }
@@ -145,7 +145,7 @@ fn tls(settings: &EmailSettings) -> Result<Tls, Failure> {
         return Ok(Tls::None);
     }
     let unusable = |error: SmtpError| Failure::Broken {
-        what: format!("the certificates for {}: {error}", settings.host),
+        message: format!("the certificates for {}: {error}", settings.host),
     };
     let mut parameters = TlsParameters::builder(settings.host.clone());
     if let Some(pem) = &settings.authorities {
@@ -226,7 +226,7 @@ impl Notifier for Email {
             Some(Ok(_)) => Ok(()),
             Some(Err(error)) => Err(self.failure(&error)),
             None => Err(Failure::Transient {
-                what: format!("email to {}: it did not respond in time", self.host),
+                message: format!("email to {}: it did not respond in time", self.host),
             }),
         }
     }
@@ -245,7 +245,7 @@ fn compose(
     now: Timestamp,
 ) -> Result<Message, Failure> {
     let unfit = |what: &str| Failure::Broken {
-        what: format!("email: {what}"),
+        message: format!("email: {what}"),
     };
     let address = contact.address.as_str().parse();
     let address = address.map_err(|_| unfit("the shop's address is not valid for e-mail"))?;

@@ -24,7 +24,7 @@ impl RecordLookup for SallaClient {
             Resource::Customers => self.look_up_customer(number).await,
             Resource::Products => self.look_up_product(number).await,
             Resource::Categories | Resource::OrderStatuses => Err(Failure::Bug {
-                what: format!("a record of {resource} cannot be requested separately"),
+                message: format!("a record of {resource} cannot be requested separately"),
             }),
         }
     }

@@ -164,14 +164,14 @@ impl Platform for SallaClient {
         match info {
             Some(Ok(info)) => Ok(info),
             Some(Err(rejection)) => Err(Failure::Broken {
-                what: format!(
+                message: format!(
                     "{}: the response cannot be read ({})",
                     request.description,
                     rejection.code.as_str()
                 ),
             }),
             None => Err(Failure::Broken {
-                what: format!("{}: Salla responded with status 404", request.description),
+                message: format!("{}: Salla responded with status 404", request.description),
             }),
         }
     }
@@ -191,7 +191,7 @@ impl Platform for SallaClient {
             })
             .await?;
         let fetched = fetched.ok_or_else(|| Failure::Broken {
-            what: format!("{}: Salla responded with status 404", page.description),
+            message: format!("{}: Salla responded with status 404", page.description),
         })?;
         let (records, pagination) = fetched.value;
         Ok(Page {
@@ -239,7 +239,7 @@ impl Platform for SallaClient {
             }
             Resource::Orders | Resource::Categories | Resource::OrderStatuses => {
                 Err(Failure::Bug {
-                    what: format!("a record of {resource} cannot be fetched as a row"),
+                    message: format!("a record of {resource} cannot be fetched as a row"),
                 })
             }
         }
@@ -261,7 +261,7 @@ fn or_too_large<T>(
     version: Version,
 ) -> Result<Option<VersionedRecord<T>>, Failure> {
     match answer {
-        Err(Failure::TooLarge { what }) => {
+        Err(Failure::TooLarge { message: what }) => {
             tracing::warn!(id, what, "a record is rejected");
             let record = translate::too_large(id);
             Ok(Some(VersionedRecord { record, version }))

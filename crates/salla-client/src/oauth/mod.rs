@@ -207,7 +207,7 @@ impl OAuth {
             .header(ACCEPT, "application/json")
             .bearer_auth(access_token.expose_secret());
         let transient = |what: String| Failure::Transient {
-            what: format!("requesting the merchant of the app: {what}"),
+            message: format!("requesting the merchant of the app: {what}"),
         };
         let answer = with_timeout(&*self.clock, self.timeout, answer_to(request)).await;
         let (status, _, body) = answer
@@ -215,7 +215,7 @@ impl OAuth {
             .map_err(|error| transient(error.to_string()))?;
         match status {
             200..=299 => read_user_info(&body).ok_or_else(|| Failure::Broken {
-                what: "requesting the merchant of the app: the response names no merchant"
+                message: "requesting the merchant of the app: the response names no merchant"
                     .to_owned(),
             }),
             401 => Err(domain::failure::Disconnection::TokenRejected.into()),

@@ -191,10 +191,10 @@ impl AttemptError {
     fn into_failure(self, description: &str, tries: u32) -> Failure {
         let what = format!("{description}: {self} ({tries} tries)");
         match self {
-            Self::Transient(_) | Self::Outgrown => Failure::Transient { what },
-            Self::TooLarge(_) => Failure::TooLarge { what },
-            Self::Malformed(_) => Failure::Broken { what },
-            Self::NotJson { .. } => Failure::NotJson { what },
+            Self::Transient(_) | Self::Outgrown => Failure::Transient { message: what },
+            Self::TooLarge(_) => Failure::TooLarge { message: what },
+            Self::Malformed(_) => Failure::Broken { message: what },
+            Self::NotJson { .. } => Failure::NotJson { message: what },
         }
     }
 }
@@ -221,7 +221,7 @@ fn not_accepted(description: &str, code: Option<String>, fields: &[String]) -> F
         fields => format!(", about {}", fields.join(", ")),
     };
     Failure::Broken {
-        what: format!("{description}: Salla does not accept the request{code}{about}"),
+        message: format!("{description}: Salla does not accept the request{code}{about}"),
     }
 }
 

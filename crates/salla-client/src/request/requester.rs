@@ -170,7 +170,7 @@ impl Requester {
                 }
                 AttemptOutcome::Done(_) => {
                     return Err(Failure::Bug {
-                        what: format!(
+                        message: format!(
                             "{}: a refusal was handled as a response",
                             request.description
                         ),
@@ -378,10 +378,10 @@ impl Requester {
                 Err(not_accepted(&request.description, code, &fields))
             }
             ResponseKind::Malformed { what } => Err(Failure::Broken {
-                what: format!("{}: {what}", request.description),
+                message: format!("{}: {what}", request.description),
             }),
             ResponseKind::Success | ResponseKind::Gone => Err(Failure::Bug {
-                what: format!("{}: a response was interpreted twice", request.description),
+                message: format!("{}: a response was interpreted twice", request.description),
             }),
         }
     }
@@ -430,7 +430,7 @@ impl Requester {
         }
         match self.admission.tokens.rejected(token).await {
             Ok(()) => Ok(Retry::Now),
-            Err(Failure::Transient { what }) => {
+            Err(Failure::Transient { message: what }) => {
                 Ok(Retry::Failed(AttemptError::Transient(what), None))
             }
             Err(Failure::Throttled { wait }) => {

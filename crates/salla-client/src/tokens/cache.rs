@@ -36,9 +36,10 @@ impl ConnectionCache {
     pub(super) fn remember(&mut self, connection: Connection) -> Result<(), Failure> {
         if self.newer_than(&connection).is_some() {
             return Err(Failure::Database {
-                what: "the database went back to older tokens of the shop than this process has, \
+                message:
+                    "the database went back to older tokens of the shop than this process has, \
                      and the newer ones cannot be stored"
-                    .to_owned(),
+                        .to_owned(),
                 cause: DatabaseCause::Unavailable,
             });
         }

@@ -138,7 +138,7 @@ impl TokenKeeper {
         tokio::spawn(to_the_end.in_current_span())
             .await
             .map_err(|error| Failure::Bug {
-                what: format!("refreshing the access token ended abnormally: {error}"),
+                message: format!("refreshing the access token ended abnormally: {error}"),
             })?
     }
 
@@ -366,7 +366,7 @@ impl TokenKeeper {
         }
         if let Err(what) = settings.oauth.responds(&connection.tokens.access).await {
             return Ok(RefreshOutcome::Later(Failure::Transient {
-                what: format!(
+                message: format!(
                     "refreshing the access token: Salla's OAuth server is unavailable ({what}); \
                      the refresh token, which may be used up, is presented one last time when it \
                      is back"
@@ -548,14 +548,14 @@ fn not_sent(what: &str, retry_after: Option<Duration>) -> Failure {
     match retry_after {
         Some(wait) => Failure::Throttled { wait },
         None => Failure::Transient {
-            what: format!("refreshing the access token: {what}"),
+            message: format!("refreshing the access token: {what}"),
         },
     }
 }
 
 fn refused(code: &str) -> Failure {
     Failure::Broken {
-        what: format!(
+        message: format!(
             "refreshing the access token: Salla refused with {code}; check SALLA_CLIENT_ID and \
              SALLA_CLIENT_SECRET"
         ),

@@ -160,7 +160,7 @@ impl Connections for MemoryConnections {
         if *outages > 0 {
             *outages -= 1;
             return Err(Failure::Database {
-                what: "away".to_owned(),
+                message: "away".to_owned(),
                 cause: DatabaseCause::Unavailable,
             });
         }

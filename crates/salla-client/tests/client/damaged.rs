@@ -202,7 +202,7 @@ async fn a_page_that_is_no_json_names_itself() {
             "listing orders of 2025-01-01 to 2025-01-31, page 3: the response ({expected}) is not \
              JSON, or was cut off (8 tries)"
         );
-        assert_eq!(failure, Failure::NotJson { what });
+        assert_eq!(failure, Failure::NotJson { message: what });
         assert_eq!(salla.seen("/orders").len(), 8);
     }
 }

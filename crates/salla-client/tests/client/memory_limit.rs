@@ -178,7 +178,7 @@ async fn what_is_longer_than_any_answer_is_not_read_and_says_which_it_is() {
             "listing {resource}, page 1 of 4 each: the response is longer than {mib} MiB, or has \
              more values than fit into memory (1 tries)"
         );
-        assert_eq!(failure, Failure::TooLarge { what });
+        assert_eq!(failure, Failure::TooLarge { message: what });
     }
     assert_eq!(
         all_that_is_left(&memory).len(),

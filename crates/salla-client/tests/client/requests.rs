@@ -102,7 +102,7 @@ async fn after_eight_tries_the_failure_says_what_was_being_done() {
     let what = "listing orders of 2025-01-01 to 2025-01-31, page 3: Salla responded with status \
                 503 (8 tries)"
         .to_owned();
-    assert_eq!(failure, Failure::Transient { what });
+    assert_eq!(failure, Failure::Transient { message: what });
     assert_eq!(salla.seen("/orders").len(), 8);
 }
 

@@ -14,7 +14,9 @@ use entrypoints::wiring;
 use importer::freshness::Freshness;
 use importer::ports::clock::SystemClock;
 use jiff::SignedDuration;
-use salla_simulator::{AppAge, Endpoint, Original, Scenario, ShopSpec};
+use salla_simulator::{
+    AppAge, Ceiling, CeilingBehavior, Endpoint, FilterZone, Original, Scenario, ShopSpec,
+};
 use serde_json::Value;
 
 use crate::jobs::BackgroundService;
@@ -196,14 +198,20 @@ async fn what_is_gone_is_found_and_what_came_back_is_there_again() {
     }
 }
 
-/// A shop of 900 orders in 28 windows, which a large shop has.
-async fn start_with_many_windows(app_age: AppAge) -> (TestService, Certificate) {
-    let service = TestService::start(shop(app_age)).await;
+/// The first import reads windows of fewer rows than `ceiling`: a shop of 900 orders has as
+/// many windows as a large one.
+async fn start_with_windows(scenario: Scenario, ceiling: i64) -> (TestService, Certificate) {
+    let service = TestService::start(scenario).await;
     let merchant = service.connect().await.merchant;
-    set_ceiling(&service, merchant, Some(50)).await;
+    set_ceiling(&service, merchant, Some(ceiling)).await;
     let certificate = service.import_and_compare().await;
     set_ceiling(&service, merchant, None).await;
     (service, certificate)
+}
+
+/// 28 windows of a page.
+async fn start_with_many_windows(scenario: Scenario) -> (TestService, Certificate) {
+    start_with_windows(scenario, 50).await
 }
 
 async fn set_ceiling(service: &TestService, merchant: MerchantId, rows: Option<i64>) {
@@ -215,11 +223,13 @@ async fn set_ceiling(service: &TestService, merchant: MerchantId, rows: Option<i
         .expect("the shop is there");
 }
 
+/// The oldest first.
 fn order_ids(service: &TestService, range: DayRange) -> Vec<i64> {
     let view = service.simulator.first_shop().view();
-    view.truth_orders(range.from, range.to)
-        .map(|order| order.id)
-        .collect()
+    let orders = view.truth_orders(range.from, range.to);
+    let mut orders: Vec<(i64, i64)> = orders.map(|order| (order.created_at, order.id)).collect();
+    orders.sort();
+    orders.into_iter().map(|(_, id)| id).collect()
 }
 
 /// The oldest first.
@@ -231,18 +241,17 @@ fn order_windows(certificate: &Certificate) -> Vec<DayRange> {
     windows
 }
 
-/// What the lists of orders cost if nothing has changed, and if each window is compared.
+/// What the lists of orders cost if nothing has changed.
 const UNCHANGED: u64 = 1;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_order_costs_as_many_requests_as_the_windows_can_be_halved() {
     for app_age in AGES {
-        let (service, first) = start_with_many_windows(app_age).await;
+        let (service, first) = start_with_many_windows(shop(app_age)).await;
         let windows = order_windows(&first).len() as u64;
         assert!(windows > 24, "{windows} windows");
         let handle = service.simulator.first_shop();
         let mut deleted = BTreeSet::new();
-        // The first row is about one window, the last about all of them.
         for (count, max_requests) in [
             (0, UNCHANGED),
             (1, UNCHANGED + 7),
@@ -267,6 +276,139 @@ async fn a_deleted_order_costs_as_many_requests_as_the_windows_can_be_halved() {
             assert!(details <= count as u64 + 1, "{counts:?}");
         }
     }
+}
+
+/// While windows are counted, one more order is deleted: what the older half lacks seems to be
+/// all. The changes, read once more, show that it is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_is_deleted_during_the_search_hides_no_other() {
+    let mut scenario = shop(AppAge::Expanded);
+    scenario.latency.fixed_ms = 50;
+    let (service, first) = start_with_many_windows(scenario).await;
+    let windows = order_windows(&first).len() as u64;
+    let orders = order_ids(&service, first.range);
+    let handle = service.simulator.first_shop();
+    assert!(handle.delete_order(orders[orders.len() - 100]));
+    let counter = Counter::of(&service);
+    let lists = || counter.since(&service).get(&Endpoint::Orders).copied();
+    let meanwhile = async {
+        // The list of changes, which has counted all orders by now.
+        service.simulator.until(|| lists() >= Some(1)).await;
+        assert!(handle.delete_order(orders[100]));
+    };
+    let ((_, certificate), ()) = tokio::join!(catch_up(&service), meanwhile);
+    assert_eq!(certificate.vanished, 2);
+    eprintln!("{windows} windows, {:?} lists of orders", lists());
+    assert!(lists() > Some(windows), "each window is compared");
+}
+
+/// What the lists of orders are like, and whether several windows can be counted together.
+fn odd_shops() -> Vec<(&'static str, Scenario, bool)> {
+    let of = |name, change: fn(&mut Scenario), is_searched| {
+        let mut scenario = shop(AppAge::Expanded);
+        change(&mut scenario);
+        (name, scenario, is_searched)
+    };
+    vec![
+        of(
+            "days are UTC's",
+            |s| s.date_filter.zone = FilterZone::Utc,
+            true,
+        ),
+        of(
+            "bounds are exclusive",
+            |s| s.date_filter.from_inclusive = false,
+            false,
+        ),
+        of("records without id", |s| s.invalid.orders = 0.04, true),
+        of("totals are off", |s| s.lists.orders.total_off = 2, false),
+        of(
+            "totals end at the ceiling",
+            |s| {
+                s.lists.orders.ceiling = Some(Ceiling {
+                    rows: 200,
+                    how: CeilingBehavior::Lie,
+                    ..Ceiling::default()
+                });
+            },
+            false,
+        ),
+        of(
+            "lists end at the ceiling",
+            |s| {
+                s.lists.orders.ceiling = Some(Ceiling {
+                    rows: 200,
+                    ..Ceiling::default()
+                });
+            },
+            true,
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_orders_are_found_whatever_salla_s_numbers_are_like() {
+    for (name, scenario, is_searched) in odd_shops() {
+        let (service, first) = start_with_many_windows(scenario).await;
+        let windows = order_windows(&first).len() as u64;
+        let handle = service.simulator.first_shop();
+        for count in [2, 1] {
+            let orders = order_ids(&service, first.range);
+            for place in 0..count {
+                assert!(handle.delete_order(orders[(place + 1) * orders.len() / 3]));
+            }
+            let counter = Counter::of(&service);
+            let (_, certificate) = catch_up(&service).await;
+            let counts = counter.since(&service);
+            eprintln!("{name}: {windows} windows, {count} gone, {counts:?}");
+            assert_eq!(certificate.vanished, count as u64, "{name}");
+            let lists = counts[&Endpoint::Orders];
+            assert_eq!(lists < windows, is_searched, "{name}: {counts:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_order_is_found_in_one_of_many_windows_of_several_pages() {
+    let mut scenario = shop(AppAge::Expanded);
+    scenario.shop.orders = 3_000;
+    let (service, first) = start_with_windows(scenario, 250).await;
+    let windows = order_windows(&first).len() as u64;
+    let handle = service.simulator.first_shop();
+    for place in [1, 2, 3] {
+        let orders = order_ids(&service, first.range);
+        assert!(handle.delete_order(orders[place * orders.len() / 4]));
+        let counter = Counter::of(&service);
+        let (_, certificate) = catch_up(&service).await;
+        let counts = counter.since(&service);
+        eprintln!("{windows} windows of several pages, one gone, {counts:?}");
+        assert_eq!(certificate.vanished, 1);
+        // Its window has three or four pages, and is scanned where halving them does not tell.
+        assert!(counts[&Endpoint::Orders] <= UNCHANGED + 7 + 8, "{counts:?}");
+    }
+}
+
+/// What is gone from a window with new orders needs no search.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_order_and_a_deleted_one_of_the_same_days_cost_one_comparison() {
+    let (service, first) = start_with_many_windows(shop(AppAge::Expanded)).await;
+    let handle = service.simulator.first_shop();
+    handle.insert_order(service.clock.now());
+    catch_up(&service).await;
+    let new = handle.insert_order(service.clock.now());
+    let mut others = order_ids(&service, first.range).into_iter().rev();
+    let gone = others
+        .find(|id| *id != new)
+        .expect("the order of the former run");
+    assert!(handle.delete_order(gone));
+    let counter = Counter::of(&service);
+    let (_, certificate) = catch_up(&service).await;
+    let counts = counter.since(&service);
+    eprintln!("one came and one went today, {counts:?}");
+    assert_eq!(certificate.vanished, 1);
+    // The window, and the changes once more at the end. The order that is gone was the first of
+    // the changes before, so they may take another page.
+    assert!(counts[&Endpoint::Orders] <= UNCHANGED + 3, "{counts:?}");
 }
 
 /// Rows that were deleted by hand are missing from the certificate and read again.

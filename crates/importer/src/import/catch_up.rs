@@ -27,12 +27,12 @@ use jiff::Timestamp;
 
 use super::changes::{self, ChangeList, Row};
 use super::context::{RunContext, StartOrder};
-use super::gone::{self, Gone};
+use super::gone::{Gone, Next};
 use super::portions::beginning;
 use super::progress::Phase;
 use super::reader::{WindowReader, begin_rescan};
 use super::sequence::{list_and_detail_phases, reconcile_lists, scan_resources};
-use super::shortfall::{Next, ShortfallSearch};
+use super::shortfall::{self, ShortfallSearch};
 use super::watermark::Watermark;
 use super::{details, reconcile};
 use crate::ports::platform::{Page, PageRequest, Pagination};
@@ -72,27 +72,35 @@ async fn orders(ctx: &RunContext, plan: &Plan) -> Result<(), Failure> {
             }
             false => {
                 requests.everything |= plan.probe.detail_case != DetailCase::Expanded;
-                Carried::in_doubt(windows_of(ctx, Resource::Orders).await?)
+                Carried::Except(windows_of(ctx, Resource::Orders).await?)
             }
         };
         head = read.head;
-        stale = carried.stale;
-        if carried.is_settled || is_last {
+        let is_settled = matches!(&carried, Carried::Except(stale) if stale.is_empty());
+        stale = match carried {
+            Carried::Except(stale) => stale,
+            Carried::Searched => vec![],
+        };
+        if is_settled || is_last {
             break;
         }
         plan.probe.recently_updated.clone_from(&head.ids);
         plan.probe.last_update = head.last_update;
         plan.probe.recent_asked_at = head.asked_at;
     }
+    scan_again(ctx, stale).await?;
+    requests.complete(ctx, &previous).await?;
+    ctx.runs.save_change_head(ctx.lease, &head.stored()).await?;
+    reconcile::resolve_vanished_orders(ctx).await
+}
+
+async fn scan_again(ctx: &RunContext, stale: Vec<StoredWindow>) -> Result<(), Failure> {
     let mut again = Vec::new();
     for window in stale {
         tracing::info!(window = window.part(), "the window is scanned again");
         again.push(begin_rescan(ctx, window).await?);
     }
-    scan_resources(ctx, again, StartOrder::Free).await?;
-    requests.complete(ctx, &previous).await?;
-    ctx.runs.save_change_head(ctx.lease, &head.stored()).await?;
-    reconcile::resolve_vanished_orders(ctx).await
+    scan_resources(ctx, again, StartOrder::Free).await
 }
 
 /// Orders of which a list row does not tell everything, and that may have been updated.
@@ -183,27 +191,11 @@ async fn windows_of(ctx: &RunContext, resource: Resource) -> Result<Vec<StoredWi
 }
 
 /// Windows of orders after they were brought up to date.
-struct Carried {
-    /// They have to be scanned, unless another reading of the changes explains them.
-    stale: Vec<StoredWindow>,
-    /// All windows are proven.
-    is_settled: bool,
-}
-
-impl Carried {
-    fn of(stale: Vec<StoredWindow>) -> Self {
-        Self {
-            is_settled: stale.is_empty(),
-            stale,
-        }
-    }
-
-    fn in_doubt(stale: Vec<StoredWindow>) -> Self {
-        Self {
-            stale,
-            is_settled: false,
-        }
-    }
+enum Carried {
+    /// Except those that have to be scanned, unless another reading of the changes explains them.
+    Except(Vec<StoredWindow>),
+    /// As far as a search has found. Another reading of the changes shows whether that is all.
+    Searched,
 }
 
 /// The windows of orders against what Salla counts in all of them.
@@ -222,6 +214,9 @@ struct OrderWindow {
     new: Vec<i64>,
     /// It has to be compared with its list, whatever the range adds up to.
     is_changed: bool,
+    /// How many orders it lists, if it is proven and Salla has counted as many in it: a number
+    /// that is settled may make up for orders that are gone.
+    listed: Option<u64>,
 }
 
 impl Orders {
@@ -244,14 +239,19 @@ impl Orders {
             });
             let new: Vec<i64> = own.map(|(id, _)| *id).collect();
             let was_stale = stale.iter().any(|stale| stale.id == window.id);
-            OrderWindow {
-                is_changed: !new.is_empty() || !window.done || was_stale,
-                window,
-                days,
-                new,
+            async move {
+                let listing = ctx.runs.listing(ctx.lease, window.id).await?;
+                let is_exact = window.done && listing.difference() == 0;
+                Ok::<_, Failure>(OrderWindow {
+                    is_changed: !new.is_empty() || !window.done || was_stale,
+                    listed: is_exact.then(|| listing.listed()),
+                    window,
+                    days,
+                    new,
+                })
             }
         });
-        let mut windows: Vec<OrderWindow> = windows.collect();
+        let mut windows = futures::future::try_join_all(windows).await?;
         windows.sort_by_key(|window| window.days);
         Ok(Self {
             windows,
@@ -264,37 +264,34 @@ impl Orders {
     /// be left to that.
     async fn carry(&self, ctx: &RunContext, is_last: bool) -> Result<Carried, Failure> {
         let missing = self.total.and_then(|total| self.known.checked_sub(total));
-        if missing == Some(0) {
+        let are_exact = self.windows.iter().all(|window| window.listed.is_some());
+        if missing == Some(0) && are_exact {
             let compared = self.compare(ctx, self.changed()).await?;
-            return Ok(Carried::of(self.stale(&compared)));
+            return Ok(Carried::Except(self.stale(&compared)));
         }
-        if let Some(missing) = missing.filter(|_| !is_last)
-            && let Some(stale) = self.search(ctx, missing).await?
+        if let Some(missing) = missing.filter(|missing| *missing > 0 && !is_last)
+            && self.search(ctx, missing).await?
         {
-            return Ok(Carried::in_doubt(stale));
+            return Ok(Carried::Searched);
         }
         let all = (0..self.windows.len()).collect();
         let compared = self.compare(ctx, all).await?;
-        Ok(Carried::of(self.stale(&compared)))
+        Ok(Carried::Except(self.stale(&compared)))
     }
 
-    /// Brings the windows up to date in which orders are missing; returns those for which that
-    /// failed. Nothing where a search is not worth it or Salla's numbers do not fit its lists.
+    /// Brings the windows up to date in which orders are missing. False where a search is not
+    /// worth it or Salla's numbers do not fit its lists.
     ///
     /// A search proves nothing. The shop may change between two counts, and what one window
     /// lacks another one may have too many. So the changes are read once more: only if the
     /// whole range adds up then, no window that was not compared lacks anything.
-    async fn search(
-        &self,
-        ctx: &RunContext,
-        missing: u64,
-    ) -> Result<Option<Vec<StoredWindow>>, Failure> {
+    async fn search(&self, ctx: &RunContext, missing: u64) -> Result<bool, Failure> {
         let changed = self.changed();
         if !ShortfallSearch::is_worth_it(self.windows.len(), missing, changed.len()) {
-            return Ok(None);
+            return Ok(false);
         }
-        let Some(expected) = self.expected(ctx).await? else {
-            return Ok(None);
+        let Some(expected) = self.expected() else {
+            return Ok(false);
         };
         tracing::info!(
             missing,
@@ -303,13 +300,13 @@ impl Orders {
         );
         let mut search = ShortfallSearch::new(expected, missing);
         let mut stale = Vec::new();
-        let mut next = Some(Next::Compare(changed));
+        let mut next = Some(shortfall::Next::Compare(changed));
         while let Some(step) = next {
             match step {
-                Next::Count(places) => {
+                shortfall::Next::Count(places) => {
                     search.counted(count(ctx, &self.windows[places]).await?);
                 }
-                Next::Compare(places) => {
+                shortfall::Next::Compare(places) => {
                     let compared = self.compare(ctx, places).await?;
                     for (place, window) in &compared {
                         search.compared(*place, window.orders);
@@ -319,7 +316,8 @@ impl Orders {
             }
             next = search.next();
         }
-        Ok(Some(stale))
+        scan_again(ctx, stale).await?;
+        Ok(true)
     }
 
     fn changed(&self) -> Vec<usize> {
@@ -329,19 +327,13 @@ impl Orders {
             .collect()
     }
 
-    /// How many orders each window should have by now. Nothing where that does not add up: a
-    /// window is not proven, or lists another number than Salla has counted in it, or several
-    /// list the same order.
-    async fn expected(&self, ctx: &RunContext) -> Result<Option<Vec<u64>>, Failure> {
-        let mut expected = Vec::new();
-        for OrderWindow { window, new, .. } in &self.windows {
-            let listing = ctx.runs.listing(ctx.lease, window.id).await?;
-            if !window.done || listing.difference() != 0 {
-                return Ok(None);
-            }
-            expected.push(listing.listed() + new.len() as u64);
-        }
-        Ok((expected.iter().sum::<u64>() == self.known).then_some(expected))
+    /// How many orders each window should have by now. Nothing where several list the same
+    /// order, as they do if the ends of Salla's filter are exclusive.
+    fn expected(&self) -> Option<Vec<u64>> {
+        let windows = self.windows.iter();
+        let expected = windows.map(|window| Some(window.listed? + window.new.len() as u64));
+        let expected: Vec<u64> = expected.collect::<Option<_>>()?;
+        (expected.iter().sum::<u64>() == self.known).then_some(expected)
     }
 
     async fn compare(
@@ -500,9 +492,9 @@ async fn look_for_gone(
 ) -> Result<Option<Vec<i64>>, Failure> {
     loop {
         match gone.next() {
-            gone::Next::Found(ids) => return Ok(Some(ids)),
-            gone::Next::Lost => return Ok(None),
-            gone::Next::Page(number) => {
+            Next::Found(ids) => return Ok(Some(ids)),
+            Next::Lost => return Ok(None),
+            Next::Page(number) => {
                 let (page, _permit) = reader.fetch_page(number).await?;
                 let ids = page.records.ids();
                 let is_of_it = page.pagination.total == total && ids.len() == page.records.len();

@@ -83,6 +83,19 @@ impl Caller {
         }
     }
 
+    /// The session of a merchant who has signed in: no token of the API has one.
+    pub(super) fn session(self) -> Result<Session, Problem> {
+        match self {
+            Self::Merchant(session) => Ok(session),
+            Self::Service(_) => Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "not_a_session",
+                "a token of the API is no session of a merchant",
+                "use a merchant's session here; `salla-sync tokens list` shows tokens",
+            )),
+        }
+    }
+
     /// For the audit log.
     pub(super) fn actor(&self) -> Actor {
         match self {

@@ -19,7 +19,6 @@ use uuid::Uuid;
 use super::Api;
 use super::body::{Body, ClientAddress, Named};
 use super::caller::{Caller, Sees};
-use super::session::not_a_merchant;
 use crate::client::Client;
 use crate::limits::CODES;
 use crate::problem::Problem;
@@ -345,9 +344,7 @@ pub(super) async fn claim(
     request: Request,
 ) -> Result<StatusCode, Problem> {
     let actor = caller.actor();
-    let Caller::Merchant(session) = caller else {
-        return Err(not_a_merchant());
-    };
+    let session = caller.session()?;
     let address = Client::of(request.extensions());
     let Body(request): Body<ClaimRequest> = request.extract().await?;
     let depth = depth(request.sync_depth_months)?;

@@ -163,15 +163,6 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 
-pub(super) fn not_a_merchant() -> Problem {
-    Problem::new(
-        StatusCode::FORBIDDEN,
-        "not_a_session",
-        "a token of the API is no session of a merchant",
-        "use a merchant's session here; `salla-sync tokens list` shows tokens",
-    )
-}
-
 /// Who has signed in with this session
 #[utoipa::path(
     get, path = "/api/v1/session", operation_id = "getSession", tag = "sessions",
@@ -186,10 +177,8 @@ pub(super) async fn show(
     State(api): State<Arc<Api>>,
     caller: Caller,
 ) -> Result<Json<SessionView>, Problem> {
-    match caller {
-        Caller::Merchant(session) => Ok(Json(SessionView::new(&api, &session).await?)),
-        Caller::Service(_) => Err(not_a_merchant()),
-    }
+    let session = caller.session()?;
+    Ok(Json(SessionView::new(&api, &session).await?))
 }
 
 /// Signs out: the session no longer counts
@@ -207,9 +196,7 @@ pub(super) async fn close(
     caller: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
-    let Caller::Merchant(session) = caller else {
-        return Err(not_a_merchant());
-    };
+    let session = caller.session()?;
     let address = Client::of(request.extensions());
     api.sessions.sessions.close(&session, address).await?;
     let mut response = StatusCode::NO_CONTENT.into_response();

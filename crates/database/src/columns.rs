@@ -10,8 +10,8 @@ use sqlx::encode::IsNull;
 use sqlx::postgres::{PgArgumentBuffer, PgArguments};
 use sqlx::{Arguments, Encode, PgConnection, Postgres};
 
-use crate::error::TxError;
-use crate::refusal::{FailedWrite, is_misfit};
+use crate::error::{FailedWrite, TxError};
+use crate::refusal::is_misfit;
 use crate::transaction::LockedRun;
 
 /// A column's name and the type of one of its values.

@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use domain::failure::{DatabaseCause, Disconnection, Failure};
 use importer::ports::clock::Clock;
+use sqlx::postgres::PgArguments;
 use sqlx::{Connection as _, Error, PgConnection};
 use uuid::Uuid;
-
-use crate::refusal::FailedWrite;
 
 /// What can stop a piece of work inside a transaction.
 #[derive(Debug)]
@@ -26,6 +25,16 @@ pub(crate) enum TxError {
         connection: Uuid,
         why: Disconnection,
     },
+}
+
+/// Rows that the database did not take.
+#[derive(Debug)]
+pub(crate) struct FailedWrite {
+    pub(crate) error: sqlx::Error,
+    /// Finds the columns of the table that refuse a value of the rows. It needs a function that
+    /// PostgreSQL has from 16 on.
+    pub(crate) misfits: String,
+    pub(crate) arguments: PgArguments,
 }
 
 impl From<sqlx::Error> for TxError {

@@ -4,16 +4,6 @@ use sqlx::postgres::{PgArguments, PgDatabaseError};
 
 use crate::error::{TxError, reason};
 
-/// Rows that the database did not take.
-#[derive(Debug)]
-pub(crate) struct FailedWrite {
-    pub(crate) error: sqlx::Error,
-    /// Finds the columns of the table that refuse a value of the rows. It needs a function that
-    /// PostgreSQL has from 16 on.
-    pub(crate) misfits: String,
-    pub(crate) arguments: PgArguments,
-}
-
 /// Why the database does not take a record. It quotes no value of it.
 #[derive(Debug)]
 pub(crate) struct Refusal {
@@ -22,7 +12,7 @@ pub(crate) struct Refusal {
     pub(crate) column: Option<String>,
     /// Of the constraint or the index.
     pub(crate) constraint: Option<String>,
-    /// As in [`FailedWrite`].
+    /// As in [`FailedWrite`](crate::error::FailedWrite).
     pub(crate) misfits: Option<(String, PgArguments)>,
 }
 

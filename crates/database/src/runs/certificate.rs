@@ -2,19 +2,17 @@
 
 use domain::certificate::{Certificate, MonthTotal, RejectionCount};
 use domain::failure::Failure;
-use domain::numbers::with_digits;
 use domain::plan::Plan;
 use domain::window::DayRange;
 use importer::ports::landing::RunLease;
 use jiff::Timestamp;
 use jiff_sqlx::Date;
-use rust_decimal::Decimal;
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection, PgPool, Postgres, Transaction};
 
 use crate::error::TxError;
 use crate::ids::parse_resource;
-use crate::runs::counting::count_windows;
+use crate::runs::counting::{count_windows, sum};
 use crate::runs::listing::VANISHED_ORDERS;
 
 /// All counts must be of the same moment, although other batches land meanwhile.
@@ -192,23 +190,13 @@ async fn month_totals(
         rows.into_iter().map(
             |(month, currency, orders, total, without_total)| MonthTotal {
                 month: month.to_jiff(),
-                total: with_digits(sum(&total), &currency),
+                total: sum(&total, &currency),
                 currency,
                 orders: orders.cast_unsigned(),
                 without_total: without_total.cast_unsigned(),
             },
         );
     Ok(totals.collect())
-}
-
-/// Each amount is held exactly; their sum may have more digits than we hold. It is for
-/// people, so the last of them are rounded, and no amount can keep a run from its end.
-pub(crate) fn sum(digits: &str) -> Decimal {
-    let largest = match digits.starts_with('-') {
-        true => Decimal::MIN,
-        false => Decimal::MAX,
-    };
-    digits.parse().unwrap_or(largest)
 }
 
 const REJECTIONS: &str = "

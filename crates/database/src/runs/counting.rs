@@ -10,11 +10,11 @@ use domain::resource::Resource;
 use domain::run::WindowId;
 use importer::ports::landing::RunLease;
 use jiff_sqlx::Date;
+use rust_decimal::Decimal;
 use sqlx::{PgConnection, PgPool};
 
 use crate::error::TxError;
 use crate::ids::parse_resource;
-use crate::runs::certificate::sum;
 use crate::runs::merchants::ceiling_of;
 use crate::runs::windows::{days, no_such_window, slice};
 
@@ -300,14 +300,24 @@ impl From<Inside> for InsideCounts {
             others: entries(inside.others_listed, inside.others_held),
             totals: totals
                 .map(|(currency, (read, held))| CurrencyTotal {
-                    read: with_digits(sum(&read), &currency),
-                    held: with_digits(sum(&held), &currency),
+                    read: sum(&read, &currency),
+                    held: sum(&held, &currency),
                     currency,
                 })
                 .collect(),
             differing: inside.differing.cast_unsigned(),
         }
     }
+}
+
+/// Each amount is held exactly; their sum may have more digits than we hold. It is for
+/// people, so the last of them are rounded, and no amount can keep a run from its end.
+pub(crate) fn sum(digits: &str, currency: &str) -> Decimal {
+    let largest = match digits.starts_with('-') {
+        true => Decimal::MIN,
+        false => Decimal::MAX,
+    };
+    with_digits(digits.parse().unwrap_or(largest), currency)
 }
 
 /// A window as far as counting needs it.

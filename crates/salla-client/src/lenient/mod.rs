@@ -14,6 +14,7 @@ mod mend;
 pub(crate) mod number;
 mod object;
 mod rows;
+mod tokens;
 
 use std::borrow::Cow;
 
@@ -148,8 +149,8 @@ fn string(json: &str) -> Kind<'_> {
     if !inner.contains('\\') {
         return text_or_absent(Cow::Borrowed(inner));
     }
-    let text =
-        serde_json::from_str::<String>(json).or_else(|_| serde_json::from_str(&mend::mended(json)));
+    let text = serde_json::from_str::<String>(json)
+        .or_else(|_| serde_json::from_str(&tokens::mended(json)));
     text_or_absent(Cow::Owned(without_nul(text.unwrap_or_default())))
 }
 

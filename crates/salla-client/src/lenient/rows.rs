@@ -1,6 +1,6 @@
 //! The rows of a page if some of them are not JSON.
 
-use super::mend::{is_json, quoted};
+use super::tokens::{is_json, quoted};
 
 /// The page with each entry of its `data` that is not JSON as a string, which is no record, so that
 /// the others can be read. `None` if no list is found.

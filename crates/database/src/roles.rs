@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::confined::Transactions;
 use crate::connect::Database;
-use crate::error::database_failure;
+use crate::error::{database_failure, with_long_retries};
 use crate::session;
 
 const CREATE: &str = include_str!("../roles/create.sql");
@@ -172,13 +172,16 @@ impl Database {
         doing: &'static str,
         scripts: &[&str],
     ) -> Result<(), Failure> {
-        let failed = |error| database_failure(doing, &error);
-        let mut connection = session::own(self.pool()).await.map_err(failed)?;
-        let done = run(&mut connection, scripts).await;
-        if let Err(error) = connection.close().await {
-            tracing::debug!(%error, "the connection that created the roles was lost");
-        }
-        done.map_err(failed)
+        // Roles belong to the whole server: another database may be creating them too.
+        with_long_retries(self.clock(), doing, || async {
+            let mut connection = session::own(self.pool()).await?;
+            let done = run(&mut connection, scripts).await;
+            if let Err(error) = connection.close().await {
+                tracing::debug!(%error, "the connection that created the roles was lost");
+            }
+            Ok(done?)
+        })
+        .await
     }
 }
 

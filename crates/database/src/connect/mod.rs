@@ -374,8 +374,8 @@ impl Database {
         Transactions::new(self.pool.clone(), self.is_confined)
     }
 
-    pub(crate) fn clock(&self) -> &dyn Clock {
-        &*self.clock
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// For queries that have no function here.

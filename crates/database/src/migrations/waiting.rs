@@ -94,7 +94,7 @@ impl<'a> Waiting<'a> {
             connection,
             pid,
             pool: database.pool(),
-            clock: database.clock(),
+            clock: &**database.clock(),
             report,
         })
     }

@@ -178,6 +178,19 @@ async fn every_table_is_secured_or_left_out_by_decision() {
     assert!(database.roles_status().await.unwrap().is_complete());
 }
 
+/// They belong to the whole server, and so do their locks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn roles_can_be_created_from_several_databases_together() {
+    let (one, other) = tokio::join!(TestDatabase::create(), TestDatabase::create());
+    for _ in 0..5 {
+        let (one, other) = tokio::join!(
+            one.database().create_roles(),
+            other.database().create_roles()
+        );
+        assert_eq!((one, other), (Ok(()), Ok(())));
+    }
+}
+
 #[tokio::test]
 async fn the_doors_see_one_merchants_rows_whatever_they_request() {
     let shop = two_shops().await;

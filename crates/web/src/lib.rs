@@ -41,6 +41,7 @@ pub mod oauth;
 pub mod observed;
 pub mod pages;
 mod problem;
+mod secrets;
 pub mod server;
 pub mod sessions;
 mod state;

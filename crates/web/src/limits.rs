@@ -14,7 +14,7 @@ use importer::ports::api_access::{RateLimits, Rule, Taken};
 use crate::client::subscriber;
 use crate::pages::Page;
 use crate::problem::Problem;
-use crate::state::hash;
+use crate::secrets::hash;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -11,30 +11,17 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use importer::ports::claims::Opens;
 use importer::ports::sessions::OpenedBy;
-use ring::rand::SecureRandom;
-use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::client::Client;
 use crate::limits::{LINKS, for_browser};
 use crate::oauth::ConsentDoor;
 use crate::pages::Page;
 use crate::problem::Problem;
+use crate::secrets::hash;
 use crate::sessions::is_from_own_page;
-use crate::state::hash;
 
-const PREFIX: &str = "ssl_";
-const BYTES: usize = 32;
-
-/// A secret for a link. `None`: the machine has no randomness to give.
-pub(crate) fn new_secret(random: &dyn SecureRandom) -> Option<SecretString> {
-    let mut bytes = [0; BYTES];
-    random.fill(&mut bytes).ok()?;
-    Some(format!("{PREFIX}{}", hex::encode(bytes)).into())
-}
-
-pub(crate) fn secret_hash(secret: &SecretString) -> [u8; 32] {
-    hash(secret.expose_secret().as_bytes())
-}
+/// Of their secrets.
+pub(crate) const PREFIX: &str = "ssl_";
 
 pub(crate) fn routes(door: Option<Arc<ConsentDoor>>) -> Router {
     let Some(door) = door else {

@@ -26,8 +26,9 @@ use crate::client::Client;
 use crate::frame::Random;
 use crate::limits::{CONSENTS, for_browser};
 use crate::pages::Page;
+use crate::secrets::hash;
 use crate::sessions::{SessionDoor, cookie};
-use crate::state::{Checked, LASTS, States, hash, is_browser, new_browser};
+use crate::state::{Checked, LASTS, States, is_browser, new_browser};
 
 /// How long a second load of the page waits for the first.
 const WAIT_FOR_FIRST: Duration = Duration::from_secs(10);

@@ -22,11 +22,10 @@ use crate::client::Client;
 use crate::frame::Random;
 use crate::limits::Limiter;
 use crate::problem::Problem;
-use crate::state::hash;
+use crate::secrets::{self, hash, secret_hash};
 
 /// So that a secret that leaks can be found by searching for it.
 pub(crate) const PREFIX: &str = "sss_";
-const BYTES: usize = 32;
 
 /// What all doors need to know merchants again.
 pub struct SessionDoor {
@@ -46,13 +45,7 @@ pub(crate) struct CookieSession(pub(crate) Session);
 
 /// A secret to be shown once. `None`: the machine has no randomness to give.
 pub(crate) fn new_secret(random: &dyn SecureRandom) -> Option<SecretString> {
-    let mut bytes = [0; BYTES];
-    random.fill(&mut bytes).ok()?;
-    Some(format!("{PREFIX}{}", hex::encode(bytes)).into())
-}
-
-pub(crate) fn secret_hash(secret: &SecretString) -> [u8; 32] {
-    hash(secret.expose_secret().as_bytes())
+    secrets::new_secret(PREFIX, random)
 }
 
 pub(crate) fn no_randomness() -> Failure {
@@ -114,8 +107,7 @@ impl SessionDoor {
 
 /// Whether a text has the form of a secret.
 pub(crate) fn is_secret(text: &str) -> bool {
-    let digits = text.strip_prefix(PREFIX).unwrap_or_default();
-    digits.len() == 2 * BYTES && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    text.strip_prefix(PREFIX).is_some_and(secrets::are_digits)
 }
 
 /// The value of a cookie.

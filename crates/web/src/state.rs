@@ -6,8 +6,10 @@
 //! [`Consents`]: importer::ports::consents::Consents
 
 use jiff::{SignedDuration, Timestamp};
+use ring::hmac;
 use ring::rand::SecureRandom;
-use ring::{digest, hmac};
+
+use crate::secrets;
 
 /// For a merchant to read Salla's page and to consent.
 pub(crate) const LASTS: SignedDuration = SignedDuration::from_mins(10);
@@ -16,8 +18,6 @@ const NONCE: usize = 16;
 const EXPIRY: usize = 8;
 const TAG: usize = 32;
 const LENGTH: usize = NONCE + EXPIRY + 2 * TAG;
-/// What a browser is known by.
-const BROWSER: usize = 32;
 
 /// Makes states and knows them again.
 pub struct States {
@@ -100,7 +100,7 @@ impl States {
             return Checked::OtherBrowser;
         }
         Checked::Good {
-            hash: hash(state.to_ascii_lowercase().as_bytes()),
+            hash: secrets::hash(state.to_ascii_lowercase().as_bytes()),
             expires_at,
         }
     }
@@ -112,20 +112,12 @@ fn bound_to(signed: &[u8], browser: &str) -> Vec<u8> {
 
 /// What identifies a browser from now on.
 pub(crate) fn new_browser(random: &dyn SecureRandom) -> Option<String> {
-    let mut bytes = [0; BROWSER];
-    random.fill(&mut bytes).ok()?;
-    Some(hex::encode(bytes))
+    secrets::new_digits(random)
 }
 
 /// Whether a cookie is one of those.
 pub(crate) fn is_browser(text: &str) -> bool {
-    text.len() == 2 * BROWSER && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-pub(crate) fn hash(bytes: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
-    hash
+    secrets::are_digits(text)
 }
 
 #[cfg(test)]

@@ -17,24 +17,21 @@ use super::Api;
 use crate::client::Client;
 use crate::limits::REFUSED_TOKENS;
 use crate::problem::Problem;
+use crate::secrets::{hash, new_secret};
 use crate::sessions::{CookieSession, is_secret};
-use crate::state::hash;
 
 /// So that a token that leaks can be found by searching for it.
 const PREFIX: &str = "sst_";
-const BYTES: usize = 32;
 
 /// What a merchant does with their own shop.
 const OF_MERCHANTS: [ApiScope; 2] = [ApiScope::Read, ApiScope::Operate];
 
 /// A new token, to be shown once. `None`: the machine has no randomness to give.
 pub fn new_token(random: &dyn SecureRandom) -> Option<SecretString> {
-    let mut bytes = [0; BYTES];
-    random.fill(&mut bytes).ok()?;
-    Some(format!("{PREFIX}{}", hex::encode(bytes)).into())
+    new_secret(PREFIX, random)
 }
 
-/// What is stored of a token. It has 256 random bits, so it cannot be guessed.
+/// What is stored of a token.
 pub fn token_hash(token: &str) -> [u8; 32] {
     hash(token.as_bytes())
 }

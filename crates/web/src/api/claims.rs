@@ -21,7 +21,9 @@ use super::body::{Body, ClientAddress, Named};
 use super::caller::{Caller, Sees};
 use crate::client::Client;
 use crate::limits::CODES;
+use crate::links;
 use crate::problem::Problem;
+use crate::secrets::{new_secret, secret_hash};
 use crate::sessions::no_randomness;
 
 fn account(text: &str) -> Result<Account, Problem> {
@@ -251,10 +253,10 @@ pub(super) async fn create_link(
         }
     };
     let origin = api.sessions.origin.as_ref().ok_or_else(no_address)?;
-    let secret = crate::links::new_secret(&*api.sessions.random).ok_or_else(no_randomness)?;
+    let secret = new_secret(links::PREFIX, &*api.sessions.random).ok_or_else(no_randomness)?;
     let expires_at = api.clock.now() + LINKS_LAST;
     let new = NewLink {
-        hash: crate::links::secret_hash(&secret),
+        hash: secret_hash(&secret),
         opens,
         depth,
         expires_at,

@@ -25,7 +25,7 @@ use super::caller::Caller;
 use super::view::StatusView;
 use super::{Api, unknown_merchant};
 use crate::problem::Problem;
-use crate::state::hash;
+use crate::secrets::{hash, new_digits};
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Proxies end connections on which nothing comes.
@@ -37,7 +37,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// For a page to open the stream with it.
 const TICKET_LASTS: SignedDuration = SignedDuration::from_secs(30);
-const TICKET_BYTES: usize = 32;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -229,9 +228,7 @@ pub(super) async fn issue_ticket(
     Named(named): Named,
 ) -> Result<(StatusCode, Json<TicketView>), Problem> {
     let merchant = api.merchant(&caller, ApiScope::Read, &named).await?;
-    let mut bytes = [0; TICKET_BYTES];
-    api.random.fill(&mut bytes).map_err(|_| no_randomness())?;
-    let ticket = hex::encode(bytes);
+    let ticket = new_digits(&*api.random).ok_or_else(no_randomness)?;
     let expires_at = api.clock.now() + TICKET_LASTS;
     let hashed = hash(ticket.as_bytes());
     let issued = api

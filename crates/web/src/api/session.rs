@@ -25,7 +25,8 @@ use super::claims::not_claimed;
 use crate::client::Client;
 use crate::limits::EXCHANGES;
 use crate::problem::Problem;
-use crate::sessions::{new_secret, no_randomness, secret_hash};
+use crate::secrets::secret_hash;
+use crate::sessions::{new_secret, no_randomness};
 
 /// Salla's have some hundred bytes.
 const MAX_TOKEN: usize = 4_096;

@@ -60,17 +60,9 @@ impl BudgetPeriod {
             .max(remaining);
         Self {
             reset_epoch: headers.reset_epoch,
-            limit,
-            lowest: remaining,
-            lowest_reported: remaining,
-            seen_at: now,
-            reported_at: now,
-            busiest: 0,
-            other_apps: 0,
-            other_apps_since: now,
-            own: 1,
             // Part of it may be our own, from before a restart or still in flight.
             spent_at_first: i64::from(limit) - i64::from(remaining) - 1,
+            ..Self::new(limit, remaining, now)
         }
     }
 
@@ -78,6 +70,10 @@ impl BudgetPeriod {
     /// that we sent before may already have fallen into it.
     pub(super) fn assumed(limit: u32, now: Duration) -> Self {
         let lowest = limit.saturating_sub(limit / UNREPORTED_PART + 2);
+        Self::new(limit, lowest, now)
+    }
+
+    fn new(limit: u32, lowest: u32, now: Duration) -> Self {
         Self {
             reset_epoch: None,
             limit,

@@ -110,7 +110,7 @@ const REJECTIONS: &str = "
     ORDER BY id DESC LIMIT $5";
 
 #[derive(sqlx::FromRow)]
-struct RejectionRow {
+pub(crate) struct RejectionRow {
     id: i64,
     resource: String,
     kind: String,
@@ -124,7 +124,7 @@ struct RejectionRow {
 }
 
 impl RejectionRow {
-    fn entry(self) -> Result<RejectedEntry, Failure> {
+    pub(crate) fn entry(self) -> Result<RejectedEntry, Failure> {
         Ok(RejectedEntry {
             number: self.id,
             resource: parse_resource(&self.resource)?,

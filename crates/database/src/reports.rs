@@ -1,9 +1,5 @@
-//! What the command line and the metrics read: rejections, raw records, row counts, and the
-//! states of all runs.
+//! What the command line and the metrics read: rejections, progress, and the states of all runs.
 
-use crate::ShopsFreshness;
-use crate::future::in_future;
-use crate::jobs::shops_freshness;
 use std::time::Duration;
 
 use domain::failure::Failure;
@@ -11,13 +7,14 @@ use domain::rejection::RejectionCode;
 use domain::resource::Resource;
 use domain::run::RunState;
 use domain::shop::MerchantId;
+use importer::ports::overview::RejectedEntry;
 use jiff::Timestamp;
-use uuid::Uuid;
 
 use crate::connect::Database;
 use crate::error::database_failure;
-use crate::ids::{parse_code, parse_resource};
-use crate::landing::raw::decompress;
+use crate::future::in_future;
+use crate::jobs::{ShopsFreshness, shops_freshness};
+use crate::overview::RejectionRow;
 
 /// Which rejections to show; `None` means all.
 #[derive(Clone, Copy, Debug)]
@@ -28,59 +25,9 @@ pub struct RejectedFilter {
     pub limit: u32,
 }
 
-/// A record that was rejected and has not loaded since.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RejectedRecord {
-    pub merchant: MerchantId,
-    pub resource: Resource,
-    /// Which answer it was: `order_header` (a list row), `order_detail`, …
-    pub kind: String,
-    pub salla_id: Option<i64>,
-    pub code: RejectionCode,
-    pub json_path: String,
-    pub message: String,
-    /// As Salla sent it; may hold personal data.
-    pub raw: String,
-    pub first_seen_at: Timestamp,
-    pub last_seen_at: Timestamp,
-}
-
-/// What Salla sent of a record, as far as the runs kept it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RawRecord {
-    /// The list's row; of an order only where the list gave a header.
-    pub listed: Option<String>,
-    /// The whole order.
-    pub detail: Option<String>,
-    /// The order's items where they were fetched apart.
-    pub items: Option<String>,
-    /// When Salla no longer had the record.
-    pub gone_at: Option<Timestamp>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TableCount {
-    pub table: &'static str,
-    pub rows: u64,
-}
-
-#[derive(sqlx::FromRow)]
-struct RejectedRow {
-    merchant_id: Uuid,
-    resource: String,
-    kind: String,
-    salla_id: Option<i64>,
-    code: String,
-    json_path: String,
-    message: String,
-    raw: String,
-    first_seen_at: jiff_sqlx::Timestamp,
-    last_seen_at: jiff_sqlx::Timestamp,
-}
-
 const REJECTED: &str = "
-    SELECT merchant_id, resource::text, kind, salla_id, code, json_path, message, raw,
-           first_seen_at, last_seen_at
+    SELECT id, resource::text, kind, salla_id, code, json_path, message, raw, first_seen_at,
+           last_seen_at
     FROM salla_sync.rejected_records
     WHERE resolved_at IS NULL
       AND ($1::uuid IS NULL OR merchant_id = $1)
@@ -88,42 +35,6 @@ const REJECTED: &str = "
       AND ($3::text IS NULL OR code = $3)
     ORDER BY last_seen_at DESC, id DESC
     LIMIT $4";
-
-const RAW: &str = "
-    SELECT list_raw, detail_raw, items_raw, gone_at FROM salla_sync.source_records
-    WHERE merchant_id = $1 AND resource = $2::text::salla_sync.resource AND salla_id = $3";
-
-type RawColumns = (
-    Option<Vec<u8>>,
-    Option<Vec<u8>>,
-    Option<Vec<u8>>,
-    Option<jiff_sqlx::Timestamp>,
-);
-
-macro_rules! count {
-    ($table:literal) => {
-        (
-            $table,
-            concat!(
-                "SELECT count(*) FROM ",
-                $table,
-                " WHERE $1::uuid IS NULL OR merchant_id = $1"
-            ),
-        )
-    };
-}
-
-const COUNTS: [(&str, &str); 9] = [
-    count!("salla.orders"),
-    count!("salla.order_items"),
-    count!("salla.order_discounts"),
-    count!("salla.order_statuses"),
-    count!("salla.customers"),
-    count!("salla.products"),
-    count!("salla.product_variants"),
-    count!("salla.product_categories"),
-    count!("salla.categories"),
-];
 
 const LAST_PROGRESS: &str = "
     SELECT max(updated_at) FROM salla_sync.merchant_sync_status
@@ -140,8 +51,8 @@ const NEXT_REQUEST: &str = "
 
 impl Database {
     /// Open rejections, the latest first.
-    pub async fn rejected(&self, filter: RejectedFilter) -> Result<Vec<RejectedRecord>, Failure> {
-        let rows: Vec<RejectedRow> = sqlx::query_as(REJECTED)
+    pub async fn rejected(&self, filter: RejectedFilter) -> Result<Vec<RejectedEntry>, Failure> {
+        let rows: Vec<RejectionRow> = sqlx::query_as(REJECTED)
             .bind(filter.merchant.map(|m| m.0))
             .bind(filter.resource.map(Resource::as_str))
             .bind(filter.code.map(RejectionCode::as_str))
@@ -149,7 +60,7 @@ impl Database {
             .fetch_all(self.pool())
             .await
             .map_err(|error| database_failure("reading rejections", &error))?;
-        rows.into_iter().map(RejectedRecord::try_from).collect()
+        rows.into_iter().map(RejectionRow::entry).collect()
     }
 
     /// When an import of this merchant, or of any, last wrote; by the clock of that
@@ -174,69 +85,6 @@ impl Database {
             .await
             .map_err(|error| database_failure("reading when a shop accepts requests", &error))?;
         Ok(wait.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
-    }
-
-    /// `None`: nothing is known of the record.
-    pub async fn raw_record(
-        &self,
-        merchant: MerchantId,
-        resource: Resource,
-        id: i64,
-    ) -> Result<Option<RawRecord>, Failure> {
-        let row: Option<RawColumns> = sqlx::query_as(RAW)
-            .bind(merchant.0)
-            .bind(resource.as_str())
-            .bind(id)
-            .fetch_optional(self.pool())
-            .await
-            .map_err(|error| database_failure("reading a raw record", &error))?;
-        let Some((listed, detail, items, gone_at)) = row else {
-            return Ok(None);
-        };
-        let text = |raw: Option<Vec<u8>>| raw.map(|raw| decompress(&raw)).transpose();
-        Ok(Some(RawRecord {
-            listed: text(listed)?,
-            detail: text(detail)?,
-            items: text(items)?,
-            gone_at: gone_at.map(jiff_sqlx::Timestamp::to_jiff),
-        }))
-    }
-
-    /// Rows of each table of loaded data, of one merchant or of all.
-    pub async fn table_counts(
-        &self,
-        merchant: Option<MerchantId>,
-    ) -> Result<Vec<TableCount>, Failure> {
-        let mut counts = Vec::with_capacity(COUNTS.len());
-        for (table, sql) in COUNTS {
-            let rows: i64 = sqlx::query_scalar(sql)
-                .bind(merchant.map(|m| m.0))
-                .fetch_one(self.pool())
-                .await
-                .map_err(|error| database_failure("counting rows", &error))?;
-            let rows = rows.cast_unsigned();
-            counts.push(TableCount { table, rows });
-        }
-        Ok(counts)
-    }
-}
-
-impl TryFrom<RejectedRow> for RejectedRecord {
-    type Error = Failure;
-
-    fn try_from(row: RejectedRow) -> Result<Self, Failure> {
-        Ok(Self {
-            merchant: MerchantId(row.merchant_id),
-            resource: parse_resource(&row.resource)?,
-            kind: row.kind,
-            salla_id: row.salla_id,
-            code: parse_code(&row.code)?,
-            json_path: row.json_path,
-            message: row.message,
-            raw: row.raw,
-            first_seen_at: row.first_seen_at.to_jiff(),
-            last_seen_at: row.last_seen_at.to_jiff(),
-        })
     }
 }
 

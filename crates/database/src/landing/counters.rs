@@ -93,7 +93,7 @@ impl CounterDelta {
     pub(crate) fn count_details(&mut self, changes: &[RecordChange]) {
         let first = changes.iter().filter(|v| v.first_details_of_run());
         self.order_details += first.count() as i64;
-        let added = changes.iter().filter(|v| v.adds_details());
+        let added = changes.iter().filter(|v| v.changes_details_of_shop());
         self.shop.order_details += added.count() as i64;
     }
 
@@ -109,7 +109,7 @@ impl CounterDelta {
     pub(crate) fn count_taken(&mut self, resource: Resource, changes: &[RecordChange]) {
         let taken = changes.iter().filter(|v| v.takes()).count() as i64;
         self.shop.change(resource, -taken);
-        let details = changes.iter().filter(|v| v.takes_details());
+        let details = changes.iter().filter(|v| v.changes_details_of_shop());
         self.shop.order_details -= details.count() as i64;
     }
 

@@ -111,16 +111,13 @@ impl RecordChange {
     pub(crate) fn adds(&self) -> bool {
         self.is_new() || self.effect & Self::RETURNED_OR_LEFT != 0
     }
-    /// The shop has the details of one order more than before.
-    pub(crate) fn adds_details(&self) -> bool {
-        self.effect & Self::DETAILS_OF_SHOP != 0
-    }
     /// Of a record that has gone: the shop had it.
     pub(crate) fn takes(&self) -> bool {
         self.effect & Self::RETURNED_OR_LEFT != 0
     }
-    /// Of an order that has gone: the shop had its details.
-    pub(crate) fn takes_details(&self) -> bool {
+    /// The shop has the details of one order more than before; of an order that has gone, one
+    /// less.
+    pub(crate) fn changes_details_of_shop(&self) -> bool {
         self.effect & Self::DETAILS_OF_SHOP != 0
     }
 }

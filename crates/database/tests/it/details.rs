@@ -4,6 +4,7 @@ use domain::failure::Failure;
 use domain::order::Order;
 use domain::resource::Resource;
 use importer::ports::landing::{DetailOutcome, Landing, PendingDetail};
+use importer::ports::records::StoredRecords as _;
 
 use jiff_sqlx::ToSqlx as _;
 
@@ -77,15 +78,12 @@ async fn items_may_come_apart_from_their_order() {
     shop.land_outcome(1, at(10), outcome).await;
     assert_eq!(shop.rows("salla.order_items").await, 2);
     assert!(shop.pending().await.is_empty());
-    let database = shop.db.database();
-    let raw = database
-        .raw_record(shop.merchant, Resource::Orders, 1)
-        .await
-        .unwrap()
-        .unwrap();
-    assert!(raw.items.unwrap().contains("عباية"));
-    assert!(raw.detail.unwrap().contains("Order"));
-    assert!(raw.listed.unwrap().contains("Order"));
+    let records = shop.db.database().records();
+    let stored = records.stored(shop.merchant, Resource::Orders, 0, 10).await;
+    let [record] = stored.unwrap().try_into().unwrap();
+    assert!(record.items.unwrap().contains("عباية"));
+    assert!(record.detail.unwrap().raw.contains("Order"));
+    assert!(record.listed.unwrap().raw.contains("Order"));
 }
 
 #[tokio::test]

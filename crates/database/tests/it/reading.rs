@@ -1,9 +1,11 @@
 //! What the command line reads.
 
-use database::{RejectedFilter, TableCount};
+use database::RejectedFilter;
 use domain::rejection::RejectionCode;
 use domain::resource::Resource;
+use importer::ports::inspection::Inventory as _;
 use importer::ports::platform::Records;
+use importer::ports::records::{StoredRecord, StoredRecords as _};
 
 use crate::make::{at, header, ok, rejected, whole};
 use crate::shop::{Shop, options, orders};
@@ -60,18 +62,14 @@ async fn raw_records_come_back_as_they_were_sent() {
     let listed = ok(header(1));
     let raw = listed.raw.to_string();
     shop.land(1, at(0), orders(vec![listed])).await;
-    let database = shop.db.database();
-    let record = database
-        .raw_record(shop.merchant, Resource::Orders, 1)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!((record.listed, record.detail), (Some(raw), None));
-    let unknown = database
-        .raw_record(shop.merchant, Resource::Customers, 1)
-        .await
-        .unwrap();
-    assert_eq!(unknown, None);
+    let stored = stored(&shop, Resource::Orders).await;
+    let [record] = stored.as_slice() else {
+        panic!("{stored:?}");
+    };
+    let listed = record.listed.as_ref().map(|listed| &listed.raw);
+    assert_eq!(listed, Some(&raw));
+    assert!(record.detail.is_none(), "{record:?}");
+    assert!(self::stored(&shop, Resource::Customers).await.is_empty());
 }
 
 #[tokio::test]
@@ -80,32 +78,30 @@ async fn a_run_that_keeps_no_raw_records_keeps_only_their_versions() {
     keeps_nothing.keep_raw = false;
     let mut shop = Shop::with(keeps_nothing).await;
     shop.land_orders(1, at(0), &[whole(1)]).await;
-    let raw = |shop: &Shop| {
-        let (database, merchant) = (shop.db.database().clone(), shop.merchant);
-        async move {
-            database
-                .raw_record(merchant, Resource::Orders, 1)
-                .await
-                .unwrap()
-                .unwrap()
-        }
-    };
-    assert_eq!(raw(&shop).await.detail, None);
+    assert!(stored(&shop, Resource::Orders).await.is_empty());
     shop.again().await;
     shop.land_orders(1, at(10), &[whole(1)]).await;
-    assert!(raw(&shop).await.detail.is_some(), "a later run fills it in");
+    let stored = stored(&shop, Resource::Orders).await;
+    assert!(stored[0].detail.is_some(), "a later run fills it in");
+}
+
+async fn stored(shop: &Shop, resource: Resource) -> Vec<StoredRecord> {
+    let records = shop.db.database().records();
+    records
+        .stored(shop.merchant, resource, 0, 10)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
-async fn tables_are_counted_per_merchant() {
+async fn rows_are_counted_per_merchant() {
     let shop = Shop::open().await;
     shop.land_orders(1, at(0), &[whole(1)]).await;
-    let database = shop.db.database();
-    let counts = database.table_counts(Some(shop.merchant)).await.unwrap();
-    let items = TableCount {
-        table: "salla.order_items",
-        rows: 2,
-    };
-    assert!(counts.contains(&items), "{counts:?}");
-    assert_eq!(database.table_counts(None).await.unwrap(), counts);
+    let counts = shop.db.database().records().count_rows().await.unwrap();
+    assert_eq!(counts.len(), 1);
+    let rows = counts[&shop.merchant];
+    assert_eq!(
+        (rows.orders, rows.orders_with_items, rows.customers),
+        (1, 1, 1)
+    );
 }

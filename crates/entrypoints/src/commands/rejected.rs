@@ -1,9 +1,10 @@
 //! `salla-sync rejected`: records that could not be read, and reading them again.
 
-use database::{RejectedFilter, RejectedRecord};
+use database::RejectedFilter;
 use domain::rejection::RejectionCode;
 use domain::resource::Resource;
 use importer::ports::clock::SystemClock;
+use importer::ports::overview::RejectedEntry;
 use importer::ports::records::{RejectionFilter, ReplayCounts};
 use importer::ports::runs::ShopSummary;
 use importer::reprocess::{ReprocessResult, Reprocessor, replay};
@@ -32,27 +33,24 @@ pub async fn run(arguments: RejectedArgs, database: &DatabaseArgs) -> anyhow::Re
             limit: arguments.limit,
         })
         .await?;
-    if arguments.json {
-        let records: Vec<_> = rejected.iter().map(|r| as_json(r, arguments.raw)).collect();
-        display::json(&records);
-        return Ok(Exit::Done);
-    }
-    if rejected.is_empty() {
-        line("No record is rejected.");
-        return Ok(Exit::Done);
-    }
-    let mut table = Table::new(["resource", "id", "reason", "where", "what is wrong"]);
-    for record in &rejected {
-        table.row([
-            record.resource.to_string(),
-            record.salla_id.map(|id| id.to_string()).unwrap_or_default(),
-            record.code.to_string(),
-            record.json_path.clone(),
-            record.message.clone(),
-        ]);
-    }
-    lines(table);
-    if arguments.raw {
+    display::list(
+        &rejected,
+        arguments
+            .json
+            .then_some(&|record| as_json(record, arguments.raw)),
+        "No record is rejected.",
+        ["resource", "id", "reason", "where", "what is wrong"],
+        |record| {
+            [
+                record.resource.to_string(),
+                record.salla_id.map(|id| id.to_string()).unwrap_or_default(),
+                record.code.to_string(),
+                record.json_path.clone(),
+                record.message.clone(),
+            ]
+        },
+    );
+    if arguments.raw && !arguments.json {
         for record in &rejected {
             line(display::printable_json(&record.raw));
         }
@@ -61,7 +59,7 @@ pub async fn run(arguments: RejectedArgs, database: &DatabaseArgs) -> anyhow::Re
 }
 
 /// The raw record contains personal data, so it is shown only on request.
-fn as_json(record: &RejectedRecord, raw: bool) -> Value {
+fn as_json(record: &RejectedEntry, raw: bool) -> Value {
     json!({
         "resource": record.resource,
         "kind": record.kind,

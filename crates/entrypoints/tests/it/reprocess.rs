@@ -26,21 +26,14 @@ async fn execute(service: &TestService, sql: &'static str) -> u64 {
 
 /// Undoes the landing of some records, as if the program had not understood them.
 async fn forget(service: &TestService, merchant: MerchantId, resource: Resource, kind: &str) {
-    let ids: Vec<i64> = sqlx::query_scalar(
-        "SELECT salla_id FROM salla_sync.source_records
-         WHERE merchant_id = $1 AND resource = $2::text::salla_sync.resource
-         ORDER BY salla_id LIMIT 5",
-    )
-    .bind(merchant.0)
-    .bind(resource.as_str())
-    .fetch_all(service.open.database.pool())
-    .await
-    .expect("the records can be read");
-    assert_eq!(ids.len(), 5, "{resource}");
-    for id in ids {
-        let raw = service.open.database.raw_record(merchant, resource, id);
-        let raw = raw.await.expect("it can be read").expect("it is there");
-        let raw = raw.listed.or(raw.detail).expect("its text is kept");
+    let records = service.open.records();
+    let stored = records.stored(merchant, resource, 0, 5).await;
+    let stored = stored.expect("the records can be read");
+    assert_eq!(stored.len(), 5, "{resource}");
+    for record in stored {
+        let id = record.salla_id;
+        let text = record.listed.or(record.detail);
+        let raw = text.expect("its text is kept").raw;
         sqlx::query(
             "INSERT INTO salla_sync.rejected_records
                 (merchant_id, run_id, resource, kind, record_key, salla_id, code, json_path,

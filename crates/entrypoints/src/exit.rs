@@ -24,16 +24,9 @@ impl From<Exit> for ExitCode {
 }
 
 /// An error of which everything was said when it happened.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("see above")]
 pub struct Reported(pub Exit);
-
-impl std::fmt::Display for Reported {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("see above")
-    }
-}
-
-impl std::error::Error for Reported {}
 
 /// Settings that are missing or wrong, all of them together.
 #[derive(Debug)]

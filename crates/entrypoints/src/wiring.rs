@@ -111,18 +111,12 @@ impl OpenDatabase {
     }
 
     fn stored_connections(&self) -> Result<PostgresConnections, Failure> {
-        let keyring = self.keyring.clone().ok_or_else(|| Failure::Bug {
-            message: "stored tokens are needed but there is no key".to_owned(),
-        })?;
-        Ok(self.database.connections(keyring))
+        Ok(self.database.connections(self.keyring()?.clone()))
     }
 
     /// Whom e-mails reach, whose addresses only the key opens.
     pub fn contacts(&self) -> Result<Arc<dyn Contacts>, Failure> {
-        let keyring = self.keyring.clone().ok_or_else(|| Failure::Bug {
-            message: "addresses are needed but there is no key".to_owned(),
-        })?;
-        Ok(Arc::new(self.database.contacts(keyring)))
+        Ok(Arc::new(self.database.contacts(self.keyring()?.clone())))
     }
 
     /// Rows of people. Whom a shop has forgotten only the key knows again.
@@ -158,10 +152,7 @@ impl OpenDatabase {
 
     /// A key for another purpose than encrypting, the same for all who have the key.
     pub fn derived_key(&self, purpose: &str) -> Result<DerivedKey, Failure> {
-        let keyring = self.keyring.as_ref().ok_or_else(|| Failure::Bug {
-            message: "a derived key is needed but there is no key".to_owned(),
-        })?;
-        Ok(keyring.derive(purpose))
+        Ok(self.keyring()?.derive(purpose))
     }
 
     pub fn records(&self) -> Arc<dyn StoredRecords> {

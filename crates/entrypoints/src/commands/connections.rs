@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{AdoptArgs, ConnectionsCommand, DatabaseArgs, JsonArgs, RetryArgs};
 use crate::display::{self, line};
-use crate::exit::{Exit, UsageError};
+use crate::exit::Exit;
 use crate::wiring::OpenDatabase;
 
 pub async fn run(command: ConnectionsCommand, database: &DatabaseArgs) -> anyhow::Result<Exit> {
@@ -171,11 +171,7 @@ fn as_json(merchant: &MerchantRecord) -> Value {
 
 async fn forget(open: &OpenDatabase, salla_id: i64) -> anyhow::Result<Exit> {
     match open.database.merchants().uninstall(salla_id, None).await? {
-        Uninstalled::Unknown => Err(UsageError::one(format!(
-            "no shop with Salla's id {salla_id} is known; `salla-sync connections list` shows \
-             all"
-        ))
-        .into()),
+        Uninstalled::Unknown => Err(super::unknown_shop(salla_id).into()),
         Uninstalled::Forgotten(merchant) | Uninstalled::AuthorizedSince(merchant) => {
             cancel_open_run(open.jobs().as_ref(), merchant).await?;
             open.database.sessions().revoke_all(salla_id).await?;
@@ -209,18 +205,14 @@ fn show_adopted(adopted: &[Adopted], arguments: &AdoptArgs) {
         adopted.len()
     ));
     for shop in adopted {
-        line(format!("  {}", named(shop)));
+        let named = named(shop.name.as_deref(), shop.salla_id);
+        line(format!("  {named}"));
     }
 }
 
 /// A shop by its name and Salla's id.
-pub(super) fn named(shop: &Adopted) -> String {
-    let name = shop
-        .name
-        .as_deref()
-        .unwrap_or("a shop that Salla has not named yet");
-    let number = shop
-        .salla_id
-        .map_or_else(String::new, |id| format!(" ({id})"));
+pub(super) fn named(name: Option<&str>, salla_id: Option<i64>) -> String {
+    let name = name.unwrap_or("a shop that Salla has not named yet");
+    let number = salla_id.map_or_else(String::new, |id| format!(" ({id})"));
     format!("{name}{number}")
 }

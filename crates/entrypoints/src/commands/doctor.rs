@@ -232,7 +232,11 @@ async fn check_homes(report: &mut Report, open: &OpenDatabase) {
     if foreign.is_empty() {
         return report.good("connections", "no tokens come from another database");
     }
-    let names: Vec<String> = foreign.iter().take(MAX_NAMED).map(named).collect();
+    let names: Vec<String> = foreign
+        .iter()
+        .take(MAX_NAMED)
+        .map(|shop| named(shop.name.as_deref(), shop.salla_id))
+        .collect();
     let more = match foreign.len().saturating_sub(MAX_NAMED) {
         0 => String::new(),
         more => format!(" and {more} more"),

@@ -33,6 +33,7 @@ pub mod work;
 use std::sync::Arc;
 
 use importer::ports::clock::SystemClock;
+use importer::ports::merchants::{MerchantRecord, MerchantRef, Merchants as _};
 use secrecy::SecretString;
 
 use crate::cli::DatabaseArgs;
@@ -77,6 +78,19 @@ async fn open(
     let open = open_database(&settings, key, Arc::new(SystemClock::real())).await?;
     open.check_schema().await?;
     Ok(open)
+}
+
+/// The shop with this number of Salla's.
+async fn known_shop(open: &OpenDatabase, salla_id: i64) -> anyhow::Result<MerchantRecord> {
+    let wanted = MerchantRef::Platform(salla_id);
+    let found = open.database.merchants().find(wanted, None).await?;
+    Ok(found.ok_or_else(|| unknown_shop(salla_id))?)
+}
+
+fn unknown_shop(salla_id: i64) -> UsageError {
+    UsageError::one(format!(
+        "no shop with Salla's id {salla_id} is known; `salla-sync connections list` shows all"
+    ))
 }
 
 /// Where the queues are, for a command that looks at them.

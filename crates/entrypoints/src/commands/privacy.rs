@@ -6,7 +6,6 @@ use database::ForgetCounts;
 use domain::shop::MerchantId;
 use importer::ports::audit::{Action, Actor, Audit as _, AuditEvent};
 use importer::ports::clock::{Clock as _, SystemClock};
-use importer::ports::merchants::{MerchantRef, Merchants as _};
 use importer::ports::privacy::{Deleted, ExpiredShops as _};
 use importer::ports::records::Exclusive;
 use importer::ports::runs::LeaseHolder;
@@ -92,19 +91,8 @@ async fn shop_of(
             }
         }
     };
-    Ok((find(open, salla_id).await?, salla_id))
-}
-
-async fn find(open: &OpenDatabase, salla_id: i64) -> anyhow::Result<MerchantId> {
-    let wanted = MerchantRef::Platform(salla_id);
-    match open.database.merchants().find(wanted, None).await? {
-        Some(merchant) => Ok(merchant.shop.merchant),
-        None => Err(UsageError::one(format!(
-            "no shop with Salla's id {salla_id} is known; `salla-sync connections list` shows \
-             all"
-        ))
-        .into()),
-    }
+    let shop = super::known_shop(open, salla_id).await?.shop;
+    Ok((shop.merchant, salla_id))
 }
 
 async fn forget_customer(
@@ -160,7 +148,7 @@ async fn forget_shop(
     database: &DatabaseArgs,
 ) -> anyhow::Result<Exit> {
     let open = super::open_for_reading(database).await?;
-    let merchant = find(&open, shop).await?;
+    let merchant = super::known_shop(&open, shop).await?.shop.merchant;
     let deleted = match open
         .privacy()
         .forget_shop(merchant, arguments.dry_run)

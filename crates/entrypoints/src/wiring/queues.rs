@@ -106,7 +106,7 @@ impl Queues {
         }
     }
 
-    /// The longest lease of a message: a worker that needs longer must release the run.
+    /// Whether messages go to another place than the database.
     pub fn are_remote(&self) -> bool {
         self.remotes.is_some()
     }

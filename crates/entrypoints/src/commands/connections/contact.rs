@@ -2,25 +2,16 @@
 
 use importer::ports::audit::{Action, Actor, Audit as _, AuditEvent};
 use importer::ports::contacts::{ContactChange, ContactSettings};
-use importer::ports::merchants::{MerchantRef, Merchants as _};
 use serde_json::json;
 
 use crate::cli::ContactArgs;
+use crate::commands::known_shop;
 use crate::display::{self, line};
-use crate::exit::{Exit, UsageError};
+use crate::exit::Exit;
 use crate::wiring::OpenDatabase;
 
 pub(super) async fn run(open: &OpenDatabase, arguments: &ContactArgs) -> anyhow::Result<Exit> {
-    let wanted = MerchantRef::Platform(arguments.shop);
-    let found = open.database.merchants().find(wanted, None).await?;
-    let Some(merchant) = found else {
-        return Err(UsageError::one(format!(
-            "no shop with Salla's id {} is known; `salla-sync connections list` shows all",
-            arguments.shop
-        ))
-        .into());
-    };
-    let merchant = merchant.shop.merchant;
+    let merchant = known_shop(open, arguments.shop).await?.shop.merchant;
     let contacts = open.contacts()?;
     let change = change(arguments);
     let settings = match change.is_empty() {

@@ -5,28 +5,17 @@ use domain::run::{RunCommand, RunState};
 use domain::shop::MerchantId;
 use importer::ports::audit::Action;
 use importer::ports::jobs::{Jobs, RunFilter};
-use importer::ports::merchants::{MerchantRef, Merchants as _};
 use serde_json::json;
 
 use crate::cli::ParkArgs;
+use crate::commands::known_shop;
 use crate::display::{self, line};
-use crate::exit::{Exit, UsageError};
+use crate::exit::Exit;
 use crate::wiring::OpenDatabase;
 
 pub(super) async fn run(open: &OpenDatabase, arguments: &ParkArgs) -> anyhow::Result<Exit> {
     if let Some(shop) = arguments.shop {
-        let found = open.database.merchants();
-        if found
-            .find(MerchantRef::Platform(shop), None)
-            .await?
-            .is_none()
-        {
-            return Err(UsageError::one(format!(
-                "no shop with Salla's id {shop} is known; `salla-sync connections list` shows \
-                 all"
-            ))
-            .into());
-        }
+        known_shop(open, shop).await?;
     }
     let dry_run = arguments.dry_run;
     let parked = open
@@ -94,14 +83,8 @@ fn show(parked: &[Parked], paused: u64, arguments: &ParkArgs) {
         parked.len()
     ));
     for shop in parked {
-        let name = shop
-            .name
-            .as_deref()
-            .unwrap_or("a shop that Salla has not named yet");
-        let number = shop
-            .salla_id
-            .map_or_else(String::new, |id| format!(" ({id})"));
-        line(format!("  {name}{number}"));
+        let named = super::named(shop.name.as_deref(), shop.salla_id);
+        line(format!("  {named}"));
     }
     if !arguments.dry_run {
         line(format!(

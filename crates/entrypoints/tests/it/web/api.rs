@@ -44,11 +44,9 @@ impl ApiFixture {
         // All that is done for one merchant is done in transactions that see no other.
         service.open.database.create_roles().await.unwrap();
         let served = Served::start(&service, arguments).await;
-        let said = served.said();
-        assert!(
-            said.contains("The database also keeps merchants apart"),
-            "{said}"
-        );
+        served
+            .until_said("The database also keeps merchants apart")
+            .await;
         Self {
             served,
             merchant: service.simulator.merchant_id(),

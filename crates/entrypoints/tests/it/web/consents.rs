@@ -145,9 +145,8 @@ async fn what_does_not_connect_says_why_and_redeems_nothing() {
     }
     assert_eq!(exchanges(&service), 0);
     assert_eq!(one::<i64>(&service, CONNECTED).await, 0);
-    let said = served.said();
     for reason in ["forged", "other_browser"] {
-        assert!(said.contains(&format!("reason=\"{reason}\"")), "{said}");
+        served.until_said(&format!("reason=\"{reason}\"")).await;
     }
 
     // All of that has used up nothing.
@@ -177,11 +176,7 @@ async fn a_consent_counts_once_however_often_it_comes_back() {
     let (status, html) = browser.come_back(&other_code).await;
     assert_eq!(status, 403);
     assert_page(&html, "This request could not be verified");
-    assert!(
-        served.said().contains("reason=\"replayed\""),
-        "{}",
-        served.said()
-    );
+    served.until_said("reason=\"replayed\"").await;
     assert_eq!(exchanges(&service), 1);
 }
 
@@ -256,9 +251,8 @@ async fn permissions_that_do_not_fit_are_refused_before_any_token_is_stored() {
         one::<i64>(&service, "SELECT count(*) FROM salla_sync.connections").await,
         0
     );
-    let said = served.said();
     for part in ["scopes_refused", "customers.read", "orders.read_write"] {
-        assert!(said.contains(part), "{part} is missing from {said}");
+        served.until_said(part).await;
     }
 }
 

@@ -236,7 +236,7 @@ async fn tokens_of_another_shop_or_with_wrong_permissions_connect_none() {
     assert_eq!(served.signed().send(&swapped).await.unwrap(), 200);
     until(&service, OUTCOME, "other_shop".to_owned()).await;
     assert_eq!(one::<i64>(&service, CURRENT).await, 0);
-    assert!(served.said().contains("wrong_shop"), "{}", served.said());
+    served.until_said("wrong_shop").await;
 
     let genuine = authorized(&service, &tokens(&service), now(&service));
     let text = String::from_utf8(genuine.body).unwrap();
@@ -255,11 +255,7 @@ async fn tokens_of_another_shop_or_with_wrong_permissions_connect_none() {
         1,
         "the first one, which is parked"
     );
-    assert!(
-        served.said().contains("scopes_refused"),
-        "{}",
-        served.said()
-    );
+    served.until_said("scopes_refused").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,6 +25,7 @@ pub(crate) struct Served {
     pub(crate) address: SocketAddr,
     pub(crate) http: reqwest::Client,
     said: Arc<Mutex<String>>,
+    reader: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Served {
@@ -56,7 +57,7 @@ impl Served {
         let mut found = Some(found);
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let lines_so_far = said.clone();
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 let address = line
                     .split_once("Serving on http://")
@@ -79,11 +80,25 @@ impl Served {
             // It follows no redirect and uses no connection twice.
             http: token_client().unwrap(),
             said,
+            reader: Some(reader),
         }
     }
 
     pub(crate) fn said(&self) -> String {
         self.said.lock().unwrap().clone()
+    }
+
+    /// Waits until the log contains `part`: a response may be here before its line.
+    pub(crate) async fn until_said(&self, part: &str) {
+        let began = Instant::now();
+        while !self.said().contains(part) {
+            assert!(
+                began.elapsed() < TIMEOUT,
+                "{part} is missing from {}",
+                self.said()
+            );
+            pause().await;
+        }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -121,6 +136,8 @@ impl Served {
             assert!(began.elapsed() < TIMEOUT, "{}", self.said());
             pause().await;
         };
+        // The lines end with the process.
+        self.reader.take().unwrap().join().unwrap();
         (status, self.said())
     }
 }

@@ -2,12 +2,11 @@
 //! budget that all share.
 //!
 //! A block has as many permits as requests wait or are under way, because a request that ends
-//! is followed by the next one of its list: so a block serves many, and no permit lies unused
-//! for longer than a request takes. While the shared budget has plenty, a block is requested
-//! before the last permit is gone, so that no request waits for the database, and each is twice
-//! as large as the one before if that was used up within seconds: a fast list would otherwise query
-//! the database for every few pages. A permit that is not needed goes to the next request that
-//! waits, or back.
+//! is followed by the next one of its list: so a block serves many. While the shared budget has
+//! plenty, a block is requested before the last permit is gone, so that no request waits for the
+//! database, and each is twice as large as the one before if that was used up within seconds: a
+//! fast list would otherwise query the database for every few pages. A permit that is not needed
+//! goes to the next request that waits, or back when none is left.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

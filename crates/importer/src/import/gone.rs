@@ -7,6 +7,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use domain::failure::Failure;
+
+use super::reader::WindowReader;
 use crate::ports::platform::Pagination;
 
 /// A list against what it was.
@@ -94,6 +97,28 @@ impl Gone {
             (row_after, place_after) = (row + 1, place + 1);
         }
         Next::Found(present)
+    }
+}
+
+/// Reads pages until it is clear which rows are gone; nothing where that does not tell.
+pub(super) async fn look_for_gone(
+    reader: &WindowReader<'_>,
+    mut gone: Gone,
+    total: u64,
+) -> Result<Option<Vec<i64>>, Failure> {
+    loop {
+        match gone.next() {
+            Next::Found(ids) => return Ok(Some(ids)),
+            Next::Lost => return Ok(None),
+            Next::Page(number) => {
+                let (page, _permit) = reader.fetch_page(number).await?;
+                let ids = page.records.ids();
+                let is_of_it = page.pagination.total == total && ids.len() == page.records.len();
+                if !is_of_it || ids.is_empty() || !gone.read(number, &ids) {
+                    return Ok(None);
+                }
+            }
+        }
     }
 }
 

@@ -3,16 +3,10 @@
 import sys
 import time
 
-import botocore.session
+from servers import client
 
 endpoint, prefix = sys.argv[1:]
-queues = botocore.session.get_session().create_client(
-    "sqs",
-    region_name="eu-central-1",
-    endpoint_url=endpoint,
-    aws_access_key_id="000000000000",
-    aws_secret_access_key="test",
-)
+queues = client(endpoint, "sqs")
 
 
 def url(name):

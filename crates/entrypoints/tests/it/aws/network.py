@@ -7,21 +7,9 @@ import re
 import sys
 import time
 
-import botocore.session
+from servers import client
 
 endpoint, templates = sys.argv[1:]
-session = botocore.session.get_session()
-
-
-def client(service):
-    return session.create_client(
-        service,
-        region_name="eu-central-1",
-        endpoint_url=endpoint,
-        aws_access_key_id="000000000000",
-        aws_secret_access_key="test",
-    )
-
 
 with open(f"{templates}/egress.yaml", encoding="utf-8") as file:
     template = file.read()
@@ -30,7 +18,7 @@ for resource in ["Address", "Nat", "PrivateRoute", "Address"]:
         rf"^  {resource}:\n(    .*\n|\n)*", "", template, count=1, flags=re.MULTILINE
     )
     assert left_out == 1, f"{resource} is another one now"
-cloudformation = client("cloudformation")
+cloudformation = client(endpoint, "cloudformation")
 cloudformation.create_stack(StackName="egress", TemplateBody=template)
 while True:
     stack = cloudformation.describe_stacks(StackName="egress")["Stacks"][0]
@@ -42,7 +30,7 @@ if stack["StackStatus"] != "CREATE_COMPLETE":
         print(event.get("LogicalResourceId"), event.get("ResourceStatusReason"), file=sys.stderr)
     sys.exit(f"the stack is {stack['StackStatus']}")
 outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-ec2 = client("ec2")
+ec2 = client(endpoint, "ec2")
 subnets = ec2.describe_subnets(SubnetIds=outputs["SubnetIds"].split(","))["Subnets"]
 groups = ec2.describe_security_groups(GroupIds=[outputs["SecurityGroupIds"]])
 print(

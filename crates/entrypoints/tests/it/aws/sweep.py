@@ -3,16 +3,10 @@
 import json
 import sys
 
-import botocore.session
+from servers import client
 
 endpoint, prefix = sys.argv[1:]
-functions = botocore.session.get_session().create_client(
-    "lambda",
-    region_name="eu-central-1",
-    endpoint_url=endpoint,
-    aws_access_key_id="000000000000",
-    aws_secret_access_key="test",
-)
+functions = client(endpoint, "lambda")
 answer = functions.invoke(
     FunctionName=f"{prefix}-sweep", Payload=json.dumps({"source": "aws.events"})
 )

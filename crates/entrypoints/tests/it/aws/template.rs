@@ -260,7 +260,8 @@ fn package(folder: &Path) -> PathBuf {
 async fn script(name: &str, arguments: &[&str]) -> String {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/aws");
     let mut command = Command::new(installed().join("venv/bin/python"));
-    command.arg(here.join(name)).args(arguments);
+    // Leaves no compiled module among the tests.
+    command.arg("-B").arg(here.join(name)).args(arguments);
     let output = run(command).await;
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name}: {errors}");

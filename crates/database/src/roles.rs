@@ -172,7 +172,7 @@ impl Database {
         doing: &'static str,
         scripts: &[&str],
     ) -> Result<(), Failure> {
-        // Roles belong to the whole server: another database may be creating them too.
+        // Sessions that use the tables meanwhile may lock them in another order.
         with_long_retries(self.clock(), doing, || async {
             let mut connection = session::own(self.pool()).await?;
             let done = run(&mut connection, scripts).await;

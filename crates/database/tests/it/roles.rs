@@ -10,6 +10,7 @@ use importer::ports::clock::SystemClock;
 use importer::ports::overview::Overview as _;
 use importer::ports::platform::Records;
 use importer::ports::runs::Runs as _;
+use importer::testing::clock::a_moment;
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 use uuid::Uuid;
 
@@ -178,17 +179,32 @@ async fn every_table_is_secured_or_left_out_by_decision() {
     assert!(database.roles_status().await.unwrap().is_complete());
 }
 
-/// They belong to the whole server, and so do their locks.
+/// Another session has locked a table and wants one that is secured before it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn roles_can_be_created_from_several_databases_together() {
-    let (one, other) = tokio::join!(TestDatabase::create(), TestDatabase::create());
-    for _ in 0..5 {
-        let (one, other) = tokio::join!(
-            one.database().create_roles(),
-            other.database().create_roles()
-        );
-        assert_eq!((one, other), (Ok(()), Ok(())));
-    }
+async fn roles_are_created_although_another_session_locks_tables_in_another_order() {
+    const WAITS: &str = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted
+                           AND relation = 'salla_sync.sync_runs'::regclass)";
+    let db = TestDatabase::create().await;
+    let mut other = db.pool().acquire().await.unwrap();
+    // So that the one that creates the roles is ended.
+    other.execute("SET deadlock_timeout = '1h'").await.unwrap();
+    let lock = "BEGIN; LOCK TABLE salla_sync.sync_runs IN ROW EXCLUSIVE MODE";
+    other.execute(lock).await.unwrap();
+    let created = async { db.database().create_roles().await };
+    let crossed = async {
+        while !sqlx::query_scalar::<_, bool>(WAITS)
+            .fetch_one(db.pool())
+            .await
+            .unwrap()
+        {
+            a_moment().await;
+        }
+        let lock = "LOCK TABLE salla.orders IN ROW EXCLUSIVE MODE";
+        other.execute(lock).await.unwrap();
+        other.execute("COMMIT").await.unwrap();
+    };
+    let (created, ()) = tokio::join!(created, crossed);
+    assert_eq!(created, Ok(()));
 }
 
 #[tokio::test]

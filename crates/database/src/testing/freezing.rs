@@ -1,10 +1,12 @@
 //! A proxy in front of PostgreSQL whose connections can be frozen: they stay open, and nothing
 //! passes any more. A server that failed over leaves such connections, or a firewall that has lost
-//! their state.
+//! their state. It can also be slow, as a network is.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
+use importer::ports::clock::{Clock as _, SystemClock};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -23,6 +25,11 @@ pub struct FreezingProxy {
 impl FreezingProxy {
     /// For the database that this address leads to.
     pub async fn before(database_url: &str) -> Self {
+        Self::slow(database_url, Duration::ZERO).await
+    }
+
+    /// The same, and each way takes `delay`.
+    pub async fn slow(database_url: &str, delay: Duration) -> Self {
         let mut url = must("read the address", Url::parse(database_url));
         let server = Place::of(&url);
         let listener = must("listen", TcpListener::bind("127.0.0.1:0").await);
@@ -31,7 +38,7 @@ impl FreezingProxy {
         let named = url.set_host(Some("127.0.0.1")).is_ok() && url.set_port(Some(port)).is_ok();
         assert!(named, "the address takes a host and a port");
         let freezes = watch::Sender::new(0);
-        let accepting = tokio::spawn(accept(listener, server, freezes.clone()));
+        let accepting = tokio::spawn(accept(listener, server, delay, freezes.clone()));
         Self {
             url,
             freezes,
@@ -83,10 +90,15 @@ impl Place {
     }
 }
 
-async fn accept(listener: TcpListener, server: Place, freezes: watch::Sender<u64>) {
+async fn accept(
+    listener: TcpListener,
+    server: Place,
+    delay: Duration,
+    freezes: watch::Sender<u64>,
+) {
     let mut connections = JoinSet::new();
-    while let Ok((mut client, _)) = listener.accept().await {
-        let Ok(mut upstream) = server.connect().await else {
+    while let Ok((client, _)) = listener.accept().await {
+        let Ok(upstream) = server.connect().await else {
             continue;
         };
         let mut freezes = freezes.subscribe();
@@ -96,8 +108,15 @@ async fn accept(listener: TcpListener, server: Place, freezes: watch::Sender<u64
                 // It ends only with the sender, which the proxy holds.
                 let _ = freezes.wait_for(|freezes| *freezes > before).await;
             };
+            let (mut client, mut upstream) = (split(client), split(upstream));
+            let carried = async {
+                tokio::join!(
+                    carry(&mut client.0, &mut upstream.1, delay),
+                    carry(&mut upstream.0, &mut client.1, delay)
+                )
+            };
             tokio::select! {
-                _ = copy_bidirectional(&mut client, &mut upstream) => return,
+                _ = carried => return,
                 () = is_frozen => {}
             }
             // Both ends stay open until the proxy goes.
@@ -105,4 +124,24 @@ async fn accept(listener: TcpListener, server: Place, freezes: watch::Sender<u64
             drop((client, upstream));
         });
     }
+}
+
+/// Until the source ends, or the target takes no more.
+async fn carry(
+    source: &mut (impl AsyncRead + Unpin),
+    target: &mut (impl AsyncWrite + Unpin),
+    delay: Duration,
+) {
+    let clock = SystemClock::real();
+    let mut bytes = vec![0; 64 << 10];
+    while let Ok(length @ 1..) = source.read(&mut bytes).await {
+        if !delay.is_zero() {
+            clock.sleep(delay).await;
+        }
+        if target.write_all(&bytes[..length]).await.is_err() {
+            break;
+        }
+    }
+    // The other end is told; it may be gone already.
+    let _ = target.shutdown().await;
 }

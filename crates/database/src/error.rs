@@ -374,7 +374,7 @@ pub(crate) async fn shortly<T>(
     within(LIMIT, work).await
 }
 
-/// Abandoned work closes its connection; see [`is_alive`].
+/// Abandoned work closes its connection; see [`is_reusable`].
 async fn within<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, TxError>> + Send,
@@ -403,11 +403,22 @@ pub(crate) async fn promptly<T>(
     answer.unwrap_or_else(|_| Err(timed_out()))
 }
 
-/// The driver tests each returned connection, and waits forever for a frozen one: its slot in the
-/// pool would be lost. So it is tested before.
-pub(crate) async fn is_alive(connection: &mut PgConnection) -> Result<bool, Error> {
-    promptly(connection.ping()).await?;
-    Ok(true)
+/// Whether a returned connection may be used again.
+///
+/// The driver tests each one too, but it waits forever for a frozen one, and its slot in the pool
+/// would be lost. And it does not notice an open transaction: it loses track of a BEGIN that is
+/// dropped before its response. What is written on such a connection afterwards seems to be
+/// stored, and is rolled back in the end. A transaction that begins with an empty query fails,
+/// unless one is open already.
+pub(crate) async fn is_reusable(connection: &mut PgConnection) -> Result<bool, Error> {
+    promptly(async {
+        match connection.begin_with("").await {
+            Err(Error::BeginFailed) => Ok(true),
+            Ok(_open) => Ok(false),
+            Err(error) => Err(error),
+        }
+    })
+    .await
 }
 
 /// Whether work has met its limit a short time ago.

@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{Connection as _, Executor as _, PgPool};
 
 use crate::error::is_cancelled;
-use crate::error::{is_alive, may_have_frozen, promptly};
+use crate::error::{is_reusable, may_have_frozen, promptly};
 use crate::sockets;
 
 /// Sets the session, whatever was set before: limits on time that suit other programs would
@@ -75,7 +75,7 @@ pub(crate) fn pool(timeout: Duration, options: &PgConnectOptions) -> PgPoolOptio
                 && !may_be_read_only.load(Ordering::Relaxed);
             Box::pin(async move { Ok(is_known_to_be_fit || promptly(is_fit(connection)).await?) })
         })
-        .after_release(|connection, _| Box::pin(is_alive(connection)))
+        .after_release(|connection, _| Box::pin(is_reusable(connection)))
         .after_connect(move |connection, _| {
             if let Some(port) = tcp_port {
                 sockets::prepare(port);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use database::testing::{FreezingProxy, TestDatabase};
 use embedded_postgres::{Durability, Lifetime, Search, Server, Settings, Wanted, find_programs};
+use futures::FutureExt as _;
 use importer::ports::queue::{Queue as _, QueueName};
 use importer::testing::clock::a_moment;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
@@ -67,6 +68,31 @@ async fn what_a_database_or_a_role_sets_does_not_matter() {
         database.close().await;
         administered.end().await;
     }
+}
+
+/// Work that is stopped drops what it waits for, and the driver loses track of a BEGIN that is
+/// dropped before its response.
+#[tokio::test]
+async fn a_transaction_that_is_dropped_while_it_begins_takes_no_later_write_with_it() {
+    let database = TestDatabase::create().await;
+    let pool = database.pool();
+    let mut dropped = 0;
+    for number in 0..20 {
+        // Polled once: the query is sent, and its response not awaited.
+        dropped += u32::from(pool.begin().now_or_never().is_none());
+        let queue = database.database().queue(QueueName::HistoricalSync);
+        queue
+            .send(&format!("{number}"), Duration::ZERO)
+            .await
+            .unwrap();
+        let mut other = PgConnection::connect(&database.url()).await.unwrap();
+        let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM salla_sync.queue_messages")
+            .fetch_one(&mut other)
+            .await
+            .unwrap();
+        assert_eq!(stored, number + 1, "what was sent is there for others");
+    }
+    assert!(dropped > 0, "no BEGIN was dropped before its response");
 }
 
 /// From version 17 on a transaction has a limit too, which older servers do not know.

@@ -306,7 +306,16 @@ impl MemoryPermit {
 
     /// Gives back what the responses do not take after all.
     pub fn shrink(&mut self, size: ResponseSize) {
-        let weight = self.in_hand.plus(self.response).weight(size);
+        self.shrink_to(self.in_hand.plus(self.response).weight(size));
+    }
+
+    /// Gives back what only reading and decoding took: the responses are decoded, and nothing
+    /// more is requested before they land.
+    pub fn decoded(&mut self) {
+        self.shrink_to(self.in_hand.plus(self.response).decoded_weight());
+    }
+
+    fn shrink_to(&mut self, weight: u32) {
         if self.capacity() >= weight {
             self.reserve = None;
         }

@@ -99,6 +99,28 @@ fn an_answer_takes_what_it_weighs_and_not_more_than_there_is() {
     assert_eq!(taken(&memory), 2_560 + 88 * 5);
 }
 
+#[tokio::test]
+async fn a_decoded_page_keeps_what_its_text_and_records_take() {
+    let memory = MemoryLimit::default();
+    let mut permits = Vec::new();
+    for (bytes, kept) in [(420 << 10, 3 * 420), (2 << 20, 3 * 2_048), (0, 0)] {
+        let mut permit = memory.acquire(PAGE).await;
+        permit.grow(&memory, ResponseSize::Page, Load::of_bytes(bytes));
+        permit.shrink(ResponseSize::Page);
+        let others: usize = permits.iter().map(|(_, kept)| *kept).sum();
+        permit.decoded();
+        assert_eq!(taken(&memory), others + kept, "{bytes}");
+        permits.push((permit, kept));
+    }
+    drop(permits);
+    let tiny = vec![b','; 64 << 10];
+    let mut permit = memory.acquire(Need::greatest(ResponseSize::Page)).await;
+    permit.grow(&memory, ResponseSize::Page, Load::of(&tiny));
+    permit.decoded();
+    let values = tiny.len() - tiny.len() / 12;
+    assert_eq!(taken(&memory), 3 * 64 + values.div_ceil(2), "tiny values");
+}
+
 /// A fetch whose first answer is so large that it stays in hand.
 fn with_detail(memory: &MemoryLimit, bytes: usize) -> Option<MemoryPermit> {
     let mut permit = memory.try_acquire(ResponseSize::Record)?;

@@ -19,6 +19,10 @@ const UNIT: usize = 1 << 10;
 /// Of each byte beyond what an answer may have anyway.
 const PER_BYTE: usize = 5;
 
+/// The same of an answer that is decoded: text of each record, what was understood of it, and
+/// once more as it is sent to the database.
+const PER_DECODED_BYTE: usize = 3;
+
 /// What a value takes beyond its text, decoded.
 const PER_VALUE: usize = 512;
 
@@ -107,6 +111,11 @@ impl Load {
         let more = (beyond * PER_BYTE + self.values * PER_VALUE).div_ceil(UNIT);
         // Nothing that is read comes near the end of the range.
         size.min_weight().saturating_add(more as u32)
+    }
+
+    /// What it weighs once nothing of it has to be decoded any more.
+    pub(super) const fn decoded_weight(self) -> u32 {
+        (self.bytes * PER_DECODED_BYTE + self.values * PER_VALUE).div_ceil(UNIT) as u32
     }
 }
 

@@ -22,7 +22,7 @@ use crate::ports::runs::{Runs, StoredWindow};
 
 /// Concurrent pages, from the request until they have landed: one of 60 whole orders takes about a
 /// megabyte while it is decoded.
-pub(super) const MAX_PAGES: usize = 40;
+pub(super) const MAX_PAGES: usize = 64;
 
 /// Pages of customers have separate permits, which they may hold for many minutes, because they
 /// wait for a budget that many shops share. They are small.
@@ -180,7 +180,7 @@ pub(super) const OVERLAP: Overlap = Overlap::EXCLUSIVE;
 /// Batches of a run that are landed concurrently: while the database works on one, the next is
 /// being encoded. Two keep two processors busy; over a network some of them wait for the server,
 /// and with four it still has work.
-pub(super) const CONCURRENT_LANDINGS: usize = 4;
+pub(super) const CONCURRENT_LANDINGS: usize = 6;
 
 /// Where the shop's lists stop, for all windows of a run.
 #[derive(Clone, Debug)]

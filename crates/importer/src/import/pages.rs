@@ -81,6 +81,7 @@ impl PageFetch {
             }
             result => result?,
         };
+        permit.memory.decoded();
         Ok((page, permit))
     }
 

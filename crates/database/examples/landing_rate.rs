@@ -114,7 +114,7 @@ async fn begin(runs: &dyn Runs, keep_raw: bool) -> (RunLease, WindowId) {
     };
     let range = DayRange::last_months("2025-06-15".parse().unwrap(), 12);
     let run = runs
-        .create_or_join(merchant, &options, range)
+        .create_or_join(merchant, &options, range, None)
         .await
         .unwrap();
     let lease = Duration::from_secs(600);

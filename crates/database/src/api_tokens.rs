@@ -18,14 +18,8 @@ use crate::ids::new_id;
 /// [`ApiTokens`] on PostgreSQL.
 #[derive(Clone, Debug)]
 pub struct PostgresApiTokens {
-    pool: PgPool,
-    clock: Arc<dyn Clock>,
-}
-
-impl PostgresApiTokens {
-    pub(crate) fn new(pool: PgPool, clock: Arc<dyn Clock>) -> Self {
-        Self { pool, clock }
-    }
+    pub(crate) pool: PgPool,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 macro_rules! select_tokens {

@@ -19,14 +19,8 @@ use crate::transaction::begin_durable;
 /// [`Arrivals`] and [`Consents`] on PostgreSQL.
 #[derive(Clone, Debug)]
 pub struct PostgresArrivals {
-    pool: PgPool,
-    clock: Arc<dyn Clock>,
-}
-
-impl PostgresArrivals {
-    pub(crate) fn new(pool: PgPool, clock: Arc<dyn Clock>) -> Self {
-        Self { pool, clock }
-    }
+    pub(crate) pool: PgPool,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 const RECORD: &str = "

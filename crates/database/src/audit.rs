@@ -17,14 +17,8 @@ use crate::ids::new_id;
 /// [`Audit`] on PostgreSQL.
 #[derive(Clone, Debug)]
 pub struct PostgresAudit {
-    pool: PgPool,
-    clock: Arc<dyn Clock>,
-}
-
-impl PostgresAudit {
-    pub(crate) fn new(pool: PgPool, clock: Arc<dyn Clock>) -> Self {
-        Self { pool, clock }
-    }
+    pub(crate) pool: PgPool,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 const RECORD: &str = "

@@ -21,14 +21,8 @@ use crate::transaction::begin_durable;
 /// [`Claims`] on PostgreSQL.
 #[derive(Clone, Debug)]
 pub struct PostgresClaims {
-    pool: PgPool,
-    clock: Arc<dyn Clock>,
-}
-
-impl PostgresClaims {
-    pub(crate) fn new(pool: PgPool, clock: Arc<dyn Clock>) -> Self {
-        Self { pool, clock }
-    }
+    pub(crate) pool: PgPool,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// Concurrent claims of the shop wait here.

@@ -17,14 +17,8 @@ use crate::error::with_retries;
 /// [`EventTickets`] on PostgreSQL.
 #[derive(Clone, Debug)]
 pub struct PostgresEventTickets {
-    pool: PgPool,
-    clock: Arc<dyn Clock>,
-}
-
-impl PostgresEventTickets {
-    pub(crate) fn new(pool: PgPool, clock: Arc<dyn Clock>) -> Self {
-        Self { pool, clock }
-    }
+    pub(crate) pool: PgPool,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// Rows that another issuer is deleting are left to it.

@@ -28,10 +28,7 @@ pub(crate) fn parse_resource(text: &str) -> Result<Resource, Failure> {
 }
 
 pub(crate) fn parse_code(text: &str) -> Result<RejectionCode, Failure> {
-    RejectionCode::ALL
-        .into_iter()
-        .find(|code| code.as_str() == text)
-        .ok_or_else(|| unknown("rejection code", text))
+    RejectionCode::parse(text).ok_or_else(|| unknown("rejection code", text))
 }
 
 fn unknown(what: &str, name: &str) -> Failure {

@@ -23,7 +23,7 @@ use crate::confined::Transactions;
 use crate::connections::changes;
 use crate::error::{TxError, with_retries};
 use crate::ids::new_id;
-use crate::jobs::overview;
+use crate::jobs;
 
 /// [`Notifications`] on PostgreSQL.
 #[derive(Clone, Debug)]
@@ -169,7 +169,7 @@ async fn record(pool: &PgPool, job: &NotificationJob, now: Timestamp) -> Result<
         .bind(job.merchant.0)
         .fetch_optional(pool)
         .await?;
-    let shop = overview::shop(pool, job.merchant).await?;
+    let shop = jobs::shop(pool, job.merchant).await?;
     let (Some(ending), Some(shop)) = (ending, shop) else {
         return Ok(Recorded::Unknown);
     };

@@ -20,14 +20,8 @@ use crate::error::with_retries;
 /// [`RateLimits`] on PostgreSQL.
 #[derive(Clone, Debug)]
 pub struct PostgresRateLimits {
-    pool: PgPool,
-    clock: Arc<dyn Clock>,
-}
-
-impl PostgresRateLimits {
-    pub(crate) fn new(pool: PgPool, clock: Arc<dyn Clock>) -> Self {
-        Self { pool, clock }
-    }
+    pub(crate) pool: PgPool,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// No row: the limit is used up.

@@ -18,14 +18,8 @@ use crate::ids::new_id;
 /// [`Sessions`] on PostgreSQL.
 #[derive(Clone, Debug)]
 pub struct PostgresSessions {
-    pool: PgPool,
-    clock: Arc<dyn Clock>,
-}
-
-impl PostgresSessions {
-    pub(crate) fn new(pool: PgPool, clock: Arc<dyn Clock>) -> Self {
-        Self { pool, clock }
-    }
+    pub(crate) pool: PgPool,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 macro_rules! select_sessions {
@@ -90,9 +84,7 @@ struct SessionRow {
 
 impl SessionRow {
     fn session(self) -> Result<Session, Failure> {
-        let carrier = [Carrier::Bearer, Carrier::Cookie]
-            .into_iter()
-            .find(|carrier| carrier.as_str() == self.carrier);
+        let carrier = Carrier::parse(&self.carrier);
         Ok(Session {
             id: self.id,
             salla_id: self.salla_id,

@@ -144,6 +144,16 @@ pub(crate) async fn lock_run(tx: &mut PgConnection, lease: RunLease) -> Result<L
     Ok(row.held(lease))
 }
 
+/// A transaction for a run that the caller holds, and that stays held until it ends.
+pub(crate) async fn begin_leased(
+    pool: &PgPool,
+    lease: RunLease,
+) -> Result<sqlx::Transaction<'static, Postgres>, TxError> {
+    let mut tx = pool.begin().await?;
+    lock_run(&mut tx, lease).await?;
+    Ok(tx)
+}
+
 impl LockedRunRow {
     pub(crate) fn held(&self, lease: RunLease) -> LockedRun {
         LockedRun {

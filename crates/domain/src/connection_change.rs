@@ -9,33 +9,18 @@ use uuid::Uuid;
 use crate::job::{Message, MessageError};
 use crate::shop::MerchantId;
 
-/// What became of a shop's connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ConnectionChangeKind {
-    /// The shop had none.
-    Created,
-    /// Newer tokens took the place of others that served.
-    Replaced,
-    /// Its tokens no longer serve.
-    Broken,
-    /// Its tokens serve again, or new ones do.
-    Recovered,
-}
-
-impl ConnectionChangeKind {
-    pub const ALL: [Self; 4] = [Self::Created, Self::Replaced, Self::Broken, Self::Recovered];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "CONNECTION_CREATED",
-            Self::Replaced => "CONNECTION_REPLACED",
-            Self::Broken => "CONNECTION_BROKEN",
-            Self::Recovered => "CONNECTION_RECOVERED",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+crate::names! {
+    /// What became of a shop's connection.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum ConnectionChangeKind {
+        /// The shop had none.
+        Created = "CONNECTION_CREATED",
+        /// Newer tokens took the place of others that served.
+        Replaced = "CONNECTION_REPLACED",
+        /// Its tokens no longer serve.
+        Broken = "CONNECTION_BROKEN",
+        /// Its tokens serve again, or new ones do.
+        Recovered = "CONNECTION_RECOVERED",
     }
 }
 

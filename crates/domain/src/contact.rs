@@ -1,30 +1,16 @@
 //! Whom of a shop e-mails reach, and in which language.
 
-/// The languages of Salla's merchants.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Language {
-    #[default]
-    Arabic,
-    English,
+crate::names! {
+    /// The languages of Salla's merchants, by their tags as HTML and headers have them.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub enum Language {
+        #[default]
+        Arabic = "ar",
+        English = "en",
+    }
 }
 
 impl Language {
-    pub const ALL: [Self; 2] = [Self::Arabic, Self::English];
-
-    /// Its tag, as HTML and headers have it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Arabic => "ar",
-            Self::English => "en",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|language| language.as_str() == text)
-    }
-
     /// In which direction it is written, as HTML says it.
     pub fn direction(self) -> &'static str {
         match self {

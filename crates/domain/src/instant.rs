@@ -9,28 +9,19 @@ use jiff::civil::Date;
 use jiff::tz::{Offset, TimeZone};
 use serde::{Deserialize, Serialize};
 
-/// How the raw text of a date was understood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DateReading {
-    /// A civil time without offset, taken as Asia/Riyadh.
-    Riyadh,
-    /// A civil time in the zone that the date object itself names.
-    NamedZone,
-    /// The text carries its own offset or `Z`.
-    Offset,
-    /// Seconds since 1970 UTC.
-    Epoch,
-}
-
-impl DateReading {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Riyadh => "riyadh",
-            Self::NamedZone => "named_zone",
-            Self::Offset => "offset",
-            Self::Epoch => "epoch",
-        }
+crate::names! {
+    /// How the raw text of a date was understood.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum DateReading {
+        /// A civil time without offset, taken as Asia/Riyadh.
+        Riyadh = "riyadh",
+        /// A civil time in the zone that the date object itself names.
+        NamedZone = "named_zone",
+        /// The text carries its own offset or `Z`.
+        Offset = "offset",
+        /// Seconds since 1970 UTC.
+        Epoch = "epoch",
     }
 }
 

@@ -37,12 +37,14 @@ pub struct NotificationJob {
     pub run: RunId,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum NotificationKind {
-    SyncComplete,
-    SyncFailed,
-    /// The connection no longer works and only the merchant can reconnect it.
-    ReconnectNeeded,
+crate::names! {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum NotificationKind {
+        SyncComplete = "SYNC_COMPLETE",
+        SyncFailed = "SYNC_FAILED",
+        /// The connection no longer works and only the merchant can reconnect it.
+        ReconnectNeeded = "RECONNECT_NEEDED",
+    }
 }
 
 /// Why a message cannot be understood, in words that quote nothing of it but names of
@@ -54,20 +56,6 @@ pub struct MessageError {
 }
 
 impl NotificationKind {
-    pub const ALL: [Self; 3] = [Self::SyncComplete, Self::SyncFailed, Self::ReconnectNeeded];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SyncComplete => "SYNC_COMPLETE",
-            Self::SyncFailed => "SYNC_FAILED",
-            Self::ReconnectNeeded => "RECONNECT_NEEDED",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
-    }
-
     /// The notification for a run that ended FAILED with this failure code: it depends on who can
     /// help. A merchant cannot fix what the app or this machine may not do.
     pub fn of_failure(code: &str) -> Self {

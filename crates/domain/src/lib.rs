@@ -37,6 +37,7 @@ pub mod failure;
 pub mod failure_policy;
 pub mod instant;
 pub mod job;
+mod names;
 pub mod notification;
 pub mod numbers;
 pub mod order;

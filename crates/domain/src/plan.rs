@@ -18,34 +18,22 @@ pub const NEWEST_WINDOW_DAYS: u32 = 31;
 /// Customers, products and categories.
 const LISTS_COUNTED: u64 = 3;
 
-/// How a shop's orders get their line items; depends on the age of the app and is
-/// found out by a probe (ARCHITECTURE.md#what-sallas-api-forces-on-us).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DetailCase {
-    /// List rows are whole orders.
-    Expanded,
-    /// One request per order returns amounts and items.
-    Details,
-    /// Two requests per order: the light detail, then its items.
-    DetailsAndItems,
+crate::names! {
+    /// How a shop's orders get their line items; depends on the age of the app and is
+    /// found out by a probe (ARCHITECTURE.md#what-sallas-api-forces-on-us).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum DetailCase {
+        /// List rows are whole orders.
+        Expanded = "expanded",
+        /// One request per order returns amounts and items.
+        Details = "details",
+        /// Two requests per order: the light detail, then its items.
+        DetailsAndItems = "details_and_items",
+    }
 }
 
 impl DetailCase {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Expanded => "expanded",
-            Self::Details => "details",
-            Self::DetailsAndItems => "details_and_items",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Expanded, Self::Details, Self::DetailsAndItems]
-            .into_iter()
-            .find(|case| case.as_str() == text)
-    }
-
     /// Requests per order beyond the list.
     pub fn requests_per_order(self) -> u64 {
         match self {

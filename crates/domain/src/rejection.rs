@@ -4,73 +4,33 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Why a record was rejected. The codes are stable: operators filter by them and `rejected replay`
-/// selects by them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RejectionCode {
-    /// The list entry is not a JSON object.
-    NotAnObject,
-    /// The entry is not JSON that can be decoded at all.
-    InvalidJson,
-    MissingId,
-    InvalidId,
-    MissingDate,
-    InvalidDate,
-    InvalidAmount,
-    InvalidQuantity,
-    /// A field has a type that no known quirk explains.
-    InvalidField,
-    /// A number is too large for its column.
-    OutOfRange,
-    /// An order is there and its items are not found.
-    MissingItems,
-    /// The record alone is longer than any response that is read.
-    TooLarge,
-    /// The record was understood and the database does not take it: a constraint, the
-    /// limit of an index, a column's type, or a trigger.
-    RefusedByDatabase,
-}
-
-impl RejectionCode {
-    pub const ALL: [Self; 13] = [
-        Self::NotAnObject,
-        Self::InvalidJson,
-        Self::MissingId,
-        Self::InvalidId,
-        Self::MissingDate,
-        Self::InvalidDate,
-        Self::InvalidAmount,
-        Self::InvalidQuantity,
-        Self::InvalidField,
-        Self::OutOfRange,
-        Self::MissingItems,
-        Self::TooLarge,
-        Self::RefusedByDatabase,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NotAnObject => "not_an_object",
-            Self::InvalidJson => "invalid_json",
-            Self::MissingId => "missing_id",
-            Self::InvalidId => "invalid_id",
-            Self::MissingDate => "missing_date",
-            Self::InvalidDate => "invalid_date",
-            Self::InvalidAmount => "invalid_amount",
-            Self::InvalidQuantity => "invalid_quantity",
-            Self::InvalidField => "invalid_field",
-            Self::OutOfRange => "out_of_range",
-            Self::MissingItems => "missing_items",
-            Self::TooLarge => "too_large",
-            Self::RefusedByDatabase => "refused_by_database",
-        }
-    }
-}
-
-impl std::fmt::Display for RejectionCode {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
+crate::names! {
+    /// Why a record was rejected. The codes are stable: operators filter by them and `rejected replay`
+    /// selects by them.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum RejectionCode {
+        /// The list entry is not a JSON object.
+        NotAnObject = "not_an_object",
+        /// The entry is not JSON that can be decoded at all.
+        InvalidJson = "invalid_json",
+        MissingId = "missing_id",
+        InvalidId = "invalid_id",
+        MissingDate = "missing_date",
+        InvalidDate = "invalid_date",
+        InvalidAmount = "invalid_amount",
+        InvalidQuantity = "invalid_quantity",
+        /// A field has a type that no known quirk explains.
+        InvalidField = "invalid_field",
+        /// A number is too large for its column.
+        OutOfRange = "out_of_range",
+        /// An order is there and its items are not found.
+        MissingItems = "missing_items",
+        /// The record alone is longer than any response that is read.
+        TooLarge = "too_large",
+        /// The record was understood and the database does not take it: a constraint, the
+        /// limit of an index, a column's type, or a trigger.
+        RefusedByDatabase = "refused_by_database",
     }
 }
 

@@ -17,22 +17,24 @@ impl std::fmt::Display for RunId {
 #[serde(transparent)]
 pub struct WindowId(pub i64);
 
-/// The state of a run as the database and the commands spell it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum RunState {
-    /// No worker has it: not started yet, or interrupted and ready to resume.
-    Pending,
-    InProgress,
-    /// Resumes automatically at a known time.
-    Waiting,
-    /// Resumes from its checkpoint on request.
-    Paused,
-    Completed,
-    /// Ended by a failure that a person must act on; a restart resumes from the checkpoint.
-    Failed,
-    /// Cancelled on request; what was read stays.
-    Cancelled,
+crate::names! {
+    /// The state of a run as the database and the commands spell it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+    pub enum RunState {
+        /// No worker has it: not started yet, or interrupted and ready to resume.
+        Pending = "PENDING",
+        InProgress = "IN_PROGRESS",
+        /// Resumes automatically at a known time.
+        Waiting = "WAITING",
+        /// Resumes from its checkpoint on request.
+        Paused = "PAUSED",
+        Completed = "COMPLETED",
+        /// Ended by a failure that a person must act on; a restart resumes from the checkpoint.
+        Failed = "FAILED",
+        /// Cancelled on request; what was read stays.
+        Cancelled = "CANCELLED",
+    }
 }
 
 /// What can be requested of an existing run.
@@ -57,32 +59,6 @@ pub enum Transition {
 }
 
 impl RunState {
-    pub const ALL: [Self; 7] = [
-        Self::Pending,
-        Self::InProgress,
-        Self::Waiting,
-        Self::Paused,
-        Self::Completed,
-        Self::Failed,
-        Self::Cancelled,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "PENDING",
-            Self::InProgress => "IN_PROGRESS",
-            Self::Waiting => "WAITING",
-            Self::Paused => "PAUSED",
-            Self::Completed => "COMPLETED",
-            Self::Failed => "FAILED",
-            Self::Cancelled => "CANCELLED",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.as_str() == text)
-    }
-
     /// Whether a worker may take the run on, unless another one holds it. A failed run
     /// has to be restarted first: a second delivery of the message that it failed under
     /// must not begin it again.
@@ -129,12 +105,6 @@ impl RunState {
                      checkpoint",
             ),
         }
-    }
-}
-
-impl std::fmt::Display for RunState {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

@@ -18,13 +18,15 @@ pub enum Slice {
     Created(DateMeaning),
 }
 
-/// The statuses by which products can be listed: each product has exactly one of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ProductStatus {
-    Sale,
-    Out,
-    Hidden,
+crate::names! {
+    /// The statuses by which products can be listed: each product has exactly one of them.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum ProductStatus {
+        Sale = "sale",
+        Out = "out",
+        Hidden = "hidden",
+    }
 }
 
 /// Salla's documentation describes `date_from` and `date_to` of customers the wrong way
@@ -35,22 +37,6 @@ pub enum ProductStatus {
 pub enum DateMeaning {
     AsNamed,
     Swapped,
-}
-
-impl ProductStatus {
-    pub const ALL: [Self; 3] = [Self::Sale, Self::Out, Self::Hidden];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Sale => "sale",
-            Self::Out => "out",
-            Self::Hidden => "hidden",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == text)
-    }
 }
 
 impl Slice {

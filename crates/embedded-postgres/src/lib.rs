@@ -33,7 +33,6 @@ mod cluster;
 mod error;
 mod locks;
 mod log;
-mod opening;
 mod owner;
 mod paths;
 mod pid_file;

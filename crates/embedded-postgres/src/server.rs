@@ -1,17 +1,19 @@
-//! A user of a running server.
+//! A user of a running server, and the way to it: attach, or start, or make it first.
 
 use std::fs::File;
 use std::path::Path;
+use std::time::Duration;
 
+use crate::cluster;
 use crate::error::Error;
 use crate::locks;
-use crate::opening::{Opened, StaleCluster, open};
+use crate::owner::Owner;
 use crate::paths::ClusterPaths;
 use crate::pid_file::{self, Pid};
 use crate::postmaster;
 use crate::settings::{Lifetime, Settings};
 use crate::socket_dir;
-use crate::watchdog::CleanUp;
+use crate::watchdog::{self, CleanUp};
 
 /// As long as it lives, no other user's leaving stops the server. Dropping it
 /// is leaving.
@@ -35,22 +37,49 @@ pub enum LeaveOutcome {
     LeftRunning,
 }
 
+/// What to do with a cluster that exists but is not running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StaleCluster {
+    Keep,
+    Discard,
+}
+
 impl Server {
     /// Attaches to the server of this data directory, or starts it, or makes it
     /// first. Blocks until it takes connections.
     pub fn start(settings: Settings) -> Result<Self, Error> {
-        let opened = open(&settings, StaleCluster::Keep, CleanUp::KeepFiles)?;
-        Ok(Self::holding(opened, settings.lifetime))
+        Self::open(&settings, StaleCluster::Keep, CleanUp::KeepFiles)
     }
 
-    pub(crate) fn holding(opened: Opened, lifetime: Lifetime) -> Self {
-        Self {
-            paths: opened.paths,
-            lifetime,
-            users: Some(opened.users),
-            pid: opened.pid,
-            attached: opened.attached,
+    pub(crate) fn open(
+        settings: &Settings,
+        stale: StaleCluster,
+        clean_up: CleanUp,
+    ) -> Result<Self, Error> {
+        let mut paths = ClusterPaths::of(&settings.data_dir)?;
+        let _lock = locks::lock_exclusive(&paths)?;
+        // Others may have been started with other settings than ours.
+        paths.socket_dir = match pid_file::current_socket_dir(&paths.data_dir)? {
+            Some(folder) => folder,
+            None => socket_dir::choose(&settings.runtime_dirs, &paths),
+        };
+        let users = locks::join(&paths)?;
+        cluster::check(&paths, &settings.programs)?;
+        // Before the server, which would be left behind if we were killed between.
+        if let Lifetime::StopWhenIdle(idle) = settings.lifetime {
+            watchdog::ensure(&paths, idle.max(Duration::from_secs(1)), clean_up)?;
         }
+        let (pid, attached) = match attach(&paths)? {
+            Some(pid) => (pid, true),
+            None => (start(settings, &paths, stale)?, false),
+        };
+        Ok(Self {
+            paths,
+            lifetime: settings.lifetime,
+            users: Some(users),
+            pid,
+            attached,
+        })
     }
 
     /// For any client that takes libpq's URLs; the host in front is a formality
@@ -142,6 +171,31 @@ impl Drop for Server {
             );
         }
     }
+}
+
+fn attach(paths: &ClusterPaths) -> Result<Option<Pid>, Error> {
+    if pid_file::current_pid(&paths.data_dir)?.is_none() {
+        return Ok(None);
+    }
+    socket_dir::prepare(&paths.socket_dir, Owner::of(&paths.data_dir)?)?;
+    postmaster::find(paths)
+}
+
+fn start(settings: &Settings, paths: &ClusterPaths, stale: StaleCluster) -> Result<Pid, Error> {
+    if stale == StaleCluster::Discard {
+        cluster::remove(&paths.data_dir)?;
+    }
+    let account = cluster::ensure(settings, paths)?;
+    socket_dir::prepare(&paths.socket_dir, account.owner())?;
+    let pid =
+        postmaster::launch(settings, paths, &account).inspect_err(|_| socket_dir::remove(paths))?;
+    tracing::info!(
+        data_dir = %paths.data_dir.display(),
+        version = settings.programs.version,
+        pid,
+        "PostgreSQL started"
+    );
+    Ok(pid)
 }
 
 fn percent_encoded(name: &str) -> String {

@@ -6,10 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::opening::{StaleCluster, open};
 use crate::owner::Owner;
 use crate::programs::{Search, Wanted, find_programs};
-use crate::server::Server;
+use crate::server::{Server, StaleCluster};
 use crate::settings::{Durability, Lifetime, Settings};
 use crate::watchdog::CleanUp;
 
@@ -48,12 +47,11 @@ impl Server {
         };
         // Without fsync a cluster that did not come down in order may be
         // damaged, and making a new one takes a second.
-        let opened = open(
+        Self::open(
             &settings,
             StaleCluster::Discard,
             CleanUp::RemoveParentFolder,
-        )?;
-        Ok(Self::holding(opened, settings.lifetime))
+        )
     }
 }
 

@@ -11,7 +11,7 @@ use domain::shop::MerchantId;
 use domain::window::DayRange;
 use rust_decimal::Decimal;
 use salla_simulator::{InvalidKind, ShopView};
-use sqlx::{PgPool, Row as _, postgres::PgRow};
+use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
 /// More than this many differences of one kind are only counted.
 const SHOWN: usize = 5;
@@ -41,31 +41,14 @@ pub async fn rows(
 ) -> anyhow::Result<Vec<String>> {
     let mut found = Vec::new();
     let (orders, items) = true_orders(truth, range);
-    let mut stored_orders = stored_orders(pool, merchant, range).await?;
+    let mut stored_orders = ORDERS.read(pool, merchant, Some(range)).await?;
     for id in headers_without_detail(pool, merchant).await? {
         stored_orders.remove(&id.to_string());
     }
-    compare(&mut found, "order", &orders, &stored_orders);
-    compare(
-        &mut found,
-        "order item",
-        &items,
-        &stored_items(pool, merchant, range).await?,
-    );
-    let (products, variants) = true_products(truth);
-    compare(
-        &mut found,
-        "product",
-        &products,
-        &stored_products(pool, merchant).await?,
-    );
-    compare(
-        &mut found,
-        "variant",
-        &variants,
-        &stored_variants(pool, merchant).await?,
-    );
-    let mut customers = stored_customers(pool, merchant).await?;
+    compare(&mut found, ORDERS.what, &orders, &stored_orders);
+    let stored_items = ITEMS.read(pool, merchant, Some(range)).await?;
+    compare(&mut found, ITEMS.what, &items, &stored_items);
+    let mut customers = CUSTOMERS.read(pool, merchant, None).await?;
     // A customer whose own record was rejected may still be known from an order;
     // such rows are right, but the truth does not list them.
     for rejected in truth.truth(range.from, range.to).rejections {
@@ -84,15 +67,17 @@ pub async fn rows(
             customers.remove(&id);
         }
     }
-    compare(&mut found, "customer", &listed, &customers);
-    let categories = stored_categories(pool, merchant).await?;
-    compare(&mut found, "category", &true_categories(truth), &categories);
-    compare(
-        &mut found,
-        "status",
-        &true_statuses(truth),
-        &stored_statuses(pool, merchant).await?,
-    );
+    compare(&mut found, CUSTOMERS.what, &listed, &customers);
+    let (products, variants) = true_products(truth);
+    for (kind, expected) in [
+        (PRODUCTS, products),
+        (VARIANTS, variants),
+        (CATEGORIES, true_categories(truth)),
+        (STATUSES, true_statuses(truth)),
+    ] {
+        let stored = kind.read(pool, merchant, None).await?;
+        compare(&mut found, kind.what, &expected, &stored);
+    }
     rejections(&mut found, pool, merchant, truth, range).await?;
     Ok(found)
 }
@@ -176,71 +161,129 @@ fn true_orders(truth: &ShopView, range: DayRange) -> (Rows, Rows) {
     (orders, items)
 }
 
-/// Reads a column that must not be null as `-` where it is.
-fn numeric(row: &PgRow, column: &str) -> String {
-    row.get::<Option<Decimal>, _>(column)
-        .map_or_else(|| "-".to_owned(), number)
+/// What is stored of one kind of record, as SQL: a key, and what makes the line of a row.
+struct Stored {
+    what: &'static str,
+    key: &'static str,
+    values: &'static [&'static str],
+    /// The table and its condition.
+    rows: &'static str,
 }
 
-fn text(row: &PgRow, column: &str) -> String {
-    optional(row.get::<Option<String>, _>(column))
-}
+const ORDERS: Stored = Stored {
+    what: "order",
+    key: "id",
+    values: &[
+        "reference_id",
+        "extract(epoch FROM created_at)::bigint",
+        "riyadh_date",
+        "status_slug",
+        "custom_status_id",
+        "payment_method",
+        "customer_id",
+        "currency",
+        "trim_scale(subtotal)",
+        "trim_scale(shipping)",
+        "trim_scale(cash_on_delivery)",
+        "trim_scale(discount)",
+        "trim_scale(tax_percent)",
+        "trim_scale(tax_amount)",
+        "trim_scale(total)",
+    ],
+    rows: "salla.orders WHERE merchant_id = $1 AND riyadh_date BETWEEN $2::date AND $3::date",
+};
 
-fn integer(row: &PgRow, column: &str) -> String {
-    optional(row.get::<Option<i64>, _>(column))
-}
+const ITEMS: Stored = Stored {
+    what: "order item",
+    key: "i.order_id || '/' || i.position",
+    values: &[
+        "i.id",
+        "i.product_id",
+        "i.sku",
+        "i.name",
+        "trim_scale(i.quantity)",
+        "trim_scale(i.unit_price)",
+        "trim_scale(i.discount)",
+        "trim_scale(i.tax_amount)",
+        "trim_scale(i.total)",
+    ],
+    rows: "salla.order_items i
+           JOIN salla.orders o ON o.merchant_id = i.merchant_id AND o.id = i.order_id
+           WHERE i.merchant_id = $1 AND o.riyadh_date BETWEEN $2::date AND $3::date",
+};
 
-async fn stored(
-    pool: &PgPool,
-    sql: &'static str,
-    merchant: MerchantId,
-    range: Option<DayRange>,
-    line: impl Fn(&PgRow) -> (String, String),
-) -> anyhow::Result<Rows> {
-    let mut query = sqlx::query(sql).bind(merchant.0);
-    if let Some(range) = range {
-        query = query
-            .bind(range.from.to_string())
-            .bind(range.to.to_string());
+const PRODUCTS: Stored = Stored {
+    what: "product",
+    key: "id",
+    values: &[
+        "sku",
+        "name",
+        "kind",
+        "status",
+        "trim_scale(price)",
+        "CASE WHEN unlimited_quantity THEN 'unlimited' ELSE trim_scale(quantity)::text END",
+        "(SELECT '[' || coalesce(string_agg(c.category_id::text, ', ' ORDER BY c.position), '') || ']'
+          FROM salla.product_categories c
+          WHERE c.merchant_id = p.merchant_id AND c.product_id = p.id)",
+    ],
+    rows: "salla.products p WHERE merchant_id = $1",
+};
+
+const VARIANTS: Stored = Stored {
+    what: "variant",
+    key: "product_id || '/' || position",
+    values: &[
+        "id",
+        "sku",
+        "trim_scale(price)",
+        "trim_scale(stock_quantity)",
+    ],
+    rows: "salla.product_variants WHERE merchant_id = $1",
+};
+
+const CUSTOMERS: Stored = Stored {
+    what: "customer",
+    key: "id",
+    values: &["first_name", "last_name", "mobile", "email"],
+    rows: "salla.customers WHERE merchant_id = $1",
+};
+
+const CATEGORIES: Stored = Stored {
+    what: "category",
+    key: "id",
+    values: &["name", "parent_id", "status"],
+    rows: "salla.categories WHERE merchant_id = $1",
+};
+
+const STATUSES: Stored = Stored {
+    what: "status",
+    key: "id",
+    values: &["name", "slug"],
+    rows: "salla.order_statuses WHERE merchant_id = $1",
+};
+
+impl Stored {
+    /// A value that is null is `-`.
+    async fn read(
+        &self,
+        pool: &PgPool,
+        merchant: MerchantId,
+        range: Option<DayRange>,
+    ) -> anyhow::Result<Rows> {
+        let values = self.values.iter();
+        let values: Vec<String> = values
+            .map(|value| format!("coalesce(({value})::text, '-')"))
+            .collect();
+        let (key, values, rows) = (self.key, values.join(", "), self.rows);
+        let sql = format!("SELECT ({key})::text, concat_ws(' ', {values}) FROM {rows}");
+        let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(merchant.0);
+        if let Some(range) = range {
+            let (from, to) = (range.from.to_string(), range.to.to_string());
+            query = query.bind(from).bind(to);
+        }
+        let rows: Vec<(String, String)> = query.fetch_all(pool).await?;
+        Ok(rows.into_iter().collect())
     }
-    let rows = query.fetch_all(pool).await?;
-    Ok(rows.iter().map(line).collect())
-}
-
-async fn stored_orders(
-    pool: &PgPool,
-    merchant: MerchantId,
-    range: DayRange,
-) -> anyhow::Result<Rows> {
-    const SQL: &str = "SELECT *, extract(epoch FROM created_at)::bigint AS created_epoch,
-               riyadh_date::text AS riyadh_day
-          FROM salla.orders
-         WHERE merchant_id = $1 AND riyadh_date BETWEEN $2::date AND $3::date";
-    stored(pool, SQL, merchant, Some(range), |row| {
-        let amounts = [
-            "subtotal",
-            "shipping",
-            "cash_on_delivery",
-            "discount",
-            "tax_percent",
-            "tax_amount",
-            "total",
-        ];
-        let line = format!(
-            "{} {} {} {} {} {} {} {} {}",
-            integer(row, "reference_id"),
-            integer(row, "created_epoch"),
-            text(row, "riyadh_day"),
-            text(row, "status_slug"),
-            integer(row, "custom_status_id"),
-            text(row, "payment_method"),
-            integer(row, "customer_id"),
-            text(row, "currency"),
-            amounts.map(|column| numeric(row, column)).join(" ")
-        );
-        (integer(row, "id"), line)
-    })
-    .await
 }
 
 /// An order whose detail was rejected keeps its summary; the truth counts it as
@@ -254,30 +297,6 @@ async fn headers_without_detail(pool: &PgPool, merchant: MerchantId) -> anyhow::
                    AND r.resource = 'orders' AND r.resolved_at IS NULL)",
     );
     Ok(ids.bind(merchant.0).fetch_all(pool).await?)
-}
-
-async fn stored_items(
-    pool: &PgPool,
-    merchant: MerchantId,
-    range: DayRange,
-) -> anyhow::Result<Rows> {
-    const SQL: &str = "SELECT i.* FROM salla.order_items i
-          JOIN salla.orders o ON o.merchant_id = i.merchant_id AND o.id = i.order_id
-         WHERE i.merchant_id = $1 AND o.riyadh_date BETWEEN $2::date AND $3::date";
-    stored(pool, SQL, merchant, Some(range), |row| {
-        let amounts = ["quantity", "unit_price", "discount", "tax_amount", "total"];
-        let line = format!(
-            "{} {} {} {} {}",
-            integer(row, "id"),
-            integer(row, "product_id"),
-            text(row, "sku"),
-            text(row, "name"),
-            amounts.map(|column| numeric(row, column)).join(" ")
-        );
-        let place = row.get::<i32, _>("position");
-        (format!("{}/{place}", integer(row, "order_id")), line)
-    })
-    .await
 }
 
 fn true_products(truth: &ShopView) -> (Rows, Rows) {
@@ -303,48 +322,6 @@ fn true_products(truth: &ShopView) -> (Rows, Rows) {
     (products, variants)
 }
 
-async fn stored_products(pool: &PgPool, merchant: MerchantId) -> anyhow::Result<Rows> {
-    const SQL: &str =
-        "SELECT p.*, (SELECT coalesce(array_agg(c.category_id ORDER BY c.position), '{}')
-                  FROM salla.product_categories c
-                 WHERE c.merchant_id = p.merchant_id AND c.product_id = p.id) AS categories
-          FROM salla.products p WHERE p.merchant_id = $1";
-    stored(pool, SQL, merchant, None, |row| {
-        let quantity = match row.get::<Option<bool>, _>("unlimited_quantity") {
-            Some(true) => "unlimited".to_owned(),
-            _ => numeric(row, "quantity"),
-        };
-        let line = format!(
-            "{} {} {} {} {} {} {:?}",
-            text(row, "sku"),
-            text(row, "name"),
-            text(row, "kind"),
-            text(row, "status"),
-            numeric(row, "price"),
-            quantity,
-            row.get::<Vec<i64>, _>("categories")
-        );
-        (integer(row, "id"), line)
-    })
-    .await
-}
-
-async fn stored_variants(pool: &PgPool, merchant: MerchantId) -> anyhow::Result<Rows> {
-    const SQL: &str = "SELECT * FROM salla.product_variants WHERE merchant_id = $1";
-    stored(pool, SQL, merchant, None, |row| {
-        let line = format!(
-            "{} {} {} {}",
-            integer(row, "id"),
-            text(row, "sku"),
-            numeric(row, "price"),
-            numeric(row, "stock_quantity")
-        );
-        let place = row.get::<i32, _>("position");
-        (format!("{}/{place}", integer(row, "product_id")), line)
-    })
-    .await
-}
-
 fn true_customers(truth: &ShopView) -> Rows {
     truth
         .truth_customers()
@@ -353,21 +330,6 @@ fn true_customers(truth: &ShopView) -> Rows {
             (c.id.to_string(), line)
         })
         .collect()
-}
-
-async fn stored_customers(pool: &PgPool, merchant: MerchantId) -> anyhow::Result<Rows> {
-    const SQL: &str = "SELECT * FROM salla.customers WHERE merchant_id = $1";
-    stored(pool, SQL, merchant, None, |row| {
-        let line = format!(
-            "{} {} {} {}",
-            text(row, "first_name"),
-            text(row, "last_name"),
-            text(row, "mobile"),
-            text(row, "email")
-        );
-        (integer(row, "id"), line)
-    })
-    .await
 }
 
 /// Customers of orders that lie outside of `range`.
@@ -399,34 +361,11 @@ fn true_categories(truth: &ShopView) -> Rows {
         .collect()
 }
 
-async fn stored_categories(pool: &PgPool, merchant: MerchantId) -> anyhow::Result<Rows> {
-    const SQL: &str = "SELECT * FROM salla.categories WHERE merchant_id = $1";
-    stored(pool, SQL, merchant, None, |row| {
-        let line = format!(
-            "{} {} {}",
-            text(row, "name"),
-            integer(row, "parent_id"),
-            text(row, "status")
-        );
-        (integer(row, "id"), line)
-    })
-    .await
-}
-
 fn true_statuses(truth: &ShopView) -> Rows {
     truth
         .truth_statuses()
         .map(|s| (s.id.to_string(), format!("{} {}", s.name, s.slug)))
         .collect()
-}
-
-async fn stored_statuses(pool: &PgPool, merchant: MerchantId) -> anyhow::Result<Rows> {
-    const SQL: &str = "SELECT * FROM salla.order_statuses WHERE merchant_id = $1";
-    stored(pool, SQL, merchant, None, |row| {
-        let line = format!("{} {}", text(row, "name"), text(row, "slug"));
-        (integer(row, "id"), line)
-    })
-    .await
 }
 
 /// As many records of each resource are rejected as are broken, and those whose id

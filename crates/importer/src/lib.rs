@@ -18,13 +18,13 @@
 //! ```
 //! use domain::failure::Failure;
 //! use domain::shop::ShopInfo;
-//! use importer::import::{Importer, ImportOutcome, import};
+//! use importer::import::{ImportOutcome, Importer, Reading, import};
 //! use importer::ports::runs::RunOptions;
 //! use importer::stop::stop_pair;
 //!
 //! async fn run(importer: &Importer, shop: &ShopInfo, options: &RunOptions) -> Result<(), Failure> {
 //!     let (_handle, stop) = stop_pair();
-//!     match import(importer, shop, options, false, &(), stop).await? {
+//!     match import(importer, shop, options, Reading::Changes, &(), stop).await? {
 //!         ImportOutcome::Completed(_certificate) => Ok(()),
 //!         ImportOutcome::Failed { failure, .. } | ImportOutcome::Interrupted(failure) => Err(failure),
 //!         ImportOutcome::Halted(_) | ImportOutcome::Taken(_) => Err(Failure::LeaseLost),

@@ -37,190 +37,75 @@ pub struct Metric {
 const SECONDS_OF_REQUESTS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 const SECONDS_OF_LANDINGS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
-pub const REQUESTS: Metric = counts(
-    "salla_sync_salla_requests_total",
-    &["endpoint", "status"],
-    "Requests to Salla by kind of endpoint and class of status; no_answer where none came.",
-);
-pub const REQUEST_DURATION: Metric = measures(
-    "salla_sync_salla_request_duration_seconds",
-    &["endpoint"],
-    "From sending a request to the last byte of its response.",
-    SECONDS_OF_REQUESTS,
-);
-pub const THROTTLED: Metric = counts(
-    "salla_sync_salla_throttled_total",
-    &[],
-    "Responses 429: the shop's rate limit was exceeded, by us or by its other software.",
-);
-pub const BLOCKED: Metric = counts(
-    "salla_sync_salla_blocked_total",
-    &[],
-    "Responses 403 that mean a temporary block after too many requests.",
-);
-pub const BUDGET_LIMIT: Metric = shows(
-    "salla_sync_salla_budget_limit_requests",
-    &["budget"],
-    "X-RateLimit-Limit as last received, summed over the budgets in use.",
-);
-pub const BUDGET_REMAINING: Metric = shows(
-    "salla_sync_salla_budget_remaining_requests",
-    &["budget"],
-    "X-RateLimit-Remaining as last received, summed over the budgets in use.",
-);
-pub const TOKEN_REFRESHES: Metric = counts(
-    "salla_sync_token_refreshes_total",
-    &["outcome"],
-    "Refresh tokens presented to Salla, by outcome.",
-);
-pub const PAGES_LANDED: Metric = counts(
-    "salla_sync_pages_landed_total",
-    &["resource"],
-    "List pages written with their checkpoint, without repeated ones.",
-);
-pub const ROWS_LANDED: Metric = counts(
-    "salla_sync_rows_landed_total",
-    &["resource"],
-    "Records of lists that were read and written, changed or not.",
-);
-pub const DETAILS_LANDED: Metric = counts(
-    "salla_sync_details_landed_total",
-    &[],
-    "Orders that were completed by their own request, and written.",
-);
-pub const ROWS_REJECTED: Metric = counts(
-    "salla_sync_rows_rejected_total",
-    &["resource", "code"],
-    "Records that were rejected, by reason. A record that is read again counts again.",
-);
-pub const LANDING_DURATION: Metric = measures(
-    "salla_sync_landing_duration_seconds",
-    &["what"],
-    "One transaction that writes pages, details or changes, repetitions included.",
-    SECONDS_OF_LANDINGS,
-);
-pub const RUNS_ENDED: Metric = counts(
-    "salla_sync_runs_ended_total",
-    &["state", "failure"],
-    "Claims that ended, by the run's state and the failure's code.",
-);
-pub const WEBHOOKS: Metric = counts(
-    "salla_sync_webhooks_total",
-    &["event", "outcome"],
-    "Deliveries of Salla's webhooks by event and outcome.",
-);
-pub const CONSENTS: Metric = counts(
-    "salla_sync_consents_total",
-    &["outcome"],
-    "Merchants who returned from Salla's consent page, by the page they saw.",
-);
-pub const RUNS: Metric = shows(
-    "salla_sync_runs",
-    &["state"],
-    "Runs in the database by state; superseded ones are left out.",
-);
-pub const RUN_IDLE: Metric = shows(
-    "salla_sync_run_idle_seconds",
-    &[],
-    "Seconds since anything landed, of the running run that has been idle longest; runs that wait \
-     for Salla are left out.",
-);
-pub const QUEUE_MESSAGES: Metric = shows(
-    "salla_sync_queue_messages",
-    &["queue", "state"],
-    "Messages on a queue: ready, delayed, in_flight or dead.",
-);
-pub const QUEUE_OLDEST_READY: Metric = shows(
-    "salla_sync_queue_oldest_ready_seconds",
-    &["queue"],
-    "How long the oldest ready message has been ready; 0 if there is none.",
-);
-pub const SHOP_AGE: Metric = shows(
-    "salla_sync_shop_age_seconds",
-    &[],
-    "Age of the latest complete run of everything, of the connected shop where it is oldest; shops \
-     without a finished import or with a paused run are left out.",
-);
-pub const SHOPS_DUE: Metric = shows(
-    "salla_sync_shops_due",
-    &[],
-    "Shops that are due to be brought up to date and for which no run was started yet; only from \
-     workers that keep shops fresh.",
-);
-pub const KEEP_FRESH: Metric = shows(
-    "salla_sync_keep_fresh_seconds",
-    &[],
-    "How often this worker has each shop brought up to date; only from workers that do.",
-);
-pub const DATABASE_UP: Metric = shows(
-    "salla_sync_database_up",
-    &[],
-    "Whether the database responded to this scrape; values from it are NaN if not.",
-);
-pub const BUILD_INFO: Metric = shows(
-    "salla_sync_build_info",
-    &["version"],
-    "Always 1, with the version as a label; absent if no process runs.",
-);
+/// Declares the metrics, and all of them together.
+macro_rules! declare {
+    (@) => { &[] };
+    (@ $buckets:ident) => { $buckets };
+    ($($kind:ident $metric:ident = $name:literal $labels:tt $($buckets:ident)?, $help:literal;)+) => {
+        $(pub const $metric: Metric = Metric {
+            name: $name,
+            kind: MetricKind::$kind,
+            labels: &$labels,
+            help: $help,
+            buckets: declare!(@ $($buckets)?),
+        };)+
 
-pub const ALL: [Metric; 24] = [
-    REQUESTS,
-    REQUEST_DURATION,
-    THROTTLED,
-    BLOCKED,
-    BUDGET_LIMIT,
-    BUDGET_REMAINING,
-    TOKEN_REFRESHES,
-    PAGES_LANDED,
-    ROWS_LANDED,
-    DETAILS_LANDED,
-    ROWS_REJECTED,
-    LANDING_DURATION,
-    RUNS_ENDED,
-    WEBHOOKS,
-    CONSENTS,
-    RUNS,
-    RUN_IDLE,
-    QUEUE_MESSAGES,
-    QUEUE_OLDEST_READY,
-    SHOP_AGE,
-    SHOPS_DUE,
-    KEEP_FRESH,
-    DATABASE_UP,
-    BUILD_INFO,
-];
-
-const fn counts(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
-    declared(name, MetricKind::Counter, labels, help, &[])
+        pub const ALL: [Metric; 24] = [$($metric),+];
+    };
 }
 
-const fn shows(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
-    declared(name, MetricKind::Gauge, labels, help, &[])
-}
-
-const fn measures(
-    name: &'static str,
-    labels: &'static [&'static str],
-    help: &'static str,
-    buckets: &'static [f64],
-) -> Metric {
-    declared(name, MetricKind::Histogram, labels, help, buckets)
-}
-
-const fn declared(
-    name: &'static str,
-    kind: MetricKind,
-    labels: &'static [&'static str],
-    help: &'static str,
-    buckets: &'static [f64],
-) -> Metric {
-    Metric {
-        name,
-        kind,
-        labels,
-        help,
-        buckets,
-    }
+declare! {
+    Counter REQUESTS = "salla_sync_salla_requests_total" ["endpoint", "status"],
+        "Requests to Salla by kind of endpoint and class of status; no_answer where none came.";
+    Histogram REQUEST_DURATION = "salla_sync_salla_request_duration_seconds" ["endpoint"] SECONDS_OF_REQUESTS,
+        "From sending a request to the last byte of its response.";
+    Counter THROTTLED = "salla_sync_salla_throttled_total" [],
+        "Responses 429: the shop's rate limit was exceeded, by us or by its other software.";
+    Counter BLOCKED = "salla_sync_salla_blocked_total" [],
+        "Responses 403 that mean a temporary block after too many requests.";
+    Gauge BUDGET_LIMIT = "salla_sync_salla_budget_limit_requests" ["budget"],
+        "X-RateLimit-Limit as last received, summed over the budgets in use.";
+    Gauge BUDGET_REMAINING = "salla_sync_salla_budget_remaining_requests" ["budget"],
+        "X-RateLimit-Remaining as last received, summed over the budgets in use.";
+    Counter TOKEN_REFRESHES = "salla_sync_token_refreshes_total" ["outcome"],
+        "Refresh tokens presented to Salla, by outcome.";
+    Counter PAGES_LANDED = "salla_sync_pages_landed_total" ["resource"],
+        "List pages written with their checkpoint, without repeated ones.";
+    Counter ROWS_LANDED = "salla_sync_rows_landed_total" ["resource"],
+        "Records of lists that were read and written, changed or not.";
+    Counter DETAILS_LANDED = "salla_sync_details_landed_total" [],
+        "Orders that were completed by their own request, and written.";
+    Counter ROWS_REJECTED = "salla_sync_rows_rejected_total" ["resource", "code"],
+        "Records that were rejected, by reason. A record that is read again counts again.";
+    Histogram LANDING_DURATION = "salla_sync_landing_duration_seconds" ["what"] SECONDS_OF_LANDINGS,
+        "One transaction that writes pages, details or changes, repetitions included.";
+    Counter RUNS_ENDED = "salla_sync_runs_ended_total" ["state", "failure"],
+        "Claims that ended, by the run's state and the failure's code.";
+    Counter WEBHOOKS = "salla_sync_webhooks_total" ["event", "outcome"],
+        "Deliveries of Salla's webhooks by event and outcome.";
+    Counter CONSENTS = "salla_sync_consents_total" ["outcome"],
+        "Merchants who returned from Salla's consent page, by the page they saw.";
+    Gauge RUNS = "salla_sync_runs" ["state"],
+        "Runs in the database by state; superseded ones are left out.";
+    Gauge RUN_IDLE = "salla_sync_run_idle_seconds" [],
+        "Seconds since anything landed, of the running run that has been idle longest; runs that wait \
+         for Salla are left out.";
+    Gauge QUEUE_MESSAGES = "salla_sync_queue_messages" ["queue", "state"],
+        "Messages on a queue: ready, delayed, in_flight or dead.";
+    Gauge QUEUE_OLDEST_READY = "salla_sync_queue_oldest_ready_seconds" ["queue"],
+        "How long the oldest ready message has been ready; 0 if there is none.";
+    Gauge SHOP_AGE = "salla_sync_shop_age_seconds" [],
+        "Age of the latest complete run of everything, of the connected shop where it is oldest; shops \
+         without a finished import or with a paused run are left out.";
+    Gauge SHOPS_DUE = "salla_sync_shops_due" [],
+        "Shops that are due to be brought up to date and for which no run was started yet; only from \
+         workers that keep shops fresh.";
+    Gauge KEEP_FRESH = "salla_sync_keep_fresh_seconds" [],
+        "How often this worker has each shop brought up to date; only from workers that do.";
+    Gauge DATABASE_UP = "salla_sync_database_up" [],
+        "Whether the database responded to this scrape; values from it are NaN if not.";
+    Gauge BUILD_INFO = "salla_sync_build_info" ["version"],
+        "Always 1, with the version as a label; absent if no process runs.";
 }
 
 /// Describes the metrics to the exporter, which must be installed. Counters whose rate matters
@@ -283,37 +168,19 @@ pub fn budget_changed(budget: &'static str, limit: f64, remaining: f64) {
     gauge!(BUDGET_REMAINING.name, "budget" => budget).increment(remaining);
 }
 
-/// What came of presenting a refresh token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefreshResult {
-    Renewed,
-    /// Nothing was presented; it is tried again.
-    NotSent,
-    /// Salla says that the token is not good: the merchant must act.
-    InvalidGrant,
-    /// Salla refuses for another reason: the operator must act.
-    Refused,
-    /// No response came, so the token may be spent.
-    Lost,
-}
-
-impl RefreshResult {
-    pub const ALL: [Self; 5] = [
-        Self::Renewed,
-        Self::NotSent,
-        Self::InvalidGrant,
-        Self::Refused,
-        Self::Lost,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Renewed => "renewed",
-            Self::NotSent => "not_sent",
-            Self::InvalidGrant => "invalid_grant",
-            Self::Refused => "refused",
-            Self::Lost => "lost",
-        }
+domain::names! {
+    /// What came of presenting a refresh token.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum RefreshResult {
+        Renewed = "renewed",
+        /// Nothing was presented; it is tried again.
+        NotSent = "not_sent",
+        /// Salla says that the token is not good: the merchant must act.
+        InvalidGrant = "invalid_grant",
+        /// Salla refuses for another reason: the operator must act.
+        Refused = "refused",
+        /// No response came, so the token may be spent.
+        Lost = "lost",
     }
 }
 

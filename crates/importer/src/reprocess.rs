@@ -6,11 +6,9 @@
 
 use domain::failure::Failure;
 use domain::order::Completeness;
-use domain::rejection::Rejection;
 use domain::resource::Resource;
 use domain::shop::MerchantId;
 
-use crate::ports::platform::Records;
 use crate::ports::records::{
     Exclusive, RawSource, RejectionFilter, RemapCounts, ReplayCounts, Reprocessed,
     ReprocessedDetail, ReprocessedRecord, StoredRecord, StoredRecords, StoredRejection, Translator,
@@ -78,7 +76,7 @@ fn read_rejection(translator: &dyn Translator, kept: &StoredRejection) -> Reproc
     match kept.source {
         RawSource::ListRow(resource) => {
             let row = translator.list_row(resource, &kept.raw);
-            match first_rejection(&row) {
+            match row.first_rejection() {
                 Some(rejection) => Reprocessed::Refused(rejection.clone()),
                 None => Reprocessed::Row(row),
             }
@@ -163,20 +161,6 @@ fn read_record(
             items: kept.items.as_ref().map(|raw| translator.order_items(raw)),
         }),
         kept,
-    }
-}
-
-/// Why the only record of `records` is not understood.
-pub fn first_rejection(records: &Records) -> Option<&Rejection> {
-    fn of<T>(records: &[crate::ports::platform::Decoded<T>]) -> Option<&Rejection> {
-        records.first()?.outcome.as_ref().err()
-    }
-    match records {
-        Records::Orders(records) => of(records),
-        Records::Customers(records) => of(records),
-        Records::Products(records) => of(records),
-        Records::Categories(records) => of(records),
-        Records::OrderStatuses(records) => of(records),
     }
 }
 

@@ -16,7 +16,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::admission::FetchPermit;
-use crate::import::portions::beginning;
+use crate::import::pages::beginning;
 use crate::ports::inspection::HeldWindow;
 use crate::ports::platform::{PageRequest, Platform};
 

@@ -216,8 +216,13 @@ impl Database {
         Ok(())
     }
 
+    fn parts(&self) -> (PgPool, Arc<dyn Clock>) {
+        (self.pool.clone(), self.clock.clone())
+    }
+
     pub fn landing(&self) -> PostgresLanding {
-        PostgresLanding::new(self.pool.clone(), self.clock.clone())
+        let (pool, clock) = self.parts();
+        PostgresLanding { pool, clock }
     }
 
     pub fn runs(&self) -> PostgresRuns {
@@ -233,27 +238,33 @@ impl Database {
     }
 
     pub fn records(&self) -> PostgresRecords {
-        PostgresRecords::new(self.pool.clone(), self.clock.clone())
+        let (pool, clock) = self.parts();
+        PostgresRecords { pool, clock }
     }
 
     pub fn arrivals(&self) -> PostgresArrivals {
-        PostgresArrivals::new(self.pool.clone(), self.clock.clone())
+        let (pool, clock) = self.parts();
+        PostgresArrivals { pool, clock }
     }
 
     pub fn claims(&self) -> PostgresClaims {
-        PostgresClaims::new(self.pool.clone(), self.clock.clone())
+        let (pool, clock) = self.parts();
+        PostgresClaims { pool, clock }
     }
 
     pub fn audit(&self) -> PostgresAudit {
-        PostgresAudit::new(self.pool.clone(), self.clock.clone())
+        let (pool, clock) = self.parts();
+        PostgresAudit { pool, clock }
     }
 
     pub fn rate_limits(&self) -> PostgresRateLimits {
-        PostgresRateLimits::new(self.pool.clone(), self.clock.clone())
+        let (pool, clock) = self.parts();
+        PostgresRateLimits { pool, clock }
     }
 
     pub fn sessions(&self) -> PostgresSessions {
-        PostgresSessions::new(self.pool.clone(), self.clock.clone())
+        let (pool, clock) = self.parts();
+        PostgresSessions { pool, clock }
     }
 
     pub fn merchants(&self) -> PostgresMerchants {
@@ -265,11 +276,13 @@ impl Database {
     }
 
     pub fn api_tokens(&self) -> PostgresApiTokens {
-        PostgresApiTokens::new(self.pool.clone(), self.clock.clone())
+        let (pool, clock) = self.parts();
+        PostgresApiTokens { pool, clock }
     }
 
     pub fn event_tickets(&self) -> PostgresEventTickets {
-        PostgresEventTickets::new(self.pool.clone(), self.clock.clone())
+        let (pool, clock) = self.parts();
+        PostgresEventTickets { pool, clock }
     }
 
     pub fn connections(&self, keyring: Keyring) -> PostgresConnections {

@@ -10,10 +10,10 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::confined::Transactions;
 use crate::error::TxError;
-use crate::jobs::{is_on_its_way, overview, send};
-use crate::runs::catching_up::latest_finished_id;
+use crate::jobs::{find, is_on_its_way, send};
 use crate::runs::claims::{by_id, create_or_join_in, lock, take_turns, with_frozen_sessions_ended};
 use crate::runs::endings::update_status_row;
+use crate::runs::latest_finished_id;
 
 const RESTART_COUNTING: &str = "UPDATE salla_sync.sync_runs SET sent_again = 0 WHERE id = $1";
 
@@ -129,7 +129,7 @@ async fn command_once(
     command: RunCommand,
     now: Timestamp,
 ) -> Result<CommandOutcome, TxError> {
-    let Some(found) = overview::find(transactions.pool(), id).await? else {
+    let Some(found) = find(transactions.pool(), id).await? else {
         return Ok(CommandOutcome::Unknown);
     };
     let mut tx = transactions.begin(found.merchant).await?;

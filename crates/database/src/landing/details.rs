@@ -11,11 +11,9 @@ use jiff::Timestamp;
 use sqlx::PgPool;
 
 use crate::error::TxError;
-use crate::landing::context::Care;
-use crate::landing::context::LandingContext;
+use crate::landing::context::{Care, LandingContext, Lands, land_each};
 use crate::landing::counters::{Cursor, record};
-use crate::landing::isolation::{Lands, land_each};
-use crate::landing::order_columns::WholeOrder;
+use crate::landing::entries::WholeOrder;
 use crate::landing::orders::{ReadFrom, land_whole};
 use crate::landing::raw::RawEncoder;
 use crate::landing::rejections::{

@@ -3,14 +3,12 @@
 
 use domain::catalogue::{Category, Product};
 use domain::customer::Customer;
-use domain::order::{Order, OrderStatus};
+use domain::order::{Order, OrderDiscount, OrderItem, OrderStatus};
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
 
-use crate::columns::OptionalText;
+use crate::columns::{OptionalText, optional};
 use crate::error::TxError;
-use crate::landing::order_columns::WholeOrder;
-use crate::landing::order_columns::currency;
 use crate::transaction::LockedRun;
 
 /// All entries of the lists, each with its parent and its place, from 1.
@@ -64,6 +62,26 @@ pub(crate) async fn remove_behind(
 /// The number of entries as a column holds it.
 pub(crate) fn count(entries: usize) -> i32 {
     i32::try_from(entries).unwrap_or(i32::MAX)
+}
+
+/// An order with its items, wherever they came from.
+#[derive(Clone, Copy)]
+pub(crate) struct WholeOrder<'a> {
+    pub(crate) order: &'a Order,
+    pub(crate) items: Option<&'a [OrderItem]>,
+}
+
+impl<'a> WholeOrder<'a> {
+    pub(crate) fn discounts(&self) -> &'a [OrderDiscount] {
+        let amounts = self.order.amounts.as_ref();
+        amounts.map_or(&[], |amounts| &amounts.discounts)
+    }
+}
+
+/// Salla names the currency beside each amount; the order's own comes first.
+pub(crate) fn currency(order: &Order) -> OptionalText<'_> {
+    let of_total = || order.total.as_ref().and_then(|m| optional(&m.currency));
+    optional(&order.currency).or_else(of_total)
 }
 
 #[derive(Default)]

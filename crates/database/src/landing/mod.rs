@@ -12,15 +12,12 @@
 
 mod alterations;
 mod catalogue;
-mod checkpoint;
 pub(crate) mod context;
 pub(crate) mod counters;
 mod customers;
 pub(crate) mod details;
 mod entries;
-pub(crate) mod isolation;
 mod list_batch;
-mod order_columns;
 mod order_lines;
 mod orders;
 pub(crate) mod pages;
@@ -46,19 +43,13 @@ use importer::ports::platform::Page;
 use sqlx::PgPool;
 
 use crate::error::{with_long_retries, with_retries};
-use crate::landing::isolation::rejecting;
+use crate::landing::context::rejecting;
 
 /// [`Landing`] on PostgreSQL.
 #[derive(Clone, Debug)]
 pub struct PostgresLanding {
-    pool: PgPool,
-    clock: Arc<dyn Clock>,
-}
-
-impl PostgresLanding {
-    pub(crate) fn new(pool: PgPool, clock: Arc<dyn Clock>) -> Self {
-        Self { pool, clock }
-    }
+    pub(crate) pool: PgPool,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 #[async_trait]

@@ -7,12 +7,11 @@ use domain::order::{OrderDiscount, OrderItem};
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
 
-use crate::columns::{CopyInto, copy, copy_into};
-use crate::columns::{OptionalText, optional, storable};
-use crate::columns::{columns, upsert, write};
+use crate::columns::{
+    CopyInto, OptionalText, columns, copy, copy_into, optional, storable, upsert, write,
+};
 use crate::error::TxError;
-use crate::landing::entries::{place_all, remove_behind, remove_behind_in};
-use crate::landing::order_columns::WholeOrder;
+use crate::landing::entries::{WholeOrder, place_all, remove_behind, remove_behind_in};
 use crate::transaction::LockedRun;
 
 columns! {

@@ -5,7 +5,7 @@ use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 
 use crate::error::TxError;
-use crate::transaction::{LockedRun, lock_run};
+use crate::transaction::{LockedRun, begin_leased};
 
 /// An order whose detail this run has rejected is not requested again: another run may try.
 const ADD: &str = "
@@ -53,8 +53,7 @@ pub(crate) async fn mark_pending(
     lease: RunLease,
     orders: &[i64],
 ) -> Result<(), TxError> {
-    let mut tx = pool.begin().await?;
-    lock_run(&mut tx, lease).await?;
+    let mut tx = begin_leased(pool, lease).await?;
     sqlx::query(ASK_AGAIN)
         .bind(lease.merchant.0)
         .bind(lease.run.0)
@@ -114,8 +113,7 @@ const TAKE_CHANGED: &str = "
     WHERE p.run_id <> excluded.run_id";
 
 async fn adopt(pool: &PgPool, lease: RunLease) -> Result<(), TxError> {
-    let mut tx = pool.begin().await?;
-    lock_run(&mut tx, lease).await?;
+    let mut tx = begin_leased(pool, lease).await?;
     for sql in [ADOPT, TAKE_CHANGED] {
         sqlx::query(sql)
             .bind(lease.run.0)

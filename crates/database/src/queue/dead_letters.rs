@@ -1,13 +1,14 @@
 //! Messages that need a person, until they are redriven or discarded.
 
-use importer::ports::queue::{DeadLetter, QueueName};
-use jiff::Timestamp;
+use async_trait::async_trait;
+use domain::failure::Failure;
+use importer::ports::queue::{DeadLetter, DeadLetters, JobId, Redrive};
 use jiff_sqlx::ToSqlx;
-use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::error::TxError;
-use crate::ids::job_id;
+use crate::error::with_retries;
+use crate::ids::{job_id, parse_id};
+use crate::queue::PostgresQueue;
 
 #[derive(sqlx::FromRow)]
 struct LetterRow {
@@ -37,37 +38,9 @@ const LIST: &str = "
     SELECT id, body, reason, attempts, sent_at, buried_at FROM salla_sync.dead_letters
     WHERE queue = $1 AND id > $2 ORDER BY id LIMIT $3";
 
-pub(crate) async fn list(
-    pool: &PgPool,
-    queue: QueueName,
-    after: Uuid,
-    limit: u32,
-) -> Result<Vec<DeadLetter>, TxError> {
-    let rows: Vec<LetterRow> = sqlx::query_as(LIST)
-        .bind(queue.as_str())
-        .bind(after)
-        .bind(i64::from(limit))
-        .fetch_all(pool)
-        .await?;
-    Ok(rows.into_iter().map(DeadLetter::from).collect())
-}
-
 const READ: &str = "
     SELECT id, body, reason, attempts, sent_at, buried_at FROM salla_sync.dead_letters
     WHERE queue = $1 AND id = $2";
-
-pub(crate) async fn read(
-    pool: &PgPool,
-    queue: QueueName,
-    id: Uuid,
-) -> Result<Option<DeadLetter>, TxError> {
-    let row: Option<LetterRow> = sqlx::query_as(READ)
-        .bind(queue.as_str())
-        .bind(id)
-        .fetch_optional(pool)
-        .await?;
-    Ok(row.map(DeadLetter::from))
-}
 
 /// Marked in the statement that finds them, so that of several sweeps one reports them.
 const UNREPORTED: &str = "
@@ -76,21 +49,6 @@ const UNREPORTED: &str = "
         SELECT id FROM salla_sync.dead_letters WHERE queue = $1 AND reported_at IS NULL
         ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)
     RETURNING id, body, reason, attempts, sent_at, buried_at";
-
-pub(crate) async fn unreported(
-    pool: &PgPool,
-    queue: QueueName,
-    limit: u32,
-    now: Timestamp,
-) -> Result<Vec<DeadLetter>, TxError> {
-    let rows: Vec<LetterRow> = sqlx::query_as(UNREPORTED)
-        .bind(queue.as_str())
-        .bind(i64::from(limit))
-        .bind(now.to_sqlx())
-        .fetch_all(pool)
-        .await?;
-    Ok(rows.into_iter().map(DeadLetter::from).collect())
-}
 
 /// A message that is on the queue already is this very one, see the burial.
 const REDRIVE: &str = "
@@ -104,28 +62,85 @@ const REDRIVE: &str = "
     )
     SELECT count(*) FROM letters";
 
-pub(crate) async fn redrive(
-    pool: &PgPool,
-    queue: QueueName,
-    only: Option<Uuid>,
-    now: Timestamp,
-) -> Result<u64, TxError> {
-    let redriven: i64 = sqlx::query_scalar(REDRIVE)
-        .bind(queue.as_str())
-        .bind(only)
-        .bind(now.to_sqlx())
-        .fetch_one(pool)
-        .await?;
-    Ok(redriven.unsigned_abs())
-}
-
 const DISCARD: &str = "DELETE FROM salla_sync.dead_letters WHERE queue = $1 AND id = $2";
 
-pub(crate) async fn discard(pool: &PgPool, queue: QueueName, id: Uuid) -> Result<bool, TxError> {
-    let discarded = sqlx::query(DISCARD)
-        .bind(queue.as_str())
-        .bind(id)
-        .execute(pool)
-        .await?;
-    Ok(discarded.rows_affected() > 0)
+#[async_trait]
+impl DeadLetters for PostgresQueue {
+    async fn list(&self, after: Option<&JobId>, limit: u32) -> Result<Vec<DeadLetter>, Failure> {
+        // Before the first, and before an id that we never gave.
+        let after = after.and_then(parse_id).unwrap_or(Uuid::nil());
+        with_retries(&self.clock, "listing dead letters", || async {
+            let rows: Vec<LetterRow> = sqlx::query_as(LIST)
+                .bind(self.name.as_str())
+                .bind(after)
+                .bind(i64::from(limit))
+                .fetch_all(&self.pool)
+                .await?;
+            Ok(rows.into_iter().map(DeadLetter::from).collect())
+        })
+        .await
+    }
+
+    async fn read(&self, id: &JobId) -> Result<Option<DeadLetter>, Failure> {
+        let Some(id) = parse_id(id) else {
+            return Ok(None);
+        };
+        with_retries(&self.clock, "reading a dead letter", || async {
+            let row: Option<LetterRow> = sqlx::query_as(READ)
+                .bind(self.name.as_str())
+                .bind(id)
+                .fetch_optional(&self.pool)
+                .await?;
+            Ok(row.map(DeadLetter::from))
+        })
+        .await
+    }
+
+    async fn redrive(&self, which: Redrive) -> Result<u64, Failure> {
+        let only = match which {
+            Redrive::All => None,
+            Redrive::One(id) => match parse_id(&id) {
+                Some(id) => Some(id),
+                None => return Ok(0),
+            },
+        };
+        with_retries(&self.clock, "redriving dead letters", || async {
+            let redriven: i64 = sqlx::query_scalar(REDRIVE)
+                .bind(self.name.as_str())
+                .bind(only)
+                .bind(self.clock.now().to_sqlx())
+                .fetch_one(&self.pool)
+                .await?;
+            Ok(redriven.unsigned_abs())
+        })
+        .await
+    }
+
+    async fn unreported(&self, limit: u32) -> Result<Vec<DeadLetter>, Failure> {
+        with_retries(&self.clock, "looking for new dead letters", || async {
+            let rows: Vec<LetterRow> = sqlx::query_as(UNREPORTED)
+                .bind(self.name.as_str())
+                .bind(i64::from(limit))
+                .bind(self.clock.now().to_sqlx())
+                .fetch_all(&self.pool)
+                .await?;
+            Ok(rows.into_iter().map(DeadLetter::from).collect())
+        })
+        .await
+    }
+
+    async fn discard(&self, id: &JobId) -> Result<bool, Failure> {
+        let Some(id) = parse_id(id) else {
+            return Ok(false);
+        };
+        with_retries(&self.clock, "discarding a dead letter", || async {
+            let discarded = sqlx::query(DISCARD)
+                .bind(self.name.as_str())
+                .bind(id)
+                .execute(&self.pool)
+                .await?;
+            Ok(discarded.rows_affected() > 0)
+        })
+        .await
+    }
 }

@@ -17,8 +17,8 @@ use domain::failure::Failure;
 use domain::job::MessageError;
 use importer::ports::clock::Clock;
 use importer::ports::queue::{
-    DeadLetter, DeadLetters, Delivery, Depth, Disposition, JobId, Outbox, Queue, QueueName,
-    QueueSettings, Receipt, ReceiptStatus, Redrive,
+    Delivery, Depth, Disposition, JobId, Outbox, Queue, QueueName, QueueSettings, Receipt,
+    ReceiptStatus,
 };
 use jiff::{SignedDuration, Timestamp};
 use sqlx::{PgConnection, PgPool};
@@ -32,7 +32,7 @@ use crate::queue::wakeups::Wakeups;
 /// with time.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// [`Queue`] and [`DeadLetters`] on PostgreSQL.
+/// [`Queue`] and [`DeadLetters`](importer::ports::queue::DeadLetters) on PostgreSQL.
 ///
 /// All times are those of the given clock. Clones share the connection on which the
 /// first receive that waits begins to listen for messages; it is one beside the pool's.
@@ -202,59 +202,6 @@ impl Queue for PostgresQueue {
     async fn depth(&self) -> Result<Depth, Failure> {
         with_retries(&self.clock, "counting messages", || {
             messages::depth(&self.pool, self.name, self.clock.now())
-        })
-        .await
-    }
-}
-
-#[async_trait]
-impl DeadLetters for PostgresQueue {
-    async fn list(&self, after: Option<&JobId>, limit: u32) -> Result<Vec<DeadLetter>, Failure> {
-        // Before the first, and before an id that we never gave.
-        let after = after.and_then(parse_id).unwrap_or(Uuid::nil());
-        with_retries(&self.clock, "listing dead letters", || {
-            dead_letters::list(&self.pool, self.name, after, limit)
-        })
-        .await
-    }
-
-    async fn read(&self, id: &JobId) -> Result<Option<DeadLetter>, Failure> {
-        let Some(id) = parse_id(id) else {
-            return Ok(None);
-        };
-        with_retries(&self.clock, "reading a dead letter", || {
-            dead_letters::read(&self.pool, self.name, id)
-        })
-        .await
-    }
-
-    async fn redrive(&self, which: Redrive) -> Result<u64, Failure> {
-        let only = match which {
-            Redrive::All => None,
-            Redrive::One(id) => match parse_id(&id) {
-                Some(id) => Some(id),
-                None => return Ok(0),
-            },
-        };
-        with_retries(&self.clock, "redriving dead letters", || {
-            dead_letters::redrive(&self.pool, self.name, only, self.clock.now())
-        })
-        .await
-    }
-
-    async fn unreported(&self, limit: u32) -> Result<Vec<DeadLetter>, Failure> {
-        with_retries(&self.clock, "looking for new dead letters", || {
-            dead_letters::unreported(&self.pool, self.name, limit, self.clock.now())
-        })
-        .await
-    }
-
-    async fn discard(&self, id: &JobId) -> Result<bool, Failure> {
-        let Some(id) = parse_id(id) else {
-            return Ok(false);
-        };
-        with_retries(&self.clock, "discarding a dead letter", || {
-            dead_letters::discard(&self.pool, self.name, id)
         })
         .await
     }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use domain::failure::Failure;
 use domain::order::Version;
 use domain::resource::Resource;
 use domain::shop::MerchantId;
-use importer::ports::changed_records::{ChangedRecord, RecordNow};
+use importer::ports::changed_records::{ChangedRecord, ChangedRecords, RecordNow};
 use importer::ports::landing::{OrderDetail, ScannedPage};
 use importer::ports::records::Exclusive;
 use jiff::Timestamp;
@@ -14,17 +15,16 @@ use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::error::TxError;
+use crate::error::{TxError, with_long_retries, with_retries};
 use crate::ids::parse_resource;
-use crate::landing::context::Care;
-use crate::landing::context::LandingContext;
+use crate::landing::context::{Care, LandingContext, rejecting};
 use crate::landing::counters::update_counters_without_cursor;
 use crate::landing::details::land_outcomes;
 use crate::landing::pages::land_records;
 use crate::landing::tombstones::{Vanished, land_vanished};
 use crate::landing::versions::NewRows;
 use crate::records::exclusive::AnyRun;
-use crate::records::{exclusive, single_record_page};
+use crate::records::{PostgresRecords, exclusive, single_record_page};
 use crate::transaction::LockedRun;
 
 /// A hold that ends much later than possible was set while a clock was ahead. Workers' clocks may
@@ -57,39 +57,9 @@ const TAKE: &str = "
     WHERE m.id = due.id AND m.changes_held_until IS NOT DISTINCT FROM due.changes_held_until
     RETURNING m.id";
 
-pub(crate) async fn take(
-    pool: &PgPool,
-    hold: Duration,
-    most: u32,
-    now: Timestamp,
-) -> Result<Vec<MerchantId>, TxError> {
-    let taken: Vec<Uuid> = sqlx::query_scalar(TAKE)
-        .bind(now.to_sqlx())
-        .bind(hold.as_secs_f64())
-        .bind(i64::from(most))
-        .fetch_all(pool)
-        .await?;
-    Ok(taken.into_iter().map(MerchantId).collect())
-}
-
 const RELEASE: &str = "
     UPDATE salla_sync.merchants SET changes_held_until = $2 + make_interval(secs => $3)
     WHERE id = $1";
-
-pub(crate) async fn release(
-    pool: &PgPool,
-    merchant: MerchantId,
-    pause: Duration,
-    now: Timestamp,
-) -> Result<(), TxError> {
-    sqlx::query(RELEASE)
-        .bind(merchant.0)
-        .bind(now.to_sqlx())
-        .bind(pause.as_secs_f64())
-        .execute(pool)
-        .await?;
-    Ok(())
-}
 
 /// An import that took an hour has read most of what was marked during it. The webhook came to
 /// another machine than the import's, whose clock may be a little behind.
@@ -106,30 +76,80 @@ const LIST: &str = "
     ORDER BY marked_at, resource, salla_id
     LIMIT $2";
 
-pub(crate) async fn list(
-    pool: &PgPool,
-    merchant: MerchantId,
-    most: u32,
-) -> Result<Vec<ChangedRecord>, TxError> {
-    let mut tx = pool.begin().await?;
-    sqlx::query(FORGET_READ)
-        .bind(merchant.0)
-        .execute(&mut *tx)
-        .await?;
-    let rows: Vec<(String, i64, jiff_sqlx::Timestamp)> = sqlx::query_as(LIST)
-        .bind(merchant.0)
-        .bind(i64::from(most))
-        .fetch_all(&mut *tx)
-        .await?;
-    tx.commit().await?;
-    let marked = rows.into_iter().map(|(resource, id, marked_at)| {
-        Ok(ChangedRecord {
-            resource: parse_resource(&resource)?,
-            id,
-            marked_at: marked_at.to_jiff(),
+#[async_trait]
+impl ChangedRecords for PostgresRecords {
+    async fn take(&self, hold: Duration, most: u32) -> Result<Vec<MerchantId>, Failure> {
+        let now = self.clock.now();
+        with_retries(
+            &self.clock,
+            "looking for shops with changed records",
+            || async {
+                let taken: Vec<Uuid> = sqlx::query_scalar(TAKE)
+                    .bind(now.to_sqlx())
+                    .bind(hold.as_secs_f64())
+                    .bind(i64::from(most))
+                    .fetch_all(&self.pool)
+                    .await?;
+                Ok(taken.into_iter().map(MerchantId).collect())
+            },
+        )
+        .await
+    }
+
+    async fn release(&self, merchant: MerchantId, pause: Duration) -> Result<(), Failure> {
+        let now = self.clock.now();
+        with_retries(
+            &self.clock,
+            "releasing a shop's changed records",
+            || async {
+                sqlx::query(RELEASE)
+                    .bind(merchant.0)
+                    .bind(now.to_sqlx())
+                    .bind(pause.as_secs_f64())
+                    .execute(&self.pool)
+                    .await?;
+                Ok(())
+            },
+        )
+        .await
+    }
+
+    async fn list(&self, merchant: MerchantId, most: u32) -> Result<Vec<ChangedRecord>, Failure> {
+        with_retries(&self.clock, "listing changed records", || async {
+            let mut tx = self.pool.begin().await?;
+            sqlx::query(FORGET_READ)
+                .bind(merchant.0)
+                .execute(&mut *tx)
+                .await?;
+            let rows: Vec<(String, i64, jiff_sqlx::Timestamp)> = sqlx::query_as(LIST)
+                .bind(merchant.0)
+                .bind(i64::from(most))
+                .fetch_all(&mut *tx)
+                .await?;
+            tx.commit().await?;
+            let marked = rows.into_iter().map(|(resource, id, marked_at)| {
+                Ok(ChangedRecord {
+                    resource: parse_resource(&resource)?,
+                    id,
+                    marked_at: marked_at.to_jiff(),
+                })
+            });
+            Ok(marked.collect::<Result<_, Failure>>()?)
         })
-    });
-    Ok(marked.collect::<Result<_, Failure>>()?)
+        .await
+    }
+
+    async fn land(
+        &self,
+        merchant: MerchantId,
+        fetched: &[(ChangedRecord, RecordNow)],
+    ) -> Result<Exclusive<()>, Failure> {
+        let now = self.clock.now();
+        with_long_retries(&self.clock, "landing changed records", || {
+            rejecting(|care| land(&self.pool, merchant, fetched, now, care))
+        })
+        .await
+    }
 }
 
 /// The run whose counts the shop's status shows.

@@ -12,70 +12,15 @@ use importer::ports::landing::RunLease;
 use importer::ports::runs::Run;
 use jiff_sqlx::ToSqlx;
 use rust_decimal::Decimal;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::PostgresRecords;
 use super::order_rows::OrderRow;
 use crate::error::{TxError, with_long_retries};
 use crate::runs::counting::count_windows;
 
-#[async_trait]
-impl Inventory for PostgresRecords {
-    async fn count_windows(&self, run: &Run) -> Result<Vec<HeldWindow>, Failure> {
-        with_long_retries(&self.clock, "counting the windows of a run", || {
-            count(&self.pool, run)
-        })
-        .await
-    }
-
-    async fn count_rows(&self) -> Result<HashMap<MerchantId, ShopRows>, Failure> {
-        with_long_retries(&self.clock, "counting the rows of all shops", || {
-            count_rows(&self.pool)
-        })
-        .await
-    }
-
-    async fn sample_orders(
-        &self,
-        merchant: MerchantId,
-        days: DayRange,
-        seed: u64,
-        most: u32,
-    ) -> Result<Vec<Order>, Failure> {
-        with_long_retries(&self.clock, "drawing a sample of orders", || {
-            sample(&self.pool, merchant, days, seed, most)
-        })
-        .await
-    }
-}
-
 /// All counts have to be of the same moment.
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
-
-async fn count(pool: &PgPool, run: &Run) -> Result<Vec<HeldWindow>, TxError> {
-    let mut tx = pool.begin_with(SNAPSHOT).await?;
-    // Counting only reads, so it needs no claim.
-    let unclaimed = RunLease {
-        run: run.id,
-        merchant: run.merchant,
-        fencing_token: 0,
-    };
-    let counts = count_windows(&mut tx, None, unclaimed).await?;
-    let beside: Vec<(i64, i64)> = sqlx::query_as(BESIDE)
-        .bind(run.id.0)
-        .bind(run.merchant.0)
-        .fetch_all(&mut *tx)
-        .await?;
-    tx.commit().await?;
-    let beside: HashMap<i64, i64> = beside.into_iter().collect();
-    let held = counts.into_iter().map(|counts| HeldWindow {
-        beside: beside
-            .get(&counts.listing.window.0)
-            .map_or(0, |rows| rows.cast_unsigned()),
-        counts,
-    });
-    Ok(held.collect())
-}
 
 /// Rows of each window that no window of the run has listed. An order belongs to the window
 /// of its day; everything else to the window of its whole list.
@@ -118,24 +63,6 @@ const ROWS: &str = "
     LEFT JOIN (SELECT merchant_id, count(*) AS orders, count(*) FILTER (WHERE has_items) AS with_items
                FROM salla.orders GROUP BY merchant_id) o ON o.merchant_id = m.id";
 
-async fn count_rows(pool: &PgPool) -> Result<HashMap<MerchantId, ShopRows>, TxError> {
-    let rows: Vec<(uuid::Uuid, i64, i64, i64, i64, i64)> =
-        sqlx::query_as(ROWS).fetch_all(pool).await?;
-    let shops = rows.into_iter().map(
-        |(merchant, orders, orders_with_items, customers, products, rejected)| {
-            let rows = ShopRows {
-                orders: orders.cast_unsigned(),
-                orders_with_items: orders_with_items.cast_unsigned(),
-                customers: customers.cast_unsigned(),
-                products: products.cast_unsigned(),
-                rejected: rejected.cast_unsigned(),
-            };
-            (MerchantId(merchant), rows)
-        },
-    );
-    Ok(shops.collect())
-}
-
 /// Ordered by a hash of the id and the seed: the same draw every time, and no order is
 /// likelier than another.
 const SAMPLE: &str = "
@@ -144,32 +71,87 @@ const SAMPLE: &str = "
     ORDER BY md5(id::text || $4), id
     LIMIT $5";
 
-async fn sample(
-    pool: &PgPool,
-    merchant: MerchantId,
-    days: DayRange,
-    seed: u64,
-    most: u32,
-) -> Result<Vec<Order>, TxError> {
-    let mut tx = pool.begin_with(SNAPSHOT).await?;
-    let rows: Vec<OrderRow> = sqlx::query_as(SAMPLE)
-        .bind(merchant.0)
-        .bind(days.from.to_sqlx())
-        .bind(days.to.to_sqlx())
-        .bind(format!(" {seed}"))
-        .bind(i64::from(most))
-        .fetch_all(&mut *tx)
-        .await?;
-    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
-    let mut items = items(&mut tx, merchant, &ids).await?;
-    let mut discounts = discounts(&mut tx, merchant, &ids).await?;
-    tx.commit().await?;
-    let orders = rows.into_iter().map(|row| {
-        let items = items.remove(&row.id).unwrap_or_default();
-        let discounts = discounts.remove(&row.id).unwrap_or_default();
-        row.with(items, discounts)
-    });
-    Ok(orders.collect())
+#[async_trait]
+impl Inventory for PostgresRecords {
+    async fn count_windows(&self, run: &Run) -> Result<Vec<HeldWindow>, Failure> {
+        with_long_retries(&self.clock, "counting the windows of a run", || async {
+            let mut tx = self.pool.begin_with(SNAPSHOT).await?;
+            // Counting only reads, so it needs no claim.
+            let unclaimed = RunLease {
+                run: run.id,
+                merchant: run.merchant,
+                fencing_token: 0,
+            };
+            let counts = count_windows(&mut tx, None, unclaimed).await?;
+            let beside: Vec<(i64, i64)> = sqlx::query_as(BESIDE)
+                .bind(run.id.0)
+                .bind(run.merchant.0)
+                .fetch_all(&mut *tx)
+                .await?;
+            tx.commit().await?;
+            let beside: HashMap<i64, i64> = beside.into_iter().collect();
+            let held = counts.into_iter().map(|counts| HeldWindow {
+                beside: beside
+                    .get(&counts.listing.window.0)
+                    .map_or(0, |rows| rows.cast_unsigned()),
+                counts,
+            });
+            Ok(held.collect())
+        })
+        .await
+    }
+
+    async fn count_rows(&self) -> Result<HashMap<MerchantId, ShopRows>, Failure> {
+        with_long_retries(&self.clock, "counting the rows of all shops", || async {
+            let rows: Vec<(uuid::Uuid, i64, i64, i64, i64, i64)> =
+                sqlx::query_as(ROWS).fetch_all(&self.pool).await?;
+            let shops = rows.into_iter().map(
+                |(merchant, orders, orders_with_items, customers, products, rejected)| {
+                    let rows = ShopRows {
+                        orders: orders.cast_unsigned(),
+                        orders_with_items: orders_with_items.cast_unsigned(),
+                        customers: customers.cast_unsigned(),
+                        products: products.cast_unsigned(),
+                        rejected: rejected.cast_unsigned(),
+                    };
+                    (MerchantId(merchant), rows)
+                },
+            );
+            Ok(shops.collect())
+        })
+        .await
+    }
+
+    async fn sample_orders(
+        &self,
+        merchant: MerchantId,
+        days: DayRange,
+        seed: u64,
+        most: u32,
+    ) -> Result<Vec<Order>, Failure> {
+        with_long_retries(&self.clock, "drawing a sample of orders", || async {
+            let mut tx = self.pool.begin_with(SNAPSHOT).await?;
+            let rows: Vec<OrderRow> = sqlx::query_as(SAMPLE)
+                .bind(merchant.0)
+                .bind(days.from.to_sqlx())
+                .bind(days.to.to_sqlx())
+                .bind(format!(" {seed}"))
+                .bind(i64::from(most))
+                .fetch_all(&mut *tx)
+                .await?;
+            let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+            let mut items = items(&mut tx, merchant, &ids).await?;
+            let mut discounts = discounts(&mut tx, merchant, &ids).await?;
+            tx.commit().await?;
+            let orders = rows.into_iter().map(|row| {
+                let items = items.remove(&row.id).unwrap_or_default();
+                let discounts = discounts.remove(&row.id).unwrap_or_default();
+                row.with(items, discounts)
+            });
+            Ok(orders.collect())
+        })
+        .await
+    }
 }
 
 const ITEMS: &str = "

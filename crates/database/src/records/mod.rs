@@ -4,32 +4,29 @@ mod changed;
 pub(crate) mod exclusive;
 mod inventory;
 mod order_rows;
-mod raw_records;
 mod remap;
 mod replay;
 mod traces;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::failure::Failure;
 use domain::order::Version;
 use domain::resource::Resource;
 use domain::shop::MerchantId;
-use importer::ports::changed_records::{ChangedRecord, ChangedRecords, RecordNow};
 use importer::ports::clock::Clock;
 use importer::ports::landing::ScannedPage;
 use importer::ports::platform::{Pagination, Records};
 use importer::ports::records::{
     Exclusive, RejectionFilter, RemapCounts, ReplayCounts, Reprocessed, ReprocessedRecord,
-    StoredRecord, StoredRecords, StoredRejection,
+    StoredRecord, StoredRecords, StoredRejection, StoredText,
 };
 use sqlx::PgPool;
 
 use crate::error::{with_long_retries, with_retries};
-use crate::landing::context::page_outside_scans;
-use crate::landing::isolation::rejecting;
+use crate::landing::context::{page_outside_scans, rejecting};
+use crate::landing::raw::decompress;
 
 /// A page with this record alone: versions differ from one record to the next.
 fn single_record_page(record: &Records, version: Version) -> ScannedPage {
@@ -46,14 +43,34 @@ fn single_record_page(record: &Records, version: Version) -> ScannedPage {
 /// [`StoredRecords`] on PostgreSQL.
 #[derive(Clone, Debug)]
 pub struct PostgresRecords {
-    pool: PgPool,
-    clock: Arc<dyn Clock>,
+    pub(crate) pool: PgPool,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
-impl PostgresRecords {
-    pub(crate) fn new(pool: PgPool, clock: Arc<dyn Clock>) -> Self {
-        Self { pool, clock }
-    }
+const COUNT: &str = "
+    SELECT count(*) FROM salla_sync.source_records
+    WHERE merchant_id = $1 AND resource = $2::text::salla_sync.resource
+      AND (list_raw IS NOT NULL OR detail_raw IS NOT NULL)";
+
+const LIST: &str = "
+    SELECT salla_id, list_version, list_run, list_raw, detail_version, detail_run, detail_raw,
+           items_raw
+    FROM salla_sync.source_records
+    WHERE merchant_id = $1 AND resource = $2::text::salla_sync.resource AND salla_id > $3
+      AND (list_raw IS NOT NULL OR detail_raw IS NOT NULL)
+    ORDER BY salla_id
+    LIMIT $4";
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    salla_id: i64,
+    list_version: Option<jiff_sqlx::Timestamp>,
+    list_run: Option<i64>,
+    list_raw: Option<Vec<u8>>,
+    detail_version: Option<jiff_sqlx::Timestamp>,
+    detail_run: Option<i64>,
+    detail_raw: Option<Vec<u8>>,
+    items_raw: Option<Vec<u8>>,
 }
 
 #[async_trait]
@@ -95,8 +112,13 @@ impl StoredRecords for PostgresRecords {
     }
 
     async fn count_stored(&self, merchant: MerchantId, resource: Resource) -> Result<u64, Failure> {
-        with_long_retries(&self.clock, "counting stored records", || {
-            raw_records::count(&self.pool, merchant, resource)
+        with_long_retries(&self.clock, "counting stored records", || async {
+            let count: i64 = sqlx::query_scalar(COUNT)
+                .bind(merchant.0)
+                .bind(resource.as_str())
+                .fetch_one(&self.pool)
+                .await?;
+            Ok(count.cast_unsigned())
         })
         .await
     }
@@ -108,8 +130,16 @@ impl StoredRecords for PostgresRecords {
         after: i64,
         limit: u32,
     ) -> Result<Vec<StoredRecord>, Failure> {
-        with_retries(&self.clock, "reading stored records", || {
-            raw_records::list(&self.pool, merchant, resource, after, limit)
+        with_retries(&self.clock, "reading stored records", || async {
+            let rows: Vec<Row> = sqlx::query_as(LIST)
+                .bind(merchant.0)
+                .bind(resource.as_str())
+                .bind(after)
+                .bind(i64::from(limit))
+                .fetch_all(&self.pool)
+                .await?;
+            let records = rows.into_iter().map(StoredRecord::try_from);
+            Ok(records.collect::<Result<_, Failure>>()?)
         })
         .await
     }
@@ -128,42 +158,30 @@ impl StoredRecords for PostgresRecords {
     }
 }
 
-#[async_trait]
-impl ChangedRecords for PostgresRecords {
-    async fn take(&self, hold: Duration, most: u32) -> Result<Vec<MerchantId>, Failure> {
-        let now = self.clock.now();
-        with_retries(
-            &self.clock,
-            "looking for shops with changed records",
-            || changed::take(&self.pool, hold, most, now),
-        )
-        .await
-    }
+impl TryFrom<Row> for StoredRecord {
+    type Error = Failure;
 
-    async fn release(&self, merchant: MerchantId, pause: Duration) -> Result<(), Failure> {
-        let now = self.clock.now();
-        with_retries(&self.clock, "releasing a shop's changed records", || {
-            changed::release(&self.pool, merchant, pause, now)
+    fn try_from(row: Row) -> Result<Self, Failure> {
+        Ok(Self {
+            salla_id: row.salla_id,
+            listed: text(row.list_raw, row.list_version, row.list_run)?,
+            detail: text(row.detail_raw, row.detail_version, row.detail_run)?,
+            items: row.items_raw.map(|raw| decompress(&raw)).transpose()?,
         })
-        .await
     }
+}
 
-    async fn list(&self, merchant: MerchantId, most: u32) -> Result<Vec<ChangedRecord>, Failure> {
-        with_retries(&self.clock, "listing changed records", || {
-            changed::list(&self.pool, merchant, most)
-        })
-        .await
-    }
-
-    async fn land(
-        &self,
-        merchant: MerchantId,
-        fetched: &[(ChangedRecord, RecordNow)],
-    ) -> Result<Exclusive<()>, Failure> {
-        let now = self.clock.now();
-        with_long_retries(&self.clock, "landing changed records", || {
-            rejecting(|care| changed::land(&self.pool, merchant, fetched, now, care))
-        })
-        .await
-    }
+fn text(
+    raw: Option<Vec<u8>>,
+    version: Option<jiff_sqlx::Timestamp>,
+    run: Option<i64>,
+) -> Result<Option<StoredText>, Failure> {
+    let (Some(raw), Some(version), Some(run)) = (raw, version, run) else {
+        return Ok(None);
+    };
+    Ok(Some(StoredText {
+        raw: decompress(&raw)?,
+        version: version.to_jiff(),
+        run,
+    }))
 }

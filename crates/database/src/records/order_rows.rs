@@ -94,18 +94,9 @@ impl OrderRow {
 }
 
 fn instant(at: Timestamp, raw: String, reading: &str) -> SallaInstant {
-    let readings = [
-        DateReading::Riyadh,
-        DateReading::NamedZone,
-        DateReading::Offset,
-        DateReading::Epoch,
-    ];
     SallaInstant {
         instant: at.to_jiff(),
         raw,
-        reading: readings
-            .into_iter()
-            .find(|known| known.as_str() == reading)
-            .unwrap_or(DateReading::Riyadh),
+        reading: DateReading::parse(reading).unwrap_or(DateReading::Riyadh),
     }
 }

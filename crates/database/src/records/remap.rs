@@ -6,14 +6,12 @@ use domain::resource::Resource;
 use domain::shop::MerchantId;
 use importer::ports::landing::{DetailOutcome, OrderDetail, ScannedPage};
 use importer::ports::records::{Exclusive, RemapCounts, ReprocessedDetail, ReprocessedRecord};
-use importer::reprocess::first_rejection;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
 
 use crate::error::TxError;
-use crate::landing::context::Care;
-use crate::landing::context::LandingContext;
+use crate::landing::context::{Care, LandingContext};
 use crate::landing::counters::update_counters_without_cursor;
 use crate::landing::details::land_outcomes;
 use crate::landing::pages::land_records;
@@ -122,7 +120,7 @@ async fn land_of_run(
         if let (Some(text), Some(row)) = (&record.kept.listed, &record.listed)
             && text.run == run.number
         {
-            match first_rejection(row) {
+            match row.first_rejection() {
                 Some(why) => refused.push(rejected(record, why, list_kind(resource), text.version)),
                 None => pages.push(single_record_page(row, text.version)),
             }

@@ -18,16 +18,6 @@ use uuid::Uuid;
 use super::PostgresRecords;
 use crate::error::{TxError, with_retries};
 
-#[async_trait]
-impl Traces for PostgresRecords {
-    async fn find(&self, resource: Resource, number: i64) -> Result<Vec<Trace>, Failure> {
-        with_retries(&self.clock, "tracing a record", || {
-            find(&self.pool, resource, number)
-        })
-        .await
-    }
-}
-
 /// Shop by shop, so that each look-up goes by the key of its table.
 macro_rules! candidates {
     ($rows:literal) => {
@@ -64,32 +54,6 @@ const CATEGORIES: &str =
     candidates!("SELECT t.id FROM salla.categories t WHERE t.merchant_id = m.id AND t.id = $1");
 const STATUSES: &str =
     candidates!("SELECT t.id FROM salla.order_statuses t WHERE t.merchant_id = m.id AND t.id = $1");
-
-async fn find(pool: &PgPool, resource: Resource, number: i64) -> Result<Vec<Trace>, TxError> {
-    let sql = match resource {
-        Resource::Orders => ORDERS,
-        Resource::Customers => CUSTOMERS,
-        Resource::Products => PRODUCTS,
-        Resource::Categories => CATEGORIES,
-        Resource::OrderStatuses => STATUSES,
-    };
-    let found: Vec<(Uuid, i64, String, String, i64)> = sqlx::query_as(sql)
-        .bind(number)
-        .bind(resource.as_str())
-        .fetch_all(pool)
-        .await?;
-    let mut traces = Vec::with_capacity(found.len());
-    for (merchant, salla_id, name, plan, id) in found {
-        let shop = ShopSummary {
-            merchant: MerchantId(merchant),
-            salla_id,
-            name,
-            plan,
-        };
-        traces.push(trace(pool, shop, resource, id).await?);
-    }
-    Ok(traces)
-}
 
 async fn trace(
     pool: &PgPool,
@@ -306,4 +270,36 @@ pub(super) async fn rejections(
         resolved_at: row.resolved_at.map(Timestamp::to_jiff),
     });
     Ok(rejections.collect())
+}
+
+#[async_trait]
+impl Traces for PostgresRecords {
+    async fn find(&self, resource: Resource, number: i64) -> Result<Vec<Trace>, Failure> {
+        with_retries(&self.clock, "tracing a record", || async {
+            let sql = match resource {
+                Resource::Orders => ORDERS,
+                Resource::Customers => CUSTOMERS,
+                Resource::Products => PRODUCTS,
+                Resource::Categories => CATEGORIES,
+                Resource::OrderStatuses => STATUSES,
+            };
+            let found: Vec<(Uuid, i64, String, String, i64)> = sqlx::query_as(sql)
+                .bind(number)
+                .bind(resource.as_str())
+                .fetch_all(&self.pool)
+                .await?;
+            let mut traces = Vec::with_capacity(found.len());
+            for (merchant, salla_id, name, plan, id) in found {
+                let shop = ShopSummary {
+                    merchant: MerchantId(merchant),
+                    salla_id,
+                    name,
+                    plan,
+                };
+                traces.push(trace(&self.pool, shop, resource, id).await?);
+            }
+            Ok(traces)
+        })
+        .await
+    }
 }

@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, Executor as _, PgConnection, PgPool, Postgres, Transac
 use crate::error::TxError;
 use crate::ids::parse_resource;
 use crate::runs::counting::{count_windows, sum};
-use crate::runs::listing::VANISHED_ORDERS;
+use crate::runs::listings::VANISHED_ORDERS;
 
 /// All counts must be of the same moment, although other batches land meanwhile.
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";

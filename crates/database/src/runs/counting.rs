@@ -15,7 +15,7 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::error::TxError;
 use crate::ids::parse_resource;
-use crate::runs::merchants::ceiling_of;
+use crate::runs::ceiling_of;
 use crate::runs::windows::{days, no_such_window, slice};
 
 /// Records without id on page `p` that count. A page may come twice: at the end of a list that

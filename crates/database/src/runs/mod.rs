@@ -1,40 +1,43 @@
 //! The life of runs.
 
-pub(crate) mod catching_up;
 mod certificate;
 pub(crate) mod claims;
 pub(crate) mod counting;
 pub(crate) mod endings;
-mod listing;
-mod merchants;
+mod listings;
 pub(crate) mod rows;
 mod windows;
 
-use crate::ids::new_id;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::ceiling::Ceiling;
-use domain::certificate::{Certificate, Listing};
+use domain::certificate::Certificate;
 use domain::failure::Failure;
-use domain::plan::Plan;
-use domain::resource::Resource;
-use domain::run::{RunId, RunState, WindowId};
+use domain::run::{RunId, RunState};
 use domain::shop::{MerchantId, ShopInfo};
 use domain::window::DayRange;
 use importer::metrics;
 use importer::ports::clock::Clock;
 use importer::ports::landing::RunLease;
 use importer::ports::runs::{
-    CarriedList, CatchUp, ChangeHead, Claim, DatabaseClock, Finished, Held, OrderMoments, Owner,
-    Run, RunOptions, Runs, ShopSummary, StoredWindow, WindowList, WindowSpec,
+    CatchUp, ChangeHead, Claim, DatabaseClock, Finished, Held, Owner, Run, RunOptions, Runs,
+    ShopSummary,
 };
 use jiff::Timestamp;
-use sqlx::PgPool;
+use jiff_sqlx::ToSqlx;
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
 
+use crate::columns::{optional, storable};
 use crate::confined::Transactions;
-use crate::error::{with_long_retries, with_retries};
+use crate::error::{TxError, with_long_retries, with_retries};
+use crate::ids::new_id;
+use crate::runs::rows::{RunRow, select_runs};
+use crate::transaction::begin_leased;
 
 /// [`Runs`] on PostgreSQL.
 ///
@@ -57,6 +60,108 @@ impl PostgresRuns {
     }
 }
 
+/// What Salla does not send this time stays as it was.
+const ENSURE_MERCHANT: &str = "
+    INSERT INTO salla_sync.merchants AS m
+        (id, salla_id, name, plan, kind, status, currency, domain, created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
+    ON CONFLICT (salla_id) DO UPDATE SET
+        name = excluded.name, plan = excluded.plan,
+        kind = coalesce(excluded.kind, m.kind), status = coalesce(excluded.status, m.status),
+        currency = coalesce(excluded.currency, m.currency),
+        domain = coalesce(excluded.domain, m.domain), updated_at = excluded.updated_at
+    RETURNING id";
+
+const LATEST: &str = select_runs!("WHERE r.merchant_id = $1 ORDER BY r.number DESC LIMIT 1");
+
+const LATEST_OF_EVERYTHING: &str = select_runs!(
+    "WHERE r.merchant_id = $1 AND r.only_resource IS NULL ORDER BY r.number DESC LIMIT 1"
+);
+
+const COMPLETED_DAYS: &str = "
+    SELECT range_from, range_to FROM salla_sync.sync_runs
+    WHERE merchant_id = $1 AND state = 'COMPLETED' AND max_orders IS NULL
+      AND (only_resource IS NULL OR only_resource = 'orders')
+    ORDER BY number DESC";
+
+const SHOPS: &str =
+    "SELECT id, salla_id, name, plan FROM salla_sync.merchants ORDER BY name, salla_id";
+
+const LATEST_OF_ALL: &str = select_runs!(
+    "WHERE r.number IN (SELECT max(number) FROM salla_sync.sync_runs GROUP BY merchant_id)"
+);
+
+const LATEST_FINISHED: &str = select_runs!(
+    "WHERE r.merchant_id = $1 AND r.only_resource IS NULL AND r.max_orders IS NULL
+       AND r.state = 'COMPLETED'
+     ORDER BY r.number DESC LIMIT 1"
+);
+
+const LATEST_FINISHED_ID: &str = "
+    SELECT id FROM salla_sync.sync_runs
+    WHERE merchant_id = $1 AND only_resource IS NULL AND max_orders IS NULL
+      AND state = 'COMPLETED'
+    ORDER BY number DESC LIMIT 1";
+
+/// The run to continue from, those that started to catch up with it before, and those that have
+/// read older orders since then, one behind the other without a gap.
+macro_rules! former_runs {
+    ($rest:literal) => {
+        concat!(
+            "WITH RECURSIVE covering (id, range_from) AS (
+                SELECT r.id, r.range_from FROM salla_sync.sync_runs r
+                WHERE r.merchant_id = $2 AND r.id = $3
+                UNION
+                SELECT e.id, e.range_from FROM covering f JOIN salla_sync.sync_runs e
+                  ON e.merchant_id = $2 AND e.only_resource = 'orders' AND e.max_orders IS NULL
+                 AND e.state = 'COMPLETED' AND e.range_to = f.range_from - 1
+                JOIN salla_sync.sync_runs since ON since.id = $3 AND e.started_at >= since.started_at
+            ), former (id) AS (
+                SELECT id FROM covering
+                UNION
+                SELECT r.id FROM salla_sync.sync_runs r
+                WHERE r.merchant_id = $2 AND r.since_run = $3 AND r.id <> $1
+            ) ",
+            $rest
+        )
+    };
+}
+
+const COVERED_FROM: &str = former_runs!("SELECT min(range_from) FROM covering");
+
+/// The newest orders first, then everything else.
+const TAKE_WINDOWS: &str = former_runs!(
+    ", taken AS (
+        SELECT w.id, row_number() OVER (
+            ORDER BY w.resource <> 'orders', w.day_to DESC NULLS LAST, w.run_id, w.position) AS position
+        FROM salla_sync.sync_windows w JOIN former f ON f.id = w.run_id
+        WHERE w.replaced_at IS NULL)
+     UPDATE salla_sync.sync_windows w SET run_id = $1, position = taken.position
+     FROM taken WHERE taken.id = w.id"
+);
+
+const TAKE_REJECTIONS: &str = former_runs!(
+    "UPDATE salla_sync.rejected_records x SET run_id = $1
+     FROM former f WHERE f.id = x.run_id AND x.resolved_at IS NULL"
+);
+
+const TAKE_PENDING: &str = former_runs!(
+    "UPDATE salla_sync.pending_details p SET run_id = $1 FROM former f WHERE f.id = p.run_id"
+);
+
+/// Of a window that is scanned again and again every scan would be kept forever. The last two
+/// prove it.
+const FORGET_EARLIER_SCANS: &str = "
+    DELETE FROM salla_sync.sync_pages p USING salla_sync.sync_windows w
+    WHERE w.run_id = $1 AND p.window_id = w.id AND p.walk < w.walk - 1";
+
+const SAVE_HEAD: &str = "UPDATE salla_sync.sync_runs SET change_head = $2 WHERE id = $1";
+
+const CEILING: &str = "SELECT list_ceiling FROM salla_sync.merchants WHERE id = $1";
+
+const REMEMBER_CEILING: &str = "
+    UPDATE salla_sync.merchants SET list_ceiling = $2 WHERE id = $1";
+
 #[async_trait]
 impl Runs for PostgresRuns {
     async fn database_clock(&self) -> Result<DatabaseClock, Failure> {
@@ -68,36 +173,70 @@ impl Runs for PostgresRuns {
 
     async fn ensure_merchant(&self, shop: &ShopInfo) -> Result<MerchantId, Failure> {
         let now = self.clock.now();
-        let id = new_id(now);
-        with_retries(&self.clock, "storing the shop", || {
-            merchants::ensure(&self.pool, id, shop, now)
+        let new_id = new_id(now);
+        with_retries(&self.clock, "storing the shop", || async {
+            let id = sqlx::query_scalar(ENSURE_MERCHANT)
+                .bind(new_id)
+                .bind(shop.salla_id)
+                .bind(storable(&shop.name))
+                .bind(storable(shop.plan.name()))
+                .bind(optional(&shop.kind))
+                .bind(optional(&shop.status))
+                .bind(optional(&shop.currency))
+                .bind(optional(&shop.domain))
+                .bind(now.to_sqlx())
+                .fetch_one(&self.pool)
+                .await?;
+            Ok(MerchantId(id))
         })
         .await
     }
 
     async fn latest_full(&self, merchant: MerchantId) -> Result<Option<Run>, Failure> {
-        with_retries(&self.clock, "reading the latest run", || {
-            rows::latest_full(&self.pool, merchant)
-        })
-        .await
+        self.one_of(merchant, LATEST_OF_EVERYTHING).await
     }
 
     async fn completed_days(&self, merchant: MerchantId) -> Result<Vec<DayRange>, Failure> {
-        with_retries(&self.clock, "reading the finished runs", || {
-            rows::completed_days(&self.pool, merchant)
+        with_retries(&self.clock, "reading the finished runs", || async {
+            let rows: Vec<(jiff_sqlx::Date, jiff_sqlx::Date)> = sqlx::query_as(COMPLETED_DAYS)
+                .bind(merchant.0)
+                .fetch_all(&self.pool)
+                .await?;
+            let days = rows.into_iter().map(|(from, to)| DayRange {
+                from: from.to_jiff(),
+                to: to.to_jiff(),
+            });
+            Ok(days.collect())
         })
         .await
     }
 
     async fn latest(&self, merchant: MerchantId) -> Result<Option<Run>, Failure> {
-        with_retries(&self.clock, "reading the latest run", || {
-            rows::latest(&self.pool, merchant)
-        })
-        .await
+        self.one_of(merchant, LATEST).await
     }
 
     async fn list(&self) -> Result<Vec<(ShopSummary, Option<Run>)>, Failure> {
-        with_retries(&self.clock, "listing runs", || merchants::list(&self.pool)).await
+        with_retries(&self.clock, "listing runs", || async {
+            let shops = sqlx::query_as(SHOPS).fetch_all(&self.pool).await?;
+            let rows: Vec<RunRow> = sqlx::query_as(LATEST_OF_ALL).fetch_all(&self.pool).await?;
+            let mut latest = HashMap::new();
+            for row in rows {
+                let run = Run::try_from(row)?;
+                latest.insert(run.merchant, run);
+            }
+            let overview = shops.into_iter().map(|(id, salla_id, name, plan)| {
+                let shop = ShopSummary {
+                    merchant: MerchantId(id),
+                    salla_id,
+                    name,
+                    plan,
+                };
+                let run = latest.remove(&shop.merchant);
+                (shop, run)
+            });
+            Ok(overview.collect())
+        })
+        .await
     }
 
     async fn create_or_join(
@@ -105,107 +244,96 @@ impl Runs for PostgresRuns {
         merchant: MerchantId,
         options: &RunOptions,
         range: DayRange,
+        catch_up: Option<CatchUp>,
     ) -> Result<Run, Failure> {
         let now = self.clock.now();
         let id = RunId(new_id(now));
-        with_retries(&self.clock, "creating a run", || {
-            claims::create_or_join(&self.pool, (merchant, id), options, range, None, now)
+        let doing = match catch_up {
+            None => "creating a run",
+            Some(_) => "creating a run that catches up",
+        };
+        with_retries(&self.clock, doing, || {
+            claims::create_or_join(&self.pool, (merchant, id), options, range, catch_up, now)
         })
         .await
     }
 
     async fn latest_finished(&self, merchant: MerchantId) -> Result<Option<Finished>, Failure> {
-        with_retries(&self.clock, "reading the latest finished run", || {
-            catching_up::latest_finished(&self.transactions, merchant)
-        })
-        .await
-    }
-
-    async fn create_or_join_catch_up(
-        &self,
-        merchant: MerchantId,
-        options: &RunOptions,
-        range: DayRange,
-        catch_up: CatchUp,
-    ) -> Result<Run, Failure> {
-        let now = self.clock.now();
-        let id = RunId(new_id(now));
-        let since = Some(catch_up);
-        with_retries(&self.clock, "creating a run that catches up", || {
-            claims::create_or_join(&self.pool, (merchant, id), options, range, since, now)
+        with_retries(&self.clock, "reading the latest finished run", || async {
+            let mut tx = self.transactions.begin(merchant).await?;
+            let row: Option<RunRow> = sqlx::query_as(LATEST_FINISHED)
+                .bind(merchant.0)
+                .fetch_optional(&mut *tx)
+                .await?;
+            let Some(run) = row.map(Run::try_from).transpose()? else {
+                return Ok(None);
+            };
+            let from: jiff_sqlx::Date = sqlx::query_scalar(COVERED_FROM)
+                .bind(Uuid::nil())
+                .bind(merchant.0)
+                .bind(run.id.0)
+                .fetch_one(&mut *tx)
+                .await?;
+            tx.commit().await?;
+            let covers = DayRange {
+                from: from.to_jiff(),
+                to: run.range.to,
+            };
+            Ok(Some(Finished { run, covers }))
         })
         .await
     }
 
     async fn take_over(&self, lease: RunLease, since: RunId) -> Result<(), Failure> {
-        with_long_retries(&self.clock, "copying what a run has listed", || {
-            catching_up::take_over(&self.pool, lease, since)
-        })
-        .await
-    }
-
-    async fn stretch_window(
-        &self,
-        lease: RunLease,
-        window: WindowId,
-        days: DayRange,
-    ) -> Result<(), Failure> {
-        with_retries(&self.clock, "extending a window", || {
-            catching_up::stretch(&self.pool, lease, window, days)
-        })
-        .await
-    }
-
-    async fn window_list(&self, lease: RunLease, window: WindowId) -> Result<WindowList, Failure> {
-        with_retries(&self.clock, "reading what a window lists", || {
-            catching_up::window_list(&self.pool, lease, window)
-        })
-        .await
-    }
-
-    async fn carry_list(&self, lease: RunLease, list: &CarriedList) -> Result<(), Failure> {
-        let now = self.clock.now();
-        with_retries(&self.clock, "keeping what a window lists", || {
-            catching_up::carry(&self.pool, lease, list, now)
-        })
-        .await
-    }
-
-    async fn count_listed(&self, lease: RunLease, resource: Resource) -> Result<u64, Failure> {
-        with_retries(&self.clock, "counting what is listed", || {
-            catching_up::count_listed(&self.pool, lease, resource)
+        with_long_retries(&self.clock, "copying what a run has listed", || async {
+            let mut tx = begin_leased(&self.pool, lease).await?;
+            for sql in [TAKE_REJECTIONS, TAKE_PENDING, TAKE_WINDOWS] {
+                let take = sqlx::query(sql)
+                    .bind(lease.run.0)
+                    .bind(lease.merchant.0)
+                    .bind(since.0);
+                take.execute(&mut *tx).await?;
+            }
+            let forget = sqlx::query(FORGET_EARLIER_SCANS).bind(lease.run.0);
+            forget.execute(&mut *tx).await?;
+            tx.commit().await?;
+            Ok(())
         })
         .await
     }
 
     async fn save_change_head(&self, lease: RunLease, head: &ChangeHead) -> Result<(), Failure> {
-        with_retries(&self.clock, "storing where changes begin", || {
-            catching_up::save_head(&self.pool, lease, head)
-        })
-        .await
-    }
-
-    async fn order_moments(
-        &self,
-        lease: RunLease,
-        ids: &[i64],
-    ) -> Result<Vec<OrderMoments>, Failure> {
-        with_retries(&self.clock, "reading when orders were updated", || {
-            catching_up::order_moments(&self.pool, lease, ids)
+        with_retries(&self.clock, "storing where changes begin", || async {
+            let mut tx = begin_leased(&self.pool, lease).await?;
+            let save = sqlx::query(SAVE_HEAD).bind(lease.run.0).bind(Json(head));
+            save.execute(&mut *tx).await?;
+            tx.commit().await?;
+            Ok(())
         })
         .await
     }
 
     async fn ceiling(&self, merchant: MerchantId) -> Result<Ceiling, Failure> {
-        with_retries(&self.clock, "reading where lists stop", || {
-            merchants::ceiling(&self.pool, merchant)
+        with_retries(&self.clock, "reading where lists stop", || async {
+            let rows: Option<Option<i64>> = sqlx::query_scalar(CEILING)
+                .bind(merchant.0)
+                .fetch_optional(&self.pool)
+                .await?;
+            Ok(ceiling_of(rows.flatten()))
         })
         .await
     }
 
     async fn remember_ceiling(&self, lease: RunLease, ceiling: Ceiling) -> Result<(), Failure> {
-        with_retries(&self.clock, "storing where lists stop", || {
-            merchants::remember_ceiling(&self.pool, lease, ceiling)
+        with_retries(&self.clock, "storing where lists stop", || async {
+            let mut tx = begin_leased(&self.pool, lease).await?;
+            sqlx::query(REMEMBER_CEILING)
+                .bind(lease.merchant.0)
+                .bind(ceiling.learned().map(u64::cast_signed))
+                .execute(&mut *tx)
+                .await?;
+            tx.commit().await?;
+            Ok(())
         })
         .await
     }
@@ -250,136 +378,6 @@ impl Runs for PostgresRuns {
         .inspect(|()| metrics::run_ended(RunState::Waiting, Some(why)))
     }
 
-    async fn save_plan(
-        &self,
-        lease: RunLease,
-        plan: &Plan,
-        windows: &[(Resource, Option<DayRange>)],
-    ) -> Result<(), Failure> {
-        with_retries(&self.clock, "storing the plan", || {
-            windows::save_plan(&self.pool, lease, plan, windows)
-        })
-        .await
-    }
-
-    async fn windows(&self, lease: RunLease) -> Result<Vec<StoredWindow>, Failure> {
-        with_retries(&self.clock, "reading the windows of a run", || {
-            windows::list(&self.pool, lease)
-        })
-        .await
-    }
-
-    async fn begin_scan(&self, lease: RunLease, window: WindowId) -> Result<u32, Failure> {
-        let now = self.clock.now();
-        with_retries(&self.clock, "starting a scan", || {
-            windows::begin_scan(&self.pool, lease, window, now)
-        })
-        .await
-    }
-
-    async fn split_window(
-        &self,
-        lease: RunLease,
-        window: WindowId,
-        halves: [DayRange; 2],
-    ) -> Result<(), Failure> {
-        let now = self.clock.now();
-        with_retries(&self.clock, "splitting a window", || {
-            windows::split(&self.pool, lease, window, halves, now)
-        })
-        .await
-    }
-
-    async fn slice_window(
-        &self,
-        lease: RunLease,
-        window: WindowId,
-        parts: &[WindowSpec],
-    ) -> Result<(), Failure> {
-        let now = self.clock.now();
-        with_retries(&self.clock, "slicing a window", || {
-            windows::slice_window(&self.pool, lease, window, parts, now)
-        })
-        .await
-    }
-
-    async fn listing(&self, lease: RunLease, window: WindowId) -> Result<Listing, Failure> {
-        with_retries(&self.clock, "counting what a window listed", || {
-            counting::listing(&self.pool, lease, window)
-        })
-        .await
-    }
-
-    async fn listed(&self, lease: RunLease, window: WindowId) -> Result<Vec<i64>, Failure> {
-        with_retries(&self.clock, "reading what a window listed", || {
-            listing::listed(&self.pool, lease, window)
-        })
-        .await
-    }
-
-    async fn carry_over(
-        &self,
-        lease: RunLease,
-        window: WindowId,
-        ids: &[i64],
-    ) -> Result<(), Failure> {
-        let now = self.clock.now();
-        with_retries(&self.clock, "copying what a window lists", || {
-            listing::carry_over(&self.pool, lease, window, ids, now)
-        })
-        .await
-    }
-
-    async fn mark_window_done(
-        &self,
-        lease: RunLease,
-        window: WindowId,
-        cut_short: bool,
-    ) -> Result<(), Failure> {
-        let now = self.clock.now();
-        with_retries(&self.clock, "closing a window", || {
-            windows::settle(&self.pool, lease, window, cut_short, now)
-        })
-        .await
-    }
-
-    async fn record_ends_rescanned(
-        &self,
-        lease: RunLease,
-        window: WindowId,
-    ) -> Result<(), Failure> {
-        with_retries(&self.clock, "marking the ends of a list", || {
-            listing::record_ends_rescanned(&self.pool, lease, window)
-        })
-        .await
-    }
-
-    async fn listed_orders(&self, lease: RunLease) -> Result<Option<u64>, Failure> {
-        with_retries(&self.clock, "counting the orders that were listed", || {
-            listing::listed_orders(&self.pool, lease)
-        })
-        .await
-    }
-
-    async fn not_listed(
-        &self,
-        lease: RunLease,
-        resource: Resource,
-        ids: &[i64],
-    ) -> Result<Vec<i64>, Failure> {
-        with_retries(&self.clock, "comparing orders with the scans", || {
-            listing::not_listed(&self.pool, lease, resource, ids)
-        })
-        .await
-    }
-
-    async fn vanished(&self, lease: RunLease, resource: Resource) -> Result<Vec<i64>, Failure> {
-        with_long_retries(&self.clock, "looking for what is no longer listed", || {
-            listing::vanished(&self.pool, lease, resource)
-        })
-        .await
-    }
-
     async fn report_progress(
         &self,
         lease: RunLease,
@@ -422,4 +420,36 @@ impl Runs for PostgresRuns {
         .await
         .inspect(|()| metrics::run_ended(RunState::Failed, Some(failure)))
     }
+}
+
+impl PostgresRuns {
+    async fn one_of(
+        &self,
+        merchant: MerchantId,
+        sql: &'static str,
+    ) -> Result<Option<Run>, Failure> {
+        with_retries(&self.clock, "reading the latest run", || async {
+            let row: Option<RunRow> = sqlx::query_as(sql)
+                .bind(merchant.0)
+                .fetch_optional(&self.pool)
+                .await?;
+            Ok(row.map(Run::try_from).transpose()?)
+        })
+        .await
+    }
+}
+
+pub(crate) async fn latest_finished_id(
+    tx: &mut PgConnection,
+    merchant: MerchantId,
+) -> Result<Option<RunId>, TxError> {
+    let id: Option<Uuid> = sqlx::query_scalar(LATEST_FINISHED_ID)
+        .bind(merchant.0)
+        .fetch_optional(tx)
+        .await?;
+    Ok(id.map(RunId))
+}
+
+pub(crate) fn ceiling_of(rows: Option<i64>) -> Ceiling {
+    rows.map_or(Ceiling::UNKNOWN, |rows| Ceiling::of(rows.cast_unsigned()))
 }

@@ -12,11 +12,9 @@ use importer::ports::runs::{
     CatchUp, ChangeHead, Held, LeaseHolder, Owner, ProcessId, RecordedFailure, Run, RunOptions,
     RunScope, StoredProgress,
 };
-use sqlx::PgPool;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::error::TxError;
 use crate::ids::parse_resource;
 
 /// A run as its row has it. `is_held` is the database's word on whether the lease
@@ -98,56 +96,6 @@ macro_rules! select_runs {
     };
 }
 pub(crate) use select_runs;
-
-const LATEST: &str = select_runs!("WHERE r.merchant_id = $1 ORDER BY r.number DESC LIMIT 1");
-
-const LATEST_OF_EVERYTHING: &str = select_runs!(
-    "WHERE r.merchant_id = $1 AND r.only_resource IS NULL ORDER BY r.number DESC LIMIT 1"
-);
-
-pub(crate) async fn latest(pool: &PgPool, merchant: MerchantId) -> Result<Option<Run>, TxError> {
-    run_of(pool, merchant, LATEST).await
-}
-
-pub(crate) async fn latest_full(
-    pool: &PgPool,
-    merchant: MerchantId,
-) -> Result<Option<Run>, TxError> {
-    run_of(pool, merchant, LATEST_OF_EVERYTHING).await
-}
-
-async fn run_of(
-    pool: &PgPool,
-    merchant: MerchantId,
-    sql: &'static str,
-) -> Result<Option<Run>, TxError> {
-    let row: Option<RunRow> = sqlx::query_as(sql)
-        .bind(merchant.0)
-        .fetch_optional(pool)
-        .await?;
-    Ok(row.map(Run::try_from).transpose()?)
-}
-
-const COMPLETED_DAYS: &str = "
-    SELECT range_from, range_to FROM salla_sync.sync_runs
-    WHERE merchant_id = $1 AND state = 'COMPLETED' AND max_orders IS NULL
-      AND (only_resource IS NULL OR only_resource = 'orders')
-    ORDER BY number DESC";
-
-pub(crate) async fn completed_days(
-    pool: &PgPool,
-    merchant: MerchantId,
-) -> Result<Vec<DayRange>, TxError> {
-    let rows: Vec<(jiff_sqlx::Date, jiff_sqlx::Date)> = sqlx::query_as(COMPLETED_DAYS)
-        .bind(merchant.0)
-        .fetch_all(pool)
-        .await?;
-    let days = rows.into_iter().map(|(from, to)| DayRange {
-        from: from.to_jiff(),
-        to: to.to_jiff(),
-    });
-    Ok(days.collect())
-}
 
 impl TryFrom<RunRow> for Run {
     type Error = Failure;

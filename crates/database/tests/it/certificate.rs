@@ -5,7 +5,7 @@ use domain::order::Order;
 use domain::plan::DetailCase;
 use domain::resource::Resource;
 use importer::ports::platform::Records;
-use importer::ports::runs::{RunOptions, Runs};
+use importer::ports::runs::{RunOptions, Runs, Windows};
 use rust_decimal::Decimal;
 
 use crate::make::{at, customer, instant, money, ok, rejected, text, whole};

@@ -9,7 +9,7 @@ use domain::failure::Failure;
 use domain::run::RunState;
 use domain::window::DayRange;
 use importer::ports::landing::{Landing, RunLease};
-use importer::ports::runs::{Claim, Owner, ProcessId, Processes, RunOptions, Runs};
+use importer::ports::runs::{Claim, Owner, ProcessId, Processes, RunOptions, Runs, Windows};
 use jiff::ToSpan as _;
 
 use crate::make::{at, header, ok};
@@ -42,7 +42,7 @@ async fn callers_at_once_get_the_same_run() {
     let runs = db.database().runs();
     let merchant = runs.ensure_merchant(&shop_info(1)).await.unwrap();
     let options = options();
-    let create = || runs.create_or_join(merchant, &options, range());
+    let create = || runs.create_or_join(merchant, &options, range(), None);
     let (a, b, c, d) = tokio::join!(create(), create(), create(), create());
     let ids = [a, b, c, d].map(|run| run.unwrap().id);
     assert!(ids.iter().all(|id| *id == ids[0]));
@@ -60,7 +60,7 @@ async fn whoever_claims_a_released_run_knows_for_how_long_to_send_nothing() {
     let runs = db.database().runs();
     let merchant = runs.ensure_merchant(&shop_info(1)).await.unwrap();
     let options = options();
-    let run = runs.create_or_join(merchant, &options, range());
+    let run = runs.create_or_join(merchant, &options, range(), None);
     let run = run.await.unwrap().id;
     let wait = async || db.database().next_request(merchant).await.unwrap();
     let lease = claim(&runs, run, "a").await;
@@ -104,14 +104,14 @@ async fn a_first_try_is_superseded_by_an_import_unless_somebody_works_on_it() {
         max_orders: Some(50),
         ..options()
     };
-    let first = runs.create_or_join(merchant, &small, range());
+    let first = runs.create_or_join(merchant, &small, range(), None);
     let first = first.await.unwrap();
     let lease = claim(&runs, first.id, "a").await;
     let whole = options();
-    let joined = runs.create_or_join(merchant, &whole, range());
+    let joined = runs.create_or_join(merchant, &whole, range(), None);
     assert_eq!(joined.await.unwrap().id, first.id);
     runs.release(lease, None).await.unwrap();
-    let real = runs.create_or_join(merchant, &whole, range());
+    let real = runs.create_or_join(merchant, &whole, range(), None);
     let real = real.await.unwrap();
     assert_ne!(real.id, first.id);
     assert_eq!(real.options, options());
@@ -130,12 +130,12 @@ async fn joining_depends_on_the_state() {
         ..options()
     };
     let first = runs
-        .create_or_join(merchant, &small, range())
+        .create_or_join(merchant, &small, range(), None)
         .await
         .unwrap();
     assert_eq!((first.state, &first.options), (RunState::Pending, &small));
     let joined = runs
-        .create_or_join(merchant, &options(), range())
+        .create_or_join(merchant, &options(), range(), None)
         .await
         .unwrap();
     assert_eq!(joined.id, first.id, "a waiting run is joined as it is");
@@ -144,7 +144,7 @@ async fn joining_depends_on_the_state() {
     let lease = claim(&runs, first.id, "a").await;
     runs.fail(lease, &broken(), None).await.unwrap();
     let same = runs
-        .create_or_join(merchant, &small, range())
+        .create_or_join(merchant, &small, range(), None)
         .await
         .unwrap();
     assert_eq!(same.id, first.id, "a request for the same resumes it");
@@ -154,7 +154,7 @@ async fn joining_depends_on_the_state() {
         ..small.clone()
     };
     let same = runs
-        .create_or_join(merchant, &keeps_nothing, range())
+        .create_or_join(merchant, &keeps_nothing, range(), None)
         .await
         .unwrap();
     assert_eq!(same.id, first.id, "that difference does not matter");
@@ -163,7 +163,7 @@ async fn joining_depends_on_the_state() {
     let lease = claim(&runs, first.id, "a").await;
     runs.fail(lease, &broken(), None).await.unwrap();
     let other = runs
-        .create_or_join(merchant, &options(), range())
+        .create_or_join(merchant, &options(), range(), None)
         .await
         .unwrap();
     assert_ne!(
@@ -272,7 +272,7 @@ async fn one_of_many_claims_is_granted() {
     let runs = db.database().runs();
     let merchant = runs.ensure_merchant(&shop_info(1)).await.unwrap();
     let run = runs
-        .create_or_join(merchant, &options(), range())
+        .create_or_join(merchant, &options(), range(), None)
         .await
         .unwrap();
     let owners = ["a", "b", "c", "d"].map(Owner::named);
@@ -403,7 +403,7 @@ async fn ending_shows_in_both_places_and_may_be_repeated() {
     assert!(matches!(over, Claim::NotRunnable(run) if run.certificate.is_some()));
     let next = shop
         .runs
-        .create_or_join(shop.merchant, &options(), range())
+        .create_or_join(shop.merchant, &options(), range(), None)
         .await
         .unwrap();
     assert_ne!(next.id, run.id);
@@ -440,7 +440,7 @@ async fn a_failed_run_keeps_its_reason_until_it_is_claimed_again() {
     );
     let joined = shop
         .runs
-        .create_or_join(shop.merchant, &options(), range())
+        .create_or_join(shop.merchant, &options(), range(), None)
         .await
         .unwrap();
     assert_eq!((joined.id, joined.state), (failed.id, RunState::Pending));
@@ -484,7 +484,7 @@ async fn a_run_that_failed_days_ago_is_not_gone_on_with() {
     let wanted = async |days_later: i64| {
         let to = range().to.saturating_add(days_later.days());
         let range = DayRange::last_months(to, 12);
-        let run = runs.create_or_join(merchant, &options(), range).await;
+        let run = runs.create_or_join(merchant, &options(), range, None).await;
         run.unwrap()
     };
     let first = wanted(0).await;

@@ -6,7 +6,7 @@ use domain::order::Order;
 use domain::resource::Resource;
 use importer::ports::landing::{DetailOutcome, Landing};
 use importer::ports::platform::Pagination;
-use importer::ports::runs::Runs;
+use importer::ports::runs::{Runs, Windows};
 
 use crate::make::{at, header, ok, rejected, whole};
 use crate::shop::{Shop, orders};

@@ -4,7 +4,7 @@ use domain::certificate::Proof;
 use domain::resource::Resource;
 use importer::ports::landing::{DetailOutcome, Landing};
 use importer::ports::platform::Records;
-use importer::ports::runs::Runs;
+use importer::ports::runs::{Listings, Runs, Windows};
 
 use crate::make::{at, customer, header, ok, rejected, whole};
 use crate::shop::Shop;

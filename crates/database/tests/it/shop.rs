@@ -15,7 +15,7 @@ use importer::ports::landing::{
     DetailOutcome, Landed, Landing, OrderDetail, RunLease, ScannedPage,
 };
 use importer::ports::platform::{Decoded, Pagination, Records};
-use importer::ports::runs::{Claim, Owner, RunOptions, Runs, StoredWindow};
+use importer::ports::runs::{Claim, Listings, Owner, RunOptions, Runs, StoredWindow, Windows};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, FromRow};
 
@@ -90,7 +90,7 @@ impl Shop {
         let runs = db.database().runs();
         let merchant = runs.ensure_merchant(&shop_info(1)).await.unwrap();
         let run = runs
-            .create_or_join(merchant, &options, range())
+            .create_or_join(merchant, &options, range(), None)
             .await
             .unwrap();
         let lease = claim(&runs, run.id, "worker 1").await;
@@ -136,7 +136,7 @@ impl Shop {
     pub(crate) async fn begin(&mut self, options: &RunOptions) {
         let run = self
             .runs
-            .create_or_join(self.merchant, options, range())
+            .create_or_join(self.merchant, options, range(), None)
             .await
             .unwrap();
         self.lease = claim(&self.runs, run.id, "worker 2").await;

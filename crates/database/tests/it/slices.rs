@@ -5,7 +5,7 @@ use domain::resource::Resource;
 use domain::slice::{DateMeaning, ProductStatus, Slice};
 use importer::ports::landing::{Landing, ScannedPage};
 use importer::ports::platform::{Pagination, Records};
-use importer::ports::runs::{Runs, StoredWindow, WindowSpec};
+use importer::ports::runs::{Listings, Runs, StoredWindow, WindowSpec, Windows};
 
 use crate::make::{at, customer, ok};
 use crate::shop::{Shop, range};

@@ -6,7 +6,7 @@ use domain::resource::Resource;
 use domain::window::DayRange;
 use importer::ports::landing::{Landing, ScannedPage};
 use importer::ports::platform::Pagination;
-use importer::ports::runs::{Runs, StoredWindow};
+use importer::ports::runs::{Listings, Runs, StoredWindow, Windows};
 
 use crate::make::{at, header, ok, rejected};
 use crate::shop::{Shop, orders, plan, range};

@@ -11,7 +11,7 @@ use entrypoints::config::{AppSettings, DatabaseSettings, EGRESS_GROUP, SallaSett
 use entrypoints::display::line;
 use entrypoints::wiring;
 use importer::import::progress::ProgressTracker;
-use importer::import::{ImportOutcome, ImportSettings, Importer, Observer, import};
+use importer::import::{ImportOutcome, ImportSettings, Importer, Observer, Reading, import};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::connections::Tokens;
 use importer::ports::runs::RunOptions;
@@ -186,7 +186,15 @@ pub(crate) async fn run(
         only: None,
     };
     let (_handle, stop) = stop_pair();
-    let outcome = import(&importer, &connected.shop, &options, false, observer, stop).await?;
+    let outcome = import(
+        &importer,
+        &connected.shop,
+        &options,
+        Reading::Changes,
+        observer,
+        stop,
+    )
+    .await?;
     anyhow::ensure!(
         matches!(outcome, ImportOutcome::Completed(_)),
         "the import did not complete: {outcome:?}"

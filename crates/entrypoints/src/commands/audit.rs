@@ -1,7 +1,7 @@
 //! `salla-sync audit`: who did what that matters for security and privacy.
 
-use importer::ports::audit::{Audit as _, AuditEntry, AuditFilter};
-use serde_json::{Value, json};
+use importer::ports::audit::{Audit as _, AuditFilter};
+use serde_json::json;
 
 use crate::cli::{AuditCommand, DatabaseArgs, ListAuditArgs};
 use crate::display;
@@ -25,7 +25,7 @@ pub async fn run(command: AuditCommand, database: &DatabaseArgs) -> anyhow::Resu
     let entries = open.database.audit().list(&filter).await?;
     display::list(
         &entries,
-        json.then_some(&as_json),
+        json.then_some(&|entry| json!(entry)),
         "There is no such entry.",
         ["time", "action", "actor", "shop", "address", "detail"],
         |entry| {
@@ -41,16 +41,4 @@ pub async fn run(command: AuditCommand, database: &DatabaseArgs) -> anyhow::Resu
         },
     );
     Ok(Exit::Done)
-}
-
-fn as_json(entry: &AuditEntry) -> Value {
-    json!({
-        "id": entry.id,
-        "happened_at": entry.happened_at,
-        "action": entry.action,
-        "actor": entry.actor,
-        "salla_id": entry.salla_id,
-        "address": entry.address,
-        "detail": entry.detail,
-    })
 }

@@ -9,7 +9,7 @@ use domain::rejection::RejectionLimit;
 use domain::run::RunState;
 use domain::shop::{MerchantId, ShopInfo};
 use importer::import::progress::ProgressTracker;
-use importer::import::{ImportOutcome, ImportSettings, Importer, Observer, Reading, import_as};
+use importer::import::{ImportOutcome, ImportSettings, Importer, Observer, Reading, import};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::runs::{Held, Run, RunOptions, RunScope, Runs};
 use importer::stop::{StopSignal, stop_pair};
@@ -172,7 +172,7 @@ pub async fn run_with_progress(
         display::progress::show(progress, &wall).await;
     });
     let stop = stop_on_signal();
-    let result = import_as(
+    let result = import(
         &importer,
         &job.shop,
         &job.options,

@@ -83,8 +83,7 @@ pub(super) fn resource(name: &str) -> Result<Resource, UsageError> {
 }
 
 fn code(name: &str) -> Result<RejectionCode, UsageError> {
-    let code = RejectionCode::ALL.into_iter().find(|c| c.as_str() == name);
-    code.ok_or_else(|| {
+    RejectionCode::parse(name).ok_or_else(|| {
         let codes = RejectionCode::ALL.map(RejectionCode::as_str).join(", ");
         UsageError::one(format!("--code {name} is unknown; it is one of {codes}"))
     })

@@ -22,8 +22,8 @@ use importer::ports::platform::{
     BudgetStatus, Page, PageRequest, Platform, Records, VersionedRecord,
 };
 use importer::ports::runs::{
-    CarriedList, CatchUp, ChangeHead, Claim, DatabaseClock, Finished, Held, OrderMoments, Owner,
-    Run, RunOptions, Runs, ShopSummary, StoredWindow, WindowList, WindowSpec,
+    CarriedList, CatchUp, ChangeHead, Claim, DatabaseClock, Finished, Held, Listings, OrderMoments,
+    Owner, Run, RunOptions, Runs, ShopSummary, StoredWindow, WindowList, WindowSpec, Windows,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -92,9 +92,9 @@ impl Platform for Trapped<dyn Platform> {
 
 /// Methods that only pass a call through the trap of the same name.
 macro_rules! trapped {
-    ($port:ident: $($name:ident($($arg:ident: $type:ty),*) -> $result:ty;)*) => {
+    ($trait:ident for dyn $port:ident: $($name:ident($($arg:ident: $type:ty),*) -> $result:ty;)*) => {
         #[async_trait]
-        impl $port for Trapped<dyn $port> {
+        impl $trait for Trapped<dyn $port> {
             $(async fn $name(&self, $($arg: $type),*) -> Result<$result, Failure> {
                 self.trap.around(stringify!($name), self.port.$name($($arg),*)).await
             })*
@@ -102,7 +102,7 @@ macro_rules! trapped {
     };
 }
 
-trapped! { Landing:
+trapped! { Landing for dyn Landing:
     land_pages(lease: RunLease, pages: &[ScannedPage]) -> Landed;
     land_details(lease: RunLease, details: &[OrderDetail]) -> Landed;
     pending_details(lease: RunLease, after: Option<PendingDetail>, limit: u32)
@@ -115,24 +115,18 @@ trapped! { Landing:
     rejection_tally(lease: RunLease) -> Vec<RejectionTally>;
 }
 
-trapped! { Runs:
+trapped! { Runs for dyn Runs:
     database_clock() -> DatabaseClock;
     ensure_merchant(shop: &ShopInfo) -> MerchantId;
     latest_full(merchant: MerchantId) -> Option<Run>;
     completed_days(merchant: MerchantId) -> Vec<DayRange>;
     latest(merchant: MerchantId) -> Option<Run>;
     list() -> Vec<(ShopSummary, Option<Run>)>;
-    create_or_join(merchant: MerchantId, options: &RunOptions, range: DayRange) -> Run;
+    create_or_join(merchant: MerchantId, options: &RunOptions, range: DayRange,
+        catch_up: Option<CatchUp>) -> Run;
     latest_finished(merchant: MerchantId) -> Option<Finished>;
-    create_or_join_catch_up(merchant: MerchantId, options: &RunOptions, range: DayRange,
-        catch_up: CatchUp) -> Run;
     take_over(lease: RunLease, since: RunId) -> ();
-    stretch_window(lease: RunLease, window: WindowId, days: DayRange) -> ();
-    window_list(lease: RunLease, window: WindowId) -> WindowList;
-    carry_list(lease: RunLease, list: &CarriedList) -> ();
-    count_listed(lease: RunLease, resource: Resource) -> u64;
     save_change_head(lease: RunLease, head: &ChangeHead) -> ();
-    order_moments(lease: RunLease, ids: &[i64]) -> Vec<OrderMoments>;
     ceiling(merchant: MerchantId) -> Ceiling;
     remember_ceiling(lease: RunLease, ceiling: Ceiling) -> ();
     claim(run: RunId, owner: &Owner, lease: Duration) -> Claim;
@@ -140,21 +134,32 @@ trapped! { Runs:
     extend_lease(lease: RunLease, by: Duration) -> ();
     release(lease: RunLease, next_request: Option<Duration>) -> ();
     wait(lease: RunLease, until: Timestamp, why: &Failure) -> ();
+    report_progress(lease: RunLease, percent: u8, waits_until: Option<Timestamp>) -> ();
+    certify(lease: RunLease, as_of: Timestamp) -> Certificate;
+    complete(lease: RunLease, certificate: &Certificate) -> ();
+    fail(lease: RunLease, failure: &Failure, certificate: Option<&Certificate>) -> ();
+}
+
+trapped! { Windows for dyn Runs:
     save_plan(lease: RunLease, plan: &Plan, windows: &[(Resource, Option<DayRange>)]) -> ();
     windows(lease: RunLease) -> Vec<StoredWindow>;
     begin_scan(lease: RunLease, window: WindowId) -> u32;
     split_window(lease: RunLease, window: WindowId, halves: [DayRange; 2]) -> ();
     slice_window(lease: RunLease, window: WindowId, parts: &[WindowSpec]) -> ();
-    listing(lease: RunLease, window: WindowId) -> Listing;
-    listed(lease: RunLease, window: WindowId) -> Vec<i64>;
-    carry_over(lease: RunLease, window: WindowId, ids: &[i64]) -> ();
+    stretch_window(lease: RunLease, window: WindowId, days: DayRange) -> ();
     mark_window_done(lease: RunLease, window: WindowId, cut_short: bool) -> ();
     record_ends_rescanned(lease: RunLease, window: WindowId) -> ();
+}
+
+trapped! { Listings for dyn Runs:
+    listing(lease: RunLease, window: WindowId) -> Listing;
+    listed(lease: RunLease, window: WindowId) -> Vec<i64>;
+    window_list(lease: RunLease, window: WindowId) -> WindowList;
+    carry_list(lease: RunLease, list: &CarriedList) -> ();
+    carry_over(lease: RunLease, window: WindowId, ids: &[i64]) -> ();
+    count_listed(lease: RunLease, resource: Resource) -> u64;
     listed_orders(lease: RunLease) -> Option<u64>;
     not_listed(lease: RunLease, resource: Resource, ids: &[i64]) -> Vec<i64>;
     vanished(lease: RunLease, resource: Resource) -> Vec<i64>;
-    report_progress(lease: RunLease, percent: u8, waits_until: Option<Timestamp>) -> ();
-    certify(lease: RunLease, as_of: Timestamp) -> Certificate;
-    complete(lease: RunLease, certificate: &Certificate) -> ();
-    fail(lease: RunLease, failure: &Failure, certificate: Option<&Certificate>) -> ();
+    order_moments(lease: RunLease, ids: &[i64]) -> Vec<OrderMoments>;
 }

@@ -15,7 +15,7 @@ use entrypoints::commands::demo::salla_settings;
 use entrypoints::config::{DatabaseSettings, SallaSettings};
 use entrypoints::wiring::{self, OpenDatabase};
 use importer::import::progress::ProgressTracker;
-use importer::import::{ImportOutcome, ImportSettings, Importer, import};
+use importer::import::{ImportOutcome, ImportSettings, Importer, Reading, import};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::queue::{Queue as _, QueueName};
 use importer::ports::runs::{Run, RunOptions};
@@ -210,7 +210,19 @@ impl Service {
             settings,
         };
         let (_handle, stop) = stop_pair();
-        import(&importer, &connected.shop, &self.options, again, &(), stop).await
+        let reading = match again {
+            true => Reading::Everything,
+            false => Reading::Changes,
+        };
+        import(
+            &importer,
+            &connected.shop,
+            &self.options,
+            reading,
+            &(),
+            stop,
+        )
+        .await
     }
 
     /// How many imports have been begun.

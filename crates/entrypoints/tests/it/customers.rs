@@ -9,7 +9,7 @@ use domain::failure::Failure;
 use entrypoints::config::{EGRESS_GROUP, SallaSettings};
 use entrypoints::wiring;
 use importer::import::progress::ProgressTracker;
-use importer::import::{ImportOutcome, ImportSettings, Importer, import};
+use importer::import::{ImportOutcome, ImportSettings, Importer, Reading, import};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::shared_budget::{BudgetRules, Grant, SharedBudget as _};
 use importer::stop::stop_pair;
@@ -83,7 +83,7 @@ async fn import_orders_of_all(customers_left: u32) -> (TestService, Duration) {
         };
         let (options, stop) = (service.options.clone(), stop.clone());
         imports.spawn(async move {
-            let ended = import(&importer, &shop.shop, &options, false, &(), stop).await;
+            let ended = import(&importer, &shop.shop, &options, Reading::Changes, &(), stop).await;
             ended.expect("the database answers")
         });
     }

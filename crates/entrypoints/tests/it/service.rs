@@ -14,7 +14,7 @@ use entrypoints::config::{DatabaseSettings, SallaSettings};
 use entrypoints::truth_check;
 use entrypoints::wiring::{self, OpenDatabase};
 use importer::import::progress::ProgressTracker;
-use importer::import::{ImportOutcome, ImportSettings, Importer, Observer, import};
+use importer::import::{ImportOutcome, ImportSettings, Importer, Observer, Reading, import};
 use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::platform::Platform;
 use importer::ports::runs::RunOptions;
@@ -128,7 +128,7 @@ impl TestService {
             settings: self.settings.clone(),
         };
         let (shop, options) = (&connected.shop, &self.options);
-        import(&importer, shop, options, false, observer, stop)
+        import(&importer, shop, options, Reading::Changes, observer, stop)
             .await
             .expect("the database answers")
     }

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::changes::Row;
 use super::context::{RunContext, StartOrder};
 use super::gone::{Gone, look_for_gone};
-use super::portions::beginning;
+use super::pages::beginning;
 use super::reader::{WindowReader, begin_rescan};
 use super::sequence::scan_resources;
 use super::shortfall::{self, ShortfallSearch};

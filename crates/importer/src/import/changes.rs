@@ -19,8 +19,8 @@ use domain::window::DayRange;
 use jiff::Timestamp;
 
 use super::context::RunContext;
+use super::pages::smaller;
 use super::planning::orders_request;
-use super::portions::smaller;
 use super::watermark::{self, Watermark, WatermarkSearch};
 use crate::admission::FetchPermit;
 use crate::metrics;

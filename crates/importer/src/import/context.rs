@@ -11,8 +11,8 @@ use domain::window::{DayRange, Overlap, QueryRange};
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 
+use super::pages::Portions;
 use super::planning::PlannedPages;
-use super::portions::Portions;
 use super::progress::ProgressTracker;
 use crate::admission::MemoryLimit;
 use crate::ports::clock::Clock;

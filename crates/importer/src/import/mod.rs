@@ -2,7 +2,6 @@
 //! certify.
 
 mod catch_up;
-mod catch_up_lists;
 mod catch_up_orders;
 pub(crate) mod catch_up_plan;
 mod ceiling;
@@ -13,10 +12,9 @@ pub(crate) mod details;
 mod ends;
 mod gone;
 mod known;
-mod pages;
+pub(crate) mod pages;
 mod pipeline;
 pub mod planning;
-pub(crate) mod portions;
 pub mod progress;
 mod reader;
 mod reconcile;
@@ -46,8 +44,8 @@ use self::claim::claim_or_wait;
 use self::context::{
     CONCURRENT_LANDINGS, MAX_CUSTOMER_PAGES, MAX_PAGES, RunContext, SharedCeiling,
 };
+use self::pages::Portions;
 use self::planning::{PlanRequest, PlannedPages, plan_run};
-use self::portions::Portions;
 use crate::admission::MemoryLimit;
 use crate::clocks;
 use crate::ports::clock::Clock;
@@ -143,25 +141,8 @@ const MAX_RUNS: u32 = 6;
 /// begun for less is finished first where that is of use, and the rest is read after it: it ends
 /// `Completed` only if all that was asked for is there.
 ///
-/// `again` reads everything although it is there. An `Err` means that the database could not be
-/// asked for the state of the run.
+/// An `Err` means that the database could not be asked for the state of the run.
 pub async fn import(
-    importer: &Importer,
-    shop: &ShopInfo,
-    options: &RunOptions,
-    again: bool,
-    observer: &dyn Observer,
-    stop: StopSignal,
-) -> Result<ImportOutcome, Failure> {
-    let reading = match again {
-        true => Reading::Everything,
-        false => Reading::Changes,
-    };
-    import_as(importer, shop, options, reading, observer, stop).await
-}
-
-/// The same, for a caller who wants the lists read whole as well.
-pub async fn import_as(
     importer: &Importer,
     shop: &ShopInfo,
     options: &RunOptions,
@@ -219,13 +200,15 @@ async fn begin(
             catch_up_plan::wanted(runs, merchant, options, refreshes_lists, now).await?
     {
         let (options, range) = (&wanted.options, wanted.range);
-        let run = runs.create_or_join_catch_up(merchant, options, range, wanted.catch_up);
-        return run.await;
+        let catch_up = Some(wanted.catch_up);
+        return runs
+            .create_or_join(merchant, options, range, catch_up)
+            .await;
     }
     let range = options.only.and_then(|only| only.days).unwrap_or_else(|| {
         DayRange::last_months(domain::instant::riyadh_date(now), options.months)
     });
-    runs.create_or_join(merchant, options, range).await
+    runs.create_or_join(merchant, options, range, None).await
 }
 
 /// Whether all that is wanted is there once this run is complete. A run that was begun earlier

@@ -14,7 +14,7 @@ use domain::shop::ShopInfo;
 use domain::window::{DayRange, Overlap};
 use jiff::civil::Date;
 
-use super::portions::beginning;
+use super::pages::beginning;
 use super::watermark::Watermark;
 use crate::admission::{FetchPermit, MemoryLimit};
 use crate::ports::clock::{Clock, with_timeout};

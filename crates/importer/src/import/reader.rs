@@ -10,8 +10,7 @@ use domain::window::DayRange;
 use tracing::{Instrument as _, Span};
 
 use super::context::RunContext;
-use super::pages::{FirstPage, PageFetch, PagePosition, PageRoute};
-use super::portions;
+use super::pages::{FirstPage, PageFetch, PagePosition, PageRoute, of_scan};
 use crate::admission::FetchPermit;
 use crate::metrics;
 use crate::ports::landing::{Landed, ScannedPage};
@@ -42,7 +41,7 @@ impl<'a> WindowReader<'a> {
             window.scan = ctx.runs.begin_scan(ctx.lease, window.id).await?;
         }
         let per_page = match (window.first_total, window.total_pages) {
-            (Some(total), Some(pages)) => portions::of_scan(total, pages),
+            (Some(total), Some(pages)) => of_scan(total, pages),
             _ => ctx.portions.of(window.resource),
         };
         ctx.tracker

@@ -29,7 +29,7 @@ use jiff::civil::Date;
 use super::changes::{ChangeList, Row, read};
 use super::context::{RunContext, StartOrder};
 use super::known::KnownRows;
-use super::portions::beginning;
+use super::pages::beginning;
 use super::reader::{WindowReader, begin_rescan};
 use super::scan::Scan;
 use super::watermark::ZONE_AMBIGUITY;

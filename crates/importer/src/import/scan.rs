@@ -20,9 +20,8 @@ use tracing::Instrument as _;
 
 use super::context::{RunContext, StartOrder};
 use super::known::KnownRows;
-use super::pages::PageRoute;
+use super::pages::{PageRoute, beginning};
 use super::pipeline::{BatchPolicy, FetchPipeline, PipelineEvent};
-use super::portions::beginning;
 use super::reader::{LastPage, WindowReader, is_hidden, land, page_span};
 use super::{ceiling, ends};
 use crate::ports::platform::{PageRequest, Sort};

@@ -17,7 +17,7 @@ use jiff::ToSpan as _;
 use jiff::civil::{Date, date};
 
 use super::context::RunContext;
-use super::portions::{beginning, smaller};
+use super::pages::{beginning, smaller};
 use crate::admission::FetchPermit;
 use crate::ports::platform::{PageRequest, Records};
 use crate::ports::runs::{StoredWindow, WindowSpec};

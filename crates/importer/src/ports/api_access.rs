@@ -9,33 +9,18 @@ use domain::shop::MerchantId;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-/// What a token allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ApiScope {
-    /// Status, certificates, notifications, and which records were rejected.
-    Read,
-    /// Start, pause, resume, cancel and restart imports; mark notifications as read.
-    Operate,
-    /// The raw text of rejected records, which holds personal data.
-    Records,
-    /// Hand over the tokens of shops.
-    Connect,
-}
-
-impl ApiScope {
-    pub const ALL: [Self; 4] = [Self::Read, Self::Operate, Self::Records, Self::Connect];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Operate => "operate",
-            Self::Records => "records",
-            Self::Connect => "connect",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scope| scope.as_str() == text)
+domain::names! {
+    /// What a token allows.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum ApiScope {
+        /// Status, certificates, notifications, and which records were rejected.
+        Read = "read",
+        /// Start, pause, resume, cancel and restart imports; mark notifications as read.
+        Operate = "operate",
+        /// The raw text of rejected records, which holds personal data.
+        Records = "records",
+        /// Hand over the tokens of shops.
+        Connect = "connect",
     }
 }
 

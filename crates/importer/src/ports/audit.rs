@@ -5,80 +5,51 @@ use std::net::IpAddr;
 use async_trait::async_trait;
 use domain::failure::Failure;
 use jiff::Timestamp;
+use serde::Serialize;
 use uuid::Uuid;
 
-/// What happened. Its name is stable: it is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    ShopConnected,
-    ShopUninstalled,
-    ConnectionRefused,
-    /// The stored tokens of a shop were overwritten by hand.
-    TokensForgotten,
-    /// This database refreshes tokens that came with a copy of another one.
-    TokensAdopted,
-    /// Stored tokens rest until they are adopted.
-    TokensParked,
-    /// A refresh token of unknown fate may be presented one last time.
-    TokensRetried,
-    /// Whom e-mails about a shop reach is another one.
-    ContactChanged,
-    /// With a code a merchant claims a shop for an account.
-    CodeCreated,
-    /// With a link a browser connects a shop to an account, or signs in.
-    LinkCreated,
-    /// A merchant has shown up, or a shop has got its account.
-    ShopClaimed,
-    /// An account claimed another's shop.
-    ClaimRefused,
-    CodeRefused,
-    SessionOpened,
-    SessionClosed,
-    /// A secret came that had been replaced: the session was ended.
-    SessionCopied,
-    SessionsRevoked,
-    /// A page inside the dashboard was opened with a token that the platform does not vouch for.
-    SessionRefused,
-    TokenCreated,
-    TokenRevoked,
-    KeyChanged,
-    /// A login of the database may do more, or tables show less.
-    RolesChanged,
-    /// What is sent to readers of the database's log is another thing.
-    PublicationChanged,
-    DataExported,
-    DataDeleted,
-}
-
-impl Action {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ShopConnected => "shop_connected",
-            Self::ShopUninstalled => "shop_uninstalled",
-            Self::ConnectionRefused => "connection_refused",
-            Self::TokensForgotten => "tokens_forgotten",
-            Self::TokensAdopted => "tokens_adopted",
-            Self::TokensParked => "tokens_parked",
-            Self::TokensRetried => "tokens_retried",
-            Self::ContactChanged => "contact_changed",
-            Self::CodeCreated => "code_created",
-            Self::LinkCreated => "link_created",
-            Self::ShopClaimed => "shop_claimed",
-            Self::ClaimRefused => "claim_refused",
-            Self::CodeRefused => "code_refused",
-            Self::SessionOpened => "session_opened",
-            Self::SessionClosed => "session_closed",
-            Self::SessionCopied => "session_copied",
-            Self::SessionsRevoked => "sessions_revoked",
-            Self::SessionRefused => "session_refused",
-            Self::TokenCreated => "token_created",
-            Self::TokenRevoked => "token_revoked",
-            Self::KeyChanged => "key_changed",
-            Self::RolesChanged => "roles_changed",
-            Self::PublicationChanged => "publication_changed",
-            Self::DataExported => "data_exported",
-            Self::DataDeleted => "data_deleted",
-        }
+domain::names! {
+    /// What happened. Its name is stable: it is stored.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Action {
+        ShopConnected = "shop_connected",
+        ShopUninstalled = "shop_uninstalled",
+        ConnectionRefused = "connection_refused",
+        /// The stored tokens of a shop were overwritten by hand.
+        TokensForgotten = "tokens_forgotten",
+        /// This database refreshes tokens that came with a copy of another one.
+        TokensAdopted = "tokens_adopted",
+        /// Stored tokens rest until they are adopted.
+        TokensParked = "tokens_parked",
+        /// A refresh token of unknown fate may be presented one last time.
+        TokensRetried = "tokens_retried",
+        /// Whom e-mails about a shop reach is another one.
+        ContactChanged = "contact_changed",
+        /// With a code a merchant claims a shop for an account.
+        CodeCreated = "code_created",
+        /// With a link a browser connects a shop to an account, or signs in.
+        LinkCreated = "link_created",
+        /// A merchant has shown up, or a shop has got its account.
+        ShopClaimed = "shop_claimed",
+        /// An account claimed another's shop.
+        ClaimRefused = "claim_refused",
+        CodeRefused = "code_refused",
+        SessionOpened = "session_opened",
+        SessionClosed = "session_closed",
+        /// A secret came that had been replaced: the session was ended.
+        SessionCopied = "session_copied",
+        SessionsRevoked = "sessions_revoked",
+        /// A page inside the dashboard was opened with a token that the platform does not vouch for.
+        SessionRefused = "session_refused",
+        TokenCreated = "token_created",
+        TokenRevoked = "token_revoked",
+        KeyChanged = "key_changed",
+        /// A login of the database may do more, or tables show less.
+        RolesChanged = "roles_changed",
+        /// What is sent to readers of the database's log is another thing.
+        PublicationChanged = "publication_changed",
+        DataExported = "data_exported",
+        DataDeleted = "data_deleted",
     }
 }
 
@@ -154,7 +125,7 @@ impl AuditEvent {
 }
 
 /// As it is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AuditEntry {
     pub id: Uuid,
     pub happened_at: Timestamp,

@@ -26,27 +26,18 @@ impl Account {
     }
 }
 
-/// What brought a claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClaimedBy {
-    /// The platform has named the merchant who opened the page inside its dashboard.
-    Embedded,
-    /// The merchant has consented in a browser.
-    Consent,
-    /// A one-time code.
-    Code,
-    /// A link that the app's backend gave.
-    Link,
-}
-
-impl ClaimedBy {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Embedded => "embedded",
-            Self::Consent => "consent",
-            Self::Code => "code",
-            Self::Link => "link",
-        }
+domain::names! {
+    /// What brought a claim.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum ClaimedBy {
+        /// The platform has named the merchant who opened the page inside its dashboard.
+        Embedded = "embedded",
+        /// The merchant has consented in a browser.
+        Consent = "consent",
+        /// A one-time code.
+        Code = "code",
+        /// A link that the app's backend gave.
+        Link = "link",
     }
 }
 

@@ -148,15 +148,22 @@ pub enum Records {
     OrderStatuses(Vec<Decoded<OrderStatus>>),
 }
 
+/// The same for the records of each kind.
+macro_rules! of_any_kind {
+    ($records:expr, $list:ident => $result:expr) => {
+        match $records {
+            Records::Orders($list) => $result,
+            Records::Customers($list) => $result,
+            Records::Products($list) => $result,
+            Records::Categories($list) => $result,
+            Records::OrderStatuses($list) => $result,
+        }
+    };
+}
+
 impl Records {
     pub fn len(&self) -> usize {
-        match self {
-            Self::Orders(r) => r.len(),
-            Self::Customers(r) => r.len(),
-            Self::Products(r) => r.len(),
-            Self::Categories(r) => r.len(),
-            Self::OrderStatuses(r) => r.len(),
-        }
+        of_any_kind!(self, list => list.len())
     }
 
     pub fn is_empty(&self) -> bool {
@@ -166,24 +173,22 @@ impl Records {
     /// The ids in the order of the list; records without a readable id are not among
     /// them.
     pub fn ids(&self) -> Vec<i64> {
-        match self {
-            Self::Orders(r) => ids_of(r, |order| order.id),
-            Self::Customers(r) => ids_of(r, |customer| customer.id),
-            Self::Products(r) => ids_of(r, |product| product.id),
-            Self::Categories(r) => ids_of(r, |category| category.id),
-            Self::OrderStatuses(r) => ids_of(r, |status| status.id),
-        }
+        of_any_kind!(self, list => ids_of(list, |record| record.id))
     }
 
     /// Why records on the page were not understood.
     pub fn rejections(&self) -> Vec<RejectionCode> {
-        match self {
-            Self::Orders(r) => rejections_of(r),
-            Self::Customers(r) => rejections_of(r),
-            Self::Products(r) => rejections_of(r),
-            Self::Categories(r) => rejections_of(r),
-            Self::OrderStatuses(r) => rejections_of(r),
-        }
+        of_any_kind!(self, list => list.iter().filter_map(Decoded::rejection).collect())
+    }
+
+    /// Why the first one was not understood.
+    pub fn first_rejection(&self) -> Option<&Rejection> {
+        of_any_kind!(self, list => list.first()?.outcome.as_ref().err())
+    }
+
+    /// Keeps only the first ones.
+    pub fn truncate(&mut self, keep: usize) {
+        of_any_kind!(self, list => list.truncate(keep));
     }
 
     pub fn resource(&self) -> Resource {
@@ -203,10 +208,6 @@ fn ids_of<T>(records: &[Decoded<T>], id: fn(&T) -> i64) -> Vec<i64> {
         Err(rejection) => rejection.salla_id,
     };
     records.iter().filter_map(id_of).collect()
-}
-
-fn rejections_of<T>(records: &[Decoded<T>]) -> Vec<RejectionCode> {
-    records.iter().filter_map(Decoded::rejection).collect()
 }
 
 /// One record: its raw JSON as received, and what it means or why it has no

@@ -12,29 +12,14 @@ use async_trait::async_trait;
 use domain::failure::Failure;
 use jiff::Timestamp;
 
-/// The queues there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum QueueName {
-    /// Carries [`domain::job::HistoricalSync`].
-    HistoricalSync,
-    /// Carries [`domain::job::NotificationJob`].
-    Notifications,
-}
-
-impl QueueName {
-    pub const ALL: [Self; 2] = [Self::HistoricalSync, Self::Notifications];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::HistoricalSync => "historical-sync",
-            Self::Notifications => "notifications",
-        }
-    }
-}
-
-impl fmt::Display for QueueName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+domain::names! {
+    /// The queues there are.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum QueueName {
+        /// Carries [`domain::job::HistoricalSync`].
+        HistoricalSync = "historical-sync",
+        /// Carries [`domain::job::NotificationJob`].
+        Notifications = "notifications",
     }
 }
 

@@ -250,7 +250,7 @@ pub struct DatabaseClock {
 /// transaction and fails with [`Failure::LeaseLost`] when the run has been claimed
 /// again since. All calls may be repeated.
 #[async_trait]
-pub trait Runs: Send + Sync {
+pub trait Runs: Windows + Listings {
     /// The clock that leases go by.
     async fn database_clock(&self) -> Result<DatabaseClock, Failure>;
 
@@ -273,58 +273,26 @@ pub trait Runs: Send + Sync {
 
     /// Creates a PENDING run, or joins the open one; a FAILED one is PENDING again from then on. At
     /// most one run of a merchant is open at any time; two concurrent callers get the same run.
+    /// With `catch_up` it reads what has changed.
     async fn create_or_join(
         &self,
         merchant: MerchantId,
         options: &RunOptions,
         range: DayRange,
+        catch_up: Option<CatchUp>,
     ) -> Result<Run, Failure>;
 
     /// The merchant's latest COMPLETED run of everything that was no first try, with the days
     /// of orders that it and what has read on backwards since have covered without a gap.
     async fn latest_finished(&self, merchant: MerchantId) -> Result<Option<Finished>, Failure>;
 
-    /// As [`Runs::create_or_join`], for a run that reads what has changed.
-    async fn create_or_join_catch_up(
-        &self,
-        merchant: MerchantId,
-        options: &RunOptions,
-        range: DayRange,
-        catch_up: CatchUp,
-    ) -> Result<Run, Failure>;
-
     /// Copies the windows that a run continues from, with what they list and the open rejections,
     /// including those that an earlier attempt copied. What earlier scans of them have listed is
     /// discarded.
     async fn take_over(&self, lease: RunLease, since: RunId) -> Result<(), Failure>;
 
-    /// Lets a window of the run reach to more days.
-    async fn stretch_window(
-        &self,
-        lease: RunLease,
-        window: WindowId,
-        days: DayRange,
-    ) -> Result<(), Failure>;
-
-    /// What the window's present scan lists, each record once.
-    async fn window_list(&self, lease: RunLease, window: WindowId) -> Result<WindowList, Failure>;
-
-    /// Replaces what the window lists, and settles it.
-    async fn carry_list(&self, lease: RunLease, list: &CarriedList) -> Result<(), Failure>;
-
-    /// Different records of a resource that the present scans list, those without id
-    /// included.
-    async fn count_listed(&self, lease: RunLease, resource: Resource) -> Result<u64, Failure>;
-
     /// Stores the place from which the change list was read.
     async fn save_change_head(&self, lease: RunLease, head: &ChangeHead) -> Result<(), Failure>;
-
-    /// Orders with a row, oldest first, and when each was updated if it has that.
-    async fn order_moments(
-        &self,
-        lease: RunLease,
-        ids: &[i64],
-    ) -> Result<Vec<OrderMoments>, Failure>;
 
     /// Where lists of the merchant's shop stop, as far as its imports have found out.
     async fn ceiling(&self, merchant: MerchantId) -> Result<Ceiling, Failure>;
@@ -350,6 +318,35 @@ pub trait Runs: Send + Sync {
     /// Gives the claim up, leaving the run WAITING because of `why`.
     async fn wait(&self, lease: RunLease, until: Timestamp, why: &Failure) -> Result<(), Failure>;
 
+    /// Sets the integer percentage that the status row shows and never lets it fall; and until when
+    /// the worker waits for Salla, if it does.
+    async fn report_progress(
+        &self,
+        lease: RunLease,
+        percent: u8,
+        waits_until: Option<Timestamp>,
+    ) -> Result<(), Failure>;
+
+    /// Counts everything for the certificate in one consistent snapshot.
+    async fn certify(&self, lease: RunLease, as_of: Timestamp) -> Result<Certificate, Failure>;
+
+    /// Ends the run COMPLETED with its certificate. If it is a job, the message that
+    /// notifies its merchant is sent in the same transaction.
+    async fn complete(&self, lease: RunLease, certificate: &Certificate) -> Result<(), Failure>;
+
+    /// Ends the run FAILED; with a certificate when there is one to show what is
+    /// missing. The data stay and the run can be restarted. Notified as above.
+    async fn fail(
+        &self,
+        lease: RunLease,
+        failure: &Failure,
+        certificate: Option<&Certificate>,
+    ) -> Result<(), Failure>;
+}
+
+/// The windows of runs and their scans, as [`Runs`].
+#[async_trait]
+pub trait Windows: Send + Sync {
     /// Stores the plan and creates its windows in the given order, once; a plan that
     /// is already there stays, and its windows with it.
     async fn save_plan(
@@ -384,22 +381,12 @@ pub trait Runs: Send + Sync {
         parts: &[WindowSpec],
     ) -> Result<(), Failure>;
 
-    /// What a window's last scan listed. What became of it is counted once, for the
-    /// certificate. Reads only.
-    async fn listing(&self, lease: RunLease, window: WindowId) -> Result<Listing, Failure>;
-
-    /// The ids of a window's last scan in the sequence in which Salla listed them, from the
-    /// first page on as far as pages follow each other, `total` is the same and all records
-    /// have an id. Reads only.
-    async fn listed(&self, lease: RunLease, window: WindowId) -> Result<Vec<i64>, Failure>;
-
-    /// Notes that the window still lists `ids`, in this sequence, as an earlier scan has
-    /// found: what its first page does not have counts as listed by the present scan.
-    async fn carry_over(
+    /// Lets a window of the run reach to more days.
+    async fn stretch_window(
         &self,
         lease: RunLease,
         window: WindowId,
-        ids: &[i64],
+        days: DayRange,
     ) -> Result<(), Failure>;
 
     /// Marks a window as scanned and proven (or given up on), so that a resumed run
@@ -415,6 +402,38 @@ pub trait Runs: Send + Sync {
     /// landed as part of it. A new scan clears it.
     async fn record_ends_rescanned(&self, lease: RunLease, window: WindowId)
     -> Result<(), Failure>;
+}
+
+/// What the present scans of runs list, as [`Runs`].
+#[async_trait]
+pub trait Listings: Send + Sync {
+    /// What a window's last scan listed. What became of it is counted once, for the
+    /// certificate. Reads only.
+    async fn listing(&self, lease: RunLease, window: WindowId) -> Result<Listing, Failure>;
+
+    /// The ids of a window's last scan in the sequence in which Salla listed them, from the
+    /// first page on as far as pages follow each other, `total` is the same and all records
+    /// have an id. Reads only.
+    async fn listed(&self, lease: RunLease, window: WindowId) -> Result<Vec<i64>, Failure>;
+
+    /// What the window's present scan lists, each record once.
+    async fn window_list(&self, lease: RunLease, window: WindowId) -> Result<WindowList, Failure>;
+
+    /// Replaces what the window lists, and settles it.
+    async fn carry_list(&self, lease: RunLease, list: &CarriedList) -> Result<(), Failure>;
+
+    /// Notes that the window still lists `ids`, in this sequence, as an earlier scan has
+    /// found: what its first page does not have counts as listed by the present scan.
+    async fn carry_over(
+        &self,
+        lease: RunLease,
+        window: WindowId,
+        ids: &[i64],
+    ) -> Result<(), Failure>;
+
+    /// Different records of a resource that the present scans list, those without id
+    /// included.
+    async fn count_listed(&self, lease: RunLease, resource: Resource) -> Result<u64, Failure>;
 
     /// How many different orders the present scans of the run have listed, if each window
     /// was scanned and has listed just as many as it reported. Reads only.
@@ -433,30 +452,12 @@ pub trait Runs: Send + Sync {
     /// list has given before.
     async fn vanished(&self, lease: RunLease, resource: Resource) -> Result<Vec<i64>, Failure>;
 
-    /// Sets the integer percentage that the status row shows and never lets it fall; and until when
-    /// the worker waits for Salla, if it does.
-    async fn report_progress(
+    /// Orders with a row, oldest first, and when each was updated if it has that.
+    async fn order_moments(
         &self,
         lease: RunLease,
-        percent: u8,
-        waits_until: Option<Timestamp>,
-    ) -> Result<(), Failure>;
-
-    /// Counts everything for the certificate in one consistent snapshot.
-    async fn certify(&self, lease: RunLease, as_of: Timestamp) -> Result<Certificate, Failure>;
-
-    /// Ends the run COMPLETED with its certificate. If it is a job, the message that
-    /// notifies its merchant is sent in the same transaction.
-    async fn complete(&self, lease: RunLease, certificate: &Certificate) -> Result<(), Failure>;
-
-    /// Ends the run FAILED; with a certificate when there is one to show what is
-    /// missing. The data stay and the run can be restarted. Notified as above.
-    async fn fail(
-        &self,
-        lease: RunLease,
-        failure: &Failure,
-        certificate: Option<&Certificate>,
-    ) -> Result<(), Failure>;
+        ids: &[i64],
+    ) -> Result<Vec<OrderMoments>, Failure>;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

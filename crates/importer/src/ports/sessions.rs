@@ -8,41 +8,26 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use uuid::Uuid;
 
-/// How a browser carries the secret of its session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Carrier {
-    /// In memory, where no cookie arrives: inside a frame of another site.
-    Bearer,
-    Cookie,
-}
-
-impl Carrier {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Bearer => "bearer",
-            Self::Cookie => "cookie",
-        }
+domain::names! {
+    /// How a browser carries the secret of its session.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Carrier {
+        /// In memory, where no cookie arrives: inside a frame of another site.
+        Bearer = "bearer",
+        Cookie = "cookie",
     }
 }
 
-/// What a merchant has shown to be let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpenedBy {
-    /// A token of the platform's dashboard.
-    Embedded,
-    /// A consent of this browser.
-    Consent,
-    /// A link that the app's backend gave.
-    Link,
-}
-
-impl OpenedBy {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Embedded => "embedded",
-            Self::Consent => "consent",
-            Self::Link => "link",
-        }
+domain::names! {
+    /// What a merchant has shown to be let in.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum OpenedBy {
+        /// A token of the platform's dashboard.
+        Embedded = "embedded",
+        /// A consent of this browser.
+        Consent = "consent",
+        /// A link that the app's backend gave.
+        Link = "link",
     }
 }
 

@@ -152,11 +152,12 @@ impl Worker {
             catch_up_plan::wanted(runs, job.merchant, &options, false, now).await?
         {
             let (options, range) = (&wanted.options, wanted.range);
-            let run = runs.create_or_join_catch_up(job.merchant, options, range, wanted.catch_up);
+            let run = runs.create_or_join(job.merchant, options, range, Some(wanted.catch_up));
             return run.await;
         }
         let range = DayRange::last_months(domain::instant::riyadh_date(now), job.months);
-        runs.create_or_join(job.merchant, &options, range).await
+        runs.create_or_join(job.merchant, &options, range, None)
+            .await
     }
 
     async fn on_claim(

@@ -24,9 +24,9 @@ use importer::ports::landing::{
 use importer::ports::platform::{Decoded, Page, Records};
 use importer::ports::runs::Owner;
 use importer::ports::runs::{
-    CarriedList, CatchUp, ChangeHead, Claim, DatabaseClock, Finished, Held, LeaseHolder,
+    CarriedList, CatchUp, ChangeHead, Claim, DatabaseClock, Finished, Held, LeaseHolder, Listings,
     OrderMoments, RecordedFailure, Run, RunOptions, Runs, ShopSummary, StoredProgress,
-    StoredWindow, WindowList, WindowSpec,
+    StoredWindow, WindowList, WindowSpec, Windows,
 };
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -388,8 +388,13 @@ impl Runs for MemoryStore {
         merchant: MerchantId,
         options: &RunOptions,
         range: DayRange,
+        catch_up: Option<CatchUp>,
     ) -> Result<Run, Failure> {
         let mut state = self.0.lock().unwrap();
+        let is_over = |run: &Run| run.state == RunState::Completed;
+        if catch_up.is_some() && state.run.as_ref().is_some_and(is_over) {
+            state.run = None;
+        }
         let run = state.run.get_or_insert_with(|| Run {
             id: RunId(Uuid::nil()),
             merchant,
@@ -414,6 +419,7 @@ impl Runs for MemoryStore {
         if run.state == RunState::Failed {
             run.state = RunState::Pending;
         }
+        run.catches_up = catch_up.or(run.catches_up);
         Ok(run.clone())
     }
 
@@ -426,71 +432,9 @@ impl Runs for MemoryStore {
         }))
     }
 
-    async fn create_or_join_catch_up(
-        &self,
-        merchant: MerchantId,
-        options: &RunOptions,
-        range: DayRange,
-        catch_up: CatchUp,
-    ) -> Result<Run, Failure> {
-        {
-            let mut state = self.0.lock().unwrap();
-            if state
-                .run
-                .as_ref()
-                .is_some_and(|run| run.state == RunState::Completed)
-            {
-                state.run = None;
-            }
-        }
-        let mut run = self.create_or_join(merchant, options, range).await?;
-        run.catches_up = Some(catch_up);
-        self.0.lock().unwrap().run = Some(run.clone());
-        Ok(run)
-    }
-
     /// There is only one list of windows.
     async fn take_over(&self, lease: RunLease, _: RunId) -> Result<(), Failure> {
         self.locked(lease).map(drop)
-    }
-
-    async fn stretch_window(
-        &self,
-        lease: RunLease,
-        window: WindowId,
-        days: DayRange,
-    ) -> Result<(), Failure> {
-        self.locked(lease)?.window(window).stored.days = Some(days);
-        Ok(())
-    }
-
-    async fn window_list(&self, lease: RunLease, window: WindowId) -> Result<WindowList, Failure> {
-        let mut state = self.locked(lease)?;
-        let mut seen = BTreeSet::new();
-        let pages = state.window(window).pages.values();
-        let ids = pages.flat_map(|(_, ids)| ids.clone());
-        Ok(WindowList {
-            ids: ids.filter(|id| seen.insert(*id)).collect(),
-            without_id: 0,
-        })
-    }
-
-    async fn carry_list(&self, lease: RunLease, list: &CarriedList) -> Result<(), Failure> {
-        let mut state = self.locked(lease)?;
-        let window = state.window(list.window);
-        window.pages = BTreeMap::from([(1, (list.pagination.total, list.ids.clone()))]);
-        window.stored.scan = window.stored.scan.max(1);
-        window.stored.done = true;
-        window.cut_short = false;
-        Ok(())
-    }
-
-    async fn count_listed(&self, lease: RunLease, resource: Resource) -> Result<u64, Failure> {
-        let state = self.locked(lease)?;
-        let windows = state.windows.iter();
-        let of_it = windows.filter(|w| !w.replaced && w.stored.resource == resource);
-        let ids: BTreeSet<i64> = of_it.flat_map(Window::ids).collect();
-        Ok(ids.len() as u64)
     }
 
     async fn save_change_head(&self, lease: RunLease, head: &ChangeHead) -> Result<(), Failure> {
@@ -499,53 +443,12 @@ impl Runs for MemoryStore {
         Ok(())
     }
 
-    async fn order_moments(
-        &self,
-        lease: RunLease,
-        ids: &[i64],
-    ) -> Result<Vec<OrderMoments>, Failure> {
-        let state = self.locked(lease)?;
-        let row = |id: &i64| {
-            Some(OrderMoments {
-                id: *id,
-                created_at: state.orders.get(id)?.0,
-                updated_at: None,
-            })
-        };
-        let mut moments: Vec<_> = ids.iter().filter_map(row).collect();
-        moments.sort_by_key(|order| order.created_at);
-        Ok(moments)
-    }
-
     async fn ceiling(&self, _: MerchantId) -> Result<Ceiling, Failure> {
         Ok(self.0.lock().unwrap().ceiling)
     }
 
     async fn remember_ceiling(&self, lease: RunLease, ceiling: Ceiling) -> Result<(), Failure> {
         self.locked(lease)?.ceiling = ceiling;
-        Ok(())
-    }
-
-    async fn listed(&self, lease: RunLease, window: WindowId) -> Result<Vec<i64>, Failure> {
-        let mut state = self.locked(lease)?;
-        let pages = &state.window(window).pages;
-        let first = pages.values().next().map(|p| p.0);
-        let in_turn = (1..)
-            .zip(pages)
-            .take_while(|(number, (page, (total, _)))| number == *page && Some(*total) == first);
-        Ok(in_turn.flat_map(|(_, (_, (_, ids)))| ids.clone()).collect())
-    }
-
-    async fn carry_over(
-        &self,
-        lease: RunLease,
-        window: WindowId,
-        ids: &[i64],
-    ) -> Result<(), Failure> {
-        let mut state = self.locked(lease)?;
-        let pages = &mut state.window(window).pages;
-        let (total, first) = pages[&1].clone();
-        pages.insert(2, (total, ids[first.len()..].to_vec()));
         Ok(())
     }
 
@@ -599,6 +502,74 @@ impl Runs for MemoryStore {
         run.waiting_until = Some(until);
         run.failure = Some(RecordedFailure::of(why, false));
         run.holder = None;
+        Ok(())
+    }
+
+    async fn report_progress(
+        &self,
+        lease: RunLease,
+        _: u8,
+        _: Option<Timestamp>,
+    ) -> Result<(), Failure> {
+        self.locked(lease).map(drop)
+    }
+
+    async fn certify(&self, lease: RunLease, as_of: Timestamp) -> Result<Certificate, Failure> {
+        let state = self.locked(lease)?;
+        let run = state.run.as_ref().unwrap();
+        let windows = state.windows.iter().filter(|w| !w.replaced);
+        Ok(Certificate {
+            run_id: run.id,
+            merchant_id: run.merchant,
+            range: run.range,
+            detail_case: run.plan.as_ref().unwrap().probe.detail_case,
+            as_of,
+            started_at: as_of,
+            windows: windows.map(|w| state.counts(w)).collect(),
+            month_totals: vec![],
+            rejections: vec![],
+            vanished: state.gone.len() as u64,
+            unlisted: state
+                .not_listed(Resource::Orders, state.orders.keys().copied())
+                .len() as u64,
+        })
+    }
+
+    async fn complete(&self, lease: RunLease, certificate: &Certificate) -> Result<(), Failure> {
+        let mut state = self.locked(lease)?;
+        let run = state.run.as_mut().unwrap();
+        run.state = RunState::Completed;
+        run.certificate = Some(certificate.clone());
+        run.holder = None;
+        state.finished = state.run.clone();
+        Ok(())
+    }
+
+    async fn fail(
+        &self,
+        lease: RunLease,
+        failure: &Failure,
+        certificate: Option<&Certificate>,
+    ) -> Result<(), Failure> {
+        let mut state = self.locked(lease)?;
+        let run = state.run.as_mut().unwrap();
+        run.state = RunState::Failed;
+        run.failure = Some(RecordedFailure::of(failure, false));
+        run.certificate = certificate.cloned();
+        run.holder = None;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Windows for MemoryStore {
+    async fn stretch_window(
+        &self,
+        lease: RunLease,
+        window: WindowId,
+        days: DayRange,
+    ) -> Result<(), Failure> {
+        self.locked(lease)?.window(window).stored.days = Some(days);
         Ok(())
     }
 
@@ -685,12 +656,6 @@ impl Runs for MemoryStore {
         Ok(())
     }
 
-    async fn listing(&self, lease: RunLease, window: WindowId) -> Result<Listing, Failure> {
-        let mut state = self.locked(lease)?;
-        let window = state.window(window).clone();
-        Ok(state.counts(&window).listing)
-    }
-
     async fn mark_window_done(
         &self,
         lease: RunLease,
@@ -711,6 +676,85 @@ impl Runs for MemoryStore {
     ) -> Result<(), Failure> {
         self.locked(lease)?.window(window).ends_rescanned = true;
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Listings for MemoryStore {
+    async fn window_list(&self, lease: RunLease, window: WindowId) -> Result<WindowList, Failure> {
+        let mut state = self.locked(lease)?;
+        let mut seen = BTreeSet::new();
+        let pages = state.window(window).pages.values();
+        let ids = pages.flat_map(|(_, ids)| ids.clone());
+        Ok(WindowList {
+            ids: ids.filter(|id| seen.insert(*id)).collect(),
+            without_id: 0,
+        })
+    }
+
+    async fn carry_list(&self, lease: RunLease, list: &CarriedList) -> Result<(), Failure> {
+        let mut state = self.locked(lease)?;
+        let window = state.window(list.window);
+        window.pages = BTreeMap::from([(1, (list.pagination.total, list.ids.clone()))]);
+        window.stored.scan = window.stored.scan.max(1);
+        window.stored.done = true;
+        window.cut_short = false;
+        Ok(())
+    }
+
+    async fn count_listed(&self, lease: RunLease, resource: Resource) -> Result<u64, Failure> {
+        let state = self.locked(lease)?;
+        let windows = state.windows.iter();
+        let of_it = windows.filter(|w| !w.replaced && w.stored.resource == resource);
+        let ids: BTreeSet<i64> = of_it.flat_map(Window::ids).collect();
+        Ok(ids.len() as u64)
+    }
+
+    async fn order_moments(
+        &self,
+        lease: RunLease,
+        ids: &[i64],
+    ) -> Result<Vec<OrderMoments>, Failure> {
+        let state = self.locked(lease)?;
+        let row = |id: &i64| {
+            Some(OrderMoments {
+                id: *id,
+                created_at: state.orders.get(id)?.0,
+                updated_at: None,
+            })
+        };
+        let mut moments: Vec<_> = ids.iter().filter_map(row).collect();
+        moments.sort_by_key(|order| order.created_at);
+        Ok(moments)
+    }
+
+    async fn listed(&self, lease: RunLease, window: WindowId) -> Result<Vec<i64>, Failure> {
+        let mut state = self.locked(lease)?;
+        let pages = &state.window(window).pages;
+        let first = pages.values().next().map(|p| p.0);
+        let in_turn = (1..)
+            .zip(pages)
+            .take_while(|(number, (page, (total, _)))| number == *page && Some(*total) == first);
+        Ok(in_turn.flat_map(|(_, (_, (_, ids)))| ids.clone()).collect())
+    }
+
+    async fn carry_over(
+        &self,
+        lease: RunLease,
+        window: WindowId,
+        ids: &[i64],
+    ) -> Result<(), Failure> {
+        let mut state = self.locked(lease)?;
+        let pages = &mut state.window(window).pages;
+        let (total, first) = pages[&1].clone();
+        pages.insert(2, (total, ids[first.len()..].to_vec()));
+        Ok(())
+    }
+
+    async fn listing(&self, lease: RunLease, window: WindowId) -> Result<Listing, Failure> {
+        let mut state = self.locked(lease)?;
+        let window = state.window(window).clone();
+        Ok(state.counts(&window).listing)
     }
 
     async fn listed_orders(&self, lease: RunLease) -> Result<Option<u64>, Failure> {
@@ -744,61 +788,6 @@ impl Runs for MemoryStore {
                 state.not_listed(resource, known.copied())
             }
         })
-    }
-
-    async fn report_progress(
-        &self,
-        lease: RunLease,
-        _: u8,
-        _: Option<Timestamp>,
-    ) -> Result<(), Failure> {
-        self.locked(lease).map(drop)
-    }
-
-    async fn certify(&self, lease: RunLease, as_of: Timestamp) -> Result<Certificate, Failure> {
-        let state = self.locked(lease)?;
-        let run = state.run.as_ref().unwrap();
-        let windows = state.windows.iter().filter(|w| !w.replaced);
-        Ok(Certificate {
-            run_id: run.id,
-            merchant_id: run.merchant,
-            range: run.range,
-            detail_case: run.plan.as_ref().unwrap().probe.detail_case,
-            as_of,
-            started_at: as_of,
-            windows: windows.map(|w| state.counts(w)).collect(),
-            month_totals: vec![],
-            rejections: vec![],
-            vanished: state.gone.len() as u64,
-            unlisted: state
-                .not_listed(Resource::Orders, state.orders.keys().copied())
-                .len() as u64,
-        })
-    }
-
-    async fn complete(&self, lease: RunLease, certificate: &Certificate) -> Result<(), Failure> {
-        let mut state = self.locked(lease)?;
-        let run = state.run.as_mut().unwrap();
-        run.state = RunState::Completed;
-        run.certificate = Some(certificate.clone());
-        run.holder = None;
-        state.finished = state.run.clone();
-        Ok(())
-    }
-
-    async fn fail(
-        &self,
-        lease: RunLease,
-        failure: &Failure,
-        certificate: Option<&Certificate>,
-    ) -> Result<(), Failure> {
-        let mut state = self.locked(lease)?;
-        let run = state.run.as_mut().unwrap();
-        run.state = RunState::Failed;
-        run.failure = Some(RecordedFailure::of(failure, false));
-        run.certificate = certificate.cloned();
-        run.holder = None;
-        Ok(())
     }
 }
 

@@ -12,7 +12,7 @@ use domain::resource::Resource;
 use domain::run::RunState;
 use importer::admission::MemoryLimit;
 use importer::import::progress::ProgressTracker;
-use importer::import::{ImportOutcome, ImportSettings, Importer, import};
+use importer::import::{ImportOutcome, ImportSettings, Importer, Reading, import};
 use importer::ports::clock::SystemClock;
 use importer::ports::platform::PageRequest;
 use importer::ports::runs::Owner;
@@ -76,7 +76,7 @@ pub(crate) async fn run_until(
         &importer(shop, store),
         &shop_info(),
         &options,
-        false,
+        Reading::Changes,
         &(),
         stop,
     )
@@ -401,10 +401,9 @@ async fn a_stop_gives_the_run_back_at_once() {
         only: None,
     };
     let engine = importer(&shop, &store);
-    let working =
-        tokio::spawn(
-            async move { import(&engine, &shop_info(), &options, false, &(), stop).await },
-        );
+    let working = tokio::spawn(async move {
+        import(&engine, &shop_info(), &options, Reading::Changes, &(), stop).await
+    });
     while shop.requests() < 9 {
         tokio::task::yield_now().await;
     }

@@ -10,11 +10,9 @@
 //! Nothing is completed: a response that was cut off stays cut off.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use serde_json::value::RawValue;
-
-use super::rows;
-use super::tokens::{is_blank, is_json, mended};
 
 /// The body itself where it is JSON, else what mending makes of it, if anything.
 pub(crate) fn readable(body: &[u8]) -> Cow<'_, [u8]> {
@@ -38,15 +36,215 @@ pub(crate) fn mend(body: &[u8]) -> Option<String> {
     if is_json(&text) {
         return Some(text);
     }
-    rows::with_broken_ones_quoted(&text).filter(|text| is_json(text))
+    with_broken_ones_quoted(&text).filter(|text| is_json(text))
+}
+
+// The rows of a page if some of them are not JSON.
+
+/// The page with each entry of its `data` that is not JSON as a string, which is no record, so that
+/// the others can be read. `None` if no list is found.
+fn with_broken_ones_quoted(page: &str) -> Option<String> {
+    let begin = first_row(page)?;
+    let mut rows = Vec::new();
+    let mut rest = &page[begin..];
+    loop {
+        let row = &rest[..value_end(rest)];
+        rest = &rest[row.len()..];
+        match row.trim() {
+            "" => {}
+            row if is_json(row) => rows.push(row.to_owned()),
+            row => rows.push(quoted(row)),
+        }
+        match rest.strip_prefix(',') {
+            Some(next) => rest = next,
+            None => break,
+        }
+    }
+    Some([&page[..begin], &rows.join(","), rest].concat())
+}
+
+/// Where the first row begins.
+fn first_row(page: &str) -> Option<usize> {
+    let mut rest = page.strip_prefix('{')?;
+    loop {
+        let member = &rest[..value_end(rest)];
+        if let Some(rows) = rows_of(member) {
+            return Some(page.len() - rest.len() + (member.len() - rows.len()));
+        }
+        rest = rest[member.len()..].strip_prefix(',')?;
+    }
+}
+
+fn rows_of(member: &str) -> Option<&str> {
+    let value = member.trim_start().strip_prefix("\"data\"")?;
+    let value = value.trim_start().strip_prefix(':')?;
+    value.trim_start().strip_prefix('[')
+}
+
+/// Length of the value at the start of the text: to the first comma or bracket outside its own
+/// brackets.
+fn value_end(text: &str) -> usize {
+    let (mut depth, mut is_string, mut is_escaped) = (0_usize, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_string,
+            b'"' => is_string = !is_string,
+            _ if is_string => {}
+            b'{' | b'[' => depth += 1,
+            b',' | b'}' | b']' if depth == 0 => return at,
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+// The tokens of a text that should be JSON, each made into one that JSON has.
+
+const REPLACEMENT: char = '\u{fffd}';
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<&RawValue>(text).is_ok()
+}
+
+/// Every token as JSON has it; what they make together may still be none.
+pub(super) fn mended(text: &str) -> String {
+    let mut mender = Mender {
+        rest: text,
+        out: String::with_capacity(text.len() + 64),
+    };
+    while mender.token() {}
+    mender.out
+}
+
+/// Blank, but not in JSON.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || c == '\u{feff}'
+}
+
+struct Mender<'a> {
+    rest: &'a str,
+    out: String,
+}
+
+impl Mender<'_> {
+    /// Whether there was another one.
+    fn token(&mut self) -> bool {
+        let Some(first) = self.rest.chars().next() else {
+            return false;
+        };
+        match first {
+            '"' => self.string(),
+            '{' | '[' | ':' | ',' | ' ' | '\n' | '\r' | '\t' => self.copy(1),
+            '}' | ']' => {
+                self.drop_last_comma();
+                self.copy(1);
+            }
+            blank if is_blank(blank) || blank.is_ascii_control() => {
+                self.skip(blank.len_utf8());
+                self.out.push(' ');
+            }
+            _ => self.word(),
+        }
+        true
+    }
+
+    fn string(&mut self) {
+        self.copy(1);
+        loop {
+            let is_plain = |byte: u8| byte >= 0x20 && !matches!(byte, b'"' | b'\\');
+            let plain = self.rest.bytes().take_while(|byte| is_plain(*byte)).count();
+            self.copy(plain);
+            match self.rest.bytes().next() {
+                None => return,
+                Some(b'"') => return self.copy(1),
+                Some(b'\\') => self.escape(),
+                Some(control) => {
+                    self.skip(1);
+                    // Writing to a string cannot fail.
+                    let _ = write!(self.out, "\\u{control:04x}");
+                }
+            }
+        }
+    }
+
+    /// An escape that JSON does not know is a backslash and what follows it; half of a
+    /// pair of surrogates is no character.
+    fn escape(&mut self) {
+        match self.rest.as_bytes().get(1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.copy(2),
+            Some(b'u') => match code_unit(self.rest) {
+                Some(0xd800..=0xdbff) if is_low_surrogate(&self.rest[6..]) => self.copy(12),
+                Some(0xd800..=0xdfff) => {
+                    self.skip(6);
+                    self.out.push(REPLACEMENT);
+                }
+                Some(_) => self.copy(6),
+                None => self.backslash(),
+            },
+            _ => self.backslash(),
+        }
+    }
+
+    fn backslash(&mut self) {
+        self.skip(1);
+        self.out.push_str("\\\\");
+    }
+
+    /// What stands outside of quotes: a number, `true`, `false`, `null`, or no JSON.
+    fn word(&mut self) {
+        let ends = |c: char| is_blank(c) || c.is_ascii_control() || "{}[]:,\"".contains(c);
+        let length = self.rest.find(ends).unwrap_or(self.rest.len());
+        let word = &self.rest[..length];
+        if is_json(word) {
+            return self.copy(length);
+        }
+        self.skip(length);
+        match word.chars().all(|c| c == REPLACEMENT) {
+            true => self.out.push(' '),
+            false => self.out.push_str(&quoted(word)),
+        }
+    }
+
+    fn drop_last_comma(&mut self) {
+        let kept = self.out.trim_end_matches([' ', '\n', '\r', '\t']);
+        if let Some(kept) = kept.strip_suffix(',') {
+            self.out.truncate(kept.len());
+        }
+    }
+
+    fn copy(&mut self, bytes: usize) {
+        self.out.push_str(&self.rest[..bytes]);
+        self.skip(bytes);
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        self.rest = &self.rest[bytes..];
+    }
+}
+
+/// The text as a JSON string.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// The number in `\uXXXX`, with which the text begins.
+fn code_unit(text: &str) -> Option<u16> {
+    let digits = text.strip_prefix("\\u")?.get(..4)?;
+    let are_digits = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    are_digits.then(|| u16::from_str_radix(digits, 16).ok())?
+}
+
+fn is_low_surrogate(text: &str) -> bool {
+    code_unit(text).is_some_and(|unit| (0xdc00..=0xdfff).contains(&unit))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use proptest::prelude::*;
     use serde_json::Value;
-
-    use super::*;
 
     #[test]
     fn what_is_mended() {
@@ -171,6 +369,36 @@ mod tests {
             prop_assert_eq!(&mended["c"], "d");
             let text = mended["b"].as_str().unwrap();
             prop_assert!(text.ends_with(&after) && text.starts_with(&before), "{}", text);
+        }
+    }
+
+    #[test]
+    fn a_broken_row_becomes_a_text() {
+        let table = [
+            (
+                r#"{"status":200,"data":[{"id":1},{"id":2 "x":[3,"]"]},{"id":4}],"success":true}"#,
+                r#"{"status":200,"data":[{"id":1},"{\"id\":2 \"x\":[3,\"]\"]}",{"id":4}],"success":true}"#,
+            ),
+            (
+                r#"{"a":{"data":[7 7]}, "data" : [ {"id":1} , ,{"id":}]}"#,
+                r#"{"a":{"data":[7 7]}, "data" : [{"id":1},"{\"id\":}"]}"#,
+            ),
+            (r#"{"data":[]}"#, r#"{"data":[]}"#),
+        ];
+        for (page, expected) in table {
+            assert_eq!(with_broken_ones_quoted(page).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn without_a_list_there_are_no_rows() {
+        for page in [
+            "[1 2]",
+            r#"{"data":{"id":1 "x":2}}"#,
+            r#"{"x":["data",[1 2]]}"#,
+            "{",
+        ] {
+            assert_eq!(with_broken_ones_quoted(page), None, "{page}");
         }
     }
 }

@@ -7,7 +7,7 @@ use domain::order::Order;
 use jiff::civil::Date;
 
 use super::order_list::SampleOrders;
-use super::prober::{NO_ANSWER, ProbeAnswer, Prober, yes};
+use super::{NO_ANSWER, ProbeAnswer, Prober, yes};
 
 /// Riyadh is three hours ahead, so an order of these hours has another day in UTC.
 const NIGHT: std::ops::Range<i8> = 0..3;

@@ -4,7 +4,7 @@ use domain::failure::Failure;
 use serde_json::Value;
 
 use super::order_list::SampleOrders;
-use super::prober::{ProbeAnswer, Prober, kind, member_names, yes};
+use super::{ProbeAnswer, Prober, kind, member_names, yes};
 
 pub(super) async fn parts(prober: &mut Prober<'_>, listed: &SampleOrders) -> Result<(), Failure> {
     let Some(order) = listed.orders.first() else {

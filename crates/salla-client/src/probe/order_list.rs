@@ -3,7 +3,7 @@
 use domain::failure::Failure;
 use domain::order::{Completeness, Order};
 
-use super::prober::{ProbeAnswer, Prober, Query, member_names, yes};
+use super::{ProbeAnswer, Prober, Query, member_names, yes};
 
 /// What the later questions build on.
 #[derive(Default)]

@@ -4,7 +4,7 @@ use domain::failure::Failure;
 use serde_json::Value;
 use url::Url;
 
-use super::prober::{NO_ANSWER, ProbeAnswer, Prober, member_names, yes};
+use super::{NO_ANSWER, ProbeAnswer, Prober, member_names, yes};
 
 pub(super) async fn shop(prober: &mut Prober<'_>) -> Result<(), Failure> {
     let answer = prober.request("store/info", &[]).await?;

@@ -9,6 +9,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
 
 use crate::client::Client;
 use crate::problem::Problem;
@@ -66,7 +67,12 @@ fn refused(rejection: &JsonRejection) -> Problem {
 }
 
 /// The merchant as a path names it.
-pub(super) struct Named(pub(super) String);
+#[derive(IntoParams)]
+#[into_params(names("merchant"), parameter_in = Path)]
+pub(super) struct Named(
+    /// Our id of the merchant, or Salla's id of the shop
+    pub(super) String,
+);
 
 impl<S: Send + Sync> FromRequestParts<S> for Named {
     type Rejection = Problem;

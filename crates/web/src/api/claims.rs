@@ -84,15 +84,7 @@ pub(super) struct CodeResponse {
 #[utoipa::path(
     post, path = "/api/v1/codes", operation_id = "createCode", tag = "accounts",
     request_body = CodeRequest,
-    responses(
-        (status = 201, body = CodeResponse),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 413, body = Problem, content_type = "application/problem+json"),
-        (status = 415, body = Problem, content_type = "application/problem+json"),
-        (status = 422, body = Problem, content_type = "application/problem+json"),
-    ),
+    responses((status = 201, body = CodeResponse)),
     security(("token" = []))
 )]
 pub(super) async fn create_code(
@@ -152,8 +144,6 @@ struct AccountShopView {
     params(("account" = String, Path, description = "Your own name for your customer")),
     responses(
         (status = 200, body = AccountView),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json",
          description = "No shop belongs to such an account"),
     ),
@@ -218,15 +208,9 @@ pub(super) struct LinkResponse {
     request_body = LinkRequest,
     responses(
         (status = 201, body = LinkResponse),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json",
          description = "This server does not know its own address"),
-        (status = 413, body = Problem, content_type = "application/problem+json"),
-        (status = 415, body = Problem, content_type = "application/problem+json"),
-        (status = 422, body = Problem, content_type = "application/problem+json"),
     ),
     security(("token" = []))
 )]
@@ -324,17 +308,11 @@ pub(crate) fn not_claimed(error: NotClaimed) -> Problem {
     request_body = ClaimRequest,
     responses(
         (status = 204),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json",
          description = "Another shop has used the code, or the shop is another account's"),
         (status = 410, body = Problem, content_type = "application/problem+json",
          description = "The code has expired"),
-        (status = 413, body = Problem, content_type = "application/problem+json"),
-        (status = 415, body = Problem, content_type = "application/problem+json"),
-        (status = 422, body = Problem, content_type = "application/problem+json"),
         (status = 429, body = Problem, content_type = "application/problem+json",
          description = "Tried too often; Retry-After says until when"),
     ),

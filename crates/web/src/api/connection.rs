@@ -136,19 +136,11 @@ fn refused(refused: Refused) -> Problem {
 #[utoipa::path(
     put, path = "/api/v1/merchants/{merchant}/connection", operation_id = "putConnection",
     tag = "connections",
-    params(("merchant" = String, Path, description = "Our id of the merchant, or Salla's id of the \
-         shop")),
+    params(Named),
     request_body = ConnectionRequest,
     responses(
         (status = 200, body = ConnectionResponse),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json"),
-        (status = 413, body = Problem, content_type = "application/problem+json"),
-        (status = 415, body = Problem, content_type = "application/problem+json"),
-        (status = 422, body = Problem, content_type = "application/problem+json"),
     ),
     security(("token" = []))
 )]

@@ -80,14 +80,8 @@ impl From<ContactSettings> for ContactView {
 #[utoipa::path(
     get, path = "/api/v1/merchants/{merchant}/contact", operation_id = "getContact",
     tag = "notifications",
-    params(("merchant" = String, Path, description = "Our id of the merchant, or Salla's id of the \
-         shop")),
-    responses(
-        (status = 200, body = ContactView),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-    ),
+    params(Named),
+    responses((status = 200, body = ContactView)),
     security(("token" = []))
 )]
 pub(super) async fn get(
@@ -106,19 +100,9 @@ pub(super) async fn get(
 #[utoipa::path(
     put, path = "/api/v1/merchants/{merchant}/contact", operation_id = "putContact",
     tag = "notifications",
-    params(("merchant" = String, Path, description = "Our id of the merchant, or Salla's id of the \
-         shop")),
+    params(Named),
     request_body = ContactRequest,
-    responses(
-        (status = 200, body = ContactView),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 413, body = Problem, content_type = "application/problem+json"),
-        (status = 415, body = Problem, content_type = "application/problem+json"),
-        (status = 422, body = Problem, content_type = "application/problem+json"),
-    ),
+    responses((status = 200, body = ContactView)),
     security(("token" = []))
 )]
 pub(super) async fn put(

@@ -121,17 +121,12 @@ struct Follower {
 #[utoipa::path(
     get, path = "/api/v1/merchants/{merchant}/sync/events", operation_id = "followSync",
     tag = "sync",
-    params(("merchant" = String, Path, description = "Our id of the merchant, or Salla's id of the \
-         shop"),
-           Opening,
+    params(Named, Opening,
            ("last-event-id" = Option<String>, Header, description = "The `id` of the last event \
                 received")),
     responses(
         (status = 200, body = StatusView, content_type = "text/event-stream"),
         (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
     ),
     security(("token" = []), ())
 )]
@@ -212,14 +207,8 @@ pub(super) struct TicketView {
 #[utoipa::path(
     post, path = "/api/v1/merchants/{merchant}/sync/events/tickets",
     operation_id = "issueEventTicket", tag = "sync",
-    params(("merchant" = String, Path, description = "Our id of the merchant, or Salla's id of the \
-         shop")),
-    responses(
-        (status = 201, body = TicketView),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-    ),
+    params(Named),
+    responses((status = 201, body = TicketView)),
     security(("token" = []))
 )]
 pub(super) async fn issue_ticket(

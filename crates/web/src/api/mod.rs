@@ -38,7 +38,10 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
-use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, PathItem};
+use utoipa::openapi::{
+    ComponentsBuilder, Content, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr,
+    ResponseBuilder,
+};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -75,7 +78,7 @@ pub struct Api {
 pub(crate) fn routes(api: Arc<Api>) -> Router {
     let (router, mut document) = described().with_state(api).split_for_parts();
     let operations = document.paths.paths.values_mut().flat_map(operations);
-    operations.for_each(allow_sessions);
+    operations.for_each(complete);
     let page = docs::page(&document);
     router
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -118,10 +121,27 @@ fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [get, put, post, delete, patch].into_iter().flatten()
 }
 
-/// Every route that accepts a token accepts a merchant's cookie as well.
-fn allow_sessions(operation: &mut Operation) {
+/// Adds what all routes of a kind have: one that accepts a token accepts a merchant's cookie as well,
+/// and whatever a request carries or names may be refused.
+fn complete(operation: &mut Operation) {
+    let mut refusals = Vec::new();
     if let Some(security) = &mut operation.security {
         security.push(SecurityRequirement::new("session", [""; 0]));
+        refusals.extend(["401", "403"]);
+    }
+    if operation.request_body.is_some() {
+        refusals.extend(["400", "413", "415", "422"]);
+    }
+    let mut parameters = operation.parameters.iter().flatten();
+    if parameters.any(|parameter| matches!(parameter, RefOr::T(of) if of.name == "merchant")) {
+        refusals.push("404");
+    }
+    let problem = Content::new(Some(Ref::from_schema_name("Problem")));
+    let problem = ResponseBuilder::new().content("application/problem+json", problem);
+    let problem = RefOr::T(problem.build());
+    for status in refusals {
+        let responses = operation.responses.responses.entry(status.to_owned());
+        responses.or_insert_with(|| problem.clone());
     }
 }
 

@@ -93,15 +93,10 @@ impl From<InboxEntry> for NotificationView {
 #[utoipa::path(
     get, path = "/api/v1/merchants/{merchant}/notifications",
     operation_id = "listNotifications", tag = "notifications",
-    params(("merchant" = String, Path, description = "Our id of the merchant, or Salla's id of the \
-         shop"),
-           Filter, Paging),
+    params(Named, Filter, Paging),
     responses(
         (status = 200, body = NotificationPage),
         (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 422, body = Problem, content_type = "application/problem+json"),
     ),
     security(("token" = []))
@@ -142,19 +137,9 @@ pub(super) struct MarkRequest {
 #[utoipa::path(
     post, path = "/api/v1/merchants/{merchant}/notifications/read",
     operation_id = "readNotifications", tag = "notifications",
-    params(("merchant" = String, Path, description = "Our id of the merchant, or Salla's id of the \
-         shop")),
+    params(Named),
     request_body = MarkRequest,
-    responses(
-        (status = 204),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 413, body = Problem, content_type = "application/problem+json"),
-        (status = 415, body = Problem, content_type = "application/problem+json"),
-        (status = 422, body = Problem, content_type = "application/problem+json"),
-    ),
+    responses((status = 204)),
     security(("token" = []))
 )]
 pub(super) async fn mark_read(

@@ -73,15 +73,10 @@ impl RejectedView {
 #[utoipa::path(
     get, path = "/api/v1/merchants/{merchant}/rejected-records",
     operation_id = "listRejectedRecords", tag = "records",
-    params(("merchant" = String, Path, description = "Our id of the merchant, or Salla's id of the \
-         shop"),
-           Filter, Paging),
+    params(Named, Filter, Paging),
     responses(
         (status = 200, body = RejectedPage),
         (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 422, body = Problem, content_type = "application/problem+json"),
     ),
     security(("token" = []))
@@ -125,10 +120,7 @@ fn resource(name: &str) -> Result<Resource, Problem> {
 }
 
 fn code(name: &str) -> Result<RejectionCode, Problem> {
-    let code = RejectionCode::ALL
-        .into_iter()
-        .find(|code| code.as_str() == name);
-    code.ok_or_else(|| {
+    RejectionCode::parse(name).ok_or_else(|| {
         let codes = RejectionCode::ALL.map(RejectionCode::as_str).join(", ");
         Problem::invalid("code", format!("is one of {codes}"))
     })

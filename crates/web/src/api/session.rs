@@ -120,13 +120,9 @@ fn refused(error: ExchangeError) -> Problem {
     request_body = ExchangeRequest,
     responses(
         (status = 201, body = ExchangeResponse),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 401, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json",
          description = "No page inside the dashboard is set up here"),
-        (status = 413, body = Problem, content_type = "application/problem+json"),
-        (status = 415, body = Problem, content_type = "application/problem+json"),
-        (status = 422, body = Problem, content_type = "application/problem+json"),
         (status = 429, body = Problem, content_type = "application/problem+json",
          description = "Tried too often; Retry-After says until when"),
         (status = 502, body = Problem, content_type = "application/problem+json",
@@ -167,11 +163,7 @@ pub(super) async fn create(
 /// Who has signed in with this session
 #[utoipa::path(
     get, path = "/api/v1/session", operation_id = "getSession", tag = "sessions",
-    responses(
-        (status = 200, body = SessionView),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-    ),
+    responses((status = 200, body = SessionView)),
     security(("token" = []))
 )]
 pub(super) async fn show(
@@ -185,11 +177,7 @@ pub(super) async fn show(
 /// Signs out: the session no longer counts
 #[utoipa::path(
     delete, path = "/api/v1/session", operation_id = "deleteSession", tag = "sessions",
-    responses(
-        (status = 204),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-    ),
+    responses((status = 204)),
     security(("token" = []))
 )]
 pub(super) async fn close(

@@ -93,20 +93,12 @@ fn refused(run: &Run, command: RunCommand) -> Problem {
 /// take nothing away. The certificate is a new one, as of now.
 #[utoipa::path(
     post, path = "/api/v1/merchants/{merchant}/sync", operation_id = "startSync", tag = "sync",
-    params(("merchant" = String, Path, description = "Our id of the merchant, or Salla's id of the \
-         shop")),
+    params(Named),
     request_body = StartRequest,
     responses(
         (status = 202, body = StartResponse, headers(("location" = String, description = "The status"))),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json",
          description = "The shop is not connected"),
-        (status = 413, body = Problem, content_type = "application/problem+json"),
-        (status = 415, body = Problem, content_type = "application/problem+json"),
-        (status = 422, body = Problem, content_type = "application/problem+json"),
     ),
     security(("token" = []))
 )]
@@ -139,14 +131,8 @@ pub(super) async fn start(
 /// How far a shop's latest import is
 #[utoipa::path(
     get, path = "/api/v1/merchants/{merchant}/sync", operation_id = "getSync", tag = "sync",
-    params(("merchant" = String, Path, description = "Our id of the merchant, or Salla's id of the \
-         shop")),
-    responses(
-        (status = 200, body = StatusView),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-    ),
+    params(Named),
+    responses((status = 200, body = StatusView)),
     security(("token" = []))
 )]
 pub(super) async fn status(
@@ -165,13 +151,9 @@ macro_rules! steering {
         $(#[$doc])*
         #[utoipa::path(
             post, path = $path, operation_id = $id, tag = "sync",
-            params(("merchant" = String, Path,
-                    description = "Our id of the merchant, or Salla's id of the shop")),
+            params(Named),
             responses(
                 (status = 200, body = StatusView),
-                (status = 401, body = Problem, content_type = "application/problem+json"),
-                (status = 403, body = Problem, content_type = "application/problem+json"),
-                (status = 404, body = Problem, content_type = "application/problem+json"),
                 (status = 409, body = Problem, content_type = "application/problem+json"),
             ),
             security(("token" = []))
@@ -207,14 +189,8 @@ steering!(
 #[utoipa::path(
     get, path = "/api/v1/merchants/{merchant}/sync/certificate",
     operation_id = "getCertificate", tag = "sync",
-    params(("merchant" = String, Path, description = "Our id of the merchant, or Salla's id of the \
-         shop")),
-    responses(
-        (status = 200, body = serde_json::Value),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-    ),
+    params(Named),
+    responses((status = 200, body = serde_json::Value)),
     security(("token" = []))
 )]
 pub(super) async fn certificate(

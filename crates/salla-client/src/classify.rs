@@ -5,16 +5,14 @@
 //! Only this module reads statuses and messages. It decides nothing about waiting, refreshing or
 //! aborting; the request loop does.
 
-mod messages;
-mod token;
-
 use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
+use serde::Deserialize;
 
 use crate::envelope::{ApiError, EnvelopeError, printable, printable_list};
-pub use token::{TokenResponseKind, classify_token_answer};
+use crate::lenient::{Json, read_object, readable};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResponseKind {
@@ -100,8 +98,8 @@ fn kind_of(status: u16, error: Option<ApiError>, wait: Option<Duration>) -> Resp
             retry_after: wait,
         },
         (401, None) => ResponseKind::UnexplainedUnauthorized,
-        (401, Some(error)) => messages::unauthorised(&error),
-        (403, Some(error)) if messages::says_forbidden(&error) => ResponseKind::Forbidden,
+        (401, Some(error)) => unauthorised(&error),
+        (403, Some(error)) if says_forbidden(&error) => ResponseKind::Forbidden,
         (403, _) => ResponseKind::Blocked { retry_after: wait },
         (404 | 410, Some(error)) if is_from_salla(&error) => ResponseKind::Gone,
         (400 | 422, Some(error)) => ResponseKind::Invalid {
@@ -174,4 +172,140 @@ fn seconds(text: &str) -> Option<Duration> {
 fn until(text: &str, now: Timestamp) -> Option<Duration> {
     let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
     Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
+}
+
+// The words that distinguish Salla's 401s and 403s (docs/salla-api.md#envelopes-and-errors). The
+// codes do not: nearly all are `Unauthorized` or `error`. Messages come in the language of the
+// request, Arabic by default.
+
+/// "The access token should have access to one of those scopes: orders.read".
+const SCOPE: &[&str] = &["scope"];
+
+/// "غير مفعل": not activated.
+const INACTIVE: &[&str] = &["غير مفعل", "not active", "not activated", "inactive"];
+
+/// As messages and as codes; the last one is RFC 6750's.
+const TOKEN_REJECTED: &[&str] = &[
+    "access token is invalid",
+    "token is not valid",
+    "invalid-token",
+    "invalid_token",
+];
+
+/// "لا يدعم": does not support (the feature); "صلاحي": permission(s).
+const FORBIDDEN: &[&str] = &["permission", "does not support", "لا يدعم", "صلاحي"];
+
+/// A scope first, because its message also mentions the access token.
+fn unauthorised(error: &ApiError) -> ResponseKind {
+    if says(error, SCOPE) {
+        return ResponseKind::ScopeMissing {
+            scopes: scopes(error.message.as_deref().unwrap_or_default()),
+        };
+    }
+    if says(error, INACTIVE) {
+        return ResponseKind::Inactive;
+    }
+    if says(error, TOKEN_REJECTED) {
+        return ResponseKind::TokenRejected;
+    }
+    ResponseKind::UnexplainedUnauthorized
+}
+
+fn says_forbidden(error: &ApiError) -> bool {
+    says(error, FORBIDDEN)
+}
+
+fn says(error: &ApiError, phrases: &[&str]) -> bool {
+    let texts = [error.message.as_deref(), error.code.as_deref()];
+    texts.into_iter().flatten().any(|text| {
+        let text = text.to_lowercase();
+        phrases.iter().any(|phrase| text.contains(phrase))
+    })
+}
+
+/// The scopes behind the colon.
+fn scopes(message: &str) -> Vec<String> {
+    let (_, list) = message.rsplit_once(':').unwrap_or_default();
+    list.split([',', ' ', '،'])
+        .map(|scope| scope.trim_matches(['.', '"', '\'', '[', ']']))
+        .filter(|scope| !scope.is_empty())
+        .map(|scope| printable(scope).to_owned())
+        .collect()
+}
+
+// Responses of `POST /oauth2/token`, which carry no envelope.
+//
+// Refresh tokens are single-use, so what matters is not whether to retry but whether the token was
+// used. If that is not certain, it counts as unknown: the careful case. Whether the request was
+// sent at all is not checked here.
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenResponseKind {
+    /// The body holds an access token.
+    Tokens,
+    /// The refresh token or code is spent, expired or revoked: the merchant must
+    /// reinstall. It is never presented again.
+    InvalidGrant,
+    /// The server refused before it looked at the token, which is as good as before: the
+    /// operator must look at the app's credentials.
+    Refused { code: &'static str },
+    /// Refused before it was looked at.
+    Throttled { retry_after: Option<Duration> },
+    /// The token may have been used although no new one arrived.
+    Lost { status: u16 },
+}
+
+/// What says that the token itself is dead. Ory Hydra, whose tokens Salla's look like, has
+/// several words for it; `invalid_grant` is documented as 401 and was seen as 400.
+const DEAD: [&str; 5] = [
+    "invalid_grant",
+    "token_inactive",
+    "token_expired",
+    "invalid_token",
+    "access_denied",
+];
+
+/// Refusals because of the app or the form of the request, before any token is checked.
+/// `invalid_request` is not among these: Hydra responds with it when one token is presented twice
+/// concurrently.
+const UNTOUCHED: [&str; 4] = [
+    "invalid_client",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+];
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TokenAnswer<'a> {
+    #[serde(borrow)]
+    access_token: Json<'a>,
+    error: Json<'a>,
+}
+
+pub fn classify_token_answer(
+    status: u16,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: Timestamp,
+) -> TokenResponseKind {
+    if status == 429 {
+        return TokenResponseKind::Throttled {
+            retry_after: retry_after(headers, now),
+        };
+    }
+    let lost = TokenResponseKind::Lost { status };
+    let body = readable(body);
+    let Ok(answer) = read_object::<TokenAnswer<'_>>(&body) else {
+        return lost;
+    };
+    match (status, answer.error.text().as_deref()) {
+        (200..=299, None) if !answer.access_token.is_absent() => TokenResponseKind::Tokens,
+        (400..=499, Some(code)) if DEAD.contains(&code) => TokenResponseKind::InvalidGrant,
+        (400..=499, Some(code)) => UNTOUCHED
+            .into_iter()
+            .find(|untouched| *untouched == code)
+            .map_or(lost, |code| TokenResponseKind::Refused { code }),
+        _ => lost,
+    }
 }

@@ -279,27 +279,40 @@ async fn a_deleted_order_costs_as_many_requests_as_the_windows_can_be_halved() {
 }
 
 /// While windows are counted, one more order is deleted: what the older half lacks seems to be
-/// all. The changes, read once more, show that it is not.
+/// all. The changes, read once more, show that it is not. On a busy machine the order may be
+/// deleted before the search begins, or after it: then it is tried again.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_is_deleted_during_the_search_hides_no_other() {
     let mut scenario = shop(AppAge::Expanded);
     scenario.latency.fixed_ms = 50;
     let (service, first) = start_with_many_windows(scenario).await;
     let windows = order_windows(&first).len() as u64;
-    let orders = order_ids(&service, first.range);
     let handle = service.simulator.first_shop();
-    assert!(handle.delete_order(orders[orders.len() - 100]));
-    let counter = Counter::of(&service);
-    let lists = || counter.since(&service).get(&Endpoint::Orders).copied();
-    let meanwhile = async {
-        // The list of changes, which has counted all orders by now.
-        service.simulator.until(|| lists() >= Some(1)).await;
-        assert!(handle.delete_order(orders[100]));
-    };
-    let ((_, certificate), ()) = tokio::join!(catch_up(&service), meanwhile);
-    assert_eq!(certificate.vanished, 2);
-    eprintln!("{windows} windows, {:?} lists of orders", lists());
-    assert!(lists() > Some(windows), "each window is compared");
+    for attempt in 1..=10 {
+        let orders = order_ids(&service, first.range);
+        assert!(handle.delete_order(orders[orders.len() - 100]));
+        let counter = Counter::of(&service);
+        let lists = || counter.since(&service).get(&Endpoint::Orders).copied();
+        let meanwhile = async {
+            // The list of changes, which has counted all orders by now.
+            service.simulator.until(|| lists() >= Some(1)).await;
+            assert!(handle.delete_order(orders[100]));
+        };
+        let ((_, outcome), ()) = tokio::join!(service.import(), meanwhile);
+        let certificate = completed(outcome);
+        eprintln!(
+            "{attempt}: {windows} windows, {:?} lists of orders",
+            lists()
+        );
+        let is_compared = lists() > Some(windows);
+        // An order that is deleted after all was read is missed by the next import.
+        catch_up(&service).await;
+        assert!(!is_compared || certificate.vanished == 2);
+        if is_compared {
+            return;
+        }
+    }
+    panic!("no order was deleted while windows were counted");
 }
 
 /// What the lists of orders are like, and whether several windows can be counted together.

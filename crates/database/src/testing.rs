@@ -74,6 +74,9 @@ impl Drop for TestDatabase {
     /// The test may have panicked inside its runtime, so the database is dropped from
     /// a thread with another one. What stays behind because of a kill goes with the
     /// server.
+    ///
+    /// Dropping a database waits for every backend of the server, also for one whose client is
+    /// frozen in the middle of a COPY, which other tests do on purpose.
     fn drop(&mut self) {
         let (server, name) = (self.server.clone(), self.name.clone());
         let dropping = std::thread::spawn(move || {
@@ -83,6 +86,7 @@ impl Drop for TestDatabase {
             let Ok(runtime) = runtime else { return };
             runtime.block_on(async {
                 if let Ok(mut connection) = PgConnection::connect(server.as_str()).await {
+                    let _ = connection.execute("SET statement_timeout = '5s'").await;
                     let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
                     let _ = connection.execute(AssertSqlSafe(drop)).await;
                 }
@@ -91,8 +95,7 @@ impl Drop for TestDatabase {
         let wait = move || {
             let _ = dropping.join();
         };
-        // Dropping a database waits for every backend of the server, also for one that
-        // another task of this runtime keeps waiting for rows.
+        // One of those that it waits for may be kept waiting for rows by a task of this runtime.
         match tokio::runtime::Handle::try_current() {
             Ok(handle) if handle.runtime_flavor() == RuntimeFlavor::MultiThread => {
                 tokio::task::block_in_place(wait);

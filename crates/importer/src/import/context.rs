@@ -179,7 +179,7 @@ pub(super) const OVERLAP: Overlap = Overlap::EXCLUSIVE;
 
 /// Batches of a run that are landed concurrently: while the database works on one, the next is
 /// being encoded. Two keep two processors busy; over a network some of them wait for the server,
-/// and with four it still has work.
+/// and with six it still has work.
 pub(super) const CONCURRENT_LANDINGS: usize = 6;
 
 /// Where the shop's lists stop, for all windows of a run.

@@ -3,8 +3,8 @@
 //! A response takes memory from the moment its request is sent until it has landed. The pipelines
 //! of one import bound it; those of a thousand do not, because then the database sets the pace and
 //! not Salla. So a request takes a memory permit before it is sent, for as much as its kind of
-//! response usually weighs. The permit grows with the response, and the fetch keeps it until the
-//! landing has ended.
+//! response usually weighs. The permit grows with the response, shrinks once a page is
+//! decoded, and the fetch keeps it until the landing has ended.
 //!
 //! Requests that wait to be sent take memory too, if less. So each pipeline may have fewer of them,
 //! the more pipelines there are.

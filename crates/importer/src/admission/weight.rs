@@ -19,7 +19,7 @@ const UNIT: usize = 1 << 10;
 /// Of each byte beyond what an answer may have anyway.
 const PER_BYTE: usize = 5;
 
-/// The same of an answer that is decoded: text of each record, what was understood of it, and
+/// Of each byte of a page that is decoded: text of each record, what was understood of it, and
 /// once more as it is sent to the database.
 const PER_DECODED_BYTE: usize = 3;
 

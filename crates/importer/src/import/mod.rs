@@ -2,6 +2,7 @@
 //! certify.
 
 mod catch_up;
+mod catch_up_lists;
 mod catch_up_orders;
 pub(crate) mod catch_up_plan;
 mod ceiling;

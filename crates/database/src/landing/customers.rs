@@ -15,8 +15,9 @@ use crate::columns::{
 };
 use crate::error::TxError;
 use crate::landing::alterations::remove_altered_customers;
-use crate::landing::context::{LandingContext, Lands, land_each};
+use crate::landing::context::LandingContext;
 use crate::landing::counters::RefusedCustomer;
+use crate::landing::isolation::{Lands, land_each};
 use crate::landing::list_batch::{BatchRecord, ListRecord, land_list_records, missing};
 use crate::landing::rejections::resolve_by_row;
 use crate::landing::versions::NewRows;

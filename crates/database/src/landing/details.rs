@@ -11,9 +11,10 @@ use jiff::Timestamp;
 use sqlx::PgPool;
 
 use crate::error::TxError;
-use crate::landing::context::{Care, LandingContext, Lands, land_each};
+use crate::landing::context::{Care, LandingContext};
 use crate::landing::counters::{Cursor, record};
 use crate::landing::entries::WholeOrder;
+use crate::landing::isolation::{Lands, land_each};
 use crate::landing::orders::{ReadFrom, land_whole};
 use crate::landing::raw::RawEncoder;
 use crate::landing::rejections::{

@@ -13,8 +13,9 @@ use sqlx::PgConnection;
 
 use crate::error::TxError;
 use crate::landing::alterations::{altered, mended};
-use crate::landing::context::{LandingContext, Lands};
+use crate::landing::context::LandingContext;
 use crate::landing::entries::Holds;
+use crate::landing::isolation::Lands;
 use crate::landing::raw::RawEncoder;
 use crate::landing::rejections::{Origin, Rejected, list_kind, resolve};
 use crate::landing::versions::{self, Incoming, RecordChange};

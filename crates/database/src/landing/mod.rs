@@ -17,6 +17,7 @@ pub(crate) mod counters;
 mod customers;
 pub(crate) mod details;
 mod entries;
+pub(crate) mod isolation;
 mod list_batch;
 mod order_lines;
 mod orders;
@@ -43,7 +44,7 @@ use importer::ports::platform::Page;
 use sqlx::PgPool;
 
 use crate::error::{with_long_retries, with_retries};
-use crate::landing::context::rejecting;
+use crate::landing::isolation::rejecting;
 
 /// [`Landing`] on PostgreSQL.
 #[derive(Clone, Debug)]

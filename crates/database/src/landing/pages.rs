@@ -16,8 +16,9 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::columns::{Columns, add, array_literal, columns, rows_from_arrays};
 use crate::error::TxError;
-use crate::landing::context::{Care, LandingContext, land_each, page_outside_scans};
+use crate::landing::context::{Care, LandingContext, page_outside_scans};
 use crate::landing::counters::{CounterDelta, Cursor, record};
+use crate::landing::isolation::land_each;
 use crate::landing::list_batch::{DecodedBatch, ListRecord};
 use crate::landing::rejections::{Rejected, reject, reject_customers};
 use crate::landing::versions::NewRows;

@@ -9,8 +9,9 @@ use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 
 use crate::error::TxError;
-use crate::landing::context::{Care, LandingContext, Lands, land_each};
+use crate::landing::context::{Care, LandingContext};
 use crate::landing::counters::update_counters_without_cursor;
+use crate::landing::isolation::{Lands, land_each};
 use crate::landing::rejections::{Rejected, list_kind, reject, resolve_by_row};
 use crate::landing::versions::NewRows;
 use crate::landing::versions::land_gone;

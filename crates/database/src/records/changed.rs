@@ -17,9 +17,10 @@ use uuid::Uuid;
 
 use crate::error::{TxError, with_long_retries, with_retries};
 use crate::ids::parse_resource;
-use crate::landing::context::{Care, LandingContext, rejecting};
+use crate::landing::context::{Care, LandingContext};
 use crate::landing::counters::update_counters_without_cursor;
 use crate::landing::details::land_outcomes;
+use crate::landing::isolation::rejecting;
 use crate::landing::pages::land_records;
 use crate::landing::tombstones::{Vanished, land_vanished};
 use crate::landing::versions::NewRows;

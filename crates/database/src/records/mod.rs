@@ -25,7 +25,8 @@ use importer::ports::records::{
 use sqlx::PgPool;
 
 use crate::error::{with_long_retries, with_retries};
-use crate::landing::context::{page_outside_scans, rejecting};
+use crate::landing::context::page_outside_scans;
+use crate::landing::isolation::rejecting;
 use crate::landing::raw::decompress;
 
 /// A page with this record alone: versions differ from one record to the next.

@@ -7,6 +7,7 @@ mod freezing;
 
 pub use freezing::FreezingProxy;
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -113,12 +114,15 @@ fn server() -> Url {
     must("read TEST_DATABASE_URL", Url::parse(&url))
 }
 
-/// Held until the process ends, because the server goes a while after its last user.
+/// Below `TEST_SERVER_DIR`, or else the folder for temporary files. Held until the process ends,
+/// because the server goes a while after its last user.
 fn shared_server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| {
         let search = Search::from_lookup(|name| std::env::var_os(name));
-        let server = Server::shared_for_tests(&search, &Wanted::Any, &std::env::temp_dir());
+        let place =
+            std::env::var_os("TEST_SERVER_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+        let server = Server::shared_for_tests(&search, &Wanted::Any, &place);
         must(
             "start PostgreSQL for the tests; install it or set TEST_DATABASE_URL",
             server,

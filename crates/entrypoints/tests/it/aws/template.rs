@@ -221,6 +221,37 @@ fn every_function_sits_in_the_subnets_that_are_given() {
     assert!(given.to_string().contains("SubnetIds"), "{given}");
 }
 
+/// AWS refuses what comes through a URL without either of them.
+#[test]
+fn whoever_may_call_a_url_may_invoke_its_function_and_only_so() {
+    let template = template();
+    let permissions = of_type(&template, "AWS::Lambda::Permission");
+    let urls = of_type(&template, "AWS::Lambda::Url");
+    assert!(!urls.is_empty());
+    for (name, url) in urls {
+        assert_eq!(
+            url["AuthType"], "NONE",
+            "{name}: its rights are not known here"
+        );
+        let of_everybody = permissions.values().filter(|permission| {
+            permission["FunctionName"] == url["TargetFunctionArn"] && permission["Principal"] == "*"
+        });
+        let given = of_everybody.map(|permission| {
+            let of_url = match permission["Action"].as_str() {
+                Some("lambda:InvokeFunctionUrl") => &permission["FunctionUrlAuthType"],
+                _ => &permission["InvokedViaFunctionUrl"],
+            };
+            (permission["Action"].as_str(), of_url.clone())
+        });
+        let given: BTreeMap<_, _> = given.collect();
+        let expected = [
+            (Some("lambda:InvokeFunction"), json!(true)),
+            (Some("lambda:InvokeFunctionUrl"), json!("NONE")),
+        ];
+        assert_eq!(given, BTreeMap::from(expected), "{name}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_network_is_created_in_two_zones_and_nobody_can_connect_to_it() {
     let server = Server::start(Kind::MiniStack, None, &[]);

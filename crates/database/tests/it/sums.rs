@@ -207,6 +207,50 @@ async fn lines_of_one_product_are_one_group() {
     assert_eq!(rows, expected);
 }
 
+/// A return takes its money back, whichever sign Salla gives that.
+#[tokio::test]
+async fn the_money_of_a_return_is_subtracted() {
+    let shop = Shop::open().await;
+    let priced = |product: i64, (quantity, riyals): (i64, i64)| OrderItem {
+        total: decimal(riyals * 100),
+        ..line(Some(product), None, quantity)
+    };
+    // The lines of each product as quantity and total, and what they come to with the returned
+    // pieces between the two.
+    let table = [
+        (vec![(3, 300), (-2, 200)], (1, 2, 100)),
+        (vec![(3, 300), (-2, -200)], (1, 2, 100)),
+        (vec![(-2, 200)], (-2, 2, -200)),
+        (vec![(3, 300), (2, -50)], (5, 0, 250)),
+        (vec![(3, 300), (0, -50)], (3, 0, 250)),
+    ];
+    let products = || (101..).zip(&table);
+    let lines = products()
+        .flat_map(|(product, (lines, _))| lines.iter().map(move |line| priced(product, *line)));
+    let order = Order {
+        items: Some(lines.collect()),
+        ..whole(1)
+    };
+    shop.land_orders(1, at(0), &[order]).await;
+    type Row = (i64, Decimal, Decimal, Decimal);
+    let rows: Vec<Row> = shop
+        .all(
+            "SELECT product_id, quantity, returned_quantity, total
+             FROM salla.product_sales ORDER BY 1",
+        )
+        .await;
+    let expected: Vec<Row> = products()
+        .map(|(product, (_, (quantity, returned, total)))| {
+            let [quantity, returned, total] =
+                [quantity, returned, total].map(|n: &i64| Decimal::from(*n));
+            (product, quantity, returned, total)
+        })
+        .collect();
+    assert_eq!(rows, expected);
+    let as_given: (Decimal,) = shop.one("SELECT sum(total) FROM salla.sale_items").await;
+    assert_eq!(as_given, (1_300.into(),));
+}
+
 fn in_currency(id: i64, currency: &str, cents: i64, rate: Option<(&str, &str, &str)>) -> Order {
     Order {
         currency: text(currency),

@@ -11,6 +11,7 @@ use domain::failure::{DatabaseCause, Disconnection, Failure};
 use importer::ports::clock::Clock;
 use sqlx::postgres::PgArguments;
 use sqlx::{Connection as _, Error, PgConnection};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 /// What can stop a piece of work inside a transaction.
@@ -80,7 +81,24 @@ impl TxError {
     }
 }
 
+static LOGIN_REFUSED: Notify = Notify::const_new();
+
+/// Returns when PostgreSQL has refused the user or the password of this process, for the one that
+/// knows where they came from.
+pub async fn login_refused() {
+    LOGIN_REFUSED.notified().await;
+}
+
+fn is_refused_login(code: &str) -> bool {
+    matches!(code, "28000" | "28P01")
+}
+
 pub(crate) fn database_failure(doing: &str, error: &sqlx::Error) -> Failure {
+    if let sqlx::Error::Database(db) = error
+        && is_refused_login(&db.code().unwrap_or_default())
+    {
+        LOGIN_REFUSED.notify_one();
+    }
     Failure::Database {
         message: format!("{doing}: {}", reason(error)),
         cause: cause(error),

@@ -82,6 +82,7 @@ pub use connections::{
     Adopted, ConnectionDetails, KeyCheck, KeyUse, Parked, PostgresConnections, Retried, Rotated,
 };
 pub use contacts::PostgresContacts;
+pub use error::login_refused;
 pub use event_tickets::PostgresEventTickets;
 pub use jobs::{PostgresJobs, ShopsFreshness};
 pub use keyring::{DerivedKey, KeyMismatch, Keyring, KeyringError};

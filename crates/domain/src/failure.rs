@@ -177,6 +177,11 @@ pub enum Disconnection {
     NotConnected,
     #[error("Salla rejects the access token, and there is no refresh token")]
     TokenRejected,
+    #[error(
+        "Salla rejects the access token, which may have expired; this command does not use the \
+         refresh token, the next import does"
+    )]
+    NotRefreshed,
     #[error("Salla refused to refresh the token")]
     RefreshRefused,
     #[error(
@@ -214,6 +219,7 @@ impl Disconnection {
     all! {
         NotConnected,
         TokenRejected,
+        NotRefreshed,
         RefreshRefused,
         RefreshLost,
         ScopeMissing,
@@ -231,6 +237,7 @@ impl Disconnection {
         match self {
             Self::NotConnected => "not_connected",
             Self::TokenRejected => "token_rejected",
+            Self::NotRefreshed => "not_refreshed",
             Self::RefreshRefused => "refresh_refused",
             Self::RefreshLost => "refresh_lost",
             Self::ScopeMissing => "scope_missing",
@@ -248,9 +255,11 @@ impl Disconnection {
     /// The same for a job, whose tokens are in the database.
     fn advice_on_a_job(self) -> &'static str {
         match self {
-            Self::NotConnected | Self::Uninstalled | Self::Parked | Self::Unclaimed => {
-                self.advice()
-            }
+            Self::NotConnected
+            | Self::NotRefreshed
+            | Self::Uninstalled
+            | Self::Parked
+            | Self::Unclaimed => self.advice(),
             Self::TokenRejected
             | Self::RefreshRefused
             | Self::RefreshLost
@@ -302,6 +311,11 @@ impl Disconnection {
             Self::TokenRejected => {
                 "put a valid token into SALLA_ACCESS_TOKEN (and SALLA_REFRESH_TOKEN with \
                  SALLA_CLIENT_ID and SALLA_CLIENT_SECRET to refresh it) and start again"
+            }
+            Self::NotRefreshed => {
+                "never exchange the refresh token by hand, which can lose the shop: `salla-sync \
+                 import` does it, and the new tokens are then in the database; this command needs \
+                 an access token that is still valid"
             }
             Self::RefreshRefused | Self::RefreshLost | Self::TokensDamaged => {
                 "have the merchant reinstall the app, put the new tokens into \

@@ -11,7 +11,7 @@ pub struct AttemptInfo {
     pub number: u32,
     /// The last permitted one; at least 1.
     pub max_attempts: u32,
-    /// Whether rows landed. An attempt that made progress does not count: an import of
+    /// Whether the run got further. An attempt that made progress does not count: an import of
     /// hours may meet any number of outages.
     pub made_progress: bool,
 }

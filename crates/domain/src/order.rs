@@ -29,8 +29,8 @@ pub struct Order {
     /// Absent where the record says nothing of the customer, which differs from
     /// a guest: `Some(OrderCustomer::Guest)`.
     pub customer: Option<OrderCustomer>,
-    /// `None`: this record does not say (summaries and light details have no usable items).
-    /// `Some([])`: the order really has none.
+    /// `None`: this record does not say (summaries and light details have no usable items, and an
+    /// empty list in an order says as little).
     pub items: Option<Vec<OrderItem>>,
 }
 
@@ -141,6 +141,12 @@ impl Order {
             (Some(_), None) => Completeness::DetailWithoutItems,
             (None, _) => Completeness::Header,
         }
+    }
+
+    /// Whether there are none here although the order must have some: the subtotal is their sum.
+    pub fn lacks_all_items(&self, items: &[OrderItem]) -> bool {
+        let subtotal = self.amounts.as_ref().and_then(|amounts| amounts.subtotal);
+        items.is_empty() && subtotal.is_some_and(|subtotal| !subtotal.is_zero())
     }
 }
 

@@ -24,10 +24,12 @@ crate::names! {
         InvalidField = "invalid_field",
         /// A number is too large for its column.
         OutOfRange = "out_of_range",
-        /// An order is there and its items are not found.
+        /// An order is there and its items are not found, or cannot be had.
         MissingItems = "missing_items",
         /// The record alone is longer than any response that is read.
         TooLarge = "too_large",
+        /// Salla never serves this record, while it serves others.
+        NotServed = "not_served",
         /// The record was understood and the database does not take it: a constraint, the
         /// limit of an index, a column's type, or a trigger.
         RefusedByDatabase = "refused_by_database",
@@ -46,6 +48,18 @@ pub struct Rejection {
     pub message: String,
     /// The record's id where at least that could be read.
     pub salla_id: Option<i64>,
+}
+
+impl Rejection {
+    /// Of an order whose items Salla leaves out.
+    pub fn no_items(order_id: Option<i64>) -> Self {
+        Self {
+            code: RejectionCode::MissingItems,
+            path: "$".to_owned(),
+            message: "Salla has the order, but responds that it has no items".to_owned(),
+            salla_id: order_id,
+        }
+    }
 }
 
 /// How many rejections of one kind stop a run: from here on it is more likely that our

@@ -23,6 +23,8 @@ pub use jobs::{
     StartExtensionArgs, WebhookArgs, WorkArgs,
 };
 
+pub(crate) use jobs::parse_period;
+
 #[derive(Debug, Parser)]
 #[command(
     name = "salla-sync",

@@ -5,6 +5,7 @@ mod address;
 mod email;
 mod queue;
 mod retention;
+mod service;
 mod token;
 mod token_files;
 mod web;
@@ -27,6 +28,7 @@ pub use crate::secrets::environment;
 pub use address::api_path_hint;
 use address::http_url;
 pub use queue::{QUEUE, QueuePlace};
+pub use service::key_problem;
 use token::Kind;
 pub use token_files::Authorization;
 pub use web::{EmbeddedSettings, WebSettings};
@@ -208,18 +210,6 @@ impl<'a> SettingsReader<'a> {
         Some(base.join("salla-sync"))
     }
 
-    /// The key that tokens are encrypted with at rest.
-    pub fn encryption_key(&mut self) -> Option<SecretString> {
-        self.text("SALLA_SYNC_KEY").map(SecretString::from)
-    }
-
-    pub fn key_is_missing(&mut self) {
-        self.problem(
-            "SALLA_SYNC_KEY is not set, but tokens must be stored encrypted; make one with echo \
-             \"k1:$(openssl rand -base64 32)\", store it safely, and set it",
-        );
-    }
-
     /// Whether any token is given, usable or not.
     pub fn has_tokens(&self, arguments: &TokenArgs) -> bool {
         let mut names = ["SALLA_ACCESS_TOKEN", "SALLA_REFRESH_TOKEN"].into_iter();
@@ -277,15 +267,6 @@ impl<'a> SettingsReader<'a> {
             egress_group,
             keys,
         })
-    }
-
-    /// For a worker: one of them alone serves no better than none.
-    pub fn app_keys_are_missing(&mut self) {
-        self.problem(
-            "SALLA_CLIENT_ID and SALLA_CLIENT_SECRET are not both set, but without them a worker \
-             cannot refresh the shops' tokens; set both (Salla Partners Portal, your app, App \
-             Keys)",
-        );
     }
 
     pub fn channels(&mut self) -> Channels {

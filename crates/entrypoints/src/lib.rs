@@ -61,7 +61,7 @@ pub fn run() -> Exit {
             secrets::load().await?;
             let result = dispatch(cli).await;
             finish_refreshes().await;
-            result
+            result.and_then(|exit| secrets::check().map(|()| exit))
         });
         traces.flush();
         result

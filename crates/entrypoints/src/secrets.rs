@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -13,6 +14,11 @@ pub const DATABASE_SECRET: &str = "SALLA_SYNC_DATABASE_SECRET";
 
 /// What was read for this process, once in its life.
 static LOADED: OnceLock<Loaded> = OnceLock::new();
+
+/// The database has refused what was read.
+static OUTDATED: AtomicBool = AtomicBool::new(false);
+
+const DATABASE_URL: &str = "DATABASE_URL";
 
 #[derive(Debug, Default)]
 struct Loaded {
@@ -32,6 +38,27 @@ pub fn environment(name: &str) -> Option<OsString> {
     of_secrets(|loaded| &loaded.completed)
         .or_else(of_process)
         .or_else(|| of_secrets(|loaded| &loaded.given))
+}
+
+/// Returns when the database no longer accepts the user and password from their secret: the process
+/// has to end, so that the next one reads those that have taken their place.
+pub async fn outdated() {
+    let is_of_secret = |loaded: &Loaded| loaded.completed.contains_key(DATABASE_URL);
+    if !LOADED.get().is_some_and(is_of_secret) {
+        std::future::pending::<()>().await;
+    }
+    database::login_refused().await;
+    OUTDATED.store(true, Ordering::Relaxed);
+}
+
+/// Fails once what was read is outdated.
+pub fn check() -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !OUTDATED.load(Ordering::Relaxed),
+        "PostgreSQL no longer accepts the user and password that {DATABASE_SECRET} had when this \
+         process started; the next process reads them again"
+    );
+    Ok(())
 }
 
 /// Reads what the environment names. Nothing is asked of AWS where it names nothing.
@@ -62,11 +89,10 @@ mod of_aws {
     use secrecy::SecretString;
     use url::Url;
 
-    use super::{DATABASE_SECRET, LOADED, Loaded, SECRET, environment};
+    use super::{DATABASE_SECRET, DATABASE_URL, LOADED, Loaded, SECRET, environment};
     use crate::exit::UsageError;
 
     const KEY: &str = "SALLA_SYNC_KEY";
-    const DATABASE_URL: &str = "DATABASE_URL";
 
     /// Reads what the environment names. Nothing is asked of AWS where it names nothing.
     pub async fn load() -> anyhow::Result<()> {

@@ -37,7 +37,7 @@ use salla_client::redact::Redacting;
 use salla_client::translate::RawTranslator;
 use secrecy::SecretString;
 
-use crate::config::{DatabaseSettings, QueuePlace};
+use crate::config::{DatabaseSettings, QueuePlace, key_problem};
 use crate::embedded::{self, Embedded};
 use crate::exit::UsageError;
 
@@ -171,6 +171,20 @@ impl OpenDatabase {
         Arc::new(self.database.records())
     }
 
+    /// Whether the keys that were given open what is stored.
+    pub async fn check_key(&self) -> Result<(), KeyCheck> {
+        let Some(keyring) = &self.keyring else {
+            return Ok(());
+        };
+        match self.database.schema_state().await? {
+            SchemaState::UpToDate => {
+                let connections = self.database.connections(keyring.clone());
+                connections.check_key().await
+            }
+            SchemaState::Behind { .. } | SchemaState::Unknown => Ok(()),
+        }
+    }
+
     /// Refuses tables of another version. A database of our own is brought up to date instead.
     pub async fn check_schema(&self) -> anyhow::Result<()> {
         match self.database.schema_state().await? {
@@ -278,6 +292,21 @@ pub async fn open_database_with(
     clock: Arc<dyn Clock>,
     pool: PoolSize,
 ) -> anyhow::Result<OpenDatabase> {
+    let open = open_with_any_key(settings, key, clock, pool).await?;
+    match open.check_key().await {
+        Ok(()) => Ok(open),
+        Err(KeyCheck::Mismatch(mismatch)) => Err(UsageError::one(key_problem(&mismatch)).into()),
+        Err(KeyCheck::Database(failure)) => Err(failure.into()),
+    }
+}
+
+/// As [`open_database_with`], for a caller that checks itself whether the key fits.
+pub async fn open_with_any_key(
+    settings: &DatabaseSettings,
+    key: Option<SecretString>,
+    clock: Arc<dyn Clock>,
+    pool: PoolSize,
+) -> anyhow::Result<OpenDatabase> {
     let (url, embedded, key) = match settings {
         DatabaseSettings::Url(url) => (url.clone(), None, key),
         DatabaseSettings::Embedded { data_dir } => {
@@ -293,22 +322,11 @@ pub async fn open_database_with(
         waits_for_room: pool.start_timeout,
         ..ConnectSettings::new(url)
     };
-    let wrong_key = |reason: String| UsageError::one(format!("SALLA_SYNC_KEY: {reason}"));
     let keyring = key
         .map(|key| Keyring::parse(&key))
         .transpose()
-        .map_err(|error| wrong_key(error.to_string()))?;
+        .map_err(|error| UsageError::one(key_problem(&error)))?;
     let database = Database::connect(connect, clock.clone()).await?;
-    if let Some(keyring) = &keyring
-        && database.schema_state().await? == SchemaState::UpToDate
-    {
-        let connections = database.connections(keyring.clone());
-        match connections.check_key().await {
-            Ok(()) => {}
-            Err(KeyCheck::Mismatch(mismatch)) => return Err(wrong_key(mismatch.to_string()).into()),
-            Err(KeyCheck::Database(failure)) => return Err(failure.into()),
-        }
-    }
     Ok(OpenDatabase {
         queues: Queues::in_database(&database, clock),
         database,

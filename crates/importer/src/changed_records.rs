@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use domain::failure::Failure;
 use domain::instant::riyadh_date;
 use domain::resource::Resource;
@@ -16,6 +17,7 @@ use jiff::ToSpan as _;
 use jiff::civil::Date;
 
 use crate::admission::FetchPermit;
+use crate::duties::Duty;
 use crate::import::details;
 use crate::ports::changed_records::{ChangedRecord, ChangedRecords, RecordNow};
 use crate::ports::clock::{Clock, with_timeout};
@@ -35,8 +37,6 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(60);
 const EXCLUSIVE_FOR: Duration = Duration::from_secs(300);
 /// Less, so that no other worker takes the shop meanwhile.
 const MAX_EXCLUSIVE: Duration = Duration::from_secs(240);
-/// How long a round may continue after a stop was requested.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 const SHOPS_AT_ONCE: u32 = 16;
 /// They land together. Few, because a run of the shop that begins meanwhile makes vain what was
 /// fetched.
@@ -51,30 +51,18 @@ pub struct FetchChanged {
     pub clock: Arc<dyn Clock>,
 }
 
-impl FetchChanged {
-    /// Fetches until a stop is requested. Several workers may do so concurrently.
-    pub async fn run(&self, stop: &StopSignal) {
-        loop {
-            let fetched = tokio::select! {
-                biased;
-                fetched = self.once(stop) => fetched,
-                // A database that is away must not hold up the end.
-                () = stop.requested_for(&*self.clock, SHUTDOWN_GRACE) => return,
-            };
-            if let Err(failure) = fetched {
-                tracing::error!(%failure, "cannot find shops with changed records; trying again");
-            }
-            tokio::select! {
-                biased;
-                () = stop.requested() => return,
-                () = self.clock.sleep(EVERY) => {}
-            }
-        }
+#[async_trait]
+impl Duty for FetchChanged {
+    fn name(&self) -> &'static str {
+        "fetching changed records"
     }
 
-    /// Once, for all shops that have waited long enough. One that fails holds up no other, and
-    /// a stop ends it.
-    pub async fn once(&self, stop: &StopSignal) -> Result<(), Failure> {
+    fn pause(&self) -> Duration {
+        EVERY
+    }
+
+    /// For all shops that have waited long enough. One that fails holds up no other.
+    async fn round(&self, stop: &StopSignal) -> Result<(), Failure> {
         let shops = self.records.take(EXCLUSIVE_FOR, SHOPS_AT_ONCE).await?;
         let turns = shops
             .into_iter()
@@ -82,7 +70,9 @@ impl FetchChanged {
         futures::future::join_all(turns).await;
         Ok(())
     }
+}
 
+impl FetchChanged {
     async fn take_turn(&self, merchant: MerchantId, stop: &StopSignal) {
         let fetching = with_timeout(&*self.clock, MAX_EXCLUSIVE, self.fetch(merchant));
         let fetched = tokio::select! {

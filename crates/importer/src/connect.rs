@@ -4,6 +4,8 @@
 //! Whatever happens, tokens are stored before anything is done with them, a shop's newest
 //! tokens win, and tokens that open another shop than they should connect none.
 
+mod outcome;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +37,7 @@ use crate::ports::sessions::Sessions;
 use crate::sessions::MerchantSessions;
 use crate::start::Starter;
 use crate::stop::StopSignal;
+use outcome::outcome;
 
 /// Arrived tokens are tried this often.
 const SETTLE_EVERY: Duration = Duration::from_secs(15);
@@ -103,20 +106,6 @@ pub enum Refused {
     OtherAccount,
     #[error("{0}")]
     Failure(#[from] Failure),
-}
-
-/// The result for tokens, under a stable name; `None`: it must be retried.
-fn outcome(connected: &Result<Connected, Refused>) -> Option<&'static str> {
-    match connected {
-        Ok(_) => Some("connected"),
-        Err(Refused::Failure(failure)) if failure.resumes_by_itself() => None,
-        Err(Refused::Failure(_)) => Some("failed"),
-        Err(Refused::OtherShop { .. }) => Some("other_shop"),
-        Err(Refused::Outdated) => Some("outdated"),
-        Err(
-            Refused::Redeem(_) | Refused::Scopes(_) | Refused::Unclaimed | Refused::OtherAccount,
-        ) => Some("refused"),
-    }
 }
 
 /// What is known of tokens that are to connect a shop.
@@ -296,8 +285,10 @@ impl ConnectShops {
         let before = self.ports.clock.now() - ARRIVALS_LAST;
         for salla_id in self.ports.arrivals.forget(before).await? {
             let shop = salla_id.map_or_else(|| "a shop".to_owned(), |id| format!("the shop {id}"));
-            let summary =
-                format!("the tokens of {shop} were deleted after seven days without a claim");
+            let summary = format!(
+                "the tokens of {shop} were deleted after seven days in which they connected no \
+                 shop: no account claimed it, or Salla did not say whose they are"
+            );
             let advice = "have the merchant install the app again, and claim the shop for an \
                           account: docs/web.md says how";
             self.alert("tokens_forgotten", summary, advice).await;

@@ -1,13 +1,13 @@
 //! Keeps imported shops up to date: starts a run for each once in a period, spread over the period
 //! by shop, so that they do not all start together.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use domain::failure::Failure;
 use domain::run::RunId;
 
-use crate::ports::clock::Clock;
+use crate::duties::Duty;
 use crate::ports::runs::RunOptions;
 use crate::start::{Started, Starter};
 use crate::stop::StopSignal;
@@ -15,40 +15,31 @@ use crate::stop::StopSignal;
 /// The maximum number of shops that are started together.
 const MAX_STARTED: u32 = 500;
 
-/// How long a round may continue after a stop was requested.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
-
 /// Between two looks there are at most these seconds, however long a shop may be left alone.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 pub struct Freshness {
     pub starter: Starter,
-    pub clock: Arc<dyn Clock>,
     /// Every shop is brought up to date once in this time.
     pub every: Duration,
 }
 
-impl Freshness {
-    /// Starts runs until a stop is requested. Several workers may do so concurrently.
-    pub async fn run(&self, stop: &StopSignal) {
-        let pause = MAX_PAUSE.min(self.every / 4);
-        loop {
-            let started = tokio::select! {
-                biased;
-                started = self.once() => started,
-                () = stop.requested_for(&*self.clock, SHUTDOWN_GRACE) => return,
-            };
-            if let Err(failure) = started {
-                tracing::error!(%failure, "cannot find the shops that are due; trying again");
-            }
-            tokio::select! {
-                biased;
-                () = stop.requested() => return,
-                () = self.clock.sleep(pause) => {}
-            }
-        }
+#[async_trait]
+impl Duty for Freshness {
+    fn name(&self) -> &'static str {
+        "bringing shops up to date"
     }
 
+    fn pause(&self) -> Duration {
+        MAX_PAUSE.min(self.every / 4)
+    }
+
+    async fn round(&self, _: &StopSignal) -> Result<(), Failure> {
+        self.once().await.map(drop)
+    }
+}
+
+impl Freshness {
     /// Starts a run for every shop that is due. One that cannot be started is due again later
     /// and holds up no other.
     pub async fn once(&self) -> Result<Vec<RunId>, Failure> {

@@ -39,6 +39,7 @@ pub mod changed_records;
 pub mod claims;
 pub mod clocks;
 pub mod connect;
+pub mod duties;
 pub mod forgetting;
 pub mod freshness;
 pub mod import;

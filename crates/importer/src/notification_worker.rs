@@ -4,12 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use domain::connection_change::ConnectionChangeJob;
 use domain::failure::Failure;
 use domain::job::NotificationJob;
 use futures::stream::{self, StreamExt as _};
 use tracing::Instrument as _;
 
+use crate::duties::Duty;
 use crate::ports::clock::Clock;
 use crate::ports::notifications::{Notice, Notifications, Notifier, Recorded};
 use crate::ports::queue::{Delivery, Disposition, JobId, Queue};
@@ -36,14 +38,29 @@ pub struct NotificationWorker {
     pub clock: Arc<dyn Clock>,
 }
 
+/// Changes of connections become messages, which are then delivered like all others.
+#[async_trait]
+impl Duty for NotificationWorker {
+    fn name(&self) -> &'static str {
+        "sending changes of connections"
+    }
+
+    fn pause(&self) -> Duration {
+        POLL
+    }
+
+    async fn round(&self, _: &StopSignal) -> Result<(), Failure> {
+        match self.notifiers.iter().any(|n| n.takes_connection_changes()) {
+            true => self.store.send_connection_changes().await.map(drop),
+            false => Ok(()),
+        }
+    }
+}
+
 impl NotificationWorker {
     /// Works until a stop is asked for.
     pub async fn run(&self, stop: &StopSignal) {
-        let takes_changes = self.notifiers.iter().any(|n| n.takes_connection_changes());
         while !stop.is_requested() {
-            if takes_changes && let Err(failure) = self.store.send_connection_changes().await {
-                tracing::error!(%failure, "changes of connections could not be sent; trying again");
-            }
             let received = tokio::select! {
                 biased;
                 () = stop.requested() => return,

@@ -148,7 +148,7 @@ mod tests {
             is_job: true,
             waiting_until: None,
             ended_at: None,
-            work_at_claim: 0,
+            made_progress: false,
             plan: Some(Plan::new(probe)),
             failure: None,
             certificate: None,

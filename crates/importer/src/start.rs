@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use domain::failure::Failure;
-use domain::instant::riyadh_date;
 use domain::shop::MerchantId;
-use domain::window::DayRange;
 
 use crate::import::Reading;
 use crate::import::catch_up_plan;
@@ -65,19 +63,15 @@ impl Starter {
         months: u16,
         reading: Reading,
     ) -> Result<Started, Failure> {
-        let options = RunOptions {
-            months,
-            max_orders: None,
-            keep_raw: true,
-            only: None,
-        };
+        let options = RunOptions::everything(months);
         let refreshes_lists = reading == Reading::ChangesAndLists;
         if reading != Reading::Everything
             && let Some(started) = self.catch_up(merchant, &options, refreshes_lists).await?
         {
             return Ok(started);
         }
-        let range = DayRange::last_months(riyadh_date(self.clock.now()), months);
+        let (runs, now) = (self.runs.as_ref(), self.clock.now());
+        let (options, range) = catch_up_plan::everything(runs, merchant, &options, now).await?;
         let StartedRun { run, is_new } = self.jobs.start(merchant, &options, range).await?;
         let outcome = match is_new {
             true => StartOutcome::Begun,

@@ -4,9 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use domain::failure::Failure;
 use domain::run::RunId;
 
+use crate::duties::Duty;
 use crate::ports::clock::Clock;
 use crate::ports::jobs::{Jobs, Orphan, Stalled};
 use crate::ports::notifications::{Alert, Alerts};
@@ -15,9 +17,6 @@ use crate::stop::StopSignal;
 
 /// Maximum number of dead letters of a queue that one sweep reports.
 const MAX_LETTERS: u32 = 100;
-
-/// How long a sweep may continue after a stop was requested.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
 pub struct Sweeper {
     pub jobs: Arc<dyn Jobs>,
@@ -63,27 +62,22 @@ pub struct SweepReport {
     pub unreported: usize,
 }
 
-impl Sweeper {
-    /// Sweeps until a stop is requested. Several workers may do so concurrently.
-    pub async fn run(&self, stop: &StopSignal) {
-        loop {
-            let swept = tokio::select! {
-                biased;
-                swept = self.sweep_once() => swept,
-                // A database that is away must not hold up the end.
-                () = stop.requested_for(&*self.clock, SHUTDOWN_GRACE) => return,
-            };
-            if let Err(failure) = swept {
-                tracing::error!(%failure, "the sweep failed; trying again");
-            }
-            tokio::select! {
-                biased;
-                () = stop.requested() => return,
-                () = self.clock.sleep(self.settings.every) => {}
-            }
-        }
+#[async_trait]
+impl Duty for Sweeper {
+    fn name(&self) -> &'static str {
+        "sweeping"
     }
 
+    fn pause(&self) -> Duration {
+        self.settings.every
+    }
+
+    async fn round(&self, _: &StopSignal) -> Result<(), Failure> {
+        self.sweep_once().await.map(drop)
+    }
+}
+
+impl Sweeper {
     pub async fn sweep_once(&self) -> Result<SweepReport, Failure> {
         let orphans = self.jobs.resend_orphans(self.settings.grace).await?;
         let (given_up, sent_again): (Vec<Orphan>, Vec<Orphan>) = orphans

@@ -5,10 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use domain::failure::Failure;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::claims::ClaimShops;
+use crate::duties::Duty;
 use crate::ports::api_access::RateLimits;
 use crate::ports::audit::{Action, Actor, Audit, AuditEvent};
 use crate::ports::clock::Clock;
@@ -27,19 +29,22 @@ pub struct Upkeep {
     pub claims: ClaimShops,
 }
 
-impl Upkeep {
-    pub async fn run_until(&self, stop: &StopSignal) {
-        loop {
-            if let Err(failure) = self.clear().await {
-                tracing::warn!(%failure, "expired rows could not be deleted; trying again");
-            }
-            tokio::select! {
-                () = stop.requested() => return,
-                () = self.sessions.clock.sleep(EVERY) => {}
-            }
-        }
+#[async_trait]
+impl Duty for Upkeep {
+    fn name(&self) -> &'static str {
+        "deleting what is over"
     }
 
+    fn pause(&self) -> Duration {
+        EVERY
+    }
+
+    async fn round(&self, _: &StopSignal) -> Result<(), Failure> {
+        self.clear().await
+    }
+}
+
+impl Upkeep {
     /// Once; what is not over stays.
     pub async fn clear(&self) -> Result<(), Failure> {
         self.sessions.clear().await?;
@@ -66,26 +71,22 @@ pub fn cutoff(now: Timestamp, keep: SignedDuration) -> Timestamp {
     now.checked_sub(keep).unwrap_or(Timestamp::MIN)
 }
 
-impl Retention {
-    /// Works until a stop is requested. Several processes may do so concurrently.
-    pub async fn run(&self, stop: &StopSignal) {
-        loop {
-            let swept = tokio::select! {
-                biased;
-                () = stop.requested() => return,
-                swept = self.once() => swept,
-            };
-            if let Err(failure) = swept {
-                tracing::error!(%failure, "expired shops could not be deleted; trying again");
-            }
-            tokio::select! {
-                biased;
-                () = stop.requested() => return,
-                () = self.clock.sleep(RETENTION_PERIOD) => {}
-            }
-        }
+#[async_trait]
+impl Duty for Retention {
+    fn name(&self) -> &'static str {
+        "deleting expired shops"
     }
 
+    fn pause(&self) -> Duration {
+        RETENTION_PERIOD
+    }
+
+    async fn round(&self, _: &StopSignal) -> Result<(), Failure> {
+        self.once().await.map(drop)
+    }
+}
+
+impl Retention {
     /// Deletes what has expired by now and says how many shops that were.
     pub async fn once(&self) -> Result<usize, Failure> {
         let before = cutoff(self.clock.now(), self.keep);

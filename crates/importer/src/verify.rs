@@ -4,6 +4,7 @@
 //! [`verify_windows`] compares counts with one request for each window;
 //! [`verify_orders`] compares single orders field by field.
 
+use domain::certificate::Proof;
 use domain::failure::Failure;
 use domain::numbers::Money;
 use domain::order::{Order, OrderAmounts, OrderCustomer, OrderItem};
@@ -30,6 +31,9 @@ pub struct WindowComparison {
     /// Without the overlap; `None` where the resource is read whole.
     pub days: Option<DayRange>,
     pub platform_now: u64,
+    /// What the platform counted beyond (or below, if negative) its own list when the window was
+    /// settled; 0 where count and list agreed. `meaning` leaves it out.
+    pub settled_difference: i64,
     /// Rows, whichever run brought them, and records that are rejected with a reason.
     pub held: u64,
     #[serde(flatten)]
@@ -100,25 +104,32 @@ fn compare(held: &HeldWindow, platform_now: u64, as_of: Timestamp) -> WindowComp
     let held = window.loaded + window.rejected;
     let lost = window.listing.listed().saturating_sub(held + window.gone);
     let held = held + beside;
+    // Two scans agreed that the platform's number is off by this, so it is no change.
+    let settled_difference = match window.listing.proof() {
+        Proof::Settled => window.listing.difference(),
+        Proof::CutShort | Proof::Proven | Proof::Unproven => 0,
+    };
+    let listed_now = platform_now.saturating_add_signed(-settled_difference);
     let meaning = if window.listing.cut_short {
         CountDifference::CutShort
     } else if lost > 0 {
         CountDifference::Lost(lost)
     } else if window.inside.differing > 0 {
         CountDifference::Altered(window.inside.differing)
-    } else if platform_now == held {
+    } else if listed_now == held {
         CountDifference::Fits
-    } else if platform_now < held {
-        CountDifference::DeletedSince(held - platform_now)
+    } else if listed_now < held {
+        CountDifference::DeletedSince(held - listed_now)
     } else if was_over(window.listing.days, as_of) {
-        CountDifference::Lacking(platform_now - held)
+        CountDifference::Lacking(listed_now - held)
     } else {
-        CountDifference::ArrivedSince(platform_now - held)
+        CountDifference::ArrivedSince(listed_now - held)
     };
     WindowComparison {
         resource: window.listing.resource,
         days: window.listing.days,
         platform_now,
+        settled_difference,
         held,
         meaning,
     }
@@ -359,10 +370,36 @@ mod tests {
             compare(&beside, 109, open).meaning,
             CountDifference::ArrivedSince(2)
         );
-        for (window, platform_now, as_of, meaning) in table {
+        // The platform's number was off when the window was settled, and still is.
+        let off = |reported| {
+            let mut settled = counts(98, 0);
+            settled.counts.listing.reported = reported;
+            settled.counts.listing.same_as_before = true;
+            settled
+        };
+        let settled = [
+            (off(103), 103, over, CountDifference::Fits),
+            (off(97), 97, over, CountDifference::Fits),
+            (off(103), 100, over, CountDifference::DeletedSince(3)),
+            (off(97), 100, over, CountDifference::Lacking(3)),
+            (off(97), 99, open, CountDifference::ArrivedSince(2)),
+            // It is no longer counted too high by more than there is.
+            (off(103), 1, over, CountDifference::DeletedSince(100)),
+        ];
+        for (window, platform_now, as_of, meaning) in table.into_iter().chain(settled) {
             let found = compare(&window, platform_now, as_of);
             assert_eq!(found.meaning, meaning, "{platform_now} {as_of}");
+            let difference = window.counts.listing.difference();
+            assert_eq!(found.settled_difference, difference, "{platform_now}");
         }
+        // A number that no two scans agreed on explains nothing.
+        let mut unproven = off(103);
+        unproven.counts.listing.same_as_before = false;
+        let found = compare(&unproven, 103, over);
+        assert_eq!(
+            (found.settled_difference, found.meaning),
+            (0, CountDifference::Lacking(3))
+        );
         let mut cut_short = counts(10, 0);
         cut_short.counts.listing.cut_short = true;
         assert_eq!(

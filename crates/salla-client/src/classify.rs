@@ -8,10 +8,11 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use serde::Deserialize;
 
 use crate::envelope::{ApiError, EnvelopeError, printable, printable_list};
+use crate::header_time::{HeaderTime, http_date};
 use crate::lenient::{Json, read_object, readable};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,15 +73,16 @@ pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -
 }
 
 /// Classifies a body that was taken for a success and could not be split. Salla's
-/// documentation shows 404 and 422 bodies under HTTP 200.
-pub fn classify_envelope_error(error: EnvelopeError) -> ResponseKind {
+/// documentation shows 404 and 422 bodies under HTTP 200. `wait` is what the response's
+/// `Retry-After` says.
+pub fn classify_envelope_error(error: EnvelopeError, wait: Option<Duration>) -> ResponseKind {
     match error {
-        EnvelopeError::NotJson => not_json(None),
+        EnvelopeError::NotJson => not_json(wait),
         EnvelopeError::NotAnEnvelope(what) => ResponseKind::Malformed {
             what: format!("the response is not an envelope of Salla's API: {what}"),
         },
         EnvelopeError::Api(error) => match status_of(&error) {
-            Some(status) => kind_of(status, Some(*error), None),
+            Some(status) => kind_of(status, Some(*error), wait),
             None => ResponseKind::Malformed {
                 what: error.to_string(),
             },
@@ -128,10 +130,24 @@ fn unexpected(status: u16, error: Option<ApiError>) -> ResponseKind {
     }
 }
 
-/// The status of an error envelope under HTTP 200: `status`, else a numeric code.
+/// Codes that only name a status that passes.
+const TRANSIENT_CODES: [(&str, u16); 3] = [
+    ("too_many_requests", 429),
+    ("server_error", 500),
+    ("service_unavailable", 503),
+];
+
+/// The status of an error envelope under HTTP 200: `status` or a numeric code, whichever is one
+/// of an error, else what a documented code stands for.
 fn status_of(error: &ApiError) -> Option<u16> {
-    let code = error.code.as_deref().and_then(|code| code.parse().ok());
-    error.status.or(code).filter(|status| *status >= 400)
+    let code = error.code.as_deref().unwrap_or_default();
+    let numbers = [error.status, code.parse().ok()];
+    let status = numbers.into_iter().flatten().find(|status| *status >= 400);
+    status.or_else(|| {
+        let mut codes = TRANSIENT_CODES.into_iter();
+        let (_, status) = codes.find(|(name, _)| name.eq_ignore_ascii_case(code))?;
+        Some(status)
+    })
 }
 
 fn not_json(retry_after: Option<Duration>) -> ResponseKind {
@@ -149,29 +165,14 @@ pub(crate) fn looks_like_json(body: &[u8]) -> bool {
 /// No request waits longer because of a header, and no sum of it can overflow.
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 
-/// How long the response requires to wait from `now` (RFC 9110 §10.2.3,
-/// docs/salla-api.md#rate-limits); `None` where it does not say, or says it unreadably.
+/// How long the response requires to wait (RFC 9110 §10.2.3, docs/salla-api.md#rate-limits);
+/// `None` where it does not say, or says it unreadably. A date is measured by the clock that the
+/// response shows, and by ours, `now`, where it shows none.
 pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = seconds(text).or_else(|| until(text, now))?;
-    Some(wait.min(MAX_RETRY_AFTER))
-}
-
-/// Whole seconds; a fraction, which the standard does not know, is rounded up.
-fn seconds(text: &str) -> Option<Duration> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || !all_digits(whole) || !all_digits(fraction) {
-        return None;
-    }
-    let more = u64::from(fraction.bytes().any(|byte| byte != b'0'));
-    let whole: u64 = whole.parse().unwrap_or(u64::MAX);
-    Some(Duration::from_secs(whole.saturating_add(more)))
-}
-
-fn until(text: &str, now: Timestamp) -> Option<Duration> {
-    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
+    let text = |name: HeaderName| headers.get(name)?.to_str().ok();
+    let required = HeaderTime::read(text(RETRY_AFTER)?)?;
+    let now = text(DATE).and_then(http_date).unwrap_or(now);
+    Some(required.wait_from(now).min(MAX_RETRY_AFTER))
 }
 
 // The words that distinguish Salla's 401s and 403s (docs/salla-api.md#envelopes-and-errors). The

@@ -55,6 +55,7 @@ pub use client::{ClientSettings, SallaClient, customers_budget, shared_customers
 pub mod classify;
 mod dates;
 pub mod envelope;
+mod header_time;
 mod lenient;
 pub mod redact;
 pub mod translate;

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::connections::changes;
 use crate::connections::refresh_tokens::{self, Known, count, remember, take_back};
-use crate::connections::rows::{ConnectionRow, SEAL_FORMAT, seal, select_connection};
+use crate::connections::rows::{ConnectionRow, SEAL_FORMAT, seal, select_connection, still_there};
 use crate::connections::storing::{load, successor};
 use crate::error::TxError;
 use crate::keyring::Keyring;
@@ -42,7 +42,11 @@ pub(crate) async fn begin(
 ) -> Result<BeginRefresh, TxError> {
     let id = intent.connection;
     let mut tx = begin_durable(pool).await?;
-    let row: ConnectionRow = sqlx::query_as(LOCK).bind(id.0).fetch_one(&mut *tx).await?;
+    let row: Option<ConnectionRow> = sqlx::query_as(LOCK)
+        .bind(id.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let row = still_there(row)?;
     if row.version > intent.version {
         return Ok(BeginRefresh::Superseded(Box::new(row.decrypt(keyring)?)));
     }
@@ -189,10 +193,11 @@ async fn write(
 ) -> Result<Connection, TxError> {
     let mut tx = begin_durable(pool).await?;
     let served = changes::serves(&mut tx, id.0).await?;
-    let salla_id: Option<i64> = sqlx::query_scalar(SHOP)
+    let shop: Option<Option<i64>> = sqlx::query_scalar(SHOP)
         .bind(id.0)
-        .fetch_one(&mut *tx)
+        .fetch_optional(&mut *tx)
         .await?;
+    let salla_id = still_there(shop)?;
     let sealed = seal(keyring, id, (version, salla_id), tokens)?;
     leave_check(&mut tx, keyring).await?;
     remember(&mut tx, (id, version), tokens, now).await?;

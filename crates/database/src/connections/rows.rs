@@ -147,6 +147,11 @@ impl ConnectionRow {
     }
 }
 
+/// A connection is deleted with its shop, also while a process works with it.
+pub(crate) fn still_there<T>(row: Option<T>) -> Result<T, TxError> {
+    row.ok_or_else(|| Failure::Disconnected(Disconnection::NotConnected).into())
+}
+
 pub(crate) fn parse_disconnection(code: &str) -> Option<Disconnection> {
     Disconnection::ALL
         .into_iter()

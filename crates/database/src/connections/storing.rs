@@ -14,7 +14,7 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::connections::changes;
 use crate::connections::refresh_tokens::{refresh_hash, remember};
-use crate::connections::rows::{ConnectionRow, SEAL_FORMAT, seal, select_connection};
+use crate::connections::rows::{ConnectionRow, SEAL_FORMAT, seal, select_connection, still_there};
 use crate::error::{TxError, database_failure};
 use crate::keyring::{KeyMismatch, Keyring};
 use crate::transaction::begin_durable;
@@ -193,7 +193,11 @@ async fn seal_again(
     to: BindTo,
     now: Timestamp,
 ) -> Result<(), TxError> {
-    let row: ConnectionRow = sqlx::query_as(LOCK).bind(id.0).fetch_one(&mut *tx).await?;
+    let row: Option<ConnectionRow> = sqlx::query_as(LOCK)
+        .bind(id.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let row = still_there(row)?;
     let salla_id: i64 = sqlx::query_scalar(SALLA_ID)
         .bind(to.merchant.0)
         .fetch_one(&mut *tx)
@@ -234,11 +238,11 @@ pub(crate) async fn load(
     if let Some(newer) = successor(&mut connection, keyring, id).await? {
         return Ok(newer);
     }
-    let row: ConnectionRow = sqlx::query_as(BY_ID)
+    let row: Option<ConnectionRow> = sqlx::query_as(BY_ID)
         .bind(id.0)
-        .fetch_one(&mut *connection)
+        .fetch_optional(&mut *connection)
         .await?;
-    row.decrypt(keyring)
+    still_there(row)?.decrypt(keyring)
 }
 
 /// The connection that took the place of another one as its shop's, if it serves.

@@ -30,6 +30,9 @@ pub(crate) struct CounterDelta {
     pub(crate) refused: Vec<(&'static str, i64)>,
     /// Rejections were added or resolved, so they must be counted again.
     rejections_changed: bool,
+    /// The run got further: a later attempt need not do this again. Whatever counts here can only
+    /// happen so often in a run, so one that cannot end is given up sooner or later.
+    advances: bool,
 }
 
 /// How many more the shop has than before, or fewer.
@@ -67,10 +70,15 @@ impl CounterDelta {
         self.landed.repeated_pages += repeated as u64;
     }
 
+    pub(crate) fn advances_if(&mut self, any: bool) {
+        self.advances |= any;
+    }
+
     /// Each run counts a record once, however often it meets it.
     pub(crate) fn count_records(&mut self, resource: Resource, changes: &[RecordChange]) {
         self.count_future(changes);
         let first = changes.iter().filter(|v| v.first_of_run()).count() as i64;
+        self.advances_if(first > 0);
         self.shop
             .change(resource, changes.iter().filter(|v| v.adds()).count() as i64);
         match resource {
@@ -92,7 +100,9 @@ impl CounterDelta {
 
     pub(crate) fn count_details(&mut self, changes: &[RecordChange]) {
         let first = changes.iter().filter(|v| v.first_details_of_run());
-        self.order_details += first.count() as i64;
+        let first = first.count() as i64;
+        self.advances_if(first > 0);
+        self.order_details += first;
         let added = changes.iter().filter(|v| v.changes_details_of_shop());
         self.shop.order_details += added.count() as i64;
     }
@@ -151,7 +161,10 @@ const COUNT: &str = "
                 (SELECT count(*) FROM salla_sync.rejected_records x
                  WHERE x.run_id = r.id AND x.resolved_at IS NULL)
                 ELSE r.rejected END,
-            progressed_at = now(), stall_reported_at = NULL, sent_again = 0
+            progressed_at = now(),
+            progress_fencing = CASE WHEN $15 THEN r.fencing ELSE r.progress_fencing END,
+            stall_reported_at = CASE WHEN $15 THEN NULL ELSE r.stall_reported_at END,
+            sent_again = CASE WHEN $15 THEN 0 ELSE r.sent_again END
         WHERE r.id = $1
         RETURNING r.orders, r.order_details, r.customers, r.products, r.rejected, r.pages
     ), shown AS (
@@ -241,6 +254,7 @@ async fn count(
         .bind(tally.shop.order_details)
         .bind(tally.shop.customers)
         .bind(tally.shop.products)
+        .bind(tally.advances)
         .fetch_one(tx)
         .await?;
     Ok(now_at.counted())

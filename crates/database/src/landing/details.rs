@@ -1,6 +1,7 @@
 //! Landing the responses of the details phase.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use domain::order::{Order, OrderItem, Version};
 use domain::rejection::Rejection;
@@ -177,7 +178,10 @@ fn sort(details: &[OrderDetail]) -> SortedDetails<'_> {
 
 type Understood<'a> = ((&'a Order, &'a str), Option<(&'a [OrderItem], &'a str)>);
 
+static NO_ITEMS: LazyLock<Rejection> = LazyLock::new(|| Rejection::no_items(None));
+
 /// An order with unreadable items is rejected as a whole: with a line missing it would be wrong.
+/// So is one without items that must have some, whose lines would else be deleted.
 fn understood<'a>(
     order: &'a Decoded<Order>,
     items: Option<&'a Decoded<Vec<OrderItem>>>,
@@ -193,6 +197,11 @@ fn understood<'a>(
             Err(rejection) => return Err((ORDER_ITEMS, rejection, &items.raw)),
         },
     };
+    let order = understood.0;
+    let lines = items.map(|(list, _)| list).or(order.items.as_deref());
+    if lines.is_some_and(|lines| order.lacks_all_items(lines)) {
+        return Err((ORDER_ITEMS, &NO_ITEMS, items.map_or("", |(_, raw)| raw)));
+    }
     Ok((understood, items))
 }
 

@@ -60,6 +60,8 @@ async fn land_within(
     let mut ctx = LandingContext::new(tx, run, now, new_rows, care)?;
     ctx.tally
         .count_pages(fresh.len(), pages.len() - fresh.len());
+    ctx.tally
+        .advances_if(fresh.iter().any(|page| page.is_resumed));
     if let Some(last) = fresh.last() {
         let cursor = last.cursor(resource);
         let fresh: Vec<&ScannedPage> = fresh.iter().map(|f| f.page).collect();
@@ -134,6 +136,8 @@ async fn land_kind<T: ListRecord>(
 pub(crate) struct NewPage<'a> {
     pub(crate) page: &'a ScannedPage,
     days: Option<String>,
+    /// The next attempt continues behind it.
+    is_resumed: bool,
 }
 
 impl NewPage<'_> {
@@ -175,6 +179,10 @@ pub(crate) struct PageIds<'a> {
 /// Whether anything is known of the records takes one look-up by key for each id, until one is
 /// found. Another landing may add one of them in the meantime; then adding it once more fails
 /// like any row that was taken to be absent.
+///
+/// The next attempt resumes behind a page of a window that is not settled yet. What is read once
+/// more, such as the ends of a list, has a number behind its last page. And an attempt makes up to
+/// eight scans of a window: pages of more are those of attempts that all begin a scan.
 static BEGIN_PAGES: LazyLock<String> = LazyLock::new(|| {
     let rows = rows_from_arrays(7, &PageColumns::columns());
     format!(
@@ -187,7 +195,7 @@ static BEGIN_PAGES: LazyLock<String> = LazyLock::new(|| {
                    r.ids::bigint[], $4
             FROM held, {rows}
             ON CONFLICT (window_id, walk, page) DO NOTHING
-            RETURNING window_id, walk, page
+            RETURNING window_id, walk, page, total_pages
         )
         SELECT h.number, h.keep_raw, h.has_open_rejections, h.has_altered_records, h.is_secured,
                EXISTS (
@@ -197,9 +205,12 @@ static BEGIN_PAGES: LazyLock<String> = LazyLock::new(|| {
                        WHERE s.merchant_id = $2 AND s.salla_id = k.id
                          AND s.resource = $5::text::salla_sync.resource
                        LIMIT 1) s) AS any_is_known,
-               l.window_id, l.walk, l.page, l.run_id = $1 AS is_ours, l.days
+               l.window_id, l.walk, l.page, l.run_id = $1 AS is_ours, l.days,
+               coalesce(l.is_resumed, false) AS is_resumed
         FROM held h LEFT JOIN (
             SELECT l.*, w.run_id,
+                   w.settled_at IS NULL AND l.walk <= 8 AND l.page <= greatest(l.total_pages, 1)
+                       AS is_resumed,
                    to_char(w.day_from, 'YYYY-MM-DD..') || to_char(w.day_to, 'YYYY-MM-DD') AS days
             FROM landed l JOIN salla_sync.sync_windows w ON w.id = l.window_id) l ON true
         ORDER BY l.window_id, l.walk, l.page",
@@ -218,6 +229,7 @@ struct Begun {
     page: Option<i32>,
     is_ours: Option<bool>,
     days: Option<String>,
+    is_resumed: bool,
 }
 
 /// How a landing of pages begins.
@@ -267,6 +279,7 @@ impl Begun {
             (Some(page), Some(true)) => Ok(NewPage {
                 page,
                 days: self.days,
+                is_resumed: self.is_resumed,
             }),
             _ => Err(Failure::Bug {
                 message: "a page belongs to a window of another run".to_owned(),

@@ -145,9 +145,20 @@ const TAKE_REJECTIONS: &str = former_runs!(
      FROM former f WHERE f.id = x.run_id AND x.resolved_at IS NULL"
 );
 
+/// Of orders of the run's own days. What is left of others is taken by a run that lists them.
 const TAKE_PENDING: &str = former_runs!(
-    "UPDATE salla_sync.pending_details p SET run_id = $1 FROM former f WHERE f.id = p.run_id"
+    "UPDATE salla_sync.pending_details p SET run_id = $1
+     FROM former f, salla_sync.sync_runs r
+     WHERE f.id = p.run_id AND r.id = $1
+       AND (p.created_at AT TIME ZONE 'UTC' + interval '3 hours')::date >= r.range_from"
 );
+
+/// An earlier attempt may have begun to read older days than are wanted now.
+const DROP_OLDER_WINDOWS: &str = "
+    UPDATE salla_sync.sync_windows w SET replaced_at = $2
+    FROM salla_sync.sync_runs r
+    WHERE r.id = $1 AND w.run_id = r.id AND w.resource = 'orders' AND w.replaced_at IS NULL
+      AND w.day_from < r.range_from";
 
 /// Of a window that is scanned again and again every scan would be kept forever. The last two
 /// prove it.
@@ -285,6 +296,7 @@ impl Runs for PostgresRuns {
     }
 
     async fn take_over(&self, lease: RunLease, since: RunId) -> Result<(), Failure> {
+        let now = self.clock.now();
         with_long_retries(&self.clock, "copying what a run has listed", || async {
             let mut tx = begin_leased(&self.pool, lease).await?;
             for sql in [TAKE_REJECTIONS, TAKE_PENDING, TAKE_WINDOWS] {
@@ -294,6 +306,8 @@ impl Runs for PostgresRuns {
                     .bind(since.0);
                 take.execute(&mut *tx).await?;
             }
+            let drop_older = sqlx::query(DROP_OLDER_WINDOWS).bind(lease.run.0);
+            drop_older.bind(now.to_sqlx()).execute(&mut *tx).await?;
             let forget = sqlx::query(FORGET_EARLIER_SCANS).bind(lease.run.0);
             forget.execute(&mut *tx).await?;
             tx.commit().await?;

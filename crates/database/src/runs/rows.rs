@@ -36,7 +36,7 @@ pub(crate) struct RunRow {
     pub(crate) is_job: bool,
     waiting_until: Option<jiff_sqlx::Timestamp>,
     ended_at: Option<jiff_sqlx::Timestamp>,
-    work_at_claim: i64,
+    made_progress: bool,
     plan: Option<Json<Plan>>,
     certificate: Option<Json<Certificate>>,
     failure_code: Option<String>,
@@ -76,7 +76,8 @@ macro_rules! select_runs {
             "SELECT r.id, r.merchant_id, r.state, r.months, r.max_orders, r.keep_raw, \
              r.only_resource::text AS only_resource, \
              r.range_from, r.range_to, r.created_at, r.started_at, r.completed_at, \
-             r.is_job, r.waiting_until, r.ended_at, r.work_at_claim, r.plan, ",
+             r.is_job, r.waiting_until, r.ended_at, \
+             coalesce(r.progress_fencing = r.fencing, false) AS made_progress, r.plan, ",
             $certificate,
             " AS certificate, r.failure_code, r.failure_message, r.failure_advice, r.fencing, \
              r.lease_owner, r.lease_until, \
@@ -133,7 +134,7 @@ impl TryFrom<RunRow> for Run {
             is_job: row.is_job,
             waiting_until: row.waiting_until.map(jiff_sqlx::Timestamp::to_jiff),
             ended_at: row.ended_at.map(jiff_sqlx::Timestamp::to_jiff),
-            work_at_claim: row.work_at_claim.cast_unsigned(),
+            made_progress: row.made_progress,
             plan: row.plan.map(|json| json.0),
             failure: row.failure_code.map(|code| RecordedFailure {
                 code,

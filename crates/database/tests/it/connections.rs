@@ -195,7 +195,10 @@ async fn a_key_that_does_not_fit_is_refused_at_the_start() {
 async fn a_connection_that_does_not_exist_is_an_error() {
     let (_db, _, connections) = setup().await;
     let id = importer::ports::connections::ConnectionId(uuid_of(Timestamp::UNIX_EPOCH));
-    assert_eq!(connections.load(id).await.unwrap_err().code(), "database");
+    assert_eq!(
+        connections.load(id).await.unwrap_err().code(),
+        "not_connected"
+    );
 }
 
 fn uuid_of(at: Timestamp) -> uuid::Uuid {

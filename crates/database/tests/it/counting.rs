@@ -5,11 +5,11 @@ use std::time::Duration;
 use domain::order::Order;
 use domain::resource::Resource;
 use importer::ports::landing::{DetailOutcome, Landing};
-use importer::ports::platform::Pagination;
+use importer::ports::platform::{Decoded, Pagination};
 use importer::ports::runs::{Runs, Windows};
 
 use crate::make::{at, header, ok, rejected, whole};
-use crate::shop::{Shop, orders};
+use crate::shop::{Shop, claim, orders};
 
 #[tokio::test]
 async fn a_window_without_pages_proves_nothing() {
@@ -138,6 +138,68 @@ async fn counters_count_each_record_once_per_run() {
     assert_eq!(shop.one::<(i64, i64, i64)>(counters).await, (2, 1, 1));
     let run = shop.runs.latest(shop.merchant).await.unwrap().unwrap();
     assert_eq!((run.progress.orders, run.progress.pages), (2, 1));
+}
+
+enum Step {
+    /// A page with its number and how many there are.
+    Page(u32, u32, Vec<Decoded<Order>>),
+    /// The order with this id, whole.
+    Detail(i64),
+}
+
+/// Whether another attempt that lands this, if anything, gets further.
+async fn gets_further(shop: &mut Shop, step: Option<Step>) -> bool {
+    shop.runs.release(shop.lease, None).await.unwrap();
+    shop.lease = claim(&shop.runs, shop.lease.run, "another attempt").await;
+    shop.execute("UPDATE salla_sync.sync_runs SET sent_again = 1")
+        .await;
+    match step {
+        Some(Step::Page(number, of, records)) => {
+            let version = at(number.into());
+            let mut page = shop.page(number, version, orders(records)).await;
+            page.pagination.total_pages = of;
+            shop.landing.land_pages(shop.lease, &[page]).await.unwrap();
+        }
+        Some(Step::Detail(id)) => {
+            shop.land_detail(at(90), whole(id)).await;
+        }
+        None => {}
+    }
+    let run = shop.runs.latest(shop.merchant).await.unwrap().unwrap();
+    let again = "SELECT sent_again FROM salla_sync.sync_runs";
+    let (sent_again,) = shop.one::<(i32,)>(again).await;
+    assert_eq!(sent_again == 0, run.made_progress);
+    run.made_progress
+}
+
+/// Not by what each attempt does once more.
+#[tokio::test]
+async fn an_attempt_gets_further_by_what_the_next_one_need_not_do_again() {
+    let mut shop = Shop::open().await;
+    let no_id = || vec![rejected(None, "?")];
+    let page = |number, records| Some(Step::Page(number, 3, records));
+    for (step, expected, what) in [
+        (None, false, "nothing"),
+        (page(1, vec![ok(header(2))]), true, "a first page"),
+        (page(1, vec![ok(header(2))]), false, "it has landed"),
+        (page(2, no_id()), true, "the scan resumes behind it"),
+        (page(4, vec![ok(header(2))]), false, "an end of the list"),
+        (page(5, vec![ok(header(3))]), true, "a new record there"),
+        (Some(Step::Detail(2)), true, "first details"),
+        (Some(Step::Detail(2)), false, "the same details"),
+    ] {
+        let got_further = gets_further(&mut shop, step).await;
+        assert_eq!(got_further, expected, "{what}");
+    }
+    let window = shop.window(Resource::Orders).await;
+    let settled = shop.runs.mark_window_done(shop.lease, window, false);
+    settled.await.unwrap();
+    assert!(!gets_further(&mut shop, page(3, no_id())).await);
+    for scan in 2..=9 {
+        shop.runs.begin_scan(shop.lease, window).await.unwrap();
+        let got_further = gets_further(&mut shop, page(1, no_id())).await;
+        assert_eq!(got_further, scan <= 8, "scan {scan}");
+    }
 }
 
 /// As many ids as a window may have. The limit leaves room for a slow machine and

@@ -86,6 +86,34 @@ async fn items_may_come_apart_from_their_order() {
     assert!(record.listed.unwrap().raw.contains("Order"));
 }
 
+/// What a response leaves out is not taken for deleted.
+#[tokio::test]
+async fn an_order_that_must_have_items_keeps_its_lines_where_a_response_has_none() {
+    let light = Order {
+        items: None,
+        ..whole(1)
+    };
+    let empty = Order {
+        items: Some(Vec::new()),
+        ..whole(1)
+    };
+    for (order, items) in [(light, Some(ok(Vec::new()))), (empty, None)] {
+        let shop = Shop::open().await;
+        shop.land_orders(1, at(0), &[header(1)]).await;
+        shop.land_detail(at(10), whole(1)).await;
+        let order = Box::new(ok(order));
+        let outcome = DetailOutcome::Found { order, items };
+        let landed = shop.land_outcome(1, at(20), outcome).await;
+        assert_eq!((landed.loaded, landed.rejected), (0, 1));
+        assert_eq!(shop.rows("salla.order_items").await, 2);
+        let rejected: (String, String, i64) = shop
+            .one("SELECT kind, code, salla_id FROM salla_sync.rejected_records")
+            .await;
+        let expected = ("order_items".to_owned(), "missing_items".to_owned(), 1);
+        assert_eq!(rejected, expected);
+    }
+}
+
 #[tokio::test]
 async fn a_changed_header_asks_for_the_details_again_and_an_equal_one_does_not() {
     let shop = Shop::open().await;

@@ -245,3 +245,36 @@ async fn nothing_is_refreshed_in_another_database_until_it_is_adopted() {
     granted(begin(opened.id).await.unwrap());
     granted(begin(other.id).await.unwrap());
 }
+
+/// Aurora has the functions and refuses to run them, each version in other words.
+#[tokio::test]
+async fn a_server_that_does_not_say_who_it_is_has_no_identity() {
+    let (db, _, connections) = setup().await;
+    for condition in ["42501", "42883", "0A000", "55000", "XX000"] {
+        let refusing = format!(
+            "CREATE SCHEMA IF NOT EXISTS refusing;
+             CREATE OR REPLACE FUNCTION refusing.pg_current_wal_lsn() RETURNS pg_lsn
+             LANGUAGE plpgsql AS
+             $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{condition}'; END $$;
+             SET LOCAL search_path = refusing, pg_catalog"
+        );
+        let mut tx = db.pool().begin().await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(refusing))
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        let home: Option<String> = sqlx::query_scalar("SELECT salla_sync.home()")
+            .fetch_one(&mut *tx)
+            .await
+            .unwrap();
+        assert_eq!(home, None, "{condition}");
+        tx.rollback().await.unwrap();
+    }
+    // Such a server refreshes what it has stored.
+    let opened = connections.open(&tokens("a1", Some("r1"))).await.unwrap();
+    let nowhere = "CREATE OR REPLACE FUNCTION salla_sync.home() RETURNS text
+        LANGUAGE sql STABLE AS 'SELECT NULL::text'";
+    go_back(&db, nowhere).await;
+    let begun = connections.begin_refresh(opened.id, 1, at(0), Presentation::Needed);
+    granted(begun.await.unwrap());
+}

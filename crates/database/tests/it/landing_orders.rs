@@ -1,7 +1,7 @@
 //! Orders: what lands, what stays, what wins.
 
 use domain::numbers::ExchangeRate;
-use domain::order::{Order, OrderCustomer};
+use domain::order::{Order, OrderAmounts, OrderCustomer};
 use domain::resource::Resource;
 use importer::ports::landing::{Counted, Landed, Landing};
 use importer::ports::platform::Records;
@@ -277,8 +277,13 @@ async fn a_status_change_alone_touches_no_line() {
 async fn an_order_without_items_is_complete_too() {
     let shop = Shop::open().await;
     shop.land_orders(1, at(0), &[header(1)]).await;
+    let amounts = whole(1).amounts.map(|amounts| OrderAmounts {
+        subtotal: decimal(0),
+        ..amounts
+    });
     let empty = Order {
         items: Some(Vec::new()),
+        amounts,
         customer: Some(OrderCustomer::Guest),
         ..whole(1)
     };

@@ -322,3 +322,28 @@ async fn newer_tokens_of_the_shop_end_the_matter() {
         "a connection that no longer works replaces none"
     );
 }
+
+/// With its shop, while a response is under way.
+#[tokio::test]
+async fn a_connection_that_was_deleted_is_not_a_failure_of_the_database() {
+    let (db, _, connections) = setup().await;
+    let Connection { id, .. } = connections.open(&tokens("a1", Some("r1"))).await.unwrap();
+    let begin = || connections.begin_refresh(id, 1, at(0), Presentation::Needed);
+    let intent = granted(begin().await.unwrap());
+    sqlx::query("DELETE FROM salla_sync.connections WHERE id = $1")
+        .bind(id.0)
+        .execute(db.pool())
+        .await
+        .unwrap();
+    let gone = Failure::Disconnected(Disconnection::NotConnected);
+    let pair = tokens("a2", Some("r2"));
+    let stored = connections.complete_refresh(&intent, &pair).await;
+    assert_eq!(stored.unwrap_err(), gone);
+    assert_eq!(connections.load(id).await.unwrap_err(), gone);
+    assert_eq!(begin().await.unwrap_err(), gone);
+    // Nothing is left to take back or to end.
+    connections.abandon_refresh(&intent).await.unwrap();
+    connections.lose_refresh(&intent).await.unwrap();
+    let why = Disconnection::RefreshLost;
+    connections.disconnect(id, 1, why).await.unwrap();
+}

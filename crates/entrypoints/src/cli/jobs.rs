@@ -346,7 +346,7 @@ fn parse_state(text: &str) -> Result<RunState, String> {
 /// A shorter period would spend a dozen requests each time on what can hardly have changed.
 const SHORTEST_PERIOD: Duration = Duration::from_secs(60);
 
-fn parse_period(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_period(text: &str) -> Result<Duration, String> {
     let period = text.parse::<jiff::SignedDuration>().ok();
     period
         .and_then(|period| Duration::try_from(period).ok())

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use database::{Database, SchemaState};
-use domain::failure::{Disconnection, Failure};
+use database::{Database, KeyCheck, Keyring, SchemaState};
+use domain::failure::Failure;
 use domain::plan::MOST_PER_PAGE;
 use domain::resource::Resource;
 use importer::admission::FetchPermit;
@@ -13,16 +13,18 @@ use importer::ports::clock::{Clock, SystemClock};
 use importer::ports::platform::{PageRequest, Platform, Sort};
 use importer::ports::queue::QueueName;
 use salla_client::SallaClient;
+use secrecy::SecretString;
 use serde::Serialize;
 
 use super::connections::named;
 use crate::cli::{DatabaseArgs, DoctorArgs};
 use crate::config::{
     DatabaseSettings, QueuePlace, SallaSettings, SettingsReader, api_path_hint, environment,
+    key_problem,
 };
 use crate::display::{self, line};
 use crate::exit::Exit;
-use crate::wiring::{self, OpenDatabase};
+use crate::wiring::{self, OpenDatabase, PoolSize};
 
 #[derive(Serialize)]
 struct Check {
@@ -73,17 +75,32 @@ pub async fn run(arguments: DoctorArgs, database: &DatabaseArgs) -> anyhow::Resu
         None
     };
     let queue = reader.queue();
+    reader.check_service();
     let key = reader.encryption_key();
-    let problems = reader.problems();
+    let mut problems = reader.problems();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::real());
+    let opened = match &database {
+        Some(settings) => Some(opened(settings, key, clock.clone()).await),
+        None => None,
+    };
+    if let Some(Ok((_, Err(KeyCheck::Mismatch(mismatch))))) = &opened {
+        problems.push(key_problem(mismatch));
+    }
     if problems.is_empty() {
         report.good("settings", "complete");
     }
     problems
         .into_iter()
         .for_each(|problem| report.bad("settings", problem));
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::real());
-    let open = match database {
-        Some(settings) => check_database(&mut report, &settings, key, clock.clone()).await,
+    let open = match database.zip(opened) {
+        Some((settings, Ok((open, _)))) => {
+            check_database(&mut report, &settings, &open).await;
+            Some(open)
+        }
+        Some((_, Err(error))) => {
+            report.bad("database", format!("{error:#}"));
+            None
+        }
         None => None,
     };
     let is_salla_set = salla.is_some();
@@ -112,19 +129,19 @@ pub async fn run(arguments: DoctorArgs, database: &DatabaseArgs) -> anyhow::Resu
     Ok(if healthy { Exit::Done } else { Exit::Failed })
 }
 
-async fn check_database(
-    report: &mut Report,
+/// The database, and whether the key fits it: the rest is checked either way.
+async fn opened(
     settings: &DatabaseSettings,
-    key: Option<secrecy::SecretString>,
+    key: Option<SecretString>,
     clock: Arc<dyn Clock>,
-) -> Option<OpenDatabase> {
-    let open = match wiring::open_database(settings, key, clock).await {
-        Ok(open) => open,
-        Err(error) => {
-            report.bad("database", format!("{error:#}"));
-            return None;
-        }
-    };
+) -> anyhow::Result<(OpenDatabase, Result<(), KeyCheck>)> {
+    let key = key.filter(|key| Keyring::parse(key).is_ok());
+    let open = wiring::open_with_any_key(settings, key, clock, PoolSize::FOR_COMMAND).await?;
+    let fits = open.check_key().await;
+    Ok((open, fits))
+}
+
+async fn check_database(report: &mut Report, settings: &DatabaseSettings, open: &OpenDatabase) {
     report.good("database", settings.describe());
     check_server(report, &open.database).await;
     match open.database.schema_state().await {
@@ -146,7 +163,6 @@ async fn check_database(
         }
         Err(failure) => report.failure("tables", &failure),
     }
-    Some(open)
 }
 
 /// Queues elsewhere: whether they are there and let us count.
@@ -316,14 +332,6 @@ async fn check_salla(
 }
 
 fn token_failed(report: &mut Report, settings: &SallaSettings, failure: &Failure) {
-    let is_rejected = *failure == Failure::from(Disconnection::TokenRejected);
-    if is_rejected && settings.tokens.refresh.is_some() {
-        return report.bad(
-            "token",
-            "Salla rejects the access token, which may have expired; doctor does not use the \
-             refresh token, the next import does",
-        );
-    }
     let asked = &settings.app.api_url;
     let finding = format!(
         "{failure} (from {asked}{}); {}",

@@ -20,6 +20,7 @@ use crate::cli::{DatabaseArgs, ImportArgs, PartArgs, TokenArgs};
 use crate::config::{SettingsReader, environment};
 use crate::display::{self, inform, note};
 use crate::exit::{Exit, Reported};
+use crate::secrets;
 use crate::wiring::{self, OpenDatabase};
 
 pub async fn run(arguments: ImportArgs, database: &DatabaseArgs) -> anyhow::Result<Exit> {
@@ -241,7 +242,10 @@ impl Observer for ProgressPrinter<'_> {
 pub fn stop_on_signal() -> StopSignal {
     let (handle, signal) = stop_pair();
     tokio::spawn(async move {
-        wiring::termination().await;
+        tokio::select! {
+            () = wiring::termination() => {}
+            () = secrets::outdated() => {}
+        }
         inform("Stopping; what was read is saved …");
         handle.stop();
         wiring::termination().await;

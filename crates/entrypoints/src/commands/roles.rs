@@ -5,14 +5,14 @@ use importer::ports::audit::{Action, Actor, Audit as _, AuditEvent};
 use serde_json::json;
 
 use crate::cli::{CreateRolesArgs, DatabaseArgs, RolesCommand};
-use crate::display::{self, line};
+use crate::display::{self, line, lines};
 use crate::exit::Exit;
 use crate::wiring::OpenDatabase;
 
 pub async fn run(command: RolesCommand, database: &DatabaseArgs) -> anyhow::Result<Exit> {
     match command {
         RolesCommand::Create(arguments) if arguments.print => {
-            line(roles_script());
+            lines(roles_script());
             Ok(Exit::Done)
         }
         RolesCommand::Create(arguments) => {

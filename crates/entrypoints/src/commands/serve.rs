@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use importer::connect::ConnectSettings;
+use importer::duties::repeat;
 use importer::ports::clock::{Clock, SystemClock};
-use importer::upkeep::Upkeep;
 use jiff::SignedDuration;
 use web::server::Limits;
 
@@ -105,12 +105,9 @@ pub async fn run(arguments: ServeArgs, database: &DatabaseArgs) -> anyhow::Resul
         }
     };
     let settled = behind.connect.settle_arrivals_until(&stop);
-    let upkeep = Upkeep {
-        sessions: behind.connect.sessions(),
-        limits: Arc::new(open.database.rate_limits()),
-        claims: behind.connect.claims(),
-    };
-    tokio::join!(served, worked, settled, upkeep.run_until(&stop));
+    let upkeep = behind.upkeep(&open);
+    let kept_up = repeat(&upkeep, clock.as_ref(), &stop);
+    tokio::join!(served, worked, settled, kept_up);
     behind.finish().await;
     Ok(Exit::Done)
 }

@@ -83,7 +83,7 @@ pub fn inform(text: impl std::fmt::Display) {
 }
 
 /// An error with its causes, on one line and without a backtrace; wrong settings on a line
-/// each.
+/// each, and so is what the private server said.
 pub fn error(error: &anyhow::Error) {
     let problems = error.downcast_ref().map(|UsageError(problems)| problems);
     match problems.map(Vec::as_slice) {
@@ -94,7 +94,17 @@ pub fn error(error: &anyhow::Error) {
             ));
             many.iter().for_each(|one| note(format!("  - {one}")));
         }
-        _ => note(format!("salla-sync: {error:#}")),
+        _ => write_beside(&one_error(error)),
+    }
+}
+
+/// What the private server said stays in lines, indented so that none can pass for ours.
+fn one_error(error: &anyhow::Error) -> String {
+    let text = format!("salla-sync: {error:#}");
+    let mut causes = error.chain();
+    match causes.any(|cause| cause.is::<embedded_postgres::Error>()) {
+        true => printable_lines(&text.replace('\n', "\n    ")).into_owned(),
+        false => printable(&text).into_owned(),
     }
 }
 
@@ -158,6 +168,23 @@ pub fn future_versions(found: &FutureVersions) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_our_own_server_said_has_lines() {
+        let failed = embedded_postgres::Error::ProgramFailed {
+            program: "postgres",
+            data_dir: "/data".into(),
+            log: "/data/log".into(),
+            tail: "FATAL: no\nsalla-sync: all good\u{1b}".to_owned(),
+        };
+        let shown = one_error(&anyhow::Error::new(failed).context("the private PostgreSQL"));
+        assert_eq!(
+            shown.lines().skip(1).collect::<Vec<_>>(),
+            ["    FATAL: no", "    salla-sync: all good\\u{1b}"]
+        );
+        let other = one_error(&anyhow::anyhow!("no\nsalla-sync: all good"));
+        assert_eq!(other, "salla-sync: no\\nsalla-sync: all good");
+    }
 
     #[test]
     fn durations_read_well() {

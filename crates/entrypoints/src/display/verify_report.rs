@@ -55,7 +55,7 @@ pub fn print_windows(windows: &[WindowComparison], as_of: Timestamp) {
                 0 => "0".to_owned(),
                 difference => format!("{difference:+}"),
             },
-            meaning(window.meaning),
+            meaning(window),
         ]);
     }
     lines(table);
@@ -77,7 +77,16 @@ pub fn print_skipped_days(days: &[DayRange]) {
     }
 }
 
-fn meaning(meaning: CountDifference) -> String {
+/// What has changed since, beside a count of Salla's that was off before.
+fn meaning(window: &WindowComparison) -> String {
+    let change = change(window.meaning);
+    match window.settled_difference {
+        0 => change,
+        difference => format!("{change}, Salla counts {difference:+}"),
+    }
+}
+
+fn change(meaning: CountDifference) -> String {
     match meaning {
         CountDifference::Fits => "fits".to_owned(),
         CountDifference::ArrivedSince(records) => format!("{} arrived since", count(records)),

@@ -112,6 +112,12 @@ async fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
         },
     };
     let turns = Turns::new(Arc::new(open), service, parts, clock.clone()).await?;
-    aws::lambda::run(Arc::new(turns), clock).await?;
-    Ok(())
+    tokio::select! {
+        served = aws::lambda::run(Arc::new(turns), clock) => Ok(served?),
+        // Its invocation is that of a process that has died.
+        () = secrets::outdated() => {
+            crate::finish_refreshes().await;
+            secrets::check()
+        }
+    }
 }

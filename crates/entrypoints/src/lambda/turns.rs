@@ -7,6 +7,8 @@ use async_trait::async_trait;
 use aws::lambda::{Function, HttpRequest, HttpResponse, Message};
 use aws::sqs::QueueNames;
 use domain::failure::Failure;
+use importer::connect::ConnectShops;
+use importer::duties::{Duty, all_once};
 use importer::ports::clock::{Clock, with_timeout};
 use importer::ports::queue::QueueName;
 use importer::stop::{StopHandle, StopSignal, stop_pair};
@@ -28,6 +30,7 @@ pub(super) struct Turns {
     behind: Behind,
     doors: Doors,
     upkeep: Upkeep,
+    arrivals: Arrivals,
     clock: Arc<dyn Clock>,
 }
 
@@ -41,13 +44,9 @@ impl Turns {
         let behind = Behind::new(&open, &parts, &clock)?;
         let own_rows = own_rows(&open).await?;
         let doors = Doors::new(&open, own_rows.database(), &behind, &parts.web, &clock)?;
-        let upkeep = Upkeep {
-            sessions: behind.connect.sessions(),
-            limits: Arc::new(open.database.rate_limits()),
-            claims: behind.connect.claims(),
-        };
         Ok(Self {
-            upkeep,
+            upkeep: behind.upkeep(&open),
+            arrivals: Arrivals(behind.connect.clone()),
             open,
             service,
             behind,
@@ -133,25 +132,13 @@ impl Function for Turns {
     }
 
     async fn scheduled(&self, left: Duration) -> Result<(), Failure> {
-        let sweeping = async {
-            self.service.sweep.sweep_once().await?;
-            if let Some(freshness) = &self.service.freshness {
-                freshness.once().await?;
-            }
-            self.upkeep.clear().await?;
-            self.behind.connect.settle_arrivals().await?;
-            let (_never, stop) = stop_pair();
-            self.service.changed.once(&stop).await
-        };
+        let mut duties = self.service.duties();
+        duties.push(&self.upkeep);
+        duties.push(&self.arrivals);
         let limit = left.saturating_sub(margin(left));
-        let swept = with_timeout(self.clock.as_ref(), limit, sweeping).await;
+        let done = all_once(&duties, self.clock.as_ref(), limit).await;
         self.finish(margin(left) / 2).await;
-        swept.unwrap_or_else(|| {
-            Err(Failure::Transient {
-                message: "the sweep did not finish before the deadline; the next one continues"
-                    .to_owned(),
-            })
-        })
+        done
     }
 
     async fn request(&self, request: HttpRequest) -> Result<HttpResponse, Failure> {
@@ -165,6 +152,24 @@ impl Function for Turns {
             self.finish(GIVING_BACK).await;
         }
         Ok(response)
+    }
+}
+
+/// A server settles them as they come; here they have waited for the schedule.
+struct Arrivals(ConnectShops);
+
+#[async_trait]
+impl Duty for Arrivals {
+    fn name(&self) -> &'static str {
+        "settling received tokens"
+    }
+
+    fn pause(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    async fn round(&self, _: &StopSignal) -> Result<(), Failure> {
+        self.0.settle_arrivals().await
     }
 }
 

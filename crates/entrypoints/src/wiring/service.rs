@@ -8,8 +8,10 @@ use database::{Database, PostgresPrivacy};
 use domain::failure::{Disconnection, Failure};
 use domain::notification::Audience;
 use domain::shop::MerchantId;
+use futures::future::join_all;
 use importer::admission::MemoryLimit;
 use importer::changed_records::FetchChanged;
+use importer::duties::{Duty, repeat};
 use importer::freshness::Freshness;
 use importer::import::ImportSettings;
 use importer::notification_worker::NotificationWorker;
@@ -61,6 +63,7 @@ pub struct Service {
     pub changed: FetchChanged,
     pub retention: Option<Retention>,
     pub queues: Queues,
+    clock: Arc<dyn Clock>,
 }
 
 impl Service {
@@ -106,7 +109,6 @@ impl Service {
         };
         let freshness = settings.keep_fresh.map(|every| Freshness {
             starter: open.starter(clock.clone()),
-            clock: clock.clone(),
             every,
         });
         let retention = settings.retention.map(|keep| Retention {
@@ -119,7 +121,7 @@ impl Service {
             queue: open.queues.of(QueueName::Notifications),
             store: Arc::new(open.database.notifications()),
             notifiers,
-            clock,
+            clock: clock.clone(),
         };
         Ok(Self {
             worker: Arc::new(Worker::new(ports, worker)),
@@ -129,27 +131,37 @@ impl Service {
             changed,
             retention,
             queues: open.queues.clone(),
+            clock,
         })
+    }
+
+    /// What is to be done again and again, whatever the messages are.
+    pub fn duties(&self) -> Vec<&dyn Duty> {
+        let Self {
+            worker: _,
+            sweep,
+            notification_worker,
+            freshness,
+            changed,
+            retention,
+            queues: _,
+            clock: _,
+        } = self;
+        let mut duties: Vec<&dyn Duty> = vec![&**sweep, notification_worker, changed];
+        duties.extend(freshness.as_ref().map(|duty| duty as &dyn Duty));
+        duties.extend(retention.as_ref().map(|duty| duty as &dyn Duty));
+        duties
     }
 
     /// Works until a stop is requested and everything is released.
     pub async fn run(&self, stop: &StopSignal) {
+        let clock = self.clock.as_ref();
+        let duties = self.duties().into_iter();
         tokio::join!(
             self.worker.run(stop),
-            self.sweep.run(stop),
             self.notification_worker.run(stop),
             self.queues.forward_until(stop),
-            self.changed.run(stop),
-            async {
-                if let Some(freshness) = &self.freshness {
-                    freshness.run(stop).await;
-                }
-            },
-            async {
-                if let Some(retention) = &self.retention {
-                    retention.run(stop).await;
-                }
-            }
+            join_all(duties.map(|duty| repeat(duty, clock, stop))),
         );
     }
 }

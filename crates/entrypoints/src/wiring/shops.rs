@@ -331,7 +331,11 @@ pub fn client_without_storage(
     share: f64,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<SallaClient>, Failure> {
-    let tokens = TokenSource::Fixed(settings.tokens.access.clone());
+    let access = settings.tokens.access.clone();
+    let tokens = match settings.tokens.refresh {
+        Some(_) => TokenSource::Unrefreshed(access),
+        None => TokenSource::Fixed(access),
+    };
     Ok(build_client(ClientParts {
         tokens,
         ..ClientParts::new(&settings.app, share, clock)?

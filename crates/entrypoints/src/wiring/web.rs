@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use axum::http::HeaderMap;
 use database::Database;
 use domain::contact::EmailAddress;
-use domain::failure::Failure;
+use domain::failure::{Disconnection, Failure};
 use domain::shop::MerchantId;
 use importer::connect::{ConnectPorts, ConnectSettings, ConnectShops};
 use importer::ports::clock::{Clock, with_timeout};
@@ -18,6 +18,7 @@ use importer::ports::sessions::Introspection;
 use importer::ports::webhooks::{Event, WebhookError};
 use importer::sessions::MerchantSessions;
 use importer::start::Starter;
+use importer::upkeep::Upkeep;
 use jiff::Timestamp;
 use ring::rand::SystemRandom;
 use salla_client::admission::RateLimiter;
@@ -106,6 +107,14 @@ impl Behind {
             },
             redeeming: Arc::default(),
         })
+    }
+
+    pub fn upkeep(&self, open: &OpenDatabase) -> Upkeep {
+        Upkeep {
+            sessions: self.connect.sessions(),
+            limits: Arc::new(open.database.rate_limits()),
+            claims: self.connect.claims(),
+        }
     }
 
     /// Returns when no code is being redeemed any more: its tokens would be lost.
@@ -304,6 +313,19 @@ impl StoredConnector {
     }
 }
 
+/// The shop has just accepted the token, so a refusal by the accounts host is one response that
+/// is wrong, and no reason to give up tokens that Salla gives only once.
+fn of_an_accepted_token(failure: Failure) -> Failure {
+    match failure {
+        Failure::Disconnected(Disconnection::TokenRejected) => Failure::Transient {
+            message: "requesting the merchant of the app: Salla's accounts host refuses the token \
+                      that the shop has just accepted"
+                .to_owned(),
+        },
+        failure => failure,
+    }
+}
+
 #[async_trait]
 impl Connector for StoredConnector {
     async fn connect(
@@ -325,7 +347,8 @@ impl Connector for StoredConnector {
         require(named.unwrap_or(opened), opened)?;
         // What the shop itself says may have taken a refresh.
         let fresh = connections.load(loaded.id).await?;
-        let by_accounts = self.accounts.shop_of(&fresh.tokens.access).await?;
+        let by_accounts = self.accounts.shop_of(&fresh.tokens.access).await;
+        let by_accounts = by_accounts.map_err(of_an_accepted_token)?;
         require(opened, by_accounts.salla_id)?;
         let bound = tokens.bind_shop(&self.open, shop, authorized_at).await?;
         if let Some(address) = &by_accounts.email {

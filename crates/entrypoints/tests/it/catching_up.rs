@@ -15,7 +15,8 @@ use importer::freshness::Freshness;
 use importer::ports::clock::SystemClock;
 use jiff::SignedDuration;
 use salla_simulator::{
-    AppAge, Ceiling, CeilingBehavior, Endpoint, FilterZone, Original, Scenario, ShopSpec,
+    AppAge, Ceiling, CeilingBehavior, Endpoint, FilterZone, InvalidKind, Original, Scenario,
+    ShopSpec,
 };
 use serde_json::Value;
 
@@ -711,7 +712,6 @@ async fn a_worker_keeps_a_finished_shop_true() {
             .service
             .open
             .starter(background.service.clock.clone()),
-        clock: background.service.clock.clone(),
         every: Duration::from_secs(3_600),
     };
     let (one, other) = tokio::join!(freshness.once(), freshness.once());
@@ -726,4 +726,214 @@ async fn a_worker_keeps_a_finished_shop_true() {
         background.notifications().await,
         [NotificationKind::SyncComplete]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_that_are_always_off_cost_no_list() {
+    let mut scenario = shop(AppAge::Expanded);
+    let lists = &mut scenario.lists;
+    for list in [&mut lists.orders, &mut lists.customers, &mut lists.products] {
+        list.total_off = 2;
+    }
+    let service = TestService::start(scenario).await;
+    service.import_and_compare().await;
+    for _ in 0..2 {
+        let counter = Counter::of(&service);
+        catch_up(&service).await;
+        let counts = counter.since(&service);
+        eprintln!("nothing changed and totals are off, {counts:?}");
+        assert!(counts.values().sum::<u64>() <= 12, "{counts:?}");
+    }
+    // A window that has another order is compared, and its number is off as before.
+    let handle = service.simulator.first_shop();
+    handle.insert_order(service.clock.now());
+    let counter = Counter::of(&service);
+    catch_up(&service).await;
+    let counts = counter.since(&service);
+    eprintln!("one order came and totals are off, {counts:?}");
+    assert!(counts.values().sum::<u64>() <= 13, "{counts:?}");
+    // Today they are right: the lists are read again, and then no more.
+    service.simulator.set(|scenario| {
+        let lists = &mut scenario.lists;
+        for list in [&mut lists.orders, &mut lists.customers, &mut lists.products] {
+            list.total_off = 0;
+        }
+    });
+    catch_up(&service).await;
+    let counter = Counter::of(&service);
+    catch_up(&service).await;
+    let counts = counter.since(&service);
+    assert!(counts.values().sum::<u64>() <= 12, "{counts:?}");
+}
+
+/// Orders of these days without a readable id.
+fn without_id(service: &TestService, range: DayRange) -> Vec<i64> {
+    let view = service.simulator.first_shop().view();
+    let rejections = view.truth(range.from, range.to).rejections;
+    let of_orders = rejections.into_iter().filter(|rejection| {
+        rejection.resource == salla_simulator::Resource::Orders
+            && matches!(
+                rejection.kind,
+                InvalidKind::IdMissing
+                    | InvalidKind::IdNotANumber
+                    | InvalidKind::IdNegative
+                    | InvalidKind::NotAnObject
+            )
+    });
+    of_orders.map(|rejection| rejection.id).collect()
+}
+
+fn counted_without_id(certificate: &Certificate) -> u64 {
+    let listings = certificate.windows.iter().map(|window| &window.listing);
+    let of_orders = listings.filter(|listing| listing.resource == Resource::Orders);
+    of_orders.map(|listing| listing.without_id).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_without_id_that_is_gone_is_no_longer_counted() {
+    let mut scenario = small(30);
+    scenario.invalid.orders = 0.15;
+    let service = TestService::start(scenario).await;
+    let handle = service.simulator.first_shop();
+    let mut invalid = without_id(&service, last_months(&service, 12));
+    for id in invalid.drain(2..) {
+        assert!(handle.delete_order(id));
+    }
+    let certificate = completed(service.import().await.1);
+    assert_eq!(counted_without_id(&certificate), 2);
+    for (gone, id) in (1..).zip(&invalid) {
+        assert!(handle.delete_order(*id));
+        let certificate = completed(service.import().await.1);
+        assert_eq!(counted_without_id(&certificate), 2 - gone);
+    }
+}
+
+async fn latest_certificate(service: &TestService) -> Certificate {
+    let runs = service.open.runs().list().await;
+    let runs = runs.expect("runs can be listed");
+    let run = runs[0].1.as_ref().expect("there is a run");
+    run.certificate.clone().expect("it has a certificate")
+}
+
+/// A shop of 26 months, of which the last 12 are there.
+async fn start_with_a_year(app_age: AppAge, orders: u64) -> TestService {
+    let mut scenario = shop(app_age);
+    scenario.latency.fixed_ms = 20;
+    scenario.shop.months = 26;
+    scenario.shop.orders = orders;
+    let service = present_day(scenario).await;
+    finish_and_compare(&service).await;
+    service
+}
+
+fn last_months(service: &TestService, months: u16) -> DayRange {
+    let today = domain::instant::riyadh_date(service.clock.now());
+    DayRange::last_months(today, months)
+}
+
+async fn succeeds(service: &TestService, arguments: &[&str]) -> Value {
+    let output = run(program(service, arguments)).await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {said}");
+    serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
+}
+
+/// What `verify` advises against altered rows, typed as it says it.
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_again_is_no_less_than_what_was_there() {
+    let service = start_with_a_year(AppAge::Expanded, 900).await;
+    succeeds(&service, &["import", "--months", "24", "--json"]).await;
+    let years = last_months(&service, 24);
+    let orders = order_ids(&service, years);
+    let altered = sqlx::query("UPDATE salla.orders SET payment_method = 'x' WHERE id = $1")
+        .bind(orders[orders.len() / 4])
+        .execute(service.open.database.pool())
+        .await;
+    assert_eq!(altered.expect("a row can be altered").rows_affected(), 1);
+    succeeds(&service, &["import", "--again", "--json"]).await;
+    let certificate = latest_certificate(&service).await;
+    assert_eq!(certificate.range.from, years.from);
+    service.compare(certificate.merchant_id, &certificate).await;
+    let handle = service.simulator.first_shop();
+    assert!(handle.delete_order(orders[orders.len() / 6]));
+    finish_and_compare(&service).await;
+    let certificate = latest_certificate(&service).await;
+    assert_eq!(certificate.range.from, years.from);
+    assert_eq!(certificate.vanished, 1);
+    let shop = service.simulator.merchant_id().to_string();
+    let start = ["runs", "start", "--again", "--json", "--shop", &shop];
+    let started = succeeds(&service, &start).await;
+    assert_eq!(started["range"]["from"], years.from.to_string());
+}
+
+/// Older orders are being read when it is killed, and then it is cancelled.
+async fn begin_two_years_and_cancel(service: &TestService) {
+    begin(service, &["import", "--months", "24"], 12).await;
+    let shop = service.simulator.merchant_id().to_string();
+    succeeds(service, &["runs", "cancel", &shop]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_extension_that_was_cancelled_is_continued_and_not_doubled() {
+    let service = start_with_a_year(AppAge::Expanded, 3_000).await;
+    let counter = Counter::of(&service);
+    begin_two_years_and_cancel(&service).await;
+    let certificate = succeeds(&service, &["import", "--months", "24", "--json"]).await;
+    let counts = counter.since(&service);
+    let certificate: Certificate = serde_json::from_value(certificate).expect("a certificate");
+    let (years, windows) = (last_months(&service, 24), order_windows(&certificate));
+    assert_eq!(windows.first().map(|days| days.from), Some(years.from));
+    assert_eq!(windows.last().map(|days| days.to), Some(years.to));
+    for neighbors in windows.windows(2) {
+        let next = neighbors[0].to.tomorrow().expect("a day");
+        assert_eq!(next, neighbors[1].from, "{windows:?}");
+    }
+    let handle = service.simulator.first_shop();
+    let gap = handle.truth(years.from, last_months(&service, 12).from);
+    let pages = gap.orders.div_ceil(60) + windows.len() as u64;
+    eprintln!("{pages} pages in {windows:?}, {counts:?}");
+    // Besides the plan and the closing check, what was under way when it was killed.
+    assert!(counts[&Endpoint::Orders] <= pages + 16, "{counts:?}");
+    finish_and_compare(&service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_extension_that_was_cancelled_stays_cancelled() {
+    let service = start_with_a_year(AppAge::FullDetails, 3_000).await;
+    begin_two_years_and_cancel(&service).await;
+    for _ in 0..2 {
+        let counter = Counter::of(&service);
+        finish_and_compare(&service).await;
+        let counts = counter.since(&service);
+        eprintln!("the older days are left alone, {counts:?}");
+        assert!(counts.values().sum::<u64>() <= 12, "{counts:?}");
+        let certificate = latest_certificate(&service).await;
+        let year = last_months(&service, 12);
+        assert_eq!(certificate.range, year);
+        let first = order_windows(&certificate).first().map(|days| days.from);
+        assert_eq!(first, Some(year.from));
+    }
+}
+
+/// A change of many orders at the same time leaves nothing of the former head.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_former_head_of_which_all_orders_moved_costs_their_details_alone() {
+    let service = TestService::start(shop(AppAge::FullDetails)).await;
+    let range = service.import_and_compare().await.range;
+    let handle = service.simulator.first_shop();
+    let mut updated: Vec<(i64, i64)> = {
+        let view = handle.view();
+        let orders = view.truth_orders(range.from, range.to);
+        orders.map(|order| (order.updated_at, order.id)).collect()
+    };
+    updated.sort_unstable();
+    for (_, id) in updated.iter().rev().take(60) {
+        assert!(handle.edit_order(*id, Original::Canceled) | handle.edit_order_items(*id));
+    }
+    let counter = Counter::of(&service);
+    catch_up(&service).await;
+    let counts = counter.since(&service);
+    eprintln!("all of the former head moved, {counts:?}");
+    assert!(counts[&Endpoint::Order] <= 60 + 10, "{counts:?}");
+    assert!(of_lists(&counts) <= 12 + 2, "{counts:?}");
 }

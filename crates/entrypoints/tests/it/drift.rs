@@ -10,6 +10,8 @@ use salla_simulator::{
     ListBehavior, Lists, ResourceDrift, Scenario, ShopSpec,
 };
 
+use crate::process::{present_day, program, run};
+use crate::reprocess::json;
 use crate::service::{TestService, completed};
 use crate::truth::small;
 
@@ -129,7 +131,36 @@ async fn a_total_that_is_off_by_a_few_is_settled_and_shown() {
                 .filter(|w| w.listing.proof() == Proof::Settled);
             assert!(settled.count() >= 3, "{certificate:?}");
         }
+        verified_although_the_total_is_off(total_off).await;
     }
+}
+
+/// What `verify` says right after such an import.
+async fn verified_although_the_total_is_off(total_off: i64) {
+    let service = present_day(Scenario {
+        lists: lists(ListBehavior {
+            total_off,
+            ..ListBehavior::default()
+        }),
+        ..small(1_200)
+    })
+    .await;
+    completed(service.import().await.1);
+    let (report, code) = json(&service, &["verify", "--json"]).await;
+    assert_eq!((code, &report["fits"]), (0, &true.into()), "{report:#}");
+    let windows = report["windows"].as_array().expect("there are windows");
+    let off = windows
+        .iter()
+        .filter(|w| w["settled_difference"] == total_off);
+    for window in off.clone() {
+        assert_eq!(window["meaning"], "fits", "{report:#}");
+        assert_eq!(window["difference"], total_off, "{report:#}");
+    }
+    assert!(off.count() >= 3, "{report:#}");
+    let output = run(program(&service, &["verify"])).await;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let meaning = format!("fits, Salla counts {total_off:+}");
+    assert!(said.contains(&meaning), "{said}");
 }
 
 /// The newest orders, too, are known by their ids.

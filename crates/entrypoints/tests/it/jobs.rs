@@ -13,6 +13,7 @@ use domain::window::DayRange;
 use entrypoints::config::Channels;
 use entrypoints::wiring;
 use entrypoints::wiring::service::{Service, ServiceSettings};
+use importer::duties::repeat;
 use importer::import::ImportSettings;
 use importer::ports::jobs::{CommandOutcome, Jobs as _};
 use importer::ports::queue::{DeadLetters as _, Queue as _, QueueName};
@@ -92,7 +93,8 @@ impl BackgroundService {
             handle.stop();
         };
         // Notifications are left for the test to look at.
-        let work = async { tokio::join!(worker.worker.run(&stop), worker.sweep.run(&stop)) };
+        let sweeping = repeat(&*worker.sweep, self.service.clock.as_ref(), &stop);
+        let work = async { tokio::join!(worker.worker.run(&stop), sweeping) };
         let both = async { tokio::join!(work, watch) };
         tokio::time::timeout(PATIENCE, both)
             .await

@@ -33,6 +33,7 @@ mod partial_runs;
 mod privacy;
 mod probe;
 mod process;
+mod progress;
 mod refreshes;
 mod refusals;
 mod reprocess;
@@ -41,6 +42,7 @@ mod service;
 mod settings;
 mod slices;
 mod speed;
+mod starting;
 #[path = "../support/mod.rs"]
 mod support;
 mod takeover;

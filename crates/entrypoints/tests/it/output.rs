@@ -83,6 +83,15 @@ async fn json_holds_a_name_as_it_is() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_script_for_roles_is_printed_for_psql_to_run() {
+    let service = present_day(small(10)).await;
+    let output = run(program(&service, &["roles", "create", "--print"])).await;
+    assert!(output.status.success());
+    let printed = String::from_utf8(output.stdout).expect("it is text");
+    assert_eq!(printed.trim(), database::roles_script().trim());
+}
+
 fn full_disk() -> Stdio {
     let device = File::options().write(true).open("/dev/full");
     device.expect("there is a device that is full").into()

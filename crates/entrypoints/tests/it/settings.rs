@@ -231,12 +231,81 @@ async fn the_doctor_says_what_an_address_lacks() {
         report.contains(host) && report.contains("ends with /admin/v2"),
         "{report}"
     );
+}
 
-    let mut expired = program(&service, &["doctor"]);
-    expired.env("SALLA_ACCESS_TOKEN", "ory_at_over");
-    let report = said(&run(expired).await);
-    assert!(
-        report.contains("does not use the refresh token"),
-        "{report}"
-    );
+/// A refresh token works once: an operator who exchanges it by hand can lose the shop.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_token_that_is_left_alone_is_not_called_missing() {
+    let service = present_day(small(20)).await;
+    for arguments in [
+        &["doctor"][..],
+        &["plan"],
+        &["probe"],
+        &["verify"],
+        &["trace", "1", "--fetch"],
+    ] {
+        let expired = || {
+            let mut command = program(&service, arguments);
+            command.env("SALLA_ACCESS_TOKEN", "ory_at_over");
+            command
+        };
+        let output = run(expired()).await;
+        let report = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {report}");
+        for part in ["does not use the refresh token", "by hand", "database"] {
+            assert!(report.contains(part), "{arguments:?}: {report}");
+        }
+        assert!(
+            !report.contains("there is no refresh token"),
+            "{arguments:?}: {report}"
+        );
+
+        let mut without = expired();
+        without.env_remove("SALLA_REFRESH_TOKEN");
+        let report = said(&run(without).await);
+        assert!(
+            report.contains("there is no refresh token"),
+            "{arguments:?}: {report}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_finds_what_would_stop_a_service_and_checks_the_rest() {
+    let service = present_day(small(20)).await;
+    let connected = run(program(&service, &["connect"])).await;
+    assert!(connected.status.success(), "{}", said(&connected));
+    let other_key = format!("test:{}=", "A".repeat(43));
+    for (name, value) in [
+        ("SALLA_SYNC_RETENTION", "soon"),
+        ("SALLA_SYNC_WEBHOOK_URL", "x.example"),
+        ("SALLA_SYNC_PUBLIC_URL", "x.example"),
+        ("SALLA_SYNC_KEEP_FRESH", "often"),
+        ("SALLA_SYNC_KEY", "k1:short"),
+        ("SALLA_SYNC_KEY", &other_key),
+    ] {
+        let mut doctor = program(&service, &["doctor"]);
+        doctor.env(name, value);
+        let output = run(doctor).await;
+        let report = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{name}: {report}");
+        let settings = report.lines().filter(|line| line.contains(" settings "));
+        let settings: Vec<&str> = settings.collect();
+        let is_bad = |line: &&str| line.contains("BAD") && line.contains(name);
+        assert!(settings.iter().any(is_bad), "{name}: {report}");
+        assert!(
+            !settings.iter().any(|line| line.contains("complete")),
+            "{name}: {report}"
+        );
+        for rest in [
+            "ok   tables",
+            "ok   versions",
+            "ok   connections",
+            "ok   token",
+        ] {
+            assert!(report.contains(rest), "{name}: {report}");
+        }
+    }
+    let output = run(program(&service, &["doctor"])).await;
+    assert!(output.status.success(), "{}", said(&output));
 }

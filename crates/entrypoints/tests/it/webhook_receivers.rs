@@ -23,9 +23,11 @@ use crate::jobs::{BackgroundService, PATIENCE};
 use crate::notifications::{after_an_import, count};
 use crate::truth::small;
 
+pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
 /// Responds as it was set to, once it was set.
-struct Receiver {
-    url: url::Url,
+pub(crate) struct Receiver {
+    pub(crate) url: url::Url,
     shared: Arc<Shared>,
 }
 
@@ -37,7 +39,7 @@ struct Shared {
 }
 
 impl Receiver {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let shared = Arc::new(Shared {
             status: Mutex::new(204),
             seen: Mutex::default(),
@@ -57,7 +59,7 @@ impl Receiver {
     }
 
     fn settings(&self) -> WebhookSettings {
-        let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned().into();
+        let secret = SECRET.to_owned().into();
         WebhookSettings {
             url: self.url.clone(),
             secret: Secret::parse(&secret).unwrap(),
@@ -85,7 +87,7 @@ impl Receiver {
         seen.iter().map(|(headers, _)| id(headers)).collect()
     }
 
-    fn bodies(&self) -> Vec<Value> {
+    pub(crate) fn bodies(&self) -> Vec<Value> {
         let seen = self.shared.seen.lock().unwrap();
         seen.iter().map(|(_, body)| body.clone()).collect()
     }

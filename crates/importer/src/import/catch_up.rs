@@ -29,7 +29,8 @@ use super::changes::{self, ChangeList};
 use super::context::RunContext;
 use super::progress::Phase;
 use super::sequence::list_and_detail_phases;
-use super::watermark::Watermark;
+use super::unchanged::{self, Evidence};
+use super::watermark::{AMBIGUOUS_ORDERS, Watermark};
 use super::{details, reconcile};
 
 /// Changes are read this often before windows that they do not explain are scanned: an order
@@ -48,13 +49,48 @@ pub(crate) async fn catch_up(ctx: &RunContext, plan: &Plan) -> Result<Timestamp,
 }
 
 async fn orders(ctx: &RunContext, plan: &Plan) -> Result<(), Failure> {
-    let previous = Watermark::planned(&plan.probe);
-    let mut plan = plan.clone();
+    let previous = previous_head(ctx, plan).await?;
     let mut requests = DetailRequests::default();
+    let head = read_changes(ctx, plan, &previous, &mut requests).await?;
+    if !requests.resolve_doubt(ctx, &previous).await? {
+        // All that was read was updated in its former sequence, which thus shows no end.
+        let without_sequence = Watermark {
+            ids: Vec::new(),
+            ..previous.clone()
+        };
+        read_changes(ctx, plan, &without_sequence, &mut requests).await?;
+        requests.resolve_doubt(ctx, &previous).await?;
+    }
+    requests.mark_pending(ctx).await?;
+    // From here on the list of pending details is the checkpoint.
+    ctx.runs.save_change_head(ctx.lease, &head.stored()).await?;
+    details::fetch_pending_details(ctx, &[]).await?;
+    reconcile::resolve_vanished_orders(ctx).await
+}
+
+/// Up to where changes have been read: by the finished run, or by an earlier attempt of this one,
+/// which has left the details that it did not fetch on the list of pending ones.
+async fn previous_head(ctx: &RunContext, plan: &Plan) -> Result<Watermark, Failure> {
+    let run = ctx.runs.latest(ctx.lease.merchant).await?;
+    let own = run.filter(|run| run.id == ctx.lease.run);
+    let head = own.and_then(|run| run.change_head);
+    Ok(head.map_or_else(|| Watermark::planned(&plan.probe), Watermark::from))
+}
+
+/// Reads what was updated since and brings the windows up to date. Returns where changes begin
+/// now.
+async fn read_changes(
+    ctx: &RunContext,
+    plan: &Plan,
+    since: &Watermark,
+    requests: &mut DetailRequests,
+) -> Result<Watermark, Failure> {
+    let mut plan = plan.clone();
     let mut stale = Vec::new();
-    let mut head = previous.clone();
+    let mut head = since.clone();
     let mut rows = Vec::new();
     for reading in 1..=MAX_READINGS {
+        head.plan(&mut plan.probe);
         let mut read = changes::read(ctx, &plan).await?;
         requests.note(&read);
         rows.append(&mut read.rows);
@@ -78,118 +114,76 @@ async fn orders(ctx: &RunContext, plan: &Plan) -> Result<(), Failure> {
         if is_settled || is_last {
             break;
         }
-        plan.probe.recently_updated.clone_from(&head.ids);
-        plan.probe.last_update = head.last_update;
-        plan.probe.recent_asked_at = head.asked_at;
     }
     scan_again(ctx, stale).await?;
-    requests.complete(ctx, &previous).await?;
-    ctx.runs.save_change_head(ctx.lease, &head.stored()).await?;
-    reconcile::resolve_vanished_orders(ctx).await
+    Ok(head)
 }
 
 /// Orders of which a list row does not tell everything, and that may have been updated.
 #[derive(Default)]
 struct DetailRequests {
     surely: BTreeSet<i64>,
-    /// In the sequence of the list of changes.
-    in_doubt: Vec<i64>,
+    /// All that were read, the one that was updated last first.
+    sequence: Vec<i64>,
+    lacking: BTreeSet<i64>,
+    fetched: BTreeSet<i64>,
+    /// Nothing stands behind the sequence.
+    is_whole: bool,
     /// Where the changes end is not known.
     everything: bool,
 }
 
 impl DetailRequests {
     fn note(&mut self, read: &ChangeList) {
-        let lacking = read
-            .rows
-            .iter()
-            .filter(|row| !row.is_whole)
-            .map(|row| row.id);
-        let lacking: BTreeSet<i64> = lacking.collect();
-        let is_lacking = |id: &&i64| lacking.contains(id);
-        let in_doubt = |id: &&i64| read.in_doubt.contains(id) && !read.changed.contains(id);
-        let updated = read.updated.iter().filter(is_lacking);
-        self.surely.extend(updated.filter(|id| !in_doubt(id)));
-        let doubted = read.in_doubt.iter().filter(is_lacking).filter(in_doubt);
-        self.in_doubt.extend(doubted);
+        let lacking = read.rows.iter().filter(|row| !row.is_whole);
+        self.lacking.extend(lacking.map(|row| row.id));
+        let surely = read.moved.iter().chain(&read.changed);
+        self.surely
+            .extend(surely.filter(|id| self.lacking.contains(id)));
+        changes::put_ahead(&mut self.sequence, &read.sequence);
+        self.is_whole |= read.is_whole;
     }
 
-    async fn complete(self, ctx: &RunContext, previous: &Watermark) -> Result<(), Failure> {
+    /// Whatever stands behind an order in the list of changes was not updated after it. So the
+    /// others are fetched one after the other, up to one that was updated before the former list
+    /// was read. Returns false if there may be more behind those that were read.
+    async fn resolve_doubt(
+        &mut self,
+        ctx: &RunContext,
+        previous: &Watermark,
+    ) -> Result<bool, Failure> {
+        if self.everything {
+            return Ok(true);
+        }
+        let is_doubted = |id: &&i64| {
+            self.lacking.contains(id) && !self.surely.contains(id) && !self.fetched.contains(id)
+        };
+        let doubted: Vec<i64> = self.sequence.iter().filter(is_doubted).copied().collect();
+        let is_any = !doubted.is_empty();
+        let mut undated = 0;
+        for id in doubted {
+            match unchanged::refetch(ctx, id, previous.asked_at).await? {
+                Evidence::Unchanged => return Ok(true),
+                Evidence::MaybeUpdated => {}
+                Evidence::Undated => undated += 1,
+            }
+            self.fetched.insert(id);
+            // Without dates the sequence has to be believed.
+            if undated == AMBIGUOUS_ORDERS {
+                return Ok(true);
+            }
+        }
+        Ok(self.is_whole || undated > 0 || !is_any)
+    }
+
+    async fn mark_pending(self, ctx: &RunContext) -> Result<(), Failure> {
         let mut ids: Vec<i64> = self.surely.iter().copied().collect();
         if self.everything {
             for window in windows_of(ctx, Resource::Orders).await? {
                 ids.extend(ctx.runs.window_list(ctx.lease, window.id).await?.ids);
             }
         }
-        ctx.landing.mark_pending(ctx.lease, &ids).await?;
-        details::fetch_pending_details(ctx, &[]).await?;
-        let doubted = self.in_doubt.into_iter();
-        let mut before = None;
-        for id in doubted.filter(|id| !self.surely.contains(id)) {
-            let unchanged = unchanged_since(ctx, id).await?;
-            if !self.everything && ends_doubt(previous, before, unchanged) {
-                break;
-            }
-            before = unchanged;
-        }
-        Ok(())
-    }
-}
-
-/// Whatever stands behind an order in the list of changes was not updated after it. So where an
-/// order is as it was, those behind it are too, unless they were updated in the very second in
-/// which the former list was read: not if the order was updated before that, or before the one
-/// ahead of it.
-fn ends_doubt(
-    previous: &Watermark,
-    before: Option<Timestamp>,
-    unchanged: Option<Timestamp>,
-) -> bool {
-    let previous = Watermark {
-        last_update: unchanged,
-        ..previous.clone()
-    };
-    unchanged.is_some() && (!previous.may_share_its_second() || unchanged < before)
-}
-
-/// Fetches an order's details, which tell when it was updated where its list row does not.
-/// Nothing if it was updated since they were fetched last.
-async fn unchanged_since(ctx: &RunContext, id: i64) -> Result<Option<Timestamp>, Failure> {
-    let before = updated_at(ctx, id).await?;
-    ctx.landing.mark_pending(ctx.lease, &[id]).await?;
-    details::fetch_pending_details(ctx, &[]).await?;
-    let is_the_same = before == updated_at(ctx, id).await?;
-    Ok(before.filter(|_| is_the_same))
-}
-
-async fn updated_at(ctx: &RunContext, id: i64) -> Result<Option<Timestamp>, Failure> {
-    let moments = ctx.runs.order_moments(ctx.lease, &[id]).await?;
-    Ok(moments.first().and_then(|order| order.updated_at))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn doubt_ends_with_an_order_that_was_surely_updated_before_the_former_list_was_read() {
-        let at = |second| Timestamp::from_second(second).ok();
-        let previous = Watermark {
-            asked_at: at(1_000_000),
-            ..Watermark::default()
-        };
-        for (before, unchanged, ends) in [
-            (None, None, false),
-            (None, at(990_000), true),
-            // Perhaps of the second in which the list was read.
-            (None, at(1_000_000), false),
-            (at(1_000_000), at(1_000_000), false),
-            (at(1_000_000), at(999_999), true),
-            // The one ahead was updated since.
-            (None, at(999_999), false),
-        ] {
-            let found = ends_doubt(&previous, before, unchanged);
-            assert_eq!(found, ends, "{before:?} {unchanged:?}");
-        }
+        ids.retain(|id| !self.fetched.contains(id));
+        ctx.landing.mark_pending(ctx.lease, &ids).await
     }
 }

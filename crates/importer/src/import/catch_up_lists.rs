@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use domain::failure::Failure;
 use domain::resource::Resource;
 
+use super::catch_up_orders::{RowCount, carry, known_difference};
 use super::context::{RunContext, StartOrder};
 use super::gone::{Gone, look_for_gone};
 use super::reader::{WindowReader, begin_rescan};
@@ -63,6 +64,8 @@ async fn are_slices_as_they_were(ctx: &RunContext, window: &StoredWindow) -> Res
 /// is now known what the list has.
 async fn carry_list(ctx: &RunContext, window: &StoredWindow) -> Result<bool, Failure> {
     let list = ctx.runs.window_list(ctx.lease, window.id).await?;
+    let listing = ctx.runs.listing(ctx.lease, window.id).await?;
+    let difference = known_difference(window, &listing).unwrap_or(0);
     let mut reader = WindowReader::resume(ctx, window.clone()).await?;
     let first = land_extra_page(&mut reader, 1).await?;
     let pagination = first.pagination;
@@ -73,22 +76,17 @@ async fn carry_list(ctx: &RunContext, window: &StoredWindow) -> Result<bool, Fai
         pagination,
         is_read_whole,
     };
-    if pagination.total_pages <= 1 && first.rows as u64 == pagination.total {
+    if RowCount::of(pagination, difference).are_all_on_a_page(first.rows) {
         let without_id = (first.rows - first.ids.len()) as u32;
-        let whole = carried(first.ids, without_id, true);
-        ctx.runs.carry_list(ctx.lease, &whole).await?;
-        return Ok(true);
+        return carry(ctx, &carried(first.ids, without_id, true)).await;
     }
     if !window.done || list.without_id > 0 {
         return Ok(false);
     }
-    let Some(ids) = read_inwards(&mut reader, list.ids, first).await? else {
-        return Ok(false);
-    };
-    ctx.runs
-        .carry_list(ctx.lease, &carried(ids, 0, false))
-        .await?;
-    Ok(true)
+    match read_inwards(&mut reader, list.ids, first, difference).await? {
+        Some(ids) => carry(ctx, &carried(ids, 0, false)).await,
+        None => Ok(false),
+    }
 }
 
 /// A page that has landed.
@@ -123,8 +121,10 @@ async fn read_inwards(
     reader: &mut WindowReader<'_>,
     known: Vec<i64>,
     first: LandedPage,
+    difference: i64,
 ) -> Result<Option<Vec<i64>>, Failure> {
     let pagination = first.pagination;
+    let total = RowCount::of(pagination, difference).total;
     let places: BTreeSet<i64> = known.iter().copied().collect();
     let meets = |page: &LandedPage| page.ids.iter().any(|id| places.contains(id));
     let is_new = |id: &i64| !places.contains(id);
@@ -136,7 +136,7 @@ async fn read_inwards(
     let head: Vec<i64> = head.into_iter().take_while(is_new).collect();
     let mut tail: Vec<i64> = Vec::new();
     // Categories hardly ever change.
-    let is_unchanged = head.is_empty() && pagination.total == known.len() as u64;
+    let is_unchanged = head.is_empty() && total == known.len() as u64;
     let is_met = is_unchanged && reader.window.resource == Resource::Categories;
     let from = if is_met { pages } else { read.len() as u32 };
     for number in (from + 1..=pages).rev() {
@@ -153,7 +153,11 @@ async fn read_inwards(
     tail.retain(|id| !head_ids.contains(id));
     tail.reverse();
     let now = [head, known, tail].concat();
-    let mut gone = Gone::new(now, pagination.total, pagination);
+    if difference != 0 && total != now.len() as u64 {
+        // The number may be right again.
+        return Ok(None);
+    }
+    let mut gone = Gone::new(now, total, pagination);
     for page in &read {
         let is_of_it = page.pagination.total == pagination.total && page.rows == page.ids.len();
         if !is_of_it || !gone.read(page.number, &page.ids) {

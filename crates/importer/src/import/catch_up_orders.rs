@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use domain::certificate::{Listing, Proof};
 use domain::failure::Failure;
 use domain::instant::riyadh_date;
 use domain::plan::Plan;
@@ -17,7 +18,7 @@ use super::pages::beginning;
 use super::reader::{WindowReader, begin_rescan};
 use super::sequence::scan_resources;
 use super::shortfall::{self, ShortfallSearch};
-use crate::ports::platform::{Page, PageRequest};
+use crate::ports::platform::{PageRequest, Pagination};
 use crate::ports::runs::{CarriedList, StoredWindow};
 
 pub(super) async fn windows_of(
@@ -55,9 +56,9 @@ struct OrderWindow {
     new: Vec<i64>,
     /// It has to be compared with its list, whatever the range adds up to.
     is_changed: bool,
-    /// How many orders it lists, if it is proven and Salla has counted as many in it: a number
-    /// that is settled may make up for orders that are gone.
-    listed: Option<u64>,
+    listed: u64,
+    /// See [`known_difference`].
+    difference: Option<i64>,
 }
 
 impl Orders {
@@ -82,10 +83,10 @@ impl Orders {
             let was_stale = stale.iter().any(|stale| stale.id == window.id);
             async move {
                 let listing = ctx.runs.listing(ctx.lease, window.id).await?;
-                let is_exact = window.done && listing.difference() == 0;
                 Ok::<_, Failure>(OrderWindow {
                     is_changed: !new.is_empty() || !window.done || was_stale,
-                    listed: is_exact.then(|| listing.listed()),
+                    listed: listing.listed(),
+                    difference: known_difference(&window, &listing),
                     window,
                     days,
                     new,
@@ -104,12 +105,12 @@ impl Orders {
     /// Brings the windows up to date. `is_last`: the changes are not read again, so nothing can
     /// be left to that.
     pub(super) async fn carry(&self, ctx: &RunContext, is_last: bool) -> Result<Carried, Failure> {
-        let missing = self.total.and_then(|total| self.known.checked_sub(total));
-        let are_exact = self.windows.iter().all(|window| window.listed.is_some());
-        if missing == Some(0) && are_exact {
+        let differences = self.windows.iter().map(|window| window.difference);
+        if adds_up(self.known, self.total, differences) {
             let compared = self.compare(ctx, self.changed()).await?;
             return Ok(Carried::Except(self.stale(&compared)));
         }
+        let missing = self.total.and_then(|total| self.known.checked_sub(total));
         if let Some(missing) = missing.filter(|missing| *missing > 0 && !is_last)
             && self.search(ctx, missing).await?
         {
@@ -169,10 +170,14 @@ impl Orders {
     }
 
     /// How many orders each window should have by now. Nothing where several list the same
-    /// order, as they do if the ends of Salla's filter are exclusive.
+    /// order, as they do if the ends of Salla's filter are exclusive, and where its numbers are
+    /// off: several windows are not off by as much together.
     fn expected(&self) -> Option<Vec<u64>> {
         let windows = self.windows.iter();
-        let expected = windows.map(|window| Some(window.listed? + window.new.len() as u64));
+        let expected = windows.map(|window| {
+            let is_exact = window.difference == Some(0);
+            is_exact.then(|| window.listed + window.new.len() as u64)
+        });
         let expected: Vec<u64> = expected.collect::<Option<_>>()?;
         (expected.iter().sum::<u64>() == self.known).then_some(expected)
     }
@@ -183,9 +188,9 @@ impl Orders {
         places: Vec<usize>,
     ) -> Result<Vec<(usize, ComparedWindow)>, Failure> {
         let compared = places.into_iter().map(|place| async move {
-            let OrderWindow { window, new, .. } = &self.windows[place];
-            let compared = match window.done {
-                true => carry_window(ctx, window, new.clone()).await,
+            let window = &self.windows[place];
+            let compared = match window.window.done {
+                true => carry_window(ctx, window).await,
                 false => Ok(ComparedWindow::UNKNOWN),
             };
             match compared {
@@ -203,6 +208,28 @@ impl Orders {
             .map(|(place, _)| self.windows[*place].window.clone())
             .collect()
     }
+}
+
+/// By how much Salla's number of a list is off: what it counted beyond (or below, if negative) the
+/// list when that was proven or settled. Nothing where the list is neither.
+pub(super) fn known_difference(window: &StoredWindow, listing: &Listing) -> Option<i64> {
+    let difference = listing.difference();
+    let is_known = difference == 0 || listing.proof() == Proof::Settled;
+    (window.done && is_known).then_some(difference)
+}
+
+/// Whether Salla counts just the orders that are known, or is off by as much as in each of the
+/// windows: its number of any list is off by that. Where windows differ, what one is off by may
+/// make up for orders that are gone.
+fn adds_up(
+    known: u64,
+    total: Option<u64>,
+    mut differences: impl Iterator<Item = Option<i64>>,
+) -> bool {
+    total.is_some_and(|total| {
+        let difference = total.cast_signed() - known.cast_signed();
+        differences.all(|of_window| of_window == Some(difference))
+    })
 }
 
 /// How many orders Salla counts in windows that follow each other.
@@ -255,51 +282,82 @@ async fn new_orders(
 }
 
 /// Compares a window with its list and brings it up to date if that shows what it lists now.
-async fn carry_window(
-    ctx: &RunContext,
-    window: &StoredWindow,
-    new: Vec<i64>,
-) -> Result<ComparedWindow, Failure> {
+async fn carry_window(ctx: &RunContext, compared: &OrderWindow) -> Result<ComparedWindow, Failure> {
+    let (window, new) = (&compared.window, &compared.new);
     let list = ctx.runs.window_list(ctx.lease, window.id).await?;
     let mut ids = list.ids;
     if !new.is_empty() {
-        ids = in_sequence(ctx, ids, new).await?;
+        ids = in_sequence(ctx, ids, new.clone()).await?;
     }
     let reader = WindowReader::resume(ctx, window.clone()).await?;
     let (first, _) = reader.fetch_page(1).await?;
     let pagination = first.pagination;
-    let with_id = pagination.total.saturating_sub(u64::from(list.without_id));
+    let difference = compared.difference.unwrap_or(0);
+    let rows = RowCount::of(pagination, difference);
+    let read = first.records.ids();
+    let without_id = (first.records.len() - read.len()) as u32;
+    let with_id = rows.total.saturating_sub(u64::from(list.without_id));
     let mut gone = Gone::new(ids, with_id, pagination);
-    let is_known = gone.read(1, &first.records.ids());
-    let is_whole = pagination.total_pages <= 1 && is_readable(&first);
-    let ids = match with_id == gone.known().len() as u64 {
+    let is_known = gone.read(1, &read);
+    let now = match with_id == gone.known().len() as u64 {
         _ if !is_known => None,
-        _ if is_whole => Some(first.records.ids()),
-        true => Some(gone.known().to_vec()),
-        false if list.without_id > 0 => None,
-        false => look_for_gone(&reader, gone, pagination.total).await?,
+        // One that has come without an id has not landed.
+        _ if rows.are_all_on_a_page(first.records.len()) => {
+            (without_id <= list.without_id).then_some((read, without_id))
+        }
+        true => Some((gone.known().to_vec(), list.without_id)),
+        // The number may be right again.
+        false if list.without_id > 0 || difference != 0 => None,
+        false => {
+            let ids = look_for_gone(&reader, gone, pagination.total).await?;
+            ids.map(|ids| (ids, 0))
+        }
     };
-    let is_carried = ids.is_some();
-    if let Some(ids) = ids {
-        let list = CarriedList {
-            window: window.id,
-            ids,
-            without_id: list.without_id,
-            pagination,
-            is_read_whole: false,
-        };
-        ctx.runs.carry_list(ctx.lease, &list).await?;
-    }
+    let is_carried = match now {
+        Some((ids, without_id)) => {
+            let list = CarriedList {
+                window: window.id,
+                ids,
+                without_id,
+                pagination,
+                is_read_whole: false,
+            };
+            carry(ctx, &list).await?
+        }
+        None => false,
+    };
     Ok(ComparedWindow {
         orders: pagination.total,
         is_carried,
     })
 }
 
-/// Every record of the page has an id, and no more are listed.
-fn is_readable(page: &Page) -> bool {
-    let ids = page.records.ids().len();
-    ids == page.records.len() && ids as u64 == page.pagination.total
+/// How many rows a list has, if Salla's number is still off by what it was.
+pub(super) struct RowCount {
+    pub(super) total: u64,
+    pagination: Pagination,
+}
+
+impl RowCount {
+    pub(super) fn of(pagination: Pagination, difference: i64) -> Self {
+        Self {
+            total: pagination.total.saturating_add_signed(-difference),
+            pagination,
+        }
+    }
+
+    /// Whether a page of that number of rows is the whole list. Its number may be right again.
+    pub(super) fn are_all_on_a_page(&self, rows: usize) -> bool {
+        let totals = [self.total, self.pagination.total];
+        self.pagination.total_pages <= 1 && totals.contains(&(rows as u64))
+    }
+}
+
+/// Replaces what a window lists. If that does not prove it, it has to be scanned.
+pub(super) async fn carry(ctx: &RunContext, list: &CarriedList) -> Result<bool, Failure> {
+    ctx.runs.carry_list(ctx.lease, list).await?;
+    let listing = ctx.runs.listing(ctx.lease, list.window).await?;
+    Ok(listing.proof() != Proof::Unproven)
 }
 
 /// Orders in the sequence of their list, which is that of their creation.
@@ -324,4 +382,33 @@ pub(super) async fn scan_again(ctx: &RunContext, stale: Vec<StoredWindow>) -> Re
         again.push(begin_rescan(ctx, window).await?);
     }
     scan_resources(ctx, again, StartOrder::Free).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_that_are_gone_do_not_add_up_whatever_numbers_are_off_by() {
+        let table: [(u64, &[Option<i64>], bool); 12] = [
+            (90, &[Some(0), Some(0)], true),
+            (89, &[Some(0), Some(0)], false),
+            (91, &[Some(0), Some(0)], false),
+            (92, &[Some(2), Some(2)], true),
+            (92, &[Some(2)], true),
+            // Two are gone, or one.
+            (90, &[Some(2), Some(2)], false),
+            (91, &[Some(2), Some(2)], false),
+            (88, &[Some(-2), Some(-2)], true),
+            (86, &[Some(-2), Some(-2)], false),
+            (92, &[Some(2), Some(0)], false),
+            (90, &[Some(2), Some(-2)], false),
+            (90, &[Some(0), None], false),
+        ];
+        for (total, windows, expected) in table {
+            let found = adds_up(90, Some(total), windows.iter().copied());
+            assert_eq!(found, expected, "{total} {windows:?}");
+        }
+        assert!(!adds_up(90, None, [Some(0)].into_iter()));
+    }
 }

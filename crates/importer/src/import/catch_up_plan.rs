@@ -6,6 +6,7 @@ use domain::plan::{DetailCase, NEWEST_WINDOW_DAYS, Plan, PlanInputs, pages};
 use domain::resource::Resource;
 use domain::shop::MerchantId;
 use domain::window::DayRange;
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 
 use crate::ports::landing::RunLease;
@@ -39,31 +40,64 @@ pub(crate) async fn wanted(
     refreshes_lists: bool,
     now: Timestamp,
 ) -> Result<Option<WantedCatchUp>, Failure> {
-    if options.only.is_some() || options.max_orders.is_some() {
-        return Ok(None);
-    }
-    let Some(Finished { run, covers }) = runs.latest_finished(merchant).await? else {
+    let Some(there) = history(runs, merchant, options).await? else {
         return Ok(None);
     };
-    let today = riyadh_date(now);
-    let wanted = DayRange::last_months(today, options.months);
+    let (options, range) = with_what_is_there(options, Some(&there), riyadh_date(now));
     let lists_are_old =
-        lists_read_at(&run).is_some_and(|at| now.duration_since(at) > LISTS_STAY_TRUE);
+        lists_read_at(&there.run).is_some_and(|at| now.duration_since(at) > LISTS_STAY_TRUE);
     Ok(Some(WantedCatchUp {
-        options: RunOptions {
-            months: options.months.max(run.options.months),
-            ..options.clone()
-        },
-        range: DayRange {
-            from: wanted.from.min(covers.from),
-            to: today.max(covers.to),
-        },
+        goes_back: range.from < there.covers.from,
+        options,
+        range,
         catch_up: CatchUp {
-            since: run.id,
+            since: there.run.id,
             refreshes_lists: refreshes_lists || lists_are_old,
         },
-        goes_back: wanted.from < covers.from,
     }))
+}
+
+/// What a run reads that does not catch up. It replaces the history that is there, so it reads at
+/// least as many days.
+pub(crate) async fn everything(
+    runs: &dyn Runs,
+    merchant: MerchantId,
+    options: &RunOptions,
+    now: Timestamp,
+) -> Result<(RunOptions, DayRange), Failure> {
+    if let Some(days) = options.only.and_then(|only| only.days) {
+        return Ok((options.clone(), days));
+    }
+    let (there, today) = (history(runs, merchant, options).await?, riyadh_date(now));
+    Ok(with_what_is_there(options, there.as_ref(), today))
+}
+
+/// The history that a run of these options continues or replaces: none if it reads a part.
+async fn history(
+    runs: &dyn Runs,
+    merchant: MerchantId,
+    options: &RunOptions,
+) -> Result<Option<Finished>, Failure> {
+    match options.only.is_some() || options.max_orders.is_some() {
+        true => Ok(None),
+        false => runs.latest_finished(merchant).await,
+    }
+}
+
+/// Fewer months than there are take nothing away.
+fn with_what_is_there(
+    options: &RunOptions,
+    there: Option<&Finished>,
+    today: Date,
+) -> (RunOptions, DayRange) {
+    let mut options = options.clone();
+    let mut range = DayRange::last_months(today, options.months);
+    if let Some(Finished { run, covers }) = there {
+        options.months = options.months.max(run.options.months);
+        range.from = range.from.min(covers.from);
+        range.to = range.to.max(covers.to);
+    }
+    (options, range)
 }
 
 /// When the list that has not been read whole for longest was. Certificates of earlier versions
@@ -104,13 +138,19 @@ pub(crate) async fn plan(
         ..probe
     };
     let fresh = newest_days(runs, lease, &windows, run.range).await?;
-    let older = older_days(&probe, covers);
+    let listed: Vec<DayRange> = windows
+        .iter()
+        .filter_map(StoredWindow::order_days)
+        .collect();
+    let older = older_days(&probe, covers, &listed);
+    let unread = windows.iter().filter(|window| !window.done);
+    let unread = unread.filter_map(StoredWindow::order_days);
+    let unread: Vec<DayRange> = unread.chain(older.iter().copied()).collect();
     if catch_up.refreshes_lists {
         for window in windows.iter().filter(|window| is_refreshed(window)) {
             runs.begin_scan(lease, window.id).await?;
         }
     }
-    let listed = windows.iter().filter_map(StoredWindow::order_days);
     let added = fresh.into_iter().chain(older.iter().copied());
     let plan = Plan {
         windows: fresh
@@ -118,7 +158,7 @@ pub(crate) async fn plan(
             .chain(listed)
             .chain(older.iter().copied())
             .collect(),
-        ..requests(probe, &older, catch_up)
+        ..requests(probe, &unread, catch_up)
     };
     let added: Vec<_> = added.map(|days| (Resource::Orders, Some(days))).collect();
     runs.save_plan(lease, &plan, &added).await?;
@@ -173,11 +213,13 @@ async fn newest_days(
     Ok(DayRange::new(days.to.saturating_add(1.day()), range.to))
 }
 
-/// Windows for the days before those that are covered.
-fn older_days(probe: &PlanInputs, covers: DayRange) -> Vec<DayRange> {
-    let gap = DayRange::new(probe.range.from, covers.from.saturating_sub(1.day()));
-    let gap = gap.filter(|gap| gap.from < covers.from);
-    gap.map_or(vec![], |gap| {
+/// Windows for the days before those that are covered, except those that an earlier attempt has
+/// begun to read: these are `listed`.
+fn older_days(probe: &PlanInputs, covers: DayRange, listed: &[DayRange]) -> Vec<DayRange> {
+    let before = DayRange::new(probe.range.from, covers.from.saturating_sub(1.day()));
+    let before = before.filter(|before| before.from < covers.from);
+    let gaps = before.map_or(vec![], |before| days_without(before, listed));
+    let windows = gaps.into_iter().flat_map(|gap| {
         let orders = probe.orders * u64::from(gap.days()) / u64::from(covers.days());
         let range = gap;
         Plan::new(PlanInputs {
@@ -186,11 +228,32 @@ fn older_days(probe: &PlanInputs, covers: DayRange) -> Vec<DayRange> {
             ..probe.clone()
         })
         .windows
-    })
+    });
+    windows.collect()
 }
 
-fn requests(probe: PlanInputs, older: &[DayRange], catch_up: CatchUp) -> Plan {
-    let days: u64 = older.iter().map(|days| u64::from(days.days())).sum();
+/// The days of `range` that none of the others has, the newest first.
+fn days_without(range: DayRange, others: &[DayRange]) -> Vec<DayRange> {
+    let mut others: Vec<DayRange> = others.to_vec();
+    others.sort_by_key(|days| std::cmp::Reverse(days.to));
+    let (mut gaps, mut last) = (Vec::new(), range.to);
+    for days in others {
+        if days.to < range.from {
+            break;
+        }
+        if days.from > last {
+            continue;
+        }
+        gaps.extend(DayRange::new(days.to.saturating_add(1.day()), last));
+        last = days.from.saturating_sub(1.day());
+    }
+    gaps.extend(DayRange::new(range.from, last));
+    gaps
+}
+
+/// `unread` are the days of which orders are listed.
+fn requests(probe: PlanInputs, unread: &[DayRange], catch_up: CatchUp) -> Plan {
+    let days: u64 = unread.iter().map(|days| u64::from(days.days())).sum();
     let orders = probe.orders * days / u64::from(probe.range.days()).max(1);
     let per_order = match days {
         0 => 0,
@@ -202,7 +265,7 @@ fn requests(probe: PlanInputs, older: &[DayRange], catch_up: CatchUp) -> Plan {
     Plan {
         order_pages: match days {
             0 => 0,
-            _ => pages(orders, probe.orders_per_page) + older.len() as u64,
+            _ => pages(orders, probe.orders_per_page) + unread.len() as u64,
         },
         detail_requests: orders * per_order,
         customer_pages: of_lists(whole.customer_pages),
@@ -236,4 +299,48 @@ async fn begin_empty(runs: &dyn Runs, lease: RunLease, days: DayRange) -> Result
         is_read_whole: false,
     };
     runs.carry_list(lease, &empty).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn days(from: &str, to: &str) -> DayRange {
+        DayRange {
+            from: from.parse().unwrap(),
+            to: to.parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn only_days_that_nothing_has_listed_are_added() {
+        let year = days("2024-01-01", "2024-12-31");
+        let after = days("2025-01-01", "2025-06-15");
+        let table: [(&[DayRange], &[DayRange]); 6] = [
+            (&[], &[year]),
+            (&[after], &[year]),
+            (&[year, after], &[]),
+            // More than the range.
+            (&[days("2023-12-01", "2025-02-01")], &[]),
+            (
+                &[days("2024-03-01", "2024-03-31"), after],
+                &[
+                    days("2024-04-01", "2024-12-31"),
+                    days("2024-01-01", "2024-02-29"),
+                ],
+            ),
+            // Neighbors, and one within another.
+            (
+                &[
+                    days("2024-12-31", "2024-12-31"),
+                    days("2024-12-01", "2024-12-30"),
+                    days("2024-12-05", "2024-12-06"),
+                ],
+                &[days("2024-01-01", "2024-11-30")],
+            ),
+        ];
+        for (listed, expected) in table {
+            assert_eq!(days_without(year, listed), expected, "{listed:?}");
+        }
+    }
 }

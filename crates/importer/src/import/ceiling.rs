@@ -70,6 +70,16 @@ pub(super) async fn hits_ceiling(reader: &mut WindowReader<'_>) -> Result<bool, 
     Ok(false)
 }
 
+/// A ceiling hides a page each time. One that came without rows or was refused once is read by the
+/// next scan, and nothing is learned from it that would be remembered for the shop.
+pub(super) async fn is_shown_after_all(
+    reader: &WindowReader<'_>,
+    hidden: u32,
+) -> Result<bool, Failure> {
+    let (page, _permit) = reader.fetch_page(hidden).await?;
+    Ok(!page.records.is_empty())
+}
+
 /// How many rows come before the ceiling that hides the page; none if the list ends before it and
 /// only `total` is larger. A list of orders ends with the newest one. An undated list has ended if
 /// its last page is not full.

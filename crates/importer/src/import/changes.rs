@@ -21,6 +21,7 @@ use jiff::Timestamp;
 use super::context::RunContext;
 use super::pages::smaller;
 use super::planning::orders_request;
+use super::unchanged::{self, Evidence};
 use super::watermark::{self, Watermark, WatermarkSearch};
 use crate::admission::FetchPermit;
 use crate::metrics;
@@ -46,8 +47,12 @@ pub(super) struct ChangeList {
     per_page: u32,
     /// How many orders the whole list had when its first page showed all changes.
     pub(super) total: Option<u64>,
-    /// Those of the updated ones that stand where they stood.
-    pub(super) in_doubt: Vec<i64>,
+    /// Those of the updated ones that do not merely stand where they stood.
+    pub(super) moved: HashSet<i64>,
+    /// The list as it was read, the one that was updated last first.
+    pub(super) sequence: Vec<i64>,
+    /// Nothing stands behind these.
+    pub(super) is_whole: bool,
     /// Where the list began when it was read last.
     pub(super) head: Watermark,
 }
@@ -93,7 +98,9 @@ pub(super) async fn read(ctx: &RunContext, plan: &Plan) -> Result<ChangeList, Fa
         are_all_read: false,
         per_page: ctx.portions.of(Resource::Orders),
         total: None,
-        in_doubt: Vec::new(),
+        moved: HashSet::new(),
+        sequence: Vec::new(),
+        is_whole: false,
         head: Watermark::default(),
     };
     let mut previous = Watermark::planned(&plan.probe);
@@ -167,6 +174,7 @@ impl ChangeList {
             let is_news = self.land(ctx, &page).await?;
             has_news |= is_news;
             recent.read(watermark::rows(&page.records));
+            let first = page.records.ids().first().copied();
             let end = ListEnd::of(&page, seen.len() as u64, ctx.ceiling.get());
             if number == 1 {
                 head = Watermark::of(&page);
@@ -179,9 +187,15 @@ impl ChangeList {
             if let Records::Orders(orders) = page.records {
                 self.rows.extend(orders.iter().filter_map(Row::of));
             }
-            if end == Some(ListEnd::Whole) || (!is_news && recent.is_complete()) {
-                self.updated.extend(recent.updated());
-                self.in_doubt.extend(recent.in_doubt());
+            drop(permit);
+            let is_whole = end == Some(ListEnd::Whole);
+            let can_end = number == 1
+                || is_news
+                || is_whole
+                || look_for_end(ctx, first, previous, &mut recent).await?;
+            if is_whole || (!is_news && recent.is_complete()) {
+                self.add(&recent);
+                self.is_whole |= is_whole;
                 // All of one second, of which the first page alone cannot show the end.
                 is_settled |= !has_moved && !has_news && head.ids == previous.ids;
                 return Ok(match (is_settled, has_moved) {
@@ -190,11 +204,20 @@ impl ChangeList {
                     (false, false) => Round::Since(head),
                 });
             }
-            if end.is_some() || (!is_news && recent.is_lost()) {
+            if end.is_some() || (!can_end && recent.is_lost()) {
                 break;
             }
         }
         Ok(Round::CutOff)
+    }
+
+    /// Adds a list that was read to where the updated ones end, later than those before it.
+    fn add(&mut self, recent: &WatermarkSearch) {
+        let (updated, in_doubt) = (recent.updated(), recent.in_doubt());
+        let moved = updated.iter().filter(|id| !in_doubt.contains(id));
+        self.moved.extend(moved);
+        self.updated.extend(updated);
+        put_ahead(&mut self.sequence, recent.present());
     }
 
     /// Says whether the page has shown anything that differs from what is known.
@@ -210,6 +233,32 @@ impl ChangeList {
         self.changed.extend(news.changed);
         Ok(is_news)
     }
+}
+
+/// `later` was read after `sequence`, so what both have now stands where it has it.
+pub(super) fn put_ahead(sequence: &mut Vec<i64>, later: &[i64]) {
+    let is_there: HashSet<i64> = later.iter().copied().collect();
+    sequence.retain(|id| !is_there.contains(id));
+    sequence.splice(0..0, later.iter().copied());
+}
+
+/// Where rows do not say when they were updated and the sequence is another one, the details of a
+/// page's first order show whether the updated ones end ahead of it. Returns whether an order
+/// further on may show that.
+async fn look_for_end(
+    ctx: &RunContext,
+    first: Option<i64>,
+    previous: &Watermark,
+    recent: &mut WatermarkSearch,
+) -> Result<bool, Failure> {
+    let Some(id) = first.filter(|_| recent.needs_details()) else {
+        return Ok(true);
+    };
+    let evidence = unchanged::refetch(ctx, id, previous.asked_at).await?;
+    if evidence == Evidence::Unchanged {
+        recent.ends_before(id);
+    }
+    Ok(evidence != Evidence::Undated)
 }
 
 /// A page of the list of changes, if Salla shows it.

@@ -48,6 +48,25 @@ pub(crate) struct DetailFetch {
     requests: u64,
 }
 
+impl DetailFetch {
+    fn is_gone(&self) -> bool {
+        matches!(self.detail.outcome, DetailOutcome::Gone)
+    }
+
+    /// Boxed: few orders are gone.
+    async fn confirmed(
+        self,
+        platform: &dyn Platform,
+        clock: &dyn Clock,
+        permit: &mut FetchPermit,
+    ) -> Result<Self, Failure> {
+        let again = fetch_once(platform, clock, self.detail.order_id, permit);
+        let mut again = Box::pin(again).await?;
+        again.requests += self.requests;
+        Ok(again)
+    }
+}
+
 /// Completes every pending order of the run but those that are `left` for later.
 pub(crate) async fn fetch_pending_details(ctx: &RunContext, left: &[i64]) -> Result<(), Failure> {
     let mut worklist = Worklist::default();
@@ -58,12 +77,11 @@ pub(crate) async fn fetch_pending_details(ctx: &RunContext, left: &[i64]) -> Res
             && let Some(order_id) = worklist.next(ctx, left).await?
         {
             ctx.tracker.phase(Phase::Details);
-            let (platform, clock) = (ctx.platform.clone(), ctx.clock.clone());
+            let ctx = ctx.clone();
             let span = tracing::info_span!("detail", resource = Resource::Orders.as_str());
             pipeline.fetch(move |mut permit| {
                 let fetch = async move {
-                    let (platform, clock) = (platform.as_ref(), clock.as_ref());
-                    let fetched = fetch(platform, clock, order_id, &mut permit).await?;
+                    let fetched = fetch_pending(&ctx, order_id, &mut permit).await?;
                     Ok((fetched, permit))
                 };
                 fetch.instrument(span)
@@ -132,8 +150,43 @@ impl Worklist {
     }
 }
 
-/// The detail, and the items where the detail does not hold them.
+/// An order that the run has listed is gone only if Salla says so twice. Where no list has it any
+/// more, that is the other word for it.
+async fn fetch_pending(
+    ctx: &RunContext,
+    order_id: i64,
+    permit: &mut FetchPermit,
+) -> Result<DetailFetch, Failure> {
+    let (platform, clock) = (ctx.platform.as_ref(), ctx.clock.as_ref());
+    let fetched = fetch_once(platform, clock, order_id, permit).await?;
+    if !fetched.is_gone() || !is_listed(ctx, order_id).await? {
+        return Ok(fetched);
+    }
+    fetched.confirmed(platform, clock, permit).await
+}
+
+async fn is_listed(ctx: &RunContext, order_id: i64) -> Result<bool, Failure> {
+    let ids = [order_id];
+    let not_listed = ctx.runs.not_listed(ctx.lease, Resource::Orders, &ids);
+    Ok(not_listed.await?.is_empty())
+}
+
+/// The same for an order of which no list is known.
 pub(crate) async fn fetch(
+    platform: &dyn Platform,
+    clock: &dyn Clock,
+    order_id: i64,
+    permit: &mut FetchPermit,
+) -> Result<DetailFetch, Failure> {
+    let fetched = fetch_once(platform, clock, order_id, permit).await?;
+    match fetched.is_gone() {
+        true => fetched.confirmed(platform, clock, permit).await,
+        false => Ok(fetched),
+    }
+}
+
+/// The detail, and the items where the detail does not hold them.
+async fn fetch_once(
     platform: &dyn Platform,
     clock: &dyn Clock,
     order_id: i64,
@@ -154,7 +207,10 @@ pub(crate) async fn fetch(
     if lacks_items {
         requests += 1;
         items = match platform.order_items(order_id, permit).await? {
-            Some(answer) => Some(answer.record),
+            Some(items) if lacks_all_items(&answer.record, &items.record) => {
+                Some(no_items(order_id))
+            }
+            Some(items) => Some(items.record),
             None => {
                 requests += 1;
                 let asked_at = clock.now();
@@ -205,17 +261,19 @@ fn reject_mismatched_order(order_id: i64, answer: &mut Decoded<Order>) {
     }
 }
 
+fn lacks_all_items(order: &Decoded<Order>, items: &Decoded<Vec<OrderItem>>) -> bool {
+    match (&order.outcome, &items.outcome) {
+        (Ok(order), Ok(items)) => order.lacks_all_items(items),
+        _ => false,
+    }
+}
+
 /// An order is there and its items are not. Only an order that is itself not found is gone; this
 /// one is rejected, because what was bought is unknown.
 fn no_items(order_id: i64) -> Decoded<Vec<OrderItem>> {
     Decoded {
         raw: "".into(),
-        outcome: Err(Rejection {
-            code: RejectionCode::MissingItems,
-            path: "$".to_owned(),
-            message: "Salla has the order, but responds that it has no items".to_owned(),
-            salla_id: Some(order_id),
-        }),
+        outcome: Err(Rejection::no_items(Some(order_id))),
     }
 }
 
@@ -230,7 +288,7 @@ fn vanished_order(order_id: i64, version: Version, requests: u64) -> DetailFetch
     }
 }
 
-async fn land(ctx: RunContext, fetched: Vec<DetailFetch>) -> Result<Landed, Failure> {
+pub(crate) async fn land(ctx: RunContext, fetched: Vec<DetailFetch>) -> Result<Landed, Failure> {
     let requests = fetched.iter().map(|f| f.requests).sum();
     let details: Vec<OrderDetail> = fetched.into_iter().map(|f| f.detail).collect();
     let begun = ctx.clock.monotonic();

@@ -18,11 +18,13 @@ mod pipeline;
 pub mod planning;
 pub mod progress;
 mod reader;
+mod reading;
 mod reconcile;
 mod scan;
 mod sequence;
 mod shortfall;
 mod slices;
+mod unchanged;
 mod watermark;
 
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use std::time::Duration;
 use domain::ceiling::Ceiling;
 use domain::certificate::{Certificate, Proof};
 use domain::failure::Failure;
+use domain::instant::riyadh_date;
 use domain::plan::Plan;
 use domain::rejection::RejectionLimit;
 use domain::resource::Resource;
@@ -54,6 +57,8 @@ use crate::ports::landing::{Landing, RunLease};
 use crate::ports::platform::{BudgetStatus, Platform};
 use crate::ports::runs::Owner;
 use crate::ports::runs::{Claim, Held, LeaseHolder, Run, RunOptions, Runs};
+
+pub use self::reading::Reading;
 
 use self::progress::{Phase, Progress, ProgressTracker};
 use self::sequence::{rescan_windows, run_phases};
@@ -123,17 +128,6 @@ impl Observer for () {
     fn planned(&self, _: &Plan) {}
 }
 
-/// How much of a shop whose history is there is read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Reading {
-    /// What has changed since.
-    #[default]
-    Changes,
-    /// That, and customers and products whole, whose edits Salla does not list.
-    ChangesAndLists,
-    Everything,
-}
-
 /// The maximum number of runs that one command may work on: another process's, one that was started
 /// for less, and its own; and once more if midnight passes.
 const MAX_RUNS: u32 = 6;
@@ -172,7 +166,7 @@ pub async fn import(
         };
         match worked {
             (ImportOutcome::Completed(certificate), run)
-                if !is_enough(importer, &run, options, reading) =>
+                if !reading.is_done_by(&run, options, riyadh_date(importer.clock.now())) =>
             {
                 observer.goes_on(&run, &certificate);
             }
@@ -206,31 +200,8 @@ async fn begin(
             .create_or_join(merchant, options, range, catch_up)
             .await;
     }
-    let range = options.only.and_then(|only| only.days).unwrap_or_else(|| {
-        DayRange::last_months(domain::instant::riyadh_date(now), options.months)
-    });
-    runs.create_or_join(merchant, options, range, None).await
-}
-
-/// Whether all that is wanted is there once this run is complete. A run that was begun earlier
-/// may have been for less, or for days that end before today.
-fn is_enough(importer: &Importer, run: &Run, wanted: &RunOptions, reading: Reading) -> bool {
-    let is_first_try = |options: &RunOptions| options.max_orders.is_some();
-    let is_everything = run.options.only.is_none() && !is_first_try(&run.options);
-    if is_first_try(wanted) {
-        return is_everything || run.options.same_request(wanted);
-    }
-    if wanted.only.is_some() {
-        return run.options.same_request(wanted);
-    }
-    let today = domain::instant::riyadh_date(importer.clock.now());
-    let range = DayRange::last_months(today, wanted.months);
-    let is_read = match (reading, run.catches_up) {
-        (Reading::Everything, catch_up) => catch_up.is_none(),
-        (Reading::ChangesAndLists, Some(catch_up)) => catch_up.refreshes_lists,
-        (Reading::ChangesAndLists, None) | (Reading::Changes, _) => true,
-    };
-    is_everything && is_read && run.range.from <= range.from && run.range.to >= range.to
+    let (options, range) = catch_up_plan::everything(runs, merchant, options, now).await?;
+    runs.create_or_join(merchant, &options, range, None).await
 }
 
 /// The run, if it was stopped.

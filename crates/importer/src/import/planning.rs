@@ -245,6 +245,7 @@ async fn detail_case(platform: &dyn Platform, sample: &Sample) -> Result<DetailC
     let detail = platform
         .order_detail(order.id, &mut FetchPermit::default())
         .await?;
+    // An order that cannot be read tells nothing either: then the dearest case is planned for.
     let completeness = detail
         .and_then(|answer| answer.record.outcome.ok())
         .map(|order| order.completeness());

@@ -23,6 +23,7 @@ use domain::failure::Failure;
 use domain::instant::riyadh_date;
 use domain::plan::Plan;
 use domain::resource::Resource;
+use domain::window::DayRange;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
@@ -53,17 +54,20 @@ pub(crate) async fn stale_order_windows(
         .into_iter()
         .filter(|window| window.resource == Resource::Orders);
     let changes = changes(ctx, plan).await?;
+    let moved = moved_scans(ctx, plan, &changes);
     let outdated = match changes.are_all_read {
         true if nothing_is_gone(ctx, &changes).await? => {
-            let is_new = |window: &StoredWindow| has_new_orders(ctx, window, &changes);
+            let is_new = |window: &StoredWindow| {
+                has_new_orders(ctx, window, &changes) || lies_in(window, &moved)
+            };
             orders.filter(is_new).collect()
         }
-        true => stale_windows(ctx, orders.collect(), &changes).await?,
+        true => stale_windows(ctx, orders.collect(), &changes, &moved).await?,
         false => orders.collect(),
     };
     let mut stale = Vec::new();
     for window in outdated {
-        let known = match changes.are_all_read {
+        let known = match changes.are_all_read && !lies_in(&window, &moved) {
             true => ctx.runs.listed(ctx.lease, window.id).await?,
             false => vec![],
         };
@@ -169,6 +173,8 @@ struct ChangeSummary {
     /// Days on which an order may have come to light after the run began, and thus
     /// may hide in `total` that another one was deleted.
     days: BTreeSet<Date>,
+    /// The days of those among them that a scan has listed.
+    days_listed: BTreeSet<Date>,
     /// Orders whose list row says less than their details.
     to_fetch: Vec<i64>,
     /// How many orders Salla now counts, of all days of the run together.
@@ -202,6 +208,8 @@ async fn changes(ctx: &RunContext, plan: &Plan) -> Result<ChangeSummary, Failure
         let came_late = !changed.contains(&row.id) || row.created_at >= ctx.began_at;
         unlisted.contains(&row.id) || (is_news && came_late)
     };
+    let was_listed = |row: &&Row| !unlisted.contains(&row.id);
+    let days_of_rows = |row: &Row| days_of(row.created_at);
     Ok(ChangeSummary {
         are_all_read,
         total,
@@ -210,7 +218,13 @@ async fn changes(ctx: &RunContext, plan: &Plan) -> Result<ChangeSummary, Failure
         days: rows
             .iter()
             .filter(came_to_light)
-            .flat_map(|row| days_of(row.created_at))
+            .flat_map(days_of_rows)
+            .collect(),
+        days_listed: rows
+            .iter()
+            .filter(came_to_light)
+            .filter(was_listed)
+            .flat_map(days_of_rows)
             .collect(),
     })
 }
@@ -240,9 +254,11 @@ async fn stale_windows(
     ctx: &RunContext,
     windows: Vec<StoredWindow>,
     changes: &ChangeSummary,
+    moved: &[DayRange],
 ) -> Result<Vec<StoredWindow>, Failure> {
     let checks = windows.into_iter().map(|window| async move {
         let is_stale = has_new_orders(ctx, &window, changes)
+            || lies_in(&window, moved)
             || Some(first_page_now(ctx, &window).await?.0) != window.first_total;
         Ok::<_, Failure>(is_stale.then_some(window))
     });
@@ -257,6 +273,24 @@ fn has_new_orders(ctx: &RunContext, window: &StoredWindow, changes: &ChangeSumma
         window
             .days
             .is_some_and(|days| ctx.reach.may_list(days, *day))
+    })
+}
+
+/// The days of scans in which an order was listed that may have come while they read. If another
+/// one was deleted ahead of it meanwhile, `total` stayed as it was and a neighbor slipped past the
+/// reader, anywhere in the scan: what was listed then counts for nothing, not even in the parts
+/// into which the window was split since.
+fn moved_scans(ctx: &RunContext, plan: &Plan, changes: &ChangeSummary) -> Vec<DayRange> {
+    let days = &changes.days_listed;
+    let may_list = |window: &DayRange| days.iter().any(|day| ctx.reach.may_list(*window, *day));
+    plan.windows.iter().copied().filter(may_list).collect()
+}
+
+fn lies_in(window: &StoredWindow, scans: &[DayRange]) -> bool {
+    window.days.is_some_and(|days| {
+        scans
+            .iter()
+            .any(|scan| scan.from <= days.to && days.from <= scan.to)
     })
 }
 

@@ -316,6 +316,9 @@ impl<'a> Scan<'a> {
             if let Some(page) =
                 hidden.filter(|_| ceiling::may_show_ceiling(&self.reader) && !self.total_is_off)
             {
+                if ceiling::is_shown_after_all(&self.reader, page).await? && self.may_abort() {
+                    return Ok(ScanEnd::Moved);
+                }
                 match ceiling::ceiling_before(&self.reader, page).await? {
                     Some(rows) => {
                         self.reader.ctx.learn_ceiling(rows).await?;

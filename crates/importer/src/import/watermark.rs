@@ -8,8 +8,8 @@
 //! was read, but after it, may stand anywhere among what was updated in that second. Where
 //! rows say when they were updated, everything of that second counts as updated.
 //!
-//! The former list may be gone, because all of it has been updated again. Then only rows
-//! that say when they were updated tell where the updated ones end.
+//! The former list may be gone, because all of it has been updated again. Then only dates tell
+//! where the updated ones end: of rows that have one, or of the details of some orders.
 
 use std::collections::{HashMap, HashSet};
 
@@ -23,8 +23,8 @@ use crate::ports::runs::ChangeHead;
 
 /// The head of the former list may have been updated again in just its former sequence, most likely
 /// the very first order alone. This many of its orders count as updated, and only those after them
-/// as the former list.
-const AMBIGUOUS_ORDERS: usize = 5;
+/// as the former list. If details say when an order was updated, they decide how many it is.
+pub(crate) const AMBIGUOUS_ORDERS: usize = 5;
 
 /// The orders that count as updated in any case, unless they are deleted, by the head of
 /// the list as it was.
@@ -34,6 +34,13 @@ pub(crate) fn ambiguous_head(previous: &[i64]) -> &[i64] {
 
 /// Some of Salla's dates are UTC although they say Riyadh (docs/salla-api.md#dates).
 pub(crate) const ZONE_AMBIGUITY: SignedDuration = SignedDuration::from_hours(3);
+
+/// How much later than it says a moment may be.
+pub(super) const MISREADINGS: [SignedDuration; 3] = [
+    SignedDuration::ZERO,
+    ZONE_AMBIGUITY,
+    SignedDuration::from_hours(-3),
+];
 
 /// The head of the list of the last updated orders, as it was at some time.
 #[derive(Clone, Debug, Default)]
@@ -69,6 +76,13 @@ impl Watermark {
         }
     }
 
+    /// Lets changes be read since then.
+    pub(crate) fn plan(&self, probe: &mut PlanInputs) {
+        probe.recently_updated.clone_from(&self.ids);
+        probe.last_update = self.last_update;
+        probe.recent_asked_at = self.asked_at;
+    }
+
     /// Whether the last update may have been in the second in which this was asked for, as
     /// far as the clocks and the zones of Salla's dates can be trusted.
     pub(crate) fn may_share_its_second(&self) -> bool {
@@ -77,9 +91,23 @@ impl Watermark {
         };
         let ago = asked_at.duration_since(last);
         let may_be_now = |misread| (ago - misread).abs() <= MAX_CLOCK_SKEW;
-        [SignedDuration::ZERO, ZONE_AMBIGUITY, -ZONE_AMBIGUITY]
-            .into_iter()
-            .any(may_be_now)
+        MISREADINGS.into_iter().any(may_be_now)
+    }
+}
+
+impl From<ChangeHead> for Watermark {
+    fn from(
+        ChangeHead {
+            ids,
+            last_update,
+            asked_at,
+        }: ChangeHead,
+    ) -> Self {
+        Self {
+            ids,
+            last_update,
+            asked_at,
+        }
     }
 }
 
@@ -126,8 +154,8 @@ pub(crate) struct WatermarkSearch {
     /// Number of orders of the present list that may have been updated since, by its sequence, as
     /// soon as it showed the former one.
     before_shown: Option<usize>,
-    /// Number of orders before the first one that, by its date, was certainly updated before the
-    /// former list was read.
+    /// Number of orders before the first one that, by its date or its details, was certainly
+    /// updated before the former list was read.
     before_previous: Option<usize>,
 }
 
@@ -176,7 +204,23 @@ impl WatermarkSearch {
         self.is_past_second && (self.before_shown.is_some() || self.before_previous.is_some())
     }
 
-    /// Whether nothing that follows can tell any more where the updated ones end.
+    /// Whether only the details of an order can tell whether the updated ones have been read.
+    pub(crate) fn needs_details(&self) -> bool {
+        self.last_update.is_none() && !self.is_complete()
+    }
+
+    /// Neither the order nor what stands behind it was updated.
+    pub(crate) fn ends_before(&mut self, id: i64) {
+        let place = self.present.iter().position(|present| *present == id);
+        self.before_previous = self.before_previous.or(place);
+    }
+
+    /// The list as it was read, without repetitions.
+    pub(crate) fn present(&self) -> &[i64] {
+        &self.present
+    }
+
+    /// Whether no row that follows can tell any more where the updated ones end.
     pub(crate) fn is_lost(&self) -> bool {
         let all_are_seen = self.previous.keys().all(|id| self.seen.contains(id));
         self.last_update.is_none() && all_are_seen && self.before_shown.is_none()
@@ -196,13 +240,10 @@ impl WatermarkSearch {
         first.chain(&self.say_so).copied().collect()
     }
 
-    /// Those of them that stand where they stood, if the sequence shows where that is.
+    /// Those of them that stand where they stood.
     pub(crate) fn in_doubt(&self) -> &[i64] {
         let (start, end) = self.previous_part();
-        match self.by_sequence() {
-            Some(_) => &self.present[start..end.min(start + AMBIGUOUS_ORDERS)],
-            None => &[],
-        }
+        &self.present[start..end.min(start + AMBIGUOUS_ORDERS)]
     }
 
     /// Number of orders of the present list that may have been updated since, if its end shows the

@@ -44,7 +44,8 @@ pub trait Platform: Send + Sync {
     ) -> Result<Page, Failure>;
 
     /// `GET /orders/{id}`. `None`: Salla no longer has the order (404). An order that is
-    /// longer than any answer that is read is rejected.
+    /// longer than any answer that is read is rejected, and so is one that Salla does not serve
+    /// while it serves other things: only an outage is a failure.
     async fn order_detail(
         &self,
         order_id: i64,
@@ -52,15 +53,17 @@ pub trait Platform: Send + Sync {
     ) -> Result<Option<VersionedRecord<Order>>, Failure>;
 
     /// `GET /orders/items`. `None`: Salla no longer has the order (404). One bad item
-    /// rejects the whole list, because an order with a missing line is wrong.
+    /// rejects the whole list, because an order with a missing line is wrong. Items that Salla
+    /// does not serve are rejected as an order is.
     async fn order_items(
         &self,
         order_id: i64,
         permit: &mut FetchPermit,
     ) -> Result<Option<VersionedRecord<Vec<OrderItem>>>, Failure>;
 
-    /// `GET /customers/{id}` or `GET /products/{id}`: the one record, as a row of its list.
-    /// `None`: Salla no longer has it (404). Other resources have no such request.
+    /// `GET /customers/{id}` or `GET /products/{id}`: the one record, as a row of its list,
+    /// rejected as an order is. `None`: Salla no longer has it (404). Other resources have no
+    /// such request.
     async fn record(
         &self,
         resource: Resource,

@@ -32,6 +32,16 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
+    /// Everything of a shop.
+    pub fn everything(months: u16) -> Self {
+        Self {
+            months,
+            max_orders: None,
+            keep_raw: true,
+            only: None,
+        }
+    }
+
     /// Whether resuming a run of these options does what `wanted` requests.
     pub fn same_request(&self, wanted: &Self) -> bool {
         self.months == wanted.months
@@ -113,8 +123,9 @@ pub struct Run {
     pub waiting_until: Option<Timestamp>,
     /// When it last ended COMPLETED or FAILED.
     pub ended_at: Option<Timestamp>,
-    /// [`StoredProgress::work_units`] when the run was claimed last.
-    pub work_at_claim: u64,
+    /// Since it was claimed last it got further: a later attempt need not do that again, and it
+    /// could not do it any number of times.
+    pub made_progress: bool,
     pub plan: Option<Plan>,
     /// Why it FAILED, or why it is WAITING.
     pub failure: Option<RecordedFailure>,
@@ -167,13 +178,6 @@ pub struct StoredProgress {
     pub products: u64,
     pub rejected: u64,
     pub pages: u64,
-}
-
-impl StoredProgress {
-    /// Grows with every landing that brought something.
-    pub fn work_units(&self) -> u64 {
-        self.pages + self.order_details
-    }
 }
 
 /// A held run, as a waiting process sees it.
@@ -287,8 +291,8 @@ pub trait Runs: Windows + Listings {
     async fn latest_finished(&self, merchant: MerchantId) -> Result<Option<Finished>, Failure>;
 
     /// Copies the windows that a run continues from, with what they list and the open rejections,
-    /// including those that an earlier attempt copied. What earlier scans of them have listed is
-    /// discarded.
+    /// including those that an earlier attempt copied or added. What earlier scans of them have
+    /// listed is discarded, and so are windows of days before those of the run.
     async fn take_over(&self, lease: RunLease, since: RunId) -> Result<(), Failure>;
 
     /// Stores the place from which the change list was read.
@@ -419,7 +423,8 @@ pub trait Listings: Send + Sync {
     /// What the window's present scan lists, each record once.
     async fn window_list(&self, lease: RunLease, window: WindowId) -> Result<WindowList, Failure>;
 
-    /// Replaces what the window lists, and settles it.
+    /// Replaces what the window lists, and settles it. Where `total` differs from the list, as it
+    /// did from the list before, the two scans that agreed on that stand for this one as well.
     async fn carry_list(&self, lease: RunLease, list: &CarriedList) -> Result<(), Failure>;
 
     /// Notes that the window still lists `ids`, in this sequence, as an earlier scan has
@@ -465,6 +470,8 @@ pub struct OrderMoments {
     pub id: i64,
     pub created_at: Timestamp,
     pub updated_at: Option<Timestamp>,
+    /// When its details were requested, as far as they are stored.
+    pub detailed_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -75,7 +75,7 @@ impl Worker {
         {
             return Ok(Disposition::Snooze { until });
         }
-        if delivery.attempt > 1 && run.holder.is_none() && made_progress(&run) {
+        if delivery.attempt > 1 && run.holder.is_none() && run.made_progress {
             // Its worker died, but not before it had gone further: a new message has all
             // attempts before it.
             self.ports
@@ -167,7 +167,8 @@ impl Worker {
         delivery: &Delivery,
         stop: &StopSignal,
     ) -> Disposition {
-        tracing::info!(work = run.progress.work_units(), "the run was claimed");
+        let work = run.progress.pages + run.progress.order_details;
+        tracing::info!(work, "the run was claimed");
         if delivery.attempt > MAX_LOST_WORKERS {
             let failure = Failure::Broken {
                 message: format!(
@@ -260,13 +261,13 @@ impl Worker {
         let attempt = AttemptInfo {
             number: delivery.attempt,
             max_attempts: self.settings.max_attempts,
-            made_progress: now_at.is_some_and(|now_at| made_progress(&now_at)),
+            made_progress: now_at.is_some_and(|now_at| now_at.made_progress),
         };
         let decision = action_for(&failure, attempt);
         if matches!(decision, FailureAction::Release) && !attempt.made_progress {
             tracing::warn!(
-                "the turn ended before anything landed; if every turn does, turns are too short \
-                 for this shop"
+                "the turn ended before the run got further; if every turn does, turns are too \
+                 short for this shop"
             );
         }
         tracing::warn!(%failure, code = failure.code(), ?decision, "the attempt ended");
@@ -340,11 +341,6 @@ impl Worker {
         // The lease goes by the database's clock, which may be another one.
         self.snooze(left.min(self.settings.import.lease) + Duration::from_secs(1))
     }
-}
-
-/// Whether rows have landed since the run was claimed last.
-fn made_progress(run: &Run) -> bool {
-    run.progress.work_units() > run.work_at_claim
 }
 
 /// A message without a run is satisfied by what was finished after it was sent, and by

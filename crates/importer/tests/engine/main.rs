@@ -10,6 +10,8 @@ mod catalogue;
 mod catching_up;
 mod changes;
 mod customers;
+mod details;
+mod doubt;
 mod memory_store;
 mod moving;
 mod proof;

@@ -50,11 +50,34 @@ pub(crate) struct State {
     seen: u64,
     /// What the list said of each order.
     pub(crate) rows: BTreeMap<i64, String>,
+    pub(crate) details: BTreeMap<i64, StoredDetail>,
+    /// How many details have landed, each time.
+    pub(crate) details_landed: u64,
     /// Whether the order landed last differs from what was known.
     last_changed: bool,
     pub(crate) ceiling: Ceiling,
     /// What was last found to be listed, and by which windows.
     listed: RefCell<Option<(Listed, HashSet<i64>)>>,
+}
+
+/// What an order's details say.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredDetail {
+    pub(crate) raw: String,
+    pub(crate) updated_at: Option<Timestamp>,
+    pub(crate) version: Version,
+}
+
+impl StoredDetail {
+    fn of(order: &Decoded<Order>, version: Version) -> Self {
+        let read = order.outcome.as_ref().ok();
+        let updated_at = read.and_then(|order| order.updated_at.as_ref());
+        Self {
+            raw: order.raw.to_string(),
+            updated_at: updated_at.map(|moment| moment.instant),
+            version,
+        }
+    }
 }
 
 /// The windows of a list, with what distinguishes each from its former state.
@@ -254,6 +277,7 @@ impl Landing for MemoryStore {
         for detail in details {
             let created_at = state.orders[&detail.order_id].0;
             state.pending.remove(&(created_at, detail.order_id));
+            state.details_landed += 1;
             match &detail.outcome {
                 DetailOutcome::Gone => {
                     state.orders.remove(&detail.order_id);
@@ -266,7 +290,14 @@ impl Landing for MemoryStore {
                         state.rejected.extend(rejection.salla_id);
                         continue;
                     }
+                    let row = state.rows.get(&detail.order_id).cloned();
                     state.land_order(order, &mut landed);
+                    if order.outcome.is_ok() {
+                        let stored = StoredDetail::of(order, detail.version);
+                        state.details.insert(detail.order_id, stored);
+                        // What the list says of it stays.
+                        state.rows.extend(row.map(|row| (detail.order_id, row)));
+                    }
                     if items.is_some() {
                         let full = (created_at, Completeness::Full);
                         state.orders.insert(detail.order_id, full);
@@ -407,7 +438,7 @@ impl Runs for MemoryStore {
             is_job: false,
             waiting_until: None,
             ended_at: None,
-            work_at_claim: 0,
+            made_progress: false,
             plan: None,
             failure: None,
             certificate: None,
@@ -696,6 +727,9 @@ impl Listings for MemoryStore {
         let mut state = self.locked(lease)?;
         let window = state.window(list.window);
         window.pages = BTreeMap::from([(1, (list.pagination.total, list.ids.clone()))]);
+        if list.pagination.total != list.ids.len() as u64 {
+            window.before = Some(window.ids());
+        }
         window.stored.scan = window.stored.scan.max(1);
         window.stored.done = true;
         window.cut_short = false;
@@ -717,10 +751,12 @@ impl Listings for MemoryStore {
     ) -> Result<Vec<OrderMoments>, Failure> {
         let state = self.locked(lease)?;
         let row = |id: &i64| {
+            let detail = state.details.get(id);
             Some(OrderMoments {
                 id: *id,
                 created_at: state.orders.get(id)?.0,
-                updated_at: None,
+                updated_at: detail.and_then(|detail| detail.updated_at),
+                detailed_at: detail.map(|detail| detail.version),
             })
         };
         let mut moments: Vec<_> = ids.iter().filter_map(row).collect();

@@ -89,16 +89,26 @@ pub(crate) struct ScriptedPlatform {
     pub(crate) light_details: bool,
     /// Rows say when they were updated, in seconds.
     pub(crate) says_when: bool,
+    /// Only details do, and only they show what is in an order.
+    pub(crate) details_say_when: bool,
     pub(crate) faults: ListFaults,
     pub(crate) catalogue: Mutex<Catalogue>,
     /// Orders whose detail is a 404.
     pub(crate) gone: Vec<i64>,
+    /// Orders whose detail is a 404 the first time.
+    pub(crate) slips: Mutex<Vec<i64>>,
+    /// Orders whose detail Salla never serves.
+    pub(crate) unserved: Vec<i64>,
+    /// Orders that have a subtotal and, as Salla says of late, no items.
+    pub(crate) emptied: Vec<i64>,
     /// Orders whose items are a 404, though they are there.
     pub(crate) without_items: Vec<i64>,
     pub(crate) changes: Mutex<VecDeque<(u64, Change)>>,
     /// Changes just before a page of a kind is answered, and how many of that kind are to
     /// come first.
     pub(crate) changes_before: Mutex<Vec<(Kind, u32, Change)>>,
+    /// Pages that come without rows the first time.
+    pub(crate) blank_once: Mutex<Vec<Kind>>,
     /// The request that fails for good, if any.
     pub(crate) fails_at: Mutex<Option<(u64, Failure)>>,
     /// How long each request for customers waits for its budget.
@@ -230,7 +240,7 @@ pub(crate) fn shop_info() -> ShopInfo {
 }
 
 /// The moment of an update or a request: a second after the one before.
-fn moment(number: u64) -> Timestamp {
+pub(crate) fn moment(number: u64) -> Timestamp {
     Timestamp::UNIX_EPOCH + SignedDuration::from_secs(number as i64)
 }
 
@@ -287,6 +297,18 @@ fn order(listed: &ListedOrder, amounts: bool, items: bool) -> Decoded<Order> {
             amounts: amounts.then(OrderAmounts::default),
             customer: None,
             items: items.then(|| vec![item]),
+        }),
+    }
+}
+
+fn unserved(order_id: i64) -> Decoded<Order> {
+    Decoded {
+        raw: "".into(),
+        outcome: Err(Rejection {
+            code: RejectionCode::NotServed,
+            path: "$".into(),
+            message: "Salla does not serve it".into(),
+            salla_id: Some(order_id),
         }),
     }
 }
@@ -357,6 +379,9 @@ impl Platform for ScriptedPlatform {
                     if let (true, Ok(order)) = (self.says_when, &mut row.outcome) {
                         order.updated_at = Some(instant(moment(o.updated_at)));
                     }
+                    if self.details_say_when {
+                        row.raw = "{}".into();
+                    }
                     row
                 });
                 (Records::Orders(rows.collect()), self.claimed(total))
@@ -365,6 +390,14 @@ impl Platform for ScriptedPlatform {
                 self.catalogue.lock().unwrap().page(request)?
             }
             Resource::OrderStatuses => (Records::OrderStatuses(vec![]), 0),
+        };
+        let mut blank = self.blank_once.lock().unwrap();
+        let is_blank = blank.extract_if(.., |kind| kind(request)).count() > 0;
+        let records = match (is_blank, records) {
+            (true, Records::Orders(_)) => Records::Orders(vec![]),
+            (true, Records::Customers(_)) => Records::Customers(vec![]),
+            (true, Records::Products(_)) => Records::Products(vec![]),
+            (_, records) => records,
         };
         let per_page = per_page(request.resource);
         Ok(Page {
@@ -386,17 +419,32 @@ impl Platform for ScriptedPlatform {
         _: &mut FetchPermit,
     ) -> Result<Option<VersionedRecord<Order>>, Failure> {
         self.request(format!("order {order_id}")).await?;
-        if self.gone.contains(&order_id) {
+        let mut slips = self.slips.lock().unwrap();
+        let slipped = slips.extract_if(.., |id| *id == order_id).count() > 0;
+        if slipped || self.gone.contains(&order_id) {
             return Ok(None);
         }
-        let orders = self.orders.lock().unwrap();
-        Ok(orders
-            .iter()
-            .find(|o| o.id == order_id)
-            .map(|o| VersionedRecord {
-                record: order(o, true, !self.light_details),
+        if self.unserved.contains(&order_id) {
+            return Ok(Some(VersionedRecord {
+                record: unserved(order_id),
                 version: Timestamp::UNIX_EPOCH,
-            }))
+            }));
+        }
+        let orders = self.orders.lock().unwrap();
+        Ok(orders.iter().find(|o| o.id == order_id).map(|o| {
+            let mut record = order(o, true, !self.light_details);
+            if let (true, Ok(order)) = (self.emptied.contains(&order_id), &mut record.outcome) {
+                let amounts = order.amounts.as_mut().unwrap();
+                amounts.subtotal = Some(100.into());
+            }
+            if let (true, Ok(order)) = (self.details_say_when, &mut record.outcome) {
+                order.updated_at = Some(instant(moment(o.updated_at)));
+            }
+            VersionedRecord {
+                record,
+                version: moment(self.requests()),
+            }
+        }))
     }
 
     async fn order_items(

@@ -3,7 +3,8 @@
 //! The budget says how many requests may be sent, not how many help. More in flight
 //! help as long as responses do not become slower; beyond that they only queue at
 //! Salla. So the number grows while responses stay within twice their fastest time,
-//! and is cut when they do not, or fail.
+//! and is cut when they do not, or fail. Where they are as slow with one or two in flight,
+//! cutting cannot help: that is how fast Salla is now.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,6 +22,10 @@ const MAX: u32 = 96;
 /// they do.
 const FAST_FACTOR: f64 = 2.0;
 const SLOW_FACTOR: f64 = 3.0;
+/// As many in flight, the one included that was answered, crowd nothing.
+const QUIET: u32 = 2;
+/// As many responses in a row without crowding show how fast Salla is.
+const QUIET_RESPONSES: u32 = 10;
 const SMOOTHING: f64 = 0.1;
 const FORGETTING: f64 = 1.0 / 1024.0;
 /// A mean of fewer responses is no measure.
@@ -130,6 +135,7 @@ pub struct AdaptiveLimit {
     /// Doubling per round trip until the first sign of crowding.
     slow_start: bool,
     classes: [ResponseTime; LatencyClass::COUNT],
+    quiet: QuietResponses,
     /// No second cut before this many responses, which were under way at the first.
     cut_cooldown: u32,
 }
@@ -149,6 +155,7 @@ impl AdaptiveLimit {
             max,
             slow_start: true,
             classes: [ResponseTime::default(); LatencyClass::COUNT],
+            quiet: QuietResponses::default(),
             cut_cooldown: 0,
         }
     }
@@ -160,15 +167,31 @@ impl AdaptiveLimit {
     /// A response came after `took`, when `in_flight` requests were under way.
     pub fn answered(&mut self, class: LatencyClass, took: Duration, in_flight: usize) {
         self.cut_cooldown = self.cut_cooldown.saturating_sub(1);
+        let is_quiet = in_flight <= QUIET as usize;
+        let took = took.as_secs_f64();
         let response_time = &mut self.classes[class.index()];
-        let Some(slowness) = response_time.slowness(took.as_secs_f64(), in_flight <= 2) else {
+        let Some(fastest) = response_time.fastest(took, is_quiet) else {
             return;
         };
-        if slowness > SLOW_FACTOR {
+        let slowness = response_time.mean / fastest;
+        if !is_quiet {
+            self.quiet = QuietResponses::default();
+        } else if self.quiet.show_slowness(took / fastest) {
+            return self.accept_slowness();
+        }
+        if slowness > SLOW_FACTOR && !is_quiet {
             self.cut(0.8);
         } else if slowness < FAST_FACTOR && in_flight * 2 > self.current() {
             self.grow();
         }
+    }
+
+    /// Salla is slower than it was, and not because of us; what one class shows holds for all.
+    fn accept_slowness(&mut self) {
+        for class in &mut self.classes {
+            class.fastest = class.fastest.and(Some(class.mean));
+        }
+        self.slow_start = true;
     }
 
     /// A time-out, a cut connection or a 5xx.
@@ -196,10 +219,10 @@ impl AdaptiveLimit {
 }
 
 impl ResponseTime {
-    /// The smoothed time of this class over its fastest; `None` while there is no
+    /// The fastest that the smoothed time of this class has been; `None` while there is no
     /// measure. A lasting change is accepted in the end, but only where it cannot be
     /// our own crowding.
-    fn slowness(&mut self, took: f64, is_quiet: bool) -> Option<f64> {
+    fn fastest(&mut self, took: f64, is_quiet: bool) -> Option<f64> {
         self.responses = self.responses.saturating_add(1);
         let weight = SMOOTHING.max(1.0 / f64::from(self.responses));
         self.mean += (took - self.mean) * weight;
@@ -210,8 +233,32 @@ impl ResponseTime {
         if is_quiet {
             *fastest += (self.mean - *fastest) * FORGETTING;
         }
-        *fastest = self.mean.min(*fastest);
-        Some(self.mean / fastest.max(1e-6))
+        *fastest = self.mean.min(*fastest).max(1e-6);
+        Some(*fastest)
+    }
+}
+
+/// The latest responses in a row that came with few in flight.
+#[derive(Clone, Copy, Debug, Default)]
+struct QuietResponses {
+    number: u32,
+    /// The sum of what they took over the fastest of their kind.
+    slowness: f64,
+}
+
+impl QuietResponses {
+    /// Whether enough of them have been slow.
+    fn show_slowness(&mut self, slowness: f64) -> bool {
+        self.number += 1;
+        // The requests of the first were sent when more were in flight.
+        if self.number > QUIET {
+            self.slowness += slowness;
+        }
+        if self.number < QUIET + QUIET_RESPONSES {
+            return false;
+        }
+        let mean = std::mem::take(self).slowness / f64::from(QUIET_RESPONSES);
+        mean > FAST_FACTOR
     }
 }
 
@@ -270,6 +317,37 @@ mod tests {
                 (useful..=useful * 4).contains(&settled),
                 "{useful}: {settled}"
             );
+        }
+    }
+
+    #[test]
+    fn a_salla_that_is_slow_at_any_number_is_not_taken_for_a_crowded_one() {
+        let mut limit = AdaptiveLimit::new(96);
+        for class in [0, 1] {
+            for _ in 0..RESPONSES_FOR_A_MEAN {
+                limit.answered(LatencyClass(class), Duration::from_millis(100), 1);
+            }
+        }
+        let mut slow_responses = |number| {
+            for response in 0..number {
+                let (class, in_flight) = (LatencyClass(response % 2), limit.current());
+                limit.answered(class, Duration::from_secs(1), in_flight);
+            }
+            limit.current()
+        };
+        let after_hundred = slow_responses(100);
+        assert!(after_hundred >= 12, "{after_hundred}");
+        assert_eq!(slow_responses(100), 96);
+    }
+
+    #[test]
+    fn only_ten_slow_responses_to_requests_that_were_sent_in_quiet_show_slowness() {
+        let crowd = [20.0; QUIET as usize];
+        for (then, number, shown) in [(3.0, 10, true), (3.0, 9, false), (1.5, 10, false)] {
+            let mut quiet = QuietResponses::default();
+            let responses = crowd.into_iter().chain(std::iter::repeat_n(then, number));
+            let shows = responses.fold(false, |_, slowness| quiet.show_slowness(slowness));
+            assert_eq!(shows, shown, "{number} of {then}");
         }
     }
 

@@ -200,6 +200,31 @@ impl Admission {
         (self.permits(shop, Some(customers)), slot)
     }
 
+    /// Reports that the body of a response refuses its request, as [`BudgetPermits::answered`]
+    /// does what the status and the headers say.
+    pub(crate) fn refused_in_body(
+        &self,
+        customers: bool,
+        headers: &RateHeaders,
+        outcome: ResponseOutcome,
+        sent: Duration,
+    ) {
+        // A block is the shop's.
+        let may_be_customers = customers && outcome == ResponseOutcome::Throttled;
+        let is_customers = may_be_customers
+            && is_customers_budget(
+                headers,
+                self.customers.limit_or_documented(),
+                self.shop.limit(),
+            );
+        if !is_customers {
+            self.shop.refused_in_body(headers, outcome, sent);
+        }
+        if is_customers || (may_be_customers && !headers.has_budget()) {
+            self.customers.refused_in_body(headers, outcome, sent);
+        }
+    }
+
     fn permits(&self, shop: Permit, customers: Option<Permit>) -> BudgetPermits {
         BudgetPermits {
             are_spent: false,

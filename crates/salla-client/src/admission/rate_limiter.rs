@@ -121,7 +121,7 @@ impl RateLimiter {
         self.pacer().limit()
     }
 
-    fn limit_or_documented(&self) -> Option<u32> {
+    pub(crate) fn limit_or_documented(&self) -> Option<u32> {
         self.pacer().limit_or_documented()
     }
 
@@ -181,13 +181,7 @@ impl RateLimiter {
     }
 
     fn answered(&self, id: PermitId, headers: &RateHeaders, outcome: ResponseOutcome) {
-        self.count(|counters| match outcome {
-            ResponseOutcome::Throttled => counters.throttled += 1,
-            ResponseOutcome::Blocked => counters.blocked += 1,
-            ResponseOutcome::Accepted
-            | ResponseOutcome::CountedElsewhere
-            | ResponseOutcome::Failed => {}
-        });
+        self.count_refusal(outcome);
         if let Some(gauge) = &self.gauge {
             let mut gauge = gauge.lock().unwrap_or_else(PoisonError::into_inner);
             gauge.update(headers);
@@ -198,6 +192,35 @@ impl RateLimiter {
             Some(shared) => self.answered_shared(shared, id, now, headers, outcome),
         }
         self.changed.notify_one();
+    }
+
+    /// The body of a response that was reported as accepted refuses the request.
+    pub(crate) fn refused_in_body(
+        &self,
+        headers: &RateHeaders,
+        outcome: ResponseOutcome,
+        sent: Duration,
+    ) {
+        self.count_refusal(outcome);
+        let now = self.clock.monotonic();
+        self.pacer()
+            .on_refusal_in_body(sent, now, headers.retry_after, outcome);
+        if let Some(shared) = &self.shared
+            && headers.has_budget()
+        {
+            shared.refused(self.cooldown());
+        }
+        self.changed.notify_one();
+    }
+
+    fn count_refusal(&self, outcome: ResponseOutcome) {
+        self.count(|counters| match outcome {
+            ResponseOutcome::Throttled => counters.throttled += 1,
+            ResponseOutcome::Blocked => counters.blocked += 1,
+            ResponseOutcome::Accepted
+            | ResponseOutcome::CountedElsewhere
+            | ResponseOutcome::Failed => {}
+        });
     }
 
     /// Where permits are shared, the headers say only one thing that is not known: that the

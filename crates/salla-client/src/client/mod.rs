@@ -2,6 +2,7 @@
 
 mod lookup;
 mod requests;
+mod single;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -10,7 +11,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::failure::Failure;
 use domain::order::{Order, OrderItem, Version};
-use domain::rejection::Rejection;
 use domain::resource::Resource;
 use domain::shop::{ShopInfo, ShopPlan};
 use importer::admission::{FetchPermit, MemoryLimit};
@@ -20,17 +20,15 @@ use importer::ports::platform::{
 };
 use importer::ports::shared_budget::SharedBudget;
 use jiff::SignedDuration;
-use serde_json::value::RawValue;
 use url::Url;
 
 use crate::admission::{Admission, RateLimiter};
-use crate::classify::looks_like_json;
-use crate::envelope::{split_one, split_one_page};
+use crate::envelope::split_one;
 use crate::pacing::PacerSettings;
-use crate::request::{ApiRequest, Requester, UsualSizes, store_info};
+use crate::request::{Requester, UsualSizes, store_info};
 use crate::retry::RetryPolicy;
 use crate::tokens::{TokenSource, TokensServed};
-use crate::translate::{self, Dated, ItemPage};
+use crate::translate;
 
 /// The budget of `/customers*`, which Salla counts by IP address (docs/salla-api.md#rate-limits).
 pub fn customers_budget(clock: Arc<dyn Clock>, rng_seed: u64) -> Arc<RateLimiter> {
@@ -215,8 +213,7 @@ impl Platform for SallaClient {
         order_id: i64,
         permit: &mut FetchPermit,
     ) -> Result<Option<VersionedRecord<Vec<OrderItem>>>, Failure> {
-        let requested_at = self.requester.clock.now();
-        or_too_large(self.items(order_id, permit).await, order_id, requested_at)
+        self.items(order_id, permit).await
     }
 
     async fn record(
@@ -254,96 +251,8 @@ impl Platform for SallaClient {
     }
 }
 
-/// What is longer than any response that is read is rejected, so that it cannot stop the others.
-fn or_too_large<T>(
-    answer: Result<Option<VersionedRecord<T>>, Failure>,
-    id: i64,
-    version: Version,
-) -> Result<Option<VersionedRecord<T>>, Failure> {
-    match answer {
-        Err(Failure::TooLarge { message: what }) => {
-            tracing::warn!(id, what, "a record is rejected");
-            let record = translate::too_large(id);
-            Ok(Some(VersionedRecord { record, version }))
-        }
-        answer => answer,
-    }
-}
-
 fn row<T>(
     records: fn(Vec<Decoded<T>>) -> Records,
 ) -> impl Fn(VersionedRecord<T>) -> (Records, Version) {
     move |answer| (records(vec![answer.record]), answer.version)
-}
-
-impl SallaClient {
-    /// The record of this id. Another one in its place is rejected: it says nothing about this.
-    async fn by_id<T: Dated>(
-        &self,
-        request: &ApiRequest,
-        id: i64,
-        permit: &mut FetchPermit,
-        translate: fn(&RawValue) -> Result<T, Rejection>,
-        id_of: fn(&T) -> i64,
-    ) -> Result<Option<VersionedRecord<T>>, Failure> {
-        let answer = self.one(request, id, permit, translate).await?;
-        Ok(answer.map(|mut answer| {
-            match &mut answer.record.outcome {
-                Ok(record) if id_of(record) != id => {
-                    answer.record.outcome = Err(translate::another(id));
-                }
-                Ok(_) => {}
-                Err(rejection) => rejection.salla_id = Some(id),
-            }
-            answer
-        }))
-    }
-
-    async fn items(
-        &self,
-        order_id: i64,
-        permit: &mut FetchPermit,
-    ) -> Result<Option<VersionedRecord<Vec<OrderItem>>>, Failure> {
-        let mut pages = Vec::new();
-        let mut version = None;
-        loop {
-            let request = requests::order_items(order_id, pages.len() + 1);
-            let read = |body: &[u8]| split_one_page(body).map(ItemPage::new);
-            let Some(fetched) = self.requester.get(&request, permit, read).await? else {
-                return Ok(None);
-            };
-            let version = *version.get_or_insert(fetched.version);
-            let page = fetched.value;
-            let is_last =
-                page.is_empty() || page.pagination.total_pages as usize <= pages.len() + 1;
-            pages.push(page);
-            if is_last {
-                let record = translate::items_of_pages(&pages);
-                return Ok(Some(VersionedRecord { record, version }));
-            }
-        }
-    }
-
-    /// One record. One that is no JSON however often it is requested is rejected, and so is one
-    /// that is too long, so that it cannot stop the others. What does not even begin like JSON
-    /// was not written by Salla's API, and says nothing about the record.
-    async fn one<T: Dated>(
-        &self,
-        request: &ApiRequest,
-        id: i64,
-        permit: &mut FetchPermit,
-        translate: fn(&RawValue) -> Result<T, Rejection>,
-    ) -> Result<Option<VersionedRecord<T>>, Failure> {
-        let requested_at = self.requester.clock.now();
-        let read = |body: &[u8]| Ok(translate::decode(split_one(body)?, translate));
-        let reject = |body: &[u8]| looks_like_json(body).then(|| translate::unreadable(body));
-        let fetched = self.requester.get_or_reject(request, permit, read, reject);
-        let answer = fetched.await.map(|fetched| {
-            fetched.map(|fetched| VersionedRecord {
-                record: translate::with_plausible_dates(fetched.value, fetched.version),
-                version: fetched.version,
-            })
-        });
-        or_too_large(answer, id, requested_at)
-    }
 }

@@ -21,15 +21,18 @@ pub use error::{ApiError, EnvelopeError};
 pub(crate) use error::{printable, printable_list};
 
 /// The records of a list response and what Salla says of the list. Salla sends
-/// `data` as an array, or null or `{}` for none; without `pagination`, as for
-/// statuses, the response is the whole list.
+/// `data` as an array, or `{}` for none; without `pagination`, as for statuses, the
+/// response is the whole list. Null is no list, unless `pagination` is there, whose numbers
+/// then prove or refute that it is empty.
 pub fn split_list(body: &[u8]) -> Result<(Vec<&RawValue>, Pagination), EnvelopeError> {
     let envelope: Envelope<'_, List<&RawValue>> = open(body)?;
     let pagination = &envelope.pagination;
     let rows = match envelope.data {
         List::Of(rows) => rows,
-        List::Empty => Vec::new(),
-        List::Missing => return Err(EnvelopeError::NotAnEnvelope("there is no data")),
+        List::Empty if says_something(pagination) => Vec::new(),
+        List::Missing | List::Empty => {
+            return Err(EnvelopeError::NotAnEnvelope("there is no data"));
+        }
         List::Odd => return Err(EnvelopeError::NotAnEnvelope("data is not a list")),
     };
     let pagination = read_pagination(pagination, rows.len())?;
@@ -37,7 +40,7 @@ pub fn split_list(body: &[u8]) -> Result<(Vec<&RawValue>, Pagination), EnvelopeE
 }
 
 /// The one record of a response, whatever it is: an object for a single record, an
-/// array for `GET /orders/items`, null on odd days.
+/// array for `GET /orders/items`. Null on odd days says nothing, and is worth another try.
 pub fn split_one(body: &[u8]) -> Result<&RawValue, EnvelopeError> {
     let envelope: Envelope<'_, Data<'_>> = open(body)?;
     let data = envelope.data.0;
@@ -71,7 +74,8 @@ struct Data<'a>(Option<&'a RawValue>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Data<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <&RawValue>::deserialize(deserializer).map(|raw| Self(Some(raw)))
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        Ok(Self((raw.get() != "null").then_some(raw)))
     }
 }
 
@@ -140,6 +144,10 @@ struct PaginationWire<'a> {
     per_page: Json<'a>,
     current_page: Json<'a>,
     total_pages: Json<'a>,
+}
+
+fn says_something(pagination: &Object<PaginationWire<'_>>) -> bool {
+    pagination.get().is_some_and(|wire| !wire.says_nothing())
 }
 
 /// These numbers prove a scan, so an unreadable one is never guessed. Only `count` is: the rows say

@@ -23,7 +23,7 @@ use url::Url;
 
 use crate::classify::{TokenResponseKind, classify_token_answer};
 pub use parse::read_tokens;
-use parse::read_user_info;
+use parse::{is_object, read_user_info};
 
 /// The app as registered in the Salla Partners Portal.
 #[derive(Clone, Debug)]
@@ -174,46 +174,39 @@ impl OAuth {
             .form(&form);
         let asked_at = self.clock.now();
         let answer = with_timeout(&*self.clock, self.timeout, answer_to(request)).await;
-        let (status, headers, body) = answer.ok_or_else(|| TokenError::Lost {
-            what: "no response in time".to_owned(),
-        })??;
+        let (status, headers, body) = answer.ok_or_else(no_response)??;
         interpret(status, &headers, &body, asked_at)
     }
 
     /// Whether Salla's OAuth server is there, found out without presenting anything that can
-    /// be spent: a refusal of the access token is as good as any other response.
+    /// be spent: a refusal of the access token is as good as any other response. What stands in
+    /// front of the server, such as a page about maintenance, does not count: it would swallow the
+    /// next request as well.
     pub async fn responds(&self, access_token: &SecretString) -> Result<(), String> {
-        let request = self
-            .http
-            .get(endpoint(&self.accounts_url, "oauth2/user/info"))
-            .header(ACCEPT, "application/json")
-            .bearer_auth(access_token.expose_secret());
-        match with_timeout(&*self.clock, self.timeout, request.send()).await {
-            None => Err("no response in time".to_owned()),
-            Some(Err(_)) => Err("there is no connection".to_owned()),
-            Some(Ok(response)) if response.status().is_server_error() => {
-                Err(format!("status {}", response.status().as_u16()))
-            }
-            Some(Ok(_)) => Ok(()),
+        let (status, body) = self
+            .person(access_token)
+            .await
+            .map_err(|error| error.to_string())?;
+        match is_of_the_server(status, &body) {
+            true => Ok(()),
+            false => Err(format!("status {status}, not the server's response")),
         }
     }
 
     /// `GET /oauth2/user/info` (docs/salla-api.md#user-info); Salla's own sources
     /// disagree on whether it has an envelope, so both forms are read.
     pub async fn user_info(&self, access_token: &SecretString) -> Result<UserInfo, Failure> {
-        let request = self
-            .http
-            .get(endpoint(&self.accounts_url, "oauth2/user/info"))
-            .header(ACCEPT, "application/json")
-            .bearer_auth(access_token.expose_secret());
         let transient = |what: String| Failure::Transient {
             message: format!("requesting the merchant of the app: {what}"),
         };
-        let answer = with_timeout(&*self.clock, self.timeout, answer_to(request)).await;
-        let (status, _, body) = answer
-            .ok_or_else(|| transient("no response in time".to_owned()))?
+        let (status, body) = self
+            .person(access_token)
+            .await
             .map_err(|error| transient(error.to_string()))?;
         match status {
+            200..=299 if !is_object(&body) => {
+                Err(transient("the response is no JSON object".to_owned()))
+            }
             200..=299 => read_user_info(&body).ok_or_else(|| Failure::Broken {
                 message: "requesting the merchant of the app: the response names no merchant"
                     .to_owned(),
@@ -221,6 +214,34 @@ impl OAuth {
             401 => Err(domain::failure::Disconnection::TokenRejected.into()),
             _ => Err(transient(format!("Salla responded with status {status}"))),
         }
+    }
+
+    async fn person(&self, access_token: &SecretString) -> Result<(u16, Bytes), TokenError> {
+        let request = self
+            .http
+            .get(endpoint(&self.accounts_url, "oauth2/user/info"))
+            .header(ACCEPT, "application/json")
+            .bearer_auth(access_token.expose_secret());
+        let answer = with_timeout(&*self.clock, self.timeout, answer_to(request)).await;
+        let (status, _, body) = answer.ok_or_else(no_response)??;
+        Ok((status, body))
+    }
+}
+
+/// Whether the OAuth server itself said this: of all its responses only a 401 may lack a JSON
+/// object.
+fn is_of_the_server(status: u16, body: &[u8]) -> bool {
+    match status {
+        401 => true,
+        429 => false,
+        200..=299 | 400..=499 => is_object(body),
+        _ => false,
+    }
+}
+
+fn no_response() -> TokenError {
+    TokenError::Lost {
+        what: "no response in time".to_owned(),
     }
 }
 
@@ -339,6 +360,35 @@ impl Accounts for AppAccounts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_server_itself_counts_as_a_response() {
+        const OBJECT: &str = r#"{"error":"invalid_token"}"#;
+        const PAGE: &str = "<!DOCTYPE html><html><title>Back soon</title></html>";
+        for (status, object, other) in [
+            (200, true, false),
+            (204, true, false),
+            (301, false, false),
+            (302, false, false),
+            (400, true, false),
+            (401, true, true),
+            (403, true, false),
+            (404, true, false),
+            (429, false, false),
+            (500, false, false),
+            (503, false, false),
+        ] {
+            assert_eq!(
+                is_of_the_server(status, OBJECT.as_bytes()),
+                object,
+                "{status}"
+            );
+            for body in ["", PAGE, "[]", "null", "\"ok\"", r#"{"error":"#] {
+                let found = is_of_the_server(status, body.as_bytes());
+                assert_eq!(found, other, "{status} {body}");
+            }
+        }
+    }
 
     #[test]
     fn consent_is_requested_with_spaces_and_offline_access() {

@@ -5,6 +5,7 @@ use importer::ports::connections::Tokens;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::UserInfo;
 use crate::lenient::{Json, Object, read_object, readable};
@@ -59,6 +60,11 @@ fn expiry(lifetime: Json<'_>, now: Timestamp) -> Option<Timestamp> {
         },
         Err(_) => text.trim().parse().ok(),
     }
+}
+
+/// Whether this is JSON that can say anything about tokens or persons.
+pub(super) fn is_object(body: &[u8]) -> bool {
+    read_object::<IgnoredAny>(&readable(body)).is_ok()
 }
 
 #[derive(Default, Deserialize)]

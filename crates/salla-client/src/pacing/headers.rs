@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::fmt::rfc2822;
+
+use crate::header_time::{HeaderTime, http_date};
 
 /// What one response says about the budget. All parts may be absent: integrators have
 /// met 429s without any of them.
@@ -20,16 +21,13 @@ pub struct RateHeaders {
     pub retry_after: Option<Duration>,
 }
 
-/// Smaller values of `X-RateLimit-Reset` cannot be a date; they are seconds from now.
-const EARLIEST_EPOCH: i64 = 1_000_000_000;
-
-/// Nor can larger ones (the year 5138); sums of smaller ones cannot overflow.
-const LATEST_EPOCH: i64 = 100_000_000_000;
+/// No period is longer, and no sum with one that is shorter can overflow.
+const LONGEST_PERIOD: Duration = Duration::from_hours(24);
 
 impl RateHeaders {
     /// Reads the headers through `get`, which looks one up by its lowercase name.
     pub fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Self {
-        let date_epoch = get("date").and_then(http_date);
+        let date_epoch = get("date").and_then(http_date).map(Timestamp::as_second);
         Self {
             limit: get("x-ratelimit-limit").and_then(count).filter(|&n| n > 0),
             remaining: get("x-ratelimit-remaining").and_then(count),
@@ -72,17 +70,11 @@ fn count(text: &str) -> Option<u32> {
 }
 
 fn reset(text: &str, date_epoch: Option<i64>) -> Option<i64> {
-    let number: i64 = text.trim().parse().ok()?;
-    match number {
-        ..EARLIEST_EPOCH => date_epoch.map(|date| date + number.max(0)),
-        EARLIEST_EPOCH..LATEST_EPOCH => Some(number),
-        LATEST_EPOCH.. => None,
+    match HeaderTime::read(text)? {
+        HeaderTime::At(moment) => Some(moment.as_second()),
+        HeaderTime::After(wait) if wait > LONGEST_PERIOD => None,
+        HeaderTime::After(wait) => Some(date_epoch? + i64::try_from(wait.as_secs()).ok()?),
     }
-}
-
-fn http_date(text: &str) -> Option<i64> {
-    let zoned = rfc2822::DateTimeParser::new().parse_zoned(text).ok()?;
-    Some(Timestamp::from(zoned).as_second())
 }
 
 /// Two clocks drift apart by less than this; older bounds are widened by it.
@@ -214,6 +206,10 @@ mod tests {
         let date = ("date", "Sun, 15 Jun 2025 15:06:40 GMT");
         let relative = read(&[date, ("x-ratelimit-reset", "59")]);
         assert_eq!(relative.reset_epoch, Some(1_750_000_059));
+        for reset in ["1750000060000", "Sun, 15 Jun 2025 15:07:40 GMT"] {
+            let absolute = read(&[("x-ratelimit-reset", reset)]);
+            assert_eq!(absolute.reset_epoch, Some(1_750_000_060), "{reset}");
+        }
         assert_eq!(read(&[("x-ratelimit-remaining", "-3")]).remaining, Some(0));
         assert_eq!(read(&[("x-ratelimit-limit", "0")]).limit, None);
     }

@@ -88,6 +88,7 @@ impl Pacer {
     pub fn on_sent(&mut self, permit: PermitId, now: Duration) {
         if let Some(flight) = self.in_flight.iter_mut().find(|f| f.id == permit) {
             flight.sent = Some(now);
+            flight.gap = self.last_sent.map(|last| now.saturating_sub(last));
             self.last_sent = Some(now);
             if self.own_cap().is_some() {
                 self.sent_log.record(now);
@@ -133,6 +134,9 @@ impl Pacer {
         if let Some(moment) = self.cooldown.until(now) {
             return moment - now;
         }
+        if let Some(SendDecision::Until(moment)) = self.own_share_is_spent(now) {
+            return moment - now;
+        }
         let reset = match &self.state {
             BudgetState::Known(period) => {
                 let reset = self.reset_certain_at(period, now);
@@ -164,6 +168,7 @@ impl Pacer {
             class,
             mode,
             sent: None,
+            gap: None,
         });
         if mode == SendMode::AfterReset {
             self.after_reset = Some(id);
@@ -196,7 +201,7 @@ impl Pacer {
                 Some(_) => SendDecision::AfterResponse,
             };
         }
-        let burst = self.spaced(now, self.burst_spacing.between(), SendMode::Burst);
+        let burst = self.spaced(now, self.burst_spacing.between(now), SendMode::Burst);
         let is_careful = self.other_apps.are_active(now) || !self.trickle.is_in_credit();
         if self.settings.trickle && !is_careful {
             if period.lowest as usize > self.in_flight.len() {
@@ -232,17 +237,16 @@ impl Pacer {
     }
 
     fn decide_without_headers(&self, now: Duration) -> SendDecision {
+        let burst = self.burst_spacing.between(now);
         match self.settings.without_headers {
             NoHeadersPolicy::Unlimited => SendDecision::Send(SendMode::Burst),
-            NoHeadersPolicy::CountedPeriod => {
-                self.spaced(now, self.burst_spacing.between(), SendMode::Burst)
-            }
+            NoHeadersPolicy::CountedPeriod => self.spaced(now, burst, SendMode::Burst),
             NoHeadersPolicy::EvenSpacing => {
                 let second = self.trickle.spacing();
-                let limit = self.settings.documented_limit.filter(|&limit| limit > 0);
+                let limit = self.limit_or_documented().filter(|&limit| limit > 0);
                 let even =
                     limit.map_or(second, |limit| self.settings.period.mul_f64(EVENLY) / limit);
-                self.spaced(now, even.max(self.burst_spacing.between()), SendMode::Burst)
+                self.spaced(now, even.max(burst), SendMode::Burst)
             }
         }
     }
@@ -287,8 +291,24 @@ impl Pacer {
     fn own_share_is_spent(&self, now: Duration) -> Option<SendDecision> {
         let cap = self.own_cap()? as usize;
         let unsent = self.in_flight.iter().filter(|f| f.sent.is_none()).count();
-        let until = self.sent_log.full_until(now, cap, unsent)?;
-        Some(until.map_or(SendDecision::AfterResponse, SendDecision::Until))
+        match self.sent_log.full_until(now, cap, unsent) {
+            Some(until) => Some(until.map_or(SendDecision::AfterResponse, SendDecision::Until)),
+            None => self.share_may_be_spent(now).map(SendDecision::Until),
+        }
+    }
+
+    /// Until when all of our share may be among what is spent of the budget: a process before this
+    /// one may have sent requests that still count.
+    fn share_may_be_spent(&self, now: Duration) -> Option<Duration> {
+        let BudgetState::Known(period) = &self.state else {
+            return None;
+        };
+        let reset = self.reset_certain_at(period, now);
+        let until = self.sent_log.complete_at().min(reset);
+        let left = (period.lowest as usize).saturating_sub(self.in_flight.len());
+        let ours = self.settings.share_of(period.limit) as usize;
+        let may_be = self.settings.share < 1.0 && left + ours <= period.limit as usize;
+        (may_be && now < until).then_some(until)
     }
 
     /// How many requests of any stretch of one period may be ours, where we count them
@@ -299,7 +319,7 @@ impl Pacer {
         let counted = self.settings.without_headers == NoHeadersPolicy::CountedPeriod
             && !matches!(self.state, BudgetState::Known(_));
         if self.settings.share < 1.0 {
-            limit.map(|limit| share_of(limit, self.settings.share))
+            limit.map(|limit| self.settings.share_of(limit))
         } else if counted {
             limit.map(|limit| limit.max(1))
         } else {
@@ -319,6 +339,7 @@ impl Pacer {
             return;
         };
         let sent = flight.sent.unwrap_or(now);
+        self.sent_log.begin(now);
         self.estimate_arrival(flight, sent, now, outcome);
         self.update_clock_offset(headers, sent, now);
         match outcome {
@@ -332,6 +353,19 @@ impl Pacer {
                     .refused(outcome, sent, now, headers.retry_after);
             }
         }
+    }
+
+    /// The body of a response that was reported as accepted refuses the request that was sent
+    /// then.
+    pub fn on_refusal_in_body(
+        &mut self,
+        sent: Duration,
+        now: Duration,
+        retry_after: Option<Duration>,
+        outcome: ResponseOutcome,
+    ) {
+        self.cooldown.refused(outcome, sent, now, retry_after);
+        self.state.exhaust();
     }
 
     /// The request ended without a response: cancelled, timed out, cut off. If it was
@@ -412,13 +446,12 @@ impl Pacer {
     }
 
     fn rewarded(&mut self, flight: InFlight) {
-        self.cooldown.accepted();
+        if let Some(sent) = flight.sent {
+            self.cooldown.accepted(sent);
+        }
         self.trickle.record_success();
-        match flight.mode {
-            SendMode::Trickle => self.trickle.accepted(),
-            SendMode::Solo | SendMode::Burst | SendMode::AfterReset => {
-                self.burst_spacing.accepted()
-            }
+        if flight.mode == SendMode::Trickle {
+            self.trickle.accepted();
         }
     }
 
@@ -457,16 +490,20 @@ impl Pacer {
         now: Duration,
     ) {
         self.learn(flight, headers, now);
-        self.attribute_refusal(flight, headers, now);
-        self.cooldown
-            .refused(ResponseOutcome::Throttled, sent, now, headers.retry_after);
         self.state.exhaust();
-        if headers.retry_after.is_none() && self.cooldown.in_a_row() > 1 {
+        let begins =
+            self.cooldown
+                .refused(ResponseOutcome::Throttled, sent, now, headers.retry_after);
+        if !begins {
+            return;
+        }
+        self.attribute_refusal(flight, headers, now);
+        if self.cooldown.in_a_row() > 1 {
             self.cool_down_until_reset(now);
         }
     }
 
-    /// Finds out which of our assumptions a 429 refutes.
+    /// Finds out which of our assumptions a 429 refutes, once for all that are refused together.
     fn attribute_refusal(&mut self, flight: InFlight, headers: &RateHeaders, now: Duration) {
         match (flight.mode, headers.remaining) {
             (SendMode::Trickle, _) => {
@@ -475,27 +512,23 @@ impl Pacer {
                     self.other_apps.seen(now, 0.0);
                 }
             }
+            (SendMode::Burst, Some(0)) if self.state.has_lowered_limit() => {}
             (SendMode::Burst, Some(0)) => {
                 let rate = 2.0 * self.other_apps.rate(now);
                 self.other_apps.seen(now, rate);
                 self.trickle.record_refusal();
             }
-            (SendMode::Burst, _) => self.burst_spacing.refused(),
+            (SendMode::Burst, _) => self.burst_spacing.refused(flight.gap, now),
             (SendMode::Solo | SendMode::AfterReset, _) => {}
         }
     }
 
-    /// A second refusal in a row that names no time: nothing is gained by a request
-    /// before the reset, if we know of one.
+    /// A second refusal in a row: whatever time was named was too short, and nothing is gained
+    /// by a request before the reset, if we know of one.
     fn cool_down_until_reset(&mut self, now: Duration) {
         if let BudgetState::Known(period) = &self.state {
             let reset = self.reset_certain_at(period, now);
             self.cooldown.at_least_until(reset);
         }
     }
-}
-
-/// At least one, as in `domain::plan::Budget::burst`.
-fn share_of(limit: u32, share: f64) -> u32 {
-    ((f64::from(limit) * share).floor() as u32).max(1)
 }

@@ -17,6 +17,8 @@ const CUT: i64 = 1;
 pub(super) struct BudgetPeriod {
     pub(super) reset_epoch: Option<i64>,
     pub(super) limit: u32,
+    /// It was higher when the period began.
+    is_lowered: bool,
     /// The lowest `Remaining` of all responses, less what they cannot show yet.
     pub(super) lowest: u32,
     /// The lowest `Remaining` of all responses. A request whose own response did not say
@@ -77,6 +79,7 @@ impl BudgetPeriod {
         Self {
             reset_epoch: None,
             limit,
+            is_lowered: false,
             lowest,
             lowest_reported: lowest,
             seen_at: now,
@@ -95,6 +98,14 @@ impl BudgetPeriod {
             (Some(answer), Some(known)) if answer > known => Age::Newer,
             (Some(_), None) => Age::Newer,
             _ => Age::Same,
+        }
+    }
+
+    /// What a lowered limit takes away, no app has spent.
+    fn lower_limit(&mut self, limit: Option<u32>) {
+        if let Some(limit) = limit.filter(|&limit| limit < self.limit) {
+            self.limit = limit;
+            self.is_lowered = true;
         }
     }
 
@@ -228,6 +239,7 @@ impl BudgetState {
             match period.age_of(headers) {
                 Age::Stale => return Shown::default(),
                 Age::Same if !expired => {
+                    period.lower_limit(headers.limit);
                     let shows_more = period.narrow(remaining, answer.in_flight, now);
                     return Shown {
                         has_new_period: false,
@@ -304,6 +316,10 @@ impl BudgetState {
         }
     }
 
+    pub(super) fn has_lowered_limit(&self) -> bool {
+        matches!(self, Self::Known(period) if period.is_lowered)
+    }
+
     /// A 429 came, although budget seemed to be left.
     pub(super) fn exhaust(&mut self) {
         match self {
@@ -317,6 +333,8 @@ impl BudgetState {
 #[derive(Debug)]
 pub(super) struct SentLog {
     period: Duration,
+    /// When the first response came; a process before this one may have sent others until then.
+    since: Option<Duration>,
     sent: VecDeque<Duration>,
 }
 
@@ -324,8 +342,18 @@ impl SentLog {
     pub(super) fn new(period: Duration) -> Self {
         Self {
             period,
+            since: None,
             sent: VecDeque::new(),
         }
+    }
+
+    pub(super) fn begin(&mut self, now: Duration) {
+        self.since.get_or_insert(now);
+    }
+
+    /// When all that any process of ours sent in the last period is recorded.
+    pub(super) fn complete_at(&self) -> Duration {
+        self.since.unwrap_or_default() + self.period
     }
 
     pub(super) fn record(&mut self, now: Duration) {
@@ -389,6 +417,17 @@ mod tests {
             (period.other_apps, period.lowest, period.reported_at),
             (6, 87, s(105))
         );
+    }
+
+    #[test]
+    fn what_a_lowered_limit_takes_away_is_not_the_work_of_others() {
+        let mut period = reported(100);
+        period.lower_limit(Some(720));
+        period.lower_limit(None);
+        assert!(!period.is_lowered);
+        period.lower_limit(Some(60));
+        assert!(period.is_lowered && !period.narrow(40, 0, s(101)));
+        assert!(!period.narrow(39, 0, s(102)));
     }
 
     #[test]

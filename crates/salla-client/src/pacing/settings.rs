@@ -58,6 +58,11 @@ impl PacerSettings {
         }
     }
 
+    /// Our share of this limit: at least one, as in `domain::plan::Budget::burst`.
+    pub(super) fn share_of(&self, limit: u32) -> u32 {
+        ((f64::from(limit) * self.share).floor() as u32).max(1)
+    }
+
     /// How long one of our own requests is counted. Where nothing but our counting
     /// keeps the limit, a second more makes up for unequal ways to Salla.
     pub(super) fn counted_period(&self) -> Duration {
@@ -129,6 +134,8 @@ pub(super) struct InFlight {
     pub(super) class: LatencyClass,
     pub(super) mode: SendMode,
     pub(super) sent: Option<Duration>,
+    /// How long after the request before it.
+    pub(super) gap: Option<Duration>,
 }
 
 /// The same before the permit exists.

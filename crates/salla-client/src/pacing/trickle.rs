@@ -40,6 +40,9 @@ const FROZEN_REQUESTS: u32 = 20_000;
 
 /// Accepted requests that pay for one refusal (ARCHITECTURE.md#numbers-to-hold).
 const PRICE: i64 = 10_000;
+/// The price of one refusal that nothing explains. However many there were, after as many
+/// accepted requests another one is risked.
+const MAX_DEBT: i64 = 2 * PRICE;
 
 #[derive(Debug)]
 pub(super) struct Trickle {
@@ -125,7 +128,7 @@ impl Trickle {
 
     /// A request was refused for which other apps may be the reason.
     pub(super) fn record_refusal(&mut self) {
-        self.credit -= PRICE;
+        self.credit = (self.credit - PRICE).max(-MAX_DEBT);
     }
 
     pub(super) fn accepted(&mut self) {
@@ -215,6 +218,19 @@ mod tests {
         assert!(trickle.is_in_credit());
         trickle.record_refusal();
         assert!(!trickle.is_in_credit());
+    }
+
+    #[test]
+    fn the_debt_is_never_more_than_that_of_one_unexplained_refusal() {
+        let mut trickle = Trickle::new();
+        for _ in 0..96 {
+            trickle.refused(0.0);
+            trickle.record_refusal();
+        }
+        record_success(&mut trickle, MAX_DEBT - 1);
+        assert!(!trickle.is_in_credit());
+        trickle.record_success();
+        assert!(trickle.is_in_credit());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Requests to Salla: what they are, what they return, and what can go wrong with them.
 
 mod attempt;
+mod refusal;
 mod requester;
 
 use std::time::Duration;
@@ -98,8 +99,6 @@ struct RequestState<'a> {
     refreshes: u32,
     /// Refreshes of tokens that have served nothing.
     futile_refreshes: u32,
-    /// What refusals have cost in waiting so far.
-    cooldown: Duration,
     /// A response has outgrown its memory.
     has_outgrown: bool,
 }
@@ -112,7 +111,6 @@ impl<'a> RequestState<'a> {
             sent: 0,
             refreshes: 0,
             futile_refreshes: 0,
-            cooldown: Duration::ZERO,
             has_outgrown: false,
         }
     }

@@ -20,14 +20,10 @@ use super::{
     Versioned, endpoint_kind, not_accepted, store_info,
 };
 use crate::admission::{Admission, Demand, RequestPermit};
-use crate::classify::{ResponseKind, RetryReason, classify_envelope_error};
+use crate::classify::{ResponseKind, RetryReason};
 use crate::envelope::EnvelopeError;
-use crate::lenient::mend;
 use crate::retry::RetryPolicy;
 use crate::tokens::{AccessToken, TokensServed};
-
-/// What a refusal costs at least, so that their number is bounded.
-const MIN_COOLDOWN: Duration = Duration::from_secs(1);
 
 /// Refreshing tokens of which none has served anything more often than this within one request
 /// cannot help.
@@ -135,9 +131,10 @@ impl Requester {
         loop {
             let (need, span) = (self.need(request, &state), state.next_attempt());
             let attempt = self.attempt(request, need, None, state.memory);
-            let attempt = attempt.instrument(span).await?;
+            let mut attempt = attempt.instrument(span).await?;
             let took = self.clock.monotonic().saturating_sub(attempt.sent);
-            if let Ok(response) = &attempt.outcome {
+            if let Ok(response) = &mut attempt.outcome {
+                response.kind = self.kind_of(request, response, attempt.sent, &mut state);
                 match &response.kind {
                     ResponseKind::Success
                     | ResponseKind::Gone
@@ -297,22 +294,18 @@ impl Requester {
             Err(error) => return Ok(failed(error, None)),
             Ok(response) => response,
         };
-        let kind = match response.kind {
-            ResponseKind::Success => match read_or_mend(request, &response.body, read) {
-                Ok(value) => {
-                    let version = attempt.version;
-                    self.tokens_served.note(&attempt.token);
-                    return Ok(AttemptOutcome::Done(Some(Versioned { value, version })));
-                }
-                Err(error) => match classify_envelope_error(error) {
-                    // Seen behind proxies that answer in Salla's place: worth a retry.
-                    ResponseKind::Malformed { what } => {
-                        return Ok(failed(AttemptError::Malformed(what), None));
-                    }
-                    kind => kind,
-                },
-            },
-            kind => kind,
+        let seemed_successful = response.kind == ResponseKind::Success;
+        let kind = match self.read_response(request, &response, attempt.sent, read, state) {
+            Ok(value) => {
+                let version = attempt.version;
+                self.tokens_served.note(&attempt.token);
+                return Ok(AttemptOutcome::Done(Some(Versioned { value, version })));
+            }
+            // Seen behind proxies that answer in Salla's place: worth a retry.
+            Err(ResponseKind::Malformed { what }) if seemed_successful => {
+                return Ok(failed(AttemptError::Malformed(what), None));
+            }
+            Err(kind) => kind,
         };
         match kind {
             ResponseKind::Gone => return Ok(AttemptOutcome::Done(None)),
@@ -404,7 +397,7 @@ impl Requester {
             .attempt(&request, need, Some(token), state.memory)
             .await?;
         let kind = match attempt.outcome {
-            Ok(response) => response.kind,
+            Ok(response) => self.kind_of(&request, &response, attempt.sent, state),
             Err(error) => return Ok(Retry::Failed(error, None)),
         };
         match kind {
@@ -455,8 +448,8 @@ impl Requester {
         match retry {
             Retry::Now => Ok(()),
             Retry::Throttled => {
-                let within_limit = self.check_cooldown_limit(request, state);
-                within_limit.map_err(|failure| (failure, None))
+                let waited = self.wait_after_refusal(request, state).await;
+                waited.map_err(|failure| (failure, None))
             }
             Retry::Failed(AttemptError::Outgrown, _) if !state.has_outgrown => {
                 state.has_outgrown = true;
@@ -467,6 +460,16 @@ impl Requester {
             }
             Retry::Failed(error, retry_after) => {
                 self.retries.fetch_add(1, Ordering::Relaxed);
+                let required = retry_after.unwrap_or_default();
+                if !state.backoff.may_wait(required) {
+                    tracing::info!(
+                        what = request.description,
+                        trouble = %error,
+                        wait = ?required,
+                        "Salla requires a longer wait than a request may take"
+                    );
+                    return Err((Failure::Throttled { wait: required }, None));
+                }
                 let wait = {
                     let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
                     state.backoff.after_failure(took, retry_after, &mut rng)
@@ -491,44 +494,4 @@ impl Requester {
             }
         }
     }
-
-    /// The budget itself waits after a 429 or a block; here it is only bounded. Waiting for
-    /// a turn beside other requests does not count.
-    fn check_cooldown_limit(
-        &self,
-        request: &ApiRequest,
-        state: &mut RequestState<'_>,
-    ) -> Result<(), Failure> {
-        let of_customers = match request.customers {
-            true => self.admission.customers.cooldown(),
-            false => Duration::ZERO,
-        };
-        let wait = self.admission.shop.cooldown().max(of_customers);
-        // A cooldown may be over before the response has been read to its end.
-        state.cooldown += wait.max(MIN_COOLDOWN);
-        if state.cooldown > self.retry.throttled {
-            return Err(Failure::Throttled { wait });
-        }
-        Ok(())
-    }
-}
-
-/// Reads a body; one that is no JSON because of a few bytes is mended first, since it
-/// would come again as it is.
-fn read_or_mend<T>(
-    request: &ApiRequest,
-    body: &[u8],
-    read: &impl Fn(&[u8]) -> Result<T, EnvelopeError>,
-) -> Result<T, EnvelopeError> {
-    let refused = match read(body) {
-        Err(EnvelopeError::NotJson) => EnvelopeError::NotJson,
-        done => return done,
-    };
-    let mended = mend(body).ok_or(refused)?;
-    let value = read(mended.as_bytes())?;
-    tracing::warn!(
-        what = request.description,
-        "the response has bytes that are not valid JSON; they were replaced, and the rest was read"
-    );
-    Ok(value)
 }

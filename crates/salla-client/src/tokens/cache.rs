@@ -20,6 +20,8 @@ pub(super) struct ConnectionCache {
     /// The version whose refresh token was presented without our seeing a response, and how
     /// often.
     lost: Option<(i64, u8)>,
+    /// The presentation that was last waited for, and since when it is known here.
+    awaited: Option<(Presented, Duration)>,
     /// New tokens that could not be stored yet, and so must not be used yet.
     unstored: Option<(RefreshIntent, Tokens, RefreshGuard)>,
     /// A task keeps trying to store them.
@@ -104,6 +106,16 @@ impl ConnectionCache {
         }
     }
 
+    /// How long this process has known of a presentation, by its own clock: the time in the row is
+    /// another machine's, and only tells one presentation from the next.
+    pub(super) fn known_for(&mut self, presented: Presented, now: Duration) -> Duration {
+        let is_same =
+            |known: &Presented| (known.since, known.times) == (presented.since, presented.times);
+        let awaited = self.awaited.filter(|(known, _)| is_same(known));
+        let (_, first) = *self.awaited.insert(awaited.unwrap_or((presented, now)));
+        now.saturating_sub(first)
+    }
+
     pub(super) fn unstored(&self) -> Option<(RefreshIntent, Tokens)> {
         let (intent, tokens, _) = self.unstored.as_ref()?;
         Some((intent.clone(), tokens.clone()))
@@ -122,9 +134,14 @@ impl ConnectionCache {
     pub(super) fn stored(&mut self, connection: Connection, clock: &dyn Clock) {
         let end = connection.tokens.expires_at;
         self.life = end.map(|end| (connection.version, end.duration_since(clock.now())));
+        self.forget_unstored();
+        self.connection = Some(connection);
+    }
+
+    /// Nothing is left to store, and nothing to wait for before the process ends.
+    pub(super) fn forget_unstored(&mut self) {
         self.unstored = None;
         self.is_storing = false;
-        self.connection = Some(connection);
     }
 }
 
@@ -153,6 +170,31 @@ fn is_due(expires_at: Option<Timestamp>, whole: Option<SignedDuration>, now: Tim
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_presentation_is_as_old_as_it_is_known_here() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let seconds = Duration::from_secs;
+        let mut cache = ConnectionCache::default();
+        // (Since when by another clock, how often, whether it is lost, our time, its age).
+        for (since, times, is_lost, now, age) in [
+            (1_000, 1, false, 5, 0),
+            (1_000, 1, false, 45, 40),
+            (1_000, 1, true, 46, 41),
+            // It was taken back, and presented again.
+            (1_041, 1, false, 50, 0),
+            (1_041, 2, false, 55, 0),
+            (1_041, 2, false, 56, 1),
+        ] {
+            let presented = Presented {
+                since: at(since),
+                times,
+                is_lost,
+            };
+            let found = cache.known_for(presented, seconds(now));
+            assert_eq!(found, seconds(age), "{presented:?} at {now}");
+        }
+    }
 
     #[test]
     fn a_token_is_due_in_the_last_tenth_of_its_life() {

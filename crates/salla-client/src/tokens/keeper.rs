@@ -19,10 +19,9 @@ use super::cache::ConnectionCache;
 use super::{AccessToken, RefreshGuard};
 use crate::oauth::{AppCredentials, OAuth, TokenError};
 
-/// Another process that has not reported back after this time never will.
+/// Another process that has not reported back after this time, since we know of its intent, never
+/// will: it waits half a minute for the response, and then stores the pair.
 const OTHER_REFRESH_TIMEOUT: Duration = Duration::from_secs(60);
-/// At least this long by our own clock: the other's may be wrong.
-const MIN_OTHER_REFRESH_TIMEOUT: Duration = Duration::from_secs(10);
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The last presentation keeps so far from the one before: an outage that swallowed one
@@ -278,17 +277,31 @@ impl TokenKeeper {
         self.cache().received(intent, tokens);
     }
 
-    /// Stores a new pair; only then is it used.
+    /// Stores a new pair; only then is it used. Only a failure of the database is a reason to try
+    /// again: any other says that there is nothing left to store it in.
     async fn store(&self, intent: &RefreshIntent, tokens: &Tokens) -> Result<Connection, Failure> {
         let connections = &self.settings.connections;
-        let stored = connections.complete_refresh(intent, tokens).await?;
-        self.cache().stored(stored.clone(), &*self.settings.clock);
-        Ok(stored)
+        let stored = connections.complete_refresh(intent, tokens).await;
+        match &stored {
+            Ok(stored) => self.cache().stored(stored.clone(), &*self.settings.clock),
+            Err(Failure::Database { .. }) => {}
+            Err(failure) => {
+                tracing::info!(%failure, "new tokens have come that cannot be stored any more");
+                self.cache().forget_unstored();
+            }
+        }
+        stored
     }
 
     fn cache(&self) -> MutexGuard<'_, ConnectionCache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn known_for(&self, presented: Presented) -> Duration {
+        let now = self.settings.clock.monotonic();
+        self.cache().known_for(presented, now)
+    }
+
     /// Gets tokens newer than those of `connection`. Errors are final.
     async fn refresh(
         &self,
@@ -359,9 +372,7 @@ impl TokenKeeper {
     ) -> Result<RefreshOutcome, Failure> {
         let settings = &self.settings;
         if let Some(presented) = seen {
-            let since = settings.clock.now().duration_since(presented.since);
-            let since = Duration::try_from(since).unwrap_or_default();
-            let wait = BEFORE_THE_LAST.saturating_sub(since);
+            let wait = BEFORE_THE_LAST.saturating_sub(self.known_for(presented));
             settings.clock.sleep(wait).await;
         }
         if let Err(what) = settings.oauth.responds(&connection.tokens.access).await {
@@ -442,14 +453,14 @@ impl TokenKeeper {
         let mut wait = POLL_INTERVAL;
         let mut outcome = self.store(intent, tokens).await;
         for _ in 1..STORE_ATTEMPTS {
-            if outcome.is_ok() {
+            if !matches!(outcome, Err(Failure::Database { .. })) {
                 break;
             }
             self.settings.clock.sleep(wait).await;
             wait *= 2;
             outcome = self.store(intent, tokens).await;
         }
-        if let Err(failure) = &outcome {
+        if let Err(failure @ Failure::Database { .. }) = &outcome {
             tracing::error!(
                 critical = true, %failure,
                 "new tokens of the shop cannot be stored; this process keeps them and keeps \
@@ -461,8 +472,12 @@ impl TokenKeeper {
 
     /// Stores the pair that could not be stored, even after the job that needed it has ended.
     async fn keep_storing(&self) {
-        while let Some((intent, tokens)) = self.unstored() {
+        while self.unstored().is_some() {
             self.settings.clock.sleep(BETWEEN_STORES).await;
+            // It may be stored by now, and another one wait.
+            let Some((intent, tokens)) = self.unstored() else {
+                return;
+            };
             if self.store(&intent, &tokens).await.is_ok() {
                 tracing::info!("the new tokens of the shop are stored");
             }
@@ -478,13 +493,7 @@ impl TokenKeeper {
     ) -> Result<(), Failure> {
         let Some(seen) = seen else { return Ok(()) };
         let settings = &self.settings;
-        let passed = settings.clock.now().duration_since(seen.since);
-        let passed = Duration::try_from(passed).unwrap_or_default();
-        let left = OTHER_REFRESH_TIMEOUT
-            .saturating_sub(passed)
-            .max(MIN_OTHER_REFRESH_TIMEOUT);
-        let end = settings.clock.monotonic() + left;
-        while settings.clock.monotonic() < end {
+        while self.known_for(seen) < OTHER_REFRESH_TIMEOUT {
             settings.clock.sleep(POLL_INTERVAL).await;
             let stored = settings.connections.load(connection.id).await?;
             let is_same = (stored.id, stored.version) == (connection.id, connection.version);

@@ -31,6 +31,8 @@ pub use keeper::{KeeperSettings, TokenKeeper};
 pub enum TokenSource {
     /// A token that is used until it ends.
     Fixed(SecretString),
+    /// The same, where a refresh token was given and is left alone on purpose.
+    Unrefreshed(SecretString),
     Kept(Arc<TokenKeeper>),
 }
 
@@ -84,13 +86,14 @@ impl TokenSource {
             (Some(token), _) => Ok(token),
             (None, Self::Kept(keeper)) => keeper.current().await,
             (None, Self::Fixed(_)) => Err(Disconnection::TokenRejected.into()),
+            (None, Self::Unrefreshed(_)) => Err(Disconnection::NotRefreshed.into()),
         }
     }
 
     /// The token to send now, where nothing has to be waited for.
     pub fn cached(&self) -> Option<AccessToken> {
         match self {
-            Self::Fixed(secret) => Some(AccessToken {
+            Self::Fixed(secret) | Self::Unrefreshed(secret) => Some(AccessToken {
                 secret: secret.clone(),
                 connection: ConnectionId(Uuid::nil()),
                 version: 0,
@@ -104,6 +107,7 @@ impl TokenSource {
     pub async fn rejected(&self, token: &AccessToken) -> Result<(), Failure> {
         match self {
             Self::Fixed(_) => Err(Disconnection::TokenRejected.into()),
+            Self::Unrefreshed(_) => Err(Disconnection::NotRefreshed.into()),
             Self::Kept(keeper) => keeper.rejected(token).await,
         }
     }
@@ -111,7 +115,7 @@ impl TokenSource {
     /// How many refreshes this process has made.
     pub fn refreshes(&self) -> u64 {
         match self {
-            Self::Fixed(_) => 0,
+            Self::Fixed(_) | Self::Unrefreshed(_) => 0,
             Self::Kept(keeper) => keeper.refreshes(),
         }
     }

@@ -15,6 +15,7 @@ mod stored;
 
 use domain::catalogue::{Category, Product};
 use domain::customer::Customer;
+use domain::failure::Failure;
 use domain::instant::SallaInstant;
 use domain::order::{Order, OrderCustomer, OrderItem, OrderStatus};
 use domain::plausible::PlausibleDates;
@@ -127,6 +128,19 @@ pub(crate) fn too_large<T>(id: i64) -> Decoded<T> {
     Decoded {
         raw: "".into(),
         outcome: Err(Defect::new(RejectionCode::TooLarge, message).reject(Some(id))),
+    }
+}
+
+/// A record that Salla does not serve, and why.
+pub(crate) fn not_served<T>(id: i64, code: RejectionCode, reason: &Failure) -> Decoded<T> {
+    Decoded {
+        raw: "".into(),
+        outcome: Err(Rejection {
+            code,
+            path: "$".to_owned(),
+            message: format!("Salla serves other responses, and never this one: {reason}"),
+            salla_id: Some(id),
+        }),
     }
 }
 

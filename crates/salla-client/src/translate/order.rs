@@ -199,12 +199,15 @@ pub fn order_items(raw: &RawValue) -> Result<Vec<OrderItem>, Rejection> {
     if matches!(list, List::Odd) {
         return Err(fields::invalid_field("the items are not a list").reject(None));
     }
+    if matches!(list, List::Missing | List::Empty) {
+        return Err(Rejection::no_items(None));
+    }
     items(list.rows()).map_err(|defect| defect.reject(None))
 }
 
-/// The items of an order, or `None` if this form of the order does not say: the key is absent, or
-/// the rows are those of a list, which have neither ids nor amounts. An empty list says that there
-/// are no items only where the order itself has amounts, because only then is it a detail.
+/// The items of an order, or `None` if this form of the order does not say: the key is absent, the
+/// list is empty, or the rows are those of a list, which have neither ids nor amounts. Only
+/// `GET /orders/items` says that there are none.
 fn inside_order(
     list: &List<Object<wire::Item<'_>>>,
     order_has_amounts: bool,
@@ -213,7 +216,6 @@ fn inside_order(
         List::Missing | List::Empty => Ok(None),
         List::Of(rows) if rows.iter().any(is_whole) => items(rows).map(Some),
         List::Of(_) | List::Odd if !order_has_amounts => Ok(None),
-        List::Of(rows) if rows.is_empty() => Ok(Some(Vec::new())),
         List::Of(rows) if rows.iter().all(|row| row.get().is_some()) => Ok(None),
         List::Of(rows) => items(rows).map(Some),
         List::Odd => Err(fields::invalid_field("the items are not a list")),
@@ -319,13 +321,12 @@ impl ItemPage {
     fn rows(&self) -> Option<Vec<&RawValue>> {
         match serde_json::from_str(&self.raw).ok()? {
             List::Of(rows) => Some(rows),
-            List::Missing | List::Empty => Some(Vec::new()),
-            List::Odd => None,
+            List::Missing | List::Empty | List::Odd => None,
         }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.rows().is_some_and(|rows| rows.is_empty())
+    pub fn has_rows(&self) -> bool {
+        self.rows().is_some_and(|rows| !rows.is_empty())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tokens in memory, with the promises of the port.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -20,8 +21,12 @@ pub(crate) const ID: ConnectionId = ConnectionId(Uuid::nil());
 pub(crate) struct MemoryConnections {
     row: Mutex<Connection>,
     tried_at: Mutex<Option<Timestamp>>,
+    /// How often the row was read.
+    pub(crate) loads: AtomicUsize,
     /// Number of the next attempts to store a pair that fail.
     pub(crate) outages: Mutex<u32>,
+    /// Whether the connection was deleted, as with its shop.
+    pub(crate) is_gone: AtomicBool,
     /// Tokens that arrive just before the connection is disconnected.
     pub(crate) brought_late: Mutex<Option<Tokens>>,
 }
@@ -47,7 +52,9 @@ impl MemoryConnections {
                 state: ConnectionState::Active,
             }),
             tried_at: Mutex::default(),
+            loads: AtomicUsize::new(0),
             outages: Mutex::new(0),
+            is_gone: AtomicBool::new(false),
             brought_late: Mutex::new(None),
         })
     }
@@ -63,6 +70,13 @@ impl MemoryConnections {
 
     pub(crate) fn set_state(&self, state: ConnectionState) {
         self.row.lock().unwrap().state = state;
+    }
+
+    fn there(&self) -> Result<Connection, Failure> {
+        match self.is_gone.load(Ordering::SeqCst) {
+            true => Err(Disconnection::NotConnected.into()),
+            false => Ok(self.row()),
+        }
     }
 
     /// As `app.store.authorize` does.
@@ -94,7 +108,8 @@ impl Connections for MemoryConnections {
     }
 
     async fn load(&self, _: ConnectionId) -> Result<Connection, Failure> {
-        Ok(self.row())
+        self.loads.fetch_add(1, Ordering::SeqCst);
+        self.there()
     }
 
     async fn of_merchant(&self, _: MerchantId) -> Result<Option<Connection>, Failure> {
@@ -164,6 +179,7 @@ impl Connections for MemoryConnections {
                 cause: DatabaseCause::Unavailable,
             });
         }
+        self.there()?;
         let mut row = self.row.lock().unwrap();
         if row.version <= intent.version {
             row.tokens = tokens.clone();

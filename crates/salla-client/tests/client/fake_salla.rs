@@ -18,6 +18,7 @@ use salla_client::http::http_client;
 use salla_client::tokens::TokenSource;
 use salla_client::{ClientSettings, SallaClient, customers_budget};
 use secrecy::SecretString;
+use tokio::sync::Notify;
 use url::Url;
 
 /// So much faster than the wall's time does the tests' go.
@@ -32,6 +33,8 @@ pub(crate) enum Reply {
     CutOff,
     /// Nothing ever comes.
     Hangs,
+    /// Status 200 and this text, once the test lets it go.
+    Waits(Arc<Notify>, String),
     /// The connection ends without a response.
     HangsUp,
 }
@@ -202,6 +205,10 @@ async fn render(reply: Reply) -> Response {
             Response::new(Body::from_stream(futures::stream::iter([half, end])))
         }
         Reply::Hangs => std::future::pending().await,
+        Reply::Waits(released, text) => {
+            released.notified().await;
+            Response::new(Body::from(text))
+        }
         Reply::HangsUp => {
             // A moment, so that concurrent callers meet in the same refresh.
             #[expect(clippy::disallowed_methods, reason = "the server lives in real time")]

@@ -14,6 +14,8 @@ mod memory_limit;
 mod presentations;
 mod probe;
 mod rate_limiter;
+mod refusals;
 mod requests;
 mod tokens;
 mod unauthorised;
+mod unserved;

@@ -2,13 +2,17 @@
 //! sense.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use domain::failure::{Disconnection, Failure};
 use importer::ports::clock::Clock;
 use importer::ports::connections::{ConnectionState, Tokens};
-use importer::testing::clock::DrivenClock;
+use importer::testing::clock::{DrivenClock, a_moment};
+use jiff::{SignedDuration, Timestamp};
 use salla_client::tokens::TokenKeeper;
+use tokio::sync::Notify;
 
 use crate::connections::{MemoryConnections, tokens};
 use crate::fake_salla::{FakeSalla, Reply, clock};
@@ -140,13 +144,35 @@ async fn every_known_error_says_what_becomes_of_the_token() {
     }
 }
 
+/// What an accounts host says that is away, or that a page stands in front of.
+fn outages() -> Vec<Reply> {
+    let html = "<!DOCTYPE html><html><title>Back soon</title></html>";
+    let mut outages = vec![Reply::HangsUp, Reply::Hangs, Reply::CutOff];
+    for (status, body) in [
+        (503, ""),
+        (503, r#"{"error":"temporarily_unavailable"}"#),
+        (200, html),
+        (200, ""),
+        (200, "[]"),
+        (302, html),
+        (403, html),
+        (404, html),
+        (404, ""),
+        (429, ""),
+        (429, r#"{"error":"slow_down"}"#),
+    ] {
+        outages.push(says(status, body));
+    }
+    outages.push(Reply::Sends(vec![b'{'; 2 << 20]));
+    outages
+}
+
 /// Its whole host is away, and comes back.
 #[tokio::test]
 async fn an_outage_of_the_accounts_host_disconnects_no_shop() {
     let salla = FakeSalla::start().await;
-    salla.on(PATH, [says(503, ""), issues("second", "r2")]);
-    for away in [says(503, ""), Reply::HangsUp, Reply::Hangs] {
-        salla.on(PATH, [says(503, ""), issues("second", "r2")]);
+    for away in outages() {
+        salla.on(PATH, [says(503, ""), away.clone()]);
         salla.on(PERSON, [away.clone()]);
         let already = salla.seen(PATH).len();
         let connections = stored();
@@ -156,10 +182,74 @@ async fn an_outage_of_the_accounts_host_disconnects_no_shop() {
             assert!(matches!(failure, Failure::Transient { .. }), "{failure:?}");
         }
         assert_eq!(salla.seen(PATH).len() - already, 1, "{away:?}");
+        salla.on(PATH, [issues("second", "r2")]);
         salla.on(PERSON, [says(401, r#"{"error":"invalid_token"}"#)]);
         assert_eq!(rejected(&keeper).await, Ok(()), "{away:?}");
         assert_eq!(access(&keeper).await, "second");
         assert_eq!(salla.seen(PATH).len() - already, 2, "{away:?}");
+    }
+}
+
+/// Time passes for it as for the other one, and its time of day is wrong.
+#[derive(Debug)]
+struct Ahead(Arc<DrivenClock>, SignedDuration);
+
+#[async_trait]
+impl Clock for Ahead {
+    fn now(&self) -> Timestamp {
+        self.0.now() + self.1
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.0.sleep(duration).await;
+    }
+}
+
+/// The time in the row is the other machine's.
+#[tokio::test]
+async fn a_clock_that_is_wrong_ends_no_wait_for_another_process() {
+    for seconds in [58, -58] {
+        let salla = FakeSalla::start().await;
+        let released = Arc::new(Notify::new());
+        let pair = r#"{"access_token":"second","refresh_token":"r2"}"#;
+        let late = Reply::Waits(released.clone(), pair.to_owned());
+        salla.on(PATH, [late, Reply::Hangs]);
+        let connections = stored();
+        let driven = Arc::new(DrivenClock::new(clock().now()));
+        let ahead = Ahead(driven.clone(), SignedDuration::from_secs(seconds));
+        let clocks: [Arc<dyn Clock>; 2] = [driven.clone(), Arc::new(ahead)];
+        let [one, two] = clocks.map(|clock| keeper_at(&salla.url, &connections, &clock));
+        let presentations = || salla.seen(PATH).len();
+
+        let first = tokio::spawn(async move { rejected(&one).await });
+        while presentations() == 0 {
+            a_moment().await;
+        }
+        let second = tokio::spawn({
+            let two = two.clone();
+            async move { rejected(&two).await }
+        });
+        // One waits for its response, the other one until it looks at the row again.
+        driven.until_asleep(2).await;
+        for _ in 0..20 {
+            let loads = connections.loads.load(Ordering::SeqCst);
+            driven.advance(Duration::from_secs(1));
+            while connections.loads.load(Ordering::SeqCst) == loads && presentations() == 1 {
+                a_moment().await;
+            }
+            assert_eq!(presentations(), 1, "{seconds}");
+            driven.until_asleep(2).await;
+        }
+        released.notify_one();
+        first.await.unwrap().unwrap();
+        driven.advance(Duration::from_secs(1));
+        second.await.unwrap().unwrap();
+        assert_eq!(access(&two).await, "second");
+        assert_eq!(presentations(), 1, "{seconds}");
     }
 }
 

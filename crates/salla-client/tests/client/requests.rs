@@ -14,7 +14,7 @@ use secrecy::SecretString;
 
 use crate::fake_salla::{FakeSalla, Reply, SingleRequests as _, error, ok, shop};
 
-fn orders(page: u32) -> PageRequest {
+pub(crate) fn orders(page: u32) -> PageRequest {
     PageRequest {
         resource: Resource::Orders,
         days: DayRange::new("2025-01-01".parse().unwrap(), "2025-01-31".parse().unwrap()),
@@ -37,7 +37,7 @@ fn customers() -> PageRequest {
 const LIST: &str = r#"{"status":200,"success":true,"data":[{"id":1},{"id":2}],
     "pagination":{"count":2,"total":62,"perPage":60,"currentPage":2,"totalPages":2,"links":{}}}"#;
 
-fn list() -> Reply {
+pub(crate) fn list() -> Reply {
     Reply::Says(200, &[], LIST.to_owned())
 }
 

@@ -1,16 +1,19 @@
 //! A refresh token is presented once.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use domain::failure::{Disconnection, Failure};
-use importer::ports::clock::Clock;
+use importer::ports::clock::{Clock, with_timeout};
 use importer::ports::connections::{ConnectionState, Connections, Presented, Tokens};
+use importer::testing::clock::a_moment;
 use jiff::SignedDuration;
 use salla_client::http::token_client;
 use salla_client::oauth::{AppCredentials, OAuth};
-use salla_client::tokens::{KeeperSettings, TokenKeeper};
+use salla_client::tokens::{KeeperSettings, TokenKeeper, wait_for_refreshes};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Notify;
 use url::Url;
 
 use crate::connections::{ID, MemoryConnections, tokens};
@@ -282,6 +285,44 @@ async fn a_pair_is_not_used_before_it_is_stored_and_not_lost_if_that_takes_long(
     assert!((1..=3).contains(&failures), "{failures}");
     assert_eq!(access(&keeper).await, "second");
     assert_eq!(salla.seen(PATH).len(), 1);
+}
+
+/// The shop was deleted between the response and the attempts to store the pair: nothing is left
+/// that this process had to wait for.
+#[tokio::test]
+async fn a_pair_of_a_connection_that_is_gone_is_not_kept() {
+    for outages in [0, 2, 7] {
+        let salla = FakeSalla::start().await;
+        let released = Arc::new(Notify::new());
+        let pair = r#"{"access_token":"second","refresh_token":"r2"}"#;
+        salla.on(PATH, [Reply::Waits(released.clone(), pair.to_owned())]);
+        let connections = stored();
+        *connections.outages.lock().unwrap() = outages;
+        let clock = clock();
+        let keeper = keeper_at(&salla.url, &connections, &clock);
+        let token = keeper.current().await.unwrap();
+        let rejection = tokio::spawn({
+            let (keeper, token) = (keeper.clone(), token.clone());
+            async move { keeper.rejected(&token).await }
+        });
+        while salla.seen(PATH).is_empty() {
+            a_moment().await;
+        }
+        connections.is_gone.store(true, Ordering::SeqCst);
+        released.notify_one();
+        let gone = Err(Failure::Disconnected(Disconnection::NotConnected));
+        let first = rejection.await.unwrap();
+        match outages {
+            7 => assert!(matches!(first, Err(Failure::Database { .. })), "{first:?}"),
+            _ => assert_eq!(first, gone, "{outages}"),
+        }
+        let hour = Duration::from_secs(3_600);
+        let over = with_timeout(&*clock, hour, wait_for_refreshes()).await;
+        assert!(over.is_some(), "{outages}");
+        assert_eq!(keeper.rejected(&token).await, gone, "{outages}");
+        assert_eq!(*connections.outages.lock().unwrap(), 0);
+        assert_eq!(salla.seen(PATH).len(), 1, "{outages}");
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use salla_client::classify::{
     ResponseKind, RetryReason, TokenResponseKind, classify, classify_envelope_error,
     classify_token_answer, retry_after,
@@ -198,7 +198,7 @@ fn an_invalid_request_names_fields_and_no_values() {
 fn errors_under_http_200() {
     let body = |text: &str| {
         let split = salla_client::envelope::split_list(text.as_bytes());
-        classify_envelope_error(split.unwrap_err())
+        classify_envelope_error(split.unwrap_err(), None)
     };
     assert_eq!(body(&error(404, r#""error""#, "gone")), ResponseKind::Gone);
     assert_eq!(
@@ -210,8 +210,53 @@ fn errors_under_http_200() {
     assert_eq!(body(only_a_code), ResponseKind::Gone);
     let nothing = r#"{"success":false,"error":{"code":"error","message":"?"}}"#;
     assert!(matches!(body(nothing), ResponseKind::Malformed { .. }));
-    assert_eq!(classify_envelope_error(EnvelopeError::NotJson), NOT_JSON);
+    let not_json = classify_envelope_error(EnvelopeError::NotJson, None);
+    assert_eq!(not_json, NOT_JSON);
     assert!(matches!(body("[]"), ResponseKind::Malformed { .. }));
+}
+
+#[test]
+fn a_throttle_under_http_200_is_known_by_any_of_its_signs() {
+    let table = [
+        (
+            r#"{"success":false,"error":{"code":"too_many_requests"}}"#,
+            429,
+        ),
+        (r#"{"success":false,"error":{"code":429}}"#, 429),
+        (
+            r#"{"status":200,"success":false,"error":{"code":429}}"#,
+            429,
+        ),
+        (
+            r#"{"status":200,"success":false,"error":{"code":"429"}}"#,
+            429,
+        ),
+        (
+            r#"{"status":429,"success":false,"error":{"code":"error"}}"#,
+            429,
+        ),
+        (
+            r#"{"status":200,"success":false,"error":{"code":"Server_Error"}}"#,
+            500,
+        ),
+        (r#"{"success":false,"error":"service_unavailable"}"#, 503),
+    ];
+    let retry_after = Some(Duration::from_secs(2));
+    for (text, status) in table {
+        let error = salla_client::envelope::split_list(text.as_bytes()).unwrap_err();
+        let expected = match status {
+            429 => ResponseKind::Throttled { retry_after },
+            status => ResponseKind::RetryLater {
+                reason: RetryReason::Status(status),
+                retry_after,
+            },
+        };
+        assert_eq!(
+            classify_envelope_error(error, retry_after),
+            expected,
+            "{text}"
+        );
+    }
 }
 
 #[test]
@@ -234,6 +279,26 @@ fn retry_after_in_seconds_or_as_a_date() {
         assert_eq!(retry_after(&headers, now()), expected, "{text}");
     }
     assert_eq!(retry_after(&HeaderMap::new(), now()), None);
+}
+
+#[test]
+fn a_moment_is_measured_by_the_clock_of_the_response() {
+    // Salla's clock is three hours ahead of ours.
+    let ahead = Some("Wed, 01 Jan 2025 03:00:00 GMT");
+    let table = [
+        (ahead, "Wed, 01 Jan 2025 03:00:30 GMT", 30),
+        (ahead, "1735700460", 60),
+        (ahead, "45", 45),
+        (None, "1735689660", 60),
+        (None, "1735689660000", 60),
+        (Some("yesterday"), "1735689660", 60),
+    ];
+    for (date, text, expected) in table {
+        let mut headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]);
+        headers.extend(date.map(|date| (DATE, HeaderValue::from_static(date))));
+        let expected = Some(Duration::from_secs(expected));
+        assert_eq!(retry_after(&headers, now()), expected, "{date:?} {text}");
+    }
 }
 
 #[test]

@@ -136,6 +136,8 @@ fn sound_json_that_is_no_envelope_is_broken() {
         "null",
         "{}",
         r#"{"success":true}"#,
+        r#"{"success":true,"data":null}"#,
+        r#"{"success":true,"data":"","pagination":{}}"#,
         r#"{"success":true,"data":{"message":"done","code":7}}"#,
         r#"{"success":true,"data":7}"#,
         r#"{"success":true,"data":[],"pagination":[1]}"#,
@@ -173,7 +175,12 @@ fn an_error_envelope_is_recognized_by_its_members() {
 fn one_record() {
     let body = r#"{"status":200,"success":true,"data":{"id":7}}"#;
     assert_eq!(split_one(body.as_bytes()).unwrap().get(), r#"{"id":7}"#);
-    let body = r#"{"status":200,"success":true,"data":null}"#;
-    assert_eq!(split_one(body.as_bytes()).unwrap().get(), "null");
-    assert!(split_one(br#"{"status":200,"success":true}"#).is_err());
+    for nothing in [r#","data":null"#, r#","data": null "#, ""] {
+        let body = format!(r#"{{"status":200,"success":true{nothing}}}"#);
+        let refused = split_one(body.as_bytes()).err();
+        assert_eq!(
+            refused,
+            Some(EnvelopeError::NotAnEnvelope("there is no data"))
+        );
+    }
 }

@@ -428,12 +428,13 @@ fn what_rejects_a_list_of_items() {
             "{json}"
         );
     }
-    for nothing in ["null", "[]", "{}", r#""""#] {
-        assert_eq!(
-            translate::order_items(&raw(nothing)),
-            Ok(Vec::new()),
-            "{nothing}"
-        );
+    for empty in ["[]", "{}"] {
+        assert_eq!(translate::order_items(&raw(empty)), Ok(vec![]), "{empty}");
+    }
+    // These say nothing of the items, not even that there are none.
+    for nothing in ["null", r#""""#] {
+        let rejection = translate::order_items(&raw(nothing)).unwrap_err();
+        assert_eq!(rejection.code, Code::MissingItems, "{nothing}");
     }
 }
 

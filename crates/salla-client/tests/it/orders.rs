@@ -46,14 +46,14 @@ fn which_forms_hold_items() {
         (
             r#""amounts":{},"#,
             r#""items":[],"#,
-            Some(0),
-            Completeness::Full,
+            None,
+            Completeness::DetailWithoutItems,
         ),
         (
             r#""amounts":{},"#,
             r#""items":{},"#,
-            Some(0),
-            Completeness::Full,
+            None,
+            Completeness::DetailWithoutItems,
         ),
         (
             r#""amounts":{},"#,

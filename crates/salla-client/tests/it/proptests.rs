@@ -114,7 +114,7 @@ fn take(body: &[u8]) {
     match split_one(body) {
         Ok(raw) => decode_everything(raw),
         Err(error) => {
-            let _ = classify_envelope_error(error);
+            let _ = classify_envelope_error(error, None);
         }
     }
     let _ = ApiError::parse(body);

@@ -49,12 +49,12 @@ fn every_published_error() {
         let at_first = classify(200, &HeaderMap::new(), &body, Timestamp::UNIX_EPOCH);
         assert_eq!(at_first, ResponseKind::Success, "{name}");
         assert_eq!(
-            classify_envelope_error(split_list(&body).unwrap_err()),
+            classify_envelope_error(split_list(&body).unwrap_err(), None),
             expected,
             "{name}"
         );
         assert_eq!(
-            classify_envelope_error(split_one(&body).unwrap_err()),
+            classify_envelope_error(split_one(&body).unwrap_err(), None),
             expected,
             "{name}"
         );

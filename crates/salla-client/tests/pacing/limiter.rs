@@ -11,6 +11,40 @@ pub(crate) struct LimiterResponse {
     /// As sent: cut to seconds.
     pub(crate) reset_epoch: i64,
     pub(crate) retry_after: Option<f64>,
+    pub(crate) has_rate_headers: bool,
+}
+
+impl LimiterResponse {
+    /// Refused by what is in front of the limiter.
+    pub(crate) const REFUSED_AT_EDGE: Self = Self {
+        admitted: false,
+        within: false,
+        limit: 0,
+        remaining: 0,
+        reset_epoch: 0,
+        retry_after: None,
+        has_rate_headers: false,
+    };
+}
+
+/// Refuses the requests of one burst, without rate headers.
+#[derive(Clone, Debug)]
+pub(crate) struct Edge {
+    /// The first burst after this moment, with at least this many in flight.
+    pub(crate) from: f64,
+    pub(crate) in_flight: usize,
+    pub(crate) refusals: u32,
+}
+
+impl Edge {
+    pub(crate) fn refuses(&mut self, now: f64, in_flight: usize) -> bool {
+        if now < self.from || in_flight < self.in_flight || self.refusals == 0 {
+            return false;
+        }
+        self.in_flight = 0;
+        self.refusals -= 1;
+        true
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,6 +65,9 @@ pub(crate) struct Limiter {
     /// One request a second after exhaustion.
     pub(crate) overflow: bool,
     pub(crate) retry_after: bool,
+    /// From this moment of Salla's clock on the limit is another one: in the midst of a burst, when
+    /// more than that is spent.
+    pub(crate) lowered: Option<(f64, u32)>,
     started: f64,
     used: f64,
     last_overflow: f64,
@@ -44,6 +81,7 @@ impl Limiter {
             window,
             overflow: true,
             retry_after: true,
+            lowered: None,
             started: f64::NEG_INFINITY,
             used: 0.0,
             last_overflow: f64::NEG_INFINITY,
@@ -64,6 +102,12 @@ impl Limiter {
                 _ => epoch,
             };
             self.used = 0.0;
+        }
+        if let Some((moment, limit)) = self.lowered {
+            let spent = self.used / f64::from(limit);
+            if epoch >= moment && (1.2..1.5).contains(&spent) {
+                self.limit = limit;
+            }
         }
         let within = self.used < f64::from(self.limit);
         let admitted = within || (self.overflow && epoch - self.last_overflow >= 1.0);
@@ -117,6 +161,7 @@ impl Limiter {
             remaining: remaining.max(0.0) as u32,
             reset_epoch: reset.floor() as i64,
             retry_after: (!admitted && self.retry_after).then(|| (reset - epoch).ceil()),
+            has_rate_headers: true,
         }
     }
 }

@@ -84,4 +84,29 @@ proptest! {
         prop_assert!(stats.admitted <= ours * (MINUTES as u64 + 1), "{:?}", stats);
         prop_assert!(stats.admitted >= ours * (MINUTES as u64 - 1), "{:?}", stats);
     }
+
+    #[test]
+    fn a_share_is_never_exceeded_by_processes_that_follow_one_another(
+        limit in 20u32..800,
+        share in 0.02..0.99f64,
+        network in networks(),
+        hands_over in any::<bool>(),
+        seed in any::<u64>(),
+    ) {
+        let limiter = Limiter::new(Algorithm::Aligned, limit, 60.0);
+        let mut simulation = Simulation::new(limiter, PacerSettings::shop(None, share));
+        simulation.network = network;
+        simulation.seconds = MINUTES * 60.0;
+        simulation.restarts = (1..50).map(|n| f64::from(n) * 47.3).collect();
+        simulation.hands_over = hands_over;
+        simulation.seed = seed;
+        // One request of each process shows it what is left, unless the one before it knew.
+        let first_requests = if hands_over { 0 } else { simulation.restarts.len() as u64 };
+        let stats = simulation.run();
+        let ours = ((f64::from(limit) * share).floor() as u64).max(1);
+        let most = ours * (MINUTES as u64 + 1) + first_requests;
+        prop_assert_eq!(stats.refused, 0);
+        prop_assert!(stats.admitted <= most, "{:?}", stats);
+        prop_assert!(stats.admitted >= ours * (MINUTES as u64 - 1) * 3 / 4, "{:?}", stats);
+    }
 }

@@ -173,6 +173,50 @@ fn a_block_is_waited_out_and_then_one_goes_alone() {
 }
 
 #[test]
+fn after_a_named_wait_that_proved_wrong_nothing_goes_before_the_reset() {
+    let mut driver = PacerDriver::new();
+    let first = driver.send(0.0);
+    driver.answer(first, 0.2, 100, RESET);
+    let headers = RateHeaders {
+        retry_after: Some(at(2.0)),
+        ..RateHeaders::default()
+    };
+    let mut refuse = |sent, refused| {
+        let permit = driver.send(sent);
+        let now = at(refused);
+        driver
+            .0
+            .on_response(permit, now, &headers, ResponseOutcome::Throttled);
+        driver.waits_until(refused)
+    };
+    let named = refuse(0.3, 0.5);
+    assert!((named - 2.5).abs() < 1e-6, "{named}");
+    let reset = refuse(2.6, 2.8);
+    assert!((reset - 60.2).abs() < 1e-6, "{reset}");
+}
+
+#[test]
+fn a_limit_that_comes_without_what_is_left_of_it_is_the_one_to_spread() {
+    let mut driver = PacerDriver::new();
+    let headers = RateHeaders {
+        limit: Some(720),
+        ..RateHeaders::default()
+    };
+    for second in [0.0, 1.0, 2.0] {
+        let permit = driver.send(second);
+        driver.0.on_response(
+            permit,
+            at(second + 0.2),
+            &headers,
+            ResponseOutcome::Accepted,
+        );
+    }
+    driver.send(3.0);
+    let next = driver.waits_until(3.01);
+    assert!((3.08..3.09).contains(&next), "{next}");
+}
+
+#[test]
 fn nothing_goes_before_the_moment_that_was_given() {
     let mut settings = PacerSettings::shop(Some(120), 1.0);
     settings.not_before = Some(at(5.0));
@@ -208,6 +252,23 @@ fn a_successor_waits_only_where_nothing_is_left_for_it() {
     talk.0
         .on_response(refused, now, &headers, ResponseOutcome::Throttled);
     assert!(wait(&talk, 12.1) > 19.9);
+}
+
+#[test]
+fn a_share_that_a_process_before_may_have_spent_is_left_alone() {
+    let wait = |driver: &PacerDriver, now| driver.0.wait_of_successor(at(now)).as_secs_f64();
+    let mut driver = PacerDriver::with(PacerSettings::shop(Some(120), 0.5));
+    let first = driver.send(0.0);
+    driver.answer(first, 0.2, 61, RESET);
+    let second = driver.send(0.3);
+    driver.answer(second, 0.5, 60, RESET);
+    assert!((driver.waits_until(0.5) - 60.2).abs() < 1e-6);
+    assert!((wait(&driver, 0.5) - 59.7).abs() < 1e-6);
+    // A whole period later nothing that counts is unknown, and others spent what is missing.
+    let third = driver.send(60.2);
+    driver.answer(third, 60.3, 50, RESET + 60);
+    driver.send(60.35);
+    assert!(wait(&driver, 60.35) < 1e-6);
 }
 
 /// Has spent the whole budget, according to the headers, except for `left`; another app was seen to

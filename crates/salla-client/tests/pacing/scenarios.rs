@@ -3,7 +3,7 @@
 use domain::plan::{Budget, customers_floor_seconds};
 use salla_client::pacing::{NoHeadersPolicy, PacerSettings};
 
-use crate::limiter::{Algorithm, Limiter};
+use crate::limiter::{Algorithm, Edge, Limiter};
 use crate::simulation::{Jitter, Network, OtherApp, Simulation, Stats};
 
 /// Time taken over the least time that the limits allow (`domain::plan`).
@@ -307,6 +307,53 @@ fn a_limiter_without_the_second_after_exhaustion_is_left_alone_soon() {
         // The first is free, and any other is paid for by 20,000 accepted requests.
         assert!(stats.refused <= 3, "{stats:?}");
         assert!(ratio <= 1.05, "{ratio}");
+    }
+}
+
+/// Of the second of two hours.
+fn late_ratio(stats: &Stats, late: f64, limit: u32) -> f64 {
+    let budget = Budget {
+        requests_per_minute: Some(limit),
+        share: 1.0,
+    };
+    late / budget.floor_seconds(stats.admitted_late) as f64
+}
+
+/// Nearly a hundred requests are refused together, which is one lesson and not a hundred.
+#[test]
+fn a_limit_that_is_lowered_in_the_midst_of_a_burst_costs_minutes() {
+    for retry_after in [true, false] {
+        let mut simulation = shop(Algorithm::FromFirst, 720);
+        simulation.in_flight = 96;
+        simulation.limiter.retry_after = retry_after;
+        simulation.limiter.lowered = Some((simulation.epoch + 1_800.0, 120));
+        let late = simulation.seconds - simulation.half_time();
+        let stats = simulation.run();
+        let ratio = late_ratio(&stats, late, 120);
+        let name = format!("720 lowered to 120, Retry-After {retry_after}");
+        report(&name, &stats, ratio);
+        assert!((60..=100).contains(&stats.refused), "{name}: {stats:?}");
+        assert!(ratio <= 1.05, "{name}: {ratio}");
+    }
+}
+
+#[test]
+fn a_burst_that_the_edge_refuses_costs_minutes() {
+    for limit in [120, 360, 720] {
+        let mut simulation = shop(Algorithm::FromFirst, limit);
+        simulation.edge = Some(Edge {
+            from: simulation.half_time(),
+            in_flight: 20,
+            refusals: 20,
+        });
+        let late = simulation.seconds - simulation.half_time();
+        let stats = simulation.run();
+        let ratio = late_ratio(&stats, late, limit);
+        let name = format!("a burst refused by the edge, {limit}/min");
+        report(&name, &stats, ratio);
+        // One more may find out whether late responses mean late arrivals.
+        assert!((20..=21).contains(&stats.refused), "{name}: {stats:?}");
+        assert!(ratio <= 1.05, "{name}: {ratio}");
     }
 }
 

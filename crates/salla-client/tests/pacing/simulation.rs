@@ -9,7 +9,7 @@ use salla_client::pacing::{
     LatencyClass, Pacer, PacerSettings, PermitDecision, PermitId, RateHeaders, ResponseOutcome,
 };
 
-use crate::limiter::{Limiter, LimiterResponse};
+use crate::limiter::{Edge, Limiter, LimiterResponse};
 use crate::losses::Arrival;
 use crate::workload::{Import, Work};
 
@@ -50,6 +50,7 @@ pub(crate) enum OtherApp {
 #[derive(Clone, Debug)]
 pub(crate) struct Simulation {
     pub(crate) limiter: Limiter,
+    pub(crate) edge: Option<Edge>,
     pub(crate) settings: PacerSettings,
     pub(crate) network: Network,
     pub(crate) in_flight: usize,
@@ -91,6 +92,7 @@ impl Simulation {
     pub(crate) fn new(limiter: Limiter, settings: PacerSettings) -> Self {
         Self {
             limiter,
+            edge: None,
             settings,
             network: Network::steady(0.2),
             in_flight: 32,
@@ -264,7 +266,12 @@ impl Run {
 
     fn arrive(&mut self, number: u64) {
         let epoch = self.simulation.epoch + self.now;
-        let said = self.simulation.limiter.arrive(epoch);
+        let (now, in_flight) = (self.now, self.flying);
+        let edge = self.simulation.edge.as_mut();
+        let said = match edge.is_some_and(|edge| edge.refuses(now, in_flight)) {
+            true => LimiterResponse::REFUSED_AT_EDGE,
+            false => self.simulation.limiter.arrive(epoch),
+        };
         self.arrivals.push(Arrival {
             at: self.now,
             within: said.within,
@@ -298,10 +305,11 @@ impl Run {
         let said = request.said.expect("it arrived");
         self.work_goes_on(&request, said.admitted);
         self.flying -= 1;
+        let has_rate_headers = self.simulation.headers && said.has_rate_headers;
         let headers = RateHeaders {
-            limit: self.simulation.headers.then_some(said.limit),
-            remaining: self.simulation.headers.then_some(said.remaining),
-            reset_epoch: self.simulation.headers.then_some(said.reset_epoch),
+            limit: has_rate_headers.then_some(said.limit),
+            remaining: has_rate_headers.then_some(said.remaining),
+            reset_epoch: has_rate_headers.then_some(said.reset_epoch),
             date_epoch: self.simulation.date.then_some(request.date),
             retry_after: said.retry_after.map(Duration::from_secs_f64),
         };

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use domain::instant::riyadh_date;
+use domain::run::RunState;
+use domain::shop::MerchantId;
 use importer::import::Reading;
-use importer::ports::clock::SystemClock;
-use importer::ports::runs::Run;
+use importer::ports::clock::{Clock as _, SystemClock};
+use importer::ports::runs::{Run, RunOptions};
 use serde_json::json;
 
 use crate::cli::{StartArgs, StartExtensionArgs};
@@ -20,13 +23,8 @@ pub(super) async fn start(open: &OpenDatabase, arguments: &StartArgs) -> anyhow:
         (false, true) => Reading::ChangesAndLists,
         (false, false) => Reading::Changes,
     };
-    let starter = open.starter(Arc::new(SystemClock::real()));
-    let started = starter.start(shop.merchant, arguments.months, reading);
-    Ok(report(
-        &started.await?.run,
-        arguments.months,
-        arguments.json,
-    ))
+    let started = started(open, shop.merchant, arguments.months, reading).await?;
+    Ok(report(&started, arguments.json))
 }
 
 pub(super) async fn extend(
@@ -35,21 +33,36 @@ pub(super) async fn extend(
 ) -> anyhow::Result<Exit> {
     let shop = super::shop(open, arguments.shop).await?;
     require_finished(open.runs().as_ref(), shop.merchant, "salla-sync runs start").await?;
-    let starter = open.starter(Arc::new(SystemClock::real()));
-    let started = starter.start(shop.merchant, arguments.months, Reading::Changes);
-    Ok(report(
-        &started.await?.run,
-        arguments.months,
-        arguments.json,
-    ))
+    let started = started(open, shop.merchant, arguments.months, Reading::Changes).await?;
+    Ok(report(&started, arguments.json))
 }
 
-/// Exit code 0 if the run, once it is complete, is what was requested.
-fn report(run: &Run, months: u16, as_json: bool) -> Exit {
-    let falls_short = run.options.only.is_some()
-        || run.options.max_orders.is_some()
-        || run.options.months < months;
-    let exit = match falls_short {
+struct Started {
+    run: Run,
+    /// The run, once it is complete, is less than what was requested.
+    falls_short: bool,
+}
+
+async fn started(
+    open: &OpenDatabase,
+    merchant: MerchantId,
+    months: u16,
+    reading: Reading,
+) -> anyhow::Result<Started> {
+    let clock = Arc::new(SystemClock::real());
+    // A run that is made just before midnight does not fall short just after it.
+    let today = riyadh_date(clock.now());
+    let run = open.starter(clock).start(merchant, months, reading).await?;
+    let run = run.run;
+    let falls_short = !reading.is_done_by(&run, &RunOptions::everything(months), today);
+    Ok(Started { run, falls_short })
+}
+
+/// Exit code 0 if workers will do what was requested.
+fn report(started: &Started, as_json: bool) -> Exit {
+    let Started { run, falls_short } = started;
+    let is_paused = run.state == RunState::Paused;
+    let exit = match is_paused || *falls_short {
         true => Exit::Taken,
         false => Exit::Done,
     };
@@ -60,16 +73,22 @@ fn report(run: &Run, months: u16, as_json: bool) -> Exit {
         return exit;
     }
     line(format!(
-        "Run {} ({}) is {}; a worker will run it.",
-        run.id, run.range, run.state
+        "Run {} ({}) is {}; {}.",
+        run.id,
+        run.range,
+        run.state,
+        match is_paused {
+            true => format!("resume it with `salla-sync runs resume {}`", run.id),
+            false => "a worker will run it".to_owned(),
+        }
     ));
     if run.catches_up.is_some() {
         line("  The history of this shop is imported: it fetches what has changed since.");
     }
-    if falls_short {
+    if *falls_short {
         line(
-            "  An import with other settings is unfinished: it is finished first, with its \
-             settings. Start again afterwards for what you requested now.",
+            "  It was started earlier, for less or for something else, and is finished first. \
+             Start again afterwards for what you requested now.",
         );
     }
     line(format!("  salla-sync runs show {}", run.id));

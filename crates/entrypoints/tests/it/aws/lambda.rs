@@ -20,7 +20,7 @@ use crate::truth::small;
 use aws::sqs::testing::{delete, hand_over, send_raw};
 
 /// In seconds; other than in the deployment, since what was killed is waited for.
-const VISIBILITY: i32 = 60;
+pub(super) const VISIBILITY: i32 = 60;
 
 /// Longer than any hold of a message in the database.
 const LONGEST_HOLD: Duration = Duration::from_secs(240);
@@ -43,7 +43,7 @@ async fn found(service: &TestService, run: RunId) -> Run {
     found.expect("runs can be read").expect("the run is there")
 }
 
-fn scheduled() -> Value {
+pub(super) fn scheduled() -> Value {
     json!({"source": "aws.scheduler", "detail": {}})
 }
 

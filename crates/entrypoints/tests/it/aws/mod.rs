@@ -5,6 +5,7 @@
 
 mod lambda;
 mod sandbox;
+mod schedule;
 mod secrets;
 #[path = "../../../../aws/tests/it/servers.rs"]
 #[expect(dead_code, reason = "one of the servers speaks for all services")]

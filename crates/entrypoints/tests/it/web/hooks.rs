@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::shop::MerchantId;
 use jiff::{SignedDuration, Timestamp};
-use salla_simulator::{AppAge, Disorder, Original, Scenario, Strategy, Webhook};
+use salla_simulator::{AppAge, Disorder, Endpoint, Fault, Original, Scenario, Strategy, Webhook};
 
 use super::served::{FORMER, SECRET, Served, one, until};
 use crate::process::{present_day, program, run, within};
@@ -94,6 +94,26 @@ async fn tokens_that_nobody_has_looked_at_are_looked_at_by_the_next_process() {
     drop(served);
     service.simulator.set(|scenario| scenario.outages.clear());
     let _served = Served::start(&service, &[]).await;
+    until(&service, SETTLED, 1_i64).await;
+    assert_eq!(one::<String>(&service, OUTCOME).await, "connected");
+    assert_eq!(one::<i64>(&service, RUNS).await, 1);
+}
+
+/// Salla delivers them once, and neither response says anything of them: a page in place of JSON,
+/// and a refusal of the token that the shop has just accepted.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_response_that_is_wrong_does_not_cost_an_installation() {
+    let service = present_day(small(20)).await;
+    for fault in [Fault::Html, Fault::Status(401)] {
+        service.simulator.queue_fault(Endpoint::UserInfo, fault);
+    }
+    let served = Served::start(&service, &[]).await;
+    let webhook = authorized(&service, &tokens(&service), now(&service));
+    for said in ["is no JSON object", "that the shop has just accepted"] {
+        assert_eq!(served.signed().send(&webhook).await.unwrap(), 200);
+        served.until_said(said).await;
+    }
+    assert_eq!(served.signed().send(&webhook).await.unwrap(), 200);
     until(&service, SETTLED, 1_i64).await;
     assert_eq!(one::<String>(&service, OUTCOME).await, "connected");
     assert_eq!(one::<i64>(&service, RUNS).await, 1);

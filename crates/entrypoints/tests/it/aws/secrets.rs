@@ -1,7 +1,6 @@
 //! Settings that lie in Secrets Manager, and a key that KMS has wrapped.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use aws::testing::{create_secret, wrap};
 use serde_json::json;
@@ -115,47 +114,4 @@ async fn what_is_wrong_about_a_secret_is_named_and_nothing_of_it_is_shown() {
         }
         assert!(!text.contains("hidden"), "{environment:?}: {text}");
     }
-}
-
-/// A process that knows only the former password would fail until an operator restarts it.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_worker_whose_password_has_been_rotated_ends() {
-    let service = present_day(small(10)).await;
-    let cloud = Cloud::start().await;
-    let role = format!("rotated_{}", fastrand::u64(..));
-    let tell = async |sql: &str| {
-        let sql = sqlx::AssertSqlSafe(sql.replace("$role", &role));
-        let told = sqlx::raw_sql(sql).execute(service.database.pool()).await;
-        told.expect("it may be told so");
-    };
-    tell("CREATE ROLE $role SUPERUSER LOGIN PASSWORD 'secret'").await;
-    let secret = json!({"username": role, "password": "secret"});
-    create_secret(&cloud.aws, "rds", &secret.to_string()).await;
-    let mut url: url::Url = service.database.url().parse().unwrap();
-    url.set_username("").unwrap();
-    url.set_password(None).unwrap();
-    let mut command = program(&service, &["work"]);
-    cloud.env(&mut command);
-    command
-        .env("SALLA_SYNC_DATABASE_SECRET", "rds")
-        .env("DATABASE_URL", url.as_str())
-        .stderr(Stdio::piped());
-    let mut worker = command.spawn().expect("it starts");
-    let mut said = BufReader::new(worker.stderr.take().unwrap()).lines();
-    let works = |line: &std::io::Result<String>| line.as_ref().unwrap().contains("Running");
-    let said = tokio::task::spawn_blocking(move || said.find(works).map(|_| said));
-    let said = said.await.unwrap().expect("it works");
-    tell("ALTER ROLE $role NOLOGIN").await;
-    tell("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '$role'").await;
-    let ended = tokio::task::spawn_blocking(move || {
-        let text: Vec<String> = said.map(Result::unwrap).collect();
-        (worker.wait().unwrap(), text.join("\n"))
-    });
-    let (status, text) = ended.await.unwrap();
-    assert_eq!(status.code(), Some(1), "{text}");
-    assert!(
-        text.contains("no longer accepts the user and password"),
-        "{text}"
-    );
-    tell("DROP ROLE $role").await;
 }
